@@ -1,0 +1,17 @@
+"""The errors a person may see."""
+
+
+class MeshError(Exception):
+    """Something a person can act on: ``message`` says what is wrong, ``hint`` what to do about it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class DecodeError(MeshError):
+    """Bytes that are not what they claim to be: the one error that a decoder raises."""
