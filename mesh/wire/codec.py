@@ -1,0 +1,157 @@
+"""Bounded, canonical msgpack: a shape says what a value may be; whatever does not fit is a DecodeError.
+
+Values travel as arrays in the order of their fields. Encoding is canonical (one value, one byte string), and
+decoding refuses every other spelling, so a hash of the bytes names the value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgpack
+
+from mesh.wire.endpoint import Endpoint, is_numeric_host
+from mesh.wire.errors import DecodeError
+
+MAX_UINT = 2**63 - 1
+
+
+class Shape(NamedTuple):
+    """How one value goes into msgpack's types (``dump``) and comes back, checked (``load``)."""
+
+    dump: Callable[[Any], Any]
+    load: Callable[[Any], Any]
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _load_uint(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_UINT:
+        raise DecodeError("A number is out of its range")
+    return value
+
+
+def _load_float(value: Any) -> float:
+    if type(value) is not float or not math.isfinite(value):
+        raise DecodeError("A measure is not a finite number")
+    return value
+
+
+def _load_bool(value: Any) -> bool:
+    if type(value) is not bool:
+        raise DecodeError("A yes or no is missing")
+    return value
+
+
+UINT = Shape(_same, _load_uint)
+FLOAT = Shape(float, _load_float)
+BOOL = Shape(_same, _load_bool)
+
+
+def fixed(length: int) -> Shape:
+    """Exactly ``length`` bytes."""
+
+    def load(value: Any) -> bytes:
+        if type(value) is not bytes or len(value) != length:
+            raise DecodeError(f"Expected {length} bytes")
+        return value
+
+    return Shape(bytes, load)
+
+
+def blob(limit: int) -> Shape:
+    """At most ``limit`` bytes."""
+
+    def load(value: Any) -> bytes:
+        if type(value) is not bytes or len(value) > limit:
+            raise DecodeError(f"Expected at most {limit} bytes")
+        return value
+
+    return Shape(bytes, load)
+
+
+def text(limit: int) -> Shape:
+    """Text of at most ``limit`` bytes of UTF-8."""
+
+    def load(value: Any) -> str:
+        if type(value) is not str or len(value.encode()) > limit:
+            raise DecodeError(f"Expected a text of at most {limit} bytes")
+        return value
+
+    return Shape(_same, load)
+
+
+def listed(item: Shape, limit: int) -> Shape:
+    """A tuple of at most ``limit`` items."""
+
+    def load(value: Any) -> tuple[Any, ...]:
+        if type(value) is not list or len(value) > limit:
+            raise DecodeError(f"Expected a list of at most {limit}")
+        return tuple([item.load(each) for each in value])
+
+    return Shape(lambda values: [item.dump(each) for each in values], load)
+
+
+def paired(*items: Shape) -> Shape:
+    """A tuple with one item for each shape."""
+
+    def load(value: Any) -> tuple[Any, ...]:
+        if type(value) is not list or len(value) != len(items):
+            raise DecodeError(f"Expected {len(items)} values")
+        return tuple([shape.load(each) for shape, each in zip(items, value, strict=True)])
+
+    return Shape(lambda values: [s.dump(v) for s, v in zip(items, values, strict=True)], load)
+
+
+def struct(cls: type, *items: Shape) -> Shape:
+    """A dataclass, as the array of its fields in order."""
+    names = tuple(field.name for field in dataclasses.fields(cls))
+    if len(names) != len(items):
+        raise TypeError(f"{cls.__name__} has {len(names)} fields, its shape {len(items)}")
+    fields = paired(*items)
+    return Shape(
+        lambda value: fields.dump([getattr(value, name) for name in names]),
+        lambda value: cls(*fields.load(value)),
+    )
+
+
+def _load_endpoint(value: Any) -> Endpoint:
+    if type(value) is not list or len(value) != 2 or type(value[0]) is not str or type(value[1]) is not int:
+        raise DecodeError("Expected an endpoint")
+    if not is_numeric_host(value[0]) or not 0 < value[1] < 65536:
+        raise DecodeError("An endpoint is out of its range")
+    return Endpoint(value[0], value[1])
+
+
+ENDPOINT = Shape(list, _load_endpoint)
+
+
+def pack(value: Any) -> bytes:
+    """Canonical bytes of a value made of lists, bytes, texts and numbers."""
+    packed: bytes = msgpack.packb(value, use_bin_type=True)
+    return packed
+
+
+def unpack(data: bytes, limit: int) -> Any:
+    """The value behind :func:`pack`; raises DecodeError when longer than ``limit`` or not canonical."""
+    if len(data) > limit:
+        raise DecodeError(f"More than {limit} bytes")
+    try:
+        value = msgpack.unpackb(
+            data,
+            raw=False,
+            strict_map_key=True,
+            max_map_len=0,
+            max_ext_len=0,
+            max_array_len=min(limit, 65536),
+        )
+    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as problem:
+        raise DecodeError("Not a message of the mesh") from problem
+    if type(value) is not list or pack(value) != data:
+        raise DecodeError("Not encoded canonically")
+    return value

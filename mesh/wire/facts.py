@@ -1,0 +1,378 @@
+"""The facts that a pool shares: what each says, who says it, and how it looks as signed bytes.
+
+A signed fact is its canonical body followed by the author's signature (64 bytes) over a domain prefix and
+the body. Those very bytes are kept and passed on: whoever gets a fact can verify it, whatever hands it came
+through.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, ClassVar, Generic, TypeVar
+
+from mesh.wire import codec
+from mesh.wire.codec import BOOL, ENDPOINT, FLOAT, UINT, Shape, fixed, listed, paired, struct, text
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import DecodeError
+from mesh.wire.identity import ID_BYTES, KEY_BYTES, SIGNATURE_BYTES, NodeId, PoolId, Signer, Verifier
+from mesh.wire.rights import Rights
+
+MAX_FACT = 8192
+MAX_RECORD = 1024
+MAX_MODELS = 8
+MAX_ADDRESSES = 6
+MAX_STAGES = 128
+HASH_BYTES = 16
+NO_PREVIOUS = bytes(HASH_BYTES)
+NOBODY = NodeId(bytes(ID_BYTES))
+_DOMAIN = b"mesh fact 1\0"
+
+Version = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model file: its name, its size in bytes and the root (32 bytes) of its hash tree."""
+
+    name: str
+    size: int
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a machine says of itself. Memory in bytes; ``rank`` is what it would lead with."""
+
+    name: str = ""
+    addresses: tuple[Endpoint, ...] = ()
+    accelerator_kind: str = "cpu"
+    accelerator_name: str = ""
+    memory_total: int = 0
+    memory_offered: int = 0
+    memory_free: int = 0
+    tokens_per_second: float = 0.0
+    engine_state: str = "missing"
+    engine_progress: float = 0.0
+    engine_reason: str = ""
+    engine_commit: str = ""
+    engine_rpc: str = ""
+    models: tuple[Model, ...] = ()
+    rank: int = 0
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Voucher:
+    """``author`` vouches for the holder of ``key``. The founder vouches for itself with act number 1.
+
+    ``number`` counts the author's acts; ``previous`` is the hash of the act before: an owner's acts are a
+    chain.
+    """
+
+    kind: ClassVar[int] = 1
+    pool: PoolId
+    author: NodeId
+    number: int
+    previous: bytes
+    key: bytes
+    rights: Rights
+
+    @property
+    def version(self) -> Version:
+        return (self.number,)
+
+    @property
+    def place(self) -> bytes:
+        return self.number.to_bytes(8, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """``subject`` is out for ever; of its own acts those up to (``last``, ``last_hash``) stand."""
+
+    kind: ClassVar[int] = 2
+    pool: PoolId
+    author: NodeId
+    number: int
+    previous: bytes
+    subject: NodeId
+    last: int
+    last_hash: bytes
+
+    @property
+    def version(self) -> Version:
+        return (self.number,)
+
+    @property
+    def place(self) -> bytes:
+        return self.number.to_bytes(8, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a member says of itself; ``nonce`` (8 random bytes) tells one start of its process from another."""
+
+    kind: ClassVar[int] = 3
+    pool: PoolId
+    author: NodeId
+    incarnation: int
+    nonce: bytes
+    sequence: int
+    left: bool
+    profile: Profile
+
+    @property
+    def version(self) -> Version:
+        return (self.incarnation, self.sequence)
+
+    @property
+    def place(self) -> bytes:
+        return b""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """``author`` claims to lead; immutable, one for each (term, author)."""
+
+    kind: ClassVar[int] = 4
+    pool: PoolId
+    author: NodeId
+    term: int
+    rank: int
+
+    @property
+    def version(self) -> Version:
+        return (self.term,)
+
+    @property
+    def place(self) -> bytes:
+        return b""
+
+    @property
+    def order(self) -> tuple[int, int, bytes]:
+        """Claims compare by term, then rank, then id."""
+        return (self.term, self.rank, self.author)
+
+
+@dataclass(frozen=True, slots=True)
+class Resignation:
+    """``author`` gives up its claims up to ``term`` and all leases under them; ``successor`` may be NOBODY."""
+
+    kind: ClassVar[int] = 5
+    pool: PoolId
+    author: NodeId
+    term: int
+    successor: NodeId
+
+    @property
+    def version(self) -> Version:
+        return (self.term, int(self.successor != NOBODY))
+
+    @property
+    def place(self) -> bytes:
+        return b""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What an owner wants to run. ``layers`` fixes how many layers some members hold.
+
+    ``number`` is the highest seen in the pool plus one; ``act`` and ``previous`` go on with the author's chain.
+    """
+
+    kind: ClassVar[int] = 6
+    pool: PoolId
+    author: NodeId
+    number: int
+    model: Model
+    context: int
+    slots: int
+    running: bool
+    layers: tuple[tuple[NodeId, int], ...]
+    act: int = 0
+    previous: bytes = NO_PREVIOUS
+
+    @property
+    def version(self) -> Version:
+        return (self.number,)
+
+    @property
+    def place(self) -> bytes:
+        return b""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Layers ``first`` to ``last`` (inclusive, from 0) on a member, their bytes and milliseconds a token."""
+
+    member: NodeId
+    first: int
+    last: int
+    head: bool
+    bytes: int
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """How the deployment goes, told by the leader of ``term``; ``tokens_per_second`` as predicted."""
+
+    kind: ClassVar[int] = 7
+    pool: PoolId
+    author: NodeId
+    term: int
+    sequence: int
+    phase: str
+    progress: float
+    reason: str
+    tokens_per_second: float
+    stages: tuple[Stage, ...]
+
+    @property
+    def version(self) -> Version:
+        return (self.term, self.sequence)
+
+    @property
+    def place(self) -> bytes:
+        return b""
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """``author`` lives, accused or not: its incarnation and how often it refuted since it started."""
+
+    kind: ClassVar[int] = 8
+    pool: PoolId
+    author: NodeId
+    incarnation: int
+    refutations: int
+
+    @property
+    def version(self) -> Version:
+        return (self.incarnation, self.refutations)
+
+    @property
+    def place(self) -> bytes:
+        return b""
+
+
+@dataclass(frozen=True, slots=True)
+class Accusation:
+    """``author`` got no answer from ``subject`` when that was at this liveness."""
+
+    kind: ClassVar[int] = 9
+    pool: PoolId
+    author: NodeId
+    subject: NodeId
+    incarnation: int
+    refutations: int
+
+    @property
+    def version(self) -> Version:
+        return (self.incarnation, self.refutations)
+
+    @property
+    def place(self) -> bytes:
+        return self.subject
+
+
+Fact = Voucher | Eviction | Record | Claim | Resignation | Deployment | PoolState | Liveness | Accusation
+F = TypeVar("F", bound=Fact)
+
+
+def _load_rights(value: Any) -> Rights:
+    if type(value) is not int or not 0 <= value <= 7:
+        raise DecodeError("Unknown rights")
+    return Rights(value)
+
+
+_ID = fixed(ID_BYTES)
+_HASH = fixed(HASH_BYTES)
+_RIGHTS = Shape(lambda rights: rights.value, _load_rights)
+_MODEL = struct(Model, text(96), UINT, fixed(32))
+_PROFILE = struct(
+    Profile, text(48), listed(ENDPOINT, MAX_ADDRESSES), text(16), text(64), UINT, UINT, UINT, FLOAT,
+    text(16), FLOAT, text(120), text(40), text(16), listed(_MODEL, MAX_MODELS), UINT, BOOL,
+)  # fmt: skip
+_STAGE = struct(Stage, _ID, UINT, UINT, BOOL, UINT, FLOAT)
+_LAYERS = listed(paired(_ID, UINT), MAX_STAGES)
+
+_SHAPES: dict[int, Shape] = {
+    Voucher.kind: struct(Voucher, _ID, _ID, UINT, _HASH, fixed(KEY_BYTES), _RIGHTS),
+    Eviction.kind: struct(Eviction, _ID, _ID, UINT, _HASH, _ID, UINT, _HASH),
+    Record.kind: struct(Record, _ID, _ID, UINT, fixed(8), UINT, BOOL, _PROFILE),
+    Claim.kind: struct(Claim, _ID, _ID, UINT, UINT),
+    Resignation.kind: struct(Resignation, _ID, _ID, UINT, _ID),
+    Deployment.kind: struct(
+        Deployment, _ID, _ID, UINT, _MODEL, UINT, UINT, BOOL, _LAYERS, UINT, _HASH
+    ),
+    PoolState.kind: struct(
+        PoolState, _ID, _ID, UINT, UINT, text(16), FLOAT, text(200), FLOAT, listed(_STAGE, MAX_STAGES)
+    ),
+    Liveness.kind: struct(Liveness, _ID, _ID, UINT, UINT),
+    Accusation.kind: struct(Accusation, _ID, _ID, _ID, UINT, UINT),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Signed(Generic[F]):
+    """A fact together with the bytes that were signed for it."""
+
+    fact: F
+    data: bytes
+
+    def proven_by(self, key: bytes, verifier: Verifier) -> bool:
+        """Whether the holder of ``key`` signed it; that the key is the author's is for the caller to know."""
+        return verifier(key, _DOMAIN + self.data[:-SIGNATURE_BYTES], self.data[-SIGNATURE_BYTES:])
+
+    @property
+    def hash(self) -> bytes:
+        """16 bytes that name these very bytes; what the author's next act calls ``previous``."""
+        return blake2b(self.data, digest_size=HASH_BYTES, person=b"mesh fact hash").digest()
+
+
+def sign(fact: F, signer: Signer) -> Signed[F]:
+    """Make the fact's signed bytes; raises DecodeError when it breaks the bounds that a receiver keeps to."""
+    shape = _SHAPES[fact.kind]
+    body = codec.pack([fact.kind, *shape.dump(fact)])
+    shape.load(codec.unpack(body, MAX_FACT)[1:])
+    return Signed(fact, body + signer.sign(_DOMAIN + body))
+
+
+def decode(data: bytes) -> Signed[Any]:
+    """Read signed bytes; the signature is NOT checked here (see ``proven_by``). Raises DecodeError."""
+    if not SIGNATURE_BYTES < len(data) <= MAX_FACT:
+        raise DecodeError("A fact of impossible length")
+    array = codec.unpack(data[:-SIGNATURE_BYTES], MAX_FACT)
+    shape = _SHAPES.get(array[0]) if array and type(array[0]) is int else None
+    if shape is None:
+        raise DecodeError("A fact of an unknown kind")
+    fact = shape.load(array[1:])
+    if fact.kind == Record.kind and len(data) > MAX_RECORD:
+        raise DecodeError(f"A record of more than {MAX_RECORD} bytes")
+    return Signed(fact, data)
+
+
+def _clip(value: str, limit: int) -> str:
+    return value.encode(errors="replace")[:limit].decode(errors="ignore")
+
+
+def fitted(profile: Profile) -> Profile:
+    """The profile cut to its bounds: long texts are clipped, surplus models dropped until a record fits."""
+    profile = dataclasses.replace(
+        profile,
+        name=_clip(profile.name, 48),
+        addresses=tuple(profile.addresses[:MAX_ADDRESSES]),
+        accelerator_kind=_clip(profile.accelerator_kind, 16),
+        accelerator_name=_clip(profile.accelerator_name, 64),
+        engine_state=_clip(profile.engine_state, 16),
+        engine_reason=_clip(profile.engine_reason, 120),
+        engine_commit=_clip(profile.engine_commit, 40),
+        engine_rpc=_clip(profile.engine_rpc, 16),
+        models=tuple(dataclasses.replace(m, name=_clip(m.name, 96)) for m in profile.models[:MAX_MODELS]),
+    )
+    while profile.models and len(codec.pack(_PROFILE.dump(profile))) > MAX_RECORD - 160:
+        profile = dataclasses.replace(profile, models=profile.models[:-1])
+    return profile

@@ -1,0 +1,33 @@
+"""What a voucher permits its subject to do."""
+
+from __future__ import annotations
+
+import enum
+
+from mesh.wire.errors import MeshError
+
+
+class Rights(enum.Flag):
+    """``work``: lend cycles; ``lead``: be elected; ``own``: vouch for others and decide what runs."""
+
+    WORK = 1
+    LEAD = 2
+    OWN = 4
+
+    def names(self) -> list[str]:
+        """The names of the rights that are set, in the order work, lead, own."""
+        return [right.name.lower() for right in Rights if right in self and right.name]
+
+    @classmethod
+    def parse(cls, text: str) -> Rights:
+        """Read ``work,lead,own`` (any subset, any order); raises MeshError on anything else."""
+        rights = cls(0)
+        for name in text.split(","):
+            try:
+                rights |= cls[name.strip().upper()]
+            except KeyError:
+                raise MeshError(f"There is no right named {name.strip()!r}", "use work, lead, own") from None
+        return rights
+
+
+ALL_RIGHTS = Rights.WORK | Rights.LEAD | Rights.OWN
