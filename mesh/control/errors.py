@@ -1,0 +1,43 @@
+"""What can go wrong between the command line and the sidecar, told apart by ``code``."""
+
+from mesh.wire.errors import MeshError
+
+
+class ControlError(MeshError):
+    """An error with the short ``code`` that scripts see in ``{"error": {"code", ...}}``."""
+
+    code = "failed"
+
+
+class NotJoined(ControlError):
+    """This machine belongs to no pool at present; the command line ends with exit code 3."""
+
+    code = "not_joined"
+
+    def __init__(
+        self,
+        message: str = "this machine has not joined a pool",
+        hint: str = "join one, or found one, with: mesh join",
+    ) -> None:
+        super().__init__(message, hint)
+
+
+class NotRunning(NotJoined):
+    """Nobody answers on the control socket: there is no sidecar, hence no membership."""
+
+    def __init__(self) -> None:
+        super().__init__("no sidecar is running on this machine, so it is in no pool")
+
+
+class AlreadyRunning(ControlError):
+    """Another sidecar serves this state directory."""
+
+    code = "already_running"
+
+
+class Refused(ControlError):
+    """The sidecar's own answer was an error; ``code`` is the one that it sent."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.code = code

@@ -1,0 +1,276 @@
+"""What may be asked over the control socket: each operation's arguments, events and result.
+
+A request is one line ``{"op": NAME, "args": {...}}``. The answer is any number of lines ``{"event": Event}``
+followed by one ``{"result": {...}}`` or ``{"error": {"code", "message", "hint"}}``. Empty lines in between
+only show that the sidecar is alive. Sizes are bytes and durations seconds unless a name says otherwise;
+layers are inclusive and counted from 0; members are named by the text of their id.
+
+| operation | arguments      | result         | events | ends when the client hangs up |
+|-----------|----------------|----------------|--------|-------------------------------|
+| info      | -              | Info           |        | yes                           |
+| status    | -              | Status         |        | yes                           |
+| join      | JoinArgs       | JoinResult     | yes    | yes                           |
+| leave     | LeaveArgs      | LeaveResult    | yes    | no; the sidecar then ends     |
+| serve     | ServeArgs      | ServeResult    | yes    | the waiting, not the serving  |
+| stop      | -              | StopResult     |        | no                            |
+| plan      | PlanArgs       | PlanResult     |        | yes                           |
+| invite    | InviteArgs     | InviteResult   |        | yes                           |
+| models    | -              | ModelsResult   |        | yes                           |
+| shutdown  | -              | ShutdownResult |        | no; the sidecar then ends     |
+
+Every operation but ``info``, ``join`` and ``shutdown`` raises `mesh.control.errors.NotJoined` on a node
+without pool.
+"""
+
+from typing import Literal, NotRequired, TypedDict
+
+Right = Literal["work", "lead", "own"]
+MemberState = Literal["alive", "suspect", "dead", "left"]
+EngineState = Literal["missing", "building", "ready", "failed"]
+DeploymentState = Literal["waiting", "copying", "loading", "ready", "moving", "failed"]
+AcceleratorKind = Literal["cpu", "cuda", "metal", "rocm", "vulkan"]
+
+
+class Event(TypedDict):
+    """A line for the person who waits, such as ``asking 100.64.0.2``; with progress, a bar is drawn."""
+
+    text: str
+    state: NotRequired[str]
+    progress: NotRequired[float]  # 0..1
+    eta_seconds: NotRequired[float]
+
+
+# -- info, shutdown ------------------------------------------------------------------------------------------
+
+
+class Info(TypedDict):
+    """The process itself; answered as soon as the socket exists, with or without a pool."""
+
+    pid: int
+    version: str
+    state_dir: str
+    joined: bool
+    options: "OptionValues"  # what it was started with, defaults and stored settings filled in
+
+
+class OptionValues(TypedDict, total=False):
+    """The fields of `mesh.control.options.SidecarOptions` that shape a node, as JSON; paths are text."""
+
+    name: str | None
+    memory: int | None
+    work: bool
+    lead: bool
+    bind: str | None
+    port: int
+    api_port: int
+    listen: str | None
+    api_key: str | None  # the path of the key's file, never the key
+    tailscaled_socket: str | None
+
+
+class ShutdownResult(TypedDict):
+    pid: int
+
+
+# -- status: scripts depend on this shape; keys may be added, never renamed ----------------------------------
+
+
+class PoolName(TypedDict):
+    id: str
+    name: str
+
+
+class SelfStatus(TypedDict):
+    id: str
+    name: str
+    address: str
+    paused: bool
+
+
+class EngineStatus(TypedDict):
+    state: EngineState
+    progress: float
+    reason: str
+
+
+class LeaderStatus(TypedDict):
+    id: str
+    name: str
+    term: int
+
+
+class Accelerator(TypedDict):
+    kind: AcceleratorKind
+    name: str
+    reason: NotRequired[str]  # why this one was chosen; known of the node itself only
+
+
+class Memory(TypedDict):
+    total: int
+    offered: int
+    free: int
+
+
+class LlamaCpp(TypedDict):
+    commit: str
+    rpc: str
+
+
+class MemberStatus(TypedDict):
+    id: str
+    name: str
+    address: str
+    state: MemberState
+    rights: list[Right]
+    accelerator: Accelerator
+    memory: Memory
+    rtt_ms: float | None
+    llama_cpp: LlamaCpp | None
+    layers: list[int] | None  # [first, last]
+
+
+class DeploymentStatus(TypedDict):
+    model: str
+    sha256: str
+    state: DeploymentState
+    progress: float
+    reason: str
+
+
+class StageStatus(TypedDict):
+    member: str
+    layers: list[int]  # [first, last]
+    head: bool
+    bytes: int
+    milliseconds: float
+
+
+class PlanStatus(TypedDict):
+    term: int
+    predicted_tokens_per_second: float
+    stages: list[StageStatus]
+
+
+class Status(TypedDict):
+    version: str
+    pool: PoolName
+    self: SelfStatus
+    engine: EngineStatus
+    leader: LeaderStatus | None
+    members: list[MemberStatus]
+    deployment: DeploymentStatus | None
+    plan: PlanStatus | None
+    api: str
+
+
+# -- join, leave ---------------------------------------------------------------------------------------------
+
+
+class JoinArgs(TypedDict, total=False):
+    """None of them: the stored pool, then a tailnet's, then the LAN's, else found one."""
+
+    token: str  # mesh1:...
+    host: str  # HOST, HOST:PORT or [V6]:PORT: ask there first
+    found: bool  # found a pool without searching
+
+
+class JoinResult(TypedDict):
+    how: Literal["founded", "joined", "member"]  # member: it already was one, nothing changed
+    pool: PoolName
+    self: SelfStatus
+    members: int  # alive, this machine included
+    accelerator: Accelerator
+    engine: EngineStatus
+    leader: LeaderStatus | None
+    api: str
+    token: str | None  # for the next machine; None where this node may not invite
+
+
+class LeaveArgs(TypedDict, total=False):
+    purge: bool  # forget the identity and everything else in the state directory
+
+
+class LeaveResult(TypedDict):
+    pool: PoolName
+    pid: int
+
+
+# -- serve, stop, models -------------------------------------------------------------------------------------
+
+
+class ServeArgs(TypedDict):
+    model: str  # absolute path on this machine
+    context: int | None
+    slots: int | None
+    layers: dict[str, int] | None  # member's name or id -> number of layers
+    copies: int | None  # members that are to hold the model's file
+    wait: bool  # events until it is ready; an error when it fails
+
+
+class ServeResult(TypedDict):
+    deployment: DeploymentStatus
+    plan: PlanStatus | None
+    api: str
+
+
+class StopResult(TypedDict):
+    model: str | None  # None: nothing was being served
+
+
+class ModelHeld(TypedDict):
+    name: str
+    size: int
+    sha256: str
+    members: list[str]  # ids of those that hold it
+    serving: bool
+
+
+class ModelsResult(TypedDict):
+    models: list[ModelHeld]
+
+
+# -- plan, invite --------------------------------------------------------------------------------------------
+
+
+class PlanArgs(TypedDict):
+    model: str | None  # absolute path; None: the model that is deployed
+    layers: dict[str, int] | None
+
+
+class PlanStage(StageStatus):
+    """A stage with what it was computed from. The terms sum to ``milliseconds``."""
+
+    name: str
+    terms_ms: dict[str, float]  # such as {"rtt": 1.2, "layers": 20.1, "transfer": 0.4, "head": 3.0}, a token
+    memory: dict[str, int]  # such as {"offered": ..., "layers": ..., "kv": ..., "compute": ..., "head": ...}
+
+
+class LeftOut(TypedDict):
+    member: str
+    name: str
+    reason: str
+
+
+class PlanResult(TypedDict):
+    model: str
+    layers: int
+    context: int
+    slots: int
+    predicted_tokens_per_second: float
+    milliseconds_per_token: float
+    stages: list[PlanStage]
+    left_out: list[LeftOut]
+    notes: list[str]  # sentences: why this plan
+
+
+class InviteArgs(TypedDict):
+    rights: list[Right]
+    expires: float  # seconds from now
+    uses: int  # 0: unlimited
+
+
+class InviteResult(TypedDict):
+    token: str
+    rights: list[Right]
+    expires: float
+    uses: int
