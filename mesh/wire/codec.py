@@ -150,8 +150,9 @@ def unpack(data: bytes, limit: int) -> Any:
             max_ext_len=0,
             max_array_len=min(limit, 65536),
         )
+        canonical = type(value) is list and pack(value) == data
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as problem:
         raise DecodeError("Not a message of the mesh") from problem
-    if type(value) is not list or pack(value) != data:
+    if not canonical:
         raise DecodeError("Not encoded canonically")
     return value

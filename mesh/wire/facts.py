@@ -112,7 +112,7 @@ class Eviction:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a member says of itself; ``nonce`` (8 random bytes) tells one start of its process from another."""
+    """What a member says of itself; ``nonce`` (8 random bytes) tells one start from another."""
 
     kind: ClassVar[int] = 3
     pool: PoolId
@@ -158,7 +158,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Resignation:
-    """``author`` gives up its claims up to ``term`` and all leases under them; ``successor`` may be NOBODY."""
+    """``author`` gives up its claims up to ``term`` and their leases; ``successor`` may be NOBODY."""
 
     kind: ClassVar[int] = 5
     pool: PoolId
@@ -179,7 +179,8 @@ class Resignation:
 class Deployment:
     """What an owner wants to run. ``layers`` fixes how many layers some members hold.
 
-    ``number`` is the highest seen in the pool plus one; ``act`` and ``previous`` go on with the author's chain.
+    ``number`` is the highest seen in the pool plus one; ``act`` and ``previous`` go on with its
+    author's chain.
     """
 
     kind: ClassVar[int] = 6

@@ -1,0 +1,264 @@
+"""What members say to each other in datagrams (and, when large, framed on a stream).
+
+Every message is a frozen dataclass; :func:`encode` makes the body of an envelope and :func:`decode` reads one,
+raising DecodeError on whatever is not exactly a message.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from mesh.wire import codec
+from mesh.wire.codec import BOOL, ENDPOINT, UINT, Shape, blob, fixed, listed, struct
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import DecodeError
+from mesh.wire.facts import MAX_FACT, Version
+from mesh.wire.identity import ID_BYTES, NodeId
+
+MAX_DATAGRAM = 1200
+MAX_STREAMED = 256 * 1024
+KEY8 = 8
+BUCKETS = 64
+_MAX_ITEMS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Rumour:
+    """There is a fact under ``key`` (8 bytes) of this version; ``mark`` (4 bytes) names its very bytes."""
+
+    key: bytes
+    version: Version
+    mark: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Do you live? ``summary`` is the set hash of the sender's facts; the rest is its own liveness."""
+
+    kind: ClassVar[int] = 1
+    token: int
+    summary: bytes
+    incarnation: int
+    refutations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """I live: the answer to the Ping of this token."""
+
+    kind: ClassVar[int] = 2
+    token: int
+    summary: bytes
+    incarnation: int
+    refutations: int
+
+
+@dataclass(frozen=True, slots=True)
+class PingRequest:
+    """Ping ``target`` for me with this token and hand me its answer."""
+
+    kind: ClassVar[int] = 3
+    token: int
+    target: NodeId
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """The target's Ack as it came: a whole datagram, signed by the target."""
+
+    kind: ClassVar[int] = 4
+    token: int
+    datagram: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Nack:
+    """I live, but the target that you asked me to ping has not answered me yet."""
+
+    kind: ClassVar[int] = 5
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """I am vouched for by this chain. With ``answer`` the other introduces itself too."""
+
+    kind: ClassVar[int] = 6
+    answer: bool
+    summary: bytes
+    chain: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rumours:
+    """Facts that are new."""
+
+    kind: ClassVar[int] = 7
+    rumours: tuple[Rumour, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Send me the bodies of these facts."""
+
+    kind: ClassVar[int] = 8
+    keys: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """Facts, each as the bytes that its author signed."""
+
+    kind: ClassVar[int] = 9
+    facts: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """The set hash of each of the 64 buckets of my facts."""
+
+    kind: ClassVar[int] = 10
+    hashes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """All facts that I hold in these buckets. With ``answer`` send me yours."""
+
+    kind: ClassVar[int] = 11
+    answer: bool
+    buckets: tuple[int, ...]
+    rumours: tuple[Rumour, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VoteRequest:
+    """I would claim ``term``: does anyone still hear the leader?"""
+
+    kind: ClassVar[int] = 12
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """Yes, or no with the signed claim that stands (empty with a yes)."""
+
+    kind: ClassVar[int] = 13
+    term: int
+    yes: bool
+    claim: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRequest:
+    """Lend yourself to this claim for one lease. ``release`` may hold the predecessor's signed resignation."""
+
+    kind: ClassVar[int] = 14
+    number: int
+    claim: bytes
+    release: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseGrant:
+    """Granted: the request of this number, under the claim of this term."""
+
+    kind: ClassVar[int] = 15
+    number: int
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRefusal:
+    """Refused for about ``wait`` milliseconds; ``claim`` is the signed claim that stands before yours."""
+
+    kind: ClassVar[int] = 16
+    number: int
+    wait: int
+    claim: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRelease:
+    """The requests up to ``number`` under my claim of ``term`` are no longer needed."""
+
+    kind: ClassVar[int] = 17
+    number: int
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Lead instead of me: my signed resignation, which names you."""
+
+    kind: ClassVar[int] = 18
+    resignation: bytes
+
+
+Message = (
+    Ping
+    | Ack
+    | PingRequest
+    | Relayed
+    | Nack
+    | Hello
+    | Rumours
+    | Pull
+    | Bodies
+    | Buckets
+    | Contents
+    | VoteRequest
+    | Vote
+    | LeaseRequest
+    | LeaseGrant
+    | LeaseRefusal
+    | LeaseRelease
+    | HandOver
+)
+
+_ID = fixed(ID_BYTES)
+_HASH8 = fixed(8)
+_FACT = blob(MAX_FACT)
+_RUMOUR = struct(Rumour, fixed(KEY8), listed(UINT, 3), fixed(4))
+_RUMOURS = listed(_RUMOUR, _MAX_ITEMS)
+
+_SHAPES: dict[int, tuple[type, Shape]] = {
+    cls.kind: (cls, struct(cls, *shapes))
+    for cls, *shapes in (
+        (Ping, UINT, _HASH8, UINT, UINT),
+        (Ack, UINT, _HASH8, UINT, UINT),
+        (PingRequest, UINT, _ID, ENDPOINT),
+        (Relayed, UINT, blob(MAX_DATAGRAM)),
+        (Nack, UINT),
+        (Hello, BOOL, _HASH8, listed(_FACT, 8)),
+        (Rumours, _RUMOURS),
+        (Pull, listed(fixed(KEY8), _MAX_ITEMS)),
+        (Bodies, listed(_FACT, _MAX_ITEMS)),
+        (Buckets, listed(_HASH8, BUCKETS)),
+        (Contents, BOOL, listed(UINT, BUCKETS), _RUMOURS),
+        (VoteRequest, UINT),
+        (Vote, UINT, BOOL, _FACT),
+        (LeaseRequest, UINT, _FACT, _FACT),
+        (LeaseGrant, UINT, UINT),
+        (LeaseRefusal, UINT, UINT, _FACT),
+        (LeaseRelease, UINT, UINT),
+        (HandOver, _FACT),
+    )
+}
+
+
+def encode(message: Message) -> bytes:
+    """The canonical bytes of a message."""
+    return codec.pack([message.kind, *_SHAPES[message.kind][1].dump(message)])
+
+
+def decode(body: bytes, limit: int = MAX_STREAMED) -> Message:
+    """Read a message of at most ``limit`` bytes; raises DecodeError."""
+    array = codec.unpack(body, limit)
+    known = _SHAPES.get(array[0]) if array and type(array[0]) is int else None
+    if known is None:
+        raise DecodeError("A message of an unknown kind")
+    message: Any = known[1].load(array[1:])
+    return message  # type: ignore[no-any-return]
