@@ -1,0 +1,166 @@
+"""One open stream between two nodes: who is at the other end, what it is for, and messages over it."""
+
+import contextlib
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+import trio
+
+from mesh.net.addresses import endpoint_of
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import DecodeError, MeshError
+from mesh.wire.identity import NodeId
+
+MESSAGE_LIMIT = 64 * 1024
+"""Bytes of one message, unless the receiver says otherwise."""
+
+CLOSE_SECONDS = 0.5
+
+_LENGTH = struct.Struct(">I")
+
+TlsStream = trio.SSLStream[trio.SocketStream]
+
+
+class StreamError(MeshError):
+    """A stream that could not be opened or went away."""
+
+
+class Unreachable(StreamError):
+    """Nobody answered at any address, or not in time."""
+
+
+class WrongPeer(StreamError):
+    """Another machine than the one that was meant answered."""
+
+
+class Refused(StreamError):
+    """The peer answered, and said no; ``code`` says why in a word."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.code = code
+
+
+class StreamClosed(StreamError):
+    """The peer closed the stream in good order."""
+
+
+class StreamReset(StreamError):
+    """The stream broke off without the peer's goodbye: its process died, or the network between."""
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """An accepted stream of one ``kind``; bytes go by ``stream``, or messages by the methods here, one task
+    each way.
+
+    ``peer`` and ``peer_key`` are proven by TLS; both are None on the server's side of a stream by a node that
+    is no member (and shows no certificate).
+    """
+
+    stream: TlsStream
+    peer: NodeId | None
+    peer_key: bytes | None
+    remote: Endpoint
+    local: Endpoint
+    kind: str
+    arguments: dict[str, Any]
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    on_close: Callable[["Session"], None] = lambda session: None
+
+    async def send_message(self, message: Any) -> None:
+        """Send one message of msgpack's types. Raises :class:`StreamReset`."""
+        await send_message(self.stream, message)
+
+    async def receive_message(self, limit: int = MESSAGE_LIMIT) -> Any:
+        """The next message. Raises :class:`StreamClosed`, :class:`StreamReset`, or DecodeError if it is
+        longer than ``limit`` bytes or no msgpack.
+        """
+        return await receive_message(self.stream, limit)
+
+    async def aclose(self) -> None:
+        """Say goodbye and close; a peer that does not listen is not waited for."""
+        self.on_close(self)
+        with (
+            trio.move_on_after(CLOSE_SECONDS, shield=True),
+            contextlib.suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError),
+        ):
+            await self.stream.aclose()
+        self.stream.transport_stream.socket.close()
+
+    def cut(self) -> None:
+        """End it at once, whatever is under way: both ends' tasks get an error, this end's handler is
+        cancelled.
+        """
+        self.on_close(self)
+        self.stream.transport_stream.socket.close()
+        self.scope.cancel()
+
+
+async def send_message(stream: TlsStream, message: Any) -> None:
+    """Frame and send one message."""
+    body = msgpack.packb(message)
+    try:
+        await stream.send_all(_LENGTH.pack(len(body)) + body)
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        raise _broken(error) from error
+
+
+async def receive_message(stream: TlsStream, limit: int) -> Any:
+    """Read exactly one framed message of at most ``limit`` bytes, and no byte behind it."""
+    (length,) = _LENGTH.unpack(await _receive_exactly(stream, _LENGTH.size, at_boundary=True))
+    if length > limit:
+        raise DecodeError(f"a message of {length} bytes came where at most {limit} are allowed")
+    body = await _receive_exactly(stream, length, at_boundary=False)
+    try:
+        return msgpack.unpackb(body)
+    except (ValueError, msgpack.UnpackException, RecursionError) as error:
+        raise DecodeError("a message came that is no msgpack") from error
+
+
+async def _receive_exactly(stream: TlsStream, count: int, *, at_boundary: bool) -> bytes:
+    received = bytearray()
+    while len(received) < count:
+        try:
+            part = await stream.receive_some(count - len(received))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise _broken(error) from error
+        if not part:
+            if at_boundary and not received:
+                raise StreamClosed("the peer closed the stream")
+            raise StreamReset("the stream ended inside a message")
+        received += part
+    return bytes(received)
+
+
+def _broken(error: Exception) -> StreamReset:
+    cause = error.__cause__
+    return StreamReset(f"the stream broke off{f': {cause}' if cause else ''}")
+
+
+def tune(one: trio.socket.SocketType) -> None:
+    """Small writes at once, and a peer that vanished without a word is noticed within 30 s."""
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # macOS has another name for the first.
+    for name, value in (
+        ("TCP_KEEPIDLE", 15),
+        ("TCP_KEEPALIVE", 15),
+        ("TCP_KEEPINTVL", 5),
+        ("TCP_KEEPCNT", 3),
+    ):
+        option = getattr(socket, name, None)
+        if option is not None:
+            one.setsockopt(socket.IPPROTO_TCP, option, value)
+    if sys.platform == "linux":
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
+
+
+def ends(stream: trio.SocketStream) -> tuple[Endpoint, Endpoint]:
+    """(local, remote) of a connected stream. OSError if it has broken off already."""
+    return endpoint_of(stream.socket.getsockname()), endpoint_of(stream.socket.getpeername())

@@ -1,0 +1,346 @@
+"""Streams between nodes: one TCP port, mutual TLS, and a preface that says what a stream is for.
+
+The client opens TLS and sends the preface, one message: the wire version, the pool, the stream's kind and
+arguments. The server answers it, accepted or refused with a reason; from then on the stream belongs to the
+handler of its kind. Members prove who they are; a node that is no member yet may use the open kinds alone. No
+byte of a handler's payload passes before both are settled.
+"""
+
+import logging
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import trio
+
+from mesh.net.connecting import connect_first
+from mesh.net.session import (
+    MESSAGE_LIMIT,
+    Refused,
+    Session,
+    StreamClosed,
+    StreamError,
+    StreamReset,
+    TlsStream,
+    Unreachable,
+    ends,
+    receive_message,
+    send_message,
+    tune,
+)
+from mesh.net.tls import ALPN, ClientContexts, Credentials, ServerTrust, proven_key, unproven_context
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import DecodeError, MeshError
+from mesh.wire.identity import Identity, NodeId, PoolId, id_text, node_id
+
+log = logging.getLogger(__name__)
+
+WIRE_VERSION = 1
+SETUP_SECONDS = 5.0
+MAX_SETTING_UP = 256
+MAX_SESSIONS = 1024
+MAX_SESSIONS_OF_A_PEER = 128
+MAX_UNPROVEN = 32
+MAX_UNPROVEN_OF_A_HOST = 8
+UNPROVEN_SECONDS = 600.0
+"""How long a stream of a node that is no member may last: a person may have to approve it meanwhile."""
+
+OPEN_KINDS = frozenset({"admit"})
+PROBE = "probe"
+
+Handler = Callable[[Session], Awaitable[None]]
+
+
+class Streams:
+    """This node's end of every stream: it serves them and opens them, for the members that it is told to
+    trust.
+    """
+
+    def __init__(self, identity: Identity, source_hosts: Sequence[str] = ()) -> None:
+        """``source_hosts``: the addresses that streams leave from, where a node is bound to some of its
+        machine's.
+        """
+        credentials = Credentials(identity)
+        self.pool: PoolId | None = None
+        """The pool that this node belongs to: streams of another are refused. None: it belongs to none yet.
+        """
+        self._trust = ServerTrust(credentials)
+        self._clients = ClientContexts(credentials)
+        self._source_hosts = tuple(source_hosts)
+        self._sessions: dict[NodeId | None, set[Session]] = {}
+        self._setting_up = 0
+
+    def trust(self, keys: Mapping[NodeId, bytes]) -> None:
+        """Trust exactly these members from now on; open streams of anyone else are cut at once."""
+        for gone in self._trust.update(keys):
+            for session in tuple(self._sessions.get(gone, ())):
+                session.cut()
+
+    # The server's side.
+
+    async def serve(
+        self,
+        listeners: Sequence[trio.SocketListener],
+        handlers: Mapping[str, Handler],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Accept streams until cancelled. A handler runs for each; its errors are logged and end its stream
+        alone.
+        """
+
+        async def take(connection: trio.SocketStream) -> None:
+            await self._take(connection, handlers)
+
+        async with trio.open_nursery() as nursery:
+            await nursery.start(trio.serve_listeners, take, list(listeners))
+            task_status.started()
+
+    async def _take(self, connection: trio.SocketStream, handlers: Mapping[str, Handler]) -> None:
+        if self._setting_up >= MAX_SETTING_UP:
+            connection.socket.close()
+            return
+        session: Session | None = None
+        try:
+            self._setting_up += 1
+            try:
+                with trio.move_on_after(SETUP_SECONDS):
+                    session = await self._accept(connection, handlers)
+            finally:
+                self._setting_up -= 1
+            if session is not None:
+                await self._run(session, handlers)
+        finally:
+            connection.socket.close()
+
+    async def _accept(self, connection: trio.SocketStream, handlers: Mapping[str, Handler]) -> Session | None:
+        stream: TlsStream = trio.SSLStream(connection, self._trust.context(), server_side=True)
+        try:
+            tune(connection.socket)
+            local, remote = ends(connection)
+            await _shake_hands_as_server(stream)
+            preface = await receive_message(stream, MESSAGE_LIMIT)
+            key = proven_key(stream.getpeercert(True))
+            peer = None if key is None else node_id(key)
+            kind, arguments = self._judge(preface, peer, key, remote, handlers)
+            session = Session(stream, peer, key, remote, local, kind, arguments, on_close=self._forget)
+            # Noted before the answer is sent: from here on the stream can be cut.
+            self._sessions.setdefault(peer, set()).add(session)
+            try:
+                await send_message(stream, {"ok": True})
+            except BaseException:
+                self._forget(session)
+                raise
+        except Refused as refusal:
+            await _refuse(stream, refusal)
+        except (
+            StreamError,
+            DecodeError,
+            OSError,
+            trio.BrokenResourceError,
+            trio.ClosedResourceError,
+        ) as error:
+            log.debug("a stream was not set up: %s", error.__cause__ or error)
+        else:
+            return session
+        return None
+
+    def _judge(
+        self,
+        preface: Any,
+        peer: NodeId | None,
+        key: bytes | None,
+        remote: Endpoint,
+        handlers: Mapping[str, Handler],
+    ) -> tuple[str, dict[str, Any]]:
+        """(kind, arguments) of a stream that may be; :class:`Refused` for any other."""
+        if not isinstance(preface, dict):
+            raise Refused("malformed", "the stream's preface is malformed")
+        kind, arguments = preface.get("kind"), preface.get("arguments")
+        if preface.get("wire") != WIRE_VERSION:
+            raise Refused(
+                "wire_version", f"this node speaks wire version {WIRE_VERSION}", "upgrade the older"
+            )
+        if not isinstance(kind, str) or not isinstance(arguments, dict):
+            raise Refused("malformed", "the stream's preface is malformed")
+        # Asked again after the handshake: membership may have changed while it ran.
+        if peer is not None and self._trust.keys.get(peer) != key:
+            raise Refused("not_member", "this machine is no member of the pool")
+        if peer is None and kind not in OPEN_KINDS:
+            raise Refused("not_member", "only members may open such a stream", "join the pool first")
+        if peer is not None and self.pool is not None and preface.get("pool") != id_text(self.pool):
+            raise Refused("other_pool", "that node belongs to another pool")
+        if kind != PROBE and kind not in handlers:
+            raise Refused("unknown_kind", f"this node serves no stream of kind {kind[:32]!r}")
+        if self._is_full(peer, remote):
+            raise Refused("busy", "that node has too many streams open", "try again in a moment")
+        return kind, arguments
+
+    def _is_full(self, peer: NodeId | None, remote: Endpoint) -> bool:
+        mine = self._sessions.get(peer, set())
+        if peer is None:
+            hosts = Counter(session.remote.host for session in mine)
+            return len(mine) >= MAX_UNPROVEN or hosts[remote.host] >= MAX_UNPROVEN_OF_A_HOST
+        return len(mine) >= MAX_SESSIONS_OF_A_PEER or sum(map(len, self._sessions.values())) >= MAX_SESSIONS
+
+    async def _run(self, session: Session, handlers: Mapping[str, Handler]) -> None:
+        who = session.remote if session.peer is None else id_text(session.peer)
+        try:
+            if session.peer is None:
+                session.scope.deadline = trio.current_time() + UNPROVEN_SECONDS
+            with session.scope:
+                if session.kind != PROBE:
+                    await handlers[session.kind](session)
+        except* (StreamError, DecodeError, trio.BrokenResourceError, trio.ClosedResourceError) as group:
+            log.debug("%s stream of %s ended: %s", session.kind, who, group.exceptions[0])
+        except* MeshError as group:
+            log.warning("%s stream of %s failed: %s", session.kind, who, group.exceptions[0])
+        except* Exception:
+            log.exception("%s stream of %s failed", session.kind, who)
+        finally:
+            await session.aclose()
+
+    def _forget(self, session: Session) -> None:
+        sessions = self._sessions.get(session.peer)
+        if sessions is not None:
+            sessions.discard(session)
+            if not sessions:
+                del self._sessions[session.peer]
+
+    # The client's side.
+
+    async def open(
+        self,
+        peer: NodeId,
+        endpoints: Sequence[Endpoint],
+        kind: str,
+        arguments: Mapping[str, Any] | None = None,
+        timeout: float = SETUP_SECONDS,  # noqa: ASYNC109
+    ) -> Session:
+        """A stream to the member ``peer`` at whichever of ``endpoints`` it answers first; the caller closes
+        it.
+
+        Raises :class:`Unreachable`, :class:`WrongPeer` or :class:`Refused`.
+        """
+        key = self._trust.keys.get(peer)
+        if key is None:
+            raise Refused("not_member", f"{id_text(peer)} is no member of this pool")
+        stream = await self._open(endpoints, self._clients.to(key), key, kind, arguments, timeout)
+        if self._trust.keys.get(peer) != key:
+            stream.cut()
+            raise Refused("not_member", f"{id_text(peer)} is no member of this pool any more")
+        self._sessions.setdefault(peer, set()).add(stream)
+        return stream
+
+    async def open_unproven(
+        self,
+        endpoint: Endpoint,
+        kind: str,
+        arguments: Mapping[str, Any] | None = None,
+        timeout: float = SETUP_SECONDS,  # noqa: ASYNC109
+    ) -> Session:
+        """A stream of an open kind to whoever listens at ``endpoint``, without proving who this node is.
+
+        The session's ``peer_key`` is the server's, proven: whether it is the right one is the caller's to
+        judge before it says anything that only the right one may hear. Errors as :meth:`open`.
+        """
+        return await self._open([endpoint], unproven_context(), None, kind, arguments, timeout)
+
+    async def probe(
+        self,
+        peer: NodeId,
+        endpoints: Sequence[Endpoint],
+        timeout: float = 1.0,  # noqa: ASYNC109
+    ) -> bool:
+        """Whether ``peer`` answers over TCP, as the member it is."""
+        try:
+            session = await self.open(peer, endpoints, PROBE, timeout=timeout)
+        except StreamError:
+            return False
+        await session.aclose()
+        return True
+
+    async def _open(
+        self,
+        endpoints: Sequence[Endpoint],
+        context: ssl.SSLContext,
+        expected: bytes | None,
+        kind: str,
+        arguments: Mapping[str, Any] | None,
+        timeout: float,  # noqa: ASYNC109
+    ) -> Session:
+        where = ", ".join(map(str, endpoints)) or "no known address"
+        with trio.move_on_after(timeout):
+            stream = await connect_first(endpoints, context, expected, self._source_hosts)
+            try:
+                local, remote = ends(stream.transport_stream)
+                given = dict(arguments or {})
+                preface = {
+                    "wire": WIRE_VERSION,
+                    "pool": None if self.pool is None else id_text(self.pool),
+                    "kind": kind,
+                    "arguments": given,
+                }
+                await _present(stream, preface, remote)
+            except OSError as error:
+                stream.transport_stream.socket.close()
+                raise Unreachable(f"{where} broke off: {error}") from error
+            except BaseException:
+                stream.transport_stream.socket.close()
+                raise
+            key = proven_key(stream.getpeercert(True))
+            peer = None if key is None else node_id(key)
+            return Session(stream, peer, key, remote, local, kind, given, on_close=self._forget)
+        raise Unreachable(f"no answer from {where} within {timeout:g} s")
+
+
+async def _shake_hands_as_server(stream: TlsStream) -> None:
+    try:
+        await stream.do_handshake()
+    except trio.BrokenResourceError as error:
+        # trio leaves the alert of a failed handshake unsent; the other end should hear why.
+        alert = stream._outgoing.read()
+        if isinstance(error.__cause__, ssl.SSLError) and alert:
+            await stream.transport_stream.send_all(alert)
+            await _finish(stream.transport_stream)
+        raise
+    if stream.selected_alpn_protocol() != ALPN:
+        raise StreamReset(f"the client does not speak {ALPN}")
+
+
+async def _present(stream: TlsStream, preface: dict[str, Any], remote: Endpoint) -> None:
+    """Send the preface and wait until the server accepts it."""
+    try:
+        await send_message(stream, preface)
+        answer = await receive_message(stream, MESSAGE_LIMIT)
+    except (StreamReset, StreamClosed) as error:
+        cause = error.__cause__ and error.__cause__.__cause__
+        # With TLS 1.3 a client learns only now that its certificate was not accepted.
+        if isinstance(cause, ssl.SSLError) and "UNKNOWN_CA" in (cause.reason or ""):
+            raise Refused("not_member", f"{remote} does not know this machine as a member") from error
+        raise Unreachable(f"{remote} broke off before it answered: {error.message}") from error
+    except DecodeError as error:
+        raise Unreachable(f"what listens at {remote} speaks another protocol") from error
+    if not isinstance(answer, dict):
+        raise Unreachable(f"what listens at {remote} speaks another protocol")
+    refusal = answer.get("error")
+    if isinstance(refusal, dict):
+        raise Refused(*(str(refusal.get(key, ""))[:500] for key in ("code", "message", "hint")))
+
+
+async def _refuse(stream: TlsStream, refusal: Refused) -> None:
+    error = {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}
+    try:
+        await send_message(stream, {"error": error})
+        await stream.aclose()
+    except (StreamError, OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+        log.debug("a refusal was not heard")
+
+
+async def _finish(connection: trio.SocketStream) -> None:
+    """Close the way out and read what still comes: else the kernel resets, and the last words are lost."""
+    await connection.send_eof()
+    for _ in range(64):
+        if not await connection.receive_some(4096):
+            return
