@@ -13,6 +13,9 @@
 # All work is in functions that the last line calls: a download that was cut short executes nothing.
 set -euo pipefail
 
+# This file; empty when it comes through a pipe (inside a function BASH_SOURCE would not tell).
+SCRIPT=${BASH_SOURCE[0]:-}
+
 UV_VERSION=0.13.9
 # The oldest uv whose results with this script are known to be the same.
 UV_OLDEST=0.9.0
@@ -45,10 +48,14 @@ use_index_and_certificates_of_pip() {
     if [ -z "${SSL_CERT_FILE:-}" ] && [ -n "${PIP_CERT:-}" ]; then
         export SSL_CERT_FILE=$PIP_CERT
     fi
-    # Python from python.org on macOS comes without certificates until a script of its own was run.
-    if [ -z "${SSL_CERT_FILE:-}" ] && [ "$(uname -s)" = Darwin ] && [ -r /etc/ssl/cert.pem ]; then
-        export SSL_CERT_FILE=/etc/ssl/cert.pem
-    fi
+    # The machine's own certificates, which may hold a company's: uv would take those that it carries itself, and
+    # Python from python.org on macOS has none until a script of its own was run.
+    local file
+    for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+        if [ -z "${SSL_CERT_FILE:-}" ] && [ -r "$file" ]; then
+            export SSL_CERT_FILE=$file
+        fi
+    done
 }
 
 make_data_folder() {
@@ -201,10 +208,10 @@ is_source() { [ -f "$1/pyproject.toml" ] && grep -q '^name = "frankenstein-mesh"
 
 # Sets SOURCE to a folder that holds the source, or leaves it empty when what is installed has to do.
 locate_source() {
-    local given=${MESH_SOURCE:-} script=${BASH_SOURCE[0]:-} here
+    local given=${MESH_SOURCE:-} here
     SOURCE=
-    if [ -z "$given" ] && [ -f "$script" ]; then
-        here=$(cd "$(dirname "$script")" && pwd -P)
+    if [ -z "$given" ] && [ -f "$SCRIPT" ]; then
+        here=$(cd "$(dirname "$SCRIPT")" && pwd -P)
         if is_source "$here"; then
             SOURCE=$here
             return 0
@@ -320,7 +327,7 @@ create_environment() {
     local folder=$1 python=$PY version
     version=$("$PY" -c 'import platform; print(platform.python_version())' </dev/null)
     # An older python3 than we need: uv looks for another one on the machine, or downloads one.
-    version_at_least "$version" 3.11 || python='>=3.11'
+    version_at_least "$version" 3.11 || python='>=3.11,<3.15'
     UV_PYTHON_INSTALL_DIR=$DATA/python "$UV" venv --quiet --no-project --python "$python" "$folder" </dev/null >&2 ||
         fail "no environment could be made: Python 3.11 or newer is needed, and python3 here is $version" \
             "install a newer Python (uv's message above says why it could not be downloaded)"
@@ -424,7 +431,7 @@ run_mesh() {
 
 main() {
     local piped=no
-    [ -n "${BASH_SOURCE[0]:-}" ] || piped=yes
+    [ -n "$SCRIPT" ] || piped=yes
     find_python
     use_index_and_certificates_of_pip
     make_data_folder
