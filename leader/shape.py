@@ -1,0 +1,38 @@
+"""What placement needs to know of a model: plain numbers, however the file says them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A model's measures. Layers count from 0; ``layer_bytes`` and ``kv_bytes`` have one entry a layer.
+
+    ``kv_bytes`` is K and V of one token in 16-bit floats. ``head_bytes`` is the output matrix and its norm
+    (with ``tied``, a second copy of the embedding); ``embedding_bytes`` is what stays with the host of the
+    pipeline.
+    """
+
+    name: str
+    architecture: str
+    files: tuple[Path, ...]
+    total_bytes: int
+    layer_bytes: tuple[int, ...]
+    kv_bytes: tuple[int, ...]
+    head_bytes: int
+    embedding_bytes: int
+    n_embd: int
+    n_ffn: int
+    n_heads: int
+    n_vocab: int
+    context_train: int
+    tied: bool
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.layer_bytes)
+
+    @property
+    def kv_bytes_per_layer_per_token(self) -> int:
+        """The largest of all layers."""
+        return max(self.kv_bytes)
