@@ -1,0 +1,65 @@
+"""Who may ask at all. A page of some other site, open in a browser on this machine, may not.
+
+Such a page reaches a server on loopback in two ways: it calls the address outright, and then the browser
+tells its origin; or it has its own name resolve to 127.0.0.1 (DNS rebinding), and then that name stands in
+Host. Pure.
+"""
+
+import hmac
+import ipaddress
+import re
+
+_AUTHORITY = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^\[\]:/@]+)(?::(?P<port>\d{0,5}))?")
+_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<authority>.+)")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+def refused_host(host: str | None, local: str) -> str | None:
+    """Say why this Host header is refused on a connection that came in at the address `local`, or None.
+
+    On loopback only names and addresses of this machine pass; elsewhere a name cannot be judged (a key can).
+    """
+    if not is_loopback(local):
+        return None
+    match = _AUTHORITY.fullmatch((host or "").strip().lower())
+    if match is None:
+        return "a request needs a Host header"
+    name = match["host"].strip("[]").rstrip(".")
+    if name == "localhost" or name.endswith(".localhost") or name == local or is_loopback(name):
+        return None
+    return f"{name} is no name of this machine"
+
+
+def refused_origin(origin: str | None, host: str | None) -> str | None:
+    """Say why a browser's request from this Origin is refused, or return None; only our own page's pass."""
+    if origin is None:
+        return None
+    match = _ORIGIN.fullmatch(origin.strip().lower())
+    if match is not None:
+        port = _DEFAULT_PORTS[match["scheme"]]
+        if _authority(match["authority"], port) == _authority((host or "").strip().lower(), port):
+            return None
+    return "pages of other sites may not use this API"
+
+
+def is_authorized(authorization: str | None, api_key: str | None) -> bool:
+    """Whether the Authorization header bears the key, if one is wanted; takes the same time for any guess."""
+    if api_key is None:
+        return True
+    scheme, _, token = (authorization or "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), api_key.encode())
+
+
+def is_loopback(address: str) -> bool:
+    """Whether the text is a loopback address, an IPv4 one in IPv6's clothes included."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_loopback
+
+
+def _authority(text: str, default_port: str) -> tuple[str, str] | None:
+    match = _AUTHORITY.fullmatch(text)
+    return None if match is None else (match["host"].rstrip("."), match["port"] or default_port)

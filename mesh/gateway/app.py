@@ -1,0 +1,86 @@
+"""What is where: the gateway's own paths, and all others passed on."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from mesh.gateway.access import is_authorized, refused_host, refused_origin
+from mesh.gateway.backend import Backend
+from mesh.gateway.connection import Exchange, Request
+from mesh.gateway.counters import Counters, Exposition
+from mesh.gateway.dashboard import dashboard
+from mesh.gateway.feed import Feed
+from mesh.gateway.proxy import Proxy
+from mesh.gateway.readiness import why_not_ready
+from mesh.gateway.replies import Reply, error_reply, json_reply, reply, unavailable
+
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
+_KEYLESS: Final = frozenset({"/", "/healthz", "/readyz"})
+"""Paths that tell no secret: the dashboard's page is empty until it is given the key."""
+_OWN: Final = frozenset({"/", "/healthz", "/readyz", "/metrics", "/events", "/status"})
+
+
+class Gateway:
+    """The handler of all exchanges."""
+
+    def __init__(self, backend: Backend, api_key: str | None, collectors: "Sequence[Collector]") -> None:
+        self._backend = backend
+        self._api_key = api_key
+        self._counters = Counters()
+        self._exposition = Exposition(self._counters, collectors)
+        self._proxy = Proxy(backend, self._counters)
+        self.feed = Feed(backend)
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer one request."""
+        try:
+            await self._route(exchange)
+        finally:
+            if exchange.status is not None:
+                self._counters.answered(exchange.request.path, exchange.status)
+
+    async def _route(self, exchange: Exchange) -> None:
+        request = exchange.request
+        if refusal := self._refusal(request):
+            await exchange.reply(refusal)
+        elif request.path not in _OWN:
+            await self._proxy.handle(exchange)
+        elif request.path == "/events" and request.method == "GET":
+            await self.feed.watch(exchange)
+        else:
+            await exchange.reply(self._own(request.path))
+
+    def _refusal(self, request: Request) -> Reply | None:
+        host = request.header(b"host")
+        if reason := refused_host(host, request.local):
+            return error_reply(403, "forbidden_host", reason)
+        if reason := refused_origin(request.header(b"origin"), host):
+            return error_reply(403, "forbidden_origin", reason)
+        if request.path not in _KEYLESS and not is_authorized(
+            request.header(b"authorization"), self._api_key
+        ):
+            challenge = [(b"www-authenticate", b"Bearer")]
+            return error_reply(401, "invalid_api_key", "this API wants its key as a bearer token", challenge)
+        if request.path in _OWN and request.method not in ("GET", "HEAD"):
+            return error_reply(
+                405, "method_not_allowed", "this path can only be read", [(b"allow", b"GET, HEAD")]
+            )
+        if request.method in ("CONNECT", "TRACE"):
+            return error_reply(405, "method_not_allowed", f"{request.method} is not served here")
+        return None
+
+    def _own(self, path: str) -> Reply:
+        if path == "/":
+            return dashboard()
+        if path == "/healthz":
+            return json_reply(200, {"status": "ok"})
+        if path == "/metrics":
+            return reply(200, Exposition.content_type, self._exposition.render())
+        status = self._backend.status()
+        if path != "/readyz":
+            # A HEAD of /events ends here too: it has no stream to follow.
+            return json_reply(200, status)
+        if not_ready := why_not_ready(status):
+            return unavailable("not_ready", str(not_ready), not_ready.retry_after)
+        return json_reply(200, {"status": "ready"})

@@ -1,0 +1,40 @@
+"""What the gateway needs from the node it is the door of."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Protocol
+
+import trio
+
+from mesh.wire.errors import MeshError
+
+
+class NotReady(MeshError):
+    """No answer is to be had now: ``reason`` says why, ``retry_after`` in how many seconds to ask again."""
+
+    def __init__(self, reason: str, retry_after: float = 5.0, hint: str = "") -> None:
+        super().__init__(reason, hint)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class Backend(Protocol):
+    """The node, as its gateway sees it."""
+
+    async def open_leader(self) -> trio.abc.Stream:
+        """Open a fresh byte stream to the leader's llama-server, for one HTTP/1.1 exchange.
+
+        The gateway owns the stream and closes it forcefully when the client has hung up: whoever stands at
+        the other end must then close its connection to llama-server, which stops the slot. A stream that ends
+        by a failure raises ``trio.BrokenResourceError``, or ends early, which HTTP tells from a proper end.
+
+        Raises `NotReady` where there is nobody to ask, `MeshError` or ``OSError`` where asking failed.
+        """
+        ...
+
+    def status(self) -> Mapping[str, Any]:
+        """Return the object of ``mesh status --json``."""
+        ...
+
+    def changes(self) -> AsyncIterator[Mapping[str, Any]]:
+        """Iterate over status objects: a new one after each change. Several changes may come as one."""
+        ...

@@ -1,0 +1,305 @@
+"""One client's connection: HTTP/1.1 by h11 over a trio stream, one exchange after the other.
+
+Each exchange runs under a cancel scope of its own, which a hang-up cancels: whatever is done for a client
+that is gone ends at the next checkpoint. A client that closes its sending side counts as gone; HTTP clients
+that want an answer do not do that.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import h11
+import trio
+
+from mesh.gateway.replies import Headers, Reply, error_reply
+
+MAX_HEAD: Final = 64 << 10
+"""Bytes of a request line and its headers."""
+MAX_BODY: Final = 64 << 20
+"""Bytes of a request's body."""
+IDLE_LIMIT: Final = 75.0
+"""Seconds for the whole of a request's head to come, from the answer before."""
+BODY_LIMIT: Final = 60.0
+"""Seconds between two pieces of a request's body."""
+SEND_LIMIT: Final = 60.0
+"""Seconds a client may take to read what is sent to it, while it keeps one of the leader's slots."""
+LINGER_LIMIT: Final = 1.0
+"""Seconds in which a last answer is let through to a client that is still sending."""
+_CHUNK: Final = 64 << 10
+
+logger = logging.getLogger(__name__)
+
+
+class ClientGone(Exception):
+    """The client hung up, or takes nothing any more."""
+
+
+class BadRequest(Exception):
+    """The request cannot be read on; `reply` is what to answer, if it is not too late for that."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.status)
+        self.reply = reply
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The head of a request. Names of headers are in lower case; `path` comes as sent, without the query."""
+
+    method: str
+    target: bytes
+    path: str
+    headers: Headers
+    local: str
+
+    def header(self, name: bytes) -> str | None:
+        """Return the first header of this name."""
+        return next((value.decode("latin-1") for key, value in self.headers if key == name), None)
+
+
+class Exchange:
+    """A request and its answer."""
+
+    def __init__(self, connection: "Connection", request: Request) -> None:
+        self._connection = connection
+        self.request = request
+        self.status: int | None = None
+        self.is_event_stream = False
+        self.client_gone = False
+        self._received = 0
+
+    async def receive_body(self) -> bytes:
+        """Return the next piece of the body, empty at its end. Raises `BadRequest` and `ClientGone`."""
+        if int(self.request.header(b"content-length") or 0) > MAX_BODY:
+            raise BadRequest(_too_large())
+        piece = await self._connection.receive_body()
+        self._received += len(piece)
+        if self._received > MAX_BODY:
+            raise BadRequest(_too_large())
+        return piece
+
+    async def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send the head of the answer. Raises `ClientGone`."""
+        headers = list(headers)
+        self.status = status
+        self.is_event_stream = any(
+            name == b"content-type" and value.lower().startswith(b"text/event-stream")
+            for name, value in headers
+        )
+        await self._connection.send_head(status, headers)
+
+    async def send(self, data: bytes) -> None:
+        """Send a piece of the answer; waits until the client takes it. Raises `ClientGone`."""
+        await self._connection.send_data(data)
+
+    async def reply(self, answer: Reply) -> None:
+        """Send a whole answer. Raises `ClientGone`."""
+        self.status = answer.status
+        await self._connection.send_head(answer.status, answer.headers, answer.content)
+
+    def abort(self) -> None:
+        """Have the connection closed without a proper end: the client sees that something is missing."""
+        self._connection.aborted = True
+
+
+Handler = Callable[[Exchange], Awaitable[None]]
+
+
+class Connection:
+    """The server's end of a connection. Owns the stream's reading side, and h11's state."""
+
+    def __init__(self, stream: trio.abc.HalfCloseableStream, handler: Handler, local: str) -> None:
+        self._stream = stream
+        self._handler = handler
+        self._local = local
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        self._body_ended = trio.Event()
+        self._bodiless = False
+        self._closing = False
+        self._waiting = trio.CancelScope()
+        self.aborted = False
+
+    async def run(self) -> None:
+        """Serve until either side closes; then the stream is closed."""
+        try:
+            while await self._serve_one():
+                pass
+            if not self.aborted:
+                await self._linger()
+        except (trio.BrokenResourceError, trio.ClosedResourceError, ClientGone):
+            logger.debug("a client hung up")
+        finally:
+            await trio.aclose_forcefully(self._stream)
+
+    def close_when_idle(self) -> None:
+        """Close the connection as soon as no request is being answered: at once, if there is none."""
+        self._closing = True
+        self._waiting.cancel()
+
+    async def _serve_one(self) -> bool:
+        """Answer one request; return whether another may follow."""
+        try:
+            request = await self._receive_head()
+        except BadRequest as error:
+            await self.send_head(error.reply.status, error.reply.headers, error.reply.content)
+            return False
+        if request is None:
+            self.aborted = True
+            return False
+        exchange = Exchange(self, request)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch, exchange, nursery.cancel_scope)
+            await self._handle(exchange)
+            nursery.cancel_scope.cancel()
+        if exchange.client_gone or self.aborted:
+            self.aborted = True
+            return False
+        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            return False
+        self._http.start_next_cycle()
+        return True
+
+    async def _receive_head(self) -> Request | None:
+        """Return the next request, or None when the client has no more, or is too slow."""
+        self._body_ended = trio.Event()
+        self._bodiless = False
+        if self._closing:
+            return None
+        self._waiting = trio.move_on_after(IDLE_LIMIT)
+        try:
+            with self._waiting:
+                event = await self._next_event()
+                while event is h11.NEED_DATA:
+                    self._http.receive_data(await self._receive())
+                    event = await self._next_event()
+                if isinstance(event, h11.Request):
+                    return self._request(event)
+        except h11.RemoteProtocolError as error:
+            raise BadRequest(error_reply(error.error_status_hint, "bad_request", str(error))) from error
+        return None
+
+    def _request(self, event: h11.Request) -> Request:
+        method = event.method.decode("ascii")
+        self._bodiless = method == "HEAD"
+        if not event.target.startswith(b"/"):
+            raise BadRequest(error_reply(400, "bad_request", "the request's target is not a path"))
+        path = event.target.partition(b"?")[0].decode("latin-1")
+        request = Request(method, event.target, path, list(event.headers), self._local)
+        if not request.header(b"transfer-encoding") and not int(request.header(b"content-length") or 0):
+            # Nobody will ask for a body that is not there; h11 has its end ready now.
+            self._http.next_event()
+            self._body_ended.set()
+        return request
+
+    async def _handle(self, exchange: Exchange) -> None:
+        """Run the handler, and end what it began."""
+        try:
+            await self._handler(exchange)
+            if not self.aborted:
+                await self._end(exchange)
+        except ClientGone:
+            exchange.client_gone = True
+        except Exception:
+            logger.exception("%s %s failed", exchange.request.method, exchange.request.path)
+            self.aborted = True
+            if exchange.status is None:
+                self.aborted = False
+                await self._fail(exchange)
+
+    async def _end(self, exchange: Exchange) -> None:
+        if exchange.status is None:
+            raise RuntimeError("a handler gave no answer")
+        await self._send(self._http.send(h11.EndOfMessage()) or b"")
+
+    async def _fail(self, exchange: Exchange) -> None:
+        try:
+            await exchange.reply(error_reply(500, "internal_error", "the gateway failed; its log says how"))
+            await self._end(exchange)
+        except ClientGone:
+            exchange.client_gone = True
+
+    async def _watch(self, exchange: Exchange, scope: trio.CancelScope) -> None:
+        """Once the request is here, notice the client's end. An early next request is kept for later."""
+        await self._body_ended.wait()
+        try:
+            while data := await self._receive():
+                self._http.receive_data(data)
+                if len(self._http.trailing_data[0]) > MAX_HEAD:
+                    break
+        except trio.BrokenResourceError:
+            pass
+        exchange.client_gone = True
+        scope.cancel()
+
+    async def receive_body(self) -> bytes:
+        """Return the next piece of the body, empty at its end."""
+        if self._body_ended.is_set():
+            return b""
+        if self._http.they_are_waiting_for_100_continue:
+            await self._send(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
+        try:
+            event = await self._next_event()
+            while event is h11.NEED_DATA:
+                with trio.fail_after(BODY_LIMIT):
+                    data = await self._receive()
+                if not data:
+                    raise ClientGone
+                self._http.receive_data(data)
+                event = await self._next_event()
+        except h11.RemoteProtocolError as error:
+            raise BadRequest(error_reply(400, "bad_request", str(error))) from error
+        except (trio.TooSlowError, trio.BrokenResourceError) as error:
+            raise ClientGone from error
+        return bytes(event.data) if isinstance(event, h11.Data) else b""
+
+    async def _next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        event = self._http.next_event()
+        if isinstance(event, h11.Data):
+            # A flood of small chunks is parsed without any wait of the socket's: let others run.
+            await trio.lowlevel.checkpoint()
+        elif isinstance(event, h11.EndOfMessage):
+            self._body_ended.set()
+        return event
+
+    async def send_head(self, status: int, headers: Headers, content: bytes = b"") -> None:
+        """Send the head of the answer and, in the same packet, what there is of its body."""
+        if self._http.their_state is not h11.DONE:
+            # The request was not read to its end: what follows on this connection would be its rest.
+            headers = [*headers, (b"connection", b"close")]
+        self._bodiless = self._bodiless or status in (204, 304)
+        head = self._http.send(h11.Response(status_code=status, headers=headers)) or b""
+        await self._send(head + self._frame(content))
+
+    async def send_data(self, data: bytes) -> None:
+        """Send a piece of the answer's body."""
+        await self._send(self._frame(data))
+
+    def _frame(self, data: bytes) -> bytes:
+        if not data or self._bodiless:
+            return b""
+        return self._http.send(h11.Data(data=data)) or b""
+
+    async def _send(self, data: bytes) -> None:
+        if not data:
+            return
+        try:
+            with trio.fail_after(SEND_LIMIT):
+                await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.TooSlowError) as error:
+            raise ClientGone from error
+
+    async def _receive(self) -> bytes:
+        return bytes(await self._stream.receive_some(_CHUNK))
+
+    async def _linger(self) -> None:
+        """Let the client read the last answer: closing on data that is not read would reset it away."""
+        with trio.move_on_after(LINGER_LIMIT):
+            await self._stream.send_eof()
+            while await self._receive():
+                pass
+
+
+def _too_large() -> Reply:
+    return error_reply(413, "request_too_large", f"a request may have {MAX_BODY >> 20} MiB at most")

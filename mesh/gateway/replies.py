@@ -1,0 +1,60 @@
+"""Whole answers of the gateway's own, and errors in the shape that OpenAI's clients understand."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+Headers = list[tuple[bytes, bytes]]
+
+_OWN_HEADERS: Headers = [
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+
+
+class Reply(NamedTuple):
+    """A whole answer."""
+
+    status: int
+    headers: Headers
+    content: bytes
+
+
+def reply(status: int, content_type: str, content: bytes, headers: Headers | None = None) -> Reply:
+    """Make a whole answer that no cache keeps and no other site reads."""
+    head = [(b"content-type", content_type.encode()), (b"content-length", b"%d" % len(content))]
+    return Reply(status, head + _OWN_HEADERS + (headers or []), content)
+
+
+def json_reply(status: int, value: Mapping[str, Any], headers: Headers | None = None) -> Reply:
+    """Make a whole answer of a JSON object."""
+    return reply(status, "application/json", json_bytes(value) + b"\n", headers)
+
+
+def error_object(message: str, kind: str, code: str) -> dict[str, Any]:
+    """Return an error as OpenAI's API shapes it: ``{"error": {"message", "type", "code"}}``."""
+    return {"error": {"message": message, "type": kind, "code": code}}
+
+
+def error_reply(status: int, code: str, message: str, headers: Headers | None = None) -> Reply:
+    """Make an error: those below 500 are the caller's to mend, the others ours."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return json_reply(status, error_object(message, kind, code), headers)
+
+
+def unavailable(code: str, message: str, retry_after: float) -> Reply:
+    """Make a 503 that says why and in how many whole seconds (at least one) to come again."""
+    seconds = max(1, math.ceil(retry_after))
+    return error_reply(503, code, message, [(b"retry-after", b"%d" % seconds)])
+
+
+def error_event(code: str, message: str) -> bytes:
+    """Return a server-sent event with an error, which OpenAI's clients raise in the middle of a stream."""
+    return b"data: " + json_bytes(error_object(message, "server_error", code)) + b"\n\n"
+
+
+def json_bytes(value: Mapping[str, Any]) -> bytes:
+    """Encode without a line break or a blank, as server-sent events want it."""
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,56 @@
+"""Server-sent events cut at their seams: a stream that breaks off leaves no half event behind. Pure.
+
+The format: https://html.spec.whatwg.org/multipage/server-sent-events.html (a blank line ends an event).
+"""
+
+import re
+
+MAX_EVENT = 1 << 20
+"""Bytes of an unfinished event that are held back at most; a longer one is passed on as it comes."""
+
+_SEAM = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+_TOKENS = re.compile(rb'"(?:completion_tokens|tokens_predicted|predicted_n)"\s*:\s*(\d{1,9})')
+
+
+class EventFramer:
+    """Bytes in, whole events out. Remembers the last event with data, and how many there were."""
+
+    def __init__(self) -> None:
+        self._pending = b""
+        self.events = 0
+        self.last = b""
+        self.tokens: int | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what came and return what can be passed on: all up to the end of the last whole event."""
+        pending = self._pending + data
+        # What was pending held no seam, but may have held the beginning of one.
+        start = max(0, len(self._pending) - 3)
+        end = 0
+        while seam := _SEAM.search(pending, max(start, end)):
+            self._note(pending[end : seam.end()])
+            end = seam.end()
+        if len(pending) - end > MAX_EVENT:
+            end = len(pending)
+        self._pending = pending[end:]
+        return pending[:end]
+
+    def rest(self) -> bytes:
+        """Return what no blank line has ended, at the proper end of a stream."""
+        rest, self._pending = self._pending, b""
+        if rest:
+            self._note(rest)
+        return rest
+
+    def _note(self, event: bytes) -> None:
+        if event.startswith(b"data:"):
+            self.last = event.strip()
+            if self.last != b"data: [DONE]":
+                self.events += 1
+                self.tokens = generated_tokens(event) or self.tokens
+
+
+def generated_tokens(text: bytes) -> int | None:
+    """Return how many tokens llama-server says, in an answer or its last chunk, that it generated."""
+    found = _TOKENS.findall(text)
+    return int(found[-1]) if found else None

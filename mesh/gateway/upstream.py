@@ -1,0 +1,104 @@
+"""The gateway's end of a stream to the leader's llama-server: one HTTP/1.1 exchange by h11.
+
+httpcore would be the ready-made client; on trio it leaves async generators behind, unclosed, when it is
+cancelled between two chunks, which here is an everyday event.
+"""
+
+from types import TracebackType
+from typing import Final, NamedTuple
+
+import h11
+import trio
+
+from mesh.gateway.replies import Headers
+from mesh.wire.errors import MeshError
+
+WRITE_LIMIT: Final = 60.0
+"""Seconds for the leader to take a piece of the request."""
+READ_LIMIT: Final = 3600.0
+"""Seconds without a byte of the answer; llama-server's own limit, for a whole answer may take long."""
+CUT_SHORT_LIMIT: Final = 5.0
+"""The same, once the leader has refused the rest of the request: it has answered, or it never will."""
+_CHUNK: Final = 64 << 10
+
+
+class UpstreamLost(MeshError):
+    """The leader's llama-server, or the way to it, failed in the middle of an exchange."""
+
+
+class Head(NamedTuple):
+    """Status and headers (names in lower case) of an answer."""
+
+    status: int
+    headers: Headers
+
+
+class Upstream:
+    """An exchange over a stream of its own, which is closed forcefully at the end of the ``async with``.
+
+    Forcefully: nothing may wait on a leader that is stuck, and closing early is what makes llama-server stop.
+    """
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self._http = h11.Connection(h11.CLIENT)
+        self._read_limit = READ_LIMIT
+
+    async def __aenter__(self) -> "Upstream":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await trio.aclose_forcefully(self._stream)
+
+    async def send_head(self, method: str, target: bytes, headers: Headers) -> None:
+        """Send the request's head; without a length the body goes out chunked. Raises `UpstreamLost`."""
+        await self._send(h11.Request(method=method, target=target, headers=headers))
+
+    async def send_body(self, data: bytes) -> None:
+        """Send a piece of the body. Raises `UpstreamLost`."""
+        await self._send(h11.Data(data=data))
+
+    async def end_request(self) -> None:
+        """Say that the request is whole. Raises `UpstreamLost`."""
+        await self._send(h11.EndOfMessage())
+
+    async def receive_head(self) -> Head:
+        """Wait for the answer's head. Raises `UpstreamLost`."""
+        event = await self._event()
+        while isinstance(event, h11.InformationalResponse):
+            event = await self._event()
+        if not isinstance(event, h11.Response):
+            raise UpstreamLost("the leader ended the connection without an answer")
+        return Head(event.status_code, list(event.headers))
+
+    async def receive(self) -> bytes:
+        """Return the next piece of the answer, empty at its proper end. Raises `UpstreamLost` before that."""
+        event = await self._event()
+        return bytes(event.data) if isinstance(event, h11.Data) else b""
+
+    async def _event(self) -> object:
+        try:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                with trio.fail_after(self._read_limit):
+                    self._http.receive_data(bytes(await self._stream.receive_some(_CHUNK)))
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+            raise UpstreamLost("the connection to the leader was lost") from error
+        except trio.TooSlowError as error:
+            raise UpstreamLost("the leader sends nothing any more") from error
+        except h11.RemoteProtocolError as error:
+            raise UpstreamLost(f"the leader's answer broke off: {error}") from error
+        return event
+
+    async def _send(self, event: h11.Event) -> None:
+        data = self._http.send(event)
+        self._read_limit = CUT_SHORT_LIMIT
+        try:
+            with trio.fail_after(WRITE_LIMIT):
+                await self._stream.send_all(data or b"")
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+            raise UpstreamLost("the connection to the leader was lost") from error
+        except trio.TooSlowError as error:
+            raise UpstreamLost("the leader takes no request") from error
+        self._read_limit = READ_LIMIT
