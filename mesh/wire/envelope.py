@@ -1,4 +1,4 @@
-"""The datagram: version (1 byte), pool (16), sender (16), body, the sender's signature over all before it (64)."""
+"""The datagram: version (1 byte), pool (16), sender (16), body, the sender's signature over all that (64)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What members say to each other in datagrams (and, when large, framed on a stream).
 
-Every message is a frozen dataclass; :func:`encode` makes the body of an envelope and :func:`decode` reads one,
-raising DecodeError on whatever is not exactly a message.
+Every message is a frozen dataclass; :func:`encode` makes the body of an envelope, :func:`decode` reads one and
+raises DecodeError on whatever is not exactly a message.
 """
 
 from __future__ import annotations
@@ -125,10 +125,9 @@ class Buckets:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """All facts that I hold in these buckets. With ``answer`` send me yours."""
+    """All facts that I hold in these buckets."""
 
     kind: ClassVar[int] = 11
-    answer: bool
     buckets: tuple[int, ...]
     rumours: tuple[Rumour, ...]
 
@@ -153,7 +152,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:
-    """Lend yourself to this claim for one lease. ``release`` may hold the predecessor's signed resignation."""
+    """Lend yourself to this claim for one lease. ``release``: the predecessor's signed resignation."""
 
     kind: ClassVar[int] = 14
     number: int
@@ -189,14 +188,6 @@ class LeaseRelease:
     term: int
 
 
-@dataclass(frozen=True, slots=True)
-class HandOver:
-    """Lead instead of me: my signed resignation, which names you."""
-
-    kind: ClassVar[int] = 18
-    resignation: bytes
-
-
 Message = (
     Ping
     | Ack
@@ -215,7 +206,6 @@ Message = (
     | LeaseGrant
     | LeaseRefusal
     | LeaseRelease
-    | HandOver
 )
 
 _ID = fixed(ID_BYTES)
@@ -237,14 +227,13 @@ _SHAPES: dict[int, tuple[type, Shape]] = {
         (Pull, listed(fixed(KEY8), _MAX_ITEMS)),
         (Bodies, listed(_FACT, _MAX_ITEMS)),
         (Buckets, listed(_HASH8, BUCKETS)),
-        (Contents, BOOL, listed(UINT, BUCKETS), _RUMOURS),
+        (Contents, listed(UINT, BUCKETS), _RUMOURS),
         (VoteRequest, UINT),
         (Vote, UINT, BOOL, _FACT),
         (LeaseRequest, UINT, _FACT, _FACT),
         (LeaseGrant, UINT, UINT),
         (LeaseRefusal, UINT, UINT, _FACT),
         (LeaseRelease, UINT, UINT),
-        (HandOver, _FACT),
     )
 }
 

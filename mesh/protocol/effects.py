@@ -1,0 +1,113 @@
+"""What a Node asks of the world: effects, the timers among them, and the events that it tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.facts import Claim, Deployment, PoolState
+from mesh.wire.identity import NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Handed back by ``Node.fire``; the token tells a timer that was set anew from its stale forerunner."""
+
+    kind: str
+    subject: bytes
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class MembersChanged:
+    """Someone joined, left, died, came back or changed its record."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderChanged:
+    claim: Claim | None
+
+
+@dataclass(frozen=True, slots=True)
+class GateChanged:
+    """The worker's gate may pass the streams of this claim's author alone; None: nobody's."""
+
+    claim: Claim | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeasesChanged:
+    """The workers whose lease this leader holds now."""
+
+    held: frozenset[NodeId]
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentChanged:
+    deployment: Deployment
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    state: PoolState
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something for the log; ``level`` is one of info, warning."""
+
+    level: str
+    text: str
+
+
+Event = (
+    MembersChanged | LeaderChanged | GateChanged | LeasesChanged | DeploymentChanged | StateChanged | Notice
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A datagram of at most 1200 bytes; ``to`` is None while it is unknown who lives there."""
+
+    to: NodeId | None
+    endpoint: Endpoint
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendStream:
+    """A message of at most 256 KiB, framed, over an authenticated stream to the member."""
+
+    to: NodeId
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    timer: Timer
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """To be on the disk before any later effect of the same list is performed."""
+
+    key: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeStream:
+    """Try to reach the member by TCP; answered with ``Node.probe_result``."""
+
+    to: NodeId
+    endpoint: Endpoint
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    event: Event
+
+
+Effect = Send | SendStream | SetTimer | Persist | ProbeStream | Tell

@@ -1,0 +1,61 @@
+"""The protocol's numbers, in seconds unless they say otherwise; the defaults suit a LAN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every member of a pool should run with the same lease; the rest may differ."""
+
+    probe_period: float = 0.5
+    """From one probe to the next; stretched by the local health multiplier."""
+    direct_timeout: float = 0.2
+    """How long a direct answer is awaited before others are asked to probe."""
+    probe_timeout: float = 0.5
+    """From a probe's start until the member is accused."""
+    relays: int = 3
+    """How many members are asked to probe in one's stead."""
+    max_health: int = 8
+    """Bound of the local health multiplier (Lifeguard)."""
+    suspicion: float = 1.0
+    """The shortest suspicion; stretched by log10 of the pool's size."""
+    suspicion_stretch: float = 3.0
+    """How much longer a single accuser has to wait."""
+    reset_suspicion: float = 0.3
+    """The suspicion of a member whose process was seen to be gone."""
+    accusers: int = 3
+    """Independent accusers that shorten a suspicion to the shortest, and how many accusations are kept."""
+    stall: float = 0.5
+    """A timer this late means that this very process was paused: nobody is judged by what it missed."""
+    gossip_period: float = 0.1
+    fanout: int = 4
+    spread: float = 3.0
+    """Each rumour is told in ``spread * log10(n + 1) + 1`` rounds."""
+    sync_period: float = 0.5
+    """At most one comparison of all facts is begun in this time."""
+    dead_period: float = 1.0
+    """How often one of the members held dead is asked whether it is back."""
+    greetings: int = 4
+    """How often an address is greeted before it is given up."""
+    greet_period: float = 0.4
+    settle: float = 2.5
+    """How long after its start a member waits to hear the others before it would lead."""
+    settle_heard: float = 0.3
+    """The same, once it has heard one of them."""
+    patience: float = 1.0
+    """How much longer the next in rank waits for the one before it to claim."""
+    vote_timeout: float = 0.4
+    better: float = 1.1
+    """A leader keeps leading against a higher claim when its rank is this many times the claim's."""
+    max_term_jump: int = 2**20
+    lease: float = 10.0
+    renew: float = 2.0
+    lease_retry: float = 0.5
+    drift: float = 0.02
+    """Clocks differ in rate by less than this; a leader counts its lease shorter by it."""
+    state_period: float = 2.0
+    """At most one fact of the pool's state in this time, ..."""
+    state_burst: float = 0.3
+    """... and one in this time when its phase changes."""

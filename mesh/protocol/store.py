@@ -1,0 +1,178 @@
+"""All facts that a member holds, and the laws by which two versions of one merge.
+
+Of two facts in one place the higher version stays; of two with one version (their author said two things) the
+one with the smaller hash. Accusations lapse when their subject's liveness passes the one they name, and of the
+rest only a few with the smallest keys stay. All laws commute, so members that saw the same facts hold the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from mesh.wire.facts import Accusation, Fact, Signed, Version
+from mesh.wire.identity import NodeId
+from mesh.wire.messages import BUCKETS, Rumour
+
+NEW, STALE, EQUIVOCATION = "new", "stale", "equivocation"
+_MAX_PROOFS = 64
+
+
+def place_key(kind: int, author: NodeId, place: bytes = b"") -> bytes:
+    """8 bytes that name the place where versions of one fact follow each other."""
+    return blake2b(bytes([kind]) + author + place, digest_size=8, person=b"mesh fact key").digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A fact that is held, with the hashes that sets are compared by."""
+
+    signed: Signed[Any]
+    key: bytes
+    hash: bytes
+
+    @property
+    def rumour(self) -> Rumour:
+        return Rumour(self.key, self.signed.fact.version, self.hash[:4])
+
+
+def entry_of(signed: Signed[Any]) -> Entry:
+    """The entry that this fact would have."""
+    fact = signed.fact
+    return Entry(signed, place_key(fact.kind, fact.author, fact.place), signed.hash)
+
+
+def prevails(version: Version, hash: bytes, over_version: Version, over_hash: bytes) -> bool:
+    """The law for two facts in one place (hashes may be shortened alike); false for a fact and itself."""
+    if version != over_version:
+        return version > over_version
+    return hash < over_hash
+
+
+class FactStore:
+    """Facts by place, with a set hash over all and over each of 64 buckets."""
+
+    def __init__(self, accusers: int) -> None:
+        self._accusers = accusers
+        self._entries: dict[bytes, Entry] = {}
+        self._kinds: dict[int, dict[bytes, Entry]] = {}
+        self._buckets: list[dict[bytes, Entry]] = [{} for _ in range(BUCKETS)]
+        self._hashes = [0] * BUCKETS
+        self._accused: dict[NodeId, dict[bytes, Entry]] = {}
+        self._liveness: dict[NodeId, Version] = {}
+        self.proofs: dict[bytes, tuple[bytes, bytes]] = {}
+        self.summary = bytes(8)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._entries
+
+    def entry(self, key: bytes) -> Entry | None:
+        return self._entries.get(key)
+
+    def get(self, kind: type[Any], author: NodeId, place: bytes = b"") -> Signed[Any] | None:
+        entry = self._entries.get(place_key(kind.kind, author, place))
+        return entry.signed if entry else None
+
+    def all(self, kind: type[Any]) -> Iterator[Signed[Any]]:
+        """Every fact of this kind."""
+        return (entry.signed for entry in self._kinds.get(kind.kind, {}).values())
+
+    def accusations(self, subject: NodeId) -> list[Signed[Accusation]]:
+        """The accusations of this member that have not lapsed."""
+        return [entry.signed for entry in self._accused.get(subject, {}).values()]
+
+    def wants(self, rumour: Rumour) -> bool:
+        """Whether a fact so described would prevail over what is held."""
+        held = self._entries.get(rumour.key)
+        return held is None or prevails(rumour.version, rumour.mark, held.signed.fact.version, held.hash[:4])
+
+    def would_change(self, signed: Signed[Any]) -> bool:
+        """Whether :meth:`offer` would take it; asked before the dear check of its signature."""
+        entry = entry_of(signed)
+        held = self._entries.get(entry.key)
+        if held is not None and held.signed.data == signed.data:
+            return False
+        fact: Fact = signed.fact
+        if isinstance(fact, Accusation) and not self._may_accuse(entry, fact):
+            return False
+        return held is None or fact.version >= held.signed.fact.version
+
+    def offer(self, signed: Signed[Any]) -> str:
+        """Merge one verified fact: NEW, STALE or EQUIVOCATION (both are kept as proof, one by one place)."""
+        if not self.would_change(signed):
+            return STALE
+        entry = entry_of(signed)
+        held = self._entries.get(entry.key)
+        if held is None:
+            self._put(entry)
+            return NEW
+        same = held.signed.fact.version == signed.fact.version
+        if same and len(self.proofs) < _MAX_PROOFS:
+            self.proofs[entry.key] = (held.signed.data, signed.data)
+        if prevails(signed.fact.version, entry.hash, held.signed.fact.version, held.hash):
+            self._drop(held)
+            self._put(entry)
+        return EQUIVOCATION if same else NEW
+
+    def raise_liveness(self, subject: NodeId, liveness: Version) -> None:
+        """The subject was seen at this liveness, signed: accusations of an earlier one lapse."""
+        if liveness <= self._liveness.get(subject, ()):
+            return
+        self._liveness[subject] = liveness
+        for entry in list(self._accused.get(subject, {}).values()):
+            if entry.signed.fact.version < liveness:
+                self._drop(entry)
+
+    def rumours_in(self, bucket: int) -> list[Rumour]:
+        return [entry.rumour for entry in self._buckets[bucket].values()]
+
+    def bucket_hashes(self) -> tuple[bytes, ...]:
+        return tuple(value.to_bytes(8, "big") for value in self._hashes)
+
+    def _may_accuse(self, entry: Entry, fact: Accusation) -> bool:
+        """An accusation counts against exactly the liveness that was seen signed; few are kept of many."""
+        if fact.version != self._liveness.get(fact.subject):
+            return False
+        others = self._accused.get(fact.subject, {})
+        return entry.key in others or len(others) < self._accusers or entry.key < max(others)
+
+    def _put(self, entry: Entry) -> None:
+        fact: Fact = entry.signed.fact
+        self._entries[entry.key] = entry
+        self._kinds.setdefault(fact.kind, {})[entry.key] = entry
+        self._buckets[bucket_of(entry.key)][entry.key] = entry
+        self._toggle(entry)
+        if isinstance(fact, Accusation):
+            others = self._accused.setdefault(fact.subject, {})
+            others[entry.key] = entry
+            if len(others) > self._accusers:
+                self._drop(others[max(others)])
+
+    def _drop(self, entry: Entry) -> None:
+        fact: Fact = entry.signed.fact
+        del self._entries[entry.key]
+        del self._kinds[fact.kind][entry.key]
+        del self._buckets[bucket_of(entry.key)][entry.key]
+        self._toggle(entry)
+        if isinstance(fact, Accusation):
+            del self._accused[fact.subject][entry.key]
+
+    def _toggle(self, entry: Entry) -> None:
+        value = int.from_bytes(entry.hash[:8], "big")
+        self._hashes[bucket_of(entry.key)] ^= value
+        self.summary = (int.from_bytes(self.summary, "big") ^ value).to_bytes(8, "big")
+
+
+def bucket_of(key: bytes) -> int:
+    """Which of the buckets a key belongs to."""
+    return key[0] % BUCKETS
+
+
+def differing(ours: Iterable[bytes], theirs: Iterable[bytes]) -> list[int]:
+    """The numbers of the buckets whose hashes differ."""
+    return [number for number, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b]
