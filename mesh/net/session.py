@@ -47,7 +47,7 @@ class Refused(StreamError):
 
 
 class StreamClosed(StreamError):
-    """The peer closed the stream in good order."""
+    """The stream was closed in good order, by the peer or by this end."""
 
 
 class StreamReset(StreamError):
@@ -74,7 +74,7 @@ class Session:
     on_close: Callable[["Session"], None] = lambda session: None
 
     async def send_message(self, message: Any) -> None:
-        """Send one message of msgpack's types. Raises :class:`StreamReset`."""
+        """Send one message of msgpack's types. Raises :class:`StreamReset` or :class:`StreamClosed`."""
         await send_message(self.stream, message)
 
     async def receive_message(self, limit: int = MESSAGE_LIMIT) -> Any:
@@ -138,7 +138,9 @@ async def _receive_exactly(stream: TlsStream, count: int, *, at_boundary: bool) 
     return bytes(received)
 
 
-def _broken(error: Exception) -> StreamReset:
+def _broken(error: Exception) -> StreamError:
+    if isinstance(error, trio.ClosedResourceError):
+        return StreamClosed("this end closed the stream")
     cause = error.__cause__
     return StreamReset(f"the stream broke off{f': {cause}' if cause else ''}")
 
