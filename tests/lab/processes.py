@@ -1,0 +1,84 @@
+"""Finding and ending the processes of a lab."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import psutil
+
+_GONE = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess)
+
+
+def with_variable(name: str, accept: Callable[[str], bool]) -> list[psutil.Process]:
+    """Processes with an environment variable whose value is accepted; neither zombies nor this process."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            value = process.environ().get(name)
+            if value is not None and accept(value) and process.pid != os.getpid() and _runs(process):
+                found.append(process)
+        except (*_GONE, OSError):
+            continue
+    return found
+
+
+def in_namespace(file: Path) -> list[psutil.Process]:
+    """Processes in the network namespace that is mounted at ``file``; zombies are in none."""
+    inode = file.stat().st_ino
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "ns/net").stat().st_ino == inode:
+                found.append(psutil.Process(int(entry.name)))
+        except (OSError, *_GONE):
+            continue
+    return [process for process in found if process.pid != os.getpid()]
+
+
+def kill(find: Callable[[], Iterable[psutil.Process]]) -> list[psutil.Process]:
+    """Kills what ``find`` finds until it finds nothing (children may be born); returns what would not die."""
+    for _ in range(5):
+        processes = list(find())
+        if not processes:
+            return []
+        for process in processes:
+            try:
+                process.kill()
+            except _GONE:
+                continue
+        psutil.wait_procs(processes, timeout=5)
+    return list(find())
+
+
+def listens_on_unix_socket_under(process: psutil.Process, folder: Path) -> bool:
+    """Whether the process itself listens on a unix socket whose path is below the folder."""
+    return any(Path(path).is_relative_to(folder) for path in _listening_paths(process))
+
+
+def _listening_paths(process: psutil.Process) -> list[str]:
+    """The unix sockets that the process listens on; psutil would look into our own namespace."""
+    try:
+        table = Path(f"/proc/{process.pid}/net/unix").read_text().splitlines()[1:]
+        held = {os.readlink(fd) for fd in Path(f"/proc/{process.pid}/fd").iterdir()}
+    except FileNotFoundError:
+        return _listening_paths_without_proc(process)
+    except OSError:
+        return []
+    paths = []
+    for line in table:
+        # Num RefCount Protocol Flags Type St Inode Path; the flag is __SO_ACCEPTCON
+        fields = line.split(maxsplit=7)
+        if len(fields) == 8 and int(fields[3], 16) & 0x10000 and f"socket:[{fields[6]}]" in held:
+            paths.append(fields[7])
+    return paths
+
+
+def _listening_paths_without_proc(process: psutil.Process) -> list[str]:
+    try:
+        return [str(entry.laddr) for entry in process.net_connections("unix") if entry.laddr]
+    except _GONE:
+        return []
+
+
+def _runs(process: psutil.Process) -> bool:
+    return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)

@@ -1,0 +1,205 @@
+"""The lab itself: a test that passes in a lab that does not do what it says would prove nothing."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import trio
+
+from tests.lab import namespaces
+from tests.lab.host import CommandFailed, Host
+from tests.lab.lab import Lab, leftovers, remove_abandoned
+from tests.lab.owners import is_abandoned, new_run
+
+REASON = "needs network namespaces (root on Linux)"
+needs_namespaces = pytest.mark.skipif(not namespaces.available(), reason=REASON)
+HOLD = [sys.executable, "-c", "import signal; print('up', flush=True); signal.pause()"]
+
+
+@pytest.fixture(params=["namespaces", "loopback"])
+def any_lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    if request.param == "namespaces" and not namespaces.available():
+        pytest.skip(REASON)
+    with Lab(with_namespaces=request.param == "namespaces") as lab:
+        yield lab
+
+
+async def listen(host: Host) -> trio.SocketListener:
+    listener = trio.socket.from_stdlib_socket(host.socket())
+    await listener.bind((host.address, 0))
+    listener.listen()
+    return trio.SocketListener(listener)
+
+
+async def test_hosts_reach_one_another_and_see_each_others_addresses(any_lab: Lab) -> None:
+    anna, bert = any_lab.hosts(2)
+    listener = await listen(bert)
+    async with listener:
+        client = await anna.connect(bert.address, listener.socket.getsockname()[1])
+        server = await listener.accept()
+        async with client, server:
+            await client.send_all(b"hello")
+            assert await server.receive_some(5) == b"hello"
+            assert server.socket.getpeername()[0] == anna.address
+
+
+@needs_namespaces
+def test_each_host_has_its_own_loopback() -> None:
+    with Lab() as lab:
+        anna, bert = lab.hosts(2)
+        with anna.socket() as first, bert.socket() as second:
+            first.bind(("127.0.0.1", 50080))
+            second.bind(("127.0.0.1", 50080))
+
+
+@needs_namespaces
+def test_a_host_has_its_own_name_and_interfaces_and_home() -> None:
+    with Lab() as lab:
+        (anna,) = lab.hosts(1)
+        program = (
+            "import os, socket;"
+            "print(socket.gethostname(), *os.listdir('/sys/class/net'), os.path.expanduser('~'))"
+        )
+        name, *interfaces, home = anna.run([sys.executable, "-c", program]).stdout.split()
+    assert name == "anna"
+    assert {"lo", "eth0"} <= set(interfaces)
+    assert Path(home).parent == anna.folder
+
+
+@needs_namespaces
+def test_multicast_reaches_the_other_hosts() -> None:
+    with Lab() as lab:
+        anna, bert = lab.hosts(2)
+        with bert.socket(kind=socket.SOCK_DGRAM) as receiver, anna.socket(kind=socket.SOCK_DGRAM) as sender:
+            receiver.settimeout(5)
+            receiver.bind(("", 5353))
+            group = socket.inet_aton("224.0.0.251")
+            receiver.setsockopt(
+                socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group + socket.inet_aton(bert.address)
+            )
+            sender.sendto(b"who is there", ("224.0.0.251", 5353))
+            assert receiver.recvfrom(100)[0] == b"who is there"
+
+
+@needs_namespaces
+@pytest.mark.parametrize("silent", [False, True])
+async def test_a_cut_host_is_unreachable_until_it_is_healed(silent: bool) -> None:
+    with Lab() as lab:
+        anna, bert = lab.hosts(2)
+        listener = await listen(bert)
+        async with listener:
+            port = listener.socket.getsockname()[1]
+            anna.cut(silent)
+            with pytest.raises((OSError, trio.TooSlowError)):
+                await anna.connect(bert.address, port, seconds=0.3)
+            anna.heal()
+            await (await anna.connect(bert.address, port, seconds=5)).aclose()
+
+
+async def test_http_from_a_host_streams(any_lab: Lab) -> None:
+    anna, bert = any_lab.hosts(2)
+    listener = await listen(bert)
+    port = listener.socket.getsockname()[1]
+    more = trio.Event()
+
+    async def serve_one() -> None:
+        stream = await listener.accept()
+        async with stream:
+            await stream.receive_some(10000)
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+            await more.wait()
+            await stream.send_all(b"rest")
+
+    async with listener, trio.open_nursery() as nursery, anna.http(f"http://{bert.address}:{port}") as client:
+        nursery.start_soon(serve_one)
+        async with client.stream("GET", "/") as answer:
+            pieces = answer.aiter_bytes()
+            assert await anext(pieces) == b"half"
+            more.set()
+            assert [piece async for piece in pieces] == [b"rest"]
+
+
+def test_a_command_that_fails_says_where_and_what(any_lab: Lab) -> None:
+    (anna,) = any_lab.hosts(1)
+    with pytest.raises(CommandFailed, match=r"anna: sh .* ended with 7\n.*too bad"):
+        anna.run(["sh", "-c", "echo too bad; exit 7"])
+
+
+def test_processes_of_one_host_are_told_from_those_of_another(any_lab: Lab) -> None:
+    anna, bert = any_lab.hosts(2)
+    started = anna.popen(HOLD)
+    assert [process.pid for process in anna.processes()] == [started.pid]
+    assert bert.processes() == []
+
+
+def test_the_sidecar_is_the_process_that_listens_on_a_socket_of_the_host(any_lab: Lab) -> None:
+    (anna,) = any_lab.hosts(1)
+    anna.popen(HOLD)
+    assert anna.sidecar() is None
+    program = (
+        "import os, socket, signal; s = socket.socket(socket.AF_UNIX);"
+        "s.bind(os.environ['XDG_RUNTIME_DIR'] + '/control'); s.listen();"
+        "print('up', flush=True); signal.pause()"
+    )
+    sidecar = anna.popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert sidecar.stdout is not None
+    assert sidecar.stdout.readline() == b"up\n"
+    assert anna.kill_sidecar().pid == sidecar.pid
+    assert sidecar.wait(timeout=5) == -signal.SIGKILL
+
+
+def test_closing_ends_also_processes_that_left_their_session(any_lab: Lab) -> None:
+    (anna,) = any_lab.hosts(1)
+    program = (
+        "import os, signal\nif os.fork() == 0:\n os.setsid(); print(os.getpid(), flush=True); signal.pause()"
+    )
+    parent = anna.popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    orphan = int(parent.stdout.readline())
+    assert psutil.pid_exists(orphan)
+    any_lab.close()
+    assert not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
+    assert leftovers(any_lab.run) == []
+
+
+@pytest.mark.parametrize("mode", ["True", "False"])
+def test_what_a_killed_run_left_is_cleared_by_the_next(mode: str) -> None:
+    if mode == "True" and not namespaces.available():
+        pytest.skip(REASON)
+    program = (
+        "import signal; from tests.lab.lab import Lab;"
+        f"lab = Lab({mode}).__enter__(); (host,) = lab.hosts(1);"
+        f"host.popen({HOLD!r}); print(lab.run, flush=True); signal.pause()"
+    )
+    run = [sys.executable, "-c", program]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as owner:
+        assert owner.stdout is not None
+        name = owner.stdout.readline().strip()
+        remove_abandoned()
+        assert len(leftovers(name)) >= 2, "a run whose owner lives must be left alone"
+        owner.kill()
+    assert is_abandoned(name)
+    remove_abandoned()
+    assert leftovers(name) == []
+
+
+def test_a_run_of_this_process_is_not_abandoned_but_one_of_its_number_at_another_time_is() -> None:
+    prefix, lab, pid, started, nonce = new_run().split("-")
+    assert not is_abandoned("-".join([prefix, lab, pid, started, nonce]))
+    assert is_abandoned("-".join([prefix, lab, pid, str(int(started) + 1), nonce]))
+    assert int(pid) == os.getpid()
+
+
+def test_two_labs_at_once_do_not_meet(any_lab: Lab) -> None:
+    (anna,) = any_lab.hosts(1)
+    with Lab(with_namespaces=any_lab.with_namespaces) as other:
+        (namesake,) = other.hosts(1)
+        started = namesake.popen(HOLD)
+        assert anna.processes() == []
+        assert [process.pid for process in namesake.processes()] == [started.pid]
