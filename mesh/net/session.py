@@ -16,6 +16,8 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import NodeId
 
+WIRE_VERSION = 1
+
 MESSAGE_LIMIT = 64 * 1024
 """Bytes of one message, unless the receiver says otherwise."""
 

@@ -17,6 +17,7 @@ import trio
 from mesh.net.connecting import connect_first
 from mesh.net.session import (
     MESSAGE_LIMIT,
+    WIRE_VERSION,
     Refused,
     Session,
     StreamClosed,
@@ -36,7 +37,6 @@ from mesh.wire.identity import Identity, NodeId, PoolId, id_text, node_id
 
 log = logging.getLogger(__name__)
 
-WIRE_VERSION = 1
 SETUP_SECONDS = 5.0
 MAX_SETTING_UP = 256
 MAX_SESSIONS = 1024
