@@ -1,0 +1,52 @@
+"""The values that the engine's parts hand each other and the rest of the program."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["cpu", "cuda", "metal", "rocm", "vulkan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What a machine computes with, and why that was chosen."""
+
+    kind: Kind
+    name: str
+    """The accelerator as its maker calls it, e.g. ``NVIDIA H200`` or the processor's model name."""
+    reason: str
+    """One line for people: what was found and what was not."""
+    flags: tuple[str, ...] = ()
+    """CMake flags that build llama.cpp for it."""
+    memory: int = 0
+    """Bytes of memory of its own; 0 where it shares the machine's, or where nobody says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A pair of llama.cpp binaries that belong together."""
+
+    llama_server: Path
+    rpc_server: Path
+    commit: str
+    rpc: str
+    """Version of the RPC wire protocol, e.g. ``7.0.0``."""
+    backend: str
+    origin: Literal["installed", "built"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the engine is."""
+
+    stage: str
+    """``waiting``, ``download``, ``unpack``, ``compiler``, ``configure``, ``compile``, ``check`` or ``ready``."""
+    fraction: float
+    """Of the whole way, 0..1."""
+    eta_seconds: float | None
+    text: str
+    """One line for people."""
+
+
+Report = Callable[[Progress], None]

@@ -1,0 +1,116 @@
+"""llama.cpp's rpc-server on loopback: one port of its own, restarted after crashes, never greeted while it may be busy."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import trio
+
+from mesh.engine.logfile import LogFile
+from mesh.engine.restarts import Restarts
+from mesh.engine.rpc_port import free_port, knock
+from mesh.engine.supervise import Event, Launch, Run, State, Supervised
+
+HOST = "127.0.0.1"
+"""rpc-server has neither authentication nor encryption, and whoever reaches its port owns the process."""
+
+_ACCEPTED = "Accepted client connection"
+_CLOSED = "Client connection closed"
+
+
+class RpcServer:
+    """Owns the process while ``run`` runs. At every start it gets another free port, in case one was taken."""
+
+    def __init__(
+        self,
+        program: Path,
+        log: Path,
+        *,
+        threads: int | None = None,
+        on_event: Callable[[Event], None] = lambda _: None,
+        restarts: Restarts | None = None,
+    ) -> None:
+        """``threads`` for the processor's share, by default one per physical core."""
+        self._program = program
+        self._threads = threads or psutil.cpu_count(logical=False) or 1
+        self._port = 0
+        self._clients = 0
+        self._freed = trio.Event()
+        self._supervised = Supervised(
+            "rpc-server",
+            self._launch,
+            LogFile(log),
+            restarts=restarts or Restarts(),
+            on_event=on_event,
+            on_line=self._on_line,
+        )
+
+    @property
+    def port(self) -> int | None:
+        """Where it listens on loopback; None while it is not ready."""
+        return self._port if self._supervised.state is State.READY else None
+
+    @property
+    def state(self) -> State:
+        """Of the supervised process."""
+        return self._supervised.state
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running process."""
+        return self._supervised.pid
+
+    @property
+    def last_lines(self) -> tuple[str, ...]:
+        """The end of its log."""
+        return self._supervised.log.last_lines
+
+    async def run(self) -> None:
+        """Own the process until ``stop`` or cancellation, both of which end it."""
+        await self._supervised.run()
+
+    async def stop(self) -> None:
+        """End the process and ``run``."""
+        await self._supervised.stop()
+
+    async def wait_ready(self) -> None:
+        """Wait, without limit, until it serves."""
+        await self._supervised.wait_ready()
+
+    async def restart(self) -> None:
+        """Kill it, stuck or not, which frees all its memory; returns when the next one is ready."""
+        await self._supervised.restart()
+
+    async def free_up(self, limit: float = 5.0) -> None:
+        """Return when it serves nobody; one that does not let go of its last client in ``limit`` seconds is restarted.
+
+        A client whose connection was closed stays served until the computation that it asked for is done. That
+        is seen in the log alone: asking rpc-server itself would queue a connection behind the client.
+        """
+        with trio.move_on_after(limit):
+            while self._clients > 0:
+                await self._freed.wait()
+            return
+        await self.restart()
+
+    def _launch(self) -> Launch:
+        self._port = free_port(HOST)
+        self._clients = 0
+        argv = [str(self._program), "-H", HOST, "-p", str(self._port), "-t", str(self._threads)]
+        # Threads that spin while they wait slow each other down where cores are scarce; and a crash is
+        # reported by its signal, without seconds spent in a debugger.
+        environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
+        return Launch(argv, self._ready, environment)
+
+    async def _ready(self, run: Run) -> None:
+        await knock(self._port, HOST)
+        await run.line_with(_CLOSED)
+
+    def _on_line(self, line: str) -> None:
+        if _ACCEPTED in line:
+            self._clients += 1
+        elif _CLOSED in line:
+            self._clients -= 1
+            self._freed.set()
+            self._freed = trio.Event()
