@@ -59,8 +59,11 @@ def ask(
     args: Mapping[str, Any] | None = None,
     on_event: Callable[[dict[str, Any]], None] | None = None,
     timeout: float = SILENCE,
-) -> dict[str, Any]:
-    """`call`, run to its end: events go to `on_event`, the result is returned."""
+) -> Any:
+    """`call`, run to its end: events go to `on_event`, the result is returned.
+
+    The result is the operation's in `mesh.control.operations`; callers annotate it with that type.
+    """
     conversation = call(path, op, args, timeout)
     try:
         while True:
@@ -68,8 +71,7 @@ def ask(
             if on_event is not None:
                 on_event(event)
     except StopIteration as end:
-        result: dict[str, Any] = end.value
-        return result
+        return end.value
     finally:
         conversation.close()
 

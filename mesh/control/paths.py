@@ -6,9 +6,6 @@ APPLICATION = "frankenstein-mesh"
 LONGEST_SOCKET_PATH = 100
 """Bytes; the kernel's own limit is 108 on Linux and 104 on macOS, the final zero included."""
 
-LOGS = {"sidecar": "mesh.log", "rpc-server": "rpc-server.log", "llama-server": "llama-server.log"}
-"""Process -> name of its log in the state directory; an older part of it is kept beside it as ``NAME.1``."""
-
 
 def state_dir(option: str | None = None) -> str:
     """The state directory as an absolute path without links; `option` is what the person chose, if so."""
@@ -34,9 +31,9 @@ def socket_path(state: str) -> str:
     return os.path.join(_runtime_dir(), f"mesh-{blake2b(os.fsencode(state), digest_size=8).hexdigest()}.sock")
 
 
-def log_path(state: str, process: str = "sidecar") -> str:
-    """The log of one of `LOGS`."""
-    return os.path.join(state, LOGS[process])
+def log_path(state: str, process: str = "mesh") -> str:
+    """The log of the sidecar (``mesh``), ``rpc-server`` or ``llama-server``; ``mesh logs`` shows all ``*.log``."""
+    return os.path.join(state, f"{process}.log")
 
 
 def config_path() -> str:

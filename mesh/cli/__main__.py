@@ -1,0 +1,7 @@
+"""``python -m mesh.cli`` is the command ``mesh``."""
+
+import sys
+
+from mesh.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""One module for each command: DESCRIPTION, EXAMPLE, configure(options) and run(args)."""

@@ -1,0 +1,35 @@
+"""``mesh doctor``."""
+
+import argparse
+from pathlib import Path
+
+from mesh.cli.asking import print_json, state_of
+from mesh.cli.settings import Options
+
+DESCRIPTION = (
+    "Check what this machine has and lacks for a pool, and say what helps. Exits 1 when something is wrong."
+)
+EXAMPLE = "  mesh doctor"
+
+
+def configure(options: Options) -> None:
+    options.flag("--json", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    from mesh.cli.terminal import clean, paint, width
+    from mesh.root.doctor import check
+
+    checks = check(Path(state_of(args)))
+    fine = all(one["ok"] for one in checks)
+    if args.json:
+        print_json({"ok": fine, "checks": checks})
+        return 0 if fine else 1
+    longest = max((width(one["check"]) for one in checks), default=0)
+    for one in checks:
+        mark = paint("ok  ", "green") if one["ok"] else paint("FAIL", "red")
+        name = clean(one["check"])
+        print(f"{mark}  {name}{' ' * (longest - width(name))}  {clean(one['detail'])}".rstrip())
+        if one["hint"] and not one["ok"]:
+            print(f"      {' ' * longest}  {paint('hint:', 'dim')} {clean(one['hint'])}")
+    return 0 if fine else 1

@@ -1,0 +1,195 @@
+"""``mesh join``."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mesh.cli import node_options, values
+from mesh.cli.asking import invocation, state_of
+from mesh.cli.settings import Options, UsageError
+from mesh.wire.errors import MeshError
+
+if TYPE_CHECKING:
+    from mesh.cli.spawning import Started
+    from mesh.cli.terminal import Progress
+    from mesh.control.operations import Info, JoinArgs, JoinResult
+    from mesh.control.options import SidecarOptions
+
+DESCRIPTION = """\
+Make this machine a member of a pool, and keep it one: a sidecar goes on in the background.
+
+In this order: the pool it already belongs to; the invite TOKEN; the pool at HOST; a pool on the tailnet that
+admits this machine; a pool on the local network; else it founds one."""
+EXAMPLE = """\
+  mesh join                      find a pool, or found one
+  mesh join mesh1:...            join with an invite, typed nowhere else: - reads it from standard input
+  mesh join --memory 8G --no-lead"""
+
+
+def configure(options: Options) -> None:
+    options.parser.add_argument(
+        "target", nargs="?", metavar="TOKEN|-|HOST[:PORT]", help="an invite, or where to ask"
+    )
+    options.value("--token", metavar="TOKEN", help="the invite; - reads it from standard input")
+    options.flag("--found", help="found a pool without searching for one")
+    options.flag("--foreground", help="run the sidecar in this process until Ctrl-C")
+    options.flag("--no-service", help="install no service")
+    node_options.configure(options)
+
+
+def run(args: argparse.Namespace) -> int:
+    from mesh.control import paths
+
+    request = request_of(args)
+    state = state_of(args)
+    options = node_options.sidecar_options(args, state, foreground=args.foreground)
+    if options.api_key is not None and not os.path.isfile(options.api_key):
+        raise MeshError(f"there is no API key at {options.api_key}", "write one word into that file")
+    socket = paths.socket_path(state)
+    if args.foreground:
+        return _in_foreground(args, socket, options, request)
+    print(summary(_in_background(socket, options, request), invocation(args)))
+    return 0
+
+
+def request_of(args: argparse.Namespace) -> "JoinArgs":
+    """What to ask the sidecar for. Raises `UsageError` on contradictions."""
+    request: JoinArgs = {}
+    token, target = args.token, args.target
+    if target is not None and (target == "-" or values.is_token(target)):
+        if token is not None:
+            raise UsageError("there are two invites; which one?")
+        token = target
+    elif target is not None:
+        request["host"] = _valid(values.host, target)
+    if token is not None:
+        request["token"] = _valid(values.token, sys.stdin.readline() if token == "-" else token)
+    if args.found:
+        if request:
+            raise UsageError("--found founds a new pool, so it takes no invite and no host")
+        request["found"] = True
+    return request
+
+
+def summary(result: "JoinResult", command: str) -> str:
+    """What a person wants to know of a machine that has become a member."""
+    from mesh.cli.terminal import clean, count, fields, paint
+
+    pool = paint(clean(result["pool"]["name"]), "bold")
+    head = {"founded": "founded pool", "joined": "joined pool", "member": "already in pool"}[result["how"]]
+    engine, me, leader = result["engine"], result["self"], result["leader"]
+    state = (
+        f"{engine['state']}, {engine['progress']:.0%}" if engine["state"] == "building" else engine["state"]
+    )
+    accelerator = result["accelerator"]
+    why = accelerator.get("reason", "")
+    token = result["token"]
+    lines = [
+        ("this machine", f"{me['name']} at {me['address']}", ""),
+        ("accelerator", f"{accelerator['kind']} {accelerator['name']}" + (f" ({why})" if why else ""), ""),
+        ("engine", state + (f" ({engine['reason']})" if engine["reason"] else ""), ""),
+        ("leader", "none yet" if leader is None else leader["name"], ""),
+        ("API", result["api"], ""),
+        ("next machine", f"mesh join {token}" if token else "ask an owner of the pool for: mesh invite", ""),
+        ("to leave", f"{command} leave", ""),
+    ]
+    return f"{head} {pool}, {count(result['members'], 'machine')} alive\n{fields(lines, indent='  ')}"
+
+
+def _in_background(socket: str, options: "SidecarOptions", request: "JoinArgs") -> "JoinResult":
+    from mesh.cli.spawning import alone, wait_until_it_answers
+    from mesh.cli.terminal import Progress
+    from mesh.control.client import ask
+
+    started: Started | None = None
+    with Progress() as progress:
+        try:
+            with alone(str(options.state_dir)):
+                if not _runs_as_wanted(socket, options, progress):
+                    started = _start(options)
+                    wait_until_it_answers(socket, started)
+            result: JoinResult = ask(socket, "join", request, progress.show)
+        except BaseException:
+            if started is not None:
+                _end_without_pool(socket, started)
+            raise
+    if started is not None:
+        started.release()
+    return result
+
+
+def _runs_as_wanted(socket: str, options: "SidecarOptions", progress: "Progress") -> bool:
+    """Whether a sidecar answers here; one with other options than are asked for now is ended first."""
+    from mesh.cli.spawning import wait_until_it_ended
+    from mesh.control.client import ask
+    from mesh.control.errors import NotRunning
+
+    try:
+        info: Info = ask(socket, "info")
+        current = info["options"]
+        if all(current.get(name, value) == value for name, value in node_options.given(options).items()):
+            return True
+        progress.show({"text": "restarting the sidecar with the new options"})
+        ask(socket, "shutdown")
+    except NotRunning:
+        return False
+    if not wait_until_it_ended(info["pid"]):
+        raise MeshError(f"the sidecar (process {info['pid']}) does not end", f"end it: kill {info['pid']}")
+    return False
+
+
+def _start(options: "SidecarOptions") -> "Started":
+    from mesh.cli.spawning import start
+
+    return start(str(options.state_dir), options.log_format, node_options.as_arguments(options))
+
+
+def _end_without_pool(socket: str, started: "Started") -> None:
+    """After a failure, a sidecar that this command started stays only if it is in a pool."""
+    from mesh.control.client import ask
+
+    if started.process.poll() is None:
+        try:
+            info: Info = ask(socket, "info", timeout=5.0)
+            joined = info["joined"]
+        except MeshError:
+            joined = False
+        if not joined:
+            started.end()
+    started.release()
+
+
+def _in_foreground(
+    args: argparse.Namespace, socket: str, options: "SidecarOptions", request: "JoinArgs"
+) -> int:
+    from mesh.cli.terminal import Progress
+    from mesh.control.client import ask
+    from mesh.control.errors import AlreadyRunning, NotRunning
+
+    try:
+        info = ask(socket, "info")
+    except NotRunning:
+        pass
+    else:
+        raise AlreadyRunning(
+            f"a sidecar is already running here (process {info['pid']})",
+            f"end it with: {invocation(args)} leave",
+        )
+    from mesh.root.sidecar import main
+
+    with Progress() as progress:
+
+        def joined(result: "JoinResult") -> None:
+            progress.close()
+            print(summary(result, invocation(args)), flush=True)
+
+        return main(options, join=request, on_event=progress.show, on_joined=joined)
+
+
+def _valid(convert: Callable[[str], str], text: str) -> str:
+    try:
+        return convert(text)
+    except ValueError as error:
+        raise UsageError(str(error), "see: mesh join --help") from None

@@ -1,0 +1,61 @@
+"""``mesh leave``."""
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from mesh.cli.asking import ask_sidecar, state_of
+from mesh.cli.settings import Options
+from mesh.control.errors import ControlError, NotJoined, NotRunning
+
+if TYPE_CHECKING:
+    from mesh.control.operations import LeaveResult
+
+DESCRIPTION = """\
+Leave the pool: the others are told, the memory is freed, the sidecar ends. This node's identity is kept for
+the next time, unless it is purged."""
+EXAMPLE = "  mesh leave"
+
+
+def configure(options: Options) -> None:
+    options.flag("--purge", help="forget the identity too, and all other state of this node")
+
+
+def run(args: argparse.Namespace) -> int:
+    from mesh.cli.spawning import wait_until_it_ended
+    from mesh.cli.terminal import Progress, clean
+
+    try:
+        with Progress() as progress:
+            result: LeaveResult = ask_sidecar(args, "leave", {"purge": args.purge}, progress.show)
+    except NotRunning:
+        return _without_sidecar(state_of(args), args.purge)
+    if not wait_until_it_ended(result["pid"]):
+        raise ControlError(
+            f"this machine has left, but its sidecar, process {result['pid']}, still runs",
+            f"end it: kill -9 {result['pid']}",
+        )
+    print(f"left pool {clean(result['pool']['name'])}")
+    return 0
+
+
+def _without_sidecar(state: str, purge: bool) -> int:
+    """Nobody is there to tell the others; the pool is forgotten here, so that no later join returns to it."""
+    if not os.path.isdir(state):
+        raise NotRunning
+    from pathlib import Path
+
+    from mesh.root.state import StateDir
+
+    directory = StateDir(Path(state))
+    directory.lock()
+    pool = directory.current_pool()
+    if purge:
+        directory.purge()
+        print(f"removed {state}")
+    elif pool is None:
+        raise NotJoined
+    else:
+        directory.abandon()
+        print("left the pool; no sidecar was running, so the others were not told")
+    return 0

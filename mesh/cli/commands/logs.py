@@ -1,0 +1,134 @@
+"""``mesh logs``."""
+
+import argparse
+import os
+import sys
+from collections import deque
+from pathlib import Path
+from typing import BinaryIO
+
+from mesh.cli import values
+from mesh.cli.asking import state_of
+from mesh.cli.settings import Options
+from mesh.wire.errors import MeshError
+
+DESCRIPTION = (
+    "What the sidecar, rpc-server and llama-server of this node wrote last. Needs no running sidecar."
+)
+EXAMPLE = "  mesh logs -f"
+
+POLL_INTERVAL = 0.2
+LONGEST_TAIL = 256 * 1024
+"""Bytes of each log that are looked at for its last lines."""
+NAMES = {"mesh": "sidecar"}
+
+
+def configure(options: Options) -> None:
+    options.flag("-f", "--follow", help="go on as more is written, until Ctrl-C")
+    options.value(
+        "-n", "--lines", convert=values.natural, default=100, metavar="N", help="last lines of each (100)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    import time
+
+    state = Path(state_of(args))
+    logs = {path: Log(path) for path in _oldest_first(state)}
+    if not logs and not args.follow:
+        raise MeshError(f"there are no logs in {state}", "they begin with: mesh join")
+    try:
+        for log in logs.values():
+            _show(log.name, log.last(args.lines))
+        while args.follow:
+            time.sleep(POLL_INTERVAL)
+            for path in _oldest_first(state):
+                log = logs.setdefault(path, Log(path))
+                _show(log.name, log.more())
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for log in logs.values():
+            log.close()
+    return 0
+
+
+class Log:
+    """One log as it is followed, also when it is set aside for a new one or cut off at its beginning."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = NAMES.get(path.stem, path.stem)
+        self._file: BinaryIO | None = None
+        self._rest = b""
+
+    def last(self, lines: int) -> list[bytes]:
+        """The last lines; what is written after them is for `more`."""
+        if not self._open():
+            return []
+        assert self._file is not None
+        start = max(0, os.fstat(self._file.fileno()).st_size - LONGEST_TAIL)
+        self._file.seek(start)
+        if start:
+            self._file.readline()  # the line that the cut went through
+        return list(deque(self._lines(), maxlen=lines))
+
+    def more(self) -> list[bytes]:
+        """The lines that were completed since."""
+        if self._file is None and not self._open():
+            return []
+        assert self._file is not None
+        lines = self._lines()
+        try:
+            now = self.path.stat()
+        except FileNotFoundError:
+            return lines
+        mine = os.fstat(self._file.fileno())
+        if (now.st_ino, now.st_dev) != (mine.st_ino, mine.st_dev):
+            lines += self._lines()  # what was written to the old one until it was replaced
+            self._open()
+            lines += self._lines()
+        elif now.st_size < self._file.tell():
+            self._file.seek(0)
+            lines += self._lines()
+        return lines
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _open(self) -> bool:
+        self.close()
+        self._rest = b""
+        try:
+            self._file = self.path.open("rb")
+        except FileNotFoundError:
+            self._file = None
+        except OSError as error:
+            raise MeshError(f"cannot read {self.path}: {error.strerror}") from None
+        return self._file is not None
+
+    def _lines(self) -> list[bytes]:
+        assert self._file is not None
+        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        return lines
+
+
+def _oldest_first(state: Path) -> list[Path]:
+    """The logs in the state directory, the one that was written to last at the end."""
+    found = []
+    for path in state.glob("*.log"):
+        try:
+            found.append((path.stat().st_mtime, path))
+        except FileNotFoundError:
+            continue  # set aside just now
+    return [path for _, path in sorted(found)]
+
+
+def _show(name: str, lines: list[bytes]) -> None:
+    from mesh.cli.terminal import clean, paint
+
+    for line in lines:
+        text = line.decode(errors="replace").rstrip("\r").expandtabs()
+        print(f"{paint(name.ljust(12), 'dim')} | {clean(text)}")
+    sys.stdout.flush()

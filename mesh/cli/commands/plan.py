@@ -1,0 +1,95 @@
+"""``mesh plan``."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mesh.cli import values
+from mesh.cli.asking import ask_sidecar, print_json
+from mesh.cli.commands.serve import gguf_file
+from mesh.cli.commands.status import layers
+from mesh.cli.settings import Options
+
+if TYPE_CHECKING:
+    from mesh.cli.terminal import Cell
+    from mesh.control.operations import PlanArgs, PlanResult
+
+DESCRIPTION = """\
+Compute which layers each member would hold and print every term of it; nothing is changed. Without a model, for
+the one that is deployed."""
+EXAMPLE = """\
+  mesh plan model.gguf
+  mesh plan model.gguf --layers alpha=20,beta=12
+  mesh plan model.gguf --pool pool.json          for machines described in a file; needs no sidecar"""
+
+
+def configure(options: Options) -> None:
+    options.parser.add_argument(
+        "model", nargs="?", metavar="MODEL.gguf", help="the file (the deployed model)"
+    )
+    options.value("--pool", metavar="FILE.json", help="plan for the pool in this file instead of one's own")
+    options.value(
+        "--layers", convert=values.layers, metavar="NAME=N,...", help="fix how many layers go where"
+    )
+    options.flag("--json", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    model = None if args.model is None else gguf_file(args.model)
+    plan: PlanResult
+    if args.pool is not None:
+        from mesh.root.planning import plan_from_file
+
+        plan = plan_from_file(Path(args.pool), None if model is None else Path(model), args.layers)
+    else:
+        request: PlanArgs = {"model": model, "layers": args.layers}
+        plan = ask_sidecar(args, "plan", request)
+    if args.json:
+        print_json(plan)
+    else:
+        print(describe(plan))
+    return 0
+
+
+def describe(plan: "PlanResult") -> str:
+    """The plan as people read it: time and memory of each stage, who is left out, and why."""
+    from mesh.cli.terminal import clean, count, paint, table
+
+    name = paint(clean(plan["model"]), "bold")
+    head = (
+        f"{name}: {count(plan['layers'], 'layer')}, {count(plan['context'], 'token')} of context, "
+        f"{count(plan['slots'], 'slot')}\n"
+        f"{plan['predicted_tokens_per_second']:.1f} tokens/s predicted, "
+        f"{plan['milliseconds_per_token']:.2f} ms a token"
+    )
+    parts = [head, _times(plan), _memory(plan)]
+    if plan["left_out"]:
+        rows: list[list[Cell]] = [["LEFT OUT", "WHY"]]
+        rows += [[one["name"], one["reason"]] for one in plan["left_out"]]
+        parts.append(table(rows))
+    if plan["notes"]:
+        parts.append("\n".join(clean(note) for note in plan["notes"]))
+    return "\n\n".join(parts)
+
+
+def _times(plan: "PlanResult") -> str:
+    from mesh.cli.terminal import table
+
+    terms = list(dict.fromkeys(term for stage in plan["stages"] for term in stage["terms_ms"]))
+    rows: list[list[Cell]] = [["MILLISECONDS", "LAYERS", *(term.upper() for term in terms), "SUM"]]
+    for stage in plan["stages"]:
+        held = layers(stage["layers"]) + (" + head" if stage["head"] else "")
+        times = [f"{stage['terms_ms'][term]:.2f}" if term in stage["terms_ms"] else "-" for term in terms]
+        rows.append([stage["name"], held, *times, (f"{stage['milliseconds']:.2f}", "bold")])
+    return table(rows, right=range(2, len(rows[0])))
+
+
+def _memory(plan: "PlanResult") -> str:
+    from mesh.cli.terminal import size, table
+
+    terms = list(dict.fromkeys(term for stage in plan["stages"] for term in stage["memory"]))
+    rows: list[list[Cell]] = [["MEMORY", *(term.upper() for term in terms)]]
+    for stage in plan["stages"]:
+        held = [size(stage["memory"][term]) if term in stage["memory"] else "-" for term in terms]
+        rows.append([stage["name"], *held])
+    return table(rows, right=range(1, len(rows[0])))

@@ -1,0 +1,76 @@
+"""``mesh serve``."""
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from mesh.cli import values
+from mesh.cli.asking import ask_sidecar, invocation
+from mesh.cli.settings import Options
+from mesh.wire.errors import MeshError
+
+if TYPE_CHECKING:
+    from mesh.control.operations import ServeArgs, ServeResult, Status
+
+DESCRIPTION = """\
+Serve a model with the pool. The file has to be on this machine, which then leads, unless the leader has the
+file too."""
+EXAMPLE = """\
+  mesh serve model.gguf --wait
+  mesh serve model.gguf --ctx 8192 --slots 4 --layers alpha=20,beta=12"""
+
+MAGIC = b"GGUF"
+
+
+def configure(options: Options) -> None:
+    options.parser.add_argument(
+        "model", metavar="MODEL.gguf", help="the file; of a split one, the first part"
+    )
+    options.value("--ctx", convert=values.positive, metavar="N", help="tokens of context for each slot")
+    options.value("--slots", convert=values.positive, metavar="N", help="requests answered at once")
+    options.value(
+        "--layers", convert=values.layers, metavar="NAME=N,...", help="fix how many layers go where"
+    )
+    options.value("--copies", convert=values.positive, metavar="N", help="members that are to hold the file")
+    options.flag("--wait", help="return when it is ready, or say why it is not")
+
+
+def run(args: argparse.Namespace) -> int:
+    from mesh.cli.commands.status import plan_line
+    from mesh.cli.terminal import Progress, clean, paint
+
+    request: ServeArgs = {
+        "model": gguf_file(args.model),
+        "context": args.ctx,
+        "slots": args.slots,
+        "layers": args.layers,
+        "copies": args.copies,
+        "wait": args.wait,
+    }
+    with Progress() as progress:
+        result: ServeResult = ask_sidecar(args, "serve", request, progress.show)
+    deployment = result["deployment"]
+    name = paint(clean(deployment["model"]), "bold")
+    if deployment["state"] == "ready":
+        print(f"{name} is ready at {result['api']}")
+    else:
+        print(f"{name}: {deployment['state']}; follow it with: {invocation(args)} status --watch")
+    if result["plan"] is not None:
+        status: Status = ask_sidecar(args, "status")
+        print(
+            clean(plan_line(result["plan"], {member["id"]: member["name"] for member in status["members"]}))
+        )
+    return 0
+
+
+def gguf_file(text: str) -> str:
+    """The absolute path of a model file. Raises `MeshError` for what cannot be one; the leader looks closer."""
+    path = os.path.abspath(os.path.expanduser(text))
+    try:
+        with open(path, "rb") as file:
+            magic = file.read(len(MAGIC))
+    except OSError as error:
+        raise MeshError(f"cannot read {text}: {error.strerror}", "give the path of a .gguf file") from None
+    if magic != MAGIC:
+        raise MeshError(f"{text} is no GGUF file", "llama.cpp's convert_hf_to_gguf.py makes them")
+    return path

@@ -1,0 +1,37 @@
+"""``mesh sidecar``: the process that ``mesh join`` starts. Not for people, so help does not list it."""
+
+import argparse
+import contextlib
+import json
+import os
+
+from mesh.cli import node_options, values
+from mesh.cli.asking import state_of
+from mesh.cli.settings import Options
+from mesh.wire.errors import MeshError
+
+DESCRIPTION = "Run the sidecar in the foreground; mesh join starts it and then asks it to join."
+EXAMPLE = "  mesh --state-dir /var/lib/mesh sidecar --port 50052"
+
+
+def configure(options: Options) -> None:
+    node_options.configure(options)
+    options.value(
+        "--report-fd", convert=values.natural, metavar="N", help="where to write why it could not start"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    options = node_options.sidecar_options(args, state_of(args))
+    if args.report_fd is not None:
+        os.set_inheritable(args.report_fd, False)
+    try:
+        from mesh.root.sidecar import main
+
+        return main(options)
+    except MeshError as error:
+        if args.report_fd is not None:
+            report = json.dumps({"message": error.message, "hint": error.hint}).encode()
+            with contextlib.suppress(OSError):  # whoever wanted to know is gone
+                os.write(args.report_fd, report)
+        raise

@@ -1,0 +1,152 @@
+"""``mesh status``."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from mesh.cli.asking import ask_sidecar, print_json
+from mesh.cli.settings import Options, UsageError
+
+if TYPE_CHECKING:
+    from mesh.cli.terminal import Cell
+    from mesh.control.operations import MemberStatus, PlanStatus, Status
+
+DESCRIPTION = "Who is in the pool, which layers each member holds, and what the pool serves."
+EXAMPLE = "  mesh status --watch\n  mesh status --json | jq .leader.name"
+
+WATCH_INTERVAL = 1.0
+STATE_STYLES = {
+    **dict.fromkeys(("alive", "ready"), "green"),
+    **dict.fromkeys(("suspect", "waiting", "copying", "loading", "moving", "building"), "yellow"),
+    **dict.fromkeys(("dead", "failed"), "red"),
+    "left": "dim",
+}
+
+
+def configure(options: Options) -> None:
+    options.flag("--json", help="print one JSON object")
+    options.flag("--watch", help="show it again every second until Ctrl-C")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.json and args.watch:
+        raise UsageError("--json prints one object, so it does not go with --watch")
+    if args.watch:
+        return _watch(args)
+    status: Status = ask_sidecar(args, "status")
+    if args.json:
+        print_json(status)
+    else:
+        print(describe(status))
+    return 0
+
+
+def _watch(args: argparse.Namespace) -> int:
+    import time
+
+    drawn = 0
+    try:
+        while True:
+            text = describe(ask_sidecar(args, "status"))
+            if sys.stdout.isatty():
+                # Back to where the last one began, then over it, clearing each line's rest and what is below.
+                back = f"\x1b[{drawn}A\r" if drawn else ""
+                lines = "".join(f"{line}\x1b[K\n" for line in text.splitlines())
+                print(f"{back}{lines}\x1b[J", end="", flush=True)
+                drawn = text.count("\n") + 1
+            else:
+                print(text, end="\n\n", flush=True)
+            time.sleep(WATCH_INTERVAL)
+    except KeyboardInterrupt:
+        return 0
+
+
+def describe(status: "Status") -> str:
+    """The status as people read it."""
+    from mesh.cli.terminal import clean, count, fields, paint, table
+
+    alive = sum(member["state"] == "alive" for member in status["members"])
+    head = f"pool {paint(clean(status['pool']['name']), 'bold')}: {count(alive, 'machine')} alive"
+    if others := len(status["members"]) - alive:
+        head += f", {others} not"
+    if status["leader"] is None:
+        head += ", " + paint("no leader at present", "yellow")
+    lines = [_model(status)]
+    if status["plan"] is not None:
+        names = {member["id"]: member["name"] for member in status["members"]}
+        lines.append(("plan", plan_line(status["plan"], names), ""))
+    if status["engine"]["state"] != "ready":
+        lines.append(_engine(status))
+    lines.append(("api", status["api"], ""))
+    return "\n".join([head, "", table(_members(status), right=(5, 6)), "", fields(lines)])
+
+
+def accelerator(member: "MemberStatus") -> str:
+    """Such as ``cuda NVIDIA L4``."""
+    return f"{member['accelerator']['kind']} {member['accelerator']['name']}".strip()
+
+
+def layers(span: list[int] | None) -> str:
+    """Such as ``0-7``; a dash for none."""
+    if span is None:
+        return "-"
+    return str(span[0]) if span[0] == span[1] else f"{span[0]}-{span[1]}"
+
+
+def plan_line(plan: "PlanStatus", names: dict[str, str]) -> str:
+    """Such as ``alpha 0-7 -> beta 8-15 + head  (12.0 tokens/s predicted)``."""
+    stages = [
+        f"{names.get(stage['member'], stage['member'][:8])} {layers(stage['layers'])}"
+        + (" + head" if stage["head"] else "")
+        for stage in plan["stages"]
+    ]
+    return f"{' -> '.join(stages)}  ({plan['predicted_tokens_per_second']:.1f} tokens/s predicted)"
+
+
+def _members(status: "Status") -> "list[list[Cell]]":
+    from mesh.cli.terminal import size
+
+    leader = status["leader"]["id"] if status["leader"] else None
+    stages = status["plan"]["stages"] if status["plan"] else []
+    heads = {stage["member"] for stage in stages if stage["head"]}
+    rows: list[list[Cell]] = [["", "NAME", "ADDRESS", "STATE", "ACCELERATOR", "OFFERS", "RTT", "LAYERS"]]
+    for member in status["members"]:
+        here = member["id"] == status["self"]["id"]
+        state = "paused" if here and status["self"]["paused"] else member["state"]
+        rtt = "-" if member["rtt_ms"] is None else f"{member['rtt_ms']:.1f} ms"
+        rows.append(
+            [
+                ("*", "bold") if member["id"] == leader else "",
+                (member["name"], "bold") if here else member["name"],
+                member["address"],
+                (state, STATE_STYLES.get(state, "")),
+                accelerator(member),
+                size(member["memory"]["offered"]) if "work" in member["rights"] else "-",
+                "here" if here else rtt,
+                layers(member["layers"]) + (" + head" if member["id"] in heads else ""),
+            ]
+        )
+    return rows
+
+
+def _model(status: "Status") -> tuple[str, str, str]:
+    from mesh.cli.terminal import bar
+
+    deployment = status["deployment"]
+    if deployment is None:
+        return ("model", "none; serve one with: mesh serve MODEL.gguf", "")
+    text = f"{deployment['model']}  {deployment['state']}"
+    if deployment["state"] in ("copying", "loading", "moving"):
+        text += f"  {bar(deployment['progress'])}"
+    if deployment["reason"]:
+        text += f"  {deployment['reason']}"
+    return ("model", text, STATE_STYLES.get(deployment["state"], ""))
+
+
+def _engine(status: "Status") -> tuple[str, str, str]:
+    from mesh.cli.terminal import bar
+
+    engine = status["engine"]
+    progress = f"  {bar(engine['progress'])}" if engine["state"] == "building" else ""
+    text = f"{engine['state']}{progress}  {engine['reason']}".rstrip()
+    return ("engine", text, STATE_STYLES.get(engine["state"], ""))

@@ -1,0 +1,25 @@
+"""``mesh stop``."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from mesh.cli.asking import ask_sidecar
+from mesh.cli.settings import Options
+
+if TYPE_CHECKING:
+    from mesh.control.operations import StopResult
+
+DESCRIPTION = "Stop serving; the members stay in the pool and their memory is free again."
+EXAMPLE = "  mesh stop"
+
+
+def configure(options: Options) -> None:
+    del options  # it has none of its own
+
+
+def run(args: argparse.Namespace) -> int:
+    from mesh.cli.terminal import clean
+
+    result: StopResult = ask_sidecar(args, "stop")
+    print("nothing was being served" if result["model"] is None else f"stopped {clean(result['model'])}")
+    return 0

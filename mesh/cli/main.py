@@ -1,0 +1,196 @@
+"""``mesh``: finds the command, reads its options, runs it, and says what went wrong in words.
+
+Only the module of the command that was asked for is imported, and such a module imports what it needs when it
+runs: ``mesh status`` has 150 ms.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple, Protocol, cast
+
+from mesh.cli.settings import Options, Parser, UsageError, check, load
+from mesh.wire.errors import MeshError
+
+DONE, FAILED, USAGE, NOT_JOINED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class Command(NamedTuple):
+    """What help says of a command; one without a summary is not for people and not listed."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "join": Command("join", "become a member of a pool, or found one"),
+    "leave": Command("leave", "leave the pool and end the sidecar"),
+    "status": Command("status", "who is in the pool, and what it serves"),
+    "members": Command("members", "the members in detail"),
+    "serve": Command("serve", "serve a model with the pool"),
+    "stop": Command("stop", "stop serving"),
+    "models": Command("models", "the models that members hold"),
+    "plan": Command("plan", "which layers would go where, and why"),
+    "invite": Command("invite", "make the line that lets another machine join"),
+    "doctor": Command("doctor", "check what this machine has and lacks"),
+    "logs": Command("logs", "what the sidecar and its engine wrote"),
+    "demo": Command("demo", "three nodes on this machine, a model, a failover"),
+    "sidecar": Command("sidecar", ""),
+}
+
+HELP = """\
+usage: mesh [--state-dir DIR] [--log-format text|json] [--config FILE] COMMAND ...
+
+Pool idle machines with one command and run models too big for any one of them.
+
+commands:
+{commands}
+
+mesh COMMAND --help tells more; mesh --version tells which this is.
+
+first steps:
+  mesh join                         join the tailnet's pool, or found one here
+  mesh join mesh1:...               join with the line that the first machine printed
+  mesh serve model.gguf --wait      split it over the pool
+  mesh status                       see where the layers are
+  curl http://127.0.0.1:50080/v1/models
+
+exit codes: 0 done, 1 failed, 2 usage, 3 not joined"""
+
+
+class Module(Protocol):
+    """What each module in mesh.cli.commands has."""
+
+    DESCRIPTION: str
+    EXAMPLE: str
+
+    def configure(self, options: Options) -> None: ...
+    def run(self, args: argparse.Namespace) -> int: ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line and returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in arguments
+    try:
+        prepared = _prepare(arguments)
+        code = DONE
+        if prepared is not None:
+            module, args = prepared
+            as_json = getattr(args, "json", False)
+            code = module.run(args)
+        sys.stdout.flush()
+        return code
+    except MeshError as error:
+        return _explain(error, as_json)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has seen enough, as in `mesh status | head -1`; exiting must not flush into it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        if os.environ.get("MESH_DEBUG"):
+            raise
+        mistake = MeshError(
+            f"a mistake in mesh itself: {error!r}", "MESH_DEBUG=1 shows where; please report it"
+        )
+        return _explain(mistake, as_json)
+
+
+def _prepare(arguments: list[str]) -> tuple[Module, argparse.Namespace] | None:
+    """The command and its options; None where the answer, help or the version, has been printed."""
+    top = Parser(prog="mesh", add_help=False, allow_abbrev=False)
+    top.add_argument("-h", "--help", action="store_true")
+    top.add_argument("--version", action="store_true")
+    add_global_options(Options(top))
+    top.add_argument("command", nargs="?")
+    top.add_argument("rest", nargs=argparse.REMAINDER)
+    found = top.parse_args(arguments)
+    if found.version:
+        from mesh.cli.version import version
+
+        print(f"mesh {version()}")
+        return None
+    if found.help or found.command is None:
+        listed = [f"  {name:<9} {command.summary}" for name, command in COMMANDS.items() if command.summary]
+        print(HELP.format(commands="\n".join(listed)))
+        return None
+    if found.command not in COMMANDS:
+        raise UsageError(f"there is no command {found.command!r}", _nearest(found.command))
+    module = load_command(found.command)
+    options = options_of(found.command, module)
+    args = options.parser.parse_args(found.rest, found)
+    _read_other_sources(found.command, options, args)
+    return module, args
+
+
+def load_command(name: str) -> Module:
+    """The module of a command."""
+    return cast(Module, import_module(f"mesh.cli.commands.{COMMANDS[name].module}"))
+
+
+def options_of(name: str, module: Module) -> Options:
+    """The command's options, the global ones included, on a parser of their own."""
+    parser = Parser(
+        prog=f"mesh {name}",
+        description=module.DESCRIPTION,
+        epilog=f"example:\n{module.EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options = Options(parser)
+    module.configure(options)
+    add_global_options(options)
+    return options
+
+
+def add_global_options(options: Options) -> None:
+    """What every command takes, before or after its name."""
+    options.value("--state-dir", metavar="DIR", help="where this node keeps its state")
+    options.value(
+        "--log-format", choices=("text", "json"), default="text", help="how the sidecar writes its log"
+    )
+    options.value("--config", metavar="FILE", help="read options from this TOML file")
+
+
+def _read_other_sources(command: str, options: Options, args: argparse.Namespace) -> None:
+    from mesh.control import paths
+
+    named = getattr(args, "config", None) or os.environ.get("MESH_CONFIG")
+    path = named or paths.config_path()
+    config = load(path, required=bool(named))
+    if config:
+        check(path, config, _all_keys, options.keys())
+    options.complete(args, command, config)
+
+
+def _all_keys() -> dict[str, frozenset[str]]:
+    return {name: options_of(name, load_command(name)).keys() for name in COMMANDS}
+
+
+def _nearest(word: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, [name for name, command in COMMANDS.items() if command.summary], n=1)
+    return f"did you mean: mesh {near[0]}" if near else "see: mesh --help"
+
+
+def _explain(error: MeshError, as_json: bool) -> int:
+    """Prints the error, as JSON on standard output where that was asked for, and returns the exit code."""
+    code = "usage" if isinstance(error, UsageError) else str(getattr(error, "code", "failed"))
+    if as_json:
+        import json
+
+        print(json.dumps({"error": {"code": code, "message": error.message, "hint": error.hint}}, indent=2))
+    else:
+        from mesh.cli.terminal import clean, paint
+
+        message = "\n      ".join(clean(line) for line in error.message.splitlines())
+        print(f"{paint('mesh:', 'red', sys.stderr)} {message}", file=sys.stderr)
+        if error.hint:
+            print(f"{paint('hint:', 'dim', sys.stderr)} {clean(error.hint)}", file=sys.stderr)
+    return {"usage": USAGE, "not_joined": NOT_JOINED}.get(code, FAILED)

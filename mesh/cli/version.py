@@ -1,0 +1,8 @@
+"""Which release this is."""
+
+from importlib import metadata
+
+
+def version() -> str:
+    """The installed distribution's version."""
+    return metadata.version("frankenstein-mesh")
