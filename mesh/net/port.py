@@ -41,7 +41,7 @@ class BoundPort:
     tcp: tuple[trio.SocketListener, ...]
 
     def close(self) -> None:
-        """Close all of it; harmless for what is closed already."""
+        """Close all of it, inside trio; harmless for what is closed already."""
         for udp in self.udp:
             udp.close()
         for listener in self.tcp:
