@@ -72,8 +72,6 @@ class Exchange:
 
     async def receive_body(self) -> bytes:
         """Return the next piece of the body, empty at its end. Raises `BadRequest` and `ClientGone`."""
-        if int(self.request.header(b"content-length") or 0) > MAX_BODY:
-            raise BadRequest(_too_large())
         piece = await self._connection.receive_body()
         self._received += len(piece)
         if self._received > MAX_BODY:
@@ -187,7 +185,10 @@ class Connection:
             raise BadRequest(error_reply(400, "bad_request", "the request's target is not a path"))
         path = event.target.partition(b"?")[0].decode("latin-1")
         request = Request(method, event.target, path, list(event.headers), self._local)
-        if not request.header(b"transfer-encoding") and not int(request.header(b"content-length") or 0):
+        length = int(request.header(b"content-length") or 0)
+        if length > MAX_BODY:
+            raise BadRequest(_too_large())
+        if not request.header(b"transfer-encoding") and not length:
             # Nobody will ask for a body that is not there; h11 has its end ready now.
             self._http.next_event()
             self._body_ended.set()

@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
     from prometheus_client.registry import Collector
 
-_ENDPOINTS = frozenset(
-    ["/", "/healthz", "/readyz", "/metrics", "/events", "/status"]
-    + ["/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/embeddings"]
-    + ["/completion", "/tokenize", "/detokenize", "/apply-template", "/props", "/slots", "/infill", "/rerank"]
+_OWN_PATHS = ("/", "/healthz", "/readyz", "/metrics", "/events", "/status")
+_OPENAI_PATHS = ("/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+_LLAMA_PATHS = (
+    *("/completion", "/tokenize", "/detokenize", "/apply-template"),
+    *("/props", "/slots", "/infill", "/rerank"),
 )
+_ENDPOINTS = frozenset((*_OWN_PATHS, *_OPENAI_PATHS, *_LLAMA_PATHS))
 
 
 class Counters:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
 MAX_CONNECTIONS: Final = 400
-"""Clients' connections at a time; with those to the leader, below the 1024 files a process usually may open."""
+"""Clients' connections at a time; with those to the leader, fewer than the 1024 files a process may open."""
 GRACE: Final = 0.5
 """Seconds that requests in flight get to end when the gateway is stopped."""
 

@@ -1,0 +1,60 @@
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import trio
+
+from mesh.gateway.server import serve_gateway
+from tests.mesh.gateway.doubles import Call, Client, Node, Script
+
+Connect = Callable[[], Awaitable[Client]]
+
+
+class Door:
+    """A gateway that is open, the node behind it, and its clients."""
+
+    def __init__(self, node: Node, port: int) -> None:
+        self.node = node
+        self.port = port
+        self.clients: list[Client] = []
+
+    async def connect(self) -> Client:
+        client = Client(await trio.open_tcp_stream("127.0.0.1", self.port))
+        self.clients.append(client)
+        return client
+
+    async def fetch(
+        self, method: str, target: str, body: bytes = b"", **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        client = await self.connect()
+        await client.ask(method, target, body, **headers)
+        return await client.answer()
+
+
+OpenDoor = Callable[..., Awaitable[Door]]
+
+
+async def _unasked(call: Call) -> None:
+    raise AssertionError("nobody was to ask the leader")
+
+
+@pytest.fixture
+async def open_door(nursery: trio.Nursery) -> AsyncIterator[OpenDoor]:
+    """Open a gateway before a leader that follows a script."""
+    doors: list[Door] = []
+
+    async def open_one(script: Script = _unasked, **options: Any) -> Door:
+        node = Node(nursery, script)
+
+        async def serve(*, task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
+            await serve_gateway([("127.0.0.1", 0)], node, task_status=task_status, **options)
+
+        [(_, port)] = await nursery.start(serve)
+        doors.append(Door(node, port))
+        return doors[-1]
+
+    yield open_one
+    for door in doors:
+        door.node.tell.close()
+        for client in door.clients:
+            await trio.aclose_forcefully(client.stream)

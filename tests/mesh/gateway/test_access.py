@@ -1,0 +1,92 @@
+import pytest
+
+from mesh.gateway.access import is_authorized, is_loopback, refused_host, refused_origin
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "localhost:50080",
+        "LOCALHOST.:1",
+        "mesh.localhost:80",
+        "127.0.0.1:50080",
+        "127.9.9.9",
+        "[::1]:9",
+    ],
+)
+def test_names_and_addresses_of_this_machine_are_welcome_on_loopback(host: str) -> None:
+    assert refused_host(host, "127.0.0.1") is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "localhost.evil.example:50080",
+        "127.0.0.1.nip.io",
+        "10.0.0.1",
+        "",
+        None,
+        "a@localhost",
+        "[::1",
+    ],
+)
+def test_other_names_are_refused_on_loopback_for_they_may_be_rebound(host: str | None) -> None:
+    assert refused_host(host, "127.0.0.1")
+    assert refused_host(host, "::1")
+
+
+def test_any_name_passes_on_an_address_that_is_not_loopback() -> None:
+    assert refused_host("mesh.example", "10.0.0.1") is None
+
+
+def test_requests_without_an_origin_come_from_no_foreign_page() -> None:
+    assert refused_origin(None, "localhost:50080") is None
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("http://localhost:50080", "localhost:50080"),
+        ("http://127.0.0.1", "127.0.0.1:80"),
+        ("https://Mesh.example", "mesh.example:443"),
+        ("http://[::1]:7", "[::1]:7"),
+    ],
+)
+def test_our_own_pages_may_ask(origin: str, host: str) -> None:
+    assert refused_origin(origin, host) is None
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "http://localhost:3000",
+        "null",
+        "",
+        "file://",
+        "http://localhost:50080.evil.example",
+    ],
+)
+def test_pages_of_other_sites_may_not_ask(origin: str) -> None:
+    assert refused_origin(origin, "localhost:50080")
+
+
+def test_the_key_is_wanted_as_a_bearer_token() -> None:
+    assert is_authorized("Bearer käse", "käse")
+    assert is_authorized("bearer  key ", "key")
+    assert not is_authorized("Bearer kez", "key")
+    assert not is_authorized("Basic key", "key")
+    assert not is_authorized("Bearer ", "key")
+    assert not is_authorized(None, "key")
+
+
+def test_no_key_is_wanted_where_there_is_none() -> None:
+    assert is_authorized(None, None)
+
+
+def test_ipv4_loopback_is_known_in_the_clothes_of_ipv6() -> None:
+    assert is_loopback("::ffff:127.0.0.1")
+    assert not is_loopback("::ffff:10.0.0.1")
+    assert not is_loopback("localhost")

@@ -1,0 +1,21 @@
+import re
+
+from mesh.gateway.dashboard import dashboard
+
+
+def test_the_page_loads_nothing_from_elsewhere() -> None:
+    page = dashboard().content.decode()
+    assert re.findall(r"""(?:https?:)?//[\w.-]+""", page) == []
+    assert re.findall(r"""(?:src|href)="(?!data:,")""", page) == []
+
+
+def test_the_page_has_no_script_or_style_that_its_policy_would_stop() -> None:
+    page = dashboard().content.decode()
+    assert len(re.findall(r"<script", page)) == len(re.findall(r"<style", page)) == 1
+    assert re.findall(r"""\s(?:on\w+|style)=["']""", page) == []
+
+
+def test_the_policy_allows_nothing_but_what_is_named() -> None:
+    policy = dict(dashboard().headers)[b"content-security-policy"].decode()
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy

@@ -1,0 +1,77 @@
+import json
+
+import pytest
+import trio
+
+from mesh.gateway import feed
+from tests.mesh.gateway.conftest import OpenDoor
+from tests.mesh.gateway.doubles import STATUS, Client
+
+LIMIT = 5
+
+
+async def event(client: Client) -> dict[str, object]:
+    with trio.fail_after(LIMIT):
+        text = await client.piece()
+    name, data, *rest = text.decode().split("\n")
+    assert (name, rest) == ("event: status", ["", ""])
+    value = json.loads(data.removeprefix("data: "))
+    assert isinstance(value, dict)
+    return value
+
+
+async def test_a_watcher_gets_the_status_now_and_after_each_change(open_door: OpenDoor) -> None:
+    door = await open_door()
+    client = await door.connect()
+    await client.ask("GET", "/events")
+    assert (await client.head()).status_code == 200
+    assert await event(client) == STATUS
+    await door.node.tell.send({"leader": "x"})
+    assert await event(client) == {"leader": "x"}
+    await door.node.tell.send({"leader": "y"})
+    assert await event(client) == {"leader": "y"}
+
+
+async def test_a_watcher_that_is_slow_gets_the_newest_and_nothing_is_kept_for_it(open_door: OpenDoor) -> None:
+    door = await open_door()
+    client = await door.connect()
+    await client.ask("GET", "/events")
+    await client.head()
+    await event(client)
+    for number in range(100):
+        door.node.tell.send_nowait({"number": number})
+    numbers = [(await event(client))["number"]]
+    while numbers[-1] != 99:
+        numbers.append((await event(client))["number"])
+    assert len(numbers) <= 3
+
+
+async def test_silence_is_filled_so_that_the_stream_is_not_taken_for_dead(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "KEEP_ALIVE", 0.01)
+    door = await open_door()
+    client = await door.connect()
+    await client.ask("GET", "/events")
+    await client.head()
+    await event(client)
+    with trio.fail_after(LIMIT):
+        assert (await client.piece()).startswith(b": alive\n\n")
+
+
+async def test_more_watchers_than_the_limit_are_turned_away_until_one_leaves(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "MAX_WATCHERS", 1)
+    door = await open_door()
+    first = await door.connect()
+    await first.ask("GET", "/events")
+    await first.head()
+    assert (await door.fetch("GET", "/events"))[0] == 503
+    await first.stream.aclose()
+    with trio.fail_after(LIMIT):
+        while True:
+            client = await door.connect()
+            await client.ask("GET", "/events")
+            if (await client.head()).status_code == 200:
+                break
