@@ -43,9 +43,11 @@ class EventFramer:
         return rest
 
     def _note(self, event: bytes) -> None:
-        if event.startswith(b"data:"):
-            self.last = event.strip()
-            if self.last != b"data: [DONE]":
+        # A line break of two bytes may have been cut in two; its second half then leads the next event.
+        event = event.strip()
+        if event.startswith((b"data:", b"event:")):
+            self.last = event
+            if event != b"data: [DONE]":
                 self.events += 1
                 self.tokens = generated_tokens(event) or self.tokens
 
