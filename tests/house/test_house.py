@@ -1,0 +1,119 @@
+"""The house's own rules."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mesh.cli.main import COMMANDS
+from tests.house.tree import DOCUMENTS, ROOT, SCRIPTS, files_of_tests, functions, name, parsed, sources
+
+MOST_LINES_OF_A_FILE = 500
+MOST_LINES_OF_A_FUNCTION = 70
+# Tests that are of no single source file: of several programs together, of the lab, of the house.
+WITHOUT_ONE_SOURCE = ("tests/e2e/", "tests/lab/", "tests/house/", "tests/benchmarks/")
+# Written apart, so that this file does not break the rule it states.
+UNFINISHED = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]) + r")\b")
+
+
+def test_every_file_is_short_enough_to_read() -> None:
+    lengths = {
+        name(path): len(path.read_text(encoding="utf-8").splitlines())
+        for path in [*sources(), *files_of_tests()]
+    }
+    assert {path: lines for path, lines in lengths.items() if lines > MOST_LINES_OF_A_FILE} == {}
+
+
+def test_every_function_fits_a_screen() -> None:
+    long = [
+        f"{name(path)}:{function.lineno} {function.name}"
+        for path in [*sources(), *files_of_tests()]
+        for function in functions(path)
+        if (function.end_lineno or 0) - function.lineno + 1 > MOST_LINES_OF_A_FUNCTION
+    ]
+    assert long == []
+
+
+def test_every_test_stands_where_its_source_stands() -> None:
+    astray = [
+        name(path) for path in files_of_tests() if path.name.startswith("test_") and not _source_exists(path)
+    ]
+    assert astray == []
+
+
+def _source_exists(test: Path) -> bool:
+    if name(test).startswith(WITHOUT_ONE_SOURCE):
+        return True
+    source = ROOT / test.relative_to(ROOT / "tests").with_name(test.name.removeprefix("test_"))
+    return source.exists() or source.with_suffix(".sh").exists()
+
+
+def test_no_test_sleeps_by_the_clock() -> None:
+    assert [place for path in files_of_tests() for place in _sleeps(path)] == []
+
+
+def _sleeps(path: Path) -> list[str]:
+    places = []
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Attribute | ast.ImportFrom):
+            words = ast.unparse(node).split()
+            if words == ["time.sleep"] or (words[:2] == ["from", "time"] and "sleep" in words):
+                places.append(f"{name(path)}:{node.lineno}")
+    return places
+
+
+def test_nothing_is_marked_as_unfinished() -> None:
+    files = [*sources(), *files_of_tests(), *(ROOT / file for file in (*SCRIPTS, *DOCUMENTS))]
+    marked = [name(path) for path in files if UNFINISHED.search(path.read_text(encoding="utf-8"))]
+    assert marked == []
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    mute = [
+        name(path)
+        for path in sources()
+        if parsed(path).body and path.name != "__init__.py" and not ast.get_docstring(parsed(path))
+    ]
+    assert mute == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_that_a_document_shows_exist(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    shown = set(re.findall(r"(?:^|`|join_pool\.sh )(?:mesh )([a-z]+)", text, re.MULTILINE))
+    shown |= set(re.findall(r"bash join_pool\.sh ([a-z]+)", text))
+    assert shown - set(COMMANDS) == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_files_that_a_document_names_exist(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:mesh|worker|leader|simulations|tests)/[\w/]+(?:\.py)?)`", text))
+    named |= {f"{script}.sh" for script in re.findall(r"bash (\w+)\.sh", text)}
+    assert {file for file in named if not (ROOT / file).exists()} == set()
+
+
+def test_the_readme_opens_with_the_two_commands_that_set_everything_up() -> None:
+    blocks = re.findall(
+        r"```(?:sh|bash)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    assert [line.split("#")[0].strip() for line in blocks[0].splitlines()] == [
+        "bash join_pool.sh demo",
+        "bash test.sh",
+    ]
+
+
+def test_asking_for_the_status_loads_neither_trio_nor_numpy_nor_tls(tmp_path: Path) -> None:
+    program = (
+        "import sys; from mesh.cli.main import main; code = main(['status', '--json']);"
+        "heavy = {'trio', 'numpy', 'ssl', 'cryptography', 'httpx'} & set(sys.modules);"
+        "print(code, *sorted(heavy), file=sys.stderr)"
+    )
+    environment = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert result.stderr.split() == ["3"]

@@ -1,0 +1,190 @@
+"""The installer as far as it goes without the network: it must fail in words, and never halfway."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "join_pool.sh"
+
+
+def run(
+    home: Path, *arguments: str, text: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs the script, through a pipe if ``text`` is given, with a home of its own and no uv on the PATH."""
+    argv = ["bash", "-s", "--", *arguments] if text is not None else ["bash", str(SCRIPT), *arguments]
+    settings = {"HOME": str(home), "PATH": str(tools_without_uv(home.parent))} | environment
+    return subprocess.run(argv, env=settings, input=text or "", capture_output=True, text=True, timeout=60)
+
+
+def tools_without_uv(folder: Path) -> Path:
+    """A folder with what a fresh machine has of the programs that the script calls."""
+    tools = folder / "tools"
+    if not tools.exists():
+        tools.mkdir()
+        for program in ("bash", "uname", "dirname", "mkdir", "mktemp", "cat", "grep", "rm", "readlink", "ln"):
+            found = shutil.which(program)
+            assert found is not None
+            (tools / program).symlink_to(found)
+        (tools / "python3").symlink_to(sys.executable)
+    return tools
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def index() -> Iterator[str]:
+    """A package index whose uv wheels are not the real ones; yields its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b"no wheel at all"
+            if self.path == "/simple/uv/":
+                wheels = [
+                    "manylinux_2_17_x86_64.manylinux2014_x86_64",
+                    "manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64",
+                    "musllinux_1_1_x86_64",
+                    "macosx_10_12_x86_64",
+                    "macosx_11_0_arm64",
+                ]
+                version = SCRIPT.read_text().partition("UV_VERSION=")[2].split()[0]
+                links = [f"../../files/uv-{version}-py3-none-{wheel}.whl" for wheel in wheels]
+                body = "".join(f'<a href="{link}#sha256=0">uv</a>' for link in links).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """The test's output is no place for an access log."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/simple"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_download_that_was_cut_short_executes_nothing(home: Path) -> None:
+    whole = SCRIPT.read_text()
+    cuts = [*range(200, len(whole), 1500), whole.rindex("main "), whole.rindex('"$@"'), len(whole) - 3]
+    for cut in cuts:
+        result = run(home, "--bootstrap-uv", text=whole[:cut])
+        assert list(home.iterdir()) == [], f"cut after {cut} characters: {result.stderr}"
+        assert "join_pool:" not in result.stderr
+
+
+def test_a_uv_that_is_not_the_expected_one_is_refused_and_not_kept(home: Path, index: str) -> None:
+    result = run(home, "--bootstrap-uv", PIP_INDEX_URL=index)
+    assert result.returncode == 1
+    assert "SHA-256 is not the expected one" in result.stderr
+    assert [path for path in home.rglob("*") if path.name.startswith("uv")] == []
+
+
+def test_an_index_that_cannot_be_reached_is_named_as_the_trouble(home: Path) -> None:
+    result = run(home, "--bootstrap-uv", PIP_INDEX_URL="http://127.0.0.1:9/simple")
+    assert result.returncode == 1
+    assert "uv cannot be fetched" in result.stderr
+    assert "PIP_INDEX_URL" in result.stderr
+
+
+def test_a_machine_without_python_is_told_how_to_get_it(home: Path) -> None:
+    (tools_without_uv(home.parent) / "python3").unlink()
+    result = run(home, "status")
+    assert result.returncode == 1
+    assert "python3 is missing" in result.stderr
+    assert "install" in result.stderr
+
+
+def test_a_home_that_cannot_be_written_to_is_named(home: Path) -> None:
+    result = run(home, "status", XDG_DATA_HOME="/dev/null/data")
+    assert result.returncode == 1
+    assert "cannot write to /dev/null/data/frankenstein-mesh" in result.stderr
+    assert "XDG_DATA_HOME" in result.stderr
+
+
+def test_a_piped_script_without_source_asks_for_it(home: Path) -> None:
+    result = run(home, text=SCRIPT.read_text())
+    assert result.returncode == 1
+    assert "MESH_SOURCE" in result.stderr
+
+
+def test_an_archive_that_reaches_out_of_its_folder_is_refused(home: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "source.tar.gz"
+    with tarfile.open(archive, "w:gz") as file:
+        file.addfile(tarfile.TarInfo("../outside"), io.BytesIO())
+    result = run(home, text=SCRIPT.read_text(), MESH_SOURCE=str(archive))
+    assert result.returncode == 1
+    assert "refusing ../outside" in result.stderr
+
+
+def test_a_uv_on_the_path_that_is_new_enough_serves(home: Path) -> None:
+    uv = tools_without_uv(home.parent) / "uv"
+    uv.write_text("#!/bin/sh\necho uv 99.0.0\n")
+    uv.chmod(0o755)
+    assert run(home, "--bootstrap-uv").stdout == f"{uv}\n"
+
+
+def test_what_was_left_unfinished_is_not_in_the_data_folder(home: Path) -> None:
+    run(home, text=SCRIPT.read_text(), MESH_SOURCE=os.devnull + ".tar.gz")
+    data = home / ".local/share/frankenstein-mesh"
+    assert [path.name for path in data.iterdir() if path.name.startswith("work.")] == []
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the source, to be changed."""
+    copy = tmp_path / "checkout"
+    copy.mkdir()
+    for entry in ("mesh", "worker", "leader"):
+        shutil.copytree(SCRIPT.parent / entry, copy / entry, ignore=shutil.ignore_patterns("__pycache__"))
+    for entry in ("pyproject.toml", "uv.lock", "README.md", "LICENSE", "join_pool.sh"):
+        shutil.copy(SCRIPT.parent / entry, copy)
+    return copy
+
+
+def install(checkout: Path, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs the checkout's script with this machine's programs, and its uv with what that has in its cache."""
+    uv = subprocess.run(["bash", str(SCRIPT), "--bootstrap-uv"], capture_output=True, text=True, check=True)
+    cache = subprocess.run([uv.stdout.strip(), "cache", "dir"], capture_output=True, text=True, check=True)
+    path = f"{home}/.local/bin:{Path(uv.stdout).parent}:{os.environ['PATH']}"
+    unset = ("XDG_", "MESH_", "VIRTUAL_ENV")
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(unset)}
+    settings |= {"HOME": str(home), "PATH": path, "UV_CACHE_DIR": cache.stdout.strip()}
+    argv = ["bash", str(checkout / "join_pool.sh"), *arguments]
+    return subprocess.run(argv, env=settings, capture_output=True, text=True, timeout=300)
+
+
+def test_it_installs_once_and_again_only_what_has_changed(home: Path, checkout: Path) -> None:
+    (home / ".local/bin").mkdir(parents=True)
+    first = install(checkout, home, "--version")
+    assert first.returncode == 0, first.stderr
+    assert "installing mesh" in first.stderr
+    version = subprocess.run([home / ".local/bin/mesh", "--version"], capture_output=True, text=True)
+    assert version.stdout == first.stdout
+
+    second = install(checkout, home, "status", "--json")
+    assert second.returncode == 3, "the exit code is the command's: not joined"
+    assert "installing mesh" not in second.stderr
+
+    module = checkout / "mesh/cli/main.py"
+    module.write_text(module.read_text() + '\nprint("upgraded")\n')
+    third = install(checkout, home, "--version")
+    assert "installing mesh" in third.stderr
+    assert third.stdout.startswith("upgraded")
+    data = home / ".local/share/frankenstein-mesh"
+    assert len(list(data.glob("env-*"))) == 1, "the environment that nothing uses is removed"
