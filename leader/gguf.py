@@ -188,7 +188,7 @@ def _shape(parts: list[_Part]) -> Shape:
     if not any(part.tensors for part in parts):
         raise GgufError(f"{first.path}: holds a vocabulary only, no model")
     layers = [0] * n_layers
-    head = embedding = token_embedding = n_vocab = 0
+    largest = head = embedding = token_embedding = n_vocab = 0
     tied = True
     for tensor in (tensor for part in parts for tensor in part.tensors):
         block = _BLOCK.match(tensor.name)
@@ -197,6 +197,7 @@ def _shape(parts: list[_Part]) -> Shape:
             if int(block[1]) >= n_layers:
                 raise GgufError(f"{first.path}: tensor {tensor.name!r} is beyond the {n_layers} layers")
             layers[int(block[1])] += size
+            largest = max(largest, size)
         elif tensor.name.startswith("output"):
             head += size
             tied = tied and tensor.name != "output.weight"
@@ -218,15 +219,28 @@ def _shape(parts: list[_Part]) -> Shape:
         total_bytes=sum(part.bytes for part in parts),
         layer_bytes=tuple(layers),
         kv_bytes=_kv_bytes(first, architecture, n_layers, n_embd),
+        largest_tensor=largest,
         head_bytes=head + (token_embedding if tied else 0),
         embedding_bytes=embedding,
         n_embd=n_embd,
-        n_ffn=max(_per_layer(first, f"{architecture}.feed_forward_length", n_layers, 4 * n_embd)),
+        n_ffn=_ffn_width(first, architecture, n_layers, n_embd),
         n_heads=max(_per_layer(first, f"{architecture}.attention.head_count", n_layers, 0)),
         n_vocab=n_vocab,
         context_train=_integer(first, f"{architecture}.context_length", 0),
         tied=tied,
     )
+
+
+def _ffn_width(part: _Part, architecture: str, n_layers: int, n_embd: int) -> int:
+    """The widest feed-forward activation of a token:
+
+    Dense, or all experts that it visits and the shared ones.
+    """
+    dense = max(_per_layer(part, f"{architecture}.feed_forward_length", n_layers, 4 * n_embd))
+    expert = _integer(part, f"{architecture}.expert_feed_forward_length", dense)
+    visited = max(_per_layer(part, f"{architecture}.expert_used_count", n_layers, 0))
+    shared = _integer(part, f"{architecture}.expert_shared_feed_forward_length", 0)
+    return min(max(dense, expert * visited + shared), MAX_WIDTH)
 
 
 def _kv_bytes(part: _Part, architecture: str, n_layers: int, n_embd: int) -> tuple[int, ...]:

@@ -10,7 +10,8 @@ class Shape:
 
     ``kv_bytes`` is K and V of one token in 16-bit floats. ``head_bytes`` is the output matrix and its norm
     (with ``tied``, a second copy of the embedding); ``embedding_bytes`` is what stays with the host of the
-    pipeline.
+    pipeline. ``largest_tensor`` is that of all layers, in bytes. ``n_ffn`` is the width that a token uses: of
+    a mixture of experts, that of all experts it visits.
     """
 
     name: str
@@ -19,6 +20,7 @@ class Shape:
     total_bytes: int
     layer_bytes: tuple[int, ...]
     kv_bytes: tuple[int, ...]
+    largest_tensor: int
     head_bytes: int
     embedding_bytes: int
     n_embd: int

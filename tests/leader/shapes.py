@@ -1,0 +1,55 @@
+"""Small stand-ins for models and machines."""
+
+from pathlib import Path
+
+from leader.cost import Device
+from leader.shape import Shape
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+def shape(n_layers: int = 8, layer_bytes: int = 8 * MIB) -> Shape:
+    """A model of equal layers; compute buffers of about 9 MiB, a head of 4 MiB."""
+    return Shape(
+        name="toy",
+        architecture="llama",
+        files=(Path("/models/toy.gguf"),),
+        total_bytes=n_layers * layer_bytes + 8 * MIB,
+        layer_bytes=(layer_bytes,) * n_layers,
+        kv_bytes=(2048,) * n_layers,
+        largest_tensor=2 * MIB,
+        head_bytes=4 * MIB,
+        embedding_bytes=4 * MIB,
+        n_embd=512,
+        n_ffn=768,
+        n_heads=8,
+        n_vocab=4096,
+        context_train=4096,
+        tied=False,
+    )
+
+
+def host(memory: int = 60 * MIB, seconds: float = 0.002) -> Device:
+    """The leader's own CPU."""
+    return Device(member=b"\xff" * 16, name="host", memory_offered=memory, layer_seconds=seconds, local=True)
+
+
+def worker(
+    number: int,
+    memory: int = 100 * MIB,
+    seconds: float = 0.002,
+    rtt: float = 0.001,
+    up: float = 1e8,
+    down: float = 1e8,
+) -> Device:
+    """A machine across the network."""
+    return Device(
+        member=bytes([number]) * 16,
+        name=f"w{number}",
+        memory_offered=memory,
+        layer_seconds=seconds,
+        rtt=rtt,
+        up=up,
+        down=down,
+    )
