@@ -1,6 +1,6 @@
 """Nodes on loopback, whose sockets are closed whatever a test does."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -39,6 +39,13 @@ class Lan:
         self._ports.append(port)
         await self._nursery.start(streams.serve, port.tcp, handlers)
         return Host(identity, streams, Endpoint("127.0.0.1", port.port))
+
+    async def foreign(self, speak: Callable[[trio.SocketStream], Awaitable[None]]) -> Endpoint:
+        """A server on 127.0.0.1 that speaks something else."""
+        port = bind_port(["127.0.0.1"])
+        self._ports.append(port)
+        await self._nursery.start(trio.serve_listeners, speak, list(port.tcp))
+        return Endpoint("127.0.0.1", port.port)
 
 
 @pytest.fixture

@@ -1,0 +1,416 @@
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+import pytest
+import trio
+from trio.testing import MockClock
+
+from mesh.net import streams as module
+from mesh.net.connecting import connect_first
+from mesh.net.session import (
+    MESSAGE_LIMIT,
+    Refused,
+    Session,
+    StreamClosed,
+    StreamReset,
+    Unreachable,
+    WrongPeer,
+    receive_message,
+    send_message,
+)
+from mesh.net.streams import Streams
+from mesh.net.tls import unproven_context
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import DecodeError, MeshError
+from mesh.wire.identity import Identity, pool_id
+
+from .conftest import Host, Lan, members
+
+
+async def echo(session: Session) -> None:
+    while True:
+        await session.send_message(await session.receive_message())
+
+
+async def say_hello(session: Session) -> None:
+    await session.send_message("hello")
+
+
+HANDLERS = {"echo": echo, "admit": echo, "hello": say_hello}
+
+
+async def pair(lan: Lan) -> tuple[Host, Host]:
+    """Two members that trust each other."""
+    a, b = await lan.host(HANDLERS), await lan.host(HANDLERS)
+    for one in (a, b):
+        one.streams.trust(members(a.identity, b.identity))
+    return a, b
+
+
+async def test_members_open_streams_and_know_each_other(lan: Lan) -> None:
+    seen: list[Session] = []
+
+    async def note(session: Session) -> None:
+        seen.append(session)
+        await echo(session)
+
+    a, b = await lan.host({}), await lan.host({"note": note})
+    for one in (a, b):
+        one.streams.trust(members(a.identity, b.identity))
+    session = await a.streams.open(b.id, [b.endpoint], "note", {"term": 7})
+    await session.send_message({"a": [1, b"\0", None]})
+    with trio.fail_after(5):
+        assert await session.receive_message() == {"a": [1, b"\0", None]}
+    assert (session.peer, session.peer_key, session.remote) == (b.id, b.identity.public_key, b.endpoint)
+    (served,) = seen
+    assert (served.peer, served.peer_key) == (a.id, a.identity.public_key)
+    assert (served.remote, served.local) == (session.local, session.remote)
+    assert (served.kind, served.arguments) == ("note", {"term": 7})
+    await session.aclose()
+
+
+async def test_raw_bytes_follow_the_preface_untouched(lan: Lan) -> None:
+    async def reverse(session: Session) -> None:
+        await session.stream.send_all((await session.stream.receive_some(100))[::-1])
+
+    a, b = await lan.host({}), await lan.host({"raw": reverse})
+    for one in (a, b):
+        one.streams.trust(members(a.identity, b.identity))
+    session = await a.streams.open(b.id, [b.endpoint], "raw")
+    await session.stream.send_all(b"abc")
+    with trio.fail_after(5):
+        assert await session.stream.receive_some(100) == b"cba"
+    await session.aclose()
+
+
+async def test_a_stream_that_the_handler_ends_is_closed_in_good_order(lan: Lan) -> None:
+    a, b = await pair(lan)
+    session = await a.streams.open(b.id, [b.endpoint], "hello")
+    with trio.fail_after(5):
+        assert await session.receive_message() == "hello"
+        with pytest.raises(StreamClosed):
+            await session.receive_message()
+    await session.aclose()
+
+
+async def test_a_peer_that_dies_is_a_reset_not_a_goodbye(lan: Lan) -> None:
+    async def die(session: Session) -> None:
+        session.stream.transport_stream.socket.close()
+
+    a, b = await lan.host({}), await lan.host({"die": die})
+    for one in (a, b):
+        one.streams.trust(members(a.identity, b.identity))
+    session = await a.streams.open(b.id, [b.endpoint], "die")
+    with trio.fail_after(5), pytest.raises(StreamReset):
+        await session.receive_message()
+    await session.aclose()
+
+
+async def test_a_node_that_is_no_member_is_refused_by_name(lan: Lan) -> None:
+    _a, b = await pair(lan)
+    stranger = Streams(Identity.generate())
+    stranger.trust(members(b.identity))
+    for _ in range(20):
+        with pytest.raises(Refused) as caught:
+            await stranger.open(b.id, [b.endpoint], "echo")
+        assert caught.value.code == "not_member"
+
+
+async def test_without_a_certificate_only_open_kinds_are_served(lan: Lan) -> None:
+    _a, b = await pair(lan)
+    joiner = Streams(Identity.generate())
+    with pytest.raises(Refused) as caught:
+        await joiner.open_unproven(b.endpoint, "echo")
+    assert caught.value.code == "not_member"
+    session = await joiner.open_unproven(b.endpoint, "admit", {"token": "t"})
+    assert session.peer_key == b.identity.public_key
+    await session.send_message("let me in")
+    with trio.fail_after(5):
+        assert await session.receive_message() == "let me in"
+    await session.aclose()
+
+
+async def test_a_handler_of_an_open_kind_sees_that_nothing_is_proven(lan: Lan) -> None:
+    async def tell(session: Session) -> None:
+        await session.send_message([session.peer, session.peer_key])
+
+    b = await lan.host({"admit": tell})
+    session = await Streams(Identity.generate()).open_unproven(b.endpoint, "admit")
+    with trio.fail_after(5):
+        assert await session.receive_message() == [None, None]
+    await session.aclose()
+
+
+async def test_the_wrong_peer_at_an_address_hears_nothing(lan: Lan) -> None:
+    a, b = await pair(lan)
+    c = Identity.generate()
+    a.streams.trust(members(a.identity, b.identity, c))
+    with pytest.raises(WrongPeer):
+        await a.streams.open(c.id, [b.endpoint], "echo")
+
+
+async def test_the_right_peer_is_found_behind_wrong_and_dead_addresses(lan: Lan) -> None:
+    a, b = await pair(lan)
+    c = await lan.host(HANDLERS)
+    dead = Endpoint("127.0.0.1", 1)
+    session = await a.streams.open(b.id, [dead, c.endpoint, b.endpoint], "echo")
+    assert session.remote == b.endpoint
+    await session.aclose()
+
+
+async def test_an_evicted_members_streams_are_cut_on_both_sides(lan: Lan) -> None:
+    a, b = await pair(lan)
+    session = await a.streams.open(b.id, [b.endpoint], "echo")
+    back = await b.streams.open(a.id, [a.endpoint], "echo")
+    b.streams.trust(members(b.identity))
+    with trio.fail_after(5), pytest.raises(StreamReset):
+        await session.receive_message()
+    with trio.fail_after(5), pytest.raises(StreamClosed):
+        await back.receive_message()
+    with pytest.raises(Refused) as caught:
+        await a.streams.open(b.id, [b.endpoint], "echo")
+    assert caught.value.code == "not_member"
+    with pytest.raises(Refused):
+        await b.streams.open(a.id, [a.endpoint], "echo")
+    await session.aclose()
+    await back.aclose()
+
+
+async def test_an_eviction_cancels_a_handler_that_waits_for_something_else(lan: Lan) -> None:
+    ended = trio.Event()
+
+    async def wait(session: Session) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.set()
+
+    a, b = await lan.host({}), await lan.host({"wait": wait})
+    for one in (a, b):
+        one.streams.trust(members(a.identity, b.identity))
+    session = await a.streams.open(b.id, [b.endpoint], "wait")
+    b.streams.trust({})
+    with trio.fail_after(5):
+        await ended.wait()
+    await session.aclose()
+
+
+async def test_the_streams_of_those_who_stay_are_not_touched(lan: Lan) -> None:
+    a, b = await pair(lan)
+    c = Identity.generate()
+    b.streams.trust(members(a.identity, b.identity, c))
+    session = await a.streams.open(b.id, [b.endpoint], "echo")
+    b.streams.trust(members(a.identity, b.identity))
+    await session.send_message("still here")
+    with trio.fail_after(5):
+        assert await session.receive_message() == "still here"
+    await session.aclose()
+
+
+async def test_a_member_of_another_pool_is_refused(lan: Lan) -> None:
+    a, b = await pair(lan)
+    a.streams.pool = pool_id(b"a" * 32)
+    b.streams.pool = pool_id(b"b" * 32)
+    with pytest.raises(Refused) as caught:
+        await a.streams.open(b.id, [b.endpoint], "echo")
+    assert caught.value.code == "other_pool"
+
+
+async def test_a_kind_that_is_not_served_is_refused(lan: Lan) -> None:
+    a, b = await pair(lan)
+    with pytest.raises(Refused) as caught:
+        await a.streams.open(b.id, [b.endpoint], "nonsense")
+    assert caught.value.code == "unknown_kind"
+
+
+@pytest.mark.parametrize(
+    ("preface", "code"),
+    [
+        ({"wire": 99, "pool": None, "kind": "admit", "arguments": {}}, "wire_version"),
+        ({"wire": 1, "pool": None, "kind": 5, "arguments": {}}, "malformed"),
+        ({"wire": 1, "pool": None, "kind": "admit", "arguments": []}, "malformed"),
+        (["admit"], "malformed"),
+    ],
+)
+async def test_a_preface_that_is_none_is_refused_with_the_reason(lan: Lan, preface: Any, code: str) -> None:
+    b = await lan.host(HANDLERS)
+    stream = await connect_first([b.endpoint], unproven_context(), None)
+    await send_message(stream, preface)
+    with trio.fail_after(5):
+        assert (await receive_message(stream, MESSAGE_LIMIT))["error"]["code"] == code
+    await stream.aclose()
+
+
+@pytest.mark.parametrize("payload", [b"\xff\xff\xff\xff", b"\0\0\0\1\xc1", b"\0\1\0\1" + bytes(65537)])
+async def test_hostile_prefaces_end_the_stream_and_nothing_else(lan: Lan, payload: bytes) -> None:
+    a, b = await pair(lan)
+    stream = await connect_first([b.endpoint], unproven_context(), None)
+    with trio.fail_after(5), pytest.raises(MeshError):
+        await send_raw_and_wait(stream, payload)
+    await trio.aclose_forcefully(stream)
+    assert await a.streams.probe(b.id, [b.endpoint])
+
+
+async def send_raw_and_wait(stream: Any, payload: bytes) -> None:
+    try:
+        await stream.send_all(payload)
+    except trio.BrokenResourceError as error:
+        raise StreamReset("cut while sending") from error
+    await receive_message(stream, MESSAGE_LIMIT)
+
+
+async def test_what_is_no_tls_ends_the_stream_and_nothing_else(lan: Lan) -> None:
+    a, b = await pair(lan)
+    stream = await trio.open_tcp_stream(b.endpoint.host, b.endpoint.port)
+    await stream.send_all(b"GET / HTTP/1.1\r\n\r\n" * 10)
+    with trio.fail_after(5):
+        try:
+            while await stream.receive_some():
+                continue
+        except trio.BrokenResourceError:
+            await trio.lowlevel.checkpoint()
+    await stream.aclose()
+    assert await a.streams.probe(b.id, [b.endpoint])
+
+
+async def test_a_server_that_is_no_mesh_node_is_said_so(lan: Lan) -> None:
+    async def speak_ssh(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"SSH-2.0-OpenSSH_9.2\r\n")
+        await stream.receive_some()
+        await stream.aclose()
+
+    endpoint = await lan.foreign(speak_ssh)
+    with pytest.raises(Unreachable, match="is that a mesh node"):
+        await Streams(Identity.generate()).open_unproven(endpoint, "admit")
+
+
+async def test_nobody_there_is_said_with_the_reason(lan: Lan) -> None:
+    a, b = await pair(lan)
+    with pytest.raises(Unreachable, match="connection refused"):
+        await a.streams.open(b.id, [Endpoint("127.0.0.1", 1)], "echo")
+    with pytest.raises(Unreachable, match="no address"):
+        await a.streams.open(b.id, [], "echo")
+
+
+async def test_a_silent_server_is_given_up_in_time(lan: Lan, autojump_clock: MockClock) -> None:
+    async def stay_silent(stream: trio.SocketStream) -> None:
+        async with stream:
+            await trio.sleep_forever()
+
+    endpoint = await lan.foreign(stay_silent)
+    before = trio.current_time()
+    with pytest.raises(Unreachable, match="within 5 s"):
+        await Streams(Identity.generate()).open_unproven(endpoint, "admit")
+    assert trio.current_time() - before == pytest.approx(5)
+
+
+async def test_a_silent_client_is_given_up_in_time(lan: Lan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SETUP_SECONDS", 0.05)
+    b = await lan.host(HANDLERS)
+    stream = await trio.open_tcp_stream(b.endpoint.host, b.endpoint.port)
+    with trio.fail_after(5):
+        assert await stream.receive_some() == b""
+    await stream.aclose()
+
+
+async def test_a_handlers_error_ends_its_stream_alone(lan: Lan, caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(session: Session) -> None:
+        raise ValueError("a bug")
+
+    a, b = await lan.host({}), await lan.host({"fail": fail, "hello": say_hello})
+    for one in (a, b):
+        one.streams.trust(members(a.identity, b.identity))
+    with caplog.at_level(logging.ERROR):
+        session = await a.streams.open(b.id, [b.endpoint], "fail")
+        with trio.fail_after(5), pytest.raises(StreamClosed):
+            await session.receive_message()
+        await session.aclose()
+    assert "a bug" in caplog.text
+    assert await a.streams.probe(b.id, [b.endpoint])
+
+
+async def test_a_message_longer_than_the_limit_is_refused_before_it_is_read(lan: Lan) -> None:
+    async def send_much(session: Session) -> None:
+        await session.send_message(bytes(5000))
+
+    a, b = await lan.host({}), await lan.host({"much": send_much})
+    for one in (a, b):
+        one.streams.trust(members(a.identity, b.identity))
+    session = await a.streams.open(b.id, [b.endpoint], "much")
+    with trio.fail_after(5), pytest.raises(DecodeError):
+        await session.receive_message(limit=4096)
+    await session.aclose()
+
+
+async def test_a_message_that_is_no_msgpack_is_refused(lan: Lan) -> None:
+    async def send_nonsense(session: Session) -> None:
+        await session.stream.send_all(b"\0\0\0\1\xc1")
+
+    a, b = await lan.host({}), await lan.host({"nonsense": send_nonsense})
+    for one in (a, b):
+        one.streams.trust(members(a.identity, b.identity))
+    session = await a.streams.open(b.id, [b.endpoint], "nonsense")
+    with trio.fail_after(5), pytest.raises(DecodeError):
+        await session.receive_message()
+    await session.aclose()
+
+
+async def test_a_message_that_ends_in_the_middle_is_a_reset(lan: Lan) -> None:
+    async def send_half(session: Session) -> None:
+        body = msgpack.packb("never complete")
+        await session.stream.send_all(len(body).to_bytes(4, "big") + body[:3])
+
+    a, b = await lan.host({}), await lan.host({"half": send_half})
+    for one in (a, b):
+        one.streams.trust(members(a.identity, b.identity))
+    session = await a.streams.open(b.id, [b.endpoint], "half")
+    with trio.fail_after(5), pytest.raises(StreamReset):
+        await session.receive_message()
+    await session.aclose()
+
+
+async def fill(open_one: Callable[[], Any], count: int) -> list[Session]:
+    return [await open_one() for _ in range(count)]
+
+
+async def test_a_host_may_hold_a_few_unproven_streams_and_no_more(
+    lan: Lan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_UNPROVEN_OF_A_HOST", 2)
+    b = await lan.host(HANDLERS)
+    joiner = Streams(Identity.generate())
+    sessions = await fill(lambda: joiner.open_unproven(b.endpoint, "admit"), 2)
+    with pytest.raises(Refused) as caught:
+        await joiner.open_unproven(b.endpoint, "admit")
+    assert caught.value.code == "busy"
+    for session in sessions:
+        await session.aclose()
+
+
+async def test_a_member_may_hold_many_streams_and_no_more(lan: Lan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SESSIONS_OF_A_PEER", 2)
+    a, b = await pair(lan)
+    sessions = await fill(lambda: a.streams.open(b.id, [b.endpoint], "echo"), 2)
+    with pytest.raises(Refused) as caught:
+        await a.streams.open(b.id, [b.endpoint], "echo")
+    assert caught.value.code == "busy"
+    for session in sessions:
+        await session.aclose()
+
+
+async def test_probing_says_whether_the_member_answers(lan: Lan) -> None:
+    a, b = await pair(lan)
+    assert await a.streams.probe(b.id, [b.endpoint])
+    assert not await a.streams.probe(b.id, [Endpoint("127.0.0.1", 1)])
+    assert not await a.streams.probe(b.id, [a.endpoint])
+    assert not await a.streams.probe(Identity.generate().id, [b.endpoint])
+
+
+async def test_streams_leave_from_the_address_that_the_node_is_bound_to(lan: Lan) -> None:
+    b = await lan.host(HANDLERS)
+    joiner = Streams(Identity.generate(), source_hosts=["127.0.0.9"])
+    session = await joiner.open_unproven(b.endpoint, "admit")
+    assert session.local.host == "127.0.0.9"
+    await session.aclose()
