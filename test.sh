@@ -7,7 +7,9 @@
 # The development environment lives outside the tree. Nothing needs to be installed beforehand but Python.
 set -euo pipefail
 
-say() { printf '\033[1m== %s\033[0m\n' "$*" >&2; }
+say() {
+    if [ -t 2 ]; then printf '\033[1m== %s\033[0m\n' "$*" >&2; else printf '== %s\n' "$*" >&2; fi
+}
 
 # The first bytes of a digest of this checkout's path: two checkouts do not share an environment.
 path_digest() { printf '%s' "$1" | cksum | cut -d' ' -f1; }

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from tests.engine_fixture import engine
 from tests.lab import processes
 from tests.lab.lab import Lab
+
+__all__ = ["engine"]
 
 # Every process that a test starts inherits this, however far it goes from us.
 _MARK = "MESH_TEST_SESSION"

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import trio
 
+from mesh.engine.cache import cache_dir
 from tests.lab import namespaces, processes
 from tests.lab.client import client_through
 from tests.lab.owners import HOST_VARIABLE, RUN_VARIABLE
@@ -248,7 +249,15 @@ class Host:
             folder.mkdir(parents=True, mode=0o700)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
         marks = {RUN_VARIABLE: self._run_name, HOST_VARIABLE: f"{self._run_name}/{self.name}"}
-        return inherited | {name: str(folder) for name, folder in folders.items()} | marks
+        return (
+            inherited | {name: str(folder) for name, folder in folders.items()} | marks | _engine_settings()
+        )
+
+
+def _engine_settings() -> dict[str, str]:
+    """Hosts share the engine of whoever runs the tests: building one takes minutes."""
+    chosen = os.environ.get("MESH_LLAMA_DIR")
+    return {"MESH_CACHE_DIR": str(cache_dir())} | ({"MESH_LLAMA_DIR": chosen} if chosen else {})
 
 
 def _object(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
