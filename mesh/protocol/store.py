@@ -1,8 +1,8 @@
 """All facts that a member holds, and the laws by which two versions of one merge.
 
-Of two facts in one place the higher version stays; of two with one version (their author said two things) the
-one with the smaller hash. Accusations lapse when their subject's liveness passes the one they name, and of the
-rest only a few with the smallest keys stay. All laws commute, so members that saw the same facts hold the same.
+Of two facts in one place the higher version stays; of two with one version (their author said two things)
+the one with the smaller hash. Accusations lapse when their subject's liveness passes the one they name; of
+the rest only a few with the smallest keys stay. All laws commute: who saw the same facts holds the same.
 """
 
 from __future__ import annotations

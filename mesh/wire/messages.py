@@ -1,7 +1,7 @@
 """What members say to each other in datagrams (and, when large, framed on a stream).
 
-Every message is a frozen dataclass; :func:`encode` makes the body of an envelope, :func:`decode` reads one and
-raises DecodeError on whatever is not exactly a message.
+Every message is a frozen dataclass; :func:`encode` makes the body of an envelope, :func:`decode` reads one
+and raises DecodeError on whatever is not exactly a message.
 """
 
 from __future__ import annotations

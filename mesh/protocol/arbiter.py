@@ -1,0 +1,153 @@
+"""The worker's side of leases: each worker alone decides whom it is lent to.
+
+It is lent to one claim at a time and never to a lower one than before; what it grants is on its disk before
+it answers (Gray and Cheriton, "Leases", SOSP 1989). After a restart the last grant counts as just given:
+nobody else gets the worker until whoever holds it must have noticed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mesh.protocol.core import Core
+from mesh.protocol.effects import GateChanged
+from mesh.protocol.election import Election
+from mesh.protocol.membership import Membership
+from mesh.wire import codec
+from mesh.wire.errors import DecodeError
+from mesh.wire.facts import MAX_FACT, Claim, Signed, decode
+from mesh.wire.identity import NodeId
+from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRequest
+
+GATE = "gate"
+_GRANT = codec.paired(codec.blob(MAX_FACT), codec.UINT)
+
+
+@dataclass(slots=True)
+class _Grant:
+    """To whom the worker was lent last: the claim, and its author's incarnation then."""
+
+    claim: Signed[Claim]
+    incarnation: int
+    expires: float
+    number: int
+
+
+class Arbiter:
+    """One worker's lease."""
+
+    def __init__(self, core: Core, election: Election, membership: Membership) -> None:
+        self._core = core
+        self._election = election
+        self._membership = membership
+        self._grant: _Grant | None = None
+        self._open = False
+        self.absorb: Callable[[bytes], bool] = lambda data: False
+        election.lends_to_another = self.lends_to_another
+
+    def restore(self, stored: bytes | None) -> None:
+        """Take up the grant of a former run: whoever held it may hold it still, for one lease from now."""
+        if stored is None:
+            return
+        try:
+            data, incarnation = _GRANT.load(codec.unpack(stored, 2 * MAX_FACT))
+            claim = decode(data)
+        except DecodeError:
+            return
+        if isinstance(claim.fact, Claim):
+            expires = self._core.now + self._core.settings.lease
+            self._grant = _Grant(claim, incarnation, expires, 0)
+
+    def holder(self, now: float) -> Claim | None:
+        """Whose streams the gate may pass."""
+        grant = self._grant
+        return grant.claim.fact if grant is not None and self._open and now < grant.expires else None
+
+    def lends_to_another(self, candidate: NodeId) -> Signed[Claim] | None:
+        """The claim of another than the candidate to which this worker is bound at present."""
+        grant = self._grant
+        if grant is None or grant.claim.fact.author == candidate or not self._bound(grant):
+            return None
+        return grant.claim
+
+    def _bound(self, grant: _Grant) -> bool:
+        """Whether the lease still binds: not expired, not given back, its holder not known to be gone."""
+        author = grant.claim.fact.author
+        if self._core.now >= grant.expires or self._election.resignation(grant.claim.fact) is not None:
+            return False
+        peer = self._membership.peers.get(author)
+        reborn = peer is not None and peer.incarnation > grant.incarnation
+        return not reborn and not self._membership.is_gone(author)
+
+    def request(self, sender: NodeId, request: LeaseRequest) -> LeaseGrant | LeaseRefusal | None:
+        """Decide on a request; None for one that is not in order and deserves no answer."""
+        if request.release:
+            self.absorb(request.release)
+        self.absorb(request.claim)
+        try:
+            claim = decode(request.claim)
+        except DecodeError:
+            return None
+        if not isinstance(claim.fact, Claim) or claim.fact.author != sender:
+            return None
+        stands = self._election.leader()
+        grant = self._grant
+        if grant is not None and claim.fact.order < grant.claim.fact.order:
+            return self._refuse(request, grant.claim, 0.0)
+        if stands is None or stands.fact.author != sender or stands.data != claim.data:
+            return self._refuse(request, stands, 0.0) if stands is not None else None
+        if grant is not None and grant.claim.fact.author != sender and self._bound(grant):
+            return self._refuse(request, grant.claim, grant.expires - self._core.now)
+        if grant is not None and grant.claim.data == claim.data and request.number <= grant.number:
+            return None
+        return self._lend(claim, request.number)
+
+    def _lend(self, claim: Signed[Claim], number: int) -> LeaseGrant:
+        expires = self._core.now + self._core.settings.lease
+        author = claim.fact.author
+        peer = self._membership.peers.get(author)
+        incarnation = peer.incarnation if peer is not None else self._membership.incarnation
+        grant = self._grant
+        renewed = grant is not None and grant.claim.data == claim.data and grant.incarnation == incarnation
+        if not renewed:
+            self._core.persist("grant", codec.pack([claim.data, incarnation]))
+        was_open = self._open
+        self._grant = _Grant(claim, incarnation, expires, number)
+        self._open = True
+        if not (renewed and was_open):
+            self._core.tell(GateChanged(claim.fact))
+        self._core.schedule(GATE, b"", expires)
+        return LeaseGrant(number, claim.fact.term)
+
+    def _refuse(self, request: LeaseRequest, claim: Signed[Claim], wait: float) -> LeaseRefusal:
+        return LeaseRefusal(request.number, math.ceil(max(0.0, wait) * 1000), claim.data)
+
+    def released(self, sender: NodeId, number: int, term: int) -> None:
+        """The holder needs this worker no longer; requests that it made before are void."""
+        grant = self._grant
+        if grant is None or grant.claim.fact.author != sender or grant.claim.fact.term != term:
+            return
+        if number >= grant.number:
+            grant.number = number
+            grant.expires = self._core.now
+            self.close()
+
+    def review(self) -> None:
+        """Shut the gate behind a holder that gave up its claim or belongs to the pool no longer."""
+        grant = self._grant
+        if grant is not None and self._open and self._election.resignation(grant.claim.fact) is not None:
+            self.close()
+
+    def expired(self) -> None:
+        """The lease ran out without being renewed."""
+        if self._grant is not None and self._core.now >= self._grant.expires:
+            self.close()
+
+    def close(self) -> None:
+        """Nobody's streams pass the gate."""
+        self._core.cancel(GATE, b"")
+        if self._open:
+            self._open = False
+            self._core.tell(GateChanged(None))

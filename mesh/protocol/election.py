@@ -1,0 +1,264 @@
+"""Who leads: a bully election with terms, asked about first.
+
+Among the live members with the right to lead the best rank wins (Garcia-Molina, "Elections in a Distributed
+Computing System", 1982); equal views give equal winners. A candidate asks the others before it claims (the
+pre-vote of Ongaro's thesis, 9.6): who still hears a leader says no. There is no quorum: a part of the pool
+that is cut off elects a leader of its own, and what must not be shared is fenced by the workers' leases.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from mesh.protocol.core import Core
+from mesh.protocol.membership import Membership
+from mesh.protocol.peers import ALIVE
+from mesh.protocol.roster import Roster
+from mesh.protocol.store import FactStore
+from mesh.wire import codec
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.facts import NOBODY, Claim, Fact, Resignation, Signed
+from mesh.wire.identity import NodeId
+from mesh.wire.messages import Vote, VoteRequest
+from mesh.wire.rights import Rights
+
+STAND, VOTES = "stand", "votes"
+
+
+class Election:
+    """One member's view of the leadership and its own part in it."""
+
+    def __init__(
+        self,
+        core: Core,
+        roster: Roster,
+        store: FactStore,
+        membership: Membership,
+        publish: Callable[[Fact], Signed[Any]],
+    ) -> None:
+        self._core = core
+        self._roster = roster
+        self._store = store
+        self._membership = membership
+        self._publish = publish
+        self.highest = 0
+        self.rank = 0
+        self.mine: Signed[Claim] | None = None
+        self.absorb: Callable[[bytes], bool] = lambda data: False
+        self.lends_to_another: Callable[[NodeId], Signed[Claim] | None] = lambda candidate: None
+        self._standing: int | None = None
+        self._asked: set[NodeId] = set()
+        self._yes: set[NodeId] = set()
+        self._no: set[NodeId] = set()
+        self._vacant_since = -math.inf
+        self._settled_at = math.inf
+        self._last_claim = -math.inf
+
+    # --- views
+
+    def term_limit(self) -> int:
+        """Claims above this are refused."""
+        return self.highest + self._core.settings.max_term_jump
+
+    def leader(self) -> Signed[Claim] | None:
+        """The highest claim of a present member that has not given it up."""
+        best: Signed[Claim] | None = None
+        for signed in self._store.all(Claim):
+            claim: Claim = signed.fact
+            if (best is None or claim.order > best.fact.order) and self._stands(claim):
+                best = signed
+        return best
+
+    def resignation(self, claim: Claim) -> Signed[Resignation] | None:
+        """The resignation that ended this claim, if there is one."""
+        signed = self._store.get(Resignation, claim.author)
+        return signed if signed is not None and signed.fact.term >= claim.term else None
+
+    def _stands(self, claim: Claim) -> bool:
+        return (
+            self._membership.is_present(claim.author)
+            and Rights.LEAD in self._roster.rights(claim.author)
+            and self.resignation(claim) is None
+        )
+
+    def ranking(self) -> list[NodeId]:
+        """Those who may lead, the best first: a named successor, then by rank and id."""
+        candidates: list[tuple[bool, int, NodeId]] = []
+        successor = self._successor()
+        if Rights.LEAD in self._roster.rights(self._core.id):
+            candidates.append((successor == self._core.id, self.rank, self._core.id))
+        candidates += [
+            (successor == peer.id, peer.record.profile.rank, peer.id)
+            for peer in self._membership.peers.values()
+            if peer.state == ALIVE and peer.record and Rights.LEAD in self._roster.rights(peer.id)
+        ]
+        return [id for _, _, id in sorted(candidates, reverse=True)]
+
+    def _successor(self) -> NodeId:
+        """Whom the last leader named as its successor."""
+        for signed in self._store.all(Resignation):
+            resignation: Resignation = signed.fact
+            if resignation.term == self.highest and resignation.successor != NOBODY:
+                return resignation.successor
+        return NOBODY
+
+    # --- the course of an election
+
+    def start(self) -> None:
+        """Listen for a while before leading; a member that is alone need not wait for anyone."""
+        settings = self._core.settings
+        alone = len(self._roster.members) == 1
+        self._settled_at = self._core.now + (settings.settle_heard if alone else settings.settle)
+        self._vacant_since = self._core.now
+        self._core.schedule_by(STAND, b"", self._settled_at)
+
+    def stop(self) -> None:
+        """Take no further part."""
+        self._settled_at = math.inf
+        self._core.cancel(STAND, b"")
+        self._core.cancel(VOTES, b"")
+        self._standing = None
+        self.step_down()
+
+    def stalled(self) -> None:
+        """This process was paused: what it was about to do rests on old views, so listen anew."""
+        self._standing = None
+        self._core.cancel(VOTES, b"")
+        if self._settled_at < math.inf:
+            self._settled_at = self._core.now + self._core.settings.patience
+            self._core.schedule(STAND, b"", self._settled_at)
+
+    def claimed(self, claim: Claim) -> None:
+        """A signed claim came in: terms rise by it, whoever's it is."""
+        if claim.term > self.highest:
+            self.highest = claim.term
+            self._core.persist("term", codec.pack([self.highest]))
+
+    def resigned(self, resignation: Resignation) -> None:
+        """A leader gave up; whom it named claims at once."""
+        heir = resignation.successor == self._core.id and resignation.term == self.highest
+        if heir and self.leader() is None and self._settled_at < math.inf:
+            self.claim()
+
+    def review(self) -> None:
+        """Something changed: yield, go on, stand, or wait. Called after every input that may matter."""
+        leader = self.leader()
+        if self.mine is not None:
+            if leader is not None and leader.fact.author != self._core.id:
+                self._contested(leader.fact)
+            return
+        if leader is not None:
+            self._vacant_since = -math.inf
+            self._core.cancel(STAND, b"")
+            self._core.cancel(VOTES, b"")
+            self._standing = None
+            return
+        if self._settled_at == math.inf or self._standing is not None:
+            return
+        if self._vacant_since == -math.inf:
+            self._vacant_since = self._core.now
+        if self._membership.heard_any:
+            self._settled_at = min(self._settled_at, self._core.now + self._core.settings.settle_heard)
+        ranking = self.ranking()
+        if self._core.id in ranking:
+            turn = self._vacant_since + ranking.index(self._core.id) * self._core.settings.patience
+            self._core.schedule_by(STAND, b"", max(self._core.now, self._settled_at, turn))
+
+    def _contested(self, higher: Claim) -> None:
+        """Another's claim is higher: yield, unless this node leads so much better that it claims anew."""
+        if self.rank >= self._core.settings.better * higher.rank and self.rank > higher.rank:
+            self._core.notice("info", "leading on against a higher claim of a lower rank")
+            self.claim()
+        else:
+            self.step_down()
+
+    def stand(self) -> None:
+        """It is this node's turn: ask the others whether they still hear a leader."""
+        if self.leader() is not None or self._core.id not in self.ranking():
+            return
+        self._standing = self.highest + 1
+        self._yes, self._no = set(), set()
+        self._asked = set()
+        holder = self.lends_to_another(self._core.id)
+        if holder is not None:
+            self._no.add(self._core.id)
+        else:
+            self._yes.add(self._core.id)
+        for peer in self._membership.peers.values():
+            if peer.present and peer.endpoint is not None:
+                self._asked.add(peer.id)
+                self._core.send(peer.id, peer.endpoint, VoteRequest(self._standing))
+        self._core.schedule(VOTES, b"", self._core.now + self._core.settings.vote_timeout)
+        self._count()
+
+    def asked(self, sender: NodeId, source: Endpoint, term: int) -> None:
+        """Someone would claim: no while a leader is heard or this worker is lent to one."""
+        standing = self.leader()
+        if standing is None or standing.fact.author == sender:
+            standing = self.lends_to_another(sender)
+        if standing is not None and standing.fact.author != sender:
+            self._core.send(sender, source, Vote(term, False, standing.data))
+            return
+        known = max(self._store.all(Claim), key=lambda signed: signed.fact.order, default=None)
+        ahead = known.data if known is not None and known.fact.term >= term else b""
+        self._core.send(sender, source, Vote(term, True, ahead))
+
+    def voted(self, sender: NodeId, vote: Vote) -> None:
+        """An answer; the claim that comes with it is learnt in any case."""
+        if vote.claim:
+            self.absorb(vote.claim)
+        if self._standing != vote.term or sender not in self._asked:
+            return
+        (self._yes if vote.yes else self._no).add(sender)
+        self._count()
+
+    def _count(self) -> None:
+        outstanding = len(self._asked - self._yes - self._no)
+        if outstanding == 0 or len(self._yes) > len(self._no) + outstanding:
+            self._decide()
+
+    def votes_are_in(self) -> None:
+        """The time to answer is over: the silent do not count."""
+        if self._standing is not None:
+            self._decide()
+
+    def _decide(self) -> None:
+        self._standing = None
+        self._core.cancel(VOTES, b"")
+        if len(self._yes) > len(self._no) and self.leader() is None:
+            self.claim()
+        else:
+            wait = self._core.settings.patience * (0.5 + self._core.random.random())
+            self._core.schedule(STAND, b"", self._core.now + wait)
+
+    def claim(self) -> None:
+        """Claim the next term; it is on the disk before anyone hears of it."""
+        term = self.highest + 1
+        self._core.persist("term", codec.pack([term]))
+        self._core.persist("claimed", codec.pack([term]))
+        self.highest = term
+        self._last_claim = self._core.now
+        self._standing = None
+        self._core.cancel(STAND, b"")
+        self.mine = self._publish(Claim(self._core.pool, self._core.id, term, self.rank))
+
+    def outranked(self) -> None:
+        """A worker named a claim that is higher and whose author is gone: only a new term gets its lease."""
+        if (
+            self.mine is not None
+            and self.mine.fact.term < self.highest
+            and self._core.now - self._last_claim > self._core.settings.vote_timeout
+        ):
+            leader = self.leader()
+            if leader is not None and leader.fact.author == self._core.id:
+                self.claim()
+
+    def step_down(self, successor: NodeId = NOBODY) -> Signed[Resignation] | None:
+        """Give up one's claim and every lease under it, signed; None when there is none."""
+        if self.mine is None:
+            return None
+        term = self.mine.fact.term
+        self.mine = None
+        return self._publish(Resignation(self._core.pool, self._core.id, term, successor))

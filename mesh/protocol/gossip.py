@@ -1,0 +1,192 @@
+"""How facts spread: rumours of (key, version) told to a few at random, bodies pulled, sets compared.
+
+Rounds run only while there is something new (Demers et al., "Epidemic Algorithms", PODC 1987: rumour
+mongering with a counter, backed by anti-entropy). Pings carry the set hash; when two differ for longer than
+news needs to spread, bucket hashes are exchanged, then the contents of the buckets that differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mesh.protocol.core import Core
+from mesh.protocol.membership import Membership
+from mesh.protocol.store import FactStore, bucket_of, differing, entry_of, prevails
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.facts import Signed
+from mesh.wire.identity import NodeId
+from mesh.wire.messages import Buckets, Contents, Pull, Rumour, Rumours
+
+ROUND, RETRY = "gossip", "pull"
+_RUMOURS_A_DATAGRAM = 28
+_DATAGRAMS_A_ROUND = 4
+_PULLS_A_DATAGRAM = 100
+_MAX_ASKED = 128
+_MAX_WANTED = 8192
+_PULL_TIMEOUT = 0.25
+_PULL_TRIES = 4
+
+
+class _Wanted:
+    """A body to be pulled: who told of it, whom it was asked of and when."""
+
+    __slots__ = ("asked_at", "holders", "tries")
+
+    def __init__(self, holder: NodeId) -> None:
+        self.holders = [holder]
+        self.asked_at = -math.inf
+        self.tries = 0
+
+
+class Gossip:
+    """The rumours being told, the bodies being pulled and the comparison of sets, of one member."""
+
+    def __init__(self, core: Core, store: FactStore, membership: Membership) -> None:
+        self._core = core
+        self._store = store
+        self._membership = membership
+        self._hot: dict[bytes, int] = {}
+        self._wanted: dict[bytes, _Wanted] = {}
+        self._last_round = -math.inf
+        self._last_sync = -math.inf
+        self._last_change = -math.inf
+
+    def spread(self, signed: Signed[Any]) -> None:
+        """Tell of a fact that has just been taken in."""
+        key = entry_of(signed).key
+        self._hot[key] = 0
+        self._wanted.pop(key, None)
+        self._last_change = self._core.now
+        self._core.schedule_by(ROUND, b"", max(self._core.now, self._last_round + self._period))
+
+    def hush(self) -> None:
+        """Tell nothing of what was taken in so far."""
+        self._hot.clear()
+        self._core.cancel(ROUND, b"")
+
+    @property
+    def _period(self) -> float:
+        return self._core.settings.gossip_period
+
+    def round(self) -> None:
+        """One round: the least told rumours to a few members at random."""
+        self._last_round = self._core.now
+        self._hot = {key: told for key, told in self._hot.items() if key in self._store}
+        if not self._hot:
+            return
+        targets = self._membership.pick(self._core.settings.fanout)
+        if not targets:
+            self._hot.clear()
+            return
+        keys = sorted(self._hot, key=self._hot.__getitem__)[: _RUMOURS_A_DATAGRAM * _DATAGRAMS_A_ROUND]
+        rumours = [entry.rumour for key in keys if (entry := self._store.entry(key))]
+        for peer in targets:
+            self._tell(peer.id, peer.endpoint, rumours)
+        settings = self._core.settings
+        limit = math.ceil(settings.spread * math.log10(self._membership.live_count() + 1)) + 1
+        for key in keys:
+            self._hot[key] += 1
+            if self._hot[key] >= limit:
+                del self._hot[key]
+        if self._hot:
+            self._core.schedule_by(ROUND, b"", self._core.now + self._period)
+
+    def _tell(self, to: NodeId, endpoint: Endpoint | None, rumours: Sequence[Rumour]) -> None:
+        if endpoint is None:
+            return
+        for start in range(0, len(rumours), _RUMOURS_A_DATAGRAM):
+            part = tuple(rumours[start : start + _RUMOURS_A_DATAGRAM])
+            self._core.send(to, endpoint, Rumours(part))
+
+    def heard(self, sender: NodeId, source: Endpoint, rumours: Iterable[Rumour]) -> None:
+        """Someone told of facts: pull the bodies of those that would change anything."""
+        for rumour in rumours:
+            if not self._store.wants(rumour):
+                continue
+            wanted = self._wanted.get(rumour.key)
+            if wanted is None:
+                if len(self._wanted) < _MAX_WANTED:
+                    self._wanted[rumour.key] = _Wanted(sender)
+            elif sender not in wanted.holders and len(wanted.holders) < _PULL_TRIES:
+                wanted.holders.append(sender)
+        self._pull()
+
+    def received(self) -> None:
+        """Bodies came in: go on pulling, as a window of requests allows."""
+        if self._wanted:
+            self._pull()
+
+    def retry(self) -> None:
+        """Time to ask another for what was asked for and did not come."""
+        self._pull()
+
+    def _pull(self) -> None:
+        now = self._core.now
+        asked = sum(1 for wanted in self._wanted.values() if now - wanted.asked_at < _PULL_TIMEOUT)
+        requests: dict[NodeId, list[bytes]] = {}
+        for key, wanted in list(self._wanted.items()):
+            if now - wanted.asked_at < _PULL_TIMEOUT:
+                continue
+            if wanted.tries >= _PULL_TRIES:
+                del self._wanted[key]
+                continue
+            if asked >= _MAX_ASKED:
+                break
+            requests.setdefault(wanted.holders[wanted.tries % len(wanted.holders)], []).append(key)
+            wanted.asked_at = now
+            wanted.tries += 1
+            asked += 1
+        for holder, keys in requests.items():
+            endpoint = self._membership.endpoint(holder)
+            for start in range(0, len(keys), _PULLS_A_DATAGRAM):
+                if endpoint is not None:
+                    self._core.send(holder, endpoint, Pull(tuple(keys[start : start + _PULLS_A_DATAGRAM])))
+        if self._wanted:
+            self._core.schedule_by(RETRY, b"", now + _PULL_TIMEOUT)
+
+    def pulled(self, sender: NodeId, source: Endpoint, keys: Sequence[bytes]) -> None:
+        """Someone asks for bodies: vouchers first, for the rest is proven by them."""
+        found = [entry for key in keys[: 2 * _PULLS_A_DATAGRAM] if (entry := self._store.entry(key))]
+        found.sort(key=lambda entry: entry.signed.fact.kind)
+        self._core.send_bodies(sender, source, [entry.signed.data for entry in found])
+
+    def compare(self, sender: NodeId, source: Endpoint, summary: bytes, eager: bool = False) -> None:
+        """The other's set hash is known: when the sets differ and no news is under way, find out where."""
+        now, settings = self._core.now, self._core.settings
+        if summary == self._store.summary:
+            return
+        waited = now - self._last_sync
+        quiet = now - self._last_change > 3 * settings.gossip_period
+        if eager or waited > 4 * settings.sync_period or (quiet and waited > settings.sync_period):
+            self._last_sync = now
+            self._core.send(sender, source, Buckets(self._store.bucket_hashes()))
+
+    def bucketed(self, sender: NodeId, source: Endpoint, hashes: Sequence[bytes]) -> None:
+        """The other's bucket hashes: answer with what is held in those that differ."""
+        buckets: list[int] = []
+        rumours: list[Rumour] = []
+        for bucket in differing(self._store.bucket_hashes(), hashes):
+            held = self._store.rumours_in(bucket)
+            if buckets and len(rumours) + len(held) > _RUMOURS_A_DATAGRAM:
+                self._core.send(sender, source, Contents(tuple(buckets), tuple(rumours)))
+                buckets, rumours = [], []
+            buckets.append(bucket)
+            rumours += held
+        if buckets:
+            self._core.send(sender, source, Contents(tuple(buckets), tuple(rumours)))
+
+    def contents(
+        self, sender: NodeId, source: Endpoint, buckets: Sequence[int], rumours: Sequence[Rumour]
+    ) -> None:
+        """What the other holds in some buckets: pull what is better, tell it of what it lacks."""
+        theirs = {rumour.key: rumour for rumour in rumours}
+        lacking: list[Rumour] = []
+        for bucket in {number for number in buckets if number < len(self._store.bucket_hashes())}:
+            for ours in self._store.rumours_in(bucket):
+                other = theirs.get(ours.key)
+                if other is None or prevails(ours.version, ours.mark, other.version, other.mark):
+                    lacking.append(ours)
+        self._tell(sender, source, lacking)
+        self.heard(sender, source, [rumour for rumour in rumours if bucket_of(rumour.key) in buckets])

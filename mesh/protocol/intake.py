@@ -1,0 +1,120 @@
+"""The one door through which facts come in: decoded, proven, allowed to their author, then merged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from mesh.protocol.core import Core
+from mesh.protocol.roster import Roster
+from mesh.protocol.store import EQUIVOCATION, NEW, FactStore
+from mesh.wire.errors import DecodeError
+from mesh.wire.facts import Claim, Deployment, Eviction, Fact, PoolState, Signed, Voucher, decode, sign
+from mesh.wire.identity import NodeId, id_text
+from mesh.wire.rights import Rights
+
+_MAX_ORPHANS = 512
+_NEEDS: dict[int, Rights] = {
+    Voucher.kind: Rights.OWN,
+    Eviction.kind: Rights.OWN,
+    Deployment.kind: Rights.OWN,
+    Claim.kind: Rights.LEAD,
+    PoolState.kind: Rights.LEAD,
+}
+
+
+class Intake:
+    """Takes facts into the store and hands those that changed it to ``on_new``.
+
+    A fact whose author is not vouched yet waits, in a bounded place, for the voucher.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        roster: Roster,
+        store: FactStore,
+        term_limit: Callable[[], int],
+        on_new: Callable[[Signed[Any]], None],
+    ) -> None:
+        self._core = core
+        self._roster = roster
+        self._store = store
+        self._term_limit = term_limit
+        self._on_new = on_new
+        self._orphans: dict[NodeId, list[Signed[Any]]] = {}
+        self._orphan_count = 0
+
+    def publish(self, fact: Fact) -> Signed[Any]:
+        """Sign a fact of one's own and take it in."""
+        signed: Signed[Any] = sign(fact, self._core.signer)
+        self.take(signed)
+        return signed
+
+    def absorb_all(self, facts: Iterable[bytes]) -> None:
+        """Take in facts; stops at the first that is no fact or not proven, for whoever sent it lies."""
+        for data in facts:
+            if not self.absorb(data):
+                return
+
+    def absorb(self, data: bytes) -> bool:
+        """Take in one fact; False when it is malformed, foreign, forged or not its author's to say."""
+        try:
+            signed = decode(data)
+        except DecodeError:
+            return False
+        return self._consider(signed)
+
+    def _consider(self, signed: Signed[Any]) -> bool:
+        fact: Fact = signed.fact
+        if fact.pool != self._roster.pool:
+            return False
+        if not self._store.would_change(signed):
+            return True
+        founding = isinstance(fact, Voucher) and self._roster.is_founding(fact)
+        key = fact.key if isinstance(fact, Voucher) and founding else self._roster.key(fact.author)
+        if key is None or not (founding or self._permits(fact)):
+            self._orphan(signed)
+            return True
+        if not signed.proven_by(key, self._core.verifier):
+            return False
+        if isinstance(fact, Claim) and fact.term > self._term_limit():
+            self._core.notice("warning", f"A claim of {id_text(fact.author)} leaps too far ahead: refused")
+            return False
+        self.take(signed)
+        return True
+
+    def _permits(self, fact: Fact) -> bool:
+        needed = _NEEDS.get(fact.kind, Rights(0))
+        return self._roster.rights(fact.author) & needed == needed
+
+    def take(self, signed: Signed[Any]) -> None:
+        """Merge a fact that is proven and allowed."""
+        outcome = self._store.offer(signed)
+        if outcome == EQUIVOCATION:
+            self._core.notice(
+                "warning", f"{id_text(signed.fact.author)} said two things at once: kept as proof"
+            )
+        if outcome == NEW or (outcome == EQUIVOCATION and self._holds(signed)):
+            self._on_new(signed)
+            if isinstance(signed.fact, Voucher):
+                self._adopt()
+
+    def _holds(self, signed: Signed[Any]) -> bool:
+        fact = signed.fact
+        held = self._store.get(type(fact), fact.author, fact.place)
+        return held is not None and held.data == signed.data
+
+    def _orphan(self, signed: Signed[Any]) -> None:
+        waiting = self._orphans.get(signed.fact.author, [])
+        if self._orphan_count < _MAX_ORPHANS and all(other.data != signed.data for other in waiting):
+            self._orphans.setdefault(signed.fact.author, []).append(signed)
+            self._orphan_count += 1
+
+    def _adopt(self) -> None:
+        """After a voucher: try again what waited for its subject, or for rights that it has now."""
+        for author in [author for author in self._orphans if author in self._roster]:
+            waiting = self._orphans.pop(author)
+            self._orphan_count -= len(waiting)
+            for signed in waiting:
+                self._consider(signed)

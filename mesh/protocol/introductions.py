@@ -1,0 +1,91 @@
+"""How members that know each other's pool but not each other meet: greetings that carry one's vouchers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mesh.protocol.core import Core
+from mesh.protocol.intake import Intake
+from mesh.protocol.membership import Membership
+from mesh.protocol.roster import Roster
+from mesh.protocol.store import FactStore
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.envelope import MAX_BODY
+from mesh.wire.facts import Record
+from mesh.wire.identity import NodeId
+from mesh.wire.messages import Bodies, Hello, Message
+
+GREET = "greet"
+_MAX_GREETED = 512
+_MAX_REPLIES = 16
+_HELLO_ROOM = MAX_BODY - 40
+
+
+class Introductions:
+    """The greetings of one member."""
+
+    def __init__(
+        self, core: Core, roster: Roster, store: FactStore, membership: Membership, intake: Intake
+    ) -> None:
+        self._core = core
+        self._roster = roster
+        self._store = store
+        self._membership = membership
+        self._intake = intake
+        self._greeted: dict[Endpoint, int] = {}
+        self._replies: dict[Endpoint, float] = {}
+
+    def meet(self, endpoints: Iterable[Endpoint]) -> None:
+        """Greet these addresses, a few times each until a member answers from there."""
+        for endpoint in endpoints:
+            if len(self._greeted) < _MAX_GREETED and not self._is_own(endpoint):
+                self._greeted.setdefault(endpoint, 0)
+        self.greet()
+
+    def greet(self) -> None:
+        """Greet whoever has not answered yet."""
+        for endpoint, times in list(self._greeted.items()):
+            if times >= self._core.settings.greetings:
+                del self._greeted[endpoint]
+            else:
+                self._greeted[endpoint] += 1
+                self.introduce(None, endpoint, answer=True)
+        if self._greeted:
+            self._core.schedule_by(GREET, b"", self._core.now + self._core.settings.greet_period)
+
+    def introduce(self, to: NodeId | None, endpoint: Endpoint, answer: bool) -> None:
+        """Say who one is: the chain of vouchers, what does not fit beside the greeting going ahead of it."""
+        chain = self._roster.chain(self._core.id)
+        ahead: list[bytes] = []
+        while sum(len(link) + 3 for link in chain) > _HELLO_ROOM:
+            ahead.append(chain.pop(0))
+        self._core.send_bodies(to, endpoint, ahead)
+        self._core.send(to, endpoint, Hello(answer, self._store.summary, tuple(chain)))
+        record = self._store.get(Record, self._core.id)
+        if record is not None:
+            self._core.send_bodies(to, endpoint, [record.data])
+
+    def answered(self, source: Endpoint) -> None:
+        """A member was heard from there: no need to greet it again."""
+        self._greeted.pop(source, None)
+
+    def unknown(self, sender: NodeId, source: Endpoint, message: Message) -> None:
+        """A datagram of this pool from someone unknown: facts prove themselves; ask who it is otherwise."""
+        if isinstance(message, Hello):
+            self._intake.absorb_all(message.chain)
+        elif isinstance(message, Bodies):
+            self._intake.absorb_all(message.facts)
+        if sender not in self._roster and not isinstance(message, Bodies):
+            self._ask(source)
+
+    def _ask(self, source: Endpoint) -> None:
+        """Introduce oneself to a stranger, who will do the same; at most once a second for each address."""
+        now = self._core.now
+        self._replies = {endpoint: at for endpoint, at in self._replies.items() if now - at < 1.0}
+        if source not in self._replies and len(self._replies) < _MAX_REPLIES:
+            self._replies[source] = now
+            self.introduce(None, source, answer=True)
+
+    def _is_own(self, endpoint: Endpoint) -> bool:
+        record = self._store.get(Record, self._core.id)
+        return record is not None and endpoint in record.fact.profile.addresses

@@ -1,0 +1,134 @@
+"""The leader's side of leases: asking for the workers it wants, and knowing which it holds.
+
+A lease counts from before it was asked for, and is taken to be shorter by the drift that clocks may have: the
+leader lets go before the worker does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from mesh.protocol.arbiter import Arbiter
+from mesh.protocol.core import Core
+from mesh.protocol.effects import LeasesChanged
+from mesh.protocol.election import Election
+from mesh.protocol.membership import Membership
+from mesh.wire.facts import Resignation, Signed
+from mesh.wire.identity import NodeId
+from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest
+
+LEASE, HELD = "lease", "held"
+
+
+@dataclass(slots=True)
+class _Tenancy:
+    """One wanted worker: the last request, and until when its lease is held under which term."""
+
+    number: int = 0
+    asked_at: float = 0.0
+    asked_term: int = 0
+    until: float = float("-inf")
+
+
+class Tenancies:
+    """The leases of one leader."""
+
+    def __init__(self, core: Core, election: Election, membership: Membership, arbiter: Arbiter) -> None:
+        self._core = core
+        self._election = election
+        self._membership = membership
+        self._arbiter = arbiter
+        self._wanted: dict[NodeId, _Tenancy] = {}
+        self._told: frozenset[NodeId] = frozenset()
+        self._numbers = 0
+        self.absorb: Callable[[bytes], bool] = lambda data: False
+        self.predecessor: Callable[[], Signed[Resignation] | None] = lambda: None
+
+    def held(self, now: float) -> frozenset[NodeId]:
+        """The workers whose lease is held at this instant."""
+        if self._election.mine is None:
+            return frozenset()
+        return frozenset(id for id, tenancy in self._wanted.items() if now < tenancy.until)
+
+    def want(self, workers: Iterable[NodeId]) -> None:
+        """The leader needs exactly these workers from now on; what it no longer needs is released."""
+        if self._election.mine is None:
+            return
+        workers = frozenset(workers)
+        self.release([id for id in self._wanted if id not in workers])
+        for id in sorted(workers):
+            if id not in self._wanted:
+                self._wanted[id] = _Tenancy()
+                self.ask(id)
+
+    def ask(self, id: NodeId) -> None:
+        """Ask a worker for its lease, or for its renewal, and come back to it."""
+        mine, tenancy = self._election.mine, self._wanted.get(id)
+        if mine is None or tenancy is None:
+            return
+        settings = self._core.settings
+        self._numbers += 1
+        tenancy.number, tenancy.asked_at = self._numbers, self._core.now
+        tenancy.asked_term = mine.fact.term
+        release = self.predecessor()
+        request = LeaseRequest(self._numbers, mine.data, release.data if release is not None else b"")
+        if id == self._core.id:
+            answer = self._arbiter.request(id, request)
+            if isinstance(answer, LeaseGrant):
+                self.granted(id, answer)
+            elif isinstance(answer, LeaseRefusal):
+                self.refused(answer)
+        else:
+            endpoint = self._membership.endpoint(id)
+            if endpoint is not None:
+                self._core.send(id, endpoint, request)
+        healthy = tenancy.until > self._core.now + settings.lease - settings.renew - 1.0
+        self._core.schedule(LEASE, id, self._core.now + (settings.renew if healthy else settings.lease_retry))
+
+    def granted(self, sender: NodeId, grant: LeaseGrant) -> None:
+        """A worker lends itself. Only the answer to the last request counts."""
+        tenancy = self._wanted.get(sender)
+        mine = self._election.mine
+        if tenancy is None or mine is None or grant.number != tenancy.number:
+            return
+        if grant.term != tenancy.asked_term or mine.fact.term < grant.term:
+            return
+        settings = self._core.settings
+        tenancy.until = tenancy.asked_at + settings.lease * (1.0 - settings.drift)
+        self._core.schedule(HELD, sender, tenancy.until)
+        self._core.schedule(LEASE, sender, tenancy.asked_at + settings.renew)
+        self.review()
+
+    def refused(self, refusal: LeaseRefusal) -> None:
+        """A worker does not: learn the claim that it names, and yield to it or outbid it."""
+        self.absorb(refusal.claim)
+        self._election.outranked()
+
+    def release(self, workers: Iterable[NodeId]) -> None:
+        """Give workers back; each is told, and the lease runs out where that is lost."""
+        mine = self._election.mine
+        given_back = [(id, self._wanted.pop(id)) for id in list(workers) if id in self._wanted]
+        self.review()
+        for id, tenancy in given_back:
+            self._core.cancel(LEASE, id)
+            self._core.cancel(HELD, id)
+            endpoint = self._membership.endpoint(id)
+            if mine is None or tenancy.number == 0:
+                continue
+            if id == self._core.id:
+                self._arbiter.released(id, tenancy.number, mine.fact.term)
+            elif endpoint is not None:
+                self._core.send(id, endpoint, LeaseRelease(tenancy.number, mine.fact.term))
+
+    def review(self) -> None:
+        """Tell when the set of held leases changed; forget all when this node leads no longer."""
+        if self._election.mine is None:
+            for id in self._wanted:
+                self._core.cancel(LEASE, id)
+                self._core.cancel(HELD, id)
+            self._wanted.clear()
+        held = self.held(self._core.now)
+        if held != self._told:
+            self._told = held
+            self._core.tell(LeasesChanged(held))
