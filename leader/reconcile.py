@@ -1,0 +1,252 @@
+"""The reconciler: what to do next, given what is wanted and what runs. Pure.
+
+``decide`` is called whenever something changed and at ``again_at``. It is written as a list of rules, first
+match wins::
+
+    not leading, nothing wanted, stopped     end the engine, give the leases back
+    something else wanted than what runs     end the engine
+    running, a used worker's lease lost      end the engine, plan again
+    running                                  keep the plan's leases, give back the others, report
+    failed                                   end it; again after a pause that grows with failures in a row
+    the model's file is elsewhere            hand over to a member that may lead and holds it
+    own engine not ready                     wait for it (or hand over, when it cannot be had)
+    else                                     lease all usable workers, plan, start
+
+A worker that comes while a plan runs changes nothing, and one that membership merely holds dead does not end
+it either: a pipeline is given up when it cannot go on.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from leader.placement import Infeasible, place
+from leader.reconcile_types import (
+    Action,
+    Decision,
+    HandOver,
+    MemberView,
+    Memory,
+    ReleaseLeases,
+    Report,
+    Running,
+    Start,
+    Stop,
+    View,
+    Wanted,
+    WantLeases,
+)
+from leader.shape import Shape
+
+SETTLE: Final = 1.0  # seconds that a feasible plan waits for leases that were not granted yet
+FIRST_PAUSE: Final = 0.1  # seconds before the second start; doubles with each failure in a row
+LONGEST_PAUSE: Final = 10.0
+GOOD_RUN: Final = 30.0  # a pipeline that was ready this long has no failures behind it
+GIVING_UP: Final = 4  # failures in a row from which the phase is "failed"; it is still tried again
+HANDOVER_AGAIN: Final = 5.0
+
+
+def decide(now: float, view: View, memory: Memory) -> Decision:
+    """What to do at ``now``; hand the decision's memory to the next call."""
+    wanted = view.wanted
+    if not view.leading:
+        return _idle(view, "does not lead any more", None)
+    if wanted is None:
+        return _idle(view, "nothing is deployed any more", None)
+    if not wanted.running:
+        return _idle(view, "was stopped", Report("stopped"))
+    if view.running is not None:
+        return _running(now, view, view.running, wanted, memory)
+    if view.shape is None:
+        return _without_file(now, view, wanted, memory)
+    me = _member(view, view.me)
+    if me is None or me.engine != "ready":
+        return _without_engine(now, view, wanted, me, memory)
+    return _plan(now, view, wanted, view.shape, me, memory)
+
+
+def _idle(view: View, reason: str, report: Report | None) -> Decision:
+    actions: list[Action] = []
+    if view.running is not None:
+        actions.append(Stop(reason))
+    actions += _release(view.leases)
+    if report is not None:
+        actions.append(report)
+    return Decision(tuple(actions), Memory())
+
+
+def _running(now: float, view: View, running: Running, wanted: Wanted, memory: Memory) -> Decision:
+    if running.wanted != wanted:
+        report = Report("loading", 0.0, f"{wanted.name} replaces {running.wanted.name}")
+        return Decision((Stop("something else is deployed"), report), Memory(), now)
+    if running.phase == "failed":
+        return _failed(now, view, running, memory)
+    used = frozenset(stage.device.member for stage in running.plan.stages)
+    lost = used - view.leases
+    if lost:
+        reason = f"lost {_names(view, lost)}"
+        return Decision(
+            (Stop(reason), Report("moving", 0.0, reason)), Memory(moved=reason, failures=memory.failures), now
+        )
+    actions: list[Action] = [WantLeases(used), *_release(view.leases - used)]
+    if running.phase == "ready":
+        since = now if memory.ready_since is None else memory.ready_since
+        failures = 0 if now - since >= GOOD_RUN else memory.failures
+        actions.append(Report("ready", 1.0))
+        return Decision(tuple(actions), Memory(asked=used, ready_since=since, failures=failures))
+    actions.append(
+        Report("moving" if memory.moved else "loading", running.progress, memory.moved or running.reason)
+    )
+    return Decision(tuple(actions), Memory(asked=used, failures=memory.failures, moved=memory.moved))
+
+
+def _failed(now: float, view: View, running: Running, memory: Memory) -> Decision:
+    """llama-server ended. A lost worker explains that: plan again at once. Else pause, longer each time."""
+    lost = [worker for worker in running.plan.workers if not _usable_worker(view, worker)]
+    if lost:
+        reason = f"lost {_names(view, lost)}"
+        memory = Memory(moved=reason, failures=memory.failures)
+        return Decision((Stop(reason), Report("moving", 0.0, reason)), memory, now)
+    good = memory.ready_since is not None and now - memory.ready_since >= GOOD_RUN
+    failures = 1 if good else memory.failures + 1
+    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - 1, 10))
+    memory = Memory(
+        failures=failures, retry_at=now + pause, last_failure=running.reason, moved=running.reason
+    )
+    return Decision((Stop(running.reason), _pause_report(memory)), memory, now + pause)
+
+
+def _without_file(now: float, view: View, wanted: Wanted, memory: Memory) -> Decision:
+    holders = [member for member in view.members if wanted.root in member.models and member.id != view.me]
+    reason = f"this leader does not hold {wanted.name}"
+    target = _best_leader(holders)
+    if target is not None:
+        return _hand_over(now, view, target, f"{target.name} holds {wanted.name}", memory)
+    if holders:
+        reason += "; it is held by " + ", ".join(
+            f"{holder.name} ({_why_not_lead(holder)})" for holder in holders
+        )
+    else:
+        reason += ", and no member does"
+    return Decision((*_release(view.leases), Report("waiting", 0.0, reason)), Memory())
+
+
+def _without_engine(
+    now: float, view: View, wanted: Wanted, me: MemberView | None, memory: Memory
+) -> Decision:
+    if me is not None and me.engine == "failed":
+        others = [other for other in view.members if wanted.root in other.models and other.id != view.me]
+        target = _best_leader([other for other in others if other.engine == "ready"])
+        if target is not None:
+            return _hand_over(now, view, target, f"{target.name} has an engine", memory)
+        return Decision((Report("failed", 0.0, f"no engine here: {me.engine_reason}"),), memory)
+    text = me.engine_reason if me is not None else ""
+    return Decision(
+        (Report("waiting", 0.0, f"the leader's engine is being built{': ' + text if text else ''}"),), memory
+    )
+
+
+def _hand_over(now: float, view: View, target: MemberView, reason: str, memory: Memory) -> Decision:
+    again = now if memory.handed_over_at is None else memory.handed_over_at + HANDOVER_AGAIN
+    report = Report("waiting", 0.0, f"{reason}: it is asked to lead")
+    if now < again:
+        return Decision((report,), memory, again)
+    actions: list[Action] = [*_release(view.leases), report, HandOver(target.id, reason)]
+    return Decision(tuple(actions), Memory(handed_over_at=now), now + HANDOVER_AGAIN)
+
+
+def _plan(now: float, view: View, wanted: Wanted, shape: Shape, me: MemberView, memory: Memory) -> Decision:
+    usable = [member for member in view.members if _why_unusable(member, me) is None]
+    asked = frozenset(member.id for member in usable)
+    since = now if memory.asked_since is None else memory.asked_since
+    memory = replace(memory, asked=asked, asked_since=since, ready_since=None, handed_over_at=None)
+    leases: list[Action] = [WantLeases(asked), *_release(view.leases - asked)]
+
+    def wait(report: Report, again_at: float | None = None) -> Decision:
+        return Decision((*leases, report), memory, again_at)
+
+    if now < memory.retry_at:
+        return wait(_pause_report(memory), memory.retry_at)
+    absent = frozenset(member for member, count in wanted.layers.items() if count) - asked
+    if absent:
+        return wait(
+            Report(
+                "waiting", 0.0, f"{_names(view, absent)} is to hold layers but cannot: {_others(view, me)}"
+            )
+        )
+    pending = asked - view.leases
+    if pending and now < since + SETTLE:
+        return wait(Report("waiting", 0.0, f"asks {_names(view, pending)} for their leases"), since + SETTLE)
+    granted = [member.device for member in usable if member.id in view.leases and member.device is not None]
+    try:
+        plan = place(shape, granted, wanted.context, wanted.slots, wanted.layers)
+    except Infeasible as error:
+        reasons = [error.message]
+        if pending:
+            reasons.append(f"no lease yet from {_names(view, pending)}")
+        if others := _others(view, me):
+            reasons.append(f"not used: {others}")
+        return wait(Report("waiting", 0.0, "; ".join(reasons)))
+    phase = "moving" if memory.moved else "loading"
+    start = Start(wanted, plan)
+    return Decision((*leases, start, Report(phase, 0.0, memory.moved)), replace(memory, asked_since=None))
+
+
+def _pause_report(memory: Memory) -> Report:
+    phase = "failed" if memory.failures >= GIVING_UP else "waiting"
+    return Report(phase, 0.0, f"{memory.last_failure}; started again soon (failure {memory.failures})")
+
+
+def _why_unusable(member: MemberView, me: MemberView) -> str | None:
+    """Why ``member`` cannot hold layers for the leader ``me``; None when it can."""
+    if not member.alive or not member.reachable:
+        return "is not reachable"
+    if not member.work:
+        return "does not work"
+    if member.paused:
+        return "is paused"
+    if member.engine != "ready":
+        return f"engine {member.engine}{': ' + member.engine_reason if member.engine_reason else ''}"
+    if member.engine_version != me.engine_version:
+        return f"another llama.cpp ({member.engine_version})"
+    if member.device is None or member.device.memory_offered <= 0:
+        return "offers no memory"
+    return None
+
+
+def _usable_worker(view: View, worker: bytes) -> bool:
+    member = _member(view, worker)
+    return member is not None and member.alive and member.reachable and worker in view.leases
+
+
+def _others(view: View, me: MemberView) -> str:
+    """The members that are not used, each with the reason."""
+    reasons = [(member.name, _why_unusable(member, me)) for member in view.members]
+    return ", ".join(f"{name} ({why})" for name, why in reasons if why is not None)
+
+
+def _best_leader(members: Iterable[MemberView]) -> MemberView | None:
+    fit = [member for member in members if member.alive and member.reachable and member.lead]
+    offered = {member.id: member.device.memory_offered if member.device else 0 for member in fit}
+    return min(
+        fit, key=lambda member: (member.engine != "ready", -offered[member.id], member.id), default=None
+    )
+
+
+def _why_not_lead(member: MemberView) -> str:
+    if not member.lead:
+        return "may not lead"
+    return "is not reachable"
+
+
+def _member(view: View, identity: bytes) -> MemberView | None:
+    return next((member for member in view.members if member.id == identity), None)
+
+
+def _names(view: View, ids: Iterable[bytes]) -> str:
+    known = {member.id: member.name for member in view.members}
+    return ", ".join(sorted(known.get(identity, identity.hex()[:8]) for identity in ids))
+
+
+def _release(workers: frozenset[bytes]) -> tuple[ReleaseLeases, ...]:
+    return (ReleaseLeases(workers),) if workers else ()

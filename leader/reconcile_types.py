@@ -1,0 +1,149 @@
+"""What the reconciler sees and what it may order.
+
+Plain values; times in seconds, memory in bytes, members by id.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from leader.cost import Device
+from leader.placement import Plan
+from leader.shape import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The deployment: ``root`` is its model's hash, ``layers`` fixes numbers of layers by member.
+
+    Two deployments that are equal want the same thing running, whoever said so and whenever.
+    """
+
+    name: str
+    root: bytes
+    context: int
+    slots: int
+    running: bool = True
+    layers: Mapping[bytes, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """A member, this node included. ``device`` is what it would be in a plan for the model at hand."""
+
+    id: bytes
+    name: str
+    alive: bool = True
+    reachable: bool = True  # False for a while after its tunnel was refused or reset
+    work: bool = True
+    lead: bool = True
+    paused: bool = False
+    engine: str = "ready"  # missing, building, ready, failed
+    engine_reason: str = ""
+    engine_version: str = ""  # llama.cpp commit and RPC version: must equal the leader's
+    models: frozenset[bytes] = frozenset()
+    device: Device | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What this node's engine does for ``wanted``.
+
+    ``phase`` is loading, ready or failed (then it has ended).
+    """
+
+    wanted: Wanted
+    plan: Plan
+    phase: str
+    progress: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything the reconciler knows.
+
+    ``shape`` is the wanted model's, None when this node does not hold its file.
+    """
+
+    me: bytes
+    leading: bool
+    wanted: Wanted | None = None
+    shape: Shape | None = None
+    members: tuple[MemberView, ...] = ()
+    leases: frozenset[bytes] = frozenset()
+    running: Running | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WantLeases:
+    """Ask these workers for their leases and keep renewing them; no others."""
+
+    workers: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLeases:
+    """Give these workers' leases back."""
+
+    workers: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Run llama-server by this plan."""
+
+    wanted: Wanted
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End llama-server; afterwards the view has no ``running``."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the pool is told: ``phase`` is waiting, loading, ready, moving, failed or stopped."""
+
+    phase: str
+    progress: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Let this member lead instead."""
+
+    to: bytes
+    reason: str
+
+
+Action = WantLeases | ReleaseLeases | Start | Stop | Report | HandOver
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the reconciler remembers from one decision to the next."""
+
+    asked: frozenset[bytes] = frozenset()
+    asked_since: float | None = None  # leases have been asked for, for the next plan, since then
+    failures: int = 0  # of llama-server, in a row
+    retry_at: float = 0.0
+    last_failure: str = ""
+    ready_since: float | None = None
+    handed_over_at: float | None = None
+    moved: str = ""  # why a running plan was given up: the next one is a move, not a first load
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Actions in the order in which to perform them.
+
+    ``again_at`` is when to decide again though nothing changed.
+    """
+
+    actions: tuple[Action, ...]
+    memory: Memory
+    again_at: float | None = None
