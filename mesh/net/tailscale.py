@@ -2,12 +2,15 @@
 
 import json
 import sys
+from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-import httpx
+import h11
+import trio
 
 from mesh.net.tailnet import TailnetStatus, Whois, parse_status, parse_whois
 from mesh.wire.endpoint import Endpoint
@@ -87,30 +90,14 @@ def parse_proofs(names: Iterable[str], files: Iterable[tuple[str, str]]) -> Loca
 
 
 class Tailscale:
-    """One machine's tailscaled; an async context that keeps its connection."""
+    """One machine's tailscaled."""
 
     def __init__(self, where: Path | LocalPort) -> None:
         self._where = where
-        local_port = where if isinstance(where, LocalPort) else None
-        # The environment's proxies are no way to a socket on this machine.
-        self._client = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=None if local_port else str(where)),
-            base_url=f"http://127.0.0.1:{local_port.port}" if local_port else f"http://{HOST}",
-            headers={"Host": HOST},
-            auth=httpx.BasicAuth("", local_port.token) if local_port else None,
-            timeout=ASK_SECONDS,
-            trust_env=False,
-        )
-
-    async def __aenter__(self) -> "Tailscale":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
 
     async def status(self) -> TailnetStatus:
         """This machine and its peers. Raises :class:`TailscaleError`, also when the tailnet is not up."""
-        answer = await self._get("/localapi/v0/status", {})
+        answer = await self._get("/localapi/v0/status")
         if answer is None:
             raise TailscaleError("broken", "tailscaled has no status", "is its version older than 1.8?")
         status = parse_status(answer)
@@ -123,29 +110,60 @@ class Tailscale:
         The port matters: under userspace networking connections come from 127.0.0.1, and the port tells them
         apart.
         """
-        answer = await self._get("/localapi/v0/whois", {"addr": str(endpoint), "proto": proto})
+        query = urlencode({"addr": str(endpoint), "proto": proto})
+        answer = await self._get(f"/localapi/v0/whois?{query}")
         return None if answer is None else parse_whois(answer)
 
-    async def _get(self, path: str, query: dict[str, str]) -> Any:
+    async def _get(self, target: str) -> Any:
         try:
-            async with self._client.stream("GET", path, params=query) as response:
-                body = bytearray()
-                async for part in response.aiter_bytes():
-                    body += part
-                    if len(body) > ANSWER_LIMIT:
-                        raise TailscaleError("broken", "tailscaled's answer is too long")
-        except httpx.HTTPError as error:
+            with trio.fail_after(ASK_SECONDS):
+                status, body = await self._exchange(target)
+        except (OSError, trio.TooSlowError, trio.BrokenResourceError, h11.ProtocolError) as error:
             raise explain(error, str(self._where)) from error
-        if response.status_code == 404:
+        if status == 404:
             return None
-        if response.status_code in (401, 403):
-            raise _not_permitted(bytes(body[:200]).decode(errors="replace").strip())
-        if response.status_code != 200:
-            raise TailscaleError("broken", f"tailscaled answered with HTTP status {response.status_code}")
+        if status in (401, 403):
+            raise _not_permitted(body[:200].decode(errors="replace").strip())
+        if status != 200:
+            raise TailscaleError("broken", f"tailscaled answered with HTTP status {status}")
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
             raise TailscaleError("broken", "tailscaled's answer is no JSON") from error
+
+    async def _exchange(self, target: str) -> tuple[int, bytes]:
+        """(status, body) of one GET; a browser's request is told from ours by the Host."""
+        headers = [("Host", HOST), ("Connection", "close")]
+        stream: trio.SocketStream
+        if isinstance(self._where, LocalPort):
+            proof = b64encode(f":{self._where.token}".encode()).decode()
+            headers.append(("Authorization", f"Basic {proof}"))
+            stream = await trio.open_tcp_stream("127.0.0.1", self._where.port)
+        else:
+            stream = await trio.open_unix_socket(str(self._where))
+        async with stream:
+            connection = h11.Connection(h11.CLIENT)
+            request = h11.Request(method="GET", target=target, headers=headers)
+            await stream.send_all(
+                (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b"")
+            )
+            return await _read_response(stream, connection)
+
+
+async def _read_response(stream: trio.SocketStream, connection: h11.Connection) -> tuple[int, bytes]:
+    status, body = 0, bytearray()
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await stream.receive_some(65536))
+        elif isinstance(event, h11.Response):
+            status = event.status_code
+        elif isinstance(event, h11.Data):
+            body += event.data
+            if len(body) > ANSWER_LIMIT:
+                raise TailscaleError("broken", "tailscaled's answer is too long")
+        elif isinstance(event, h11.EndOfMessage):
+            return status, bytes(body)
 
 
 def check_running(state: str) -> None:
@@ -163,18 +181,17 @@ def check_running(state: str) -> None:
     )
 
 
-def explain(error: httpx.HTTPError, where: str) -> TailscaleError:
+def explain(error: Exception, where: str) -> TailscaleError:
     """What a failed request says about tailscaled."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, PermissionError):
-            return _not_permitted(f"no access to {where}")
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, PermissionError):
+        return _not_permitted(f"no access to {where}")
+    if isinstance(error, trio.TooSlowError):
         return TailscaleError("broken", f"tailscaled does not answer at {where}", "restart tailscaled")
-    return TailscaleError(
-        "not_running", f"tailscaled is not running: nothing answers at {where}", "start tailscaled"
-    )
+    if isinstance(error, h11.ProtocolError):
+        return TailscaleError(
+            "broken", f"what answers at {where} is no tailscaled", "see --tailscaled-socket"
+        )
+    return TailscaleError("not_running", f"tailscaled is not running: nothing answers at {where}", "start it")
 
 
 def _not_permitted(detail: str) -> TailscaleError:

@@ -183,8 +183,11 @@ def main() -> None:
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--config", type=Path, required=True)
     given = parser.parse_args()
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         trio.run(serve, given.socket, given.config)
+    except* KeyboardInterrupt:
+        # The way to stop it; it comes in a group where it hits a connection.
+        pass
 
 
 if __name__ == "__main__":

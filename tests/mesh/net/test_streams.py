@@ -2,7 +2,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import msgpack
 import pytest
 import trio
 from trio.testing import MockClock
@@ -23,7 +22,7 @@ from mesh.net.session import (
 from mesh.net.streams import Streams
 from mesh.net.tls import unproven_context
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.errors import DecodeError, MeshError
+from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity, pool_id
 
 from .conftest import Host, Lan, members
@@ -68,43 +67,6 @@ async def test_members_open_streams_and_know_each_other(lan: Lan) -> None:
     assert (served.peer, served.peer_key) == (a.id, a.identity.public_key)
     assert (served.remote, served.local) == (session.local, session.remote)
     assert (served.kind, served.arguments) == ("note", {"term": 7})
-    await session.aclose()
-
-
-async def test_raw_bytes_follow_the_preface_untouched(lan: Lan) -> None:
-    async def reverse(session: Session) -> None:
-        await session.stream.send_all((await session.stream.receive_some(100))[::-1])
-
-    a, b = await lan.host({}), await lan.host({"raw": reverse})
-    for one in (a, b):
-        one.streams.trust(members(a.identity, b.identity))
-    session = await a.streams.open(b.id, [b.endpoint], "raw")
-    await session.stream.send_all(b"abc")
-    with trio.fail_after(5):
-        assert await session.stream.receive_some(100) == b"cba"
-    await session.aclose()
-
-
-async def test_a_stream_that_the_handler_ends_is_closed_in_good_order(lan: Lan) -> None:
-    a, b = await pair(lan)
-    session = await a.streams.open(b.id, [b.endpoint], "hello")
-    with trio.fail_after(5):
-        assert await session.receive_message() == "hello"
-        with pytest.raises(StreamClosed):
-            await session.receive_message()
-    await session.aclose()
-
-
-async def test_a_peer_that_dies_is_a_reset_not_a_goodbye(lan: Lan) -> None:
-    async def die(session: Session) -> None:
-        session.stream.transport_stream.socket.close()
-
-    a, b = await lan.host({}), await lan.host({"die": die})
-    for one in (a, b):
-        one.streams.trust(members(a.identity, b.identity))
-    session = await a.streams.open(b.id, [b.endpoint], "die")
-    with trio.fail_after(5), pytest.raises(StreamReset):
-        await session.receive_message()
     await session.aclose()
 
 
@@ -329,46 +291,6 @@ async def test_a_handlers_error_ends_its_stream_alone(lan: Lan, caplog: pytest.L
         await session.aclose()
     assert "a bug" in caplog.text
     assert await a.streams.probe(b.id, [b.endpoint])
-
-
-async def test_a_message_longer_than_the_limit_is_refused_before_it_is_read(lan: Lan) -> None:
-    async def send_much(session: Session) -> None:
-        await session.send_message(bytes(5000))
-
-    a, b = await lan.host({}), await lan.host({"much": send_much})
-    for one in (a, b):
-        one.streams.trust(members(a.identity, b.identity))
-    session = await a.streams.open(b.id, [b.endpoint], "much")
-    with trio.fail_after(5), pytest.raises(DecodeError):
-        await session.receive_message(limit=4096)
-    await session.aclose()
-
-
-async def test_a_message_that_is_no_msgpack_is_refused(lan: Lan) -> None:
-    async def send_nonsense(session: Session) -> None:
-        await session.stream.send_all(b"\0\0\0\1\xc1")
-
-    a, b = await lan.host({}), await lan.host({"nonsense": send_nonsense})
-    for one in (a, b):
-        one.streams.trust(members(a.identity, b.identity))
-    session = await a.streams.open(b.id, [b.endpoint], "nonsense")
-    with trio.fail_after(5), pytest.raises(DecodeError):
-        await session.receive_message()
-    await session.aclose()
-
-
-async def test_a_message_that_ends_in_the_middle_is_a_reset(lan: Lan) -> None:
-    async def send_half(session: Session) -> None:
-        body = msgpack.packb("never complete")
-        await session.stream.send_all(len(body).to_bytes(4, "big") + body[:3])
-
-    a, b = await lan.host({}), await lan.host({"half": send_half})
-    for one in (a, b):
-        one.streams.trust(members(a.identity, b.identity))
-    session = await a.streams.open(b.id, [b.endpoint], "half")
-    with trio.fail_after(5), pytest.raises(StreamReset):
-        await session.receive_message()
-    await session.aclose()
 
 
 async def fill(open_one: Callable[[], Any], count: int) -> list[Session]:
