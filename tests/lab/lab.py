@@ -1,5 +1,6 @@
 """A lab: some hosts, made when asked for, all gone when it is closed."""
 
+import os
 import shutil
 import socket
 import tempfile
@@ -79,7 +80,9 @@ class Lab:
 
 def remove_abandoned() -> None:
     """Clears up after labs whose process is gone without having closed them."""
-    named = [*namespaces.names(), *(path.name for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}-*"))]
+    folders = Path(tempfile.gettempdir()).glob(f"{PREFIX}-*")
+    own = [path.name for path in folders if path.exists() and path.stat().st_uid == os.geteuid()]
+    named = [*namespaces.names(), *own]
     for run in {run for name in named if (run := run_of(name)) and is_abandoned(run)}:
         remove(run)
 

@@ -23,7 +23,7 @@ T = TypeVar("T")
 @functools.cache
 def available() -> bool:
     """Whether this process may make network namespaces: root, on Linux, with `ip`, and allowed to."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+    if os.geteuid() != 0:
         return False
     try:
         return (
@@ -93,8 +93,10 @@ def port(number: int) -> str:
 
 
 def names() -> list[str]:
-    """All named network namespaces of the machine."""
-    return [entry.name for entry in NETNS.iterdir()] if NETNS.is_dir() else []
+    """The named network namespaces that this process may delete: none without root."""
+    if os.geteuid() != 0 or not NETNS.is_dir():
+        return []
+    return [entry.name for entry in NETNS.iterdir()]
 
 
 def delete(name: str) -> None:
