@@ -36,7 +36,9 @@ class Head(NamedTuple):
 class Upstream:
     """An exchange over a stream of its own, which is closed forcefully at the end of the ``async with``.
 
-    Forcefully: nothing may wait on a leader that is stuck, and closing early is what makes llama-server stop.
+    Forcefully: nothing may wait on a leader that is stuck, and closing early is what makes llama-server stop:
+    at once in a stream; for a whole answer within a second, but only while no other slot has results, for
+    each of these begins that second anew.
     """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
