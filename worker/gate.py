@@ -1,9 +1,9 @@
 """The gate before rpc-server: it passes the streams of the lease holder, and nobody else's.
 
-rpc-server serves one client at a time and lets a second one wait, silently, until the first closes: a stale leader's
-open socket would starve its successor. So the gate cuts the streams of an old claim before it lets in those of a
-newer one, and lets the streams of one holder in one after the other. (llama-server has one connection open per
-worker; while it looks at its devices it opens and closes some in turn.)
+rpc-server serves one client at a time and lets a second one wait, silently, until the first closes: a stale
+leader's open socket would starve its successor. So the gate cuts the streams of an old claim before it lets
+in those of a newer one, and lets the streams of one holder in one after the other. (llama-server has one
+connection open per worker; while it looks at its devices it opens and closes some in turn.)
 """
 
 import logging
@@ -55,12 +55,11 @@ class Session(Protocol):
 class Server(Protocol):
     """What the gate stands before."""
 
-    @property
-    def port(self) -> int | None:
-        """On loopback; None while it is not ready."""
-
     async def free_up(self) -> None:
         """Return when no earlier client is served any more."""
+
+    async def connect(self) -> trio.SocketStream:
+        """A new client's connection; OSError while it is not ready."""
 
 
 @dataclass(slots=True)
@@ -75,16 +74,15 @@ class Counters:
 
 
 class Gate:
-    """Hands each stream of the lease holder to rpc-server, in order, and cuts it when the lease goes to another.
+    """Hands each stream of the lease holder to rpc-server, in order; cuts it when the lease goes elsewhere.
 
-    The first thing a peer reads is one framed message: ``{"ok": true}``, after which the bytes are rpc-server's
-    own, or ``{"ok": false, "reason": text}`` and the end of the stream.
+    The first thing a peer reads is one framed message: ``{"ok": true}``, after which the bytes are
+    rpc-server's own, or ``{"ok": false, "reason": text}`` and the end of the stream.
     """
 
-    def __init__(self, server: Server, *, host: str = "127.0.0.1") -> None:
+    def __init__(self, server: Server) -> None:
         self.counters = Counters()
         self._server = server
-        self._host = host
         self._holder: tuple[bytes, int] | None = None
         self._open: dict[trio.CancelScope, tuple[bytes, int]] = {}
         self._turn = trio.StrictFIFOLock()
@@ -135,11 +133,10 @@ class Gate:
 
     async def _pass(self, session: Session) -> None:
         await self._server.free_up()
-        port = self._server.port
         local: trio.SocketStream | None = None
         with trio.move_on_after(_CONNECT_SECONDS):
             try:
-                local = None if port is None else await trio.open_tcp_stream(self._host, port)
+                local = await self._server.connect()
             except OSError as error:
                 _log.debug("rpc-server does not take a connection: %s", error)
         if local is None:

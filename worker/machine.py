@@ -1,7 +1,7 @@
 """What memory this machine has, and how much of it is offered by default.
 
-rpc-server reports the machine's whole memory as free, whatever else runs and whatever a container is limited to; so
-the mesh measures for itself.
+rpc-server reports the machine's whole memory as free, whatever else runs and whatever a container is limited
+to; so the mesh measures for itself.
 """
 
 import re
@@ -33,7 +33,7 @@ class Memory:
 
 
 def parse_size(text: str) -> int:
-    """Bytes from ``60M``, ``8G``, ``1.5GiB`` or ``1000000``; units are powers of 1024, as is usual for memory."""
+    """Bytes from ``60M``, ``8G``, ``1.5GiB`` or ``1000000``; units are powers of 1024. Raises MeshError."""
     found = _SIZE.fullmatch(text.strip())
     size = int(float(found.group(1)) * _UNITS[found.group(2).upper()]) if found else 0
     if size <= 0 or size >= 1 << 63:
@@ -60,7 +60,7 @@ def measure(backend: Backend) -> Memory:
 
 
 def default_offer(memory: Memory, backend: Backend) -> int:
-    """How much is offered when nobody says: most of what is free now, in whole MiB, the machine staying usable."""
+    """What is offered when nobody says: most of what is free now, in whole MiB."""
     if backend.memory:
         share = memory.available * _SHARE_OF_ACCELERATOR
     elif backend.kind == "metal":
@@ -92,7 +92,7 @@ def _groups(root: Path) -> list[tuple[Path, str, str]]:
         return []
     groups = []
     for line in lines:
-        number, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        number, controllers, path = [*line.split(":", 2), "", ""][:3]
         if number == "0" and not controllers:
             top, names = root / "sys/fs/cgroup", ("memory.max", "memory.current")
         elif "memory" in controllers.split(","):

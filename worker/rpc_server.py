@@ -1,4 +1,4 @@
-"""llama.cpp's rpc-server on loopback: one port of its own, restarted after crashes, never greeted while it may be busy."""
+"""llama.cpp's rpc-server on loopback: restarted after crashes, never greeted while it may be busy."""
 
 import os
 from collections.abc import Callable
@@ -9,18 +9,15 @@ import trio
 
 from mesh.engine.logfile import LogFile
 from mesh.engine.restarts import Restarts
-from mesh.engine.rpc_port import free_port, knock
+from mesh.engine.rpc_port import CLOSED, free_port, knock
 from mesh.engine.supervise import Event, Launch, Run, State, Supervised
 
 HOST = "127.0.0.1"
-"""rpc-server has neither authentication nor encryption, and whoever reaches its port owns the process."""
-
-_ACCEPTED = "Accepted client connection"
-_CLOSED = "Client connection closed"
+"""rpc-server has no authentication and no encryption: whoever reaches its port owns the process."""
 
 
 class RpcServer:
-    """Owns the process while ``run`` runs. At every start it gets another free port, in case one was taken."""
+    """Owns the process while ``run`` runs. Every start gets another free port, in case one was taken."""
 
     def __init__(
         self,
@@ -35,7 +32,8 @@ class RpcServer:
         self._program = program
         self._threads = threads or psutil.cpu_count(logical=False) or 1
         self._port = 0
-        self._clients = 0
+        self._connected = 0
+        self._closed = 0
         self._freed = trio.Event()
         self._supervised = Supervised(
             "rpc-server",
@@ -82,21 +80,32 @@ class RpcServer:
         """Kill it, stuck or not, which frees all its memory; returns when the next one is ready."""
         await self._supervised.restart()
 
-    async def free_up(self, limit: float = 5.0) -> None:
-        """Return when it serves nobody; one that does not let go of its last client in ``limit`` seconds is restarted.
+    async def connect(self) -> trio.SocketStream:
+        """A client's connection, which it serves after all earlier ones. OSError while it is not ready."""
+        port = self.port
+        if port is None:
+            raise ConnectionRefusedError("rpc-server is not ready")
+        stream = await trio.open_tcp_stream(HOST, port)
+        if port == self._port:
+            self._connected += 1
+        return stream
 
-        A client whose connection was closed stays served until the computation that it asked for is done. That
-        is seen in the log alone: asking rpc-server itself would queue a connection behind the client.
+    async def free_up(self, limit: float = 5.0) -> None:
+        """Return when it serves nobody; if it does not let go of its last client in ``limit`` s, restart it.
+
+        A client whose connection was closed is served until the computation that it asked for is done. That
+        is seen in the log alone: to ask rpc-server itself would queue a connection behind the client.
         """
         with trio.move_on_after(limit):
-            while self._clients > 0:
+            while self._closed < self._connected:
                 await self._freed.wait()
             return
         await self.restart()
 
     def _launch(self) -> Launch:
         self._port = free_port(HOST)
-        self._clients = 0
+        self._connected = 1  # the knock at its door
+        self._closed = 0
         argv = [str(self._program), "-H", HOST, "-p", str(self._port), "-t", str(self._threads)]
         # Threads that spin while they wait slow each other down where cores are scarce; and a crash is
         # reported by its signal, without seconds spent in a debugger.
@@ -105,12 +114,10 @@ class RpcServer:
 
     async def _ready(self, run: Run) -> None:
         await knock(self._port, HOST)
-        await run.line_with(_CLOSED)
+        await run.line_with(CLOSED)
 
     def _on_line(self, line: str) -> None:
-        if _ACCEPTED in line:
-            self._clients += 1
-        elif _CLOSED in line:
-            self._clients -= 1
+        if CLOSED in line:
+            self._closed += 1
             self._freed.set()
             self._freed = trio.Event()

@@ -81,7 +81,7 @@ def _fresh(target: Path) -> Path:
 
 
 def _below(name: str, prefix: str) -> PurePosixPath | None:
-    """The part of ``name`` below ``prefix``, None when it is not there; CorruptDownload if it leads outside."""
+    """The part of ``name`` below ``prefix``, None when it is not there; CorruptDownload if it leads out."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name:
         raise CorruptDownload(f"the archive names a file outside itself: {name!r}")

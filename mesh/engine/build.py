@@ -67,6 +67,11 @@ def free_space(directory: Path) -> int:
     return shutil.disk_usage(directory).free
 
 
+def remove_tree(path: Path) -> None:
+    """Remove a folder as far as that goes."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
 async def ensure(backend: Backend, cache: Path, report: Report) -> Engine:
     """An engine for ``backend``: installed, from ``cache``, or built now.
 
@@ -147,7 +152,7 @@ class Builder:
         engine = await self._inspect(directory / LLAMA_SERVER, directory / RPC_SERVER, "built")
         write_marker(directory, engine, self._settings, toolchain.identity)
         for leftover in (source, build):
-            await trio.to_thread.run_sync(lambda path=leftover: shutil.rmtree(path, ignore_errors=True))
+            await trio.to_thread.run_sync(remove_tree, leftover)
         (directory / _PROGRESS_FILE).unlink(missing_ok=True)
         return engine
 
@@ -164,7 +169,7 @@ class Builder:
                 "install one, for example: sudo apt-get install g++; or build for the CPU: MESH_BACKEND=cpu",
             )
         await self._check_space(_DISK_NEEDED_ZIG)
-        why = f"{found}: a compiler"
+        why = f"a C++ compiler ({found})"
         return await self._fetch(lambda report: zig_toolchain(self._cache, report), why)
 
     async def _fetch(

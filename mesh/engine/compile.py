@@ -1,4 +1,4 @@
-"""Configuring and compiling a CMake project with the wheels' own cmake and ninja, interruptible at any time."""
+"""Configuring and compiling a CMake project with the wheels' cmake and ninja, interruptible at any time."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ _STEPS_FILE = "steps"
 
 
 def tool(name: str) -> str:
-    """The program of the wheel ``name`` (``cmake`` or ``ninja``), wherever it is installed; else the PATH's."""
+    """The program of the wheel ``name`` (``cmake`` or ``ninja``), wherever that is; else the PATH's."""
     try:
         files = metadata.files(name) or []
     except metadata.PackageNotFoundError:
@@ -36,11 +36,10 @@ def tool(name: str) -> str:
 
 
 async def configure(source: Path, build: Path, flags: Sequence[str], toolchain: Toolchain, log: Path) -> None:
-    """Run CMake, unless the build folder was configured by an earlier, interrupted run. Raises EngineError."""
+    """Run CMake, unless the build folder was configured by an interrupted run. Raises EngineError."""
     if (build / "build.ninja").exists():
         return  # ninja itself configures again when a CMake file has changed
-    shutil.rmtree(build, ignore_errors=True)
-    build.mkdir(parents=True)
+    _make_empty(build)
     argv = [
         tool("cmake"),
         "-S",
@@ -80,6 +79,11 @@ async def compile_targets(
     argv = [tool("ninja"), "-C", str(build), f"-j{jobs}", *targets]
     environment = {**toolchain.environment, "NINJA_STATUS": "[%f/%t] "}
     await _run(argv, environment, log, "compiling llama.cpp", on_line)
+
+
+def _make_empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
 
 
 def _read_steps(build: Path) -> int:
@@ -127,8 +131,7 @@ def explain_failure(what: str, code: int, lines: Sequence[str], log: Path) -> tu
 
 async def check_space(directory: Path, needed: int, free: Callable[[Path], int]) -> None:
     """Raise EngineError unless ``needed`` bytes are free where ``directory`` is or will be."""
-    while not directory.exists():
-        directory = directory.parent
+    directory = _existing(directory)
     available = await trio.to_thread.run_sync(free, directory)
     if available < needed:
         raise EngineError(
@@ -136,3 +139,7 @@ async def check_space(directory: Path, needed: int, free: Callable[[Path], int])
             f" and {directory} has {available / 1e9:.1f} GB free",
             "free some space, or set MESH_CACHE_DIR to a folder on a larger disk",
         )
+
+
+def _existing(directory: Path) -> Path:
+    return next(folder for folder in (directory, *directory.parents) if folder.exists())

@@ -8,7 +8,7 @@ import hashlib
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -57,15 +57,16 @@ async def open_client(environ: Mapping[str, str] = os.environ) -> AsyncIterator[
     context = ssl.create_default_context(cafile=certifi.where())
     context.load_default_certs()
     for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"):
-        if Path(environ.get(variable) or "/nonexistent").is_file():
-            context.load_verify_locations(cafile=environ[variable])
+        if environ.get(variable):
+            with suppress(OSError):  # a folder, or a file that is gone
+                context.load_verify_locations(cafile=environ[variable])
     timeout = httpx.Timeout(30.0, connect=10.0)
     async with httpx.AsyncClient(verify=context, timeout=timeout, follow_redirects=True) as client:
         yield client
 
 
 async def list_files(client: httpx.AsyncClient, index: str, project: str) -> list[IndexFile]:
-    """Every file of ``project`` that carries a SHA-256. Raises EngineError when the index has no such page."""
+    """Every file of ``project`` that carries a SHA-256. Raises EngineError when there is no such page."""
     page = f"{index}/{project}/"
     try:
         async with client.stream("GET", page, headers={"Accept": _ACCEPT}) as response:
@@ -176,7 +177,7 @@ async def _fetch_with_retries(
 async def _fetch_rest(
     client: httpx.AsyncClient, file: IndexFile, partial: Path, report: Callable[[int, int | None], None]
 ) -> None:
-    done = partial.stat().st_size if partial.exists() else 0
+    done = _size(partial)
     if file.size is not None and done == file.size:
         return
     headers = (
@@ -199,6 +200,10 @@ async def _fetch_rest(
                 output.write(chunk)
                 output.flush()
                 report(done, file.size)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def sha256_of(path: Path) -> str:

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 
 class LogFile:
-    """Lines go to ``path``; when it is full it becomes ``path.1``, so that 2 * ``limit`` bytes are the most on disk.
+    """Lines go to ``path``; when it is full it becomes ``path.1``: at most 2 * ``limit`` bytes are on disk.
 
     A disk that is full loses lines, never the process that prints them.
     """

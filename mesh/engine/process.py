@@ -1,7 +1,7 @@
 """A child process under trio that dies with this one.
 
 Linux fires PR_SET_PDEATHSIG when the *thread* that spawned the child ends, and trio's own ``open_process``
-spawns in a cached worker thread. So children are spawned from the main thread, by ``subprocess.Popen``, and an
+spawns in a cached worker thread. So children are spawned from the main thread, by ``subprocess.Popen``. An
 exec shim (mesh.engine.guardian) makes the request instead of ``preexec_fn``, which is not safe with threads.
 """
 
@@ -109,13 +109,15 @@ class Process:
             return self._popen.returncode
 
     async def stop(self, grace: float) -> int:
-        """SIGTERM, and SIGKILL after ``grace`` seconds. Not cancelled from outside: it has an end of its own."""
+        """SIGTERM, and SIGKILL after ``grace`` seconds. Not cancelled from outside: it ends by itself."""
+        self.signal_group(signal.SIGTERM)
+        with trio.move_on_after(grace, shield=True):
+            await self.wait()
+        self.signal_group(signal.SIGKILL)
         with trio.CancelScope(shield=True):
-            self.signal_group(signal.SIGTERM)
-            with trio.move_on_after(grace):
-                await self.wait()
-            self.signal_group(signal.SIGKILL)
-            return await self.wait()
+            await self.wait()
+        assert self._popen.returncode is not None
+        return self._popen.returncode
 
     async def run(self, on_line: Callable[[str], None], *, grace: float = 2.0) -> int:
         """Pass every line of output on until the program ends; a cancellation stops it."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from mesh.engine.values import Progress, Report
 
 _STAGES = {
+    "compiler": 0.03,
     "download": 0.10,
     "unpack": 0.02,
-    "compiler": 0.03,
     "configure": 0.02,
     "compile": 0.81,
     "check": 0.02,
@@ -16,7 +16,7 @@ _STAGES = {
 """Each stage's share of the whole."""
 
 COMPILE_CORE_SECONDS = 460.0
-"""What compiling both programs for the CPU takes on one core of a current server, the first guess for a machine."""
+"""What compiling both programs for the CPU takes on one core of a current server: the first guess."""
 
 _STEP = re.compile(r"^\[(\d+)/(\d+)\]")
 
@@ -81,7 +81,7 @@ class Course:
         self._report(self._last)
 
     def measure(self) -> None:
-        """A measured stage begins: its rate counts from the first report, whatever an earlier run had done."""
+        """A measured stage begins: its rate counts from its first report, whatever an earlier run did."""
         self._rate = None
 
     def downloaded(self, now: float, done: int, total: int | None, what: str) -> None:

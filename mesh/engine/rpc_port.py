@@ -1,7 +1,7 @@
 """Telling when a freshly started rpc-server is ready, without a byte of its protocol.
 
-A HELLO that a busy rpc-server answers too late kills it, and something else may listen where it failed to. A bare
-connection, closed again, is harmless, and the log line that it causes proves that this very process
+A HELLO that a busy rpc-server answers too late kills it, and something else may listen where it failed to.
+A bare connection, closed again, is harmless, and the log line that it causes proves that this very process
 accepted it. (rpc-server writes its log only then: before its first client the lines stay in its buffer.)
 """
 
@@ -12,7 +12,12 @@ from collections.abc import Iterable
 import trio
 
 _GREETING = re.compile(r"Starting RPC server v(\d+\.\d+\.\d+)")
-_ACCEPTED = "Accepted client connection"
+ACCEPTED = "Accepted client connection"
+"""rpc-server's log line for each client that it begins to serve."""
+
+CLOSED = "Client connection closed"
+"""And the one for its end, when everything that the client had asked for is done and freed."""
+
 _PAUSE_SECONDS = 0.02
 
 
@@ -34,11 +39,6 @@ async def knock(port: int, host: str = "127.0.0.1") -> None:
         else:
             await stream.aclose()
             return
-
-
-def accepted(lines: Iterable[str]) -> bool:
-    """Whether the log shows that a client came in."""
-    return any(_ACCEPTED in line for line in lines)
 
 
 def greeting_version(lines: Iterable[str]) -> str | None:

@@ -35,7 +35,7 @@ async def fetch_sdist(cache: Path, report: Callable[[int, int | None], None]) ->
 
 
 def choose_sdist(files: list[IndexFile]) -> IndexFile:
-    """The pinned distribution among an index's files, with the checksum that is expected here, whatever the index says."""
+    """The pinned distribution among an index's files, with the pinned checksum, whatever the index says."""
     for file in files:
         if file.name == pins.SDIST_NAME:
             return IndexFile(file.name, file.url, pins.SDIST_SHA256, pins.SDIST_SIZE)

@@ -45,8 +45,8 @@ class Event:
 class Launch:
     """One start: what to run, and when it counts as ready.
 
-    ``ready`` is called with the ``Run`` once the program was spawned and returns when it is ready. It is cancelled when
-    the program ends and may raise nothing.
+    ``ready`` is called with the ``Run`` once the program was spawned and returns when it is ready. It is
+    cancelled when the program ends and may raise nothing.
     """
 
     argv: Sequence[str]
@@ -84,9 +84,10 @@ class Run:
 class Supervised:
     """Runs one program for as long as ``run`` runs.
 
-    ``launch`` is asked anew at every start, so that a port that was taken can be replaced. With ``restarts=None`` the
-    program is run once and ``run`` returns its exit status; otherwise it is started again by that policy, until
-    ``stop`` or cancellation. Both end the program: SIGTERM, and SIGKILL after ``grace`` seconds.
+    ``launch`` is asked anew at every start, so that a port that was taken can be replaced. With
+    ``restarts=None`` the program is run once and ``run`` returns its exit status; otherwise it is started
+    again by that policy, until ``stop`` or cancellation. Both end the program: SIGTERM, and SIGKILL after
+    ``grace`` seconds.
     """
 
     def __init__(
@@ -128,16 +129,18 @@ class Supervised:
         self._stopping = False
         code: int | None = None
         try:
-            while not self._stopping:
+            while True:
                 began = trio.current_time()
                 self._again = False
                 code, reason = await self._run_once()
-                if self._stopping:
+                if self._stop_wanted():
                     break
                 if self._restarts is None:
                     self._tell(Event(State.FAILED, code=code, reason=reason))
                     return code
                 await self._back_off(code, reason, trio.current_time() - began)
+                if self._stop_wanted():
+                    break
         finally:
             self.log.close()
             if self.state is not State.FAILED:
@@ -152,10 +155,12 @@ class Supervised:
             await self._process.stop(self._grace)
 
     async def restart(self) -> None:
-        """Kill the running program at once (it may be stuck) and start another; returns when that one is ready.
+        """Kill the running program at once (it may be stuck); returns when the next one is ready.
 
-        Waits as long as that takes: the caller sets a limit. Without a policy to restart there is nothing to wait for.
+        Waits as long as that takes: the caller sets a limit. Only for programs with a policy to restart.
         """
+        if self._restarts is None:
+            raise RuntimeError(f"{self.name} is run once")
         self._again = True
         self._hurry.set()
         before = self.starts
@@ -168,6 +173,9 @@ class Supervised:
         """Wait, without limit, until the program is ready."""
         while self.state is not State.READY:
             await self._changed.wait()
+
+    def _stop_wanted(self) -> bool:
+        return self._stopping  # changed by another task during every await
 
     async def _back_off(self, code: int | None, reason: str, ran_for: float) -> None:
         assert self._restarts is not None

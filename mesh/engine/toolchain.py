@@ -68,12 +68,16 @@ def _candidates(environ: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 async def _compiles(cxx: str, work: Path) -> bool:
-    work.mkdir(parents=True, exist_ok=True)
-    source, program = work / "test.cpp", work / "test.out"
-    source.write_text(_TEST_PROGRAM)
+    source, program = _write_test(work), work / "test.out"
     if await _output([cxx, "-std=c++17", "-pthread", str(source), "-o", str(program)]) is None:
         return False
     return await _output([str(program)]) is not None
+
+
+def _write_test(work: Path) -> Path:
+    source = work / "test.cpp"
+    source.write_text(_TEST_PROGRAM)
+    return source
 
 
 async def _output(argv: list[str]) -> str | None:
@@ -89,7 +93,10 @@ async def _output(argv: list[str]) -> str | None:
 
 
 async def zig_toolchain(cache: Path, report: Callable[[int, int | None], None]) -> Toolchain:
-    """The compiler of the ``ziglang`` wheel, fetched into ``cache`` if it is not there. The caller holds a lock on it."""
+    """The compiler of the ``ziglang`` wheel, fetched into ``cache`` if it is not there.
+
+    The caller holds a lock on the cache's downloads. Raises EngineError.
+    """
     home = cache / "zig" / pins.ZIG_VERSION
     if not home.exists():
         async with open_client() as client:
@@ -112,7 +119,7 @@ async def zig_toolchain(cache: Path, report: Callable[[int, int | None], None]) 
 
 def zig_flags(tools: Path, system: str) -> tuple[str, ...]:
     """CMake's flags for the wrapped compiler, which has no OpenMP and, on macOS, no frameworks."""
-    flags = (
+    flags: tuple[str, ...] = (
         f"-DCMAKE_C_COMPILER={tools / 'cc'}",
         f"-DCMAKE_CXX_COMPILER={tools / 'c++'}",
         f"-DCMAKE_ASM_COMPILER={tools / 'cc'}",
@@ -147,6 +154,7 @@ def choose_zig_wheel(files: list[IndexFile], system: str, machine: str) -> Index
         if file.name.startswith(f"ziglang-{pins.ZIG_VERSION}-") and re.search(pattern, file.name):
             return file
     raise EngineError(
-        f"there is no C++ compiler, and the package index has no ziglang {pins.ZIG_VERSION} for {system} {machine}",
+        f"there is no C++ compiler, and the package index has no"
+        f" ziglang {pins.ZIG_VERSION} for {system} {machine}",
         "install a compiler, for example: sudo apt-get install g++",
     )

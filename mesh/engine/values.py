@@ -41,7 +41,7 @@ class Progress:
     """How far the engine is."""
 
     stage: str
-    """``waiting``, ``download``, ``unpack``, ``compiler``, ``configure``, ``compile``, ``check`` or ``ready``."""
+    """``waiting``, ``compiler download unpack configure compile check ready`` in this order."""
     fraction: float
     """Of the whole way, 0..1."""
     eta_seconds: float | None

@@ -1,0 +1,138 @@
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from mesh.engine.restarts import Restarts
+from mesh.engine.rpc_port import free_port
+from mesh.engine.supervise import State
+from mesh.engine.values import Engine
+from tests.mesh.engine.processes import is_gone, seconds_until_gone, start_python, until
+from worker import rpc_server
+from worker.rpc_server import RpcServer
+
+HELLO = bytes([14]) + (24).to_bytes(8, "little") + bytes(24)
+
+SIDECAR = """
+import sys, trio
+from pathlib import Path
+from worker.rpc_server import RpcServer
+async def main():
+    server = RpcServer(Path(sys.argv[1]), Path(sys.argv[2]))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.run)
+        await server.wait_ready()
+        print(server.pid, flush=True)
+trio.run(main)
+"""
+
+
+async def greet(stream: trio.abc.Stream) -> bytes:
+    """A whole HELLO, from a client that really is one."""
+    await stream.send_all(HELLO)
+    reply = b""
+    while len(reply) < 8 + 28:
+        data = await stream.receive_some(64)
+        assert data, "rpc-server closed the connection"
+        reply += data
+    return reply
+
+
+@pytest.fixture
+async def server(engine: Engine, tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[RpcServer]:
+    server = RpcServer(engine.rpc_server, tmp_path / "rpc.log", restarts=Restarts(first=0.01))
+    nursery.start_soon(server.run)
+    with trio.fail_after(20):
+        await server.wait_ready()
+    yield server
+    with trio.fail_after(20):
+        await server.stop()
+
+
+async def test_a_ready_server_answers_the_first_client_at_once(server: RpcServer) -> None:
+    with trio.fail_after(5):
+        async with await server.connect() as stream:
+            reply = await greet(stream)
+    assert reply[8:10] == bytes([7, 0])
+
+
+async def test_a_server_that_crashes_is_ready_again_on_some_port(server: RpcServer) -> None:
+    first = server.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    with trio.fail_after(20):
+        await until(lambda: server.pid not in (first, None))
+        assert server.port is None or server.state is State.READY
+        await server.wait_ready()
+        async with await server.connect() as stream:
+            await greet(stream)
+
+
+async def test_a_taken_port_is_replaced(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = free_port
+    with trio.socket.socket() as taken:
+        await taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = [taken.getsockname()[1]]
+        monkeypatch.setattr(rpc_server, "free_port", lambda host: ports.pop() if ports else real(host))
+        server = RpcServer(engine.rpc_server, tmp_path / "rpc.log", restarts=Restarts(first=0.01))
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(server.run)
+                await server.wait_ready()
+                assert server.port not in (None, taken.getsockname()[1])
+                nursery.cancel_scope.cancel()
+
+
+async def test_clients_that_vanish_in_the_middle_of_an_answer_do_not_kill_it(server: RpcServer) -> None:
+    pid = server.pid
+    with trio.fail_after(20):
+        for _ in range(20):
+            stream = await server.connect()
+            await stream.send_all(HELLO + bytes([15]) + bytes(8))
+            stream.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            stream.socket.close()
+        await server.free_up()
+    assert server.pid == pid
+
+
+async def test_free_up_waits_for_the_client_to_be_gone(server: RpcServer) -> None:
+    with trio.fail_after(20):
+        stream = await server.connect()
+        await greet(stream)
+        with trio.move_on_after(0.1) as waited:
+            await server.free_up(limit=100)
+        assert waited.cancelled_caught
+        await stream.aclose()
+        await server.free_up(limit=100)
+
+
+async def test_free_up_replaces_a_server_that_is_stuck_with_its_client(server: RpcServer) -> None:
+    pid = server.pid
+    assert pid is not None
+    with trio.fail_after(20):
+        async with await server.connect() as stream:
+            await greet(stream)
+            os.kill(pid, signal.SIGSTOP)
+        await server.free_up(limit=0.2)
+        assert server.pid != pid
+        async with await server.connect() as stream:
+            await greet(stream)
+    assert is_gone(pid)
+
+
+async def test_a_sidecar_killed_without_warning_takes_its_server_along(
+    engine: Engine, tmp_path: Path
+) -> None:
+    sidecar = start_python(SIDECAR, str(engine.rpc_server), str(tmp_path / "log"))
+    assert sidecar.stdout is not None
+    with sidecar, sidecar.stdout:
+        pid = int(await trio.to_thread.run_sync(sidecar.stdout.readline))
+        assert not is_gone(pid)
+        sidecar.kill()
+        assert await seconds_until_gone(pid) < 2.0
