@@ -1,5 +1,6 @@
 """The mesh's one port: the same number for UDP and TCP, on every address that a node is bound to."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -120,7 +121,9 @@ def _open(host: str, kind: socket.SocketKind, port: int, opened: list[socket.soc
 
 def _prepare_datagrams(one: socket.socket, family: socket.AddressFamily) -> None:
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-        one.setsockopt(socket.SOL_SOCKET, option, DATAGRAM_BUFFER)
+        # Linux gives what it may, others refuse what is too much.
+        with contextlib.suppress(OSError):
+            one.setsockopt(socket.SOL_SOCKET, option, DATAGRAM_BUFFER)
     if sys.platform == "linux":
         # Queues ICMP errors with the destination that they are about: linux/in.h, linux/in6.h.
         level, recverr = (socket.IPPROTO_IP, 11) if family == socket.AF_INET else (socket.IPPROTO_IPV6, 25)

@@ -142,7 +142,8 @@ async def serve(
             task_status.started()
     finally:
         listening.close()
-        os.unlink(socket_path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(socket_path)
 
 
 async def _one_exchange(stream: trio.SocketStream, connection: h11.Connection, config: Path) -> bool:

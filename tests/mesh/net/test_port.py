@@ -8,11 +8,11 @@ LOOPBACK = ["127.0.0.1"]
 
 
 async def test_udp_and_tcp_share_one_number_on_every_host(ports: list[BoundPort]) -> None:
-    port = bind_port(["127.0.0.1", "127.0.0.2"])
+    port = bind_port(["127.0.0.1", "::1"])
     ports.append(port)
-    names = [one.getsockname() for one in port.udp]
-    names += [listener.socket.getsockname() for listener in port.tcp]
-    assert sorted(names) == sorted([("127.0.0.1", port.port), ("127.0.0.2", port.port)] * 2)
+    names = [one.getsockname()[:2] for one in port.udp]
+    names += [listener.socket.getsockname()[:2] for listener in port.tcp]
+    assert sorted(names) == sorted([("127.0.0.1", port.port), ("::1", port.port)] * 2)
 
 
 async def test_without_a_host_each_family_that_the_machine_has_is_bound(ports: list[BoundPort]) -> None:

@@ -1,4 +1,5 @@
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -311,6 +312,30 @@ async def test_a_host_may_hold_a_few_unproven_streams_and_no_more(
         await session.aclose()
 
 
+async def test_streams_that_never_say_what_they_are_for_do_not_pile_up(
+    lan: Lan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_SETTING_UP", 1)
+    b = await lan.host(HANDLERS)
+    stalled = await connect_first([b.endpoint], unproven_context(), None)
+    late = await trio.open_tcp_stream(b.endpoint.host, b.endpoint.port)
+    with trio.fail_after(2):
+        assert await late.receive_some() == b""
+    await late.aclose()
+    await trio.aclose_forcefully(stalled)
+
+
+async def test_a_stream_of_a_node_that_is_no_member_ends_in_time(
+    lan: Lan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "UNPROVEN_SECONDS", 0.05)
+    b = await lan.host(HANDLERS)
+    session = await Streams(Identity.generate()).open_unproven(b.endpoint, "admit")
+    with trio.fail_after(5), pytest.raises(StreamClosed):
+        await session.receive_message()
+    await session.aclose()
+
+
 async def test_a_member_may_hold_many_streams_and_no_more(lan: Lan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SESSIONS_OF_A_PEER", 2)
     a, b = await pair(lan)
@@ -330,6 +355,7 @@ async def test_probing_says_whether_the_member_answers(lan: Lan) -> None:
     assert not await a.streams.probe(Identity.generate().id, [b.endpoint])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
 async def test_streams_leave_from_the_address_that_the_node_is_bound_to(lan: Lan) -> None:
     b = await lan.host(HANDLERS)
     joiner = Streams(Identity.generate(), source_hosts=["127.0.0.9"])
