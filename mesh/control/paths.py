@@ -32,7 +32,7 @@ def socket_path(state: str) -> str:
 
 
 def log_path(state: str, process: str = "mesh") -> str:
-    """The log of the sidecar (``mesh``), ``rpc-server`` or ``llama-server``; ``mesh logs`` shows all ``*.log``."""
+    """The log of ``mesh`` (the sidecar), ``rpc-server`` or ``llama-server``; ``mesh logs`` shows all."""
     return os.path.join(state, f"{process}.log")
 
 

@@ -48,13 +48,12 @@ def _without_sidecar(state: str, purge: bool) -> int:
     from mesh.root.state import StateDir
 
     directory = StateDir(Path(state))
+    if not purge and directory.current_pool() is None:
+        raise NotJoined
     directory.lock()
-    pool = directory.current_pool()
     if purge:
         directory.purge()
         print(f"removed {state}")
-    elif pool is None:
-        raise NotJoined
     else:
         directory.abandon()
         print("left the pool; no sidecar was running, so the others were not told")

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from mesh.control.operations import PlanArgs, PlanResult
 
 DESCRIPTION = """\
-Compute which layers each member would hold and print every term of it; nothing is changed. Without a model, for
-the one that is deployed."""
+Compute which layers each member would hold and print every term of it; nothing is changed. Without a model,
+for the one that is deployed."""
 EXAMPLE = """\
   mesh plan model.gguf
   mesh plan model.gguf --layers alpha=20,beta=12
@@ -76,7 +76,7 @@ def _times(plan: "PlanResult") -> str:
     from mesh.cli.terminal import table
 
     terms = list(dict.fromkeys(term for stage in plan["stages"] for term in stage["terms_ms"]))
-    rows: list[list[Cell]] = [["MILLISECONDS", "LAYERS", *(term.upper() for term in terms), "SUM"]]
+    rows: list[list[Cell]] = [["MILLISECONDS", "HOLDS", *(term.upper() for term in terms), "SUM"]]
     for stage in plan["stages"]:
         held = layers(stage["layers"]) + (" + head" if stage["head"] else "")
         times = [f"{stage['terms_ms'][term]:.2f}" if term in stage["terms_ms"] else "-" for term in terms]

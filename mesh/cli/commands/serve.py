@@ -57,14 +57,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"{name}: {deployment['state']}; follow it with: {invocation(args)} status --watch")
     if result["plan"] is not None:
         status: Status = ask_sidecar(args, "status")
-        print(
-            clean(plan_line(result["plan"], {member["id"]: member["name"] for member in status["members"]}))
-        )
+        names = {member["id"]: member["name"] for member in status["members"]}
+        print(clean(plan_line(result["plan"], names)))
     return 0
 
 
 def gguf_file(text: str) -> str:
-    """The absolute path of a model file. Raises `MeshError` for what cannot be one; the leader looks closer."""
+    """The absolute path of a model file. Raises `MeshError` for what cannot be one; the leader reads on."""
     path = os.path.abspath(os.path.expanduser(text))
     try:
         with open(path, "rb") as file:

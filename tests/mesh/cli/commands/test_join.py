@@ -1,0 +1,266 @@
+import io
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mesh.cli import spawning
+from mesh.control import paths
+from mesh.control.client import ask
+from mesh.control.errors import NotRunning
+from tests.mesh.cli import examples
+from tests.mesh.cli.conftest import Terminal
+
+FAKE_ROOT = Path(__file__).parent.parent / "fake_root"
+REFUSED = {"error": ["this invite has expired", "ask for another: mesh invite"]}
+
+
+class Machine(Terminal):
+    """A machine whose sidecar is a stand-in."""
+
+    def behave(self, **behaviour: Any) -> None:
+        os.environ["FAKE_SIDECAR"] = json.dumps({"join": {"result": examples.joined()}, **behaviour})
+
+    @property
+    def socket(self) -> str:
+        return paths.socket_path(paths.state_dir(str(self.state_dir)))
+
+    def runs(self) -> bool:
+        try:
+            ask(self.socket, "info")
+        except NotRunning:
+            return False
+        return True
+
+    def noted(self, name: str) -> list[dict[str, Any]]:
+        """What the stand-ins noted: how each was `started`, what they were `asked`."""
+        file = self.state_dir / f"{name}.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+@pytest.fixture
+def machine(
+    state_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Machine]:
+    monkeypatch.setenv("PYTHONPATH", str(FAKE_ROOT))
+    monkeypatch.setenv("FAKE_SIDECAR", "{}")
+    machine = Machine(state_dir, capsys)
+    machine.behave()
+    yield machine
+    for started in machine.noted("started"):
+        if spawning._alive(started["pid"]):
+            os.kill(started["pid"], signal.SIGTERM)
+            assert spawning.wait_until_it_ended(started["pid"])
+
+
+def test_the_first_join_starts_a_sidecar_and_says_all_there_is_to_know(machine: Machine) -> None:
+    outcome = machine.run("join")
+    assert (outcome.code, outcome.err) == (0, "searching the tailnet\n")
+    assert (
+        outcome.out
+        == f"""\
+founded pool attic, 1 machine alive
+  this machine  alpha at 10.0.0.1:50052
+  accelerator   cpu Xeon (no GPU found)
+  engine        building, 25% (compiling)
+  leader        alpha
+  API           http://127.0.0.1:50080/v1
+  next machine  mesh join mesh1:secret
+  to leave      mesh --state-dir {machine.state_dir} leave
+"""
+    )
+    assert machine.runs()
+    assert machine.noted("asked") == [{}]
+
+
+def test_joining_again_says_so_and_starts_nothing(machine: Machine) -> None:
+    machine.run("join")
+    outcome = machine.run("join")
+    assert outcome.code == 0
+    assert outcome.out.startswith("already in pool attic")
+    assert len(machine.noted("started")) == 1
+
+
+def test_a_node_that_may_not_invite_says_who_may(machine: Machine) -> None:
+    machine.behave(join={"result": examples.joined(how="joined", token=None, leader=None)})
+    out = machine.run("join").out
+    assert "ask an owner of the pool for: mesh invite" in out
+    assert "none yet" in out
+
+
+def test_an_invite_reaches_the_sidecar_but_neither_its_arguments_nor_its_environment(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MESH_TOKEN", "mesh1:abcdef")
+    assert machine.run("join").code == 0
+    [started] = machine.noted("started")
+    assert "abcdef" not in json.dumps(started)
+    assert machine.noted("asked") == [{"token": "mesh1:abcdef"}]
+
+
+@pytest.mark.parametrize(
+    ("argv", "asked"),
+    [
+        (["mesh1:abc"], {"token": "mesh1:abc"}),
+        (["--token", "mesh1:abc"], {"token": "mesh1:abc"}),
+        (["-"], {"token": "mesh1:typed"}),
+        (["--token", "-"], {"token": "mesh1:typed"}),
+        (["10.0.0.9"], {"host": "10.0.0.9"}),
+        (["attic:50060", "--token", "mesh1:abc"], {"host": "attic:50060", "token": "mesh1:abc"}),
+        (["--found", "--no-service"], {"found": True}),
+    ],
+)
+def test_where_to_join_is_understood(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, argv: list[str], asked: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("mesh1:typed\n"))
+    assert machine.run("join", *argv).code == 0
+    assert machine.noted("asked") == [asked]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["mesh1:abc", "--token", "mesh1:def"],
+        ["--found", "mesh1:abc"],
+        ["--found", "10.0.0.9"],
+        ["no host"],
+        ["--token", "abc"],
+        ["-"],
+        ["--port", "70000"],
+        ["--memory", "much"],
+        ["--listen", "0.0.0.0"],
+        ["--api-key", "/dev/null"],
+        ["--name", ""],
+        ["--name", "x" * 64],
+        ["one", "two"],
+    ],
+    ids=" ".join,
+)
+def test_what_makes_no_sense_is_a_usage_error_and_starts_nothing(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, argv: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("no invite\n"))
+    assert machine.run("join", *argv).code == 2
+    assert machine.noted("started") == []
+
+
+def test_an_api_key_that_is_not_there_is_an_error(machine: Machine) -> None:
+    outcome = machine.run("join", "--listen", "0.0.0.0", "--api-key", "/nowhere/key")
+    assert outcome.code == 1
+    assert "there is no API key at /nowhere/key" in outcome.err
+
+
+def test_a_join_that_fails_ends_the_sidecar_it_started(machine: Machine) -> None:
+    machine.behave(join=REFUSED)
+    outcome = machine.run("join", "mesh1:old")
+    assert outcome.code == 1
+    assert outcome.err.endswith("mesh: this invite has expired\nhint: ask for another: mesh invite\n")
+    assert not machine.runs()
+    [started] = machine.noted("started")
+    assert not spawning._alive(started["pid"])
+
+
+def test_why_a_sidecar_could_not_start_is_said_in_its_own_words(machine: Machine) -> None:
+    machine.behave(start="refuse")
+    outcome = machine.run("join")
+    assert (outcome.code, outcome.err) == (1, "mesh: port 50052 is taken\nhint: use --port\n")
+
+
+def test_of_a_sidecar_that_crashed_the_last_words_are_shown(machine: Machine) -> None:
+    paths_log = Path(paths.log_path(str(machine.state_dir)))
+    paths_log.write_text("of an earlier run\n")
+    machine.behave(start="crash")
+    outcome = machine.run("join")
+    assert outcome.code == 1
+    assert "the sidecar ended with code 3\n      it all went wrong\n" in outcome.err
+    assert "of an earlier run" not in outcome.err
+
+
+def test_a_sidecar_that_does_not_come_up_is_ended(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spawning, "START_LIMIT", 0.5)
+    machine.behave(start="hang")
+    outcome = machine.run("join")
+    assert outcome.code == 1
+    assert "did not come up" in outcome.err
+    assert not any(spawning._alive(started["pid"]) for started in machine.noted("started"))
+
+
+def test_options_that_shape_the_node_are_passed_on(machine: Machine) -> None:
+    machine.run("join", "--port", "0", "--memory", "60M", "--no-work", "--lead", "--name", "-x y")
+    [started] = machine.noted("started")
+    passed = started["argv"][started["argv"].index("sidecar") :]
+    assert {"--port=0", f"--memory={60 << 20}", "--no-work", "--lead", "--name=-x y"} < set(passed)
+    assert not any(argument.startswith(("--bind", "--api-port")) for argument in passed)
+
+
+def test_the_same_options_change_nothing_and_others_restart_the_sidecar(machine: Machine) -> None:
+    machine.run("join", "--port", "50060")
+    machine.run("join", "--port", "50060")
+    assert len(machine.noted("started")) == 1
+    outcome = machine.run("join", "--port", "50061")
+    assert outcome.code == 0
+    assert "restarting the sidecar with the new options" in outcome.err
+    first, second = machine.noted("started")
+    assert not spawning._alive(first["pid"])
+    assert "--port=50061" in second["argv"]
+
+
+def test_two_joins_at_once_start_one_sidecar(machine: Machine) -> None:
+    command = [sys.executable, "-m", "mesh.cli", "--state-dir", str(machine.state_dir), "join"]
+    joins = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    heads = sorted(join.communicate(timeout=60)[0].split(",")[0] for join in joins)
+    assert heads == ["already in pool attic", "founded pool attic"]
+    assert len(machine.noted("started")) == 1
+
+
+def test_a_log_that_has_grown_large_is_set_aside(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spawning, "LARGEST_LOG", 10)
+    log = machine.state_dir / "mesh.log"
+    log.write_text("more than ten bytes\n")
+    machine.run("join")
+    assert (machine.state_dir / "mesh.log.1").read_text() == "more than ten bytes\n"
+    assert "more than" not in log.read_text()
+
+
+def test_a_state_directory_that_cannot_be_is_an_error(machine: Machine) -> None:
+    machine.state_dir = machine.state_dir / "file" / "state"
+    machine.state_dir.parent.write_text("")
+    outcome = machine.run("join")
+    assert outcome.code == 1
+    assert "choose another directory with --state-dir" in outcome.err
+
+
+def test_in_the_foreground_the_sidecar_is_this_process_until_ctrl_c(machine: Machine) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "mesh.cli",
+        "--state-dir",
+        str(machine.state_dir),
+        "join",
+        "--foreground",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert select.select([process.stdout], [], [], 30)[0]
+        assert process.stdout.readline() == "founded pool attic, 1 machine alive\n"
+        [started] = machine.noted("started")
+        assert started["pid"] == process.pid
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "searching\n")
+
+
+def test_a_second_one_in_the_foreground_is_refused(machine: Machine) -> None:
+    machine.run("join")
+    outcome = machine.run("join", "--foreground")
+    assert outcome.code == 1
+    assert "a sidecar is already running here" in outcome.err

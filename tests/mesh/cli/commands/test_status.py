@@ -1,0 +1,78 @@
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import trio
+
+from mesh.cli.commands.status import describe
+from tests.mesh.cli import examples
+from tests.mesh.cli.conftest import FakeSidecar, Terminal
+from tests.mesh.cli.status_shape import problems
+
+
+async def test_json_is_what_the_sidecar_says(mesh: Terminal, sidecar: FakeSidecar) -> None:
+    sidecar.answers["status"] = examples.status()
+    outcome = await mesh("status", "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.json() == examples.status()
+    assert problems(outcome.json()) == []
+
+
+async def test_people_see_one_line_for_each_member(mesh: Terminal, sidecar: FakeSidecar) -> None:
+    sidecar.answers["status"] = examples.status()
+    assert (
+        (await mesh("status")).out
+        == """\
+pool attic: 2 machines alive, 1 not
+
+   NAME   ADDRESS         STATE  ACCELERATOR    OFFERS     RTT  LAYERS
+   alpha  10.0.0.1:50052  alive  cpu Xeon     60.0 MiB    here  0-7
+*  beta   10.0.0.2:50052  alive  cpu Xeon     60.0 MiB  1.2 ms  8-15 + head
+   gamma  10.0.0.3:50052  dead   cpu Xeon     60.0 MiB  1.2 ms  -
+
+model  tiny.gguf  ready
+plan   alpha 0-7 -> beta 8-15 + head  (12.5 tokens/s predicted)
+api    http://127.0.0.1:50080/v1
+"""
+    )
+
+
+def test_a_pool_at_its_beginning_says_what_comes_next() -> None:
+    engine = {"state": "building", "progress": 0.5, "reason": "compiling"}
+    text = describe(
+        examples.status(leader=None, deployment=None, plan=None, engine=engine)  # type: ignore[arg-type]
+    )
+    assert "no leader at present" in text
+    assert "none; serve one with: mesh serve MODEL.gguf" in text
+    assert "building  [############............]  50 %  compiling" in text
+
+
+def test_loading_shows_its_progress_and_trouble_its_reason() -> None:
+    deployment = {"model": "m", "sha256": "", "state": "loading", "progress": 0.25, "reason": ""}
+    text = describe(examples.status(deployment=deployment))  # type: ignore[arg-type]
+    assert "m  loading  [######..................]  25 %" in text
+    deployment |= {"state": "failed", "reason": "1.2 GiB are missing"}
+    text = describe(examples.status(deployment=deployment))  # type: ignore[arg-type]
+    assert "m  failed  1.2 GiB are missing" in text
+
+
+def test_json_and_watch_contradict_each_other(mesh: Terminal) -> None:
+    assert mesh.run("status", "--json", "--watch").code == 2
+
+
+async def test_watching_ends_well_with_ctrl_c(sidecar: FakeSidecar, state_dir: Path) -> None:
+    sidecar.answers["status"] = examples.status()
+
+    def watch() -> int:
+        command = [sys.executable, "-m", "mesh.cli", "--state-dir", str(state_dir), "status", "--watch"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert select.select([process.stdout], [], [], 30)[0]
+            os.kill(process.pid, signal.SIGINT)
+            process.stdout.read()
+            return process.wait(30)
+
+    assert await trio.to_thread.run_sync(watch) == 0

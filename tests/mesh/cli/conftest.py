@@ -1,0 +1,114 @@
+"""A stand-in for the sidecar, and ``mesh`` run against it in this process."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from mesh.cli.main import main
+from mesh.control import paths
+from mesh.control.errors import ControlError
+from mesh.control.server import Emit, Handler, serve_control
+
+OPERATIONS = (
+    *("info", "status", "join", "leave", "serve", "stop"),
+    *("plan", "invite", "models", "shutdown"),
+)
+
+
+@dataclass
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Terminal:
+    """Runs command lines as a person would type them, against one state directory."""
+
+    state_dir: Path
+    capture: pytest.CaptureFixture[str]
+
+    async def __call__(self, *argv: str) -> Outcome:
+        return await trio.to_thread.run_sync(self.run, *argv)
+
+    def run(self, *argv: str) -> Outcome:
+        self.capture.readouterr()
+        code = main(["--state-dir", str(self.state_dir), *argv])
+        out, err = self.capture.readouterr()
+        return Outcome(code, out, err)
+
+
+@dataclass
+class FakeSidecar:
+    """Gives canned answers and notes what it was asked. An answer that is an exception is raised."""
+
+    answers: dict[str, Mapping[str, Any] | Exception] = field(default_factory=dict)
+    events: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def handlers(self) -> dict[str, Handler]:
+        return {op: self._handler(op) for op in OPERATIONS}
+
+    def _handler(self, op: str) -> Handler:
+        async def handle(args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+            self.asked.append((op, args))
+            for event in self.events.get(op, []):
+                await emit(event)
+            answer = self.answers.get(op, ControlError(f"no answer to {op} is prepared"))
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return handle
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No option of whoever runs the tests, and no directory of theirs."""
+    for name in [name for name in os.environ if name.startswith("MESH_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NO_COLOR", "1")
+    short = tempfile.mkdtemp(prefix="mesh-")  # pytest's own directories are too long for a socket
+    for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+        directory = Path(short, variable)
+        directory.mkdir(mode=0o700)
+        monkeypatch.setenv(variable, str(directory))
+    yield
+    shutil.rmtree(short)
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    directory = tmp_path / "state"
+    directory.mkdir(mode=0o700)
+    return directory
+
+
+@pytest.fixture
+def mesh(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    return Terminal(state_dir, capsys)
+
+
+@pytest.fixture
+async def sidecar(state_dir: Path) -> AsyncIterator[FakeSidecar]:
+    fake = FakeSidecar()
+    async with trio.open_nursery() as nursery:
+        socket = paths.socket_path(paths.state_dir(str(state_dir)))
+        await nursery.start(serve_control, socket, fake.handlers())
+        yield fake
+        nursery.cancel_scope.cancel()
+    with suppress(FileNotFoundError):
+        os.unlink(Path(socket).with_suffix(".lock"))

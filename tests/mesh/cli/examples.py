@@ -1,0 +1,105 @@
+"""What a sidecar might answer."""
+
+from typing import Any
+
+ALPHA, BETA, GAMMA = "a" * 26, "b" * 26, "c" * 26
+
+
+def member(id: str, name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "id": id,
+        "name": name,
+        "address": f"10.0.0.{ord(id[0]) - 96}:50052",
+        "state": "alive",
+        "rights": ["work", "lead", "own"],
+        "accelerator": {"kind": "cpu", "name": "Xeon"},
+        "memory": {"total": 8 << 30, "offered": 60 << 20, "free": 4 << 30},
+        "rtt_ms": None if id == ALPHA else 1.24,
+        "llama_cpp": {"commit": "0c1e57098abc", "rpc": "7.0.0"},
+        "layers": None,
+        **changes,
+    }
+
+
+def status(**changes: Any) -> dict[str, Any]:
+    """Three members; beta leads and holds the second half of the model."""
+    return {
+        "version": "0.1.0",
+        "pool": {"id": "p" * 26, "name": "attic"},
+        "self": {"id": ALPHA, "name": "alpha", "address": "10.0.0.1:50052", "paused": False},
+        "engine": {"state": "ready", "progress": 1.0, "reason": ""},
+        "leader": {"id": BETA, "name": "beta", "term": 3},
+        "members": [
+            member(ALPHA, "alpha", layers=[0, 7]),
+            member(BETA, "beta", layers=[8, 15]),
+            member(GAMMA, "gamma", state="dead", rights=["work"], llama_cpp=None),
+        ],
+        "deployment": {
+            "model": "tiny.gguf",
+            "sha256": "0" * 64,
+            "state": "ready",
+            "progress": 1.0,
+            "reason": "",
+        },
+        "plan": {
+            "term": 3,
+            "predicted_tokens_per_second": 12.5,
+            "stages": [
+                {"member": ALPHA, "layers": [0, 7], "head": False, "bytes": 1 << 20, "milliseconds": 40.0},
+                {"member": BETA, "layers": [8, 15], "head": True, "bytes": 2 << 20, "milliseconds": 40.0},
+            ],
+        },
+        "api": "http://127.0.0.1:50080/v1",
+        **changes,
+    }
+
+
+def joined(**changes: Any) -> dict[str, Any]:
+    return {
+        "how": "founded",
+        "pool": {"id": "p" * 26, "name": "attic"},
+        "self": {"id": ALPHA, "name": "alpha", "address": "10.0.0.1:50052", "paused": False},
+        "members": 1,
+        "accelerator": {"kind": "cpu", "name": "Xeon", "reason": "no GPU found"},
+        "engine": {"state": "building", "progress": 0.25, "reason": "compiling"},
+        "leader": {"id": ALPHA, "name": "alpha", "term": 1},
+        "api": "http://127.0.0.1:50080/v1",
+        "token": "mesh1:secret",
+        **changes,
+    }
+
+
+def plan(**changes: Any) -> dict[str, Any]:
+    return {
+        "model": "tiny.gguf",
+        "layers": 16,
+        "context": 4096,
+        "slots": 1,
+        "predicted_tokens_per_second": 12.5,
+        "milliseconds_per_token": 80.0,
+        "stages": [
+            {
+                "member": ALPHA,
+                "name": "alpha",
+                "layers": [0, 7],
+                "head": False,
+                "bytes": 1 << 20,
+                "milliseconds": 31.5,
+                "terms_ms": {"rtt": 1.5, "layers": 30.0},
+                "memory": {"offered": 60 << 20, "layers": 30 << 20},
+            },
+            {
+                "member": BETA,
+                "name": "beta",
+                "layers": [8, 15],
+                "head": True,
+                "bytes": 2 << 20,
+                "milliseconds": 48.5,
+                "terms_ms": {"layers": 30.0, "head": 18.5},
+                "memory": {"offered": 80 << 20, "layers": 30 << 20, "head": 9 << 20},
+            },
+        ],
+        "left_out": [{"member": GAMMA, "name": "gamma", "reason": "another llama.cpp"}],
+        "notes": ["It does not fit on one machine."],
+        **changes,
+    }

@@ -1,0 +1,139 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from mesh.cli.main import COMMANDS, load_command, main, options_of
+from mesh.control.errors import ControlError, NotJoined
+from tests.mesh.cli import examples
+from tests.mesh.cli.conftest import FakeSidecar, Terminal
+from tests.mesh.cli.status_shape import ERROR, problems
+
+PYTHON = [sys.executable, "-P", "-m", "mesh.cli"]
+
+
+def test_alone_it_prints_help_with_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    help = capsys.readouterr().out
+    assert all(f"  {name}" in help for name, command in COMMANDS.items() if command.summary)
+    assert "\n  sidecar" not in help
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([name, "--help"])
+    assert end.value.code == 0
+    assert "example:\n  mesh" in capsys.readouterr().out
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("mesh 0.")
+
+
+def test_a_mistyped_command_is_a_usage_error_that_names_the_nearest(mesh: Terminal) -> None:
+    outcome = mesh.run("statsu")
+    assert outcome.code == 2
+    assert "did you mean: mesh status" in outcome.err
+
+
+def test_an_unknown_option_is_a_usage_error(mesh: Terminal) -> None:
+    outcome = mesh.run("status", "--wach")
+    assert outcome.code == 2
+    assert outcome.err == "mesh: unrecognized arguments: --wach\nhint: see: mesh status --help\n"
+
+
+async def test_global_options_may_stand_behind_the_command(
+    sidecar: FakeSidecar, state_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sidecar.answers["status"] = examples.status()
+    argv = ["status", "--state-dir", str(state_dir), "--json"]
+    assert await trio.to_thread.run_sync(main, argv) == 0
+    assert '"attic"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["status"], ["members"], ["stop"], ["plan"], ["invite"], ["models"], ["leave"]],
+    ids=lambda command: str(command[0]),
+)
+def test_without_a_sidecar_the_exit_code_says_not_joined(mesh: Terminal, command: list[str]) -> None:
+    outcome = mesh.run(*command)
+    assert outcome.code == 3
+    assert outcome.out == ""
+    assert outcome.err.startswith("mesh: ")
+    assert "hint: " in outcome.err
+
+
+@pytest.mark.parametrize("command", ["status", "members", "plan", "invite", "models"])
+def test_without_a_sidecar_json_is_still_one_object(mesh: Terminal, command: str) -> None:
+    outcome = mesh.run(command, "--json")
+    assert outcome.code == 3
+    assert problems(outcome.json(), ERROR, "error") == []
+    assert outcome.json()["error"]["code"] == "not_joined"
+    assert outcome.err == ""
+
+
+async def test_a_sidecar_without_pool_is_not_joined_either(mesh: Terminal, sidecar: FakeSidecar) -> None:
+    sidecar.answers["status"] = NotJoined()
+    outcome = await mesh("status", "--json")
+    assert (outcome.code, outcome.json()["error"]["code"]) == (3, "not_joined")
+
+
+async def test_what_the_sidecar_refuses_is_said_with_its_hint(mesh: Terminal, sidecar: FakeSidecar) -> None:
+    sidecar.answers["stop"] = ControlError("only owners may stop", "ask beta")
+    outcome = await mesh("stop")
+    assert (outcome.code, outcome.err) == (1, "mesh: only owners may stop\nhint: ask beta\n")
+
+
+async def test_a_hostile_message_cannot_drive_the_terminal(mesh: Terminal, sidecar: FakeSidecar) -> None:
+    sidecar.answers["stop"] = ControlError("bad \x1b[2J name")
+    assert (await mesh("stop")).err == "mesh: bad ?[2J name\n"
+
+
+async def test_a_mistake_in_mesh_shows_no_traceback_unless_asked(
+    mesh: Terminal, sidecar: FakeSidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sidecar.answers["status"] = {"pool": None}
+    outcome = await mesh("status")
+    assert outcome.code == 1
+    assert "Traceback" not in outcome.err
+    assert "MESH_DEBUG=1" in outcome.err
+    monkeypatch.setenv("MESH_DEBUG", "1")
+    with pytest.raises(KeyError):
+        await mesh("status")
+
+
+async def test_json_from_the_environment_also_shapes_errors(
+    mesh: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MESH_JSON", "1")
+    assert (await mesh("status")).json()["error"]["code"] == "not_joined"
+
+
+def test_a_status_needs_no_heavy_library(state_dir: Path) -> None:
+    heavy = ["trio", "numpy", "ssl", "cryptography", "rich", "httpx", "asyncio", "psutil", "zeroconf"]
+    program = (
+        "import sys; from mesh.cli.main import main; "
+        f"code = main(['--state-dir', {str(state_dir)!r}, 'status']); "
+        f"print(code, [name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "3 []\n"
+
+
+def test_the_module_runs_as_a_program(state_dir: Path) -> None:
+    done = subprocess.run(
+        [*PYTHON, "--state-dir", str(state_dir), "status"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 3
+    assert done.stderr.startswith("mesh: no sidecar is running")
+
+
+def test_no_two_options_of_a_command_share_a_name() -> None:
+    for name in COMMANDS:
+        keys = [key for option in options_of(name, load_command(name)).known for key in option.keys]
+        assert len(keys) == len(set(keys)), name
