@@ -162,6 +162,10 @@ def add_global_options(options: Options) -> None:
 
 
 def _read_other_sources(command: str, options: Options, args: argparse.Namespace) -> None:
+    if command == "sidecar":
+        # Whoever starts it has read the other sources, where relative paths mean what they should.
+        options.complete(args, command, config={}, environment={})
+        return
     from mesh.control import paths
 
     named = getattr(args, "config", None) or os.environ.get("MESH_CONFIG")

@@ -1,4 +1,5 @@
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -6,12 +7,12 @@ import pytest
 from mesh.control import paths
 
 
-def test_a_state_directory_of_ones_own_has_its_socket_inside(tmp_path: Path) -> None:
+def test_a_state_directory_of_ones_own_has_its_socket_inside() -> None:
     state = paths.state_dir("/tmp/short")
     assert paths.socket_path(state) == f"{state}/mesh.sock"
 
 
-def test_a_socket_path_is_never_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_path_is_never_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     for runtime in ("/run/user/1000", "/" + "r" * 200):
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
         found = {paths.socket_path("/" + "d" * length) for length in range(80, 200)}
@@ -20,17 +21,13 @@ def test_a_socket_path_is_never_too_long(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_default_state_directory_has_its_socket_in_the_runtime_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    runtime = Path("/tmp") / f"mesh-test-{os.getpid()}"
-    runtime.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    monkeypatch.setenv("XDG_STATE_HOME", "/tmp/s")
-    try:
+    with tempfile.TemporaryDirectory(prefix="mesh-") as runtime:  # pytest's own are too long for a socket
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        monkeypatch.setenv("XDG_STATE_HOME", runtime)
         found = paths.socket_path(paths.state_dir())
-    finally:
-        runtime.rmdir()
-    assert found == f"{runtime}/frankenstein-mesh/mesh.sock"
+        assert found == f"{runtime}/frankenstein-mesh/mesh.sock"
 
 
 def test_links_and_relative_paths_lead_to_the_same_socket(

@@ -185,12 +185,20 @@ def test_of_a_sidecar_that_crashed_the_last_words_are_shown(machine: Machine) ->
 
 
 def test_a_sidecar_that_does_not_come_up_is_ended(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[spawning.Started] = []
+    start = spawning.start
+
+    def noting(*args: Any) -> spawning.Started:
+        started.append(start(*args))
+        return started[-1]
+
+    monkeypatch.setattr(spawning, "start", noting)
     monkeypatch.setattr(spawning, "START_LIMIT", 0.5)
     machine.behave(start="hang")
     outcome = machine.run("join")
     assert outcome.code == 1
     assert "did not come up" in outcome.err
-    assert not any(spawning._alive(started["pid"]) for started in machine.noted("started"))
+    assert [spawning._alive(one.process.pid) for one in started] == [False]
 
 
 def test_options_that_shape_the_node_are_passed_on(machine: Machine) -> None:
@@ -199,6 +207,17 @@ def test_options_that_shape_the_node_are_passed_on(machine: Machine) -> None:
     passed = started["argv"][started["argv"].index("sidecar") :]
     assert {"--port=0", f"--memory={60 << 20}", "--no-work", "--lead", "--name=-x y"} < set(passed)
     assert not any(argument.startswith(("--bind", "--api-port")) for argument in passed)
+
+
+def test_the_sidecar_reads_no_configuration_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "mesh.toml").write_text("port = 50070\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MESH_CONFIG", "mesh.toml")
+    outcome = machine.run("join")
+    assert outcome.code == 0, outcome.err
+    assert "--port=50070" in machine.noted("started")[0]["argv"]
 
 
 def test_the_same_options_change_nothing_and_others_restart_the_sidecar(machine: Machine) -> None:

@@ -1,7 +1,7 @@
 """Put before all others on PYTHONPATH, this makes ``mesh sidecar`` run a stand-in for mesh.root.sidecar.
 
-FAKE_SIDECAR is a JSON object that says how it behaves: ``start`` is ok, refuse, crash or hang; ``join`` is the
-answer to a join, a ``result`` or an ``error``.
+FAKE_SIDECAR is a JSON object that says how it behaves: ``start`` is ok, refuse, crash or hang; ``join`` is
+the answer to a join, a ``result`` or an ``error``.
 """
 
 import json
