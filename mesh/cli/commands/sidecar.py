@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import os
+import traceback
 
 from mesh.cli import node_options, values
 from mesh.cli.asking import state_of
@@ -30,8 +31,18 @@ def run(args: argparse.Namespace) -> int:
 
         return main(options)
     except MeshError as error:
-        if args.report_fd is not None:
-            report = json.dumps({"message": error.message, "hint": error.hint}).encode()
-            with contextlib.suppress(OSError):  # whoever wanted to know is gone
-                os.write(args.report_fd, report)
+        _report(args.report_fd, error)
         raise
+    except Exception as error:
+        traceback.print_exc()  # into the log, for nobody sees this process
+        mistake = MeshError(f"a mistake in mesh itself: {error!r}", "the log shows where: mesh logs")
+        _report(args.report_fd, mistake)
+        raise mistake from error
+
+
+def _report(descriptor: int | None, error: MeshError) -> None:
+    """Tells the command that started this process why it ends."""
+    if descriptor is not None:
+        told = json.dumps({"message": error.message, "hint": error.hint}).encode()
+        with contextlib.suppress(OSError):  # that command is gone
+            os.write(descriptor, told)

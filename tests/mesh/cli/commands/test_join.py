@@ -174,6 +174,14 @@ def test_why_a_sidecar_could_not_start_is_said_in_its_own_words(machine: Machine
     assert (outcome.code, outcome.err) == (1, "mesh: port 50052 is taken\nhint: use --port\n")
 
 
+def test_a_mistake_in_the_sidecar_is_told_in_short_and_logged_in_full(machine: Machine) -> None:
+    machine.behave(start="stumble")
+    outcome = machine.run("join")
+    assert (outcome.code, "Traceback" in outcome.err) == (1, False)
+    assert "ZeroDivisionError('oops')" in outcome.err
+    assert "Traceback" in machine.run("logs").out
+
+
 def test_of_a_sidecar_that_crashed_the_last_words_are_shown(machine: Machine) -> None:
     paths_log = Path(paths.log_path(str(machine.state_dir)))
     paths_log.write_text("of an earlier run\n")

@@ -1,7 +1,7 @@
 """Put before all others on PYTHONPATH, this makes ``mesh sidecar`` run a stand-in for mesh.root.sidecar.
 
-FAKE_SIDECAR is a JSON object that says how it behaves: ``start`` is ok, refuse, crash or hang; ``join`` is
-the answer to a join, a ``result`` or an ``error``.
+FAKE_SIDECAR is a JSON object that says how it behaves: ``start`` is ok, refuse, stumble, crash or hang;
+``join`` is the answer to a join, a ``result`` or an ``error``.
 """
 
 import json
@@ -28,6 +28,8 @@ def main(options: "SidecarOptions", join: Any = None, on_event: Any = None, on_j
     match BEHAVIOUR.get("start", "ok"):
         case "refuse":
             raise MeshError("port 50052 is taken", "use --port")
+        case "stumble":
+            raise ZeroDivisionError("oops")
         case "crash":
             print("it all went wrong", flush=True)
             os._exit(3)
