@@ -1,0 +1,23 @@
+"""A bell that wakes whoever waits for a change; what changed they look up themselves."""
+
+import trio
+
+
+class Changes:
+    """Level, not edge: ``wait`` returns at once when something has changed since ``seen``."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._event = trio.Event()
+
+    def notify(self) -> None:
+        self.count += 1
+        self._event.set()
+        self._event = trio.Event()
+
+    async def wait(self, seen: int, limit: float) -> int:
+        """The count once it differs from ``seen``, or after ``limit`` seconds."""
+        with trio.move_on_after(limit):
+            while self.count == seen:
+                await self._event.wait()
+        return self.count

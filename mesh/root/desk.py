@@ -1,0 +1,174 @@
+"""The member's side of admission: who is let in, and who must ask somebody else."""
+
+import logging
+
+import trio
+
+from mesh.net.session import Session
+from mesh.net.streams import Streams
+from mesh.net.tailnet import same_owner
+from mesh.net.tailscale import Tailscale, TailscaleError
+from mesh.root.admission import (
+    REDEEM,
+    Greeting,
+    Refused,
+    admitted,
+    answer,
+    new_nonce,
+    refusal,
+    signed_request,
+)
+from mesh.root.invites import Invites
+from mesh.root.shell import Shell
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import MeshError
+from mesh.wire.identity import Identity, NodeId, node_id, pool_id, verify
+from mesh.wire.rights import Rights
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 10.0
+
+
+class Desk:
+    """Answers at this node's door. ``shell`` is the pool it belongs to at present, if any."""
+
+    def __init__(
+        self, identity: Identity, name: str, streams: Streams, invites: Invites, tailscale: Tailscale | None
+    ) -> None:
+        self.shell: Shell | None = None
+        self.moving = False
+        self.pool_name = ""
+        self._identity = identity
+        self._name = name
+        self._streams = streams
+        self._invites = invites
+        self._tailscale = tailscale
+
+    def alone(self) -> bool:
+        """A founder without company and without work: it may still move to another pool."""
+        if self.shell is None:
+            return True
+        node = self.shell.node
+        return len(node.members()) == 1 and node.deployment() is None
+
+    def greeting(self) -> Greeting:
+        if self.shell is None or self.moving:
+            state, pool, chain = (
+                "moving" if self.moving else "searching",
+                pool_id(self._identity.public_key),
+                [],
+            )
+        else:
+            state, pool, chain = "member", self.shell.pool, self.shell.node.chain(self._identity.id)
+        return Greeting(state, pool, self.pool_name, self._name, self.alone(), new_nonce(), tuple(chain))
+
+    async def handle(self, session: Session) -> None:
+        """One visitor, from greeting to answer."""
+        greeting = self.greeting()
+        with trio.move_on_after(ANSWER_SECONDS):
+            await session.send_message(greeting.message())
+            request = await session.receive_message()
+            try:
+                reply = await self._decide(session, greeting, request)
+            except MeshError as error:
+                log.warning("refused %s: %s", session.remote, error)
+                reply = refusal(error)
+            except (KeyError, TypeError, ValueError):
+                log.warning("refused %s: not a request", session.remote)
+                reply = refusal(MeshError("that is not a request"))
+            await session.send_message(reply)
+
+    async def _decide(
+        self, session: Session, greeting: Greeting, request: dict[str, object]
+    ) -> dict[str, object]:
+        key, signature = request["key"], request["signature"]
+        if not isinstance(key, bytes) or not isinstance(signature, bytes) or len(key) != 32:
+            raise ValueError
+        if not verify(key, signed_request(self._identity.id, greeting.nonce), signature):
+            raise Refused("the key is not yours: its signature is wrong")
+        if greeting.state != "member" or self.shell is None or self.moving:
+            raise Refused("this machine is joining a pool itself", "try again in a few seconds")
+        if "issuer" in request:
+            return await self._invited(request, key)
+        return await self._neighbour(session.remote, key)
+
+    async def _invited(self, request: dict[str, object], key: bytes) -> dict[str, object]:
+        assert self.shell is not None
+        issuer, name, proof = request["issuer"], request["invite"], request["proof"]
+        if not (isinstance(issuer, bytes) and isinstance(name, bytes) and isinstance(proof, bytes)):
+            raise ValueError
+        if issuer == self._identity.id:
+            return self._redeem(name, key, proof)
+        try:
+            session = await self._streams.open(
+                NodeId(issuer),
+                self.shell.endpoints(NodeId(issuer)),
+                REDEEM,
+                {"invite": name, "key": key, "proof": proof},
+            )
+        except MeshError as error:
+            raise Refused(
+                f"only {self._name_of(issuer)}, its issuer, can redeem the invite, and does not answer",
+                "wait until it is back, or ask another owner for an invite",
+            ) from error
+        try:
+            reply = await session.receive_message()
+        finally:
+            await session.aclose()
+        admitted(reply, self.shell.pool, key)
+        assert isinstance(reply, dict)
+        return reply
+
+    async def handle_redeem(self, session: Session) -> None:
+        """A member passes on a joiner's proof for an invite that this node issued."""
+        arguments = session.arguments
+        try:
+            reply = self._redeem(
+                bytes(arguments["invite"]), bytes(arguments["key"]), bytes(arguments["proof"])
+            )
+        except MeshError as error:
+            reply = refusal(error)
+        except (KeyError, TypeError, ValueError):
+            reply = refusal(MeshError("that is not a request"))
+        with trio.move_on_after(ANSWER_SECONDS):
+            await session.send_message(reply)
+
+    def _redeem(self, name: bytes, key: bytes, proof: bytes) -> dict[str, object]:
+        if self.shell is None:
+            raise Refused("this machine has left the pool")
+        return self._vouch(key, self._invites.redeem(self.shell.pool, name, key, proof))
+
+    async def _neighbour(self, remote: Endpoint, key: bytes) -> dict[str, object]:
+        """No invite: a machine of the same owner on the same tailnet needs none."""
+        ask = "ask an owner of the pool for an invite: mesh invite"
+        if self._tailscale is None:
+            raise Refused("this pool admits by invite", ask)
+        try:
+            status = await self._tailscale.status()
+            visitor = await self._tailscale.whois(remote)
+        except TailscaleError as error:
+            raise Refused(f"the tailnet cannot tell who you are: {error.message}", ask) from error
+        if visitor is None:
+            raise Refused("you are no machine of this pool's tailnet", ask)
+        same, reason = same_owner(status, visitor)
+        if not same:
+            raise Refused(f"{visitor.name or 'this machine'} {reason}", ask)
+        return self._vouch(key, Rights.WORK | Rights.LEAD | Rights.OWN)
+
+    def _vouch(self, key: bytes, rights: Rights) -> dict[str, object]:
+        assert self.shell is not None
+        node = self.shell.node
+        subject = node_id(key)
+        if node.keys().get(subject) is None or rights & ~node.rights(subject):
+            self.shell.do(node.vouch, key, rights)
+            log.info("admitted %s", subject.hex())
+        peers = [endpoint for member in node.members() for endpoint in self.shell.endpoints(member.id)[:2]]
+        return answer(node.chain(subject), peers)
+
+    def _name_of(self, issuer: bytes) -> str:
+        assert self.shell is not None
+        for member in self.shell.node.members():
+            if member.id == issuer and member.record is not None:
+                return member.record.profile.name
+        return "the machine"

@@ -1,0 +1,344 @@
+"""What the command line asks of the sidecar: one method for each operation of `mesh.control.operations`."""
+
+import logging
+import os
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import trio
+from leader.model_hash import tree_root
+
+from leader import gguf
+from leader.placement import place
+from leader.reconcile import why_unusable
+from leader.shape import Shape
+from mesh.control.errors import NotJoined
+from mesh.control.operations import (
+    Event,
+    Info,
+    InviteResult,
+    JoinArgs,
+    JoinResult,
+    LeaveResult,
+    ModelHeld,
+    ModelsResult,
+    PlanResult,
+    ServeResult,
+    ShutdownResult,
+    Status,
+    StopResult,
+)
+from mesh.control.server import Emit, Handler
+from mesh.root import status as views
+from mesh.root.addresses import resolve
+from mesh.root.invites import Token
+from mesh.root.joining import Search
+from mesh.root.planning import DEFAULT_SLOTS, context_of, describe, fixed_layers, left_out, member_view
+from mesh.wire.errors import MeshError
+from mesh.wire.facts import Deployment, Model
+from mesh.wire.identity import NodeId, id_text
+from mesh.wire.rights import ALL_RIGHTS, Rights
+
+if TYPE_CHECKING:
+    from mesh.root.pool import Pool
+    from mesh.root.sidecar import Sidecar
+
+log = logging.getLogger(__name__)
+
+FIRST_INVITE_SECONDS = 24 * 3600.0
+ELECTION_SECONDS = 5.0
+
+
+class Handlers:
+    """Answers for one sidecar."""
+
+    def __init__(self, sidecar: "Sidecar") -> None:
+        self._sidecar = sidecar
+
+    def operations(self) -> Mapping[str, Handler]:
+        return {
+            "info": self.info,
+            "status": self.status,
+            "join": self.join,
+            "leave": self.leave,
+            "serve": self.serve,
+            "stop": self.stop,
+            "plan": self.plan,
+            "invite": self.invite,
+            "models": self.models,
+            "shutdown": self.shutdown,
+        }
+
+    def _pool(self) -> "Pool":
+        if self._sidecar.pool is None:
+            raise NotJoined
+        return self._sidecar.pool
+
+    # --- the process --------------------------------------------------------------------------------
+
+    async def info(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        result: Info = {
+            "pid": os.getpid(),
+            "version": version("frankenstein-mesh"),
+            "state_dir": str(self._sidecar.state.path),
+            "joined": self._sidecar.pool is not None,
+            "options": self._sidecar.options.values(),
+        }
+        return result
+
+    async def shutdown(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        self._sidecar.stopping.set()
+        result: ShutdownResult = {"pid": os.getpid()}
+        return result
+
+    async def status(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        result: Status = self._pool().status()
+        return result
+
+    # --- joining and leaving ------------------------------------------------------------------------
+
+    async def join(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        async def say(text: str) -> None:
+            event: Event = {"text": text}
+            await emit(event)
+
+        async with self._sidecar.joining:
+            how = (
+                "member"
+                if self._already(cast(JoinArgs, args))
+                else await self._enter(cast(JoinArgs, args), say)
+            )
+            return await self._joined(how)
+
+    def _already(self, args: JoinArgs) -> bool:
+        """Whether this machine is where it was asked to be; MeshError when it is in another pool."""
+        pool = self._sidecar.pool
+        if pool is None:
+            return False
+        if ("token" in args and Token.parse(args["token"]).pool != pool.id) or args.get("found"):
+            raise MeshError(f"this machine already belongs to pool {pool.name}", "leave it first: mesh leave")
+        return True
+
+    async def _enter(self, args: JoinArgs, say: Any) -> str:
+        sidecar, machine = self._sidecar, self._sidecar.machine
+        search = Search.of(machine, say)
+        token = Token.parse(args["token"]) if "token" in args else None
+        if "host" in args:
+            await sidecar.admit(await search.by_host(await resolve(args["host"], machine.port), token))
+            return "joined"
+        if token is not None:
+            await sidecar.admit(await search.by_token(token))
+            return "joined"
+        if not args.get("found"):
+            admitted = await search.by_tailnet()
+            if admitted is not None:
+                await sidecar.admit(admitted)
+                return "joined"
+            search.check_refusals()
+            await search.check_lan()
+        await say("founding a pool")
+        await sidecar.found()
+        return "founded"
+
+    async def _joined(self, how: str) -> Mapping[str, Any]:
+        machine, pool = self._sidecar.machine, self._pool()
+        node = pool.node
+        seen = machine.changes.count
+        with trio.move_on_after(ELECTION_SECONDS):
+            while node.leader() is None:
+                seen = await machine.changes.wait(seen, ELECTION_SECONDS)
+        token: Token | None = None
+        if Rights.OWN in node.rights(node.id):
+            hints = pool.shell.endpoints(node.id)
+            token = machine.invites.unlimited(pool.id, node.id, hints)
+            if token is None and how == "founded":
+                token = machine.invites.create(
+                    pool.id, node.id, hints, ALL_RIGHTS, FIRST_INVITE_SECONDS, None
+                )
+        result: JoinResult = {
+            "how": how,  # type: ignore[typeddict-item]
+            "pool": views.pool(pool.id, pool.name),
+            "self": views.self_status(node),
+            "members": sum(member.state == "alive" for member in node.members()),
+            "accelerator": machine.keeper.accelerator(),
+            "engine": machine.keeper.status(),
+            "leader": views.leader(node),
+            "api": pool.api,
+            "token": token.text() if token else None,
+        }
+        return result
+
+    async def leave(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        pool = self._pool()
+        result: LeaveResult = {"pool": views.pool(pool.id, pool.name), "pid": os.getpid()}
+        await emit({"text": f"leaving pool {pool.name}"})
+        await self._sidecar.leave_pool(forget=True)
+        self._sidecar.purge = bool(args.get("purge"))
+        self._sidecar.stopping.set()
+        return result
+
+    async def invite(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        pool = self._pool()
+        node = pool.node
+        rights = Rights.parse(",".join(args["rights"]))
+        if Rights.OWN not in node.rights(node.id):
+            raise MeshError(
+                "this machine may not invite: it is no owner of the pool", "ask an owner: mesh invite there"
+            )
+        hints = pool.shell.endpoints(node.id)
+        uses, expires = int(args["uses"]), float(args["expires"])
+        token = self._sidecar.machine.invites.create(pool.id, node.id, hints, rights, expires, uses or None)
+        result: InviteResult = {
+            "token": token.text(),
+            "rights": args["rights"],
+            "expires": expires,
+            "uses": uses,
+        }
+        return result
+
+    # --- models -------------------------------------------------------------------------------------
+
+    async def serve(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        pool = self._pool()
+        node = pool.node
+        if Rights.OWN not in node.rights(node.id):
+            raise MeshError(
+                "this machine may not decide what runs: it is no owner of the pool", "serve from an owner's"
+            )
+        shape = await trio.to_thread.run_sync(gguf.read, Path(args["model"]))
+        context, slots = context_of(shape, args["context"]), args["slots"] or DEFAULT_SLOTS
+        fixed = fixed_layers(args["layers"], node.members())
+        self._check_fit(pool, shape, context, slots, fixed)
+        model = await self._hash(shape, emit)
+        await trio.to_thread.run_sync(pool.models.add, model, shape.files)
+        self._sidecar.machine.changes.notify()
+        layers = tuple((NodeId(member), count) for member, count in sorted(fixed.items()))
+        if not _same(node.deployment(), Deployment(pool.id, node.id, 0, model, context, slots, True, layers)):
+            pool.shell.do(node.deploy, model, context, slots, True, layers)
+        if args.get("wait"):
+            await self._wait_until_served(pool, emit)
+        deployment = views.deployment(node)
+        assert deployment is not None
+        result: ServeResult = {"deployment": deployment, "plan": views.plan(node), "api": pool.api}
+        return result
+
+    def _check_fit(
+        self, pool: "Pool", shape: Shape, context: int, slots: int, fixed: Mapping[bytes, int]
+    ) -> None:
+        """A model that the whole pool could not hold is refused before anything is changed."""
+        views = [member_view(member, pool.node.id, shape) for member in pool.node.members()]
+        devices = [view.device for view in views if view.alive and view.work and view.device is not None]
+        place(shape, devices, context, slots, fixed)
+
+    async def _hash(self, shape: Shape, emit: Emit) -> Model:
+        fraction = 0.0
+
+        def report(done: float) -> None:
+            nonlocal fraction
+            fraction = done
+
+        async def tell() -> None:
+            while True:
+                await trio.sleep(0.5)
+                await emit({"text": f"reading {shape.name}", "progress": fraction})
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tell)
+            root = await trio.to_thread.run_sync(
+                tree_root, shape.files, report, self._sidecar.state.path / "hashes.json"
+            )
+            nursery.cancel_scope.cancel()
+        return Model(shape.files[0].name, shape.total_bytes, root)
+
+    async def _wait_until_served(self, pool: "Pool", emit: Emit) -> None:
+        """Until the model is ready; MeshError with the leader's reason when it has failed."""
+        seen = -1
+        while True:
+            seen = await pool.machine.changes.wait(seen, 2.0)
+            deployment = views.deployment(pool.node)
+            if deployment is None:
+                raise MeshError("the deployment was stopped meanwhile")
+            if deployment["state"] == "ready":
+                return
+            if deployment["state"] == "failed":
+                raise MeshError(
+                    f"{deployment['model']} cannot be served: {deployment['reason']}", "mesh logs tells more"
+                )
+            text = f"{deployment['state']} {deployment['reason']}".strip()
+            await emit({"text": text, "state": deployment["state"], "progress": deployment["progress"]})
+
+    async def stop(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        pool = self._pool()
+        wanted = pool.node.deployment()
+        result: StopResult = {"model": None}
+        if wanted is not None and wanted.running:
+            pool.shell.do(pool.node.deploy, wanted.model, wanted.context, wanted.slots, False, wanted.layers)
+            result["model"] = wanted.model.name
+        return result
+
+    async def plan(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        pool = self._pool()
+        node, wanted = pool.node, pool.node.deployment()
+        path = Path(args["model"]) if args["model"] else self._deployed_path(pool, wanted)
+        shape = await trio.to_thread.run_sync(gguf.read, path)
+        deployed = wanted if args["model"] is None else None
+        claim = node.leader()
+        leader = claim.author if claim else node.id
+        views = {member.id: member_view(member, leader, shape) for member in node.members()}
+        usable = [view.device for view in views.values() if why_unusable(view, views[leader]) is None]
+        plan = place(
+            shape,
+            [device for device in usable if device is not None],
+            deployed.context if deployed else context_of(shape, None),
+            deployed.slots if deployed else DEFAULT_SLOTS,
+            fixed_layers(args["layers"], node.members()) or dict(deployed.layers if deployed else ()),
+        )
+        result: PlanResult = describe(plan, left_out(plan, list(views.values()), views[leader]))
+        return result
+
+    def _deployed_path(self, pool: "Pool", wanted: Deployment | None) -> Path:
+        if wanted is None:
+            raise MeshError("no model is deployed", "name one: mesh plan MODEL.gguf")
+        path = pool.models.path(wanted.model.root)
+        if path is None:
+            raise MeshError(f"{wanted.model.name} is not on this machine", "ask where it is: mesh models")
+        return path
+
+    async def models(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        node = self._pool().node
+        wanted = node.deployment()
+        serving = wanted.model.root if wanted is not None and wanted.running else b""
+        held: dict[bytes, ModelHeld] = {}
+        for member in node.members():
+            for model in member.record.profile.models if member.record and member.state == "alive" else ():
+                entry = held.setdefault(
+                    model.root,
+                    {
+                        "name": model.name,
+                        "size": model.size,
+                        "sha256": model.root.hex(),
+                        "members": [],
+                        "serving": False,
+                    },
+                )
+                entry["members"].append(id_text(member.id))
+                entry["serving"] = model.root == serving
+        result: ModelsResult = {"models": sorted(held.values(), key=lambda entry: entry["name"])}
+        return result
+
+
+def _same(present: Deployment | None, wanted: Deployment) -> bool:
+    """Whether what is deployed is what is asked for, whoever asked first."""
+
+    def what(deployment: Deployment) -> object:
+        return (
+            deployment.model.root,
+            deployment.context,
+            deployment.slots,
+            deployment.running,
+            deployment.layers,
+        )
+
+    return present is not None and what(present) == what(wanted)

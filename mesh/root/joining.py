@@ -1,0 +1,228 @@
+"""`mesh join`: where a machine without a pool looks for one, in which order, and when it founds its own.
+
+Of machines that start at the same moment on one tailnet exactly one founds: each listens before it knocks, so
+of any two at least one hears the other searching, and the one with the lower would-be pool id goes first.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+from mesh.net.mdns import Sighting
+from mesh.net.streams import Streams
+from mesh.net.tailnet import candidates
+from mesh.net.tailscale import Tailscale, TailscaleError
+from mesh.root.admission import Admitted, Door, Refused
+from mesh.root.invites import Token
+from mesh.root.machine import Machine
+from mesh.root.names import pool_name
+from mesh.root.neighbours import Neighbours
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import MeshError
+from mesh.wire.identity import Identity, PoolId, id_text, parse_id, pool_id
+
+log = logging.getLogger(__name__)
+
+SEARCH_SECONDS = 5.0
+LAN_SECONDS = 1.5
+ROUND_SECONDS = 0.5
+KNOCK_SECONDS = 1.0
+KNOCKS_AT_ONCE = 16
+TOKEN_SECONDS = 20.0
+
+Say = Callable[[str], Awaitable[None]]
+
+
+@dataclass
+class Search:
+    """What a joiner has to look with."""
+
+    identity: Identity
+    name: str
+    port: int
+    streams: Streams
+    tailscale: Tailscale | None
+    neighbours: Neighbours
+    say: Say
+    refusals: dict[str, Refused] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, machine: Machine, say: Say) -> "Search":
+        name, port = machine.options.name, machine.port
+        return cls(machine.identity, name, port, machine.streams, machine.tailscale, machine.neighbours, say)
+
+    async def by_token(self, token: Token) -> Admitted:
+        """Ask members of the token's pool, at its hints and wherever it is seen, until one says yes."""
+        await self.say(f"looking for pool {id_text(token.pool)[:8]}")
+        failures: dict[Endpoint, MeshError] = {}
+        with trio.move_on_after(TOKEN_SECONDS):
+            while True:
+                for endpoint in dict.fromkeys([*token.hints, *self._lan(token), *await self._tailnet()]):
+                    try:
+                        return await self._ask(endpoint, token)
+                    except Refused:
+                        raise
+                    except MeshError as error:
+                        failures[endpoint] = error
+                await trio.sleep(ROUND_SECONDS)
+        tried = "; ".join(f"{endpoint}: {error.message}" for endpoint, error in list(failures.items())[:4])
+        raise MeshError(
+            f"no member of the token's pool answers ({tried or 'no address to try'})",
+            "is a machine of the pool running and reachable from here? or try mesh join HOST",
+        )
+
+    async def by_host(self, endpoint: Endpoint, token: Token | None) -> Admitted:
+        await self.say(f"asking {endpoint}")
+        with trio.move_on_after(SEARCH_SECONDS):
+            while True:
+                try:
+                    return await self._ask(endpoint, token)
+                except Refused as refused:
+                    if "joining a pool itself" not in refused.message:
+                        raise
+                    await trio.sleep(ROUND_SECONDS)
+        raise MeshError(f"{endpoint} does not answer", "is mesh running there, and its port reachable?")
+
+    async def by_tailnet(self) -> Admitted | None:
+        """A pool of this owner on the tailnet. None: there is none, and this machine is to found it."""
+        if self.tailscale is None:
+            return None
+        await self.say("searching the tailnet")
+        mine = pool_id(self.identity.public_key)
+        with trio.move_on_after(SEARCH_SECONDS):
+            while True:
+                searching = False
+                async with self._doors(await self._tailnet()) as doors:
+                    for door in sorted(doors, key=lambda door: (door.greeting.alone, door.greeting.pool)):
+                        if door.greeting.state == "member":
+                            try:
+                                return await self._enter(door, None)
+                            except MeshError as error:
+                                log.info("%s: %s", door.session.remote, error)
+                        else:
+                            searching |= door.greeting.state == "moving" or door.greeting.pool < mine
+                if not searching:
+                    return None
+                await trio.sleep(ROUND_SECONDS)
+        return None
+
+    def check_refusals(self) -> None:
+        """A pool of the tailnet that said no is a reason to stop: founding another is hardly meant."""
+        for where, refused in self.refusals.items():
+            raise Refused(f"{where} does not admit this machine: {refused.message}", refused.hint)
+
+    async def check_lan(self) -> None:
+        """Pools on the local network admit by invite alone: MeshError that names them, when there are any."""
+        await self.say("searching the local network")
+        await trio.sleep(LAN_SECONDS)
+        seen = {sighting.pool: sighting for sighting in self.neighbours.seen()}
+        if not seen:
+            return
+        pools = ", ".join(
+            f"{_pool_of(sighting)} (at {sighting.name})" for sighting in list(seen.values())[:4]
+        )
+        raise MeshError(
+            f"there is a pool on this network: {pools}",
+            "get an invite there with mesh invite, then mesh join TOKEN; or found another: mesh join --found",
+        )
+
+    async def better_pool(self) -> Door | None:
+        """For a founder still alone: the door of a pool that it should move to. The caller closes it."""
+        mine = pool_id(self.identity.public_key)
+        best: Door | None = None
+        async with self._doors(await self._tailnet()) as doors:
+            for door in doors:
+                greeting = door.greeting
+                if (
+                    greeting.state != "member"
+                    or greeting.pool == mine
+                    or (greeting.alone and greeting.pool > mine)
+                ):
+                    continue
+                if best is None or greeting.pool < best.greeting.pool:
+                    best = door
+            if best is not None:
+                doors.remove(best)
+        return best
+
+    # --- one door ---------------------------------------------------------------------------------
+
+    async def _ask(self, endpoint: Endpoint, token: Token | None) -> Admitted:
+        door = await self._knock(endpoint)
+        try:
+            return await self._enter(door, token)
+        finally:
+            await door.aclose()
+
+    async def _enter(self, door: Door, token: Token | None) -> Admitted:
+        where = f"{door.greeting.name} ({door.session.remote})"
+        await self.say(f"asking {where}")
+        try:
+            with trio.fail_after(10.0):
+                return await door.ask(self.identity, self.name, token)
+        except trio.TooSlowError as error:
+            raise MeshError(f"{where} does not answer") from error
+        except Refused as refused:
+            self.refusals[where] = refused
+            raise
+
+    async def _knock(self, endpoint: Endpoint) -> Door:
+        try:
+            with trio.fail_after(KNOCK_SECONDS):
+                return await Door.knock(self.streams, endpoint)
+        except trio.TooSlowError as error:
+            raise MeshError("no answer") from error
+
+    @asynccontextmanager
+    async def _doors(self, endpoints: Sequence[Endpoint]) -> AsyncIterator[list[Door]]:
+        """Knock everywhere at once; the doors that opened, all closed again in the end."""
+        doors: list[Door] = []
+        limit = trio.CapacityLimiter(KNOCKS_AT_ONCE)
+
+        async def knock(endpoint: Endpoint) -> None:
+            async with limit:
+                try:
+                    doors.append(await self._knock(endpoint))
+                except MeshError as error:
+                    log.debug("nobody at %s: %s", endpoint, error)
+
+        async with trio.open_nursery() as nursery:
+            for endpoint in endpoints:
+                nursery.start_soon(knock, endpoint)
+        try:
+            yield doors
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
+                for door in doors:
+                    await door.aclose()
+
+    # --- where to look ----------------------------------------------------------------------------
+
+    async def _tailnet(self) -> list[Endpoint]:
+        if self.tailscale is None:
+            return []
+        try:
+            status = await self.tailscale.status()
+        except TailscaleError as error:
+            log.debug("tailnet: %s", error)
+            return []
+        return [Endpoint(peer.addresses[0], self.port) for peer in candidates(status)]
+
+    def _lan(self, token: Token) -> list[Endpoint]:
+        pool = id_text(token.pool)
+        return [
+            endpoint
+            for sighting in self.neighbours.seen()
+            if sighting.pool == pool
+            for endpoint in sighting.endpoints
+        ]
+
+
+def _pool_of(sighting: Sighting) -> str:
+    try:
+        return pool_name(PoolId(parse_id(sighting.pool)))
+    except MeshError:
+        return "unnamed"

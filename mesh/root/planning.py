@@ -1,0 +1,203 @@
+"""From members to devices, and from a plan to what `mesh plan` prints."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from leader import gguf
+from leader.cost import Device, assumed_layer_seconds, demand
+from leader.placement import Plan, PlanStage, place
+from leader.reconcile import why_unusable
+from leader.reconcile_types import MemberView
+from leader.shape import Shape
+from mesh.control.operations import LeftOut, PlanResult
+from mesh.control.operations import PlanStage as StageResult
+from mesh.protocol.views import Member
+from mesh.wire.errors import MeshError
+from mesh.wire.facts import Profile
+from mesh.wire.identity import NodeId, id_text
+from mesh.wire.rights import Rights
+from worker.machine import parse_size
+
+DEFAULT_CONTEXT = 4096
+DEFAULT_SLOTS = 1
+UNMEASURED_RTT = 0.001
+MAX_POOL_FILE = 1 << 20
+
+
+def member_view(member: Member, leader: NodeId, shape: Shape | None, reachable: bool = True) -> MemberView:
+    """The member as the reconciler sees it, with ``leader`` leading and ``shape`` as the model at hand."""
+    profile = member.record.profile if member.record else Profile(engine_state="missing")
+    return MemberView(
+        id=member.id,
+        name=profile.name or id_text(member.id)[:8],
+        alive=member.state in ("alive", "suspect"),
+        reachable=reachable,
+        work=Rights.WORK in member.rights and profile.memory_offered > 0,
+        lead=Rights.LEAD in member.rights and profile.rank > 0,
+        paused=profile.paused,
+        engine=profile.engine_state,
+        engine_reason=profile.engine_reason,
+        engine_version=f"{profile.engine_commit} {profile.engine_rpc}",
+        models=frozenset(model.root for model in profile.models),
+        device=None if shape is None else device(member.id, profile, member.rtt, shape, leader),
+    )
+
+
+def device(id: NodeId, profile: Profile, rtt: float | None, shape: Shape, leader: NodeId) -> Device:
+    """The member as placement sees it; the leader's own share is its CPU, without a network."""
+    return Device(
+        member=id,
+        name=profile.name,
+        memory_offered=profile.memory_offered,
+        layer_seconds=assumed_layer_seconds(shape, profile.accelerator_kind),
+        rtt=0.0 if id == leader else rtt or UNMEASURED_RTT,
+        local=id == leader,
+    )
+
+
+def context_of(shape: Shape, wanted: int | None) -> int:
+    """Tokens of context a slot: what was asked for, else 4096, or the training's if that is less."""
+    if wanted is not None:
+        return wanted
+    return min(DEFAULT_CONTEXT, shape.context_train) if shape.context_train else DEFAULT_CONTEXT
+
+
+def fixed_layers(layers: Mapping[str, int] | None, members: Sequence[Member]) -> dict[bytes, int]:
+    """Counts by id from counts by name or id; MeshError for a name that nobody, or more than one, has."""
+    fixed: dict[bytes, int] = {}
+    for name, count in (layers or {}).items():
+        named = [m.id for m in members if name in (id_text(m.id), m.record.profile.name if m.record else "")]
+        if len(named) != 1:
+            many = "several members are" if named else "no member is"
+            raise MeshError(f"{many} called {name}", "see names and ids with mesh members --json")
+        fixed[named[0]] = count
+    return fixed
+
+
+def describe(plan: Plan, left_out: Sequence[LeftOut]) -> PlanResult:
+    wants = demand(plan.shape, plan.context, plan.slots, plan.batch)
+    used = {stage.device.member for stage in plan.stages}
+    notes = []
+    if len(used) == 1:
+        notes.append("It fits on one machine: a pool would only add round trips.")
+    if any(stage.head and stage.device.local for stage in plan.stages):
+        notes.append("The head stays with the leader, so only activations cross the network.")
+    return {
+        "model": plan.shape.name,
+        "layers": plan.shape.n_layers,
+        "context": plan.context,
+        "slots": plan.slots,
+        "predicted_tokens_per_second": round(plan.predicted_tokens_per_second, 3),
+        "milliseconds_per_token": round(plan.step_seconds * 1000, 3),
+        "stages": [_stage(plan, stage, wants.layer, wants.head) for stage in plan.stages],
+        "left_out": list(left_out),
+        "notes": notes,
+    }
+
+
+def _stage(plan: Plan, stage: PlanStage, layer: int, head: int) -> StageResult:
+    layers, kept_head = stage.layers * layer, head if stage.head else 0
+    return {
+        "member": id_text(stage.device.member),
+        "name": stage.device.name,
+        "layers": [stage.first, stage.last],
+        "head": stage.head,
+        "bytes": stage.bytes,
+        "milliseconds": round(stage.seconds * 1000, 3),
+        "terms_ms": {
+            "link": round(stage.link_seconds * 1000, 3),
+            "layers": round(stage.layer_seconds * 1000, 3),
+            "head": round(stage.head_seconds * 1000, 3),
+        },
+        "memory": {
+            "offered": stage.device.memory_offered,
+            "layers": layers,
+            "head": kept_head,
+            "overhead": stage.bytes - layers - kept_head,
+        },
+    }
+
+
+def left_out(plan: Plan, members: Sequence[MemberView], leader: MemberView) -> list[LeftOut]:
+    """Members without a share, each with the reason."""
+    used = {stage.device.member for stage in plan.stages}
+    return [
+        {
+            "member": id_text(member.id),
+            "name": member.name,
+            "reason": why_unusable(member, leader) or "the plan is faster without it",
+        }
+        for member in members
+        if member.id not in used
+    ]
+
+
+def plan_from_file(pool: Path, model: Path | None, layers: Mapping[str, int] | None) -> PlanResult:
+    """Plan for machines described in a JSON file, without a sidecar.
+
+    ``{"members": [{"name", "memory": "8G", "rtt_ms": 0.4, "kind": "cpu", "layer_ms": 2.5, "leader": true},
+    ...], "context", "slots"}``; all but name and memory may be left out, the first leads when none is marked.
+    """
+    if model is None:
+        raise MeshError("--pool needs a model", "mesh plan MODEL.gguf --pool FILE.json")
+    shape = gguf.read(model)
+    content = _read_pool(pool)
+    devices = [_described(entry, shape) for entry in content["members"]]
+    if not any(one.local for one in devices):
+        devices[0] = _described({**content["members"][0], "leader": True}, shape)
+    fixed: dict[bytes, int] = {}
+    for name, count in (layers or {}).items():
+        if name not in {one.name for one in devices}:
+            raise MeshError(f"no member is called {name}", f"it is not in {pool}")
+        fixed[name.encode()] = count
+    plan = place(
+        shape, devices, context_of(shape, content.get("context")), content.get("slots", DEFAULT_SLOTS), fixed
+    )
+    used = {stage.device.member for stage in plan.stages}
+    unused: list[LeftOut] = [
+        {"member": one.name, "name": one.name, "reason": "the plan is faster without it"}
+        for one in devices
+        if one.member not in used
+    ]
+    result = describe(plan, unused)
+    for stage in result["stages"]:
+        stage["member"] = stage["name"]
+    return result
+
+
+def _read_pool(path: Path) -> dict[str, Any]:
+    hint = 'write {"members": [{"name": "alpha", "memory": "8G", "rtt_ms": 0.4}, ...]}'
+    try:
+        if path.stat().st_size > MAX_POOL_FILE:
+            raise MeshError(f"{path} is too large for a pool's description", hint)
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise MeshError(f"cannot read {path}: {error.strerror}", hint) from error
+    except ValueError as error:
+        raise MeshError(f"{path} is no JSON: {error}", hint) from error
+    if (
+        not isinstance(content, dict)
+        or not isinstance(content.get("members"), list)
+        or not content["members"]
+    ):
+        raise MeshError(f"{path} names no members", hint)
+    return content
+
+
+def _described(entry: Any, shape: Shape) -> Device:
+    try:
+        name, memory = str(entry["name"]), entry["memory"]
+        kind = str(entry.get("kind", "cpu"))
+        seconds = (
+            float(entry["layer_ms"]) / 1000 if "layer_ms" in entry else assumed_layer_seconds(shape, kind)
+        )
+        local = bool(entry.get("leader", False))
+        rtt = 0.0 if local else float(entry.get("rtt_ms", 1.0)) / 1000
+        offered = memory if isinstance(memory, int) else parse_size(str(memory))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MeshError(
+            f"a member of the pool's description is not understood: {entry}", "name and memory are needed"
+        ) from error
+    return Device(name.encode(), name, offered, seconds, rtt, local=local)

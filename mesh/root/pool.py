@@ -1,0 +1,281 @@
+"""One stay in a pool: everything that runs while this machine is a member, and stops when it leaves."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, cast
+
+import trio
+from leader.models import ModelRegistry
+
+from mesh.control.operations import Status
+from mesh.gateway.backend import NotReady
+from mesh.gateway.server import serve_gateway
+from mesh.net.interfaces import local_addresses
+from mesh.net.session import Session, StreamError
+from mesh.net.tailnet import candidates
+from mesh.net.tailscale import TailscaleError
+from mesh.protocol.node import Node
+from mesh.root.admission import Admitted
+from mesh.root.clock import now
+from mesh.root.joining import Search
+from mesh.root.leading import Leading
+from mesh.root.machine import Machine
+from mesh.root.names import pool_name
+from mesh.root.profile import profile, worth_telling
+from mesh.root.relay import SessionStream, relay
+from mesh.root.shell import Shell
+from mesh.root.status import current_state, status
+from mesh.root.working import Work
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import MeshError
+from mesh.wire.facts import Profile
+from mesh.wire.identity import PoolId, id_text
+from worker.machine import Memory, default_offer, measure
+
+log = logging.getLogger(__name__)
+
+PUBLISH_SECONDS = 2.0
+LOOK_SECONDS = 5.0
+LOOK_LONGEST = 60.0
+SAVE_SECONDS = 30.0
+FAREWELL_SECONDS = 1.0
+CHANGES_SECONDS = 10.0
+
+
+class Pool:
+    """``run`` lasts until it is cancelled; it returns where to move when a founder has found company."""
+
+    def __init__(self, machine: Machine, id: PoolId, node: Node, peers: Sequence[Endpoint]) -> None:
+        self.machine = machine
+        self.id = id
+        self.name = pool_name(id)
+        self.api = ""
+        self.models = ModelRegistry(machine.state.path / "models.json")
+        self._peers = tuple(peers)
+        self._memory: Memory | None = None
+        self._offered = 0
+        self._told: Profile | None = None
+        self._admitted: Admitted | None = None
+        self.work = Work(machine, lambda: node.holder(now()))
+        self.shell = Shell(
+            id, node, machine.datagrams, machine.streams, self._persist, machine.changes, self.work.set_holder
+        )
+        self.leading = Leading(machine, self.shell, self.models)
+
+    @property
+    def node(self) -> Node:
+        return self.shell.node
+
+    def _persist(self, key: str, value: bytes) -> None:
+        self.machine.state.persist(self.id, key, value)
+
+    def status(self) -> Status:
+        return status(self.node, self.id, self.name, self.machine.keeper.status(), self.api)
+
+    # --- the stay ---------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> Admitted | None:
+        """Be a member. The gateway listens and the node has spoken before this counts as started."""
+        machine = self.machine
+        machine.streams.pool = self.id
+        machine.desk.pool_name = self.name
+        self._memory = await trio.to_thread.run_sync(measure, machine.keeper.backend)
+        wanted = machine.options.memory or default_offer(self._memory, machine.keeper.backend)
+        self._offered = min(wanted, self._memory.total)
+        async with trio.open_nursery() as nursery:
+            bound = await nursery.start(self._serve_gateway)
+            self.api = f"http://{bound[0][0]}:{bound[0][1]}/v1"
+            self._told = self._profile()
+            self.shell.do(self.node.start, self._told)
+            await nursery.start(self.shell.run)
+            machine.desk.shell = self.shell
+            self.shell.do(self.node.meet, [*self._peers, *self._cached_peers()])
+            for task in (
+                self._publish,
+                self._look_for_members,
+                self._save_peers,
+                self.work.run,
+                self.leading.run,
+            ):
+                nursery.start_soon(task)
+            nursery.start_soon(self._look_for_company, nursery.cancel_scope)
+            await self._announce()
+            task_status.started()
+        return self._admitted
+
+    async def say_goodbye(self) -> None:
+        """Tell the others that this node leaves of its own will, and give them a moment to hear it."""
+        self.machine.desk.shell = None
+        await self.leading.stop()
+        self.shell.do(self.node.leave)
+        await trio.sleep(FAREWELL_SECONDS if len(self.node.members()) > 1 else 0)
+
+    async def _serve_gateway(self, *, task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
+        options = self.machine.options
+        binds = [
+            (
+                "127.0.0.1" if options.bind is None or not options.bind.startswith("127.") else options.bind,
+                options.api_port,
+            )
+        ]
+        key = None
+        if options.listen is not None and options.api_key is not None:
+            binds.append((options.listen, options.api_port))
+            key = options.api_key.read_text().strip()
+        await serve_gateway(binds, self, api_key=key, task_status=task_status)
+
+    # --- what this machine says of itself -----------------------------------------------------------
+
+    def _profile(self) -> Profile:
+        machine = self.machine
+        assert self._memory is not None
+        addresses = [Endpoint(host, machine.port) for host in local_addresses(machine.options.bind)]
+        return profile(
+            machine.options,
+            machine.keeper.backend,
+            self._memory,
+            self._offered,
+            machine.keeper.engine,
+            machine.keeper.status(),
+            self.work.ready,
+            addresses,
+            self.models.held(),
+            self.node.deployment(),
+        )
+
+    async def _publish(self) -> None:
+        seen = self.machine.changes.count
+        while True:
+            fresh = self._profile()
+            if worth_telling(self._told, fresh):
+                self._told = fresh
+                self.shell.do(self.node.publish, fresh)
+            before = seen
+            seen = await self.machine.changes.wait(seen, PUBLISH_SECONDS)
+            if seen == before:
+                self._memory = await trio.to_thread.run_sync(measure, self.machine.keeper.backend)
+
+    async def _announce(self) -> None:
+        machine = self.machine
+        addresses = local_addresses(machine.options.bind)
+        await machine.neighbours.announce(
+            id_text(self.id), id_text(self.node.id), machine.port, machine.options.name, addresses
+        )
+
+    # --- finding the others -------------------------------------------------------------------------
+
+    def _cached_peers(self) -> list[Endpoint]:
+        kept = self.machine.state.load("peers").get(id_text(self.id), [])
+        return [Endpoint.parse(text, self.machine.port) for text in kept]
+
+    async def _save_peers(self) -> None:
+        while True:
+            await trio.sleep(SAVE_SECONDS)
+            others = [
+                str(member.endpoint)
+                for member in self.node.members()
+                if member.endpoint and member.id != self.node.id
+            ]
+            if others:
+                self.machine.state.save("peers", {id_text(self.id): others[:64]})
+
+    async def _look_for_members(self) -> None:
+        """Greet whatever discovery sees; often while alone, rarely in company."""
+        pause = LOOK_SECONDS
+        greeted: set[Endpoint] = set()
+        while True:
+            known = {member.endpoint for member in self.node.members()}
+            alone = len(known) == 1
+            seen = [endpoint for endpoint in await self._seen_endpoints() if endpoint not in known]
+            if alone:
+                seen += self._cached_peers()
+            fresh = [endpoint for endpoint in seen if alone or endpoint not in greeted]
+            greeted = set(seen)
+            if fresh:
+                self.shell.do(self.node.meet, fresh)
+            pause = LOOK_SECONDS if alone else min(LOOK_LONGEST, pause * 1.5)
+            await trio.sleep(pause)
+
+    async def _seen_endpoints(self) -> list[Endpoint]:
+        machine = self.machine
+        pool = id_text(self.id)
+        seen = [
+            e for sighting in machine.neighbours.seen() if sighting.pool == pool for e in sighting.endpoints
+        ]
+        if machine.tailscale is not None:
+            try:
+                peers = candidates(await machine.tailscale.status())
+                seen += [Endpoint(peer.addresses[0], machine.port) for peer in peers]
+            except TailscaleError as error:
+                log.debug("tailnet: %s", error)
+        return seen
+
+    async def _look_for_company(self, stay: trio.CancelScope) -> None:
+        """A founder still alone, without deployment, moves to a pool of its tailnet that would admit it."""
+        machine = self.machine
+        search = Search.of(machine, _log_line)
+        while machine.tailscale is not None:
+            await trio.sleep(LOOK_SECONDS * (0.5 + (self.node.id[0] / 255)))
+            if not machine.desk.alone():
+                continue
+            door = await search.better_pool()
+            if door is None:
+                continue
+            machine.desk.moving = True
+            try:
+                with trio.fail_after(LOOK_SECONDS):
+                    if len(self.node.members()) == 1:
+                        self._admitted = await door.ask(machine.identity, machine.options.name, None)
+                        stay.cancel()
+                        return
+            except (MeshError, trio.TooSlowError) as error:
+                log.info("not moving to %s: %s", door.greeting.pool_name, error)
+            finally:
+                machine.desk.moving = False
+                await door.aclose()
+
+    # --- the gateway's backend ----------------------------------------------------------------------
+
+    async def open_leader(self) -> trio.abc.Stream:
+        """A byte stream to the leader's llama-server, which may be this machine's own."""
+        wanted, claim, told = self.node.deployment(), self.node.leader(), current_state(self.node)
+        if wanted is None or not wanted.running:
+            raise NotReady("no model is served", hint="mesh serve MODEL.gguf")
+        if claim is None:
+            raise NotReady("the pool has no leader at present", retry_after=2.0)
+        if told is None or told.phase != "ready":
+            phase, reason = (told.phase, told.reason) if told else ("waiting", "")
+            raise NotReady(
+                f"{wanted.model.name} is {phase}{f': {reason}' if reason else ''}", retry_after=2.0
+            )
+        if claim.author == self.node.id:
+            port = self.leading.port
+            if port is None:
+                raise NotReady("the leader's llama-server is not ready", retry_after=2.0)
+            return await trio.open_tcp_stream("127.0.0.1", port)
+        try:
+            session = await self.machine.streams.open(claim.author, self.shell.endpoints(claim.author), "api")
+        except StreamError as error:
+            raise NotReady(f"the leader does not answer: {error.message}", retry_after=2.0) from error
+        return SessionStream(session)
+
+    async def handle_api(self, session: Session) -> None:
+        """A member's gateway asks this node, as the leader, for its llama-server."""
+        port = self.leading.port
+        if port is not None:
+            local = await trio.open_tcp_stream("127.0.0.1", port)
+            await relay(session.stream, local)
+
+    def changes(self) -> AsyncIterator[Mapping[str, Any]]:
+        return self._changes()
+
+    async def _changes(self) -> AsyncIterator[Mapping[str, Any]]:
+        seen = -1
+        while True:
+            seen = await self.machine.changes.wait(seen, CHANGES_SECONDS)
+            yield cast(Mapping[str, Any], self.status())
+            await trio.sleep(0.2)
+
+
+async def _log_line(text: str) -> None:
+    log.info("%s", text)

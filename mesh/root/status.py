@@ -1,0 +1,156 @@
+"""What `mesh status --json` prints, put together from the Node's views."""
+
+from importlib.metadata import version
+from typing import cast
+
+from mesh.control.operations import (
+    AcceleratorKind,
+    DeploymentState,
+    DeploymentStatus,
+    EngineStatus,
+    LeaderStatus,
+    MemberState,
+    MemberStatus,
+    PlanStatus,
+    PoolName,
+    Right,
+    SelfStatus,
+    Status,
+)
+from mesh.protocol.node import Node
+from mesh.protocol.views import Member
+from mesh.wire.facts import PoolState
+from mesh.wire.identity import NodeId, PoolId, id_text
+
+
+def status(node: Node, id: PoolId, pool_name: str, engine: EngineStatus, api: str) -> Status:
+    """The whole object; shapes and units as `mesh.control.operations` says."""
+    return {
+        "version": version("frankenstein-mesh"),
+        "pool": pool(id, pool_name),
+        "self": self_status(node),
+        "engine": engine,
+        "leader": leader(node),
+        "members": [_member(node, member) for member in node.members()],
+        "deployment": deployment(node),
+        "plan": plan(node),
+        "api": api,
+    }
+
+
+def pool(id: PoolId, name: str) -> PoolName:
+    return {"id": id_text(id), "name": name}
+
+
+def self_status(node: Node) -> SelfStatus:
+    member = find(node, node.id)
+    return {
+        "id": id_text(node.id),
+        "name": name_of(node, node.id),
+        "address": _address(member),
+        "paused": bool(member and member.record and member.record.profile.paused),
+    }
+
+
+def leader(node: Node) -> LeaderStatus | None:
+    claim = node.leader()
+    if claim is None:
+        return None
+    return {"id": id_text(claim.author), "name": name_of(node, claim.author), "term": claim.term}
+
+
+def deployment(node: Node) -> DeploymentStatus | None:
+    """The deployment as its leader tells of it; waiting while no leader has spoken of it yet."""
+    wanted = node.deployment()
+    if wanted is None or not wanted.running:
+        return None
+    told = current_state(node)
+    if told is None or told.phase == "idle":
+        phase, progress, reason = "waiting", 0.0, "" if node.leader() else "no leader at present"
+    else:
+        phase, progress, reason = told.phase, told.progress, told.reason
+    return {
+        "model": wanted.model.name,
+        "sha256": wanted.model.root.hex(),
+        "state": cast(DeploymentState, phase),
+        "progress": round(progress, 3),
+        "reason": reason,
+    }
+
+
+def plan(node: Node) -> PlanStatus | None:
+    told = current_state(node)
+    if told is None or not told.stages:
+        return None
+    return {
+        "term": told.term,
+        "predicted_tokens_per_second": round(told.tokens_per_second, 3),
+        "stages": [
+            {
+                "member": id_text(stage.member),
+                "layers": [stage.first, stage.last],
+                "head": stage.head,
+                "bytes": stage.bytes,
+                "milliseconds": round(stage.milliseconds, 3),
+            }
+            for stage in told.stages
+        ],
+    }
+
+
+def current_state(node: Node) -> PoolState | None:
+    """What the present leader last told; None when that is a former leader's word."""
+    claim, told = node.leader(), node.pool_state()
+    if claim is None or told is None or (told.author, told.term) != (claim.author, claim.term):
+        return None
+    return told
+
+
+def find(node: Node, id: NodeId) -> Member | None:
+    return next((member for member in node.members() if member.id == id), None)
+
+
+def name_of(node: Node, id: NodeId) -> str:
+    member = find(node, id)
+    return member.record.profile.name if member and member.record else id_text(id)[:8]
+
+
+def _address(member: Member | None) -> str:
+    if member is None:
+        return ""
+    if member.endpoint is not None:
+        return str(member.endpoint)
+    return (
+        str(member.record.profile.addresses[0]) if member.record and member.record.profile.addresses else ""
+    )
+
+
+def _member(node: Node, member: Member) -> MemberStatus:
+    profile = member.record.profile if member.record else None
+    told = current_state(node)
+    held = (
+        [stage for stage in told.stages if stage.member == member.id and stage.last >= stage.first]
+        if told
+        else []
+    )
+    return {
+        "id": id_text(member.id),
+        "name": name_of(node, member.id),
+        "address": _address(member),
+        "state": cast(MemberState, member.state),
+        "rights": cast(list[Right], member.rights.names()),
+        "accelerator": {
+            "kind": cast(AcceleratorKind, profile.accelerator_kind) if profile else "cpu",
+            "name": profile.accelerator_name if profile else "",
+        },
+        "memory": {
+            "total": profile.memory_total if profile else 0,
+            "offered": profile.memory_offered if profile else 0,
+            "free": profile.memory_free if profile else 0,
+        },
+        "rtt_ms": None if member.rtt is None else round(member.rtt * 1000, 3),
+        "llama_cpp": {"commit": profile.engine_commit, "rpc": profile.engine_rpc}
+        if profile and profile.engine_commit
+        else None,
+        "layers": [held[0].first, held[-1].last] if held else None,
+    }
