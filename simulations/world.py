@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -48,7 +49,6 @@ class Host:
         self.node: Node | None = None
         self.run = 0
         self.paused_until = 0.0
-        self.wanted: frozenset[NodeId] = frozenset()
 
     @property
     def id(self) -> NodeId:
@@ -73,9 +73,8 @@ class World:
         self.now = 0.0
         self.hosts: list[Host] = []
         self.observers: list[Observer] = []
-        self.after_event: list[Callable[[World, Host], None]] = []
         self.events = 0
-        self.bytes_sent: dict[int, int] = {}
+        self.bytes_sent: Counter[int] = Counter()
         self._by_address: dict[Endpoint, Host] = {}
         self._by_id: dict[NodeId, Host] = {}
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
@@ -138,7 +137,6 @@ class World:
         host.node = None
         host.run += 1
         host.paused_until = 0.0
-        host.wanted = frozenset()
 
     def restart(self, host: Host) -> None:
         """The process starts again from the disk and greets the addresses that it had known."""
@@ -170,7 +168,7 @@ class World:
     # --- effects
 
     def perform(self, host: Host, effects: list[Effect]) -> None:
-        """Do what a Node asked for, in order, then let the observers look."""
+        """Do what a Node asked for, in order; observers see each event as it is told."""
         for effect in effects:
             if isinstance(effect, Send):
                 self._send(host, effect)
@@ -185,8 +183,6 @@ class World:
                 self._send_stream(host, effect)
             else:
                 self._probe_stream(host, effect)
-        for look in self.after_event:
-            look(self, host)
 
     def _for(self, host: Host, when: float, step: Callable[[Node], list[Effect]]) -> None:
         """Let a step of this run of the host's Node happen at that time, or when its pause is over."""
@@ -210,7 +206,7 @@ class World:
         return self.network.delay + self.network.jitter * self.random.random()
 
     def _send(self, host: Host, effect: Send) -> None:
-        self.bytes_sent[host.number] = self.bytes_sent.get(host.number, 0) + len(effect.payload)
+        self.bytes_sent[host.number] += len(effect.payload)
         target = self._by_address.get(effect.endpoint)
         lost = self.network.loss > 0 and self.random.random() < self.network.loss
         if target is None or lost or not self.network.connects(host.number, target.number):

@@ -54,6 +54,7 @@ class Election:
         self._no: set[NodeId] = set()
         self._vacant_since = -math.inf
         self._settled_at = math.inf
+        self._retry_at = -math.inf
         self._last_claim = -math.inf
 
     # --- views
@@ -164,7 +165,8 @@ class Election:
         ranking = self.ranking()
         if self._core.id in ranking:
             turn = self._vacant_since + ranking.index(self._core.id) * self._core.settings.patience
-            self._core.schedule_by(STAND, b"", max(self._core.now, self._settled_at, turn))
+            at = max(self._core.now, self._settled_at, turn, self._retry_at)
+            self._core.schedule_by(STAND, b"", at)
 
     def _contested(self, higher: Claim) -> None:
         """Another's claim is higher: yield, unless this node leads so much better that it claims anew."""
@@ -231,7 +233,8 @@ class Election:
             self.claim()
         else:
             wait = self._core.settings.patience * (0.5 + self._core.random.random())
-            self._core.schedule(STAND, b"", self._core.now + wait)
+            self._retry_at = self._core.now + wait
+            self._core.schedule(STAND, b"", self._retry_at)
 
     def claim(self) -> None:
         """Claim the next term; it is on the disk before anyone hears of it."""
