@@ -156,7 +156,7 @@ def _hand_over(now: float, view: View, target: MemberView, reason: str, memory: 
 
 
 def _plan(now: float, view: View, wanted: Wanted, shape: Shape, me: MemberView, memory: Memory) -> Decision:
-    usable = [member for member in view.members if _why_unusable(member, me) is None]
+    usable = [member for member in view.members if why_unusable(member, me) is None]
     asked = frozenset(member.id for member in usable)
     since = now if memory.asked_since is None else memory.asked_since
     memory = replace(memory, asked=asked, asked_since=since, ready_since=None, handed_over_at=None)
@@ -197,7 +197,7 @@ def _pause_report(memory: Memory) -> Report:
     return Report(phase, 0.0, f"{memory.last_failure}; started again soon (failure {memory.failures})")
 
 
-def _why_unusable(member: MemberView, me: MemberView) -> str | None:
+def why_unusable(member: MemberView, me: MemberView) -> str | None:
     """Why ``member`` cannot hold layers for the leader ``me``; None when it can."""
     if not member.alive or not member.reachable:
         return "is not reachable"
@@ -221,7 +221,7 @@ def _usable_worker(view: View, worker: bytes) -> bool:
 
 def _others(view: View, me: MemberView) -> str:
     """The members that are not used, each with the reason."""
-    reasons = [(member.name, _why_unusable(member, me)) for member in view.members]
+    reasons = [(member.name, why_unusable(member, me)) for member in view.members]
     return ", ".join(f"{name} ({why})" for name, why in reasons if why is not None)
 
 

@@ -1,0 +1,27 @@
+"""A GET to a server on this machine, as small as a watchdog needs it."""
+
+from typing import Final
+
+import trio
+
+LIMIT: Final = 1 << 20
+
+
+async def get(port: int, path: str) -> tuple[int, bytes]:
+    """Status and body of ``http://127.0.0.1:port/path``.
+
+    Raises OSError or trio.BrokenResourceError when there is no answer; waits without limit: the caller sets
+    one.
+    """
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        answer = bytearray()
+        async for chunk in stream:
+            answer += chunk
+            if len(answer) > LIMIT:
+                raise trio.BrokenResourceError(f"an answer of more than {LIMIT} bytes")
+    head, separator, body = bytes(answer).partition(b"\r\n\r\n")
+    words = head.split(maxsplit=2)
+    if not separator or len(words) < 2 or not words[1].isdigit():
+        raise trio.BrokenResourceError("no HTTP answer")
+    return int(words[1]), body

@@ -1,0 +1,203 @@
+"""llama-server, owned: started by a plan, watched while it loads and serves, killed when it is stuck.
+
+It is never started again from here: when it ended, the reconciler decides what is next, perhaps with another
+plan.
+"""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from leader.arguments import arguments, environment
+from leader.http import get
+from leader.placement import Plan
+from leader.watchdog import Sighting, Watchdog, read_slots
+from mesh.engine.logfile import LogFile
+from mesh.engine.rpc_port import free_port
+from mesh.engine.supervise import Launch, Run, State, Supervised
+
+LOOK_SECONDS: Final = 0.5
+ANSWER_SECONDS: Final = 2.0
+READY_LOOK_SECONDS: Final = 0.05
+GRACE: Final = 1.0  # for SIGTERM: a stuck llama-server ignores it
+_FOREVER: Final = 7 * 86400.0  # loading ends by progress, not by the clock
+
+# What a line of log says that explains an end; the rest is cleaning up.
+_TELLING = ("error", "failed", "assert", "crashed", "unable", "out of memory", "invalid")
+_HINDSIGHT = ("cleaning up", "exiting due to")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """``phase`` is loading, ready, failed or stopped; ``progress`` (0..1) is of loading."""
+
+    phase: str
+    progress: float = 0.0
+    reason: str = ""
+
+
+class LlamaServer:
+    """One run of llama-server.
+
+    ``endpoints`` gives each remote member's end of a tunnel on loopback, ``traffic`` the bytes sent through
+    all tunnels so far, ``doubt`` whether some used worker is suspected to be gone.
+    """
+
+    def __init__(
+        self,
+        program: Path,
+        plan: Plan,
+        endpoints: Mapping[bytes, str],
+        log: Path,
+        *,
+        traffic: Callable[[], int] = lambda: 0,
+        doubt: Callable[[], bool] = lambda: False,
+        on_state: Callable[[ServerState], None] = lambda _: None,
+    ) -> None:
+        self.plan = plan
+        self.port = 0
+        self.state = ServerState("loading")
+        self._program = program
+        self._endpoints = endpoints
+        self._traffic = traffic
+        self._doubt = doubt
+        self._on_state = on_state
+        self._lines = 0
+        self._sent_before = traffic()
+        self._stuck = ""
+        self._stopping = False
+        self._supervised = Supervised(
+            "llama-server",
+            self._launch,
+            LogFile(log),
+            restarts=None,
+            ready_seconds=_FOREVER,
+            grace=GRACE,
+            on_line=self._on_line,
+        )
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running process."""
+        return self._supervised.pid
+
+    async def run(self) -> ServerState:
+        """Own the process until it ends, by itself, by ``stop`` or by cancellation.
+
+        The final state, failed or stopped.
+        """
+        self._tell(ServerState("loading"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch)
+            code = await self._supervised.run()
+            nursery.cancel_scope.cancel()
+        if self._stopping or self._supervised.state is State.STOPPED:
+            self._tell(ServerState("stopped"))
+        else:
+            self._tell(ServerState("failed", 0.0, self._reason(code)))
+        return self.state
+
+    async def stop(self) -> None:
+        """End it: SIGTERM, then SIGKILL after a second."""
+        self._stopping = True
+        await self._supervised.stop()
+
+    def kill(self, reason: str) -> None:
+        """SIGKILL at once; ``run`` ends with ``reason``."""
+        self._stuck = self._stuck or reason
+        pid = self._supervised.pid
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+    def _launch(self) -> Launch:
+        self.port = free_port()
+        argv = [str(self._program), *arguments(self.plan, self._endpoints, self.port)]
+        return Launch(argv, self._ready, environment(os.environ))
+
+    async def _ready(self, _run: Run) -> None:
+        """Return when /health says 200: it says 503 while the model loads."""
+        while True:
+            with suppress(OSError, trio.BrokenResourceError), trio.move_on_after(ANSWER_SECONDS):
+                status, _ = await get(self.port, "/health")
+                if status == 200:
+                    return
+            await trio.sleep(READY_LOOK_SECONDS)
+
+    async def _watch(self) -> None:
+        """Follow progress; kill the process when the watchdog says so."""
+        watchdog = Watchdog(max((stage.layer_seconds for stage in self.plan.stages), default=0.0))
+        while True:
+            if self._supervised.state is State.READY:
+                if self.state.phase != "ready":
+                    self._tell(ServerState("ready", 1.0))
+                activity, counters = await self._slots()
+            else:
+                activity, counters = "loading", self._lines
+                self._tell(ServerState("loading", self._load_progress()))
+            reason = watchdog.see(
+                trio.current_time(), Sighting(activity, (counters, self._traffic()), self._doubt())
+            )
+            if reason is not None:
+                self.kill(reason)
+                return
+            await trio.sleep(LOOK_SECONDS if self.state.phase == "ready" else READY_LOOK_SECONDS)
+
+    async def _slots(self) -> tuple[str, Hashable]:
+        with suppress(OSError, trio.BrokenResourceError, ValueError), trio.move_on_after(ANSWER_SECONDS):
+            status, body = await get(self.port, "/slots")
+            if status == 200:
+                return read_slots(json.loads(body))
+        return "silent", None
+
+    def _load_progress(self) -> float:
+        """Weights that went to workers, of all that must; without workers nothing tells."""
+        wanted = self.plan.remote_bytes
+        return min(0.99, max(0, self._traffic() - self._sent_before) / wanted) if wanted else 0.0
+
+    def _on_line(self, _line: str) -> None:
+        self._lines += 1
+
+    def _tell(self, state: ServerState) -> None:
+        if state != self.state:
+            self.state = state
+            self._on_state(state)
+
+    def _reason(self, code: int | None) -> str:
+        if self._stuck:
+            return self._stuck
+        how = "did not start" if code is None else f"ended with {_exit(code)}"
+        line = telling_line(self._supervised.log.last_lines)
+        return f"llama-server {how}: {line}" if line else f"llama-server {how}"
+
+
+def telling_line(lines: Iterable[str]) -> str:
+    """The first line of a log's end that says what went wrong, else its last.
+
+    Without the time and level before it.
+    """
+    said = [line.strip() for line in lines if line.strip()]
+    telling = [
+        line
+        for line in said
+        if any(word in line.lower() for word in _TELLING) and not any(word in line for word in _HINDSIGHT)
+    ]
+    chosen = telling[0] if telling else said[-1] if said else ""
+    head, _, rest = chosen.partition(" ")
+    if head.replace(".", "").isdigit() and rest[:2].strip() in ("E", "W", "I", "D"):
+        chosen = rest[2:]
+    return chosen[:300]
+
+
+def _exit(code: int) -> str:
+    try:
+        return signal.Signals(-code).name if code < 0 else f"status {code}"
+    except ValueError:
+        return f"signal {-code}"
