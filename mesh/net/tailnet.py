@@ -152,13 +152,21 @@ def same_owner(this: Owned, other: OwnedByPeer) -> tuple[bool, str]:
 
 
 def candidates(status: TailnetStatus) -> list[TailnetPeer]:
-    """The peers worth asking for a pool: online computers of the same owner, direct paths first."""
+    """The peers worth asking for a pool: online computers, those of the same owner first, then direct ones.
+
+    Others are asked too: whether they admit this machine is for them to say, and their reason for this
+    machine's person to hear.
+    """
     worth = [
         peer
         for peer in status.peers
-        if peer.online and peer.addresses and peer.os.lower() in _COMPUTERS and same_owner(status, peer)[0]
+        if peer.online
+        and peer.addresses
+        and peer.os.lower() in _COMPUTERS
+        and not (peer.shared or peer.expired)
     ]
-    return sorted(worth, key=lambda peer: (not peer.direct, peer.name))[:MAX_CANDIDATES]
+    ranked = sorted(worth, key=lambda peer: (not same_owner(status, peer)[0], not peer.direct, peer.name))
+    return ranked[:MAX_CANDIDATES]
 
 
 def _user(node: Mapping[str, Any], users: Mapping[str, str]) -> str:

@@ -6,14 +6,14 @@ of any two at least one hears the other searching, and the one with the lower wo
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import trio
 
 from mesh.net.mdns import Sighting
 from mesh.net.streams import Streams
-from mesh.net.tailnet import candidates
+from mesh.net.tailnet import candidates, same_owner
 from mesh.net.tailscale import Tailscale, TailscaleError
 from mesh.root.admission import Admitted, Door, Refused
 from mesh.root.invites import Token
@@ -99,7 +99,9 @@ class Search:
                     for door in sorted(doors, key=lambda door: (door.greeting.alone, door.greeting.pool)):
                         if door.greeting.state == "member":
                             try:
-                                return await self._enter(door, None)
+                                admitted = await self._enter(door, None)
+                                await self._check_owner(door)
+                                return admitted
                             except MeshError as error:
                                 log.info("%s: %s", door.session.remote, error)
                         else:
@@ -112,7 +114,8 @@ class Search:
     def check_refusals(self) -> None:
         """A pool of the tailnet that said no is a reason to stop: founding another is hardly meant."""
         for where, refused in self.refusals.items():
-            raise Refused(f"{where} does not admit this machine: {refused.message}", refused.hint)
+            hint = f"{refused.hint}; or found a pool of your own: mesh join --found"
+            raise Refused(f"{where} does not admit this machine: {refused.message}", hint)
 
     async def check_lan(self) -> None:
         """Pools on the local network admit by invite alone: MeshError that names them, when there are any."""
@@ -129,6 +132,16 @@ class Search:
             "get an invite there with mesh invite, then mesh join TOKEN; or found another: mesh join --found",
         )
 
+    async def _check_owner(self, door: Door) -> None:
+        """Nothing was typed, so a pool is entered only if tailscaled says that its machine has the same owner."""
+        assert self.tailscale is not None
+        status, whois = await self.tailscale.status(), await self.tailscale.whois(door.session.remote)
+        same, reason = (False, "is nobody's") if whois is None else same_owner(status, whois)
+        if not same:
+            refused = Refused(f"it {reason}", "to join it all the same: mesh join HOST")
+            self.refusals[door.greeting.name] = refused
+            raise refused
+
     async def better_pool(self) -> Door | None:
         """For a founder still alone: the door of a pool that it should move to. The caller closes it."""
         mine = pool_id(self.identity.public_key)
@@ -142,7 +155,10 @@ class Search:
                     or (greeting.alone and greeting.pool > mine)
                 ):
                     continue
-                if best is None or greeting.pool < best.greeting.pool:
+                if best is not None and greeting.pool > best.greeting.pool:
+                    continue
+                with suppress(MeshError):
+                    await self._check_owner(door)
                     best = door
             if best is not None:
                 doors.remove(best)

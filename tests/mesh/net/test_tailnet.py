@@ -142,7 +142,7 @@ def test_who_has_the_same_owner(this: Whois, other: Whois, reason: str) -> None:
     assert same_owner(this, other) == (not reason, reason)
 
 
-def test_only_online_computers_of_the_same_owner_are_asked_and_direct_ones_first() -> None:
+def test_online_computers_are_asked_those_of_the_same_owner_first_and_direct_before_relayed() -> None:
     peers = (
         dataclasses.replace(PEER, name="relayed", direct=False),
         dataclasses.replace(PEER, name="direct", os="macOS"),
@@ -154,7 +154,7 @@ def test_only_online_computers_of_the_same_owner_are_asked_and_direct_ones_first
         dataclasses.replace(PEER, name="nowhere", addresses=()),
     )
     status = TailnetStatus("Running", "me", ("100.64.0.1",), "alice@example.com", (), peers)
-    assert [peer.name for peer in candidates(status)] == ["direct", "relayed"]
+    assert [peer.name for peer in candidates(status)] == ["direct", "relayed", "bobs"]
 
 
 def test_of_a_huge_tailnet_a_bounded_number_of_peers_is_taken() -> None:
