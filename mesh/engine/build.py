@@ -113,25 +113,22 @@ class Builder:
 
     async def build(self) -> Engine:
         """The engine, built here or meanwhile by another process."""
-        await self._check_space(0)
-        toolchain = await self._toolchain()
-        directory = engine_dir(self._cache, self._backend.kind, self._settings, toolchain.identity)
-        async with exclusive(directory.with_name(directory.name + ".lock"), self._waiting(directory)):
-            finished = read_marker(directory, self._settings)
-            if finished is not None:
-                return finished
-            directory.mkdir(parents=True, exist_ok=True)
-            try:
-                return await self._build_in(directory, toolchain)
-            except OSError as error:
-                raise EngineError(
-                    f"the engine cannot be built in {directory}: {error.strerror or error}",
-                    "free some space there, or set MESH_CACHE_DIR to another folder",
-                ) from error
+        try:
+            await self._check_space(0)
+            toolchain = await self._toolchain()
+            directory = engine_dir(self._cache, self._backend.kind, self._settings, toolchain.identity)
+            async with exclusive(directory.with_name(directory.name + ".lock"), self._waiting(directory)):
+                finished = read_marker(directory, self._settings)
+                return finished or await self._build_in(directory, toolchain)
+        except OSError as error:
+            raise EngineError(
+                f"the engine cannot be built in {self._cache}: {error.strerror or error}",
+                "free some space there, or set MESH_CACHE_DIR to another folder",
+            ) from error
 
     async def _build_in(self, directory: Path, toolchain: Toolchain) -> Engine:
         source, build, log = directory / "source", directory / "build", directory / "build.log"
-        if not source.exists():
+        if not await trio.to_thread.run_sync(source.exists):
             sdist = await self._fetch(lambda report: fetch_sdist(self._cache, report), "llama.cpp")
             self._course.tell("unpack", 0.0, None, "unpacking llama.cpp")
             await unpack_source(sdist, source)

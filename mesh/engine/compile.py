@@ -121,10 +121,11 @@ def explain_failure(what: str, code: int, lines: Sequence[str], log: Path) -> tu
         )
     if code == -9 or "Killed signal" in output or "signal 9" in output:
         return f"{what} failed: it was killed, probably for want of memory", "free some memory and try again"
-    named = [line.strip() for line in lines if "error" in line.lower() or "FAILED" in line]
-    last = (named or [line.strip() for line in lines if line.strip()] or ["no output"])[0]
+    said = [line.strip() for line in lines if line.strip()]
+    errors = [line for line in said if "error" in line.lower()]
+    telling = (errors or said[-1:] or ["no output"])[0]
     return (
-        f"{what} failed: {last[:300]}",
+        f"{what} failed: {telling[:300]}",
         f"the whole output is in {log}; MESH_BACKEND=cpu builds without the accelerator",
     )
 

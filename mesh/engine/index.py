@@ -191,12 +191,15 @@ async def _fetch_rest(
         response.raise_for_status()
         if response.status_code != httpx.codes.PARTIAL_CONTENT:
             done = 0
+        announced = response.headers.get("content-length", "")
+        if file.size is not None and announced.isdigit() and done + int(announced) > file.size:
+            raise CorruptDownload(f"{file.name} is longer than it should be", "try another index")
         with partial.open("r+b" if done else "wb") as output:
             output.seek(done)
             async for chunk in response.aiter_bytes(_CHUNK):
                 done += len(chunk)
                 if file.size is not None and done > file.size:
-                    return  # longer than announced: the checksum will refuse it
+                    return
                 output.write(chunk)
                 output.flush()
                 report(done, file.size)

@@ -25,6 +25,7 @@ _HOMEBREW = ("/opt/homebrew/bin", "/usr/local/bin", "/home/linuxbrew/.linuxbrew/
 _PROBE_SECONDS = 30.0
 _COMMIT = re.compile(r"^version: .*?(?:\(|commit )([0-9a-f]{7,40})\)", re.MULTILINE)
 _DEVICE = re.compile(r"^\s+(CUDA|MTL|Metal|ROCm|HIP|Vulkan)\d*:", re.MULTILINE)
+_RPC_DEVICE = re.compile(r"^\s+RPC\d*\W", re.MULTILINE)
 _KIND_OF_DEVICE: Mapping[str, Kind] = {
     "CUDA": "cuda", "MTL": "metal", "Metal": "metal", "ROCm": "rocm", "HIP": "rocm", "Vulkan": "vulkan",
 }  # fmt: skip
@@ -82,7 +83,7 @@ async def inspect_pair(llama_server: Path, rpc_server: Path, origin: Literal["in
         commit = commit_in(await _run(llama_server, "--version"))
         with tempfile.TemporaryDirectory() as directory:
             rpc, listed = await _probe(llama_server, rpc_server, Path(directory))
-        if "RPC" not in listed:
+        if _RPC_DEVICE.search(listed) is None:
             raise PairError(f"{llama_server} does not understand {rpc_server} (RPC {rpc}): {_tail(listed)}")
         return Engine(llama_server, rpc_server, commit, rpc, backend_in(listed), origin)
     raise PairError(f"{llama_server} and {rpc_server} gave no answer within {_PROBE_SECONDS:.0f} s")

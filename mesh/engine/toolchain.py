@@ -126,6 +126,8 @@ def zig_flags(tools: Path, system: str) -> tuple[str, ...]:
         f"-DCMAKE_AR={tools / 'ar'}",
         f"-DCMAKE_RANLIB={tools / 'ranlib'}",
         "-DGGML_OPENMP=OFF",
+        # Its debug information is ten times the size of the programs.
+        "-DCMAKE_EXE_LINKER_FLAGS=-s",
     )
     if system == "darwin":
         flags += ("-DGGML_METAL=OFF", "-DGGML_ACCELERATE=OFF", "-DGGML_BLAS=OFF")
