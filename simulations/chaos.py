@@ -15,7 +15,7 @@ from simulations.checkers import Checkers, disagreement
 from simulations.world import Host, Network, Observer, World
 
 FAULTY_SECONDS = 40.0
-HEALING_LIMIT = 40.0
+HEALING_LIMIT = 60.0
 _MODEL = Model("model.gguf", 1, bytes(32))
 
 

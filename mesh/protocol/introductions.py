@@ -15,7 +15,7 @@ from mesh.wire.facts import Record
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies, Hello, Message
 
-GREET = "greet"
+GREET, GREET_AGAIN = "greet", "greet-again"
 _MAX_GREETED = 512
 _MAX_REPLIES = 16
 _HELLO_ROOM = MAX_BODY - 40
@@ -33,6 +33,7 @@ class Introductions:
         self._membership = membership
         self._intake = intake
         self._greeted: dict[Endpoint, int] = {}
+        self._silent: list[Endpoint] = []
         self._replies: dict[Endpoint, float] = {}
 
     def meet(self, endpoints: Iterable[Endpoint]) -> None:
@@ -47,11 +48,26 @@ class Introductions:
         for endpoint, times in list(self._greeted.items()):
             if times >= self._core.settings.greetings:
                 del self._greeted[endpoint]
+                self._remember(endpoint)
             else:
                 self._greeted[endpoint] += 1
                 self.introduce(None, endpoint, answer=True)
         if self._greeted:
             self._core.schedule_by(GREET, b"", self._core.now + self._core.settings.greet_period)
+
+    def _remember(self, endpoint: Endpoint) -> None:
+        """Nobody answers there now: perhaps the network is cut, so try again later."""
+        if endpoint not in self._silent and len(self._silent) < _MAX_GREETED:
+            self._silent.append(endpoint)
+        self._core.schedule_by(GREET_AGAIN, b"", self._core.now + self._core.settings.greet_again)
+
+    def greet_again(self) -> None:
+        """While members are vouched for of whom nothing was heard: one silent address at a time."""
+        if self._silent and len(self._membership.peers) + 1 < len(self._roster.members):
+            endpoint = self._silent.pop(0)
+            self._silent.append(endpoint)
+            self.introduce(None, endpoint, answer=True)
+            self._core.schedule_by(GREET_AGAIN, b"", self._core.now + self._core.settings.greet_again)
 
     def introduce(self, to: NodeId | None, endpoint: Endpoint, answer: bool) -> None:
         """Say who one is: the chain of vouchers, what does not fit beside the greeting going ahead of it."""
@@ -68,6 +84,8 @@ class Introductions:
     def answered(self, source: Endpoint) -> None:
         """A member was heard from there: no need to greet it again."""
         self._greeted.pop(source, None)
+        if source in self._silent:
+            self._silent.remove(source)
 
     def unknown(self, sender: NodeId, source: Endpoint, message: Message) -> None:
         """A datagram of this pool from someone unknown: facts prove themselves; ask who it is otherwise."""

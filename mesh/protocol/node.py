@@ -106,6 +106,7 @@ class Node:
             gossip.ROUND: lambda _: self._gossip.round(),
             gossip.RETRY: lambda _: self._gossip.retry(),
             introductions.GREET: lambda _: self._introductions.greet(),
+            introductions.GREET_AGAIN: lambda _: self._introductions.greet_again(),
             election.STAND: lambda _: self._election.stand(),
             election.VOTES: lambda _: self._election.votes_are_in(),
             arbiter.GATE: lambda _: self._arbiter.expired(),

@@ -6,6 +6,7 @@ wrong in ways that speak against itself: those asked to help do not answer eithe
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from mesh.protocol.core import Core
@@ -182,6 +183,7 @@ class Prober:
         self._core.cancel(END, subject)
         peer.acked_at = self._core.now
         peer.missed = False
+        peer.reset_at = -math.inf
         if source is not None:
             peer.proven = source
             if direct_is_pending:
