@@ -1,0 +1,108 @@
+"""The models whose files this node holds: by root, in a small file of the state directory."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from leader.model_hash import HashError, Stamp
+
+MAX_MODELS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class HeldModel:
+    """A model on this machine; the first of ``files`` is the one to load. ``size`` in bytes, of all files."""
+
+    name: str
+    root: bytes
+    size: int
+    files: tuple[Path, ...]
+    stamps: tuple[Stamp, ...]
+
+    def unchanged(self) -> bool:
+        """Are the files still those that were hashed?"""
+        try:
+            return all(Stamp.of(path) == stamp for path, stamp in zip(self.files, self.stamps, strict=True))
+        except HashError:
+            return False
+
+
+class Models:
+    """The registry. Entries whose files vanished or changed are dropped when they are looked at."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._models = {model.root: model for model in _load(path)}
+
+    def held(self) -> list[HeldModel]:
+        """All models, the latest added first."""
+        for model in list(self._models.values()):
+            self.find(model.root)
+        return list(self._models.values())[::-1]
+
+    def find(self, root: bytes) -> HeldModel | None:
+        """The model of that root, if its files are still there as they were."""
+        model = self._models.get(root)
+        if model is not None and not model.unchanged():
+            self.remove(root)
+            return None
+        return model
+
+    def add(self, name: str, root: bytes, files: Sequence[Path]) -> HeldModel:
+        """Note a model whose files were hashed just now.
+
+        Raises HashError if one is gone, OSError if the disk is full.
+        """
+        paths = tuple(path.absolute() for path in files)
+        stamps = tuple(Stamp.of(path) for path in paths)
+        model = HeldModel(name, root, sum(stamp.size for stamp in stamps), paths, stamps)
+        self._models.pop(root, None)
+        self._models[root] = model
+        for oldest in list(self._models)[:-MAX_MODELS]:
+            del self._models[oldest]
+        self._save()
+        return model
+
+    def remove(self, root: bytes) -> None:
+        """Forget a model; its files stay."""
+        if self._models.pop(root, None) is not None:
+            self._save()
+
+    def _save(self) -> None:
+        content = [
+            {
+                "name": model.name,
+                "root": model.root.hex(),
+                "files": [
+                    [str(path), stamp.size, stamp.mtime_ns, stamp.inode]
+                    for path, stamp in zip(model.files, model.stamps, strict=True)
+                ],
+            }
+            for model in self._models.values()
+        ]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
+        with temporary.open("w") as file:
+            json.dump(content, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._path)
+
+
+def _load(path: Path) -> list[HeldModel]:
+    """What the file says; one that is missing or damaged says nothing: models can be served again."""
+    try:
+        content = json.loads(path.read_bytes())
+        return [_model(entry) for entry in content[-MAX_MODELS:]]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+
+
+def _model(entry: dict[str, Any]) -> HeldModel:
+    paths = tuple(Path(str(file[0])) for file in entry["files"])
+    stamps = tuple(Stamp(*map(int, file[1:])) for file in entry["files"])
+    root = bytes.fromhex(entry["root"])
+    return HeldModel(str(entry["name"]), root, sum(stamp.size for stamp in stamps), paths, stamps)
