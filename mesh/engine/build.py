@@ -35,23 +35,6 @@ from mesh.engine.values import Backend, Engine, Progress, Report
 
 __all__ = ["Progress", "ensure"]
 
-COMMON_FLAGS = (
-    "-DCMAKE_BUILD_TYPE=Release",
-    "-DBUILD_SHARED_LIBS=OFF",
-    "-DGGML_RPC=ON",
-    # RDMA would lead around the gate, which fences TCP streams.
-    "-DGGML_RPC_RDMA=OFF",
-    "-DLLAMA_BUILD_TESTS=OFF",
-    "-DLLAMA_BUILD_EXAMPLES=OFF",
-    "-DLLAMA_BUILD_APP=OFF",
-    # The web interface would be fetched from the network, or built with npm.
-    "-DLLAMA_BUILD_UI=OFF",
-    "-DLLAMA_USE_PREBUILT_UI=OFF",
-    "-DLLAMA_OPENSSL=OFF",
-    # Else CMake asks git, and gets the commit of whatever repository the cache happens to lie in.
-    f"-DLLAMA_BUILD_COMMIT={pins.COMMIT}",
-    "-DLLAMA_BUILD_NUMBER=1",
-)
 T = TypeVar("T")
 Inspect = Callable[[Path, Path, Literal["installed", "built"]], Awaitable[Engine]]
 
@@ -107,7 +90,7 @@ class Builder:
         self._course = course
         self._inspect = inspect
         self._free = free
-        self._flags = (*COMMON_FLAGS, *backend.flags)
+        self._flags = (*pins.BUILD_FLAGS, *backend.flags)
         self._settings = settings_hash(backend.flags, processor_identity())
         self._published = -math.inf
 

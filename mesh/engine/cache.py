@@ -56,7 +56,7 @@ def processor_identity(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 def settings_hash(flags: Sequence[str], processor: str) -> str:
     """The part of an engine's identity that does not depend on the compiler."""
-    return hashlib.sha256(json.dumps([list(flags), processor]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([pins.BUILD_FLAGS, list(flags), processor]).encode()).hexdigest()
 
 
 def engine_dir(cache: Path, kind: str, settings: str, compiler: str) -> Path:

@@ -19,5 +19,24 @@ COMMIT = "0c1e57098"
 RPC_VERSION = "7.0.0"
 """The wire protocol of ggml-rpc at that commit."""
 
+BUILD_FLAGS = (
+    "-DCMAKE_BUILD_TYPE=Release",
+    "-DBUILD_SHARED_LIBS=OFF",
+    "-DGGML_RPC=ON",
+    # RDMA would lead around the gate, which fences TCP streams.
+    "-DGGML_RPC_RDMA=OFF",
+    "-DLLAMA_BUILD_TESTS=OFF",
+    "-DLLAMA_BUILD_EXAMPLES=OFF",
+    "-DLLAMA_BUILD_APP=OFF",
+    # The web interface would be fetched from the network, or built with npm.
+    "-DLLAMA_BUILD_UI=OFF",
+    "-DLLAMA_USE_PREBUILT_UI=OFF",
+    "-DLLAMA_OPENSSL=OFF",
+    # Else CMake asks git, and gets the commit of whatever repository the cache happens to lie in.
+    f"-DLLAMA_BUILD_COMMIT={COMMIT}",
+    "-DLLAMA_BUILD_NUMBER=1",
+)
+"""What CMake is told for every backend."""
+
 ZIG_PROJECT = "ziglang"
 ZIG_VERSION = "0.15.2"
