@@ -6,6 +6,7 @@ What ``mesh join`` does in the background, done in the foreground; prints where 
 import argparse
 import dataclasses
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -33,13 +34,13 @@ def main() -> int:
     options = parser.parse_args()
     console = Console(stderr=True)
     try:
-        engine = trio.run(_ensure, options.cache.absolute(), console)
+        engine = trio.run(_interruptible, options.cache.absolute(), console)
     except MeshError as error:
         console.print(f"[red]error:[/red] {error.message}", highlight=False, soft_wrap=True)
         if error.hint:
             console.print(f"       {error.hint}", highlight=False, soft_wrap=True)
         return 1
-    except KeyboardInterrupt:
+    if engine is None:
         console.print("interrupted; the next run goes on from here")
         return 130
     if options.json:
@@ -48,6 +49,29 @@ def main() -> int:
         print(f"{engine.origin} {engine.backend} engine, llama.cpp {engine.commit}, RPC {engine.rpc}")
         print(f"  {engine.llama_server}\n  {engine.rpc_server}")
     return 0
+
+
+async def _interruptible(cache: Path, console: Console) -> Engine | None:
+    """The engine; None after Ctrl-C or SIGTERM, with everything that was started ended."""
+    engine: Engine | None = None
+    failure: MeshError | None = None
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def work() -> None:
+                nonlocal engine, failure
+                try:
+                    engine = await _ensure(cache, console)
+                except MeshError as error:
+                    failure = error
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(work)
+            async for _ in signals:
+                nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return engine
 
 
 async def _ensure(cache: Path, console: Console) -> Engine:
