@@ -25,12 +25,13 @@ from mesh.engine.build import ensure
 from mesh.engine.cache import cache_dir
 from mesh.engine.detect import detect
 from mesh.engine.values import Progress
-from mesh.root.generator import generate, spec_of_size
+from mesh.root.generator import ModelSpec, generate, spec_of_size
 from mesh.wire.errors import MeshError
 
 NAMES = ("alpha", "bravo", "charlie")
 MEMORY = "60M"
-MODEL_BYTES = 80_000_000
+MODEL_BYTES = 66_000_000
+LAYERS = 24
 WAIT_SECONDS = 60.0
 PROMPT = "Tell me about the mesh."
 ANSWER_TOKENS = 48
@@ -190,7 +191,7 @@ def run(demo: Demo) -> dict[str, Any]:
         get_engine(demo.say)
     with demo.timed("model"):
         model = demo.folder / "frankenstein.gguf"
-        generate(model, spec_of_size(MODEL_BYTES))
+        generate(model, spec_of_size(MODEL_BYTES, ModelSpec(layers=LAYERS)))
         demo.say(f"Made a model of {model.stat().st_size / 1e6:.0f} MB; no node offers more than {MEMORY}")
     with demo.timed("join"):
         demo.say("Starting three nodes")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import trio
-from leader.model_hash import tree_root
+from leader.model_hash import hash_model
 
 from leader import gguf
 from leader.placement import place
@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 FIRST_INVITE_SECONDS = 24 * 3600.0
 ELECTION_SECONDS = 5.0
+TELL_SECONDS = 0.5
 
 
 class Handlers:
@@ -212,7 +213,7 @@ class Handlers:
         fixed = fixed_layers(args["layers"], node.members())
         self._check_fit(pool, shape, context, slots, fixed)
         model = await self._hash(shape, emit)
-        await trio.to_thread.run_sync(pool.models.add, model, shape.files)
+        await trio.to_thread.run_sync(pool.models.add, model.name, model.root, shape.files)
         self._sidecar.machine.changes.notify()
         layers = tuple((NodeId(member), count) for member, count in sorted(fixed.items()))
         if not _same(node.deployment(), Deployment(pool.id, node.id, 0, model, context, slots, True, layers)):
@@ -233,22 +234,21 @@ class Handlers:
         place(shape, devices, context, slots, fixed)
 
     async def _hash(self, shape: Shape, emit: Emit) -> Model:
-        fraction = 0.0
+        """Read the whole file once to name it by its hash tree; the next time its stamp tells."""
+        done = 0.0
 
-        def report(done: float) -> None:
-            nonlocal fraction
-            fraction = done
+        def report(read: int, total: int) -> None:
+            nonlocal done
+            done = read / max(total, 1)
 
         async def tell() -> None:
             while True:
-                await trio.sleep(0.5)
-                await emit({"text": f"reading {shape.name}", "progress": fraction})
+                await trio.sleep(TELL_SECONDS)
+                await emit({"text": f"reading {shape.files[0].name}", "progress": done})
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(tell)
-            root = await trio.to_thread.run_sync(
-                tree_root, shape.files, report, self._sidecar.state.path / "hashes.json"
-            )
+            root, _ = await hash_model(shape.files, self._sidecar.state.path / "hashes", report)
             nursery.cancel_scope.cancel()
         return Model(shape.files[0].name, shape.total_bytes, root)
 
@@ -301,10 +301,10 @@ class Handlers:
     def _deployed_path(self, pool: "Pool", wanted: Deployment | None) -> Path:
         if wanted is None:
             raise MeshError("no model is deployed", "name one: mesh plan MODEL.gguf")
-        path = pool.models.path(wanted.model.root)
-        if path is None:
+        held = pool.models.find(wanted.model.root)
+        if held is None:
             raise MeshError(f"{wanted.model.name} is not on this machine", "ask where it is: mesh models")
-        return path
+        return held.files[0]
 
     async def models(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
         node = self._pool().node

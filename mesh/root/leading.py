@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
-from leader.models import ModelRegistry
+from leader.models import Models
 
 from leader import gguf
 from leader.llama_server import LlamaServer, ServerState
@@ -65,7 +65,7 @@ class Pipeline:
 class Leading:
     """Runs on every member that may lead; does nothing while another leads."""
 
-    def __init__(self, machine: Machine, shell: Shell, models: ModelRegistry) -> None:
+    def __init__(self, machine: Machine, shell: Shell, models: Models) -> None:
         self._machine = machine
         self._shell = shell
         self._models = models
@@ -130,15 +130,15 @@ class Leading:
 
     async def _shape(self, root: bytes) -> Shape | None:
         """The deployed model's shape, read once; None when its file is not, or no longer, on this machine."""
-        path = self._models.path(root)
-        if path is None:
+        held = self._models.find(root)
+        if held is None:
             self._shapes.pop(root, None)
             return None
         if root not in self._shapes:
             try:
-                self._shapes = {root: await trio.to_thread.run_sync(gguf.read, path)}
+                self._shapes = {root: await trio.to_thread.run_sync(gguf.read, held.files[0])}
             except MeshError as error:
-                log.error("%s: %s", path, error)
+                log.error("%s: %s", held.files[0], error)
                 return None
         return self._shapes[root]
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, cast
 
 import trio
-from leader.models import ModelRegistry
+from leader.models import Models
 
 from mesh.control.operations import Status
 from mesh.gateway.backend import NotReady
@@ -28,7 +28,7 @@ from mesh.root.status import current_state, status
 from mesh.root.working import Work
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Profile
+from mesh.wire.facts import Model, Profile
 from mesh.wire.identity import PoolId, id_text
 from worker.machine import Memory, default_offer, measure
 
@@ -50,7 +50,7 @@ class Pool:
         self.id = id
         self.name = pool_name(id)
         self.api = ""
-        self.models = ModelRegistry(machine.state.path / "models.json")
+        self.models = Models(machine.state.path / "models.json")
         self._peers = tuple(peers)
         self._memory: Memory | None = None
         self._offered = 0
@@ -139,7 +139,7 @@ class Pool:
             machine.keeper.status(),
             self.work.ready,
             addresses,
-            self.models.held(),
+            [Model(model.name, model.size, model.root) for model in self.models.held()],
             self.node.deployment(),
         )
 

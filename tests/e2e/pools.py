@@ -9,10 +9,11 @@ from typing import Any
 import httpx
 import trio
 
-from mesh.root.generator import generate, spec_of_size
+from mesh.root.generator import ModelSpec, generate, spec_of_size
 from tests.lab.host import Host
 
-MODEL_BYTES = 80_000_000
+MODEL_BYTES = 66_000_000
+LAYERS = 24
 MEMORY = "60M"
 PATIENCE = 60.0
 QUESTION = [{"role": "user", "content": "What holds this model together?"}]
@@ -23,7 +24,7 @@ JOIN = ("--memory", MEMORY, "--tailscaled-socket", "off")
 def make_model(folder: Path, name: str = "frankenstein.gguf", size: int = MODEL_BYTES) -> Path:
     """A model that fits on none of the hosts alone."""
     path = folder / name
-    generate(path, spec_of_size(size))
+    generate(path, spec_of_size(size, ModelSpec(layers=LAYERS)))
     return path
 
 

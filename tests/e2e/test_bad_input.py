@@ -16,7 +16,7 @@ def fails(host: Host, *arguments: str | Path, code: int = 1) -> str:
     result = host.mesh(*arguments, check=False, timeout=90)
     assert result.returncode == code, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
-    assert result.stderr.startswith("mesh: ")
+    assert "mesh: " in result.stderr
     return result.stderr
 
 
@@ -56,10 +56,10 @@ def test_tokens_that_are_wrong_or_expired_or_used_up_say_so(lab: Lab) -> None:
     anna, bert, cara = lab.hosts(3)
     token = found(anna)
     assert "not a whole mesh token" in fails(bert, "join", token[:-4], *JOIN)
-    expired = anna.mesh_json("invite", "--expires", "1ms")["token"]
-    assert "expired" in fails(bert, "join", expired, *JOIN)
+    short = anna.mesh_json("invite", "--expires", "1s")["token"]
     once = anna.mesh_json("invite", "--uses", "1")["token"]
-    join(bert, once)
+    join(bert, once)  # which takes longer than the other lasts
+    assert "expired" in fails(cara, "join", short, *JOIN)
     assert "used up" in fails(cara, "join", once, *JOIN)
     assert bert.status()["members"]
     assert cara.sidecar() is None, "a failed join leaves no sidecar behind"
