@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import trio
-from leader.model_hash import hash_model
 
 from leader import gguf
+from leader.model_hash import hash_model
 from leader.placement import place
 from leader.reconcile import why_unusable
 from leader.shape import Shape

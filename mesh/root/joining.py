@@ -133,7 +133,7 @@ class Search:
         )
 
     async def _check_owner(self, door: Door) -> None:
-        """Nothing was typed: a pool is entered only if tailscaled says that its machine has the same owner."""
+        """Nothing was typed: a pool is entered only if tailscaled says that its owner is ours."""
         assert self.tailscale is not None
         status, whois = await self.tailscale.status(), await self.tailscale.whois(door.session.remote)
         same, reason = (False, "is nobody's") if whois is None else same_owner(status, whois)

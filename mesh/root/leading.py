@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
-from leader.models import Models
 
 from leader import gguf
 from leader.llama_server import LlamaServer, ServerState
+from leader.models import Models
 from leader.placement import Plan
 from leader.reconcile import decide
 from leader.reconcile_types import (

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, cast
 
 import trio
-from leader.models import Models
 
+from leader.models import Models
 from mesh.control.operations import Status
 from mesh.gateway.backend import NotReady
 from mesh.gateway.server import serve_gateway

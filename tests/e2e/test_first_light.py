@@ -1,6 +1,7 @@
 """Three machines, one command each, and a real model answers through the pipeline."""
 
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -70,7 +71,7 @@ async def bare_answer(
     folder: Path,
     status: dict,
     prompt: str,
-    tokens: int,  # type: ignore[type-arg]
+    tokens: int,
 ) -> list[int]:
     """The same continuation by llama-server and rpc-servers wired by hand, split as the plan says."""
     leading = status["leader"]["id"]
@@ -159,7 +160,7 @@ async def test_a_client_that_hangs_up_frees_the_leaders_slot_within_a_second(
     lab: Lab, tmp_path: Path
 ) -> None:
     hosts = lab.hosts(2)
-    token = found(hosts[0], "--memory", "400M")
+    token = found(hosts[0], "--memory", "1G")
     join(hosts[1], token)
     hosts[0].mesh("serve", make_model(tmp_path, size=40_000_000), "--ctx", "32768", "--wait", timeout=120)
     await until(hosts[1], is_ready)
