@@ -48,7 +48,7 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
 )
 SPECIAL = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
-BYTES_FIRST = 3  # after <unk>, <s>, </s>
+SYLLABLES = tuple(consonant + vowel for consonant in "bdfghklmnprstvwz" for vowel in "aeiou")
 MIN_VOCABULARY = 512
 
 Bytes = npt.NDArray[np.uint8]
@@ -235,33 +235,38 @@ def _reserve(spec: ModelSpec, tensor: _Tensor, rows: npt.NDArray[np.generic]) ->
 
 
 def _may_win(spec: ModelSpec) -> npt.NDArray[np.bool_]:
-    return np.array([kind == gguf.TokenType.NORMAL and len(piece) > 1 for piece, kind in _vocabulary(spec)])
+    """Which tokens may be emitted: the made-up words alone."""
+    return np.array([piece.startswith("▁") and len(piece) > 1 for piece, _ in _vocabulary(spec)])
 
 
 def _vocabulary(spec: ModelSpec) -> list[tuple[str, gguf.TokenType]]:
-    """Control tokens, all 256 bytes, printable ASCII (▁ is a space), then made-up words with their space."""
+    """Control tokens, bytes, printable ASCII (▁ is a space), syllables, made-up words with their space.
+
+    The syllables are steps for the tokenizer, which merges pairs: so a generated text is read as the tokens
+    that it was written as.
+    """
     kinds = gguf.TokenType
     pieces = [("<unk>", kinds.UNKNOWN), ("<s>", kinds.CONTROL), ("</s>", kinds.CONTROL)]
     pieces += [(f"<0x{byte:02X}>", kinds.BYTE) for byte in range(256)]
     pieces += [(text, kinds.CONTROL) for text in SPECIAL]
     pieces += [("▁" if code == 0x20 else chr(code), kinds.NORMAL) for code in range(0x20, 0x7F)]
+    pieces += [(syllable, kinds.NORMAL) for syllable in SYLLABLES]
     pieces += [(word, kinds.NORMAL) for word in _words(spec.vocabulary - len(pieces))]
     return pieces
 
 
 def _words(count: int) -> Iterator[str]:
     """``count`` different words of one to four syllables, in a fixed order that looks arbitrary."""
-    syllables = [consonant + vowel for consonant in "bdfghklmnprstvwz" for vowel in "aeiou"]
     made = 0
     length = 1
     while made < count:
-        total = len(syllables) ** length
+        total = len(SYLLABLES) ** length
         for index in range(min(total, count - made)):
             scattered = index * 7919 % total  # 7919 is prime and no factor of 80: a permutation
             word = ""
             for _ in range(length):
-                scattered, digit = divmod(scattered, len(syllables))
-                word += syllables[digit]
+                scattered, digit = divmod(scattered, len(SYLLABLES))
+                word += SYLLABLES[digit]
             yield "▁" + word
             made += 1
         length += 1

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import trio
 
 from leader.arguments import arguments
-from leader.cost import Device, assumed_layer_seconds
+from leader.cost import Device, assumed_layer_seconds, compute_bytes
 from leader.gguf import read
 from leader.llama_server import LlamaServer, ServerState, telling_line
 from leader.placement import Plan, place
@@ -180,8 +181,20 @@ async def test_layers_land_where_the_plan_says(
     )
     assert head_overridden == plan.stages[0].head
     measured = [float(size) for size in re.findall(r"compute buffer size = +([\d.]+) MiB", lines)]
-    allowed = plan.stages[-1].bytes / MIB
-    assert 0 < max(measured) < allowed
+    assert 0 < max(measured) <= compute_bytes(model, plan.context) / MIB + 0.1
+
+
+async def test_a_worker_takes_no_more_memory_than_was_planned(
+    engine: Engine, model: Shape, tmp_path: Path
+) -> None:
+    plan = split_plan(model, on_leader=0, context=4096)
+    async with pool(engine, plan, tmp_path) as running:
+        await running.until("ready")
+        await greedy(running.url, "many words " * 60, 5)
+        taken = [psutil.Process(pid).memory_info().rss for pid in running.pids]
+    planned = [stage.bytes for stage in plan.stages if not stage.device.local]
+    for used, allowed in zip(taken, planned, strict=True):
+        assert allowed / 2 < used <= allowed
 
 
 async def test_a_worker_that_dies_ends_the_server_with_the_reason(
