@@ -126,10 +126,9 @@ class Supervised:
 
     async def run(self) -> int | None:
         """Own the program; the exit status of its last run, None if none was spawned. One call at a time."""
-        self._stopping = False
         code: int | None = None
         try:
-            while True:
+            while not self._stop_wanted():
                 began = trio.current_time()
                 self._again = False
                 code, reason = await self._run_once()
@@ -139,8 +138,6 @@ class Supervised:
                     self._tell(Event(State.FAILED, code=code, reason=reason))
                     return code
                 await self._back_off(code, reason, trio.current_time() - began)
-                if self._stop_wanted():
-                    break
         finally:
             self.log.close()
             if self.state is not State.FAILED:
@@ -148,7 +145,7 @@ class Supervised:
         return code
 
     async def stop(self) -> None:
-        """End the program and ``run``; returns when it is gone."""
+        """End the program and ``run``, for good; returns when it is gone."""
         self._stopping = True
         self._hurry.set()
         if self._process is not None:

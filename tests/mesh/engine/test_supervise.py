@@ -116,6 +116,14 @@ async def test_stop_ends_the_program_and_the_run(tmp_path: Path) -> None:
     assert supervised.pid is None
 
 
+async def test_a_stop_before_the_run_has_begun_is_not_lost(tmp_path: Path) -> None:
+    supervised = Supervised("x", launching(SERVE), LogFile(tmp_path / "log"), restarts=Restarts())
+    await supervised.stop()
+    with trio.fail_after(20):
+        assert await supervised.run() is None
+    assert supervised.starts == 0
+
+
 async def test_stop_during_a_pause_does_not_wait_for_its_end(tmp_path: Path) -> None:
     backing_off = trio.Event()
 
