@@ -73,11 +73,12 @@ class Checkers:
 def disagreement(world: World) -> str:
     """Why the running Nodes do not form one pool with one leader; empty when they do."""
     hosts = world.running()
-    leaders = {host.node.leader() for host in hosts if host.node is not None}
-    if len(leaders) != 1 or None in leaders:
-        terms = sorted((claim.term for claim in leaders if claim is not None), reverse=True)
-        return f"{len(leaders)} views of the leader (terms {terms})"
     living = {host.id for host in hosts}
+    leaders = {host.node.leader() for host in hosts if host.node is not None}
+    if len(leaders) != 1:
+        return f"{len(leaders)} views of the leader"
+    if (leader := leaders.pop()) is None or leader.author not in living:
+        return "nobody leads"
     for host in hosts:
         if host.node is None:
             continue

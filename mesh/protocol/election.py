@@ -77,6 +77,12 @@ class Election:
         signed = self._store.get(Resignation, claim.author)
         return signed if signed is not None and signed.fact.term >= claim.term else None
 
+    def predecessor(self) -> Signed[Resignation] | None:
+        """The resignation of the last leader before this node's own claim."""
+        mine = self.mine
+        past = [s for s in self._store.all(Resignation) if mine is not None and s.fact.term < mine.fact.term]
+        return max(past, key=lambda signed: signed.fact.term, default=None)
+
     def _stands(self, claim: Claim) -> bool:
         return (
             self._membership.is_present(claim.author)
@@ -85,15 +91,18 @@ class Election:
         )
 
     def ranking(self) -> list[NodeId]:
-        """Those who may lead, the best first: a named successor, then by rank and id."""
+        """Those who may and would lead (rank 0: not), best first: a named successor, then by rank, id."""
         candidates: list[tuple[bool, int, NodeId]] = []
         successor = self._successor()
-        if Rights.LEAD in self._roster.rights(self._core.id):
+        if self.rank and Rights.LEAD in self._roster.rights(self._core.id):
             candidates.append((successor == self._core.id, self.rank, self._core.id))
         candidates += [
             (successor == peer.id, peer.record.profile.rank, peer.id)
             for peer in self._membership.peers.values()
-            if peer.state == ALIVE and peer.record and Rights.LEAD in self._roster.rights(peer.id)
+            if peer.state == ALIVE
+            and peer.record
+            and peer.record.profile.rank
+            and Rights.LEAD in self._roster.rights(peer.id)
         ]
         return [id for _, _, id in sorted(candidates, reverse=True)]
 
@@ -162,11 +171,17 @@ class Election:
             self._vacant_since = self._core.now
         if self._membership.heard_any:
             self._settled_at = min(self._settled_at, self._core.now + self._core.settings.settle_heard)
+        turn = self._turn()
+        if turn is not None:
+            self._core.schedule_by(STAND, b"", turn)
+
+    def _turn(self) -> float | None:
+        """When this node is to stand: the worse its rank, the longer it leaves to those before it."""
         ranking = self.ranking()
-        if self._core.id in ranking:
-            turn = self._vacant_since + ranking.index(self._core.id) * self._core.settings.patience
-            at = max(self._core.now, self._settled_at, turn, self._retry_at)
-            self._core.schedule_by(STAND, b"", at)
+        if self._core.id not in ranking:
+            return None
+        patience = ranking.index(self._core.id) * self._core.settings.patience
+        return max(self._core.now, self._settled_at, self._vacant_since + patience, self._retry_at)
 
     def _contested(self, higher: Claim) -> None:
         """Another's claim is higher: yield, unless this node leads so much better that it claims anew."""
@@ -178,7 +193,11 @@ class Election:
 
     def stand(self) -> None:
         """It is this node's turn: ask the others whether they still hear a leader."""
-        if self.leader() is not None or self._core.id not in self.ranking():
+        turn = self._turn()
+        if self.leader() is not None or turn is None:
+            return
+        if turn > self._core.now:
+            self._core.schedule(STAND, b"", turn)
             return
         self._standing = self.highest + 1
         self._yes, self._no = set(), set()
@@ -243,6 +262,7 @@ class Election:
         self._core.persist("claimed", codec.pack([term]))
         self.highest = term
         self._last_claim = self._core.now
+        self._vacant_since = -math.inf
         self._standing = None
         self._core.cancel(STAND, b"")
         self.mine = self._publish(Claim(self._core.pool, self._core.id, term, self.rank))

@@ -149,16 +149,19 @@ class Node:
         return self._end()
 
     def admit(self, now: float, chain: Sequence[bytes]) -> list[Effect]:
-        """Become a member by the chain of vouchers that an owner gave; MeshError when it does not hold."""
+        """Become a member by the chain of vouchers that an owner gave; MeshError when it does not hold.
+
+        A node that comes back to a pool which it had left is given a chain again.
+        """
         self._begin(now)
-        if self.pool is not None:
-            raise MeshError("This node belongs to a pool already", "leave it first: `mesh leave`")
         try:
             first = decode(chain[0]).fact if chain else None
         except DecodeError:
             first = None
         if not isinstance(first, Voucher):
             raise MeshError("The admission holds no voucher of a pool's founder")
+        if self.pool not in (None, first.pool):
+            raise MeshError("This node belongs to a pool already", "leave it first: `mesh leave`")
         self._form(first.pool)
         self._intake.absorb_all(chain)
         if self._core.id not in self._roster:
@@ -293,15 +296,16 @@ class Node:
     def report(
         self,
         now: float,
+        deployment: int,
         phase: str,
         progress: float,
         reason: str,
         tokens_per_second: float,
         stages: Sequence[Stage],
     ) -> list[Effect]:
-        """The leader tells how the deployment goes; spread at most once in a while."""
+        """The leader tells how the deployment of that number goes; spread at most once in a while."""
         self._begin(now)
-        self._reports.report(phase, progress, reason, tokens_per_second, tuple(stages))
+        self._reports.report(deployment, phase, progress, reason, tokens_per_second, tuple(stages))
         return self._end()
 
     def hand_over(self, now: float, to: NodeId) -> list[Effect]:

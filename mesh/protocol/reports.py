@@ -38,7 +38,7 @@ class Reports:
         self._sequence = 0
         self._recorded_at = -math.inf
         self._state: PoolState | None = None
-        self._next_state: tuple[str, float, str, float, tuple[Stage, ...]] | None = None
+        self._next_state: tuple[int, str, float, str, float, tuple[Stage, ...]] | None = None
         self._stated_at = -math.inf
         self.left = False
 
@@ -108,18 +108,25 @@ class Reports:
     # --- the pool's state
 
     def report(
-        self, phase: str, progress: float, reason: str, speed: float, stages: tuple[Stage, ...]
+        self,
+        deployment: int,
+        phase: str,
+        progress: float,
+        reason: str,
+        speed: float,
+        stages: tuple[Stage, ...],
     ) -> None:
         """The leader's word on the deployment; changes wait until the last word is old enough."""
         mine = self._election.mine
         if mine is None:
             return
         reason = reason.encode()[:200].decode(errors="ignore")
-        self._next_state = (phase[:16], float(progress), reason, float(speed), stages)
+        self._next_state = (deployment, phase[:16], float(progress), reason, float(speed), stages)
         settings = self._core.settings
         last = self._state
         if last is not None and last.term == mine.fact.term:
             if self._next_state == (
+                last.deployment,
                 last.phase,
                 last.progress,
                 last.reason,
@@ -128,7 +135,9 @@ class Reports:
             ):
                 self._next_state = None
                 return
-            wait = settings.state_period if last.phase == phase else settings.state_burst
+            wait = settings.state_period
+            if (last.deployment, last.phase) != (deployment, phase):
+                wait = settings.state_burst
             if self._core.now < self._stated_at + wait:
                 self._core.schedule_by(STATE, b"", self._stated_at + wait)
                 return

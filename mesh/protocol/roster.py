@@ -32,6 +32,7 @@ class Roster:
         self.pool = pool
         self.members: dict[NodeId, Vouched] = {}
         self._vouchers: dict[tuple[NodeId, int], Signed[Voucher]] = {}
+        self._authors: set[NodeId] = set()
 
     def __contains__(self, id: object) -> bool:
         return id in self.members
@@ -57,7 +58,9 @@ class Roster:
         """Take in a voucher whose signature holds."""
         voucher = signed.fact
         place = (voucher.author, voucher.number)
-        known = place in self._vouchers or node_id(voucher.key) in self.members
+        subject = node_id(voucher.key)
+        known = place in self._vouchers or subject in self.members or subject in self._authors
+        self._authors.add(voucher.author)
         self._vouchers[place] = signed
         if known:
             self._rebuild()

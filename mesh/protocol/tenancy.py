@@ -14,7 +14,6 @@ from mesh.protocol.core import Core
 from mesh.protocol.effects import LeasesChanged
 from mesh.protocol.election import Election
 from mesh.protocol.membership import Membership
-from mesh.wire.facts import Resignation, Signed
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest
 
@@ -43,7 +42,6 @@ class Tenancies:
         self._told: frozenset[NodeId] = frozenset()
         self._numbers = 0
         self.absorb: Callable[[bytes], bool] = lambda data: False
-        self.predecessor: Callable[[], Signed[Resignation] | None] = lambda: None
 
     def held(self, now: float) -> frozenset[NodeId]:
         """The workers whose lease is held at this instant."""
@@ -71,7 +69,7 @@ class Tenancies:
         self._numbers += 1
         tenancy.number, tenancy.asked_at = self._numbers, self._core.now
         tenancy.asked_term = mine.fact.term
-        release = self.predecessor()
+        release = self._election.predecessor()
         request = LeaseRequest(self._numbers, mine.data, release.data if release is not None else b"")
         if id == self._core.id:
             answer = self._arbiter.request(id, request)

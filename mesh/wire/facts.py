@@ -43,7 +43,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a machine says of itself. Memory in bytes; ``rank`` is what it would lead with."""
+    """What a machine says of itself. Memory in bytes; ``rank`` is what it would lead with, 0: not."""
 
     name: str = ""
     addresses: tuple[Endpoint, ...] = ()
@@ -206,7 +206,10 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Layers ``first`` to ``last`` (inclusive, from 0) on a member, their bytes and milliseconds a token."""
+    """Layers ``first`` to ``last`` (inclusive, from 0) on a member, their bytes and milliseconds a token.
+
+    A stage with the head alone has no layers: its ``last`` is less than its ``first``.
+    """
 
     member: NodeId
     first: int
@@ -218,13 +221,17 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
-    """How the deployment goes, told by the leader of ``term``; ``tokens_per_second`` as predicted."""
+    """How the deployment of that number goes, told by the leader of ``term``.
+
+    ``tokens_per_second`` as predicted.
+    """
 
     kind: ClassVar[int] = 7
     pool: PoolId
     author: NodeId
     term: int
     sequence: int
+    deployment: int
     phase: str
     progress: float
     reason: str
@@ -310,7 +317,7 @@ _SHAPES: dict[int, Shape] = {
         Deployment, _ID, _ID, UINT, _MODEL, UINT, UINT, BOOL, _LAYERS, UINT, _HASH
     ),
     PoolState.kind: struct(
-        PoolState, _ID, _ID, UINT, UINT, text(16), FLOAT, text(200), FLOAT, listed(_STAGE, MAX_STAGES)
+        PoolState, _ID, _ID, UINT, UINT, UINT, text(16), FLOAT, text(200), FLOAT, listed(_STAGE, MAX_STAGES)
     ),
     Liveness.kind: struct(Liveness, _ID, _ID, UINT, UINT),
     Accusation.kind: struct(Accusation, _ID, _ID, _ID, UINT, UINT),

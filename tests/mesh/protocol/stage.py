@@ -1,0 +1,184 @@
+"""A stage for one real Node: the test plays all other members and sees what the Node does."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from mesh.protocol.effects import Effect, Event, Persist, ProbeStream, Send, SetTimer, Tell
+from mesh.protocol.node import Node
+from mesh.protocol.settings import Settings
+from mesh.wire import messages
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.envelope import open_envelope, seal
+from mesh.wire.facts import Accusation, Claim, Fact, Profile, Record, Resignation, sign
+from mesh.wire.identity import NodeId, PoolId
+from mesh.wire.messages import Ack, Bodies, Message, Ping
+from mesh.wire.rights import ALL_RIGHTS, Rights
+from simulations.signing import KeyedHash, verify
+
+M = TypeVar("M")
+OWN_ADDRESS = Endpoint("10.0.0.1", 50052)
+
+
+class Actor:
+    """A member whose part the test plays."""
+
+    def __init__(self, stage: Stage, number: int, rank: int) -> None:
+        self.signer = KeyedHash(number)
+        self.id: NodeId = self.signer.id
+        self.address = Endpoint(f"10.0.1.{number % 250}", 50052)
+        self.rank = rank
+        self.incarnation = 1
+        self.refutations = 0
+        self.answers = True
+        self._stage = stage
+
+    def sign(self, fact: Fact) -> bytes:
+        return sign(fact, self.signer).data
+
+    def record(self, sequence: int = 1, left: bool = False) -> bytes:
+        profile = Profile(name="actor", addresses=(self.address,), rank=self.rank)
+        return self.sign(
+            Record(self._stage.pool, self.id, self.incarnation, bytes(8), sequence, left, profile)
+        )
+
+    def claim(self, term: int, rank: int | None = None) -> bytes:
+        return self.sign(Claim(self._stage.pool, self.id, term, self.rank if rank is None else rank))
+
+    def resignation(self, term: int, successor: NodeId | None = None) -> bytes:
+        heir = successor if successor is not None else NodeId(bytes(16))
+        return self.sign(Resignation(self._stage.pool, self.id, term, heir))
+
+    def accusation(self, subject: NodeId, incarnation: int = 1, refutations: int = 0) -> bytes:
+        return self.sign(Accusation(self._stage.pool, self.id, subject, incarnation, refutations))
+
+    def says(self, message: Message) -> list[Effect]:
+        """The actor sends the Node a datagram."""
+        stage = self._stage
+        payload = seal(stage.pool, self.id, messages.encode(message), self.signer)
+        return stage.perform(stage.node.receive(stage.now, self.address, payload))
+
+    def tells(self, *facts: bytes) -> list[Effect]:
+        return self.says(Bodies(facts))
+
+
+class Stage:
+    """One founded and started Node, its clock, its disk and what it has done since the last look."""
+
+    def __init__(
+        self,
+        rank: int = 10,
+        stored: dict[str, bytes] | None = None,
+        settings: Settings | None = None,
+        start: bool = True,
+    ) -> None:
+        self.now = 100.0
+        self.disk: dict[str, bytes] = dict(stored or {})
+        self.signer = KeyedHash(1)
+        self.settings = settings or Settings()
+        self.profile = Profile(name="self", addresses=(OWN_ADDRESS,), rank=rank)
+        self.sent: list[tuple[Endpoint, Message]] = []
+        self.events: list[Event] = []
+        self.stream_probes: list[ProbeStream] = []
+        self.actors: dict[Endpoint, Actor] = {}
+        self._timers: list[tuple[float, int, Any]] = []
+        self._order = 0
+        self.node = Node(self.settings, self.signer, verify, random.Random(7), self.disk)
+        if not stored:
+            self.perform(self.node.found(self.now))
+        if start:
+            self.perform(self.node.start(self.now, self.profile))
+
+    @property
+    def pool(self) -> PoolId:
+        pool = self.node.pool
+        assert pool is not None
+        return pool
+
+    def restarted(self, after: float = 1.0) -> Stage:
+        """Another run of the same Node, from the same disk."""
+        stage = Stage(self.profile.rank, self.disk, self.settings, start=False)
+        stage.now = self.now + after
+        stage.perform(stage.node.start(stage.now, stage.profile))
+        return stage
+
+    def member(self, number: int, rank: int = 1, rights: Rights = ALL_RIGHTS, known: bool = True) -> Actor:
+        """Someone whom the Node vouched for and, if ``known``, whose record it has."""
+        actor = Actor(self, number, rank)
+        self.actors[actor.address] = actor
+        if not self.node.chain(actor.id):
+            self.perform(self.node.vouch(self.now, actor.signer.public_key, rights))
+        if known:
+            actor.tells(actor.record())
+        return actor
+
+    def perform(self, effects: list[Effect]) -> list[Effect]:
+        for effect in effects:
+            if isinstance(effect, Send):
+                assert len(effect.payload) <= 1200
+                message = messages.decode(open_envelope(effect.payload).body)
+                self.sent.append((effect.endpoint, message))
+            elif isinstance(effect, SetTimer):
+                self._order += 1
+                heapq.heappush(self._timers, (effect.at, self._order, effect.timer))
+            elif isinstance(effect, Persist):
+                self.disk[effect.key] = effect.value
+            elif isinstance(effect, Tell):
+                self.events.append(effect.event)
+            elif isinstance(effect, ProbeStream):
+                self.stream_probes.append(effect)
+        return effects
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass; actors that answer pings do so at once."""
+        until = self.now + seconds
+        self._answer_pings(0)
+        while self._timers and self._timers[0][0] <= until:
+            at, _, timer = heapq.heappop(self._timers)
+            self.now = max(self.now, at)
+            before = len(self.sent)
+            self.perform(self.node.fire(self.now, timer))
+            self._answer_pings(before)
+        self.now = until
+
+    def sleep(self, seconds: float) -> None:
+        """The process stands still: its timers fire late, nothing is answered meanwhile."""
+        self.now += seconds
+        late, self._timers = self._timers, []
+        for at, order, timer in sorted(late):
+            if at <= self.now:
+                self.perform(self.node.fire(self.now, timer))
+            else:
+                heapq.heappush(self._timers, (at, order, timer))
+
+    def _answer_pings(self, start: int) -> None:
+        for endpoint, message in self.sent[start:]:
+            actor = self.actors.get(endpoint)
+            if isinstance(message, Ping) and actor is not None and actor.answers and message.token:
+                actor.says(Ack(message.token, bytes(8), actor.incarnation, actor.refutations))
+
+    def take(self, kind: type[M], to: Actor | None = None) -> list[M]:
+        """The messages of a kind sent since the last look, which forgets them."""
+        taken: list[M] = [
+            m for at, m in self.sent if isinstance(m, kind) and (to is None or at == to.address)
+        ]
+        self.sent = [
+            (at, m) for at, m in self.sent if not (isinstance(m, kind) and (to is None or at == to.address))
+        ]
+        return taken
+
+    def told(self, kind: type[M]) -> list[M]:
+        """The events of a kind told since the last look, which forgets them."""
+        told: list[M] = [event for event in self.events if isinstance(event, kind)]
+        self.events = [event for event in self.events if not isinstance(event, kind)]
+        return told
+
+    def state_of(self, actor: Actor) -> str:
+        return next((m.state for m in self.node.members() if m.id == actor.id), "unknown")
+
+    def republish(self, **changes: Any) -> None:
+        self.profile = replace(self.profile, **changes)
+        self.perform(self.node.publish(self.now, self.profile))

@@ -1,0 +1,223 @@
+import pytest
+
+from mesh.protocol.effects import LeaderChanged, Persist
+from mesh.wire import facts
+from mesh.wire.errors import MeshError
+from mesh.wire.facts import Claim, Resignation
+from mesh.wire.messages import Bodies, Vote, VoteRequest
+from mesh.wire.rights import Rights
+from tests.mesh.protocol.stage import Stage
+
+
+def _leads(stage: Stage) -> bool:
+    leader = stage.node.leader()
+    return leader is not None and leader.author == stage.node.id
+
+
+def test_a_pool_of_one_elects_itself_within_a_second() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    assert _leads(stage)
+    assert stage.told(LeaderChanged)[-1].claim == Claim(stage.pool, stage.node.id, 1, 10)
+
+
+def test_a_claim_is_on_the_disk_before_anyone_hears_of_it() -> None:
+    stage = Stage()
+    order: list[str] = []
+    perform = stage.perform
+
+    def watched(effects: list) -> list:  # type: ignore[type-arg]
+        for effect in effects:
+            if isinstance(effect, Persist) and effect.key == "term":
+                order.append("persist")
+            elif "LeaderChanged" in str(effect):
+                order.append("tell")
+        return perform(effects)
+
+    stage.perform = watched  # type: ignore[method-assign]
+    stage.wait(1.0)
+    assert order == ["persist", "tell"]
+
+
+def test_the_best_rank_claims_and_the_others_wait_for_it() -> None:
+    stage = Stage(rank=10)
+    stage.member(2, rank=20)
+    stage.wait(0.9)
+    assert not _leads(stage)
+    stage = Stage(rank=30)
+    stage.member(2, rank=20)
+    stage.wait(0.9)
+    assert _leads(stage)
+
+
+def test_the_next_in_rank_claims_when_the_best_does_not() -> None:
+    stage = Stage(rank=10)
+    stage.member(2, rank=20)
+    stage.wait(3.0)
+    assert _leads(stage)
+
+
+def test_who_still_hears_a_leader_keeps_a_candidate_back() -> None:
+    stage = Stage(rank=30)
+    voters = [stage.member(number, rank=number) for number in (2, 3)]
+    leader = stage.member(4, rank=50, known=False)
+    while not (requests := stage.take(VoteRequest)):
+        stage.wait(0.05)
+    for voter in voters:
+        voter.says(Vote(requests[0].term, False, leader.claim(1)))
+    stage.wait(0.5)
+    assert not _leads(stage)
+
+
+def test_more_yes_than_no_is_enough() -> None:
+    stage = Stage(rank=30)
+    voters = [stage.member(number, rank=number) for number in (2, 3, 4)]
+    while not (requests := stage.take(VoteRequest)):
+        stage.wait(0.05)
+    voters[0].says(Vote(requests[0].term, True, b""))
+    voters[1].says(Vote(requests[0].term, False, b""))
+    assert not _leads(stage)
+    voters[2].says(Vote(requests[0].term, True, b""))
+    assert _leads(stage)
+
+
+def test_a_vote_for_another_term_or_of_a_stranger_does_not_count() -> None:
+    stage = Stage(rank=30)
+    voter = stage.member(2)
+    while not (requests := stage.take(VoteRequest)):
+        stage.wait(0.05)
+    before = stage.node.leader()
+    voter.says(Vote(requests[0].term + 1, False, b""))
+    assert stage.node.leader() == before is None
+
+
+def test_asked_while_it_hears_a_leader_it_says_no_with_the_claim() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    candidate = stage.member(2)
+    candidate.says(VoteRequest(2))
+    [vote] = stage.take(Vote, candidate)
+    assert not vote.yes
+    assert facts.decode(vote.claim).fact == stage.node.leader()
+
+
+def test_asked_while_there_is_no_leader_it_says_yes() -> None:
+    stage = Stage()
+    candidate = stage.member(2, rank=20)
+    candidate.says(VoteRequest(1))
+    [vote] = stage.take(Vote, candidate)
+    assert vote.yes
+
+
+def test_a_higher_claim_is_yielded_to_with_a_signed_resignation() -> None:
+    stage = Stage(rank=10)
+    stage.wait(1.0)
+    rival = stage.member(2, rank=10)
+    rival.tells(rival.claim(2))
+    leader = stage.node.leader()
+    assert leader is not None
+    assert leader.author == rival.id
+    stage.wait(0.2)
+    record = stage.node.chain(stage.node.id)
+    assert record
+
+
+def test_a_much_better_leader_outbids_a_higher_claim() -> None:
+    stage = Stage(rank=100)
+    stage.wait(1.0)
+    rival = stage.member(2, rank=50)
+    rival.tells(rival.claim(7))
+    leader = stage.node.leader()
+    assert leader == Claim(stage.pool, stage.node.id, 8, 100)
+
+
+def test_a_better_rank_alone_does_not_take_over() -> None:
+    stage = Stage(rank=10)
+    leader = stage.member(2, rank=1)
+    leader.tells(leader.claim(1))
+    stage.republish(rank=1000)
+    stage.wait(10.0)
+    present = stage.node.leader()
+    assert present is not None
+    assert present.author == leader.id
+
+
+def test_the_claim_of_the_dead_only_raises_the_next_term() -> None:
+    stage = Stage(rank=10)
+    stage.wait(1.0)
+    ghost, witness = stage.member(2, rank=99), stage.member(3)
+    ghost.answers = False
+    stage.wait(6.0)
+    assert stage.state_of(ghost) == "dead"
+    witness.tells(ghost.claim(40))
+    assert _leads(stage)
+    leader = stage.node.leader()
+    assert leader is not None
+    assert leader.term == 1
+    candidate = stage.member(4, rank=1000)
+    candidate.tells(candidate.claim(2))
+    stage.perform(stage.node.leave(stage.now))
+
+
+def test_when_the_leader_dies_the_best_of_the_rest_claims_the_next_term() -> None:
+    stage = Stage(rank=10)
+    leader = stage.member(2, rank=50)
+    leader.tells(leader.claim(3))
+    stage.wait(3.0)
+    leader.answers = False
+    stage.wait(4.0)
+    assert stage.node.leader() == Claim(stage.pool, stage.node.id, 4, 10)
+
+
+def test_terms_go_on_after_a_restart_and_the_former_claim_is_given_up() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    again = stage.restarted()
+    assert again.node.leader() is None
+    again.wait(1.0)
+    assert again.node.leader() == Claim(stage.pool, stage.node.id, 2, 10)
+
+
+def test_leadership_is_handed_to_a_named_member() -> None:
+    stage = Stage(rank=10)
+    stage.wait(1.0)
+    heir = stage.member(2, rank=5)
+    stage.take(Bodies)
+    stage.perform(stage.node.hand_over(stage.now, heir.id))
+    told = [facts.decode(data).fact for body in stage.take(Bodies, heir) for data in body.facts]
+    assert told == [Resignation(stage.pool, stage.node.id, 1, heir.id)]
+    assert stage.node.leader() is None
+    heir.tells(heir.claim(2))
+    leader = stage.node.leader()
+    assert leader is not None
+    assert leader.author == heir.id
+
+
+def test_the_named_heir_claims_at_once() -> None:
+    stage = Stage(rank=1)
+    leader = stage.member(2, rank=50)
+    leader.tells(leader.claim(3))
+    assert not _leads(stage)
+    leader.tells(leader.resignation(3, successor=stage.node.id))
+    assert stage.node.leader() == Claim(stage.pool, stage.node.id, 4, 1)
+
+
+def test_when_the_heir_does_not_claim_another_does() -> None:
+    stage = Stage(rank=10)
+    leader, heir = stage.member(2, rank=50), stage.member(3, rank=1)
+    leader.tells(leader.claim(3))
+    leader.tells(leader.resignation(3, successor=heir.id))
+    stage.wait(0.5)
+    assert stage.node.leader() is None
+    stage.wait(3.0)
+    assert stage.node.leader() is not None
+
+
+def test_only_a_leader_hands_over_and_only_to_who_may_lead() -> None:
+    stage = Stage()
+    volunteer = stage.member(2, rights=Rights.WORK)
+    with pytest.raises(MeshError, match="does not lead"):
+        stage.node.hand_over(stage.now, volunteer.id)
+    stage.wait(3.0)
+    with pytest.raises(MeshError, match="cannot lead"):
+        stage.node.hand_over(stage.now, volunteer.id)

@@ -1,0 +1,139 @@
+from mesh.protocol.store import entry_of
+from mesh.wire import facts
+from mesh.wire.facts import Claim, sign
+from mesh.wire.messages import Bodies, Buckets, Contents, Ping, Pull, Rumour, Rumours
+from tests.mesh.protocol.stage import Actor, Stage
+
+
+def _rumour(data: bytes) -> Rumour:
+    return entry_of(facts.decode(data)).rumour
+
+
+def _told_keys(stage: Stage, actor: Actor) -> set[bytes]:
+    return {rumour.key for message in stage.take(Rumours, actor) for rumour in message.rumours}
+
+
+def test_news_is_told_at_once_and_a_few_times_then_no_more() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(5.0)
+    stage.take(Rumours)
+    stage.republish(name="renamed")
+    stage.wait(0.05)
+    key = entry_of(facts.decode(actor.record())).key
+    assert key not in _told_keys(stage, actor)
+    stage.wait(5.0)
+    assert len(stage.take(Rumours, actor)) <= 3
+    stage.wait(30.0)
+    assert stage.take(Rumours) == []
+
+
+def test_the_body_of_a_rumour_is_pulled_and_then_known() -> None:
+    stage = Stage()
+    teller, subject = stage.member(2), stage.member(3, known=False)
+    record = subject.record()
+    teller.says(Rumours((_rumour(record),)))
+    [pull] = stage.take(Pull, teller)
+    assert pull.keys == (_rumour(record).key,)
+    teller.tells(record)
+    assert stage.state_of(subject) == "alive"
+    teller.says(Rumours((_rumour(record),)))
+    assert stage.take(Pull) == []
+
+
+def test_an_old_version_is_not_pulled() -> None:
+    stage = Stage()
+    teller, subject = stage.member(2), stage.member(3)
+    subject.tells(subject.record(sequence=5))
+    teller.says(Rumours((_rumour(subject.record(sequence=4)),)))
+    assert stage.take(Pull) == []
+
+
+def test_a_body_that_does_not_come_is_pulled_from_another() -> None:
+    stage = Stage()
+    one, two, subject = stage.member(2), stage.member(3), stage.member(4, known=False)
+    rumour = _rumour(subject.record())
+    one.says(Rumours((rumour,)))
+    two.says(Rumours((rumour,)))
+    assert len(stage.take(Pull, one)) == 1
+    stage.wait(0.3)
+    assert len(stage.take(Pull, two)) == 1
+
+
+def test_a_body_that_nobody_has_is_given_up() -> None:
+    stage = Stage()
+    teller = stage.member(2)
+    teller.says(Rumours((Rumour(b"nonsense", (1,), b"mark"),)))
+    stage.wait(5.0)
+    assert 1 <= len(stage.take(Pull)) <= 4
+    stage.wait(20.0)
+    assert stage.take(Pull) == []
+
+
+def test_a_flood_of_rumours_is_pulled_in_a_bounded_window() -> None:
+    stage = Stage()
+    teller = stage.member(2)
+    for start in range(0, 2000, 25):
+        teller.says(
+            Rumours(tuple(Rumour(n.to_bytes(8, "big"), (1,), b"mark") for n in range(start, start + 25)))
+        )
+    assert sum(len(pull.keys) for pull in stage.take(Pull)) <= 128
+
+
+def test_asked_for_bodies_it_sends_those_that_it_has_vouchers_first() -> None:
+    stage = Stage()
+    asker = stage.member(2)
+    own = next(m.record for m in stage.node.members() if m.id == stage.node.id)
+    assert own is not None
+    chain = [facts.decode(data) for data in stage.node.chain(asker.id)]
+    keys = [entry_of(sign(own, stage.signer)).key, *(entry_of(link).key for link in chain), bytes(8)]
+    stage.take(Bodies)
+    asker.says(Pull(tuple(keys)))
+    sent = [facts.decode(data).fact for body in stage.take(Bodies, asker) for data in body.facts]
+    assert sent[:2] == [link.fact for link in chain]
+    assert sent[2] == own
+
+
+def test_when_summaries_differ_for_long_the_sets_are_compared() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(3.0)
+    stage.take(Buckets)
+    actor.says(Ping(1, b"another!", 1, 0))
+    assert len(stage.take(Buckets, actor)) == 1
+    actor.says(Ping(2, b"another!", 1, 0))
+    assert stage.take(Buckets, actor) == []
+
+
+def test_the_contents_of_differing_buckets_are_named() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.says(Buckets((bytes(8),) * 64))
+    named = {rumour.key for message in stage.take(Contents, actor) for rumour in message.rumours}
+    assert entry_of(facts.decode(actor.record())).key in named
+    assert len(named) >= 4
+
+
+def test_what_the_other_lacks_it_is_told_and_what_it_has_more_is_pulled() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(3.0)
+    stage.take(Rumours)
+    stage.take(Pull)
+    claim = sign(Claim(stage.pool, actor.id, 9, 1), actor.signer)
+    bucket = entry_of(claim).key[0] % 64
+    everything = tuple(range(64))
+    actor.says(Contents((bucket,), (entry_of(claim).rumour,)))
+    assert [pull.keys for pull in stage.take(Pull, actor)] == [(entry_of(claim).key,)]
+    actor.says(Contents(everything, ()))
+    own = entry_of(sign(next(m.record for m in stage.node.members() if m.id == stage.node.id), stage.signer))
+    assert own.key in _told_keys(stage, actor)
+
+
+def test_a_member_hears_of_all_records_in_a_full_comparison() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 40)]
+    actors[0].says(Buckets((bytes(8),) * 64))
+    named = {rumour.key for message in stage.take(Contents) for rumour in message.rumours}
+    keys = {entry_of(facts.decode(actor.record())).key for actor in actors}
+    assert keys <= named

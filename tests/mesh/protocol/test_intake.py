@@ -1,0 +1,75 @@
+from mesh.protocol.effects import Notice
+from mesh.wire.facts import Claim, Deployment, Model, sign
+from mesh.wire.identity import PoolId
+from mesh.wire.rights import Rights
+from tests.mesh.protocol.stage import Actor, Stage
+
+MODEL = Model("model", 1, bytes(32))
+
+
+def _deployment(stage: Stage, actor: Actor, number: int) -> bytes:
+    return actor.sign(Deployment(stage.pool, actor.id, number, MODEL, 1, 1, True, ()))
+
+
+def test_a_deployment_counts_only_when_an_owner_says_so() -> None:
+    stage = Stage()
+    volunteer = stage.member(2, rights=Rights.WORK)
+    volunteer.tells(_deployment(stage, volunteer, 1))
+    assert stage.node.deployment() is None
+    owner = stage.member(3)
+    owner.tells(_deployment(stage, owner, 1))
+    deployment = stage.node.deployment()
+    assert deployment is not None
+    assert deployment.author == owner.id
+
+
+def test_what_came_before_its_authors_voucher_counts_once_that_comes() -> None:
+    stage = Stage()
+    carrier, stranger = stage.member(2), Actor(stage, 3, 1)
+    carrier.tells(_deployment(stage, stranger, 1))
+    assert stage.node.deployment() is None
+    stage.member(3, known=False)
+    assert stage.node.deployment() is not None
+
+
+def test_a_forged_fact_is_not_believed() -> None:
+    stage = Stage()
+    liar, victim = stage.member(2), stage.member(3)
+    forged = sign(Deployment(stage.pool, victim.id, 1, MODEL, 1, 1, True, ()), liar.signer)
+    liar.tells(forged.data)
+    assert stage.node.deployment() is None
+
+
+def test_a_fact_of_another_pool_is_not_taken() -> None:
+    stage = Stage()
+    owner = stage.member(2)
+    owner.tells(owner.sign(Deployment(PoolId(b"x" * 16), owner.id, 1, MODEL, 1, 1, True, ())))
+    assert stage.node.deployment() is None
+
+
+def test_a_claim_that_leaps_is_refused_and_one_that_steps_is_not() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    other = stage.member(2, rank=100)
+    stage.told(Notice)
+    other.tells(other.claim(2**20 + 2))
+    assert any("leaps" in notice.text for notice in stage.told(Notice))
+    other.tells(other.claim(2**20))
+    leader = stage.node.leader()
+    assert leader == Claim(stage.pool, other.id, 2**20, 100)
+
+
+def test_who_may_not_lead_claims_in_vain() -> None:
+    stage = Stage()
+    volunteer = stage.member(2, rank=100, rights=Rights.WORK)
+    volunteer.tells(volunteer.claim(5))
+    leader = stage.node.leader()
+    assert leader is None or leader.author == stage.node.id
+
+
+def test_an_owner_that_says_two_things_is_noticed() -> None:
+    stage = Stage()
+    owner = stage.member(2)
+    owner.tells(owner.claim(5, rank=1))
+    owner.tells(owner.claim(5, rank=2))
+    assert any("two things" in notice.text for notice in stage.told(Notice))

@@ -1,0 +1,185 @@
+import pytest
+
+from mesh.protocol.effects import MembersChanged
+from mesh.protocol.settings import Settings
+from mesh.wire import facts
+from mesh.wire.facts import Accusation, Liveness
+from mesh.wire.messages import Ack, Bodies, Ping
+from tests.mesh.protocol.stage import Stage
+
+
+def test_a_member_that_is_heard_of_is_alive() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    assert stage.state_of(actor) == "alive"
+    assert stage.told(MembersChanged)
+
+
+def test_a_silent_member_is_suspected_then_dead() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.answers = False
+    stage.wait(1.4)
+    assert stage.state_of(actor) == "suspect"
+    stage.wait(2.0)
+    assert stage.state_of(actor) == "dead"
+
+
+def test_a_member_that_answers_stays_alive_for_ever() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(60.0)
+    assert stage.state_of(actor) == "alive"
+
+
+def test_the_accused_refutes_with_a_higher_liveness() -> None:
+    stage = Stage()
+    accuser = stage.member(2)
+    accuser.tells(accuser.accusation(stage.node.id, incarnation=1))
+    accuser.says(Ping(1, bytes(8), 1, 0))
+    assert stage.take(Ack, accuser)[-1].refutations == 1
+
+
+def test_an_accusation_of_a_past_liveness_is_not_refuted_again() -> None:
+    stage = Stage()
+    accuser = stage.member(2)
+    for _ in range(3):
+        accuser.tells(accuser.accusation(stage.node.id, incarnation=1))
+    accuser.says(Ping(1, bytes(8), 1, 0))
+    assert stage.take(Ack, accuser)[-1].refutations == 1
+
+
+def test_a_refutation_ends_a_suspicion() -> None:
+    stage = Stage()
+    actor, accuser = stage.member(2), stage.member(3)
+    accuser.tells(accuser.accusation(actor.id))
+    assert stage.state_of(actor) == "suspect"
+    accuser.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 1)))
+    assert stage.state_of(actor) == "alive"
+
+
+def test_whoever_hears_an_accusation_probes_out_of_turn_and_tells_the_accused() -> None:
+    stage = Stage()
+    actor, accuser = stage.member(2), stage.member(3)
+    stage.take(Ping)
+    accuser.tells(accuser.accusation(actor.id))
+    assert len(stage.take(Ping, actor)) == 1
+    told = [facts.decode(data).fact for body in stage.take(Bodies, actor) for data in body.facts]
+    assert Accusation(stage.pool, accuser.id, actor.id, 1, 0) in told
+
+
+def test_one_liar_cannot_kill_in_a_pool_of_four() -> None:
+    stage = Stage()
+    victim, liar, _ = stage.member(2), stage.member(3), stage.member(4)
+    for refutations in range(20):
+        liar.tells(liar.accusation(victim.id, refutations=refutations))
+        stage.wait(1.0)
+        assert stage.state_of(victim) != "dead"
+
+
+def _time_to_death(accusers: int) -> float:
+    stage = Stage()
+    victim = stage.member(2)
+    others = [stage.member(number) for number in range(3, 10)]
+    victim.answers = False
+    for accuser in others[:accusers]:
+        accuser.tells(accuser.accusation(victim.id))
+    start = stage.now
+    while stage.state_of(victim) != "dead":
+        stage.wait(0.05)
+    return stage.now - start
+
+
+def test_more_independent_accusers_shorten_the_suspicion() -> None:
+    # This node's own failed probe makes it an accuser too.
+    one, two, three = (_time_to_death(count) for count in (1, 2, 3))
+    assert one > two >= three >= Settings().suspicion
+
+
+def test_the_dead_are_asked_now_and_then_and_come_back_when_they_refute() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.answers = False
+    stage.wait(4.0)
+    assert stage.state_of(actor) == "dead"
+    stage.take(Ping)
+    stage.wait(3.0)
+    assert stage.take(Ping, actor)
+    actor.refutations = 1
+    actor.answers = True
+    actor.says(Ping(1, bytes(8), 1, 1))
+    assert stage.state_of(actor) == "alive"
+
+
+def test_a_new_incarnation_is_alive_again() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.answers = False
+    stage.wait(4.0)
+    actor.incarnation = 2
+    actor.tells(actor.record())
+    assert stage.state_of(actor) == "alive"
+
+
+def test_who_says_goodbye_has_left_and_is_not_accused() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.tells(actor.record(sequence=2, left=True))
+    assert stage.state_of(actor) == "left"
+    actor.answers = False
+    stage.wait(10.0)
+    assert stage.state_of(actor) == "left"
+    actor.incarnation = 2
+    actor.tells(actor.record())
+    assert stage.state_of(actor) == "alive"
+
+
+def test_a_paused_process_holds_nobody_dead_when_it_wakes() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 8)]
+    stage.wait(2.0)
+    stage.sleep(5.0)
+    stage.wait(3.0)
+    assert {stage.state_of(actor) for actor in actors} == {"alive"}
+
+
+def test_a_suspicion_that_ran_out_during_a_pause_starts_over() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.answers = False
+    stage.wait(1.4)
+    assert stage.state_of(actor) == "suspect"
+    stage.sleep(10.0)
+    assert stage.state_of(actor) == "suspect"
+
+
+@pytest.mark.parametrize("after", [0.0, 0.3])
+def test_a_reset_stream_makes_a_silent_member_dead_in_about_a_second(after: float) -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(1.0)
+    actor.answers = False
+    stage.wait(after)
+    stage.perform(stage.node.connection_reset(stage.now, actor.id))
+    stage.wait(1.1)
+    assert stage.state_of(actor) == "dead"
+
+
+def test_a_reset_stream_of_a_member_that_answers_means_nothing() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.perform(stage.node.connection_reset(stage.now, actor.id))
+    stage.wait(5.0)
+    assert stage.state_of(actor) == "alive"
+
+
+def test_a_newer_trace_of_oneself_is_overtaken() -> None:
+    stage = Stage()
+    witness = stage.member(2)
+    former = stage.restarted().restarted()
+    assert former.node.incarnation == 3
+    record = next(m.record for m in former.node.members() if m.id == former.node.id)
+    assert record is not None
+    witness.tells(facts.sign(record, former.signer).data)
+    assert stage.node.incarnation == 4
+    assert stage.disk["incarnation"] == b"\x91\x04"

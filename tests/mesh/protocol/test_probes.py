@@ -1,0 +1,148 @@
+from mesh.protocol.effects import ProbeStream
+from mesh.wire import messages
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.envelope import seal
+from mesh.wire.messages import Ack, Nack, Ping, PingRequest, Relayed
+from tests.mesh.protocol.stage import Stage
+
+
+def _late(stage: Stage, number: int = 2) -> tuple[ProbeStream, PingRequest | None]:
+    """A probe of the actor whose direct answer is late."""
+    actor = next(a for a in stage.actors.values())
+    actor.answers = False
+    while not stage.stream_probes:
+        stage.wait(0.05)
+    requests = [m for m in stage.take(PingRequest) if m.target == actor.id]
+    return stage.stream_probes[0], requests[0] if requests else None
+
+
+def test_members_are_probed_in_turns() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 6)]
+    stage.take(Ping)
+    stage.wait(4.0)
+    counts = [len(stage.take(Ping, actor)) for actor in actors]
+    assert all(2 <= count <= 3 for count in counts)
+
+
+def test_a_round_trip_is_measured() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.answers = False
+    stage.wait(0.6)
+    [ping, *_] = stage.take(Ping, actor)
+    stage.wait(0.0)
+    actor.says(Ack(ping.token, bytes(8), 1, 0))
+    [member] = [m for m in stage.node.members() if m.id == actor.id]
+    assert member.rtt is None or 0.0 <= member.rtt < 0.2
+
+
+def test_when_a_direct_answer_is_late_others_and_tcp_are_tried() -> None:
+    stage = Stage()
+    stage.member(2)
+    helper = stage.member(3)
+    probe, request = _late(stage)
+    assert request is not None
+    assert request.token == probe.token
+    assert helper.id != probe.to
+
+
+def test_an_answer_through_another_counts_when_the_target_signed_it() -> None:
+    stage = Stage()
+    actor, helper = stage.member(2), stage.member(3)
+    probe, _ = _late(stage)
+    ack = messages.encode(Ack(probe.token, bytes(8), 1, 0))
+    helper.says(Relayed(probe.token, seal(stage.pool, actor.id, ack, actor.signer)))
+    stage.wait(0.4)
+    assert stage.state_of(actor) == "alive"
+
+
+def test_an_answer_that_the_helper_made_up_does_not_count() -> None:
+    stage = Stage()
+    actor, helper = stage.member(2), stage.member(3)
+    probe, _ = _late(stage)
+    ack = messages.encode(Ack(probe.token, bytes(8), 1, 0))
+    helper.says(Relayed(probe.token, seal(stage.pool, actor.id, ack, helper.signer)))
+    stage.wait(0.4)
+    assert stage.state_of(actor) == "suspect"
+
+
+def test_a_tcp_answer_counts() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    probe, _ = _late(stage)
+    stage.perform(stage.node.probe_result(stage.now, actor.id, probe.token, ok=True))
+    stage.wait(0.3)
+    assert stage.state_of(actor) == "alive"
+
+
+def test_a_refused_port_makes_the_member_suspect_at_once_and_dead_soon() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    probe, _ = _late(stage)
+    stage.perform(stage.node.probe_result(stage.now, actor.id, probe.token, ok=False, refused=True))
+    assert stage.state_of(actor) == "suspect"
+    stage.wait(0.4)
+    assert stage.state_of(actor) == "dead"
+
+
+def test_a_probe_in_anothers_stead_hands_on_the_signed_answer() -> None:
+    stage = Stage()
+    asker, target = stage.member(2), stage.member(3)
+    asker.says(PingRequest(77, target.id, target.address))
+    assert [ping.token for ping in stage.take(Ping, target)] == [77]
+    target.says(Ack(77, bytes(8), 1, 0))
+    [relayed] = stage.take(Relayed, asker)
+    assert relayed.token == 77
+
+
+def test_a_helper_that_gets_no_answer_says_at_least_that_it_lives() -> None:
+    stage = Stage()
+    asker, target = stage.member(2), stage.member(3)
+    target.answers = False
+    asker.says(PingRequest(77, target.id, target.address))
+    stage.wait(0.3)
+    assert [nack.token for nack in stage.take(Nack, asker)] == [77]
+
+
+def test_silent_helpers_make_a_node_doubt_itself_and_slow_down() -> None:
+    def pings(helpers_speak: bool) -> int:
+        stage = Stage()
+        target, *helpers = (stage.member(number) for number in range(2, 6))
+        target.answers = False
+        for _ in range(200):
+            stage.wait(0.05)
+            for helper in helpers:
+                for request in stage.take(PingRequest, helper):
+                    if helpers_speak:
+                        helper.says(Nack(request.token))
+            target.tells(target.record())
+            target.refutations += 1
+            target.says(Ping(0, bytes(8), 1, target.refutations))
+        return len([ping for ping in stage.take(Ping) if ping.token])
+
+    assert pings(helpers_speak=False) < pings(helpers_speak=True)
+
+
+def test_a_member_is_found_at_the_address_it_answers_from() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(1.0)
+    actor.address = Endpoint("10.9.9.9", 4)
+    stage.actors[actor.address] = actor
+    stage.wait(5.0)
+    actor.says(Ping(1, bytes(8), 1, 0))
+    stage.wait(3.0)
+    assert stage.state_of(actor) == "alive"
+    [member] = [m for m in stage.node.members() if m.id == actor.id]
+    assert member.endpoint == actor.address
+
+
+def test_an_old_answer_to_another_question_does_not_count() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.answers = False
+    for _ in range(20):
+        stage.wait(0.1)
+        actor.says(Ack(12345, bytes(8), 1, 0))
+    assert stage.state_of(actor) in ("suspect", "dead")

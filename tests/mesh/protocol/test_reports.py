@@ -1,0 +1,93 @@
+from mesh.protocol.effects import StateChanged
+from mesh.wire.facts import Record
+from mesh.wire.facts import Stage as Layers
+from tests.mesh.protocol.stage import Stage
+
+
+def _record(stage: Stage) -> Record:
+    record = next(m.record for m in stage.node.members() if m.id == stage.node.id)
+    assert record is not None
+    return record
+
+
+def test_a_changed_profile_makes_a_new_record_at_most_twice_a_second() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    for number in range(10):
+        stage.republish(name=f"name{number}")
+        stage.wait(0.05)
+    assert _record(stage).sequence == 2
+    stage.wait(0.5)
+    assert _record(stage).sequence == 3
+    assert _record(stage).profile.name == "name9"
+
+
+def test_an_unchanged_profile_makes_none() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    stage.republish()
+    stage.wait(1.0)
+    assert _record(stage).sequence == 1
+
+
+def test_small_changes_of_rank_and_free_memory_are_not_told() -> None:
+    stage = Stage(rank=100)
+    stage.republish(memory_free=10**9)
+    stage.wait(1.0)
+    before = _record(stage)
+    stage.republish(rank=105, memory_free=10**9 + 10**7)
+    stage.wait(1.0)
+    assert _record(stage) == before
+    stage.republish(rank=120)
+    stage.wait(1.0)
+    assert _record(stage).profile.rank == 120
+
+
+def test_a_restart_makes_a_higher_incarnation_with_another_nonce() -> None:
+    stage = Stage()
+    again = stage.restarted()
+    assert _record(again).incarnation == _record(stage).incarnation + 1
+
+
+def _report(stage: Stage, phase: str, progress: float) -> None:
+    stages = (Layers(stage.node.id, 0, 9, True, 1, 1.0),)
+    stage.perform(stage.node.report(stage.now, 1, phase, progress, "", 1.0, stages))
+
+
+def test_the_leaders_progress_is_told_at_most_every_two_seconds_and_the_last_word_always() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    for step in range(30):
+        _report(stage, "loading", step / 30)
+        stage.wait(0.1)
+    assert len(stage.told(StateChanged)) == 2
+    stage.wait(2.0)
+    state = stage.node.pool_state()
+    assert state is not None
+    assert state.progress == 29 / 30
+
+
+def test_a_new_phase_is_told_at_once() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    _report(stage, "loading", 0.5)
+    stage.wait(0.4)
+    _report(stage, "ready", 1.0)
+    state = stage.node.pool_state()
+    assert state is not None
+    assert state.phase == "ready"
+
+
+def test_who_does_not_lead_reports_nothing() -> None:
+    stage = Stage()
+    _report(stage, "ready", 1.0)
+    assert stage.node.pool_state() is None
+
+
+def test_a_former_leaders_word_is_not_shown() -> None:
+    stage = Stage(rank=1)
+    stage.wait(1.0)
+    _report(stage, "ready", 1.0)
+    leader = stage.member(2, rank=50)
+    leader.tells(leader.claim(9))
+    assert stage.node.pool_state() is None

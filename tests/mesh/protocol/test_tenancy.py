@@ -1,0 +1,144 @@
+from mesh.protocol.effects import GateChanged, LeasesChanged
+from mesh.wire import facts
+from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest
+from tests.mesh.protocol.stage import Actor, Stage
+
+
+def _leading() -> tuple[Stage, Actor]:
+    stage = Stage(rank=50)
+    worker = stage.member(2, rank=1)
+    stage.wait(3.0)
+    leader = stage.node.leader()
+    assert leader is not None
+    assert leader.author == stage.node.id
+    return stage, worker
+
+
+def _want(stage: Stage, *workers: Actor) -> list[LeaseRequest]:
+    wanted = frozenset(worker.id for worker in workers)
+    stage.perform(stage.node.want_leases(stage.now, wanted))
+    return stage.take(LeaseRequest)
+
+
+def test_a_granted_lease_is_held_and_told() -> None:
+    stage, worker = _leading()
+    [request] = _want(stage, worker)
+    assert stage.node.leases(stage.now) == frozenset()
+    worker.says(LeaseGrant(request.number, 1))
+    assert stage.node.leases(stage.now) == {worker.id}
+    assert stage.told(LeasesChanged)[-1].held == {worker.id}
+
+
+def test_a_lease_counts_from_before_it_was_asked_for_and_ends_early() -> None:
+    stage, worker = _leading()
+    [request] = _want(stage, worker)
+    asked = stage.now
+    stage.wait(0.3)
+    worker.says(LeaseGrant(request.number, 1))
+    stage.wait(asked + 9.75 - stage.now)
+    assert stage.node.leases(stage.now) == {worker.id}
+    stage.wait(0.1)
+    assert stage.node.leases(stage.now) == frozenset()
+    assert stage.told(LeasesChanged)[-1].held == frozenset()
+
+
+def test_a_held_lease_is_renewed_every_two_seconds() -> None:
+    stage, worker = _leading()
+    [request] = _want(stage, worker)
+    worker.says(LeaseGrant(request.number, 1))
+    stage.wait(1.9)
+    assert stage.take(LeaseRequest) == []
+    stage.wait(0.2)
+    [renewal] = stage.take(LeaseRequest, worker)
+    assert renewal.number > request.number
+
+
+def test_an_unanswered_request_is_repeated_and_an_answer_to_an_old_one_ignored() -> None:
+    stage, worker = _leading()
+    [request] = _want(stage, worker)
+    stage.wait(0.6)
+    [again] = stage.take(LeaseRequest, worker)
+    worker.says(LeaseGrant(request.number, 1))
+    assert stage.node.leases(stage.now) == frozenset()
+    worker.says(LeaseGrant(again.number, 1))
+    assert stage.node.leases(stage.now) == {worker.id}
+
+
+def test_the_leaders_own_worker_goes_the_same_way_without_a_datagram() -> None:
+    stage, _ = _leading()
+    stage.perform(stage.node.want_leases(stage.now, {stage.node.id}))
+    assert stage.take(LeaseRequest) == []
+    assert stage.node.leases(stage.now) == {stage.node.id}
+    assert stage.told(GateChanged)[-1].claim == stage.node.leader() == stage.node.holder(stage.now)
+    stage.wait(30.0)
+    assert stage.node.leases(stage.now) == {stage.node.id}
+
+
+def test_whoever_does_not_lead_asks_for_nothing() -> None:
+    stage = Stage(rank=1)
+    leader = stage.member(2, rank=50)
+    leader.tells(leader.claim(1))
+    assert _want(stage, leader) == []
+
+
+def test_a_worker_that_is_wanted_no_more_is_released() -> None:
+    stage, worker = _leading()
+    [request] = _want(stage, worker)
+    worker.says(LeaseGrant(request.number, 1))
+    _want(stage)
+    assert stage.take(LeaseRelease, worker) == [LeaseRelease(request.number, 1)]
+    assert stage.node.leases(stage.now) == frozenset()
+    stage.wait(3.0)
+    assert stage.take(LeaseRequest) == []
+
+
+def test_named_workers_are_released() -> None:
+    stage, worker = _leading()
+    stage.perform(stage.node.want_leases(stage.now, {stage.node.id, worker.id}))
+    stage.perform(stage.node.release_leases(stage.now, {stage.node.id}))
+    assert stage.node.holder(stage.now) is None
+    assert stage.take(LeaseRelease, worker) == []
+
+
+def test_stepping_down_ends_all_leases() -> None:
+    stage, worker = _leading()
+    [request] = _want(stage, worker)
+    worker.says(LeaseGrant(request.number, 1))
+    rival = stage.member(3, rank=50)
+    rival.tells(rival.claim(2))
+    assert stage.node.leases(stage.now) == frozenset()
+    assert stage.told(LeasesChanged)[-1].held == frozenset()
+
+
+def test_a_refusal_teaches_the_higher_claim() -> None:
+    stage, worker = _leading()
+    rival = stage.member(3, rank=50)
+    [request] = _want(stage, worker)
+    worker.says(LeaseRefusal(request.number, 1000, rival.claim(9)))
+    leader = stage.node.leader()
+    assert leader is not None
+    assert (leader.author, leader.term) == (rival.id, 9)
+
+
+def test_the_refusal_of_a_dead_members_higher_claim_is_outbid() -> None:
+    stage, worker = _leading()
+    ghost = stage.member(3, rank=50)
+    ghost.answers = False
+    stage.wait(6.0)
+    assert stage.state_of(ghost) == "dead"
+    [request] = _want(stage, worker)
+    worker.says(LeaseRefusal(request.number, 1000, ghost.claim(9)))
+    leader = stage.node.leader()
+    assert leader is not None
+    assert (leader.author, leader.term) == (stage.node.id, 10)
+
+
+def test_a_successor_shows_the_workers_its_predecessors_resignation() -> None:
+    stage = Stage(rank=1)
+    former, worker = stage.member(2, rank=50), stage.member(3, rank=1)
+    former.tells(former.claim(3))
+    resignation = former.resignation(3, successor=stage.node.id)
+    former.tells(resignation)
+    [request] = _want(stage, worker)
+    assert request.release == resignation
+    assert facts.decode(request.claim).fact.term == 4

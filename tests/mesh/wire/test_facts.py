@@ -1,0 +1,114 @@
+import contextlib
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.wire import codec, facts
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import DecodeError
+from mesh.wire.facts import (
+    Accusation,
+    Claim,
+    Deployment,
+    Eviction,
+    Fact,
+    Liveness,
+    Model,
+    PoolState,
+    Profile,
+    Record,
+    Resignation,
+    Stage,
+    Voucher,
+)
+from mesh.wire.identity import Identity, NodeId, PoolId, node_id, verify
+from mesh.wire.rights import ALL_RIGHTS
+
+SIGNER = Identity.from_seed(bytes(32))
+POOL = PoolId(b"p" * 16)
+ME, OTHER = SIGNER.id, NodeId(b"o" * 16)
+MODEL = Model("model.gguf", 10**9, b"r" * 32)
+PROFILE = Profile(
+    "host", (Endpoint("10.0.0.1", 50052), Endpoint("::1", 1)), memory_total=2**40, models=(MODEL,)
+)
+FACTS: list[Fact] = [
+    Voucher(POOL, ME, 1, facts.NO_PREVIOUS, SIGNER.public_key, ALL_RIGHTS),
+    Eviction(POOL, ME, 2, b"h" * 16, OTHER, 7, b"l" * 16),
+    Record(POOL, ME, 3, b"nonce..8", 4, False, PROFILE),
+    Claim(POOL, ME, 5, 6),
+    Resignation(POOL, ME, 5, OTHER),
+    Deployment(POOL, ME, 1, MODEL, 4096, 2, True, ((ME, 3), (OTHER, 4)), 3, b"h" * 16),
+    PoolState(POOL, ME, 5, 1, 3, "ready", 1.0, "", 12.5, (Stage(ME, 0, 9, True, 10**9, 1.5),)),
+    Liveness(POOL, ME, 3, 1),
+    Accusation(POOL, ME, OTHER, 3, 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: type(fact).__name__)
+def test_a_signed_fact_is_read_as_it_was_said_and_proven(fact: Fact) -> None:
+    signed = facts.sign(fact, SIGNER)
+    read: facts.Signed[Any] = facts.decode(signed.data)
+    assert read == signed
+    assert read.fact == fact
+    assert read.proven_by(SIGNER.public_key, verify)
+    assert not read.proven_by(Identity.from_seed(b"\1" * 32).public_key, verify)
+
+
+@given(st.sampled_from(FACTS), st.integers(0, 2**31), st.integers(1, 255))
+def test_a_changed_byte_is_refused_or_unproven(fact: Fact, position: int, change: int) -> None:
+    data = bytearray(facts.sign(fact, SIGNER).data)
+    data[position % len(data)] ^= change
+    with contextlib.suppress(DecodeError):
+        assert not facts.decode(bytes(data)).proven_by(SIGNER.public_key, verify)
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_a_fact_or_refused_with_the_one_error(data: bytes) -> None:
+    with contextlib.suppress(DecodeError):
+        facts.decode(data)
+
+
+@given(
+    st.integers(0, 12),
+    st.lists(st.integers(0, 9) | st.binary(max_size=33) | st.text(max_size=9), max_size=12),
+)
+def test_well_formed_nonsense_is_refused_with_the_one_error(kind: int, fields: list[object]) -> None:
+    with contextlib.suppress(DecodeError):
+        facts.decode(codec.pack([kind, *fields]) + bytes(64))
+
+
+def test_a_fact_that_nobody_could_read_is_not_signed() -> None:
+    with pytest.raises(DecodeError):
+        facts.sign(Claim(POOL, ME, -1, 0), SIGNER)
+
+
+def test_the_subject_of_a_voucher_is_named_by_its_key() -> None:
+    assert node_id(SIGNER.public_key) == ME
+
+
+def test_a_profile_is_cut_until_its_record_fits_a_datagram() -> None:
+    models = tuple(Model("m" * 200 + str(n), n, bytes(32)) for n in range(20))
+    addresses = tuple(Endpoint(f"fe80::{n}%interface", 50052) for n in range(1, 20))
+    profile = facts.fitted(
+        Profile("ä" * 99, addresses, accelerator_name="g" * 99, engine_reason="r" * 999, models=models)
+    )
+    signed = facts.sign(Record(POOL, ME, 2**40, bytes(8), 2**40, False, profile), SIGNER)
+    assert len(signed.data) <= facts.MAX_RECORD
+    assert facts.decode(signed.data).fact.profile == profile
+    assert len(profile.name.encode()) <= 48
+
+
+def test_a_record_larger_than_its_bound_is_refused() -> None:
+    profile = dataclasses.replace(PROFILE, models=tuple(Model("m" * 90, n, bytes(32)) for n in range(8)))
+    with pytest.raises(DecodeError, match="record"):
+        facts.decode(facts.sign(Record(POOL, ME, 1, bytes(8), 1, False, profile), SIGNER).data)
+
+
+def test_claims_compare_by_term_then_rank_then_id() -> None:
+    claims = [Claim(POOL, ME, 2, 1), Claim(POOL, OTHER, 1, 9), Claim(POOL, ME, 1, 9), Claim(POOL, ME, 1, 10)]
+    ordered = sorted(claims, key=lambda claim: claim.order)
+    assert [(claim.term, claim.rank) for claim in ordered] == [(1, 9), (1, 9), (1, 10), (2, 1)]
+    assert ordered[0].author == min(ME, OTHER)

@@ -1,0 +1,83 @@
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.wire import codec, messages
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import DecodeError
+from mesh.wire.identity import NodeId
+from mesh.wire.messages import (
+    Ack,
+    Bodies,
+    Buckets,
+    Contents,
+    Hello,
+    LeaseGrant,
+    LeaseRefusal,
+    LeaseRelease,
+    LeaseRequest,
+    Message,
+    Nack,
+    Ping,
+    PingRequest,
+    Pull,
+    Relayed,
+    Rumour,
+    Rumours,
+    Vote,
+    VoteRequest,
+)
+
+RUMOUR = Rumour(b"k" * 8, (1, 2), b"mark")
+MESSAGES: list[Message] = [
+    Ping(1, bytes(8), 2, 3),
+    Ack(1, bytes(8), 2, 3),
+    PingRequest(1, NodeId(bytes(16)), Endpoint("10.0.0.1", 1)),
+    Relayed(1, b"datagram"),
+    Nack(1),
+    Hello(True, bytes(8), (b"a", b"b")),
+    Rumours((RUMOUR, RUMOUR)),
+    Pull((bytes(8),)),
+    Bodies((b"a", b"")),
+    Buckets((bytes(8),) * 64),
+    Contents((0, 63), (RUMOUR,)),
+    VoteRequest(1),
+    Vote(1, False, b"claim"),
+    LeaseRequest(1, b"claim", b""),
+    LeaseGrant(1, 2),
+    LeaseRefusal(1, 5000, b"claim"),
+    LeaseRelease(1, 2),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_message_is_read_as_it_was_written(message: Message) -> None:
+    assert messages.decode(messages.encode(message)) == message
+
+
+def test_every_kind_of_message_has_its_own_number() -> None:
+    assert sorted(message.kind for message in MESSAGES) == list(range(1, len(MESSAGES) + 1))
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_message_or_refused_with_the_one_error(data: bytes) -> None:
+    with contextlib.suppress(DecodeError):
+        messages.decode(data)
+
+
+@given(st.sampled_from(MESSAGES), st.integers(0, 10**6), st.integers(0, 255))
+def test_a_mutated_message_is_read_or_refused_with_the_one_error(
+    message: Message, at: int, byte: int
+) -> None:
+    data = bytearray(messages.encode(message))
+    data[at % len(data)] = byte
+    with contextlib.suppress(DecodeError):
+        messages.decode(bytes(data))
+
+
+@pytest.mark.parametrize("array", [[], [99], ["1"], [5], [5, 1, 1], [5, "1"]])
+def test_what_is_no_message_is_refused(array: list[object]) -> None:
+    with pytest.raises(DecodeError):
+        messages.decode(codec.pack(array))

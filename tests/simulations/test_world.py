@@ -1,0 +1,218 @@
+import pytest
+
+from mesh.protocol.effects import LeaderChanged
+from mesh.wire.rights import Rights
+from simulations.checkers import Checkers, disagreement
+from simulations.world import Host, World
+
+
+def _pool(count: int, seed: int = 1) -> tuple[World, list[Host], Checkers]:
+    world = World(seed)
+    checkers = Checkers(world)
+    hosts = [world.add(rank=10) for _ in range(count)]
+    world.found(hosts[0])
+    world.run(1.0)
+    for host in hosts[1:]:
+        world.join(host, hosts[0])
+    return world, hosts, checkers
+
+
+def _agreed(world: World) -> bool:
+    return not disagreement(world)
+
+
+def _leader(world: World) -> Host:
+    node = world.running()[0].node
+    assert node is not None
+    claim = node.leader()
+    assert claim is not None
+    return world.host_of(claim.author)
+
+
+def _state(at: Host, of: Host) -> str:
+    assert at.node is not None
+    return next(m.state for m in at.node.members() if m.id == of.id)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 20])
+def test_all_who_join_at_once_know_each_other_within_a_second(count: int) -> None:
+    world, _, _ = _pool(count)
+    assert world.run_until(lambda: _agreed(world), limit=1.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_after_a_crash_of_the_leader_another_leads_within_three_seconds(seed: int) -> None:
+    world, _, checkers = _pool(4, seed)
+    world.run(5.0)
+    world.crash(_leader(world))
+    assert world.run_until(lambda: _agreed(world), limit=3.0)
+    assert checkers.violations == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_machine_that_vanishes_without_a_trace_is_dead_everywhere_in_five_seconds(seed: int) -> None:
+    world, hosts, _ = _pool(5, seed)
+    world.run(5.0)
+    gone = hosts[2]
+    world.network.sides[gone.number] = 1
+    others = [host for host in hosts if host is not gone]
+    assert world.run_until(lambda: all(_state(o, gone) == "dead" for o in others), limit=5.0)
+
+
+def test_a_process_that_stands_still_for_a_second_is_not_held_dead() -> None:
+    world, hosts, _ = _pool(10)
+    world.run(5.0)
+    for paused in hosts[1:6]:
+        world.pause(paused, 1.0)
+        for _ in range(40):
+            world.run(0.1)
+            assert "dead" not in {_state(host, other) for host in hosts for other in hosts}
+
+
+def test_a_process_that_stood_still_for_five_seconds_comes_back_and_blames_nobody() -> None:
+    world, hosts, _ = _pool(6)
+    world.run(5.0)
+    world.pause(hosts[3], 5.0)
+    world.run(5.0)
+    for _ in range(20):
+        world.run(0.1)
+        assert "dead" not in {_state(hosts[3], other) for other in hosts}
+    assert world.run_until(lambda: _agreed(world), limit=0.5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_parted_network_has_two_leaders_and_a_healed_one_has_one(seed: int) -> None:
+    world, hosts, checkers = _pool(6, seed)
+    world.run(5.0)
+    world.network.sides = {host.number: host.number % 2 for host in hosts}
+    world.run(10.0)
+    leaders = {host.node.leader() for host in hosts if host.node is not None}
+    assert len(leaders) == 2
+    world.network.sides = {}
+    assert world.run_until(lambda: _agreed(world), limit=5.0)
+    assert checkers.violations == []
+
+
+def test_leadership_passes_quickly_and_takes_the_workers_along() -> None:
+    world, hosts, checkers = _pool(4)
+    world.run(3.0)
+    leader = _leader(world)
+    heir = next(host for host in hosts if host is not leader)
+    everyone = frozenset(host.id for host in hosts)
+    assert leader.node is not None
+    assert heir.node is not None
+    world.perform(leader, leader.node.want_leases(world.now, everyone))
+    world.run(0.5)
+    assert leader.node.leases(world.now) == everyone
+    world.perform(leader, leader.node.hand_over(world.now, heir.id))
+    assert leader.node.leases(world.now) == frozenset()
+    assert world.run_until(lambda: _agreed(world), limit=0.5)
+    assert _leader(world) is heir
+    world.perform(heir, heir.node.want_leases(world.now, everyone))
+    world.run(0.5)
+    assert heir.node.leases(world.now) == everyone
+    assert checkers.violations == []
+
+
+def test_a_worker_is_free_soon_after_its_leader_crashed() -> None:
+    world, hosts, checkers = _pool(3)
+    world.run(3.0)
+    leader = _leader(world)
+    assert leader.node is not None
+    world.perform(leader, leader.node.want_leases(world.now, {host.id for host in hosts}))
+    world.run(1.0)
+    world.crash(leader)
+    assert world.run_until(lambda: _agreed(world), limit=3.0)
+    successor = _leader(world)
+    living = {host.id for host in world.running()}
+    assert successor.node is not None
+    world.perform(successor, successor.node.want_leases(world.now, living))
+    world.run(1.0)
+    assert successor.node.leases(world.now) == living
+    assert checkers.violations == []
+
+
+def test_whoever_leaves_has_left_and_is_back_when_it_starts_again() -> None:
+    world, hosts, _ = _pool(5)
+    world.run(3.0)
+    world.leave(hosts[2])
+    world.run(1.0)
+    others = [host for host in hosts if host is not hosts[2]]
+    assert {_state(other, hosts[2]) for other in others} == {"left"}
+    world.run(10.0)
+    world.restart(hosts[2])
+    assert world.run_until(lambda: _agreed(world), limit=1.0)
+
+
+def test_when_the_leader_leaves_the_next_leads_within_a_second() -> None:
+    world, _, _ = _pool(4)
+    world.run(3.0)
+    world.leave(_leader(world))
+    assert world.run_until(lambda: _agreed(world), limit=1.0)
+
+
+def test_all_restart_at_once_and_agree_on_a_higher_term() -> None:
+    world, hosts, checkers = _pool(5)
+    world.run(3.0)
+    before = hosts[0].node.leader() if hosts[0].node is not None else None
+    for host in hosts:
+        world.crash(host)
+    world.run(1.0)
+    for host in hosts:
+        world.restart(host)
+    assert world.run_until(lambda: _agreed(world), limit=5.0)
+    after = hosts[0].node.leader() if hosts[0].node is not None else None
+    assert before is not None
+    assert after is not None
+    assert after.term > before.term
+    assert checkers.violations == []
+
+
+def test_a_tenth_of_all_datagrams_lost_kills_nobody() -> None:
+    world, hosts, _ = _pool(10)
+    world.run(3.0)
+    world.network.loss = 0.1
+    for _ in range(60):
+        world.run(1.0)
+        assert "dead" not in {_state(host, other) for host in hosts for other in hosts}
+
+
+def test_an_idle_node_of_ten_sends_less_than_a_thousand_bytes_a_second() -> None:
+    world, _, _ = _pool(10)
+    world.run(10.0)
+    world.bytes_sent.clear()
+    world.run(60.0)
+    assert max(world.bytes_sent.values()) / 60 <= 1000
+
+
+def test_a_volunteer_never_leads() -> None:
+    world = World(1)
+    founder, volunteer = world.add(rank=1), world.add(rank=100)
+    world.found(founder)
+    world.run(1.0)
+    world.join(volunteer, founder, Rights.WORK)
+    world.run(3.0)
+    world.crash(founder)
+    world.run(10.0)
+    assert volunteer.node is not None
+    assert volunteer.node.leader() is None
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    def run() -> list[str]:
+        told: list[str] = []
+        world = World(9)
+        world.observers.append(lambda w, host, event: told.append(f"{w.now} {host.number} {event}"))
+        first = world.add()
+        world.found(first)
+        world.run(1.0)
+        for _ in range(3):
+            world.join(world.add(), first)
+        world.run(5.0)
+        world.crash(first)
+        world.run(5.0)
+        return told
+
+    told = run()
+    assert told == run()
+    assert any(LeaderChanged.__name__ in line for line in told)
