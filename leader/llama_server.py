@@ -23,7 +23,8 @@ from mesh.engine.logfile import LogFile
 from mesh.engine.rpc_port import free_port
 from mesh.engine.supervise import Launch, Run, State, Supervised
 
-LOOK_SECONDS: Final = 0.5
+# Not more often: each look restarts the second after which llama-server notices that a client hung up.
+LOOK_SECONDS: Final = 2.5
 ANSWER_SECONDS: Final = 2.0
 READY_LOOK_SECONDS: Final = 0.05
 GRACE: Final = 1.0  # for SIGTERM: a stuck llama-server ignores it

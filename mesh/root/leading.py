@@ -29,12 +29,12 @@ from leader.reconcile_types import (
     WantLeases,
 )
 from leader.shape import Shape
-from leader.tunnels import open_tunnels
+from leader.tunnels import TunnelRefused, open_tunnels, pass_gate
 from mesh.control.paths import log_path
-from mesh.net.session import Session, StreamError
+from mesh.net.session import Session
 from mesh.root.clock import now
 from mesh.root.machine import Machine
-from mesh.root.planning import member_view
+from mesh.root.planning import layers, member_view
 from mesh.root.shell import Shell
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Stage
@@ -70,6 +70,7 @@ class Leading:
         self._shell = shell
         self._models = models
         self._memory = Memory()
+        self._number = 0
         self._pipeline: Pipeline | None = None
         self._shapes: dict[bytes, Shape] = {}
         self._unreachable: dict[bytes, float] = {}
@@ -112,6 +113,7 @@ class Leading:
                 node.id, False if claim is None else claim.author == node.id, running=_running(pipeline)
             )
         root = deployment.model.root
+        self._number = deployment.number
         wanted = Wanted(
             deployment.model.name,
             root,
@@ -176,11 +178,12 @@ class Leading:
         if pipeline is not None:
             speed = pipeline.plan.predicted_tokens_per_second
             stages = tuple(
-                Stage(NodeId(s.device.member), s.first, s.last, s.head, s.bytes, s.seconds * 1000)
+                Stage(NodeId(s.device.member), *layers(s), s.head, s.bytes, s.seconds * 1000)
                 for s in pipeline.plan.stages
                 if s.layers or s.head
             )
-        self._shell.do(self._shell.node.report, phase, progress, reason[:180], speed, stages)
+        number = self._number
+        self._shell.do(self._shell.node.report, number, phase, progress, reason[:180], speed, stages)
 
     # --- a pipeline -----------------------------------------------------------------------------------
 
@@ -219,18 +222,12 @@ class Leading:
                     worker, self._shell.endpoints(worker), "tunnel", {"term": term}
                 )
                 try:
-                    answer = await session.receive_message()
-                except BaseException:
-                    await session.aclose()
-                    raise
-                if isinstance(answer, dict) and answer.get("ok") is True:
+                    await pass_gate(session)
                     return session
-                await session.aclose()
-                reason = (
-                    str(answer.get("reason", "no reason given")) if isinstance(answer, dict) else "nonsense"
-                )
-                if "not ready" not in reason:
-                    raise StreamError(f"the worker's gate says no: {reason[:200]}")
+                except BaseException as error:
+                    await session.aclose()
+                    if not (isinstance(error, TunnelRefused) and "not ready" in error.message):
+                        raise
                 await trio.sleep(TUNNEL_AGAIN_SECONDS)
 
     def _on_reset(self, worker: bytes, reason: str) -> None:

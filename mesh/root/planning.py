@@ -23,6 +23,8 @@ from worker.machine import parse_size
 DEFAULT_CONTEXT = 4096
 DEFAULT_SLOTS = 1
 UNMEASURED_RTT = 0.001
+ACCELERATORS = {"cuda": "CUDA0", "rocm": "ROCm0", "vulkan": "Vulkan0", "metal": "MTL0"}
+"""llama.cpp's name of the first device of each kind; the CPU is no device but the pipeline's host."""
 MAX_POOL_FILE = 1 << 20
 
 
@@ -46,7 +48,7 @@ def member_view(member: Member, leader: NodeId, shape: Shape | None, reachable: 
 
 
 def device(id: NodeId, profile: Profile, rtt: float | None, shape: Shape, leader: NodeId) -> Device:
-    """The member as placement sees it; the leader's own share is its CPU, without a network."""
+    """The member as placement sees it; the leader's own accelerator or CPU has no network before it."""
     return Device(
         member=id,
         name=profile.name,
@@ -54,6 +56,7 @@ def device(id: NodeId, profile: Profile, rtt: float | None, shape: Shape, leader
         layer_seconds=assumed_layer_seconds(shape, profile.accelerator_kind),
         rtt=0.0 if id == leader else rtt or UNMEASURED_RTT,
         local=id == leader,
+        accelerator=ACCELERATORS.get(profile.accelerator_kind, "") if id == leader else "",
     )
 
 
@@ -97,12 +100,17 @@ def describe(plan: Plan, left_out: Sequence[LeftOut]) -> PlanResult:
     }
 
 
+def layers(stage: PlanStage) -> tuple[int, int]:
+    """First and last layer, inclusive; (1, 0), which is no layer, for a stage that has the head alone."""
+    return (stage.first, stage.last) if stage.layers else (1, 0)
+
+
 def _stage(plan: Plan, stage: PlanStage, layer: int, head: int) -> StageResult:
-    layers, kept_head = stage.layers * layer, head if stage.head else 0
+    held, kept_head = stage.layers * layer, head if stage.head else 0
     return {
         "member": id_text(stage.device.member),
         "name": stage.device.name,
-        "layers": [stage.first, stage.last],
+        "layers": list(layers(stage)),
         "head": stage.head,
         "bytes": stage.bytes,
         "milliseconds": round(stage.seconds * 1000, 3),
@@ -113,9 +121,9 @@ def _stage(plan: Plan, stage: PlanStage, layer: int, head: int) -> StageResult:
         },
         "memory": {
             "offered": stage.device.memory_offered,
-            "layers": layers,
+            "layers": held,
             "head": kept_head,
-            "overhead": stage.bytes - layers - kept_head,
+            "overhead": stage.bytes - held - kept_head,
         },
     }
 

@@ -181,7 +181,12 @@ class Sidecar:
         pool = pool_id(self.machine.identity.public_key)
         self.state.enter(pool)
         node = self._node(pool)
-        await self._stay_in(Pool(self.machine, pool, node, ()), lambda here: here.shell.do(node.found))
+
+        def begin(here: Pool) -> None:
+            if node.pool is None:  # else it comes back to the pool that it had founded and left
+                here.shell.do(node.found)
+
+        await self._stay_in(Pool(self.machine, pool, node, ()), begin)
 
     async def admit(self, admitted: Admitted) -> None:
         """Become a member by the voucher chain that a pool has answered with."""

@@ -65,7 +65,7 @@ def deployment(node: Node) -> DeploymentStatus | None:
     if wanted is None or not wanted.running:
         return None
     told = current_state(node)
-    if told is None or told.phase == "idle":
+    if told is None:
         phase, progress, reason = "waiting", 0.0, "" if node.leader() else "no leader at present"
     else:
         phase, progress, reason = told.phase, told.progress, told.reason
@@ -99,11 +99,12 @@ def plan(node: Node) -> PlanStatus | None:
 
 
 def current_state(node: Node) -> PoolState | None:
-    """What the present leader last told; None when that is a former leader's word."""
-    claim, told = node.leader(), node.pool_state()
-    if claim is None or told is None or (told.author, told.term) != (claim.author, claim.term):
+    """What the present leader told of the present deployment; None while it has not spoken of it."""
+    claim, told, wanted = node.leader(), node.pool_state(), node.deployment()
+    if claim is None or told is None or wanted is None:
         return None
-    return told
+    current = (told.author, told.term, told.deployment) == (claim.author, claim.term, wanted.number)
+    return told if current else None
 
 
 def find(node: Node, id: NodeId) -> Member | None:

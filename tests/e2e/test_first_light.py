@@ -1,5 +1,6 @@
 """Three machines, one command each, and a real model answers through the pipeline."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ async def bare_answer(
     engine: Engine,
     model: Path,
     folder: Path,
-    status: dict,
+    status: dict[str, Any],
     prompt: str,
     tokens: int,
 ) -> list[int]:
@@ -163,13 +164,17 @@ async def test_a_client_that_hangs_up_frees_the_leaders_slot_within_a_second(
     token = found(hosts[0], "--memory", "1G")
     join(hosts[1], token)
     hosts[0].mesh("serve", make_model(tmp_path, size=40_000_000), "--ctx", "32768", "--wait", timeout=120)
-    await until(hosts[1], is_ready)
+    status = await until(hosts[1], is_ready)
+    host, port = status["api"].removesuffix("/v1").removeprefix("http://").split(":")
+    body = json.dumps(greedy("Once", 30_000) | {"stream": True}).encode()
+    head = f"POST /completion HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {len(body)}\r\n\r\n"
+    stream = await hosts[1].connect(host, int(port))
+    async with stream:
+        await stream.send_all(head.encode() + body)
+        answer = b""
+        while b"data: {" not in answer:
+            answer += await stream.receive_some()
+    # The slot is free for the next request, which would have to wait for minutes otherwise.
     async with client(hosts[1]) as http:
-        request = greedy("Once", 30_000) | {"stream": True}
-        async with http.stream("POST", "/completion", json=request) as response:
-            async for line in response.aiter_lines():
-                if line.startswith("data: {"):
-                    break
-        # The slot is free again for the next request, which would wait for minutes otherwise.
         response = await http.post("/completion", json=greedy("Twice", 1), timeout=2.0)
         assert response.status_code == 200
