@@ -45,10 +45,15 @@ def test_every_test_stands_where_its_source_stands() -> None:
 
 
 def _source_exists(test: Path) -> bool:
+    """Beside a source ``x.py``: ``test_x.py``, for ``__main__.py`` ``test_main.py``, and ``test_x_with_y.py``
+    where the real y takes part. A helper of the tests has its own test beside it.
+    """
     if name(test).startswith(WITHOUT_ONE_SOURCE):
         return True
-    source = ROOT / test.relative_to(ROOT / "tests").with_name(test.name.removeprefix("test_"))
-    return source.exists() or source.with_suffix(".sh").exists()
+    stem = test.stem.removeprefix("test_").partition("_with_")[0]
+    folder = ROOT / test.parent.relative_to(ROOT / "tests")
+    names = (f"{stem}.py", f"__{stem}__.py", f"{stem}.sh")
+    return any((folder / one).exists() for one in names) or test.with_name(f"{stem}.py").exists()
 
 
 def test_no_test_sleeps_by_the_clock() -> None:
