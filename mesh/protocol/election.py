@@ -55,6 +55,7 @@ class Election:
         self._vacant_since = -math.inf
         self._settled_at = math.inf
         self._retry_at = -math.inf
+        self._refusals = 0
         self._last_claim = -math.inf
 
     # --- views
@@ -161,6 +162,7 @@ class Election:
             return
         if leader is not None:
             self._vacant_since = -math.inf
+            self._refusals = 0
             self._core.cancel(STAND, b"")
             self._core.cancel(VOTES, b"")
             self._standing = None
@@ -251,7 +253,9 @@ class Election:
         if len(self._yes) > len(self._no) and self.leader() is None:
             self.claim()
         else:
-            wait = self._core.settings.patience * (0.5 + self._core.random.random())
+            wait = self._core.settings.vote_timeout * (0.5 + self._core.random.random())
+            wait *= 2 ** min(self._refusals, 3)
+            self._refusals += 1
             self._retry_at = self._core.now + wait
             self._core.schedule(STAND, b"", self._retry_at)
 
