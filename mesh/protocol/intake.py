@@ -85,6 +85,8 @@ class Intake:
         return True
 
     def _permits(self, fact: Fact) -> bool:
+        if isinstance(fact, Voucher) and self._roster.is_full:
+            return False
         needed = _NEEDS.get(fact.kind, Rights(0))
         return self._roster.rights(fact.author) & needed == needed
 

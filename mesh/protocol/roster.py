@@ -13,6 +13,7 @@ from mesh.wire.identity import NodeId, PoolId, node_id, pool_id
 from mesh.wire.rights import ALL_RIGHTS, Rights
 
 MAX_CHAIN = 8
+MAX_VOUCHERS = 16384
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,11 @@ class Roster:
 
     def __contains__(self, id: object) -> bool:
         return id in self.members
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further voucher is taken: the bound of everything that is kept for each member."""
+        return len(self._vouchers) >= MAX_VOUCHERS
 
     def is_founding(self, voucher: Voucher) -> bool:
         """Whether this is the voucher by which the founder vouches for itself."""

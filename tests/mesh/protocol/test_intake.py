@@ -1,7 +1,11 @@
+import pytest
+
+from mesh.protocol import roster
 from mesh.protocol.effects import Notice
-from mesh.wire.facts import Claim, Deployment, Model, sign
+from mesh.wire.facts import Claim, Deployment, Model, Voucher, sign
 from mesh.wire.identity import PoolId
 from mesh.wire.rights import Rights
+from simulations.signing import KeyedHash
 from tests.mesh.protocol.stage import Actor, Stage
 
 MODEL = Model("model", 1, bytes(32))
@@ -30,6 +34,16 @@ def test_what_came_before_its_authors_voucher_counts_once_that_comes() -> None:
     assert stage.node.deployment() is None
     stage.member(3, known=False)
     assert stage.node.deployment() is not None
+
+
+def test_a_pool_takes_a_bounded_number_of_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roster, "MAX_VOUCHERS", 4)
+    stage = Stage()
+    owner = stage.member(2)
+    for number in range(1, 9):
+        key = KeyedHash(100 + number).public_key
+        owner.tells(owner.sign(Voucher(stage.pool, owner.id, number, bytes(16), key, Rights.WORK)))
+    assert len(stage.node.keys()) == 4
 
 
 def test_a_forged_fact_is_not_believed() -> None:
