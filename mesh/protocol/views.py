@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mesh.protocol.core import NO_POOL
+from mesh.protocol.parts import Parts
+from mesh.protocol.peers import ALIVE, LEFT
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Record
-from mesh.wire.identity import NodeId
+from mesh.wire.facts import Claim, Deployment, PoolState, Record
+from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.rights import Rights
 
 
@@ -21,3 +25,81 @@ class Member:
     state: str
     endpoint: Endpoint | None
     rtt: float | None
+
+
+class Views:
+    """The reading half of a Node."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    @property
+    def id(self) -> NodeId:
+        return self._parts.core.id
+
+    @property
+    def pool(self) -> PoolId | None:
+        return self._parts.core.pool if self._parts.core.pool != NO_POOL else None
+
+    @property
+    def incarnation(self) -> int:
+        return self._parts.membership.incarnation
+
+    def members(self) -> list[Member]:
+        """All members that were ever heard of alive, self included, by id."""
+        members = [
+            Member(
+                peer.id,
+                vouched.key,
+                vouched.rights,
+                peer.record,
+                peer.state,
+                peer.endpoint,
+                peer.rtt,
+            )
+            for peer in self._parts.membership.peers.values()
+            if (vouched := self._parts.roster.members.get(peer.id)) is not None
+        ]
+        own = self._parts.store.get(Record, self.id)
+        if own is not None and self.id in self._parts.roster:
+            addresses = own.fact.profile.addresses
+            vouched = self._parts.roster.members[self.id]
+            state = LEFT if own.fact.left else ALIVE
+            endpoint = addresses[0] if addresses else None
+            members.append(Member(self.id, vouched.key, vouched.rights, own.fact, state, endpoint, None))
+        return sorted(members, key=lambda member: member.id)
+
+    def leader(self) -> Claim | None:
+        signed = self._parts.election.leader()
+        return signed.fact if signed is not None else None
+
+    def deployment(self) -> Deployment | None:
+        """What the pool is to run: of all owners' the one with the highest number."""
+        every = [s.fact for s in self._parts.store.all(Deployment) if s.fact.author in self._parts.roster]
+        return max(every, key=lambda fact: (fact.number, fact.author), default=None)
+
+    def pool_state(self) -> PoolState | None:
+        """What the present leader says of the deployment."""
+        leader = self.leader()
+        signed = self._parts.store.get(PoolState, leader.author) if leader is not None else None
+        state: PoolState | None = signed.fact if signed is not None else None
+        return state if state is not None and leader is not None and state.term == leader.term else None
+
+    def chain(self, id: NodeId) -> list[bytes]:
+        """Signed vouchers from the founder to the member; empty for a stranger."""
+        return self._parts.roster.chain(id)
+
+    def keys(self) -> Mapping[NodeId, bytes]:
+        """The public keys of all present members of the pool."""
+        return {id: vouched.key for id, vouched in self._parts.roster.members.items()}
+
+    def rights(self, id: NodeId) -> Rights:
+        return self._parts.roster.rights(id)
+
+    def leases(self, now: float) -> frozenset[NodeId]:
+        """The workers whose lease this leader holds."""
+        return self._parts.tenancies.held(now)
+
+    def holder(self, now: float) -> Claim | None:
+        """The claim whose author's streams this worker's gate may pass."""
+        return self._parts.arbiter.holder(now)

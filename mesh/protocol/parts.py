@@ -1,0 +1,43 @@
+"""The parts of a Node and how they are joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mesh.protocol.arbiter import Arbiter
+from mesh.protocol.core import NO_POOL, Core
+from mesh.protocol.election import Election
+from mesh.protocol.gossip import Gossip
+from mesh.protocol.intake import Intake
+from mesh.protocol.introductions import Introductions
+from mesh.protocol.membership import Membership
+from mesh.protocol.owner import Owner
+from mesh.protocol.probes import Prober
+from mesh.protocol.reports import Reports
+from mesh.protocol.roster import Roster
+from mesh.protocol.store import FactStore
+from mesh.protocol.tenancy import Tenancies
+from mesh.wire.facts import Signed
+
+
+class Parts:
+    """One of each, built from the ground up; ``on_new`` hears of every fact that changed the store."""
+
+    def __init__(self, core: Core, on_new: Callable[[Signed[Any]], None]) -> None:
+        self.core = core
+        self.roster = Roster(NO_POOL)
+        self.store = FactStore(core.settings.accusers)
+        self.intake = Intake(core, self.roster, self.store, lambda: self.election.term_limit(), on_new)
+        publish, absorb = self.intake.publish, self.intake.absorb
+        self.membership = Membership(core, self.roster, self.store, publish)
+        self.prober = Prober(core, self.store, self.membership)
+        self.gossip = Gossip(core, self.store, self.membership)
+        self.election = Election(core, self.roster, self.store, self.membership, publish)
+        self.arbiter = Arbiter(core, self.election, self.membership)
+        self.tenancies = Tenancies(core, self.election, self.membership, self.arbiter)
+        self.introductions = Introductions(core, self.roster, self.store, self.membership, self.intake)
+        self.owner = Owner(core, self.roster, self.store, self.intake.take)
+        self.reports = Reports(core, self.membership, self.election, publish)
+        self.election.absorb = self.arbiter.absorb = self.tenancies.absorb = absorb
+        self.membership.on_outrun = self.reports.overtake
