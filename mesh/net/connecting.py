@@ -14,11 +14,12 @@ from collections.abc import Sequence
 import trio
 
 from mesh.net.addresses import family_of, socket_address
-from mesh.net.session import StreamError, TlsStream, Unreachable, WrongPeer, tune
+from mesh.net.session import NobodyListens, StreamError, TlsStream, Unreachable, WrongPeer, tune
 from mesh.net.tls import ALPN, proven_key
 from mesh.wire.endpoint import Endpoint
 
 STAGGER_SECONDS = 0.25
+RUNNING = "is mesh running there, on that port?"
 MAX_ENDPOINTS = 8
 
 
@@ -89,7 +90,9 @@ async def _connect(
     except OSError as error:
         one.close()
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise Unreachable(f"{endpoint} does not answer: {reason.lower()}", _hint(error)) from error
+        if error.errno == errno.ECONNREFUSED:
+            raise NobodyListens(f"{endpoint} does not answer: {reason.lower()}", RUNNING) from error
+        raise Unreachable(f"{endpoint} does not answer: {reason.lower()}") from error
     except trio.BrokenResourceError as error:
         one.close()
         if isinstance(error.__cause__, ssl.SSLCertVerificationError):
@@ -110,9 +113,3 @@ async def _bind_source(
             if resolved is not None:
                 await one.bind((resolved[1][0], 0, *resolved[1][2:]))
             return
-
-
-def _hint(error: OSError) -> str:
-    if error.errno == errno.ECONNREFUSED:
-        return "is mesh running there, on that port?"
-    return ""

@@ -36,6 +36,10 @@ class Unreachable(StreamError):
     """Nobody answered at any address, or not in time."""
 
 
+class NobodyListens(Unreachable):
+    """The machine answered that no process listens on that port."""
+
+
 class WrongPeer(StreamError):
     """Another machine than the one that was meant answered."""
 

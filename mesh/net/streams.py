@@ -6,6 +6,7 @@ handler of its kind. Members prove who they are; a node that is no member yet ma
 byte of a handler's payload passes before both are settled.
 """
 
+import enum
 import logging
 import ssl
 from collections import Counter
@@ -18,6 +19,7 @@ from mesh.net.connecting import connect_first
 from mesh.net.session import (
     MESSAGE_LIMIT,
     WIRE_VERSION,
+    NobodyListens,
     Refused,
     Session,
     StreamClosed,
@@ -50,6 +52,15 @@ OPEN_KINDS = frozenset({"admit"})
 PROBE = "probe"
 
 Handler = Callable[[Session], Awaitable[None]]
+
+
+class Answer(enum.Enum):
+    """What a probe over TCP met."""
+
+    ALIVE = "alive"
+    NOBODY = "nobody"
+    """The machine lives, the process does not."""
+    SILENCE = "silence"
 
 
 class Streams:
@@ -252,14 +263,16 @@ class Streams:
         peer: NodeId,
         endpoints: Sequence[Endpoint],
         timeout: float = 1.0,  # noqa: ASYNC109
-    ) -> bool:
+    ) -> Answer:
         """Whether ``peer`` answers over TCP, as the member it is."""
         try:
             session = await self.open(peer, endpoints, PROBE, timeout=timeout)
+        except NobodyListens:
+            return Answer.NOBODY
         except StreamError:
-            return False
+            return Answer.SILENCE
         await session.aclose()
-        return True
+        return Answer.ALIVE
 
     async def _open(
         self,

@@ -13,7 +13,7 @@ import trio
 
 from mesh.net.datagrams import Datagrams
 from mesh.net.gossip_streams import StreamMessages
-from mesh.net.streams import Streams
+from mesh.net.streams import Answer, Streams
 from mesh.protocol.effects import (
     Effect,
     GateChanged,
@@ -170,7 +170,8 @@ class Shell:
     async def _probe(self, probe: ProbeStream) -> None:
         """A TCP probe: whoever completes the handshake with the member's key is alive."""
         try:
-            answered = await self._streams.probe(probe.to, [probe.endpoint], PROBE_SECONDS)
+            answer = await self._streams.probe(probe.to, [probe.endpoint], PROBE_SECONDS)
         finally:
             self._probes -= 1
-        self.do(self.node.probe_result, probe.to, probe.token, answered)
+        alive, refused = answer is Answer.ALIVE, answer is Answer.NOBODY
+        self.do(self.node.probe_result, probe.to, probe.token, alive, refused)

@@ -20,7 +20,7 @@ from mesh.net.session import (
     receive_message,
     send_message,
 )
-from mesh.net.streams import Streams
+from mesh.net.streams import Answer, Streams
 from mesh.net.tls import unproven_context
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -213,7 +213,7 @@ async def test_hostile_prefaces_end_the_stream_and_nothing_else(lan: Lan, payloa
     with trio.fail_after(5), pytest.raises(MeshError):
         await send_raw_and_wait(stream, payload)
     await trio.aclose_forcefully(stream)
-    assert await a.streams.probe(b.id, [b.endpoint])
+    assert await a.streams.probe(b.id, [b.endpoint]) is Answer.ALIVE
 
 
 async def send_raw_and_wait(stream: Any, payload: bytes) -> None:
@@ -235,7 +235,7 @@ async def test_what_is_no_tls_ends_the_stream_and_nothing_else(lan: Lan) -> None
         except trio.BrokenResourceError:
             await trio.lowlevel.checkpoint()
     await stream.aclose()
-    assert await a.streams.probe(b.id, [b.endpoint])
+    assert await a.streams.probe(b.id, [b.endpoint]) is Answer.ALIVE
 
 
 async def test_a_server_that_is_no_mesh_node_is_said_so(lan: Lan) -> None:
@@ -291,7 +291,7 @@ async def test_a_handlers_error_ends_its_stream_alone(lan: Lan, caplog: pytest.L
             await session.receive_message()
         await session.aclose()
     assert "a bug" in caplog.text
-    assert await a.streams.probe(b.id, [b.endpoint])
+    assert await a.streams.probe(b.id, [b.endpoint]) is Answer.ALIVE
 
 
 async def fill(open_one: Callable[[], Any], count: int) -> list[Session]:
@@ -349,10 +349,10 @@ async def test_a_member_may_hold_many_streams_and_no_more(lan: Lan, monkeypatch:
 
 async def test_probing_says_whether_the_member_answers(lan: Lan) -> None:
     a, b = await pair(lan)
-    assert await a.streams.probe(b.id, [b.endpoint])
-    assert not await a.streams.probe(b.id, [Endpoint("127.0.0.1", 1)])
-    assert not await a.streams.probe(b.id, [a.endpoint])
-    assert not await a.streams.probe(Identity.generate().id, [b.endpoint])
+    assert await a.streams.probe(b.id, [b.endpoint]) is Answer.ALIVE
+    assert await a.streams.probe(b.id, [Endpoint("127.0.0.1", 1)]) is Answer.NOBODY
+    assert await a.streams.probe(b.id, [a.endpoint]) is Answer.SILENCE
+    assert await a.streams.probe(Identity.generate().id, [b.endpoint]) is Answer.SILENCE
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
