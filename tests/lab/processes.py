@@ -1,12 +1,16 @@
 """Finding and ending the processes of a lab."""
 
 import os
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 _GONE = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess)
+_KILL_SECONDS = 10.0
+_POLL_SECONDS = 0.02
 
 
 def with_variable(name: str, accept: Callable[[str], bool]) -> list[psutil.Process]:
@@ -36,18 +40,19 @@ def in_namespace(file: Path) -> list[psutil.Process]:
 
 
 def kill(find: Callable[[], Iterable[psutil.Process]]) -> list[psutil.Process]:
-    """Kills what ``find`` finds until it finds nothing (children may be born); returns what would not die."""
-    for _ in range(5):
-        processes = list(find())
-        if not processes:
-            return []
+    """Kills what ``find`` finds until it finds nothing (children may be born); returns what would not die.
+
+    One that is dead and not yet buried by its parent (which may be init, in no hurry) counts as gone.
+    """
+    deadline = time.monotonic() + _KILL_SECONDS
+    while processes := [process for process in find() if _runs(process)]:
+        if time.monotonic() > deadline:
+            return processes
         for process in processes:
-            try:
+            with suppress(*_GONE):
                 process.kill()
-            except _GONE:
-                continue
-        psutil.wait_procs(processes, timeout=5)
-    return list(find())
+        psutil.wait_procs(processes, timeout=_POLL_SECONDS)
+    return []
 
 
 def listens_on_unix_socket_under(process: psutil.Process, folder: Path) -> bool:
@@ -81,4 +86,7 @@ def _listening_paths_without_proc(process: psutil.Process) -> list[str]:
 
 
 def _runs(process: psutil.Process) -> bool:
-    return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    try:
+        return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
