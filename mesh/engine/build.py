@@ -17,7 +17,6 @@ from mesh.engine.cache import (
     LLAMA_SERVER,
     RPC_SERVER,
     engine_dir,
-    find_built,
     processor_identity,
     read_marker,
     settings_hash,
@@ -26,8 +25,9 @@ from mesh.engine.cache import (
 )
 from mesh.engine.compile import check_space, compile_targets, configure
 from mesh.engine.errors import EngineError
-from mesh.engine.locate import find_installed, inspect_pair
+from mesh.engine.locate import inspect_pair
 from mesh.engine.locks import exclusive
+from mesh.engine.present import find_present
 from mesh.engine.progress import Course
 from mesh.engine.source import fetch_sdist, unpack_source
 from mesh.engine.toolchain import Toolchain, find_compiler, zig_toolchain
@@ -62,14 +62,10 @@ async def ensure(backend: Backend, cache: Path, report: Report) -> Engine:
     When another process is building the same, waits for it and uses its result. Raises EngineError.
     """
     course = Course(report, os.cpu_count() or 1)
-    engine = await find_installed()
-    if engine is not None and (engine.backend == backend.kind or os.environ.get("MESH_LLAMA_DIR")):
-        course.ready(f"installed: {engine.llama_server.parent}")
-        return engine
-    engine = await trio.to_thread.run_sync(find_built, cache, backend.kind, backend.flags)
+    engine = await find_present(backend, cache)
     if engine is None:
         engine = await Builder(backend, cache, course).build()
-    course.ready(f"built: {engine.llama_server.parent}")
+    course.ready(f"{engine.origin}: {engine.llama_server.parent}")
     return engine
 
 

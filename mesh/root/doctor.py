@@ -9,9 +9,9 @@ import trio
 
 from mesh.control import paths
 from mesh.control.client import ask
-from mesh.engine.cache import cache_dir, find_built
+from mesh.engine.cache import cache_dir
 from mesh.engine.detect import detect
-from mesh.engine.locate import find_installed
+from mesh.engine.present import find_present
 from mesh.net.interfaces import local_addresses
 from mesh.net.tailscale import Tailscale, TailscaleError, find_socket
 from mesh.root.options import DEFAULT_PORT
@@ -55,7 +55,7 @@ def _accelerator() -> Check:
 def _engine() -> Check:
     backend = detect()
     try:
-        engine = trio.run(find_installed) or find_built(cache_dir(), backend.kind, backend.flags)
+        engine = trio.run(find_present, backend, cache_dir())
     except MeshError as error:
         return {"check": "engine", "ok": False, "detail": error.message, "hint": error.hint}
     if engine is None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import trio
 
 from mesh.control.operations import Accelerator, EngineStatus
-from mesh.engine.build import ensure
 from mesh.engine.detect import detect
+from mesh.engine.present import find_present
 from mesh.engine.values import Backend, Engine, Progress
 from mesh.root.changes import Changes
 from mesh.wire.errors import MeshError
@@ -40,13 +40,19 @@ class EngineKeeper:
         self._changes.notify()
         while self.engine is None:
             try:
-                self.engine = await ensure(self.backend, self._cache, self._report)
+                self.engine = await find_present(self.backend, self._cache) or await self._build()
             except MeshError as error:
                 log.error("engine: %s", error)
                 self._set({"state": "failed", "progress": 0.0, "reason": str(error)})
                 await trio.sleep(RETRY_SECONDS)
         log.info("engine: %s, commit %s, %s", self.engine.origin, self.engine.commit, self.engine.backend)
         self._set({"state": "ready", "progress": 1.0, "reason": ""})
+
+    async def _build(self) -> Engine:
+        # Imported here: a builder brings an HTTP client and more, which most starts never need.
+        from mesh.engine.build import ensure
+
+        return await ensure(self.backend, self._cache, self._report)
 
     def _report(self, progress: Progress) -> None:
         left = f", {progress.eta_seconds:.0f} s left" if progress.eta_seconds is not None else ""

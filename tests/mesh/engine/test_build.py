@@ -315,7 +315,7 @@ async def test_an_engine_whose_file_was_damaged_is_built_again(world: World) -> 
 async def test_ensure_uses_the_cache_and_says_ready(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     built = await world.build()
     monkeypatch.delenv("MESH_LLAMA_DIR", raising=False)
-    monkeypatch.setattr("mesh.engine.build.find_installed", nothing_installed)
+    monkeypatch.setattr("mesh.engine.present.find_installed", nothing_installed)
     told: list[Progress] = []
     assert await ensure(CPU, world.cache, told.append) == built
     assert (told[-1].stage, told[-1].fraction) == ("ready", 1.0)
@@ -336,6 +336,6 @@ async def test_ensure_takes_an_installed_pair_only_if_it_is_for_this_backend(
         return there
 
     monkeypatch.delenv("MESH_LLAMA_DIR", raising=False)
-    monkeypatch.setattr("mesh.engine.build.find_installed", find)
+    monkeypatch.setattr("mesh.engine.present.find_installed", find)
     built = await world.build()
     assert await ensure(CPU, world.cache, lambda progress: None) == (there if used else built)
