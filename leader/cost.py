@@ -32,6 +32,7 @@ HOST_MARGIN: Final = 24 << 20  # measured: llama-server has 8 MiB of heap, 12 Mi
 # of what machines of today have.
 ASSUMED_BANDWIDTH: Final = {"cpu": 10e9, "metal": 80e9, "vulkan": 80e9, "cuda": 250e9, "rocm": 250e9}
 ASSUMED_LINK: Final = 100e6  # bytes a second each way: gigabit Ethernet
+MAX_DEVICES: Final = 15  # the engine asserts at 16, and takes 15 values of -ts; the host's CPU does not count
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +88,20 @@ class Demand:
         return self.overhead(device) + layers * self.layer + (self.head if head else 0)
 
 
-def demand(shape: Shape, context: int, slots: int, batch: int) -> Demand:
-    """.
+@dataclass(frozen=True, slots=True)
+class Range:
+    """How many layers a device may take without (``high``) and with the head (``high_head``).
 
-    Ytes that ``shape`` asks for with ``slots`` slots of ``context`` tokens each, ``batch`` of them decoding
-    at once.
+    -1: not possible.
     """
+
+    low: int
+    high: int
+    high_head: int
+
+
+def demand(shape: Shape, context: int, slots: int, batch: int) -> Demand:
+    """What ``shape`` asks for with ``slots`` slots of ``context`` tokens each, ``batch`` of them decoding."""
     cells = -(-context // CACHE_GRAIN) * CACHE_GRAIN * slots
     compute = compute_bytes(shape, context)
     return Demand(

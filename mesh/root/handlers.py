@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
-from leader import gguf
 from leader.model_hash import hash_model
 from leader.placement import place
 from leader.reconcile import why_unusable
@@ -35,7 +34,15 @@ from mesh.root import status as views
 from mesh.root.addresses import resolve
 from mesh.root.invites import Token
 from mesh.root.joining import Search
-from mesh.root.planning import DEFAULT_SLOTS, context_of, describe, fixed_layers, left_out, member_view
+from mesh.root.planning import (
+    DEFAULT_SLOTS,
+    context_of,
+    describe,
+    fixed_layers,
+    left_out,
+    member_view,
+    read_model,
+)
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment, Model
 from mesh.wire.identity import NodeId, id_text
@@ -208,7 +215,7 @@ class Handlers:
             raise MeshError(
                 "this machine may not decide what runs: it is no owner of the pool", "serve from an owner's"
             )
-        shape = await trio.to_thread.run_sync(gguf.read, Path(args["model"]))
+        shape = await trio.to_thread.run_sync(read_model, Path(args["model"]))
         context, slots = context_of(shape, args["context"]), args["slots"] or DEFAULT_SLOTS
         fixed = fixed_layers(args["layers"], node.members())
         self._check_fit(pool, shape, context, slots, fixed)
@@ -282,7 +289,7 @@ class Handlers:
         pool = self._pool()
         node, wanted = pool.node, pool.node.deployment()
         path = Path(args["model"]) if args["model"] else self._deployed_path(pool, wanted)
-        shape = await trio.to_thread.run_sync(gguf.read, path)
+        shape = await trio.to_thread.run_sync(read_model, path)
         deployed = wanted if args["model"] is None else None
         claim = node.leader()
         leader = claim.author if claim else node.id

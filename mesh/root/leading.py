@@ -10,7 +10,6 @@ from pathlib import Path
 
 import trio
 
-from leader import gguf
 from leader.llama_server import LlamaServer, ServerState
 from leader.models import Models
 from leader.placement import Plan
@@ -34,7 +33,7 @@ from mesh.control.paths import log_path
 from mesh.net.session import Session
 from mesh.root.clock import now
 from mesh.root.machine import Machine
-from mesh.root.planning import layers, member_view
+from mesh.root.planning import layers, member_view, read_model
 from mesh.root.shell import Shell
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Stage
@@ -138,7 +137,7 @@ class Leading:
             return None
         if root not in self._shapes:
             try:
-                self._shapes = {root: await trio.to_thread.run_sync(gguf.read, held.files[0])}
+                self._shapes = {root: await trio.to_thread.run_sync(read_model, held.files[0])}
             except MeshError as error:
                 log.error("%s: %s", held.files[0], error)
                 return None

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,15 @@ def device(id: NodeId, profile: Profile, rtt: float | None, shape: Shape, leader
         local=id == leader,
         accelerator=ACCELERATORS.get(profile.accelerator_kind, "") if id == leader else "",
     )
+
+
+def read_model(path: Path) -> Shape:
+    """The shape of a model that is to be placed; blocks for some time, so call it in a thread.
+
+    numpy, which placing needs, is loaded on the way: in that thread, and only by those who place something.
+    """
+    import_module("leader.placement_table")
+    return gguf.read(path)
 
 
 def context_of(shape: Shape, wanted: int | None) -> int:
@@ -150,7 +160,7 @@ def plan_from_file(pool: Path, model: Path | None, layers: Mapping[str, int] | N
     """
     if model is None:
         raise MeshError("--pool needs a model", "mesh plan MODEL.gguf --pool FILE.json")
-    shape = gguf.read(model)
+    shape = read_model(model)
     content = _read_pool(pool)
     devices = [_described(entry, shape) for entry in content["members"]]
     if not any(one.local for one in devices):

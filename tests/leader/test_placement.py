@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from leader.cost import Device, demand, entry_seconds, head_extra_seconds
-from leader.placement import MAX_DEVICES, Infeasible, Plan, place
+from leader.cost import MAX_DEVICES, Device, demand, entry_seconds, head_extra_seconds
+from leader.placement import Infeasible, Plan, place
 from tests.leader.shapes import GIB, MIB, host, shape, worker
 
 
