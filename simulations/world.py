@@ -1,98 +1,130 @@
-"""A deterministic world for real Nodes: one heap of events, a clock, a network with faults, disks that keep.
+"""A deterministic world for real Nodes: one heap of events, clocks, a network with faults, disks.
 
-Everything follows from the seed: the same seed and parameters give the same run, event by event. Nothing here
-judges; checkers (simulations.checkers) look on from outside.
+Everything follows from the seed: the same seed and parameters give the same run, event by event, and the same
+trace hash. Nothing here judges; checkers (simulations.checkers) look on from outside.
 """
 
 from __future__ import annotations
 
 import heapq
 import random
+import struct
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
 
 from mesh.protocol.effects import Effect, Event, Persist, ProbeStream, Send, SendStream, SetTimer, Tell
 from mesh.protocol.node import Node
 from mesh.protocol.settings import Settings
+from mesh.wire import identity as ed25519
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Profile
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import ALL_RIGHTS, Rights
-from simulations.signing import KeyedHash, verify
+from simulations import signing
+from simulations.hosts import PORT, Disk, Host, address
+from simulations.network import LinkFault, Network
+from simulations.signing import KeyedHash
 
-PORT = 50052
-
-
-@dataclass(slots=True)
-class Network:
-    """What the network does to datagrams; delays in seconds, loss as a probability for each datagram."""
-
-    delay: float = 0.0005
-    jitter: float = 0.0005
-    loss: float = 0.0
-    sides: dict[int, int] = field(default_factory=dict)
-    """On which side of a partition each host is; hosts that are not named are on side 0."""
-
-    def connects(self, a: int, b: int) -> bool:
-        return self.sides.get(a, 0) == self.sides.get(b, 0)
-
-
-class Host:
-    """A machine: its disk, its address, and the Node that runs on it, if one does."""
-
-    def __init__(self, number: int, rank: int) -> None:
-        self.number = number
-        self.signer = KeyedHash(number)
-        self.disk: dict[str, bytes] = {}
-        self.profile = Profile(name=f"host{number}", addresses=(address(number),), rank=rank)
-        self.node: Node | None = None
-        self.run = 0
-        self.paused_until = 0.0
-
-    @property
-    def id(self) -> NodeId:
-        return self.signer.id
-
-
-def address(number: int) -> Endpoint:
-    """The address of a host."""
-    return Endpoint(f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", PORT)
-
+__all__ = ["PORT", "Disk", "Host", "LinkFault", "Network", "Observer", "World", "address"]
 
 Observer = Callable[["World", Host, Event], None]
+Step = Callable[[Node], list[Effect]]
+Tap = Callable[[Host, Host, bytes], None]
+
+_DATAGRAM, _TIMER, _STEP, _CALL = range(4)
+_ANY_RUN = -1
+"""A datagram reaches whichever process holds the port when it arrives."""
+_INBOX = 512
+"""Datagrams that wait for a process that stands still; what a socket's buffer holds of small ones."""
+_TRACE = struct.Struct("<dHB").pack
+_TRACE_CHUNK = 1 << 16
 
 
 class World:
-    """Hosts, their network and the heap of what is to happen."""
+    """Hosts, their network and the heap of what is to happen.
 
-    def __init__(self, seed: int, settings: Settings | None = None) -> None:
+    ``observers`` are shown every event that a Node tells, ``taps`` every datagram sent, ``on_crash`` every
+    process that ends, ``on_start`` every one that starts.
+    """
+
+    def __init__(self, seed: int, settings: Settings | None = None, curves: bool = False) -> None:
+        """With ``curves`` Nodes sign with Ed25519 instead of a keyed hash."""
         self.random = random.Random(seed)
         self.settings = settings or Settings()
         self.network = Network()
         self.now = 0.0
         self.hosts: list[Host] = []
         self.observers: list[Observer] = []
+        self.taps: list[Tap] = []
+        self.on_crash: list[Callable[[Host], None]] = []
+        self.on_start: list[Callable[[Host], None]] = []
         self.events = 0
         self.bytes_sent: Counter[int] = Counter()
+        self.largest = 0
+        """Bytes of the largest datagram that was sent."""
+        self.keys: dict[NodeId, bytes] = {}
+        """The public key of every identity that ever lived here."""
+        self._curves = curves
+        self._verifier = ed25519.verify if curves else signing.verify
         self._by_address: dict[Endpoint, Host] = {}
         self._by_id: dict[NodeId, Host] = {}
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._heap: list[tuple[float, int, Host | None, int, int, Any, Any]] = []
         self._order = 0
+        self._hash = blake2b(digest_size=16)
+        self._trace = bytearray()
 
     # --- the heap
 
     def at(self, when: float, action: Callable[[], None]) -> None:
         """Let something happen at that time."""
+        self._push(max(when, self.now), None, 0, _CALL, action, None)
+
+    def on(self, host: Host, when: float, action: Callable[[], None]) -> None:
+        """Let the host's present process do something then, or when its pause is over; never if it ended."""
+        self._push(max(when, self.now), host, host.run, _CALL, action, None)
+
+    def _push(self, when: float, host: Host | None, run: int, code: int, a: Any, b: Any) -> None:
         self._order += 1
-        heapq.heappush(self._heap, (max(when, self.now), self._order, action))
+        heapq.heappush(self._heap, (when, self._order, host, run, code, a, b))
 
     def run(self, seconds: float) -> None:
         """Let time pass."""
         until = self.now + seconds
-        while self._heap and self._heap[0][0] <= until:
-            self.now, _, action = heapq.heappop(self._heap)
-            action()
+        heap, pop, trace = self._heap, heapq.heappop, self._trace
+        while heap and heap[0][0] <= until:
+            event = pop(heap)
+            now, _, host, run, code, a, b = event
+            self.now = now
+            if host is None:
+                a()
+                continue
+            if run != host.run and (run != _ANY_RUN or host.node is None):
+                if run == _ANY_RUN:
+                    self._unreachable(host, a)
+                continue
+            if now < host.paused_until:
+                self._wait(host, event)
+                continue
+            trace += _TRACE(now, host.number, code)
+            node = host.node
+            assert node is not None
+            if code == _DATAGRAM:
+                trace += b
+                effects = node.receive(now * host.rate + host.offset, a, b)
+            elif code == _TIMER:
+                effects = node.fire(max(now * host.rate + host.offset, b), a)
+            elif code == _STEP:
+                effects = a(node)
+            else:
+                a()
+                continue
+            self.events += 1
+            if effects:
+                self.perform(host, effects)
+            if len(trace) > _TRACE_CHUNK:
+                self._hash.update(trace)
+                trace.clear()
         self.now = until
 
     def run_until(self, condition: Callable[[], bool], limit: float, step: float = 0.05) -> bool:
@@ -104,135 +136,222 @@ class World:
             self.run(step)
         return True
 
+    def digest(self) -> str:
+        """The hash over all events so far, their times and what they carried: equal for equal runs."""
+        self._hash.update(self._trace)
+        self._trace.clear()
+        return self._hash.hexdigest()
+
+    def _wait(self, host: Host, event: tuple[float, int, Host | None, int, int, Any, Any]) -> None:
+        """The process stands still: the event waits, unless it is a datagram for which there is no room."""
+        if not host.inbox:
+            self.at(host.paused_until, lambda: self._wake(host))
+        if event[4] != _DATAGRAM or len(host.inbox) < _INBOX:
+            host.inbox.append(event)
+
+    def _wake(self, host: Host) -> None:
+        if self.now < host.paused_until:
+            self.at(host.paused_until, lambda: self._wake(host))
+            return
+        waiting, host.inbox = host.inbox, []
+        for _, _, _, run, code, a, b in waiting:
+            self._push(self.now, host, run, code, a, b)
+
     # --- hosts
 
     def add(self, rank: int = 1) -> Host:
         """A machine that runs nothing yet."""
-        host = Host(len(self.hosts), rank)
+        number = len(self.hosts)
+        host = Host(number, rank, self.signer(number))
         self.hosts.append(host)
-        self._by_address[address(host.number)] = host
-        self._by_id[host.id] = host
+        self._by_address[host.address] = host
+        self._register(host)
         return host
 
+    def signer(self, number: int) -> KeyedHash | ed25519.Identity:
+        """A key pair that follows from the number."""
+        return signing.identity(number) if self._curves else KeyedHash(number)
+
+    def _register(self, host: Host) -> None:
+        self._by_id[host.id] = host
+        self.keys[host.id] = host.signer.public_key
+
     def host_of(self, id: NodeId) -> Host:
+        """Whose identity that is or was."""
         return self._by_id[id]
+
+    def host_at(self, endpoint: Endpoint) -> Host | None:
+        return self._by_address.get(endpoint)
 
     def found(self, host: Host) -> None:
         """The host founds a pool and starts."""
-        node = self._boot(host)
-        self.perform(host, node.found(self.now))
-        self.perform(host, node.start(self.now, host.profile))
+        self._boot(host)
+        self.do(host, "found")
+        self._start(host)
 
     def join(self, host: Host, owner: Host, rights: Rights = ALL_RIGHTS) -> None:
         """The owner vouches for the host, which starts and greets it."""
         assert owner.node is not None
-        self.perform(owner, owner.node.vouch(self.now, host.signer.public_key, rights))
-        node = self._boot(host)
-        self.perform(host, node.admit(self.now, owner.node.chain(host.id)))
-        self.perform(host, node.start(self.now, host.profile))
-        self.perform(host, node.meet(self.now, [address(owner.number)]))
+        self.do(owner, "vouch", host.signer.public_key, rights)
+        self._boot(host)
+        self.do(host, "admit", owner.node.chain(host.id))
+        self._start(host)
+        self.do(host, "meet", [owner.address])
 
-    def crash(self, host: Host) -> None:
-        """The process is gone, what is on the disk stays."""
+    def crash(self, host: Host, silent: bool = False) -> None:
+        """The process is gone, what is on the disk stays; ``silent``: so is the machine that would say so."""
         host.node = None
         host.run += 1
         host.paused_until = 0.0
+        host.inbox.clear()
+        host.powered = not silent
+        for watch in self.on_crash:
+            watch(host)
 
     def restart(self, host: Host) -> None:
         """The process starts again from the disk and greets the addresses that it had known."""
-        node = self._boot(host)
-        self.perform(host, node.start(self.now, host.profile))
-        others = [address(other.number) for other in self.hosts if other is not host]
-        self.perform(host, node.meet(self.now, self.random.sample(others, min(8, len(others)))))
+        self._boot(host)
+        self._start(host)
+        others = [other.address for other in self.hosts if other is not host]
+        self.do(host, "meet", self.random.sample(others, min(8, len(others))))
+
+    def wipe(self, host: Host) -> None:
+        """The disk of a host that does not run is lost, its key too: it is another member when it joins."""
+        assert host.node is None
+        host.disk = Disk()
+        host.signer = self.signer(len(self.keys) + 1_000_000)
+        self._register(host)
 
     def pause(self, host: Host, seconds: float) -> None:
         """The process stands still; what comes meanwhile waits for it."""
         host.paused_until = max(host.paused_until, self.now + seconds)
 
+    def resume(self, host: Host) -> None:
+        """End a pause now."""
+        if host.paused_until > self.now:
+            host.paused_until = self.now
+            self.at(self.now, lambda: self._wake(host))
+
+    def jump(self, host: Host, seconds: float) -> None:
+        """The clock of the host leaps ahead; timers that are due by it fire at once."""
+        host.offset += seconds
+        moved = [event for event in self._heap if event[2] is host and event[4] == _TIMER]
+        for when, _, _, run, code, timer, due in moved:
+            self._push(max(self.now, min(when, host.world_time(due))), host, run, code, timer, due)
+
     def leave(self, host: Host) -> None:
         """The process says goodbye and ends."""
-        assert host.node is not None
-        self.perform(host, host.node.leave(self.now))
+        self.do(host, "leave")
         self.crash(host)
 
     def running(self) -> list[Host]:
         return [host for host in self.hosts if host.node is not None]
 
-    def _boot(self, host: Host) -> Node:
+    def do(self, host: Host, step: str, *arguments: Any) -> None:
+        """One input of the host's Node by its name, ``now`` read from the host's clock; effects performed."""
+        self.perform(host, getattr(host.node, step)(host.local(self.now), *arguments))
+
+    def _boot(self, host: Host) -> None:
         host.run += 1
-        host.node = Node(
-            self.settings, host.signer, verify, random.Random(self.random.getrandbits(64)), host.disk
-        )
-        return host.node
+        host.powered = True
+        source = random.Random(self.random.getrandbits(64))
+        host.node = Node(self.settings, host.signer, self._verifier, source, dict(host.disk))
+
+    def _start(self, host: Host) -> None:
+        for watch in self.on_start:
+            watch(host)
+        self.do(host, "start", host.profile)
 
     # --- effects
 
     def perform(self, host: Host, effects: list[Effect]) -> None:
         """Do what a Node asked for, in order; observers see each event as it is told."""
         for effect in effects:
-            if isinstance(effect, Send):
-                self._send(host, effect)
+            kind = type(effect)
+            if kind is Send:
+                self._send(host, effect)  # type: ignore[arg-type]
             elif isinstance(effect, SetTimer):
-                self._set_timer(host, effect)
-            elif isinstance(effect, Persist):
-                host.disk[effect.key] = effect.value
+                when = effect.at if host.rate == 1.0 and not host.offset else host.world_time(effect.at)
+                self._order += 1
+                entry = (max(when, self.now), self._order, host, host.run, _TIMER, effect.timer, effect.at)
+                heapq.heappush(self._heap, entry)
             elif isinstance(effect, Tell):
                 for observer in self.observers:
                     observer(self, host, effect.event)
+            elif isinstance(effect, Persist):
+                self._trace += effect.value
+                host.disk.write(self.now, effect.key, effect.value)
             elif isinstance(effect, SendStream):
                 self._send_stream(host, effect)
-            else:
+            elif isinstance(effect, ProbeStream):
                 self._probe_stream(host, effect)
 
-    def _for(self, host: Host, when: float, step: Callable[[Node], list[Effect]]) -> None:
-        """Let a step of this run of the host's Node happen at that time, or when its pause is over."""
-        run = host.run
-
-        def happen() -> None:
-            if host.run != run or host.node is None:
-                return
-            if self.now < host.paused_until:
-                self.at(host.paused_until, happen)
-                return
-            self.events += 1
-            self.perform(host, step(host.node))
-
-        self.at(when, happen)
-
-    def _set_timer(self, host: Host, effect: SetTimer) -> None:
-        self._for(host, effect.at, lambda node: node.fire(self.now, effect.timer))
-
-    def _latency(self) -> float:
-        return self.network.delay + self.network.jitter * self.random.random()
-
     def _send(self, host: Host, effect: Send) -> None:
-        self.bytes_sent[host.number] += len(effect.payload)
+        payload = effect.payload
+        self.bytes_sent[host.number] += len(payload)
+        if len(payload) > self.largest:
+            self.largest = len(payload)
         target = self._by_address.get(effect.endpoint)
-        lost = self.network.loss > 0 and self.random.random() < self.network.loss
-        if target is None or lost or not self.network.connects(host.number, target.number):
+        if target is None:
             return
-        source, payload = address(host.number), effect.payload
-        self._for(target, self.now + self._latency(), lambda node: node.receive(self.now, source, payload))
+        for tap in self.taps:
+            tap(host, target, payload)
+        self.carry(host, target, payload)
+
+    def carry(self, source: Host, target: Host, payload: bytes) -> None:
+        """Give a datagram to the network."""
+        network = self.network
+        if network.loss or network.sides or network.faults:
+            for when, data in network.passed(self.random, self.now, source.number, target.number, payload):
+                self._push(when, target, _ANY_RUN, _DATAGRAM, source.address, data)
+            return
+        when = self.now + network.delay + network.jitter * self.random.random()
+        self._order += 1
+        entry = (when, self._order, target, _ANY_RUN, _DATAGRAM, source.address, payload)
+        heapq.heappush(self._heap, entry)
+
+    def _unreachable(self, host: Host, source: Endpoint) -> None:
+        """A datagram found nobody on the port: the machine's kernel says so to the sender (ICMP)."""
+        sender = self._by_address.get(source)
+        if sender is None or not host.powered or sender.node is None:
+            return
+        if self.network.connects(host.number, sender.number):
+            when, id = self.now + self.network.latency(self.random), host.id
+            self.step(sender, when, lambda node: node.connection_reset(sender.local(self.now), id))
+
+    def step(self, host: Host, when: float, step: Step) -> None:
+        """Give the host's present Node an input at that time."""
+        self._push(max(when, self.now), host, host.run, _STEP, step, None)
+
+    def linked(self, a: Host, b: Host) -> bool:
+        """Whether TCP works between two hosts: something passes both ways."""
+        network = self.network
+        if not network.connects(a.number, b.number) or not network.connects(b.number, a.number):
+            return False
+        return not network.faults or all(
+            path.loss < 0.9 and path.holds_until <= self.now
+            for path in (network.path(a.number, b.number), network.path(b.number, a.number))
+        )
 
     def _send_stream(self, host: Host, effect: SendStream) -> None:
         target = self._by_id.get(effect.to)
-        if target is None or not self.network.connects(host.number, target.number):
+        if target is None or target.node is None or not self.linked(host, target):
             return
+        self.bytes_sent[host.number] += len(effect.payload)
         sender, payload = host.id, effect.payload
-        delay = 3 * self._latency()
-        self._for(target, self.now + delay, lambda node: node.receive_stream(self.now, sender, payload))
+        when = self.now + 3 * self.network.latency(self.random)
+        self.step(target, when, lambda node: node.receive_stream(target.local(self.now), sender, payload))
 
     def _probe_stream(self, host: Host, effect: ProbeStream) -> None:
         """TCP: a running process answers, a machine without one refuses, a cut network says nothing."""
         target = self._by_address.get(effect.endpoint)
-        if target is None or not self.network.connects(host.number, target.number):
+        if target is None or not self.linked(host, target) or not target.powered:
             return
-        ok = target.node is not None
-        if ok and self.now < target.paused_until:
+        ok = target.node is not None and target.id == effect.to
+        if target.node is not None and self.now < target.paused_until:
             return
-        to, token, delay = effect.to, effect.token, 3 * self._latency()
-        self._for(
-            host,
-            self.now + delay,
-            lambda node: node.probe_result(self.now, to, token, ok, refused=not ok),
+        to, token, refused = effect.to, effect.token, target.node is None
+        when = self.now + 3 * self.network.latency(self.random)
+        self.step(
+            host, when, lambda node: node.probe_result(host.local(self.now), to, token, ok, refused=refused)
         )

@@ -1,0 +1,277 @@
+"""Simple models of what serves: a worker's gate with its rpc-server, a leader's llama-server, the tunnels.
+
+They behave as the real ones were measured to: rpc-server has one client at a time and dies with its host;
+llama-server loads for some seconds, aborts when the tunnel to a used worker breaks, and waits for ever when
+one falls silent, until its watchdog ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from leader.placement import Plan
+from leader.reconcile_types import Wanted
+from mesh.wire.facts import Claim
+from mesh.wire.identity import NodeId
+from simulations.hosts import Host
+from simulations.world import World
+
+Key = tuple[NodeId, int]
+"""Of whom a stream is: the author and the term of its claim."""
+BytesPass = Callable[[Host, Key], None]
+
+_OPENING = 10.0
+_RETRY = 0.3
+_LOAD_STEP, _TOKEN_STEP = 0.5, 1.0
+_PATIENCE = 5.0
+
+
+class _Site(Protocol):
+    """Where a host's gate is, if it runs."""
+
+    def gate(self, host: Host) -> Gate | None: ...
+
+
+class Wire:
+    """TCP as far as it matters: what was sent arrives once, late while the path is cut, or the end breaks."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def carry(
+        self,
+        source: Host,
+        target: Host,
+        target_run: int,
+        arrive: Callable[[], None],
+        broken: Callable[[], None],
+    ) -> None:
+        """Let ``arrive`` happen in that process of the target, or ``broken`` in the source's present one."""
+        self._try(source, source.run, target, target_run, arrive, broken, self._world.now + _OPENING)
+
+    def _try(
+        self,
+        source: Host,
+        source_run: int,
+        target: Host,
+        target_run: int,
+        arrive: Callable[[], None],
+        broken: Callable[[], None],
+        until: float,
+    ) -> None:
+        world = self._world
+        if source.run != source_run or source.node is None:
+            return
+        latency = 3 * world.network.latency(world.random)
+        if not target.powered or not world.linked(source, target):
+            if world.now >= until:
+                broken()
+                return
+            again = (source, source_run, target, target_run, arrive, broken, until)
+            world.at(world.now + _RETRY, lambda: self._try(*again))
+        elif target.run != target_run:
+            world.on(source, world.now + latency, broken)
+        else:
+            world.on(target, world.now + latency, arrive)
+
+
+@dataclass(eq=False)
+class Tunnel:
+    """A stream from a leader's llama-server through a worker's gate to its rpc-server."""
+
+    leader: Host
+    worker: Host
+    worker_run: int
+    key: Key
+    on_open: Callable[[], None]
+    on_acknowledged: Callable[[], None]
+    on_broken: Callable[[str], None]
+    closed: bool = False
+
+
+class Gate:
+    """Passes the streams of the lease's holder, one after another, to the rpc-server behind it."""
+
+    def __init__(self, world: World, wire: Wire, host: Host, passes: BytesPass) -> None:
+        self._world = world
+        self._wire = wire
+        self._host = host
+        self._passes = passes
+        self._holder: Key | None = None
+        self._sessions: list[Tunnel] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether rpc-server has a client."""
+        return bool(self._sessions)
+
+    def set_holder(self, claim: Claim | None) -> None:
+        """Cut what is of another claim before anything of this one is let in."""
+        self._holder = None if claim is None else (claim.author, claim.term)
+        for tunnel in [tunnel for tunnel in self._sessions if not self.admits(tunnel.key)]:
+            self._drop(tunnel, "cut by the worker's gate")
+        self._serve_next()
+
+    def admits(self, key: Key) -> bool:
+        """Whether streams of that claim pass now."""
+        return key == self._holder
+
+    def open(self, tunnel: Tunnel) -> None:
+        """A stream asks to pass."""
+        if not self.admits(tunnel.key):
+            self._back(tunnel, lambda: tunnel.on_broken("refused by the worker's gate"))
+            return
+        self._sessions.append(tunnel)
+        if self._sessions[0] is tunnel:
+            self._back(tunnel, tunnel.on_open)
+
+    def pass_bytes(self, tunnel: Tunnel) -> None:
+        """Bytes came on a stream: to rpc-server, which answers."""
+        if self._sessions and self._sessions[0] is tunnel:
+            self._passes(self._host, tunnel.key)
+            self._back(tunnel, tunnel.on_acknowledged)
+        elif tunnel not in self._sessions:
+            self._back(tunnel, lambda: tunnel.on_broken("reset"))
+
+    def close(self, tunnel: Tunnel) -> None:
+        """The leader's end is closed or gone; rpc-server is free for the next."""
+        if tunnel in self._sessions:
+            self._sessions.remove(tunnel)
+            self._serve_next()
+
+    def restart_engine(self) -> None:
+        """rpc-server dies and is started again: whoever was connected is cut off."""
+        for tunnel in list(self._sessions):
+            self._drop(tunnel, "the worker's rpc-server ended")
+
+    def _drop(self, tunnel: Tunnel, reason: str) -> None:
+        self._sessions.remove(tunnel)
+        self._back(tunnel, lambda: tunnel.on_broken(reason))
+
+    def _serve_next(self) -> None:
+        if self._sessions:
+            first = self._sessions[0]
+            self._back(first, first.on_open)
+
+    def _back(self, tunnel: Tunnel, action: Callable[[], None]) -> None:
+        def arrive() -> None:
+            if not tunnel.closed:
+                action()
+
+        self._wire.carry(self._host, tunnel.leader, tunnel.leader.run, arrive, lambda: None)
+
+
+@dataclass
+class LlamaServer:
+    """A leader's llama-server with its tunnels; ``phase`` is loading, ready or failed."""
+
+    world: World
+    wire: Wire
+    site: _Site
+    host: Host
+    wanted: Wanted
+    plan: Plan
+    term: int
+    changed: Callable[[], None]
+    lost: Callable[[NodeId], None]
+    phase: str = "loading"
+    progress: float = 0.0
+    reason: str = ""
+    _tunnels: dict[NodeId, Tunnel] = field(default_factory=dict)
+    _heard: dict[NodeId, float] = field(default_factory=dict)
+    _loaded: int = 0
+
+    @property
+    def load_steps(self) -> int:
+        """How long it loads, in half seconds: the more workers, the longer."""
+        return 3 + len(self.plan.workers)
+
+    def start(self) -> None:
+        """Connect to every used worker, then load."""
+        for worker in self.plan.workers:
+            self._connect(NodeId(worker))
+        self._tick()
+
+    def _connect(self, worker: NodeId) -> None:
+        target = self.world.host_of(worker)
+
+        def opened() -> None:
+            self._heard[worker] = self.world.now
+
+        def acknowledged() -> None:
+            self._heard[worker] = self.world.now
+
+        def broken(reason: str) -> None:
+            if self.phase != "failed":
+                self.lost(worker)
+                self._fail(f"the tunnel to {target.profile.name} broke: {reason}")
+
+        tunnel = Tunnel(
+            self.host, target, target.run, (self.host.id, self.term), opened, acknowledged, broken
+        )
+        self._tunnels[worker] = tunnel
+        self._heard[worker] = float("-inf")
+        self._send(tunnel, lambda gate: gate.open(tunnel))
+
+    def _send(self, tunnel: Tunnel, action: Callable[[Gate], None]) -> None:
+        def arrive() -> None:
+            gate = self.site.gate(tunnel.worker)
+            if gate is not None:
+                action(gate)
+
+        self.wire.carry(
+            self.host, tunnel.worker, tunnel.worker_run, arrive, lambda: tunnel.on_broken("no connection")
+        )
+
+    def _tick(self) -> None:
+        if self.phase == "failed":
+            return
+        now = self.world.now
+        if self.phase == "loading" and all(at > float("-inf") for at in self._heard.values()):
+            self._loaded += 1
+            self.progress = min(1.0, self._loaded / self.load_steps)
+            if self._loaded >= self.load_steps:
+                self.phase = "ready"
+            self.changed()
+        silent = [worker for worker, at in self._heard.items() if float("-inf") < at < now - _PATIENCE]
+        if silent:
+            self._fail(f"no progress for {_PATIENCE:.0f} s")
+            return
+        for tunnel in self._tunnels.values():
+            if self._heard[tunnel.worker.id] > float("-inf"):
+                self._send(tunnel, lambda gate, tunnel=tunnel: gate.pass_bytes(tunnel))  # type: ignore[misc]
+        step = _LOAD_STEP if self.phase == "loading" else _TOKEN_STEP
+        self.world.on(self.host, now + step, self._tick)
+
+    def _fail(self, reason: str) -> None:
+        self.phase, self.reason = "failed", reason
+        self.close()
+        self.changed()
+
+    def stop(self) -> None:
+        """End it, as the reconciler wants."""
+        self.phase, self.reason = "failed", "stopped"
+        self.close()
+
+    def close(self) -> None:
+        """All its connections end with it."""
+        for tunnel in self._tunnels.values():
+            if not tunnel.closed:
+                tunnel.closed = True
+                self._send(tunnel, lambda gate, tunnel=tunnel: gate.close(tunnel))  # type: ignore[misc]
+
+    def host_crashed(self) -> None:
+        """The kernel of the crashed leader closes its connections, if it still runs."""
+        if self.phase == "failed":
+            return
+        self.phase = "failed"
+        for tunnel in self._tunnels.values():
+            tunnel.closed = True
+            world, worker = self.world, tunnel.worker
+            if self.host.powered and worker.run == tunnel.worker_run and world.linked(self.host, worker):
+                gate = self.site.gate(worker)
+                if gate is not None:
+                    when = world.now + world.network.latency(world.random)
+                    world.on(worker, when, lambda gate=gate, tunnel=tunnel: gate.close(tunnel))  # type: ignore[misc]

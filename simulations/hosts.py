@@ -1,0 +1,87 @@
+"""A simulated machine: its address, its clock, its disk, and the Node that runs on it, if one does."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from mesh.protocol.node import Node
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.facts import Profile
+from mesh.wire.identity import NodeId, Signer
+
+PORT = 50052
+
+
+class HostSigner(Signer, Protocol):
+    """A signer that knows the id of its key."""
+
+    @property
+    def id(self) -> NodeId: ...
+
+
+class Disk(dict[str, bytes]):
+    """What a machine keeps: values by key, with the past that it may be set back to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[tuple[float, str, bytes | None]] = []
+        """Every write: when (seconds of the world), the key, and what was there before."""
+
+    def write(self, when: float, key: str, value: bytes) -> None:
+        """Store a value, durably."""
+        self.written.append((when, key, self.get(key)))
+        self[key] = value
+
+    def roll_back(self, when: float) -> int:
+        """Be as it was at that time; how many writes that undid."""
+        undone = 0
+        while self.written and self.written[-1][0] > when:
+            _, key, before = self.written.pop()
+            if before is None:
+                self.pop(key, None)
+            else:
+                self[key] = before
+            undone += 1
+        return undone
+
+
+class Host:
+    """A machine; ``run`` counts its processes, so that what was meant for an earlier one is dropped."""
+
+    def __init__(self, number: int, rank: int, signer: HostSigner) -> None:
+        self.number = number
+        self.signer = signer
+        self.address = address(number)
+        self.disk = Disk()
+        self.profile = Profile(name=f"host{number}", addresses=(self.address,), rank=rank)
+        self.node: Node | None = None
+        self.run = 0
+        self.powered = True
+        """Whether the machine's kernel answers for a process that is gone."""
+        self.paused_until = 0.0
+        self.inbox: list[tuple[Any, ...]] = []
+        """What waits for the end of a pause."""
+        self.rate = 1.0
+        self.offset = 0.0
+
+    @property
+    def id(self) -> NodeId:
+        return self.signer.id
+
+    def local(self, now: float) -> float:
+        """What the host's clock shows at that time of the world."""
+        return now * self.rate + self.offset
+
+    def world_time(self, local: float) -> float:
+        """When the host's clock shows that."""
+        return (local - self.offset) / self.rate
+
+    def set_rate(self, now: float, rate: float) -> None:
+        """Let the clock run faster or slower from now on, without a jump."""
+        self.offset += now * (self.rate - rate)
+        self.rate = rate
+
+
+def address(number: int) -> Endpoint:
+    """The address of a host."""
+    return Endpoint(f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", PORT)
