@@ -47,7 +47,7 @@ async def until_all(
                 del seen[agent.name]
         return max(seen.values(), key=lambda observation: observation.seconds)
     missing = [agent.name for agent in agents if agent.name not in seen]
-    raise NeverSeen(f"not within {limit:.0f} s at {', '.join(missing) or 'all of them at once'}")
+    raise NeverSeen(f"not within {limit:g} s at {', '.join(missing) or 'all of them at once'}")
 
 
 async def ask(agent: Agent) -> View | None:

@@ -172,7 +172,7 @@ def _result(outcome: Outcome, summaries: Mapping[str, Summary | None]) -> dict[s
         "version": outcome.system.version,
         "settings": outcome.system.settings,
         **figures,
-        "wrongly_not_alive": sum(trial.wrongly for trial in outcome.trials),
+        "living_held_dead": sum(trial.wrongly for trial in outcome.trials),
         "failures": outcome.failures,
         "samples": {
             "join_seconds": [round(trial.join.seconds, 4) for trial in outcome.trials],
@@ -189,6 +189,8 @@ def _goals(ours: Outcome, nodes: int) -> list[Goal]:
         return None if summary is None else float(getattr(summary, which))
 
     goals = [at_most("pools that failed to form or to notice", 0, len(ours.failures), "pools")]
+    wrongly = sum(trial.wrongly for trial in ours.trials)
+    goals.append(at_most("living agents held dead", 0, wrongly, "views"))
     if nodes <= SMALL_POOL:
         goals += [
             at_most("join, p99", 3.0, figure("join_seconds", "p99"), "s"),

@@ -17,6 +17,8 @@ START_SECONDS = 120.0
 BEFORE_IDLE_SECONDS = 10.0
 """From joined to idle: announcements of a newcomer have died away by then."""
 
+_LIVING = ("alive", "suspect")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -32,7 +34,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """``wrongly`` counts (observer, member) pairs in which one that lives was not alive at the end."""
+    """``wrongly`` counts the (observer, member) pairs in which a living one was missing or dead at the end."""
 
     join: Observation
     detection: Observation
@@ -103,11 +105,12 @@ async def _join_all(agents: Sequence[Agent], settings: Settings) -> Observation:
 
 
 async def _wrongly(observers: Sequence[Agent]) -> int:
+    """An observer that does not answer counts as wrong of everybody."""
     names = {agent.name for agent in observers}
     count = 0
     for observer in observers:
         view = await ask(observer)
-        count += len(names) if view is None else sum(view.get(name) != "alive" for name in names)
+        count += len(names) if view is None else sum(view.get(name) not in _LIVING for name in names)
     return count
 
 
