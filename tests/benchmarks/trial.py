@@ -34,7 +34,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """``wrongly`` counts the (observer, member) pairs in which a living one was missing or dead at the end."""
+    """``wrongly`` counts (observer, member) pairs in which a living one was missing or dead at the end."""
 
     join: Observation
     detection: Observation
