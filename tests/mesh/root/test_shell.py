@@ -105,10 +105,8 @@ def leader_of(here: Here) -> NodeId | None:
 
 
 def terms(payload: bytes, author: NodeId) -> list[int]:
-    """The terms of the claims by ``author`` in a datagram."""
+    """The terms of the claims by ``author`` in a datagram (to ask for a vote claims nothing yet)."""
     message = messages.decode(open_envelope(payload).body)
-    if isinstance(message, messages.VoteRequest):
-        return [message.term]
     facts = [decode(data).fact for data in message.facts] if isinstance(message, messages.Bodies) else []
     return [fact.term for fact in facts if isinstance(fact, Claim) and fact.author == author]
 
