@@ -40,6 +40,8 @@ class Core:
         self.now = 0.0
         self.effects: list[Effect] = []
         self.members_changed = False
+        self.stirred = False
+        """Whether this input changed something that the leadership or a lease rests on."""
         self._pending: dict[tuple[str, bytes], tuple[int, float]] = {}
         self._token = 0
 

@@ -1,16 +1,19 @@
-"""What a Node asks of the world: effects, the timers among them, and the events that it tells."""
+"""What a Node asks of the world: effects, the timers among them, and the events that it tells.
+
+Effects are named tuples, for they are made by the hundred thousand.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Claim, Deployment, PoolState
 from mesh.wire.identity import NodeId
 
 
-@dataclass(frozen=True, slots=True)
-class Timer:
+class Timer(NamedTuple):
     """Handed back by ``Node.fire``; the token tells a timer that was set anew from its stale forerunner."""
 
     kind: str
@@ -65,8 +68,7 @@ Event = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """A datagram of at most 1200 bytes; ``to`` is None while it is unknown who lives there."""
 
     to: NodeId | None
@@ -74,30 +76,26 @@ class Send:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SendStream:
+class SendStream(NamedTuple):
     """A message of at most 256 KiB, framed, over an authenticated stream to the member."""
 
     to: NodeId
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SetTimer:
+class SetTimer(NamedTuple):
     timer: Timer
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Persist:
+class Persist(NamedTuple):
     """To be on the disk before any later effect of the same list is performed."""
 
     key: str
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeStream:
+class ProbeStream(NamedTuple):
     """Try to reach the member by TCP; answered with ``Node.probe_result``."""
 
     to: NodeId
@@ -105,8 +103,7 @@ class ProbeStream:
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tell:
+class Tell(NamedTuple):
     event: Event
 
 

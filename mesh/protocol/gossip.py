@@ -13,7 +13,7 @@ from typing import Any
 
 from mesh.protocol.core import Core
 from mesh.protocol.membership import Membership
-from mesh.protocol.store import FactStore, bucket_of, differing, entry_of, prevails
+from mesh.protocol.store import FactStore, bucket_of, differing, prevails
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Signed
 from mesh.wire.identity import NodeId
@@ -55,7 +55,7 @@ class Gossip:
 
     def spread(self, signed: Signed[Any]) -> None:
         """Tell of a fact that has just been taken in."""
-        key = entry_of(signed).key
+        key = signed.key
         self._hot[key] = 0
         self._wanted.pop(key, None)
         self._last_change = self._core.now

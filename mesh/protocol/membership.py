@@ -87,7 +87,8 @@ class Membership:
 
     def heard(self, id: NodeId, source: Endpoint) -> Peer | None:
         """A datagram, proven to be this member's, came from there."""
-        self.heard_any = True
+        if not self.heard_any:
+            self.heard_any = self._core.stirred = True
         peer = self.peers.get(id)
         if peer is not None:
             peer.source = source
@@ -95,17 +96,19 @@ class Membership:
 
     def lives(self, id: NodeId, incarnation: int, refutations: int) -> Peer | None:
         """The member itself says that it lives, at this liveness. None for what is no liveness of another."""
-        if id == self._core.id or id not in self._roster:
+        if id == self._core.id or id not in self._roster.members:
             return None
         peer = self.peers.get(id)
         if peer is None:
             peer = self._meet(id, incarnation)
-        before = peer.liveness
-        if (incarnation, refutations) > before:
-            peer.incarnation, peer.refutations = incarnation, refutations
-            left = peer.state == LEFT and incarnation == before[0]
-            if not left:
-                self._revive(peer)
+        elif incarnation < peer.incarnation or (
+            incarnation == peer.incarnation and refutations <= peer.refutations
+        ):
+            return peer
+        left = peer.state == LEFT and incarnation == peer.incarnation
+        peer.incarnation, peer.refutations = incarnation, refutations
+        if not left:
+            self._revive(peer)
         self._store.raise_liveness(id, peer.liveness)
         return peer
 

@@ -49,6 +49,8 @@ from mesh.wire.messages import MAX_DATAGRAM, MAX_STREAMED
 from mesh.wire.rights import Rights
 
 _VOUCHERS = "vouchers"
+_STIRRING = frozenset({election.STAND, election.VOTES, arbiter.GATE, tenancy.HELD, tenancy.LEASE})
+"""Timers of the leadership and the leases; the others stir them only by what they change."""
 _MAX_STORED = 64 * 1024 * 1024
 
 
@@ -170,7 +172,7 @@ class Node(Views):
 
     def receive(self, now: float, source: Endpoint, payload: bytes) -> list[Effect]:
         """A datagram came from there."""
-        self._begin(now)
+        self._begin(now, stirred=False)
         try:
             envelope = open_envelope(payload, MAX_DATAGRAM)
             if envelope.pool == self._core.pool != NO_POOL and envelope.sender != self._core.id:
@@ -194,10 +196,10 @@ class Node(Views):
 
     def fire(self, now: float, timer: Timer) -> list[Effect]:
         """A timer is due; a stale one changes nothing."""
-        self._begin(now)
         due = self._core.due(timer)
         if due is None:
-            return self._end()
+            return []
+        self._begin(now, stirred=timer.kind in _STIRRING)
         late = now - due > self._core.settings.stall
         if late:
             self._stall(now)
@@ -302,6 +304,8 @@ class Node(Views):
     def _new(self, signed: Signed[Any]) -> None:
         """A fact changed the store: let those who care know, and spread it."""
         fact = signed.fact
+        if not isinstance(fact, Liveness | Accusation):
+            self._core.stirred = True
         if isinstance(fact, Voucher):
             self._parts.roster.add(signed)
             self._core.members_changed = True
@@ -331,12 +335,20 @@ class Node(Views):
 
     # --- the frame of every input
 
-    def _begin(self, now: float) -> None:
-        self._core.now = max(self._core.now, now)
-        self._core.effects = []
+    def _begin(self, now: float, stirred: bool = True) -> None:
+        core = self._core
+        if now > core.now:
+            core.now = now
+        core.effects = []
+        core.stirred = stirred
 
     def _end(self) -> list[Effect]:
         """What follows from what changed, and all effects of this input in their order."""
+        if self._core.stirred or self._core.members_changed:
+            self._review()
+        return self._core.effects
+
+    def _review(self) -> None:
         if self._running:
             self._parts.election.review()
         leader = self.leader()
@@ -348,11 +360,11 @@ class Node(Views):
         if self._core.members_changed:
             self._core.members_changed = False
             self._core.tell(MembersChanged())
-        return self._core.effects
 
     def _stall(self, now: float) -> None:
         if now - self._stalled_at > self._core.settings.stall:
             self._stalled_at = now
+            self._core.stirred = True
             self._core.notice("warning", "this process was paused for a while")
             self._parts.membership.stalled()
             self._parts.prober.abandon()

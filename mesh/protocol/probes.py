@@ -108,10 +108,8 @@ class Prober:
         self._probes[token] = _Probe(peer.id, token, self._core.now, regular=regular)
         self._probed[peer.id] = token
         self._ping(peer, endpoint, token)
-        settings = self._core.settings
-        subject = token.to_bytes(8, "big")
-        self._core.schedule(DIRECT, subject, self._core.now + settings.direct_timeout * self._stretch)
-        self._core.schedule(END, subject, self._core.now + settings.probe_timeout * self._stretch)
+        patience = self._core.settings.direct_timeout * self._stretch
+        self._core.schedule(DIRECT, token.to_bytes(8, "big"), self._core.now + patience)
 
     def _ping(self, peer: Peer, endpoint: Endpoint, token: int) -> None:
         mine = self._membership
@@ -127,6 +125,8 @@ class Prober:
         peer = self._membership.peers.get(probe.peer) if probe else None
         if probe is None or peer is None or peer.endpoint is None:
             return
+        patience = self._core.settings.probe_timeout * self._stretch
+        self._core.schedule(END, subject, max(self._core.now, probe.started + patience))
         endpoints = peer.endpoints()[:_MAX_ENDPOINTS]
         for endpoint in endpoints:
             if endpoint != peer.endpoint or len(endpoints) == 1:

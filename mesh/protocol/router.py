@@ -44,10 +44,11 @@ class Router:
     def deliver(self, envelope: Envelope, source: Endpoint, message: Message) -> None:
         """Let the message act once its sender is known and proven; a stranger may show its vouchers."""
         sender = envelope.sender
-        if sender not in self._parts.roster:
+        members = self._parts.roster.members
+        if sender not in members:
             self._parts.introductions.unknown(sender, source, message)
-        key = self._parts.roster.key(sender)
-        if key is None or not envelope.proven_by(key, self._parts.core.verifier):
+        vouched = members.get(sender)
+        if vouched is None or not envelope.proven_by(vouched.key, self._parts.core.verifier):
             return
         self._parts.membership.heard(sender, source)
         self._parts.introductions.answered(source)

@@ -9,20 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 from mesh.wire.facts import Accusation, Fact, Signed, Version
+from mesh.wire.facts import place_key as place_key
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import BUCKETS, Rumour
 
 NEW, STALE, EQUIVOCATION = "new", "stale", "equivocation"
 _MAX_PROOFS = 64
-
-
-def place_key(kind: int, author: NodeId, place: bytes = b"") -> bytes:
-    """8 bytes that name the place where versions of one fact follow each other."""
-    return blake2b(bytes([kind]) + author + place, digest_size=8, person=b"mesh fact key").digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +27,13 @@ class Entry:
     signed: Signed[Any]
     key: bytes
     hash: bytes
-
-    @property
-    def rumour(self) -> Rumour:
-        return Rumour(self.key, self.signed.fact.version, self.hash[:4])
+    rumour: Rumour
 
 
 def entry_of(signed: Signed[Any]) -> Entry:
     """The entry that this fact would have."""
-    fact = signed.fact
-    return Entry(signed, place_key(fact.kind, fact.author, fact.place), signed.hash)
+    rumour = Rumour(signed.key, signed.fact.version, signed.hash[:4])
+    return Entry(signed, signed.key, signed.hash, rumour)
 
 
 def prevails(version: Version, hash: bytes, over_version: Version, over_hash: bytes) -> bool:
@@ -57,7 +49,7 @@ class FactStore:
     def __init__(self, accusers: int) -> None:
         self._accusers = accusers
         self._entries: dict[bytes, Entry] = {}
-        self._kinds: dict[int, dict[bytes, Entry]] = {}
+        self._kinds: dict[int, dict[tuple[NodeId, bytes], Entry]] = {}
         self._buckets: list[dict[bytes, Entry]] = [{} for _ in range(BUCKETS)]
         self._hashes = [0] * BUCKETS
         self._accused: dict[NodeId, dict[bytes, Entry]] = {}
@@ -75,7 +67,7 @@ class FactStore:
         return self._entries.get(key)
 
     def get(self, kind: type[Any], author: NodeId, place: bytes = b"") -> Signed[Any] | None:
-        entry = self._entries.get(place_key(kind.kind, author, place))
+        entry = self._kinds.get(kind.kind, {}).get((author, place))
         return entry.signed if entry else None
 
     def all(self, kind: type[Any]) -> Iterator[Signed[Any]]:
@@ -93,12 +85,11 @@ class FactStore:
 
     def would_change(self, signed: Signed[Any]) -> bool:
         """Whether :meth:`offer` would take it; asked before the dear check of its signature."""
-        entry = entry_of(signed)
-        held = self._entries.get(entry.key)
+        held = self._entries.get(signed.key)
         if held is not None and held.signed.data == signed.data:
             return False
         fact: Fact = signed.fact
-        if isinstance(fact, Accusation) and not self._may_accuse(entry, fact):
+        if isinstance(fact, Accusation) and not self._may_accuse(signed.key, fact):
             return False
         return held is None or fact.version >= held.signed.fact.version
 
@@ -134,17 +125,17 @@ class FactStore:
     def bucket_hashes(self) -> tuple[bytes, ...]:
         return tuple(value.to_bytes(8, "big") for value in self._hashes)
 
-    def _may_accuse(self, entry: Entry, fact: Accusation) -> bool:
+    def _may_accuse(self, key: bytes, fact: Accusation) -> bool:
         """An accusation counts against exactly the liveness that was seen signed; few are kept of many."""
         if fact.version != self._liveness.get(fact.subject):
             return False
         others = self._accused.get(fact.subject, {})
-        return entry.key in others or len(others) < self._accusers or entry.key < max(others)
+        return key in others or len(others) < self._accusers or key < max(others)
 
     def _put(self, entry: Entry) -> None:
         fact: Fact = entry.signed.fact
         self._entries[entry.key] = entry
-        self._kinds.setdefault(fact.kind, {})[entry.key] = entry
+        self._kinds.setdefault(fact.kind, {})[fact.author, fact.place] = entry
         self._buckets[bucket_of(entry.key)][entry.key] = entry
         self._toggle(entry)
         if isinstance(fact, Accusation):
@@ -156,7 +147,7 @@ class FactStore:
     def _drop(self, entry: Entry) -> None:
         fact: Fact = entry.signed.fact
         del self._entries[entry.key]
-        del self._kinds[fact.kind][entry.key]
+        del self._kinds[fact.kind][fact.author, fact.place]
         del self._buckets[bucket_of(entry.key)][entry.key]
         self._toggle(entry)
         if isinstance(fact, Accusation):

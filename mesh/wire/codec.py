@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgpack
@@ -24,6 +25,11 @@ class Shape(NamedTuple):
 
     dump: Callable[[Any], Any]
     load: Callable[[Any], Any]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether msgpack takes the value as it is, so that nothing needs to walk it."""
+        return self.dump is _same
 
 
 def _same(value: Any) -> Any:
@@ -61,7 +67,7 @@ def fixed(length: int) -> Shape:
             raise DecodeError(f"Expected {length} bytes")
         return value
 
-    return Shape(bytes, load)
+    return Shape(_same, load)
 
 
 def blob(limit: int) -> Shape:
@@ -72,7 +78,7 @@ def blob(limit: int) -> Shape:
             raise DecodeError(f"Expected at most {limit} bytes")
         return value
 
-    return Shape(bytes, load)
+    return Shape(_same, load)
 
 
 def text(limit: int) -> Shape:
@@ -92,9 +98,10 @@ def listed(item: Shape, limit: int) -> Shape:
     def load(value: Any) -> tuple[Any, ...]:
         if type(value) is not list or len(value) > limit:
             raise DecodeError(f"Expected a list of at most {limit}")
-        return tuple([item.load(each) for each in value])
+        return tuple([load_item(each) for each in value])
 
-    return Shape(lambda values: [item.dump(each) for each in values], load)
+    load_item, dump_item = item.load, item.dump
+    return Shape(_same if item.is_plain else lambda values: [dump_item(each) for each in values], load)
 
 
 def paired(*items: Shape) -> Shape:
@@ -103,21 +110,28 @@ def paired(*items: Shape) -> Shape:
     def load(value: Any) -> tuple[Any, ...]:
         if type(value) is not list or len(value) != len(items):
             raise DecodeError(f"Expected {len(items)} values")
-        return tuple([shape.load(each) for shape, each in zip(items, value, strict=True)])
+        return tuple([load_item(each) for load_item, each in zip(loads, value, strict=True)])
 
+    loads = [item.load for item in items]
+    if all(item.is_plain for item in items):
+        return Shape(_same, load)
     return Shape(lambda values: [s.dump(v) for s, v in zip(items, values, strict=True)], load)
 
 
-def struct(cls: type, *items: Shape) -> Shape:
-    """A dataclass, as the array of its fields in order."""
-    names = tuple(field.name for field in dataclasses.fields(cls))
+def struct(cls: type[Any], *items: Shape) -> Shape:
+    """A dataclass or a named tuple, as the array of its fields in order."""
+    tuples = issubclass(cls, tuple)
+    names = cls._fields if tuples else tuple(field.name for field in dataclasses.fields(cls))
     if len(names) != len(items):
         raise TypeError(f"{cls.__name__} has {len(names)} fields, its shape {len(items)}")
     fields = paired(*items)
-    return Shape(
-        lambda value: fields.dump([getattr(value, name) for name in names]),
-        lambda value: cls(*fields.load(value)),
-    )
+    load_fields, dump_fields = fields.load, fields.dump
+    if fields.is_plain and tuples:
+        return Shape(_same, lambda value: cls(*load_fields(value)))
+    values = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
+    if fields.is_plain:
+        return Shape(values, lambda value: cls(*load_fields(value)))
+    return Shape(lambda value: dump_fields(values(value)), lambda value: cls(*load_fields(value)))
 
 
 def _load_endpoint(value: Any) -> Endpoint:
@@ -128,12 +142,15 @@ def _load_endpoint(value: Any) -> Endpoint:
     return Endpoint(value[0], value[1])
 
 
-ENDPOINT = Shape(list, _load_endpoint)
+ENDPOINT = Shape(_same, _load_endpoint)
+
+
+_PACKER = msgpack.Packer(use_bin_type=True)
 
 
 def pack(value: Any) -> bytes:
     """Canonical bytes of a value made of lists, bytes, texts and numbers."""
-    packed: bytes = msgpack.packb(value, use_bin_type=True)
+    packed: bytes = _PACKER.pack(value)
     return packed
 
 

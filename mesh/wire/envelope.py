@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mesh.wire.errors import DecodeError
 from mesh.wire.identity import ID_BYTES, SIGNATURE_BYTES, NodeId, PoolId, Signer, Verifier
@@ -15,8 +15,7 @@ MAX_BODY = MAX_DATAGRAM - OVERHEAD
 _DOMAIN = b"mesh datagram 1\0"
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A datagram taken apart; ``data`` are its very bytes."""
 
     pool: PoolId

@@ -7,7 +7,7 @@ and raises DecodeError on whatever is not exactly a message.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from mesh.wire import codec
 from mesh.wire.codec import BOOL, ENDPOINT, UINT, Shape, blob, fixed, listed, struct
@@ -23,8 +23,7 @@ BUCKETS = 64
 _MAX_ITEMS = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Rumour:
+class Rumour(NamedTuple):
     """There is a fact under ``key`` (8 bytes) of this version; ``mark`` (4 bytes) names its very bytes."""
 
     key: bytes
@@ -240,7 +239,7 @@ _SHAPES: dict[int, tuple[type, Shape]] = {
 
 def encode(message: Message) -> bytes:
     """The canonical bytes of a message."""
-    return codec.pack([message.kind, *_SHAPES[message.kind][1].dump(message)])
+    return codec.pack((message.kind, *_SHAPES[message.kind][1].dump(message)))
 
 
 def decode(body: bytes, limit: int = MAX_STREAMED) -> Message:
