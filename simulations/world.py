@@ -39,6 +39,9 @@ _INBOX = 512
 """Datagrams that wait for a process that stands still; what a socket's buffer holds of small ones."""
 _TRACE = struct.Struct("<dHB").pack
 _TRACE_CHUNK = 1 << 16
+_HANDSHAKE = 4
+"""Segments, one way each, until a TLS peer has proven who it is."""
+_SEGMENT = bytes(40)
 
 
 class World:
@@ -66,7 +69,8 @@ class World:
         self.keys: dict[NodeId, bytes] = {}
         """The public key of every identity that ever lived here."""
         self._curves = curves
-        self._verifier = ed25519.verify if curves else signing.verify
+        self.verifier = self._verifier = ed25519.verify if curves else signing.verify
+        self._sources: dict[int, random.Random] = {}
         self._by_address: dict[Endpoint, Host] = {}
         self._by_id: dict[NodeId, Host] = {}
         self._heap: list[tuple[float, int, Host | None, int, int, Any, Any]] = []
@@ -157,6 +161,12 @@ class World:
         for _, _, _, run, code, a, b in waiting:
             self._push(self.now, host, run, code, a, b)
 
+    def reseed(self, seed: int) -> None:
+        """New random numbers for the world and for every Node from here on."""
+        self.random.seed(seed)
+        for source in self._sources.values():
+            source.seed(self.random.getrandbits(64))
+
     # --- hosts
 
     def add(self, rank: int = 1) -> Host:
@@ -200,13 +210,13 @@ class World:
 
     def crash(self, host: Host, silent: bool = False) -> None:
         """The process is gone, what is on the disk stays; ``silent``: so is the machine that would say so."""
+        host.powered = not silent
+        for watch in self.on_crash:
+            watch(host)
         host.node = None
         host.run += 1
         host.paused_until = 0.0
         host.inbox.clear()
-        host.powered = not silent
-        for watch in self.on_crash:
-            watch(host)
 
     def restart(self, host: Host) -> None:
         """The process starts again from the disk and greets the addresses that it had known."""
@@ -254,8 +264,8 @@ class World:
     def _boot(self, host: Host) -> None:
         host.run += 1
         host.powered = True
-        source = random.Random(self.random.getrandbits(64))
-        host.node = Node(self.settings, host.signer, self._verifier, source, dict(host.disk))
+        source = self._sources[host.number] = random.Random(self.random.getrandbits(64))
+        host.node = Node(self.settings, host.signer, self.verifier, source, dict(host.disk))
 
     def _start(self, host: Host) -> None:
         for watch in self.on_start:
@@ -343,15 +353,22 @@ class World:
         self.step(target, when, lambda node: node.receive_stream(target.local(self.now), sender, payload))
 
     def _probe_stream(self, host: Host, effect: ProbeStream) -> None:
-        """TCP: a running process answers, a machine without one refuses, a cut network says nothing."""
+        """A TCP and a TLS handshake: segments that meet what datagrams meet; none where nobody listens.
+
+        A lost segment counts as lost for good: it is sent again after 0.2 s to 1 s (RFC 6298), too late for a
+        probe. The kernel accepts for a process that stands still, but that process proves nothing.
+        """
         target = self._by_address.get(effect.endpoint)
-        if target is None or not self.linked(host, target) or not target.powered:
+        if target is None or not target.powered or self.now < target.paused_until:
             return
+        when, way = self.now, (host.number, target.number)
+        for _ in range(_HANDSHAKE if target.node is not None else 2):
+            passed = self.network.passed(self.random, when, *way, _SEGMENT)
+            if not passed:
+                return
+            when, way = passed[0][0], (way[1], way[0])
         ok = target.node is not None and target.id == effect.to
-        if target.node is not None and self.now < target.paused_until:
-            return
         to, token, refused = effect.to, effect.token, target.node is None
-        when = self.now + 3 * self.network.latency(self.random)
         self.step(
             host, when, lambda node: node.probe_result(host.local(self.now), to, token, ok, refused=refused)
         )

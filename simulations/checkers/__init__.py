@@ -1,0 +1,46 @@
+"""What must hold in every run, judged from outside the world and apart from it.
+
+Safety (leases, terms, facts, bounds, deaths) is checked while a run goes on; that the pool is whole again
+after healing (settled), at its end.
+"""
+
+from __future__ import annotations
+
+from simulations.checkers.bounds import Bounds
+from simulations.checkers.facts import Facts
+from simulations.checkers.leases import Leases
+from simulations.checkers.settled import disagreement
+from simulations.checkers.terms import Terms
+from simulations.checkers.verdicts import Excuses, Verdicts
+from simulations.leading import Serving
+from simulations.world import World
+
+__all__ = ["Checkers", "disagreement"]
+
+_SCAN = 2.0
+
+
+class Checkers:
+    """All safety checkers on one world; ``violations`` says what went wrong and when."""
+
+    def __init__(self, world: World, serving: Serving | None = None) -> None:
+        self._world = world
+        self.verdicts = Verdicts(world)
+        self.excuses = Excuses()
+        self.leases = Leases(world, self.verdicts, self.excuses)
+        self.terms = Terms(world, self.verdicts, self.excuses)
+        self.facts = Facts(world, self.verdicts, self.excuses)
+        self.bounds = Bounds(world, self.verdicts)
+        if serving is not None:
+            serving.passes.append(self.leases.passed)
+        world.at(world.now + _SCAN, self._scan)
+
+    @property
+    def violations(self) -> list[str]:
+        return self.verdicts.said
+
+    def _scan(self) -> None:
+        """Look into every Node."""
+        self.facts.scan()
+        self.bounds.scan()
+        self._world.at(self._world.now + _SCAN, self._scan)

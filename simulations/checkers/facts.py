@@ -1,0 +1,96 @@
+"""What Nodes store: of this pool, signed by whom may say it, and never older than before."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from mesh.wire.facts import Claim, Deployment, PoolState, Signed, Voucher, place_key
+from mesh.wire.identity import NodeId, node_id
+from mesh.wire.rights import Rights
+from simulations import inside
+from simulations.checkers.verdicts import Excuses, Verdicts
+from simulations.hosts import Host
+from simulations.world import World
+
+_NAME = "facts"
+_RIGHTS = {
+    Voucher.kind: Rights.OWN,
+    Deployment.kind: Rights.OWN,
+    Claim.kind: Rights.LEAD,
+    PoolState.kind: Rights.LEAD,
+}
+
+
+class Facts:
+    """Looks through the stores of all Nodes from time to time."""
+
+    def __init__(self, world: World, verdicts: Verdicts, excuses: Excuses) -> None:
+        self._world = world
+        self._say = partial(verdicts.say, _NAME)
+        self._excuses = excuses
+        self._proven: set[bytes] = set()
+        self._versions: dict[tuple[NodeId, int], dict[bytes, tuple[int, ...]]] = {}
+        self._liveness: dict[NodeId, tuple[int, int]] = {}
+        """The highest liveness that each member really had."""
+        world.on_crash.append(self._note_liveness)
+
+    def scan(self) -> None:
+        """Every fact of every honest Node."""
+        for host in self._world.running():
+            self._note_liveness(host)
+        for host in self._world.running():
+            if host.id in self._excuses.liars:
+                continue
+            self._scan_store(host)
+            self._scan_liveness(host)
+
+    def _note_liveness(self, host: Host) -> None:
+        if host.node is not None:
+            mine = inside.own_liveness(host.node)
+            self._liveness[host.id] = max(mine, self._liveness.get(host.id, (0, 0)))
+
+    def _scan_store(self, host: Host) -> None:
+        assert host.node is not None
+        seen = self._versions.setdefault((host.id, host.run), {})
+        for signed in inside.facts(host.node):
+            fact = signed.fact
+            key = place_key(fact.kind, fact.author, fact.place)
+            if fact.version < seen.get(key, ()):
+                self._say(f"host{host.number} took an older {type(fact).__name__} after a newer one")
+            seen[key] = max(fact.version, seen.get(key, ()))
+            if signed.data not in self._proven:
+                self._prove(host, signed)
+
+    def _prove(self, host: Host, signed: Signed[Any]) -> None:
+        """Whether the fact may be stored at all; what was proven once stays proven."""
+        assert host.node is not None
+        fact, world = signed.fact, self._world
+        what = f"host{host.number} stores a {type(fact).__name__}"
+        key = world.keys.get(fact.author)
+        if fact.pool != host.node.pool:
+            self._say(f"{what} of another pool")
+        elif key is None:
+            self._say(f"{what} of an author who never was")
+        elif not signed.proven_by(key, world.verifier):
+            self._say(f"{what} that is forged")
+        elif not self._permitted(host, fact):
+            self._say(f"{what} that its author had no right to say")
+        else:
+            self._proven.add(signed.data)
+
+    def _permitted(self, host: Host, fact: Any) -> bool:
+        assert host.node is not None
+        needed = _RIGHTS.get(fact.kind, Rights(0))
+        founding = isinstance(fact, Voucher) and node_id(fact.key) == fact.author and fact.number == 1
+        return founding or host.node.rights(fact.author) & needed == needed
+
+    def _scan_liveness(self, host: Host) -> None:
+        """Only its subject raises a liveness."""
+        assert host.node is not None
+        for id, known in inside.liveness(host.node).items():
+            if known > self._liveness.get(id, known) and id not in self._excuses.liars:
+                subject = self._world.host_of(id)
+                self._say(
+                    f"host{host.number} believes host{subject.number} at a liveness it never had: {known}"
+                )

@@ -1,0 +1,107 @@
+"""A worker belongs to one claim at a time: grants never go down, and nothing older passes its gate."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from mesh.protocol.effects import Event, GateChanged
+from mesh.wire.facts import Claim
+from mesh.wire.identity import NodeId
+from simulations.checkers.verdicts import Excuses, Verdicts
+from simulations.hosts import Host
+from simulations.world import World
+
+_GONE = ("dead", "left")
+_NAME = "leases"
+
+
+class Leases:
+    """Follows every gate by the events that its worker's Node tells and by the bytes that it lets through."""
+
+    def __init__(self, world: World, verdicts: Verdicts, excuses: Excuses) -> None:
+        self._world = world
+        self._say = partial(verdicts.say, _NAME)
+        self._excuses = excuses
+        self._granted: dict[NodeId, Claim] = {}
+        """The last claim that each worker was lent to, restarts included."""
+        self._open: dict[NodeId, Claim] = {}
+        self._started: dict[NodeId, float] = {}
+        world.observers.append(self._observe)
+        world.on_start.append(self._on_start)
+        world.on_crash.append(lambda host: self._shut(host.id))
+
+    def _on_start(self, host: Host) -> None:
+        self._started[host.id] = self._world.now
+
+    def _shut(self, worker: NodeId) -> None:
+        self._open.pop(worker, None)
+
+    def _observe(self, world: World, host: Host, event: Event) -> None:
+        if isinstance(event, GateChanged):
+            if event.claim is None:
+                self._shut(host.id)
+            else:
+                self._opened(host, event.claim)
+
+    def _opened(self, worker: Host, claim: Claim) -> None:
+        before = self._granted.get(worker.id)
+        self._granted[worker.id] = self._open[worker.id] = claim
+        grant = worker.disk.get("grant", b"")
+        if claim.author not in grant:
+            self._say(f"host{worker.number} opened its gate before it noted the grant")
+        set_back = self._set_back_in_this_run(worker)
+        if set_back and self._world.now < self._started[worker.id] + self._lease(worker):
+            self._say(f"host{worker.number}, its disk rolled back, lent itself within a lease of its start")
+        if before is None or set_back:
+            return
+        if claim.order < before.order:
+            self._say(f"host{worker.number} went down from term {before.term} to {claim.term}")
+        if before.author != claim.author:
+            self._taken_over(worker, before, claim)
+
+    def _set_back_in_this_run(self, worker: Host) -> bool:
+        """Whether the present process started from a disk that had been rolled back."""
+        back = self._excuses.set_back.get(worker.id)
+        return (
+            back is not None
+            and back <= self._started.get(worker.id, 0.0)
+            and not self._ran_since(worker, back)
+        )
+
+    def _ran_since(self, worker: Host, back: float) -> bool:
+        return self._started.get(worker.id, 0.0) - back > 60.0
+
+    def _lease(self, worker: Host) -> float:
+        return self._world.settings.lease / worker.rate * 0.99
+
+    def _taken_over(self, worker: Host, before: Claim, claim: Claim) -> None:
+        """The former holder must not believe that it still has the worker, unless that holds it for gone."""
+        world = self._world
+        former = world.host_of(before.author)
+        if former.node is None or worker.node is None or former.id != before.author:
+            return
+        if worker.id not in former.node.leases(former.local(world.now)) or self._jumped(worker):
+            return
+        view = {member.id: member.state for member in worker.node.members()}
+        if view.get(former.id) not in _GONE:
+            heir = world.host_of(claim.author)
+            self._say(
+                f"host{worker.number} was lent to host{heir.number} (term {claim.term}) "
+                f"while host{former.number} (term {before.term}) held it"
+            )
+
+    def _jumped(self, worker: Host) -> bool:
+        jumped = self._excuses.jumped.get(worker.id, float("-inf"))
+        return self._world.now - jumped < 2 * self._world.settings.lease
+
+    def passed(self, worker: Host, key: tuple[NodeId, int]) -> None:
+        """Bytes of a stream reached the worker's rpc-server."""
+        claim = self._open.get(worker.id)
+        leader = self._world.host_of(key[0])
+        who = f"bytes of host{leader.number} (term {key[1]}) passed the gate of host{worker.number}"
+        if claim is None:
+            self._say(f"{who}, which was shut")
+        elif key != (claim.author, claim.term):
+            self._say(f"{who}, which was lent to another claim, of term {claim.term}")
+        elif worker.node is None or worker.node.holder(worker.local(self._world.now)) is None:
+            self._say(f"{who} after the lease was over")

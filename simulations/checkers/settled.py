@@ -1,0 +1,107 @@
+"""What must hold some time after all is healed: one pool, one leader, the deployment served, and quiet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mesh.protocol.effects import Event, LeaderChanged
+from mesh.wire.identity import NodeId
+from simulations.hosts import Host
+from simulations.leading import Serving
+from simulations.world import World
+
+
+def disagreement(
+    world: World, among: Sequence[Host] | None = None, but: frozenset[NodeId] = frozenset()
+) -> str:
+    """Why Nodes (all that run, or those) do not form one pool with one leader; empty when they do.
+
+    Every member outside must be held gone; those in ``but`` (liars) may be held anything.
+    """
+    hosts = [host for host in (world.running() if among is None else among) if host.node is not None]
+    living = {host.id for host in hosts} - but
+    leaders = {host.node.leader() for host in hosts if host.node is not None and host.id in living}
+    if len(leaders) != 1:
+        return f"{len(leaders)} views of the leader"
+    if (leader := leaders.pop()) is None or leader.author not in living:
+        return "nobody leads"
+    for host in hosts:
+        if host.node is None or host.id in but:
+            continue
+        states = {member.id: member.state for member in host.node.members() if member.id not in but}
+        alive = {id for id, state in states.items() if state == "alive"}
+        if alive != living:
+            return f"host{host.number} holds {len(alive)} alive, {len(living)} are"
+        doubted = sorted(world.host_of(id).number for id, state in states.items() if state == "suspect")
+        if doubted:
+            return f"host{host.number} still suspects {doubted}"
+    return ""
+
+
+def unserved(serving: Serving, among: Sequence[Host]) -> str:
+    """Why the deployment is not served, as every one of the hosts should know; empty when it is."""
+    node = next(host.node for host in among if host.node is not None)
+    claim, deployment = node.leader(), node.deployment()
+    if claim is None or deployment is None:
+        return "nobody leads" if claim is None else "nothing is deployed"
+    leading = serving.leading(serving.world.host_of(claim.author))
+    if leading is None or leading.server is None:
+        return f"the leader runs nothing: {_state(node)}"
+    if leading.server.phase != "ready":
+        return f"the leader's engine is {leading.server.phase}: {leading.server.reason}"
+    for host in among:
+        if host.node is None:
+            continue
+        if host.node.deployment() != deployment:
+            return f"host{host.number} knows another deployment"
+        state = host.node.pool_state()
+        if state is None or state.phase != "ready" or state.deployment != deployment.number:
+            return f"host{host.number} was not told that it is served: {_state(host.node)}"
+    return ""
+
+
+def _state(node: Any) -> str:
+    state = node.pool_state()
+    return "no word of it" if state is None else f"{state.phase} ({state.reason})"
+
+
+class Calm:
+    """Watches a healed pool for a while: nothing may change any more, and nobody may have much to say."""
+
+    def __init__(self, world: World, hosts: Sequence[Host]) -> None:
+        self._world = world
+        self._hosts = hosts
+        self._since = world.now
+        self._sent = dict(world.bytes_sent)
+        self.flaps: list[str] = []
+        self._states = self._view()
+        world.observers.append(self._observe)
+
+    def _view(self) -> dict[tuple[int, NodeId], str]:
+        return {
+            (host.number, member.id): member.state
+            for host in self._hosts
+            if host.node is not None
+            for member in host.node.members()
+        }
+
+    def _observe(self, world: World, host: Host, event: Event) -> None:
+        if isinstance(event, LeaderChanged) and host in self._hosts:
+            self.flaps.append(f"{world.now:.3f} the leader changed at host{host.number}")
+
+    def unrest(self, most_bytes: float) -> list[str]:
+        """What was not calm; ``most_bytes`` a second that a host may send."""
+        world = self._world
+        world.observers.remove(self._observe)
+        seconds = world.now - self._since
+        said = list(self.flaps)
+        for (number, id), state in self._view().items():
+            before = self._states.get((number, id), state)
+            if before != state:
+                said.append(f"host{world.host_of(id).number} turned {state} at host{number}")
+        for host in self._hosts:
+            rate = (world.bytes_sent[host.number] - self._sent.get(host.number, 0)) / seconds
+            if rate > most_bytes:
+                said.append(f"host{host.number} sends {rate:.0f} bytes a second though nothing happens")
+        return said

@@ -1,0 +1,72 @@
+"""The only place that looks behind a Node's public face, for checkers: what it stores, how much it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mesh.protocol.node import Node
+from mesh.wire.facts import (
+    Accusation,
+    Claim,
+    Deployment,
+    Eviction,
+    Liveness,
+    PoolState,
+    Record,
+    Resignation,
+    Signed,
+    Voucher,
+)
+from mesh.wire.identity import NodeId
+
+_KINDS = (
+    Voucher, Eviction, Record, Claim, Resignation, Deployment, PoolState, Liveness, Accusation,
+)  # fmt: skip
+_CONTAINERS = (dict, list, set, bytearray)
+
+
+def facts(node: Node) -> Iterator[Signed[Any]]:
+    """Every fact that the Node holds."""
+    store = node._parts.store
+    for kind in _KINDS:
+        yield from list(store.all(kind))
+
+
+def liveness(node: Node) -> Mapping[NodeId, tuple[int, int]]:
+    """The liveness of every peer, as the Node knows it."""
+    return {id: peer.liveness for id, peer in node._parts.membership.peers.items()}
+
+
+def own_liveness(node: Node) -> tuple[int, int]:
+    """The Node's own liveness."""
+    mine = node._parts.membership
+    return (mine.incarnation, mine.refutations)
+
+
+def containers(node: Node) -> Iterator[tuple[str, int]]:
+    """The path and length of every container that grows with what a Node hears."""
+    seen: set[int] = set()
+    waiting: list[tuple[str, Any]] = [("node", node)]
+    while waiting:
+        path, value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, _CONTAINERS):
+            yield path, len(value)
+            inner = value.values() if isinstance(value, dict) else value
+            if not isinstance(value, bytearray):
+                waiting += [(f"{path}[]", item) for item in inner]
+        elif type(value).__module__.startswith("mesh.protocol"):
+            waiting += [(f"{path}.{name}", item) for name, item in _attributes(value)]
+
+
+def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
+    names = list(getattr(value, "__dict__", ()))
+    for cls in type(value).__mro__:
+        slots = cls.__dict__.get("__slots__", ())
+        names += [slots] if isinstance(slots, str) else list(slots)
+    for name in names:
+        if hasattr(value, name):
+            yield name, getattr(value, name)
