@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from mesh.root import shell
+from mesh.root import leading, shell
 from tests.mesh.root.machines import Ground
 
 REAL_SECONDS_OF_SILENCE = 0.01
@@ -18,7 +18,8 @@ REAL_SECONDS_OF_SILENCE = 0.01
 def clock(mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> MockClock:
     """Trio's clock and the nodes' are one, which jumps to the next deadline when all is silent."""
     mock_clock.autojump_threshold = REAL_SECONDS_OF_SILENCE
-    monkeypatch.setattr(shell, "now", trio.current_time)
+    for module in (shell, leading):
+        monkeypatch.setattr(module, "now", trio.current_time)
     return mock_clock
 
 

@@ -6,11 +6,13 @@ default port. A pretended tailnet says whose they are.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import trio
 
+from mesh.engine.values import Engine
 from mesh.net.datagrams import Datagrams
 from mesh.net.gossip_streams import KIND
 from mesh.net.mdns import Mdns, Sighting
@@ -24,12 +26,16 @@ from mesh.protocol.settings import Settings
 from mesh.root.admission import ADMIT, REDEEM, Admitted
 from mesh.root.changes import Changes
 from mesh.root.desk import Desk
+from mesh.root.engine_keeper import EngineKeeper
 from mesh.root.invites import Invites, Token
 from mesh.root.joining import Search
+from mesh.root.machine import Machine
 from mesh.root.names import pool_name
 from mesh.root.neighbours import Neighbours
+from mesh.root.options import Effective
 from mesh.root.shell import Shell
 from mesh.root.state import StateDir
+from mesh.root.working import Work
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Claim, Profile
 from mesh.wire.identity import Identity, NodeId, PoolId, pool_id, verify
@@ -113,6 +119,8 @@ class Here:
         self.shell: Shell | None = None
         self.said: list[str] = []
         self.holders: list[Claim | None] = []
+        self.work: Work | None = None
+        self.profile = Profile(name=name, addresses=(endpoint,), rank=1)
 
     @property
     def id(self) -> NodeId:
@@ -157,16 +165,37 @@ class Here:
         if self.shell is not None:
             await self.shell.messages.handle(session)
 
+    async def on_tunnel(self, session: Session) -> None:
+        if self.work is not None:
+            await self.work.handle(session)
+
+    def machine(self, engine: Engine | None, **options: Any) -> Machine:
+        """What the parts of a sidecar share; the engine comes at once, or never."""
+        effective = Effective(
+            self.name, None, True, True, self.endpoint.host, self.endpoint.port, 0, None, None, "off"
+        )
+        keeper = EngineKeeper(self.state.path, self.changes)
+        keeper.engine = engine
+        return Machine(
+            replace(effective, **options), self.state, self.identity, self.endpoint.port, self.datagrams,
+            self.streams, self.tailscale, self.neighbours, keeper, self.invites, self.desk, self.changes,
+        )  # fmt: skip
+
     def _shell(self, pool: PoolId) -> Shell:
         node = Node(Settings(), self.identity, verify, random.Random(7), self.state.stored(pool))
 
         def persist(key: str, value: bytes) -> None:
             self.state.persist(pool, key, value)
 
-        return Shell(pool, node, self.datagrams, self.streams, persist, self.changes, self.holders.append)
+        return Shell(pool, node, self.datagrams, self.streams, persist, self.changes, self._set_holder)
+
+    def _set_holder(self, claim: Claim | None) -> None:
+        self.holders.append(claim)
+        if self.work is not None:
+            self.work.set_holder(claim)
 
     def _begin(self, shell: Shell) -> None:
-        shell.do(shell.node.start, Profile(name=self.name, addresses=(self.endpoint,), rank=1))
+        shell.do(shell.node.start, self.profile)
         self.streams.pool = shell.pool
         self.desk.pool_name = pool_name(shell.pool)
         self.desk.shell = self.shell = shell
@@ -195,7 +224,12 @@ class Ground:
         datagrams = Datagrams([self._bound.udp[number]])
         state = StateDir(self._folder / name)
         here = Here(name, identity or Identity.generate(), state, datagrams, endpoint, daemon)
-        handlers = {ADMIT: here.desk.handle, REDEEM: here.desk.handle_redeem, KIND: here.on_gossip}
+        handlers = {
+            ADMIT: here.desk.handle,
+            REDEEM: here.desk.handle_redeem,
+            KIND: here.on_gossip,
+            "tunnel": here.on_tunnel,
+        }
         await self._nursery.start(here.streams.serve, [self._bound.tcp[number]], handlers)
         await self._nursery.start(here.neighbours.run)
         await self._nursery.start(datagrams.run)
