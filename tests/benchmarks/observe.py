@@ -1,5 +1,6 @@
 """Watching agents until all of them see the same, without being in their way."""
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,13 @@ class NeverSeen(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """When the last agent saw it, in seconds from the given start.
+    """When the last agent saw it, and when the one in the middle did, in seconds from the given start.
 
-    That agent had answered otherwise, or was not yet asked, ``blur`` seconds before: the truth lies within.
+    The last had answered otherwise, or was not yet asked, ``blur`` seconds before: the truth lies within.
     """
 
     seconds: float
+    middle: float
     blur: float
 
 
@@ -34,7 +36,7 @@ async def until_all(
     ``since`` is of time.monotonic(). An agent that holds is left alone until that last question; should it
     then have changed its mind, the watch goes on. Raises NeverSeen after ``limit`` seconds.
     """
-    seen: dict[str, Observation] = {}
+    seen: dict[str, tuple[float, float]] = {}
     pending = list(agents)
     with trio.move_on_after(limit):
         while pending:
@@ -45,7 +47,8 @@ async def until_all(
             pending = await _not_holding(agents, holds)
             for agent in pending:
                 del seen[agent.name]
-        return max(seen.values(), key=lambda observation: observation.seconds)
+        last, blur = max(seen.values())
+        return Observation(last, statistics.median(seconds for seconds, _ in seen.values()), blur)
     missing = [agent.name for agent in agents if agent.name not in seen]
     raise NeverSeen(f"not within {limit:g} s at {', '.join(missing) or 'all of them at once'}")
 
@@ -59,15 +62,21 @@ async def ask(agent: Agent) -> View | None:
 
 
 async def _watch(
-    agent: Agent, holds: Holds, since: float, pause: float, delay: float, seen: dict[str, Observation]
+    agent: Agent,
+    holds: Holds,
+    since: float,
+    pause: float,
+    delay: float,
+    seen: dict[str, tuple[float, float]],
 ) -> None:
+    """Notes when ``holds`` became true, and how long after another answer (or none yet) that was."""
     before = time.monotonic()
     await trio.sleep(delay)
     while True:
         view = await ask(agent)
         now = time.monotonic()
         if view is not None and holds(agent, view):
-            seen[agent.name] = Observation(now - since, now - before)
+            seen[agent.name] = now - since, now - before
             return
         before = now
         await trio.sleep(pause)

@@ -58,6 +58,11 @@ class Outcome:
                 "s",
                 [t.detection.seconds for t in self.trials],
             ),
+            "detection_middle_seconds": (
+                "the same at half of them",
+                "s",
+                [t.detection.middle for t in self.trials],
+            ),
             "blur_seconds": ("of these, at most by observing", "s", [each.blur for each in observations]),
             "idle_payload_bytes_per_second": ("idle: payload sent by an agent", "bytes/s", payload),
             "idle_wire_bytes_per_second": ("idle: the same with headers", "bytes/s", wire),

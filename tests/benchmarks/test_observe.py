@@ -49,6 +49,12 @@ async def test_the_watch_ends_with_the_last_agent_and_then_asks_all_once_more() 
     assert 2 * PAUSE <= observation.seconds < 10
 
 
+async def test_the_middle_is_the_time_of_the_agent_in_the_middle() -> None:
+    agents = [Scripted("a", DEAD), Scripted("b", ALIVE, DEAD), Scripted("c", *[ALIVE] * 200, DEAD)]
+    observation = await until_all(agents, is_dead, time.monotonic(), PAUSE, 10)
+    assert PAUSE <= observation.middle <= observation.seconds - 100 * PAUSE
+
+
 async def test_the_blur_is_the_time_since_the_agent_last_said_otherwise() -> None:
     since = time.monotonic() - 100
     observation = await until_all([Scripted("a", ALIVE, DEAD)], is_dead, since, PAUSE, 10)

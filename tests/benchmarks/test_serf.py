@@ -16,7 +16,7 @@ QUIET = Idle(700.0, 500.0, 5.0, 0.5, 60.0)
 
 def outcome(*times: tuple[float, float], quiet: Idle = QUIET) -> Outcome:
     """Trials of this project's agents that took so long to (join, notice)."""
-    trials = [Trial(Observation(a, 0.1), Observation(b, 0.05), [quiet], 0) for a, b in times]
+    trials = [Trial(Observation(a, a / 2, 0.1), Observation(b, b / 2, 0.05), [quiet], 0) for a, b in times]
     return Outcome(MeshSystem(), trials)
 
 
@@ -51,7 +51,7 @@ def test_a_pool_that_failed_misses_a_goal_and_is_told_of() -> None:
 
 
 def test_a_living_member_held_dead_misses_a_goal() -> None:
-    trial = Trial(Observation(1, 0.1), Observation(0.7, 0.1), [QUIET], wrongly=1)
+    trial = Trial(Observation(1, 0.5, 0.1), Observation(0.7, 0.5, 0.1), [QUIET], wrongly=1)
     met = goals(Outcome(MeshSystem(), [trial]))
     assert [what for what, reached in met.items() if not reached] == ["living agents held dead"]
 
