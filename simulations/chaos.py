@@ -1,193 +1,252 @@
-"""Random faults from a seed: crashes, restarts, pauses, partitions, loss, departures, handovers.
+"""Random faults from a seed, judged by checkers: storm, healing around a core, calm; again and again.
 
-While they strike, the safety checkers look on; then everything is healed and the pool must come together.
+After each storm a random core of hosts is made whole (as TigerBeetle's VOPR does) and the rest is switched
+off for good, until the next storm: what the core needs in order to serve is in the core, and nothing else.
+Then the pool must be one again, serve again, and fall quiet, each within a stated time.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from random import Random
 
-from mesh.wire.errors import MeshError
-from mesh.wire.facts import Model
-from simulations.checkers import Checkers, disagreement
-from simulations.world import Host, Network, Observer, World
+from mesh.protocol.effects import Event, MembersChanged
+from mesh.protocol.settings import Settings
+from mesh.wire.facts import Deployment
+from mesh.wire.identity import NodeId
+from mesh.wire.rights import Rights
+from simulations.checkers import Checkers
+from simulations.checkers.settled import Calm, disagreement, unserved
+from simulations.faults import Fault, Storm
+from simulations.hosts import Host
+from simulations.leading import Serving
+from simulations.liars import Lies
+from simulations.pools import CONTEXT, SLOTS, Pool, Trait, traits
+from simulations.schedule import families, schedule, settings
+from simulations.world import World
 
-FAULTY_SECONDS = 40.0
-HEALING_LIMIT = 60.0
-_MODEL = Model("model.gguf", 1, bytes(32))
+AGREE_LIMIT = 45.0
+"""Seconds after healing until one pool with one leader must be seen everywhere."""
+SERVE_LIMIT = 60.0
+"""Seconds from then until the deployment must be served."""
+CALM = 10.0
+CALM_BYTES = 3000.0
+"""Most bytes a second that a host of a calm pool may send: probes, leases, and hardly anything else."""
+_ROUND = 150.0
+_STORM = 90.0
+_CURVES_EVERY = 50
+"""Every so many seeds sign with Ed25519."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a seed decides up front."""
+
+    seed: int
+    settings: Settings
+    traits: tuple[Trait, ...]
+    families: tuple[str, ...]
+    delay: float
+    present: int
+    """How many of the hosts are there from the beginning."""
+    rounds: tuple[tuple[Fault, ...], ...]
+    cores: tuple[tuple[int, ...], ...]
+    """For each round the hosts in the order in which they are taken into the core, and how many at least."""
+
+    @property
+    def faults(self) -> int:
+        return sum(len(faults) for faults in self.rounds)
+
+
+def plan(seed: int, nodes: int | None = None, minutes: float = 10.0) -> Plan:
+    """What happens in that seed's run: 5 to 9 hosts unless ``nodes`` says how many."""
+    random = Random(seed ^ 0x5EED)
+    count = nodes or random.randrange(5, 10)
+    tuned = settings(random)
+    chosen = families(random)
+    liars = random.choice([1, 1, 2]) if "lies" in chosen and count > 3 else 0
+    hosts = traits(random, count, liars, tuned.drift)
+    liar_numbers = tuple(range(count - liars, count))
+    seconds = 60.0 * minutes
+    rounds = max(1, round(seconds / _ROUND))
+    length = _STORM if rounds > 1 else min(_STORM, 0.6 * seconds)
+    return Plan(
+        seed,
+        tuned,
+        hosts,
+        chosen,
+        random.choice([0.0005, 0.0005, 0.005, 0.03]),
+        random.randrange(min(3, count), count + 1),
+        tuple(tuple(schedule(random, count, liar_numbers, length, chosen)) for _ in range(rounds)),
+        tuple((random.randrange(1, count + 1), *random.sample(range(count), count)) for _ in range(rounds)),
+    )
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one seed; ``healed_after`` in seconds, None when the pool did not come together."""
+    """What became of one seed; times in seconds after each healing."""
 
     seed: int
     nodes: int
     events: int = 0
-    healed_after: float | None = None
+    simulated: float = 0.0
+    agreed_after: list[float] = field(default_factory=list)
+    served_after: list[float] = field(default_factory=list)
+    digest: str = ""
     violations: list[str] = field(default_factory=list)
 
 
 class Chaos:
-    """One run."""
+    """One run of a plan, or of a part of its faults: those whose number (over all rounds) is in ``only``."""
 
-    def __init__(self, seed: int, nodes: int | None, trace: Callable[[str], None] | None = None) -> None:
-        self._random = random.Random(seed ^ 0x5EED)
-        self.world = World(seed)
-        self.checkers = Checkers(self.world)
-        self.outcome = Outcome(seed, nodes or self._random.randrange(2, 8))
+    def __init__(
+        self, plan: Plan, only: Collection[int] | None = None, trace: Callable[[str], None] | None = None
+    ) -> None:
+        self.plan = plan
+        self._only = only
         self._trace = trace
+        self.world = world = World(plan.seed, plan.settings, curves=plan.seed % _CURVES_EVERY == 0)
+        world.network.delay = world.network.jitter = plan.delay
+        self.pool = Pool(world, plan.traits)
+        self.serving = Serving(world, self.pool.shapes)
+        self.checkers = Checkers(world, self.serving)
+        self.outcome = Outcome(plan.seed, len(plan.traits))
+        self._lies = Lies(world, plan.seed) if any(trait.liar for trait in plan.traits) else None
         if trace is not None:
-            self.world.observers.append(_tracer(trace))
+            world.observers.append(self._tell)
 
     def run(self) -> Outcome:
-        """Found and fill a pool, let faults strike, heal, judge."""
-        world, outcome = self.world, self.outcome
-        founder = world.add(rank=self._random.randrange(1, 100))
+        """Found and fill a pool, then storm and heal in turn until something is wrong or all is done."""
+        world, plan = self.world, self.plan
+        founder = world.hosts[0]
         world.found(founder)
-        world.run(self._random.random())
-        while len(world.hosts) < outcome.nodes:
-            world.join(world.add(rank=self._random.randrange(1, 100)), founder)
-            world.run(0.3 * self._random.random())
-        self._lead(until=world.now + FAULTY_SECONDS + HEALING_LIMIT)
-        end = world.now + FAULTY_SECONDS
-        while world.now < end:
-            self._strike()
-            world.run(self._random.uniform(0.1, 4.0))
-        self._heal()
-        outcome.events = world.events
-        outcome.violations += self.checkers.violations
-        return outcome
+        world.run(1.0)
+        for host in world.hosts[1 : plan.present]:
+            self._start(host)
+        world.run(2.0)
+        world.do(founder, "deploy", self.pool.models[0], CONTEXT, SLOTS, True)
+        first = 0
+        for number, faults in enumerate(plan.rounds):
+            kept = [f for i, f in enumerate(faults, first) if self._only is None or i in self._only]
+            first += len(faults)
+            self._round(number, kept)
+            if self.checkers.violations or self.outcome.violations:
+                break
+        self.outcome.violations += self.checkers.violations
+        self.outcome.events, self.outcome.simulated = world.events, world.now
+        self.outcome.digest = world.digest()
+        return self.outcome
 
-    def _lead(self, until: float) -> None:
-        """Twice a second whoever leads wants every member's lease, as a reconciler would."""
+    def _start(self, host: Host) -> None:
+        self.pool.start(host)
+        if self.pool.trait(host).liar:
+            self.checkers.excuses.liars.add(host.id)
+
+    def _round(self, number: int, faults: list[Fault]) -> None:
         world = self.world
-        for host in world.running():
-            node = host.node
-            if node is None or world.now < host.paused_until:
-                continue
-            leader = node.leader()
-            if leader is not None and leader.author == host.id:
-                alive = frozenset(member.id for member in node.members() if member.state == "alive")
-                world.perform(host, node.want_leases(world.now, alive))
-        if world.now < until:
-            world.at(world.now + 0.5, lambda: self._lead(until))
-
-    # --- faults
-
-    def _strike(self) -> None:
-        faults = [
-            self._crash, self._crash, self._restart, self._restart, self._pause, self._pause, self._partition,
-            self._reconnect, self._lossy, self._leave, self._hand_over, self._deploy, self._sleep,
-        ]  # fmt: skip
-        faults[self._random.randrange(len(faults))]()
-
-    def _note(self, text: str) -> None:
-        if self._trace is not None:
-            self._trace(f"{self.world.now:.3f} ** {text}")
-
-    def _some(self, running: bool) -> Host | None:
-        hosts = [host for host in self.world.hosts if (host.node is not None) == running]
-        return hosts[self._random.randrange(len(hosts))] if hosts else None
-
-    def _crash(self) -> None:
-        if (host := self._some(True)) is not None:
-            self._note(f"host{host.number} crashes")
-            self.world.crash(host)
-
-    def _restart(self) -> None:
-        if (host := self._some(False)) is not None:
-            self._note(f"host{host.number} starts")
-            self.world.restart(host)
-
-    def _pause(self) -> None:
-        if (host := self._some(True)) is not None:
-            seconds = self._random.uniform(0.2, 6.0)
-            self._note(f"host{host.number} stands still for {seconds:.1f} s")
-            self.world.pause(host, seconds)
-
-    def _sleep(self) -> None:
-        """A lid is shut for longer than a lease."""
-        if (host := self._some(True)) is not None:
-            self._note(f"host{host.number} sleeps for 15 s")
-            self.world.pause(host, 15.0)
-
-    def _partition(self) -> None:
-        sides = {host.number: self._random.randrange(2) for host in self.world.hosts}
-        self._note(f"the network parts: {sides}")
-        self.world.network.sides = sides
-
-    def _reconnect(self) -> None:
-        self._note("the network is whole")
-        self.world.network.sides = {}
-
-    def _lossy(self) -> None:
-        self.world.network.loss = self._random.choice([0.0, 0.01, 0.05, 0.2])
-        self.world.network.jitter = self._random.choice([0.0005, 0.01, 0.1])
-        self._note(f"the network loses {self.world.network.loss:.0%}")
-
-    def _leave(self) -> None:
-        if (host := self._some(True)) is not None:
-            self._note(f"host{host.number} leaves")
-            self.world.leave(host)
-
-    def _hand_over(self) -> None:
-        for host in self.world.running():
-            leader = host.node.leader() if host.node is not None else None
-            heir = self._some(True)
-            if host.node is None or heir is None or leader is None or leader.author != host.id:
-                continue
-            try:
-                effects = host.node.hand_over(self.world.now, heir.id)
-            except MeshError:
-                continue
-            self._note(f"host{host.number} hands over to host{heir.number}")
-            self.world.perform(host, effects)
-
-    def _deploy(self) -> None:
-        if (host := self._some(True)) is not None and host.node is not None:
-            running = self._random.random() < 0.8
-            self.world.perform(host, host.node.deploy(self.world.now, _MODEL, 4096, 1, running, ()))
+        self._note(f"storm {number + 1}")
+        storm = Storm(world, self.pool, self.serving, self._lies, self.checkers.excuses, self._note)
+        storm.strike(faults)
+        for host in world.hosts[: self.plan.present] if number else ():
+            if host.node is None:
+                self._start(host)
+        world.run(_STORM if len(self.plan.rounds) > 1 else max((f.at for f in faults), default=0.0) + 1.0)
+        storm.end()
+        self._heal(*self.plan.cores[number])
 
     # --- healing
 
-    def _heal(self) -> None:
+    def _heal(self, least: int, *order: int) -> None:
+        """Make a core whole, switch the rest off, and judge whether the pool comes together."""
         world = self.world
-        self._note("all is healed")
-        world.network = Network()
+        core = self._core(least, order)
+        self._note(f"healed around {' '.join(f'host{host.number}' for host in core)}")
         for host in world.hosts:
-            host.paused_until = min(host.paused_until, world.now)
-            if host.node is None:
-                world.restart(host)
+            world.resume(host)
+            if host not in core:
+                if host.node is not None:
+                    world.crash(host, silent=host.number % 2 == 0)
+                host.run += 1
+            elif host.node is None:
+                self._start(host)
+        liars = frozenset(self.checkers.excuses.liars)
         since = world.now
-        healed = world.run_until(lambda: not disagreement(world), HEALING_LIMIT)
-        if healed:
-            self.outcome.healed_after = world.now - since
-            world.run(5.0)
-        reason = disagreement(world) or self._deployments_differ()
-        if reason:
-            self.outcome.violations.append(f"{world.now:.3f} after healing: {reason}")
+        if not world.run_until(lambda: not self._apart(core, liars), AGREE_LIMIT, 0.25):
+            self._fail(f"after healing for {AGREE_LIMIT:.0f} s: {self._apart(core, liars)}")
+            return
+        self.outcome.agreed_after.append(world.now - since)
+        honest = [host for host in core if host.id not in liars]
+        self._deploy(honest)
+        since = world.now
+        if not world.run_until(lambda: not unserved(self.serving, honest), SERVE_LIMIT, 0.25):
+            self._fail(f"not served {SERVE_LIMIT:.0f} s after: {unserved(self.serving, honest)}")
+            return
+        self.outcome.served_after.append(world.now - since)
+        world.run(2.0)
+        calm = Calm(world, honest)
+        world.run(CALM)
+        self.checkers.bounds.calm()
+        for what in calm.unrest(CALM_BYTES):
+            self._fail(f"no calm: {what}")
+        for why in (self._apart(core, liars), unserved(self.serving, honest)):
+            if why:
+                self._fail(f"no calm: {why}")
 
-    def _deployments_differ(self) -> str:
-        seen = {host.node.deployment() for host in self.world.running() if host.node is not None}
-        return "" if len(seen) == 1 else f"{len(seen)} deployments"
+    def _apart(self, core: list[Host], liars: frozenset[NodeId]) -> str:
+        missing = [host.number for host in core if host.node is None]
+        return f"host{missing[0]} could not join" if missing else disagreement(self.world, core, liars)
+
+    def _core(self, least: int, order: tuple[int, ...]) -> list[Host]:
+        """So many hosts at least, and as many more as it takes to own, to lead and to serve."""
+        core: list[Host] = []
+        for number in order:
+            host = self.world.hosts[number]
+            trait = self.pool.trait(host)
+            if not (trait.liar and trait.rights & (Rights.LEAD | Rights.OWN)):
+                core.append(host)
+            if len(core) >= least and self._able(core):
+                break
+        return core
+
+    def _able(self, core: list[Host]) -> bool:
+        honest = [host for host in core if not self.pool.trait(host).liar]
+        owned = any(Rights.OWN in self.pool.trait(h).rights and self.pool.is_member(h) for h in honest)
+        return owned and any(self.pool.served_by(honest, model) for model in self.pool.models)
+
+    def _deploy(self, core: list[Host]) -> None:
+        """An owner of the core deploys what the core can serve, unless that is deployed already."""
+        now = self._deployed(core)
+        honest_models = [model for model in self.pool.models if self.pool.served_by(core, model)]
+        if now is not None and now.running and now.model in honest_models:
+            return
+        owner = next(h for h in core if Rights.OWN in self.pool.trait(h).rights and h.node is not None)
+        self.world.do(owner, "deploy", honest_models[0], CONTEXT, SLOTS, True)
+        self.world.run(1.0)
+
+    def _deployed(self, core: list[Host]) -> Deployment | None:
+        every = [host.node.deployment() for host in core if host.node is not None]
+        return max((d for d in every if d is not None), key=lambda d: (d.number, d.author), default=None)
+
+    # --- what is said
+
+    def _fail(self, what: str) -> None:
+        self.outcome.violations.append(f"{self.world.now:.3f} settled: {what}")
+
+    def _note(self, text: str) -> None:
+        if self._trace is not None:
+            self._trace(f"{self.world.now:9.3f} ** {text}")
+
+    def _tell(self, world: World, host: Host, event: Event) -> None:
+        if self._trace is not None and not isinstance(event, MembersChanged):
+            self._trace(f"{world.now:9.3f} host{host.number} {describe(world, event)}")
 
 
-def _tracer(trace: Callable[[str], None]) -> Observer:
-    def observe(world: World, host: Host, event: object) -> None:
-        if type(event).__name__ != "MembersChanged":
-            trace(f"{world.now:.3f} host{host.number} {describe(world, event)}")
-
-    return observe
-
-
-def describe(world: World, event: object) -> str:
+def describe(world: World, event: Event) -> str:
     """An event in one line, hosts by number."""
     name = type(event).__name__
+    claim = getattr(event, "claim", None)
     if hasattr(event, "claim"):
-        claim = event.claim
         return (
             f"{name} host{world.host_of(claim.author).number} term {claim.term}"
             if claim
@@ -195,4 +254,9 @@ def describe(world: World, event: object) -> str:
         )
     if hasattr(event, "held"):
         return f"{name} {sorted(world.host_of(id).number for id in event.held)}"
+    if hasattr(event, "state"):
+        return f"{name} {event.state.phase} {event.state.reason}"
+    if hasattr(event, "deployment"):
+        deployment = event.deployment
+        return f"{name} {deployment.number} {deployment.model.name} running={deployment.running}"
     return f"{name} {getattr(event, 'text', '')}".rstrip()

@@ -71,7 +71,7 @@ class Wire:
                 return
             again = (source, source_run, target, target_run, arrive, broken, until)
             world.at(world.now + _RETRY, lambda: self._try(*again))
-        elif target.run != target_run:
+        elif target.node is None or target.run != target_run:
             world.on(source, world.now + latency, broken)
         else:
             world.on(target, world.now + latency, arrive)
@@ -206,7 +206,7 @@ class LlamaServer:
         def broken(reason: str) -> None:
             if self.phase != "failed":
                 self.lost(worker)
-                self._fail(f"the tunnel to {target.profile.name} broke: {reason}")
+                self.abort(f"the tunnel to {target.profile.name} broke: {reason}")
 
         tunnel = Tunnel(
             self.host, target, target.run, (self.host.id, self.term), opened, acknowledged, broken
@@ -237,15 +237,16 @@ class LlamaServer:
             self.changed()
         silent = [worker for worker, at in self._heard.items() if float("-inf") < at < now - _PATIENCE]
         if silent:
-            self._fail(f"no progress for {_PATIENCE:.0f} s")
+            self.abort(f"no progress for {_PATIENCE:.0f} s")
             return
-        for tunnel in self._tunnels.values():
-            if self._heard[tunnel.worker.id] > float("-inf"):
+        for worker, tunnel in self._tunnels.items():
+            if self._heard[worker] > float("-inf"):
                 self._send(tunnel, lambda gate, tunnel=tunnel: gate.pass_bytes(tunnel))  # type: ignore[misc]
         step = _LOAD_STEP if self.phase == "loading" else _TOKEN_STEP
         self.world.on(self.host, now + step, self._tick)
 
-    def _fail(self, reason: str) -> None:
+    def abort(self, reason: str) -> None:
+        """It ends by itself."""
         self.phase, self.reason = "failed", reason
         self.close()
         self.changed()

@@ -68,6 +68,8 @@ class World:
         """Bytes of the largest datagram that was sent."""
         self.keys: dict[NodeId, bytes] = {}
         """The public key of every identity that ever lived here."""
+        self.granted: dict[NodeId, Rights] = {}
+        """The rights that an honest owner vouched for."""
         self._curves = curves
         self.verifier = self._verifier = ed25519.verify if curves else signing.verify
         self._sources: dict[int, random.Random] = {}
@@ -103,16 +105,17 @@ class World:
             if host is None:
                 a()
                 continue
-            if run != host.run and (run != _ANY_RUN or host.node is None):
+            node = host.node
+            if run != host.run and (run != _ANY_RUN or node is None):
                 if run == _ANY_RUN:
                     self._unreachable(host, a)
+                continue
+            if node is None:
                 continue
             if now < host.paused_until:
                 self._wait(host, event)
                 continue
             trace += _TRACE(now, host.number, code)
-            node = host.node
-            assert node is not None
             if code == _DATAGRAM:
                 trace += b
                 effects = node.receive(now * host.rate + host.offset, a, b)
@@ -197,12 +200,14 @@ class World:
         """The host founds a pool and starts."""
         self._boot(host)
         self.do(host, "found")
+        self.granted[host.id] = ALL_RIGHTS
         self._start(host)
 
     def join(self, host: Host, owner: Host, rights: Rights = ALL_RIGHTS) -> None:
         """The owner vouches for the host, which starts and greets it."""
         assert owner.node is not None
         self.do(owner, "vouch", host.signer.public_key, rights)
+        self.granted[host.id] = rights
         self._boot(host)
         self.do(host, "admit", owner.node.chain(host.id))
         self._start(host)

@@ -12,9 +12,9 @@ LARGEST_DATAGRAM = 1200
 LONGEST_CONTAINER = 16384
 """The most that any list, dict or set of a Node may hold, whatever it is sent."""
 FOR_EACH_MEMBER = 64
-"""The same for each member of a small pool, beyond ``ROOM``."""
+"""The most for each member, beyond ``ROOM``, once a pool is calm."""
 ROOM = 640
-"""What strangers may fill: waiting facts, addresses to greet, questions under way."""
+"""What strangers may fill for good: waiting facts, silent addresses, proofs."""
 _NAME = "bounds"
 
 
@@ -30,9 +30,15 @@ class Bounds:
         world = self._world
         if world.largest > LARGEST_DATAGRAM:
             self._say(f"a datagram of {world.largest} bytes was sent")
-        most = min(LONGEST_CONTAINER, ROOM + FOR_EACH_MEMBER * len(world.keys))
-        for host in world.running():
+        self._measure(LONGEST_CONTAINER, "")
+
+    def calm(self) -> None:
+        """The same when nothing happens any more: what was under way is gone."""
+        self._measure(ROOM + FOR_EACH_MEMBER * len(self._world.keys), " in a calm pool")
+
+    def _measure(self, most: int, when: str) -> None:
+        for host in self._world.running():
             if host.node is not None:
                 for path, length in inside.containers(host.node):
                     if length > most:
-                        self._say(f"{path} of host{host.number} holds {length}, more than {most}")
+                        self._say(f"{path} of host{host.number} holds {length}, more than {most}{when}")

@@ -74,16 +74,15 @@ class Facts:
             self._say(f"{what} of an author who never was")
         elif not signed.proven_by(key, world.verifier):
             self._say(f"{what} that is forged")
-        elif not self._permitted(host, fact):
+        elif not self._permitted(fact):
             self._say(f"{what} that its author had no right to say")
         else:
             self._proven.add(signed.data)
 
-    def _permitted(self, host: Host, fact: Any) -> bool:
-        assert host.node is not None
+    def _permitted(self, fact: Any) -> bool:
         needed = _RIGHTS.get(fact.kind, Rights(0))
         founding = isinstance(fact, Voucher) and node_id(fact.key) == fact.author and fact.number == 1
-        return founding or host.node.rights(fact.author) & needed == needed
+        return founding or self._world.granted.get(fact.author, Rights(0)) & needed == needed
 
     def _scan_liveness(self, host: Host) -> None:
         """Only its subject raises a liveness."""

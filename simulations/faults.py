@@ -1,0 +1,257 @@
+"""Faults as data, and the storm that lets a list of them strike a world.
+
+A schedule is made up front from a seed (simulations.schedule), so that any part of it can be run again: a
+fault that finds nothing to strike (a crash of what does not run) does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mesh.wire.errors import MeshError
+from mesh.wire.rights import Rights
+from simulations.checkers.verdicts import Excuses
+from simulations.hosts import Host
+from simulations.leading import Serving
+from simulations.liars import Lies
+from simulations.network import LinkFault
+from simulations.pools import Pool
+from simulations.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something goes wrong ``at`` so many seconds into a storm and, where it has an end, ``lasts`` so long.
+
+    ``hosts`` and ``others`` are numbers; what ``value`` is depends on the kind.
+    """
+
+    at: float
+    kind: str
+    hosts: tuple[int, ...] = ()
+    others: tuple[int, ...] = ()
+    value: float = 0.0
+    lasts: float = 0.0
+
+    def __str__(self) -> str:
+        parts = [self.kind, " ".join(f"host{number}" for number in self.hosts)]
+        parts.append("and " + " ".join(f"host{number}" for number in self.others) if self.others else "")
+        parts.append(f"{self.value:.3g}" if self.value else "")
+        parts.append(f"for {self.lasts:.1f} s" if self.lasts else "")
+        return " ".join(part for part in parts if part)
+
+
+def _link(fault: Fault, now: float) -> tuple[LinkFault, ...]:
+    """What a fault of the network does to links."""
+    hosts, others, value = frozenset(fault.hosts), frozenset(fault.others), fault.value
+    match fault.kind:
+        case "partition" | "bridge":
+            return (LinkFault(hosts, others, cut=True), LinkFault(others, hosts, cut=True))
+        case "one way":
+            return (LinkFault(hosts, others, cut=True),)
+        case "loss":
+            return (LinkFault(hosts or None, loss=value), LinkFault(None, hosts, loss=value))[
+                : 2 if hosts else 1
+            ]
+        case "duplicate":
+            return (LinkFault(duplicate=value),)
+        case "corrupt":
+            return (LinkFault(corrupt=value),)
+        case "truncate":
+            return (LinkFault(truncate=value),)
+        case "tail":
+            return (LinkFault(hosts or None, tail=value),)
+        case "delay":
+            return (LinkFault(hosts, delay=value),)
+        case "mtu":
+            return (LinkFault(hosts, mtu=int(value)), LinkFault(None, hosts, mtu=int(value)))
+        case "weights":
+            return (LinkFault(hosts, rate=value, queue=0.4),)
+        case "clog":
+            until = now + fault.lasts
+            return (LinkFault(hosts, holds_until=until), LinkFault(None, hosts, holds_until=until))
+    return ()
+
+
+class Storm:
+    """Lets faults strike one world until it is ended."""
+
+    def __init__(
+        self,
+        world: World,
+        pool: Pool,
+        serving: Serving,
+        lies: Lies | None,
+        excuses: Excuses,
+        note: Callable[[str], None],
+    ) -> None:
+        self._world = world
+        self._pool = pool
+        self._serving = serving
+        self._lies = lies
+        self._excuses = excuses
+        self._note = note
+        self._links: dict[int, tuple[LinkFault, ...]] = {}
+        self._over = False
+        self._acts: dict[str, Callable[[Fault], None]] = {
+            "crash": self._crash, "power": self._power, "restart all": self._restart_all,
+            "pause": self._pause, "stutter": self._stutter, "wipe": self._wipe,
+            "roll back": self._roll_back, "leave": self._leave, "join": self._join, "jump": self._jump, "rate": self._rate, "hand over": self._hand_over,
+            "deploy": self._deploy, "engine": self._engine, "profile": self._profile, "lie": self._lie,
+        }  # fmt: skip
+
+    def strike(self, faults: Sequence[Fault]) -> None:
+        """Let each strike at its time from now on."""
+        start = self._world.now
+        for number, fault in enumerate(faults):
+            self._later(start + fault.at, self._begin(number, fault))
+
+    def end(self) -> None:
+        """Nothing strikes any more, and links are whole; what runs is left as it is."""
+        self._over = True
+        self._links.clear()
+        self._world.network.faults = ()
+
+    def _begin(self, number: int, fault: Fault) -> Callable[[], None]:
+        def begin() -> None:
+            self._note(str(fault))
+            act = self._acts.get(fault.kind)
+            if act is not None:
+                act(fault)
+                return
+            self._links[number] = _link(fault, self._world.now)
+            self._set_links()
+            self._later(self._world.now + fault.lasts, end)
+
+        def end() -> None:
+            self._note(f"no more: {fault}")
+            self._links.pop(number, None)
+            self._set_links()
+
+        return begin
+
+    def _set_links(self) -> None:
+        self._world.network.faults = tuple(link for links in self._links.values() for link in links)
+
+    def _later(self, when: float, action: Callable[[], None]) -> None:
+        self._world.at(when, lambda: None if self._over else action())
+
+    def _hosts(self, fault: Fault, running: bool = True) -> list[Host]:
+        hosts = (self._world.hosts[number] for number in fault.hosts)
+        return [host for host in hosts if (host.node is not None) == running]
+
+    # --- processes and machines
+
+    def _crash(self, fault: Fault) -> None:
+        for host in self._hosts(fault):
+            self._world.crash(host)
+            self._back(host, fault.lasts)
+
+    def _power(self, fault: Fault) -> None:
+        for host in self._hosts(fault):
+            self._world.crash(host, silent=True)
+            self._back(host, fault.lasts)
+
+    def _restart_all(self, fault: Fault) -> None:
+        for index, host in enumerate(self._world.running()):
+            self._world.crash(host)
+            self._back(host, fault.lasts + index * fault.value)
+
+    def _back(self, host: Host, seconds: float) -> None:
+        """It starts again after that, unless something else started it before."""
+        run = host.run
+
+        def back() -> None:
+            if host.run == run and host.node is None:
+                self._pool.start(host)
+
+        self._later(self._world.now + seconds, back)
+
+    def _pause(self, fault: Fault) -> None:
+        for host in self._hosts(fault):
+            self._world.pause(host, fault.lasts)
+
+    def _stutter(self, fault: Fault) -> None:
+        """A slow loop: it stands still for ``value`` seconds, again and again."""
+        world = self._world
+        for host in self._hosts(fault):
+            when = 0.0
+            while when < fault.lasts:
+                self._later(world.now + when, lambda host=host: world.pause(host, fault.value))  # type: ignore[misc]
+                when += 3 * fault.value
+
+    def _wipe(self, fault: Fault) -> None:
+        for host in self._hosts(fault):
+            if host.number == 0:
+                continue
+            self._world.crash(host)
+            self._world.wipe(host)
+            self._back(host, fault.lasts)
+
+    def _roll_back(self, fault: Fault) -> None:
+        """It starts again from the disk of ``value`` seconds ago."""
+        for host in self._hosts(fault):
+            self._world.crash(host)
+            if self._pool.roll_back(host, fault.value):
+                self._excuses.set_back[host.id] = self._world.now
+            self._back(host, fault.lasts)
+
+    def _leave(self, fault: Fault) -> None:
+        for host in self._hosts(fault):
+            self._world.leave(host)
+            self._back(host, fault.lasts)
+
+    def _join(self, fault: Fault) -> None:
+        for host in self._hosts(fault, running=False):
+            if not self._pool.is_member(host):
+                self._pool.start(host)
+
+    # --- clocks
+
+    def _jump(self, fault: Fault) -> None:
+        for host in self._hosts(fault):
+            self._excuses.jumped[host.id] = self._world.now
+            self._world.jump(host, fault.value)
+
+    def _rate(self, fault: Fault) -> None:
+        for host in self._hosts(fault):
+            host.set_rate(self._world.now, fault.value)
+
+    # --- what people and engines do
+
+    def _hand_over(self, fault: Fault) -> None:
+        world = self._world
+        heir = world.hosts[fault.hosts[0]]
+        for host in world.running():
+            leader = host.node.leader() if host.node is not None else None
+            if leader is None or leader.author != host.id or world.now < host.paused_until:
+                continue
+            try:
+                world.do(host, "hand_over", heir.id)
+            except MeshError:
+                continue
+
+    def _deploy(self, fault: Fault) -> None:
+        for host in self._hosts(fault):
+            if host.node is None or Rights.OWN not in host.node.rights(host.id):
+                continue
+            model = self._pool.models[int(fault.value) % len(self._pool.models)]
+            self._world.do(host, "deploy", model, 512, 1, fault.value < len(self._pool.models))
+
+    def _engine(self, fault: Fault) -> None:
+        """rpc-server dies on its own, or llama-server where one runs."""
+        for host in self._hosts(fault):
+            gate, leading = self._serving.gate(host), self._serving.leading(host)
+            if gate is not None and gate.busy:
+                gate.restart_engine()
+            elif leading is not None and leading.server is not None:
+                leading.server.abort("it crashed")
+
+    def _profile(self, fault: Fault) -> None:
+        for host in self._hosts(fault):
+            self._pool.change_rank(host, fault.value)
+
+    def _lie(self, fault: Fault) -> None:
+        if self._lies is not None:
+            self._lies.tell(int(fault.value), self._world.hosts[fault.hosts[0]])

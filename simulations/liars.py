@@ -1,0 +1,215 @@
+"""Hosts that lie: with a voucher or without one they forge, replay, accuse, contradict themselves and flood.
+
+A liar's Node is as good as any; beside it the same key says what it should not. It signs with its own key
+alone: what it says in another's name is signed wrongly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from mesh.wire import codec, facts, messages
+from mesh.wire.envelope import MAX_BODY, seal
+from mesh.wire.facts import (
+    Accusation,
+    Claim,
+    Deployment,
+    Liveness,
+    Model,
+    PoolState,
+    Record,
+    Resignation,
+    Voucher,
+)
+from mesh.wire.identity import PoolId
+from mesh.wire.rights import ALL_RIGHTS
+from simulations import inside
+from simulations.hosts import Host, HostSigner
+from simulations.signing import KeyedHash
+from simulations.world import World
+
+_KEPT = 128
+_STRANGERS = 5_000_000
+_MODEL = Model("lie.gguf", 1, bytes(32))
+
+
+class Lies:
+    """Everything that liars of one world do; lies are numbered, so that a schedule can name them."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self._world = world
+        self._random = Random(seed)
+        self._heard: deque[tuple[Host, Host, bytes]] = deque(maxlen=_KEPT)
+        self._strangers = _STRANGERS
+        self.kinds: list[Callable[[Host], None]] = [
+            self._forge, self._foreign, self._presume, self._accuse, self._contradict, self._flood,
+            self._garbage, self._replay, self._confuse, self._claim,
+        ]  # fmt: skip
+        world.taps.append(self._overhear)
+
+    def _overhear(self, source: Host, target: Host, payload: bytes) -> None:
+        if self._random.random() < 0.02:
+            self._heard.append((source, target, payload))
+
+    def tell(self, kind: int, liar: Host) -> None:
+        """One lie of this kind, told by the host, if its process runs."""
+        if liar.node is not None and liar.node.pool is not None and self._world.now >= liar.paused_until:
+            self.kinds[kind % len(self.kinds)](liar)
+
+    def _others(self, liar: Host) -> list[Host]:
+        return [host for host in self._world.running() if host is not liar]
+
+    def _send(
+        self, liar: Host, target: Host, message: messages.Message, signer: HostSigner | None = None
+    ) -> None:
+        body = messages.encode(message)
+        if len(body) <= MAX_BODY and liar.node is not None and liar.node.pool is not None:
+            key = signer or liar.signer
+            self._world.carry(liar, target, seal(liar.node.pool, key.id, body, key))
+
+    def _say(self, liar: Host, *said: Any) -> None:
+        """These facts, signed by the liar whoever they claim to be by, to everyone."""
+        for fact in said:
+            data = facts.sign(fact, liar.signer).data
+            for target in self._others(liar):
+                self._send(liar, target, messages.Bodies((data,)))
+
+    def _pool(self, liar: Host) -> PoolId:
+        assert liar.node is not None
+        assert liar.node.pool is not None
+        return liar.node.pool
+
+    def _victim(self, liar: Host) -> Host | None:
+        others = self._others(liar)
+        return self._random.choice(others) if others else None
+
+    # --- the lies
+
+    def _forge(self, liar: Host) -> None:
+        """In another's name: it leaves, lives on, claims, gives up, deploys, vouches for the liar."""
+        victim = self._victim(liar)
+        if victim is None or victim.node is None:
+            return
+        pool, author = self._pool(liar), victim.id
+        incarnation = victim.node.incarnation + 1
+        self._say(
+            liar,
+            Record(pool, author, incarnation, bytes(8), 1, True, victim.profile),
+            Liveness(pool, author, incarnation, 7),
+            Claim(pool, author, 1000, 1000),
+            Resignation(pool, author, 1000, liar.id),
+            Deployment(pool, author, 1000, _MODEL, 1, 1, False, ()),
+            Voucher(pool, author, 999, bytes(16), liar.signer.public_key, ALL_RIGHTS),
+            Accusation(pool, author, self._world.hosts[0].id, *inside.own_liveness(victim.node)),
+        )
+
+    def _foreign(self, liar: Host) -> None:
+        """Well signed, but of a pool of the liar's own."""
+        pool = PoolId(bytes([7]) * 16)
+        self._say(
+            liar,
+            Voucher(pool, liar.id, 1, bytes(16), liar.signer.public_key, ALL_RIGHTS),
+            Claim(pool, liar.id, 500, 500),
+            Deployment(pool, liar.id, 500, _MODEL, 1, 1, True, ()),
+        )
+
+    def _presume(self, liar: Host) -> None:
+        """Well signed, but not its to say: it vouches for a stranger, deploys, tells the pool's state."""
+        pool = self._pool(liar)
+        self._say(
+            liar,
+            Voucher(pool, liar.id, 1, bytes(16), KeyedHash(self._stranger()).public_key, ALL_RIGHTS),
+            Deployment(pool, liar.id, 500, _MODEL, 1, 1, False, ()),
+            PoolState(pool, liar.id, 500, 1, 1, "failed", 0.0, "a lie", 0.0, ()),
+        )
+
+    def _accuse(self, liar: Host) -> None:
+        """Everyone else is silent, it says."""
+        pool = self._pool(liar)
+        for victim in self._others(liar):
+            if victim.node is not None:
+                self._say(liar, Accusation(pool, liar.id, victim.id, *inside.own_liveness(victim.node)))
+
+    def _contradict(self, liar: Host) -> None:
+        """Two records of one version, each to one half."""
+        assert liar.node is not None
+        halves: list[bytes] = []
+        for name in ("this", "that"):
+            profile = dataclasses.replace(liar.profile, name=name)
+            record = Record(self._pool(liar), liar.id, liar.node.incarnation, bytes(8), 900, False, profile)
+            halves.append(facts.sign(record, liar.signer).data)
+        for number, target in enumerate(self._others(liar)):
+            self._send(liar, target, messages.Bodies((halves[number % 2],)))
+
+    def _stranger(self) -> int:
+        self._strangers += 1
+        return self._strangers
+
+    def _flood(self, liar: Host) -> None:
+        """Strangers without a voucher greet, ping, and spread facts; rumours of facts that nobody has."""
+        victim = self._victim(liar)
+        if victim is None:
+            return
+        pool, random = self._pool(liar), self._random
+        for _ in range(100):
+            stranger = KeyedHash(self._stranger())
+            own = Voucher(pool, stranger.id, 1, bytes(16), stranger.public_key, ALL_RIGHTS)
+            link = facts.sign(own, stranger).data
+            self._send(liar, victim, messages.Hello(True, bytes(8), (link,)), stranger)
+            self._send(liar, victim, messages.Ping(1, bytes(8), 1, 0), stranger)
+            claim = facts.sign(Claim(pool, stranger.id, 9, 9), stranger).data
+            self._send(liar, victim, messages.Bodies((claim,)))
+            rumours = (
+                messages.Rumour(random.randbytes(8), (2**40, 1), random.randbytes(4)) for _ in range(28)
+            )
+            self._send(liar, victim, messages.Rumours(tuple(rumours)))
+
+    def _garbage(self, liar: Host) -> None:
+        """Bytes that mean nothing, some of them in a valid envelope."""
+        random = self._random
+        for target in self._others(liar):
+            nested = bytes([0x91]) * random.randrange(1, 900)
+            for body in (
+                random.randbytes(random.randrange(1, 900)),
+                nested,
+                codec.pack([99, 1]),
+                codec.pack([]),
+            ):
+                self._world.carry(liar, target, seal(self._pool(liar), liar.id, body, liar.signer))
+            self._world.carry(liar, target, random.randbytes(random.randrange(1200)))
+
+    def _replay(self, liar: Host) -> None:
+        """What others said some time ago, to whom it was said, and to someone else."""
+        for source, target, payload in list(self._heard):
+            self._world.carry(source, target, payload)
+            self._world.carry(liar, self._random.choice(self._world.hosts), payload)
+
+    def _confuse(self, liar: Host) -> None:
+        """Answers nobody asked for, votes, leases and releases of others' claims."""
+        others = self._others(liar)
+        for target in others:
+            leader = target.node.leader() if target.node is not None else None
+            term = leader.term if leader is not None else 1
+            data = b""
+            if leader is not None and target.node is not None:
+                held = [s.data for s in inside.facts(target.node) if s.fact == leader]
+                data = held[0] if held else b""
+            for message in (
+                messages.Nack(1), messages.Relayed(1, b"lie"), messages.Vote(term + 1, False, data),
+                messages.LeaseRequest(9, data, b""), messages.LeaseRelease(2**40, term),
+                messages.LeaseGrant(1, term), messages.LeaseRefusal(1, 60_000, data),
+                messages.Buckets((bytes(8),) * 64), messages.VoteRequest(term + 1),
+            ):  # fmt: skip
+                self._send(liar, target, message)
+
+    def _claim(self, liar: Host) -> None:
+        """It leads, it says, in a term far ahead; to every other one with another rank."""
+        pool = self._pool(liar)
+        term = 2 ** self._random.randrange(1, 24)
+        for number, target in enumerate(self._others(liar)):
+            data = facts.sign(Claim(pool, liar.id, term, 100 + number % 2), liar.signer).data
+            self._send(liar, target, messages.Bodies((data,)))

@@ -1,0 +1,147 @@
+"""A pool to be shaken: who its hosts are, what they may do and hold, and how they come in and come back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from leader.placement import Infeasible, place
+from leader.shape import Shape
+from mesh.wire.errors import MeshError
+from mesh.wire.facts import Model, Profile
+from mesh.wire.rights import ALL_RIGHTS, Rights
+from simulations.hosts import Host
+from simulations.leading import device, shape
+from simulations.world import World
+
+_MIB = 1 << 20
+_RETRY = 2.0
+CONTEXT, SLOTS = 512, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """What a host is like. Memory in MiB; ``rate`` and ``offset`` of its clock; models by index."""
+
+    rights: Rights
+    rank: int
+    memory: int
+    models: tuple[int, ...]
+    rate: float
+    offset: float
+    liar: bool = False
+
+
+def traits(random: Random, count: int, liars: int, drift: float) -> tuple[Trait, ...]:
+    """Hosts as they come; the first one founds, owns, leads and holds all models."""
+    made = []
+    for number in range(count):
+        rights = random.choice([ALL_RIGHTS, ALL_RIGHTS, ALL_RIGHTS, Rights.WORK | Rights.LEAD, Rights.WORK])
+        models = tuple(index for index in range(2) if random.random() < 0.6)
+        rank = random.choice([0, random.randrange(1, 100), random.randrange(1, 100), 50])
+        liar = number >= count - liars
+        if number == 0:
+            rights, models, rank = ALL_RIGHTS, (0, 1), random.randrange(1, 100)
+        elif liar:
+            rights, models = random.choice([Rights.WORK, Rights.WORK, Rights.WORK | Rights.LEAD]), ()
+        made.append(
+            Trait(
+                rights,
+                rank,
+                random.choice([90, 110, 140, 200]),
+                models,
+                1.0 + random.uniform(-0.45, 0.45) * drift,
+                random.choice([0.0, random.uniform(0.0, 1e6)]),
+                liar,
+            )
+        )
+    return tuple(made)
+
+
+class Pool:
+    """The hosts of one world by their traits; the first one founds when the pool is made."""
+
+    def __init__(self, world: World, traits: Sequence[Trait]) -> None:
+        self._world = world
+        self.traits = traits
+        shapes = [shape("a.gguf", 8), shape("b.gguf", 12)]
+        self.models = [
+            Model(shape.name, shape.total_bytes, bytes([number + 1]) * 32)
+            for number, shape in enumerate(shapes)
+        ]
+        self.shapes: dict[Model, Shape] = dict(zip(self.models, shapes, strict=True))
+        for trait in traits:
+            host = world.add(trait.rank)
+            host.rate, host.offset = trait.rate, trait.offset
+            host.profile = self._described(host, trait)
+
+    def _described(self, host: Host, trait: Trait) -> Profile:
+        return Profile(
+            name=host.profile.name,
+            addresses=host.profile.addresses,
+            memory_total=2 * trait.memory * _MIB,
+            memory_offered=trait.memory * _MIB,
+            memory_free=trait.memory * _MIB,
+            engine_state="ready",
+            engine_commit="engine",
+            models=tuple(self.models[index] for index in trait.models),
+            rank=trait.rank,
+        )
+
+    def trait(self, host: Host) -> Trait:
+        return self.traits[host.number]
+
+    def is_member(self, host: Host) -> bool:
+        """Whether its disk says that it belongs to the pool."""
+        return "vouchers" in host.disk
+
+    def start(self, host: Host) -> None:
+        """Start a host that does not run; one that is no member yet joins once an owner can be reached."""
+        if self.is_member(host):
+            self._world.restart(host)
+            return
+        world = self._world
+        for owner in world.hosts:
+            trait = self.trait(owner)
+            if owner.node is None or trait.liar or Rights.OWN not in owner.node.rights(owner.id):
+                continue
+            if world.now >= owner.paused_until and world.linked(owner, host):
+                try:
+                    world.join(host, owner, self.trait(host).rights)
+                except MeshError:
+                    continue
+                return
+        run = host.run
+        world.at(
+            world.now + _RETRY, lambda: self.start(host) if host.run == run and host.node is None else None
+        )
+
+    def roll_back(self, host: Host, seconds: float) -> bool:
+        """Set the disk of a host back, but not to before it joined; whether that changed it."""
+        joined = next((when for when, key, _ in host.disk.written if key == "vouchers"), self._world.now)
+        return host.disk.roll_back(max(joined, self._world.now - seconds)) > 0
+
+    def change_rank(self, host: Host, factor: float) -> None:
+        """The machine became faster or slower."""
+        rank = max(1, int(host.profile.rank * factor)) if host.profile.rank else 0
+        host.profile = dataclasses.replace(host.profile, rank=rank)
+        self._world.do(host, "publish", host.profile)
+
+    def served_by(self, hosts: Sequence[Host], model: Model) -> bool:
+        """Whether these hosts can serve the model: some may lead and hold it, and each could place it."""
+        held = [host for host in hosts if self._may_lead(host) and model in host.profile.models]
+        return bool(held) and all(self._feasible(hosts, leader, model) for leader in held)
+
+    def _may_lead(self, host: Host) -> bool:
+        return Rights.LEAD in self.trait(host).rights and host.profile.rank > 0
+
+    def _feasible(self, hosts: Sequence[Host], leader: Host, model: Model) -> bool:
+        workers = [host for host in hosts if Rights.WORK in self.trait(host).rights]
+        devices = [device(host.id, host.profile, None, self.shapes[model], leader.id) for host in workers]
+        try:
+            place(self.shapes[model], devices, CONTEXT, SLOTS)
+        except Infeasible:
+            return False
+        return True

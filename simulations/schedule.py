@@ -1,0 +1,231 @@
+"""Schedules of faults, made up front from a random source.
+
+Not every run has every kind of fault: a random subset of families is drawn for each (swarm testing; Groce,
+Zhang, Eide, Chen, Regehr, ISSTA 2012), because some failures show only where others are absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+from mesh.protocol.settings import Settings
+from simulations.faults import Fault
+
+Maker = Callable[[Random, int, float], list[Fault]]
+"""Makes one fault, or several that belong together, at a time of the storm, for so many hosts."""
+
+
+def settings(random: Random) -> Settings:
+    """The protocol's numbers, tuned at random within what is sane; often the defaults."""
+    if random.random() < 0.4:
+        return Settings()
+    period = random.choice([0.3, 0.5, 1.0])
+    lease = random.choice([5.0, 10.0, 15.0])
+    return replace(
+        Settings(),
+        probe_period=period,
+        direct_timeout=0.4 * period,
+        probe_timeout=period,
+        relays=random.choice([2, 3, 4]),
+        suspicion=random.choice([0.7, 1.0, 2.0]),
+        suspicion_stretch=random.choice([2.0, 3.0, 5.0]),
+        accusers=random.choice([2, 3, 4]),
+        gossip_period=random.choice([0.05, 0.1, 0.2]),
+        fanout=random.choice([3, 4, 5]),
+        lease=lease,
+        renew=0.2 * lease,
+        settle=random.choice([1.0, 2.5, 4.0]),
+        patience=random.choice([0.5, 1.0, 2.0]),
+    )
+
+
+def families(random: Random) -> tuple[str, ...]:
+    """Which families of faults a run has: one to all, each as likely as not."""
+    chosen = [name for name in FAMILIES if random.random() < 0.5]
+    return tuple(chosen) or (random.choice(list(FAMILIES)),)
+
+
+def schedule(
+    random: Random, hosts: int, liars: tuple[int, ...], seconds: float, chosen: tuple[str, ...]
+) -> list[Fault]:
+    """The faults of one storm of that length, in order of time."""
+    makers = [maker for name in chosen for maker in FAMILIES[name] if name != "lies" or liars]
+    faults: list[Fault] = []
+    pace = random.choice([1.5, 4.0, 10.0])
+    at = random.expovariate(1.0 / pace)
+    while makers and at < seconds:
+        maker = random.choice(makers)
+        faults += _lie(random, liars, at) if maker is _lies else maker(random, hosts, at)
+        at += random.expovariate(1.0 / pace)
+    return sorted(faults, key=lambda fault: fault.at)
+
+
+# --- processes
+
+
+def _crash(random: Random, hosts: int, at: float) -> list[Fault]:
+    kind = random.choice(["crash", "crash", "power"])
+    some = random.sample(range(hosts), random.choice([1, 1, 2, hosts // 2]))
+    return [Fault(at, kind, tuple(some), lasts=random.choice([0.1, 1.0, random.uniform(0.0, 40.0)]))]
+
+
+def _restart_all(random: Random, hosts: int, at: float) -> list[Fault]:
+    return [Fault(at, "restart all", lasts=random.uniform(0.0, 5.0), value=random.choice([0.0, 0.1, 3.0]))]
+
+
+def _leave(random: Random, hosts: int, at: float) -> list[Fault]:
+    return [Fault(at, "leave", (random.randrange(hosts),), lasts=random.uniform(0.0, 20.0))]
+
+
+def _join(random: Random, hosts: int, at: float) -> list[Fault]:
+    return [Fault(at, "join", tuple(random.sample(range(hosts), random.choice([1, hosts]))))]
+
+
+def _pause(random: Random, hosts: int, at: float) -> list[Fault]:
+    some = random.sample(range(hosts), random.choice([1, 1, 2]))
+    return [Fault(at, "pause", tuple(some), lasts=random.choice([0.3, 1.0, 5.0, 15.0]))]
+
+
+def _stutter(random: Random, hosts: int, at: float) -> list[Fault]:
+    value = random.choice([0.05, 0.2, 0.6])
+    return [Fault(at, "stutter", (random.randrange(hosts),), value=value, lasts=random.uniform(2.0, 15.0))]
+
+
+# --- disks and clocks
+
+
+def _wipe(random: Random, hosts: int, at: float) -> list[Fault]:
+    return [Fault(at, "wipe", (random.randrange(hosts),), lasts=random.uniform(0.0, 10.0))]
+
+
+def _roll_back(random: Random, hosts: int, at: float) -> list[Fault]:
+    back = random.choice([0.5, 5.0, 60.0, 600.0])
+    return [Fault(at, "roll back", (random.randrange(hosts),), value=back, lasts=random.uniform(0.0, 10.0))]
+
+
+def _jump(random: Random, hosts: int, at: float) -> list[Fault]:
+    return [Fault(at, "jump", (random.randrange(hosts),), value=random.choice([0.3, 3.0, 30.0, 3600.0]))]
+
+
+def _rate(random: Random, hosts: int, at: float) -> list[Fault]:
+    return [Fault(at, "rate", (random.randrange(hosts),), value=1.0 + random.uniform(-0.009, 0.009))]
+
+
+# --- the network
+
+
+def _parts(random: Random, hosts: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """All hosts in two parts, neither of them empty."""
+    order = random.sample(range(hosts), hosts)
+    first = random.randrange(1, hosts)
+    return tuple(order[:first]), tuple(order[first:])
+
+
+def _partition(random: Random, hosts: int, at: float) -> list[Fault]:
+    one, other = _parts(random, hosts)
+    return [Fault(at, "partition", one, other, lasts=random.choice([1.0, 5.0, random.uniform(10.0, 40.0)]))]
+
+
+def _partial(random: Random, hosts: int, at: float) -> list[Fault]:
+    """Some cannot talk to some, everyone else to all; or two parts that only one bridge host sees both of."""
+    one, other = _parts(random, hosts)
+    if random.random() < 0.5 and hosts > 2:
+        bridge = (one if len(one) > 1 else other)[0]
+        one, other = (tuple(n for n in part if n != bridge) for part in (one, other))
+        return [Fault(at, "bridge", one, other, lasts=random.uniform(2.0, 40.0))]
+    return [Fault(at, "partition", one[:2], other[:2], lasts=random.uniform(2.0, 40.0))]
+
+
+def _one_way(random: Random, hosts: int, at: float) -> list[Fault]:
+    one, other = _parts(random, hosts)
+    return [Fault(at, "one way", one, other, lasts=random.uniform(1.0, 30.0))]
+
+
+def _flip_flop(random: Random, hosts: int, at: float) -> list[Fault]:
+    one, other = _parts(random, hosts)
+    lasts = random.choice([0.5, 1.5, 3.0])
+    return [Fault(at + 2 * turn * lasts, "partition", one, other, lasts=lasts) for turn in range(6)]
+
+
+def _swizzle(random: Random, hosts: int, at: float) -> list[Fault]:
+    """Some hosts are clogged one after another and come free in another order."""
+    some = random.sample(range(hosts), random.randrange(1, hosts + 1))
+    begins = {host: at + 0.3 * random.random() * len(some) for host in some}
+    ends = {host: at + 1.0 + 0.5 * turn * random.random() * 4 for turn, host in enumerate(some)}
+    return [
+        Fault(begins[host], "clog", (host,), lasts=max(0.1, ends[host] - begins[host]))
+        for host in random.sample(some, len(some))
+    ]
+
+
+def _rough(random: Random, hosts: int, at: float) -> list[Fault]:
+    kind, values = random.choice(
+        [
+            ("loss", [0.01, 0.05, 0.2, 0.5]),
+            ("duplicate", [0.05, 0.5]),
+            ("corrupt", [0.02, 0.3]),
+            ("truncate", [0.02, 0.3]),
+            ("tail", [0.005, 0.05, 0.3]),
+        ]
+    )
+    return [Fault(at, kind, value=random.choice(values), lasts=random.uniform(2.0, 40.0))]
+
+
+def _bad_link(random: Random, hosts: int, at: float) -> list[Fault]:
+    kind, values = random.choice(
+        [
+            ("loss", [0.3, 0.8]),
+            ("delay", [0.02, 0.15, 1.0]),
+            ("mtu", [300, 576, 1000]),
+            ("weights", [2000.0, 20000.0]),
+        ]
+    )
+    host = (random.randrange(hosts),)
+    return [Fault(at, kind, host, value=random.choice(values), lasts=random.uniform(2.0, 40.0))]
+
+
+# --- what people and engines do
+
+
+def _hand_over(random: Random, hosts: int, at: float) -> list[Fault]:
+    return [Fault(at, "hand over", (random.randrange(hosts),))]
+
+
+def _deploy(random: Random, hosts: int, at: float) -> list[Fault]:
+    return [Fault(at, "deploy", (random.randrange(hosts),), value=random.choice([0, 0, 1, 1, 2]))]
+
+
+def _engine(random: Random, hosts: int, at: float) -> list[Fault]:
+    return [Fault(at, "engine", (random.randrange(hosts),))]
+
+
+def _profile(random: Random, hosts: int, at: float) -> list[Fault]:
+    return [Fault(at, "profile", (random.randrange(hosts),), value=random.choice([0.5, 0.95, 1.3, 3.0]))]
+
+
+def _lies(random: Random, hosts: int, at: float) -> list[Fault]:
+    """Stands for :func:`_lie`, which knows the liars."""
+    return []
+
+
+def _lie(random: Random, liars: tuple[int, ...], at: float) -> list[Fault]:
+    kind, liar = random.randrange(10), (random.choice(liars),)
+    return [Fault(at + 0.5 * turn, "lie", liar, value=kind) for turn in range(random.choice([1, 1, 5]))]
+
+
+FAMILIES: dict[str, tuple[Maker, ...]] = {
+    "crashes": (_crash, _crash, _restart_all),
+    "churn": (_leave, _join, _join),
+    "pauses": (_pause, _stutter),
+    "disks": (_wipe, _roll_back, _roll_back),
+    "clocks": (_jump, _rate),
+    "partitions": (_partition, _partial, _one_way, _flip_flop),
+    "clogs": (_swizzle,),
+    "rough network": (_rough,),
+    "bad links": (_bad_link,),
+    "people": (_hand_over, _deploy, _profile),
+    "engines": (_engine,),
+    "lies": (_lies, _lies),
+}
