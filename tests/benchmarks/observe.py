@@ -4,11 +4,16 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import trio
 
 from tests.benchmarks.systems import Agent, AgentError, View
+from tests.lab.lab import MAX_HOSTS
 
+T = TypeVar("T")
+# One for an agent's command, one for the questions to it.
+_THREADS = trio.CapacityLimiter(2 * MAX_HOSTS)
 Holds = Callable[[Agent, View], bool]
 
 
@@ -53,10 +58,15 @@ async def until_all(
     raise NeverSeen(f"not within {limit:g} s at {', '.join(missing) or 'all of them at once'}")
 
 
+async def in_thread(function: Callable[[], T]) -> T:
+    """Calls something that blocks; all agents may be waited for at once, and nobody waits for a thread."""
+    return await trio.to_thread.run_sync(function, abandon_on_cancel=True, limiter=_THREADS)
+
+
 async def ask(agent: Agent) -> View | None:
     """The agent's view, None where it does not answer."""
     try:
-        return await trio.to_thread.run_sync(agent.view, abandon_on_cancel=True)
+        return await in_thread(agent.view)
     except AgentError:
         return None
 

@@ -131,7 +131,7 @@ def run(options: argparse.Namespace) -> Report:
 
 
 def report(parameters: Mapping[str, Any], outcomes: Sequence[Outcome], skipped: Mapping[str, str]) -> Report:
-    """What was measured, in figures; goals are for our own agents."""
+    """What was measured, in figures; goals are for our own agents, and for what was looked at."""
     cells: dict[str, Row] = {}
     results: dict[str, Any] = {"skipped": dict(skipped)}
     for outcome in outcomes:
@@ -196,7 +196,8 @@ def _goals(ours: Outcome, nodes: int) -> list[Goal]:
     goals = [at_most("pools that failed to form or to notice", 0, len(ours.failures), "pools")]
     wrongly = sum(trial.wrongly for trial in ours.trials)
     goals.append(at_most("living agents held dead", 0, wrongly, "views"))
-    if nodes <= SMALL_POOL:
+    small, tiny = nodes <= SMALL_POOL, nodes <= IDLE_GOAL_NODES
+    if small:
         goals += [
             at_most("join, p99", 3.0, figure("join_seconds", "p99"), "s"),
             at_most(
@@ -204,14 +205,13 @@ def _goals(ours: Outcome, nodes: int) -> list[Goal]:
             ),
             at_most("killed process known everywhere, p99", 2.0, figure("detection_seconds", "p99"), "s"),
         ]
-        if summaries["idle_payload_bytes_per_second"] is not None:
-            sent = figure("idle_payload_bytes_per_second", "maximum")
-            goals.append(at_most("idle, payload sent by the agent that sends most", 1000, sent, "bytes/s"))
-    if nodes <= IDLE_GOAL_NODES:
-        goals += [
-            at_most("idle, share of a core, worst agent", 1.0, figure("idle_cpu_percent", "maximum"), "%"),
-            at_most("idle, resident memory, worst agent", 64, figure("idle_rss_megabytes", "maximum"), "MB"),
-        ]
+    for key, asked, what, most, unit in (
+        ("idle_payload_bytes_per_second", small, "idle, payload sent by the busiest agent", 1000, "bytes/s"),
+        ("idle_cpu_percent", tiny, "idle, share of a core, busiest agent", 1, "%"),
+        ("idle_rss_megabytes", tiny, "idle, resident memory, largest agent", 64, "MB"),
+    ):
+        if asked and summaries[key] is not None:
+            goals.append(at_most(what, most, figure(key, "maximum"), unit))
     return goals
 
 

@@ -4,12 +4,13 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
 from tests.benchmarks import idle
 from tests.benchmarks.idle import Idle
-from tests.benchmarks.observe import Observation, ask, until_all
+from tests.benchmarks.observe import Observation, ask, in_thread, until_all
 from tests.benchmarks.systems import Agent, AgentError, System, View
 from tests.lab.lab import Lab
 
@@ -69,7 +70,7 @@ async def run_trial(system: System, settings: Settings, chance: random.Random, w
 
 async def _until_up(agents: Sequence[Agent]) -> None:
     async def wait(agent: Agent) -> None:
-        while not await trio.to_thread.run_sync(agent.is_up, abandon_on_cancel=True):
+        while not await in_thread(agent.is_up):
             if not agent.process.is_running():
                 raise AgentError(f"{agent.name} has ended")
             await trio.sleep(0.2)
@@ -83,7 +84,7 @@ async def _until_up(agents: Sequence[Agent]) -> None:
 async def _join_all(agents: Sequence[Agent], settings: Settings) -> Observation:
     """The first founds a pool, the others join at once; from the last one's command to all alive at all."""
     founder, *joiners = agents
-    invitation = await trio.to_thread.run_sync(founder.found, abandon_on_cancel=True)
+    invitation = await in_thread(founder.found)
     names = {agent.name for agent in agents}
     started = []
     ready = trio.Event()
@@ -92,7 +93,7 @@ async def _join_all(agents: Sequence[Agent], settings: Settings) -> Observation:
         started.append(time.monotonic())
         if len(started) == len(joiners):
             ready.set()
-        await trio.to_thread.run_sync(agent.join, invitation, settings.limit, abandon_on_cancel=True)
+        await in_thread(partial(agent.join, invitation, settings.limit))
 
     def everybody(_: Agent, view: View) -> bool:
         return {name for name, state in view.items() if state == "alive"} == names
