@@ -60,12 +60,12 @@ class Greeting:
         try:
             greeting = cls(
                 state=str(message["state"]),
-                pool=PoolId(bytes(message["pool"])),
+                pool=PoolId(raw(message["pool"])),
                 pool_name=str(message["pool_name"])[:64],
                 name=str(message["name"])[:64],
                 alone=bool(message["alone"]),
-                nonce=bytes(message["nonce"]),
-                chain=tuple(bytes(link) for link in message["chain"][: MAX_CHAIN + 1]),
+                nonce=raw(message["nonce"]),
+                chain=tuple(raw(link) for link in message["chain"][: MAX_CHAIN + 1]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise MeshError("the machine at the door does not speak this protocol") from error
@@ -87,6 +87,13 @@ class Admitted:
     pool: PoolId
     chain: tuple[bytes, ...]
     peers: tuple[Endpoint, ...]
+
+
+def raw(value: Any) -> bytes:
+    """``value`` if it is bytes; ``bytes()`` itself would make a gigabyte of zeros out of a number."""
+    if not isinstance(value, bytes):
+        raise TypeError("not bytes")
+    return value
 
 
 def signed_request(member: NodeId, nonce: bytes) -> bytes:
@@ -139,7 +146,7 @@ def admitted(answer: Any, pool: PoolId, key: bytes) -> Admitted:
     try:
         if "error" in answer:
             raise Refused(str(answer["error"])[:500], str(answer.get("hint", ""))[:500])
-        chain = tuple(bytes(link) for link in answer["chain"][: MAX_CHAIN + 1])
+        chain = tuple(raw(link) for link in answer["chain"][: MAX_CHAIN + 1])
         peers = tuple(Endpoint(str(host), int(port)) for host, port in answer["peers"][:MAX_PEERS])
     except (KeyError, TypeError, ValueError) as error:
         raise MeshError("the member's answer makes no sense") from error

@@ -15,6 +15,7 @@ from mesh.root.admission import (
     admitted,
     answer,
     new_nonce,
+    raw,
     refusal,
     signed_request,
 )
@@ -50,7 +51,8 @@ class Desk:
         if self.shell is None:
             return True
         node = self.shell.node
-        return len(node.members()) == 1 and node.deployment() is None
+        # A machine just admitted has a key before it has said anything.
+        return len(node.keys()) == 1 and node.deployment() is None
 
     def greeting(self) -> Greeting:
         if self.shell is None or self.moving:
@@ -124,9 +126,7 @@ class Desk:
         """A member passes on a joiner's proof for an invite that this node issued."""
         arguments = session.arguments
         try:
-            reply = self._redeem(
-                bytes(arguments["invite"]), bytes(arguments["key"]), bytes(arguments["proof"])
-            )
+            reply = self._redeem(raw(arguments["invite"]), raw(arguments["key"]), raw(arguments["proof"]))
         except MeshError as error:
             reply = refusal(error)
         except (KeyError, TypeError, ValueError):

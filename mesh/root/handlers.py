@@ -44,7 +44,7 @@ from mesh.root.planning import (
     read_model,
 )
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Deployment, Model
+from mesh.wire.facts import MAX_NAME, Deployment, Model
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.rights import ALL_RIGHTS, Rights
 
@@ -257,7 +257,7 @@ class Handlers:
             nursery.start_soon(tell)
             root, _ = await hash_model(shape.files, self._sidecar.state.path / "hashes", report)
             nursery.cancel_scope.cancel()
-        return Model(shape.files[0].name, shape.total_bytes, root)
+        return Model(clipped_name(shape.files[0].name), shape.total_bytes, root)
 
     async def _wait_until_served(self, pool: "Pool", emit: Emit) -> None:
         """Until the model is ready; MeshError with the leader's reason when it has failed."""
@@ -349,3 +349,8 @@ def _same(present: Deployment | None, wanted: Deployment) -> bool:
         )
 
     return present is not None and what(present) == what(wanted)
+
+
+def clipped_name(name: str) -> str:
+    """A file's name within the bound that facts keep to."""
+    return name.encode(errors="replace")[:MAX_NAME].decode(errors="ignore")

@@ -1,10 +1,8 @@
 """From members to devices, and from a plan to what `mesh plan` prints."""
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from leader import gguf
 from leader.cost import Device, assumed_layer_seconds, demand
@@ -15,11 +13,11 @@ from leader.shape import Shape
 from mesh.control.operations import LeftOut, PlanResult
 from mesh.control.operations import PlanStage as StageResult
 from mesh.protocol.views import Member
+from mesh.root.pool_file import read_pool
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Profile
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.rights import Rights
-from worker.machine import parse_size
 
 DEFAULT_CONTEXT = 4096
 DEFAULT_SLOTS = 1
@@ -153,69 +151,25 @@ def left_out(plan: Plan, members: Sequence[MemberView], leader: MemberView) -> l
 
 
 def plan_from_file(pool: Path, model: Path | None, layers: Mapping[str, int] | None) -> PlanResult:
-    """Plan for machines described in a JSON file, without a sidecar.
-
-    ``{"members": [{"name", "memory": "8G", "rtt_ms": 0.4, "kind": "cpu", "layer_ms": 2.5, "leader": true},
-    ...], "context", "slots"}``; all but name and memory may be left out, the first leads when none is marked.
-    """
+    """Plan for machines described in a JSON file (see `mesh.root.pool_file`), without a sidecar."""
     if model is None:
         raise MeshError("--pool needs a model", "mesh plan MODEL.gguf --pool FILE.json")
     shape = read_model(model)
-    content = _read_pool(pool)
-    devices = [_described(entry, shape) for entry in content["members"]]
-    if not any(one.local for one in devices):
-        devices[0] = _described({**content["members"][0], "leader": True}, shape)
+    described = read_pool(pool, shape)
     fixed: dict[bytes, int] = {}
     for name, count in (layers or {}).items():
-        if name not in {one.name for one in devices}:
+        if name not in {one.name for one in described.devices}:
             raise MeshError(f"no member is called {name}", f"it is not in {pool}")
         fixed[name.encode()] = count
-    plan = place(
-        shape, devices, context_of(shape, content.get("context")), content.get("slots", DEFAULT_SLOTS), fixed
-    )
+    context = context_of(shape, described.context)
+    plan = place(shape, described.devices, context, described.slots or DEFAULT_SLOTS, fixed)
     used = {stage.device.member for stage in plan.stages}
     unused: list[LeftOut] = [
         {"member": one.name, "name": one.name, "reason": "the plan is faster without it"}
-        for one in devices
+        for one in described.devices
         if one.member not in used
     ]
     result = describe(plan, unused)
     for stage in result["stages"]:
         stage["member"] = stage["name"]
     return result
-
-
-def _read_pool(path: Path) -> dict[str, Any]:
-    hint = 'write {"members": [{"name": "alpha", "memory": "8G", "rtt_ms": 0.4}, ...]}'
-    try:
-        if path.stat().st_size > MAX_POOL_FILE:
-            raise MeshError(f"{path} is too large for a pool's description", hint)
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise MeshError(f"cannot read {path}: {error.strerror}", hint) from error
-    except ValueError as error:
-        raise MeshError(f"{path} is no JSON: {error}", hint) from error
-    if (
-        not isinstance(content, dict)
-        or not isinstance(content.get("members"), list)
-        or not content["members"]
-    ):
-        raise MeshError(f"{path} names no members", hint)
-    return content
-
-
-def _described(entry: Any, shape: Shape) -> Device:
-    try:
-        name, memory = str(entry["name"]), entry["memory"]
-        kind = str(entry.get("kind", "cpu"))
-        seconds = (
-            float(entry["layer_ms"]) / 1000 if "layer_ms" in entry else assumed_layer_seconds(shape, kind)
-        )
-        local = bool(entry.get("leader", False))
-        rtt = 0.0 if local else float(entry.get("rtt_ms", 1.0)) / 1000
-        offered = memory if isinstance(memory, int) else parse_size(str(memory))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MeshError(
-            f"a member of the pool's description is not understood: {entry}", "name and memory are needed"
-        ) from error
-    return Device(name.encode(), name, offered, seconds, rtt, local=local)

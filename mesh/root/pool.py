@@ -263,7 +263,11 @@ class Pool:
         """A member's gateway asks this node, as the leader, for its llama-server."""
         port = self.leading.port
         if port is not None:
-            local = await trio.open_tcp_stream("127.0.0.1", port)
+            try:
+                local = await trio.open_tcp_stream("127.0.0.1", port)
+            except OSError as error:
+                log.info("llama-server does not take a connection: %s", error)
+                return
             await relay(session.stream, local)
 
     def changes(self) -> AsyncIterator[Mapping[str, Any]]:

@@ -13,7 +13,6 @@ from leader.placement import Infeasible, place
 from mesh.protocol.views import Member
 from mesh.root.generator import ModelSpec, generate
 from mesh.root.planning import (
-    MAX_POOL_FILE,
     UNMEASURED_RTT,
     context_of,
     describe,
@@ -209,57 +208,6 @@ def test_a_described_pool_that_is_too_small_is_told_what_is_missing(
     pool = described({"members": [{"name": "anna", "memory": "1M"}]})
     with pytest.raises(Infeasible, match="anna"):
         plan_from_file(pool, model, None)
-
-
-@pytest.mark.parametrize(
-    ("content", "wrong"),
-    [
-        ("{", "is no JSON"),
-        ("\x00", "is no JSON"),
-        ([], "names no members"),
-        ({}, "names no members"),
-        ({"members": []}, "names no members"),
-        ({"members": "anna"}, "names no members"),
-        ({"members": ["anna"]}, "not understood: anna"),
-        ({"members": [{"name": "anna"}]}, "not understood"),
-        ({"members": [{"memory": "8G"}]}, "not understood"),
-        ({"members": [{"name": "anna", "memory": "8G", "layer_ms": "fast"}]}, "not understood"),
-        ({"members": [{"name": "anna", "memory": "8G", "rtt_ms": None}]}, "not understood"),
-        ({"members": [{"name": "anna", "memory": "plenty"}]}, "no amount of memory"),
-    ],
-)
-def test_a_description_that_is_none_is_refused_with_what_is_wrong(
-    model: Path, described: Callable[[Any], Path], content: Any, wrong: str
-) -> None:
-    with pytest.raises(MeshError, match=wrong) as caught:
-        plan_from_file(described(content), model, None)
-    assert caught.value.hint
-
-
-@pytest.mark.parametrize(
-    "extra",
-    [
-        {"context": -1},
-        {"context": 0},
-        {"slots": 0},
-        {"members": [{"name": "anna", "memory": -5}]},
-        {"members": [{"name": "anna", "memory": True}]},
-        {"members": [{"name": "anna", "memory": "8G", "layer_ms": float("nan")}]},
-    ],
-)
-def test_a_description_that_makes_no_sense_is_refused(
-    model: Path, described: Callable[[Any], Path], extra: dict[str, Any]
-) -> None:
-    with pytest.raises(MeshError):
-        plan_from_file(described({"members": [{"name": "anna", "memory": "8G"}], **extra}), model, None)
-
-
-def test_a_description_that_is_missing_or_enormous_is_refused(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(MeshError, match=r"cannot read .*: No such file"):
-        plan_from_file(tmp_path / "none.json", model, None)
-    (tmp_path / "big.json").write_bytes(b" " * (MAX_POOL_FILE + 1))
-    with pytest.raises(MeshError, match="too large"):
-        plan_from_file(tmp_path / "big.json", model, None)
 
 
 def test_a_described_pool_needs_a_model_and_knows_its_members(
