@@ -1,0 +1,1 @@
+"""Measures of the protocol in the simulated world: times, rates, costs; theory beside them."""

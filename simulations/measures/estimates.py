@@ -1,0 +1,115 @@
+"""Percentiles and exact bounds: what a number of repeats can and cannot say.
+
+Nothing here assumes a shape of the distribution of times: percentiles are order statistics, and their bounds
+come from the binomial law of how many samples fall below a percentile.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+CONFIDENCE = 0.95
+_STEPS = 100
+
+
+def percentile(samples: Sequence[float], share: float) -> float:
+    """The smallest sample with at least this share of all samples at or below it (inverse empirical CDF)."""
+    if not samples or not 0 < share <= 1:
+        raise ValueError("a percentile needs samples and a share in (0, 1]")
+    ordered = sorted(samples)
+    return ordered[max(1, math.ceil(share * len(ordered) - 1e-9)) - 1]
+
+
+def percentile_bound(samples: Sequence[float], share: float, confidence: float = CONFIDENCE) -> float | None:
+    """An upper bound of the percentile of the distribution behind the samples; None when they are too few.
+
+    The k-th smallest of n samples is at or above the percentile with probability P(Binomial(n, share) < k),
+    whatever the distribution (David and Nagaraja, "Order Statistics", 7.1).
+    """
+    ordered = sorted(samples)
+    n = len(ordered)
+    below = 0.0
+    for k in range(1, n + 1):
+        below += _binomial(n, k - 1, share)
+        if below >= confidence:
+            return ordered[k - 1]
+    return None
+
+
+def enough_for(share: float) -> int:
+    """Samples from which the percentile is more than their largest: one must be expected beyond it."""
+    return math.ceil(1 / (1 - share) - 1e-9)
+
+
+def proportion_upper(hits: int, trials: float, confidence: float = CONFIDENCE) -> float:
+    """Clopper and Pearson's upper bound of a probability (Biometrika 26, 1934).
+
+    ``trials`` may be a fraction: an effective number of independent trials.
+    """
+    if trials <= 0 or hits >= trials:
+        return 1.0
+    if hits == 0:
+        return float(1 - (1 - confidence) ** (1 / trials))
+    return _bisect(lambda p: _binomial_at_most(hits, trials, p) - (1 - confidence), 0.0, 1.0)
+
+
+def rate_upper(events: int, exposure: float, confidence: float = CONFIDENCE) -> float:
+    """Garwood's upper bound of the rate of a Poisson process (Biometrika 28, 1936), per unit of exposure."""
+    if exposure <= 0:
+        return math.inf
+    high = 10.0 + 3.0 * events
+    return _bisect(lambda mean: _poisson_at_most(events, mean) - (1 - confidence), 0.0, high) / exposure
+
+
+def summary(samples: Sequence[float]) -> dict[str, float | int | None]:
+    """How times are told: the number of repeats, the median, the tail as far as it is known, the largest."""
+    told: dict[str, float | int | None] = {"repeats": len(samples)}
+    if not samples:
+        return told
+    told["mean"] = round(sum(samples) / len(samples), 4)
+    told["minimum"] = round(min(samples), 4)
+    for name, share in (("median", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)):
+        if name == "median" or len(samples) >= enough_for(share):
+            told[name] = round(percentile(samples, share), 4)
+    told["maximum"] = round(max(samples), 4)
+    bound = percentile_bound(samples, 0.99)
+    told["p99_upper_95"] = round(bound, 4) if bound is not None else None
+    return told
+
+
+def _binomial(n: int, k: int, p: float) -> float:
+    if p in (0.0, 1.0):
+        return float(k == (n if p else 0))
+    log = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    return math.exp(log + k * math.log(p) + (n - k) * math.log1p(-p))
+
+
+def _binomial_at_most(hits: int, trials: float, p: float) -> float:
+    """P(at most ``hits``), by the gamma function, so that ``trials`` may be a fraction."""
+    if p >= 1.0:
+        return 0.0
+    if p <= 0.0:
+        return 1.0
+    total = 0.0
+    for k in range(hits + 1):
+        log = math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
+        total += math.exp(log + k * math.log(p) + (trials - k) * math.log1p(-p))
+    return min(1.0, total)
+
+
+def _poisson_at_most(events: int, mean: float) -> float:
+    if mean <= 0:
+        return 1.0
+    return sum(math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(events + 1))
+
+
+def _bisect(falling: Callable[[float], float], low: float, high: float) -> float:
+    """Where a falling function crosses zero."""
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        if falling(middle) > 0:
+            low = middle
+        else:
+            high = middle
+    return high

@@ -1,0 +1,49 @@
+"""The same trial many times: a pool is built, and every repeat runs in a branch of it with its own seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from mesh.protocol.settings import Settings
+from simulations.measures.branches import each_in_branch
+from simulations.measures.lab import Lab
+from simulations.measures.pool import ready
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many members and repeats, from which seed on, how many processes, with which settings."""
+
+    nodes: int
+    seeds: int
+    first_seed: int = 1
+    jobs: int = 1
+    settings: Settings = field(default_factory=Settings)
+    sharing: int = 10
+    """So many repeats start from one pool: victims, phases and all later random numbers are their own."""
+
+    def parameters(self) -> dict[str, object]:
+        return {"nodes": self.nodes, "seeds": self.seeds, "first_seed": self.first_seed}
+
+
+def repeat(plan: Plan, trial: Callable[[Lab], R]) -> list[R]:
+    """What the trial returned from each repeat, in the order of the seeds."""
+    return list(_repeat(plan, trial))
+
+
+def _repeat(plan: Plan, trial: Callable[[Lab], R]) -> Iterator[R]:
+    seeds = range(plan.first_seed, plan.first_seed + plan.seeds)
+    sharing = plan.sharing if plan.nodes <= 200 else max(plan.sharing, 50)
+    for start in range(0, len(seeds), sharing):
+        world = ready(plan.nodes, seeds[start], plan.settings)
+
+        def branch(seed: int, world: Lab = world) -> R:
+            world.reseed(seed)
+            world.run(0.5 + world.random.random() * min(3.0, plan.nodes * plan.settings.probe_period))
+            return trial(world)
+
+        yield from each_in_branch(branch, seeds[start : start + sharing], plan.jobs)

@@ -1,0 +1,56 @@
+"""Very large pools: a hundred full Nodes, and stand-ins that only answer and ask as all the others would."""
+
+from __future__ import annotations
+
+from mesh.protocol.settings import Settings
+from mesh.wire import messages
+from mesh.wire.envelope import open_envelope, seal
+from mesh.wire.facts import Record
+from mesh.wire.identity import PoolId
+from mesh.wire.messages import Ack, Message, Ping
+from simulations.measures.lab import Lab
+from simulations.world import Host
+
+FIRST_INCARNATION = 1
+
+
+class StubbedLab(Lab):
+    """Hosts that run no Node answer pings, and ping the full ones as often as a pool of this size would.
+
+    A stand-in echoes the set hash that it is shown: it holds what the other holds.
+    """
+
+    def __init__(self, seed: int, settings: Settings | None = None) -> None:
+        super().__init__(seed, settings)
+        self.stubs: list[Host] = []
+        self.pool = PoolId(bytes(16))
+
+    def record_of(self, stub: Host) -> Record:
+        """What the stand-in says of itself."""
+        return Record(self.pool, stub.id, FIRST_INCARNATION, bytes(8), 1, False, stub.profile)
+
+    def carry(self, source: Host, target: Host, payload: bytes) -> None:
+        if target.number < len(self.hosts) - len(self.stubs):
+            super().carry(source, target, payload)
+            return
+        message = messages.decode(open_envelope(payload).body, messages.MAX_DATAGRAM)
+        if isinstance(message, Ping):
+            answer = Ack(message.token, message.summary, FIRST_INCARNATION, 0)
+            super().carry(target, source, self._sealed(target, answer))
+
+    def ask(self, full: Host) -> None:
+        """Let the stand-ins ping a full Node from now on, in all as often as one member pings."""
+        others = len(self.hosts) - 1
+        period = self.settings.probe_period * others / len(self.stubs)
+        self.at(self.now + period * self.random.random(), lambda: self._ask(full, period))
+
+    def _ask(self, full: Host, period: float) -> None:
+        if full.node is not None:
+            stub = self.stubs[self.random.randrange(len(self.stubs))]
+            summary = full.node._parts.store.summary
+            ping = Ping(self.random.getrandbits(48), summary, FIRST_INCARNATION, 0)
+            super().carry(stub, full, self._sealed(stub, ping))
+        self.at(self.now + period, lambda: self._ask(full, period))
+
+    def _sealed(self, stub: Host, message: Message) -> bytes:
+        return seal(self.pool, stub.id, messages.encode(message), stub.signer)

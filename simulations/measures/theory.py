@@ -1,0 +1,47 @@
+"""What the best possible protocol with the same settings could do: limits that stand beside measures."""
+
+from __future__ import annotations
+
+import math
+
+from mesh.protocol.settings import Settings
+from mesh.wire.envelope import OVERHEAD
+
+
+def first_probe(share: float, nodes: int, settings: Settings) -> float:
+    """Seconds until a given member is probed by anyone, at this percentile.
+
+    Each of n - 1 others probes it once in a round of n - 1 periods, at a phase of its own:
+    P(none by t) = (1 - t / ((n - 1) period))^(n - 1), which tends to exp(-t / period).
+    """
+    others = nodes - 1
+    return others * settings.probe_period * (1 - (1 - share) ** (1 / others))
+
+
+def rounds_to_all(nodes: int) -> float:
+    """Gossip rounds to all, 4 told in each: log4 n to reach most, ln(n) / 3 for the rest."""
+    return math.log(nodes, 4) + math.log(nodes) / 3
+
+
+def shortest_suspicion(nodes: int, settings: Settings) -> float:
+    """The suspicion once enough have accused."""
+    stretch = max(1.0, math.log10(nodes))
+    return float(settings.suspicion * stretch)
+
+
+def silent_crash_known(share: float, nodes: int, settings: Settings) -> float:
+    """First probe, its time limit, the shortest suspicion; the spreading of the accusation falls into it."""
+    return first_probe(share, nodes, settings) + settings.probe_timeout + shortest_suspicion(nodes, settings)
+
+
+def dead_process_known(share: float, nodes: int, settings: Settings) -> float:
+    """First probe, refused at once, and the short suspicion of what was seen to be gone."""
+    return first_probe(share, nodes, settings) + settings.reset_suspicion
+
+
+def probe_bytes(settings: Settings, body: int = 32) -> float:
+    """Bytes a second that probing alone sends: a ping and an answer to another's ping in each period.
+
+    ``body`` is that of a ping: token, set hash, liveness.
+    """
+    return 2 * (OVERHEAD + body) / settings.probe_period

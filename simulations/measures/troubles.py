@@ -1,0 +1,160 @@
+"""Troubles that are no crash: a process that stands still, links that lose one way, a link full of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mesh.protocol.peers import ALIVE
+from simulations.measures.estimates import summary
+from simulations.measures.lab import Lab
+from simulations.measures.outcome import Goal, Outcome, tail_goal
+from simulations.measures.pool import state_of
+from simulations.measures.repeats import Plan, repeat
+from simulations.measures.watch import Watch
+from simulations.network import LinkFault
+from simulations.world import Host
+
+WAKING_LIMIT = 30.0
+FULL_SECONDS = 30.0
+LOSSY_SECONDS = 90.0
+LOSSY_SHARE = 0.8
+QUEUES = (0.05, 0.2, 0.5)
+FULL_RATE = 1e6
+"""Bytes a second that the weights leave to others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What a pause did: deaths of the paused and of others, seconds from waking until all was as before."""
+
+    itself: int
+    others: int
+    back: float
+
+
+def pause(world: Lab, seconds: float) -> Pause:
+    """One member stands still for so long."""
+    watch = Watch(world)
+    victim = _any(world)
+    world.pause(victim, seconds)
+    world.run(seconds)
+    woke = world.now
+    world.run_until(lambda: all_well(world, victim), WAKING_LIMIT, 0.02)
+    back = world.now - woke
+    world.run(10.0)
+    all_of = {host.number for host in world.hosts}
+    itself = len(watch.dead({victim.number}, all_of))
+    return Pause(itself, len(watch.dead(all_of - {victim.number}, all_of)), back)
+
+
+def all_well(world: Lab, victim: Host) -> bool:
+    """Whether all hold it alive, and it all others."""
+    others = [host for host in world.running() if host is not victim]
+    return all(state_of(host, victim.id) == ALIVE and state_of(victim, host.id) == ALIVE for host in others)
+
+
+def pauses(plan: Plan, outcome: Outcome) -> None:
+    """A second and five seconds."""
+    short = repeat(plan, lambda world: pause(world, 1.0))
+    deaths = sum(bool(trial.itself + trial.others) for trial in short)
+    outcome.results["pause of 1 s"] = {"repeats": len(short), "with a death": deaths}
+    outcome.goals.append(Goal(f"pauses of 1 s with a death, of {len(short)}", 0, deaths, "repeats"))
+    long = repeat(plan, lambda world: pause(world, 5.0))
+    back = [trial.back for trial in long]
+    others = sum(bool(trial.others) for trial in long)
+    outcome.results["pause of 5 s, alive again"] = {**summary(back), "others held dead": others}
+    outcome.goals.append(Goal(f"pauses of 5 s with another held dead, of {len(long)}", 0, others, "repeats"))
+    outcome.goals.append(tail_goal("alive everywhere after a pause of 5 s", 2.0, back))
+
+
+@dataclass(frozen=True, slots=True)
+class Lossy:
+    """What lossy links did: healthy pairs that turned dead, seconds to remove the last bad one, changes."""
+
+    healthy: int
+    removed: float
+    changes: int
+    seen_by_bad: int
+
+
+def lossy(world: Lab, bad: int, inward: bool) -> Lossy:
+    """Some members lose most of what comes in, or of what goes out."""
+    watch = Watch(world)
+    victims = world.random.sample(world.hosts, bad)
+    numbers = {host.number for host in victims}
+    healthy = {host.number for host in world.hosts} - numbers
+    links = frozenset(numbers)
+    world.trouble(
+        LinkFault(targets=links, loss=LOSSY_SHARE) if inward else LinkFault(sources=links, loss=LOSSY_SHARE)
+    )
+    since = world.now
+    gone: dict[int, float] = {}
+    while world.now < since + LOSSY_SECONDS:
+        world.run(0.1)
+        for host in victims:
+            if host.number not in gone and len(watch.dead({host.number}, healthy)) == len(healthy):
+                gone[host.number] = world.now - since
+    changes = [count for (by, of), count in watch.changes.items() if by in healthy and of in numbers]
+    removed = max(gone.values()) if len(gone) == bad else LOSSY_SECONDS
+    return Lossy(
+        len(watch.dead(healthy, healthy)), removed, max(changes, default=0), len(watch.dead(healthy, numbers))
+    )
+
+
+def one_way(plan: Plan, outcome: Outcome) -> None:
+    """One to three in a hundred, each way."""
+    for inward, way in ((True, "in"), (False, "out")):
+        trials: list[Lossy] = []
+        for share in (1, 2, 3):
+            bad = max(1, round(share * plan.nodes / 100))
+            part = _share(plan, (plan.seeds + 3 - share) // 3)
+            trials += repeat(part, lambda world, bad=bad, inward=inward: lossy(world, bad, inward))  # type: ignore[misc]
+        removed = [trial.removed for trial in trials]
+        name = f"{LOSSY_SHARE:.0%} lost on the way {way}"
+        outcome.results[name] = {
+            **summary(removed),
+            "healthy pairs dead": sum(trial.healthy for trial in trials),
+            "most changes": max((trial.changes for trial in trials), default=0),
+            "healthy held dead by the bad": sum(trial.seen_by_bad for trial in trials),
+        }
+        dead = sum(bool(trial.healthy) for trial in trials)
+        changes = max((trial.changes for trial in trials), default=0)
+        outcome.goals += [
+            Goal(f"{name}: repeats with a healthy one dead, of {len(trials)}", 0, dead, "repeats"),
+            tail_goal(f"{name}: the bad removed everywhere", 30.0, removed),
+            Goal(f"{name}: changes of state that one observer saw", 2, changes, "changes"),
+        ]
+
+
+def full_link(world: Lab, queue: float) -> int:
+    """A member's link is full: all that comes and goes waits in a queue. How many pairs turned dead."""
+    watch = Watch(world)
+    link = frozenset({_any(world).number})
+    world.trouble(
+        LinkFault(sources=link, rate=FULL_RATE, queue=queue),
+        LinkFault(targets=link, rate=FULL_RATE, queue=queue),
+    )
+    world.run(FULL_SECONDS)
+    return sum(watch.deaths.values())
+
+
+def full_links(plan: Plan, outcome: Outcome) -> None:
+    """Queues from those of a good switch to those of a bad home router."""
+    for queue in QUEUES:
+        part = _share(plan, -(-plan.seeds // len(QUEUES)))
+        run: Callable[[Lab], int] = lambda world, queue=queue: full_link(world, queue)  # type: ignore[misc] # noqa: E731
+        deaths = repeat(part, run)
+        name = f"link full, {queue * 1000:g} ms of queue each way"
+        outcome.results[name] = {"repeats": len(deaths), "with a death": sum(map(bool, deaths))}
+        outcome.goals.append(
+            Goal(f"{name}: repeats with a death, of {len(deaths)}", 0, sum(map(bool, deaths)), "repeats")
+        )
+
+
+def _share(plan: Plan, seeds: int) -> Plan:
+    return Plan(plan.nodes, max(1, seeds), plan.first_seed, plan.jobs, plan.settings, plan.sharing)
+
+
+def _any(world: Lab) -> Host:
+    return world.hosts[world.random.randrange(len(world.hosts))]
