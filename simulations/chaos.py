@@ -26,7 +26,7 @@ from simulations.pools import CONTEXT, SLOTS, Pool, Trait, traits
 from simulations.schedule import families, schedule, settings
 from simulations.world import World
 
-AGREE_LIMIT = 45.0
+AGREE_LIMIT = 60.0
 """Seconds after healing until one pool with one leader must be seen everywhere."""
 SERVE_LIMIT = 60.0
 """Seconds from then until the deployment must be served."""
@@ -110,7 +110,7 @@ class Chaos:
         world.network.delay = world.network.jitter = plan.delay
         self.pool = Pool(world, plan.traits)
         self.serving = Serving(world, self.pool.shapes)
-        self.checkers = Checkers(world, self.serving)
+        self.checkers = Checkers(world, self.serving, plan.families)
         self.outcome = Outcome(plan.seed, len(plan.traits))
         self._lies = Lies(world, plan.seed) if any(trait.liar for trait in plan.traits) else None
         if trace is not None:
@@ -146,6 +146,8 @@ class Chaos:
     def _round(self, number: int, faults: list[Fault]) -> None:
         world = self.world
         self._note(f"storm {number + 1}")
+        if self.checkers.deaths is not None:
+            self.checkers.deaths.watches = number == 0
         storm = Storm(world, self.pool, self.serving, self._lies, self.checkers.excuses, self._note)
         storm.strike(faults)
         for host in world.hosts[: self.plan.present] if number else ():
@@ -159,6 +161,9 @@ class Chaos:
 
     def _heal(self, least: int, *order: int) -> None:
         """Make a core whole, switch the rest off, and judge whether the pool comes together."""
+        deaths = self.checkers.deaths
+        if deaths is not None:
+            deaths.watches = False
         world = self.world
         core = self._core(least, order)
         self._note(f"healed around {' '.join(f'host{host.number}' for host in core)}")
@@ -203,7 +208,8 @@ class Chaos:
         for number in order:
             host = self.world.hosts[number]
             trait = self.pool.trait(host)
-            if not (trait.liar and trait.rights & (Rights.LEAD | Rights.OWN)):
+            welcome = self.pool.is_member(host) or any(self.pool.may_vouch(owner) for owner in core)
+            if welcome and not (trait.liar and trait.rights & (Rights.LEAD | Rights.OWN)):
                 core.append(host)
             if len(core) >= least and self._able(core):
                 break

@@ -1,95 +1,218 @@
-"""``chaos`` and ``replay``: the commands that let random faults strike and judge what they did."""
+"""``chaos``, ``replay``, ``shrink`` and ``mutants``: the commands that shake the protocol and judge it."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
-from simulations.chaos import Chaos, Outcome
+from simulations import mutants
+from simulations.chaos import Chaos, Outcome, plan
+from simulations.shrink import checker_of, fails, shrink
+
+_CHUNK = 4
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add these commands; each sets ``run``, which takes the options and returns the exit code."""
-    chaos = commands.add_parser("chaos", help="random faults from many seeds, judged by safety checkers")
-    chaos.add_argument("--seeds", type=int, default=20, help="how many")
+    chaos = commands.add_parser("chaos", help="random faults from many seeds, judged by checkers")
+    chaos.add_argument("--seeds", type=int, default=20, help="how many (default 20)")
     chaos.add_argument("--first-seed", type=int, default=1)
-    chaos.add_argument("--json", action="store_true", help="print one object")
+    chaos.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     chaos.set_defaults(run=_chaos_command)
     replay = commands.add_parser("replay", help="one seed, with all that happened in it")
     replay.add_argument("seed", type=int)
+    replay.add_argument("--only", type=_numbers, default=None, help="these faults alone: 3,7-9")
+    replay.add_argument("--faults", action="store_true", help="list the schedule with its numbers, and stop")
     replay.set_defaults(run=_replay_command)
-    for command in (chaos, replay):
-        command.add_argument("--nodes", type=int, default=None, help="2 to 7 by the seed unless given")
+    smaller = commands.add_parser("shrink", help="the few faults of a failing seed that make it fail")
+    smaller.add_argument("seed", type=int)
+    smaller.add_argument("--most", type=int, default=200, help="runs at most (default 200)")
+    smaller.set_defaults(run=_shrink_command)
+    mutate = commands.add_parser(
+        "mutants", help="break the protocol on purpose: some seed must fail for each"
+    )
+    mutate.add_argument("--seeds", type=int, default=60, help="at most so many for each (default 60)")
+    mutate.add_argument("--first-seed", type=int, default=1)
+    mutate.add_argument("--only", default="", help="names of mutants, with commas between")
+    mutate.set_defaults(run=_mutants_command)
+    for command in (chaos, replay, smaller, mutate):
+        command.add_argument("--nodes", type=int, default=None, help="hosts; 5 to 9 by the seed unless given")
+        command.add_argument("--minutes", type=float, default=10.0, help="simulated, a seed (default 10)")
         command.add_argument("--check", action="store_true", help="exit 1 when a property is violated")
+    for command in (chaos, mutate):
+        command.add_argument("--json", action="store_true", help="print one object")
+
+
+def _numbers(text: str) -> frozenset[int]:
+    numbers: set[int] = set()
+    for part in text.split(",") if text else ():
+        first, _, last = part.partition("-")
+        numbers |= set(range(int(first), int(last or first) + 1))
+    return frozenset(numbers)
+
+
+# --- chaos
+
+
+def _run(task: tuple[int, int | None, float]) -> Outcome:
+    seed, nodes, minutes = task
+    try:
+        return Chaos(plan(seed, nodes, minutes)).run()
+    except Exception as error:
+        outcome = Outcome(seed, nodes or 0)
+        outcome.violations.append(f"0.000 crash: {type(error).__name__}: {error}")
+        return outcome
+
+
+def _outcomes(options: argparse.Namespace) -> Iterator[Outcome]:
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    tasks = [(seed, options.nodes, options.minutes) for seed in seeds]
+    if options.jobs <= 1:
+        yield from map(_run, tasks)
+        return
+    with multiprocessing.Pool(options.jobs) as pool:
+        yield from pool.imap_unordered(_run, tasks, chunksize=_CHUNK)
 
 
 def _chaos_command(options: argparse.Namespace) -> int:
-    return _verdict(options, _chaos(options))
-
-
-def _replay_command(options: argparse.Namespace) -> int:
-    outcome = Chaos(options.seed, options.nodes, trace=print).run()
-    print(_line(outcome))
-    return _verdict(options, [outcome])
-
-
-def _verdict(options: argparse.Namespace, outcomes: list[Outcome]) -> int:
+    started = time.perf_counter()
+    outcomes = []
+    for outcome in _outcomes(options):
+        outcomes.append(outcome)
+        if not options.json and (outcome.violations or sys.stdout.isatty()):
+            print(_line(outcome), flush=True)
+    report = _report(options, outcomes, time.perf_counter() - started)
+    _print(options, report)
     return 1 if options.check and any(outcome.violations for outcome in outcomes) else 0
 
 
-def _chaos(options: argparse.Namespace) -> list[Outcome]:
-    started = time.perf_counter()
-    outcomes = []
-    for seed in range(options.first_seed, options.first_seed + options.seeds):
-        outcomes.append(Chaos(seed, options.nodes).run())
-        if not options.json and (outcomes[-1].violations or sys.stdout.isatty()):
-            print(_line(outcomes[-1]))
-    report = _report(options, outcomes, time.perf_counter() - started)
+def _print(options: argparse.Namespace, report: dict[str, Any]) -> None:
     if options.json:
         print(json.dumps(report))
-    else:
-        for goal in report["goals"]:
-            print(f"{'ok  ' if goal['met'] else 'MISS'} {goal['what']}: {goal['measured']} {goal['unit']}")
-        print(", ".join(f"{name} {value}" for name, value in report["results"].items() if name != "failed"))
-    return outcomes
+        return
+    for goal in report["goals"]:
+        print(f"{'ok  ' if goal['met'] else 'MISS'} {goal['what']}: {goal['measured']} {goal['unit']}")
+    shown = (f"{name} {value}" for name, value in report["results"].items() if not isinstance(value, list))
+    print(", ".join(shown))
 
 
 def _report(options: argparse.Namespace, outcomes: list[Outcome], elapsed: float) -> dict[str, Any]:
-    healed = sorted(outcome.healed_after for outcome in outcomes if outcome.healed_after is not None)
     events = sum(outcome.events for outcome in outcomes)
-    violations = sum(len(outcome.violations) for outcome in outcomes)
+    failed = sorted((outcome for outcome in outcomes if outcome.violations), key=lambda outcome: outcome.seed)
+    rate = 3600 * len(outcomes) / elapsed / max(1, options.jobs) if elapsed else 0.0
     return {
         "name": "chaos",
-        "parameters": {"seeds": options.seeds, "first_seed": options.first_seed, "nodes": options.nodes},
+        "parameters": {
+            "seeds": options.seeds,
+            "first_seed": options.first_seed,
+            "nodes": options.nodes,
+            "minutes": options.minutes,
+            "jobs": options.jobs,
+        },
         "results": {
             "events": events,
             "seconds": round(elapsed, 3),
             "events_per_second": round(events / elapsed) if elapsed else 0,
-            "seeds_per_hour": round(3600 * len(outcomes) / elapsed) if elapsed else 0,
-            "healed_median_seconds": round(healed[len(healed) // 2], 3) if healed else None,
-            "healed_worst_seconds": round(healed[-1], 3) if healed else None,
-            "failed": [
-                {"seed": outcome.seed, "violations": outcome.violations}
-                for outcome in outcomes
-                if outcome.violations
-            ],
+            "seeds_per_hour_and_job": round(rate),
+            **_spread("agreed", [seconds for outcome in outcomes for seconds in outcome.agreed_after]),
+            **_spread("served", [seconds for outcome in outcomes for seconds in outcome.served_after]),
+            "failed": [{"seed": outcome.seed, "violations": outcome.violations} for outcome in failed],
         },
         "goals": [
-            {
-                "what": "violated properties",
-                "goal": 0,
-                "measured": violations,
-                "unit": "violations",
-                "met": violations == 0,
-            }
+            _goal("seeds with a violated property", 0, len(failed), "seeds", not failed),
+            _goal("chaos seeds an hour and core, at least", 5000, round(rate), "seeds/h", rate >= 5000),
         ],
     }
 
 
+def _spread(what: str, times: list[float]) -> dict[str, float | None]:
+    times = sorted(times)
+    if not times:
+        return {f"{what}_median_seconds": None, f"{what}_p99_seconds": None, f"{what}_worst_seconds": None}
+    return {
+        f"{what}_median_seconds": round(times[len(times) // 2], 2),
+        f"{what}_p99_seconds": round(times[min(len(times) - 1, len(times) * 99 // 100)], 2),
+        f"{what}_worst_seconds": round(times[-1], 2),
+    }
+
+
+def _goal(what: str, goal: float, measured: float, unit: str, met: bool) -> dict[str, Any]:
+    return {"what": what, "goal": goal, "measured": measured, "unit": unit, "met": met}
+
+
 def _line(outcome: Outcome) -> str:
-    healed = "never" if outcome.healed_after is None else f"after {outcome.healed_after:.1f} s"
-    lines = [f"seed {outcome.seed}: {outcome.nodes} nodes, {outcome.events} events, healed {healed}"]
-    return "\n  ".join(lines + outcome.violations)
+    line = f"seed {outcome.seed}: {outcome.nodes} nodes, {outcome.events} events, trace {outcome.digest}"
+    return "\n  ".join([line, *outcome.violations])
+
+
+# --- one seed
+
+
+def _replay_command(options: argparse.Namespace) -> int:
+    made = plan(options.seed, options.nodes, options.minutes)
+    print(f"families: {', '.join(made.families)}\n{made.settings}")
+    for number, trait in enumerate(made.traits):
+        print(f"host{number}: {trait}")
+    if options.faults:
+        numbered = enumerate(fault for faults in made.rounds for fault in faults)
+        print("\n".join(f"{number:4} {fault.at:8.3f} {fault}" for number, fault in numbered))
+        return 0
+    outcome = Chaos(made, options.only, trace=print).run()
+    print(_line(outcome))
+    return 1 if options.check and outcome.violations else 0
+
+
+def _shrink_command(options: argparse.Namespace) -> int:
+    made = plan(options.seed, options.nodes, options.minutes)
+    checkers = {checker_of(violation) for violation in Chaos(made).run().violations}
+    if not checkers:
+        print(f"seed {options.seed} does not fail")
+        return 0
+    kept = shrink(range(made.faults), fails(made, checkers), options.most, print)
+    every = [fault for faults in made.rounds for fault in faults]
+    print("\n".join(f"{number:4} {every[number].at:8.3f} {every[number]}" for number in kept))
+    print(_line(Chaos(made, frozenset(kept)).run()))
+    again = ",".join(map(str, kept))
+    nodes = f" --nodes {options.nodes}" if options.nodes else ""
+    print(
+        f"python -m simulations replay {options.seed} --only '{again}' --minutes {options.minutes:g}{nodes}"
+    )
+    return 1 if options.check else 0
+
+
+# --- mutants
+
+
+def _mutants_command(options: argparse.Namespace) -> int:
+    names = [name for name in options.only.split(",") if name] or list(mutants.MUTANTS)
+    results = []
+    for name in names:
+        results.append(_hunt(name, options))
+        if not options.json:
+            result = results[-1]
+            caught = f"seed {result['seed']}, {result['violation']}" if result["seed"] else "SURVIVED"
+            print(f"{name}: {caught} ({result['seeds']} seeds)", flush=True)
+    survivors = [result["mutant"] for result in results if not result["seed"]]
+    report = {
+        "name": "mutants",
+        "parameters": {"seeds": options.seeds, "first_seed": options.first_seed, "minutes": options.minutes},
+        "results": {"mutants": results, "survivors": survivors},
+        "goals": [_goal("mutants that no checker caught", 0, len(survivors), "mutants", not survivors)],
+    }
+    _print(options, report)
+    return 1 if options.check and survivors else 0
+
+
+def _hunt(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Run seeds with the mutant until one fails."""
+    for tried, seed in enumerate(range(options.first_seed, options.first_seed + options.seeds), 1):
+        with mutants.applied(name):
+            outcome = _run((seed, options.nodes, options.minutes))
+        if outcome.violations:
+            return {"mutant": name, "seed": seed, "seeds": tried, "violation": outcome.violations[0]}
+    return {"mutant": name, "seed": None, "seeds": options.seeds, "violation": ""}

@@ -97,8 +97,10 @@ class Storm:
         self._acts: dict[str, Callable[[Fault], None]] = {
             "crash": self._crash, "power": self._power, "restart all": self._restart_all,
             "pause": self._pause, "stutter": self._stutter, "wipe": self._wipe,
-            "roll back": self._roll_back, "leave": self._leave, "join": self._join, "jump": self._jump, "rate": self._rate, "hand over": self._hand_over,
-            "deploy": self._deploy, "engine": self._engine, "profile": self._profile, "lie": self._lie,
+            "roll back": self._roll_back, "leave": self._leave, "join": self._join,
+            "jump": self._jump, "rate": self._rate, "hand over": self._hand_over,
+            "deploy": self._deploy, "engine": self._engine, "profile": self._profile,
+            "lie": self._lie,
         }  # fmt: skip
 
     def strike(self, faults: Sequence[Fault]) -> None:
@@ -111,7 +113,7 @@ class Storm:
         """Nothing strikes any more, and links are whole; what runs is left as it is."""
         self._over = True
         self._links.clear()
-        self._world.network.faults = ()
+        self._world.set_faults(())
 
     def _begin(self, number: int, fault: Fault) -> Callable[[], None]:
         def begin() -> None:
@@ -132,7 +134,7 @@ class Storm:
         return begin
 
     def _set_links(self) -> None:
-        self._world.network.faults = tuple(link for links in self._links.values() for link in links)
+        self._world.set_faults(tuple(link for links in self._links.values() for link in links))
 
     def _later(self, when: float, action: Callable[[], None]) -> None:
         self._world.at(when, lambda: None if self._over else action())

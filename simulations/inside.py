@@ -33,6 +33,11 @@ def facts(node: Node) -> Iterator[Signed[Any]]:
         yield from list(store.all(kind))
 
 
+def summary(node: Node) -> bytes:
+    """The hash over all facts that the Node holds."""
+    return bytes(node._parts.store.summary)
+
+
 def liveness(node: Node) -> Mapping[NodeId, tuple[int, int]]:
     """The liveness of every peer, as the Node knows it."""
     return {id: peer.liveness for id, peer in node._parts.membership.peers.items()}

@@ -66,6 +66,8 @@ class Pool:
     def __init__(self, world: World, traits: Sequence[Trait]) -> None:
         self._world = world
         self.traits = traits
+        self.set_back: set[bytes] = set()
+        """Identities whose disk was rolled back: what they had vouched for they may not know any more."""
         shapes = [shape("a.gguf", 8), shape("b.gguf", 12)]
         self.models = [
             Model(shape.name, shape.total_bytes, bytes([number + 1]) * 32)
@@ -97,6 +99,12 @@ class Pool:
         """Whether its disk says that it belongs to the pool."""
         return "vouchers" in host.disk
 
+    def may_vouch(self, host: Host) -> bool:
+        """Whether it owns and knows all its acts: set back, it would give new ones the numbers of old ones."""
+        trait = self.trait(host)
+        owns = Rights.OWN in trait.rights and not trait.liar and self.is_member(host)
+        return owns and host.id not in self.set_back
+
     def start(self, host: Host) -> None:
         """Start a host that does not run; one that is no member yet joins once an owner can be reached."""
         if self.is_member(host):
@@ -104,8 +112,7 @@ class Pool:
             return
         world = self._world
         for owner in world.hosts:
-            trait = self.trait(owner)
-            if owner.node is None or trait.liar or Rights.OWN not in owner.node.rights(owner.id):
+            if owner.node is None or not self.may_vouch(owner):
                 continue
             if world.now >= owner.paused_until and world.linked(owner, host):
                 try:
@@ -121,7 +128,10 @@ class Pool:
     def roll_back(self, host: Host, seconds: float) -> bool:
         """Set the disk of a host back, but not to before it joined; whether that changed it."""
         joined = next((when for when, key, _ in host.disk.written if key == "vouchers"), self._world.now)
-        return host.disk.roll_back(max(joined, self._world.now - seconds)) > 0
+        changed = host.disk.roll_back(max(joined, self._world.now - seconds)) > 0
+        if changed:
+            self.set_back.add(host.id)
+        return changed
 
     def change_rank(self, host: Host, factor: float) -> None:
         """The machine became faster or slower."""

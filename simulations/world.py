@@ -64,6 +64,8 @@ class World:
         self.on_start: list[Callable[[Host], None]] = []
         self.events = 0
         self.bytes_sent: Counter[int] = Counter()
+        self.links_changed_at = 0.0
+        """When ``set_faults`` was called last."""
         self.largest = 0
         """Bytes of the largest datagram that was sent."""
         self.keys: dict[NodeId, bytes] = {}
@@ -337,6 +339,11 @@ class World:
     def step(self, host: Host, when: float, step: Step) -> None:
         """Give the host's present Node an input at that time."""
         self._push(max(when, self.now), host, host.run, _STEP, step, None)
+
+    def set_faults(self, faults: tuple[LinkFault, ...]) -> None:
+        """Let links be bad in this way from now on."""
+        self.network.faults = faults
+        self.links_changed_at = self.now
 
     def linked(self, a: Host, b: Host) -> bool:
         """Whether TCP works between two hosts: something passes both ways."""

@@ -1,12 +1,16 @@
 """What must hold in every run, judged from outside the world and apart from it.
 
-Safety (leases, terms, facts, bounds, deaths) is checked while a run goes on; that the pool is whole again
+Safety (leases, terms, elections, facts, deaths, bounds) is checked while a run goes on; that the pool is whole again
 after healing (settled), at its end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from simulations.checkers.bounds import Bounds
+from simulations.checkers.deaths import HARMLESS, Deaths
+from simulations.checkers.elections import Elections
 from simulations.checkers.facts import Facts
 from simulations.checkers.leases import Leases
 from simulations.checkers.settled import disagreement
@@ -18,12 +22,16 @@ from simulations.world import World
 __all__ = ["Checkers", "disagreement"]
 
 _SCAN = 2.0
+_MEASURE = 20.0
 
 
 class Checkers:
     """All safety checkers on one world; ``violations`` says what went wrong and when."""
 
-    def __init__(self, world: World, serving: Serving | None = None) -> None:
+    def __init__(
+        self, world: World, serving: Serving | None = None, families: Collection[str] | None = None
+    ) -> None:
+        """``families`` of the faults that will strike, where known: fewer may be demanded more of."""
         self._world = world
         self.verdicts = Verdicts(world)
         self.excuses = Excuses()
@@ -31,16 +39,23 @@ class Checkers:
         self.terms = Terms(world, self.verdicts, self.excuses)
         self.facts = Facts(world, self.verdicts, self.excuses)
         self.bounds = Bounds(world, self.verdicts)
+        self.elections = Elections(world, self.verdicts, self.excuses)
+        harmless = families is not None and HARMLESS.issuperset(families)
+        self.deaths = Deaths(world, self.verdicts, self.excuses) if harmless else None
         if serving is not None:
             serving.passes.append(self.leases.passed)
         world.at(world.now + _SCAN, self._scan)
+        world.at(world.now + _MEASURE, self._measure)
 
     @property
     def violations(self) -> list[str]:
         return self.verdicts.said
 
     def _scan(self) -> None:
-        """Look into every Node."""
+        """Look through the facts of every Node."""
         self.facts.scan()
-        self.bounds.scan()
         self._world.at(self._world.now + _SCAN, self._scan)
+
+    def _measure(self) -> None:
+        self.bounds.scan()
+        self._world.at(self._world.now + _MEASURE, self._measure)

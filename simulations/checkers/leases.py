@@ -39,9 +39,26 @@ class Leases:
     def _observe(self, world: World, host: Host, event: Event) -> None:
         if isinstance(event, GateChanged):
             if event.claim is None:
+                self._let_go(host)
                 self._shut(host.id)
             else:
                 self._opened(host, event.claim)
+
+    def _let_go(self, worker: Host) -> None:
+        """Whoever held the worker must not count on it any longer than that counts itself lent."""
+        claim, world = self._open.get(worker.id), self._world
+        if claim is None or worker.node is None or self._jumped(worker):
+            return
+        holder = world.host_of(claim.author)
+        states = {member.id: member.state for member in worker.node.members()}
+        if holder.node is None or holder.id != claim.author or states.get(worker.id) == "left":
+            return
+        if states.get(holder.id) in _GONE and holder is not worker:
+            return
+        if worker.id in holder.node.leases(holder.local(world.now)):
+            self._say(
+                f"host{worker.number} is lent no longer, but host{holder.number} (term {claim.term}) counts on it"
+            )
 
     def _opened(self, worker: Host, claim: Claim) -> None:
         before = self._granted.get(worker.id)
@@ -103,5 +120,3 @@ class Leases:
             self._say(f"{who}, which was shut")
         elif key != (claim.author, claim.term):
             self._say(f"{who}, which was lent to another claim, of term {claim.term}")
-        elif worker.node is None or worker.node.holder(worker.local(self._world.now)) is None:
-            self._say(f"{who} after the lease was over")

@@ -7,6 +7,7 @@ from typing import Any
 
 from mesh.protocol.effects import Event, LeaderChanged
 from mesh.wire.identity import NodeId
+from simulations import inside
 from simulations.hosts import Host
 from simulations.leading import Serving
 from simulations.world import World
@@ -100,6 +101,8 @@ class Calm:
             before = self._states.get((number, id), state)
             if before != state:
                 said.append(f"host{world.host_of(id).number} turned {state} at host{number}")
+        if len({inside.summary(host.node) for host in self._hosts if host.node is not None}) > 1:
+            said.append("not all hold the same facts")
         for host in self._hosts:
             rate = (world.bytes_sent[host.number] - self._sent.get(host.number, 0)) / seconds
             if rate > most_bytes:

@@ -1,0 +1,86 @@
+"""Nobody claims while most of those whom it reaches still hear a leader.
+
+Judged only where the votes cannot have been lost: links are cut or whole, not lossy, and have not changed
+for a while, and nobody who could have voted stood still.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from mesh.protocol.effects import Event, LeaderChanged
+from mesh.wire.facts import Claim, Resignation
+from mesh.wire.identity import NodeId
+from simulations import inside
+from simulations.checkers.verdicts import Excuses, Verdicts
+from simulations.hosts import Host
+from simulations.world import World
+
+_NAME = "elections"
+_STEADY = 5.0
+
+
+class Elections:
+    """Looks at every claim in the moment in which it is made."""
+
+    def __init__(self, world: World, verdicts: Verdicts, excuses: Excuses) -> None:
+        self._world = world
+        self._say = partial(verdicts.say, _NAME)
+        self._excuses = excuses
+        self._claimed: dict[NodeId, int] = {}
+        self._led: dict[NodeId, bool] = {}
+        self._told: dict[int, Claim | None] = {}
+        """Whom each host follows."""
+        world.observers.append(self._observe)
+        world.on_crash.append(self._forget)
+
+    def _forget(self, host: Host) -> None:
+        self._led.pop(host.id, None)
+        self._told.pop(host.number, None)
+
+    def _observe(self, world: World, host: Host, event: Event) -> None:
+        if not isinstance(event, LeaderChanged):
+            return
+        self._told[host.number] = event.claim
+        mine = event.claim is not None and event.claim.author == host.id
+        led, self._led[host.id] = self._led.get(host.id, False), mine
+        if not mine or event.claim is None or event.claim.term <= self._claimed.get(host.id, 0):
+            return
+        self._claimed[host.id] = event.claim.term
+        if not led and not self._named(host) and host.id not in self._excuses.liars and self._clear():
+            self._judge(host, event.claim)
+
+    def _named(self, host: Host) -> bool:
+        """Whether a leader that gave up had named the host as its successor."""
+        assert host.node is not None
+        resigned = (s.fact for s in inside.facts(host.node) if isinstance(s.fact, Resignation))
+        return any(fact.successor == host.id for fact in resigned)
+
+    def _clear(self) -> bool:
+        world = self._world
+        plain = world.network.loss == 0 and all(fault.cut for fault in world.network.faults)
+        return plain and world.now - world.links_changed_at > _STEADY
+
+    def _judge(self, candidate: Host, claim: Claim) -> None:
+        world = self._world
+        heard, reached = 0, 0
+        for voter in world.running():
+            if voter is candidate or not world.linked(candidate, voter) or voter.node is None:
+                continue
+            if world.now < voter.paused_until + _STEADY and voter.paused_until:
+                return
+            if candidate.id not in voter.node.keys() or voter.id in self._excuses.liars:
+                return
+            reached += 1
+            leader = self._told.get(voter.number)
+            if leader is not None and leader.author not in (candidate.id, voter.id):
+                heard += self._alive(voter, leader)
+        if heard * 2 > reached + 1:
+            self._say(
+                f"host{candidate.number} claims term {claim.term} though {heard} of {reached} "
+                "whom it reaches hear a leader"
+            )
+
+    def _alive(self, voter: Host, leader: Claim) -> bool:
+        host = self._world.host_of(leader.author)
+        return host.id == leader.author and host.node is not None and self._world.linked(voter, host)

@@ -1,0 +1,167 @@
+"""The protocol broken on purpose, in one place at a time: for each breakage some seed must fail.
+
+A checker that catches none of these is no checker. Each mutant replaces attributes of the protocol's (or the
+gate model's) classes while it is applied, and puts them back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mesh.protocol import intake, store
+from mesh.protocol.arbiter import Arbiter
+from mesh.protocol.core import Core
+from mesh.protocol.election import Election
+from mesh.protocol.membership import Membership
+from mesh.protocol.node import Node
+from mesh.protocol.peers import DEAD, SUSPECT
+from mesh.protocol.reports import Reports
+from mesh.protocol.store import FactStore
+from mesh.protocol.tenancy import Tenancies
+from simulations.engines import Gate
+
+Patch = tuple[Any, str, Any]
+"""The owner of an attribute, its name, and what it is replaced by."""
+
+
+def _nothing(*arguments: Any, **named: Any) -> None:
+    return None
+
+
+def _not_stored(*keys: str) -> Callable[[], list[Patch]]:
+    def patches() -> list[Patch]:
+        persist = Core.persist
+
+        def forgetful(core: Core, key: str, value: bytes) -> None:
+            if key not in keys:
+                persist(core, key, value)
+
+        return [(Core, "persist", forgetful)]
+
+    return patches
+
+
+def _no_pre_vote() -> list[Patch]:
+    def stand(election: Any) -> None:
+        if election.leader() is None and election._turn() is not None:
+            election.claim()
+
+    return [(Election, "stand", stand)]
+
+
+def _asked_of_nobody() -> list[Patch]:
+    """It asks, but a no is as good as a yes."""
+
+    def voted(election: Any, sender: Any, vote: Any) -> None:
+        original(election, sender, dataclasses.replace(vote, yes=True, claim=b""))
+
+    original = Election.voted
+    return [(Election, "voted", voted)]
+
+
+def _older_is_newer() -> list[Patch]:
+    def would_change(facts: Any, signed: Any) -> bool:
+        held = facts._entries.get(store.entry_of(signed).key)
+        return held is None or held.signed.data != signed.data
+
+    return [
+        (FactStore, "would_change", would_change),
+        (store, "prevails", lambda version, mark, over, held: (version, mark) != (over, held)),
+    ]
+
+
+def _first_come() -> list[Patch]:
+    """Of two facts of one version the first stays: who heard them in another order holds another."""
+    return [(store, "prevails", lambda version, mark, over, held: version > over)]
+
+
+def _lease_from_the_answer() -> list[Patch]:
+    def granted(tenancies: Any, sender: Any, grant: Any) -> None:
+        tenancy = tenancies._wanted.get(sender)
+        if tenancy is not None:
+            core = tenancies._core
+            tenancy.asked_at = core.now + core.settings.drift * core.settings.lease
+        original(tenancies, sender, grant)
+
+    original = Tenancies.granted
+    return [(Tenancies, "granted", granted)]
+
+
+def _blind_signatures() -> list[Patch]:
+    def __init__(core: Any, settings: Any, signer: Any, verifier: Any, random: Any) -> None:
+        original(core, settings, signer, lambda key, message, signature: True, random)
+
+    original = Core.__init__
+    return [(Core, "__init__", __init__)]
+
+
+def _any_liveness() -> list[Patch]:
+    def accused(membership: Any, accusation: Any) -> None:
+        peer = membership.peers.get(accusation.subject)
+        if peer is not None:
+            now = {"incarnation": peer.incarnation, "refutations": peer.refutations}
+            accusation = dataclasses.replace(accusation, **now)
+        original(membership, accusation)
+
+    original = Membership.accused
+    return [(Membership, "accused", accused), (FactStore, "_may_accuse", lambda *arguments: True)]
+
+
+def _one_word_kills() -> list[Patch]:
+    def suspicion_ends(membership: Any, id: Any) -> None:
+        peer = membership.peers.get(id)
+        if peer is not None and peer.state == SUSPECT:
+            membership._set_state(peer, DEAD)
+
+    return [(Membership, "suspicion_ends", suspicion_ends)]
+
+
+def _lower_claims_lend() -> list[Patch]:
+    def request(arbiter: Any, sender: Any, message: Any) -> Any:
+        arbiter._grant = None
+        return original(arbiter, sender, message)
+
+    original = Arbiter.request
+    return [(Arbiter, "request", request)]
+
+
+MUTANTS: dict[str, Callable[[], list[Patch]]] = {
+    "no pre-vote": _no_pre_vote,
+    "a no counts as a yes": _asked_of_nobody,
+    "terms are not stored": _not_stored("term", "claimed"),
+    "grants are not stored": _not_stored("grant"),
+    "incarnations are not stored": _not_stored("incarnation"),
+    "the gate ignores the fence": lambda: [(Gate, "admits", lambda gate, key: True)],
+    "a bound worker lends itself": lambda: [(Arbiter, "_bound", lambda arbiter, grant: False)],
+    "a worker lends itself to lower claims": _lower_claims_lend,
+    "a restarted worker lends itself at once": lambda: [(Arbiter, "restore", _nothing)],
+    "leases count from the answer": _lease_from_the_answer,
+    "higher claims are ignored": lambda: [(Election, "_contested", _nothing)],
+    "nobody refutes": lambda: [(Membership, "_refute", _nothing)],
+    "accusations of any liveness count": _any_liveness,
+    "one accuser is enough": _one_word_kills,
+    "who slept blames others": lambda: [(Node, "_stall", _nothing)],
+    "older facts replace newer ones": _older_is_newer,
+    "of two contradictions the first stays": _first_come,
+    "signatures are not checked": _blind_signatures,
+    "rights are not checked": lambda: [(intake.Intake, "_permits", lambda intake, fact: True)],
+    "waiting facts have no bound": lambda: [(intake, "_MAX_ORPHANS", 2**40)],
+    "a newer trace of oneself is not overtaken": lambda: [(Reports, "overtake", _nothing)],
+}
+
+
+@contextmanager
+def applied(name: str) -> Iterator[None]:
+    """The protocol with that mutation, within the block."""
+    patches = MUTANTS[name]()
+    before = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in patches]
+    for owner, attribute, mutant in patches:
+        setattr(owner, attribute, mutant)
+    try:
+        yield
+    finally:
+        for owner, attribute, original in before:
+            setattr(owner, attribute, original)
