@@ -35,7 +35,6 @@ def each_in_branch(function: Callable[[A], T], arguments: Iterable[A], jobs: int
     done: dict[int, bytes] = {}
     started = given = 0
     exhausted = False
-    gc.collect()
     gc.freeze()
     try:
         while True:

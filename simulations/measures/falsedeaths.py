@@ -9,8 +9,8 @@ suspected is suspected by someone). The second is measured by multilevel splitti
 sources: simulations.measures.splitting). An episode's stages are times since its beginning at which still
 somebody suspects the member; whoever gets through a stage is copied, by forking the process, and each copy
 goes on with random numbers of its own. When nobody suspects the member any more, the branch is over: a later
-suspicion is another episode, counted by the first factor. The bound of the product is the product of the bounds, each at 97.5%. Beside it stands the bound
-from the hours in which deaths were directly waited for.
+suspicion is another episode, counted by the first factor. The bound of the product is the product of the
+bounds, each at 97.5%. Beside it stands the bound from the hours in which deaths were directly waited for.
 """
 
 from __future__ import annotations

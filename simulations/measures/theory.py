@@ -15,7 +15,7 @@ def first_probe(share: float, nodes: int, settings: Settings) -> float:
     P(none by t) = (1 - t / ((n - 1) period))^(n - 1), which tends to exp(-t / period).
     """
     others = nodes - 1
-    return others * settings.probe_period * (1 - (1 - share) ** (1 / others))
+    return float(others * settings.probe_period * (1 - (1 - share) ** (1 / others)))
 
 
 def rounds_to_all(nodes: int) -> float:

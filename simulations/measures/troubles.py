@@ -1,4 +1,4 @@
-"""Troubles that are no crash: a process that stands still, links that lose one way, a link full of weights."""
+"""Troubles that are no crash: a process stands still, links lose one way, a link is full of weights."""
 
 from __future__ import annotations
 
