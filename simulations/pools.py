@@ -100,7 +100,7 @@ class Pool:
         return "vouchers" in host.disk
 
     def may_vouch(self, host: Host) -> bool:
-        """Whether it owns and knows all its acts: set back, it would give new ones the numbers of old ones."""
+        """Whether it owns and knows all its acts: set back, it would give new ones old numbers."""
         trait = self.trait(host)
         owns = Rights.OWN in trait.rights and not trait.liar and self.is_member(host)
         return owns and host.id not in self.set_back

@@ -184,7 +184,7 @@ def _bad_link(random: Random, hosts: int, at: float) -> list[Fault]:
         [
             ("loss", [0.3, 0.8]),
             ("delay", [0.02, 0.15, 1.0]),
-            ("mtu", [300, 576, 1000]),
+            ("mtu", [300.0, 576.0, 1000.0]),
             ("weights", [2000.0, 20000.0]),
         ]
     )

@@ -1,4 +1,4 @@
-"""Makes a failing schedule smaller: fewer faults that still fail (delta debugging; Zeller, Hildebrandt, 2002).
+"""Makes a failing schedule smaller: fewer faults that still fail (Zeller and Hildebrandt, 2002).
 
 A fault that is left out changes the course of everything after it, so what still fails may fail otherwise:
 what counts is that the same checker speaks.

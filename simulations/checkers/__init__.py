@@ -1,7 +1,7 @@
 """What must hold in every run, judged from outside the world and apart from it.
 
-Safety (leases, terms, elections, facts, deaths, bounds) is checked while a run goes on; that the pool is whole again
-after healing (settled), at its end.
+Safety (leases, terms, elections, facts, deaths, bounds) is checked while a run goes on; that the pool is
+whole again (settled), after each healing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where nothing but pauses, lies and people's wishes go wrong, nobody dies who did not stand still himself."""
+"""Where nothing but pauses, lies and people's wishes strike, nobody dies who did not stand still."""
 
 from __future__ import annotations
 

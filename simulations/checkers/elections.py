@@ -69,7 +69,7 @@ class Elections:
                 continue
             if world.now < voter.paused_until + _STEADY and voter.paused_until:
                 return
-            if candidate.id not in voter.node.keys() or voter.id in self._excuses.liars:
+            if not voter.node.rights(candidate.id) or voter.id in self._excuses.liars:
                 return
             reached += 1
             leader = self._told.get(voter.number)

@@ -56,9 +56,8 @@ class Leases:
         if states.get(holder.id) in _GONE and holder is not worker:
             return
         if worker.id in holder.node.leases(holder.local(world.now)):
-            self._say(
-                f"host{worker.number} is lent no longer, but host{holder.number} (term {claim.term}) counts on it"
-            )
+            who = f"host{holder.number} (term {claim.term})"
+            self._say(f"host{worker.number} is lent no longer, but {who} counts on it")
 
     def _opened(self, worker: Host, claim: Claim) -> None:
         before = self._granted.get(worker.id)
