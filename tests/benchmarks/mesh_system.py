@@ -6,7 +6,6 @@ from typing import Any
 import psutil
 
 from mesh.control.client import ask
-from mesh.control.errors import NotRunning
 from mesh.control.paths import socket_path
 from mesh.wire.errors import MeshError
 from tests.benchmarks.systems import AgentError, View
@@ -34,8 +33,8 @@ class MeshAgent:
 
     def is_up(self) -> bool:
         try:
-            ask(self._socket, "info", timeout=ANSWER_SECONDS)
-        except NotRunning:
+            self._ask("info", {}, ANSWER_SECONDS)
+        except AgentError:
             return False
         return True
 

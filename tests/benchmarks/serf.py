@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
 import trio
 
 from mesh.wire.errors import MeshError
@@ -227,7 +228,7 @@ async def _run_all(
                 chance = random.Random(f"{options.seed} {repeat}")
                 try:
                     trial = await run_trial(outcome.system, settings, chance, repeat < options.idle_repeats)
-                except* (AgentError, NeverSeen, CommandFailed) as group:
+                except* (AgentError, NeverSeen, CommandFailed, psutil.Error) as group:
                     outcome.failures.append(f"trial {repeat + 1}: {_first(group)}")
                     _progress(f"{outcome.system.name} {outcome.failures[-1]}")
                 else:
