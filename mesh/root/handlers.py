@@ -140,12 +140,10 @@ class Handlers:
             await sidecar.admit(await search.by_token(token))
             return "joined"
         if not args.get("found"):
-            admitted = await search.by_tailnet()
+            admitted = await search.anywhere()
             if admitted is not None:
                 await sidecar.admit(admitted)
                 return "joined"
-            search.check_refusals()
-            await search.check_lan()
         await say("founding a pool")
         await sidecar.found()
         return "founded"

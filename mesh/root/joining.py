@@ -13,13 +13,14 @@ import trio
 
 from mesh.net.mdns import Sighting
 from mesh.net.streams import Streams
-from mesh.net.tailnet import candidates, same_owner
+from mesh.net.tailnet import TailnetStatus, candidates, same_owner
 from mesh.net.tailscale import Tailscale, TailscaleError
 from mesh.root.admission import Admitted, Door, Refused
 from mesh.root.invites import Token
 from mesh.root.machine import Machine
 from mesh.root.names import pool_name
 from mesh.root.neighbours import Neighbours
+from mesh.root.options import DEFAULT_PORT
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity, PoolId, id_text, parse_id, pool_id
@@ -32,6 +33,7 @@ ROUND_SECONDS = 0.5
 KNOCK_SECONDS = 1.0
 KNOCKS_AT_ONCE = 16
 TOKEN_SECONDS = 20.0
+INVITED = "get an invite there with mesh invite, then mesh join TOKEN; or found another: mesh join --found"
 
 Say = Callable[[str], Awaitable[None]]
 
@@ -117,20 +119,32 @@ class Search:
             hint = f"{refused.hint}; or found a pool of your own: mesh join --found"
             raise Refused(f"{where} does not admit this machine: {refused.message}", hint)
 
-    async def check_lan(self) -> None:
-        """Pools on the local network admit by invite alone: MeshError that names them, when there are any."""
+    async def anywhere(self) -> Admitted | None:
+        """With nothing typed: the tailnet, then the local network. None: this machine is to found a pool.
+
+        Raises Refused for a pool that said no, MeshError for one that admits by invite alone.
+        """
+        admitted = await self._asked_tailnet()
+        if admitted is None:
+            seen = await self.seen_on_lan()
+            # Meanwhile another machine of the tailnet may have founded what was just seen, or would be soon.
+            admitted = await self._asked_tailnet()
+            if admitted is None and seen:
+                pools = ", ".join(f"{_pool_of(sighting)} (at {sighting.name})" for sighting in seen[:4])
+                raise MeshError(f"there is a pool on this network: {pools}", INVITED)
+        return admitted
+
+    async def _asked_tailnet(self) -> Admitted | None:
+        admitted = await self.by_tailnet()
+        if admitted is None:
+            self.check_refusals()
+        return admitted
+
+    async def seen_on_lan(self) -> list[Sighting]:
+        """One sighting of each pool that announces itself on the local network."""
         await self.say("searching the local network")
         await trio.sleep(LAN_SECONDS)
-        seen = {sighting.pool: sighting for sighting in self.neighbours.seen()}
-        if not seen:
-            return
-        pools = ", ".join(
-            f"{_pool_of(sighting)} (at {sighting.name})" for sighting in list(seen.values())[:4]
-        )
-        raise MeshError(
-            f"there is a pool on this network: {pools}",
-            "get an invite there with mesh invite, then mesh join TOKEN; or found another: mesh join --found",
-        )
+        return list({sighting.pool: sighting for sighting in self.neighbours.seen()}.values())
 
     async def _check_owner(self, door: Door) -> None:
         """Nothing was typed: a pool is entered only if tailscaled says that its owner is ours."""
@@ -225,7 +239,7 @@ class Search:
         except TailscaleError as error:
             log.debug("tailnet: %s", error)
             return []
-        return [Endpoint(peer.addresses[0], self.port) for peer in candidates(status)]
+        return tailnet_doors(status, self.port)
 
     def _lan(self, token: Token) -> list[Endpoint]:
         pool = id_text(token.pool)
@@ -235,6 +249,12 @@ class Search:
             if sighting.pool == pool
             for endpoint in sighting.endpoints
         ]
+
+
+def tailnet_doors(status: TailnetStatus, port: int) -> list[Endpoint]:
+    """Where the tailnet's machines may have a door: at the usual port, and at this machine's own."""
+    ports = dict.fromkeys((DEFAULT_PORT, port))
+    return [Endpoint(peer.addresses[0], one) for peer in candidates(status) for one in ports]
 
 
 def _pool_of(sighting: Sighting) -> str:

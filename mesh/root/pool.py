@@ -12,12 +12,11 @@ from mesh.gateway.backend import NotReady
 from mesh.gateway.server import serve_gateway
 from mesh.net.interfaces import local_addresses
 from mesh.net.session import Session, StreamError
-from mesh.net.tailnet import candidates
 from mesh.net.tailscale import TailscaleError
 from mesh.protocol.node import Node
 from mesh.root.admission import Admitted
 from mesh.root.clock import now
-from mesh.root.joining import Search
+from mesh.root.joining import Search, tailnet_doors
 from mesh.root.leading import Leading
 from mesh.root.machine import Machine
 from mesh.root.names import pool_name
@@ -204,8 +203,7 @@ class Pool:
         ]
         if machine.tailscale is not None:
             try:
-                peers = candidates(await machine.tailscale.status())
-                seen += [Endpoint(peer.addresses[0], machine.port) for peer in peers]
+                seen += tailnet_doors(await machine.tailscale.status(), machine.port)
             except TailscaleError as error:
                 log.debug("tailnet: %s", error)
         return seen

@@ -40,10 +40,12 @@ def socket_of(host: Host) -> Path:
 
 
 async def join(host: Host) -> None:
-    port = () if host.namespace else ("--port", "50052")
-    await host.amesh(
-        "join", "--name", host.name, "--memory", "60M", "--tailscaled-socket", socket_of(host), *port
-    )
+    await host.amesh("join", "--name", host.name, "--memory", "60M", *on_tailnet(host))
+
+
+def on_tailnet(host: Host) -> tuple[str | Path, ...]:
+    """Machines of a tailnet look for each other at the usual port."""
+    return ("--tailscaled-socket", socket_of(host), "--port", "50052")
 
 
 async def test_one_after_the_other_they_become_one_pool_with_nothing_typed(lab: Lab) -> None:
@@ -75,8 +77,7 @@ async def test_a_machine_of_another_user_is_refused_with_the_reason(lab: Lab) ->
     await with_tailnet(hosts, {hosts[3].name: "mallory@example.com"})
     for host in hosts[:3]:
         await join(host)
-    command = ("join", "--name", "stranger", "--tailscaled-socket", socket_of(hosts[3]))
-    refused = await hosts[3].amesh(*command, check=False)
+    refused = await hosts[3].amesh("join", "--name", "stranger", *on_tailnet(hosts[3]), check=False)
     assert refused.returncode == 1
     assert "belongs to mallory@example.com, this pool to alice@example.com" in refused.stderr
     assert "mesh invite" in refused.stderr

@@ -155,7 +155,9 @@ class Host:
         """The words of a mesh command; a host without namespace keeps `mesh join` to its own address."""
         words = [str(MESH), *map(str, arguments)]
         if self.namespace is None and arguments and arguments[0] == "join":
-            words += ["--bind", self.address, "--port", "0", "--api-port", "0"]
+            for option, value in (("--bind", self.address), ("--port", "0"), ("--api-port", "0")):
+                if option not in words:
+                    words += [option, value]
         return words
 
     def sidecar(self) -> psutil.Process | None:

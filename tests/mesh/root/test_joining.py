@@ -293,12 +293,30 @@ async def test_pools_on_the_local_network_are_named_not_joined(clock: MockClock,
     anna.found()
     bert.mdns.see.send_nowait(sighting(anna, (anna.endpoint,)))
     with pytest.raises(MeshError, match=r"there is a pool on this network: .* \(at anna\)") as caught:
-        await bert.search().check_lan()
+        await bert.search().anywhere()
     assert "mesh invite" in caught.value.hint
 
 
 async def test_a_quiet_local_network_is_listened_to_for_a_moment(clock: MockClock, ground: Ground) -> None:
     anna = await ground.machine("anna")
     start = trio.current_time()
-    await anna.search().check_lan()
+    assert await anna.search().anywhere() is None
     assert trio.current_time() - start == pytest.approx(LAN_SECONDS, abs=0.01)
+
+
+async def test_a_pool_that_the_tailnet_gets_while_the_local_network_is_listened_to_is_joined(
+    clock: MockClock, ground: Ground
+) -> None:
+    anna, bert = await ground.machine("anna", "alice"), await ground.machine("bert", "alice")
+    bert_searches = bert.search()
+
+    async def found_later() -> None:
+        await trio.sleep(LAN_SECONDS / 2)
+        anna.found()
+        bert.mdns.see.send_nowait(sighting(anna, (anna.endpoint,)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(found_later)
+        admitted = await bert_searches.anywhere()
+    assert admitted is not None
+    assert admitted.pool == anna.node.pool
