@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable
-from typing import NamedTuple
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from mesh.protocol.settings import Settings
 from mesh.wire.errors import MeshError
-from simulations.measures import converge, detect, failover, falsedeaths, idle, join, throughput
+from simulations.measures import converge, detect, failover, falsedeaths, idle, join, report, throughput
 from simulations.measures.outcome import Outcome, as_json, as_text
 from simulations.measures.repeats import Plan
 
@@ -51,7 +53,7 @@ MEASURES = {
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the measuring commands."""
+    """Add the measuring commands, and the one that runs them all."""
     for name, measure in MEASURES.items():
         parser = commands.add_parser(name, help=measure.help)
         parser.add_argument("--nodes", type=int, default=measure.nodes)
@@ -61,27 +63,54 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         parser.add_argument("--json", action="store_true", help="print one object")
         parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
         parser.add_argument(
-            "--set",
-            action="append",
-            default=[],
-            metavar="NAME=VALUE",
-            help="another value of a protocol setting",
+            "--set", action="append", default=[], metavar="NAME=VALUE", help="another value of a setting"
         )
         measure.add_arguments(parser)
         parser.set_defaults(run=_run, measure=measure.measure)
+    parser = commands.add_parser("report", help="all measures within a time, with curves, into a folder")
+    report.add_arguments(parser)
+    parser.set_defaults(run=_report)
+
+
+def measured(options: argparse.Namespace) -> Outcome:
+    """Do what the options of a measure ask for; raises MeshError on a setting that is none."""
+    settings = changed(Settings(), options.set)
+    plan = Plan(max(2, options.nodes), max(1, options.seeds), options.first_seed, options.jobs, settings)
+    outcome: Outcome = options.measure(plan, options)
+    outcome.parameters["settings"] = options.set
+    return outcome
 
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        settings = changed(Settings(), options.set)
+        outcome = measured(options)
     except MeshError as error:
-        print(f"{error.message}; {error.hint}")
-        return 2
-    plan = Plan(max(2, options.nodes), max(1, options.seeds), options.first_seed, options.jobs, settings)
-    outcome: Outcome = options.measure(plan, options)
-    outcome.parameters["settings"] = options.set
+        return _refused(error)
     print(as_json(outcome) if options.json else as_text(outcome))
     return 1 if options.check and not all(goal.met for goal in outcome.goals) else 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    parser = argparse.ArgumentParser()
+    register(parser.add_subparsers(dest="command"))
+
+    def run(command: str, arguments: Sequence[str]) -> dict[str, Any]:
+        outcome = measured(parser.parse_args([command, "--jobs", str(options.jobs), *arguments]))
+        if not options.json:
+            print(as_text(outcome), flush=True)
+        return outcome.told()
+
+    try:
+        told = report.produce(options.out, options.minutes, run, curves=not options.no_curves)
+    except MeshError as error:
+        return _refused(error)
+    print(json.dumps(told) if options.json else f"See {options.out / 'REPORT.md'}")
+    return 1 if options.check and not all(goal["met"] for goal in told["goals"]) else 0
+
+
+def _refused(error: MeshError) -> int:
+    print(f"{error.message}; {error.hint}" if error.hint else error.message, file=sys.stderr)
+    return 2
 
 
 def changed(settings: Settings, changes: list[str]) -> Settings:

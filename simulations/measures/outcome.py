@@ -96,13 +96,3 @@ def as_text(outcome: Outcome) -> str:
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def merged(name: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Several runs as one object, the results of each under its name."""
-    return {
-        "name": name,
-        "parameters": {outcome.name: outcome.parameters for outcome in outcomes},
-        "results": {outcome.name: outcome.results for outcome in outcomes},
-        "goals": [goal.told() for outcome in outcomes for goal in outcome.goals],
-    }

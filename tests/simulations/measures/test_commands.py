@@ -79,7 +79,7 @@ def test_settings_are_changed_by_name() -> None:
 
 def test_a_wrong_setting_is_a_mistake_in_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["idle", "--nodes", "5", "--set", "speed=1"]) == 2
-    assert "no setting" in capsys.readouterr().out
+    assert "no setting" in capsys.readouterr().err
 
 
 def test_a_goal_for_a_tail_says_when_there_are_too_few_repeats_for_it() -> None:

@@ -1,0 +1,147 @@
+"""``report``: every measure at sizes that fit a time budget, its curves, and a table of goals met and missed.
+
+Each run has a share of the budget. The measures' own repeats are what a share buys: a small pilot tells what
+one costs, then as many as fit are made, at most those that the goal asks for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mesh.protocol.settings import Settings
+from mesh.wire.errors import MeshError
+from simulations.measures.curves import draw_all
+
+Runner = Callable[[str, Sequence[str]], dict[str, Any]]
+"""Runs a command with these arguments and gives what it told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One run: its command, size and options, its share of the budget, how many repeats it wants at most.
+
+    ``repeats`` names the option that says how many; ``cost`` guesses the seconds of the least run, which
+    is left out when its share does not reach for it.
+    """
+
+    command: str
+    nodes: int
+    share: float
+    most: int
+    least: int = 2
+    options: tuple[str, ...] = ()
+    repeats: str = "--seeds"
+    cost: float = 1.0
+
+
+ENTRIES = (
+    Entry("detect", 10, 3, 1000, options=("--kinds", "silent,process")),
+    Entry("detect", 100, 12, 1000, options=("--kinds", "silent,process"), cost=5),
+    Entry("detect", 1000, 14, 200, options=("--kinds", "silent,process"), cost=240),
+    Entry("detect", 100, 14, 300, least=3, options=("--kinds", "pause,one-way,full-link"), cost=60),
+    Entry("falsedeaths", 100, 10, 2000, 5, ("--loss", "0.05", "--hours", "1000"), "--trees", 150),
+    Entry("falsedeaths", 100, 10, 2000, 5, ("--loss", "0.2", "--hours", "10"), "--trees", 100),
+    Entry("converge", 10, 0.5, 1000),
+    Entry("converge", 100, 1.5, 1000, cost=3),
+    Entry("converge", 1000, 6, 200, cost=150),
+    Entry("join", 10, 0.5, 1000),
+    Entry("join", 100, 8, 10_000, cost=10),
+    Entry("join", 1000, 14, 100, 1, cost=400),
+    Entry("idle", 10, 0.2, 60, 10, repeats="--seconds"),
+    Entry("idle", 100, 0.5, 60, 10, repeats="--seconds", cost=3),
+    Entry("idle", 1000, 5, 30, 5, repeats="--seconds", cost=150),
+    Entry("idle", 10_000, 5, 60, 5, repeats="--seconds", cost=200),
+    Entry("failover", 10, 2, 1000),
+    Entry("failover", 100, 10, 1000, cost=5),
+    Entry("throughput", 1000, 6, 20, cost=200),
+)
+
+
+def produce(
+    folder: Path, minutes: float, run: Runner, entries: Sequence[Entry] | None = None, curves: bool = True
+) -> dict[str, Any]:
+    """Run what fits, draw, write ``report.json`` and ``REPORT.md``; returns the whole as one object.
+
+    Raises MeshError when the folder cannot be made or curves cannot be drawn.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise MeshError(f"{folder} cannot be made: {problem.strerror}") from None
+    entries = ENTRIES if entries is None else entries
+    shares = sum(entry.share for entry in entries)
+    runs, left_out = [], []
+    for entry in entries:
+        seconds = 60 * minutes * entry.share / shares
+        if entry.cost > seconds:
+            left_out.append(f"{entry.command} at n={entry.nodes} {' '.join(entry.options)}".rstrip())
+        else:
+            runs.append(_fitted(entry, seconds, run))
+    report = {
+        "name": "report",
+        "parameters": {"minutes": minutes, "left_out": left_out},
+        "results": {_title(told): told["results"] for told in runs},
+        "goals": [goal for told in runs for goal in told["goals"]],
+    }
+    (folder / "report.json").write_text(json.dumps({**report, "runs": runs}, indent=1) + "\n")
+    drawn = draw_all(folder, runs, Settings()) if curves else []
+    (folder / "REPORT.md").write_text(_markdown(runs, drawn, left_out))
+    return report
+
+
+def _fitted(entry: Entry, seconds: float, run: Runner) -> dict[str, Any]:
+    """Run an entry with as many repeats as its share of the time allows."""
+    arguments = ["--nodes", str(entry.nodes), *entry.options]
+    started = time.monotonic()
+    told = run(entry.command, [*arguments, entry.repeats, str(entry.least)])
+    spent = max(1e-3, time.monotonic() - started)
+    repeats = min(entry.most, int(entry.least * (seconds - spent) / spent))
+    if repeats > entry.least:
+        arguments += [entry.repeats, str(repeats)]
+        told = run(entry.command, arguments)
+    else:
+        arguments += [entry.repeats, str(entry.least)]
+    told["command"] = " ".join(["python -m simulations", entry.command, *arguments])
+    return told
+
+
+def _title(told: dict[str, Any]) -> str:
+    return str(told["command"]).removeprefix("python -m simulations ")
+
+
+def _markdown(runs: Sequence[dict[str, Any]], drawn: Sequence[str], left_out: Sequence[str]) -> str:
+    lines = ["# What the protocol does, measured in the simulated world", ""]
+    missed = sum(not goal["met"] for told in runs for goal in told["goals"])
+    total = sum(len(told["goals"]) for told in runs)
+    lines += [
+        f"{total - missed} of {total} goals met. Times from the fault to its effect at every live member.",
+        "",
+    ]
+    lines += ["| | what | goal | measured | unit |", "|---|---|---|---|---|"]
+    for told in runs:
+        for goal in told["goals"]:
+            met = "met" if goal["met"] else "**missed**"
+            measured = goal["measured"]
+            shown = f"{measured:.4g}" if isinstance(measured, float) else measured
+            lines.append(f"| {met} | {goal['what']} | {goal['goal']:g} | {shown} | {goal['unit']} |")
+    lines += ["", "## Curves", ""] if drawn else []
+    lines += [f"![{name}]({name}.svg)" for name in drawn]
+    lines += ["", "## Commands", "", "```", *(told["command"] for told in runs), "```"]
+    if left_out:
+        lines += ["", "Left out, for the time was too short: " + "; ".join(left_out) + "."]
+    return "\n".join(lines) + "\n"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder")
+    parser.add_argument("--minutes", type=float, default=30.0, help="time to spend, about (default 30)")
+    parser.add_argument("--no-curves", action="store_true", help="without matplotlib")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument("--json", action="store_true", help="print one object")
+    parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
