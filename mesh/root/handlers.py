@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 import trio
 
@@ -13,6 +13,7 @@ from leader.model_hash import hash_model
 from leader.placement import place
 from leader.reconcile import why_unusable
 from leader.shape import Shape
+from leader.views import member_view
 from mesh.control.errors import NotJoined
 from mesh.control.operations import (
     Event,
@@ -32,25 +33,25 @@ from mesh.control.operations import (
 from mesh.control.server import Emit, Handler
 from mesh.root import status as views
 from mesh.root.addresses import resolve
+from mesh.root.admission import Admitted
 from mesh.root.invites import Token
 from mesh.root.joining import Search
+from mesh.root.machine import Machine
+from mesh.root.options import Effective
 from mesh.root.planning import (
     DEFAULT_SLOTS,
     context_of,
     describe,
     fixed_layers,
     left_out,
-    member_view,
     read_model,
 )
+from mesh.root.pool import Pool
+from mesh.root.state import StateDir
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import MAX_NAME, Deployment, Model
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.rights import ALL_RIGHTS, Rights
-
-if TYPE_CHECKING:
-    from mesh.root.pool import Pool
-    from mesh.root.sidecar import Sidecar
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +60,31 @@ ELECTION_SECONDS = 5.0
 TELL_SECONDS = 0.5
 
 
+class Home(Protocol):
+    """The sidecar, as far as its commands are concerned: a machine, and the pool it is in, if any."""
+
+    machine: Machine
+    options: Effective
+    state: StateDir
+    pool: Pool | None
+    joining: trio.Lock
+    stopping: trio.Event
+    purge: bool
+
+    async def found(self) -> None:
+        """Begin a pool of this node's own."""
+
+    async def admit(self, admitted: Admitted) -> None:
+        """Become a member by an answer at a pool's door."""
+
+    async def leave_pool(self, forget: bool) -> None:
+        """Say goodbye; with ``forget`` for good."""
+
+
 class Handlers:
     """Answers for one sidecar."""
 
-    def __init__(self, sidecar: "Sidecar") -> None:
+    def __init__(self, sidecar: Home) -> None:
         self._sidecar = sidecar
 
     def operations(self) -> Mapping[str, Handler]:
@@ -79,7 +101,7 @@ class Handlers:
             "shutdown": self.shutdown,
         }
 
-    def _pool(self) -> "Pool":
+    def _pool(self) -> Pool:
         if self._sidecar.pool is None:
             raise NotJoined
         return self._sidecar.pool
@@ -231,7 +253,7 @@ class Handlers:
         return result
 
     def _check_fit(
-        self, pool: "Pool", shape: Shape, context: int, slots: int, fixed: Mapping[bytes, int]
+        self, pool: Pool, shape: Shape, context: int, slots: int, fixed: Mapping[bytes, int]
     ) -> None:
         """A model that the whole pool could not hold is refused before anything is changed."""
         views = [member_view(member, pool.node.id, shape) for member in pool.node.members()]
@@ -257,7 +279,7 @@ class Handlers:
             nursery.cancel_scope.cancel()
         return Model(clipped_name(shape.files[0].name), shape.total_bytes, root)
 
-    async def _wait_until_served(self, pool: "Pool", emit: Emit) -> None:
+    async def _wait_until_served(self, pool: Pool, emit: Emit) -> None:
         """Until the model is ready; MeshError with the leader's reason when it has failed."""
         seen = -1
         while True:
@@ -303,7 +325,7 @@ class Handlers:
         result: PlanResult = describe(plan, left_out(plan, list(views.values()), views[leader]))
         return result
 
-    def _deployed_path(self, pool: "Pool", wanted: Deployment | None) -> Path:
+    def _deployed_path(self, pool: Pool, wanted: Deployment | None) -> Path:
         if wanted is None:
             raise MeshError("no model is deployed", "name one: mesh plan MODEL.gguf")
         held = pool.models.find(wanted.model.root)

@@ -29,11 +29,12 @@ from leader.reconcile_types import (
 )
 from leader.shape import Shape
 from leader.tunnels import TunnelRefused, open_tunnels, pass_gate
+from leader.views import member_view
 from mesh.control.paths import log_path
 from mesh.net.session import Session
 from mesh.root.clock import now
 from mesh.root.machine import Machine
-from mesh.root.planning import layers, member_view, read_model
+from mesh.root.planning import layers, read_model
 from mesh.root.shell import Shell
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Stage

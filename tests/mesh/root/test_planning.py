@@ -8,92 +8,21 @@ from typing import Any
 
 import pytest
 
-from leader.cost import assumed_layer_seconds
 from leader.placement import Infeasible, place
-from mesh.protocol.views import Member
+from leader.views import member_view
 from mesh.root.generator import ModelSpec, generate
 from mesh.root.planning import (
-    UNMEASURED_RTT,
     context_of,
     describe,
-    device,
     fixed_layers,
     layers,
     left_out,
-    member_view,
     plan_from_file,
 )
-from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Model, Profile, Record
-from mesh.wire.identity import NodeId, PoolId, id_text
-from mesh.wire.rights import ALL_RIGHTS, Rights
-from tests.leader.shapes import MIB, host, shape, worker
-
-ANNA, BERT = NodeId(b"a" * 16), NodeId(b"b" * 16)
-TOY = shape()
-PROFILE = Profile(
-    name="anna", accelerator_kind="cuda", memory_offered=60 * MIB, engine_state="ready",
-    engine_commit="abc", engine_rpc="7.0.0", models=(Model("toy", 8, b"r" * 32),), rank=5,
-)  # fmt: skip
-
-
-def member(
-    profile: Profile | None = PROFILE,
-    id: NodeId = ANNA,
-    rights: Rights = ALL_RIGHTS,
-    state: str = "alive",
-    rtt: float | None = 0.002,
-) -> Member:
-    pool = PoolId(b"p" * 16)
-    record = None if profile is None else Record(pool, id, 1, bytes(8), 1, False, profile)
-    return Member(id, b"k" * 32, rights, record, state, Endpoint("192.0.2.1", 50052), rtt)
-
-
-# --- members
-
-
-def test_a_member_is_seen_with_all_that_the_reconciler_asks() -> None:
-    view = member_view(member(), BERT, TOY)
-    assert (view.name, view.alive, view.work, view.lead, view.paused) == ("anna", True, True, True, False)
-    assert (view.engine, view.engine_version) == ("ready", "abc 7.0.0")
-    assert view.models == {b"r" * 32}
-    assert view.device is not None
-
-
-@pytest.mark.parametrize(
-    ("state", "alive"), [("alive", True), ("suspect", True), ("dead", False), ("left", False)]
-)
-def test_a_suspected_member_still_counts_as_alive(state: str, alive: bool) -> None:
-    assert member_view(member(state=state), BERT, None).alive is alive
-
-
-def test_rights_and_what_a_member_offers_must_agree() -> None:
-    assert not member_view(member(rights=Rights.LEAD), BERT, None).work
-    assert not member_view(member(rights=Rights.WORK), BERT, None).lead
-    assert not member_view(member(replace(PROFILE, memory_offered=0)), BERT, None).work
-    assert not member_view(member(replace(PROFILE, rank=0)), BERT, None).lead
-
-
-def test_a_member_that_was_never_heard_of_can_do_nothing() -> None:
-    view = member_view(member(None), BERT, TOY)
-    assert view.name == id_text(ANNA)[:8]
-    assert (view.work, view.lead, view.engine) == (False, False, "missing")
-
-
-def test_the_leaders_own_device_has_no_network_before_it() -> None:
-    own = device(ANNA, PROFILE, 0.002, TOY, ANNA)
-    assert (own.local, own.rtt, own.accelerator) == (True, 0.0, "CUDA0")
-
-
-def test_a_workers_device_is_as_far_as_was_measured() -> None:
-    far = device(ANNA, PROFILE, 0.002, TOY, BERT)
-    assert (far.local, far.rtt, far.accelerator) == (False, 0.002, "")
-    assert device(ANNA, PROFILE, None, TOY, BERT).rtt == UNMEASURED_RTT
-    assert far.layer_seconds == assumed_layer_seconds(TOY, "cuda")
-
-
-# --- what was asked for
+from mesh.wire.identity import NodeId, id_text
+from tests.leader.members import ANNA, BERT, PROFILE, TOY, member
+from tests.leader.shapes import MIB, host, worker
 
 
 @pytest.mark.parametrize(
