@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leader.cost import Device, assumed_layer_seconds
 from leader.reconcile import decide
 from leader.reconcile_types import (
     Action,
     HandOver,
-    MemberView,
     Memory,
     ReleaseLeases,
     Report,
@@ -24,6 +22,7 @@ from leader.reconcile_types import (
     WantLeases,
 )
 from leader.shape import Shape
+from leader.views import member_view
 from mesh.protocol.effects import (
     DeploymentChanged,
     Event,
@@ -32,11 +31,9 @@ from mesh.protocol.effects import (
     LeasesChanged,
     MembersChanged,
 )
-from mesh.protocol.views import Member
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Model, Profile, Stage
+from mesh.wire.facts import Model, Stage
 from mesh.wire.identity import NodeId
-from mesh.wire.rights import Rights
 from simulations.engines import BytesPass, Gate, LlamaServer, Wire
 from simulations.hosts import Host
 from simulations.world import World
@@ -244,34 +241,3 @@ class Leading:
             speed,
             stages,
         )
-
-
-def member_view(member: Member, leader: NodeId, model: Shape | None, reachable: bool) -> MemberView:
-    """A member as the reconciler sees it, with ``leader`` leading and ``model`` at hand."""
-    profile = member.record.profile if member.record else Profile(engine_state="missing")
-    return MemberView(
-        id=member.id,
-        name=profile.name,
-        alive=member.state in ("alive", "suspect"),
-        reachable=reachable,
-        work=Rights.WORK in member.rights and profile.memory_offered > 0,
-        lead=Rights.LEAD in member.rights and profile.rank > 0,
-        paused=profile.paused,
-        engine=profile.engine_state,
-        engine_reason=profile.engine_reason,
-        engine_version=profile.engine_commit,
-        models=frozenset(held.root for held in profile.models),
-        device=None if model is None else device(member.id, profile, member.rtt, model, leader),
-    )
-
-
-def device(id: NodeId, profile: Profile, rtt: float | None, model: Shape, leader: NodeId) -> Device:
-    """A member as placement sees it."""
-    return Device(
-        member=id,
-        name=profile.name,
-        memory_offered=profile.memory_offered,
-        layer_seconds=assumed_layer_seconds(model, profile.accelerator_kind),
-        rtt=0.0 if id == leader else rtt or 0.001,
-        local=id == leader,
-    )

@@ -140,7 +140,7 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "a restarted worker lends itself at once": lambda: [(Arbiter, "restore", _nothing)],
     "leases count from the answer": _lease_from_the_answer,
     "higher claims are ignored": lambda: [(Election, "_contested", _nothing)],
-    "nobody refutes": lambda: [(Membership, "_refute", _nothing)],
+    "nobody refutes": lambda: [(Membership, "_answer", _nothing)],
     "accusations of any liveness count": _any_liveness,
     "one accuser is enough": _one_word_kills,
     "who slept blames others": lambda: [(Node, "_stall", _nothing)],

@@ -9,11 +9,12 @@ from random import Random
 
 from leader.placement import Infeasible, place
 from leader.shape import Shape
+from leader.views import device
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Model, Profile
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from simulations.hosts import Host
-from simulations.leading import device, shape
+from simulations.leading import shape
 from simulations.world import World
 
 _MIB = 1 << 20

@@ -1,0 +1,76 @@
+import json
+
+import pytest
+
+from simulations import mutants
+from simulations.__main__ import main
+
+SHORT = ["--minutes", "2.5", "--nodes", "5"]
+
+
+def test_chaos_prints_one_object_with_its_goals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chaos", "--seeds", "2", "--first-seed", "4", *SHORT, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["name"] == "chaos"
+    assert report["parameters"] == {"seeds": 2, "first_seed": 4, "nodes": 5, "minutes": 2.5, "jobs": 1}
+    assert report["results"]["events"] > 1000
+    assert {"what", "goal", "measured", "unit", "met"} == set(report["goals"][0])
+
+
+def test_several_processes_find_what_one_finds(capsys: pytest.CaptureFixture[str]) -> None:
+    events = []
+    for jobs in ("1", "2"):
+        assert main(["chaos", "--seeds", "3", *SHORT, "--jobs", jobs, "--json"]) == 0
+        events.append(json.loads(capsys.readouterr().out)["results"]["events"])
+    assert events[0] == events[1]
+
+
+def test_a_violation_fails_only_with_check_and_names_its_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["chaos", "--seeds", "8", *SHORT]
+    with mutants.applied("the gate ignores the fence"), mutants.applied("terms are not stored"):
+        assert main([*arguments, "--json"]) == 0
+        report = json.loads(capsys.readouterr().out)
+        failed = report["results"]["failed"][0]
+        assert report["goals"][0]["met"] is False
+        assert main([*arguments, "--check"]) == 1
+        assert f"seed {failed['seed']}: 5 nodes" in capsys.readouterr().out
+        assert main(["replay", str(failed["seed"]), *SHORT, "--check"]) == 1
+        assert failed["violations"][0] in capsys.readouterr().out
+
+
+def test_a_crash_of_the_program_is_a_violation_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("simulations.chaos.Chaos.run", lambda chaos: 1 / 0)
+    assert main(["chaos", "--seeds", "1", *SHORT, "--check"]) == 1
+    assert "crash: ZeroDivisionError" in capsys.readouterr().out
+
+
+def test_replay_lists_a_schedule_and_repeats_a_part_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", "4", *SHORT, "--faults"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert listed[0].startswith("families: ")
+    numbers = [int(line.split()[0]) for line in listed if line.startswith(" ")]
+    assert numbers == list(range(len(numbers)))
+    assert main(["replay", "4", *SHORT, "--only", "0,2-3"]) == 0
+    struck = [line for line in capsys.readouterr().out.splitlines() if "**" in line and "no more" not in line]
+    assert len(struck) == 5  # storm 1, three faults, healed
+
+
+def test_mutants_names_seed_and_checker_and_who_survived(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(mutants.MUTANTS, "nothing is broken", list)
+    arguments = ["mutants", "--seeds", "1", "--minutes", "2.5", "--only", "nothing is broken"]
+    monkeypatch.setattr("simulations.chaos.Chaos.run", _harmless)
+    assert main([*arguments, "--json", "--check"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["results"]["survivors"] == ["nothing is broken"]
+    assert main(arguments) == 0
+    assert "nothing is broken: SURVIVED (1 seeds)" in capsys.readouterr().out
+
+
+def _harmless(chaos: object) -> object:
+    from simulations.chaos import Outcome
+
+    return Outcome(1, 5)
