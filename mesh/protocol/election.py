@@ -22,7 +22,6 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import NOBODY, Claim, Fact, Resignation, Signed
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Vote, VoteRequest
-from mesh.wire.rights import Rights
 
 STAND, VOTES = "stand", "votes"
 
@@ -57,6 +56,8 @@ class Election:
         self._retry_at = -math.inf
         self._refusals = 0
         self._last_claim = -math.inf
+        self._claiming = False
+        self._reconsider = True
 
     # --- views
 
@@ -85,9 +86,11 @@ class Election:
         return max(past, key=lambda signed: signed.fact.term, default=None)
 
     def _stands(self, claim: Claim) -> bool:
+        if claim.author == self._core.id and (self.mine is None or self.mine.fact != claim):
+            return False
         return (
             self._membership.is_present(claim.author)
-            and Rights.LEAD in self._roster.rights(claim.author)
+            and claim.author in self._roster.leaders
             and self.resignation(claim) is None
         )
 
@@ -95,7 +98,7 @@ class Election:
         """Those who may and would lead (rank 0: not), best first: a named successor, then by rank, id."""
         candidates: list[tuple[bool, int, NodeId]] = []
         successor = self._successor()
-        if self.rank and Rights.LEAD in self._roster.rights(self._core.id):
+        if self.rank and self._membership.steadiness.holds and self._core.id in self._roster.leaders:
             candidates.append((successor == self._core.id, self.rank, self._core.id))
         candidates += [
             (successor == peer.id, peer.record.profile.rank, peer.id)
@@ -103,7 +106,7 @@ class Election:
             if peer.state == ALIVE
             and peer.record
             and peer.record.profile.rank
-            and Rights.LEAD in self._roster.rights(peer.id)
+            and peer.id in self._roster.leaders
         ]
         return [id for _, _, id in sorted(candidates, reverse=True)]
 
@@ -146,6 +149,14 @@ class Election:
         if claim.term > self.highest:
             self.highest = claim.term
             self._core.persist("term", codec.pack([self.highest]))
+        if claim.author == self._core.id and not self._claiming:
+            self._disown(claim)
+
+    def _disown(self, claim: Claim) -> None:
+        """A claim of a former run, which this one knows nothing of: nobody leads by it."""
+        if self.resignation(claim) is None and (self.mine is None or self.mine.fact.term < claim.term):
+            self._publish(Resignation(self._core.pool, self._core.id, claim.term, NOBODY))
+            self.mine = None
 
     def resigned(self, resignation: Resignation) -> None:
         """A leader gave up; whom it named claims at once."""
@@ -157,7 +168,9 @@ class Election:
         """Something changed: yield, go on, stand, or wait. Called after every input that may matter."""
         leader = self.leader()
         if self.mine is not None:
-            if leader is not None and leader.fact.author != self._core.id:
+            if not self._membership.steadiness.holds:
+                self.step_down()
+            elif leader is not None and leader.fact.author != self._core.id:
                 self._contested(leader.fact)
             return
         if leader is not None:
@@ -171,11 +184,19 @@ class Election:
             return
         if self._vacant_since == -math.inf:
             self._vacant_since = self._core.now
-        if self._membership.heard_any:
-            self._settled_at = min(self._settled_at, self._core.now + self._core.settings.settle_heard)
-        turn = self._turn()
-        if turn is not None:
-            self._core.schedule_by(STAND, b"", turn)
+        settled_at = self._core.now + self._core.settings.settle_heard
+        if self._membership.heard_any and settled_at < self._settled_at:
+            self._settled_at = settled_at
+            self._reconsider = True
+        if self._reconsider or not self._core.is_scheduled(STAND, b""):
+            self._reconsider = False
+            turn = self._turn()
+            if turn is not None:
+                self._core.schedule_by(STAND, b"", turn)
+
+    def reconsider(self) -> None:
+        """This node's turn may come earlier than thought: look again. (That it comes later, it sees then.)"""
+        self._reconsider = self._core.stirred = True
 
     def _turn(self) -> float | None:
         """When this node is to stand: the worse its rank, the longer it leaves to those before it."""
@@ -269,7 +290,9 @@ class Election:
         self._vacant_since = -math.inf
         self._standing = None
         self._core.cancel(STAND, b"")
+        self._claiming = True
         self.mine = self._publish(Claim(self._core.pool, self._core.id, term, self.rank))
+        self._claiming = False
 
     def outranked(self) -> None:
         """A worker named a claim that is higher and whose author is gone: only a new term gets its lease."""

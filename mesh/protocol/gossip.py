@@ -49,6 +49,7 @@ class Gossip:
         self._membership = membership
         self._hot: dict[bytes, int] = {}
         self._wanted: dict[bytes, _Wanted] = {}
+        self._asked_at: dict[NodeId, float] = {}
         self._last_round = -math.inf
         self._last_sync = -math.inf
         self._last_change = -math.inf
@@ -145,6 +146,16 @@ class Gossip:
                     self._core.send(holder, endpoint, Pull(tuple(keys[start : start + _PULLS_A_DATAGRAM])))
         if self._wanted:
             self._core.schedule_by(RETRY, b"", now + _PULL_TIMEOUT)
+
+    def ask(self, holder: NodeId, source: Endpoint, keys: Sequence[bytes]) -> None:
+        """Ask a member for bodies that it is known to have; at most once in a pull's time for each member."""
+        now = self._core.now
+        if now - self._asked_at.get(holder, -math.inf) < _PULL_TIMEOUT:
+            return
+        if len(self._asked_at) >= _MAX_ASKED:
+            self._asked_at.clear()
+        self._asked_at[holder] = now
+        self._core.send(holder, source, Pull(tuple(keys)))
 
     def pulled(self, sender: NodeId, source: Endpoint, keys: Sequence[bytes]) -> None:
         """Someone asks for bodies: vouchers first, for the rest is proven by them."""

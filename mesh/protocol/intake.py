@@ -9,7 +9,18 @@ from mesh.protocol.core import Core
 from mesh.protocol.roster import Roster
 from mesh.protocol.store import EQUIVOCATION, NEW, FactStore
 from mesh.wire.errors import DecodeError
-from mesh.wire.facts import Claim, Deployment, Eviction, Fact, PoolState, Signed, Voucher, decode, sign
+from mesh.wire.facts import (
+    Accusation,
+    Claim,
+    Deployment,
+    Eviction,
+    Fact,
+    PoolState,
+    Signed,
+    Voucher,
+    decode,
+    sign,
+)
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.rights import Rights
 
@@ -42,6 +53,8 @@ class Intake:
         self._store = store
         self._term_limit = term_limit
         self._on_new = on_new
+        self._accusations = 0
+        self.on_lapsed: Callable[[Accusation], None] = lambda accusation: None
         self._orphans: dict[NodeId, list[Signed[Any]]] = {}
         self._orphan_count = 0
 
@@ -69,7 +82,10 @@ class Intake:
         fact: Fact = signed.fact
         if fact.pool != self._roster.pool:
             return False
+        accused = isinstance(fact, Accusation) and fact.subject == self._core.id
         if not self._store.would_change(signed):
+            if accused:
+                self._lapsed(signed)
             return True
         founding = isinstance(fact, Voucher) and self._roster.is_founding(fact)
         key = fact.key if isinstance(fact, Voucher) and founding else self._roster.key(fact.author)
@@ -81,8 +97,21 @@ class Intake:
         if isinstance(fact, Claim) and fact.term > self._term_limit():
             self._core.notice("warning", f"A claim of {id_text(fact.author)} leaps too far ahead: refused")
             return False
+        self._accusations += accused
         self.take(signed)
         return True
+
+    def _lapsed(self, signed: Signed[Accusation]) -> None:
+        """An accusation of this very node that it refuted already: still it counts how many there are."""
+        key = self._roster.key(signed.fact.author)
+        if key is not None and signed.proven_by(key, self._core.verifier):
+            self._accusations += 1
+            self.on_lapsed(signed.fact)
+
+    def take_accusations(self) -> int:
+        """How many accusations of this very node came since the last call."""
+        count, self._accusations = self._accusations, 0
+        return count
 
     def _permits(self, fact: Fact) -> bool:
         if isinstance(fact, Voucher) and self._roster.is_full:

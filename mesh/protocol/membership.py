@@ -15,13 +15,16 @@ from typing import Any
 from mesh.protocol.core import Core
 from mesh.protocol.peers import ALIVE, DEAD, LEFT, SUSPECT, Peer
 from mesh.protocol.roster import Roster
+from mesh.protocol.steadiness import Steadiness
 from mesh.protocol.store import FactStore
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Accusation, Fact, Liveness, Record, Signed, Version
+from mesh.wire.facts import Accusation, Fact, Liveness, Record, Signed
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies
 
 SUSPICION = "suspicion"
+_MANY = 10
+"""In a pool of so many, whoever alone accuses doubts itself as much as its own probes give reason to."""
 
 
 class Membership:
@@ -37,18 +40,23 @@ class Membership:
         self.peers: dict[NodeId, Peer] = {}
         self.order: list[NodeId] = []
         """Every peer once, in the order in which they are probed."""
+        self.dead: dict[NodeId, Peer] = {}
         self.incarnation = 0
         self.refutations = 0
+        self.steadiness = Steadiness(core.settings)
         self.health = 0
         self.heard_any = False
-        self.on_accused: Callable[[Peer], None] = lambda peer: None
+        self._present = 0
+        self.on_accused: Callable[[Peer, bool], None] = lambda peer, hurry: None
+        self.on_last_call: Callable[[Peer], None] = lambda peer: None
+        self.on_gone: Callable[[], None] = lambda: None
         self.on_outrun: Callable[[int], None] = lambda incarnation: None
 
     # --- views
 
     def live_count(self) -> int:
         """Members that are alive or suspect, self included."""
-        return 1 + sum(1 for peer in self.peers.values() if peer.present)
+        return 1 + self._present
 
     def endpoint(self, id: NodeId) -> Endpoint | None:
         peer = self.peers.get(id)
@@ -94,7 +102,7 @@ class Membership:
             peer.source = source
         return peer
 
-    def lives(self, id: NodeId, incarnation: int, refutations: int) -> Peer | None:
+    def lives(self, id: NodeId, incarnation: int, refutations: int, steady: bool = True) -> Peer | None:
         """The member itself says that it lives, at this liveness. None for what is no liveness of another."""
         if id == self._core.id or id not in self._roster.members:
             return None
@@ -106,9 +114,10 @@ class Membership:
         ):
             return peer
         left = peer.state == LEFT and incarnation == peer.incarnation
-        peer.incarnation, peer.refutations = incarnation, refutations
+        peer.incarnation, peer.refutations, peer.steady = incarnation, refutations, steady
         if not left:
-            self._revive(peer)
+            self._acquit(peer)
+            self._set_state(peer, ALIVE if steady else DEAD)
         self._store.raise_liveness(id, peer.liveness)
         return peer
 
@@ -128,66 +137,99 @@ class Membership:
 
     def _meet(self, id: NodeId, incarnation: int) -> Peer:
         peer = self.peers[id] = Peer(id, incarnation)
+        self._present += 1
         self.order.insert(self._core.random.randrange(len(self.order) + 1), id)
         self._core.members_changed = True
         return peer
 
-    def _revive(self, peer: Peer) -> None:
+    def _acquit(self, peer: Peer) -> None:
         peer.accusers.clear()
         peer.missed = False
         peer.reset_at = -math.inf
         self._core.cancel(SUSPICION, peer.id)
-        self._set_state(peer, ALIVE)
 
     def _set_state(self, peer: Peer, state: str) -> None:
         if peer.state != state:
+            before = peer.present
             peer.state = state
+            self._present += peer.present - before
             self._core.members_changed = True
+            if state == DEAD:
+                self.dead[peer.id] = peer
+            else:
+                self.dead.pop(peer.id, None)
         if state in (LEFT, DEAD):
             self._core.cancel(SUSPICION, peer.id)
+            self.on_gone()
 
     # --- suspicion
 
-    def accuse(self, peer: Peer) -> None:
+    def accuse(self, peer: Peer, refused: bool = False) -> None:
         """A probe of the peer failed: say so, unless enough others said it of this liveness already."""
         if not peer.present:
             return
         peer.missed = True
-        own = Accusation(self._core.pool, self._core.id, peer.id, *peer.liveness)
-        if len(self._store.accusations(peer.id)) < self._core.settings.accusers:
-            self._publish(own)
-        self.accused(own)
+        held = self._store.accusations(peer.id)
+        if len(held) < self._core.settings.accusers and all(s.fact.author != self._core.id for s in held):
+            self._publish(Accusation(self._core.pool, self._core.id, peer.id, *peer.liveness, refused))
+            if peer.endpoint is not None:
+                self.inform(peer, peer.endpoint)
+        self.accused(Accusation(self._core.pool, self._core.id, peer.id, *peer.liveness, refused))
 
     def accused(self, accusation: Accusation) -> None:
         """Someone (perhaps this very node) accuses a member."""
         if accusation.subject == self._core.id:
-            self._refute(accusation.version)
+            self._answer(accusation)
             return
         peer = self.peers.get(accusation.subject)
         if peer is None or not peer.present or accusation.version != peer.liveness:
             return
         if peer.state == ALIVE:
-            peer.suspected_at = self._core.now
+            self._begin_suspicion(peer)
             self._set_state(peer, SUSPECT)
         elif accusation.author in peer.accusers:
             return
         peer.accusers.add(accusation.author)
-        self._core.schedule(SUSPICION, peer.id, max(self._core.now, self._deadline(peer)))
-        if not peer.missed:
-            self.on_accused(peer)
+        self._await(peer)
+        if not peer.missed and self._is_witness(accusation.refused):
+            self.on_accused(peer, accusation.refused)
+
+    def _begin_suspicion(self, peer: Peer) -> None:
+        peer.suspected_at = self._core.now
+        peer.called = False
+
+    def _is_witness(self, refused: bool) -> bool:
+        """Whether to see for oneself: all of a small pool do, of a large one about so many as are needed."""
+        settings = self._core.settings
+        wanted = settings.refusal_witnesses if refused else settings.witnesses
+        others = self.live_count() - 2
+        return others <= wanted or self._core.random.random() * others < wanted
+
+    def _await(self, peer: Peer) -> None:
+        """Set the timer for what comes next in a suspicion: its last call, or its end."""
+        at = self._deadline(peer)
+        if not peer.called:
+            at -= self._core.settings.last_call
+        self._core.schedule(SUSPICION, peer.id, max(self._core.now, at))
+
+    def _was_reset(self, peer: Peer) -> bool:
+        """Whether this node itself saw that the suspect's process is gone."""
+        return peer.missed and peer.reset_at >= peer.suspected_at - self._core.settings.lease
 
     def _deadline(self, peer: Peer) -> float:
         """When the suspicion ends: the later the fewer independent accusers there are."""
         settings = self._core.settings
-        if peer.missed and peer.reset_at >= peer.suspected_at - settings.lease:
+        if self._was_reset(peer):
             return peer.suspected_at + settings.reset_suspicion
         live = self.live_count()
-        shortest = settings.suspicion * max(1.0, math.log10(live))
+        shortest = settings.suspicion * max(1.0, math.log10(live) - 1.0)
         needed = min(settings.accusers, live - 1) - 1
         if needed <= 0:
             return peer.suspected_at + shortest
         share = min(1.0, math.log(len(peer.accusers)) / math.log(needed + 1))
         longest = shortest * settings.suspicion_stretch
+        if live >= _MANY and peer.accusers == {self._core.id}:
+            longest *= 1 + self.health
         return peer.suspected_at + longest - (longest - shortest) * share
 
     def suspicion_ends(self, id: NodeId) -> None:
@@ -195,27 +237,34 @@ class Membership:
         peer = self.peers.get(id)
         if peer is None or peer.state != SUSPECT:
             return
-        enough = peer.missed or len(peer.accusers) >= 2 or self.live_count() < 4
-        answered = peer.acked_at > self._core.now - self._core.settings.probe_period
-        if enough and not answered:
-            self._set_state(peer, DEAD)
+        settings = self._core.settings
+        if not peer.called and not self._was_reset(peer):
+            peer.called = True
+            if peer.missed or self.live_count() <= settings.refusal_witnesses:
+                self.on_last_call(peer)
+            self._await(peer)
             return
-        self._core.schedule(SUSPICION, id, self._core.now + self._core.settings.suspicion)
-        self.on_accused(peer)
+        enough = peer.missed or len(peer.accusers) >= 2 or self.live_count() < 4
+        answered = peer.acked_at > peer.suspected_at
+        if enough and not answered and self.steadiness.holds:
+            self._set_state(peer, DEAD)
+        else:
+            self._begin_suspicion(peer)
+            self._await(peer)
 
     def reset(self, peer: Peer) -> None:
         """Its process was seen to be gone."""
         peer.reset_at = self._core.now
         if peer.state == SUSPECT and peer.missed:
-            self._core.schedule(SUSPICION, peer.id, max(self._core.now, self._deadline(peer)))
+            self._await(peer)
 
     def stalled(self) -> None:
         """This process was paused: whom it suspects gets the whole time to refute once more."""
         self.health = min(self._core.settings.max_health, self.health + 2)
         for peer in self.peers.values():
             if peer.state == SUSPECT:
-                peer.suspected_at = self._core.now
-                self._core.schedule(SUSPICION, peer.id, self._deadline(peer))
+                self._begin_suspicion(peer)
+                self._await(peer)
 
     def inform(self, peer: Peer, endpoint: Endpoint) -> None:
         """Let a suspected or dead member know what it is accused of, so that it can refute."""
@@ -223,15 +272,33 @@ class Membership:
         if accusations:
             self._core.send(peer.id, endpoint, Bodies(accusations))
 
-    def _refute(self, liveness: Version) -> None:
-        if liveness != (self.incarnation, self.refutations):
+    def _answer(self, accusation: Accusation) -> None:
+        """This very member is accused: refute, or, when it is so for ever, admit that it flaps."""
+        if accusation.incarnation != self.incarnation or not self.steadiness.holds:
             return
+        live = self.live_count()
+        if self.steadiness.accused(self._core.now, accusation.author, accusation.version, live):
+            self._core.notice("warning", "most others cannot reach this machine well: it stays away a while")
+            self._raise()
+        elif accusation.version == (self.incarnation, self.refutations):
+            self.health = min(self._core.settings.max_health, self.health + 1)
+            self._raise()
+
+    def judge_link(self, direct: bool) -> None:
+        """A probe in turn ended, answered directly or not."""
+        if self.steadiness.probed(self._core.now, direct):
+            self._core.notice("info", "this machine can be reached again")
+            self._raise()
+
+    def _raise(self) -> None:
         self.refutations += 1
-        self.health = min(self._core.settings.max_health, self.health + 1)
+        self._core.stirred = True
         self._store.raise_liveness(self._core.id, (self.incarnation, self.refutations))
-        self._publish(Liveness(self._core.pool, self._core.id, self.incarnation, self.refutations))
+        liveness = (self.incarnation, self.refutations, self.steadiness.holds)
+        self._publish(Liveness(self._core.pool, self._core.id, *liveness))
 
     def begin(self, incarnation: int) -> None:
         """This process starts (or overtakes a newer trace of itself) with this incarnation."""
         self.incarnation, self.refutations = incarnation, 0
+        self.steadiness.restart()
         self._store.raise_liveness(self._core.id, (incarnation, 0))

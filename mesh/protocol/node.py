@@ -288,7 +288,7 @@ class Node(Views):
         known = self._parts.membership.peers.get(peer)
         if known is not None and known.present and self._running:
             self._parts.membership.reset(known)
-            self._parts.prober.probe(known)
+            self._parts.prober.probe(known, hurry=True)
         return self._end()
 
     def probe_result(
@@ -313,7 +313,7 @@ class Node(Views):
         elif isinstance(fact, Record):
             self._parts.membership.recorded(fact)
         elif isinstance(fact, Liveness):
-            self._parts.membership.lives(fact.author, fact.incarnation, fact.refutations)
+            self._parts.membership.lives(fact.author, fact.incarnation, fact.refutations, fact.steady)
         elif isinstance(fact, Accusation):
             self._parts.membership.accused(fact)
         elif isinstance(fact, Claim):

@@ -41,3 +41,5 @@ class Parts:
         self.reports = Reports(core, self.membership, self.election, publish)
         self.election.absorb = self.arbiter.absorb = self.tenancies.absorb = absorb
         self.membership.on_outrun = self.reports.overtake
+        self.intake.on_lapsed = self.membership.accused
+        self.membership.on_gone = self.election.reconsider

@@ -33,6 +33,10 @@ class Peer:
     accusers: set[NodeId] = field(default_factory=set)
     missed: bool = False
     """Whether a probe from here failed since it was last known to live."""
+    steady: bool = True
+    """Whether it says of itself that it can be reached well enough."""
+    called: bool = False
+    """Whether the last call of this suspicion went out."""
 
     @property
     def liveness(self) -> tuple[int, int]:

@@ -21,6 +21,8 @@ from mesh.wire.messages import Ack, Nack, Ping, PingRequest, Relayed
 PERIOD, DIRECT, END, RELAY = "probe", "probe-direct", "probe-end", "probe-relay"
 _MAX_RELAYED = 256
 _MAX_ENDPOINTS = 4
+_ASK_DEAD = 4.0
+"""About how often a period each dead member is asked by the whole pool, in a pool of many."""
 
 
 @dataclass(slots=True)
@@ -33,6 +35,8 @@ class _Probe:
     relays: set[NodeId] = field(default_factory=set)
     nacks: set[NodeId] = field(default_factory=set)
     regular: bool = True
+    mute: bool = False
+    """A last call: its failure is nothing new, so it is not told."""
     refused: bool = False
 
 
@@ -57,7 +61,8 @@ class Prober:
         self._relayed: dict[int, _Relay] = {}
         self._next = 0
         self._asked_dead = 0.0
-        membership.on_accused = self.probe
+        membership.on_accused = lambda peer, hurry: self.probe(peer, hurry=hurry)
+        membership.on_last_call = lambda peer: self.probe(peer, mute=True)
 
     @property
     def _stretch(self) -> int:
@@ -92,32 +97,42 @@ class Prober:
     def _ask_dead(self) -> None:
         if self._core.now - self._asked_dead < self._core.settings.dead_period:
             return
-        dead = [p for p in self._membership.peers.values() if p.state == DEAD and p.endpoint is not None]
-        if dead:
-            self._asked_dead = self._core.now
-            peer = dead[self._core.random.randrange(len(dead))]
-            endpoints = peer.endpoints()
-            self._ping(peer, endpoints[self._core.random.randrange(len(endpoints))], 0)
+        dead, random = self._membership.dead, self._core.random
+        if not dead:
+            return
+        self._asked_dead = self._core.now
+        live = self._membership.live_count()
+        if random.random() * live >= _ASK_DEAD * len(dead):
+            return
+        peer = dead[list(dead)[random.randrange(len(dead))]]
+        endpoints = peer.endpoints()
+        if endpoints:
+            self._ping(peer, endpoints[random.randrange(len(endpoints))], 0)
 
-    def probe(self, peer: Peer, regular: bool = False) -> None:
-        """Ask a member now, unless a question to it is under way."""
+    def probe(self, peer: Peer, regular: bool = False, hurry: bool = False, mute: bool = False) -> None:
+        """Ask a member now, unless a question to it is under way; in a hurry by TCP at the same time."""
         endpoint = peer.endpoint
-        if peer.id in self._probed or endpoint is None:
+        if endpoint is None:
+            return
+        if peer.id in self._probed:
+            if hurry:
+                self._core.effects.append(ProbeStream(peer.id, endpoint, self._probed[peer.id]))
             return
         token = self._core.random.getrandbits(48) + 1
-        self._probes[token] = _Probe(peer.id, token, self._core.now, regular=regular)
+        self._probes[token] = _Probe(peer.id, token, self._core.now, regular=regular, mute=mute)
         self._probed[peer.id] = token
         self._ping(peer, endpoint, token)
+        if hurry:
+            self._core.effects.append(ProbeStream(peer.id, endpoint, token))
         patience = self._core.settings.direct_timeout * self._stretch
         self._core.schedule(DIRECT, token.to_bytes(8, "big"), self._core.now + patience)
 
     def _ping(self, peer: Peer, endpoint: Endpoint, token: int) -> None:
         mine = self._membership
-        self._core.send(
-            peer.id, endpoint, Ping(token, self._store.summary, mine.incarnation, mine.refutations)
-        )
         if peer.state in (SUSPECT, DEAD):
             mine.inform(peer, endpoint)
+        ping = Ping(token, self._store.summary, mine.incarnation, mine.refutations)
+        self._core.send(peer.id, endpoint, ping)
 
     def direct_is_late(self, subject: bytes) -> None:
         """No direct answer: try its other addresses, TCP, and ask others to try."""
@@ -148,10 +163,13 @@ class Prober:
         peer = self._membership.peers.get(probe.peer)
         if probe.relays - probe.nacks and not probe.refused:
             self._judge_self(+1)
+        if probe.regular and not probe.refused:
+            self._membership.judge_link(direct=False)
         if peer is not None:
             if probe.refused:
                 self._membership.reset(peer)
-            self._membership.accuse(peer)
+            if not probe.mute or probe.refused:
+                self._membership.accuse(peer, probe.refused)
 
     def abandon(self) -> None:
         """This process was paused: no question that was under way says anything."""
@@ -191,6 +209,7 @@ class Prober:
                 peer.rtt = elapsed if peer.rtt is None else 0.8 * peer.rtt + 0.2 * elapsed
         if probe.regular:
             self._judge_self(-1)
+            self._membership.judge_link(direct=source is not None and direct_is_pending)
 
     def stream_result(self, to: NodeId, token: int, ok: bool, refused: bool) -> None:
         """The TCP probe's outcome. A refused port ends the question: the process is gone."""

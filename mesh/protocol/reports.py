@@ -71,6 +71,7 @@ class Reports:
         if not _notable(old.memory_free, profile.memory_free):
             profile = dataclasses.replace(profile, memory_free=old.memory_free)
         self._election.rank = profile.rank
+        self._election.reconsider()
         self._next = profile if profile != old else None
         if self._next is not None:
             at = max(self._core.now, self._recorded_at + _RECORD_PERIOD)

@@ -32,7 +32,9 @@ class Roster:
     def __init__(self, pool: PoolId) -> None:
         self.pool = pool
         self.members: dict[NodeId, Vouched] = {}
-        self._vouchers: dict[tuple[NodeId, int], Signed[Voucher]] = {}
+        self.leaders: set[NodeId] = set()
+        """Those of them with the right to lead."""
+        self._vouchers: dict[tuple[NodeId, int, NodeId], Signed[Voucher]] = {}
         self._authors: set[NodeId] = set()
 
     def __contains__(self, id: object) -> bool:
@@ -63,8 +65,8 @@ class Roster:
     def add(self, signed: Signed[Voucher]) -> None:
         """Take in a voucher whose signature holds."""
         voucher = signed.fact
-        place = (voucher.author, voucher.number)
         subject = node_id(voucher.key)
+        place = (voucher.author, voucher.number, subject)
         known = place in self._vouchers or subject in self.members or subject in self._authors
         self._authors.add(voucher.author)
         self._vouchers[place] = signed
@@ -98,24 +100,30 @@ class Roster:
         voucher = signed.fact
         subject = node_id(voucher.key)
         if self.is_founding(voucher):
-            self.members[subject] = Vouched(voucher.key, voucher.rights, 0, signed)
+            self._place(subject, Vouched(voucher.key, voucher.rights, 0, signed))
             return True
         author = self.members.get(voucher.author)
         if author is None or Rights.OWN not in author.rights or author.depth >= MAX_CHAIN:
             return False
         before = self.members.get(subject)
         if before is None:
-            self.members[subject] = Vouched(voucher.key, voucher.rights, author.depth + 1, signed)
+            self._place(subject, Vouched(voucher.key, voucher.rights, author.depth + 1, signed))
             return True
         rights = before.rights | voucher.rights
         if rights == before.rights:
             return False
-        self.members[subject] = Vouched(before.key, rights, before.depth, before.by)
+        self._place(subject, Vouched(before.key, rights, before.depth, before.by))
         return True
+
+    def _place(self, id: NodeId, member: Vouched) -> None:
+        self.members[id] = member
+        if Rights.LEAD in member.rights:
+            self.leaders.add(id)
 
     def _rebuild(self) -> None:
         """Walk from the founder outwards, nearest first, so that each member hangs by a shortest chain."""
         self.members = {}
+        self.leaders = set()
         by_author: dict[NodeId, list[Signed[Voucher]]] = {}
         for _, signed in sorted(self._vouchers.items()):
             by_author.setdefault(signed.fact.author, []).append(signed)

@@ -10,6 +10,7 @@ from mesh.protocol.peers import DEAD, SUSPECT
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import Envelope, open_envelope
+from mesh.wire.facts import Liveness, Record, place_key
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import MAX_DATAGRAM, Message
 from mesh.wire.rights import Rights
@@ -30,7 +31,7 @@ class Router:
             messages.Hello: self._on_hello,
             messages.Rumours: lambda f, at, m, _: self._parts.gossip.heard(f, at, m.rumours),
             messages.Pull: lambda f, at, m, _: self._parts.gossip.pulled(f, at, m.keys),
-            messages.Bodies: lambda f, at, m, _: self.bodies(m),
+            messages.Bodies: self._on_bodies,
             messages.Buckets: lambda f, at, m, _: self._parts.gossip.bucketed(f, at, m.hashes),
             messages.Contents: lambda f, at, m, _: self._parts.gossip.contents(f, at, m.buckets, m.rumours),
             messages.VoteRequest: lambda f, at, m, _: self._parts.election.asked(f, at, m.term),
@@ -56,24 +57,35 @@ class Router:
 
     def _on_ping(self, sender: NodeId, source: Endpoint, ping: messages.Ping, _: bytes) -> None:
         mine = self._parts.membership
-        peer = mine.lives(sender, ping.incarnation, ping.refutations)
-        if peer is None or not (self._is_running() or self._parts.reports.left):
+        if not (self._is_running() or self._parts.reports.left):
             return
-        peer.source = source
+        self._inform(sender, source)
         ack = messages.Ack(ping.token, self._parts.store.summary, mine.incarnation, mine.refutations)
         self._parts.core.send(sender, source, ack)
-        if peer.state in (DEAD, SUSPECT):
-            mine.inform(peer, source)
+        self._hinted(sender, source, (ping.incarnation, ping.refutations))
         self._parts.gossip.compare(sender, source, ping.summary)
 
     def _on_ack(self, sender: NodeId, source: Endpoint, ack: messages.Ack, data: bytes) -> None:
-        peer = self._parts.membership.lives(sender, ack.incarnation, ack.refutations)
-        if peer is None or self._parts.prober.relay(sender, ack, data):
+        if self._parts.prober.relay(sender, ack, data):
             return
         self._parts.prober.acked(sender, source, ack.token)
-        if peer.state in (DEAD, SUSPECT):
-            self._parts.membership.inform(peer, source)
+        self._inform(sender, source)
+        self._hinted(sender, source, (ack.incarnation, ack.refutations))
         self._parts.gossip.compare(sender, source, ack.summary)
+
+    def _inform(self, sender: NodeId, source: Endpoint) -> None:
+        """Who is suspected or held dead, and yet speaks, learns of what it is accused."""
+        peer = self._parts.membership.peers.get(sender)
+        if peer is not None and peer.state in (DEAD, SUSPECT):
+            self._parts.membership.inform(peer, source)
+
+    def _hinted(self, sender: NodeId, source: Endpoint, liveness: tuple[int, int]) -> None:
+        """A datagram names its sender's liveness; it counts as soon as the fact that proves it is here."""
+        peer = self._parts.membership.peers.get(sender)
+        if peer is None or liveness > peer.liveness:
+            self._parts.gossip.ask(
+                sender, source, [place_key(kind.kind, sender) for kind in (Liveness, Record)]
+            )
 
     def _on_relayed(self, relayed: messages.Relayed) -> None:
         """An Ack that came through another: proven by its author's own signature on the datagram."""
@@ -83,7 +95,6 @@ class Router:
         if key is None or envelope.pool != self._parts.core.pool or not isinstance(ack, messages.Ack):
             return
         if ack.token == relayed.token and envelope.proven_by(key, self._parts.core.verifier):
-            self._parts.membership.lives(envelope.sender, ack.incarnation, ack.refutations)
             self._parts.prober.acked(envelope.sender, None, ack.token)
 
     def _on_hello(self, sender: NodeId, source: Endpoint, hello: messages.Hello, _: bytes) -> None:
@@ -91,6 +102,14 @@ class Router:
         if hello.answer:
             self._parts.introductions.introduce(sender, source, answer=False)
         self._parts.gossip.compare(sender, source, hello.summary, eager=True)
+
+    def _on_bodies(self, sender: NodeId, source: Endpoint, bodies: messages.Bodies, _: bytes) -> None:
+        """Facts came; who told this node of an accusation against it gets the refutation straight away."""
+        self.bodies(bodies)
+        if self._parts.intake.take_accusations():
+            proof = self._parts.store.get(Liveness, self._parts.core.id)
+            if proof is not None:
+                self._parts.core.send_bodies(sender, source, [proof.data])
 
     def bodies(self, bodies: messages.Bodies) -> None:
         """Facts came: each proves itself, whoever brought it."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Settings:
     """Every member of a pool should run with the same lease; the rest may differ."""
 
-    probe_period: float = 0.5
+    probe_period: float = 0.4
     """From one probe to the next; stretched by the local health multiplier."""
     direct_timeout: float = 0.2
     """How long a direct answer is awaited before others are asked to probe."""
@@ -19,12 +19,24 @@ class Settings:
     """How many members are asked to probe in one's stead."""
     max_health: int = 8
     """Bound of the local health multiplier (Lifeguard)."""
-    suspicion: float = 1.0
-    """The shortest suspicion; stretched by log10 of the pool's size."""
+    suspicion: float = 0.7
+    """The shortest suspicion in a pool of up to 100 members; one more of it for each factor of ten above."""
     suspicion_stretch: float = 3.0
     """How much longer a single accuser has to wait."""
-    reset_suspicion: float = 0.3
-    """The suspicion of a member whose process was seen to be gone."""
+    last_call: float = 0.5
+    """How long before the end of a suspicion the suspect is asked once more."""
+    reset_suspicion: float = 0.1
+    """The suspicion of a member whose process was seen to be gone by this very node."""
+    witnesses: int = 8
+    """About how many of a large pool probe out of turn when one member is accused, """
+    refusal_witnesses: int = 128
+    """... and when its machine is said to refuse: all of a pool of up to this size."""
+    unsteady_window: float = 15.0
+    unsteady_accusations: int = 16
+    """So many accusations within the window, by more than half of its probers, make a member unsteady ..."""
+    quarantine: float = 30.0
+    max_quarantine: float = 3600.0
+    """... for so long, twice as long each time."""
     accusers: int = 3
     """Independent accusers that shorten a suspicion to the shortest, and how many accusations are kept."""
     stall: float = 0.5

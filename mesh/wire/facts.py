@@ -17,12 +17,22 @@ from mesh.wire import codec
 from mesh.wire.codec import BOOL, ENDPOINT, FLOAT, UINT, Shape, fixed, listed, paired, struct, text
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError
-from mesh.wire.identity import ID_BYTES, KEY_BYTES, SIGNATURE_BYTES, NodeId, PoolId, Signer, Verifier
+from mesh.wire.identity import (
+    ID_BYTES,
+    KEY_BYTES,
+    SIGNATURE_BYTES,
+    NodeId,
+    PoolId,
+    Signer,
+    Verifier,
+    node_id,
+)
 from mesh.wire.rights import Rights
 
 MAX_FACT = 8192
 MAX_RECORD = 1024
 MAX_MODELS = 8
+MAX_NAME = 96
 MAX_ADDRESSES = 6
 MAX_STAGES = 128
 HASH_BYTES = 16
@@ -86,7 +96,8 @@ class Voucher:
 
     @property
     def place(self) -> bytes:
-        return self.number.to_bytes(8, "big")
+        """Its number and subject: an owner whose disk was set back may number two alike, and both stand."""
+        return self.number.to_bytes(8, "big") + node_id(self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,13 +261,17 @@ class PoolState:
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """``author`` lives, accused or not: its incarnation and how often it refuted since it started."""
+    """``author`` lives, accused or not: its incarnation and how often it refuted since it started.
+
+    Not ``steady``: it lives, but so many accuse it again and again that it is to be held dead.
+    """
 
     kind: ClassVar[int] = 8
     pool: PoolId
     author: NodeId
     incarnation: int
     refutations: int
+    steady: bool = True
 
     @property
     def version(self) -> Version:
@@ -269,7 +284,10 @@ class Liveness:
 
 @dataclass(frozen=True, slots=True)
 class Accusation:
-    """``author`` got no answer from ``subject`` when that was at this liveness."""
+    """``author`` got no answer from ``subject`` when that was at this liveness.
+
+    ``refused``: the machine answered that nobody listens, so whoever hears this may see for itself at once.
+    """
 
     kind: ClassVar[int] = 9
     pool: PoolId
@@ -277,6 +295,7 @@ class Accusation:
     subject: NodeId
     incarnation: int
     refutations: int
+    refused: bool = False
 
     @property
     def version(self) -> Version:
@@ -300,7 +319,7 @@ def _load_rights(value: Any) -> Rights:
 _ID = fixed(ID_BYTES)
 _HASH = fixed(HASH_BYTES)
 _RIGHTS = Shape(lambda rights: rights.value, _load_rights)
-_MODEL = struct(Model, text(96), UINT, fixed(32))
+_MODEL = struct(Model, text(MAX_NAME), UINT, fixed(32))
 _PROFILE = struct(
     Profile, text(48), listed(ENDPOINT, MAX_ADDRESSES), text(16), text(64), UINT, UINT, UINT, FLOAT,
     text(16), FLOAT, text(120), text(40), text(16), listed(_MODEL, MAX_MODELS), UINT, BOOL,
@@ -320,8 +339,8 @@ _SHAPES: dict[int, Shape] = {
     PoolState.kind: struct(
         PoolState, _ID, _ID, UINT, UINT, UINT, text(16), FLOAT, text(200), FLOAT, listed(_STAGE, MAX_STAGES)
     ),
-    Liveness.kind: struct(Liveness, _ID, _ID, UINT, UINT),
-    Accusation.kind: struct(Accusation, _ID, _ID, _ID, UINT, UINT),
+    Liveness.kind: struct(Liveness, _ID, _ID, UINT, UINT, BOOL),
+    Accusation.kind: struct(Accusation, _ID, _ID, _ID, UINT, UINT, BOOL),
 }  # fmt: skip
 
 
@@ -395,7 +414,9 @@ def fitted(profile: Profile) -> Profile:
         engine_reason=_clip(profile.engine_reason, 120),
         engine_commit=_clip(profile.engine_commit, 40),
         engine_rpc=_clip(profile.engine_rpc, 16),
-        models=tuple(dataclasses.replace(m, name=_clip(m.name, 96)) for m in profile.models[:MAX_MODELS]),
+        models=tuple(
+            dataclasses.replace(m, name=_clip(m.name, MAX_NAME)) for m in profile.models[:MAX_MODELS]
+        ),
     )
     while profile.models and len(codec.pack(_PROFILE.dump(profile))) > MAX_RECORD - 160:
         profile = dataclasses.replace(profile, models=profile.models[:-1])

@@ -98,6 +98,8 @@ def test_when_summaries_differ_for_long_the_sets_are_compared() -> None:
     stage = Stage()
     actor = stage.member(2)
     stage.wait(3.0)
+    actor.answers = False
+    stage.wait(0.6)
     stage.take(Buckets)
     actor.says(Ping(1, b"another!", 1, 0))
     assert len(stage.take(Buckets, actor)) == 1

@@ -4,8 +4,8 @@ from mesh.protocol.effects import MembersChanged
 from mesh.protocol.settings import Settings
 from mesh.wire import facts
 from mesh.wire.facts import Accusation, Liveness
-from mesh.wire.messages import Ack, Bodies, Ping
-from tests.mesh.protocol.stage import Stage
+from mesh.wire.messages import Ack, Bodies, Ping, Pull
+from tests.mesh.protocol.stage import Actor, Stage
 
 
 def test_a_member_that_is_heard_of_is_alive() -> None:
@@ -19,7 +19,7 @@ def test_a_silent_member_is_suspected_then_dead() -> None:
     stage = Stage()
     actor = stage.member(2)
     actor.answers = False
-    stage.wait(1.4)
+    stage.wait(1.0)
     assert stage.state_of(actor) == "suspect"
     stage.wait(2.0)
     assert stage.state_of(actor) == "dead"
@@ -108,6 +108,77 @@ def test_the_dead_are_asked_now_and_then_and_come_back_when_they_refute() -> Non
     actor.refutations = 1
     actor.answers = True
     actor.says(Ping(1, bytes(8), 1, 1))
+    asked = [key for pull in stage.take(Pull, actor) for key in pull.keys]
+    assert facts.place_key(Liveness.kind, actor.id) in asked
+    assert stage.state_of(actor) == "dead"
+    actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 1)))
+    assert stage.state_of(actor) == "alive"
+
+
+def test_who_tells_of_an_accusation_gets_the_refutation_straight_away() -> None:
+    stage = Stage()
+    accuser = stage.member(2)
+    accuser.tells(accuser.accusation(stage.node.id, incarnation=1))
+    told = [facts.decode(data).fact for body in stage.take(Bodies, accuser) for data in body.facts]
+    assert Liveness(stage.pool, stage.node.id, 1, 1) in told
+
+
+def test_a_suspect_that_answers_is_not_dead_though_its_refutation_is_late() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 8)]
+    victim = actors[0]
+    for accuser in actors[1:4]:
+        accuser.tells(accuser.accusation(victim.id))
+    stage.wait(10.0)
+    assert stage.state_of(victim) == "suspect"
+
+
+def _accuse_again_and_again(stage: Stage, accusers: list[Actor], times: int) -> None:
+    for refutations in range(times):
+        for accuser in accusers:
+            accuser.tells(accuser.accusation(stage.node.id, refutations=refutations))
+        stage.wait(0.5)
+
+
+def _own_liveness(stage: Stage) -> Liveness:
+    told = [facts.decode(data).fact for body in stage.take(Bodies) for data in body.facts]
+    return max((f for f in told if isinstance(f, Liveness)), key=lambda fact: fact.version)
+
+
+def test_who_is_accused_by_most_again_and_again_says_that_it_is_not_steady_and_leads_no_more() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 9)]
+    stage.wait(3.0)
+    leader = stage.node.leader()
+    assert leader is not None
+    assert leader.author == stage.node.id
+    _accuse_again_and_again(stage, actors, 6)
+    assert not _own_liveness(stage).steady
+    assert stage.node.leader() is None
+
+
+def test_a_few_that_accuse_for_ever_make_nobody_unsteady() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 9)]
+    _accuse_again_and_again(stage, actors[:3], 20)
+    assert _own_liveness(stage).steady
+
+
+def test_one_burst_of_accusations_by_all_makes_nobody_unsteady() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 17)]
+    _accuse_again_and_again(stage, actors, 1)
+    assert _own_liveness(stage).steady
+
+
+def test_who_says_that_it_is_not_steady_is_dead_until_it_says_otherwise() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 5, steady=False)))
+    assert stage.state_of(actor) == "dead"
+    stage.wait(5.0)
+    assert stage.state_of(actor) == "dead"
+    actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 6)))
     assert stage.state_of(actor) == "alive"
 
 
@@ -147,7 +218,7 @@ def test_a_suspicion_that_ran_out_during_a_pause_starts_over() -> None:
     stage = Stage()
     actor = stage.member(2)
     actor.answers = False
-    stage.wait(1.4)
+    stage.wait(1.0)
     assert stage.state_of(actor) == "suspect"
     stage.sleep(10.0)
     assert stage.state_of(actor) == "suspect"

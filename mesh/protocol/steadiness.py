@@ -1,0 +1,74 @@
+"""Whether this very member can be reached well enough to count: the cure for members that flap.
+
+A member behind a bad link is accused and refutes, over and over. It alone hears all its accusers, so it
+judges itself, and its signed liveness tells everyone at once: held dead while it says that it is not steady,
+alive again when it says that it is. (Suresh et al., "Stable and Consistent Membership at Scale with Rapid",
+USENIX ATC 2018, shows why such members must be removed once and stay away.)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from mesh.protocol.settings import Settings
+from mesh.wire.facts import Version
+from mesh.wire.identity import NodeId
+
+_MAX_ACCUSATIONS = 256
+_PROBERS = 24
+_SAMPLES = 32
+_MIN_POOL = 4
+
+
+class Steadiness:
+    """One member's judgement of its own reachability."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._accusations: dict[tuple[NodeId, Version], float] = {}
+        self._direct: deque[bool] = deque(maxlen=_SAMPLES)
+        self._quarantine = settings.quarantine
+        self._until = 0.0
+        self.holds = True
+
+    def accused(self, now: float, author: NodeId, liveness: Version, live: int) -> bool:
+        """An accusation came; True when this makes it too many to go on.
+
+        Too many: within the window more than half of those who probe it (of the first 24 in large pools), and
+        so often that no single burst, however wide, can be the reason.
+        """
+        if not self.holds:
+            return False
+        start = now - self._settings.unsteady_window
+        self._accusations = {key: at for key, at in self._accusations.items() if at > start}
+        if len(self._accusations) < _MAX_ACCUSATIONS:
+            self._accusations[author, liveness] = now
+        accusers = {key[0] for key in self._accusations}
+        wide = live >= _MIN_POOL and 2 * len(accusers) > min(live - 1, _PROBERS)
+        if not wide or len(self._accusations) < self._settings.unsteady_accusations:
+            return False
+        self.holds = False
+        self._until = now + self._quarantine
+        self._quarantine = min(2 * self._quarantine, self._settings.max_quarantine)
+        self._accusations.clear()
+        self._direct.clear()
+        return True
+
+    def probed(self, now: float, direct: bool) -> bool:
+        """A probe in turn ended, answered directly or not; True when this makes the member steady again.
+
+        It has to keep away for its quarantine, and half of its last 32 probes have to be answered directly:
+        either direction of a link that loses most of what it carries spoils that.
+        """
+        self._direct.append(direct)
+        good = len(self._direct) == _SAMPLES and 2 * sum(self._direct) >= _SAMPLES
+        if self.holds or now < self._until or not good:
+            return False
+        self.holds = True
+        return True
+
+    def restart(self) -> None:
+        """A new incarnation begins with a clean sheet, but for the length of the next quarantine."""
+        self.holds = True
+        self._accusations.clear()
+        self._direct.clear()

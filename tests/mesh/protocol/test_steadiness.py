@@ -1,0 +1,65 @@
+from mesh.protocol.settings import Settings
+from mesh.protocol.steadiness import Steadiness
+from simulations.signing import KeyedHash
+
+MEMBERS = [KeyedHash(number).id for number in range(100)]
+
+
+def _accused(steadiness: Steadiness, accusers: int, times: int, live: int, gap: float = 0.1) -> bool:
+    now = 1000.0
+    for time in range(times):
+        now += gap
+        if steadiness.accused(now, MEMBERS[time % accusers], (1, time), live):
+            return True
+    return False
+
+
+def test_most_probers_and_many_accusations_are_needed() -> None:
+    assert _accused(Steadiness(Settings()), accusers=5, times=16, live=10)
+    assert not _accused(Steadiness(Settings()), accusers=5, times=15, live=10)
+    assert not _accused(Steadiness(Settings()), accusers=4, times=50, live=10)
+
+
+def test_in_a_large_pool_half_of_two_dozen_are_enough() -> None:
+    assert _accused(Steadiness(Settings()), accusers=13, times=30, live=1000)
+    assert not _accused(Steadiness(Settings()), accusers=12, times=60, live=1000)
+
+
+def test_accusations_far_apart_do_not_add_up() -> None:
+    assert not _accused(Steadiness(Settings()), accusers=9, times=100, live=10, gap=1.0)
+
+
+def test_in_a_pool_of_three_nobody_can_tell_whose_link_is_bad() -> None:
+    assert not _accused(Steadiness(Settings()), accusers=2, times=100, live=3)
+
+
+def _probe(steadiness: Steadiness, start: float, seconds: float, direct: list[bool]) -> float | None:
+    """When it becomes steady again, probing three times a second; None when it does not."""
+    for number in range(int(3 * seconds)):
+        now = start + number / 3
+        if steadiness.probed(now, direct[number % len(direct)]):
+            return now
+    return None
+
+
+def test_it_stays_away_for_its_quarantine_which_doubles() -> None:
+    steadiness = Steadiness(Settings())
+    for quarantine in (30.0, 60.0, 120.0):
+        assert _accused(steadiness, accusers=9, times=20, live=10)
+        back = _probe(steadiness, 1002.0, 500.0, [True])
+        assert back is not None
+        assert quarantine - 2.0 <= back - 1002.0 <= quarantine + 1.0
+
+
+def test_it_stays_away_while_its_own_probes_are_not_answered_directly() -> None:
+    steadiness = Steadiness(Settings())
+    _accused(steadiness, accusers=9, times=20, live=10)
+    assert _probe(steadiness, 1002.0, 300.0, [True, False, False]) is None
+    assert _probe(steadiness, 1302.0, 60.0, [True, True, False]) is not None
+
+
+def test_a_new_run_starts_steady() -> None:
+    steadiness = Steadiness(Settings())
+    _accused(steadiness, accusers=9, times=20, live=10)
+    steadiness.restart()
+    assert steadiness.holds
