@@ -73,7 +73,7 @@ class Elections:
                 return
             reached += 1
             leader = self._told.get(voter.number)
-            if leader is not None and leader.author not in (candidate.id, voter.id):
+            if leader is not None and leader.author != candidate.id:
                 heard += self._alive(voter, leader)
         if heard * 2 > reached + 1:
             self._say(
@@ -83,4 +83,6 @@ class Elections:
 
     def _alive(self, voter: Host, leader: Claim) -> bool:
         host = self._world.host_of(leader.author)
-        return host.id == leader.author and host.node is not None and self._world.linked(voter, host)
+        if host.id != leader.author or host.node is None:
+            return False
+        return host is voter or self._world.linked(voter, host)

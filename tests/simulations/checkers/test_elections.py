@@ -1,0 +1,30 @@
+from simulations.network import LinkFault
+from tests.simulations.checkers.pools import Watched
+
+
+def test_a_claim_while_most_hear_a_leader_is_caught() -> None:
+    pool = Watched()
+    pool.world.run(5.0)
+    pool.follow(pool.hosts[3], pool.claim(pool.hosts[3], 50))
+    assert "elections: host3 claims term 50 though 3 of 3 whom it reaches hear a leader" in pool.said
+
+
+def test_where_votes_may_be_lost_nothing_is_judged() -> None:
+    pool = Watched()
+    pool.world.set_faults((LinkFault(loss=0.1),))
+    pool.world.run(10.0)
+    pool.follow(pool.hosts[3], pool.claim(pool.hosts[3], 50))
+    assert "elections" not in pool.said
+
+
+def test_one_who_reaches_nobody_may_claim() -> None:
+    pool = Watched()
+    alone, rest = frozenset({3}), frozenset({0, 1, 2})
+    pool.world.set_faults((LinkFault(alone, rest, cut=True), LinkFault(rest, alone, cut=True)))
+    pool.world.run(20.0)
+    assert pool.said == ""
+    node = pool.hosts[3].node
+    assert node is not None
+    leader = node.leader()
+    assert leader is not None
+    assert leader.author == pool.hosts[3].id

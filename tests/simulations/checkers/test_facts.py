@@ -1,0 +1,83 @@
+from typing import Any
+
+import pytest
+
+from mesh.wire.facts import Accusation, Claim, Deployment, Liveness, Model, Record, Signed, sign
+from mesh.wire.identity import PoolId
+from mesh.wire.rights import Rights
+from simulations import inside
+from simulations.hosts import Host
+from simulations.signing import KeyedHash
+from tests.simulations.checkers.pools import Watched
+
+
+def _pool() -> tuple[Watched, Host, Host, PoolId]:
+    pool = Watched()
+    volunteer = pool.world.add(rank=1)
+    pool.world.join(volunteer, pool.hosts[0], Rights.WORK)
+    pool.world.run(1.0)
+    node = pool.hosts[0].node
+    assert node is not None
+    assert node.pool is not None
+    return pool, pool.hosts[0], volunteer, node.pool
+
+
+def _stored(pool: Watched, monkeypatch: pytest.MonkeyPatch, at: Host, signed: Signed[Any]) -> str:
+    """What is said when the host's Node holds that fact, however it came there."""
+    facts = inside.facts
+    monkeypatch.setattr(inside, "facts", lambda node: [*facts(node), *([signed] if node is at.node else [])])
+    pool.checkers.facts.scan()
+    return pool.said
+
+
+def test_a_fact_of_another_pool_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, one, _, _ = _pool()
+    foreign = sign(Claim(PoolId(bytes(16)), one.id, 1, 1), one.signer)
+    assert "facts: host0 stores a Claim of another pool" in _stored(pool, monkeypatch, one, foreign)
+
+
+def test_a_forged_fact_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, one, volunteer, id = _pool()
+    forged = sign(Claim(id, one.id, 1, 1), volunteer.signer)
+    assert "stores a Claim that is forged" in _stored(pool, monkeypatch, one, forged)
+
+
+def test_a_strangers_fact_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, one, _, id = _pool()
+    stranger = KeyedHash(999)
+    said = _stored(pool, monkeypatch, one, sign(Liveness(id, stranger.id, 1, 1), stranger))
+    assert "stores a Liveness of an author who never was" in said
+
+
+def test_a_volunteers_deployment_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, one, volunteer, id = _pool()
+    model = Model("m", 1, bytes(32))
+    presumed = sign(Deployment(id, volunteer.id, 1, model, 1, 1, True, ()), volunteer.signer)
+    said = _stored(pool, monkeypatch, one, presumed)
+    assert "stores a Deployment that its author had no right to say" in said
+
+
+def test_a_record_that_goes_back_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, one, volunteer, id = _pool()
+    pool.checkers.facts.scan()
+    old = sign(Record(id, volunteer.id, 0, bytes(8), 1, False, volunteer.profile), volunteer.signer)
+    said = _stored(pool, monkeypatch, one, old)
+    assert "host0 took an older Record after a newer one" in said
+
+
+def test_a_liveness_that_its_subject_never_had_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, one, volunteer, _ = _pool()
+    known = inside.liveness
+    monkeypatch.setattr(
+        inside,
+        "liveness",
+        lambda node: {**known(node), **({volunteer.id: (9, 9)} if node is one.node else {})},
+    )
+    pool.checkers.facts.scan()
+    assert "host0 believes host4 at a liveness it never had: (9, 9)" in pool.said
+
+
+def test_true_facts_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, one, volunteer, id = _pool()
+    accusation = sign(Accusation(id, volunteer.id, one.id, 1, 0), volunteer.signer)
+    assert _stored(pool, monkeypatch, pool.hosts[1], accusation) == ""

@@ -1,0 +1,44 @@
+from mesh.protocol.effects import LeaderChanged
+from simulations.checkers.settled import Calm, disagreement
+from tests.simulations.checkers.pools import Watched
+
+
+def test_a_pool_at_rest_agrees_and_is_calm() -> None:
+    pool = Watched()
+    assert disagreement(pool.world) == ""
+    calm = Calm(pool.world, pool.hosts)
+    pool.world.run(10.0)
+    assert calm.unrest(3000.0) == []
+
+
+def test_a_crash_is_disagreement_until_all_have_noticed() -> None:
+    pool = Watched()
+    pool.world.crash(pool.hosts[2], silent=True)
+    assert disagreement(pool.world) == "host0 holds 4 alive, 3 are"
+    assert pool.world.run_until(lambda: not disagreement(pool.world), 10.0)
+
+
+def test_two_leaders_are_disagreement() -> None:
+    pool = Watched()
+    pool.world.network.sides = {0: 1}
+    pool.world.run(15.0)
+    assert disagreement(pool.world) == "2 views of the leader"
+
+
+def test_whoever_runs_outside_of_those_asked_about_must_be_held_gone() -> None:
+    pool = Watched()
+    assert disagreement(pool.world, pool.hosts[:3]) == "host0 holds 4 alive, 3 are"
+    assert disagreement(pool.world, pool.hosts, frozenset({pool.hosts[3].id})) == ""
+
+
+def test_a_change_of_leader_a_death_and_much_talk_are_no_calm() -> None:
+    pool = Watched()
+    calm = Calm(pool.world, pool.hosts)
+    pool.tell(pool.hosts[1], LeaderChanged(None))
+    pool.world.crash(pool.hosts[3])
+    pool.world.run(10.0)
+    pool.world.bytes_sent[0] += 100_000
+    said = "\n".join(calm.unrest(3000.0))
+    assert "the leader changed at host1" in said
+    assert "host3 turned dead at host0" in said
+    assert "host0 sends 1" in said
