@@ -25,7 +25,7 @@ def rounds_to_all(nodes: int) -> float:
 
 def shortest_suspicion(nodes: int, settings: Settings) -> float:
     """The suspicion once enough have accused."""
-    stretch = max(1.0, math.log10(nodes))
+    stretch = max(1.0, math.log10(nodes) - 1.0)
     return float(settings.suspicion * stretch)
 
 
