@@ -1,8 +1,8 @@
 """The worker's side of leases: each worker alone decides whom it is lent to.
 
 It is lent to one claim at a time and never to a lower one than before; what it grants is on its disk before
-it answers (Gray and Cheriton, "Leases", SOSP 1989). After a restart the last grant counts as just given:
-nobody else gets the worker until whoever holds it must have noticed.
+it answers (Gray and Cheriton, "Leases", SOSP 1989). After a restart it grants nothing for one lease, for its
+disk may have been set back to before a grant that still binds it.
 """
 
 from __future__ import annotations
@@ -44,11 +44,13 @@ class Arbiter:
         self._membership = membership
         self._grant: _Grant | None = None
         self._open = False
+        self._barred_until = -math.inf
         self.absorb: Callable[[bytes], bool] = lambda data: False
         election.lends_to_another = self.lends_to_another
 
     def restore(self, stored: bytes | None) -> None:
-        """Take up the grant of a former run: whoever held it may hold it still, for one lease from now."""
+        """Take up a former run's grant: it, or one that the disk forgot, may bind for one lease yet."""
+        self._barred_until = self._core.now + self._core.settings.lease
         if stored is None:
             return
         try:
@@ -57,8 +59,7 @@ class Arbiter:
         except DecodeError:
             return
         if isinstance(claim.fact, Claim):
-            expires = self._core.now + self._core.settings.lease
-            self._grant = _Grant(claim, incarnation, expires, 0)
+            self._grant = _Grant(claim, incarnation, self._barred_until, 0)
 
     def holder(self, now: float) -> Claim | None:
         """Whose streams the gate may pass."""
@@ -98,6 +99,8 @@ class Arbiter:
             return self._refuse(request, grant.claim, 0.0)
         if stands is None or stands.fact.author != sender or stands.data != claim.data:
             return self._refuse(request, stands, 0.0) if stands is not None else None
+        if self._core.now < self._barred_until:
+            return self._refuse(request, claim, self._barred_until - self._core.now)
         if grant is not None and grant.claim.fact.author != sender and self._bound(grant):
             return self._refuse(request, grant.claim, grant.expires - self._core.now)
         if grant is not None and grant.claim.data == claim.data and request.number <= grant.number:

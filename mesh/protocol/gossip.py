@@ -85,14 +85,24 @@ class Gossip:
         rumours = [entry.rumour for key in keys if (entry := self._store.entry(key))]
         for peer in targets:
             self._tell(peer.id, peer.endpoint, rumours)
-        settings = self._core.settings
-        limit = math.ceil(settings.spread * math.log10(self._membership.live_count() + 1)) + 1
+        limit = self._rounds()
         for key in keys:
             self._hot[key] += 1
             if self._hot[key] >= limit:
                 del self._hot[key]
         if self._hot:
             self._core.schedule_by(ROUND, b"", self._core.now + self._period)
+
+    def _rounds(self) -> int:
+        """In how many rounds a rumour is told.
+
+        Each of n members tells it (2 ln n + c) / (1 - loss) times: then all hear it but with a probability of
+        about e^-c / n, c = 7 (from the coupon collector's bound for random push; Pittel, "On Spreading a
+        Rumor", 1987, has ln n rounds for one telling each). What is missed even so is found by comparison.
+        """
+        settings = self._core.settings
+        tellings = (2.0 * math.log(self._membership.live_count()) + 7.0) / (1.0 - settings.survived_loss)
+        return math.ceil(tellings / settings.fanout)
 
     def _tell(self, to: NodeId, endpoint: Endpoint | None, rumours: Sequence[Rumour]) -> None:
         if endpoint is None:

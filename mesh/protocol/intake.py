@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from mesh.protocol.core import Core
+from mesh.protocol.orphans import Orphans
 from mesh.protocol.roster import Roster
 from mesh.protocol.store import EQUIVOCATION, NEW, FactStore
 from mesh.wire.errors import DecodeError
@@ -21,10 +22,9 @@ from mesh.wire.facts import (
     decode,
     sign,
 )
-from mesh.wire.identity import NodeId, id_text
+from mesh.wire.identity import id_text
 from mesh.wire.rights import Rights
 
-_MAX_ORPHANS = 512
 _NEEDS: dict[int, Rights] = {
     Voucher.kind: Rights.OWN,
     Eviction.kind: Rights.OWN,
@@ -55,8 +55,7 @@ class Intake:
         self._on_new = on_new
         self._accusations = 0
         self.on_lapsed: Callable[[Accusation], None] = lambda accusation: None
-        self._orphans: dict[NodeId, list[Signed[Any]]] = {}
-        self._orphan_count = 0
+        self._orphans = Orphans()
 
     def publish(self, fact: Fact) -> Signed[Any]:
         """Sign a fact of one's own and take it in."""
@@ -64,21 +63,24 @@ class Intake:
         self.take(signed)
         return signed
 
-    def absorb_all(self, facts: Iterable[bytes]) -> None:
-        """Take in facts; stops at the first that is no fact or not proven, for whoever sent it lies."""
+    def absorb_all(self, facts: Iterable[bytes], giver: object = None) -> None:
+        """Take in facts; stops at the first that is no fact or not proven, for whoever sent it lies.
+
+        ``giver``: the member or the host that they came from, for what has to wait is bounded for each.
+        """
         for data in facts:
-            if not self.absorb(data):
+            if not self.absorb(data, giver):
                 return
 
-    def absorb(self, data: bytes) -> bool:
+    def absorb(self, data: bytes, giver: object = None) -> bool:
         """Take in one fact; False when it is malformed, foreign, forged or not its author's to say."""
         try:
             signed = decode(data)
         except DecodeError:
             return False
-        return self._consider(signed)
+        return self._consider(signed, giver)
 
-    def _consider(self, signed: Signed[Any]) -> bool:
+    def _consider(self, signed: Signed[Any], giver: object) -> bool:
         fact: Fact = signed.fact
         if fact.pool != self._roster.pool:
             return False
@@ -90,7 +92,7 @@ class Intake:
         founding = isinstance(fact, Voucher) and self._roster.is_founding(fact)
         key = fact.key if isinstance(fact, Voucher) and founding else self._roster.key(fact.author)
         if key is None or not (founding or self._permits(fact)):
-            self._orphan(signed)
+            self._orphans.keep(signed, giver)
             return True
         if not signed.proven_by(key, self._core.verifier):
             return False
@@ -126,7 +128,8 @@ class Intake:
             self._core.notice(
                 "warning", f"{id_text(signed.fact.author)} said two things at once: kept as proof"
             )
-        if outcome == NEW or (outcome == EQUIVOCATION and self._holds(signed)):
+        own = signed.fact.author == self._core.id
+        if outcome == NEW or (outcome == EQUIVOCATION and (own or self._holds(signed))):
             self._on_new(signed)
             if isinstance(signed.fact, Voucher):
                 self._adopt()
@@ -136,16 +139,7 @@ class Intake:
         held = self._store.get(type(fact), fact.author, fact.place)
         return held is not None and held.data == signed.data
 
-    def _orphan(self, signed: Signed[Any]) -> None:
-        waiting = self._orphans.get(signed.fact.author, [])
-        if self._orphan_count < _MAX_ORPHANS and all(other.data != signed.data for other in waiting):
-            self._orphans.setdefault(signed.fact.author, []).append(signed)
-            self._orphan_count += 1
-
     def _adopt(self) -> None:
         """After a voucher: try again what waited for its subject, or for rights that it has now."""
-        for author in [author for author in self._orphans if author in self._roster]:
-            waiting = self._orphans.pop(author)
-            self._orphan_count -= len(waiting)
-            for signed in waiting:
-                self._consider(signed)
+        for signed, giver in self._orphans.adopt(self._roster):
+            self._consider(signed, giver)

@@ -33,7 +33,7 @@ class Introductions:
         self._membership = membership
         self._intake = intake
         self._greeted: dict[Endpoint, int] = {}
-        self._silent: list[Endpoint] = []
+        self._silent: dict[Endpoint, None] = {}
         self._replies: dict[Endpoint, float] = {}
 
     def meet(self, endpoints: Iterable[Endpoint]) -> None:
@@ -58,14 +58,15 @@ class Introductions:
     def _remember(self, endpoint: Endpoint) -> None:
         """Nobody answers there now: perhaps the network is cut, so try again later."""
         if endpoint not in self._silent and len(self._silent) < _MAX_GREETED:
-            self._silent.append(endpoint)
+            self._silent[endpoint] = None
         self._core.schedule_by(GREET_AGAIN, b"", self._core.now + self._core.settings.greet_again)
 
     def greet_again(self) -> None:
         """While members are vouched for of whom nothing was heard: one silent address at a time."""
         if self._silent and len(self._membership.peers) + 1 < len(self._roster.members):
-            endpoint = self._silent.pop(0)
-            self._silent.append(endpoint)
+            endpoint = next(iter(self._silent))
+            del self._silent[endpoint]
+            self._silent[endpoint] = None
             self.introduce(None, endpoint, answer=True)
             self._core.schedule_by(GREET_AGAIN, b"", self._core.now + self._core.settings.greet_again)
 
@@ -84,15 +85,14 @@ class Introductions:
     def answered(self, source: Endpoint) -> None:
         """A member was heard from there: no need to greet it again."""
         self._greeted.pop(source, None)
-        if source in self._silent:
-            self._silent.remove(source)
+        self._silent.pop(source, None)
 
     def unknown(self, sender: NodeId, source: Endpoint, message: Message) -> None:
         """A datagram of this pool from someone unknown: facts prove themselves; ask who it is otherwise."""
         if isinstance(message, Hello):
-            self._intake.absorb_all(message.chain)
+            self._intake.absorb_all(message.chain, source.host)
         elif isinstance(message, Bodies):
-            self._intake.absorb_all(message.facts)
+            self._intake.absorb_all(message.facts, source.host)
         if sender not in self._roster and not isinstance(message, Bodies):
             self._ask(source)
 

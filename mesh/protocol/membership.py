@@ -23,6 +23,7 @@ from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies
 
 SUSPICION = "suspicion"
+_MAX_LEAP = 2**20
 _MANY = 10
 """In a pool of so many, whoever alone accuses doubts itself as much as its own probes give reason to."""
 
@@ -42,6 +43,7 @@ class Membership:
         """Every peer once, in the order in which they are probed."""
         self.dead: dict[NodeId, Peer] = {}
         self.incarnation = 0
+        self.nonce = b""
         self.refutations = 0
         self.steadiness = Steadiness(core.settings)
         self.health = 0
@@ -125,7 +127,8 @@ class Membership:
         """A member's record is new."""
         self._core.members_changed = True
         if record.author == self._core.id:
-            if record.incarnation > self.incarnation:
+            another = record.incarnation == self.incarnation and record.nonce != self.nonce
+            if record.incarnation > self.incarnation or another:
                 self.on_outrun(record.incarnation)
             return
         peer = self.lives(record.author, record.incarnation, 0)
@@ -274,8 +277,10 @@ class Membership:
 
     def _answer(self, accusation: Accusation) -> None:
         """This very member is accused: refute, or, when it is so for ever, admit that it flaps."""
-        if accusation.incarnation != self.incarnation or not self.steadiness.holds:
+        ahead = accusation.refutations - self.refutations
+        if accusation.incarnation != self.incarnation or ahead > _MAX_LEAP or not self.steadiness.holds:
             return
+        self.refutations = max(self.refutations, accusation.refutations)
         live = self.live_count()
         if self.steadiness.accused(self._core.now, accusation.author, accusation.version, live):
             self._core.notice("warning", "most others cannot reach this machine well: it stays away a while")
@@ -297,8 +302,16 @@ class Membership:
         liveness = (self.incarnation, self.refutations, self.steadiness.holds)
         self._publish(Liveness(self._core.pool, self._core.id, *liveness))
 
-    def begin(self, incarnation: int) -> None:
+    def outlived(self, own: Liveness) -> None:
+        """A liveness of this very node came in that it knows nothing of: its disk was set back."""
+        if own.incarnation > self.incarnation:
+            self.on_outrun(own.incarnation)
+        elif own.incarnation == self.incarnation and own.refutations > self.refutations:
+            self.refutations = own.refutations
+            self._raise()
+
+    def begin(self, incarnation: int, nonce: bytes) -> None:
         """This process starts (or overtakes a newer trace of itself) with this incarnation."""
-        self.incarnation, self.refutations = incarnation, 0
+        self.incarnation, self.nonce, self.refutations = incarnation, nonce, 0
         self.steadiness.restart()
         self._store.raise_liveness(self._core.id, (incarnation, 0))

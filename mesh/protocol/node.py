@@ -68,7 +68,7 @@ class Node(Views):
         super().__init__(Parts(Core(settings, signer, verifier, random), self._new))
         self._core = self._parts.core
         self._stored = dict(stored)
-        self._running = False
+        self._running = self._restored = False
         self._router = Router(self._parts, lambda: self._running)
         self._timers = self._actions()
         self._told_leader: Claim | None = None
@@ -137,7 +137,8 @@ class Node(Views):
         if self.pool is None or self._core.id not in self._parts.roster:
             raise MeshError("This node belongs to no pool yet", "`mesh join`")
         self._running = True
-        self._parts.arbiter.restore(self._stored.get("grant"))
+        if self._restored:
+            self._parts.arbiter.restore(self._stored.get("grant"))
         if (data := self._stored.get("deployment")) is not None:
             self._parts.intake.absorb(data)
         self._parts.reports.begin(profile, self._integer("incarnation") + 1)
@@ -151,7 +152,7 @@ class Node(Views):
         """Say goodbye: leases and claim are given up, a last record says so; probes are still answered."""
         self._begin(now)
         if self._running:
-            self._parts.tenancies.release(list(self._parts.tenancies.held(now)))
+            self._parts.tenancies.release(self._parts.tenancies.held(now))
             self._parts.election.stop()
             self._parts.tenancies.review()
             self._parts.arbiter.close()
@@ -175,7 +176,8 @@ class Node(Views):
         self._begin(now, stirred=False)
         try:
             envelope = open_envelope(payload, MAX_DATAGRAM)
-            if envelope.pool == self._core.pool != NO_POOL and envelope.sender != self._core.id:
+            ours = envelope.pool == self._core.pool != NO_POOL and envelope.sender != self._core.id
+            if ours and self._parts.budgets.allow(self._core.now, source):
                 self._router.deliver(envelope, source, messages.decode(envelope.body, MAX_DATAGRAM))
         except DecodeError:
             pass
@@ -191,7 +193,7 @@ class Node(Views):
             except DecodeError:
                 return self._end()
             if isinstance(message, messages.Bodies):
-                self._router.bodies(message)
+                self._router.bodies(peer, message)
         return self._end()
 
     def fire(self, now: float, timer: Timer) -> list[Effect]:
@@ -306,12 +308,16 @@ class Node(Views):
         fact = signed.fact
         if not isinstance(fact, Liveness | Accusation):
             self._core.stirred = True
+        if fact.author == self._core.id:
+            self._parts.owner.met(signed)
         if isinstance(fact, Voucher):
             self._parts.roster.add(signed)
             self._core.members_changed = True
             self._core.schedule_by(_VOUCHERS, b"", self._core.now + 1.0)
         elif isinstance(fact, Record):
             self._parts.membership.recorded(fact)
+        elif isinstance(fact, Liveness) and fact.author == self._core.id:
+            self._parts.membership.outlived(fact)
         elif isinstance(fact, Liveness):
             self._parts.membership.lives(fact.author, fact.incarnation, fact.refutations, fact.steady)
         elif isinstance(fact, Accusation):
@@ -390,6 +396,7 @@ class Node(Views):
                 "The stored vouchers are damaged", "`mesh leave --purge`, then join anew"
             ) from None
         self._form(PoolId(pool))
+        self._restored = True
         self._parts.intake.absorb_all(vouchers)
         self._parts.owner.restore(self._stored.get("act"))
         self._parts.election.highest = self._integer("term")

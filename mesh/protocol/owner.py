@@ -76,6 +76,13 @@ class Owner:
             )
         )
 
+    def met(self, signed: Signed[Any]) -> None:
+        """An act of this very owner came in: one beyond the known head (its disk was set back) is it."""
+        fact = signed.fact
+        number = fact.act if isinstance(fact, Deployment) else fact.number if isinstance(fact, Voucher) else 0
+        if number > self._number:
+            self._advance(number, signed.hash)
+
     def _must_own(self) -> None:
         if Rights.OWN not in self._roster.rights(self._core.id):
             raise MeshError("Only an owner of the pool may do this", "ask for an invite with the right `own`")
@@ -83,7 +90,10 @@ class Owner:
     def _act(self, fact: Any) -> Signed[Any]:
         """Number the act, note it as the chain's new head, tell it."""
         signed = sign(fact, self._core.signer)
-        self._number, self._previous = self._number + 1, signed.hash
-        self._core.persist("act", codec.pack([self._number, self._previous]))
+        self._advance(self._number + 1, signed.hash)
         self._take(signed)
         return signed
+
+    def _advance(self, number: int, hash: bytes) -> None:
+        self._number, self._previous = number, hash
+        self._core.persist("act", codec.pack([number, hash]))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mesh.protocol.arbiter import Arbiter
+from mesh.protocol.budgets import Budgets
 from mesh.protocol.core import NO_POOL, Core
 from mesh.protocol.election import Election
 from mesh.protocol.gossip import Gossip
@@ -26,6 +27,7 @@ class Parts:
 
     def __init__(self, core: Core, on_new: Callable[[Signed[Any]], None]) -> None:
         self.core = core
+        self.budgets = Budgets()
         self.roster = Roster(NO_POOL)
         self.store = FactStore(core.settings.accusers)
         self.intake = Intake(core, self.roster, self.store, lambda: self.election.term_limit(), on_new)

@@ -58,7 +58,7 @@ class Reports:
 
     def _incarnate(self, incarnation: int) -> None:
         self._core.persist("incarnation", codec.pack([incarnation]))
-        self._membership.begin(incarnation)
+        self._membership.begin(incarnation, self._nonce)
         self._sequence = 0
         self._sign_record()
 

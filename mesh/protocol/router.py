@@ -39,7 +39,7 @@ class Router:
             messages.LeaseRequest: self._on_lease_request,
             messages.LeaseGrant: lambda f, at, m, _: self._parts.tenancies.granted(f, m),
             messages.LeaseRefusal: lambda f, at, m, _: self._parts.tenancies.refused(m),
-            messages.LeaseRelease: lambda f, at, m, _: self._parts.arbiter.released(f, m.number, m.term),
+            messages.LeaseRelease: self._on_lease_release,
         }
 
     def deliver(self, envelope: Envelope, source: Endpoint, message: Message) -> None:
@@ -51,6 +51,7 @@ class Router:
         vouched = members.get(sender)
         if vouched is None or not envelope.proven_by(vouched.key, self._parts.core.verifier):
             return
+        self._parts.budgets.proven(self._parts.core.now, source)
         self._parts.membership.heard(sender, source)
         self._parts.introductions.answered(source)
         self._receivers[type(message)](sender, source, message, envelope.data)
@@ -98,28 +99,35 @@ class Router:
             self._parts.prober.acked(envelope.sender, None, ack.token)
 
     def _on_hello(self, sender: NodeId, source: Endpoint, hello: messages.Hello, _: bytes) -> None:
-        self._parts.intake.absorb_all(hello.chain)
+        self._parts.intake.absorb_all(hello.chain, sender)
         if hello.answer:
             self._parts.introductions.introduce(sender, source, answer=False)
         self._parts.gossip.compare(sender, source, hello.summary, eager=True)
 
     def _on_bodies(self, sender: NodeId, source: Endpoint, bodies: messages.Bodies, _: bytes) -> None:
         """Facts came; who told this node of an accusation against it gets the refutation straight away."""
-        self.bodies(bodies)
+        self.bodies(sender, bodies)
         if self._parts.intake.take_accusations():
             proof = self._parts.store.get(Liveness, self._parts.core.id)
             if proof is not None:
                 self._parts.core.send_bodies(sender, source, [proof.data])
 
-    def bodies(self, bodies: messages.Bodies) -> None:
+    def bodies(self, sender: NodeId, bodies: messages.Bodies) -> None:
         """Facts came: each proves itself, whoever brought it."""
-        self._parts.intake.absorb_all(bodies.facts)
+        self._parts.intake.absorb_all(bodies.facts, sender)
         self._parts.gossip.received()
 
     def _on_lease_request(
         self, sender: NodeId, source: Endpoint, request: messages.LeaseRequest, _: bytes
     ) -> None:
-        if self._is_running() and Rights.WORK in self._parts.roster.rights(self._parts.core.id):
+        me = self._parts.core.id
+        if self._is_running() and request.worker == me and Rights.WORK in self._parts.roster.rights(me):
             answer = self._parts.arbiter.request(sender, request)
             if answer is not None:
                 self._parts.core.send(sender, source, answer)
+
+    def _on_lease_release(
+        self, sender: NodeId, source: Endpoint, release: messages.LeaseRelease, _: bytes
+    ) -> None:
+        if release.worker == self._parts.core.id:
+            self._parts.arbiter.released(sender, release.number, release.term)

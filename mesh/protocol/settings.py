@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Settings:
     """Every member of a pool should run with the same lease; the rest may differ."""
 
-    probe_period: float = 0.4
+    probe_period: float = 0.3
     """From one probe to the next; stretched by the local health multiplier."""
     direct_timeout: float = 0.2
     """How long a direct answer is awaited before others are asked to probe."""
@@ -43,8 +43,8 @@ class Settings:
     """A timer this late means that this very process was paused: nobody is judged by what it missed."""
     gossip_period: float = 0.1
     fanout: int = 4
-    spread: float = 3.0
-    """Each rumour is told in ``spread * log10(n + 1) + 1`` rounds."""
+    survived_loss: float = 0.2
+    """Rumours are told so often that news reach everyone though this share of all datagrams is lost."""
     sync_period: float = 0.5
     """At most one comparison of all facts is begun in this time."""
     dead_period: float = 1.0

@@ -74,6 +74,9 @@ class FactStore:
         """Every fact of this kind."""
         return (entry.signed for entry in self._kinds.get(kind.kind, {}).values())
 
+    def everything(self) -> Iterator[Signed[Any]]:
+        return (entry.signed for entry in self._entries.values())
+
     def accusations(self, subject: NodeId) -> list[Signed[Accusation]]:
         """The accusations of this member that have not lapsed."""
         return [entry.signed for entry in self._accused.get(subject, {}).values()]

@@ -70,7 +70,7 @@ class Tenancies:
         tenancy.number, tenancy.asked_at = self._numbers, self._core.now
         tenancy.asked_term = mine.fact.term
         release = self._election.predecessor()
-        request = LeaseRequest(self._numbers, mine.data, release.data if release is not None else b"")
+        request = LeaseRequest(id, self._numbers, mine.data, release.data if release is not None else b"")
         if id == self._core.id:
             answer = self._arbiter.request(id, request)
             if isinstance(answer, LeaseGrant):
@@ -106,7 +106,7 @@ class Tenancies:
     def release(self, workers: Iterable[NodeId]) -> None:
         """Give workers back; each is told, and the lease runs out where that is lost."""
         mine = self._election.mine
-        given_back = [(id, self._wanted.pop(id)) for id in list(workers) if id in self._wanted]
+        given_back = [(id, self._wanted.pop(id)) for id in sorted(workers) if id in self._wanted]
         self.review()
         for id, tenancy in given_back:
             self._core.cancel(LEASE, id)
@@ -117,7 +117,7 @@ class Tenancies:
             if id == self._core.id:
                 self._arbiter.released(id, tenancy.number, mine.fact.term)
             elif endpoint is not None:
-                self._core.send(id, endpoint, LeaseRelease(tenancy.number, mine.fact.term))
+                self._core.send(id, endpoint, LeaseRelease(id, tenancy.number, mine.fact.term))
 
     def review(self) -> None:
         """Tell when the set of held leases changed; forget all when this node leads no longer."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mesh.protocol.core import NO_POOL
 from mesh.protocol.parts import Parts
 from mesh.protocol.peers import ALIVE, LEFT
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Claim, Deployment, PoolState, Record
+from mesh.wire.facts import Claim, Deployment, PoolState, Record, Signed
 from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.rights import Rights
 
@@ -84,6 +85,14 @@ class Views:
         signed = self._parts.store.get(PoolState, leader.author) if leader is not None else None
         state: PoolState | None = signed.fact if signed is not None else None
         return state if state is not None and leader is not None and state.term == leader.term else None
+
+    def facts(self) -> Iterator[Signed[Any]]:
+        """Everything that is stored, for checkers."""
+        return self._parts.store.everything()
+
+    def liveness(self) -> Mapping[NodeId, tuple[int, int]]:
+        """The liveness at which each other member was last seen, for checkers."""
+        return {peer.id: peer.liveness for peer in self._parts.membership.peers.values()}
 
     def chain(self, id: NodeId) -> list[bytes]:
         """Signed vouchers from the founder to the member; empty for a stranger."""

@@ -151,9 +151,13 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:
-    """Lend yourself to this claim for one lease. ``release``: the predecessor's signed resignation."""
+    """Lend yourself to this claim for one lease. ``release``: the predecessor's signed resignation.
+
+    ``worker`` is whom it is meant for: another node may live at the address now.
+    """
 
     kind: ClassVar[int] = 14
+    worker: NodeId
     number: int
     claim: bytes
     release: bytes
@@ -183,6 +187,7 @@ class LeaseRelease:
     """The requests up to ``number`` under my claim of ``term`` are no longer needed."""
 
     kind: ClassVar[int] = 17
+    worker: NodeId
     number: int
     term: int
 
@@ -229,10 +234,10 @@ _SHAPES: dict[int, tuple[type, Shape]] = {
         (Contents, listed(UINT, BUCKETS), _RUMOURS),
         (VoteRequest, UINT),
         (Vote, UINT, BOOL, _FACT),
-        (LeaseRequest, UINT, _FACT, _FACT),
+        (LeaseRequest, _ID, UINT, _FACT, _FACT),
         (LeaseGrant, UINT, UINT),
         (LeaseRefusal, UINT, UINT, _FACT),
-        (LeaseRelease, UINT, UINT),
+        (LeaseRelease, _ID, UINT, UINT),
     )
 }
 

@@ -221,3 +221,15 @@ def test_only_a_leader_hands_over_and_only_to_who_may_lead() -> None:
     stage.wait(3.0)
     with pytest.raises(MeshError, match="cannot lead"):
         stage.node.hand_over(stage.now, volunteer.id)
+
+
+def test_a_claim_of_a_former_run_that_the_disk_forgot_is_given_up() -> None:
+    stage = Stage()
+    witness = stage.member(2, rank=1)
+    forgotten = facts.sign(Claim(stage.pool, stage.node.id, 7, 10), stage.signer).data
+    witness.tells(forgotten)
+    assert stage.node.leader() is None
+    stage.wait(4.0)
+    leader = stage.node.leader()
+    assert leader is not None
+    assert (leader.author, leader.term) == (stage.node.id, 8)

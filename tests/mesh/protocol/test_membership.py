@@ -3,7 +3,7 @@ import pytest
 from mesh.protocol.effects import MembersChanged
 from mesh.protocol.settings import Settings
 from mesh.wire import facts
-from mesh.wire.facts import Accusation, Liveness
+from mesh.wire.facts import Accusation, Liveness, Profile, Record
 from mesh.wire.messages import Ack, Bodies, Ping, Pull
 from tests.mesh.protocol.stage import Actor, Stage
 
@@ -254,3 +254,28 @@ def test_a_newer_trace_of_oneself_is_overtaken() -> None:
     witness.tells(facts.sign(record, former.signer).data)
     assert stage.node.incarnation == 4
     assert stage.disk["incarnation"] == b"\x91\x04"
+
+
+def test_another_trace_of_oneself_with_the_same_incarnation_is_overtaken() -> None:
+    stage = Stage()
+    witness = stage.member(2)
+    profile = Profile(name="before the disk was set back")
+    other = Record(stage.pool, stage.node.id, 1, b"another!", 5, False, profile)
+    witness.tells(facts.sign(other, stage.signer).data)
+    assert stage.node.incarnation == 2
+
+
+def test_a_liveness_of_oneself_that_the_disk_forgot_is_passed() -> None:
+    stage = Stage()
+    witness = stage.member(2)
+    witness.tells(facts.sign(Liveness(stage.pool, stage.node.id, 1, 4), stage.signer).data)
+    witness.says(Ping(1, bytes(8), 1, 0))
+    assert stage.take(Ack, witness)[-1].refutations == 5
+
+
+def test_an_accusation_of_a_liveness_that_the_disk_forgot_is_refuted() -> None:
+    stage = Stage()
+    witness = stage.member(2)
+    witness.tells(witness.accusation(stage.node.id, incarnation=1, refutations=3))
+    witness.says(Ping(1, bytes(8), 1, 0))
+    assert stage.take(Ack, witness)[-1].refutations == 4

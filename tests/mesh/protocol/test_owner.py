@@ -80,3 +80,28 @@ def test_nothing_is_vouched_for_without_a_key_or_a_right() -> None:
         stage.node.vouch(stage.now, b"short", Rights.WORK)
     with pytest.raises(MeshError):
         stage.node.vouch(stage.now, KeyedHash(5).public_key, Rights(0))
+
+
+def test_two_vouchers_with_one_number_of_an_owner_whose_disk_was_set_back_both_stand() -> None:
+    stage = Stage()
+    before = dict(stage.disk)
+    stage.member(2, known=False)
+    stage.disk = before
+    again = stage.restarted()
+    third = again.member(3)
+    third.tells(*stage.node.chain(KeyedHash(2).id))
+    assert {KeyedHash(2).id, third.id} <= again.node.keys().keys()
+
+
+def test_an_owner_whose_disk_was_set_back_goes_on_after_the_last_act_that_it_meets() -> None:
+    stage = Stage()
+    before = dict(stage.disk)
+    actors = [stage.member(number) for number in range(2, 6)]
+    last = stage.node.chain(actors[-1].id)[-1]
+    stage.disk = before
+    again = stage.restarted()
+    other = again.member(9)
+    other.tells(last)
+    again.perform(again.node.vouch(again.now, KeyedHash(10).public_key, Rights.WORK))
+    act = facts.decode(again.node.chain(KeyedHash(10).id)[-1]).fact
+    assert act.number == facts.decode(last).fact.number + 1

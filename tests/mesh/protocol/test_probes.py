@@ -20,7 +20,7 @@ def test_members_are_probed_in_turns() -> None:
     stage = Stage()
     actors = [stage.member(number) for number in range(2, 6)]
     stage.take(Ping)
-    stage.wait(4.0)
+    stage.wait(10 * stage.settings.probe_period)
     counts = [len(stage.take(Ping, actor)) for actor in actors]
     assert all(2 <= count <= 3 for count in counts)
 

@@ -86,7 +86,7 @@ def test_a_worker_that_is_wanted_no_more_is_released() -> None:
     [request] = _want(stage, worker)
     worker.says(LeaseGrant(request.number, 1))
     _want(stage)
-    assert stage.take(LeaseRelease, worker) == [LeaseRelease(request.number, 1)]
+    assert stage.take(LeaseRelease, worker) == [LeaseRelease(worker.id, request.number, 1)]
     assert stage.node.leases(stage.now) == frozenset()
     stage.wait(3.0)
     assert stage.take(LeaseRequest) == []

@@ -45,10 +45,10 @@ MESSAGES: list[Message] = [
     Contents((0, 63), (RUMOUR,)),
     VoteRequest(1),
     Vote(1, False, b"claim"),
-    LeaseRequest(1, b"claim", b""),
+    LeaseRequest(NodeId(bytes(16)), 1, b"claim", b""),
     LeaseGrant(1, 2),
     LeaseRefusal(1, 5000, b"claim"),
-    LeaseRelease(1, 2),
+    LeaseRelease(NodeId(bytes(16)), 1, 2),
 ]
 
 

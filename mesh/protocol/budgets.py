@@ -1,0 +1,59 @@
+"""How many datagrams are taken the trouble to verify: a flood from one address must not slow others.
+
+Token buckets. An address that a member has proven to speak from has one of its own; all other ports of a host
+share one, and all strangers together one more, so that neither many ports nor many forged hosts get further.
+"""
+
+from __future__ import annotations
+
+from mesh.wire.endpoint import Endpoint
+
+_MEMBER_RATE, _MEMBER_BURST = 1000.0, 4000.0
+_HOST_RATE, _HOST_BURST = 100.0, 400.0
+_STRANGERS_RATE, _STRANGERS_BURST = 500.0, 1000.0
+_MAX_MEMBERS = 16384
+_MAX_HOSTS = 1024
+
+
+class _Bucket:
+    """Fills at ``rate`` tokens a second up to ``burst``."""
+
+    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate, self._burst, self._tokens, self._at = rate, burst, burst, now
+
+    def take(self, now: float) -> bool:
+        tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        enough = tokens >= 1.0
+        self._tokens = tokens - 1.0 if enough else tokens
+        return enough
+
+
+class Budgets:
+    """The buckets of one member; both tables are bounded, the one that was made first goes first."""
+
+    def __init__(self) -> None:
+        self._members: dict[Endpoint, _Bucket] = {}
+        self._hosts: dict[str, _Bucket] = {}
+        self._strangers = _Bucket(_STRANGERS_RATE, _STRANGERS_BURST, 0.0)
+
+    def allow(self, now: float, source: Endpoint) -> bool:
+        """Whether a datagram from there may be verified; counts it."""
+        bucket = self._members.get(source)
+        if bucket is not None:
+            return bucket.take(now)
+        host = self._hosts.get(source.host)
+        if host is None:
+            if len(self._hosts) >= _MAX_HOSTS:
+                del self._hosts[next(iter(self._hosts))]
+            host = self._hosts[source.host] = _Bucket(_HOST_RATE, _HOST_BURST, now)
+        return host.take(now) and self._strangers.take(now)
+
+    def proven(self, now: float, source: Endpoint) -> None:
+        """A member's signature on a datagram from there held."""
+        if source not in self._members:
+            if len(self._members) >= _MAX_MEMBERS:
+                del self._members[next(iter(self._members))]
+            self._members[source] = _Bucket(_MEMBER_RATE, _MEMBER_BURST, now)

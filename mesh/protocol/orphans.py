@@ -1,0 +1,64 @@
+"""Facts whose authors are not vouched for yet, or not for such facts: a bounded place where they wait."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container
+from typing import Any
+
+from mesh.wire.facts import Signed
+from mesh.wire.identity import NodeId
+
+MAX_WAITING = 512
+MAX_GIVEN = 64
+
+
+class Orphans:
+    """At most 512 facts, at most 64 of them given by one source; who gave most makes room for others."""
+
+    def __init__(self) -> None:
+        self._by_author: dict[NodeId, dict[bytes, tuple[Signed[Any], object]]] = {}
+        self._given: Counter[object] = Counter()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def keep(self, signed: Signed[Any], giver: object) -> None:
+        """Let a fact wait, unless its giver has given too many already."""
+        waiting = self._by_author.get(signed.fact.author, {})
+        if signed.data in waiting or self._given[giver] >= MAX_GIVEN:
+            return
+        if self._count >= MAX_WAITING:
+            greatest, most = self._given.most_common(1)[0]
+            if most <= self._given[giver] + 1:
+                return
+            self._drop_one(greatest)
+        self._by_author.setdefault(signed.fact.author, {})[signed.data] = (signed, giver)
+        self._given[giver] += 1
+        self._count += 1
+
+    def adopt(self, authors: Container[NodeId]) -> list[tuple[Signed[Any], object]]:
+        """Take out what waits for one of these authors, with its givers."""
+        taken = []
+        for author in [author for author in self._by_author if author in authors]:
+            for signed, giver in self._by_author.pop(author).values():
+                self._forget(giver)
+                taken.append((signed, giver))
+        return taken
+
+    def _drop_one(self, giver: object) -> None:
+        for author, waiting in self._by_author.items():
+            for data, (_, by) in waiting.items():
+                if by == giver:
+                    del waiting[data]
+                    if not waiting:
+                        del self._by_author[author]
+                    self._forget(giver)
+                    return
+
+    def _forget(self, giver: object) -> None:
+        self._count -= 1
+        self._given[giver] -= 1
+        if not self._given[giver]:
+            del self._given[giver]
