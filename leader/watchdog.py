@@ -17,7 +17,7 @@ from typing import Any, Final
 PATIENCE: Final = 5.0  # seconds without progress while tokens are generated, or while a stage is in doubt
 STEPS: Final = 20.0  # or so many times the longest token of this answer
 PREFILL_PATIENCE: Final = 60.0
-LONGEST_GAP: Final = 4.0  # between sightings; what is longer is our own pause (a lid, a stopped process)
+LONGEST_GAP: Final = 7.0  # between sightings (4.5 s if an answer is awaited in vain); longer: our own pause
 LOAD_PATIENCE: Final = 120.0  # without a byte to a worker, a line of log or an answer
 PREFILL_TOKENS: Final = 512  # in one step
 

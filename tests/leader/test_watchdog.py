@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from leader.llama_server import ANSWER_SECONDS, LOOK_SECONDS
 from leader.watchdog import LOAD_PATIENCE, PREFILL_PATIENCE, Sighting, Watchdog, read_slots
 
 
@@ -69,6 +70,14 @@ def test_our_own_pause_is_not_the_engines() -> None:
     assert first_alarm(watchdog, still("generating", 2)) is None
     assert watchdog.see(5000.0, Sighting("generating", "same")) is None
     assert watchdog.see(5000.5, Sighting("generating", "moved")) is None
+
+
+def test_an_engine_that_does_not_answer_is_given_up_at_the_pace_of_the_real_looks() -> None:
+    pace = LOOK_SECONDS + ANSWER_SECONDS  # each look waits in vain for an answer, then a pause is made
+    watchdog = Watchdog()
+    alarm = first_alarm(watchdog, [(look * pace, Sighting("silent")) for look in range(10)])
+    assert alarm is not None
+    assert alarm[0] <= 2 * pace + 5.0
 
 
 def test_a_new_answer_does_not_inherit_the_patience_of_an_old_one() -> None:
