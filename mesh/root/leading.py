@@ -36,6 +36,7 @@ from mesh.root.clock import now
 from mesh.root.machine import Machine
 from mesh.root.planning import layers, read_model
 from mesh.root.shell import Shell
+from mesh.root.status import name_of
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Stage
 from mesh.wire.identity import NodeId
@@ -45,7 +46,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 TUNNEL_SECONDS = 10.0
 TUNNEL_AGAIN_SECONDS = 0.1
-UNREACHABLE_SECONDS = 2.0
+UNREACHABLE_SECONDS = 1.0
 STOP_SECONDS = 5.0
 
 
@@ -197,9 +198,15 @@ class Leading:
         async def opener(worker: bytes) -> Session:
             return await self._open_tunnel(NodeId(worker), pipeline.term)
 
+        def on_reset(worker: bytes, reason: str) -> None:
+            self._on_reset(worker, reason)
+            if pipeline.server is not None:
+                # It would notice at its next token, and abort; until then all seems well.
+                pipeline.server.kill(f"lost {self._name_of(worker)}: {reason}")
+
         try:
             with pipeline.scope:
-                async with open_tunnels(pipeline.plan.workers, opener, self._on_reset) as tunnels:
+                async with open_tunnels(pipeline.plan.workers, opener, on_reset) as tunnels:
                     pipeline.server = LlamaServer(
                         program,
                         pipeline.plan,
@@ -231,9 +238,12 @@ class Leading:
                 await trio.sleep(TUNNEL_AGAIN_SECONDS)
 
     def _on_reset(self, worker: bytes, reason: str) -> None:
-        log.warning("tunnel to %s: %s", worker.hex()[:8], reason)
+        log.warning("tunnel to %s: %s", self._name_of(worker), reason)
         self._unreachable[worker] = now() + UNREACHABLE_SECONDS
         self._shell.do(self._shell.node.connection_reset, NodeId(worker))
+
+    def _name_of(self, worker: bytes) -> str:
+        return name_of(self._shell.node, NodeId(worker))
 
     def _in_doubt(self, pipeline: Pipeline) -> bool:
         """Whether a used worker is suspected or held dead."""
