@@ -7,6 +7,7 @@ secret itself never leaves the joiner: it sends a MAC over its own key, worthles
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -82,13 +83,22 @@ def proof(secret: bytes, pool: PoolId, joiner_key: bytes) -> bytes:
     return hmac.digest(secret, b"mesh redeem" + pool + joiner_key, "sha256")
 
 
+def _is_whole(entry: Any) -> bool:
+    """Whether a stored invite has all that redeeming it takes; a damaged one is as good as none."""
+    kinds = {"pool": str, "secret": str, "rights": int, "expires": float, "redeemed": list}
+    if not isinstance(entry, dict) or any(type(entry.get(name)) is not kind for name, kind in kinds.items()):
+        return False
+    uses, secret = entry.get("uses", 0), entry["secret"]
+    return (uses is None or type(uses) is int) and re.fullmatch(r"[0-9a-f]{32}", secret) is not None
+
+
 class Invites:
     """The invites that this node has issued, counted on its own disk and against its own wall clock."""
 
     def __init__(self, state: StateDir, wall_clock: Callable[[], float]) -> None:
         self._state = state
         self._wall_clock = wall_clock
-        self._open: dict[str, dict[str, Any]] = state.load("invites")
+        self._open = {name: entry for name, entry in state.load("invites").items() if _is_whole(entry)}
 
     def create(
         self,

@@ -14,6 +14,21 @@ DEFAULT_PORT = 50052
 DEFAULT_API_PORT = 50080
 
 
+# What settings.json may hold; anything else in it counts as not there.
+_KINDS = {
+    "name": str,
+    "memory": int,
+    "work": bool,
+    "lead": bool,
+    "bind": str,
+    "port": int,
+    "api_port": int,
+    "listen": str,
+    "api_key": str,
+    "tailscaled_socket": str,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Effective:
     """All of them, filled in; ``memory`` in bytes, None leaves it to measuring."""
@@ -53,7 +68,7 @@ def settle(options: SidecarOptions, state: StateDir) -> Effective:
         if given is not None:
             return given
         kept = stored.get(name)
-        return default if kept is None else kept
+        return kept if type(kept) is _KINDS[name] else default
 
     key = value("api_key", None)
     effective = Effective(

@@ -61,7 +61,12 @@ class StateDir:
 
     def lock(self) -> None:
         """Hold the directory until the process ends; MeshError when another sidecar does."""
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise MeshError(
+                f"cannot write in {self.path}: {error.strerror}", "choose another directory with --state-dir"
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -91,10 +96,15 @@ class StateDir:
     # --- the pool ---------------------------------------------------------------------------------
 
     def current_pool(self) -> PoolId | None:
+        path = self.path / "current"
         try:
-            return PoolId(parse_id((self.path / "current").read_text().strip()))
+            return PoolId(parse_id(path.read_text().strip()))
         except FileNotFoundError:
             return None
+        except (MeshError, UnicodeDecodeError) as error:
+            raise MeshError(
+                f"{path} is damaged: it names no pool", f"remove it, then join again: rm {path}"
+            ) from error
 
     def enter(self, pool: PoolId) -> None:
         self._pool_dir(pool).mkdir(mode=0o700, parents=True, exist_ok=True)
