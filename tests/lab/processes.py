@@ -55,9 +55,10 @@ def kill(find: Callable[[], Iterable[psutil.Process]]) -> list[psutil.Process]:
     return []
 
 
-def listens_on_unix_socket_under(process: psutil.Process, folder: Path) -> bool:
-    """Whether the process itself listens on a unix socket whose path is below the folder."""
-    return any(Path(path).is_relative_to(folder) for path in _listening_paths(process))
+def listens_on_control_socket_under(process: psutil.Process, folder: Path) -> bool:
+    """Whether the process itself listens on a unix socket below the folder that is called mesh*.sock."""
+    paths = [Path(path) for path in _listening_paths(process)]
+    return any(path.is_relative_to(folder) and path.match("mesh*.sock") for path in paths)
 
 
 def _listening_paths(process: psutil.Process) -> list[str]:

@@ -133,25 +133,33 @@ def test_a_command_that_fails_says_where_and_what(any_lab: Lab) -> None:
 
 def test_processes_of_one_host_are_told_from_those_of_another(any_lab: Lab) -> None:
     anna, bert = any_lab.hosts(2)
-    started = anna.popen(HOLD)
+    # Once it speaks, the steps that led into the host are over.
+    started = anna.popen(["sh", "-c", "echo up && exec sleep 100"], stdout=subprocess.PIPE)
+    assert started.stdout is not None
+    assert started.stdout.readline() == b"up\n"
     assert [process.pid for process in anna.processes()] == [started.pid]
     assert bert.processes() == []
 
 
-def test_the_sidecar_is_the_process_that_listens_on_a_socket_of_the_host(any_lab: Lab) -> None:
+def test_the_sidecar_is_the_process_that_listens_on_the_control_socket(any_lab: Lab) -> None:
     (anna,) = any_lab.hosts(1)
-    anna.popen(HOLD)
+    _listen_on(anna, "tailscaled.sock")
     assert anna.sidecar() is None
-    program = (
-        "import os, socket, signal; s = socket.socket(socket.AF_UNIX);"
-        "s.bind(os.environ['XDG_RUNTIME_DIR'] + '/control'); s.listen();"
-        "print('up', flush=True); signal.pause()"
-    )
-    sidecar = anna.popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
-    assert sidecar.stdout is not None
-    assert sidecar.stdout.readline() == b"up\n"
+    sidecar = _listen_on(anna, "mesh.sock")
     assert anna.kill_sidecar().pid == sidecar.pid
     assert sidecar.wait(timeout=5) == -signal.SIGKILL
+
+
+def _listen_on(host: Host, name: str) -> subprocess.Popen[bytes]:
+    program = (
+        "import os, socket, signal; s = socket.socket(socket.AF_UNIX);"
+        f"s.bind(os.environ['XDG_RUNTIME_DIR'] + '/{name}'); s.listen();"
+        "print('up', flush=True); signal.pause()"
+    )
+    listening = host.popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert listening.stdout is not None
+    assert listening.stdout.readline() == b"up\n"
+    return listening
 
 
 def test_closing_ends_also_processes_that_left_their_session(any_lab: Lab) -> None:
