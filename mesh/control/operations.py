@@ -50,6 +50,7 @@ class Info(TypedDict):
     version: str
     state_dir: str
     joined: bool
+    stopping: NotRequired[bool]  # it was told to end and is about to
     options: "OptionValues"  # what it was started with, defaults and stored settings filled in
 
 
@@ -183,7 +184,8 @@ class JoinResult(TypedDict):
     engine: EngineStatus
     leader: LeaderStatus | None
     api: str
-    token: str | None  # for the next machine; None where this node may not invite
+    token: str | None  # for any number of next machines; None where this node has issued no such invite
+    rights: list[Right]
 
 
 class LeaveArgs(TypedDict, total=False):

@@ -25,17 +25,19 @@ from mesh.control.operations import (
     ModelHeld,
     ModelsResult,
     PlanResult,
+    Right,
     ServeResult,
     ShutdownResult,
     Status,
     StopResult,
 )
 from mesh.control.server import Emit, Handler
+from mesh.protocol.node import Node
 from mesh.root import status as views
 from mesh.root.addresses import resolve
 from mesh.root.admission import Admitted
 from mesh.root.invites import Token
-from mesh.root.joining import Search
+from mesh.root.joining import Say, Search
 from mesh.root.machine import Machine
 from mesh.root.options import Effective
 from mesh.root.planning import (
@@ -86,6 +88,7 @@ class Handlers:
 
     def __init__(self, sidecar: Home) -> None:
         self._sidecar = sidecar
+        self._leaving = False
 
     def operations(self) -> Mapping[str, Handler]:
         return {
@@ -114,6 +117,7 @@ class Handlers:
             "version": version("frankenstein-mesh"),
             "state_dir": str(self._sidecar.state.path),
             "joined": self._sidecar.pool is not None,
+            "stopping": self._leaving or self._sidecar.stopping.is_set(),
             "options": self._sidecar.options.values(),
         }
         return result
@@ -134,24 +138,28 @@ class Handlers:
             event: Event = {"text": text}
             await emit(event)
 
+        request = cast(JoinArgs, args)
         async with self._sidecar.joining:
-            how = (
-                "member"
-                if self._already(cast(JoinArgs, args))
-                else await self._enter(cast(JoinArgs, args), say)
-            )
+            how = "member" if await self._already(request, say) else await self._enter(request, say)
             return await self._joined(how)
 
-    def _already(self, args: JoinArgs) -> bool:
+    async def _already(self, args: JoinArgs, say: Say) -> bool:
         """Whether this machine is where it was asked to be; MeshError when it is in another pool."""
         pool = self._sidecar.pool
         if pool is None:
             return False
-        if ("token" in args and Token.parse(args["token"]).pool != pool.id) or args.get("found"):
+        elsewhere = bool(args.get("found"))
+        if "token" in args:
+            elsewhere = Token.parse(args["token"]).pool != pool.id
+        elif "host" in args:
+            machine = self._sidecar.machine
+            there = await Search.of(machine, say).pool_at(await resolve(args["host"], machine.port))
+            elsewhere = there != pool.id
+        if elsewhere:
             raise MeshError(f"this machine already belongs to pool {pool.name}", "leave it first: mesh leave")
         return True
 
-    async def _enter(self, args: JoinArgs, say: Any) -> str:
+    async def _enter(self, args: JoinArgs, say: Say) -> str:
         sidecar, machine = self._sidecar, self._sidecar.machine
         search = Search.of(machine, say)
         token = Token.parse(args["token"]) if "token" in args else None
@@ -175,7 +183,7 @@ class Handlers:
         node = pool.node
         seen = machine.changes.count
         with trio.move_on_after(ELECTION_SECONDS):
-            while node.leader() is None:
+            while not _leader_is_known(node):
                 seen = await machine.changes.wait(seen, ELECTION_SECONDS)
         token: Token | None = None
         if Rights.OWN in node.rights(node.id):
@@ -195,6 +203,7 @@ class Handlers:
             "leader": views.leader(node),
             "api": pool.api,
             "token": token.text() if token else None,
+            "rights": cast(list[Right], node.rights(node.id).names()),
         }
         return result
 
@@ -202,6 +211,7 @@ class Handlers:
         pool = self._pool()
         result: LeaveResult = {"pool": views.pool(pool.id, pool.name), "pid": os.getpid()}
         await emit({"text": f"leaving pool {pool.name}"})
+        self._leaving = True
         await self._sidecar.leave_pool(forget=True)
         self._sidecar.purge = bool(args.get("purge"))
         self._sidecar.stopping.set()
@@ -354,6 +364,11 @@ class Handlers:
                 entry["serving"] = model.root == serving
         result: ModelsResult = {"models": sorted(held.values(), key=lambda entry: entry["name"])}
         return result
+
+
+def _leader_is_known(node: Node) -> bool:
+    claim = node.leader()
+    return claim is not None and views.find(node, claim.author) is not None
 
 
 def _same(present: Deployment | None, wanted: Deployment) -> bool:

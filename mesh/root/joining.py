@@ -70,7 +70,7 @@ class Search:
                     except MeshError as error:
                         failures[endpoint] = error
                 await trio.sleep(ROUND_SECONDS)
-        tried = "; ".join(f"{endpoint}: {error.message}" for endpoint, error in list(failures.items())[:4])
+        tried = "; ".join(error.message for error in list(failures.values())[:4])
         raise MeshError(
             f"no member of the token's pool answers ({tried or 'no address to try'})",
             "is a machine of the pool running and reachable from here? or try mesh join HOST",
@@ -78,21 +78,32 @@ class Search:
 
     async def by_host(self, endpoint: Endpoint, token: Token | None) -> Admitted:
         await self.say(f"asking {endpoint}")
-        with trio.move_on_after(SEARCH_SECONDS):
+        with trio.move_on_after(SEARCH_SECONDS + KNOCK_SECONDS):
             while True:
                 try:
-                    return await self._ask(endpoint, token)
+                    return await self._ask(endpoint, token, SEARCH_SECONDS)
                 except Refused as refused:
                     if "joining a pool itself" not in refused.message:
                         raise
                     await trio.sleep(ROUND_SECONDS)
         raise MeshError(f"{endpoint} does not answer", "is mesh running there, and its port reachable?")
 
+    async def pool_at(self, endpoint: Endpoint) -> PoolId | None:
+        """The pool that the machine at ``endpoint`` is in, if any; MeshError when it does not answer."""
+        door = await self._knock(endpoint, SEARCH_SECONDS)
+        await door.aclose()
+        return door.greeting.pool if door.greeting.state == "member" else None
+
     async def by_tailnet(self) -> Admitted | None:
         """A pool of this owner on the tailnet. None: there is none, and this machine is to found it."""
         if self.tailscale is None:
             return None
         await self.say("searching the tailnet")
+        try:
+            await self.tailscale.status()
+        except TailscaleError as error:
+            await self.say(f"the tailnet cannot be searched: {error}")
+            return None
         mine = pool_id(self.identity.public_key)
         with trio.move_on_after(SEARCH_SECONDS):
             while True:
@@ -180,8 +191,10 @@ class Search:
 
     # --- one door ---------------------------------------------------------------------------------
 
-    async def _ask(self, endpoint: Endpoint, token: Token | None) -> Admitted:
-        door = await self._knock(endpoint)
+    async def _ask(
+        self, endpoint: Endpoint, token: Token | None, patience: float = KNOCK_SECONDS
+    ) -> Admitted:
+        door = await self._knock(endpoint, patience)
         try:
             return await self._enter(door, token)
         finally:
@@ -199,12 +212,14 @@ class Search:
             self.refusals[where] = refused
             raise
 
-    async def _knock(self, endpoint: Endpoint) -> Door:
+    async def _knock(self, endpoint: Endpoint, patience: float = KNOCK_SECONDS) -> Door:
         try:
-            with trio.fail_after(KNOCK_SECONDS):
+            with trio.fail_after(patience):
                 return await Door.knock(self.streams, endpoint)
         except trio.TooSlowError as error:
-            raise MeshError("no answer") from error
+            raise MeshError(
+                f"{endpoint} does not answer", "is mesh running there, and its port reachable?"
+            ) from error
 
     @asynccontextmanager
     async def _doors(self, endpoints: Sequence[Endpoint]) -> AsyncIterator[list[Door]]:

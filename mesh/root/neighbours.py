@@ -1,7 +1,7 @@
 """Pools seen on the local network, kept for whoever asks."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -15,6 +15,9 @@ class Neighbours:
     """The latest sighting of each node on the local network, this one left out."""
 
     def __init__(self, mdns: Mdns, own: str, changes: Changes) -> None:
+        self.on_sighting: Callable[[Sighting], None] | None = None
+        """Called with each sighting at once; set by the pool that this machine is in."""
+
         self._mdns = mdns
         self._own = own
         self._changes = changes
@@ -30,6 +33,8 @@ class Neighbours:
                     self._seen.move_to_end(sighting.node)
                     if len(self._seen) > MAX_SEEN:
                         self._seen.popitem(last=False)
+                    if self.on_sighting is not None:
+                        self.on_sighting(sighting)
                     self._changes.notify()
 
     async def announce(self, pool: str, node: str, port: int, name: str, addresses: Sequence[str]) -> None:

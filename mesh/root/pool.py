@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import trio
@@ -11,6 +12,7 @@ from mesh.control.operations import Status
 from mesh.gateway.backend import NotReady
 from mesh.gateway.server import serve_gateway
 from mesh.net.interfaces import local_addresses
+from mesh.net.mdns import Sighting
 from mesh.net.session import Session, StreamError
 from mesh.net.tailscale import TailscaleError
 from mesh.protocol.node import Node
@@ -36,7 +38,7 @@ log = logging.getLogger(__name__)
 PUBLISH_SECONDS = 2.0
 LOOK_SECONDS = 5.0
 LOOK_LONGEST = 60.0
-SAVE_SECONDS = 30.0
+SAVE_SECONDS = 1.0
 FAREWELL_SECONDS = 1.0
 CHANGES_SECONDS = 10.0
 
@@ -88,7 +90,8 @@ class Pool:
             self.shell.do(self.node.start, self._told)
             await nursery.start(self.shell.run)
             machine.desk.shell = self.shell
-            self.shell.do(self.node.meet, [*self._peers, *self._cached_peers()])
+            self.shell.do(self.node.meet, self._peers)
+            machine.neighbours.on_sighting = self._greet
             for task in (
                 self._publish,
                 self._look_for_members,
@@ -164,34 +167,48 @@ class Pool:
     # --- finding the others -------------------------------------------------------------------------
 
     def _cached_peers(self) -> list[Endpoint]:
-        kept = self.machine.state.load("peers").get(id_text(self.id), [])
-        return [Endpoint.parse(text, self.machine.port) for text in kept]
+        kept = self.machine.state.load("peers").get(id_text(self.id))
+        peers = []
+        for text in kept if isinstance(kept, list) else ():
+            with suppress(MeshError):
+                peers.append(Endpoint.parse(str(text), self.machine.port))
+        return peers
 
     async def _save_peers(self) -> None:
+        """Keep where the others are, for the next start: who comes back must not take itself for alone."""
+        saved: list[str] = []
+        seen = -1
         while True:
+            others = [m for m in self.node.members() if m.endpoint and m.id != self.node.id]
+            others = [m for m in others if m.state != "left"]
+            peers = [str(m.endpoint) for m in sorted(others, key=lambda m: (m.state == "dead", m.id))][:64]
+            if peers and peers != saved:
+                saved = peers
+                try:
+                    self.machine.state.save("peers", {id_text(self.id): peers})
+                except MeshError as error:
+                    log.error("%s", error)
             await trio.sleep(SAVE_SECONDS)
-            others = [
-                str(member.endpoint)
-                for member in self.node.members()
-                if member.endpoint and member.id != self.node.id
-            ]
-            if others:
-                self.machine.state.save("peers", {id_text(self.id): others[:64]})
+            seen = await self.machine.changes.wait(seen, LOOK_LONGEST)
+
+    def _greet(self, sighting: Sighting) -> None:
+        """A machine on the local network has announced itself just now."""
+        if sighting.pool == id_text(self.id):
+            self.shell.do(self.node.meet, sighting.endpoints)
 
     async def _look_for_members(self) -> None:
-        """Greet whatever discovery sees; often while alone, rarely in company."""
+        """Greet whom discovery sees; often while alone, rarely in company."""
         pause = LOOK_SECONDS
         greeted: set[Endpoint] = set()
         while True:
             known = {member.endpoint for member in self.node.members()}
             alone = len(known) == 1
-            seen = [endpoint for endpoint in await self._seen_endpoints() if endpoint not in known]
+            seen = await self._seen_endpoints()
             if alone:
                 seen += self._cached_peers()
-            fresh = [endpoint for endpoint in seen if alone or endpoint not in greeted]
+                greeted.clear()
+            self.shell.do(self.node.meet, [one for one in seen if one not in known and one not in greeted])
             greeted = set(seen)
-            if fresh:
-                self.shell.do(self.node.meet, fresh)
             pause = LOOK_SECONDS if alone else min(LOOK_LONGEST, pause * 1.5)
             await trio.sleep(pause)
 

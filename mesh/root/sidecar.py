@@ -69,8 +69,10 @@ class Sidecar:
         on_event: Callable[[Event], None] = lambda event: None,
         on_joined: Callable[[JoinResult], None] = lambda result: None,
     ) -> None:
-        """Run until asked to stop. Raises MeshError when it cannot start, or when ``join`` fails."""
-        self.state.lock()
+        """Run until asked to stop, in a state directory that is locked already.
+
+        Raises MeshError when it cannot start, or when ``join`` fails.
+        """
         self.options = settle(self.started, self.state)
         hosts = EVERY_ADDRESS if self.options.bind is None else (self.options.bind,)
         bound = bind_port(hosts, self.options.port)
@@ -217,6 +219,7 @@ class Sidecar:
                 admitted = await pool.run(task_status=task_status)
         finally:
             self.machine.desk.shell = None
+            self.machine.neighbours.on_sighting = None
             self.machine.streams.pool = None
             self.machine.streams.trust({})
             self.pool = None
@@ -244,11 +247,13 @@ def main(
     on_joined: Callable[[JoinResult], None] = lambda result: None,
 ) -> int:
     """Run the sidecar until it is told to stop; its exit code. Raises MeshError when it cannot start."""
+    sidecar = Sidecar(options)
+    sidecar.state.lock()
     log_to(options)
     log.info("mesh sidecar %d on %s", os.getpid(), options.state_dir)
     now()  # fail here, not in the middle, where the clock is missing
     try:
-        trio.run(Sidecar(options).run, join, on_event, on_joined)
+        trio.run(sidecar.run, join, on_event, on_joined)
     except BaseException as error:
         cause = root_cause(error)
         if isinstance(cause, KeyboardInterrupt):

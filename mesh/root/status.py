@@ -21,6 +21,7 @@ from mesh.protocol.node import Node
 from mesh.protocol.views import Member
 from mesh.wire.facts import PoolState
 from mesh.wire.identity import NodeId, PoolId, id_text
+from mesh.wire.rights import Rights
 
 
 def status(node: Node, id: PoolId, pool_name: str, engine: EngineStatus, api: str) -> Status:
@@ -66,7 +67,7 @@ def deployment(node: Node) -> DeploymentStatus | None:
         return None
     told = current_state(node)
     if told is None:
-        phase, progress, reason = "waiting", 0.0, "" if node.leader() else "no leader at present"
+        phase, progress, reason = "waiting", 0.0, "" if node.leader() else _why_no_leader(node)
     else:
         phase, progress, reason = told.phase, told.progress, told.reason
     return {
@@ -76,6 +77,18 @@ def deployment(node: Node) -> DeploymentStatus | None:
         "progress": round(progress, 3),
         "reason": reason,
     }
+
+
+def _why_no_leader(node: Node) -> str:
+    able = [
+        member
+        for member in node.members()
+        if member.state in ("alive", "suspect")
+        and Rights.LEAD in member.rights
+        and member.record is not None
+        and member.record.profile.rank > 0
+    ]
+    return "no leader at present" if able else "no leader: none of the machines that are alive may lead"
 
 
 def plan(node: Node) -> PlanStatus | None:

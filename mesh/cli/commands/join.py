@@ -86,13 +86,19 @@ def summary(result: "JoinResult", command: str) -> str:
     accelerator = result["accelerator"]
     why = accelerator.get("reason", "")
     token = result["token"]
+    if token is not None:
+        invite = f"mesh join {token}"
+    elif "own" in result["rights"]:
+        invite = f"{command} invite makes the line for it"
+    else:
+        invite = "ask an owner of the pool for: mesh invite"
     lines = [
         ("this machine", f"{me['name']} at {me['address']}", ""),
         ("accelerator", f"{accelerator['kind']} {accelerator['name']}" + (f" ({why})" if why else ""), ""),
         ("engine", state + (f" ({engine['reason']})" if engine["reason"] else ""), ""),
         ("leader", "none yet" if leader is None else leader["name"], ""),
         ("API", result["api"], ""),
-        ("next machine", f"mesh join {token}" if token else "ask an owner of the pool for: mesh invite", ""),
+        ("next machine", invite, ""),
         ("to leave", f"{command} leave", ""),
     ]
     return f"{head} {pool}, {count(result['members'], 'machine')} alive\n{fields(lines, indent='  ')}"
@@ -128,11 +134,12 @@ def _runs_as_wanted(socket: str, options: "SidecarOptions", progress: "Progress"
 
     try:
         info: Info = ask(socket, "info")
-        current = info["options"]
-        if all(current.get(name, value) == value for name, value in node_options.given(options).items()):
-            return True
-        progress.show({"text": "restarting the sidecar with the new options"})
-        ask(socket, "shutdown")
+        if not info.get("stopping"):
+            current = info["options"]
+            if all(current.get(name, value) == value for name, value in node_options.given(options).items()):
+                return True
+            progress.show({"text": "restarting the sidecar with the new options"})
+            ask(socket, "shutdown")
     except NotRunning:
         return False
     if not wait_until_it_ended(info["pid"]):

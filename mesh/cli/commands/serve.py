@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     if deployment["state"] == "ready":
         print(f"{name} is ready at {result['api']}")
     else:
-        print(f"{name}: {deployment['state']}; follow it with: {invocation(args)} status --watch")
+        why = f" ({clean(deployment['reason'])})" if deployment["reason"] else ""
+        print(f"{name}: {deployment['state']}{why}; follow it with: {invocation(args)} status --watch")
     if result["plan"] is not None:
         status: Status = ask_sidecar(args, "status")
         names = {member["id"]: member["name"] for member in status["members"]}

@@ -113,6 +113,7 @@ def _members(status: "Status") -> "list[list[Cell]]":
     for member in status["members"]:
         here = member["id"] == status["self"]["id"]
         state = "paused" if here and status["self"]["paused"] else member["state"]
+        offered = member["memory"]["offered"]
         rtt = "-" if member["rtt_ms"] is None else f"{member['rtt_ms']:.1f} ms"
         rows.append(
             [
@@ -121,7 +122,7 @@ def _members(status: "Status") -> "list[list[Cell]]":
                 member["address"],
                 (state, STATE_STYLES.get(state, "")),
                 accelerator(member),
-                size(member["memory"]["offered"]) if "work" in member["rights"] else "-",
+                size(offered) if offered and "work" in member["rights"] else "-",
                 "here" if here else rtt,
                 layers(member["layers"]) + (" + head" if member["id"] in heads else ""),
             ]

@@ -65,6 +65,7 @@ def joined(**changes: Any) -> dict[str, Any]:
         "leader": {"id": ALPHA, "name": "alpha", "term": 1},
         "api": "http://127.0.0.1:50080/v1",
         "token": "mesh1:secret",
+        "rights": ["work", "lead", "own"],
         **changes,
     }
 

@@ -89,10 +89,15 @@ def test_joining_again_says_so_and_starts_nothing(machine: Machine) -> None:
 
 
 def test_a_node_that_may_not_invite_says_who_may(machine: Machine) -> None:
-    machine.behave(join={"result": examples.joined(how="joined", token=None, leader=None)})
+    machine.behave(join={"result": examples.joined(how="joined", token=None, leader=None, rights=["work"])})
     out = machine.run("join").out
     assert "ask an owner of the pool for: mesh invite" in out
     assert "none yet" in out
+
+
+def test_an_owner_without_an_open_invite_is_told_how_to_make_one(machine: Machine) -> None:
+    machine.behave(join={"result": examples.joined(how="joined", token=None)})
+    assert "invite makes the line for it" in machine.run("join").out
 
 
 def test_an_invite_reaches_the_sidecar_but_neither_its_arguments_nor_its_environment(

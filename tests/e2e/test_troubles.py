@@ -1,0 +1,68 @@
+"""Parts of a pipeline that die, and members that may not do everything."""
+
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.pools import chat, form_pool, found, holders, is_ready, join, leader, make_model, until
+from tests.lab.host import Host
+from tests.lab.lab import Lab
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+SERVE = ("--ctx", "512", "--slots", "1", "--wait")
+
+
+def process(host: Host, name: str) -> psutil.Process:
+    running = [one for one in host.processes() if one.status() != psutil.STATUS_ZOMBIE]
+    return next(one for one in running if name in one.name())
+
+
+async def test_a_dead_rpc_server_is_noticed_before_anybody_asks_and_the_pool_serves_again(
+    lab: Lab, tmp_path: Path
+) -> None:
+    hosts = lab.hosts(3)
+    form_pool(hosts)
+    hosts[0].mesh("serve", make_model(tmp_path), *SERVE, timeout=120)
+    status = await until(hosts[0], is_ready)
+    worker = next(host for host in hosts if host.name in holders(status) and host.name != leader(status))
+    process(worker, "rpc-server").kill()
+    # The third takes its layers, long before its rpc-server would have been missed by a request.
+    await until(worker, lambda status: is_ready(status) and worker.name not in holders(status), 15.0)
+    assert await chat(worker)
+
+
+async def test_a_stopped_llama_server_is_given_up_although_nobody_asks(lab: Lab, tmp_path: Path) -> None:
+    (anna,) = lab.hosts(1)
+    found(anna, "--memory", "400M")
+    anna.mesh("serve", make_model(tmp_path, size=8_000_000), *SERVE, timeout=120)
+    stopped = process(anna, "llama-server")
+    stopped.send_signal(signal.SIGSTOP)
+    await until(anna, lambda status: not is_ready(status), 30.0)
+    await until(anna, is_ready)
+    assert process(anna, "llama-server").pid != stopped.pid
+    assert await chat(anna)
+
+
+def test_a_volunteer_lends_cycles_and_decides_nothing(lab: Lab, tmp_path: Path) -> None:
+    anna, vera = lab.hosts(2)
+    found(anna)
+    join(vera, anna.mesh_json("invite", "--rights", "work")["token"])
+    for command in (["serve", make_model(tmp_path, size=4_000_000)], ["invite"]):
+        refused = vera.mesh(*command, check=False)
+        assert refused.returncode == 1
+        assert "no owner" in refused.stderr
+
+
+async def test_options_keep_a_machine_from_working_and_from_leading(lab: Lab, tmp_path: Path) -> None:
+    anna, idle = lab.hosts(2)
+    join(idle, found(anna), "--no-work", "--no-lead", "--memory", "900M")
+    status = await until(anna, lambda status: len(status["members"]) == 2)
+    offered = {member["name"]: member["memory"]["offered"] for member in status["members"]}
+    assert offered[idle.name] == 0
+    anna.kill_sidecar()
+    await until(idle, lambda status: status["leader"] is None, 10.0)
+    refused = idle.mesh("serve", make_model(tmp_path, size=4_000_000), check=False)
+    assert "no machine offers memory" in refused.stderr
