@@ -63,7 +63,11 @@ def pauses(plan: Plan, outcome: Outcome) -> None:
     long = repeat(plan, lambda world: pause(world, 5.0))
     back = [trial.back for trial in long]
     others = sum(bool(trial.others) for trial in long)
-    outcome.results["pause of 5 s, alive again"] = {**summary(back), "others held dead": others}
+    outcome.results["pause of 5 s, alive again"] = {
+        **summary(back),
+        "itself held dead": sum(bool(trial.itself) for trial in long),
+        "others held dead": others,
+    }
     outcome.goals.append(Goal(f"pauses of 5 s with another held dead, of {len(long)}", 0, others, "repeats"))
     outcome.goals.append(tail_goal("alive everywhere after a pause of 5 s", 2.0, back))
 
