@@ -27,6 +27,8 @@ SEND_LIMIT: Final = 60.0
 """Seconds a client may take to read what is sent to it, while it keeps one of the leader's slots."""
 LINGER_LIMIT: Final = 1.0
 """Seconds in which a last answer is let through to a client that is still sending."""
+MESSAGE_LIMIT: Final = 200
+"""Characters of an error about a request, which may quote it."""
 _CHUNK: Final = 64 << 10
 
 logger = logging.getLogger(__name__)
@@ -175,7 +177,9 @@ class Connection:
                 if isinstance(event, h11.Request):
                     return self._request(event)
         except h11.RemoteProtocolError as error:
-            raise BadRequest(error_reply(error.error_status_hint, "bad_request", str(error))) from error
+            raise BadRequest(
+                error_reply(error.error_status_hint, "bad_request", str(error)[:MESSAGE_LIMIT])
+            ) from error
         return None
 
     def _request(self, event: h11.Request) -> Request:
@@ -250,7 +254,7 @@ class Connection:
                 self._http.receive_data(data)
                 event = await self._next_event()
         except h11.RemoteProtocolError as error:
-            raise BadRequest(error_reply(400, "bad_request", str(error))) from error
+            raise BadRequest(error_reply(400, "bad_request", str(error)[:MESSAGE_LIMIT])) from error
         except (trio.TooSlowError, trio.BrokenResourceError) as error:
             raise ClientGone from error
         return bytes(event.data) if isinstance(event, h11.Data) else b""
