@@ -162,6 +162,7 @@ class Status(TypedDict):
     deployment: DeploymentStatus | None
     plan: PlanStatus | None
     api: str
+    trouble: NotRequired[str]  # what keeps this machine from taking part, such as a full disk
 
 
 # -- join, leave ---------------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ class Desk:
         node = self.shell.node
         subject = node_id(key)
         if node.keys().get(subject) is None or rights & ~node.rights(subject):
-            self.shell.do(node.vouch, key, rights)
+            self.shell.command(node.vouch, key, rights)
             log.info("admitted %s", subject.hex())
         peers = [endpoint for member in node.members() for endpoint in self.shell.endpoints(member.id)[:2]]
         return answer(node.chain(subject), peers)

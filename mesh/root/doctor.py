@@ -17,6 +17,7 @@ from mesh.net.tailscale import Tailscale, TailscaleError, find_socket
 from mesh.root.options import DEFAULT_PORT
 from mesh.root.state import StateDir
 from mesh.wire.errors import MeshError
+from mesh.wire.identity import id_text
 
 DISK_WANTED = 2 << 30
 
@@ -82,7 +83,7 @@ def _identity(state_dir: Path) -> Check:
         identity = StateDir(state_dir).identity()
     except MeshError as error:
         return {"check": "identity", "ok": False, "detail": error.message, "hint": error.hint}
-    return {"check": "identity", "ok": True, "detail": f"node {identity.id.hex()[:12]}", "hint": ""}
+    return {"check": "identity", "ok": True, "detail": f"node {id_text(identity.id)}", "hint": ""}
 
 
 def _network() -> Check:

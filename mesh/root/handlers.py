@@ -250,11 +250,14 @@ class Handlers:
         fixed = fixed_layers(args["layers"], node.members())
         self._check_fit(pool, shape, context, slots, fixed)
         model = await self._hash(shape, emit)
-        await trio.to_thread.run_sync(pool.models.add, model.name, model.root, shape.files)
+        try:
+            await trio.to_thread.run_sync(pool.models.add, model.name, model.root, shape.files)
+        except OSError as error:
+            raise MeshError(f"cannot note the model: {error.strerror}", "free some disk space") from error
         self._sidecar.machine.changes.notify()
         layers = tuple((NodeId(member), count) for member, count in sorted(fixed.items()))
         if not _same(node.deployment(), Deployment(pool.id, node.id, 0, model, context, slots, True, layers)):
-            pool.shell.do(node.deploy, model, context, slots, True, layers)
+            pool.shell.command(node.deploy, model, context, slots, True, layers)
         if args.get("wait"):
             await self._wait_until_served(pool, emit)
         deployment = views.deployment(node)
@@ -311,7 +314,9 @@ class Handlers:
         wanted = pool.node.deployment()
         result: StopResult = {"model": None}
         if wanted is not None and wanted.running:
-            pool.shell.do(pool.node.deploy, wanted.model, wanted.context, wanted.slots, False, wanted.layers)
+            pool.shell.command(
+                pool.node.deploy, wanted.model, wanted.context, wanted.slots, False, wanted.layers
+            )
             result["model"] = wanted.model.name
         return result
 

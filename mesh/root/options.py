@@ -88,5 +88,6 @@ def settle(options: SidecarOptions, state: StateDir) -> Effective:
             "--listen opens the API to the network and needs a key",
             "write one word into a file: --api-key FILE",
         )
-    state.save("settings", dict(effective.values()))
+    if dict(effective.values()) != stored:
+        state.save("settings", dict(effective.values()))
     return effective

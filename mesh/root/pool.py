@@ -71,7 +71,10 @@ class Pool:
         self.machine.state.persist(self.id, key, value)
 
     def status(self) -> Status:
-        return status(self.node, self.id, self.name, self.machine.keeper.status(), self.api)
+        result = status(self.node, self.id, self.name, self.machine.keeper.status(), self.api)
+        if self.shell.trouble is not None:
+            result["trouble"] = str(self.shell.trouble)
+        return result
 
     # --- the stay ---------------------------------------------------------------------------------
 

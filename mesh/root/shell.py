@@ -1,7 +1,8 @@
 """The shell around the pure Node: it hands in datagrams, streams and timers, and performs the effects.
 
 Every input goes through ``do``: the clock is read, the Node answers with effects, and these are performed in
-their order before anything else happens. What is to be persisted is on the disk before a later effect leaves.
+their order before anything else happens. What is to be persisted is on the disk before a later effect leaves;
+while the disk takes nothing, none leaves (`mesh.root.ledger`).
 """
 
 import heapq
@@ -30,7 +31,9 @@ from mesh.protocol.effects import (
 from mesh.protocol.node import Node
 from mesh.root.changes import Changes
 from mesh.root.clock import now
+from mesh.root.ledger import Ledger
 from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import MeshError
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId, PoolId, id_text
 
@@ -61,7 +64,7 @@ class Shell:
         self.changes = changes
         self._datagrams = datagrams
         self._streams = streams
-        self._persist = persist
+        self._ledger = Ledger(persist)
         self._set_holder = set_holder
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_count = 0
@@ -75,11 +78,30 @@ class Shell:
         self, step: Callable[Concatenate[float, P], list[Effect]], *args: P.args, **kwargs: P.kwargs
     ) -> None:
         """One input of the Node, its effects performed."""
+        was_silent = self._ledger.silent
+        self._ledger.settle(now())
+        if was_silent and not self._ledger.silent:
+            self._set_holder(self.node.holder(now()))
         for effect in step(now(), *args, **kwargs):
             self._perform(effect)
 
+    def command(
+        self, step: Callable[Concatenate[float, P], list[Effect]], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """The same for an act of a person, who is to know when it is not on the disk: MeshError then."""
+        self.do(step, *args, **kwargs)
+        if self._ledger.silent and self.trouble is not None:
+            raise self.trouble
+
+    @property
+    def trouble(self) -> MeshError | None:
+        """Why the disk does not take what the protocol must keep; None when it does."""
+        return self._ledger.trouble
+
     def _perform(self, effect: Effect) -> None:
         match effect:
+            case Send() | SendStream() | ProbeStream() if self._ledger.silent:
+                pass
             case Send(endpoint=endpoint, payload=payload):
                 self._datagrams.send(endpoint, payload)
             case SetTimer(timer=timer, at=at):
@@ -87,7 +109,7 @@ class Shell:
                 heapq.heappush(self._timers, (at, self._timer_count, timer))
                 self._sooner.set()
             case Persist(key=key, value=value):
-                self._persist(key, value)
+                self._ledger.write(now(), key, value)
             case SendStream(to=to, payload=payload):
                 self.messages.send(to, self.endpoints(to), payload)
             case ProbeStream():
@@ -96,7 +118,7 @@ class Shell:
                 log.log(logging.getLevelNamesMapping().get(level.upper(), logging.INFO), "%s", text)
             case Tell(event=GateChanged(claim=claim)):
                 # At once: no byte of an older claim passes after a newer one's grant.
-                self._set_holder(claim)
+                self._set_holder(None if self._ledger.silent else claim)
                 self.changes.notify()
             case Tell(event=LeaderChanged(claim=claim)):
                 who = "nobody" if claim is None else f"{id_text(claim.author)[:8]} in term {claim.term}"

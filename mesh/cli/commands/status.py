@@ -78,6 +78,8 @@ def describe(status: "Status") -> str:
     if status["engine"]["state"] != "ready":
         lines.append(_engine(status))
     lines.append(("api", status["api"], ""))
+    if "trouble" in status:
+        lines.append(("trouble", status["trouble"], "red"))
     return "\n".join([head, "", table(_members(status), right=(5, 6)), "", fields(lines)])
 
 

@@ -16,6 +16,7 @@ from mesh.root.doctor import Check, check
 from mesh.root.options import DEFAULT_PORT
 from mesh.root.state import StateDir
 from mesh.wire.errors import MeshError
+from mesh.wire.identity import id_text
 from tests.mesh.root.machines import Daemon, Tailnet
 
 ENGINE = Engine(Path("/e/llama-server"), Path("/e/rpc-server"), "abc", "7.0.0", "cpu", "built")
@@ -98,7 +99,7 @@ def test_a_full_disk_and_a_machine_without_network_are_found(around: Surrounding
 
 def test_a_key_that_others_can_read_is_found(around: Surroundings, tmp_path: Path) -> None:
     identity = StateDir(tmp_path).identity()
-    assert identity.id.hex()[:12] in findings(tmp_path)["identity"]["detail"]
+    assert id_text(identity.id) in findings(tmp_path)["identity"]["detail"]
     (tmp_path / "identity.key").chmod(0o644)
     found = findings(tmp_path)["identity"]
     assert not found["ok"]

@@ -21,10 +21,12 @@ from mesh.protocol.effects import (
     Tell,
     Timer,
 )
+from mesh.root.ledger import AGAIN_SECONDS
 from mesh.root.shell import LONGEST_NAP, MAX_PROBES, Shell
 from mesh.wire import codec, messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import open_envelope
+from mesh.wire.errors import MeshError
 from mesh.wire.facts import Claim, decode
 from mesh.wire.identity import Identity, NodeId
 from mesh.wire.rights import ALL_RIGHTS
@@ -85,18 +87,26 @@ async def test_what_is_persisted_is_on_the_disk_before_a_later_datagram_leaves(
     ]
 
 
-async def test_a_disk_that_fails_keeps_the_later_datagrams_from_leaving(
+async def test_while_the_disk_takes_no_promise_nothing_leaves_and_afterwards_all_goes_on(
     clock: MockClock, ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, journal, shell = await founder(ground)
+    anna, journal, shell = await founder(ground)
+    with monkeypatch.context() as full:
+        full.setattr(anna.state, "persist", disk_is_full)
+        shell.do(lambda now: [Persist("term", b"9"), Send(None, SOMEWHERE, b"after")])
+        shell.do(lambda now: [Send(None, SOMEWHERE, b"later")])
+        assert journal.sent == []
+        assert shell.trouble is not None
+        with pytest.raises(MeshError, match="disk is full"):
+            shell.command(lambda now: [])
+    await trio.sleep(AGAIN_SECONDS)
+    shell.do(lambda now: [Send(None, SOMEWHERE, b"again")])
+    assert [(payload, disk.get("term")) for payload, disk in journal.sent] == [(b"again", b"9")]
+    assert shell.trouble is None
 
-    def full(key: str, value: bytes) -> None:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shell, "_persist", full)
-    with pytest.raises(OSError, match="No space left"):
-        shell.do(lambda now: [Persist("promise", b"1"), Send(None, SOMEWHERE, b"after")])
-    assert journal.sent == []
+def disk_is_full(*_: object) -> None:
+    raise MeshError("the disk is full")
 
 
 def leader_of(here: Here) -> NodeId | None:
