@@ -175,7 +175,7 @@ class Chaos:
                 host.run += 1
             elif host.node is None:
                 self._start(host)
-        liars = frozenset(self.checkers.excuses.liars)
+        liars = frozenset(host.id for host in core if self.pool.trait(host).liar)
         since = world.now
         if not world.run_until(lambda: not self._apart(core, liars), AGREE_LIMIT, 0.25):
             self._fail(f"after healing for {AGREE_LIMIT:.0f} s: {self._apart(core, liars)}")
@@ -189,7 +189,7 @@ class Chaos:
             return
         self.outcome.served_after.append(world.now - since)
         world.run(2.0)
-        calm = Calm(world, honest)
+        calm = Calm(world, honest, liars)
         world.run(CALM)
         self.checkers.bounds.calm()
         for what in calm.unrest(CALM_BYTES):

@@ -39,6 +39,8 @@ _INBOX = 512
 """Datagrams that wait for a process that stands still; what a socket's buffer holds of small ones."""
 _TRACE = struct.Struct("<dHB").pack
 _TRACE_CHUNK = 1 << 16
+_MOST_CHUNKS = 100
+"""Of the trace within a millisecond: about 500,000 events, far more than the largest pool needs."""
 _HANDSHAKE = 4
 """Segments, one way each, until a TLS peer has proven who it is."""
 _SEGMENT = bytes(40)
@@ -81,6 +83,8 @@ class World:
         self._order = 0
         self._hash = blake2b(digest_size=16)
         self._trace = bytearray()
+        self._moved_at = 0.0
+        self._chunks = 0
 
     # --- the heap
 
@@ -132,8 +136,7 @@ class World:
             if effects:
                 self.perform(host, effects)
             if len(trace) > _TRACE_CHUNK:
-                self._hash.update(trace)
-                trace.clear()
+                self._flush()
         self.now = until
 
     def run_until(self, condition: Callable[[], bool], limit: float, step: float = 0.05) -> bool:
@@ -150,6 +153,16 @@ class World:
         self._hash.update(self._trace)
         self._trace.clear()
         return self._hash.hexdigest()
+
+    def _flush(self) -> None:
+        """Hash what was traced; raises RuntimeError when ever more happens while time stands still."""
+        self._hash.update(self._trace)
+        self._trace.clear()
+        if self.now > self._moved_at + 1e-3:
+            self._moved_at, self._chunks = self.now, 0
+        self._chunks += 1
+        if self._chunks > _MOST_CHUNKS:
+            raise RuntimeError(f"time stands still at {self.now:.3f}: someone wakes himself for ever")
 
     def _wait(self, host: Host, event: tuple[float, int, Host | None, int, int, Any, Any]) -> None:
         """The process stands still: the event waits, unless it is a datagram for which there is no room."""

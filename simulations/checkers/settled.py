@@ -70,8 +70,10 @@ def _state(node: Any) -> str:
 class Calm:
     """Watches a healed pool for a while: nothing may change any more, and nobody may have much to say."""
 
-    def __init__(self, world: World, hosts: Sequence[Host]) -> None:
+    def __init__(self, world: World, hosts: Sequence[Host], but: frozenset[NodeId] = frozenset()) -> None:
+        """Watch these hosts, whatever becomes of those in ``but`` (liars)."""
         self._world = world
+        self._but = but
         self._hosts = hosts
         self._since = world.now
         self._sent = dict(world.bytes_sent)
@@ -85,6 +87,7 @@ class Calm:
             for host in self._hosts
             if host.node is not None
             for member in host.node.members()
+            if member.id not in self._but
         }
 
     def _observe(self, world: World, host: Host, event: Event) -> None:

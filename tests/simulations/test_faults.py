@@ -1,0 +1,239 @@
+from collections.abc import Callable
+
+import pytest
+
+from mesh.wire.rights import ALL_RIGHTS
+from simulations.checkers.verdicts import Excuses
+from simulations.faults import Fault, Storm
+from simulations.hosts import Host
+from simulations.leading import Serving
+from simulations.liars import Lies
+from simulations.pools import CONTEXT, Pool, Trait
+from simulations.world import World
+
+
+class Scene:
+    """Four hosts that lead and work, and a storm to let loose on them."""
+
+    def __init__(self) -> None:
+        self.world = World(5)
+        traits = [Trait(ALL_RIGHTS, 50 - number, 90, (0, 1), 1.0, 0.0) for number in range(4)]
+        self.pool = Pool(self.world, traits)
+        self.serving = Serving(self.world, self.pool.shapes)
+        self.excuses = Excuses()
+        self.notes: list[str] = []
+        lies = Lies(self.world, 5)
+        self.storm = Storm(self.world, self.pool, self.serving, lies, self.excuses, self.notes.append)
+        self.hosts = self.world.hosts
+        self.world.found(self.hosts[0])
+        for host in self.hosts[1:]:
+            self.pool.start(host)
+        self.world.run(5.0)
+
+    def strike(
+        self, kind: str, *hosts: int, others: tuple[int, ...] = (), value: float = 0.0, lasts: float = 0.0
+    ) -> None:
+        """One fault now, and the moment in which it strikes."""
+        self.storm.strike([Fault(0.0, kind, hosts, others, value, lasts)])
+        self.world.run(0.0)
+
+    def runs(self, number: int) -> bool:
+        return self.hosts[number].node is not None
+
+    def joins(self, a: int, b: int) -> bool:
+        return self.world.network.connects(a, b)
+
+
+@pytest.mark.parametrize(("kind", "answers"), [("crash", True), ("power", False)])
+def test_a_crashed_process_comes_back_and_its_kernel_answers_unless_the_power_is_off(
+    kind: str, answers: bool
+) -> None:
+    scene = Scene()
+    scene.strike(kind, 2, lasts=3.0)
+    assert not scene.runs(2)
+    assert scene.hosts[2].powered is answers
+    scene.world.run(3.5)
+    assert scene.runs(2)
+    assert scene.hosts[2].powered
+
+
+def test_all_restart_one_after_another() -> None:
+    scene = Scene()
+    scene.strike("restart all", value=1.0, lasts=2.0)
+    assert scene.world.running() == []
+    scene.world.run(3.5)
+    assert [host.number for host in scene.world.running()] == [0, 1]
+    scene.world.run(2.0)
+    assert len(scene.world.running()) == 4
+
+
+def test_a_paused_process_does_nothing_until_its_pause_is_over() -> None:
+    scene = Scene()
+    scene.strike("pause", 1, lasts=5.0)
+    sent = scene.world.bytes_sent[1]
+    scene.world.run(4.9)
+    assert scene.world.bytes_sent[1] == sent
+    scene.world.run(1.0)
+    assert scene.world.bytes_sent[1] > sent
+
+
+def test_a_slow_loop_stands_still_again_and_again() -> None:
+    scene = Scene()
+    scene.strike("stutter", 1, value=0.5, lasts=6.0)
+    until = set()
+    for _ in range(60):
+        scene.world.run(0.1)
+        until.add(scene.hosts[1].paused_until)
+    assert len(until) == 4
+
+
+def test_a_wiped_host_is_another_member_when_it_is_back() -> None:
+    scene = Scene()
+    before = scene.hosts[3].id
+    scene.strike("wipe", 3, lasts=1.0)
+    assert scene.hosts[3].disk == {}
+    scene.world.run(2.0)
+    assert scene.runs(3)
+    assert scene.hosts[3].id != before
+
+
+def test_a_disk_that_was_rolled_back_is_noted() -> None:
+    scene = Scene()
+    scene.world.crash(scene.hosts[2])
+    scene.world.restart(scene.hosts[2])
+    incarnation = scene.hosts[2].disk["incarnation"]
+    scene.strike("roll back", 2, value=4.0, lasts=1.0)
+    assert scene.hosts[2].disk["incarnation"] < incarnation
+    assert scene.hosts[2].id in scene.excuses.set_back
+    scene.world.run(2.0)
+    assert scene.runs(2)
+
+
+def test_one_who_leaves_says_so_and_comes_back() -> None:
+    scene = Scene()
+    scene.strike("leave", 2, lasts=5.0)
+    scene.world.run(2.0)
+    assert _state(scene.hosts[0], scene.hosts[2]) == "left"
+    scene.world.run(5.0)
+    assert _state(scene.hosts[0], scene.hosts[2]) == "alive"
+
+
+def _state(at: Host, of: Host) -> str:
+    assert at.node is not None
+    return next(member.state for member in at.node.members() if member.id == of.id)
+
+
+def test_clocks_leap_and_drift() -> None:
+    scene = Scene()
+    host = scene.hosts[1]
+    before = host.local(scene.world.now)
+    scene.strike("jump", 1, value=30.0)
+    assert host.local(scene.world.now) == pytest.approx(before + 30.0)
+    assert host.id in scene.excuses.jumped
+    scene.strike("rate", 1, value=1.009)
+    assert host.rate == 1.009
+
+
+@pytest.mark.parametrize(
+    ("kind", "cut", "whole"),
+    [
+        ("partition", [(0, 2), (2, 0), (1, 3)], [(0, 1), (2, 3)]),
+        ("one way", [(0, 2), (1, 3)], [(2, 0), (3, 1)]),
+        ("bridge", [(0, 2), (2, 0)], [(0, 1), (2, 3)]),
+    ],
+)
+def test_networks_part_and_come_together(
+    kind: str, cut: list[tuple[int, int]], whole: list[tuple[int, int]]
+) -> None:
+    scene = Scene()
+    scene.strike(kind, 0, 1, others=(2, 3), lasts=2.0)
+    assert not any(scene.joins(*pair) for pair in cut)
+    assert all(scene.joins(*pair) for pair in whole)
+    scene.world.run(2.1)
+    assert all(scene.joins(*pair) for pair in cut)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "holds"),
+    [
+        ("loss", 0.4, lambda path: path.loss == pytest.approx(0.4)),
+        ("duplicate", 0.4, lambda path: path.duplicate == 0.4),
+        ("corrupt", 0.4, lambda path: path.corrupt == 0.4),
+        ("truncate", 0.4, lambda path: path.truncate == 0.4),
+        ("tail", 0.05, lambda path: path.tail == 0.05),
+        ("delay", 0.4, lambda path: path.delay == 0.4),
+        ("mtu", 576.0, lambda path: path.mtu == 576),
+        ("weights", 2000.0, lambda path: path.rate == 2000.0),
+        ("clog", 0.0, lambda path: path.holds_until > 0.0),
+    ],
+)
+def test_links_go_bad_and_good_again(kind: str, value: float, holds: Callable[[object], bool]) -> None:
+    scene = Scene()
+    scene.strike(kind, 1, value=value, lasts=2.0)
+    assert holds(scene.world.network.path(1, 2))
+    scene.world.run(2.1)
+    assert not holds(scene.world.network.path(1, 2))
+
+
+def test_two_faults_on_one_link_end_each_at_its_time() -> None:
+    scene = Scene()
+    scene.storm.strike(
+        [Fault(0.0, "mtu", (1,), value=576.0, lasts=4.0), Fault(0.0, "delay", (1,), value=0.1, lasts=1.0)]
+    )
+    scene.world.run(2.0)
+    path = scene.world.network.path(1, 2)
+    assert (path.mtu, path.delay) == (576, 0.0)
+
+
+def test_when_a_storm_ends_links_are_whole_and_nothing_strikes_any_more() -> None:
+    scene = Scene()
+    scene.storm.strike([Fault(0.0, "loss", value=0.5, lasts=50.0), Fault(2.0, "crash", (1,), lasts=1.0)])
+    scene.world.run(1.0)
+    scene.storm.end()
+    assert scene.world.network.faults == ()
+    scene.world.run(5.0)
+    assert scene.runs(1)
+    assert scene.notes == ["loss 0.5 for 50.0 s"]
+
+
+def test_people_deploy_and_hand_over_and_machines_change() -> None:
+    scene = Scene()
+    node = scene.hosts[2].node
+    assert node is not None
+    scene.strike("deploy", 2, value=1.0)
+    deployment = node.deployment()
+    assert deployment is not None
+    assert deployment.model == scene.pool.models[1]
+    scene.strike("hand over", 3)
+    scene.world.run(2.0)
+    leader = node.leader()
+    assert leader is not None
+    assert leader.author == scene.hosts[3].id
+    scene.strike("profile", 2, value=3.0)
+    assert scene.hosts[2].profile.rank == 144
+
+
+def test_an_engine_in_use_dies() -> None:
+    scene = Scene()
+    scene.world.do(scene.hosts[0], "deploy", scene.pool.models[1], CONTEXT, 1, True)
+    scene.world.run(8.0)
+    busy = [
+        host.number for host in scene.hosts if (gate := scene.serving.gate(host)) is not None and gate.busy
+    ]
+    assert busy
+    scene.strike("engine", *busy)
+    gates = [scene.serving.gate(scene.hosts[number]) for number in busy]
+    assert not any(gate is not None and gate.busy for gate in gates)
+
+
+@pytest.mark.parametrize(
+    "kind", ["crash", "pause", "roll back", "leave", "wipe", "engine", "profile", "jump"]
+)
+def test_a_fault_that_finds_nothing_to_strike_does_nothing(kind: str) -> None:
+    scene = Scene()
+    scene.world.crash(scene.hosts[2])
+    run = scene.hosts[2].run
+    scene.strike(kind, 2, value=1.0, lasts=1.0)
+    scene.world.run(3.0)
+    assert scene.hosts[2].run == run
+    assert not scene.runs(2)

@@ -1,0 +1,71 @@
+import pytest
+
+from mesh.protocol.effects import Notice
+from mesh.wire.rights import Rights
+from simulations.checkers import Checkers, disagreement
+from simulations.liars import Lies
+from simulations.world import World
+
+KINDS = range(10)
+
+
+def _pool(curves: bool = False) -> tuple[World, Lies, Checkers]:
+    """Five honest hosts and, the last one, a liar that may only work."""
+    world = World(3, curves=curves)
+    lies = Lies(world, 3)
+    checkers = Checkers(world, families=("lies",))
+    for number in range(6):
+        world.add(rank=50 - number)
+    world.found(world.hosts[0])
+    world.run(0.5)
+    for host in world.hosts[1:5]:
+        world.join(host, world.hosts[0])
+    world.join(world.hosts[5], world.hosts[0], Rights.WORK)
+    checkers.excuses.liars.add(world.hosts[5].id)
+    world.run(10.0)
+    return world, lies, checkers
+
+
+@pytest.mark.parametrize(("kind", "curves"), [*((kind, False) for kind in KINDS), (0, True), (1, True)])
+def test_one_liar_breaks_nothing_and_kills_nobody(kind: int, curves: bool) -> None:
+    world, lies, checkers = _pool(curves)
+    leader = world.hosts[1].node.leader() if world.hosts[1].node is not None else None
+    for _ in range(10):
+        lies.tell(kind, world.hosts[5])
+        world.run(0.5)
+    assert world.run_until(
+        lambda: not disagreement(world, world.hosts, frozenset({world.hosts[5].id})), limit=10.0
+    )
+    assert checkers.violations == []
+    assert all(host.node is not None and host.node.leader() == leader for host in world.hosts[:5])
+
+
+def test_every_kind_of_lie_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, lies, _ = _pool()
+    assert len(lies.kinds) == len(KINDS)
+    sent: list[bytes] = []
+    monkeypatch.setattr(world, "carry", lambda source, target, payload: sent.append(payload))
+    for kind in KINDS:
+        before = len(sent)
+        lies.tell(kind, world.hosts[5])
+        assert len(sent) > before
+
+
+def test_a_contradiction_is_noticed_and_kept_as_proof() -> None:
+    world, lies, _ = _pool()
+    noticed: list[str] = []
+    world.observers.append(
+        lambda w, host, event: noticed.append(event.text) if isinstance(event, Notice) else None
+    )
+    lies.tell(4, world.hosts[5])
+    world.run(3.0)
+    assert any("said two things at once" in text for text in noticed)
+
+
+def test_a_host_that_does_not_run_cannot_lie() -> None:
+    world, lies, _ = _pool()
+    world.crash(world.hosts[5])
+    events = len(world._heap)
+    for kind in KINDS:
+        lies.tell(kind, world.hosts[5])
+    assert len(world._heap) == events
