@@ -211,7 +211,7 @@ class Membership:
     def _await(self, peer: Peer) -> None:
         """Set the timer for what comes next in a suspicion: its last call, or its end."""
         at = self._deadline(peer)
-        if not peer.called:
+        if not (peer.called or self._was_reset(peer)):
             at -= self._core.settings.last_call
         self._core.schedule(SUSPICION, peer.id, max(self._core.now, at))
 

@@ -279,3 +279,18 @@ def test_an_accusation_of_a_liveness_that_the_disk_forgot_is_refuted() -> None:
     witness.tells(witness.accusation(stage.node.id, incarnation=1, refutations=3))
     witness.says(Ping(1, bytes(8), 1, 0))
     assert stage.take(Ack, witness)[-1].refutations == 4
+
+
+def test_a_suspect_whose_process_was_reset_and_that_answers_is_awaited_in_steps_of_time() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 9)]
+    actor = actors[0]
+    stage.wait(1.0)
+    actor.answers = False
+    stage.perform(stage.node.connection_reset(stage.now, actor.id))
+    _accuse_again_and_again(stage, actors[1:], 6)
+    assert not _own_liveness(stage).steady
+    effects = len(stage.sent)
+    stage.wait(5.0)
+    assert stage.state_of(actor) == "suspect"
+    assert len(stage.sent) - effects < 500
