@@ -113,6 +113,7 @@ class Chaos:
         self.checkers = Checkers(world, self.serving, plan.families)
         self.outcome = Outcome(plan.seed, len(plan.traits))
         self._lies = Lies(world, plan.seed) if any(trait.liar for trait in plan.traits) else None
+        world.on_start.append(self._started)
         if trace is not None:
             world.observers.append(self._tell)
 
@@ -123,7 +124,7 @@ class Chaos:
         world.found(founder)
         world.run(1.0)
         for host in world.hosts[1 : plan.present]:
-            self._start(host)
+            self.pool.start(host)
         world.run(2.0)
         world.do(founder, "deploy", self.pool.models[0], CONTEXT, SLOTS, True)
         first = 0
@@ -138,8 +139,7 @@ class Chaos:
         self.outcome.digest = world.digest()
         return self.outcome
 
-    def _start(self, host: Host) -> None:
-        self.pool.start(host)
+    def _started(self, host: Host) -> None:
         if self.pool.trait(host).liar:
             self.checkers.excuses.liars.add(host.id)
 
@@ -152,7 +152,7 @@ class Chaos:
         storm.strike(faults)
         for host in world.hosts[: self.plan.present] if number else ():
             if host.node is None:
-                self._start(host)
+                self.pool.start(host)
         world.run(_STORM if len(self.plan.rounds) > 1 else max((f.at for f in faults), default=0.0) + 1.0)
         storm.end()
         self._heal(*self.plan.cores[number])
@@ -174,7 +174,7 @@ class Chaos:
                     world.crash(host, silent=host.number % 2 == 0)
                 host.run += 1
             elif host.node is None:
-                self._start(host)
+                self.pool.start(host)
         liars = frozenset(host.id for host in core if self.pool.trait(host).liar)
         since = world.now
         if not world.run_until(lambda: not self._apart(core, liars), AGREE_LIMIT, 0.25):
@@ -182,6 +182,8 @@ class Chaos:
             return
         self.outcome.agreed_after.append(world.now - since)
         honest = [host for host in core if host.id not in liars]
+        if not self._able(core):
+            return
         self._deploy(honest)
         since = world.now
         if not world.run_until(lambda: not unserved(self.serving, honest), SERVE_LIMIT, 0.25):

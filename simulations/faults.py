@@ -19,6 +19,9 @@ from simulations.network import LinkFault
 from simulations.pools import Pool
 from simulations.world import World
 
+_LATE = 1.0
+"""Seconds after which nothing of a storm arrives any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -110,10 +113,11 @@ class Storm:
             self._later(start + fault.at, self._begin(number, fault))
 
     def end(self) -> None:
-        """Nothing strikes any more, and links are whole; what runs is left as it is."""
+        """Nothing strikes any more, links are whole and hold nothing back; what runs is left as it is."""
         self._over = True
         self._links.clear()
         self._world.set_faults(())
+        self._world.lose_late(_LATE)
 
     def _begin(self, number: int, fault: Fault) -> Callable[[], None]:
         def begin() -> None:

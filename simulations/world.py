@@ -103,8 +103,8 @@ class World:
     def run(self, seconds: float) -> None:
         """Let time pass."""
         until = self.now + seconds
-        heap, pop, trace = self._heap, heapq.heappop, self._trace
-        while heap and heap[0][0] <= until:
+        pop, trace = heapq.heappop, self._trace
+        while (heap := self._heap) and heap[0][0] <= until:
             event = pop(heap)
             now, _, host, run, code, a, b = event
             self.now = now
@@ -348,6 +348,12 @@ class World:
         if self.network.connects(host.number, sender.number):
             when, id = self.now + self.network.latency(self.random), host.id
             self.step(sender, when, lambda node: node.connection_reset(sender.local(self.now), id))
+
+    def lose_late(self, seconds: float) -> None:
+        """Datagrams that would arrive later than so many seconds from now are lost."""
+        latest = self.now + seconds
+        self._heap = [event for event in self._heap if event[4] != _DATAGRAM or event[0] <= latest]
+        heapq.heapify(self._heap)
 
     def step(self, host: Host, when: float, step: Step) -> None:
         """Give the host's present Node an input at that time."""

@@ -66,7 +66,8 @@ class Leases:
         if grant.find(claim.author) < 0:
             self._say(f"host{worker.number} opened its gate before it noted the grant")
         set_back = self._set_back_in_this_run(worker)
-        if set_back and self._world.now < self._started[worker.id] + self._lease(worker):
+        early = self._world.now < self._started[worker.id] + self._lease()
+        if set_back and early and not self._jumped(worker):
             self._say(f"host{worker.number}, its disk rolled back, lent itself within a lease of its start")
         if before is None or set_back:
             return
@@ -87,8 +88,10 @@ class Leases:
     def _ran_since(self, worker: Host, back: float) -> bool:
         return self._started.get(worker.id, 0.0) - back > 60.0
 
-    def _lease(self, worker: Host) -> float:
-        return self._world.settings.lease / worker.rate * 0.99
+    def _lease(self) -> float:
+        """Seconds of the world that a lease lasts at least, whatever the worker's clock makes of it."""
+        settings = self._world.settings
+        return settings.lease * (1.0 - settings.drift)
 
     def _taken_over(self, worker: Host, before: Claim, claim: Claim) -> None:
         """The former holder must not believe that it still has the worker, unless that holds it for gone."""
