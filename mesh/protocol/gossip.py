@@ -22,6 +22,7 @@ from mesh.wire.messages import Buckets, Contents, Pull, Rumour, Rumours
 ROUND, RETRY = "gossip", "pull"
 _RUMOURS_A_DATAGRAM = 28
 _DATAGRAMS_A_ROUND = 4
+_BODIES_A_ROUND = 4
 _PULLS_A_DATAGRAM = 100
 _MAX_ASKED = 128
 _MAX_WANTED = 8192
@@ -82,9 +83,15 @@ class Gossip:
             self._hot.clear()
             return
         keys = sorted(self._hot, key=self._hot.__getitem__)[: _RUMOURS_A_DATAGRAM * _DATAGRAMS_A_ROUND]
-        rumours = [entry.rumour for key in keys if (entry := self._store.entry(key))]
+        entries = [entry for key in keys if (entry := self._store.entry(key))]
+        # Its own news nobody else can have yet: whoever hears of it would have to pull it from here.
+        mine = [e for e in entries if e.signed.fact.author == self._core.id and not self._hot[e.key]]
+        bodies = [entry.signed.data for entry in mine[:_BODIES_A_ROUND]]
+        rumours = [entry.rumour for entry in entries if entry.signed.data not in bodies]
         for peer in targets:
-            self._tell(peer.id, peer.endpoint, rumours)
+            if peer.endpoint is not None:
+                self._core.send_bodies(peer.id, peer.endpoint, bodies)
+                self._tell(peer.id, peer.endpoint, rumours)
         limit = self._rounds()
         for key in keys:
             self._hot[key] += 1

@@ -226,6 +226,7 @@ class Membership:
             return peer.suspected_at + settings.reset_suspicion
         live = self.live_count()
         shortest = settings.suspicion * max(1.0, math.log10(live) - 1.0)
+        shortest = max(shortest, settings.probe_timeout + 3.0 * peer.patience)
         needed = min(settings.accusers, live - 1) - 1
         if needed <= 0:
             return peer.suspected_at + shortest

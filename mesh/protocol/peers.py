@@ -9,6 +9,7 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Record
 from mesh.wire.identity import NodeId
 
+_MAX_PATIENCE = 1.0
 ALIVE, SUSPECT, DEAD, LEFT = "alive", "suspect", "dead", "left"
 
 
@@ -26,6 +27,8 @@ class Peer:
     source: Endpoint | None = None
     """Where its last datagram came from."""
     rtt: float | None = None
+    """Smoothed round trip, and its mean deviation, in seconds."""
+    deviation: float = 0.0
     acked_at: float = -math.inf
     reset_at: float = -math.inf
     """When its process was seen to be gone: a stream reset, a port refused."""
@@ -53,6 +56,19 @@ class Peer:
         if self.proven or self.source:
             return self.proven or self.source
         return self.record.profile.addresses[0] if self.record and self.record.profile.addresses else None
+
+    @property
+    def patience(self) -> float:
+        """How long a direct answer may take at most by what was measured so far (RFC 6298); 0: unknown."""
+        return 0.0 if self.rtt is None else min(_MAX_PATIENCE, self.rtt + 4.0 * self.deviation)
+
+    def measured(self, elapsed: float) -> None:
+        """A direct answer took so long (RFC 6298)."""
+        if self.rtt is None:
+            self.rtt, self.deviation = elapsed, elapsed / 2.0
+        else:
+            self.deviation += 0.25 * (abs(elapsed - self.rtt) - self.deviation)
+            self.rtt += 0.125 * (elapsed - self.rtt)
 
     def endpoints(self) -> list[Endpoint]:
         """All addresses worth trying, the likeliest first."""

@@ -124,7 +124,7 @@ class Prober:
         self._ping(peer, endpoint, token)
         if hurry:
             self._core.effects.append(ProbeStream(peer.id, endpoint, token))
-        patience = self._core.settings.direct_timeout * self._stretch
+        patience = max(self._core.settings.direct_timeout, peer.patience) * self._stretch
         self._core.schedule(DIRECT, token.to_bytes(8, "big"), self._core.now + patience)
 
     def _ping(self, peer: Peer, endpoint: Endpoint, token: int) -> None:
@@ -140,7 +140,9 @@ class Prober:
         peer = self._membership.peers.get(probe.peer) if probe else None
         if probe is None or peer is None or peer.endpoint is None:
             return
-        patience = self._core.settings.probe_timeout * self._stretch
+        settings = self._core.settings
+        more = settings.probe_timeout - settings.direct_timeout
+        patience = (max(settings.direct_timeout, peer.patience) + more) * self._stretch
         self._core.schedule(END, subject, max(self._core.now, probe.started + patience))
         endpoints = peer.endpoints()[:_MAX_ENDPOINTS]
         for endpoint in endpoints:
@@ -204,9 +206,7 @@ class Prober:
         peer.reset_at = -math.inf
         if source is not None:
             peer.proven = source
-            if direct_is_pending:
-                elapsed = self._core.now - probe.started
-                peer.rtt = elapsed if peer.rtt is None else 0.8 * peer.rtt + 0.2 * elapsed
+            peer.measured(self._core.now - probe.started)
         if probe.regular:
             self._judge_self(-1)
             self._membership.judge_link(direct=source is not None and direct_is_pending)

@@ -32,7 +32,7 @@ class Settings:
     refusal_witnesses: int = 128
     """... and when its machine is said to refuse: all of a pool of up to this size."""
     unsteady_window: float = 15.0
-    unsteady_accusations: int = 16
+    unsteady_accusations: int = 14
     """So many accusations within the window, by more than half of its probers, make a member unsteady ..."""
     quarantine: float = 30.0
     max_quarantine: float = 3600.0

@@ -18,6 +18,7 @@ _MAX_ACCUSATIONS = 256
 _PROBERS = 24
 _SAMPLES = 32
 _MIN_POOL = 4
+_EPISODES = 4
 
 
 class Steadiness:
@@ -34,8 +35,8 @@ class Steadiness:
     def accused(self, now: float, author: NodeId, liveness: Version, live: int) -> bool:
         """An accusation came; True when this makes it too many to go on.
 
-        Too many: within the window more than half of those who probe it (of the first 24 in large pools), and
-        so often that no single burst, however wide, can be the reason.
+        Too many: within the window by more than half of those who probe it (of 24 in large pools), and of so
+        many livenesses that no single burst, however wide, is the reason.
         """
         if not self.holds:
             return False
@@ -45,7 +46,8 @@ class Steadiness:
             self._accusations[author, liveness] = now
         accusers = {key[0] for key in self._accusations}
         wide = live >= _MIN_POOL and 2 * len(accusers) > min(live - 1, _PROBERS)
-        if not wide or len(self._accusations) < self._settings.unsteady_accusations:
+        often = len({key[1] for key in self._accusations}) >= _EPISODES
+        if not (wide and often and len(self._accusations) >= self._settings.unsteady_accusations):
             return False
         self.holds = False
         self._until = now + self._quarantine
