@@ -78,7 +78,7 @@ def _times(plan: "PlanResult") -> str:
     terms = list(dict.fromkeys(term for stage in plan["stages"] for term in stage["terms_ms"]))
     rows: list[list[Cell]] = [["MILLISECONDS", "HOLDS", *(term.upper() for term in terms), "SUM"]]
     for stage in plan["stages"]:
-        held = layers(stage["layers"]) + (" + head" if stage["head"] else "")
+        held = layers(stage["layers"], stage["head"])
         times = [f"{stage['terms_ms'][term]:.2f}" if term in stage["terms_ms"] else "-" for term in terms]
         rows.append([stage["name"], held, *times, (f"{stage['milliseconds']:.2f}", "bold")])
     return table(rows, right=range(2, len(rows[0])))

@@ -1,6 +1,7 @@
 """``mesh status``."""
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -49,16 +50,25 @@ def _watch(args: argparse.Namespace) -> int:
         while True:
             text = describe(ask_sidecar(args, "status"))
             if sys.stdout.isatty():
-                # Back to where the last one began, then over it, clearing each line's rest and what is below.
-                back = f"\x1b[{drawn}A\r" if drawn else ""
-                lines = "".join(f"{line}\x1b[K\n" for line in text.splitlines())
-                print(f"{back}{lines}\x1b[J", end="", flush=True)
-                drawn = text.count("\n") + 1
+                lines = text.splitlines()[: os.get_terminal_size(sys.stdout.fileno()).lines - 1]
+                print(redrawn(lines, drawn), end="", flush=True)
+                drawn = len(lines)
             else:
                 print(text, end="\n\n", flush=True)
             time.sleep(WATCH_INTERVAL)
     except KeyboardInterrupt:
         return 0
+
+
+def redrawn(lines: list[str], drawn: int) -> str:
+    """What a terminal is sent to show the lines in place of the ``drawn`` ones before.
+
+    Back to where those began, then over them, clearing each line's rest and what is below. Meanwhile the
+    terminal cuts long lines off: one that wrapped would take more rows than it is counted for.
+    """
+    back = f"\x1b[{drawn}A\r" if drawn else ""
+    text = "".join(f"{line}\x1b[K\n" for line in lines)
+    return f"\x1b[?7l{back}{text}\x1b[J\x1b[?7h"
 
 
 def describe(status: "Status") -> str:
@@ -88,18 +98,18 @@ def accelerator(member: "MemberStatus") -> str:
     return f"{member['accelerator']['kind']} {member['accelerator']['name']}".strip()
 
 
-def layers(span: list[int] | None) -> str:
-    """Such as ``0-7``; a dash for none."""
-    if span is None:
-        return "-"
-    return str(span[0]) if span[0] == span[1] else f"{span[0]}-{span[1]}"
+def layers(span: list[int] | None, head: bool = False) -> str:
+    """Such as ``0-7`` or ``8-15 + head``, ``head`` for the head alone; a dash for nothing."""
+    if span is None or span[0] > span[1]:
+        return "head" if head else "-"
+    held = str(span[0]) if span[0] == span[1] else f"{span[0]}-{span[1]}"
+    return held + (" + head" if head else "")
 
 
 def plan_line(plan: "PlanStatus", names: dict[str, str]) -> str:
     """Such as ``alpha 0-7 -> beta 8-15 + head  (12.0 tokens/s predicted)``."""
     stages = [
-        f"{names.get(stage['member'], stage['member'][:8])} {layers(stage['layers'])}"
-        + (" + head" if stage["head"] else "")
+        f"{names.get(stage['member'], stage['member'][:8])} {layers(stage['layers'], stage['head'])}"
         for stage in plan["stages"]
     ]
     return f"{' -> '.join(stages)}  ({plan['predicted_tokens_per_second']:.1f} tokens/s predicted)"
@@ -126,7 +136,7 @@ def _members(status: "Status") -> "list[list[Cell]]":
                 accelerator(member),
                 size(offered) if offered and "work" in member["rights"] else "-",
                 "here" if here else rtt,
-                layers(member["layers"]) + (" + head" if member["id"] in heads else ""),
+                layers(member["layers"], member["id"] in heads),
             ]
         )
     return rows

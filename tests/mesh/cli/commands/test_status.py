@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trio
 
-from mesh.cli.commands.status import describe
+from mesh.cli.commands.status import describe, layers, redrawn
 from tests.mesh.cli import examples
 from tests.mesh.cli.conftest import FakeSidecar, Terminal
 from tests.mesh.cli.status_shape import problems
@@ -76,3 +76,28 @@ async def test_watching_ends_well_with_ctrl_c(sidecar: FakeSidecar, state_dir: P
             return process.wait(30)
 
     assert await trio.to_thread.run_sync(watch) == 0
+
+
+def test_a_machine_with_the_head_alone_is_said_to_hold_no_layers() -> None:
+    stages = [
+        {"member": examples.BETA, "layers": [1, 0], "head": True, "bytes": 1, "milliseconds": 1.0},
+        {"member": examples.ALPHA, "layers": [0, 15], "head": False, "bytes": 1, "milliseconds": 1.0},
+    ]
+    members = [
+        examples.member(examples.ALPHA, "alpha", layers=[0, 15]),
+        examples.member(examples.BETA, "beta"),
+    ]
+    plan = {"term": 3, "predicted_tokens_per_second": 12.5, "stages": stages}
+    text = describe(examples.status(members=members, plan=plan))  # type: ignore[arg-type]
+    assert "plan   beta head -> alpha 0-15  (12.5 tokens/s predicted)" in text
+    assert "1.2 ms  head\n" in text
+
+
+def test_layers_are_shown_as_spans_and_none_as_a_dash() -> None:
+    assert [layers(span) for span in (None, [1, 0], [3, 3], [0, 7])] == ["-", "-", "3", "0-7"]
+    assert [layers(span, head=True) for span in (None, [3, 3])] == ["head", "3 + head"]
+
+
+def test_a_watched_status_takes_the_rows_that_it_is_counted_for() -> None:
+    assert redrawn(["one", "two"], 0) == "\x1b[?7lone\x1b[K\ntwo\x1b[K\n\x1b[J\x1b[?7h"
+    assert redrawn(["one"], 2).startswith("\x1b[?7l\x1b[2A\rone"), "lines are cut off, then drawn over"
