@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from mesh.cli import values
@@ -48,7 +49,16 @@ def run(args: argparse.Namespace) -> int:
         "wait": args.wait,
     }
     with Progress() as progress:
-        result: ServeResult = ask_sidecar(args, "serve", request, progress.show)
+        try:
+            result: ServeResult = ask_sidecar(args, "serve", request, progress.show)
+        except KeyboardInterrupt:
+            progress.close()
+            print(
+                f"\nnot waiting any more, which stops nothing; see: {invocation(args)} status",
+                file=sys.stderr,
+                end="",
+            )
+            raise
     deployment = result["deployment"]
     name = paint(clean(deployment["model"]), "bold")
     if deployment["state"] == "ready":

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from mesh.cli.commands import serve
 from mesh.wire.errors import MeshError
 from tests.mesh.cli import examples
 from tests.mesh.cli.conftest import FakeSidecar, Terminal
@@ -101,3 +102,15 @@ def test_a_directory_is_no_model(mesh: Terminal, tmp_path: Path) -> None:
     outcome = mesh.run("serve", str(tmp_path))
     assert outcome.code == 1
     assert "Is a directory" in outcome.err
+
+
+def test_who_stops_waiting_is_told_that_this_stops_nothing(
+    mesh: Terminal, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(serve, "ask_sidecar", interrupted)
+    outcome = mesh.run("serve", str(model), "--wait")
+    assert outcome.code == 130
+    assert "stops nothing; see: mesh --state-dir" in outcome.err
