@@ -24,14 +24,25 @@ class HeldModel:
 
     def unchanged(self) -> bool:
         """Are the files still those that were hashed?"""
-        try:
-            return all(Stamp.of(path) == stamp for path, stamp in zip(self.files, self.stamps, strict=True))
-        except HashError:
-            return False
+        return not self.changed()
+
+    def changed(self) -> list[Path]:
+        """The files that are not those that were hashed."""
+        return [path for path, stamp in zip(self.files, self.stamps, strict=True) if _stamp(path) != stamp]
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        return Stamp.of(path)
+    except HashError:
+        return None
 
 
 class Models:
-    """The registry. Entries whose files vanished or changed are dropped when they are looked at."""
+    """The registry. Models whose files vanished or changed are not held, but held again when these are back.
+
+    Such as those of a disk that was not mounted for a while.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -39,17 +50,18 @@ class Models:
 
     def held(self) -> list[HeldModel]:
         """All models, the latest added first."""
-        for model in list(self._models.values()):
-            self.find(model.root)
-        return list(self._models.values())[::-1]
+        return [model for model in self._models.values() if model.unchanged()][::-1]
 
     def find(self, root: bytes) -> HeldModel | None:
         """The model of that root, if its files are still there as they were."""
         model = self._models.get(root)
-        if model is not None and not model.unchanged():
-            self.remove(root)
-            return None
-        return model
+        return model if model is not None and model.unchanged() else None
+
+    def lost(self, root: bytes) -> str:
+        """The name of the file that is not as it was, where that is why the model is not held; else empty."""
+        model = self._models.get(root)
+        changed = [] if model is None else model.changed()
+        return changed[0].name if changed else ""
 
     def add(self, name: str, root: bytes, files: Sequence[Path]) -> HeldModel:
         """Note a model whose files were hashed just now.
@@ -65,11 +77,6 @@ class Models:
             del self._models[oldest]
         self._save()
         return model
-
-    def remove(self, root: bytes) -> None:
-        """Forget a model; its files stay."""
-        if self._models.pop(root, None) is not None:
-            self._save()
 
     def _save(self) -> None:
         content = [

@@ -77,7 +77,11 @@ def _idle(view: View, reason: str, report: Report | None) -> Decision:
 
 def _running(now: float, view: View, running: Running, wanted: Wanted, memory: Memory) -> Decision:
     if running.wanted != wanted:
-        report = Report("loading", 0.0, f"{wanted.name} replaces {running.wanted.name}")
+        same = wanted.root == running.wanted.root
+        what = (
+            f"{wanted.name} gets other settings" if same else f"{wanted.name} replaces {running.wanted.name}"
+        )
+        report = Report("loading", 0.0, what)
         return Decision((Stop("something else is deployed"), report), Memory(), now)
     if running.phase == "failed":
         return _failed(now, view, running, memory)
@@ -119,6 +123,8 @@ def _failed(now: float, view: View, running: Running, memory: Memory) -> Decisio
 def _without_file(now: float, view: View, wanted: Wanted, memory: Memory) -> Decision:
     holders = [member for member in view.members if wanted.root in member.models and member.id != view.me]
     reason = f"this leader does not hold {wanted.name}"
+    if view.lost:
+        reason = f"{view.lost} was moved, removed or changed"
     target = _best_leader(holders)
     if target is not None:
         return _hand_over(now, view, target, f"{target.name} holds {wanted.name}", memory)
@@ -127,7 +133,7 @@ def _without_file(now: float, view: View, wanted: Wanted, memory: Memory) -> Dec
             f"{holder.name} ({_why_not_lead(holder)})" for holder in holders
         )
     else:
-        reason += ", and no member does"
+        reason += ", and no member holds it: bring it back or serve it again"
     return Decision((*_release(view.leases), Report("waiting", 0.0, reason)), Memory())
 
 
@@ -169,11 +175,9 @@ def _plan(now: float, view: View, wanted: Wanted, shape: Shape, me: MemberView, 
         return wait(_pause_report(memory), memory.retry_at)
     absent = frozenset(member for member, count in wanted.layers.items() if count) - asked
     if absent:
-        return wait(
-            Report(
-                "waiting", 0.0, f"{_names(view, absent)} is to hold layers but cannot: {_others(view, me)}"
-            )
-        )
+        named = replace(view, members=tuple(member for member in view.members if member.id in absent))
+        reason = f"{_names(view, absent)} is to hold layers but cannot: {_others(named, me)}"
+        return wait(Report("waiting", 0.0, reason))
     pending = asked - view.leases
     if pending and now < since + SETTLE:
         return wait(Report("waiting", 0.0, f"asks {_names(view, pending)} for their leases"), since + SETTLE)
@@ -197,12 +201,21 @@ def _pause_report(memory: Memory) -> Report:
     return Report(phase, 0.0, f"{memory.last_failure}; started again soon (failure {memory.failures})")
 
 
-def why_unusable(member: MemberView, me: MemberView) -> str | None:
-    """Why ``member`` cannot hold layers for the leader ``me``; None when it can."""
-    if not member.alive or not member.reachable:
+def why_never(member: MemberView) -> str | None:
+    """Why ``member`` cannot hold layers for anybody, however long one waits; None when it can."""
+    if not member.alive:
         return "is not reachable"
     if not member.work:
         return "does not work"
+    return None
+
+
+def why_unusable(member: MemberView, me: MemberView) -> str | None:
+    """Why ``member`` cannot hold layers for the leader ``me``; None when it can."""
+    if (why := why_never(member)) is not None:
+        return why
+    if not member.reachable:
+        return "is not reachable"
     if member.paused:
         return "is paused"
     if member.engine != "ready":

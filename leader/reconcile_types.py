@@ -62,7 +62,8 @@ class Running:
 class View:
     """Everything the reconciler knows.
 
-    ``shape`` is the wanted model's, None when this node does not hold its file.
+    ``shape`` is the wanted model's, None when this node does not hold its file; ``lost`` then names the file
+    if it held it once.
     """
 
     me: bytes
@@ -72,6 +73,7 @@ class View:
     members: tuple[MemberView, ...] = ()
     leases: frozenset[bytes] = frozenset()
     running: Running | None = None
+    lost: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,8 @@ class Leading:
             for member in node.members()
         )
         leases = frozenset(bytes(worker) for worker in node.leases(now()))
-        return View(node.id, True, wanted, shape, members, leases, _running(pipeline))
+        lost = "" if shape is not None else self._models.lost(root)
+        return View(node.id, True, wanted, shape, members, leases, _running(pipeline), lost)
 
     async def _shape(self, root: bytes) -> Shape | None:
         """The deployed model's shape, read once; None when its file is not, or no longer, on this machine."""

@@ -63,12 +63,20 @@ def test_one_missing_part_of_several_drops_the_model(tmp_path: Path, file: Path)
     assert models.find(ROOT) is None
 
 
-def test_a_forgotten_model_keeps_its_file(tmp_path: Path, file: Path) -> None:
+def test_a_file_that_comes_back_as_it_was_makes_its_model_held_again(tmp_path: Path, file: Path) -> None:
     models = Models(tmp_path / "models.json")
     models.add("toy", ROOT, [file])
-    models.remove(ROOT)
+    assert models.lost(ROOT) == ""
+    away = file.rename(tmp_path / "unmounted")
     assert models.held() == []
-    assert file.exists()
+    assert models.lost(ROOT) == file.name
+    away.rename(file)
+    assert Models(tmp_path / "models.json").find(ROOT) == models.find(ROOT)
+    assert [model.root for model in models.held()] == [ROOT]
+
+
+def test_no_file_is_missed_of_a_model_that_was_never_held(tmp_path: Path) -> None:
+    assert Models(tmp_path / "models.json").lost(ROOT) == ""
 
 
 @pytest.mark.parametrize(

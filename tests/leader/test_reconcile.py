@@ -162,9 +162,10 @@ def test_a_worker_that_cannot_is_not_asked_and_the_reason_is_told(changes: Any, 
 
 def test_fixed_layers_wait_for_the_member_they_name() -> None:
     wanted = replace(WANTED, layers={W2: 3})
-    absent = view(leader(), member(1), member(2, alive=False), wanted=wanted, leases=USED)
+    gone = member(3, alive=False)
+    absent = view(leader(), member(1), member(2, paused=True), gone, wanted=wanted, leases=USED)
     report = only(decide(0, absent, Memory()), Report)
-    assert report.reason.startswith("w2 is to hold layers but cannot: w2 (is not reachable)")
+    assert report.reason == "w2 is to hold layers but cannot: w2 (is paused)"
     start = only(decide(0, view(wanted=wanted, leases=ALL), Memory()), Start)
     assert {s.device.member: s.layers for s in start.plan.stages}[W2] == 3
 
@@ -246,7 +247,7 @@ def test_another_deployment_ends_what_runs_and_the_same_again_does_not() -> None
     other = replace(WANTED, context=1024)
     decision = decide(0, view(wanted=other, running=running(), leases=USED), Memory())
     assert Stop in kinds(decision)
-    assert "toy replaces toy" in only(decision, Report).reason
+    assert "toy gets other settings" in only(decision, Report).reason
     same = replace(WANTED, layers={})
     assert Stop not in kinds(decide(0, view(wanted=same, running=running(), leases=USED), Memory()))
 
@@ -272,7 +273,10 @@ def test_a_leader_without_the_file_waits_and_says_who_holds_it() -> None:
         == "this leader does not hold toy; it is held by w1 (is not reachable), w2 (may not lead)"
     )
     nobody = only(decide(0, view(leader(models=frozenset()), shape=None), Memory()), Report)
-    assert nobody.reason == "this leader does not hold toy, and no member does"
+    again = "and no member holds it: bring it back or serve it again"
+    assert nobody.reason == f"this leader does not hold toy, {again}"
+    lost = only(decide(0, view(leader(models=frozenset()), shape=None, lost="t.gguf"), Memory()), Report)
+    assert lost.reason == f"t.gguf was moved, removed or changed, {again}"
 
 
 def test_a_leader_whose_engine_is_being_built_waits() -> None:
@@ -286,3 +290,13 @@ def test_a_leader_that_cannot_get_an_engine_hands_over_or_fails_with_the_reason(
     assert only(decide(0, view(broken, member(1, **holds)), Memory()), HandOver).to == W1
     report = only(decide(0, view(broken, member(1)), Memory()), Report)
     assert report == Report("failed", 0.0, "no engine here: no compiler")
+
+
+def test_what_takes_the_place_of_what_runs_is_named() -> None:
+    for wanted, reason in (
+        (replace(WANTED, name="new", root=b"n" * 32), "new replaces toy"),
+        (replace(WANTED, context=256), "toy gets other settings"),
+    ):
+        decision = decide(0, view(wanted=wanted, running=running(), leases=USED), Memory())
+        assert only(decision, Report) == Report("loading", 0.0, reason)
+        assert Stop in kinds(decision)

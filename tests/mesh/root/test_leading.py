@@ -159,7 +159,7 @@ async def test_a_leader_without_the_file_waits_for_it(
     one = await led(ground, clock, engine, nursery)
     one.deploy(file, held=False)
     told = await one.until_told("waiting")
-    assert "does not hold small.gguf, and no member does" in told.reason
+    assert "does not hold small.gguf, and no member holds it" in told.reason
     one.deploy(file)
     await one.until_told("ready")
 
