@@ -11,7 +11,7 @@ import trio
 
 from leader.model_hash import hash_model
 from leader.placement import place
-from leader.reconcile import why_unusable
+from leader.reconcile import why_never, why_unusable
 from leader.shape import Shape
 from leader.views import member_view
 from mesh.control.errors import NotJoined
@@ -47,8 +47,10 @@ from mesh.root.planning import (
     fixed_layers,
     left_out,
     read_model,
+    refuse_unable,
 )
 from mesh.root.pool import Pool
+from mesh.root.serving import outlook, same
 from mesh.root.state import StateDir
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import MAX_NAME, Deployment, Model
@@ -256,10 +258,11 @@ class Handlers:
             raise MeshError(f"cannot note the model: {error.strerror}", "free some disk space") from error
         self._sidecar.machine.changes.notify()
         layers = tuple((NodeId(member), count) for member, count in sorted(fixed.items()))
-        if not _same(node.deployment(), Deployment(pool.id, node.id, 0, model, context, slots, True, layers)):
+        wanted = Deployment(pool.id, node.id, 0, model, context, slots, True, layers)
+        if not same(node.deployment(), wanted):
             pool.shell.command(node.deploy, model, context, slots, True, layers)
         if args.get("wait"):
-            await self._wait_until_served(pool, emit)
+            await self._wait_until_served(pool, wanted, emit)
         deployment = views.deployment(node)
         assert deployment is not None
         result: ServeResult = {"deployment": deployment, "plan": views.plan(node), "api": pool.api}
@@ -270,7 +273,8 @@ class Handlers:
     ) -> None:
         """A model that the whole pool could not hold is refused before anything is changed."""
         views = [member_view(member, pool.node.id, shape) for member in pool.node.members()]
-        devices = [view.device for view in views if view.alive and view.work and view.device is not None]
+        refuse_unable({view.id: (view.name, why_never(view)) for view in views}, fixed)
+        devices = [view.device for view in views if why_never(view) is None and view.device is not None]
         place(shape, devices, context, slots, fixed)
 
     async def _hash(self, shape: Shape, emit: Emit) -> Model:
@@ -292,22 +296,15 @@ class Handlers:
             nursery.cancel_scope.cancel()
         return Model(clipped_name(shape.files[0].name), shape.total_bytes, root)
 
-    async def _wait_until_served(self, pool: Pool, emit: Emit) -> None:
-        """Until the model is ready; MeshError with the leader's reason when it has failed."""
+    async def _wait_until_served(self, pool: Pool, wanted: Deployment, emit: Emit) -> None:
+        """Until that very deployment is ready; MeshError with the leader's reason when it has failed."""
         seen = -1
         while True:
             seen = await pool.machine.changes.wait(seen, 2.0)
-            deployment = views.deployment(pool.node)
-            if deployment is None:
-                raise MeshError("the deployment was stopped meanwhile")
-            if deployment["state"] == "ready":
+            event = outlook(pool.node, wanted)
+            if event is None:
                 return
-            if deployment["state"] == "failed":
-                raise MeshError(
-                    f"{deployment['model']} cannot be served: {deployment['reason']}", "mesh logs tells more"
-                )
-            text = f"{deployment['state']} {deployment['reason']}".strip()
-            await emit({"text": text, "state": deployment["state"], "progress": deployment["progress"]})
+            await emit(event)
 
     async def stop(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
         pool = self._pool()
@@ -323,19 +320,26 @@ class Handlers:
     async def plan(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
         pool = self._pool()
         node, wanted = pool.node, pool.node.deployment()
+        if wanted is not None and not wanted.running:
+            wanted = None
         path = Path(args["model"]) if args["model"] else self._deployed_path(pool, wanted)
         shape = await trio.to_thread.run_sync(read_model, path)
         deployed = wanted if args["model"] is None else None
         claim = node.leader()
-        leader = claim.author if claim else node.id
+        leader = claim.author if claim is not None and _leader_is_known(node) else node.id
         views = {member.id: member_view(member, leader, shape) for member in node.members()}
-        usable = [view.device for view in views.values() if why_unusable(view, views[leader]) is None]
+        reasons: dict[bytes, tuple[str, str | None]] = {
+            id: (view.name, why_unusable(view, views[leader])) for id, view in views.items()
+        }
+        fixed = fixed_layers(args["layers"], node.members()) or dict(deployed.layers if deployed else ())
+        refuse_unable(reasons, fixed)
+        usable = [view.device for id, view in views.items() if reasons[id][1] is None]
         plan = place(
             shape,
             [device for device in usable if device is not None],
             deployed.context if deployed else context_of(shape, None),
             deployed.slots if deployed else DEFAULT_SLOTS,
-            fixed_layers(args["layers"], node.members()) or dict(deployed.layers if deployed else ()),
+            fixed,
         )
         result: PlanResult = describe(plan, left_out(plan, list(views.values()), views[leader]))
         return result
@@ -374,21 +378,6 @@ class Handlers:
 def _leader_is_known(node: Node) -> bool:
     claim = node.leader()
     return claim is not None and views.find(node, claim.author) is not None
-
-
-def _same(present: Deployment | None, wanted: Deployment) -> bool:
-    """Whether what is deployed is what is asked for, whoever asked first."""
-
-    def what(deployment: Deployment) -> object:
-        return (
-            deployment.model.root,
-            deployment.context,
-            deployment.slots,
-            deployment.running,
-            deployment.layers,
-        )
-
-    return present is not None and what(present) == what(wanted)
 
 
 def clipped_name(name: str) -> str:

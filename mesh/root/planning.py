@@ -38,15 +38,29 @@ def context_of(shape: Shape, wanted: int | None) -> int:
 
 
 def fixed_layers(layers: Mapping[str, int] | None, members: Sequence[Member]) -> dict[bytes, int]:
-    """Counts by id from counts by name or id; MeshError for a name that nobody, or more than one, has."""
+    """Counts by id from counts by name or id; MeshError for a name that nobody, or more than one, has.
+
+    Who has left or is dead does not stand in the way of another that came with the same name.
+    """
     fixed: dict[bytes, int] = {}
     for name, count in (layers or {}).items():
-        named = [m.id for m in members if name in (id_text(m.id), m.record.profile.name if m.record else "")]
+        same = [m for m in members if name in (id_text(m.id), m.record.profile.name if m.record else "")]
+        present = [member for member in same if member.state in ("alive", "suspect")]
+        named = [member.id for member in present or same]
         if len(named) != 1:
             many = "several members are" if named else "no member is"
             raise MeshError(f"{many} called {name}", "see names and ids with mesh members --json")
         fixed[named[0]] = count
     return fixed
+
+
+def refuse_unable(reasons: Mapping[bytes, tuple[str, str | None]], fixed: Mapping[bytes, int]) -> None:
+    """MeshError when a member that is to hold layers cannot; ``reasons`` gives names and why not, by id."""
+    for member, count in fixed.items():
+        name, why = reasons[member]
+        if count and why is not None:
+            layers = "1 layer" if count == 1 else f"{count} layers"
+            raise MeshError(f"{name} is to hold {layers}, but {why}", "leave it out of --layers")
 
 
 def describe(plan: Plan, left_out: Sequence[LeftOut]) -> PlanResult:

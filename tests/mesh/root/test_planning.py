@@ -18,6 +18,7 @@ from mesh.root.planning import (
     layers,
     left_out,
     plan_from_file,
+    refuse_unable,
 )
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId, id_text
@@ -44,6 +45,19 @@ def test_layers_for_nobody_or_for_one_of_two_are_refused() -> None:
         fixed_layers({"carl": 3}, [member()])
     with pytest.raises(MeshError, match="several members are called anna"):
         fixed_layers({"anna": 3}, [member(), member(id=BERT)])
+
+
+@pytest.mark.parametrize("state", ["left", "dead"])
+def test_who_is_gone_leaves_its_name_to_who_came_with_it(state: str) -> None:
+    assert fixed_layers({"anna": 3}, [member(state=state), member(id=BERT)]) == {BERT: 3}
+    assert fixed_layers({"anna": 3}, [member(state=state)]) == {ANNA: 3}, "and is found while it is the only"
+
+
+def test_layers_for_who_cannot_hold_any_are_refused_with_the_reason() -> None:
+    reasons: dict[bytes, tuple[str, str | None]] = {ANNA: ("anna", None), BERT: ("bert", "does not work")}
+    refuse_unable(reasons, {ANNA: 3, BERT: 0})
+    with pytest.raises(MeshError, match="bert is to hold 1 layer, but does not work"):
+        refuse_unable(reasons, {ANNA: 3, BERT: 1})
 
 
 # --- plans for people
