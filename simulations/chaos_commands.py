@@ -207,10 +207,10 @@ def _mutants_command(options: argparse.Namespace) -> int:
 
 
 def _hunt(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Run seeds with the mutant until one fails."""
+    """Run seeds with the mutant until one fails that does not fail without it."""
     for tried, seed in enumerate(range(options.first_seed, options.first_seed + options.seeds), 1):
         with mutants.applied(name):
             outcome = _run((seed, options.nodes, options.minutes))
-        if outcome.violations:
+        if outcome.violations and not _run((seed, options.nodes, options.minutes)).violations:
             return {"mutant": name, "seed": seed, "seeds": tried, "violation": outcome.violations[0]}
     return {"mutant": name, "seed": None, "seeds": options.seeds, "violation": ""}

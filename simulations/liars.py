@@ -33,6 +33,7 @@ from simulations.signing import KeyedHash
 from simulations.world import World
 
 _KEPT = 128
+_FLOOD = 250
 _STRANGERS = 5_000_000
 _MODEL = Model("lie.gguf", 1, bytes(32))
 
@@ -155,7 +156,7 @@ class Lies:
         if victim is None:
             return
         pool, random = self._pool(liar), self._random
-        for _ in range(100):
+        for _ in range(_FLOOD):
             stranger = KeyedHash(self._stranger())
             own = Voucher(pool, stranger.id, 1, bytes(16), stranger.public_key, ALL_RIGHTS)
             link = facts.sign(own, stranger).data

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mesh.protocol import intake, store
+from mesh.protocol import orphans, store
 from mesh.protocol.arbiter import Arbiter
 from mesh.protocol.core import Core
 from mesh.protocol.election import Election
+from mesh.protocol.intake import Intake
 from mesh.protocol.membership import Membership
-from mesh.protocol.node import Node
 from mesh.protocol.peers import DEAD, SUSPECT
 from mesh.protocol.reports import Reports
 from mesh.protocol.store import FactStore
@@ -111,12 +111,30 @@ def _any_liveness() -> list[Patch]:
 
 
 def _one_word_kills() -> list[Patch]:
-    def suspicion_ends(membership: Any, id: Any) -> None:
-        peer = membership.peers.get(id)
+    def accused(membership: Any, accusation: Any) -> None:
+        original(membership, accusation)
+        peer = membership.peers.get(accusation.subject)
         if peer is not None and peer.state == SUSPECT:
             membership._set_state(peer, DEAD)
 
-    return [(Membership, "suspicion_ends", suspicion_ends)]
+    original = Membership.accused
+    return [(Membership, "accused", accused)]
+
+
+def _unnoticed_pauses() -> list[Patch]:
+    def __init__(core: Any, settings: Any, signer: Any, verifier: Any, random: Any) -> None:
+        original(core, dataclasses.replace(settings, stall=1e9), signer, verifier, random)
+
+    original = Core.__init__
+    return [(Core, "__init__", __init__)]
+
+
+def _no_yielding() -> list[Patch]:
+    def leader(election: Any) -> Any:
+        return election.mine if election.mine is not None else original(election)
+
+    original = Election.leader
+    return [(Election, "_contested", _nothing), (Election, "leader", leader)]
 
 
 def _lower_claims_lend() -> list[Patch]:
@@ -139,16 +157,16 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "a worker lends itself to lower claims": _lower_claims_lend,
     "a restarted worker lends itself at once": lambda: [(Arbiter, "restore", _nothing)],
     "leases count from the answer": _lease_from_the_answer,
-    "higher claims are ignored": lambda: [(Election, "_contested", _nothing)],
+    "higher claims are ignored": _no_yielding,
     "nobody refutes": lambda: [(Membership, "_answer", _nothing)],
     "accusations of any liveness count": _any_liveness,
-    "one accuser is enough": _one_word_kills,
-    "who slept blames others": lambda: [(Node, "_stall", _nothing)],
+    "whoever is accused is dead": _one_word_kills,
+    "pauses go unnoticed": _unnoticed_pauses,
     "older facts replace newer ones": _older_is_newer,
     "of two contradictions the first stays": _first_come,
     "signatures are not checked": _blind_signatures,
-    "rights are not checked": lambda: [(intake.Intake, "_permits", lambda intake, fact: True)],
-    "waiting facts have no bound": lambda: [(intake, "_MAX_ORPHANS", 2**40)],
+    "rights are not checked": lambda: [(Intake, "_permits", lambda intake, fact: True)],
+    "waiting facts have no bound": lambda: [(orphans, "MAX_WAITING", 2**40), (orphans, "MAX_GIVEN", 2**40)],
     "a newer trace of oneself is not overtaken": lambda: [(Reports, "overtake", _nothing)],
 }
 

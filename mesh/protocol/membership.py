@@ -172,6 +172,8 @@ class Membership:
         if not peer.present:
             return
         peer.missed = True
+        if not self.steadiness.holds:
+            return  # it may well be the accuser's own link
         held = self._store.accusations(peer.id)
         if len(held) < self._core.settings.accusers and all(s.fact.author != self._core.id for s in held):
             self._publish(Accusation(self._core.pool, self._core.id, peer.id, *peer.liveness, refused))
@@ -248,9 +250,10 @@ class Membership:
                 self.on_last_call(peer)
             self._await(peer)
             return
-        enough = peer.missed or len(peer.accusers) >= 2 or self.live_count() < 4
+        trusted = self.steadiness.holds or not peer.accusers <= {self._core.id}
+        enough = (peer.missed and trusted) or len(peer.accusers) >= 2 or self.live_count() < 4
         answered = peer.acked_at > peer.suspected_at
-        if enough and not answered and self.steadiness.holds:
+        if enough and not answered:
             self._set_state(peer, DEAD)
         else:
             self._begin_suspicion(peer)
@@ -282,8 +285,9 @@ class Membership:
         if accusation.incarnation != self.incarnation or ahead > _MAX_LEAP or not self.steadiness.holds:
             return
         self.refutations = max(self.refutations, accusation.refutations)
-        live = self.live_count()
-        if self.steadiness.accused(self._core.now, accusation.author, accusation.version, live):
+        live, unsteady = self.live_count(), sum(not peer.steady for peer in self.dead.values())
+        now, author, liveness = self._core.now, accusation.author, accusation.version
+        if self.steadiness.accused(now, author, liveness, live, unsteady):
             self._core.notice("warning", "most others cannot reach this machine well: it stays away a while")
             self._raise()
         elif accusation.version == (self.incarnation, self.refutations):
@@ -293,8 +297,16 @@ class Membership:
     def judge_link(self, direct: bool) -> None:
         """A probe in turn ended, answered directly or not."""
         if self.steadiness.probed(self._core.now, direct):
-            self._core.notice("info", "this machine can be reached again")
-            self._raise()
+            self._recover()
+
+    def judge_alone(self) -> None:
+        """There was nobody to be probed."""
+        if self.steadiness.alone(self._core.now):
+            self._recover()
+
+    def _recover(self) -> None:
+        self._core.notice("info", "this machine can be reached again")
+        self._raise()
 
     def _raise(self) -> None:
         self.refutations += 1

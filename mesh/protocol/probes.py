@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from mesh.protocol.core import Core
 from mesh.protocol.effects import ProbeStream
 from mesh.protocol.membership import Membership
-from mesh.protocol.peers import DEAD, SUSPECT, Peer
+from mesh.protocol.peers import ALIVE, DEAD, SUSPECT, Peer
 from mesh.protocol.store import FactStore
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.identity import NodeId
@@ -66,7 +66,7 @@ class Prober:
 
     @property
     def _stretch(self) -> int:
-        return 1 + self._membership.health
+        return 1 + self._membership.health if self._membership.steadiness.holds else 1
 
     def start(self) -> None:
         """Begin the round robin, at a random phase."""
@@ -80,6 +80,8 @@ class Prober:
         peer = self._next_in_turn()
         if peer is not None:
             self.probe(peer, regular=True)
+        else:
+            self._membership.judge_alone()
         self._ask_dead()
 
     def _next_in_turn(self) -> Peer | None:
@@ -165,9 +167,9 @@ class Prober:
         peer = self._membership.peers.get(probe.peer)
         if probe.relays - probe.nacks and not probe.refused:
             self._judge_self(+1)
-        if probe.regular and not probe.refused:
-            self._membership.judge_link(direct=False)
         if peer is not None:
+            if probe.regular and peer.state == ALIVE and not probe.refused:
+                self._membership.judge_link(direct=False)
             if probe.refused:
                 self._membership.reset(peer)
             if not probe.mute or probe.refused:

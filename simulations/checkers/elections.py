@@ -17,7 +17,7 @@ from simulations.hosts import Host
 from simulations.world import World
 
 _NAME = "elections"
-_STEADY = 5.0
+_STEADY = 2.0
 
 
 class Elections:
@@ -63,9 +63,13 @@ class Elections:
 
     def _judge(self, candidate: Host, claim: Claim) -> None:
         world = self._world
+        assert candidate.node is not None
+        present = {m.id for m in candidate.node.members() if m.state in ("alive", "suspect")}
         heard, reached = 0, 0
         for voter in world.running():
-            if voter is candidate or not world.linked(candidate, voter) or voter.node is None:
+            if voter is candidate or voter.id not in present or voter.node is None:
+                continue
+            if not world.linked(candidate, voter):
                 continue
             if world.now < voter.paused_until + _STEADY and voter.paused_until:
                 return

@@ -53,8 +53,6 @@ class Leases:
         states = {member.id: member.state for member in worker.node.members()}
         if holder.node is None or holder.id != claim.author or states.get(worker.id) == "left":
             return
-        if states.get(holder.id) in _GONE and holder is not worker:
-            return
         if worker.id in holder.node.leases(holder.local(world.now)):
             who = f"host{holder.number} (term {claim.term})"
             self._say(f"host{worker.number} is lent no longer, but {who} counts on it")

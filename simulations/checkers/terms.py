@@ -26,7 +26,17 @@ class Terms:
         self._claims: dict[tuple[NodeId, int], Claim] = {}
         self._own: dict[NodeId, int] = {}
         self._runs: dict[tuple[NodeId, int], int] = {}
+        self._incarnations: dict[NodeId, int] = {}
         world.observers.append(self._observe)
+        world.on_start.append(lambda host: world.on(host, world.now, partial(self._incarnated, host)))
+
+    def _incarnated(self, host: Host) -> None:
+        """A process of that host has started: never in an incarnation that there was before."""
+        assert host.node is not None
+        incarnation, before = host.node.incarnation, self._incarnations.get(host.id, 0)
+        if incarnation <= before and host.id not in self._excuses.set_back:
+            self._say(f"host{host.number} starts in incarnation {incarnation} after {before}")
+        self._incarnations[host.id] = max(before, incarnation)
 
     def _observe(self, world: World, host: Host, event: Event) -> None:
         if not isinstance(event, LeaderChanged) or event.claim is None:

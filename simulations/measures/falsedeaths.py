@@ -6,17 +6,20 @@ The rate is far too small to be seen by waiting, so it is taken apart:
 
 The first factor is counted in pools that run for hours (an episode begins when a member that nobody
 suspected is suspected by someone). The second is measured by multilevel splitting (the estimator and its
-sources: simulations.measures.splitting). An episode's stages are times since its beginning at which still
-somebody suspects the member; whoever gets through a stage is copied, by forking the process, and each copy
-goes on with random numbers of its own. When nobody suspects the member any more, the branch is over: a later
-suspicion is another episode, counted by the first factor. The bound of the product is the product of the
-bounds, each at 97.5%. Beside it stands the bound from the hours in which deaths were directly waited for.
+sources: simulations.measures.splitting). An episode's stages are how little time is left until the first of
+those who suspect the member would hold it dead; whoever gets through a stage is copied, by forking the
+process, and each copy goes on with random numbers of its own. There are as many copies as pilot episodes say
+that about one gets through the next stage (a number that depends on nothing in the tree itself, so nothing is
+biased). When nobody suspects the member any more, the branch is over: a later suspicion is another episode,
+counted by the first factor. The bound of the product is the product of the bounds, each at 97.5%. Beside it
+stands the bound from the hours in which deaths were directly waited for.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,16 +27,19 @@ from simulations.measures.branches import each_in_branch, in_branch
 from simulations.measures.estimates import rate_upper
 from simulations.measures.lab import Lab
 from simulations.measures.outcome import Goal, Outcome
-from simulations.measures.pool import ready
+from simulations.measures.pool import ready, suspicion_left
 from simulations.measures.repeats import Plan
 from simulations.measures.splitting import HIT, OUT, THROUGH, Tree, estimate, grow
-from simulations.measures.theory import shortest_suspicion
 from simulations.measures.watch import Watch
 
-STAGES = (0.1, 0.2, 0.3, 0.45, 0.65, 0.9, 1.2, 3.2)
-"""Ends of the stages, in shortest suspicions; the last is beyond the longest suspicion."""
-COPIES = 6
+STAGES = (0.5, 0.42, 0.34, 0.26, 0.18, 0.1, 0.04, 0.0)
+"""Seconds left; through the last one goes only who is held dead."""
+PILOT = 30
+"""Episodes of each pool that are followed without copies, only to choose how many copies the others get."""
+MOST_COPIES = 8
 STEP = 0.02
+EPISODE = 60.0
+"""Seconds after which an episode counts as over."""
 _EACH = 0.975
 
 
@@ -61,11 +67,16 @@ def watch_pool(plan: Plan, seed: int, loss: float, hours: float, trees: int) -> 
     need = hours * 3600 / plan.nodes
     grown_at = world.now
     limit = since + max(need, 40 * need if trees else 0.0)
+    pilot: list[Tree] = []
+    copies = [1] * (len(STAGES) - 1)
     while world.now < since + need or (len(seen.trees) < trees and world.now < limit):
         world.run(STEP)
         if watch.begun and len(seen.trees) < trees and world.now >= grown_at:
             subject = watch.begun[random.Random(seed ^ watch.suspicions).randrange(len(watch.begun))]
-            seen.trees.append(tree_of(world, watch, subject, seed ^ (watch.suspicions << 20)))
+            tree = tree_of(world, watch, subject, copies, seed ^ (watch.suspicions << 20))
+            (pilot if len(pilot) < min(PILOT, trees) else seen.trees).append(tree)
+            if len(pilot) == min(PILOT, trees) and not seen.trees:
+                copies = copies_by(pilot)
             grown_at = world.now + 1.0
         watch.begun.clear()
     seen.node_hours = (world.now - since) * plan.nodes / 3600
@@ -74,26 +85,38 @@ def watch_pool(plan: Plan, seed: int, loss: float, hours: float, trees: int) -> 
     return seen
 
 
-def tree_of(world: Lab, watch: Watch, subject: int, seed: int) -> Tree:
+def copies_by(pilot: Sequence[Tree]) -> list[int]:
+    """How many go on from each stage so that about one of them gets through the next.
+
+    Where the pilot did not get, the last chance that it shows is taken to go on.
+    """
+    chance, copies = 0.5, []
+    for stage in range(1, len(STAGES)):
+        tried = sum(tree.tried[stage] for tree in pilot)
+        if tried >= 3:
+            chance = (sum(tree.through[stage] for tree in pilot) + 0.5) / (tried + 1)
+        copies.append(min(MOST_COPIES, max(1, round(1 / chance))))
+    return copies
+
+
+def tree_of(world: Lab, watch: Watch, subject: int, copies: Sequence[int], seed: int) -> Tree:
     """The tree of one episode that has just begun."""
-    begun = world.now
-    shortest = shortest_suspicion(len(world.hosts), world.settings)
-    deaths = sum(count for (_, of), count in watch.deaths.items() if of == subject)
+    limit = world.now + EPISODE
+    deaths = _deaths(watch, subject)
+    id = world.hosts[subject].id
 
     def advance(world: Lab, stage: int) -> str:
-        end = begun + STAGES[stage] * shortest
         while True:
-            if sum(count for (_, of), count in watch.deaths.items() if of == subject) > deaths:
+            if _deaths(watch, subject) > deaths:
                 return HIT
-            if not watch.suspected.get(subject):
+            suspecting = watch.suspected.get(subject)
+            if not suspecting or world.now >= limit:
                 return OUT
-            if world.now >= end and stage < len(STAGES) - 1:
+            left = min(suspicion_left(world, world.hosts[number], id) for number in suspecting)
+            if stage < len(STAGES) - 1 and left <= STAGES[stage]:
                 return THROUGH
-            if world.now >= begun + 60.0:
-                return OUT
             world.run(STEP)
 
-    copies = [COPIES] * (len(STAGES) - 1)
     source = random.Random(seed)
 
     def root() -> Tree:
@@ -102,6 +125,10 @@ def tree_of(world: Lab, watch: Watch, subject: int, seed: int) -> Tree:
         return grow(world, len(STAGES), copies, advance, in_branch, Lab.reseed, source)
 
     return in_branch(root)
+
+
+def _deaths(watch: Watch, subject: int) -> int:
+    return sum(count for (_, of), count in watch.deaths.items() if of == subject)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

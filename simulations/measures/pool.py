@@ -7,8 +7,10 @@ and the rumours that these would have become are dropped. From then on nothing i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
+from mesh.protocol.membership import SUSPICION
 from mesh.protocol.node import Node
 from mesh.protocol.peers import ALIVE
 from mesh.protocol.settings import Settings
@@ -122,6 +124,12 @@ def state_of(host: Host, id: NodeId) -> str | None:
     """How a running host holds a member: alive, suspect, dead, left; None when it never heard of it."""
     peer = _running(host)._parts.membership.peers.get(id)
     return peer.state if peer is not None else None
+
+
+def suspicion_left(world: Lab, host: Host, id: NodeId) -> float:
+    """Seconds until a running host that suspects a member would hold it dead; infinite without one."""
+    pending = _running(host)._parts.core._pending.get((SUSPICION, bytes(id)))
+    return pending[1] - host.local(world.now) if pending is not None else math.inf
 
 
 def _running(host: Host) -> Node:

@@ -9,10 +9,10 @@ rare event probabilities", Operations Research 47, 1999; Garvels, "The splitting
 simulation", 2000).
 
 What the leaves of one tree did is not independent, the trees are. So the error comes from the spread between
-trees. Where few trees hit, or none, the bound comes from the stages instead: P(hit) is at most the sum over
-stages of P(get there) * P(hit there), each chance bounded by Clopper and Pearson at a confidence of 1 - alpha
-/ (2 stages) (Bonferroni), its number of trials divided by the design effect (Kish, "Survey Sampling", 1965)
-that the spread between trees shows.
+trees. Where few trees hit, or none, the bound comes from the stages instead. Stages are nested: whoever hits
+has got through all of them, if by a leap. So P(hit) is the product of the chances to get through each, the
+last of them to hit. Each is bounded by Clopper and Pearson at a confidence of 1 - alpha / stages (Bonferroni),
+its number of trials divided by the design effect (Kish, "Survey Sampling", 1965) that the trees show.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def estimate(trees: Sequence[Tree], confidence: float = CONFIDENCE) -> Estimate:
     if sum(1 for tree in trees if tree.weight) >= 20:
         upper = mean + 1.645 * error
     else:
-        upper = _bound_by_stages(trees, stages, confidence)
+        upper = _bound_by_stages(trees, confidence)
     return Estimate(len(trees), hits, mean, error, min(1.0, upper), stages)
 
 
@@ -135,9 +135,15 @@ def _stage(trees: Sequence[Tree], stage: int) -> dict[str, float]:
     }
 
 
+def _trials(tree: Tree, stage: int) -> tuple[int, int]:
+    """How many of a tree tried a stage and got through it; a hit tries and passes all later ones too."""
+    leapt = sum(tree.hits[:stage])
+    return tree.tried[stage] + leapt, tree.through[stage] + tree.hits[stage] + leapt
+
+
 def _likeness(trees: Sequence[Tree], stage: int) -> tuple[float, float | None]:
     """Trials a tree, and how alike those of one tree are: (design effect - 1) / (trials a tree - 1)."""
-    pairs = [(t.tried[stage], t.through[stage] + t.hits[stage]) for t in trees if t.tried[stage]]
+    pairs = [pair for tree in trees if (pair := _trials(tree, stage))[0]]
     tried, passed = sum(a for a, _ in pairs), sum(b for _, b in pairs)
     size = sum(a * a for a, _ in pairs) / tried if tried else 1.0
     if len(pairs) < 2 or passed in (0, tried) or size <= 1:
@@ -148,21 +154,22 @@ def _likeness(trees: Sequence[Tree], stage: int) -> tuple[float, float | None]:
     return size, min(1.0, max(0.0, (effect - 1) / (size - 1)))
 
 
-def _bound_by_stages(trees: Sequence[Tree], stages: Sequence[dict[str, float]], confidence: float) -> float:
-    """P(hit) <= sum over stages of P(get there) * P(hit there), each chance at its upper bound.
+def _bound_by_stages(trees: Sequence[Tree], confidence: float) -> float:
+    """The product of the bounds of the chances to get through each stage.
 
     Where a stage does not show how alike the trials of a tree are (nobody got through, say), the most that
     another stage shows is taken; where none does, each tree counts once.
     """
-    alone = 1 - (1 - confidence) / (2 * len(stages))
-    likenesses = [_likeness(trees, number) for number in range(len(stages))]
+    stages = range(len(trees[0].tried))
+    alone = 1 - (1 - confidence) / len(stages)
+    likenesses = [_likeness(trees, stage) for stage in stages]
     worst = max((likeness for _, likeness in likenesses if likeness is not None), default=1.0)
-    total, arriving = 0.0, 1.0
+    bound = 1.0
     for stage, (size, likeness) in zip(stages, likenesses, strict=True):
         effect = 1 + (size - 1) * (worst if likeness is None else likeness)
-        trials = stage["tried"] / effect
-        if trials < 1:
-            return total + arriving
-        total += arriving * proportion_upper(math.ceil(stage["hits"] / effect), trials, alone)
-        arriving *= proportion_upper(math.ceil(stage["through"] / effect), trials, alone)
-    return total
+        pairs = [_trials(tree, stage) for tree in trees]
+        tried, passed = sum(a for a, _ in pairs) / effect, sum(b for _, b in pairs) / effect
+        if tried < 1:
+            break
+        bound *= proportion_upper(math.ceil(passed), tried, alone)
+    return bound

@@ -66,7 +66,7 @@ async def test_the_status_names_this_machine_and_its_peers(tailscale: Tailscale)
         ("d", "", ("tag:gpu",), False),
         ("e", "alice@example.com", (), True),
     ]
-    assert [peer.name for peer in candidates(status)] == ["b"]
+    assert [peer.name for peer in candidates(status)] == ["b", "c", "d"]
 
 
 async def test_whois_says_who_calls_by_source_address(tailscale: Tailscale) -> None:

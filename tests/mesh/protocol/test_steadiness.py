@@ -33,6 +33,20 @@ def test_in_a_pool_of_three_nobody_can_tell_whose_link_is_bad() -> None:
     assert not _accused(Steadiness(Settings()), accusers=2, times=100, live=3)
 
 
+def test_when_a_quarter_is_unsteady_already_the_network_is_to_blame() -> None:
+    accusations = [(1000.0 + number, MEMBERS[number % 9], (1, number)) for number in range(14)]
+    for unsteady, enough in ((1, True), (2, False)):
+        steadiness = Steadiness(Settings())
+        assert any(steadiness.accused(*each, live=7, unsteady=unsteady) for each in accusations) is enough
+
+
+def test_who_has_nobody_to_probe_comes_back_when_its_quarantine_is_over() -> None:
+    steadiness = Steadiness(Settings())
+    _accused(steadiness, accusers=9, times=20, live=10)
+    assert not steadiness.alone(1010.0)
+    assert steadiness.alone(1040.0)
+
+
 def _probe(steadiness: Steadiness, start: float, seconds: float, direct: list[bool]) -> float | None:
     """When it becomes steady again, probing three times a second; None when it does not."""
     for number in range(int(3 * seconds)):
