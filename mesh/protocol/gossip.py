@@ -8,6 +8,7 @@ news needs to spread, bucket hashes are exchanged, then the contents of the buck
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -25,7 +26,11 @@ _DATAGRAMS_A_ROUND = 4
 _BODIES_A_ROUND = 4
 _PULLS_A_DATAGRAM = 100
 _MAX_ASKED = 128
+_MIN_SHARE = 8
 _MAX_WANTED = 8192
+_MAX_TOLD = 4096
+_MAX_VAIN = 32
+_MAX_TOLD_BY_LIARS = 32
 _PULL_TIMEOUT = 0.25
 _PULL_TRIES = 4
 
@@ -50,6 +55,10 @@ class Gossip:
         self._membership = membership
         self._hot: dict[bytes, int] = {}
         self._wanted: dict[bytes, _Wanted] = {}
+        self._told_by: Counter[NodeId] = Counter()
+        """How many wanted bodies each member was the first to tell of."""
+        self._vain: Counter[NodeId] = Counter()
+        """How many in a row of those nobody had."""
         self._asked_at: dict[NodeId, float] = {}
         self._last_round = -math.inf
         self._last_sync = -math.inf
@@ -59,7 +68,7 @@ class Gossip:
         """Tell of a fact that has just been taken in."""
         key = signed.key
         self._hot[key] = 0
-        self._wanted.pop(key, None)
+        self._forget(key, found=True)
         self._last_change = self._core.now
         self._core.schedule_by(ROUND, b"", max(self._core.now, self._last_round + self._period))
 
@@ -125,8 +134,10 @@ class Gossip:
                 continue
             wanted = self._wanted.get(rumour.key)
             if wanted is None:
-                if len(self._wanted) < _MAX_WANTED:
+                share = _MAX_TOLD if self._vain[sender] < _MAX_VAIN else _MAX_TOLD_BY_LIARS
+                if len(self._wanted) < _MAX_WANTED and self._told_by[sender] < share:
                     self._wanted[rumour.key] = _Wanted(sender)
+                    self._told_by[sender] += 1
             elif sender not in wanted.holders and len(wanted.holders) < _PULL_TRIES:
                 wanted.holders.append(sender)
         self._pull()
@@ -140,18 +151,45 @@ class Gossip:
         """Time to ask another for what was asked for and did not come."""
         self._pull()
 
+    def _forget(self, key: bytes, found: bool) -> None:
+        wanted = self._wanted.pop(key, None)
+        if wanted is None:
+            return
+        teller = wanted.holders[0]
+        self._told_by[teller] -= 1
+        if not self._told_by[teller]:
+            del self._told_by[teller]
+        if found:
+            self._vain.pop(teller, None)
+        elif len(self._vain) < _MAX_ASKED or teller in self._vain:
+            self._vain[teller] += 1
+            if self._vain[teller] == _MAX_VAIN:
+                self._disbelieve(teller)
+
+    def _disbelieve(self, teller: NodeId) -> None:
+        """Give up whatever nobody but this member told of: comparison will find what is real."""
+        for key in [key for key, wanted in self._wanted.items() if wanted.holders == [teller]]:
+            del self._wanted[key]
+            self._told_by[teller] -= 1
+
     def _pull(self) -> None:
+        """Ask for what is wanted, within a window that the tellers share evenly."""
         now = self._core.now
-        asked = sum(1 for wanted in self._wanted.values() if now - wanted.asked_at < _PULL_TIMEOUT)
+        under_way = [w for w in self._wanted.values() if now - w.asked_at < _PULL_TIMEOUT]
+        asked, asked_of = len(under_way), Counter(wanted.holders[0] for wanted in under_way)
+        share = max(_MIN_SHARE, _MAX_ASKED // max(1, len(self._told_by)))
         requests: dict[NodeId, list[bytes]] = {}
         for key, wanted in list(self._wanted.items()):
-            if now - wanted.asked_at < _PULL_TIMEOUT:
+            if now - wanted.asked_at < _PULL_TIMEOUT or key not in self._wanted:
                 continue
             if wanted.tries >= _PULL_TRIES:
-                del self._wanted[key]
+                self._forget(key, found=False)
                 continue
             if asked >= _MAX_ASKED:
                 break
+            if asked_of[wanted.holders[0]] >= share:
+                continue
+            asked_of[wanted.holders[0]] += 1
             requests.setdefault(wanted.holders[wanted.tries % len(wanted.holders)], []).append(key)
             wanted.asked_at = now
             wanted.tries += 1

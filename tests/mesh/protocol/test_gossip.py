@@ -138,3 +138,31 @@ def test_a_member_hears_of_all_records_in_a_full_comparison() -> None:
     named = {rumour.key for message in stage.take(Contents) for rumour in message.rumours}
     keys = {entry_of(facts.decode(actor.record())).key for actor in actors}
     assert keys <= named
+
+
+def _invented(start: int) -> Rumours:
+    return Rumours(tuple(Rumour(n.to_bytes(8, "big"), (1,), b"mark") for n in range(start, start + 25)))
+
+
+def test_who_invents_rumours_does_not_keep_real_news_waiting() -> None:
+    stage = Stage()
+    liar, honest, subject = stage.member(2), stage.member(3), stage.member(4, known=False)
+    for start in range(0, 4000, 25):
+        liar.says(_invented(start))
+    stage.take(Pull)
+    honest.says(Rumours((_rumour(subject.record()),)))
+    stage.wait(0.3)
+    assert _rumour(subject.record()).key in {key for p in stage.take(Pull, honest) for key in p.keys}
+
+
+def test_whose_rumours_came_to_nothing_is_hardly_asked_again() -> None:
+    stage = Stage()
+    liar = stage.member(2)
+    for start in range(0, 100, 25):
+        liar.says(_invented(start))
+    stage.wait(5.0)
+    stage.take(Pull)
+    for start in range(1000, 3000, 25):
+        liar.says(_invented(start))
+    stage.wait(5.0)
+    assert sum(len(pull.keys) for pull in stage.take(Pull)) <= 4 * 32
