@@ -11,8 +11,8 @@ simulation", 2000).
 What the leaves of one tree did is not independent, the trees are. So the error comes from the spread between
 trees. Where few trees hit, or none, the bound comes from the stages instead. Stages are nested: whoever hits
 has got through all of them, if by a leap. So P(hit) is the product of the chances to get through each, the
-last of them to hit. Each is bounded by Clopper and Pearson at a confidence of 1 - alpha / stages (Bonferroni),
-its number of trials divided by the design effect (Kish, "Survey Sampling", 1965) that the trees show.
+last of them to hit. Each is bounded by Clopper and Pearson at confidence 1 - alpha / stages (Bonferroni), its
+number of trials divided by the design effect (Kish, "Survey Sampling", 1965) that the trees show.
 """
 
 from __future__ import annotations
