@@ -39,9 +39,20 @@ def test_a_branch_that_dies_is_noticed() -> None:
         in_branch(lambda: os._exit(3))
 
 
-def test_branches_that_nobody_waits_for_are_ended() -> None:
+def test_branches_that_nobody_waits_for_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    children: list[int] = []
+    fork = os.fork
+
+    def noted() -> int:
+        child = fork()
+        children.append(child)
+        return child
+
+    monkeypatch.setattr(os, "fork", noted)
     answers = each_in_branch(lambda number: number, range(50), jobs=2)
     assert next(answers) == 0
     answers.close()  # type: ignore[attr-defined]
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert 2 <= len(children) < 50
+    for child in children:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(child, os.WNOHANG)
