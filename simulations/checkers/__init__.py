@@ -22,7 +22,7 @@ from simulations.world import World
 __all__ = ["Checkers", "disagreement"]
 
 _SCAN = 2.0
-_MEASURE = 20.0
+_MEASURE = 60.0
 
 
 class Checkers:

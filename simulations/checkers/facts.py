@@ -33,6 +33,8 @@ class Facts:
         self._versions: dict[tuple[NodeId, int], dict[bytes, tuple[int, ...]]] = {}
         self._liveness: dict[NodeId, tuple[int, int]] = {}
         """The highest liveness that each member really had."""
+        self._scanned: dict[int, tuple[int, bytes]] = {}
+        """The run and the hash over all facts that each host had at the last look."""
         world.on_crash.append(self._note_liveness)
 
     def scan(self) -> None:
@@ -52,6 +54,10 @@ class Facts:
 
     def _scan_store(self, host: Host) -> None:
         assert host.node is not None
+        summary = inside.summary(host.node)
+        if self._scanned.get(host.number) == (host.run, summary):
+            return
+        self._scanned[host.number] = (host.run, summary)
         seen = self._versions.setdefault((host.id, host.run), {})
         for signed in inside.facts(host.node):
             fact = signed.fact

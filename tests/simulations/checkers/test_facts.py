@@ -26,6 +26,7 @@ def _stored(pool: Watched, monkeypatch: pytest.MonkeyPatch, at: Host, signed: Si
     """What is said when the host's Node holds that fact, however it came there."""
     facts = inside.facts
     monkeypatch.setattr(inside, "facts", lambda node: [*facts(node), *([signed] if node is at.node else [])])
+    monkeypatch.setattr(inside, "summary", lambda node: b"changed")
     pool.checkers.facts.scan()
     return pool.said
 
