@@ -62,7 +62,7 @@ class Prober:
         self._next = 0
         self._asked_dead = 0.0
         membership.on_accused = lambda peer, hurry: self.probe(peer, hurry=hurry)
-        membership.on_last_call = lambda peer: self.probe(peer, mute=True)
+        membership.on_last_call = lambda peer: self.probe(peer, mute=True, hurry=True)
 
     @property
     def _stretch(self) -> int:
@@ -151,7 +151,9 @@ class Prober:
             if endpoint != peer.endpoint or len(endpoints) == 1:
                 self._ping(peer, endpoint, probe.token)
         self._core.effects.append(ProbeStream(peer.id, peer.endpoint, probe.token))
-        for relay in self._membership.pick(self._core.settings.relays, but=peer.id):
+        # A last call tries harder, for a life hangs on it.
+        relays = self._core.settings.relays * (2 if probe.mute else 1)
+        for relay in self._membership.pick(relays, but=peer.id):
             if relay.endpoint is not None:
                 probe.relays.add(relay.id)
                 self._core.send(relay.id, relay.endpoint, PingRequest(probe.token, peer.id, peer.endpoint))
