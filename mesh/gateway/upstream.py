@@ -84,7 +84,10 @@ class Upstream:
         try:
             while (event := self._http.next_event()) is h11.NEED_DATA:
                 with trio.fail_after(self._read_limit):
-                    self._http.receive_data(bytes(await self._stream.receive_some(_CHUNK)))
+                    data = bytes(await self._stream.receive_some(_CHUNK))
+                if not data and self._http.their_state is h11.SEND_RESPONSE:
+                    raise UpstreamLost("the leader ended the connection without an answer")
+                self._http.receive_data(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
             raise UpstreamLost("the connection to the leader was lost") from error
         except trio.TooSlowError as error:

@@ -1,0 +1,29 @@
+"""The gateway's end of an exchange with the leader's llama-server."""
+
+import pytest
+import trio.testing
+
+from mesh.gateway.upstream import Upstream, UpstreamLost
+
+
+async def test_a_leader_that_ends_before_it_answers_is_lost_in_plain_words() -> None:
+    here, there = trio.testing.memory_stream_pair()
+    async with Upstream(here) as upstream:
+        await upstream.send_head("GET", b"/health", [(b"host", b"localhost")])
+        await upstream.end_request()
+        await there.send_eof()
+        with pytest.raises(UpstreamLost, match="ended the connection without an answer"):
+            await upstream.receive_head()
+
+
+async def test_an_answer_that_breaks_off_is_no_whole_one() -> None:
+    here, there = trio.testing.memory_stream_pair()
+    async with Upstream(here) as upstream:
+        await upstream.send_head("GET", b"/health", [(b"host", b"localhost")])
+        await upstream.end_request()
+        await there.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        await there.send_eof()
+        assert (await upstream.receive_head()).status == 200
+        assert await upstream.receive() == b"half"
+        with pytest.raises(UpstreamLost, match="broke off"):
+            await upstream.receive()
