@@ -51,6 +51,10 @@ def unserved(serving: Serving, among: Sequence[Host]) -> str:
         return f"the leader runs nothing: {_state(node)}"
     if leading.server.phase != "ready":
         return f"the leader's engine is {leading.server.phase}: {leading.server.reason}"
+    workers = (serving.world.host_of(NodeId(worker)) for worker in leading.server.plan.workers)
+    gone = [worker.number for worker in workers if worker.node is None]
+    if gone:
+        return f"the leader counts on host{gone[0]}, which is gone"
     for host in among:
         if host.node is None:
             continue
