@@ -115,6 +115,9 @@ class Membership:
             incarnation == peer.incarnation and refutations <= peer.refutations
         ):
             return peer
+        elif incarnation > peer.incarnation:
+            # Another run of its process, perhaps at another address: what the last one proved is void.
+            peer.proven = peer.source = None
         left = peer.state == LEFT and incarnation == peer.incarnation
         peer.incarnation, peer.refutations, peer.steady = incarnation, refutations, steady
         if not left:
@@ -134,6 +137,8 @@ class Membership:
         peer = self.lives(record.author, record.incarnation, 0)
         if peer is None:
             return
+        if peer.record is not None and peer.record.profile.addresses != record.profile.addresses:
+            peer.proven = peer.source = None
         peer.record = record
         if record.left and record.incarnation == peer.incarnation:
             self._set_state(peer, LEFT)

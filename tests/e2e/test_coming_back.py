@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.pools import JOIN, alive, found, join, leader, until
+from tests.e2e.pools import JOIN, alive, form_pool, found, join, leader, until
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 
@@ -112,3 +112,15 @@ def test_damaged_state_that_does_not_matter_is_done_without(lab: Lab) -> None:
     anna.mesh("join", *JOIN)
     assert anna.mesh_json("invite")["uses"] == 1
     assert anna.mesh_json("models")["models"] == []
+
+
+async def test_a_machine_that_was_killed_comes_back_on_another_port(lab: Lab) -> None:
+    anna, bert, cara = lab.hosts(3)
+    form_pool([anna, bert, cara])
+    bert.kill_sidecar().wait(5)
+    await until(anna, lambda status: "bert" not in alive(status))
+    bert.mesh("join", "--port", "50077")
+    for host in (anna, bert, cara):
+        status = await until(host, lambda status: len(alive(status)) == 3, seconds=20)
+    address = next(member["address"] for member in status["members"] if member["name"] == "bert")
+    assert address.endswith(":50077")

@@ -3,6 +3,7 @@ import pytest
 from mesh.protocol.effects import MembersChanged
 from mesh.protocol.settings import Settings
 from mesh.wire import facts
+from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Accusation, Liveness, Profile, Record
 from mesh.wire.messages import Ack, Bodies, Ping, Pull
 from tests.mesh.protocol.stage import Actor, Stage
@@ -293,3 +294,27 @@ def test_a_suspect_whose_process_was_reset_and_that_answers_is_awaited_in_steps_
     effects = len(stage.sent)
     stage.wait(5.0)
     assert len(stage.sent) - effects < 500
+
+
+def test_a_member_that_comes_back_at_another_address_is_asked_there() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(3.0)
+    elsewhere = Endpoint("192.0.2.99", 4711)
+    record = Record(stage.pool, actor.id, 2, b"another1", 1, False, Profile(addresses=(elsewhere,), rank=1))
+    messenger = stage.member(3)
+    messenger.tells(actor.sign(record))
+    member = next(member for member in stage.node.members() if member.id == actor.id)
+    assert member.endpoint == elsewhere
+
+
+def test_a_member_that_moves_while_it_runs_is_asked_where_it_says() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(3.0)
+    elsewhere = Endpoint("192.0.2.99", 4711)
+    moved = Record(stage.pool, actor.id, 1, bytes(8), 2, False, Profile(addresses=(elsewhere,), rank=1))
+    messenger = stage.member(3)
+    messenger.tells(actor.sign(moved))
+    member = next(member for member in stage.node.members() if member.id == actor.id)
+    assert member.endpoint == elsewhere
