@@ -8,25 +8,17 @@ import pytest
 from simulations.chaos import Chaos, Outcome, plan
 
 ROOT = Path(__file__).parents[2]
-FRESH_SEEDS = 24
+SEEDS = range(7001, 7025)
+"""Always the same, so that a failure is a change's own; ``python -m simulations chaos`` tries fresh ones."""
+
 SHORT = 2.5
 """Minutes: one storm and one healing."""
 
 
-def _base() -> int:
-    """Where this run's fresh seeds begin; CHAOS_SEED repeats those of a former run."""
-    given = os.environ.get("CHAOS_SEED")
-    return int(given) if given else int.from_bytes(os.urandom(4), "big")
-
-
-BASE = _base()
-
-
-@pytest.mark.parametrize("turn", range(FRESH_SEEDS))
-def test_no_property_is_violated_from_a_fresh_seed(turn: int) -> None:
-    outcome = Chaos(plan(BASE + turn, None, SHORT)).run()
-    again = f"python -m simulations replay {BASE + turn} --minutes {SHORT} (CHAOS_SEED={BASE})"
-    assert outcome.violations == [], again
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_property_is_violated(seed: int) -> None:
+    outcome = Chaos(plan(seed, None, SHORT)).run()
+    assert outcome.violations == [], f"python -m simulations replay {seed} --minutes {SHORT}"
 
 
 def test_a_plan_follows_from_its_seed_alone() -> None:
@@ -74,8 +66,8 @@ def test_a_trace_tells_of_faults_and_of_what_hosts_say() -> None:
     assert "StateChanged ready" in text
 
 
-def test_without_any_fault_the_pool_agrees_and_serves_at_once() -> None:
+def test_without_any_fault_the_pool_agrees_and_serves_soon() -> None:
     outcome = Chaos(plan(4, 5, SHORT), only=()).run()
     assert outcome.violations == []
-    assert outcome.agreed_after == [0.0]
+    assert all(seconds < 2.0 for seconds in outcome.agreed_after)
     assert len(outcome.served_after) == 1
