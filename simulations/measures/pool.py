@@ -34,12 +34,13 @@ class NotReadyError(Exception):
 def ready(nodes: int, seed: int, settings: Settings, full: int | None = None) -> StubbedLab:
     """A world with that many members, each with the right to lead and a rank of its own.
 
-    With ``full`` only so many run Nodes; the rest are stand-ins (see simulations.measures.stubs).
+    With ``full`` only so many run Nodes; the rest are stand-ins (see simulations.measures.stubs), and the
+    founder alone would lead: rumours of a claim would end at stand-ins, so it is handed to all.
     Raises NotReadyError.
     """
     world = StubbedLab(seed, settings)
     for number, rank in enumerate(world.random.sample(range(1, 10 * nodes + 1), nodes)):
-        world.add(rank if full is None or number < full else 0)
+        world.add(rank if full is None or number == 0 else 0)
     founder = world.hosts[0]
     world.pool = pool_id(founder.signer.public_key)
     vouchers, act = vouched(world)
@@ -56,9 +57,15 @@ def ready(nodes: int, seed: int, settings: Settings, full: int | None = None) ->
         for host in running:
             world.ask(host)
     world.run(1.0 + world.random.random())
+    if world.stubs:
+        world.run_until(lambda: _running(founder).leader() is not None, _SETTLE_LIMIT, 0.1)
+        claims = [facts.sign(claim, founder.signer).data for claim in [_running(founder).leader()] if claim]
+        _hand(world, founder, running[1:], claims)
     if not world.run_until(lambda: one_leader(world), _SETTLE_LIMIT, 0.1):
         raise NotReadyError(f"{nodes} members found no leader in {_SETTLE_LIMIT} s")
     world.run(3.0 + world.random.random())
+    if any(alive_count(host) != nodes for host in running):
+        raise NotReadyError(f"not all of {nodes} members hold all others alive")
     return world
 
 
@@ -81,12 +88,17 @@ def introduce_all(world: StubbedLab, running: list[Host]) -> None:
     """Hand every Node the record of every other, in datagrams of the founder's (and to it, of another's)."""
     records = [signed_record(host) for host in running]
     records += [facts.sign(world.record_of(stub), stub.signer).data for stub in world.stubs]
-    for sender, receivers in ((running[0], running[1:]), (running[1], running[:1])):
-        datagrams = [_bodies(sender, part) for part in _parts(records)]
-        for host in receivers:
-            for payload in datagrams:
-                world.do(host, "receive", sender.address, payload)
-    for host in running:
+    _hand(world, running[0], running[1:], records)
+    _hand(world, running[1], running[:1], records)
+
+
+def _hand(world: StubbedLab, sender: Host, receivers: list[Host], signed: list[bytes]) -> None:
+    """Let these Nodes receive facts from the sender, and keep them to themselves."""
+    datagrams = [_bodies(sender, part) for part in _parts(signed)]
+    for host in receivers:
+        for payload in datagrams:
+            world.do(host, "receive", sender.address, payload)
+    for host in (sender, *receivers):
         _hush(_running(host))
 
 
