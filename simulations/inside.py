@@ -49,6 +49,11 @@ def own_liveness(node: Node) -> tuple[int, int]:
     return (mine.incarnation, mine.refutations)
 
 
+def stays_away(node: Node) -> bool:
+    """Whether the Node itself says that it is no steady member at present."""
+    return not node._parts.membership.steadiness.holds
+
+
 def containers(node: Node) -> Iterator[tuple[str, int]]:
     """The path and length of every container that grows with what a Node hears."""
     seen: set[int] = set()

@@ -152,7 +152,7 @@ class Lies:
 
     def _flood(self, liar: Host) -> None:
         """Strangers without a voucher greet, ping, and spread facts; rumours of facts that nobody has."""
-        victim = self._victim(liar)
+        victim = next(iter(self._others(liar)), None)
         if victim is None:
             return
         pool, random = self._pool(liar), self._random

@@ -31,6 +31,7 @@ __all__ = ["PORT", "Disk", "Host", "LinkFault", "Network", "Observer", "World", 
 Observer = Callable[["World", Host, Event], None]
 Step = Callable[[Node], list[Effect]]
 Tap = Callable[[Host, Host, bytes], None]
+Arrival = Callable[[Host, bytes], None]
 
 _DATAGRAM, _TIMER, _STEP, _CALL = range(4)
 _ANY_RUN = -1
@@ -49,8 +50,8 @@ _SEGMENT = bytes(40)
 class World:
     """Hosts, their network and the heap of what is to happen.
 
-    ``observers`` are shown every event that a Node tells, ``taps`` every datagram sent, ``on_crash`` every
-    process that ends, ``on_start`` every one that starts.
+    ``observers`` are shown every event that a Node tells, ``taps`` every datagram sent, ``arrivals``
+    every one that a process gets, ``on_crash`` every process that ends, ``on_start`` every one that starts.
     """
 
     def __init__(self, seed: int, settings: Settings | None = None, curves: bool = False) -> None:
@@ -62,6 +63,7 @@ class World:
         self.hosts: list[Host] = []
         self.observers: list[Observer] = []
         self.taps: list[Tap] = []
+        self.arrivals: list[Arrival] = []
         self.on_crash: list[Callable[[Host], None]] = []
         self.on_start: list[Callable[[Host], None]] = []
         self.events = 0
@@ -124,6 +126,8 @@ class World:
             trace += _TRACE(now, host.number, code)
             if code == _DATAGRAM:
                 trace += b
+                for arrival in self.arrivals:
+                    arrival(host, b)
                 effects = node.receive(now * host.rate + host.offset, a, b)
             elif code == _TIMER:
                 effects = node.fire(max(now * host.rate + host.offset, b), a)

@@ -1,7 +1,7 @@
 """What must hold in every run, judged from outside the world and apart from it.
 
-Safety (leases, terms, elections, facts, deaths, bounds) is checked while a run goes on; that the pool is
-whole again (settled), after each healing.
+Safety (leases, terms, elections, votes, facts, deaths, bounds) is checked while a run goes on; that the pool
+is whole again (settled), after each healing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from simulations.checkers.leases import Leases
 from simulations.checkers.settled import disagreement
 from simulations.checkers.terms import Terms
 from simulations.checkers.verdicts import Excuses, Verdicts
+from simulations.checkers.votes import Votes
 from simulations.leading import Serving
 from simulations.world import World
 
@@ -40,6 +41,7 @@ class Checkers:
         self.facts = Facts(world, self.verdicts, self.excuses)
         self.bounds = Bounds(world, self.verdicts)
         self.elections = Elections(world, self.verdicts, self.excuses)
+        self.votes = Votes(world, self.verdicts, self.excuses)
         harmless = families is not None and HARMLESS.issuperset(families)
         self.deaths = Deaths(world, self.verdicts, self.excuses) if harmless else None
         if serving is not None:

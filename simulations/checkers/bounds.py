@@ -13,7 +13,7 @@ LONGEST_CONTAINER = 16384
 """The most that any list, dict or set of a Node may hold, whatever it is sent."""
 FOR_EACH_MEMBER = 64
 """The most for each member, beyond ``ROOM``, once a pool is calm."""
-ROOM = 640
+ROOM = 560
 """What strangers may fill for good: waiting facts, silent addresses, proofs."""
 _NAME = "bounds"
 

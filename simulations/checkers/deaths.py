@@ -6,6 +6,7 @@ from functools import partial
 
 from mesh.protocol.effects import Event, MembersChanged
 from mesh.wire.identity import NodeId
+from simulations import inside
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.hosts import Host
 from simulations.world import World
@@ -13,36 +14,48 @@ from simulations.world import World
 HARMLESS = frozenset({"pauses", "lies", "people", "engines", "clocks"})
 """Families of faults under which this can be demanded."""
 _NAME = "deaths"
-_WINDOW = 60.0
+_SLACK = 3.0
+"""Seconds for probes, and for news to go there and back."""
 
 
 class Deaths:
-    """Notes when hosts stood still; whoever is held dead must have done so, or not run, within a minute."""
+    """Whoever turns dead in another's eyes must have stood still, or not run, within a suspicion."""
 
     def __init__(self, world: World, verdicts: Verdicts, excuses: Excuses) -> None:
         self._world = world
         self._say = partial(verdicts.say, _NAME)
         self._excuses = excuses
         self._down: dict[NodeId, float] = {}
+        self._dead: dict[tuple[NodeId, int], set[NodeId]] = {}
+        """Whom each process holds dead."""
         self.watches = True
         """Off while hosts are switched off for good, as healing does."""
         world.observers.append(self._observe)
         world.on_start.append(lambda host: self._down.update({host.id: world.now}))
         world.on_crash.append(lambda host: self._down.update({host.id: world.now}))
 
-    def _observe(self, world: World, host: Host, event: Event) -> None:
-        if not self.watches or not isinstance(event, MembersChanged) or host.node is None:
-            return
-        if host.id in self._excuses.liars:
-            return
-        for member in host.node.members():
-            if member.state != "dead" or member.id in self._excuses.liars:
-                continue
-            victim = world.host_of(member.id)
-            excused = victim.node is None or victim.id != member.id or self._stood_still(victim)
-            if not excused:
-                self._say(f"host{host.number} holds host{victim.number} dead, which never stood still")
+    @property
+    def _window(self) -> float:
+        settings = self._world.settings
+        return _SLACK + 1.5 * settings.suspicion * settings.suspicion_stretch
 
-    def _stood_still(self, host: Host) -> bool:
-        last = max(host.paused_until, self._down.get(host.id, float("-inf")))
-        return last > 0 and self._world.now - last < _WINDOW
+    def _observe(self, world: World, host: Host, event: Event) -> None:
+        if not isinstance(event, MembersChanged) or host.node is None:
+            return
+        before = self._dead.get((host.id, host.run), set())
+        dead = {member.id for member in host.node.members() if member.state == "dead"}
+        self._dead[host.id, host.run] = dead
+        if not self.watches or host.id in self._excuses.liars:
+            return
+        for id in sorted(dead - before):
+            victim = world.host_of(id)
+            if id not in self._excuses.liars and not self._excused(victim, id):
+                self._say(
+                    f"host{victim.number} turned dead at host{host.number} though it did not stand still"
+                )
+
+    def _excused(self, victim: Host, id: NodeId) -> bool:
+        if victim.node is None or victim.id != id or inside.stays_away(victim.node):
+            return True
+        last = max(victim.paused_until, self._down.get(id, float("-inf")))
+        return last > 0 and self._world.now - last < self._window

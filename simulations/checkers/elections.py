@@ -18,6 +18,8 @@ from simulations.world import World
 
 _NAME = "elections"
 _STEADY = 2.0
+_KNOWN = 5.0
+"""Seconds after which all have heard of a new member and listen to it."""
 
 
 class Elections:
@@ -32,6 +34,8 @@ class Elections:
         self._told: dict[int, Claim | None] = {}
         """Whom each host follows."""
         world.observers.append(self._observe)
+        self._started: dict[NodeId, float] = {}
+        world.on_start.append(lambda host: self._started.update({host.id: world.now}))
         world.on_crash.append(self._forget)
 
     def _forget(self, host: Host) -> None:
@@ -47,7 +51,14 @@ class Elections:
         if not mine or event.claim is None or event.claim.term <= self._claimed.get(host.id, 0):
             return
         self._claimed[host.id] = event.claim.term
-        if not led and not self._named(host) and host.id not in self._excuses.liars and self._clear():
+        new = world.now - self._started.get(host.id, 0.0) < _KNOWN
+        if (
+            not led
+            and not new
+            and not self._named(host)
+            and host.id not in self._excuses.liars
+            and self._clear()
+        ):
             self._judge(host, event.claim)
 
     def _named(self, host: Host) -> bool:

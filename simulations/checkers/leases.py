@@ -50,6 +50,8 @@ class Leases:
         if claim is None or worker.node is None or self._jumped(worker):
             return
         holder = world.host_of(claim.author)
+        if claim.author in self._excuses.set_back:
+            return
         states = {member.id: member.state for member in worker.node.members()}
         if holder.node is None or holder.id != claim.author or states.get(worker.id) == "left":
             return

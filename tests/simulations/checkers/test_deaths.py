@@ -12,7 +12,7 @@ def test_a_death_without_a_cause_is_caught() -> None:
     pool = Watched(families=("lies",))
     pool.world.run(70.0)
     _cut_off(pool)
-    assert "deaths: host0 holds host2 dead, which never stood still" in pool.said
+    assert "deaths: host2 turned dead at host0 though it did not stand still" in pool.said
 
 
 def test_who_stood_still_may_be_held_dead() -> None:

@@ -1,0 +1,79 @@
+"""A candidate goes on only when more say yes than no: counted from the votes that really reached it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+
+from mesh.protocol.effects import Event, LeaderChanged
+from mesh.wire import messages
+from mesh.wire.envelope import open_envelope
+from mesh.wire.errors import DecodeError
+from mesh.wire.identity import NodeId
+from simulations.checkers.verdicts import Excuses, Verdicts
+from simulations.hosts import Host
+from simulations.world import World
+
+_NAME = "votes"
+_KIND_AT = 34
+"""Where the kind of message stands in a datagram: after version, pool, sender and the array's head."""
+
+
+@dataclass(slots=True)
+class _Poll:
+    """One candidacy: the process and its term, when it asked, and what came back."""
+
+    run: int
+    term: int
+    asked_at: float
+    yes: set[NodeId] = field(default_factory=set)
+    no: set[NodeId] = field(default_factory=set)
+
+
+class Votes:
+    """Reads vote requests as they are sent and votes as they arrive."""
+
+    def __init__(self, world: World, verdicts: Verdicts, excuses: Excuses) -> None:
+        self._world = world
+        self._say = partial(verdicts.say, _NAME)
+        self._excuses = excuses
+        self._polls: dict[NodeId, _Poll] = {}
+        world.taps.append(self._sent)
+        world.arrivals.append(self._arrived)
+        world.observers.append(self._observe)
+
+    def _sent(self, source: Host, target: Host, payload: bytes) -> None:
+        if len(payload) > _KIND_AT and payload[_KIND_AT] == messages.VoteRequest.kind:
+            message = messages.decode(open_envelope(payload).body)
+            assert isinstance(message, messages.VoteRequest)
+            poll, now = self._polls.get(source.id), self._world.now
+            if poll is None or (poll.run, poll.term, poll.asked_at) != (source.run, message.term, now):
+                self._polls[source.id] = _Poll(source.run, message.term, now)
+
+    def _arrived(self, host: Host, payload: bytes) -> None:
+        if len(payload) <= _KIND_AT or payload[_KIND_AT] != messages.Vote.kind:
+            return
+        poll = self._polls.get(host.id)
+        try:
+            envelope = open_envelope(payload)
+            message = messages.decode(envelope.body)
+        except DecodeError:
+            return
+        key = self._world.keys.get(envelope.sender)
+        if poll is None or key is None or not envelope.proven_by(key, self._world.verifier):
+            return
+        if isinstance(message, messages.Vote) and message.term == poll.term:
+            (poll.yes if message.yes else poll.no).add(envelope.sender)
+
+    def _observe(self, world: World, host: Host, event: Event) -> None:
+        if not isinstance(event, LeaderChanged) or event.claim is None or event.claim.author != host.id:
+            return
+        poll = self._polls.get(host.id)
+        if poll is None or (poll.run, poll.term) != (host.run, event.claim.term):
+            return
+        patience = self._world.settings.vote_timeout + 0.1
+        if world.now - poll.asked_at < patience and len(poll.no) > len(poll.yes) + 1:
+            self._say(
+                f"host{host.number} claims term {event.claim.term} after "
+                f"{len(poll.no)} noes and {len(poll.yes)} ayes"
+            )
