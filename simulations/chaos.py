@@ -30,6 +30,8 @@ AGREE_LIMIT = 60.0
 """Seconds after healing until one pool with one leader must be seen everywhere."""
 SERVE_LIMIT = 60.0
 """Seconds from then until the deployment must be served."""
+_SETTLING = 8.0
+"""What was begun under faults (a probe with all its patience, a suspicion) may take so long to end."""
 CALM = 10.0
 CALM_BYTES = 3000.0
 """Most bytes a second that a host of a calm pool may send: probes, leases, and hardly anything else."""
@@ -190,7 +192,7 @@ class Chaos:
             self._fail(f"not served {SERVE_LIMIT:.0f} s after: {unserved(self.serving, honest)}")
             return
         self.outcome.served_after.append(world.now - since)
-        world.run(2.0)
+        world.run(_SETTLING)
         calm = Calm(world, honest, liars)
         world.run(CALM)
         self.checkers.bounds.calm()
