@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import trio
 
@@ -62,6 +62,8 @@ log = logging.getLogger(__name__)
 FIRST_INVITE_SECONDS = 24 * 3600.0
 ELECTION_SECONDS = 5.0
 TELL_SECONDS = 0.5
+
+How = Literal["founded", "joined", "member"]
 
 
 class Home(Protocol):
@@ -142,7 +144,7 @@ class Handlers:
 
         request = cast(JoinArgs, args)
         async with self._sidecar.joining:
-            how = "member" if await self._already(request, say) else await self._enter(request, say)
+            how: How = "member" if await self._already(request, say) else await self._enter(request, say)
             return await self._joined(how)
 
     async def _already(self, args: JoinArgs, say: Say) -> bool:
@@ -161,7 +163,7 @@ class Handlers:
             raise MeshError(f"this machine already belongs to pool {pool.name}", "leave it first: mesh leave")
         return True
 
-    async def _enter(self, args: JoinArgs, say: Say) -> str:
+    async def _enter(self, args: JoinArgs, say: Say) -> How:
         sidecar, machine = self._sidecar, self._sidecar.machine
         search = Search.of(machine, say)
         token = Token.parse(args["token"]) if "token" in args else None
@@ -180,7 +182,7 @@ class Handlers:
         await sidecar.found()
         return "founded"
 
-    async def _joined(self, how: str) -> Mapping[str, Any]:
+    async def _joined(self, how: How) -> Mapping[str, Any]:
         machine, pool = self._sidecar.machine, self._pool()
         node = pool.node
         seen = machine.changes.count
@@ -196,7 +198,7 @@ class Handlers:
                     pool.id, node.id, hints, ALL_RIGHTS, FIRST_INVITE_SECONDS, None
                 )
         result: JoinResult = {
-            "how": how,  # type: ignore[typeddict-item]
+            "how": how,
             "pool": views.pool(pool.id, pool.name),
             "self": views.self_status(node),
             "members": sum(member.state == "alive" for member in node.members()),
