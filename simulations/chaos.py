@@ -17,7 +17,7 @@ from mesh.wire.facts import Deployment
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
 from simulations.checkers import Checkers
-from simulations.checkers.settled import Calm, disagreement, unserved
+from simulations.checkers.settled import Calm, disagreement, unserved, views
 from simulations.faults import Fault, Storm
 from simulations.hosts import Host
 from simulations.leading import Serving
@@ -32,6 +32,8 @@ SERVE_LIMIT = 60.0
 """Seconds from then until the deployment must be served."""
 _SETTLING = 8.0
 """What was begun under faults (a probe with all its patience, a suspicion) may take so long to end."""
+_SETTLINGS = 5
+"""How often that is granted: each thing that ends may let another one begin."""
 CALM = 10.0
 CALM_BYTES = 3000.0
 """Most bytes a second that a host of a calm pool may send: probes, leases, and hardly anything else."""
@@ -192,7 +194,7 @@ class Chaos:
             self._fail(f"not served {SERVE_LIMIT:.0f} s after: {unserved(self.serving, honest)}")
             return
         self.outcome.served_after.append(world.now - since)
-        world.run(_SETTLING)
+        self._settle(honest, liars)
         calm = Calm(world, honest, liars)
         world.run(CALM)
         self.checkers.bounds.calm()
@@ -201,6 +203,14 @@ class Chaos:
         for why in (self._apart(core, liars), unserved(self.serving, honest)):
             if why:
                 self._fail(f"no calm: {why}")
+
+    def _settle(self, honest: list[Host], liars: frozenset[NodeId]) -> None:
+        """Wait until nothing has changed for a while; who changes for ever is judged when the time is up."""
+        for _ in range(_SETTLINGS):
+            before = views(honest, liars)
+            self.world.run(_SETTLING)
+            if views(honest, liars) == before:
+                return
 
     def _apart(self, core: list[Host], liars: frozenset[NodeId]) -> str:
         missing = [host.number for host in core if host.node is None]

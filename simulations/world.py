@@ -179,7 +179,8 @@ class World:
         if self.now < host.paused_until:
             self.at(host.paused_until, lambda: self._wake(host))
             return
-        waiting, host.inbox = host.inbox, []
+        # Timers first: a loop that was stopped may learn that time passed before it reads its mail.
+        waiting, host.inbox = sorted(host.inbox, key=lambda event: event[4] == _DATAGRAM), []
         for _, _, _, run, code, a, b in waiting:
             self._push(self.now, host, run, code, a, b)
 

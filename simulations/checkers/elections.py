@@ -1,7 +1,8 @@
 """Nobody claims while most of those whom it reaches still hear a leader.
 
 Judged only where the votes cannot have been lost: links are cut or whole, not lossy, and have not changed
-for a while, and nobody who could have voted stood still.
+for a while, and nobody who could have voted stood still. A leader counts that was heard before the votes were
+asked for: two that stand at once may both get them.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Elections:
         self._excuses = excuses
         self._claimed: dict[NodeId, int] = {}
         self._led: dict[NodeId, bool] = {}
-        self._told: dict[int, Claim | None] = {}
-        """Whom each host follows."""
+        self._told: dict[int, tuple[Claim | None, float]] = {}
+        """Whom each host follows, and since when it has heard any leader."""
         world.observers.append(self._observe)
         self._started: dict[NodeId, float] = {}
         world.on_start.append(lambda host: self._started.update({host.id: world.now}))
@@ -45,7 +46,8 @@ class Elections:
     def _observe(self, world: World, host: Host, event: Event) -> None:
         if not isinstance(event, LeaderChanged):
             return
-        self._told[host.number] = event.claim
+        before, since = self._told.get(host.number, (None, 0.0))
+        self._told[host.number] = (event.claim, since if before is not None else world.now)
         mine = event.claim is not None and event.claim.author == host.id
         led, self._led[host.id] = self._led.get(host.id, False), mine
         if not mine or event.claim is None or event.claim.term <= self._claimed.get(host.id, 0):
@@ -75,6 +77,7 @@ class Elections:
     def _judge(self, candidate: Host, claim: Claim) -> None:
         world = self._world
         assert candidate.node is not None
+        asked = world.now - world.settings.vote_timeout
         present = {m.id for m in candidate.node.members() if m.state in ("alive", "suspect")}
         heard, reached = 0, 0
         for voter in world.running():
@@ -87,8 +90,8 @@ class Elections:
             if not voter.node.rights(candidate.id) or voter.id in self._excuses.liars:
                 return
             reached += 1
-            leader = self._told.get(voter.number)
-            if leader is not None and leader.author != candidate.id:
+            leader, since = self._told.get(voter.number, (None, 0.0))
+            if leader is not None and since < asked and leader.author != candidate.id:
                 heard += self._alive(voter, leader)
         if heard * 2 > reached + 1:
             self._say(

@@ -71,6 +71,15 @@ def _state(node: Any) -> str:
     return "no word of it" if state is None else f"{state.phase} ({state.reason})"
 
 
+def views(hosts: Sequence[Host], but: frozenset[NodeId] = frozenset()) -> list[object]:
+    """What each host holds of every member (but those) and whom it follows: equal while nothing changes."""
+    return [
+        (host.node.leader(), {m.id: m.state for m in host.node.members() if m.id not in but})
+        for host in hosts
+        if host.node is not None
+    ]
+
+
 class Calm:
     """Watches a healed pool for a while: nothing may change any more, and nobody may have much to say."""
 

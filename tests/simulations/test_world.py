@@ -80,6 +80,21 @@ def test_a_process_that_stood_still_for_five_seconds_comes_back_and_blames_nobod
     assert world.run_until(lambda: _agreed(world), limit=0.5)
 
 
+def test_a_process_that_stood_still_learns_that_time_passed_before_it_reads_its_mail() -> None:
+    world, hosts, _ = _pool(2)
+    assert world.run_until(lambda: _agreed(world), limit=5.0)
+    order: list[str] = []
+    world.pause(hosts[1], 1.0)
+    node = hosts[1].node
+    assert node is not None
+    fire, receive = node.fire, node.receive
+    node.fire = lambda *given: order.append("timer") or fire(*given)  # type: ignore[method-assign, func-returns-value]
+    node.receive = lambda *given: order.append("mail") or receive(*given)  # type: ignore[method-assign, func-returns-value]
+    world.run(1.0)
+    assert set(order) == {"timer", "mail"}
+    assert order == sorted(order, reverse=True)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_parted_network_has_two_leaders_and_a_healed_one_has_one(seed: int) -> None:
     world, hosts, checkers = _pool(6, seed)

@@ -1,3 +1,4 @@
+from mesh.protocol.effects import LeaderChanged
 from simulations.network import LinkFault
 from tests.simulations.checkers.pools import Watched
 
@@ -28,3 +29,16 @@ def test_one_who_reaches_nobody_may_claim() -> None:
     leader = node.leader()
     assert leader is not None
     assert leader.author == pool.hosts[3].id
+
+
+def test_a_leader_that_was_heard_only_after_the_vote_is_no_reason_to_yield() -> None:
+    pool = Watched()
+    pool.world.run(10.0)
+    for host in pool.hosts[:3]:
+        pool.tell(host, LeaderChanged(None))
+    pool.world.run(0.01)
+    for host in pool.hosts[:3]:
+        pool.follow(host, pool.claim(pool.hosts[0], 49))
+    pool.world.run(0.05)
+    pool.follow(pool.hosts[3], pool.claim(pool.hosts[3], 50))
+    assert "elections" not in pool.said
