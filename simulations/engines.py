@@ -119,7 +119,9 @@ class Gate:
         return key == self._holder
 
     def open(self, tunnel: Tunnel) -> None:
-        """A stream asks to pass."""
+        """A stream asks to pass; one whose end overtook it on the way is over already."""
+        if tunnel.closed:
+            return
         if not self.admits(tunnel.key):
             self._back(tunnel, lambda: tunnel.on_broken("refused by the worker's gate"))
             return
@@ -261,7 +263,21 @@ class LlamaServer:
         for tunnel in self._tunnels.values():
             if not tunnel.closed:
                 tunnel.closed = True
-                self._send(tunnel, lambda gate, tunnel=tunnel: gate.close(tunnel))  # type: ignore[misc]
+                self._hang_up(tunnel)
+
+    def _hang_up(self, tunnel: Tunnel) -> None:
+        """The kernel says so for as long as it takes until the worker's end hears it."""
+
+        def arrive() -> None:
+            gate = self.site.gate(tunnel.worker)
+            if gate is not None:
+                gate.close(tunnel)
+
+        def unheard() -> None:
+            if tunnel.worker.run == tunnel.worker_run:
+                self._hang_up(tunnel)
+
+        self.wire.carry(self.host, tunnel.worker, tunnel.worker_run, arrive, unheard)
 
     def host_crashed(self) -> None:
         """The kernel of the crashed leader closes its connections, if it still runs."""
