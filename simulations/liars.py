@@ -70,7 +70,7 @@ class Lies:
         body = messages.encode(message)
         if len(body) <= MAX_BODY and liar.node is not None and liar.node.pool is not None:
             key = signer or liar.signer
-            self._world.carry(liar, target, seal(liar.node.pool, key.id, body, key))
+            self._world.carry(liar, target, seal(liar.node.pool, key.id, _number(liar), body, key))
 
     def _say(self, liar: Host, *said: Any) -> None:
         """These facts, signed by the liar whoever they claim to be by, to everyone."""
@@ -180,7 +180,8 @@ class Lies:
                 codec.pack([99, 1]),
                 codec.pack([]),
             ):
-                self._world.carry(liar, target, seal(self._pool(liar), liar.id, body, liar.signer))
+                sealed = seal(self._pool(liar), liar.id, _number(liar), body, liar.signer)
+                self._world.carry(liar, target, sealed)
             self._world.carry(liar, target, random.randbytes(random.randrange(1200)))
 
     def _replay(self, liar: Host) -> None:
@@ -214,3 +215,10 @@ class Lies:
         for number, target in enumerate(self._others(liar)):
             data = facts.sign(Claim(pool, liar.id, term, 100 + number % 2), liar.signer).data
             self._send(liar, target, messages.Bodies((data,)))
+
+
+def _number(liar: Host) -> int:
+    """The number of its next datagram: what is seen to be old would not be listened to."""
+    assert liar.node is not None
+    liar.node._parts.core.sent += 1
+    return liar.node._parts.core.sent

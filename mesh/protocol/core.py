@@ -38,6 +38,8 @@ class Core:
         self.id: NodeId = node_id(signer.public_key)
         self.pool: PoolId = NO_POOL
         self.now = 0.0
+        self.sent = 0
+        """The number of the last datagram."""
         self.effects: list[Effect] = []
         self.members_changed = False
         self.stirred = False
@@ -49,7 +51,8 @@ class Core:
         """A datagram, or a framed message on a stream when it is too large for one."""
         body = messages.encode(message)
         if len(body) <= MAX_BODY:
-            self.effects.append(Send(to, endpoint, seal(self.pool, self.id, body, self.signer)))
+            self.sent += 1
+            self.effects.append(Send(to, endpoint, seal(self.pool, self.id, self.sent, body, self.signer)))
         elif to is not None and len(body) <= messages.MAX_STREAMED:
             self.effects.append(SendStream(to, body))
 

@@ -18,6 +18,7 @@ from mesh.protocol.roster import Roster
 from mesh.protocol.steadiness import Steadiness
 from mesh.protocol.store import FactStore
 from mesh.wire.endpoint import Endpoint
+from mesh.wire.envelope import first_number
 from mesh.wire.facts import Accusation, Fact, Liveness, Record, Signed
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies
@@ -331,5 +332,6 @@ class Membership:
     def begin(self, incarnation: int, nonce: bytes) -> None:
         """This process starts (or overtakes a newer trace of itself) with this incarnation."""
         self.incarnation, self.nonce, self.refutations = incarnation, nonce, 0
+        self._core.sent = max(self._core.sent, first_number(incarnation))
         self.steadiness.restart()
         self._store.raise_liveness(self._core.id, (incarnation, 0))

@@ -177,6 +177,8 @@ class Node(Views):
         try:
             envelope = open_envelope(payload, MAX_DATAGRAM)
             ours = envelope.pool == self._core.pool != NO_POOL and envelope.sender != self._core.id
+            # The cheapest checks come first; each is meant to spare the next one.
+            ours = ours and self._router.is_new(envelope, source)
             if ours and self._parts.budgets.allow(self._core.now, source):
                 self._router.deliver(envelope, source, messages.decode(envelope.body, MAX_DATAGRAM))
         except DecodeError:

@@ -15,6 +15,7 @@ from mesh.protocol.introductions import Introductions
 from mesh.protocol.membership import Membership
 from mesh.protocol.owner import Owner
 from mesh.protocol.probes import Prober
+from mesh.protocol.replays import Replays
 from mesh.protocol.reports import Reports
 from mesh.protocol.roster import Roster
 from mesh.protocol.store import FactStore
@@ -28,6 +29,7 @@ class Parts:
     def __init__(self, core: Core, on_new: Callable[[Signed[Any]], None]) -> None:
         self.core = core
         self.budgets = Budgets()
+        self.replays = Replays()
         self.roster = Roster(NO_POOL)
         self.store = FactStore(core.settings.accusers)
         self.intake = Intake(core, self.roster, self.store, lambda: self.election.term_limit(), on_new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from mesh.protocol.parts import Parts
 from mesh.protocol.peers import DEAD, SUSPECT
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import Envelope, open_envelope
+from mesh.wire.envelope import Envelope, first_number, open_envelope
 from mesh.wire.facts import Liveness, Record, place_key
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import MAX_DATAGRAM, Message
@@ -22,6 +23,7 @@ class Router:
     def __init__(self, parts: Parts, is_running: Callable[[], bool]) -> None:
         self._parts = parts
         self._is_running = is_running
+        self._shown: dict[NodeId, float] = {}
         self._receivers: dict[type, Callable[[NodeId, Endpoint, Any, bytes], None]] = {
             messages.Ping: self._on_ping,
             messages.Ack: self._on_ack,
@@ -42,6 +44,22 @@ class Router:
             messages.LeaseRelease: self._on_lease_release,
         }
 
+    def is_new(self, envelope: Envelope, source: Endpoint) -> bool:
+        """Whether the datagram was not seen before and is of its sender's present run.
+
+        A sender whose disk was set back counts from too low: it is shown its own newer record, once a second.
+        """
+        sender, core = envelope.sender, self._parts.core
+        peer = self._parts.membership.peers.get(sender)
+        outrun = peer is not None and envelope.number < first_number(peer.incarnation)
+        if not outrun and self._parts.replays.is_new(envelope):
+            return True
+        record = self._parts.store.get(Record, sender)
+        if record is not None and core.now - self._shown.get(sender, -math.inf) >= 1.0:
+            self._shown[sender] = core.now
+            core.send_bodies(sender, source, [record.data])
+        return False
+
     def deliver(self, envelope: Envelope, source: Endpoint, message: Message) -> None:
         """Let the message act once its sender is known and proven; a stranger may show its vouchers."""
         sender = envelope.sender
@@ -51,6 +69,7 @@ class Router:
         vouched = members.get(sender)
         if vouched is None or not envelope.proven_by(vouched.key, self._parts.core.verifier):
             return
+        self._parts.replays.note(envelope)
         self._parts.budgets.proven(self._parts.core.now, source)
         self._parts.membership.heard(sender, source)
         self._parts.introductions.answered(source)

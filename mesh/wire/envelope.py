@@ -1,4 +1,7 @@
-"""The datagram: version (1 byte), pool (16), sender (16), body, the sender's signature over all that (64)."""
+"""The datagram: version (1 byte), pool (16), sender (16), number (8), body, the signature over all that (64).
+
+A sender numbers its datagrams upwards, over restarts too, so that a receiver can tell those that it has seen.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,13 @@ from mesh.wire.identity import ID_BYTES, SIGNATURE_BYTES, NodeId, PoolId, Signer
 from mesh.wire.messages import MAX_DATAGRAM, MAX_STREAMED
 
 WIRE_VERSION = 1
-_HEAD = 1 + 2 * ID_BYTES
+_IDS = 1 + 2 * ID_BYTES
+_HEAD = _IDS + 8
 OVERHEAD = _HEAD + SIGNATURE_BYTES
 MAX_BODY = MAX_DATAGRAM - OVERHEAD
 _DOMAIN = b"mesh datagram 1\0"
+_COUNT_BITS = 40
+_MAX_INCARNATION = (1 << 24) - 1
 
 
 class Envelope(NamedTuple):
@@ -20,6 +26,7 @@ class Envelope(NamedTuple):
 
     pool: PoolId
     sender: NodeId
+    number: int
     body: bytes
     data: bytes
 
@@ -28,9 +35,14 @@ class Envelope(NamedTuple):
         return verifier(key, _DOMAIN + self.data[:-SIGNATURE_BYTES], self.data[-SIGNATURE_BYTES:])
 
 
-def seal(pool: PoolId, sender: NodeId, body: bytes, signer: Signer) -> bytes:
+def first_number(incarnation: int) -> int:
+    """What a sender counts up from in this run of its process."""
+    return min(incarnation, _MAX_INCARNATION) << _COUNT_BITS
+
+
+def seal(pool: PoolId, sender: NodeId, number: int, body: bytes, signer: Signer) -> bytes:
     """Make a datagram's payload. The caller keeps the body within ``MAX_BODY`` or sends it over a stream."""
-    head = bytes([WIRE_VERSION]) + pool + sender + body
+    head = b"".join((bytes([WIRE_VERSION]), pool, sender, number.to_bytes(8, "big"), body))
     return head + signer.sign(_DOMAIN + head)
 
 
@@ -42,7 +54,8 @@ def open_envelope(payload: bytes, limit: int = MAX_STREAMED) -> Envelope:
         raise DecodeError(f"Version {payload[0]} of the protocol is not spoken here")
     return Envelope(
         PoolId(payload[1 : 1 + ID_BYTES]),
-        NodeId(payload[1 + ID_BYTES : _HEAD]),
+        NodeId(payload[1 + ID_BYTES : _IDS]),
+        int.from_bytes(payload[_IDS:_HEAD], "big"),
         payload[_HEAD:-SIGNATURE_BYTES],
         payload,
     )

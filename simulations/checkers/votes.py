@@ -15,7 +15,7 @@ from simulations.hosts import Host
 from simulations.world import World
 
 _NAME = "votes"
-_KIND_AT = 34
+_KIND_AT = 42
 """Where the kind of message stands in a datagram: after version, pool, sender and the array's head."""
 
 

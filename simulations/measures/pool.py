@@ -154,9 +154,9 @@ def _hush(node: Node) -> None:
 
 
 def _bodies(sender: Host, part: tuple[bytes, ...]) -> bytes:
-    pool = _running(sender).pool
-    assert pool is not None
-    return seal(pool, sender.id, messages.encode(Bodies(part)), sender.signer)
+    core = _running(sender)._parts.core
+    core.sent += 1
+    return seal(core.pool, sender.id, core.sent, messages.encode(Bodies(part)), sender.signer)
 
 
 def _parts(records: list[bytes]) -> Iterator[tuple[bytes, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mesh.protocol.settings import Settings
 from mesh.wire import messages
-from mesh.wire.envelope import open_envelope, seal
+from mesh.wire.envelope import first_number, open_envelope, seal
 from mesh.wire.facts import Record
 from mesh.wire.identity import PoolId
 from mesh.wire.messages import Ack, Message, Ping
@@ -24,6 +24,7 @@ class StubbedLab(Lab):
         super().__init__(seed, settings)
         self.stubs: list[Host] = []
         self.pool = PoolId(bytes(16))
+        self._sent = first_number(FIRST_INCARNATION)
 
     def record_of(self, stub: Host) -> Record:
         """What the stand-in says of itself."""
@@ -53,4 +54,5 @@ class StubbedLab(Lab):
         self.at(self.now + period, lambda: self._ask(full, period))
 
     def _sealed(self, stub: Host, message: Message) -> bytes:
-        return seal(self.pool, stub.id, messages.encode(message), stub.signer)
+        self._sent += 1
+        return seal(self.pool, stub.id, self._sent, messages.encode(message), stub.signer)

@@ -12,7 +12,7 @@ from mesh.protocol.node import Node
 from mesh.protocol.settings import Settings
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import open_envelope, seal
+from mesh.wire.envelope import first_number, open_envelope, seal
 from mesh.wire.facts import Accusation, Claim, Fact, Profile, Record, Resignation, sign
 from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.messages import Ack, Bodies, Message, Ping
@@ -34,6 +34,7 @@ class Actor:
         self.incarnation = 1
         self.refutations = 0
         self.answers = True
+        self.sent = 0
         self._stage = stage
 
     def sign(self, fact: Fact) -> bytes:
@@ -55,11 +56,16 @@ class Actor:
     def accusation(self, subject: NodeId, incarnation: int = 1, refutations: int = 0) -> bytes:
         return self.sign(Accusation(self._stage.pool, self.id, subject, incarnation, refutations))
 
+    def seal(self, message: Message) -> bytes:
+        """Its next datagram."""
+        self.sent += 1
+        number = first_number(self.incarnation) + self.sent
+        return seal(self._stage.pool, self.id, number, messages.encode(message), self.signer)
+
     def says(self, message: Message) -> list[Effect]:
         """The actor sends the Node a datagram."""
         stage = self._stage
-        payload = seal(stage.pool, self.id, messages.encode(message), self.signer)
-        return stage.perform(stage.node.receive(stage.now, self.address, payload))
+        return stage.perform(stage.node.receive(stage.now, self.address, self.seal(message)))
 
     def tells(self, *facts: bytes) -> list[Effect]:
         return self.says(Bodies(facts))

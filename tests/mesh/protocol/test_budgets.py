@@ -1,7 +1,7 @@
 from mesh.protocol.budgets import Budgets
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import seal
+from mesh.wire.envelope import first_number, seal
 from mesh.wire.messages import Ack, Ping
 from simulations.signing import KeyedHash
 from tests.mesh.protocol.stage import Stage
@@ -50,7 +50,7 @@ def test_a_node_under_a_flood_still_answers_its_members_and_verifies_little() ->
         return genuine(key, message, signature)
 
     stage.node._parts.core.verifier = counting
-    forged = seal(stage.pool, actor.id, messages.encode(Ping(1, bytes(8), 1, 0)), forger)
+    forged = seal(stage.pool, actor.id, first_number(1), messages.encode(Ping(1, bytes(8), 1, 0)), forger)
     for number in range(5000):
         stage.perform(stage.node.receive(stage.now, Endpoint("10.6.6.6", 1 + number), forged))
     assert verified <= 400

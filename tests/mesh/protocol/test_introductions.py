@@ -95,7 +95,7 @@ def test_a_borrowed_chain_does_not_let_a_stranger_speak_for_its_owner() -> None:
     actor, link = _stranger(stage)
     thief = KeyedHash(666)
     body = messages.encode(Hello(True, bytes(8), (link,)))
-    stage.perform(stage.node.receive(stage.now, SOMEWHERE, seal(stage.pool, actor.id, body, thief)))
+    stage.perform(stage.node.receive(stage.now, SOMEWHERE, seal(stage.pool, actor.id, 1, body, thief)))
     assert stage.take(Hello) == []
 
 
@@ -103,7 +103,7 @@ def test_another_pools_datagram_is_dropped() -> None:
     stage = Stage()
     actor = stage.member(2)
     body = messages.encode(Ping(1, bytes(8), 1, 0))
-    foreign = seal(PoolId(b"x" * 16), actor.id, body, actor.signer)
+    foreign = seal(PoolId(b"x" * 16), actor.id, 1, body, actor.signer)
     assert stage.node.receive(stage.now, actor.address, foreign) == []
 
 
@@ -127,7 +127,7 @@ def test_a_chain_of_any_allowed_length_is_introduced_in_datagrams(links: int) ->
         payload = getattr(effect, "payload", None)
         if payload is not None:
             assert len(payload) <= 1200
-            message = messages.decode(payload[33:-64])
+            message = messages.decode(payload[41:-64])
             seen += message.chain if isinstance(message, Hello) else ()
             seen += message.facts if isinstance(message, Bodies) else ()
     assert seen[: len(chain)] == chain

@@ -9,7 +9,7 @@ from mesh.protocol.node import Node
 from mesh.protocol.settings import Settings
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import seal
+from mesh.wire.envelope import first_number, seal
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Model, Profile, decode
 from mesh.wire.identity import Identity, node_id, pool_id, verify
@@ -192,5 +192,5 @@ def test_a_datagram_with_a_wrong_signature_is_dropped() -> None:
     stage = Stage()
     actor = stage.member(2)
     body = messages.encode(Ping(1, bytes(8), 1, 0))
-    forged = seal(stage.pool, actor.id, body, KeyedHash(3))
+    forged = seal(stage.pool, actor.id, first_number(1), body, KeyedHash(3))
     assert stage.node.receive(stage.now, actor.address, forged) == []

@@ -52,7 +52,7 @@ def test_an_answer_through_another_counts_when_the_target_signed_it() -> None:
     actor, helper = stage.member(2), stage.member(3)
     probe, _ = _late(stage)
     ack = messages.encode(Ack(probe.token, bytes(8), 1, 0))
-    helper.says(Relayed(probe.token, seal(stage.pool, actor.id, ack, actor.signer)))
+    helper.says(Relayed(probe.token, seal(stage.pool, actor.id, 1, ack, actor.signer)))
     stage.wait(0.4)
     assert stage.state_of(actor) == "alive"
 
@@ -62,7 +62,7 @@ def test_an_answer_that_the_helper_made_up_does_not_count() -> None:
     actor, helper = stage.member(2), stage.member(3)
     probe, _ = _late(stage)
     ack = messages.encode(Ack(probe.token, bytes(8), 1, 0))
-    helper.says(Relayed(probe.token, seal(stage.pool, actor.id, ack, helper.signer)))
+    helper.says(Relayed(probe.token, seal(stage.pool, actor.id, 1, ack, helper.signer)))
     stage.wait(0.4)
     assert stage.state_of(actor) == "suspect"
 

@@ -14,21 +14,21 @@ POOL = PoolId(b"p" * 16)
 
 
 def test_a_datagram_says_and_proves_who_sent_it() -> None:
-    envelope = open_envelope(seal(POOL, SIGNER.id, b"body", SIGNER))
-    assert (envelope.pool, envelope.sender, envelope.body) == (POOL, SIGNER.id, b"body")
+    envelope = open_envelope(seal(POOL, SIGNER.id, 7, b"body", SIGNER))
+    assert (envelope.pool, envelope.sender, envelope.number, envelope.body) == (POOL, SIGNER.id, 7, b"body")
     assert envelope.proven_by(SIGNER.public_key, verify)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 255))
 def test_no_byte_of_a_datagram_can_be_changed_unnoticed(at: int, change: int) -> None:
-    data = bytearray(seal(POOL, SIGNER.id, b"body", SIGNER))
+    data = bytearray(seal(POOL, SIGNER.id, 7, b"body", SIGNER))
     data[at % len(data)] ^= change
     with contextlib.suppress(DecodeError):
         assert not open_envelope(bytes(data)).proven_by(SIGNER.public_key, verify)
 
 
 def test_the_largest_body_makes_the_largest_datagram() -> None:
-    payload = seal(POOL, SIGNER.id, bytes(MAX_BODY), SIGNER)
+    payload = seal(POOL, SIGNER.id, 7, bytes(MAX_BODY), SIGNER)
     assert len(payload) == MAX_DATAGRAM == 1200
     assert len(open_envelope(payload, MAX_DATAGRAM).body) == MAX_BODY
     with pytest.raises(DecodeError):
@@ -42,6 +42,6 @@ def test_any_bytes_are_a_datagram_or_refused_with_the_one_error(data: bytes) -> 
 
 
 def test_another_version_is_refused_by_its_number() -> None:
-    payload = b"\x63" + seal(POOL, SIGNER.id, b"body", SIGNER)[1:]
+    payload = b"\x63" + seal(POOL, SIGNER.id, 7, b"body", SIGNER)[1:]
     with pytest.raises(DecodeError, match="99"):
         open_envelope(payload)

@@ -1,0 +1,133 @@
+"""A datagram counts once, and only while its sender has not moved on."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.protocol.replays import WINDOW, Replays
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.envelope import Envelope, first_number
+from mesh.wire.identity import NodeId, PoolId
+from mesh.wire.messages import Ack, Bodies, Ping
+from tests.mesh.protocol.stage import OWN_ADDRESS, Stage
+
+ELSEWHERE = Endpoint("10.6.6.6", 50052)
+PING = Ping(7, bytes(8), 1, 0)
+
+
+def numbered(number: int, sender: bytes = b"s" * 16) -> Envelope:
+    return Envelope(PoolId(b"p" * 16), NodeId(sender), number, b"", b"")
+
+
+@given(st.lists(st.integers(0, 3 * WINDOW), max_size=60))
+def test_a_number_is_new_once_and_never_after_it_fell_out_of_the_window(numbers: list[int]) -> None:
+    replays, noted = Replays(), set[int]()
+    for number in numbers:
+        envelope = numbered(number)
+        expected = number not in noted and number > max(noted, default=0) - WINDOW
+        assert replays.is_new(envelope) is (expected or not noted)
+        if replays.is_new(envelope):
+            replays.note(envelope)
+            noted.add(number)
+
+
+def test_what_comes_late_but_not_too_late_is_taken_in_any_order() -> None:
+    replays, numbers = Replays(), list(range(WINDOW))
+    random.Random(5).shuffle(numbers)
+    for number in numbers:
+        assert replays.is_new(numbered(number))
+        replays.note(numbered(number))
+    assert not any(replays.is_new(numbered(number)) for number in numbers)
+
+
+def test_each_sender_has_a_window_of_its_own() -> None:
+    replays = Replays()
+    replays.note(numbered(5))
+    assert replays.is_new(numbered(5, b"t" * 16))
+
+
+def test_a_captured_datagram_that_is_sent_again_gets_no_answer_and_moves_nobody() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    captured = actor.seal(PING)
+    stage.perform(stage.node.receive(stage.now, actor.address, captured))
+    assert len(stage.take(Ack)) == 1
+    for source in (actor.address, ELSEWHERE):
+        stage.perform(stage.node.receive(stage.now, source, captured))
+    assert stage.take(Ack) == []
+    (member,) = [member for member in stage.node.members() if member.id == actor.id]
+    assert member.endpoint == actor.address
+
+
+def test_a_replay_is_dropped_before_any_signature_is_checked() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    captured = actor.seal(PING)
+    stage.perform(stage.node.receive(stage.now, actor.address, captured))
+    stage.node._parts.core.verifier = lambda key, message, signature: False
+    stage.take(Ack)
+    for _ in range(10_000):  # far beyond any budget, which it does not touch either
+        stage.node.receive(stage.now, actor.address, captured)
+    stage.node._parts.core.verifier = lambda key, message, signature: True
+    actor.says(PING)
+    assert len(stage.take(Ack)) == 1
+
+
+def test_what_an_earlier_run_of_a_member_said_is_stale() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    early = actor.seal(PING)
+    actor.incarnation = 2
+    actor.tells(actor.record())
+    stage.perform(stage.node.receive(stage.now, actor.address, early))
+    assert stage.take(Ack) == []
+
+
+def test_a_forged_number_does_not_shut_its_alleged_sender_out() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    payload = bytearray(actor.seal(PING))
+    payload[33:41] = (2**63).to_bytes(8, "big")
+    stage.perform(stage.node.receive(stage.now, ELSEWHERE, bytes(payload)))
+    actor.says(PING)
+    assert len(stage.take(Ack)) == 1
+
+
+def test_a_member_whose_disk_was_set_back_is_shown_its_newer_record_once_a_second() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.incarnation = 5
+    newest = actor.record()
+    actor.tells(newest)
+    actor.incarnation = 3
+    stage.sent.clear()
+    for _ in range(20):
+        actor.says(PING)
+    assert [body.facts for body in stage.take(Bodies, actor)] == [(newest,)]
+    stage.now += 1.0
+    actor.says(PING)
+    assert len(stage.take(Bodies, actor)) == 1
+
+
+def test_a_node_that_was_set_back_overtakes_its_record_and_is_heard_again() -> None:
+    before = Stage()
+    disk = dict(before.disk)
+    later = before.restarted().restarted()
+    (own,) = [s.data for s in later.node.facts() if type(s.fact).__name__ == "Record"]
+    back = Stage(stored=disk, start=False)
+    back.perform(back.node.start(back.now, back.profile))
+    assert back.node.incarnation < later.node.incarnation
+    actor = back.member(2)
+    actor.tells(own)
+    assert back.node.incarnation == later.node.incarnation + 1
+    assert back.node._parts.core.sent >= first_number(later.node.incarnation + 1)
+
+
+def test_a_node_numbers_what_it_sends_upwards_and_above_its_last_run() -> None:
+    stage = Stage()
+    stage.member(2).says(PING)
+    sent = stage.node._parts.core.sent
+    assert sent > first_number(stage.node.incarnation)
+    assert stage.restarted().node._parts.core.sent > sent
+    assert stage.node.members()[0].endpoint in (OWN_ADDRESS, Endpoint("10.0.1.2", 50052))
