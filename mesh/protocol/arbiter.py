@@ -76,7 +76,7 @@ class Arbiter:
     def _bound(self, grant: _Grant) -> bool:
         """Whether the lease still binds: not expired, not given back, its holder not known to be gone."""
         author = grant.claim.fact.author
-        if self._core.now >= grant.expires or self._election.resignation(grant.claim.fact) is not None:
+        if self._core.now >= grant.expires or self._is_void(grant):
             return False
         peer = self._membership.peers.get(author)
         reborn = peer is not None and peer.incarnation > grant.incarnation
@@ -139,9 +139,13 @@ class Arbiter:
 
     def review(self) -> None:
         """Shut the gate behind a holder that gave up its claim or belongs to the pool no longer."""
-        grant = self._grant
-        if grant is not None and self._open and self._election.resignation(grant.claim.fact) is not None:
+        if self._grant is not None and self._open and self._is_void(self._grant):
             self.close()
+
+    def _is_void(self, grant: _Grant) -> bool:
+        """Whether the holder gave up its claim, or may lead no longer."""
+        claim = grant.claim.fact
+        return self._election.resignation(claim) is not None or not self._election.may_lead(claim.author)
 
     def expired(self) -> None:
         """The lease ran out without being renewed."""

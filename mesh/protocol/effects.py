@@ -56,6 +56,27 @@ class StateChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberLost:
+    """A member is none any more: it was evicted by that owner, or (None) what it was vouched by fell.
+
+    Names are what the two called themselves last. Streams with it are to be cut.
+    """
+
+    id: NodeId
+    name: str
+    by: NodeId | None
+    by_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expelled:
+    """This very node is no member any more, and takes no further part: see :class:`MemberLost`."""
+
+    by: NodeId | None
+    by_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something for the log; ``level`` is one of info, warning."""
 
@@ -64,7 +85,15 @@ class Notice:
 
 
 Event = (
-    MembersChanged | LeaderChanged | GateChanged | LeasesChanged | DeploymentChanged | StateChanged | Notice
+    MembersChanged
+    | LeaderChanged
+    | GateChanged
+    | LeasesChanged
+    | DeploymentChanged
+    | StateChanged
+    | MemberLost
+    | Expelled
+    | Notice
 )
 
 

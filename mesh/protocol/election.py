@@ -144,11 +144,24 @@ class Election:
             self._settled_at = self._core.now + self._core.settings.patience
             self._core.schedule(STAND, b"", self._settled_at)
 
-    def claimed(self, claim: Claim) -> None:
-        """A signed claim came in: terms rise by it, whoever's it is."""
+    def depose(self) -> None:
+        """This node may lead no longer: take no further part, and say nothing, for its word is void."""
+        self.mine = None
+        self.stop()
+
+    def may_lead(self, id: NodeId) -> bool:
+        """Whether a member has the right to lead."""
+        return id in self._roster.leaders
+
+    def raise_term(self, claim: Claim) -> None:
+        """A signed claim was seen: terms rise by it, whoever's it is."""
         if claim.term > self.highest:
             self.highest = claim.term
             self._core.persist("term", codec.pack([self.highest]))
+
+    def claimed(self, claim: Claim) -> None:
+        """A claim came in."""
+        self.raise_term(claim)
         if claim.author == self._core.id and not self._claiming:
             self._disown(claim)
 

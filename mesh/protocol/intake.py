@@ -26,8 +26,6 @@ from mesh.wire.identity import id_text
 from mesh.wire.rights import Rights
 
 _NEEDS: dict[int, Rights] = {
-    Voucher.kind: Rights.OWN,
-    Eviction.kind: Rights.OWN,
     Deployment.kind: Rights.OWN,
     Claim.kind: Rights.LEAD,
     PoolState.kind: Rights.LEAD,
@@ -54,6 +52,10 @@ class Intake:
         self._term_limit = term_limit
         self._on_new = on_new
         self._accusations = 0
+        self.on_shift: Callable[[], None] = lambda: None
+        """Someone lost rights."""
+        self.on_term: Callable[[Claim], None] = lambda claim: None
+        """A claim of someone who may lead no longer: nobody leads by it, but terms rise."""
         self.on_lapsed: Callable[[Accusation], None] = lambda accusation: None
         self._orphans = Orphans()
 
@@ -66,10 +68,17 @@ class Intake:
     def absorb_all(self, facts: Iterable[bytes], giver: object = None) -> None:
         """Take in facts; stops at the first that is no fact or not proven, for whoever sent it lies.
 
-        ``giver``: the member or the host that they came from, for what has to wait is bounded for each.
+        Vouchers and evictions come first, for what the others are worth hangs on them. ``giver``: the member
+        or the host that they came from, for what has to wait is bounded for each.
         """
+        decoded: list[Signed[Any]] = []
         for data in facts:
-            if not self.absorb(data, giver):
+            try:
+                decoded.append(decode(data))
+            except DecodeError:
+                break
+        for signed in sorted(decoded, key=lambda signed: not _is_act(signed)):
+            if not self._consider(signed, giver):
                 return
 
     def absorb(self, data: bytes, giver: object = None) -> bool:
@@ -84,14 +93,17 @@ class Intake:
         fact: Fact = signed.fact
         if fact.pool != self._roster.pool:
             return False
+        if isinstance(fact, Voucher | Eviction):
+            return self._consider_act(signed, giver)
+        if self._may_no_longer(fact):
+            return self._raise_term(signed)
         accused = isinstance(fact, Accusation) and fact.subject == self._core.id
         if not self._store.would_change(signed):
             if accused:
                 self._lapsed(signed)
             return True
-        founding = isinstance(fact, Voucher) and self._roster.is_founding(fact)
-        key = fact.key if isinstance(fact, Voucher) and founding else self._roster.key(fact.author)
-        if key is None or not (founding or self._permits(fact)):
+        key = self._roster.key(fact.author)
+        if key is None or not self.allows(signed):
             self._orphans.keep(signed, giver)
             return True
         if not signed.proven_by(key, self._core.verifier):
@@ -101,6 +113,43 @@ class Intake:
             return False
         self._accusations += accused
         self.take(signed)
+        return True
+
+    def _consider_act(self, signed: Signed[Any], giver: object) -> bool:
+        """An owner's act, or one of who was an owner: what it counts for is the roster's to say."""
+        fact, roster = signed.fact, self._roster
+        if roster.knows(signed):
+            return True
+        founding = isinstance(fact, Voucher) and roster.is_founding(fact)
+        key = fact.key if founding else roster.past_key(fact.author)
+        rights = roster.rights(fact.author) if fact.author in roster else roster.past_rights(fact.author)
+        if key is None or not (founding or Rights.OWN in rights) or not roster.takes(fact):
+            self._orphans.keep(signed, giver)
+            return True
+        if isinstance(fact, Eviction) and fact.subject == fact.author:
+            return False
+        if not signed.proven_by(key, self._core.verifier):
+            return False
+        self.take(signed)
+        return True
+
+    def _may_no_longer(self, fact: Fact) -> bool:
+        """Whether the author was evicted, or had the right to say this once and lost it."""
+        needed = _NEEDS.get(fact.kind, Rights(0))
+        if self._roster.rights(fact.author) & needed == needed and fact.author in self._roster:
+            return False
+        lost = isinstance(fact, Claim) and Rights.LEAD in self._roster.past_rights(fact.author)
+        return lost or fact.author in self._roster.evicted
+
+    def _raise_term(self, signed: Signed[Any]) -> bool:
+        """Nothing of it is kept; but a worker may be bound in that term, so whoever claims goes beyond it."""
+        fact, limit = signed.fact, self._term_limit()
+        key = self._roster.past_key(fact.author)
+        known = limit - self._core.settings.max_term_jump
+        if isinstance(fact, Claim) and key is not None and known < fact.term <= limit:
+            if not signed.proven_by(key, self._core.verifier):
+                return False
+            self.on_term(fact)
         return True
 
     def _lapsed(self, signed: Signed[Accusation]) -> None:
@@ -115,14 +164,32 @@ class Intake:
         count, self._accusations = self._accusations, 0
         return count
 
-    def _permits(self, fact: Fact) -> bool:
-        if isinstance(fact, Voucher) and self._roster.is_full:
-            return False
+    def allows(self, signed: Signed[Any]) -> bool:
+        """Whether a fact may be held: said by a member who has the right to, or an act that stands."""
+        fact = signed.fact
+        if isinstance(fact, Voucher | Eviction):
+            return self._roster.stands(signed)
         needed = _NEEDS.get(fact.kind, Rights(0))
-        return self._roster.rights(fact.author) & needed == needed
+        return fact.author in self._roster and self._roster.rights(fact.author) & needed == needed
 
     def take(self, signed: Signed[Any]) -> None:
-        """Merge a fact that is proven and allowed."""
+        """Merge a fact that is proven and allowed; of acts those that stand."""
+        if not isinstance(signed.fact, Voucher | Eviction):
+            self._merge(signed)
+            return
+        self._roster.add(signed)
+        if self._roster.stands(signed):
+            self._merge(signed)
+        if self._roster.changed:
+            self._roster.changed = False
+            for act in self._roster.standing():
+                if act.key not in self._store:
+                    self._merge(act)
+            self._orphans.drop(self._roster.evicted)
+            self.on_shift()
+        self._adopt()
+
+    def _merge(self, signed: Signed[Any]) -> None:
         outcome = self._store.offer(signed)
         if outcome == EQUIVOCATION:
             self._core.notice(
@@ -131,8 +198,6 @@ class Intake:
         own = signed.fact.author == self._core.id
         if outcome == NEW or (outcome == EQUIVOCATION and (own or self._holds(signed))):
             self._on_new(signed)
-            if isinstance(signed.fact, Voucher):
-                self._adopt()
 
     def _holds(self, signed: Signed[Any]) -> bool:
         fact = signed.fact
@@ -143,3 +208,7 @@ class Intake:
         """After a voucher: try again what waited for its subject, or for rights that it has now."""
         for signed, giver in self._orphans.adopt(self._roster):
             self._consider(signed, giver)
+
+
+def _is_act(signed: Signed[Any]) -> bool:
+    return isinstance(signed.fact, Voucher | Eviction)

@@ -88,7 +88,14 @@ class Introductions:
         self._silent.pop(source, None)
 
     def unknown(self, sender: NodeId, source: Endpoint, message: Message) -> None:
-        """A datagram of this pool from someone unknown: facts prove themselves; ask who it is otherwise."""
+        """A datagram of this pool from someone unknown: facts prove themselves; ask who it is otherwise.
+
+        Who was evicted is told so, and not listened to.
+        """
+        if sender in self._roster.evicted:
+            if self._may_reply(source):
+                self.turn_away(sender, source)
+            return
         if isinstance(message, Hello):
             self._intake.absorb_all(message.chain, source.host)
         elif isinstance(message, Bodies):
@@ -98,11 +105,23 @@ class Introductions:
 
     def _ask(self, source: Endpoint) -> None:
         """Introduce oneself to a stranger, who will do the same; at most once a second for each address."""
+        if self._may_reply(source):
+            self.introduce(None, source, answer=True)
+
+    def turn_away(self, evicted: NodeId, endpoint: Endpoint) -> None:
+        """Show somebody its eviction, and by what right it was evicted."""
+        eviction = self._roster.evicted[evicted]
+        chain = self._roster.chain(eviction.fact.author)
+        self._core.send_bodies(None, endpoint, [*chain, eviction.data])
+
+    def _may_reply(self, source: Endpoint) -> bool:
+        """At most once a second to each address, and to few addresses at a time."""
         now = self._core.now
         self._replies = {endpoint: at for endpoint, at in self._replies.items() if now - at < 1.0}
-        if source not in self._replies and len(self._replies) < _MAX_REPLIES:
-            self._replies[source] = now
-            self.introduce(None, source, answer=True)
+        if source in self._replies or len(self._replies) >= _MAX_REPLIES:
+            return False
+        self._replies[source] = now
+        return True
 
     def _is_own(self, endpoint: Endpoint) -> bool:
         record = self._store.get(Record, self._core.id)

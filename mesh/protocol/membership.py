@@ -151,6 +151,17 @@ class Membership:
         self._core.members_changed = True
         return peer
 
+    def forget(self, id: NodeId) -> None:
+        """It is no member any more: it is neither asked nor counted."""
+        peer = self.peers.pop(id, None)
+        if peer is not None:
+            self._present -= peer.present
+            self.order.remove(id)
+            self.dead.pop(id, None)
+            self._core.cancel(SUSPICION, id)
+            self._core.members_changed = True
+            self.on_gone()
+
     def _acquit(self, peer: Peer) -> None:
         peer.accusers.clear()
         peer.missed = False

@@ -33,6 +33,7 @@ from mesh.wire.facts import (
     Accusation,
     Claim,
     Deployment,
+    Eviction,
     Liveness,
     Model,
     PoolState,
@@ -134,6 +135,10 @@ class Node(Views):
     def start(self, now: float, profile: Profile) -> list[Effect]:
         """Take part: with a new incarnation, a record, probes, and a voice in elections."""
         self._begin(now)
+        if self._core.id in self._parts.roster.evicted:
+            raise MeshError(
+                "This machine was evicted from the pool", "`mesh leave --purge`, then join anew as another"
+            )
         if self.pool is None or self._core.id not in self._parts.roster:
             raise MeshError("This node belongs to no pool yet", "`mesh join`")
         self._running = True
@@ -156,8 +161,7 @@ class Node(Views):
             self._parts.election.stop()
             self._parts.tenancies.review()
             self._parts.arbiter.close()
-            self._core.cancel(probes.PERIOD, b"")
-            self._parts.prober.abandon()
+            self._parts.prober.stop()
             self._running = False
             farewell = self._parts.reports.leave()
             last = [farewell.data]
@@ -177,6 +181,7 @@ class Node(Views):
         try:
             envelope = open_envelope(payload, MAX_DATAGRAM)
             ours = envelope.pool == self._core.pool != NO_POOL and envelope.sender != self._core.id
+            ours = ours and not self._parts.expulsion.expelled
             # The cheapest checks come first; each is meant to spare the next one.
             ours = ours and self._router.is_new(envelope, source)
             if ours and self._parts.budgets.allow(self._core.now, source):
@@ -189,7 +194,8 @@ class Node(Views):
         """A message came framed over a stream that proved to be this member's."""
         self._begin(now)
         known = self._parts.membership.peers.get(peer)
-        if known is not None and known.endpoint is not None and peer in self._parts.roster:
+        ours = peer in self._parts.roster and not self._parts.expulsion.expelled
+        if known is not None and known.endpoint is not None and ours:
             try:
                 message = messages.decode(payload, MAX_STREAMED)
             except DecodeError:
@@ -201,7 +207,7 @@ class Node(Views):
     def fire(self, now: float, timer: Timer) -> list[Effect]:
         """A timer is due; a stale one changes nothing."""
         due = self._core.due(timer)
-        if due is None:
+        if due is None or self._parts.expulsion.expelled:
             return []
         self._begin(now, stirred=timer.kind in _STIRRING)
         late = now - due > self._core.settings.stall
@@ -230,6 +236,16 @@ class Node(Views):
         self._begin(now)
         self._parts.owner.vouch(key, rights)
         self._persist_vouchers()
+        return self._end()
+
+    def evict(self, now: float, member: NodeId) -> list[Effect]:
+        """Put a member out of the pool for ever; raises MeshError when this node is no owner."""
+        self._begin(now)
+        endpoint = self._parts.membership.endpoint(member)
+        self._parts.owner.evict(member)
+        self._persist_vouchers()
+        if endpoint is not None:
+            self._parts.introductions.turn_away(member, endpoint)
         return self._end()
 
     def deploy(
@@ -312,8 +328,7 @@ class Node(Views):
             self._core.stirred = True
         if fact.author == self._core.id:
             self._parts.owner.met(signed)
-        if isinstance(fact, Voucher):
-            self._parts.roster.add(signed)
+        if isinstance(fact, Voucher | Eviction):
             self._core.members_changed = True
             self._core.schedule_by(_VOUCHERS, b"", self._core.now + 1.0)
         elif isinstance(fact, Record):
@@ -356,7 +371,14 @@ class Node(Views):
             self._review()
         return self._core.effects
 
+    def _withdraw(self) -> None:
+        """This node was put out of its pool."""
+        self._running = False
+        self._persist_vouchers()
+
     def _review(self) -> None:
+        if self._running and self._parts.expulsion.expelled:
+            self._withdraw()
         if self._running:
             self._parts.election.review()
         leader = self.leader()
@@ -384,7 +406,7 @@ class Node(Views):
     # --- what is kept
 
     def _persist_vouchers(self) -> None:
-        self._core.persist(_VOUCHERS, codec.pack([self._core.pool, self._parts.roster.vouchers()]))
+        self._core.persist(_VOUCHERS, codec.pack([self._core.pool, self._parts.roster.acts()]))
 
     def _restore(self) -> None:
         """Take up the pool, the term and the acts of a former run. What this tells is told by ``start``."""

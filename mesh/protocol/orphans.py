@@ -47,6 +47,10 @@ class Orphans:
                 taken.append((signed, giver))
         return taken
 
+    def drop(self, authors: Container[NodeId]) -> None:
+        """Let nothing wait any more for these authors."""
+        self.adopt(authors)
+
     def _drop_one(self, giver: object) -> None:
         for author, waiting in self._by_author.items():
             for data, (_, by) in waiting.items():

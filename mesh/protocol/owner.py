@@ -1,4 +1,4 @@
-"""What an owner does: vouching and deploying, as a numbered chain of acts."""
+"""What an owner does: vouching and evicting, as a numbered chain of acts, and deploying."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mesh.protocol.roster import MAX_CHAIN, Roster
 from mesh.protocol.store import FactStore
 from mesh.wire import codec
 from mesh.wire.errors import DecodeError, MeshError
-from mesh.wire.facts import HASH_BYTES, NO_PREVIOUS, Deployment, Model, Signed, Voucher, sign
-from mesh.wire.identity import KEY_BYTES, NodeId
+from mesh.wire.facts import HASH_BYTES, NO_PREVIOUS, Deployment, Eviction, Model, Signed, Voucher, sign
+from mesh.wire.identity import KEY_BYTES, NodeId, node_id
 from mesh.wire.rights import ALL_RIGHTS, Rights
 
 _ACT = codec.paired(codec.UINT, codec.fixed(HASH_BYTES))
@@ -48,40 +48,76 @@ class Owner:
         self._must_own()
         if len(key) != KEY_BYTES or not rights:
             raise MeshError("There is nothing to vouch for", "a key of 32 bytes and at least one right")
-        if self._roster.members[self._core.id].depth >= MAX_CHAIN:
+        if not self._can_vouch():
             raise MeshError(
                 "This owner stands too far from the founder to vouch for others", "ask an owner nearer to it"
             )
+        if node_id(key) in self._roster.evicted:
+            raise MeshError("That machine was evicted from this pool", "coming back takes a new identity")
         core = self._core
         return self._act(Voucher(core.pool, core.id, self._number + 1, self._previous, key, rights))
+
+    def evict(self, subject: NodeId) -> Signed[Eviction]:
+        """Put a member out for ever. What it did as an owner, as far as it is known here, stands.
+
+        Where the evicted vouched for others on two branches of its chain (its disk was set back) only one of
+        them can be named as standing; for whoever would fall with the other this owner vouches itself.
+        """
+        self._must_own()
+        if subject == self._core.id:
+            raise MeshError("An owner does not evict itself", "to go: mesh leave")
+        if subject in self._roster.evicted:
+            raise MeshError("That member was evicted already")
+        if subject not in self._roster:
+            raise MeshError("There is no such member", "see `mesh members`")
+        last, after = self._gentlest(subject)
+        for id, member in self._roster.members.items():
+            if id != subject and member.rights & ~after.rights(id) and self._can_vouch():
+                self.vouch(member.key, member.rights)
+        for signed in list(self._store.all(Deployment)):
+            if signed.fact.author == subject and signed.fact == self._highest():
+                wish = signed.fact
+                self.deploy(wish.model, wish.context, wish.slots, wish.running, wish.layers)
+        return self._act(self._eviction(subject, last))
+
+    def _gentlest(self, subject: NodeId) -> tuple[tuple[int, bytes], Roster]:
+        """The last act of the subject to be named, such that this owner stays one; and what then stands."""
+        lasts = [(tip.fact.number, tip.hash) for tip in self._roster.tips(subject)]
+        for last in [*lasts, (0, NO_PREVIOUS)]:
+            after = self._roster.after(sign(self._eviction(subject, last), self._core.signer))
+            if subject not in after and Rights.OWN in after.rights(self._core.id):
+                return last, after
+        raise MeshError(
+            "This owner cannot evict by whom it was vouched for", "ask another owner, nearer to the founder"
+        )
+
+    def _eviction(self, subject: NodeId, last: tuple[int, bytes]) -> Eviction:
+        core = self._core
+        return Eviction(core.pool, core.id, self._number + 1, self._previous, subject, *last)
 
     def deploy(
         self, model: Model, context: int, slots: int, running: bool, layers: tuple[tuple[NodeId, int], ...]
     ) -> Signed[Deployment]:
         """Say what is to run in the pool from now on."""
         self._must_own()
-        number = 1 + max((signed.fact.number for signed in self._store.all(Deployment)), default=0)
-        return self._act(
-            Deployment(
-                self._core.pool,
-                self._core.id,
-                number,
-                model,
-                context,
-                slots,
-                running,
-                layers,
-                self._number + 1,
-                self._previous,
-            )
-        )
+        highest = self._highest()
+        number = 1 if highest is None else highest.number + 1
+        wish = Deployment(self._core.pool, self._core.id, number, model, context, slots, running, layers)
+        signed = sign(wish, self._core.signer)
+        self._take(signed)
+        return signed
+
+    def _highest(self) -> Deployment | None:
+        every = (signed.fact for signed in self._store.all(Deployment))
+        return max(every, key=lambda fact: (fact.number, fact.author), default=None)
 
     def met(self, signed: Signed[Any]) -> None:
         """An act of this very owner came in: one beyond the known head (its disk was set back) is it."""
-        fact = signed.fact
-        number = fact.act if isinstance(fact, Deployment) else fact.number if isinstance(fact, Voucher) else 0
-        if number > self._number:
-            self._advance(number, signed.hash)
+        if isinstance(signed.fact, Voucher | Eviction) and signed.fact.number > self._number:
+            self._advance(signed.fact.number, signed.hash)
+
+    def _can_vouch(self) -> bool:
+        return self._roster.members[self._core.id].depth < MAX_CHAIN
 
     def _must_own(self) -> None:
         if Rights.OWN not in self._roster.rights(self._core.id):

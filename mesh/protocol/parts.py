@@ -9,6 +9,7 @@ from mesh.protocol.arbiter import Arbiter
 from mesh.protocol.budgets import Budgets
 from mesh.protocol.core import NO_POOL, Core
 from mesh.protocol.election import Election
+from mesh.protocol.expulsion import Expulsion
 from mesh.protocol.gossip import Gossip
 from mesh.protocol.intake import Intake
 from mesh.protocol.introductions import Introductions
@@ -42,8 +43,20 @@ class Parts:
         self.tenancies = Tenancies(core, self.election, self.membership, self.arbiter)
         self.introductions = Introductions(core, self.roster, self.store, self.membership, self.intake)
         self.owner = Owner(core, self.roster, self.store, self.intake.take)
+        self.expulsion = Expulsion(
+            core,
+            self.roster,
+            self.store,
+            self.intake,
+            self.membership,
+            self.prober,
+            self.election,
+            self.arbiter,
+            self.tenancies,
+        )
         self.reports = Reports(core, self.membership, self.election, publish)
         self.election.absorb = self.arbiter.absorb = self.tenancies.absorb = absorb
         self.membership.on_outrun = self.reports.overtake
+        self.intake.on_shift, self.intake.on_term = self.expulsion.enforce, self.election.raise_term
         self.intake.on_lapsed = self.membership.accused
         self.membership.on_gone = self.election.reconsider

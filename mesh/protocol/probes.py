@@ -177,6 +177,19 @@ class Prober:
             if not probe.mute or probe.refused:
                 self._membership.accuse(peer, probe.refused)
 
+    def forget(self, id: NodeId) -> None:
+        """Whoever this was needs no answer and gives none."""
+        token = self._probed.pop(id, None)
+        if token is not None:
+            del self._probes[token]
+            self._core.cancel(DIRECT, token.to_bytes(8, "big"))
+            self._core.cancel(END, token.to_bytes(8, "big"))
+
+    def stop(self) -> None:
+        """Ask nobody any more."""
+        self._core.cancel(PERIOD, b"")
+        self.abandon()
+
     def abandon(self) -> None:
         """This process was paused: no question that was under way says anything."""
         for token in list(self._probes):

@@ -1,137 +1,168 @@
-"""Who belongs to the pool: the closure of the vouchers that hang on the founder's own.
+"""Who belongs to the pool: whoever the standing acts of its owners vouch for and do not evict.
 
-Rights only add up, and the closure does not depend on the order in which vouchers came.
+What stands is a pure function of the set of acts (`mesh.protocol.standing`), whatever their order. Acts that
+do not stand are remembered as well, within a bound: an eviction that fells others may itself be felled later.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
+from typing import Any
 
-from mesh.wire.facts import Signed, Voucher
-from mesh.wire.identity import NodeId, PoolId, node_id, pool_id
-from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.protocol.acts import Acts, is_founding
+from mesh.protocol.standing import MAX_CHAIN as MAX_CHAIN
+from mesh.protocol.standing import Ground, Vouched, settle
+from mesh.wire.facts import Eviction, Signed, Voucher
+from mesh.wire.identity import NodeId, PoolId, node_id
+from mesh.wire.rights import Rights
 
-MAX_CHAIN = 8
 MAX_VOUCHERS = 16384
-
-
-@dataclass(frozen=True, slots=True)
-class Vouched:
-    """A present member: its key, rights, and the voucher by which it hangs on the one before it."""
-
-    key: bytes
-    rights: Rights
-    depth: int
-    by: Signed[Voucher]
+MAX_EVICTIONS = 4096
+MAX_FALLEN = 4096
 
 
 class Roster:
-    """The vouched members of one pool."""
+    """The members of one pool, and who was evicted from it."""
 
     def __init__(self, pool: PoolId) -> None:
         self.pool = pool
         self.members: dict[NodeId, Vouched] = {}
         self.leaders: set[NodeId] = set()
         """Those of them with the right to lead."""
-        self._vouchers: dict[tuple[NodeId, int, NodeId], Signed[Voucher]] = {}
-        self._authors: set[NodeId] = set()
+        self.evicted: dict[NodeId, Signed[Eviction]] = {}
+        """By which eviction each of the evicted is out."""
+        self.changed = False
+        """Whether someone lost rights, or other acts stand or fell; for the caller to clear."""
+        self._acts = Acts()
+        self._ground = Ground(pool, self._acts, {}, frozenset())
+        self._missing: set[bytes] = set()
+        self._fallen: dict[bytes, Signed[Any]] = {}
 
     def __contains__(self, id: object) -> bool:
         return id in self.members
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no further voucher is taken: the bound of everything that is kept for each member."""
-        return len(self._vouchers) >= MAX_VOUCHERS
+    def takes(self, act: Voucher | Eviction) -> bool:
+        """Whether there is room for it: the bound of everything that is kept for each member."""
+        if isinstance(act, Eviction):
+            return len(self._acts.evictions) < MAX_EVICTIONS
+        return len(self._acts) - len(self._fallen) < MAX_VOUCHERS
 
     def is_founding(self, voucher: Voucher) -> bool:
         """Whether this is the voucher by which the founder vouches for itself."""
-        return (
-            voucher.number == 1
-            and voucher.author == node_id(voucher.key)
-            and pool_id(voucher.key) == self.pool
-            and voucher.rights == ALL_RIGHTS
-        )
+        return is_founding(self.pool, voucher)
 
     def key(self, id: NodeId) -> bytes | None:
+        """The public key of a present member."""
         member = self.members.get(id)
         return member.key if member else None
+
+    def past_key(self, id: NodeId) -> bytes | None:
+        """The public key of whoever was ever vouched for."""
+        return self._acts.keys.get(id)
+
+    def past_rights(self, id: NodeId) -> Rights:
+        """All rights that were ever vouched for, whether or not they were taken away."""
+        return self._acts.rights.get(id, Rights(0))
 
     def rights(self, id: NodeId) -> Rights:
         member = self.members.get(id)
         return member.rights if member else Rights(0)
 
-    def add(self, signed: Signed[Voucher]) -> None:
-        """Take in a voucher whose signature holds."""
-        voucher = signed.fact
-        subject = node_id(voucher.key)
-        place = (voucher.author, voucher.number, subject)
-        known = place in self._vouchers or subject in self.members or subject in self._authors
-        self._authors.add(voucher.author)
-        self._vouchers[place] = signed
-        if known:
+    def knows(self, act: Signed[Any]) -> bool:
+        """Whether the act was taken in, standing or not."""
+        return act in self._acts
+
+    def stands(self, act: Signed[Any]) -> bool:
+        """Whether an act that was taken in counts."""
+        return act in self._acts and act.hash not in self._fallen
+
+    def add(self, signed: Signed[Any]) -> None:
+        """Take in an act whose signature holds."""
+        if signed in self._acts:
+            return
+        fact = signed.fact
+        subject = node_id(fact.key) if isinstance(fact, Voucher) else None
+        leaf = (
+            subject is not None
+            and subject not in self.members
+            and subject not in self.evicted
+            and not self._acts.has_acted(subject)
+            and signed.hash not in self._missing
+        )
+        self._acts.add(signed)
+        author = self.members.get(fact.author)
+        if not leaf or self.is_founding(fact):
             self._rebuild()
+        elif author is None or Rights.OWN not in author.rights or author.depth >= MAX_CHAIN:
+            self._fall(signed)
         else:
-            self._hang(signed)
+            assert subject is not None
+            self._place(subject, Vouched(fact.key, fact.rights, author.depth + 1, signed))
+            if Rights.OWN in fact.rights:
+                self._ground.owners[subject] = (author.depth + 1, signed)
 
     def chain(self, id: NodeId) -> list[bytes]:
         """Signed vouchers from the founder's own to the member's; empty for a stranger."""
-        links: list[bytes] = []
         member = self.members.get(id)
-        while member is not None and len(links) <= MAX_CHAIN:
-            links.append(member.by.data)
-            if member.depth == 0:
-                return links[::-1]
-            member = self.members.get(member.by.fact.author)
-        return []
+        if member is None:
+            return []
+        links = [member.by]
+        if not self.is_founding(member.by.fact):
+            links += self._ground.path(member.by.fact.author)
+        return [link.data for link in links[::-1]]
 
-    def vouchers(self) -> list[bytes]:
-        """All vouchers as signed bytes, those nearest to the founder first."""
+    def acts(self) -> list[bytes]:
+        """All acts as signed bytes, so that each can be proven by those before it, the fallen ones last."""
+        depths = {id: depth for id, (depth, _) in self._ground.owners.items()}
 
-        def depth(signed: Signed[Voucher]) -> tuple[int, bytes, int]:
-            author = self.members.get(signed.fact.author)
-            return (author.depth if author else MAX_CHAIN + 1, signed.fact.author, signed.fact.number)
+        def order(signed: Signed[Any]) -> tuple[bool, int, int, NodeId, int]:
+            fact = signed.fact
+            return (not self.stands(signed), fact.kind, depths.get(fact.author, 99), fact.author, fact.number)
 
-        return [signed.data for signed in sorted(self._vouchers.values(), key=depth)]
+        return [signed.data for signed in sorted(self._acts.every(), key=order)]
 
-    def _hang(self, signed: Signed[Voucher]) -> bool:
-        """Hang one voucher's subject on its author; whether anything changed."""
-        voucher = signed.fact
-        subject = node_id(voucher.key)
-        if self.is_founding(voucher):
-            self._place(subject, Vouched(voucher.key, voucher.rights, 0, signed))
-            return True
-        author = self.members.get(voucher.author)
-        if author is None or Rights.OWN not in author.rights or author.depth >= MAX_CHAIN:
-            return False
-        before = self.members.get(subject)
-        if before is None:
-            self._place(subject, Vouched(voucher.key, voucher.rights, author.depth + 1, signed))
-            return True
-        rights = before.rights | voucher.rights
-        if rights == before.rights:
-            return False
-        self._place(subject, Vouched(before.key, rights, before.depth, before.by))
-        return True
+    def standing(self) -> list[Signed[Any]]:
+        """The acts that count."""
+        return [signed for signed in self._acts.every() if signed.hash not in self._fallen]
+
+    def tips(self, author: NodeId) -> list[Signed[Any]]:
+        """The last acts of an owner that stand, one for each branch of its chain, the longest first."""
+        return [tip for tip in self._acts.tips(author) if self.stands(tip)]
+
+    def after(self, signed: Signed[Any]) -> Roster:
+        """What the roster would be with one more act."""
+        other = Roster(self.pool)
+        for act in self._acts.every():
+            other._acts.add(act)
+        other._acts.add(signed)
+        other._rebuild()
+        return other
 
     def _place(self, id: NodeId, member: Vouched) -> None:
         self.members[id] = member
         if Rights.LEAD in member.rights:
             self.leaders.add(id)
 
+    def _fall(self, signed: Signed[Any]) -> None:
+        self._fallen[signed.hash] = signed
+        if len(self._fallen) > MAX_FALLEN:
+            surplus = max(self._fallen.values(), key=lambda act: (act.fact.number, act.hash))
+            del self._fallen[surplus.hash]
+            self._acts.drop(surplus)
+
     def _rebuild(self) -> None:
-        """Walk from the founder outwards, nearest first, so that each member hangs by a shortest chain."""
-        self.members = {}
-        self.leaders = set()
-        by_author: dict[NodeId, list[Signed[Voucher]]] = {}
-        for _, signed in sorted(self._vouchers.items()):
-            by_author.setdefault(signed.fact.author, []).append(signed)
-            if self.is_founding(signed.fact):
-                self._hang(signed)
-        waiting = deque(self.members)
-        while waiting:
-            for signed in by_author.get(waiting.popleft(), ()):
-                subject = node_id(signed.fact.key)
-                if not self.is_founding(signed.fact) and self._hang(signed):
-                    waiting.append(subject)
+        """Settle anew what stands."""
+        before, fallen = self.members, self._fallen
+        ground = self._ground = settle(self.pool, self._acts)
+        self.members, self.leaders, self._fallen = {}, set(), {}
+        for id, member in ground.members().items():
+            self._place(id, member)
+        self.evicted = {id: evictions[0] for id, evictions in ground.evictions.items()}
+        for signed in list(self._acts.every()):
+            counts = signed.fact.kind == Voucher.kind or signed.hash in ground.in_force
+            if not (counts and ground.bears(signed)):
+                self._fall(signed)
+        every = (e.fact for e in self._acts.evictions.values())
+        lines = (self._acts.line(fact.subject, fact.last, fact.last_hash) for fact in every)
+        self._missing = {line.missing for line in lines if line.missing is not None}
+        lost = any(member.rights & ~self.rights(id) for id, member in before.items())
+        self.changed |= lost or fallen.keys() != self._fallen.keys()

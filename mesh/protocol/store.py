@@ -7,7 +7,7 @@ the rest only a few with the smallest keys stay. All laws commute: who saw the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +122,18 @@ class FactStore:
             if entry.signed.fact.version < liveness:
                 self._drop(entry)
 
+    def retain(self, allowed: Callable[[Signed[Any]], bool]) -> None:
+        """Drop all facts but those allowed."""
+        for entry in list(self._entries.values()):
+            if not allowed(entry.signed):
+                self._drop(entry)
+
+    def forget(self, subject: NodeId) -> None:
+        """What was known of this member's liveness is void, accusations of it are dropped."""
+        self._liveness.pop(subject, None)
+        for entry in list(self._accused.pop(subject, {}).values()):
+            self._drop(entry)
+
     def rumours_in(self, bucket: int) -> list[Rumour]:
         return [entry.rumour for entry in self._buckets[bucket].values()]
 
@@ -154,7 +166,7 @@ class FactStore:
         del self._buckets[bucket_of(entry.key)][entry.key]
         self._toggle(entry)
         if isinstance(fact, Accusation):
-            del self._accused[fact.subject][entry.key]
+            self._accused.get(fact.subject, {}).pop(entry.key, None)
 
     def _toggle(self, entry: Entry) -> None:
         value = int.from_bytes(entry.hash[:8], "big")

@@ -119,6 +119,14 @@ class Tenancies:
             elif endpoint is not None:
                 self._core.send(id, endpoint, LeaseRelease(id, tenancy.number, mine.fact.term))
 
+    def release_unfit(self, fit: Callable[[NodeId], bool]) -> None:
+        """Let go of workers that are none any more, without a word to them."""
+        for id in [id for id in self._wanted if not fit(id)]:
+            del self._wanted[id]
+            self._core.cancel(LEASE, id)
+            self._core.cancel(HELD, id)
+        self.review()
+
     def review(self) -> None:
         """Tell when the set of held leases changed; forget all when this node leads no longer."""
         if self._election.mine is None:

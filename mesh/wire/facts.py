@@ -25,7 +25,6 @@ from mesh.wire.identity import (
     PoolId,
     Signer,
     Verifier,
-    node_id,
 )
 from mesh.wire.rights import Rights
 
@@ -78,8 +77,9 @@ class Profile:
 class Voucher:
     """``author`` vouches for the holder of ``key``. The founder vouches for itself with act number 1.
 
-    ``number`` counts the author's acts; ``previous`` is the hash of the act before: an owner's acts are a
-    chain.
+    ``number`` counts the author's acts, vouchers and evictions; ``previous`` is the hash of the one before:
+    an owner's acts are a chain. Acts never replace each other: an owner whose disk was set back may number
+    two alike, and both are kept.
     """
 
     kind: ClassVar[int] = 1
@@ -96,13 +96,15 @@ class Voucher:
 
     @property
     def place(self) -> bytes:
-        """Its number and subject: an owner whose disk was set back may number two alike, and both stand."""
-        return self.number.to_bytes(8, "big") + node_id(self.key)
+        return b"".join((self.number.to_bytes(8, "big"), self.previous, self.key, bytes([self.rights.value])))
 
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
-    """``subject`` is out for ever; of its own acts those up to (``last``, ``last_hash``) stand."""
+    """``subject`` is out for ever; of its own acts those up to (``last``, ``last_hash``) stand.
+
+    ``last`` 0 with the hash NO_PREVIOUS: none of them.
+    """
 
     kind: ClassVar[int] = 2
     pool: PoolId
@@ -119,7 +121,8 @@ class Eviction:
 
     @property
     def place(self) -> bytes:
-        return self.number.to_bytes(8, "big")
+        numbers = self.number.to_bytes(8, "big") + self.last.to_bytes(8, "big")
+        return b"".join((numbers, self.previous, self.subject, self.last_hash))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +194,8 @@ class Resignation:
 class Deployment:
     """What an owner wants to run. ``layers`` fixes how many layers some members hold.
 
-    ``number`` is the highest seen in the pool plus one; ``act`` and ``previous`` go on with its
-    author's chain.
+    ``number`` is the highest seen in the pool plus one. A wish, and no act of the author's chain: a later
+    one replaces it, and it goes when its author does.
     """
 
     kind: ClassVar[int] = 6
@@ -204,8 +207,6 @@ class Deployment:
     slots: int
     running: bool
     layers: tuple[tuple[NodeId, int], ...]
-    act: int = 0
-    previous: bytes = NO_PREVIOUS
 
     @property
     def version(self) -> Version:
@@ -333,9 +334,7 @@ _SHAPES: dict[int, Shape] = {
     Record.kind: struct(Record, _ID, _ID, UINT, fixed(8), UINT, BOOL, _PROFILE),
     Claim.kind: struct(Claim, _ID, _ID, UINT, UINT),
     Resignation.kind: struct(Resignation, _ID, _ID, UINT, _ID),
-    Deployment.kind: struct(
-        Deployment, _ID, _ID, UINT, _MODEL, UINT, UINT, BOOL, _LAYERS, UINT, _HASH
-    ),
+    Deployment.kind: struct(Deployment, _ID, _ID, UINT, _MODEL, UINT, UINT, BOOL, _LAYERS),
     PoolState.kind: struct(
         PoolState, _ID, _ID, UINT, UINT, UINT, text(16), FLOAT, text(200), FLOAT, listed(_STAGE, MAX_STAGES)
     ),

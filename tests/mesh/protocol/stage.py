@@ -80,10 +80,13 @@ class Stage:
         stored: dict[str, bytes] | None = None,
         settings: Settings | None = None,
         start: bool = True,
+        signer: KeyedHash | None = None,
+        chain: list[bytes] | None = None,
     ) -> None:
+        """``chain``: it was admitted to a pool by these vouchers, instead of founding one."""
         self.now = 100.0
         self.disk: dict[str, bytes] = dict(stored or {})
-        self.signer = KeyedHash(1)
+        self.signer = signer or KeyedHash(1)
         self.settings = settings or Settings()
         self.profile = Profile(name="self", addresses=(OWN_ADDRESS,), rank=rank)
         self.sent: list[tuple[Endpoint, Message]] = []
@@ -93,7 +96,9 @@ class Stage:
         self._timers: list[tuple[float, int, Any]] = []
         self._order = 0
         self.node = Node(self.settings, self.signer, verify, random.Random(7), self.disk)
-        if not stored:
+        if chain is not None:
+            self.perform(self.node.admit(self.now, chain))
+        elif not stored:
             self.perform(self.node.found(self.now))
         if start:
             self.perform(self.node.start(self.now, self.profile))
@@ -106,7 +111,7 @@ class Stage:
 
     def restarted(self, after: float = 1.0) -> Stage:
         """Another run of the same Node, from the same disk."""
-        stage = Stage(self.profile.rank, self.disk, self.settings, start=False)
+        stage = Stage(self.profile.rank, self.disk, self.settings, start=False, signer=self.signer)
         stage.now = self.now + after
         stage.perform(stage.node.start(stage.now, stage.profile))
         return stage
@@ -119,6 +124,12 @@ class Stage:
             self.perform(self.node.vouch(self.now, actor.signer.public_key, rights))
         if known:
             actor.tells(actor.record())
+        return actor
+
+    def outsider(self, number: int) -> Actor:
+        """Someone for whom nobody vouched."""
+        actor = Actor(self, number, 1)
+        self.actors[actor.address] = actor
         return actor
 
     def perform(self, effects: list[Effect]) -> list[Effect]:

@@ -6,8 +6,8 @@ from mesh.protocol.effects import DeploymentChanged
 from mesh.protocol.node import Node
 from mesh.wire import facts
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import NO_PREVIOUS, Model
-from mesh.wire.rights import Rights
+from mesh.wire.facts import NO_PREVIOUS, Deployment, Eviction, Model
+from mesh.wire.rights import ALL_RIGHTS, Rights
 from simulations.signing import KeyedHash, verify
 from tests.mesh.protocol.stage import Stage
 
@@ -20,24 +20,22 @@ def _deploy(stage: Stage, running: bool = True) -> None:
 
 def test_the_acts_of_an_owner_are_numbered_and_chained() -> None:
     stage = Stage()
-    stage.perform(stage.node.vouch(stage.now, KeyedHash(5).public_key, Rights.WORK))
-    _deploy(stage)
+    stage.member(5)
     founding, voucher = (facts.decode(data) for data in stage.node.chain(KeyedHash(5).id))
-    deployment = stage.node.deployment()
-    assert deployment is not None
+    stage.perform(stage.node.evict(stage.now, KeyedHash(5).id))
+    [eviction] = (signed for signed in stage.node.facts() if isinstance(signed.fact, Eviction))
     assert (founding.fact.number, founding.fact.previous) == (1, NO_PREVIOUS)
     assert (voucher.fact.number, voucher.fact.previous) == (2, founding.hash)
-    assert (deployment.act, deployment.previous) == (3, voucher.hash)
+    assert (eviction.fact.number, eviction.fact.previous) == (3, voucher.hash)
 
 
 def test_the_chain_goes_on_after_a_restart() -> None:
     stage = Stage()
-    _deploy(stage)
+    stage.member(2, known=False)
     again = stage.restarted()
-    _deploy(again, running=False)
-    deployment = again.node.deployment()
-    assert deployment is not None
-    assert (deployment.act, deployment.number) == (3, 2)
+    again.member(3, known=False)
+    before, after = (facts.decode(again.node.chain(KeyedHash(n).id)[-1]) for n in (2, 3))
+    assert (after.fact.number, after.fact.previous) == (3, before.hash)
 
 
 def test_a_deployment_survives_a_restart() -> None:
@@ -105,3 +103,53 @@ def test_an_owner_whose_disk_was_set_back_goes_on_after_the_last_act_that_it_mee
     again.perform(again.node.vouch(again.now, KeyedHash(10).public_key, Rights.WORK))
     act = facts.decode(again.node.chain(KeyedHash(10).id)[-1]).fact
     assert act.number == facts.decode(last).fact.number + 1
+
+
+def test_who_cannot_be_evicted_is_said_so() -> None:
+    stage = Stage()
+    volunteer = stage.member(2, rights=Rights.WORK)
+    with pytest.raises(MeshError, match="does not evict itself"):
+        stage.node.evict(stage.now, stage.node.id)
+    with pytest.raises(MeshError, match="no such member"):
+        stage.node.evict(stage.now, KeyedHash(9).id)
+    stage.perform(stage.node.evict(stage.now, volunteer.id))
+    with pytest.raises(MeshError, match="already"):
+        stage.node.evict(stage.now, volunteer.id)
+    with pytest.raises(MeshError, match="new identity"):
+        stage.node.vouch(stage.now, volunteer.signer.public_key, Rights.WORK)
+
+
+def test_what_an_evicted_owner_deployed_runs_on_as_the_wish_of_who_evicts_it() -> None:
+    stage = Stage()
+    owner = stage.member(2)
+    owner.tells(owner.sign(Deployment(stage.pool, owner.id, 5, MODEL, 77, 1, True, ())))
+    stage.perform(stage.node.evict(stage.now, owner.id))
+    deployment = stage.node.deployment()
+    assert deployment is not None
+    assert (deployment.author, deployment.number, deployment.context) == (stage.node.id, 6, 77)
+
+
+def test_an_owner_does_not_evict_by_whom_it_is_what_it_is() -> None:
+    """The only voucher of this owner would fall with any act that it could name as the last."""
+    founder = Stage()
+    middle = founder.member(2, known=False)
+    number, previous = (
+        7,
+        b"p" * 16,
+    )  # acts before this one never came: the chain is not known to its beginning
+    voucher = facts.Voucher(founder.pool, middle.id, number, previous, KeyedHash(3).public_key, ALL_RIGHTS)
+    node = Node(founder.settings, KeyedHash(3), verify, random.Random(1), {})
+    node.admit(0.0, [*founder.node.chain(middle.id), middle.sign(voucher)])
+    with pytest.raises(MeshError, match="by whom it was vouched for"):
+        node.evict(0.0, middle.id)
+
+
+def test_whoever_an_eviction_would_take_along_by_mistake_is_vouched_for_anew() -> None:
+    stage = Stage()
+    owner = stage.member(2)
+    one, other = KeyedHash(3), KeyedHash(4)
+    for key in (one, other):  # two first acts: its disk was set back between them
+        voucher = facts.Voucher(stage.pool, owner.id, 1, NO_PREVIOUS, key.public_key, Rights.WORK)
+        owner.tells(owner.sign(voucher))
+    stage.perform(stage.node.evict(stage.now, owner.id))
+    assert stage.node.rights(one.id) == stage.node.rights(other.id) == Rights.WORK

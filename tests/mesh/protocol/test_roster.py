@@ -75,10 +75,10 @@ def test_the_order_of_vouchers_makes_no_difference(links: list[Signed[Voucher]])
     }
 
 
-def test_vouchers_are_listed_so_that_each_can_be_proven_by_those_before_it() -> None:
+def test_acts_are_listed_so_that_each_can_be_proven_by_those_before_it() -> None:
     roster = _roster(_voucher(1, 2), FOUNDING, _voucher(0, 1))
     again = Roster(POOL)
-    for data in roster.vouchers():
+    for data in roster.acts():
         signed = next(v for v in (FOUNDING, _voucher(0, 1), _voucher(1, 2)) if v.data == data)
         assert again.is_founding(signed.fact) or signed.fact.author in again
         again.add(signed)

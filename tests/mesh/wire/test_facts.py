@@ -40,7 +40,7 @@ FACTS: list[Fact] = [
     Record(POOL, ME, 3, b"nonce..8", 4, False, PROFILE),
     Claim(POOL, ME, 5, 6),
     Resignation(POOL, ME, 5, OTHER),
-    Deployment(POOL, ME, 1, MODEL, 4096, 2, True, ((ME, 3), (OTHER, 4)), 3, b"h" * 16),
+    Deployment(POOL, ME, 1, MODEL, 4096, 2, True, ((ME, 3), (OTHER, 4))),
     PoolState(POOL, ME, 5, 1, 3, "ready", 1.0, "", 12.5, (Stage(ME, 0, 9, True, 10**9, 1.5),)),
     Liveness(POOL, ME, 3, 1),
     Accusation(POOL, ME, OTHER, 3, 0),

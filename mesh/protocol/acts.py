@@ -1,0 +1,111 @@
+"""The acts of owners, vouchers and evictions: each owner's are numbered and chained by their hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from mesh.wire.facts import NO_PREVIOUS, Eviction, Signed, Voucher
+from mesh.wire.identity import NodeId, PoolId, node_id, pool_id
+from mesh.wire.rights import ALL_RIGHTS, Rights
+
+Act = Voucher | Eviction
+
+
+def is_founding(pool: PoolId, act: Act) -> bool:
+    """Whether this is the voucher by which the pool's founder vouches for itself."""
+    return (
+        isinstance(act, Voucher)
+        and act.number == 1
+        and act.author == node_id(act.key)
+        and pool_id(act.key) == pool
+        and act.rights == ALL_RIGHTS
+    )
+
+
+class Line(NamedTuple):
+    """Acts of one author, from the last that stands back to the first, as far as they are known.
+
+    While an act between them is ``missing`` here, those numbered below the gap are taken to stand.
+    """
+
+    hashes: frozenset[bytes]
+    below: int
+    missing: bytes | None
+
+    def bears(self, act: Signed[Any]) -> bool:
+        """Whether the act is one of them."""
+        return act.hash in self.hashes or act.fact.number < self.below
+
+
+class Acts:
+    """A set of acts whose signatures hold, by author and hash."""
+
+    def __init__(self) -> None:
+        self._by_author: dict[NodeId, dict[bytes, Signed[Any]]] = {}
+        self._count = 0
+        self.evictions: dict[bytes, Signed[Any]] = {}
+        self.keys: dict[NodeId, bytes] = {}
+        """The public key of everyone who was ever vouched for, ..."""
+        self.rights: dict[NodeId, Rights] = {}
+        """... and the sum of the rights."""
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, signed: Signed[Any]) -> bool:
+        return signed.hash in self._by_author.get(signed.fact.author, {})
+
+    def add(self, signed: Signed[Any]) -> None:
+        """Take in one act, once."""
+        if signed in self:
+            return
+        fact = signed.fact
+        self._by_author.setdefault(fact.author, {})[signed.hash] = signed
+        self._count += 1
+        if isinstance(fact, Voucher):
+            subject = node_id(fact.key)
+            self.keys[subject] = fact.key
+            self.rights[subject] = self.rights.get(subject, Rights(0)) | fact.rights
+        else:
+            self.evictions[signed.hash] = signed
+
+    def drop(self, signed: Signed[Any]) -> None:
+        """Forget one act."""
+        if self._by_author.get(signed.fact.author, {}).pop(signed.hash, None) is not None:
+            self._count -= 1
+            self.evictions.pop(signed.hash, None)
+
+    def of(self, author: NodeId) -> Iterable[Signed[Any]]:
+        """The acts of one author."""
+        return self._by_author.get(author, {}).values()
+
+    def has_acted(self, author: NodeId) -> bool:
+        return bool(self._by_author.get(author))
+
+    def every(self) -> Iterable[Signed[Any]]:
+        """All acts, in no order."""
+        return (signed for acts in self._by_author.values() for signed in acts.values())
+
+    def line(self, author: NodeId, number: int, last: bytes) -> Line:
+        """What stands of an author's acts when the last to stand has this number and hash."""
+        acts = self._by_author.get(author, {})
+        hashes: set[bytes] = set()
+        while last != NO_PREVIOUS:
+            act = acts.get(last)
+            if act is None:
+                return Line(frozenset(hashes), number, last)
+            hashes.add(last)
+            number, last = act.fact.number, act.fact.previous
+        return Line(frozenset(hashes), 0, None)
+
+    def tips(self, author: NodeId) -> list[Signed[Any]]:
+        """The last act of each branch of an author's chain that is known to its beginning, longest first.
+
+        There are several when the author's disk was set back and it went on from an earlier act.
+        """
+        acts = self._by_author.get(author, {})
+        followed = {signed.fact.previous for signed in acts.values()}
+        tips = [signed for hash, signed in acts.items() if hash not in followed]
+        whole = [tip for tip in tips if self.line(author, tip.fact.number, tip.hash).missing is None]
+        return sorted(whole, key=lambda signed: (-signed.fact.number, signed.hash))
