@@ -56,6 +56,8 @@ class Host:
         self.profile = Profile(name=f"host{number}", addresses=(self.address,), rank=rank)
         self.node: Node | None = None
         self.run = 0
+        self.stands_in = False
+        """Whether it runs no Node, and the network answers in its stead."""
         self.powered = True
         """Whether the machine's kernel answers for a process that is gone."""
         self.paused_until = 0.0

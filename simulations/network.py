@@ -60,6 +60,8 @@ class Network:
     loss: float = 0.0
     sides: dict[int, int] = field(default_factory=dict)
     """On which side of a partition each host is; hosts that are not named are on side 0."""
+    faulty: bool = False
+    """Whether any faults are in force."""
     _faults: tuple[LinkFault, ...] = ()
     _paths: dict[tuple[int, int], LinkFault] = field(default_factory=dict)
     _busy: dict[int, float] = field(default_factory=dict)
@@ -72,6 +74,7 @@ class Network:
     @faults.setter
     def faults(self, faults: tuple[LinkFault, ...]) -> None:
         self._faults = tuple(faults)
+        self.faulty = bool(self._faults)
         self._paths.clear()
 
     def connects(self, source: int, target: int) -> bool:

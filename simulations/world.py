@@ -33,6 +33,7 @@ Step = Callable[[Node], list[Effect]]
 Tap = Callable[[Host, Host, bytes], None]
 Arrival = Callable[[Host, bytes], None]
 
+_heappush = heapq.heappush
 _DATAGRAM, _TIMER, _STEP, _CALL = range(4)
 _ANY_RUN = -1
 """A datagram reaches whichever process holds the port when it arrives."""
@@ -57,6 +58,7 @@ class World:
     def __init__(self, seed: int, settings: Settings | None = None, curves: bool = False) -> None:
         """With ``curves`` Nodes sign with Ed25519 instead of a keyed hash."""
         self.random = random.Random(seed)
+        self._draw = self.random.random
         self.settings = settings or Settings()
         self.network = Network()
         self.now = 0.0
@@ -100,12 +102,13 @@ class World:
 
     def _push(self, when: float, host: Host | None, run: int, code: int, a: Any, b: Any) -> None:
         self._order += 1
-        heapq.heappush(self._heap, (when, self._order, host, run, code, a, b))
+        _heappush(self._heap, (when, self._order, host, run, code, a, b))
 
     def run(self, seconds: float) -> None:
         """Let time pass."""
         until = self.now + seconds
         pop, trace = heapq.heappop, self._trace
+        arrivals, perform = self.arrivals, self.perform
         while (heap := self._heap) and heap[0][0] <= until:
             event = pop(heap)
             now, _, host, run, code, a, b = event
@@ -126,7 +129,7 @@ class World:
             trace += _TRACE(now, host.number, code)
             if code == _DATAGRAM:
                 trace += b
-                for arrival in self.arrivals:
+                for arrival in arrivals:
                     arrival(host, b)
                 effects = node.receive(now * host.rate + host.offset, a, b)
             elif code == _TIMER:
@@ -138,7 +141,7 @@ class World:
                 continue
             self.events += 1
             if effects:
-                self.perform(host, effects)
+                perform(host, effects)
             if len(trace) > _TRACE_CHUNK:
                 self._flush()
         self.now = until
@@ -302,14 +305,15 @@ class World:
     def perform(self, host: Host, effects: list[Effect]) -> None:
         """Do what a Node asked for, in order; observers see each event as it is told."""
         for effect in effects:
-            kind = type(effect)
-            if kind is Send:
-                self._send(host, effect)  # type: ignore[arg-type]
+            if isinstance(effect, Send):
+                self._send(host, effect)
             elif isinstance(effect, SetTimer):
-                when = effect.at if host.rate == 1.0 and not host.offset else host.world_time(effect.at)
+                timer, due = effect.timer, effect.at
+                when = due if host.rate == 1.0 and not host.offset else (due - host.offset) / host.rate
+                if when < self.now:
+                    when = self.now
                 self._order += 1
-                entry = (max(when, self.now), self._order, host, host.run, _TIMER, effect.timer, effect.at)
-                heapq.heappush(self._heap, entry)
+                _heappush(self._heap, (when, self._order, host, host.run, _TIMER, timer, due))
             elif isinstance(effect, Tell):
                 for observer in self.observers:
                     observer(self, host, effect.event)
@@ -323,27 +327,42 @@ class World:
 
     def _send(self, host: Host, effect: Send) -> None:
         payload = effect.payload
-        self.bytes_sent[host.number] += len(payload)
-        if len(payload) > self.largest:
-            self.largest = len(payload)
+        size = len(payload)
+        self.bytes_sent[host.number] += size
+        if size > self.largest:
+            self.largest = size
         target = self._by_address.get(effect.endpoint)
         if target is None:
             return
         for tap in self.taps:
             tap(host, target, payload)
-        self.carry(host, target, payload)
+        if target.stands_in:
+            self.answer_for(target, host, payload)
+            return
+        network = self.network
+        if network.faulty or network.loss or network.sides:
+            self._carry_badly(host, target, payload)
+            return
+        when = self.now + network.delay + network.jitter * self._draw()
+        self._order += 1
+        _heappush(self._heap, (when, self._order, target, _ANY_RUN, _DATAGRAM, host.address, payload))
+
+    def answer_for(self, stand_in: Host, host: Host, payload: bytes) -> None:
+        """A datagram for a host that runs no Node: what the network does in its stead, here nothing."""
 
     def carry(self, source: Host, target: Host, payload: bytes) -> None:
         """Give a datagram to the network."""
         network = self.network
-        if network.loss or network.sides or network.faults:
-            for when, data in network.passed(self.random, self.now, source.number, target.number, payload):
-                self._push(when, target, _ANY_RUN, _DATAGRAM, source.address, data)
-            return
-        when = self.now + network.delay + network.jitter * self.random.random()
-        self._order += 1
-        entry = (when, self._order, target, _ANY_RUN, _DATAGRAM, source.address, payload)
-        heapq.heappush(self._heap, entry)
+        if network.faulty or network.loss or network.sides:
+            self._carry_badly(source, target, payload)
+        else:
+            when = self.now + network.delay + network.jitter * self._draw()
+            self._push(when, target, _ANY_RUN, _DATAGRAM, source.address, payload)
+
+    def _carry_badly(self, source: Host, target: Host, payload: bytes) -> None:
+        network = self.network
+        for when, data in network.passed(self.random, self.now, source.number, target.number, payload):
+            self._push(when, target, _ANY_RUN, _DATAGRAM, source.address, data)
 
     def _unreachable(self, host: Host, source: Endpoint) -> None:
         """A datagram found nobody on the port: the machine's kernel says so to the sender (ICMP)."""

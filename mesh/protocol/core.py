@@ -98,8 +98,9 @@ class Core:
 
     def due(self, timer: Timer) -> float | None:
         """Take a timer that fired: when it was due, or None when it is stale."""
-        pending = self._pending.get((timer.kind, timer.subject))
+        name = (timer.kind, timer.subject)
+        pending = self._pending.get(name)
         if pending is None or pending[0] != timer.token:
             return None
-        del self._pending[timer.kind, timer.subject]
+        del self._pending[name]
         return pending[1]

@@ -1,19 +1,17 @@
-"""What a Node asks of the world: effects, the timers among them, and the events that it tells.
-
-Effects are named tuples, for they are made by the hundred thousand.
-"""
+"""What a Node asks of the world: effects, the timers among them, and the events that it tells."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Claim, Deployment, PoolState
 from mesh.wire.identity import NodeId
+from mesh.wire.values import value
 
 
-class Timer(NamedTuple):
+@value
+class Timer:
     """Handed back by ``Node.fire``; the token tells a timer that was set anew from its stale forerunner."""
 
     kind: str
@@ -97,7 +95,8 @@ Event = (
 )
 
 
-class Send(NamedTuple):
+@value
+class Send:
     """A datagram of at most 1200 bytes; ``to`` is None while it is unknown who lives there."""
 
     to: NodeId | None
@@ -105,26 +104,30 @@ class Send(NamedTuple):
     payload: bytes
 
 
-class SendStream(NamedTuple):
+@value
+class SendStream:
     """A message of at most 256 KiB, framed, over an authenticated stream to the member."""
 
     to: NodeId
     payload: bytes
 
 
-class SetTimer(NamedTuple):
+@value
+class SetTimer:
     timer: Timer
     at: float
 
 
-class Persist(NamedTuple):
+@value
+class Persist:
     """To be on the disk before any later effect of the same list is performed."""
 
     key: str
     value: bytes
 
 
-class ProbeStream(NamedTuple):
+@value
+class ProbeStream:
     """Try to reach the member by TCP; answered with ``Node.probe_result``."""
 
     to: NodeId
@@ -132,7 +135,8 @@ class ProbeStream(NamedTuple):
     token: int
 
 
-class Tell(NamedTuple):
+@value
+class Tell:
     event: Event
 
 

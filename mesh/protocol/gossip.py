@@ -57,6 +57,10 @@ class Gossip:
         self._wanted: dict[bytes, _Wanted] = {}
         self._told_by: Counter[NodeId] = Counter()
         """How many wanted bodies each member was the first to tell of."""
+        self._asking_is_due = False
+        """Whether the wanted bodies changed since what can be asked for was asked for."""
+        self._first_asked = -math.inf
+        """When the oldest question under way then was asked."""
         self._vain: Counter[NodeId] = Counter()
         """How many in a row of those nobody had."""
         self._asked_at: dict[NodeId, float] = {}
@@ -138,6 +142,7 @@ class Gossip:
                 if len(self._wanted) < _MAX_WANTED and self._told_by[sender] < share:
                     self._wanted[rumour.key] = _Wanted(sender)
                     self._told_by[sender] += 1
+                    self._asking_is_due = True
             elif sender not in wanted.holders and len(wanted.holders) < _PULL_TRIES:
                 wanted.holders.append(sender)
         self._pull()
@@ -155,6 +160,7 @@ class Gossip:
         wanted = self._wanted.pop(key, None)
         if wanted is None:
             return
+        self._asking_is_due = True
         teller = wanted.holders[0]
         self._told_by[teller] -= 1
         if not self._told_by[teller]:
@@ -173,14 +179,32 @@ class Gossip:
             self._told_by[teller] -= 1
 
     def _pull(self) -> None:
-        """Ask for what is wanted, within a window that the tellers share evenly."""
+        """Ask for what is wanted and come back to it; nothing to do while all that may be is asked for."""
+        if not self._wanted:
+            return
         now = self._core.now
-        under_way = [w for w in self._wanted.values() if now - w.asked_at < _PULL_TIMEOUT]
-        asked, asked_of = len(under_way), Counter(wanted.holders[0] for wanted in under_way)
+        if self._asking_is_due or now - self._first_asked >= _PULL_TIMEOUT:
+            self._request(now)
+        if self._wanted:
+            self._core.schedule_by(RETRY, b"", now + _PULL_TIMEOUT)
+
+    def _request(self, now: float) -> None:
+        """Ask within a window that the tellers share evenly."""
+        self._asking_is_due = False
+        self._first_asked = now
+        asked, asked_of = 0, Counter[NodeId]()
+        idle: list[tuple[bytes, _Wanted]] = []
+        for key, wanted in self._wanted.items():
+            if now - wanted.asked_at < _PULL_TIMEOUT:
+                asked += 1
+                asked_of[wanted.holders[0]] += 1
+                self._first_asked = min(self._first_asked, wanted.asked_at)
+            else:
+                idle.append((key, wanted))
         share = max(_MIN_SHARE, _MAX_ASKED // max(1, len(self._told_by)))
         requests: dict[NodeId, list[bytes]] = {}
-        for key, wanted in list(self._wanted.items()):
-            if now - wanted.asked_at < _PULL_TIMEOUT or key not in self._wanted:
+        for key, wanted in idle:
+            if key not in self._wanted:
                 continue
             if wanted.tries >= _PULL_TRIES:
                 self._forget(key, found=False)
@@ -199,8 +223,6 @@ class Gossip:
             for start in range(0, len(keys), _PULLS_A_DATAGRAM):
                 if endpoint is not None:
                     self._core.send(holder, endpoint, Pull(tuple(keys[start : start + _PULLS_A_DATAGRAM])))
-        if self._wanted:
-            self._core.schedule_by(RETRY, b"", now + _PULL_TIMEOUT)
 
     def ask(self, holder: NodeId, source: Endpoint, keys: Sequence[bytes]) -> None:
         """Ask a member for bodies that it is known to have; at most once in a pull's time for each member."""

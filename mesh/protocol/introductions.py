@@ -84,8 +84,10 @@ class Introductions:
 
     def answered(self, source: Endpoint) -> None:
         """A member was heard from there: no need to greet it again."""
-        self._greeted.pop(source, None)
-        self._silent.pop(source, None)
+        if self._greeted:
+            self._greeted.pop(source, None)
+        if self._silent:
+            self._silent.pop(source, None)
 
     def unknown(self, sender: NodeId, source: Endpoint, message: Message) -> None:
         """A datagram of this pool from someone unknown: facts prove themselves; ask who it is otherwise.

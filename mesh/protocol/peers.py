@@ -11,6 +11,7 @@ from mesh.wire.identity import NodeId
 
 _MAX_PATIENCE = 1.0
 ALIVE, SUSPECT, DEAD, LEFT = "alive", "suspect", "dead", "left"
+_PRESENT = (ALIVE, SUSPECT)
 
 
 @dataclass(slots=True)
@@ -48,13 +49,15 @@ class Peer:
     @property
     def present(self) -> bool:
         """Alive, as far as anyone knows: what is merely suspected still counts."""
-        return self.state in (ALIVE, SUSPECT)
+        return self.state in _PRESENT
 
     @property
     def endpoint(self) -> Endpoint | None:
         """Where to send: where it proved to be, else where it was heard, else the first it advertises."""
-        if self.proven or self.source:
-            return self.proven or self.source
+        if self.proven is not None:
+            return self.proven
+        if self.source is not None:
+            return self.source
         return self.record.profile.addresses[0] if self.record and self.record.profile.addresses else None
 
     @property

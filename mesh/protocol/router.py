@@ -62,17 +62,17 @@ class Router:
 
     def deliver(self, envelope: Envelope, source: Endpoint, message: Message) -> None:
         """Let the message act once its sender is known and proven; a stranger may show its vouchers."""
-        sender = envelope.sender
-        members = self._parts.roster.members
+        parts, sender = self._parts, envelope.sender
+        members = parts.roster.members
         if sender not in members:
-            self._parts.introductions.unknown(sender, source, message)
+            parts.introductions.unknown(sender, source, message)
         vouched = members.get(sender)
-        if vouched is None or not envelope.proven_by(vouched.key, self._parts.core.verifier):
+        if vouched is None or not envelope.proven_by(vouched.key, parts.core.verifier):
             return
-        self._parts.replays.note(envelope)
-        self._parts.budgets.proven(self._parts.core.now, source)
-        self._parts.membership.heard(sender, source)
-        self._parts.introductions.answered(source)
+        parts.replays.note(envelope)
+        parts.budgets.proven(parts.core.now, source)
+        parts.membership.heard(sender, source)
+        parts.introductions.answered(source)
         self._receivers[type(message)](sender, source, message, envelope.data)
 
     def _on_ping(self, sender: NodeId, source: Endpoint, ping: messages.Ping, _: bytes) -> None:

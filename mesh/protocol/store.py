@@ -55,6 +55,7 @@ class FactStore:
         self._accused: dict[NodeId, dict[bytes, Entry]] = {}
         self._liveness: dict[NodeId, Version] = {}
         self.proofs: dict[bytes, tuple[bytes, bytes]] = {}
+        self._bucket_hashes: tuple[bytes, ...] | None = None
         self.summary = bytes(8)
 
     def __len__(self) -> int:
@@ -83,8 +84,11 @@ class FactStore:
 
     def wants(self, rumour: Rumour) -> bool:
         """Whether a fact so described would prevail over what is held."""
-        held = self._entries.get(rumour.key)
-        return held is None or prevails(rumour.version, rumour.mark, held.signed.fact.version, held.hash[:4])
+        entry = self._entries.get(rumour.key)
+        if entry is None:
+            return True
+        held = entry.rumour
+        return prevails(rumour.version, rumour.mark, held.version, held.mark)
 
     def would_change(self, signed: Signed[Any]) -> bool:
         """Whether :meth:`offer` would take it; asked before the dear check of its signature."""
@@ -138,7 +142,9 @@ class FactStore:
         return [entry.rumour for entry in self._buckets[bucket].values()]
 
     def bucket_hashes(self) -> tuple[bytes, ...]:
-        return tuple(value.to_bytes(8, "big") for value in self._hashes)
+        if self._bucket_hashes is None:
+            self._bucket_hashes = tuple([value.to_bytes(8, "big") for value in self._hashes])
+        return self._bucket_hashes
 
     def _may_accuse(self, key: bytes, fact: Accusation) -> bool:
         """An accusation counts against exactly the liveness that was seen signed; few are kept of many."""
@@ -171,6 +177,7 @@ class FactStore:
     def _toggle(self, entry: Entry) -> None:
         value = int.from_bytes(entry.hash[:8], "big")
         self._hashes[bucket_of(entry.key)] ^= value
+        self._bucket_hashes = None
         self.summary = (int.from_bytes(self.summary, "big") ^ value).to_bytes(8, "big")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from operator import attrgetter
+from operator import attrgetter, call
 from typing import Any, NamedTuple
 
 import msgpack
@@ -110,7 +110,7 @@ def paired(*items: Shape) -> Shape:
     def load(value: Any) -> tuple[Any, ...]:
         if type(value) is not list or len(value) != len(items):
             raise DecodeError(f"Expected {len(items)} values")
-        return tuple([load_item(each) for load_item, each in zip(loads, value, strict=True)])
+        return tuple(map(call, loads, value))
 
     loads = [item.load for item in items]
     if all(item.is_plain for item in items):
@@ -124,14 +124,20 @@ def struct(cls: type[Any], *items: Shape) -> Shape:
     names = cls._fields if tuples else tuple(field.name for field in dataclasses.fields(cls))
     if len(names) != len(items):
         raise TypeError(f"{cls.__name__} has {len(names)} fields, its shape {len(items)}")
-    fields = paired(*items)
-    load_fields, dump_fields = fields.load, fields.dump
+
+    def load(value: Any) -> Any:
+        if type(value) is not list or len(value) != count:
+            raise DecodeError(f"Expected {count} values")
+        return cls(*map(call, loads, value))
+
+    fields, loads, count = paired(*items), [item.load for item in items], len(items)
     if fields.is_plain and tuples:
-        return Shape(_same, lambda value: cls(*load_fields(value)))
-    values = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
+        return Shape(_same, load)
+    values = attrgetter(*names) if count > 1 else lambda value: (getattr(value, names[0]),)
     if fields.is_plain:
-        return Shape(values, lambda value: cls(*load_fields(value)))
-    return Shape(lambda value: dump_fields(values(value)), lambda value: cls(*load_fields(value)))
+        return Shape(values, load)
+    dump_fields = fields.dump
+    return Shape(lambda value: dump_fields(values(value)), load)
 
 
 def _load_endpoint(value: Any) -> Endpoint:

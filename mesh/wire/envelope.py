@@ -5,13 +5,13 @@ A sender numbers its datagrams upwards, over restarts too, so that a receiver ca
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from mesh.wire.errors import DecodeError
 from mesh.wire.identity import ID_BYTES, SIGNATURE_BYTES, NodeId, PoolId, Signer, Verifier
 from mesh.wire.messages import MAX_DATAGRAM, MAX_STREAMED
+from mesh.wire.values import value
 
 WIRE_VERSION = 1
+_VERSION = bytes([WIRE_VERSION])
 _IDS = 1 + 2 * ID_BYTES
 _HEAD = _IDS + 8
 OVERHEAD = _HEAD + SIGNATURE_BYTES
@@ -21,7 +21,8 @@ _COUNT_BITS = 40
 _MAX_INCARNATION = (1 << 24) - 1
 
 
-class Envelope(NamedTuple):
+@value
+class Envelope:
     """A datagram taken apart; ``data`` are its very bytes."""
 
     pool: PoolId
@@ -42,7 +43,7 @@ def first_number(incarnation: int) -> int:
 
 def seal(pool: PoolId, sender: NodeId, number: int, body: bytes, signer: Signer) -> bytes:
     """Make a datagram's payload. The caller keeps the body within ``MAX_BODY`` or sends it over a stream."""
-    head = b"".join((bytes([WIRE_VERSION]), pool, sender, number.to_bytes(8, "big"), body))
+    head = b"".join((_VERSION, pool, sender, number.to_bytes(8, "big"), body))
     return head + signer.sign(_DOMAIN + head)
 
 
@@ -52,10 +53,7 @@ def open_envelope(payload: bytes, limit: int = MAX_STREAMED) -> Envelope:
         raise DecodeError("A datagram of impossible length")
     if payload[0] != WIRE_VERSION:
         raise DecodeError(f"Version {payload[0]} of the protocol is not spoken here")
-    return Envelope(
-        PoolId(payload[1 : 1 + ID_BYTES]),
-        NodeId(payload[1 + ID_BYTES : _IDS]),
-        int.from_bytes(payload[_IDS:_HEAD], "big"),
-        payload[_HEAD:-SIGNATURE_BYTES],
-        payload,
-    )
+    # Not by way of PoolId and NodeId: those are calls, and this is done for every datagram.
+    pool, sender = payload[1 : 1 + ID_BYTES], payload[1 + ID_BYTES : _IDS]
+    number, body = int.from_bytes(payload[_IDS:_HEAD], "big"), payload[_HEAD:-SIGNATURE_BYTES]
+    return Envelope(pool, sender, number, body, payload)  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ class StubbedLab(Lab):
 
     def __init__(self, seed: int, settings: Settings | None = None) -> None:
         super().__init__(seed, settings)
-        self.stubs: list[Host] = []
+        self._stubs: list[Host] = []
         self.pool = PoolId(bytes(16))
         self._sent = first_number(FIRST_INCARNATION)
 
@@ -30,14 +30,22 @@ class StubbedLab(Lab):
         """What the stand-in says of itself."""
         return Record(self.pool, stub.id, FIRST_INCARNATION, bytes(8), 1, False, stub.profile)
 
-    def carry(self, source: Host, target: Host, payload: bytes) -> None:
-        if target.number < len(self.hosts) - len(self.stubs):
-            super().carry(source, target, payload)
-            return
+    @property
+    def stubs(self) -> list[Host]:
+        """The hosts that run no Node; set to name them."""
+        return self._stubs
+
+    @stubs.setter
+    def stubs(self, hosts: list[Host]) -> None:
+        self._stubs = hosts
+        for host in hosts:
+            host.stands_in = True
+
+    def answer_for(self, stand_in: Host, host: Host, payload: bytes) -> None:
         message = messages.decode(open_envelope(payload).body, messages.MAX_DATAGRAM)
         if isinstance(message, Ping):
             answer = Ack(message.token, message.summary, FIRST_INCARNATION, 0)
-            super().carry(target, source, self._sealed(target, answer))
+            self.carry(stand_in, host, self._sealed(stand_in, answer))
 
     def ask(self, full: Host) -> None:
         """Let the stand-ins ping a full Node from now on, in all as often as one member pings."""
@@ -50,7 +58,7 @@ class StubbedLab(Lab):
             stub = self.stubs[self.random.randrange(len(self.stubs))]
             summary = full.node._parts.store.summary
             ping = Ping(self.random.getrandbits(48), summary, FIRST_INCARNATION, 0)
-            super().carry(stub, full, self._sealed(stub, ping))
+            self.carry(stub, full, self._sealed(stub, ping))
         self.at(self.now + period, lambda: self._ask(full, period))
 
     def _sealed(self, stub: Host, message: Message) -> bytes:

@@ -81,3 +81,24 @@ def test_a_mutated_message_is_read_or_refused_with_the_one_error(
 def test_what_is_no_message_is_refused(array: list[object]) -> None:
     with pytest.raises(DecodeError):
         messages.decode(codec.pack(array))
+
+
+@pytest.mark.parametrize(
+    "rumour",
+    [
+        [bytes(8), [1], b"mark", 0],
+        [bytes(7), [1], b"mark"],
+        ["k" * 8, [1], b"mark"],
+        [bytes(8), [1], b"mar"],
+        [bytes(8), [1], 1],
+        [bytes(8), 1, b"mark"],
+        [bytes(8), [1, 2, 3, 4], b"mark"],
+        [bytes(8), [-1], b"mark"],
+        [bytes(8), [2**63], b"mark"],
+        [bytes(8), [True], b"mark"],
+        [bytes(8), [1.0], b"mark"],
+    ],
+)
+def test_a_rumour_out_of_shape_is_refused(rumour: list[object]) -> None:
+    with pytest.raises(DecodeError):
+        messages.decode(codec.pack([Rumours.kind, [rumour]]))
