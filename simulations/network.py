@@ -99,27 +99,30 @@ class Network:
         return self.delay + self.jitter * random.random()
 
     def passed(
-        self, random: Random, now: float, source: int, target: int, payload: bytes
+        self, random: Random, now: float, source: int, target: int, payload: bytes, ahead: bool = False
     ) -> list[tuple[float, bytes]]:
-        """What arrives of a datagram sent now, and when."""
+        """What arrives of a datagram sent now, and when.
+
+        ``ahead``: it is still to be sent, at ``now``, and must not delay what is sent before it.
+        """
         if not self.connects(source, target) or random.random() < self.loss:
             return []
         path = self.path(source, target)
         if path is _CLEAR:
             return [(now + self.delay + self.jitter * random.random(), payload)]
         copies = 2 if path.duplicate and random.random() < path.duplicate else 1
-        arrivals = (self._arrival(random, now, source, path, payload) for _ in range(copies))
+        arrivals = [self._arrival(random, now, source, path, payload, ahead) for _ in range(copies)]
         return [arrival for arrival in arrivals if arrival is not None]
 
     def _arrival(
-        self, random: Random, now: float, source: int, path: LinkFault, payload: bytes
+        self, random: Random, now: float, source: int, path: LinkFault, payload: bytes, ahead: bool
     ) -> tuple[float, bytes] | None:
         size = len(payload) + HEADER
         if (path.mtu and size > path.mtu) or (path.loss and random.random() < path.loss):
             return None
         when = max(now, path.holds_until) + path.delay + self.latency(random)
         if path.rate:
-            queued = self._queue(random, now, source, path, size)
+            queued = self._queue(random, now, source, path, size, ahead)
             if queued is None:
                 return None
             when += queued
@@ -131,13 +134,16 @@ class Network:
             payload = payload[: random.randrange(len(payload) + 1)]
         return when, payload
 
-    def _queue(self, random: Random, now: float, source: int, path: LinkFault, size: int) -> float | None:
+    def _queue(
+        self, random: Random, now: float, source: int, path: LinkFault, size: int, ahead: bool
+    ) -> float | None:
         """Seconds behind the weights, which keep the queue between half full and full; None: dropped."""
         busy = max(now, self._busy.get(source, now)) + size / path.rate
         waits = busy - now + path.queue * (0.5 + 0.5 * random.random())
         if waits > path.queue + size / path.rate or random.random() < _RUNT_LOSS:
             return None
-        self._busy[source] = busy
+        if not ahead:
+            self._busy[source] = busy
         return waits
 
 

@@ -418,7 +418,7 @@ class World:
             return
         when, way = self.now, (host.number, target.number)
         for _ in range(_HANDSHAKE if target.node is not None else 2):
-            passed = self.network.passed(self.random, when, *way, _SEGMENT)
+            passed = self.network.passed(self.random, when, *way, _SEGMENT, ahead=when > self.now)
             if not passed:
                 return
             when, way = passed[0][0], (way[1], way[0])

@@ -14,9 +14,9 @@ from typing import Any
 
 from mesh.protocol.core import Core
 from mesh.protocol.membership import Membership
-from mesh.protocol.store import FactStore, bucket_of, differing, prevails
+from mesh.protocol.store import Entry, FactStore, bucket_of, differing, prevails
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Signed
+from mesh.wire.facts import Accusation, Liveness, Signed
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Buckets, Contents, Pull, Rumour, Rumours
 
@@ -24,6 +24,7 @@ ROUND, RETRY = "gossip", "pull"
 _RUMOURS_A_DATAGRAM = 28
 _DATAGRAMS_A_ROUND = 4
 _BODIES_A_ROUND = 4
+_URGENT_TELLINGS = 2
 _PULLS_A_DATAGRAM = 100
 _MAX_ASKED = 128
 _MIN_SHARE = 8
@@ -97,9 +98,7 @@ class Gossip:
             return
         keys = sorted(self._hot, key=self._hot.__getitem__)[: _RUMOURS_A_DATAGRAM * _DATAGRAMS_A_ROUND]
         entries = [entry for key in keys if (entry := self._store.entry(key))]
-        # Its own news nobody else can have yet: whoever hears of it would have to pull it from here.
-        mine = [e for e in entries if e.signed.fact.author == self._core.id and not self._hot[e.key]]
-        bodies = [entry.signed.data for entry in mine[:_BODIES_A_ROUND]]
+        bodies = [entry.signed.data for entry in entries if self._is_urgent(entry)][:_BODIES_A_ROUND]
         rumours = [entry.rumour for entry in entries if entry.signed.data not in bodies]
         for peer in targets:
             if peer.endpoint is not None:
@@ -112,6 +111,16 @@ class Gossip:
                 del self._hot[key]
         if self._hot:
             self._core.schedule_by(ROUND, b"", self._core.now + self._period)
+
+    def _is_urgent(self, entry: Entry) -> bool:
+        """Whether it is told with its body, for a pull would cost a round trip and may be lost.
+
+        One's own news nobody else can have yet; on doubts of a member, and on its answer, a life hangs.
+        """
+        fact, told = entry.signed.fact, self._hot[entry.key]
+        if isinstance(fact, Liveness | Accusation):
+            return told < _URGENT_TELLINGS
+        return told == 0 and fact.author == self._core.id
 
     def _rounds(self) -> int:
         """In how many rounds a rumour is told.

@@ -121,6 +121,7 @@ class Membership:
             peer.proven = peer.source = None
         left = peer.state == LEFT and incarnation == peer.incarnation
         peer.incarnation, peer.refutations, peer.steady = incarnation, refutations, steady
+        peer.raised_at = self._core.now
         if not left:
             self._acquit(peer)
             self._set_state(peer, ALIVE if steady else DEAD)
@@ -223,9 +224,9 @@ class Membership:
     def _is_witness(self, refused: bool) -> bool:
         """Whether to see for oneself: all of a small pool do, of a large one about so many as are needed."""
         settings = self._core.settings
-        wanted = settings.refusal_witnesses if refused else settings.witnesses
+        wanted = settings.all_witnesses if refused else settings.witnesses
         others = self.live_count() - 2
-        return others <= wanted or self._core.random.random() * others < wanted
+        return others <= settings.all_witnesses or self._core.random.random() * others < wanted
 
     def _await(self, peer: Peer) -> None:
         """Set the timer for what comes next in a suspicion: its last call, or its end."""
@@ -263,7 +264,7 @@ class Membership:
         settings = self._core.settings
         if not peer.called and not self._was_reset(peer):
             peer.called = True
-            if peer.missed or self.live_count() <= settings.refusal_witnesses:
+            if peer.missed or self.live_count() <= settings.all_witnesses:
                 self.on_last_call(peer)
             self._await(peer)
             return
@@ -305,21 +306,26 @@ class Membership:
         live, unsteady = self.live_count(), sum(not peer.steady for peer in self.dead.values())
         now, author, liveness = self._core.now, accusation.author, accusation.version
         if self.steadiness.accused(now, author, liveness, live, unsteady):
-            self._core.notice("warning", "most others cannot reach this machine well: it stays away a while")
-            self._raise()
+            self._stay_away()
         elif accusation.version == (self.incarnation, self.refutations):
             self.health = min(self._core.settings.max_health, self.health + 1)
             self._raise()
 
     def judge_link(self, direct: bool) -> None:
-        """A probe in turn ended, answered directly or not."""
-        if self.steadiness.probed(self._core.now, direct):
-            self._recover()
+        """A probe in turn was answered, its first ping or only what was tried after it."""
+        held = self.steadiness.holds
+        unsteady = sum(not peer.steady for peer in self.dead.values())
+        if self.steadiness.probed(self._core.now, direct, self.live_count(), unsteady):
+            (self._stay_away if held else self._recover)()
 
     def judge_alone(self) -> None:
         """There was nobody to be probed."""
         if self.steadiness.alone(self._core.now):
             self._recover()
+
+    def _stay_away(self) -> None:
+        self._core.notice("warning", "most others cannot reach this machine well: it stays away a while")
+        self._raise()
 
     def _recover(self) -> None:
         self._core.notice("info", "this machine can be reached again")

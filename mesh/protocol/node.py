@@ -80,8 +80,7 @@ class Node(Views):
         """What each kind of timer sets off."""
         return {
             probes.PERIOD: lambda _: self._parts.prober.tick(),
-            probes.DIRECT: self._parts.prober.direct_is_late,
-            probes.END: self._parts.prober.ended,
+            probes.AGAIN: self._parts.prober.again,
             probes.RELAY: self._parts.prober.relay_is_late,
             membership.SUSPICION: lambda subject: self._parts.membership.suspicion_ends(NodeId(subject)),
             gossip.ROUND: lambda _: self._parts.gossip.round(),

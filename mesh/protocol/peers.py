@@ -31,6 +31,9 @@ class Peer:
     """Smoothed round trip, and its mean deviation, in seconds."""
     deviation: float = 0.0
     acked_at: float = -math.inf
+    """When an answer to a probe came, however late, ..."""
+    raised_at: float = -math.inf
+    """... and when its liveness rose: either shows that it lived a short while before."""
     reset_at: float = -math.inf
     """When its process was seen to be gone: a stream reset, a port refused."""
     suspected_at: float = -math.inf
@@ -65,9 +68,12 @@ class Peer:
         """How long a direct answer may take at most by what was measured so far (RFC 6298); 0: unknown."""
         return 0.0 if self.rtt is None else min(_MAX_PATIENCE, self.rtt + 4.0 * self.deviation)
 
-    def measured(self, elapsed: float) -> None:
-        """A direct answer took so long (RFC 6298)."""
-        if self.rtt is None:
+    def measured(self, elapsed: float, late: bool = False) -> None:
+        """A direct answer took so long (RFC 6298); ``late``: it was given up already.
+
+        What was given up too early is learnt from at once (the Eifel response, RFC 4015).
+        """
+        if self.rtt is None or (late and elapsed > self.rtt):
             self.rtt, self.deviation = elapsed, elapsed / 2.0
         else:
             self.deviation += 0.25 * (abs(elapsed - self.rtt) - self.deviation)

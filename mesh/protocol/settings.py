@@ -11,7 +11,9 @@ class Settings:
 
     probe_period: float = 0.3
     """From one probe to the next; stretched by the local health multiplier."""
-    direct_timeout: float = 0.2
+    retry: float = 0.08
+    """A ping without an answer is sent again after this, or after a round trip, at most three times this."""
+    direct_timeout: float = 0.16
     """How long a direct answer is awaited before others are asked to probe."""
     probe_timeout: float = 0.5
     """From a probe's start until the member is accused."""
@@ -19,7 +21,7 @@ class Settings:
     """How many members are asked to probe in one's stead."""
     max_health: int = 8
     """Bound of the local health multiplier (Lifeguard)."""
-    suspicion: float = 0.7
+    suspicion: float = 1.1
     """The shortest suspicion in a pool of up to 100 members; one more of it for each factor of ten above."""
     suspicion_stretch: float = 3.0
     """How much longer a single accuser has to wait."""
@@ -28,9 +30,9 @@ class Settings:
     reset_suspicion: float = 0.1
     """The suspicion of a member whose process was seen to be gone by this very node."""
     witnesses: int = 8
-    """About how many of a large pool probe out of turn when one member is accused, """
-    refusal_witnesses: int = 128
-    """... and when its machine is said to refuse: all of a pool of up to this size."""
+    """About how many of a large pool probe out of turn when one member is accused, ..."""
+    all_witnesses: int = 128
+    """... and all of a pool of up to this size; so many of any pool when its machine is said to refuse."""
     unsteady_window: float = 15.0
     unsteady_accusations: int = 14
     """So many accusations within the window, by more than half of its probers, make a member unsteady ..."""

@@ -2,8 +2,9 @@ from mesh.protocol.effects import ProbeStream
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import seal
+from mesh.wire.facts import Liveness
 from mesh.wire.messages import Ack, Nack, Ping, PingRequest, Relayed
-from tests.mesh.protocol.stage import Stage
+from tests.mesh.protocol.stage import Actor, Stage
 
 
 def _late(stage: Stage, number: int = 2) -> tuple[ProbeStream, PingRequest | None]:
@@ -25,16 +26,72 @@ def test_members_are_probed_in_turns() -> None:
     assert all(2 <= count <= 3 for count in counts)
 
 
-def test_a_round_trip_is_measured() -> None:
-    stage = Stage()
+def _unanswered(stage: Stage) -> tuple[Actor, list[Ping]]:
+    """An actor and the pings of one question to it, none of them answered, shortly before its end."""
     actor = stage.member(2)
     actor.answers = False
-    stage.wait(0.6)
-    [ping, *_] = stage.take(Ping, actor)
-    stage.wait(0.0)
-    actor.says(Ack(ping.token, bytes(8), 1, 0))
+    while not stage.take(Ping, actor):
+        stage.wait(0.01)
+    return actor, pings_of(stage, actor, stage.settings.probe_timeout - 0.05)
+
+
+def pings_of(stage: Stage, actor: Actor, seconds: float) -> list[Ping]:
+    stage.wait(seconds)
+    return stage.take(Ping, actor)
+
+
+def test_a_ping_without_an_answer_is_sent_again_and_again() -> None:
+    _, pings = _unanswered(Stage())
+    assert len(pings) >= 4
+    assert len({ping.token for ping in pings}) == len(pings)
+
+
+def test_an_answer_to_any_of_the_tries_counts() -> None:
+    stage = Stage()
+    actor, pings = _unanswered(stage)
+    actor.says(Ack(pings[-1].token, bytes(8), 1, 0))
+    stage.wait(0.2)
+    assert stage.state_of(actor) == "alive"
+
+
+def test_an_answer_that_comes_after_the_accusation_keeps_the_accused_from_being_held_dead() -> None:
+    stage = Stage()
+    actor, pings = _unanswered(stage)
+    stage.wait(0.2)
+    assert stage.state_of(actor) == "suspect"
+    actor.says(Ack(pings[-1].token, bytes(8), 1, 0))
+    stage.wait(stage.settings.suspicion)
+    assert stage.state_of(actor) == "suspect"
+
+
+def test_an_answer_that_came_too_late_teaches_to_wait_longer() -> None:
+    def until_accused(stage: Stage, actor: Actor) -> float:
+        actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 1)))
+        actor.answers = False
+        stage.take(Ping, actor)
+        while not stage.take(Ping, actor):
+            stage.wait(0.01)
+        asked = stage.now
+        while stage.state_of(actor) == "alive":
+            stage.wait(0.01)
+        return stage.now - asked
+
+    prompt = Stage()
+    assert until_accused(prompt, prompt.member(2)) < 0.6
+    stage = Stage()
+    actor, pings = _unanswered(stage)
+    stage.wait(0.4)
+    actor.says(Ack(pings[-1].token, bytes(8), 1, 0))
+    assert until_accused(stage, actor) > 0.9
+
+
+def test_a_round_trip_is_that_of_the_try_that_was_answered() -> None:
+    stage = Stage()
+    actor, pings = _unanswered(stage)
+    actor.says(Ack(pings[-1].token, bytes(8), 1, 0))
     [member] = [m for m in stage.node.members() if m.id == actor.id]
-    assert member.rtt is None or 0.0 <= member.rtt < 0.2
+    assert member.rtt is not None
+    assert member.rtt < 0.1
 
 
 def test_when_a_direct_answer_is_late_others_and_tcp_are_tried() -> None:
@@ -103,6 +160,21 @@ def test_a_helper_that_gets_no_answer_says_at_least_that_it_lives() -> None:
     asker.says(PingRequest(77, target.id, target.address))
     stage.wait(0.3)
     assert [nack.token for nack in stage.take(Nack, asker)] == [77]
+
+
+def test_helpers_are_asked_again_and_ask_the_target_again() -> None:
+    stage = Stage()
+    stage.member(2)
+    stage.member(3)
+    probe, request = _late(stage)
+    stage.wait(0.2)
+    assert request is not None
+    assert request in stage.take(PingRequest)
+    other = next(actor for actor in stage.actors.values() if actor.id != probe.to)
+    target = next(actor for actor in stage.actors.values() if actor.id == probe.to)
+    for _ in range(3):
+        other.says(PingRequest(77, target.id, target.address))
+    assert [ping.token for ping in stage.take(Ping, target)].count(77) == 3
 
 
 def test_silent_helpers_make_a_node_doubt_itself_and_slow_down() -> None:

@@ -51,7 +51,7 @@ def _probe(steadiness: Steadiness, start: float, seconds: float, direct: list[bo
     """When it becomes steady again, probing three times a second; None when it does not."""
     for number in range(int(3 * seconds)):
         now = start + number / 3
-        if steadiness.probed(now, direct[number % len(direct)]):
+        if steadiness.probed(now, direct[number % len(direct)], live=10):
             return now
     return None
 
@@ -70,6 +70,40 @@ def test_it_stays_away_while_its_own_probes_are_not_answered_directly() -> None:
     _accused(steadiness, accusers=9, times=20, live=10)
     assert _probe(steadiness, 1002.0, 300.0, [True, False, False]) is None
     assert _probe(steadiness, 1302.0, 60.0, [True, True, False]) is not None
+
+
+def _first_pings(
+    steadiness: Steadiness, answered: list[bool], live: int = 10, unsteady: int = 0
+) -> int | None:
+    """How many probes it takes until the member finds that it is not steady; None: it does not, of 300."""
+    for number in range(300):
+        if steadiness.probed(1000.0 + number / 3, answered[number % len(answered)], live, unsteady):
+            return number + 1
+    return None
+
+
+def test_whose_first_pings_mostly_fail_is_not_steady_before_long() -> None:
+    steadiness = Steadiness(Settings())
+    assert _first_pings(steadiness, [False, False, True, False, False]) in range(40, 80)
+    assert not steadiness.holds
+
+
+def test_a_fifth_lost_everywhere_leaves_a_member_steady() -> None:
+    steadiness = Steadiness(Settings())
+    assert _first_pings(steadiness, [True, False, True, True, False, True, True, False]) is None
+    assert not steadiness.doubtful
+
+
+def test_first_pings_count_for_nothing_where_nobody_can_tell_whose_link_is_bad() -> None:
+    assert _first_pings(Steadiness(Settings()), [False], live=3) is None
+    assert _first_pings(Steadiness(Settings()), [False], live=7, unsteady=2) is None
+
+
+def test_many_failed_first_pings_make_a_member_doubt_before_it_judges() -> None:
+    steadiness = Steadiness(Settings())
+    for _ in range(8):
+        assert not steadiness.probed(1000.0, False, live=10)
+    assert steadiness.doubtful
 
 
 def test_a_new_run_starts_steady() -> None:
