@@ -35,6 +35,7 @@ COMMANDS = {
     "models": Command("models", "the models that members hold"),
     "plan": Command("plan", "which layers would go where, and why"),
     "invite": Command("invite", "make the line that lets another machine join"),
+    "approve": Command("approve", "let in a machine that waits and shows a code"),
     "doctor": Command("doctor", "check what this machine has and lacks"),
     "logs": Command("logs", "what the sidecar and its engine wrote"),
     "demo": Command("demo", "three nodes on this machine, a model, a failover"),

@@ -15,6 +15,7 @@ layers are inclusive and counted from 0; members are named by the text of their 
 | stop      | -              | StopResult     |        | no                            |
 | plan      | PlanArgs       | PlanResult     |        | yes                           |
 | invite    | InviteArgs     | InviteResult   |        | yes                           |
+| approve   | ApproveArgs    | ApproveResult  |        | yes                           |
 | models    | -              | ModelsResult   |        | yes                           |
 | shutdown  | -              | ShutdownResult |        | no; the sidecar then ends     |
 
@@ -174,6 +175,7 @@ class JoinArgs(TypedDict, total=False):
     token: str  # mesh1:...
     host: str  # HOST, HOST:PORT or [V6]:PORT: ask there first
     found: bool  # found a pool without searching
+    terminal: bool  # a person watches, so an owner's approval may be waited for, for minutes
 
 
 class JoinResult(TypedDict):
@@ -277,3 +279,19 @@ class InviteResult(TypedDict):
     rights: list[Right]
     expires: float
     uses: int
+
+
+# -- approve ---------------------------------------------------------------------------------------------
+
+
+class ApproveArgs(TypedDict):
+    code: str  # as the waiting machine shows it
+    rights: list[Right]
+
+
+class ApproveResult(TypedDict):
+    """The machine that is a member now."""
+
+    id: str
+    name: str
+    rights: list[Right]

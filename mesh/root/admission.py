@@ -5,6 +5,8 @@ On a stream of kind ``admit`` the joiner shows no certificate; TLS proves the me
 1. member: a greeting (pool, voucher chain, nonce), which the joiner checks against the key that TLS proved;
 2. joiner: its key, a signature over the member's id and the nonce, and an invite's proof if it has one;
 3. member: the joiner's voucher chain and where the other members are, or an error that says why not.
+
+A joiner that has no invite may wait for an owner's approval instead (`mesh.root.waiting`).
 """
 
 import secrets
@@ -29,6 +31,10 @@ MAX_PEERS = 64
 
 class Refused(MeshError):
     """The pool answered, and the answer is no."""
+
+
+class Uninvited(Refused):
+    """The pool would let this machine in with an invite, or when an owner approves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,21 +127,24 @@ class Door:
 
     async def ask(self, identity: Identity, name: str, token: Token | None) -> Admitted:
         """Ask to be let in; ``Refused`` with the member's reason when the answer is no."""
-        assert self.session.peer_key is not None
-        member = node_id(self.session.peer_key)
-        request: dict[str, Any] = {
-            "key": identity.public_key,
-            "name": name,
-            "signature": identity.sign(signed_request(member, self.greeting.nonce)),
-        }
+        invite: dict[str, Any] = {}
         if token is not None:
             if token.pool != self.greeting.pool:
                 raise MeshError("this machine belongs to another pool than the token")
-            request["issuer"] = token.issuer
-            request["invite"] = invite_id(token.secret)
-            request["proof"] = proof(token.secret, token.pool, identity.public_key)
-        await self.session.send_message(request)
+            invite["issuer"] = token.issuer
+            invite["invite"] = invite_id(token.secret)
+            invite["proof"] = proof(token.secret, token.pool, identity.public_key)
+        await self.request(identity, name, invite)
         return admitted(await self.session.receive_message(), self.greeting.pool, identity.public_key)
+
+    async def request(self, identity: Identity, name: str, more: dict[str, Any]) -> None:
+        """Say who asks, proven for this member and this visit, and ``more``."""
+        assert self.session.peer_key is not None
+        member = node_id(self.session.peer_key)
+        signature = identity.sign(signed_request(member, self.greeting.nonce))
+        await self.session.send_message(
+            {"key": identity.public_key, "name": name, "signature": signature, **more}
+        )
 
     async def aclose(self) -> None:
         await self.session.aclose()
@@ -145,7 +154,8 @@ def admitted(answer: Any, pool: PoolId, key: bytes) -> Admitted:
     """Check the member's answer: the chain must lead from the founder of ``pool`` to ``key``."""
     try:
         if "error" in answer:
-            raise Refused(str(answer["error"])[:500], str(answer.get("hint", ""))[:500])
+            kind = Uninvited if answer.get("uninvited") is True else Refused
+            raise kind(str(answer["error"])[:500], str(answer.get("hint", ""))[:500])
         chain = tuple(raw(link) for link in answer["chain"][: MAX_CHAIN + 1])
         peers = tuple(Endpoint(str(host), int(port)) for host, port in answer["peers"][:MAX_PEERS])
     except (KeyError, TypeError, ValueError) as error:
@@ -161,7 +171,7 @@ def answer(chain: Sequence[bytes], peers: Sequence[Endpoint]) -> dict[str, Any]:
 
 
 def refusal(error: MeshError) -> dict[str, Any]:
-    return {"error": error.message, "hint": error.hint}
+    return {"error": error.message, "hint": error.hint, "uninvited": isinstance(error, Uninvited)}
 
 
 def new_nonce() -> bytes:

@@ -1,6 +1,7 @@
 """The member's side of admission: who is let in, and who must ask somebody else."""
 
 import logging
+from typing import Any
 
 import trio
 
@@ -12,6 +13,7 @@ from mesh.root.admission import (
     REDEEM,
     Greeting,
     Refused,
+    Uninvited,
     admitted,
     answer,
     new_nonce,
@@ -21,10 +23,11 @@ from mesh.root.admission import (
 )
 from mesh.root.invites import Invites
 from mesh.root.shell import Shell
+from mesh.root.waiting import Visitor, Waiting
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity, NodeId, node_id, pool_id, verify
-from mesh.wire.rights import Rights
+from mesh.wire.rights import ALL_RIGHTS, Rights
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,7 @@ class Desk:
         self.shell: Shell | None = None
         self.moving = False
         self.pool_name = ""
+        self.waiting = Waiting()
         self._identity = identity
         self._name = name
         self._streams = streams
@@ -68,22 +72,38 @@ class Desk:
     async def handle(self, session: Session) -> None:
         """One visitor, from greeting to answer."""
         greeting = self.greeting()
+        waiting = False
         with trio.move_on_after(ANSWER_SECONDS):
             await session.send_message(greeting.message())
             request = await session.receive_message()
             try:
-                reply = await self._decide(session, greeting, request)
+                key = self._proven(greeting, request)
+                waiting = "slot" in request
+                if waiting:
+                    visitor = self._visitor(session, key, request)
+                    reply: dict[str, Any] = {"waiting": True}
+                else:
+                    reply = await self._decide(session, key, request)
             except MeshError as error:
                 log.warning("refused %s: %s", session.remote, error)
-                reply = refusal(error)
+                reply, waiting = refusal(error), False
             except (KeyError, TypeError, ValueError):
                 log.warning("refused %s: not a request", session.remote)
-                reply = refusal(MeshError("that is not a request"))
+                reply, waiting = refusal(MeshError("that is not a request")), False
             await session.send_message(reply)
+        if waiting:
+            # As long as its stream may last.
+            await self.waiting.wait(session, visitor)
 
-    async def _decide(
-        self, session: Session, greeting: Greeting, request: dict[str, object]
-    ) -> dict[str, object]:
+    def _visitor(self, session: Session, key: bytes, request: dict[str, object]) -> Visitor:
+        """Who is to wait here for an approval; MeshError when there is no room."""
+        visitor = {"key": key, "name": request["name"], "slot": request["slot"], "host": session.remote.host}
+        parsed = Visitor.parse(visitor)
+        self.waiting.check_room(parsed)
+        return parsed
+
+    def _proven(self, greeting: Greeting, request: dict[str, object]) -> bytes:
+        """The key whose owner asks; ``Refused`` when it proves nothing, or nobody can be let in now."""
         key, signature = request["key"], request["signature"]
         if not isinstance(key, bytes) or not isinstance(signature, bytes) or len(key) != 32:
             raise ValueError
@@ -91,6 +111,17 @@ class Desk:
             raise Refused("the key is not yours: its signature is wrong")
         if greeting.state != "member" or self.shell is None or self.moving:
             raise Refused("this machine is joining a pool itself", "try again in a few seconds")
+        return key
+
+    async def handle_approve(self, session: Session) -> None:
+        """An owner asks who waits here, or talks with one of them."""
+        node = None if self.shell is None else self.shell.node
+        if node is None or session.peer is None or Rights.OWN not in node.rights(session.peer):
+            await session.send_message(refusal(Refused("only an owner may approve")))
+            return
+        await self.waiting.pass_on(session)
+
+    async def _decide(self, session: Session, key: bytes, request: dict[str, object]) -> dict[str, object]:
         if "issuer" in request:
             return await self._invited(request, key)
         return await self._neighbour(session.remote, key)
@@ -137,27 +168,29 @@ class Desk:
     def _redeem(self, name: bytes, key: bytes, proof: bytes) -> dict[str, object]:
         if self.shell is None:
             raise Refused("this machine has left the pool")
-        return self._vouch(key, self._invites.redeem(self.shell.pool, name, key, proof))
+        return self.vouch(key, self._invites.redeem(self.shell.pool, name, key, proof))
 
     async def _neighbour(self, remote: Endpoint, key: bytes) -> dict[str, object]:
         """No invite: a machine of the same owner on the same tailnet needs none."""
         ask = "ask an owner of the pool for an invite: mesh invite"
         if self._tailscale is None:
-            raise Refused("this pool admits by invite", ask)
+            raise Uninvited("this pool admits by invite", ask)
         try:
             status = await self._tailscale.status()
             visitor = await self._tailscale.whois(remote)
         except TailscaleError as error:
-            raise Refused(f"the tailnet cannot tell who you are: {error.message}", ask) from error
+            raise Uninvited(f"the tailnet cannot tell who you are: {error.message}", ask) from error
         if visitor is None:
-            raise Refused("you are no machine of this pool's tailnet", ask)
+            raise Uninvited("you are no machine of this pool's tailnet", ask)
         same, reason = same_owner(status, visitor)
         if not same:
-            raise Refused(f"{visitor.name or 'this machine'} {reason}", ask)
-        return self._vouch(key, Rights.WORK | Rights.LEAD | Rights.OWN)
+            raise Uninvited(f"{visitor.name or 'this machine'} {reason}", ask)
+        return self.vouch(key, ALL_RIGHTS)
 
-    def _vouch(self, key: bytes, rights: Rights) -> dict[str, object]:
-        assert self.shell is not None
+    def vouch(self, key: bytes, rights: Rights) -> dict[str, Any]:
+        """Make the holder of ``key`` a member with at least these rights; what to answer it."""
+        if self.shell is None:
+            raise Refused("this machine has left the pool")
         node = self.shell.node
         subject = node_id(key)
         if node.keys().get(subject) is None or rights & ~node.rights(subject):

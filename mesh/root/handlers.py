@@ -18,7 +18,6 @@ from mesh.control.errors import NotJoined
 from mesh.control.operations import (
     Event,
     Info,
-    InviteResult,
     JoinArgs,
     JoinResult,
     LeaveResult,
@@ -35,11 +34,13 @@ from mesh.control.server import Emit, Handler
 from mesh.protocol.node import Node
 from mesh.root import status as views
 from mesh.root.addresses import resolve
-from mesh.root.admission import Admitted
+from mesh.root.admission import Admitted, Uninvited
 from mesh.root.invites import Token
 from mesh.root.joining import Say, Search
+from mesh.root.knocking import await_approval
 from mesh.root.machine import Machine
 from mesh.root.options import Effective
+from mesh.root.owning import Owning
 from mesh.root.planning import (
     DEFAULT_SLOTS,
     context_of,
@@ -52,6 +53,7 @@ from mesh.root.planning import (
 from mesh.root.pool import Pool
 from mesh.root.serving import outlook, same
 from mesh.root.state import StateDir
+from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import MAX_NAME, Deployment, Model
 from mesh.wire.identity import NodeId, id_text
@@ -93,9 +95,11 @@ class Handlers:
     def __init__(self, sidecar: Home) -> None:
         self._sidecar = sidecar
         self._leaving = False
+        self._owning = Owning(self._pool)
 
     def operations(self) -> Mapping[str, Handler]:
         return {
+            **self._owning.operations(),
             "info": self.info,
             "status": self.status,
             "join": self.join,
@@ -103,7 +107,6 @@ class Handlers:
             "serve": self.serve,
             "stop": self.stop,
             "plan": self.plan,
-            "invite": self.invite,
             "models": self.models,
             "shutdown": self.shutdown,
         }
@@ -167,20 +170,44 @@ class Handlers:
         sidecar, machine = self._sidecar, self._sidecar.machine
         search = Search.of(machine, say)
         token = Token.parse(args["token"]) if "token" in args else None
+        approved = bool(args.get("terminal"))
         if "host" in args:
-            await sidecar.admit(await search.by_host(await resolve(args["host"], machine.port), token))
+            there = await resolve(args["host"], machine.port)
+            await sidecar.admit(await self._at_host(search, there, token, approved))
             return "joined"
         if token is not None:
             await sidecar.admit(await search.by_token(token))
             return "joined"
         if not args.get("found"):
-            admitted = await search.anywhere()
+            admitted = await self._anywhere(search, approved)
             if admitted is not None:
                 await sidecar.admit(admitted)
                 return "joined"
         await say("founding a pool")
         await sidecar.found()
         return "founded"
+
+    async def _at_host(
+        self, search: Search, there: Endpoint, token: Token | None, approved: bool
+    ) -> Admitted:
+        """Ask that machine; with a person at the terminal, wait for an approval where it takes one."""
+        try:
+            return await search.by_host(there, token)
+        except Uninvited as refused:
+            if not approved or token is not None:
+                raise
+            await search.say(refused.message)
+            return await await_approval(search, lambda: {None: [there]})
+
+    async def _anywhere(self, search: Search, approved: bool) -> Admitted | None:
+        """The same on the tailnet and the local network."""
+        try:
+            return await search.anywhere()
+        except Uninvited as refused:
+            if not approved or not search.lan_doors():
+                raise
+            await search.say(refused.message)
+            return await await_approval(search, search.lan_doors)
 
     async def _joined(self, how: How) -> Mapping[str, Any]:
         machine, pool = self._sidecar.machine, self._pool()
@@ -219,25 +246,6 @@ class Handlers:
         await self._sidecar.leave_pool(forget=True)
         self._sidecar.purge = bool(args.get("purge"))
         self._sidecar.stopping.set()
-        return result
-
-    async def invite(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
-        pool = self._pool()
-        node = pool.node
-        rights = Rights.parse(",".join(args["rights"]))
-        if Rights.OWN not in node.rights(node.id):
-            raise MeshError(
-                "this machine may not invite: it is no owner of the pool", "ask an owner: mesh invite there"
-            )
-        hints = pool.shell.endpoints(node.id)
-        uses, expires = int(args["uses"]), float(args["expires"])
-        token = self._sidecar.machine.invites.create(pool.id, node.id, hints, rights, expires, uses or None)
-        result: InviteResult = {
-            "token": token.text(),
-            "rights": args["rights"],
-            "expires": expires,
-            "uses": uses,
-        }
         return result
 
     # --- models -------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from mesh.net.mdns import Sighting
 from mesh.net.streams import Streams
 from mesh.net.tailnet import TailnetStatus, candidates, same_owner
 from mesh.net.tailscale import Tailscale, TailscaleError
-from mesh.root.admission import Admitted, Door, Refused
+from mesh.root.admission import Admitted, Door, Refused, Uninvited
 from mesh.root.invites import Token
 from mesh.root.machine import Machine
 from mesh.root.names import pool_name
@@ -133,7 +133,7 @@ class Search:
     async def anywhere(self) -> Admitted | None:
         """With nothing typed: the tailnet, then the local network. None: this machine is to found a pool.
 
-        Raises Refused for a pool that said no, MeshError for one that admits by invite alone.
+        Raises Refused for a pool that said no, `Uninvited` for those that are seen and admit by invite.
         """
         admitted = await self._asked_tailnet()
         if admitted is None:
@@ -142,7 +142,7 @@ class Search:
             admitted = await self._asked_tailnet()
             if admitted is None and seen:
                 pools = ", ".join(f"{_pool_of(sighting)} (at {sighting.name})" for sighting in seen[:4])
-                raise MeshError(f"there is a pool on this network: {pools}", INVITED)
+                raise Uninvited(f"there is a pool on this network: {pools}", INVITED)
         return admitted
 
     async def _asked_tailnet(self) -> Admitted | None:
@@ -256,14 +256,16 @@ class Search:
             return []
         return tailnet_doors(status, self.port)
 
-    def _lan(self, token: Token) -> list[Endpoint]:
-        pool = id_text(token.pool)
-        return [
-            endpoint
-            for sighting in self.neighbours.seen()
-            if sighting.pool == pool
-            for endpoint in sighting.endpoints
-        ]
+    def _lan(self, token: Token) -> Sequence[Endpoint]:
+        return self.lan_doors().get(token.pool, ())
+
+    def lan_doors(self) -> dict[PoolId | None, list[Endpoint]]:
+        """Where members of each pool announce themselves on the local network."""
+        doors: dict[PoolId | None, list[Endpoint]] = {}
+        for sighting in self.neighbours.seen():
+            with suppress(MeshError):
+                doors.setdefault(PoolId(parse_id(sighting.pool)), []).extend(sighting.endpoints)
+        return doors
 
 
 def tailnet_doors(status: TailnetStatus, port: int) -> list[Endpoint]:

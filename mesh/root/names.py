@@ -2,7 +2,7 @@
 
 from mesh.wire.identity import PoolId
 
-_HOW = [
+HOW = [
     "amber",
     "bold",
     "brave",
@@ -68,7 +68,7 @@ _HOW = [
     "true",
     "warm",
 ]
-_WHAT = [
+WHAT = [
     "acorn",
     "alder",
     "apple",
@@ -138,4 +138,4 @@ _WHAT = [
 
 def pool_name(pool: PoolId) -> str:
     """Such as ``swift-otter``; a name to say, not to rely on: 4096 pools share 4096 names."""
-    return f"{_HOW[pool[0] % len(_HOW)]}-{_WHAT[pool[1] % len(_WHAT)]}"
+    return f"{HOW[pool[0] % len(HOW)]}-{WHAT[pool[1] % len(WHAT)]}"

@@ -38,6 +38,7 @@ from mesh.root.neighbours import Neighbours
 from mesh.root.options import settle
 from mesh.root.pool import Pool
 from mesh.root.state import StateDir
+from mesh.root.waiting import APPROVE
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import PoolId, id_text, pool_id, verify
@@ -124,6 +125,7 @@ class Sidecar:
         kinds: dict[str, Callable[[Session], Awaitable[None]]] = {
             ADMIT: desk.handle,
             REDEEM: desk.handle_redeem,
+            APPROVE: desk.handle_approve,
             "gossip": self._in_pool(lambda pool: pool.shell.messages.handle),
             "tunnel": self._in_pool(lambda pool: pool.work.handle),
             "api": self._in_pool(lambda pool: pool.handle_api),

@@ -21,7 +21,8 @@ DESCRIPTION = """\
 Make this machine a member of a pool, and keep it one: a sidecar goes on in the background.
 
 In this order: the pool it already belongs to; the invite TOKEN; the pool at HOST; a pool on the tailnet that
-admits this machine; a pool on the local network; else it founds one."""
+admits this machine; a pool on the local network; else it founds one. Without an invite a pool on the local
+network wants an owner's word: a code is shown, which an owner types after `mesh approve`."""
 EXAMPLE = """\
   mesh join                      find a pool, or found one
   mesh join mesh1:...            join with an invite, typed nowhere else: - reads it from standard input
@@ -70,6 +71,8 @@ def request_of(args: argparse.Namespace) -> "JoinArgs":
         if request:
             raise UsageError("--found founds a new pool, so it takes no invite and no host")
         request["found"] = True
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        request["terminal"] = True
     return request
 
 

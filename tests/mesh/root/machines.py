@@ -5,7 +5,7 @@ default port. A pretended tailnet says whose they are.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from mesh.root.neighbours import Neighbours
 from mesh.root.options import Effective
 from mesh.root.shell import Shell
 from mesh.root.state import StateDir
+from mesh.root.waiting import APPROVE
 from mesh.root.working import Work
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Claim, Profile
@@ -120,6 +121,7 @@ class Here:
         self.said: list[str] = []
         self.holders: list[Claim | None] = []
         self.work: Work | None = None
+        self.handlers: dict[str, Callable[[Session], Awaitable[None]]] = {}
         self.profile = Profile(name=name, addresses=(endpoint,), rank=1)
 
     @property
@@ -224,13 +226,14 @@ class Ground:
         datagrams = Datagrams([self._bound.udp[number]])
         state = StateDir(self._folder / name)
         here = Here(name, identity or Identity.generate(), state, datagrams, endpoint, daemon)
-        handlers = {
+        here.handlers = {
             ADMIT: here.desk.handle,
             REDEEM: here.desk.handle_redeem,
+            APPROVE: here.desk.handle_approve,
             KIND: here.on_gossip,
             "tunnel": here.on_tunnel,
         }
-        await self._nursery.start(here.streams.serve, [self._bound.tcp[number]], handlers)
+        await self._nursery.start(here.streams.serve, [self._bound.tcp[number]], here.handlers)
         await self._nursery.start(here.neighbours.run)
         await self._nursery.start(datagrams.run)
         self.machines.append(here)

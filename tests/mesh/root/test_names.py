@@ -26,6 +26,6 @@ def test_the_name_is_the_same_in_every_version(pool: bytes, name: str) -> None:
 
 
 def test_every_word_is_there_once_and_used_equally_often() -> None:
-    for words in (names._HOW, names._WHAT):
+    for words in (names.HOW, names.WHAT):
         assert len(set(words)) == len(words)
         assert 256 % len(words) == 0

@@ -1,0 +1,38 @@
+"""``mesh approve``."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from mesh.cli import values
+from mesh.cli.asking import ask_sidecar, print_json
+from mesh.cli.settings import Options
+
+if TYPE_CHECKING:
+    from mesh.control.operations import ApproveArgs, ApproveResult
+
+DESCRIPTION = """\
+Let in the machine that shows CODE, because `mesh join` runs there and found this pool. Have the code read to
+you, or read it yourself; it is never sent, and a wrong one makes the machine show another."""
+EXAMPLE = """\
+  mesh approve 42-swift-otter-elm                       a volunteer's machine
+  mesh approve --rights work,lead,own 42 swift otter elm   a further machine of yours"""
+
+
+def configure(options: Options) -> None:
+    options.parser.add_argument("code", nargs="+", metavar="CODE", help="a number and three words")
+    options.value(
+        "--rights", convert=values.rights, default=["work"], metavar="work,lead,own", help="its rights (work)"
+    )
+    options.flag("--json", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    from mesh.cli.terminal import clean
+
+    request: ApproveArgs = {"code": " ".join(args.code), "rights": args.rights}
+    result: ApproveResult = ask_sidecar(args, "approve", request)
+    if args.json:
+        print_json(result)
+    else:
+        print(f"{clean(result['name'])} is in the pool, with the rights {', '.join(result['rights'])}")
+    return 0

@@ -1,0 +1,64 @@
+"""What an owner asks of its sidecar: invites, approvals, evictions."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from mesh.control.operations import ApproveResult, InviteResult, Right
+from mesh.control.server import Emit, Handler
+from mesh.root.approving import Approver
+from mesh.root.clock import now
+from mesh.root.codes import Code
+from mesh.root.pool import Pool
+from mesh.wire.errors import MeshError
+from mesh.wire.identity import id_text, node_id
+from mesh.wire.rights import Rights
+
+
+class Owning:
+    """Answers for one sidecar; ``pool`` gives the pool that it is in, or raises NotJoined."""
+
+    def __init__(self, pool: Callable[[], Pool]) -> None:
+        self._pool = pool
+        self._approver: Approver | None = None
+
+    def operations(self) -> Mapping[str, Handler]:
+        return {"invite": self.invite, "approve": self.approve}
+
+    def _owned(self, act: str, where: str) -> Pool:
+        """The pool; MeshError when this machine is no owner of it."""
+        pool = self._pool()
+        if Rights.OWN not in pool.node.rights(pool.node.id):
+            raise MeshError(
+                f"this machine may not {act}: it is no owner of the pool", f"ask an owner: {where} there"
+            )
+        return pool
+
+    async def invite(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        pool = self._owned("invite", "mesh invite")
+        node = pool.node
+        rights = Rights.parse(",".join(args["rights"]))
+        hints = pool.shell.endpoints(node.id)
+        uses, expires = int(args["uses"]), float(args["expires"])
+        token = pool.machine.invites.create(pool.id, node.id, hints, rights, expires, uses or None)
+        result: InviteResult = {
+            "token": token.text(),
+            "rights": args["rights"],
+            "expires": expires,
+            "uses": uses,
+        }
+        return result
+
+    async def approve(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        pool = self._owned("approve", "mesh approve")
+        code, rights = Code.parse(args["code"]), Rights.parse(",".join(args["rights"]))
+        machine = pool.machine
+        if self._approver is None:
+            self._approver = Approver(machine.identity, machine.streams, machine.desk, now)
+        visitor = await self._approver.approve(pool.shell, code, rights)
+        subject = node_id(visitor.key)
+        result: ApproveResult = {
+            "id": id_text(subject),
+            "name": visitor.name,
+            "rights": cast(list[Right], pool.node.rights(subject).names()),
+        }
+        return result

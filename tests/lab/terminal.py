@@ -1,0 +1,65 @@
+"""A program on a host of the lab with a terminal before it, as a person would have it."""
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import trio
+
+from tests.lab.host import Host
+
+
+class OnTerminal:
+    """Use as an async context manager; what the program prints is gathered while the test waits for it."""
+
+    def __init__(self, host: Host, argv: Sequence[str | Path]) -> None:
+        self.printed = ""
+        self._host = host
+        self._argv = argv
+
+    async def __aenter__(self) -> "OnTerminal":
+        self._master, slave = os.openpty()
+        os.set_blocking(self._master, False)
+        self._process = subprocess.Popen(  # noqa: ASYNC220 - starting one takes milliseconds
+            self._host.command(self._argv),
+            env=self._host.environment,
+            cwd=self._host.folder,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._master)
+
+    async def shows(self, pattern: str, seconds: float = 30.0) -> re.Match[str]:
+        """Wait until the pattern is printed."""
+        with trio.move_on_after(seconds):
+            while True:
+                if found := re.search(pattern, self.printed):
+                    return found
+                await self._read()
+        raise AssertionError(f"{self._host.name} did not print {pattern!r} but: {self.printed}")
+
+    async def ends(self, seconds: float = 30.0) -> int:
+        """Wait for its end; its exit code."""
+        with trio.fail_after(seconds):
+            while await self._read():
+                pass
+        return self._process.wait(5)
+
+    async def _read(self) -> bool:
+        await trio.lowlevel.wait_readable(self._master)
+        try:
+            piece = os.read(self._master, 65536)
+        except OSError:  # how Linux tells that the other end of a terminal is closed
+            piece = b""
+        self.printed += piece.decode(errors="replace")
+        return bool(piece)
