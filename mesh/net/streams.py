@@ -15,6 +15,7 @@ from typing import Any
 
 import trio
 
+from mesh.net.callers import Callers
 from mesh.net.connecting import connect_first
 from mesh.net.session import (
     MESSAGE_LIMIT,
@@ -40,7 +41,6 @@ from mesh.wire.identity import Identity, NodeId, PoolId, id_text, node_id
 log = logging.getLogger(__name__)
 
 SETUP_SECONDS = 5.0
-MAX_SETTING_UP = 256
 MAX_SESSIONS = 1024
 MAX_SESSIONS_OF_A_PEER = 128
 MAX_UNPROVEN = 32
@@ -80,7 +80,11 @@ class Streams:
         self._clients = ClientContexts(credentials)
         self._source_hosts = tuple(source_hosts)
         self._sessions: dict[NodeId | None, set[Session]] = {}
-        self._setting_up = 0
+        self._callers = Callers()
+        self.refused: Counter[str] = Counter()
+        """How many streams were not accepted, by why; the codes are those of :class:`Refused`, and
+        ``flood`` (too many of one source), ``handshake`` and ``silence``.
+        """
 
     def trust(self, keys: Mapping[NodeId, bytes]) -> None:
         """Trust exactly these members from now on; open streams of anyone else are cut at once."""
@@ -109,19 +113,25 @@ class Streams:
             task_status.started()
 
     async def _take(self, connection: trio.SocketStream, handlers: Mapping[str, Handler]) -> None:
-        if self._setting_up >= MAX_SETTING_UP:
-            connection.socket.close()
-            return
         session: Session | None = None
         try:
-            self._setting_up += 1
+            host = ends(connection)[1].host
+            scope = self._callers.arrive(host, trio.current_time())
+            if scope is None:
+                self.refused["flood"] += 1
+                return
             try:
-                with trio.move_on_after(SETUP_SECONDS):
+                scope.deadline = trio.current_time() + SETUP_SECONDS
+                with scope:
                     session = await self._accept(connection, handlers)
+                if scope.cancelled_caught:
+                    self.refused["silence"] += 1
             finally:
-                self._setting_up -= 1
+                self._callers.depart(scope, session is not None and session.peer is not None)
             if session is not None:
                 await self._run(session, handlers)
+        except OSError as error:
+            log.debug("a connection broke off at once: %s", error)
         finally:
             connection.socket.close()
 
@@ -144,6 +154,7 @@ class Streams:
                 self._forget(session)
                 raise
         except Refused as refusal:
+            self.refused[refusal.code] += 1
             await _refuse(stream, refusal)
         except (
             StreamError,
@@ -152,6 +163,7 @@ class Streams:
             trio.BrokenResourceError,
             trio.ClosedResourceError,
         ) as error:
+            self.refused["handshake"] += 1
             log.debug("a stream was not set up: %s", error.__cause__ or error)
         else:
             return session

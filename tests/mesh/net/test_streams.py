@@ -8,6 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from mesh.net import streams as module
+from mesh.net.callers import MAX_CALLERS_OF_A_SOURCE
 from mesh.net.connecting import connect_first
 from mesh.net.session import (
     MESSAGE_LIMIT,
@@ -312,17 +313,41 @@ async def test_a_host_may_hold_a_few_unproven_streams_and_no_more(
         await session.aclose()
 
 
-async def test_streams_that_never_say_what_they_are_for_do_not_pile_up(
-    lan: Lan, monkeypatch: pytest.MonkeyPatch
+async def test_a_host_whose_connections_say_nothing_gets_no_more_of_them_and_holds_nobody_up(
+    lan: Lan,
 ) -> None:
-    monkeypatch.setattr(module, "MAX_SETTING_UP", 1)
-    b = await lan.host(HANDLERS)
-    stalled = await connect_first([b.endpoint], unproven_context(), None)
-    late = await trio.open_tcp_stream(b.endpoint.host, b.endpoint.port)
+    a, b = await pair(lan)
+    bound = Streams(a.identity, ["127.0.0.2"])
+    bound.trust(members(b.identity))
+    idle = [await trio.open_tcp_stream(b.endpoint.host, b.endpoint.port) for _ in range(300)]
+    await trio.testing.wait_all_tasks_blocked()
+    assert b.streams.refused["flood"] == 300 - MAX_CALLERS_OF_A_SOURCE
     with trio.fail_after(2):
-        assert await late.receive_some() == b""
-    await late.aclose()
-    await trio.aclose_forcefully(stalled)
+        session = await bound.open(b.id, [b.endpoint], "hello")
+    assert await session.receive_message() == "hello"
+    await session.aclose()
+    for stream in idle:
+        await trio.aclose_forcefully(stream)
+
+
+async def test_a_refused_stream_is_counted_by_why(lan: Lan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SETUP_SECONDS", 0.2)
+    a, b = await pair(lan)
+    stalled = await connect_first([b.endpoint], unproven_context(), None)
+    with pytest.raises(Refused):
+        await a.streams.open(b.id, [b.endpoint], "nothing")
+    with pytest.raises(Refused):
+        await a.streams.open_unproven(b.endpoint, "echo")
+    stranger = Streams(Identity.generate())
+    stranger.trust(members(b.identity))
+    with pytest.raises(Refused):
+        await stranger.open(b.id, [b.endpoint], "echo")
+    garbage = await trio.open_tcp_stream(b.endpoint.host, b.endpoint.port)
+    await garbage.send_all(bytes(64))
+    await trio.sleep(0.3)
+    assert b.streams.refused == {"unknown_kind": 1, "not_member": 1, "handshake": 2, "silence": 1}
+    for stream in (garbage, stalled):
+        await trio.aclose_forcefully(stream)
 
 
 async def test_a_stream_of_a_node_that_is_no_member_ends_in_time(

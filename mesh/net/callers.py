@@ -1,0 +1,89 @@
+"""Connections that have proven nothing yet: few of each source, few in all, and not too many in a second.
+
+A source is an IPv4 address or the /64 network of an IPv6 one, for whoever has one address of it has all.
+When there is no room, the source that holds most gives way, so that one host cannot keep the others out.
+"""
+
+import socket
+from collections import Counter, OrderedDict
+
+import trio
+
+from mesh.net.addresses import family_of
+
+MAX_CALLERS = 256
+MAX_CALLERS_OF_A_SOURCE = 32
+RATE, BURST = 50.0, 200.0
+"""Connections a second of one source, and at once; those that come to be a member's do not count."""
+MAX_SOURCES = 1024
+
+_V4_MAPPED = bytes(10) + b"\xff\xff"
+
+
+class Callers:
+    """Who calls at present. Each caller has a cancel scope, by which it can be sent away."""
+
+    def __init__(self) -> None:
+        self._calling: dict[trio.CancelScope, str] = {}
+        self._held: Counter[str] = Counter()
+        self._tokens: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._calling)
+
+    def arrive(self, host: str, now: float) -> trio.CancelScope | None:
+        """Take a caller in; None when its source has too many already, or calls too often."""
+        source = source_of(host)
+        if self._held[source] >= MAX_CALLERS_OF_A_SOURCE or not self._take_token(source, now):
+            return None
+        if len(self._calling) >= MAX_CALLERS:
+            self._send_one_away()
+        scope = trio.CancelScope()
+        self._calling[scope] = source
+        self._held[source] += 1
+        return scope
+
+    def depart(self, scope: trio.CancelScope, as_member: bool) -> None:
+        """It is set up, or gone."""
+        source = self._calling.pop(scope, None)
+        if source is None:
+            return
+        self._let_go(source)
+        if as_member and source in self._tokens:
+            tokens, at = self._tokens[source]
+            self._tokens[source] = (min(BURST, tokens + 1.0), at)
+
+    def _take_token(self, source: str, now: float) -> bool:
+        tokens, at = self._tokens.get(source, (BURST, now))
+        tokens = min(BURST, tokens + (now - at) * RATE)
+        enough = tokens >= 1.0
+        self._tokens[source] = (tokens - 1.0 if enough else tokens, now)
+        self._tokens.move_to_end(source)
+        if len(self._tokens) > MAX_SOURCES:
+            self._tokens.popitem(last=False)
+        return enough
+
+    def _send_one_away(self) -> None:
+        """The oldest caller of the source that has most."""
+        greatest, _ = self._held.most_common(1)[0]
+        oldest = next(scope for scope, source in self._calling.items() if source == greatest)
+        del self._calling[oldest]
+        self._let_go(greatest)
+        oldest.cancel()
+
+    def _let_go(self, source: str) -> None:
+        self._held[source] -= 1
+        if not self._held[source]:
+            del self._held[source]
+
+
+def source_of(host: str) -> str:
+    """What counts as one source."""
+    family = family_of(host)
+    if family is None or ":" not in host:
+        return host
+    address = host.partition("%")[0]
+    packed = socket.inet_pton(family, address)
+    if packed.startswith(_V4_MAPPED):
+        return socket.inet_ntop(socket.AF_INET, packed[12:])
+    return packed[:8].hex()
