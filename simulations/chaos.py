@@ -8,16 +8,18 @@ Then the pool must be one again, serve again, and fall quiet, each within a stat
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
 from mesh.protocol.effects import Event, MembersChanged
 from mesh.protocol.settings import Settings
+from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
 from simulations.checkers import Checkers
-from simulations.checkers.settled import Calm, disagreement, unserved, views
+from simulations.checkers.settled import Calm, disagreement, lawless, unserved, views
 from simulations.faults import Fault, Storm
 from simulations.hosts import Host
 from simulations.leading import Serving
@@ -98,6 +100,7 @@ class Outcome:
     agreed_after: list[float] = field(default_factory=list)
     served_after: list[float] = field(default_factory=list)
     digest: str = ""
+    cpu_seconds: float = 0.0
     violations: list[str] = field(default_factory=list)
 
 
@@ -116,7 +119,8 @@ class Chaos:
         self.serving = Serving(world, self.pool.shapes)
         self.checkers = Checkers(world, self.serving, plan.families)
         self.outcome = Outcome(plan.seed, len(plan.traits))
-        self._lies = Lies(world, plan.seed) if any(trait.liar for trait in plan.traits) else None
+        lying = any(trait.liar for trait in plan.traits)
+        self._lies = Lies(world, plan.seed, self.checkers.excuses.liars) if lying else None
         world.on_start.append(self._started)
         if trace is not None:
             world.observers.append(self._tell)
@@ -173,19 +177,24 @@ class Chaos:
         self._note(f"healed around {' '.join(f'host{host.number}' for host in core)}")
         for host in world.hosts:
             world.resume(host)
-            if host not in core:
+            if host in core and host.node is not None and world.is_disputed(host.id):
+                world.crash(host)
+            if host not in core and not self._is_to_go(host, core):
                 if host.node is not None:
                     world.crash(host, silent=host.number % 2 == 0)
                 host.run += 1
-            elif host.node is None:
+            elif host in core and host.node is None:
                 self.pool.start(host)
-        liars = frozenset(host.id for host in core if self.pool.trait(host).liar)
+        self._evict_liars(core)
+        liars = frozenset(self.checkers.excuses.liars)
+        honest = [host for host in core if not self.pool.trait(host).liar]
+        if not honest:
+            return  # all who were there may have been evicted: there is no telling who should be there now
         since = world.now
         if not world.run_until(lambda: not self._apart(core, liars), AGREE_LIMIT, 0.25):
             self._fail(f"after healing for {AGREE_LIMIT:.0f} s: {self._apart(core, liars)}")
             return
         self.outcome.agreed_after.append(world.now - since)
-        honest = [host for host in core if host.id not in liars]
         if not self._able(core):
             return
         self._deploy(honest)
@@ -200,9 +209,24 @@ class Chaos:
         self.checkers.bounds.calm()
         for what in calm.unrest(CALM_BYTES):
             self._fail(f"no calm: {what}")
-        for why in (self._apart(core, liars), unserved(self.serving, honest)):
+        outlaws = self.pool.outlaws(honest)
+        for why in (self._apart(core, liars), unserved(self.serving, honest), lawless(honest, outlaws)):
             if why:
                 self._fail(f"no calm: {why}")
+
+    def _is_to_go(self, host: Host, core: list[Host]) -> bool:
+        """Whether it lies with the rights of a leader or an owner: it is left running, and evicted."""
+        trait = self.pool.trait(host)
+        powerful = trait.liar and bool(trait.rights & (Rights.LEAD | Rights.OWN))
+        return powerful and host.node is not None and host not in core
+
+    def _evict_liars(self, core: list[Host]) -> None:
+        """An owner of the core evicts the liars that go on with more than the right to work."""
+        owner = next((h for h in core if self.pool.may_vouch(h) and h.node is not None), None)
+        for host in self.world.hosts:
+            if owner is not None and self._is_to_go(host, core):
+                with suppress(MeshError):
+                    self.world.evict(owner, host.id)
 
     def _settle(self, honest: list[Host], liars: frozenset[NodeId]) -> None:
         """Wait until nothing has changed for a while; who changes for ever is judged when the time is up."""
@@ -222,7 +246,8 @@ class Chaos:
         for number in order:
             host = self.world.hosts[number]
             trait = self.pool.trait(host)
-            welcome = self.pool.is_member(host) or any(self.pool.may_vouch(owner) for owner in core)
+            sure = self.pool.is_member(host) and not self.world.is_disputed(host.id)
+            welcome = sure or any(self.pool.may_vouch(owner) for owner in core)
             if welcome and not (trait.liar and trait.rights & (Rights.LEAD | Rights.OWN)):
                 core.append(host)
             if len(core) >= least and self._able(core):
@@ -231,7 +256,7 @@ class Chaos:
 
     def _able(self, core: list[Host]) -> bool:
         honest = [host for host in core if not self.pool.trait(host).liar]
-        owned = any(Rights.OWN in self.pool.trait(h).rights and self.pool.is_member(h) for h in honest)
+        owned = any(self.pool.may_vouch(host) for host in honest)
         return owned and any(self.pool.served_by(honest, model) for model in self.pool.models)
 
     def _deploy(self, core: list[Host]) -> None:
@@ -240,7 +265,7 @@ class Chaos:
         honest_models = [model for model in self.pool.models if self.pool.served_by(core, model)]
         if now is not None and now.running and now.model in honest_models:
             return
-        owner = next(h for h in core if Rights.OWN in self.pool.trait(h).rights and h.node is not None)
+        owner = next(host for host in core if self.pool.may_vouch(host) and host.node is not None)
         self.world.do(owner, "deploy", honest_models[0], CONTEXT, SLOTS, True)
         self.world.run(1.0)
 

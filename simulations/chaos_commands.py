@@ -59,12 +59,14 @@ def _numbers(text: str) -> frozenset[int]:
 
 def _run(task: tuple[int, int | None, float]) -> Outcome:
     seed, nodes, minutes = task
+    started = time.process_time()
     try:
-        return Chaos(plan(seed, nodes, minutes)).run()
+        outcome = Chaos(plan(seed, nodes, minutes)).run()
     except Exception as error:
         outcome = Outcome(seed, nodes or 0)
         outcome.violations.append(f"0.000 crash: {type(error).__name__}: {error}")
-        return outcome
+    outcome.cpu_seconds = time.process_time() - started
+    return outcome
 
 
 def _outcomes(options: argparse.Namespace) -> Iterator[Outcome]:
@@ -102,7 +104,8 @@ def _print(options: argparse.Namespace, report: dict[str, Any]) -> None:
 def _report(options: argparse.Namespace, outcomes: list[Outcome], elapsed: float) -> dict[str, Any]:
     events = sum(outcome.events for outcome in outcomes)
     failed = sorted((outcome for outcome in outcomes if outcome.violations), key=lambda outcome: outcome.seed)
-    rate = 3600 * len(outcomes) / elapsed / max(1, options.jobs) if elapsed else 0.0
+    cpu = sum(outcome.cpu_seconds for outcome in outcomes)
+    rate = 3600 * len(outcomes) / cpu if cpu else 0.0
     return {
         "name": "chaos",
         "parameters": {
@@ -116,14 +119,15 @@ def _report(options: argparse.Namespace, outcomes: list[Outcome], elapsed: float
             "events": events,
             "seconds": round(elapsed, 3),
             "events_per_second": round(events / elapsed) if elapsed else 0,
-            "seeds_per_hour_and_job": round(rate),
+            "cpu_seconds": round(cpu, 3),
+            "seeds_per_cpu_hour": round(rate),
             **_spread("agreed", [seconds for outcome in outcomes for seconds in outcome.agreed_after]),
             **_spread("served", [seconds for outcome in outcomes for seconds in outcome.served_after]),
             "failed": [{"seed": outcome.seed, "violations": outcome.violations} for outcome in failed],
         },
         "goals": [
             _goal("seeds with a violated property", 0, len(failed), "seeds", not failed),
-            _goal("chaos seeds an hour and core, at least", 5000, round(rate), "seeds/h", rate >= 5000),
+            _goal("chaos seeds an hour of one core, at least", 5000, round(rate), "seeds/h", rate >= 5000),
         ],
     }
 

@@ -103,7 +103,7 @@ class Storm:
             "roll back": self._roll_back, "leave": self._leave, "join": self._join,
             "jump": self._jump, "rate": self._rate, "hand over": self._hand_over,
             "deploy": self._deploy, "engine": self._engine, "profile": self._profile,
-            "lie": self._lie,
+            "lie": self._lie, "evict": self._evict,
         }  # fmt: skip
 
     def strike(self, faults: Sequence[Fault]) -> None:
@@ -244,6 +244,29 @@ class Storm:
                 continue
             model = self._pool.models[int(fault.value) % len(self._pool.models)]
             self._world.do(host, "deploy", model, 512, 1, fault.value < len(self._pool.models))
+
+    def _evict(self, fault: Fault) -> None:
+        """Owners evict others, whose people bring them back with new keys some time later."""
+        victims = [self._world.hosts[number] for number in fault.others]
+        for owner in self._hosts(fault):
+            for victim in victims:
+                if owner is victim or self._world.now < owner.paused_until:
+                    continue
+                try:
+                    self._world.evict(owner, victim.id)
+                except MeshError:
+                    continue
+                self._later(self._world.now + fault.lasts, self._renew(victim))
+
+    def _renew(self, victim: Host) -> Callable[[], None]:
+        id = victim.id
+
+        def renew() -> None:
+            if victim.id == id:
+                self._world.crash(victim)
+                self._pool.start(victim)
+
+        return renew
 
     def _engine(self, fault: Fault) -> None:
         """rpc-server dies on its own, or llama-server where one runs."""

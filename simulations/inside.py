@@ -19,6 +19,7 @@ from mesh.wire.facts import (
     Voucher,
 )
 from mesh.wire.identity import NodeId
+from mesh.wire.rights import Rights
 
 _KINDS = (
     Voucher, Eviction, Record, Claim, Resignation, Deployment, PoolState, Liveness, Accusation,
@@ -41,6 +42,11 @@ def summary(node: Node) -> bytes:
 def liveness(node: Node) -> Mapping[NodeId, tuple[int, int]]:
     """The liveness of every peer, as the Node knows it."""
     return {id: peer.liveness for id, peer in node._parts.membership.peers.items()}
+
+
+def roster(node: Node) -> dict[NodeId, Rights]:
+    """Whom the Node holds for a member of the pool, with which rights."""
+    return {id: member.rights for id, member in node._parts.roster.members.items()}
 
 
 def own_liveness(node: Node) -> tuple[int, int]:

@@ -1,5 +1,7 @@
 """Hosts that lie: with a voucher or without one they forge, replay, accuse, contradict themselves and flood.
 
+Some may lead or even own: what these say is theirs to say, until somebody evicts them.
+
 A liar's Node is as good as any; beside it the same key says what it should not. It signs with its own key
 alone: what it says in another's name is signed wrongly.
 """
@@ -9,11 +11,13 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import Any
 
 from mesh.wire import codec, facts, messages
 from mesh.wire.envelope import MAX_BODY, seal
+from mesh.wire.errors import MeshError
 from mesh.wire.facts import (
     Accusation,
     Claim,
@@ -25,7 +29,7 @@ from mesh.wire.facts import (
     Resignation,
     Voucher,
 )
-from mesh.wire.identity import PoolId
+from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.rights import ALL_RIGHTS
 from simulations import inside
 from simulations.hosts import Host, HostSigner
@@ -41,14 +45,17 @@ _MODEL = Model("lie.gguf", 1, bytes(32))
 class Lies:
     """Everything that liars of one world do; lies are numbered, so that a schedule can name them."""
 
-    def __init__(self, world: World, seed: int) -> None:
+    def __init__(self, world: World, seed: int, liars: set[NodeId] | None = None) -> None:
+        """``liars``: the identities known to lie, to which those are added that a liar lets in."""
         self._world = world
+        self._liars = set() if liars is None else liars
         self._random = Random(seed)
         self._heard: deque[tuple[Host, Host, bytes]] = deque(maxlen=_KEPT)
         self._strangers = _STRANGERS
         self.kinds: list[Callable[[Host], None]] = [
             self._forge, self._foreign, self._presume, self._accuse, self._contradict, self._flood,
             self._garbage, self._replay, self._confuse, self._claim,
+            self._vouch, self._evict, self._deploy, self._lead,
         ]  # fmt: skip
         world.taps.append(self._overhear)
 
@@ -215,6 +222,44 @@ class Lies:
         for number, target in enumerate(self._others(liar)):
             data = facts.sign(Claim(pool, liar.id, term, 100 + number % 2), liar.signer).data
             self._send(liar, target, messages.Bodies((data,)))
+
+    # --- lies of those who may say them
+
+    def _vouch(self, liar: Host) -> None:
+        """It lets a stranger in, with all rights, who claims at once."""
+        pool, stranger = self._pool(liar), KeyedHash(self._stranger())
+        try:
+            self._world.do(liar, "vouch", stranger.public_key, ALL_RIGHTS)
+        except MeshError:
+            return
+        self._world.vouched(liar, stranger, ALL_RIGHTS)
+        self._liars.add(stranger.id)
+        said = (
+            Record(pool, stranger.id, 1, bytes(8), 1, False, liar.profile),
+            Claim(pool, stranger.id, 7, 9),
+        )
+        for target in self._others(liar):
+            for fact in said:
+                self._send(liar, target, messages.Bodies((facts.sign(fact, stranger).data,)))
+
+    def _evict(self, liar: Host) -> None:
+        """It evicts someone, seldom the founder."""
+        victim = self._victim(liar)
+        if victim is None or (victim.number == 0 and self._random.random() < 0.9):
+            return
+        with suppress(MeshError):
+            self._world.evict(liar, victim.id)
+
+    def _deploy(self, liar: Host) -> None:
+        """It deploys what nobody has."""
+        with suppress(MeshError):
+            self._world.do(liar, "deploy", _MODEL, 1, 1, True)
+
+    def _lead(self, liar: Host) -> None:
+        """It leads, it says: in the next term, with a rank that nobody can have."""
+        assert liar.node is not None
+        leader = liar.node.leader()
+        self._say(liar, Claim(self._pool(liar), liar.id, 1 + (leader.term if leader else 0), 2**40))
 
 
 def _number(liar: Host) -> int:

@@ -15,12 +15,15 @@ from mesh.protocol import orphans, store
 from mesh.protocol.arbiter import Arbiter
 from mesh.protocol.core import Core
 from mesh.protocol.election import Election
+from mesh.protocol.expulsion import Expulsion
 from mesh.protocol.intake import Intake
 from mesh.protocol.membership import Membership
 from mesh.protocol.peers import DEAD, SUSPECT
 from mesh.protocol.reports import Reports
+from mesh.protocol.standing import Ground
 from mesh.protocol.store import FactStore
 from mesh.protocol.tenancy import Tenancies
+from mesh.wire.facts import Eviction
 from simulations.engines import Gate
 
 Patch = tuple[Any, str, Any]
@@ -88,6 +91,17 @@ def _lease_from_the_answer() -> list[Patch]:
 
     original = Tenancies.granted
     return [(Tenancies, "granted", granted)]
+
+
+def _first_evicted() -> list[Patch]:
+    """Of owners who evict each other the one stands whose eviction is heard first."""
+
+    def consider(intake: Any, signed: Any, giver: Any) -> Any:
+        gone = isinstance(signed.fact, Eviction) and signed.fact.author in intake._roster.evicted
+        return True if gone else original(intake, signed, giver)
+
+    original = Intake._consider_act
+    return [(Intake, "_consider_act", consider)]
 
 
 def _blind_signatures() -> list[Patch]:
@@ -165,7 +179,13 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "older facts replace newer ones": _older_is_newer,
     "of two contradictions the first stays": _first_come,
     "signatures are not checked": _blind_signatures,
-    "rights are not checked": lambda: [(Intake, "_permits", lambda intake, fact: True)],
+    "rights are not checked": lambda: [
+        (Intake, "allows", lambda intake, signed: True),
+        (Intake, "_may_no_longer", lambda intake, fact: False),
+    ],
+    "evictions are ignored": lambda: [(Ground, "admits", lambda ground, signed: False)],
+    "what the evicted said stays": lambda: [(Expulsion, "enforce", _nothing)],
+    "who was evicted evicts nobody": _first_evicted,
     "waiting facts have no bound": lambda: [(orphans, "MAX_WAITING", 2**40), (orphans, "MAX_GIVEN", 2**40)],
     "a newer trace of oneself is not overtaken": lambda: [(Reports, "overtake", _nothing)],
 }

@@ -12,6 +12,7 @@ from leader.shape import Shape
 from leader.views import device
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Model, Profile
+from mesh.wire.identity import NodeId
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from simulations.hosts import Host
 from simulations.leading import shape
@@ -20,6 +21,7 @@ from simulations.world import World
 _MIB = 1 << 20
 _RETRY = 2.0
 CONTEXT, SLOTS = 512, 1
+_LIARS_RIGHTS = (Rights.WORK, Rights.WORK, Rights.WORK | Rights.LEAD, ALL_RIGHTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def traits(random: Random, count: int, liars: int, drift: float) -> tuple[Trait,
         if number == 0:
             rights, models, rank = ALL_RIGHTS, (0, 1), random.randrange(1, 100)
         elif liar:
-            rights, models = random.choice([Rights.WORK, Rights.WORK, Rights.WORK | Rights.LEAD]), ()
+            rights, models = random.choice(_LIARS_RIGHTS), ()
         made.append(
             Trait(
                 rights,
@@ -67,8 +69,8 @@ class Pool:
     def __init__(self, world: World, traits: Sequence[Trait]) -> None:
         self._world = world
         self.traits = traits
-        self.set_back: set[bytes] = set()
-        """Identities whose disk was rolled back: what they had vouched for they may not know any more."""
+        self.set_back: dict[NodeId, float] = {}
+        """When the disk of an identity was rolled back last: it may not know any more what it said before."""
         shapes = [shape("a.gguf", 8), shape("b.gguf", 12)]
         self.models = [
             Model(shape.name, shape.total_bytes, bytes([number + 1]) * 32)
@@ -101,13 +103,28 @@ class Pool:
         return "vouchers" in host.disk
 
     def may_vouch(self, host: Host) -> bool:
-        """Whether it owns and knows all its acts: set back, it would give new ones old numbers."""
+        """Whether it is an honest owner that nobody can have thrown out."""
         trait = self.trait(host)
         owns = Rights.OWN in trait.rights and not trait.liar and self.is_member(host)
-        return owns and host.id not in self.set_back
+        return owns and not self._world.is_disputed(host.id)
+
+    def outlaws(self, core: Sequence[Host]) -> frozenset[NodeId]:
+        """Whom undisputed owners of the core evicted, in acts that they still know of."""
+        return frozenset(
+            subject
+            for owner in core
+            if not self._world.is_disputed(owner.id)
+            for subject, when in self._world.evictions.get(owner.id, {}).items()
+            if self.set_back.get(owner.id, float("-inf")) < when
+        )
 
     def start(self, host: Host) -> None:
-        """Start a host that does not run; one that is no member yet joins once an owner can be reached."""
+        """Start a host that does not run; one that is no member yet joins once an owner can be reached.
+
+        Whoever may have been thrown out comes back with a new key.
+        """
+        if self.is_member(host) and self._world.is_disputed(host.id):
+            self._world.wipe(host)
         if self.is_member(host):
             self._world.restart(host)
             return
@@ -131,7 +148,7 @@ class Pool:
         joined = next((when for when, key, _ in host.disk.written if key == "vouchers"), self._world.now)
         changed = host.disk.roll_back(max(joined, self._world.now - seconds)) > 0
         if changed:
-            self.set_back.add(host.id)
+            self.set_back[host.id] = self._world.now
         return changed
 
     def change_rank(self, host: Host, factor: float) -> None:

@@ -99,6 +99,13 @@ def _stutter(random: Random, hosts: int, at: float) -> list[Fault]:
     return [Fault(at, "stutter", (random.randrange(hosts),), value=value, lasts=random.uniform(2.0, 15.0))]
 
 
+def _doze(random: Random, hosts: int, at: float) -> list[Fault]:
+    """One stands still for long enough to be suspected, and soon one of those who suspect it."""
+    one, other = random.sample(range(hosts), 2)
+    first = Fault(at, "pause", (one,), lasts=random.uniform(1.5, 3.0))
+    return [first, Fault(at + random.uniform(1.0, 3.0), "pause", (other,), lasts=15.0)]
+
+
 # --- disks and clocks
 
 
@@ -203,6 +210,34 @@ def _deploy(random: Random, hosts: int, at: float) -> list[Fault]:
     return [Fault(at, "deploy", (random.randrange(hosts),), value=random.choice([0, 0, 1, 1, 2]))]
 
 
+def _evict(random: Random, hosts: int, at: float) -> list[Fault]:
+    victim = random.randrange(1, hosts)
+    owner = random.choice([number for number in range(hosts) if number != victim])
+    return [Fault(at, "evict", (owner,), (victim,), lasts=random.uniform(0.0, 60.0))]
+
+
+def _evict_each_other(random: Random, hosts: int, at: float) -> list[Fault]:
+    """Two owners do, at once, or while they cannot hear each other, or nearly so."""
+    some = range(random.choice([0, 1, 1, 1, 1, 1]), hosts)  # the founder seldom: all hang on it
+    one, other = random.sample(some, 2)
+    cut = [_alone(one, hosts, at, random.uniform(1.0, 20.0))] if random.random() < 0.7 else []
+    gap, back = random.choice([0.0, 0.0, 0.5]), random.uniform(10.0, 60.0)
+    first = Fault(at + 0.5, "evict", (one,), (other,), lasts=back)
+    return [*cut, first, Fault(at + 0.5 + gap, "evict", (other,), (one,), lasts=back)]
+
+
+def _evict_alone(random: Random, hosts: int, at: float) -> list[Fault]:
+    """An owner that is cut off evicts someone."""
+    [eviction] = _evict(random, hosts, at)
+    lasts = random.uniform(2.0, 30.0)
+    return [_alone(eviction.hosts[0], hosts, at, lasts), replace(eviction, at=at + 0.7 * lasts)]
+
+
+def _alone(host: int, hosts: int, at: float, lasts: float) -> Fault:
+    rest = tuple(number for number in range(hosts) if number != host)
+    return Fault(at, "partition", (host,), rest, lasts=lasts)
+
+
 def _engine(random: Random, hosts: int, at: float) -> list[Fault]:
     return [Fault(at, "engine", (random.randrange(hosts),))]
 
@@ -217,14 +252,14 @@ def _lies(random: Random, hosts: int, at: float) -> list[Fault]:
 
 
 def _lie(random: Random, liars: tuple[int, ...], at: float) -> list[Fault]:
-    kind, liar = random.randrange(10), (random.choice(liars),)
+    kind, liar = random.randrange(14), (random.choice(liars),)
     return [Fault(at + 0.5 * turn, "lie", liar, value=kind) for turn in range(random.choice([1, 1, 5]))]
 
 
 FAMILIES: dict[str, tuple[Maker, ...]] = {
     "crashes": (_crash, _crash, _restart_all),
     "churn": (_leave, _join, _join),
-    "pauses": (_pause, _stutter),
+    "pauses": (_pause, _stutter, _doze),
     "disks": (_wipe, _roll_back, _roll_back),
     "clocks": (_jump, _rate),
     "partitions": (_partition, _partial, _one_way, _flip_flop),
@@ -233,5 +268,6 @@ FAMILIES: dict[str, tuple[Maker, ...]] = {
     "bad links": (_bad_link,),
     "people": (_hand_over, _deploy, _profile),
     "engines": (_engine,),
+    "evictions": (_evict, _evict_each_other, _evict_alone),
     "lies": (_lies, _lies),
 }

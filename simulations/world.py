@@ -22,7 +22,7 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from simulations import signing
-from simulations.hosts import PORT, Disk, Host, address
+from simulations.hosts import PORT, Disk, Host, HostSigner, address
 from simulations.network import LinkFault, Network
 from simulations.signing import KeyedHash
 
@@ -77,7 +77,11 @@ class World:
         self.keys: dict[NodeId, bytes] = {}
         """The public key of every identity that ever lived here."""
         self.granted: dict[NodeId, Rights] = {}
-        """The rights that an honest owner vouched for."""
+        """The rights that someone with the right to do so vouched for."""
+        self.sponsors: dict[NodeId, NodeId] = {}
+        """Who vouched for each of them first."""
+        self.evictions: dict[NodeId, dict[NodeId, float]] = {}
+        """Whom each owner evicted, and when; whether that stands is for the Nodes to say."""
         self._curves = curves
         self.verifier = self._verifier = ed25519.verify if curves else signing.verify
         self._sources: dict[int, random.Random] = {}
@@ -230,11 +234,31 @@ class World:
         """The owner vouches for the host, which starts and greets it."""
         assert owner.node is not None
         self.do(owner, "vouch", host.signer.public_key, rights)
-        self.granted[host.id] = rights
+        self.vouched(owner, host.signer, rights)
         self._boot(host)
         self.do(host, "admit", owner.node.chain(host.id))
         self._start(host)
         self.do(host, "meet", [owner.address])
+
+    def vouched(self, owner: Host, newcomer: HostSigner, rights: Rights) -> None:
+        """Note that the owner vouched for that key; where no host has it, the owner plays that member too."""
+        self._by_id.setdefault(newcomer.id, owner)
+        self.keys[newcomer.id] = newcomer.public_key
+        self.granted[newcomer.id] = self.granted.get(newcomer.id, Rights(0)) | rights
+        self.sponsors.setdefault(newcomer.id, owner.id)
+
+    def evict(self, owner: Host, subject: NodeId) -> None:
+        """The owner evicts a member for ever; MeshError where it may not."""
+        self.do(owner, "evict", subject)
+        self.evictions.setdefault(owner.id, {}).setdefault(subject, self.now)
+
+    def is_disputed(self, id: NodeId) -> bool:
+        """Whether anyone ever evicted that member, or someone on its chain to the founder."""
+        while not any(id in subjects for subjects in self.evictions.values()):
+            if id not in self.sponsors:
+                return False
+            id = self.sponsors[id]
+        return True
 
     def crash(self, host: Host, silent: bool = False) -> None:
         """The process is gone, what is on the disk stays; ``silent``: so is the machine that would say so."""

@@ -57,5 +57,7 @@ class Deaths:
     def _excused(self, victim: Host, id: NodeId) -> bool:
         if victim.node is None or victim.id != id or inside.stays_away(victim.node):
             return True
+        if self._world.is_disputed(id):
+            return True
         last = max(victim.paused_until, self._down.get(id, float("-inf")))
         return last > 0 and self._world.now - last < self._window

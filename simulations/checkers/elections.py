@@ -89,6 +89,8 @@ class Elections:
                 return
             if not voter.node.rights(candidate.id) or voter.id in self._excuses.liars:
                 return
+            if world.is_disputed(candidate.id) or world.is_disputed(voter.id):
+                return
             reached += 1
             leader, since = self._told.get(voter.number, (None, 0.0))
             if leader is not None and since < asked and leader.author != candidate.id:

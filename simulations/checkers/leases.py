@@ -50,7 +50,11 @@ class Leases:
         if claim is None or worker.node is None or self._jumped(worker):
             return
         holder = world.host_of(claim.author)
-        if claim.author in self._excuses.set_back:
+        if (
+            claim.author in self._excuses.set_back
+            or world.is_disputed(worker.id)
+            or world.is_disputed(claim.author)
+        ):
             return
         states = {member.id: member.state for member in worker.node.members()}
         if holder.node is None or holder.id != claim.author or states.get(worker.id) == "left":
@@ -100,6 +104,8 @@ class Leases:
         if former.node is None or worker.node is None or former.id != before.author:
             return
         if worker.id not in former.node.leases(former.local(world.now)) or self._jumped(worker):
+            return
+        if world.is_disputed(worker.id) or world.is_disputed(before.author):
             return
         view = {member.id: member.state for member in worker.node.members()}
         if view.get(former.id) not in _GONE:

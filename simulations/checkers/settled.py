@@ -12,6 +12,9 @@ from simulations.hosts import Host
 from simulations.leading import Serving
 from simulations.world import World
 
+_ACTS = ("Voucher", "Eviction", "Deployment")
+"""What an owner said before it was evicted stays."""
+
 
 def disagreement(
     world: World, among: Sequence[Host] | None = None, but: frozenset[NodeId] = frozenset()
@@ -37,6 +40,24 @@ def disagreement(
         doubted = sorted(world.host_of(id).number for id, state in states.items() if state == "suspect")
         if doubted:
             return f"host{host.number} still suspects {doubted}"
+    return ""
+
+
+def lawless(hosts: Sequence[Host], outlaws: frozenset[NodeId]) -> str:
+    """Why hosts do not hold the same members with the same rights and none of the evicted, or nothing."""
+    rosters = {host.number: inside.roster(host.node) for host in hosts if host.node is not None}
+    first = next(iter(rosters))
+    for host in hosts:
+        if host.node is None:
+            continue
+        if rosters[host.number] != rosters[first]:
+            return f"host{first} and host{host.number} do not hold the same for members"
+        for id in sorted(outlaws):
+            if id in rosters[host.number]:
+                return f"host{host.number} holds a member whom an owner evicted"
+            kept = [type(s.fact).__name__ for s in inside.facts(host.node) if s.fact.author == id]
+            if any(kind not in _ACTS for kind in kept):
+                return f"host{host.number} keeps facts of one who was evicted: {', '.join(sorted(kept))}"
     return ""
 
 

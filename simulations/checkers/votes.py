@@ -72,7 +72,8 @@ class Votes:
         if poll is None or (poll.run, poll.term) != (host.run, event.claim.term):
             return
         patience = self._world.settings.vote_timeout + 0.1
-        if world.now - poll.asked_at < patience and len(poll.no) > len(poll.yes) + 1:
+        disputed = any(map(world.is_disputed, (host.id, *poll.no, *poll.yes)))
+        if world.now - poll.asked_at < patience and len(poll.no) > len(poll.yes) + 1 and not disputed:
             self._say(
                 f"host{host.number} claims term {event.claim.term} after "
                 f"{len(poll.no)} noes and {len(poll.yes)} ayes"

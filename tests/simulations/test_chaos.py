@@ -69,5 +69,5 @@ def test_a_trace_tells_of_faults_and_of_what_hosts_say() -> None:
 def test_without_any_fault_the_pool_agrees_and_serves_soon() -> None:
     outcome = Chaos(plan(4, 5, SHORT), only=()).run()
     assert outcome.violations == []
-    assert all(seconds < 2.0 for seconds in outcome.agreed_after)
+    assert all(seconds < 5.0 for seconds in outcome.agreed_after)
     assert len(outcome.served_after) == 1

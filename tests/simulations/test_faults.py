@@ -2,7 +2,9 @@ from collections.abc import Callable
 
 import pytest
 
+from mesh.protocol.node import Node
 from mesh.wire.rights import ALL_RIGHTS
+from simulations import inside
 from simulations.checkers.verdicts import Excuses
 from simulations.faults import Fault, Storm
 from simulations.hosts import Host
@@ -116,6 +118,42 @@ def test_one_who_leaves_says_so_and_comes_back() -> None:
     assert _state(scene.hosts[0], scene.hosts[2]) == "left"
     scene.world.run(5.0)
     assert _state(scene.hosts[0], scene.hosts[2]) == "alive"
+
+
+def test_who_is_evicted_comes_back_with_a_new_key() -> None:
+    scene = Scene()
+    before = scene.hosts[3].id
+    scene.strike("evict", 1, others=(3,), lasts=5.0)
+    assert scene.world.is_disputed(before)
+    assert scene.pool.outlaws(scene.hosts) == {before}
+    scene.world.run(3.0)
+    assert before not in inside.roster(_node(scene.hosts[0]))
+    scene.world.run(5.0)
+    assert scene.hosts[3].id != before
+    assert scene.hosts[3].id in inside.roster(_node(scene.hosts[0]))
+    assert not scene.world.is_disputed(scene.hosts[3].id)
+
+
+def test_whom_an_evicted_owner_vouched_for_is_disputed_with_it() -> None:
+    scene = Scene()
+    newcomer = scene.world.add(rank=1)
+    scene.world.join(newcomer, scene.hosts[2])
+    scene.strike("evict", 1, others=(2,))
+    assert scene.world.is_disputed(newcomer.id)
+    assert not scene.world.is_disputed(scene.hosts[1].id)
+
+
+def test_what_an_owner_said_before_its_disk_was_rolled_back_may_be_forgotten() -> None:
+    scene = Scene()
+    scene.strike("evict", 1, others=(3,), lasts=60.0)
+    scene.world.run(1.0)
+    scene.strike("roll back", 1, value=0.5)
+    assert scene.pool.outlaws(scene.hosts) == frozenset()
+
+
+def _node(host: Host) -> Node:
+    assert host.node is not None
+    return host.node
 
 
 def _state(at: Host, of: Host) -> str:

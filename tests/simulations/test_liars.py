@@ -1,26 +1,27 @@
 import pytest
 
 from mesh.protocol.effects import Notice
-from mesh.wire.rights import Rights
+from mesh.wire.rights import ALL_RIGHTS, Rights
+from simulations import inside
 from simulations.checkers import Checkers, disagreement
 from simulations.liars import Lies
 from simulations.world import World
 
-KINDS = range(10)
+KINDS = range(14)
 
 
-def _pool(curves: bool = False) -> tuple[World, Lies, Checkers]:
-    """Five honest hosts and, the last one, a liar that may only work."""
+def _pool(curves: bool = False, rights: Rights = Rights.WORK) -> tuple[World, Lies, Checkers]:
+    """Five honest hosts and, the last one, a liar."""
     world = World(3, curves=curves)
-    lies = Lies(world, 3)
     checkers = Checkers(world, families=("lies",))
+    lies = Lies(world, 3, checkers.excuses.liars)
     for number in range(6):
         world.add(rank=50 - number)
     world.found(world.hosts[0])
     world.run(0.5)
     for host in world.hosts[1:5]:
         world.join(host, world.hosts[0])
-    world.join(world.hosts[5], world.hosts[0], Rights.WORK)
+    world.join(world.hosts[5], world.hosts[0], rights)
     checkers.excuses.liars.add(world.hosts[5].id)
     world.run(10.0)
     return world, lies, checkers
@@ -43,9 +44,10 @@ def test_one_liar_breaks_nothing_and_kills_nobody(kind: int, curves: bool) -> No
 def test_every_kind_of_lie_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     world, lies, _ = _pool()
     assert len(lies.kinds) == len(KINDS)
+    of_owners = (10, 11, 12)
     sent: list[bytes] = []
     monkeypatch.setattr(world, "carry", lambda source, target, payload: sent.append(payload))
-    for kind in KINDS:
+    for kind in set(KINDS) - set(of_owners):
         before = len(sent)
         lies.tell(kind, world.hosts[5])
         assert len(sent) > before
@@ -69,3 +71,23 @@ def test_a_host_that_does_not_run_cannot_lie() -> None:
     for kind in KINDS:
         lies.tell(kind, world.hosts[5])
     assert len(world._heap) == events
+
+
+def test_a_liar_that_owns_does_as_it_likes_until_it_is_evicted() -> None:
+    world, lies, checkers = _pool(rights=ALL_RIGHTS)
+    founder, liar = world.hosts[0], world.hosts[5]
+    lies.tell(10, liar)
+    lies.tell(12, liar)
+    while liar.id not in world.evictions:
+        lies.tell(11, liar)
+    world.run(2.0)
+    assert founder.node is not None
+    assert len(inside.roster(founder.node)) == 6
+    deployment = founder.node.deployment()
+    assert deployment is not None
+    assert deployment.model.name == "lie.gguf"
+    world.evict(founder, liar.id)
+    world.run(2.0)
+    assert liar.id not in inside.roster(founder.node)
+    assert len(checkers.excuses.liars) == 2
+    assert checkers.violations == []

@@ -34,7 +34,7 @@ def test_every_family_comes_and_every_kind_of_fault() -> None:
         "crash", "power", "restart all", "pause", "stutter", "wipe", "roll back", "leave", "join", "jump",
         "rate", "partition", "bridge", "one way", "clog", "loss", "duplicate", "corrupt", "truncate",
         "tail", "delay",
-        "mtu", "weights", "hand over", "deploy", "engine", "profile", "lie",
+        "mtu", "weights", "hand over", "deploy", "engine", "profile", "lie", "evict",
     }  # fmt: skip
 
 
