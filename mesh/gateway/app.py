@@ -9,6 +9,7 @@ from mesh.gateway.connection import Exchange, Request
 from mesh.gateway.counters import Counters, Exposition
 from mesh.gateway.dashboard import dashboard
 from mesh.gateway.feed import Feed
+from mesh.gateway.leaders import Leaders
 from mesh.gateway.proxy import Proxy
 from mesh.gateway.readiness import why_not_ready
 from mesh.gateway.replies import Reply, error_reply, json_reply, reply, unavailable
@@ -29,8 +30,8 @@ class Gateway:
         self._api_key = api_key
         self._counters = Counters()
         self._exposition = Exposition(self._counters, collectors)
-        self._proxy = Proxy(backend, self._counters)
         self.feed = Feed(backend)
+        self._proxy = Proxy(Leaders(backend, self.feed), self._counters)
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request."""

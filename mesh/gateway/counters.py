@@ -28,6 +28,7 @@ class Counters:
         self.tokens = 0
         self.cancelled = 0
         self.upstream_failures: Counter[str] = Counter({"open": 0, "first_byte": 0, "stream": 0})
+        self.resumed: Counter[str] = Counter({"continue": 0, "again": 0, "end": 0, "failed": 0})
 
     def answered(self, path: str, status: int) -> None:
         """Count an answer; paths that are not known go by one name, for a caller chooses them."""
@@ -54,8 +55,16 @@ class _GatewayCollector:
         )
         for stage, count in sorted(counters.upstream_failures.items()):
             failures.add_metric([stage], count)
+        resumed = CounterMetricFamily(
+            "mesh_gateway_resumed",
+            "Answers whose leader was lost: continued, begun again, only to be ended, or failed.",
+            labels=["how"],
+        )
+        for how, count in sorted(counters.resumed.items()):
+            resumed.add_metric([how], count)
         yield requests
         yield failures
+        yield resumed
         yield GaugeMetricFamily(
             "mesh_gateway_requests_in_flight", "Requests being passed on.", value=counters.in_flight
         )

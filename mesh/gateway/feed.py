@@ -1,5 +1,6 @@
 """Status changes, for as many watchers as there are: each gets the newest, and none can fall behind."""
 
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -23,6 +24,8 @@ class Feed:
         self._newest = b""
         self._changed = trio.Event()
         self._watchers = 0
+        self.on_change: Callable[[], None] = lambda: None
+        """Called at each change."""
 
     async def run(self) -> None:
         """Follow the changes until they end."""
@@ -30,6 +33,12 @@ class Feed:
             self._newest = json_bytes(status)
             self._changed.set()
             self._changed = trio.Event()
+            self.on_change()
+
+    async def changed(self, seconds: float) -> None:
+        """Return at the next change, or after so many seconds without one."""
+        with trio.move_on_after(seconds):
+            await self._changed.wait()
 
     async def watch(self, exchange: Exchange) -> None:
         """Send the status now and after each change, until the client hangs up."""

@@ -1,33 +1,37 @@
-"""The pass-through: a request goes to the leader as it comes, the answer comes back as it is made."""
+"""Requests for answers are brought to their end by one leader or another; others pass as they come."""
 
-from collections.abc import Iterable
-from typing import Final
+from typing import Final, cast
 
 import trio
 
-from mesh.gateway.backend import Backend, NotReady
+from mesh.gateway.answering import Answering
+from mesh.gateway.backend import NotReady
 from mesh.gateway.connection import BadRequest, ClientGone, Exchange, Request
 from mesh.gateway.counters import Counters
-from mesh.gateway.replies import Headers, error_event, error_reply, unavailable
+from mesh.gateway.headers import end_to_end, forwarded_headers
+from mesh.gateway.leaders import Leaders
+from mesh.gateway.replies import error_event, error_reply, unavailable
+from mesh.gateway.resuming.answer import Answer
+from mesh.gateway.resuming.continuation import How
+from mesh.gateway.resuming.request import DIALECTS, read_request
 from mesh.gateway.sse import EventFramer, generated_tokens
 from mesh.gateway.upstream import Head, Upstream, UpstreamLost
 from mesh.wire.errors import MeshError
 
 MAX_IN_FLIGHT: Final = 256
 """Requests passed on at a time; more are asked to come again."""
-OPEN_LIMIT: Final = 10.0
-"""Seconds for a stream to the leader to be opened."""
+ARRIVAL_PATIENCE: Final = 30.0
+"""Seconds that a request waits for a leader before it is asked to come again, unless it says otherwise."""
+ANSWER_PATIENCE: Final = 300.0
+"""Seconds that an answer which has begun waits for another leader, unless the request says otherwise."""
+MAX_PATIENCE: Final = 3600.0
+"""Seconds that a request can ask for."""
+MAX_NOTED_BODY: Final = 2 << 20
+"""Bytes of a request that is kept, to be sent to another leader; a larger one passes on as it comes."""
 FAREWELL_LIMIT: Final = 0.2
 """Seconds in which a stream that is cut off by the gateway's own end is told so."""
 _TAIL: Final = 4096
 """Bytes at the end of a whole answer in which its number of tokens is looked for."""
-
-# RFC 9110, section 7.6.1; and what is meant for us alone: keys stay here, and the leader has another name.
-_HOP_BY_HOP: Final = frozenset(
-    b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer "
-    b"transfer-encoding upgrade".split()
-)
-_OURS_ALONE: Final = frozenset(b"host expect authorization".split())
 
 _PROPER_ENDS: Final = {
     "/v1/chat/completions": b"data: [DONE]",
@@ -43,8 +47,8 @@ good HTTP order; nothing but the missing last event tells it from an answer."""
 class Proxy:
     """Passes exchanges on to whoever leads."""
 
-    def __init__(self, backend: Backend, counters: Counters) -> None:
-        self._backend = backend
+    def __init__(self, leaders: Leaders, counters: Counters) -> None:
+        self._leaders = leaders
         self._counters = counters
 
     async def handle(self, exchange: Exchange) -> None:
@@ -70,12 +74,22 @@ class Proxy:
     async def _answer(self, exchange: Exchange) -> None:
         stage = "open"
         try:
-            async with Upstream(await self._open()) as upstream:
+            wish, patience = _wishes(exchange.request)
+            noted = wish != "off" and _may_be_noted(exchange.request)
+            content = await self._read(exchange) if noted else b""
+            leg = await self._leaders.reach(ARRIVAL_PATIENCE if patience is None else patience)
+            asked = read_request(exchange.request.path, content) if len(content) <= MAX_NOTED_BODY else None
+            if asked is not None:
+                answer = Answer(asked, cast(How | None, wish))
+                wait = ANSWER_PATIENCE if patience is None else patience
+                await Answering(exchange, answer, content, self._leaders, self._counters, wait).run(leg)
+                return
+            async with leg:
                 stage = "first_byte"
-                await self._send_request(exchange, upstream)
-                head = await upstream.receive_head()
+                await self._send_request(exchange, leg.upstream, content)
+                head = await leg.upstream.receive_head()
                 stage = "stream"
-                await self._return_answer(exchange, upstream, head)
+                await self._return_answer(exchange, leg.upstream, head)
         except NotReady as error:
             await exchange.reply(unavailable("not_ready", str(error), error.retry_after))
         except BadRequest as error:
@@ -84,20 +98,23 @@ class Proxy:
             self._counters.upstream_failures[stage] += 1
             await self._lost(exchange, error)
 
-    async def _open(self) -> trio.abc.Stream:
-        try:
-            with trio.fail_after(OPEN_LIMIT):
-                return await self._backend.open_leader()
-        except trio.TooSlowError as error:
-            raise UpstreamLost("the leader does not answer") from error
-        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise UpstreamLost("the leader cannot be reached") from error
+    async def _read(self, exchange: Exchange) -> bytes:
+        """Read the body; of a large one, a little more than is kept."""
+        content = bytearray()
+        while len(content) <= MAX_NOTED_BODY and (piece := await exchange.receive_body()):
+            self._counters.request_bytes += len(piece)
+            content += piece
+        return bytes(content)
 
-    async def _send_request(self, exchange: Exchange, upstream: Upstream) -> None:
+    # --- passing on -----------------------------------------------------------------------------------
+
+    async def _send_request(self, exchange: Exchange, upstream: Upstream, begun: bytes) -> None:
         """Send the request on, piece by piece. A leader that cuts it short may have answered: go and see."""
         request = exchange.request
         try:
-            await upstream.send_head(request.method, request.target, _request_headers(request))
+            await upstream.send_head(request.method, request.target, forwarded_headers(request))
+            if begun:
+                await upstream.send_body(begun)
             while piece := await exchange.receive_body():
                 self._counters.request_bytes += len(piece)
                 await upstream.send_body(piece)
@@ -106,7 +123,7 @@ class Proxy:
             return
 
     async def _return_answer(self, exchange: Exchange, upstream: Upstream, head: Head) -> None:
-        headers = _end_to_end(head.headers)
+        headers = end_to_end(head.headers)
         if head.status == 503 and not any(name == b"retry-after" for name, _ in headers):
             headers.append((b"retry-after", b"2"))
         # An answer without a length is chunked anew, or ended by closing for a client of HTTP/1.0.
@@ -125,7 +142,7 @@ class Proxy:
         self._counters.tokens += generated_tokens(tail) or 0
 
     async def _return_events(self, exchange: Exchange, upstream: Upstream) -> None:
-        """Pass whole events only: after a loss the error, or what continues the answer, begins on a seam."""
+        """Pass whole events only: after a loss the error begins on a seam."""
         framer = EventFramer()
         try:
             while piece := await upstream.receive():
@@ -140,11 +157,8 @@ class Proxy:
             raise UpstreamLost("the leader stopped before the answer's end")
 
     async def _lost(self, exchange: Exchange, error: MeshError) -> None:
-        """The one place that is reached when the leader is lost: before the answer began, or within it.
-
-        Here an exchange can be taken up again with the next leader. Until it is, the client is told: with an
-        error, an error event, or, where neither fits any more, with an answer that visibly breaks off.
-        """
+        """Tell the client that the leader is lost: with an error, an error event, or, where neither fits any
+        more, with an answer that visibly breaks off."""
         if exchange.status is None:
             await exchange.reply(error_reply(502, "upstream_lost", str(error)))
         elif exchange.is_event_stream:
@@ -163,19 +177,22 @@ class Proxy:
                 return
 
 
-def _request_headers(request: Request) -> Headers:
-    headers = [(b"host", b"localhost")]
-    headers += [(name, value) for name, value in _end_to_end(request.headers) if name not in _OURS_ALONE]
-    if any(name == b"transfer-encoding" for name, _ in request.headers):
-        headers.append((b"transfer-encoding", b"chunked"))
-    return headers
+def _wishes(request: Request) -> tuple[str | None, float | None]:
+    """Read how the caller wants an answer resumed, and how many seconds to wait. Raises `BadRequest`."""
+    wish = request.header(b"x-mesh-resume")
+    if wish is not None and wish not in ("exact", "fast", "off"):
+        raise BadRequest(error_reply(400, "bad_request", "X-Mesh-Resume is one of exact, fast and off"))
+    told = request.header(b"x-mesh-patience")
+    try:
+        patience = None if told is None else float(told)
+    except ValueError:
+        patience = -1.0
+    if patience is not None and not 0 <= patience <= MAX_PATIENCE:
+        text = f"X-Mesh-Patience is a number of seconds from 0 to {MAX_PATIENCE:.0f}"
+        raise BadRequest(error_reply(400, "bad_request", text))
+    return wish, patience
 
 
-def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    headers = list(headers)
-    named = {
-        name.strip().lower() for key, value in headers if key == b"connection" for name in value.split(b",")
-    }
-    # A length is never dropped, whatever Connection says: it frames the body that is passed on.
-    dropped = (_HOP_BY_HOP | named) - {b"content-length"}
-    return [(key, value) for key, value in headers if key not in dropped]
+def _may_be_noted(request: Request) -> bool:
+    length = int(request.header(b"content-length") or 0)
+    return request.method == "POST" and request.path in DIALECTS and length <= MAX_NOTED_BODY

@@ -7,6 +7,8 @@ import re
 
 MAX_EVENT = 1 << 20
 """Bytes of an unfinished event that are held back at most; a longer one is passed on as it comes."""
+MAX_SPLIT_EVENT = 32 << 20
+"""Bytes of an event that has to be read whole: the last one of an answer quotes its prompt."""
 
 _SEAM = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 _TOKENS = re.compile(rb'"(?:completion_tokens|tokens_predicted|predicted_n)"\s*:\s*(\d{1,9})')
@@ -50,6 +52,27 @@ class EventFramer:
             if event != b"data: [DONE]":
                 self.events += 1
                 self.tokens = generated_tokens(event) or self.tokens
+
+
+class EventSplitter:
+    """Bytes in, whole events out, each with the blank line that ends it."""
+
+    def __init__(self) -> None:
+        self._pending = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take what came and return the events that it ends. Raises ``ValueError`` at one that never does."""
+        start = max(0, len(self._pending) - 3)
+        pending = self._pending + data
+        events = []
+        end = 0
+        while seam := _SEAM.search(pending, max(start, end)):
+            events.append(pending[end : seam.end()])
+            end = seam.end()
+        self._pending = pending[end:]
+        if len(self._pending) > MAX_SPLIT_EVENT:
+            raise ValueError("an event without end")
+        return events
 
 
 def generated_tokens(text: bytes) -> int | None:

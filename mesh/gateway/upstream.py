@@ -45,6 +45,8 @@ class Upstream:
         self._stream = stream
         self._http = h11.Connection(h11.CLIENT)
         self._read_limit = READ_LIMIT
+        self._waiting = trio.CancelScope()
+        self._given_up = ""
 
     async def __aenter__(self) -> "Upstream":
         return self
@@ -52,7 +54,23 @@ class Upstream:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the stream forcefully; once more does no harm."""
         await trio.aclose_forcefully(self._stream)
+
+    def give_up(self, reason: str) -> None:
+        """Have whoever waits for the leader get an `UpstreamLost` with this reason."""
+        self._given_up = reason
+        self._waiting.cancel()
+
+    def next_exchange(self) -> bool:
+        """Begin another exchange after a whole one, if the leader keeps the connection; else return False."""
+        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            return False
+        self._http.start_next_cycle()
+        return True
 
     async def send_head(self, method: str, target: bytes, headers: Headers) -> None:
         """Send the request's head; without a length the body goes out chunked. Raises `UpstreamLost`."""
@@ -84,7 +102,7 @@ class Upstream:
         try:
             while (event := self._http.next_event()) is h11.NEED_DATA:
                 with trio.fail_after(self._read_limit):
-                    data = bytes(await self._stream.receive_some(_CHUNK))
+                    data = await self._receive()
                 if not data and self._http.their_state is h11.SEND_RESPONSE:
                     raise UpstreamLost("the leader ended the connection without an answer")
                 self._http.receive_data(data)
@@ -95,6 +113,15 @@ class Upstream:
         except h11.RemoteProtocolError as error:
             raise UpstreamLost(f"the leader's answer broke off: {error}") from error
         return event
+
+    async def _receive(self) -> bytes:
+        data = b""
+        if not self._given_up:
+            with trio.CancelScope() as self._waiting:
+                data = bytes(await self._stream.receive_some(_CHUNK))
+        if self._given_up and not data:
+            raise UpstreamLost(self._given_up)
+        return data
 
     async def _send(self, event: h11.Event) -> None:
         data = self._http.send(event)

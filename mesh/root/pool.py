@@ -9,7 +9,7 @@ import trio
 
 from leader.models import Models
 from mesh.control.operations import Status
-from mesh.gateway.backend import NotReady
+from mesh.gateway.backend import NothingServed, NotReady, Serving
 from mesh.gateway.server import serve_gateway
 from mesh.net.interfaces import local_addresses
 from mesh.net.mdns import Sighting
@@ -258,13 +258,15 @@ class Pool:
         """A byte stream to the leader's llama-server, which may be this machine's own."""
         wanted, claim, told = self.node.deployment(), self.node.leader(), current_state(self.node)
         if wanted is None or not wanted.running:
-            raise NotReady("no model is served", hint="mesh serve MODEL.gguf")
+            raise NothingServed
         if claim is None:
             raise NotReady("the pool has no leader at present", retry_after=2.0)
         if told is None or told.phase != "ready":
             phase, reason = (told.phase, told.reason) if told else ("waiting", "")
             raise NotReady(
-                f"{wanted.model.name} is {phase}{f': {reason}' if reason else ''}", retry_after=2.0
+                f"{wanted.model.name} is {phase}{f': {reason}' if reason else ''}",
+                retry_after=2.0,
+                lasting=phase == "failed",
             )
         if claim.author == self.node.id:
             port = self.leading.port
@@ -276,6 +278,13 @@ class Pool:
         except StreamError as error:
             raise NotReady(f"the leader does not answer: {error.message}", retry_after=2.0) from error
         return SessionStream(session)
+
+    def serving(self) -> Serving | None:
+        """Who leads, and the hash of the model that is wanted."""
+        wanted, claim = self.node.deployment(), self.node.leader()
+        if claim is None or wanted is None or not wanted.running:
+            return None
+        return Serving(id_text(claim.author), wanted.model.root.hex())
 
     async def handle_api(self, session: Session) -> None:
         """A member's gateway asks this node, as the leader, for its llama-server."""

@@ -8,6 +8,8 @@ import h11
 import trio
 import trio.testing
 
+from mesh.gateway.backend import Serving
+
 STATUS: dict[str, Any] = {
     "version": "0.1.0",
     "pool": {"id": "p", "name": "pool"},
@@ -77,6 +79,11 @@ class Node:
 
     def __post_init__(self) -> None:
         self.tell, self._news = trio.open_memory_channel[Mapping[str, Any]](100)
+
+    def serving(self) -> Serving | None:
+        if self.state["leader"] is None or self.state["deployment"] is None:
+            return None
+        return Serving(self.state["leader"]["id"], self.state["deployment"]["sha256"])
 
     async def open_leader(self) -> trio.abc.Stream:
         if self.error is not None:

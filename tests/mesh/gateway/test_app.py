@@ -113,7 +113,7 @@ async def test_metrics_count_answers_by_path_and_status(open_door: OpenDoor) -> 
     await door.fetch("GET", "/v1/models")
     await door.fetch("GET", "/no/such/path")
     door.node.error = NotReady("no leader")
-    await door.fetch("GET", "/v1/models")
+    await door.fetch("GET", "/v1/models", x_mesh_patience="0")
     _, headers, body = await door.fetch("GET", "/metrics")
     assert headers["content-type"].startswith("text/plain; version=0.0.4")
     lines = body.decode().splitlines()

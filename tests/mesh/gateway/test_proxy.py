@@ -97,7 +97,7 @@ async def test_a_body_goes_on_before_it_is_whole(open_door: OpenDoor) -> None:
     door = await open_door(leader)
     client = await door.connect()
     await client.stream.send_all(
-        b"POST /completion HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\nbegin"
+        b"POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\nbegin"
     )
     with trio.fail_after(LIMIT):
         await started.wait()
@@ -201,7 +201,7 @@ async def test_a_hang_up_is_noticed_while_the_leader_is_still_looked_for(
 async def test_not_ready_is_told_with_its_reason_and_when_to_come_again(open_door: OpenDoor) -> None:
     door = await open_door()
     door.node.error = NotReady("the model is loading, 40%", 2.5)
-    status, headers, body = await door.fetch("POST", CHAT, b"{}")
+    status, headers, body = await door.fetch("POST", CHAT, b"{}", x_mesh_patience="0")
     assert (status, headers["retry-after"]) == (503, "3")
     assert json.loads(body) == {
         "error": {"message": "the model is loading, 40%", "type": "server_error", "code": "not_ready"}
@@ -226,7 +226,7 @@ async def test_a_leader_that_cannot_be_reached_is_a_bad_gateway(
 ) -> None:
     door = await open_door()
     door.node.error = error
-    status, _, body = await door.fetch("GET", "/v1/models")
+    status, _, body = await door.fetch("GET", "/v1/models", x_mesh_patience="0")
     assert status == 502
     assert json.loads(body)["error"]["code"] == "upstream_lost"
     assert await metric(door, 'mesh_gateway_upstream_failures_total{stage="open"}') == 1

@@ -1,0 +1,255 @@
+"""One answer brought to its client, over the death of any number of leaders.
+
+What is to be done is decided in `mesh.gateway.resuming`; here are the streams, the waits and their limits.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Final, TypeVar
+
+import trio
+
+from mesh.gateway.backend import NotReady
+from mesh.gateway.connection import ClientGone, Exchange
+from mesh.gateway.counters import Counters
+from mesh.gateway.headers import end_to_end, request_headers
+from mesh.gateway.leaders import Leaders, Leg, Refused
+from mesh.gateway.replies import Headers, error_event, error_reply, unavailable
+from mesh.gateway.resuming.answer import Answer, Next
+from mesh.gateway.resuming.continuation import REPLAY_LIMIT, Ask, CannotContinue, Onward
+from mesh.gateway.resuming.writing import encode
+from mesh.gateway.sse import EventSplitter
+from mesh.gateway.upstream import Head, UpstreamLost
+from mesh.wire.errors import MeshError
+
+COMMENT_EVERY: Final = 5.0
+"""Seconds between two comments to a client whose answer waits for a leader."""
+COMMENT: Final = b": waiting for a leader\n\n"
+MAX_FRUITLESS: Final = 3
+"""Leaders that may be lost over a request without a new token: perhaps it is the request that kills them."""
+
+_T = TypeVar("_T")
+
+logger = logging.getLogger(__name__)
+
+
+class Answering:
+    """Brings one answer. ``content`` is the request's body, ``patience`` the seconds a pause may last."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        answer: Answer,
+        content: bytes,
+        leaders: Leaders,
+        counters: Counters,
+        patience: float,
+    ) -> None:
+        self._exchange = exchange
+        self._answer = answer
+        self._content = content if answer.asked.obstacle else encode(answer.asked.first())
+        self._leaders = leaders
+        self._counters = counters
+        self._patience = patience
+        self._fruitless = 0
+        self._headed = False
+
+    async def run(self, leg: Leg) -> None:
+        """Answer, beginning with this leg. Raises `ClientGone`."""
+        self._leg = leg
+        self._model = leg.serving.model if leg.serving else None
+        step = Next.AGAIN
+        try:
+            while step is not Next.END:
+                settled = self._answer.notes.settled
+                lost = await self._attempt(step)
+                if lost is None:
+                    return
+                self._fruitless = 0 if self._answer.notes.settled > settled else self._fruitless + 1
+                try:
+                    step = await self._after(lost)
+                except (MeshError, CannotContinue) as error:
+                    await self._fail(lost, error)
+                    return
+            await self._finish()
+        finally:
+            await self._leg.aclose()
+
+    async def _attempt(self, step: Next) -> Exception | None:
+        """Answer by one leader; return by what that ended too early."""
+        self._headed = False
+        leg = self._leg
+        try:
+            async with leg:
+                await (self._continue(leg) if step is Next.CONTINUE else self._begin(leg))
+        except UpstreamLost as error:
+            self._counters.upstream_failures["stream" if self._headed else "first_byte"] += 1
+            return error
+        except (CannotContinue, Refused) as error:
+            return error
+        return None
+
+    async def _after(self, lost: Exception) -> Next:
+        """Find the next leader, and say what is to be done there. Raises `CannotContinue`, `MeshError`."""
+        step = self._answer.lost() if isinstance(lost, UpstreamLost) else self._answer.again(str(lost))
+        logger.info("an answer broke off after %d tokens: %s", self._answer.notes.settled, lost)
+        if self._fruitless >= MAX_FRUITLESS:
+            raise UpstreamLost(f"{MAX_FRUITLESS} leaders were lost over this request")
+        if step is not Next.END:
+            await self._commenting(self._reach)
+            serving = self._leg.serving
+            if step is Next.CONTINUE and serving is not None and serving.model != self._model:
+                step = self._answer.again("another model is served now")
+            self._model = serving.model if serving else None
+        self._counters.resumed[step.value] += 1
+        return step
+
+    async def _reach(self) -> None:
+        self._leg = await self._leaders.reach(self._patience, begun=True)
+
+    # --- one leg ------------------------------------------------------------------------------------
+
+    async def _begin(self, leg: Leg) -> None:
+        """Ask for the answer from its beginning."""
+        request = self._exchange.request
+        head = await leg.send(request.method, request.target, request_headers(request), self._content)
+        self._headed = True
+        if not _is_event_stream(head):
+            await self._pass_whole(leg, head)
+            return
+        if self._answer.asked.streaming and self._exchange.status is None:
+            await self._exchange.start(head.status, end_to_end(head.headers))
+        await self._stream(leg, head)
+
+    async def _continue(self, leg: Leg) -> None:
+        """Bring the leader to where the answer broke off, and go on."""
+        began = trio.current_time()
+        script = self._answer.continuation(lambda: trio.current_time() - began > 2 * REPLAY_LIMIT)
+        onward = await self._commenting(lambda: _perform(leg, script))
+        logger.info("an answer goes on after %.2f s of replay", trio.current_time() - began)
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+        head = await leg.send("POST", onward.path.encode(), headers, encode(onward.body))
+        self._headed = True
+        if not _is_event_stream(head):
+            content = await leg.rest()
+            raise Refused(f"llama-server answered {head.status}: {content[:200].decode(errors='replace')}")
+        await self._stream(leg, head)
+
+    async def _stream(self, leg: Leg, head: Head) -> None:
+        answer, splitter = self._answer, EventSplitter()
+        while not answer.ended and (data := await leg.upstream.receive()):
+            try:
+                events = splitter.feed(data)
+            except ValueError as error:
+                raise UpstreamLost("the leader's answer makes no sense") from error
+            told = b"".join(answer.feed(trio.current_time(), event) for event in events)
+            if answer.asked.streaming and told:
+                await self._send(told)
+        if not answer.ended:
+            raise UpstreamLost("the leader stopped before the answer's end")
+        self._counters.tokens += answer.tokens
+        if not answer.asked.streaming:
+            await self._reply_whole(head.headers)
+
+    async def _pass_whole(self, leg: Leg, head: Head) -> None:
+        """Pass on what is no stream: an answer that was asked for whole, or an error."""
+        content = await leg.rest()
+        headers = end_to_end(head.headers)
+        if head.status == 503 and not any(name == b"retry-after" for name, _ in headers):
+            headers.append((b"retry-after", b"2"))
+        if self._exchange.status is None:
+            await self._exchange.start(head.status, headers)
+            await self._send(content)
+        else:
+            await self._send(error_event("upstream_refused", content[:200].decode(errors="replace")))
+
+    async def _reply_whole(self, headers: Headers) -> None:
+        content = self._answer.whole()
+        kept = [
+            (name, value)
+            for name, value in end_to_end(headers)
+            if name not in (b"content-type", b"content-length", b"x-accel-buffering")
+        ]
+        kept += [(b"content-type", b"application/json; charset=utf-8")]
+        await self._exchange.start(self._answer.status, [*kept, (b"content-length", b"%d" % len(content))])
+        await self._send(content)
+
+    async def _send(self, data: bytes) -> None:
+        await self._exchange.send(data)
+        self._counters.response_bytes += len(data)
+
+    # --- between two legs -----------------------------------------------------------------------------
+
+    async def _commenting(self, work: Callable[[], Awaitable[_T]]) -> _T:
+        """Do what takes its time, and tell a client that streams of it."""
+        if not self._exchange.is_event_stream:
+            return await work()
+        failure: Exception | None = None
+        gone = False
+        result: list[_T] = []
+
+        async def comment(scope: trio.CancelScope) -> None:
+            nonlocal gone
+            try:
+                while True:
+                    await self._exchange.send(COMMENT)
+                    await trio.sleep(COMMENT_EVERY)
+            except ClientGone:
+                gone = True
+                scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(comment, nursery.cancel_scope)
+            try:
+                result.append(await work())
+            except (MeshError, CannotContinue) as error:
+                failure = error
+            nursery.cancel_scope.cancel()
+        if gone:
+            raise ClientGone
+        if failure is not None:
+            raise failure
+        return result[0]
+
+    async def _finish(self) -> None:
+        """Say what is missing of an answer that broke off after its last token."""
+        ending = self._answer.end()
+        self._counters.tokens += self._answer.tokens
+        if self._answer.asked.streaming:
+            await self._send(ending)
+        else:
+            await self._reply_whole([])
+
+    async def _fail(self, lost: Exception, error: Exception) -> None:
+        """Tell the client that there is no more: by an error, or an error event."""
+        self._counters.resumed["failed"] += 1
+        code = "not_ready" if isinstance(error, NotReady) else "upstream_lost"
+        text = str(lost) if error is lost else f"{lost}; the answer cannot be taken up again: {error}"
+        if self._exchange.status is None:
+            if isinstance(error, NotReady):
+                await self._exchange.reply(unavailable(code, text, error.retry_after))
+            else:
+                await self._exchange.reply(error_reply(502, code, text))
+        else:
+            await self._send(error_event(code, text))
+
+
+async def _perform(leg: Leg, script: Generator[Ask, Any, Onward]) -> Onward:
+    """Ask what the script wants to know, until it knows how to go on."""
+    answer: Any = None
+    while True:
+        try:
+            ask = script.send(answer)
+        except StopIteration as end:
+            onward: Onward = end.value
+            return onward
+        except (LookupError, TypeError, ValueError) as error:
+            raise CannotContinue(f"llama-server's answers make no sense: {error!r}") from error
+        answer = await leg.ask(ask.path, ask.body)
+
+
+def _is_event_stream(head: Head) -> bool:
+    return head.status == 200 and any(
+        name == b"content-type" and value.lower().startswith(b"text/event-stream")
+        for name, value in head.headers
+    )

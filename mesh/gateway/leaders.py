@@ -1,0 +1,156 @@
+"""Reaching whoever leads, and waiting where nobody does."""
+
+import json
+from types import TracebackType
+from typing import Any, Final
+
+import trio
+
+from mesh.gateway.backend import Backend, NothingServed, NotReady, Serving
+from mesh.gateway.feed import Feed
+from mesh.gateway.replies import Headers
+from mesh.gateway.upstream import Head, Upstream, UpstreamLost
+from mesh.wire.errors import MeshError
+
+MAX_WAITING: Final = 128
+"""Requests that wait for a leader at a time; more are asked to come again."""
+OPEN_LIMIT: Final = 10.0
+"""Seconds for a stream to the leader to be opened."""
+RETRY: Final = 0.1
+"""Seconds after which the leader is looked for again, if nothing is heard of a change."""
+_WHOLE_LIMIT: Final = 64 << 20
+"""Bytes of an answer that is read whole."""
+
+
+class Refused(MeshError):
+    """llama-server answered a question with an error."""
+
+
+class Leg:
+    """One leader's part of an answer: a connection to it, for one exchange after the other."""
+
+    def __init__(self, leaders: "Leaders", upstream: Upstream, serving: Serving | None) -> None:
+        self._leaders = leaders
+        self._fresh = True
+        self.upstream = upstream
+        self.serving = serving
+
+    async def __aenter__(self) -> "Leg":
+        self._leaders.legs.add(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leaders.legs.discard(self)
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection; once more does no harm."""
+        await self.upstream.aclose()
+
+    async def send(self, method: str, target: bytes, headers: Headers, content: bytes) -> Head:
+        """Send a request and return the answer's head. Raises `UpstreamLost`."""
+        if not self._fresh and not self.upstream.next_exchange():
+            await self._connect_anew()
+        self._fresh = False
+        upstream = self.upstream
+        await upstream.send_head(method, target, [*headers, (b"content-length", b"%d" % len(content))])
+        try:
+            await upstream.send_body(content)
+            await upstream.end_request()
+        except UpstreamLost:
+            pass  # A leader that cuts the request short may have answered: go and see.
+        return await upstream.receive_head()
+
+    async def ask(self, path: str, body: dict[str, Any]) -> Any:
+        """Ask for a JSON answer. Raises `Refused` and `UpstreamLost`."""
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+        head = await self.send("POST", path.encode(), headers, json.dumps(body).encode())
+        content = await self.rest()
+        if head.status == 503:
+            raise UpstreamLost("the leader's llama-server is not ready")
+        if head.status != 200:
+            raise Refused(f"llama-server answered {head.status}: {content[:200].decode(errors='replace')}")
+        try:
+            return json.loads(content)
+        except ValueError as error:
+            raise UpstreamLost("the leader's answer is no JSON") from error
+
+    async def rest(self) -> bytes:
+        """Read what is left of an answer. Raises `UpstreamLost`."""
+        content = bytearray()
+        while piece := await self.upstream.receive():
+            content += piece
+            if len(content) > _WHOLE_LIMIT:
+                raise UpstreamLost("the leader's answer is too large")
+        return bytes(content)
+
+    async def _connect_anew(self) -> None:
+        upstream, serving = await self._leaders.open()
+        old, self.upstream = self.upstream, upstream
+        await old.aclose()
+        if serving != self.serving:
+            raise UpstreamLost("another machine leads now")
+
+
+class Leaders:
+    """Opens legs to whoever leads, and ends those to whom does no more."""
+
+    def __init__(self, backend: Backend, feed: Feed) -> None:
+        self._backend = backend
+        self._feed = feed
+        self._waiting = 0
+        self.legs: set[Leg] = set()
+        feed.on_change = self._compare
+
+    def _compare(self) -> None:
+        """A machine that hangs resets no stream; but when another leads, nothing comes from it any more."""
+        serving = self._backend.serving()
+        for leg in self.legs:
+            if serving is not None and leg.serving is not None and serving.leader != leg.serving.leader:
+                leg.upstream.give_up("another machine leads now")
+
+    async def reach(self, seconds: float, *, begun: bool = False) -> Leg:
+        """Open a leg to the leader, waiting so many seconds for one that is ready.
+
+        ``begun``: an answer has begun, for which more is waited for. Raises `NotReady` and `UpstreamLost`.
+        """
+        deadline = trio.current_time() + seconds
+        try:
+            return Leg(self, *await self.open())
+        except MeshError as error:
+            self._check(error, deadline, begun)
+            if self._waiting >= MAX_WAITING:
+                raise NotReady(f"{MAX_WAITING} requests are waiting for a leader", 5.0) from error
+        self._waiting += 1
+        try:
+            while True:
+                await self._feed.changed(RETRY)
+                try:
+                    return Leg(self, *await self.open())
+                except MeshError as error:
+                    self._check(error, deadline, begun)
+        finally:
+            self._waiting -= 1
+
+    def _check(self, error: MeshError, deadline: float, begun: bool) -> None:
+        lasting = isinstance(error, NotReady) and error.lasting
+        hopeless = lasting and (not begun or isinstance(error, NothingServed))
+        if hopeless or trio.current_time() >= deadline:
+            raise error
+
+    async def open(self) -> tuple[Upstream, Serving | None]:
+        """Open a connection to the leader that is ready now. Raises `NotReady` and `UpstreamLost`."""
+        serving = self._backend.serving()
+        try:
+            with trio.fail_after(OPEN_LIMIT):
+                upstream = Upstream(await self._backend.open_leader())
+        except trio.TooSlowError as error:
+            raise UpstreamLost("the leader does not answer") from error
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise UpstreamLost("the leader cannot be reached") from error
+        if self._backend.serving() != serving:
+            await upstream.aclose()
+            raise UpstreamLost("another machine leads now")
+        return upstream, serving

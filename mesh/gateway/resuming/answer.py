@@ -1,0 +1,214 @@
+"""One answer over the streams of one leader after the other."""
+
+from collections.abc import Callable, Generator, Mapping
+from enum import Enum
+from typing import Any, Final
+
+from mesh.gateway.resuming.continuation import Ask, CannotContinue, How, Onward, choose, continuation
+from mesh.gateway.resuming.dialects import Piece, is_preliminary, parse_event, read_piece
+from mesh.gateway.resuming.notes import Notes
+from mesh.gateway.resuming.request import Asked, Dialect
+from mesh.gateway.resuming.writing import (
+    DONE,
+    Continued,
+    chat_chunk,
+    encode,
+    encode_event,
+    usage,
+    whole_answer,
+    without_extras,
+)
+from mesh.gateway.sse import generated_tokens
+
+_ENVELOPE: Final = ("created", "id", "model", "system_fingerprint")
+
+
+class Next(Enum):
+    """What can be done after a loss."""
+
+    CONTINUE = "continue"
+    AGAIN = "again"
+    END = "end"
+
+
+class Answer:
+    """Takes llama-server's events, gives those for the client, and knows what to do when a leader is lost.
+
+    With an obstacle in what was asked for, events pass as they come, and nothing but a new beginning is
+    possible. Who speaks is not told before there is something said: until then the answer can begin anew.
+    """
+
+    def __init__(self, asked: Asked, wish: How | None = None) -> None:
+        self.asked = asked
+        self._wish = wish
+        self._reset()
+
+    def _reset(self) -> None:
+        self.notes = Notes()
+        self.ended = False
+        """Whether the answer is whole, its proper end included."""
+        self.failed: Mapping[str, Any] | None = None
+        """The error that llama-server ended the answer with."""
+        self._begun = False
+        self._events = 0
+        self._told_tokens: int | None = None
+        self._held = b""
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._envelope: dict[str, Any] = {}
+        self._prompt = (0, 0)
+        self._finish: str | None = None
+        self._last: Mapping[str, Any] = {}
+        self._continued: Continued | None = None
+
+    # --- a stream -----------------------------------------------------------------------------------
+
+    def feed(self, now: float, event: bytes) -> bytes:
+        """Take an event with the blank line that ends it; return the bytes for a client that streams."""
+        value = parse_event(event)
+        if value is None:
+            self.ended = self.ended or event.strip() == DONE.strip()
+            return event
+        self._events += 1
+        self._told_tokens = generated_tokens(event) or self._told_tokens
+        if "error" in value:
+            self.ended, self.failed = True, value
+            return event
+        if self.asked.obstacle:
+            return self._pass_on(event, value)
+        try:
+            return self._take(now, event, value)
+        except (LookupError, TypeError, ValueError):
+            self.notes.foreign = True
+            return self._release(event)
+
+    def _pass_on(self, event: bytes, value: Mapping[str, Any]) -> bytes:
+        if self.asked.dialect is Dialect.NATIVE and value.get("stop") is True:
+            self.ended = True
+        if is_preliminary(self.asked.dialect, value):
+            return self._hold(event, value)
+        return self._release(event)
+
+    def _take(self, now: float, event: bytes, value: Mapping[str, Any]) -> bytes:
+        piece = read_piece(self.asked.dialect if self._continued is None else self._other(), value)
+        if self._continued is not None:
+            written = self._continued.write(value, piece)
+            told = b"".join(encode_event(one) for one in written)
+            self._note(now, value, piece, written[-1] if written else value)
+            return told
+        stripped = without_extras(self.asked, value, piece)
+        told = event if self.asked.dialect is Dialect.NATIVE else encode_event(stripped)
+        self._note(now, value, piece, stripped)
+        if is_preliminary(self.asked.dialect, value):
+            return self._hold(told, value)
+        return self._release(told)
+
+    def _other(self) -> Dialect:
+        """What continues a chat comes as text."""
+        return Dialect.NATIVE if self.asked.dialect is Dialect.NATIVE else Dialect.TEXT
+
+    def _note(self, now: float, value: Mapping[str, Any], piece: Piece, told: Mapping[str, Any]) -> None:
+        if not self._envelope:
+            self._envelope = {key: value[key] for key in _ENVELOPE if key in value}
+        timings = value.get("timings")
+        if timings and self._prompt == (0, 0):
+            self._prompt = (timings["cache_n"] + timings["prompt_n"], timings["cache_n"])
+        if piece.finish is not None:
+            exhausted = self._continued is not None and self._exhausted
+            self._finish = "length" if exhausted else piece.finish
+            self.ended = self.ended or self.asked.dialect is Dialect.NATIVE
+        if not (self._exhausted and self._continued):
+            self.notes.add(now, piece)
+            self._text.append(piece.text)
+        if piece.foreign:
+            self._reasoning.append(value["choices"][0]["delta"].get("reasoning_content") or "")
+        self._last = told
+
+    def _hold(self, told: bytes, value: Mapping[str, Any]) -> bytes:
+        """Keep who speaks back until there is something said; how far the prompt is read is told at once."""
+        if self._begun or "prompt_progress" in value:
+            return told
+        self._held += told
+        return b""
+
+    def _release(self, told: bytes) -> bytes:
+        held, self._held, self._begun = self._held, b"", True
+        return held + told
+
+    # --- a loss -------------------------------------------------------------------------------------
+
+    def lost(self) -> Next:
+        """Say what can be done now that a stream broke off. Raises `CannotContinue`."""
+        if self._finish is not None and self.asked.dialect is not Dialect.NATIVE:
+            return Next.END
+        notes = self.notes
+        if self.asked.obstacle:
+            why = f"it has {self.asked.obstacle}"
+        elif notes.foreign or notes.ragged:
+            why = "it holds more than plain text"
+        elif notes.settled:
+            return Next.CONTINUE
+        else:
+            why = "nothing of it is known"
+        return self.again(why)
+
+    def again(self, why: str) -> Next:
+        """Begin anew, if the client has nothing of the answer yet. Raises `CannotContinue` with `why`."""
+        if self._begun and self.asked.streaming:
+            raise CannotContinue(why)
+        self._reset()
+        return Next.AGAIN
+
+    def continuation(self, out_of_time: Callable[[], bool]) -> Generator[Ask, Any, Onward]:
+        """Yield what to ask the new leader, and return the request whose stream continues the answer."""
+        settled = self.notes.settled
+        how = choose(self._wish, settled, self.notes.seconds_per_token())
+        self.notes.cut()
+        never = self._wish == "exact"
+        onward = yield from continuation(self.asked, self.notes, how, lambda: not never and out_of_time())
+        text = "".join(self._text)
+        self._text = [text]
+        self._continued = Continued(
+            self.asked, self._envelope, text, settled, onward.prompt_tokens, self._exhausted
+        )
+        return onward
+
+    @property
+    def _exhausted(self) -> bool:
+        """Whether all tokens that were asked for are there, and only the end is missing."""
+        return self.asked.limit is not None and self.notes.base >= self.asked.limit > 0
+
+    # --- the end ------------------------------------------------------------------------------------
+
+    def end(self) -> bytes:
+        """Return what is missing where a stream broke off between the last token and its end."""
+        told = b""
+        if self.asked.dialect is Dialect.CHAT and self._last.get("choices") != []:
+            count = self.notes.settled + self.notes.unsettled
+            last = {**chat_chunk(self._envelope, {}, None), "choices": []}
+            self._last = {**last, "usage": usage(self._prompt[0], count, self._prompt[1])}
+            told = encode_event(self._last) if self.asked.wants_usage else b""
+        self.ended = True
+        return told + DONE
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were generated, as far as can be told."""
+        noted = self.notes.settled + self.notes.unsettled
+        return noted or self._told_tokens or self._events
+
+    @property
+    def status(self) -> int:
+        """The status of the answer for a client that wants it whole."""
+        error = (self.failed or {}).get("error")
+        code = error.get("code") if isinstance(error, dict) else None
+        if self.failed is None:
+            return 200
+        return code if isinstance(code, int) and 400 <= code < 600 else 500
+
+    def whole(self) -> bytes:
+        """Return the answer for a client that wants it whole."""
+        if self.failed is not None:
+            return encode(self.failed)
+        text, reasoning = "".join(self._text), "".join(self._reasoning)
+        return encode(whole_answer(self.asked, text, reasoning, self._last, self._finish or "stop"))

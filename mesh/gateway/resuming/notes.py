@@ -1,0 +1,110 @@
+"""The notes of an answer: each token, and up to which of them the client has all text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mesh.gateway.resuming.dialects import Piece
+
+CONTEXT: Final = 24
+"""Characters before a stretch of text that are tokenized with it, so that it is cut as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Tokens ``start`` to ``end`` (not included), some of whose ids were not told; all in all ``text``."""
+
+    start: int
+    end: int
+    before: str
+    text: str
+
+
+class Notes:
+    """Kept while an answer streams. A cut keeps what the client has all text of, and forgets the rest."""
+
+    def __init__(self) -> None:
+        self.base = 0
+        """Tokens that were there before the present stream."""
+        self.foreign = False
+        """Whether the answer holds more than content, whose place among the tokens is not known."""
+        self.gaps: list[Gap] = []
+        self._ids: list[int | None] = []
+        self._whole = 0
+        self._pending = ""
+        self._before = ""
+        self._first_at: float | None = None
+        self._last_at = 0.0
+        self._timed = 0
+
+    def add(self, now: float, piece: Piece) -> None:
+        """Note a piece that came at ``now``."""
+        if piece.count is not None:
+            untold = self.base + piece.count - len(self._ids) - len(piece.ids)
+            self._ids += [None] * untold
+        self._ids += piece.ids
+        self.foreign = self.foreign or piece.foreign
+        self._pending += piece.text
+        self._time(now)
+        # All text up to this token has been sent if what was generated last is what was sent last.
+        if piece.raw and piece.text.endswith(piece.raw):
+            self._settle()
+
+    def _settle(self) -> None:
+        start, end = self._whole, len(self._ids)
+        if None in self._ids[start:end]:
+            self.gaps.append(Gap(start, end, self._before, self._pending))
+        self._before = (self._before + self._pending)[-CONTEXT:]
+        self._whole, self._pending = end, ""
+
+    def _time(self, now: float) -> None:
+        if self._first_at is None:
+            self._first_at, self._timed = now, len(self._ids)
+        self._last_at = now
+
+    @property
+    def settled(self) -> int:
+        """Number of tokens whose text the client has, all of it."""
+        return self._whole
+
+    @property
+    def ragged(self) -> bool:
+        """Whether the client has text that cannot be told to belong to the settled tokens."""
+        return bool(self._pending)
+
+    @property
+    def unsettled(self) -> int:
+        """Number of tokens after the settled ones."""
+        return len(self._ids) - self._whole
+
+    def seconds_per_token(self) -> float:
+        """Return what a token took in the present stream, on average; 0.0 while nothing can be said."""
+        tokens = len(self._ids) - self._timed
+        return (self._last_at - (self._first_at or 0.0)) / tokens if tokens > 0 else 0.0
+
+    def cut(self) -> None:
+        """Go back to the settled tokens: another stream goes on from there."""
+        del self._ids[self._whole :]
+        self._pending = ""
+        self.base = self._whole
+        self._first_at = None
+
+    def fill(self, gap: Gap, candidates: Sequence[tuple[int, bytes]]) -> bool:
+        """Fill a gap by the last tokens (id, text) of a tokenization; False where these cannot be the ones.
+
+        They are if they are as many, have the very same text, and agree with all ids that were told.
+        """
+        size = gap.end - gap.start
+        chosen = candidates[-size:]
+        if len(chosen) != size or b"".join(text for _, text in chosen) != gap.text.encode():
+            return False
+        told = self._ids[gap.start : gap.end]
+        if any(old is not None and old != new for old, (new, _) in zip(told, chosen, strict=True)):
+            return False
+        self._ids[gap.start : gap.end] = [id for id, _ in chosen]
+        self.gaps.remove(gap)
+        return True
+
+    def ids(self) -> list[int]:
+        """Return the ids of the settled tokens, once all gaps are filled."""
+        return [id for id in self._ids[: self._whole] if id is not None]

@@ -1,0 +1,161 @@
+"""What a request for an answer asks for, and whether the answer can be continued by another leader."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+
+class Dialect(Enum):
+    """In which of three shapes llama-server tells of tokens."""
+
+    NATIVE = "completion"
+    TEXT = "text_completion"
+    CHAT = "chat.completion"
+
+
+DIALECTS: Final = {
+    "/completion": Dialect.NATIVE,
+    "/completions": Dialect.NATIVE,
+    "/v1/completions": Dialect.TEXT,
+    "/v1/chat/completions": Dialect.CHAT,
+    "/chat/completions": Dialect.CHAT,
+}
+
+LIMITS: Final = ("n_predict", "max_completion_tokens", "max_tokens")
+"""Names of the limit on generated tokens; llama-server takes the first that is there."""
+
+# What keeps state in the server besides the tokens, or is asked of tokens that were made before.
+_STATEFUL: Final = {
+    "tools": "tool calls",
+    "functions": "tool calls",
+    "grammar": "a grammar",
+    "json_schema": "a grammar",
+    "logprobs": "log probabilities",
+    "top_logprobs": "log probabilities",
+    "n_probs": "log probabilities",
+    "echo": "an echo of the prompt",
+    "response_fields": "chosen fields",
+    "verbose": "debugging output",
+    "n_indent": "a limit on indentation",
+    "reasoning_control": "a budget for reasoning",
+}
+_WITHOUT_LIMIT: Final = {
+    "t_max_predict_ms": "a limit on time",
+    "reasoning_budget_tokens": "a budget for reasoning",
+    "thinking_budget_tokens": "a budget for reasoning",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request. ``obstacle`` says what of it cannot be continued, and is empty where all can be.
+
+    ``limit`` is the number of tokens to generate at most, None where there is none.
+    """
+
+    dialect: Dialect
+    path: str
+    body: Mapping[str, Any]
+    streaming: bool
+    limit: int | None
+    obstacle: str
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream shall end with a chunk about usage."""
+        options = self.body.get("stream_options")
+        return isinstance(options, dict) and options.get("include_usage") is True
+
+    def first(self) -> dict[str, Any]:
+        """Return the body to send: always a stream, and one that tells of token ids.
+
+        Chat chunks carry none but as log probabilities; the one most probable token's, after sampling, costs
+        nothing to speak of. Chunks without text carry not even these; the timings then tell how many tokens
+        there were.
+        """
+        body = {**self.body, "stream": True}
+        if self.dialect is Dialect.TEXT:
+            body["verbose"] = True
+        elif self.dialect is Dialect.CHAT:
+            body |= {"n_probs": 1, "post_sampling_probs": True, "timings_per_token": True}
+            if not self.streaming:
+                body["stream_options"] = {"include_usage": True}
+        return body
+
+
+def read_request(path: str, content: bytes) -> Asked | None:
+    """Read a request for an answer; None where it is none, or so wrong that only the leader can say how."""
+    dialect = DIALECTS.get(path)
+    try:
+        body = json.loads(content) if dialect else None
+    except ValueError:
+        return None
+    if dialect is None or not isinstance(body, dict):
+        return None
+    needed = "messages" if dialect is Dialect.CHAT else "prompt"
+    streaming = body.get("stream") or False
+    if not isinstance(body.get(needed), list | str | dict) or not isinstance(streaming, bool):
+        return None
+    limit = next((body[name] for name in LIMITS if body.get(name) is not None), -1)
+    if not _is_int(limit) or limit < -1:
+        return None
+    return Asked(dialect, path, body, streaming, None if limit == -1 else limit, _obstacle(dialect, body))
+
+
+def is_greedy(body: Mapping[str, Any]) -> bool:
+    """Whether the answer depends on no dice."""
+    temperature = body.get("temperature")
+    return body.get("top_k") == 1 or (isinstance(temperature, int | float) and temperature <= 0)
+
+
+def _obstacle(dialect: Dialect, body: Mapping[str, Any]) -> str:
+    for name, what in _STATEFUL.items():
+        if body.get(name):
+            return what
+    for name, what in _WITHOUT_LIMIT.items():
+        if body.get(name) not in (None, -1):
+            return what
+    choices = next((body[name] for name in ("n_cmpl", "n") if body.get(name) is not None), 1)
+    if choices != 1:
+        return "several choices"
+    form = body.get("response_format")
+    if form is not None and (not isinstance(form, dict) or form.get("type") not in (None, "", "text")):
+        return "a grammar"
+    if body.get("seed") not in (None, -1) and not is_greedy(body):
+        return "a seed"
+    if not body.get("stream") and body.get("return_tokens") and dialect is Dialect.NATIVE:
+        return "the ids of all tokens"
+    whole = _has_text_alone(body["messages"]) if dialect is Dialect.CHAT else one_prompt(body["prompt"]) != []
+    return "" if whole else "media, or several prompts"
+
+
+def one_prompt(prompt: Any) -> str | list[Any]:
+    """Return the one prompt: text, or text and ids mixed; [] where it is another thing."""
+    if isinstance(prompt, list) and len(prompt) == 1 and not _is_int(prompt[0]):
+        prompt = prompt[0]
+    if isinstance(prompt, dict) and "multimodal_data" not in prompt:
+        prompt = prompt.get("prompt_string")
+    if isinstance(prompt, str):
+        return prompt
+    if isinstance(prompt, list) and any(_is_int(part) for part in prompt):
+        return prompt if all(_is_int(part) or isinstance(part, str) for part in prompt) else []
+    return []
+
+
+def _has_text_alone(messages: Any) -> bool:
+    if not isinstance(messages, list):
+        return False
+    for message in messages:
+        content = message.get("content") if isinstance(message, dict) else 0
+        parts = content if isinstance(content, list) else []
+        if not isinstance(content, str | list | None):
+            return False
+        if any(not isinstance(part, dict) or part.get("type") != "text" for part in parts):
+            return False
+    return True
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

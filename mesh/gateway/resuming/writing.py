@@ -1,0 +1,147 @@
+"""What the client gets: llama-server's events without what was asked for in addition, and those of a stream
+that continues an answer as if there had been no other before."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mesh.gateway.resuming.dialects import Piece
+from mesh.gateway.resuming.request import Asked, Dialect
+
+DONE: Final = b"data: [DONE]\n\n"
+
+Event = dict[str, Any]
+
+
+def encode_event(event: Mapping[str, Any]) -> bytes:
+    """Encode as llama-server does."""
+    return b"data: " + encode(event) + b"\n\n"
+
+
+def encode(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+
+
+def without_extras(asked: Asked, event: Mapping[str, Any], piece: Piece) -> Event:
+    """Return the event as it would have come, had it been asked for as the client did."""
+    result = {key: value for key, value in event.items() if key != "__verbose"}
+    if asked.dialect is not Dialect.CHAT:
+        return result
+    result["choices"] = [
+        {key: value for key, value in choice.items() if key != "logprobs"} for choice in event["choices"]
+    ]
+    last = piece.finish is not None or not event["choices"]
+    if not last and not asked.body.get("timings_per_token"):
+        result.pop("timings", None)
+    return result
+
+
+def usage(prompt: int, completion: int, cached: int) -> dict[str, Any]:
+    """Count tokens as OpenAI's API does."""
+    return {
+        "completion_tokens": completion,
+        "prompt_tokens": prompt,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
+
+
+class Continued:
+    """Writes the events of a stream that continues an answer.
+
+    ``envelope`` holds what all chunks of the answer share, ``text`` is what the client had before: ``base``
+    tokens after a prompt of ``prompt`` tokens. ``exhausted``: the limit had been reached, and this stream is
+    there to say so alone; llama-server generates one token more, which nobody gets.
+    """
+
+    def __init__(
+        self, asked: Asked, envelope: Mapping[str, Any], text: str, base: int, prompt: int, exhausted: bool
+    ) -> None:
+        self._asked = asked
+        self._envelope = dict(envelope)
+        self._text = text
+        self._base = base
+        self._prompt = prompt
+        self._exhausted = exhausted
+
+    def write(self, event: Mapping[str, Any], piece: Piece) -> list[Event]:
+        """Return what the client gets for an event."""
+        if self._exhausted and piece.finish is None:
+            return []
+        if self._asked.dialect is Dialect.NATIVE:
+            return [self._native(event)]
+        if self._asked.dialect is Dialect.TEXT:
+            return [self._text_chunk(event)]
+        return self._chat(event, piece)
+
+    def _native(self, event: Mapping[str, Any]) -> Event:
+        result = {**event, "tokens_evaluated": self._prompt}
+        result["tokens_predicted"] = self._base + (0 if self._exhausted else event["tokens_predicted"])
+        if not event["stop"]:
+            return result
+        limit = -1 if self._asked.limit is None else self._asked.limit
+        result["generation_settings"] = {
+            **event["generation_settings"],
+            "max_tokens": limit,
+            "n_predict": limit,
+        }
+        result["prompt"] = event["prompt"].removesuffix(self._text)
+        result["has_new_line"] = event["has_new_line"] or "\n" in self._text
+        if self._exhausted:
+            result |= {"stop_type": "limit", "stopping_word": ""}
+            result["tokens_cached"] = self._prompt + self._base - 1
+        return result
+
+    def _text_chunk(self, event: Mapping[str, Any]) -> Event:
+        result: Event = {key: value for key, value in event.items() if key != "__verbose"} | self._envelope
+        if "usage" in result:
+            result["usage"] = self._usage(event)
+        if self._exhausted:
+            result["choices"] = [{**event["choices"][0], "finish_reason": "length"}]
+        return result
+
+    def _chat(self, event: Mapping[str, Any], piece: Piece) -> list[Event]:
+        if piece.finish is None:
+            return [self._chunk({"content": piece.text}, None)] if piece.text else []
+        finish = "length" if self._exhausted else piece.finish
+        events = [self._chunk({}, finish)]
+        if self._asked.wants_usage or not self._asked.streaming:
+            events.append({**self._chunk({}, None), "choices": [], "usage": self._usage(event)})
+        if "timings" in event:
+            events[-1]["timings"] = event["timings"]
+        return events
+
+    def _chunk(self, delta: dict[str, Any], finish: str | None) -> Event:
+        return chat_chunk(self._envelope, delta, finish)
+
+    def _usage(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        told = event["usage"]
+        made = 0 if self._exhausted else told["completion_tokens"]
+        cached = min(self._prompt, told.get("prompt_tokens_details", {}).get("cached_tokens", 0))
+        return usage(self._prompt, self._base + made, cached)
+
+
+def chat_chunk(envelope: Mapping[str, Any], delta: dict[str, Any], finish: str | None) -> Event:
+    """Make a chunk as llama-server does."""
+    choice = {"finish_reason": finish, "index": 0, "delta": delta}
+    return {"choices": [choice], **envelope, "object": "chat.completion.chunk"}
+
+
+def whole_answer(asked: Asked, text: str, reasoning: str, last: Mapping[str, Any], finish: str) -> Event:
+    """Put the answer of a stream together, as llama-server gives it to who wants no stream.
+
+    ``last`` is the stream's last event; for a chat it is that with the usage.
+    """
+    result = dict(last)
+    if asked.dialect is Dialect.NATIVE:
+        settings = {**last["generation_settings"], "stream": False}
+        return {**result, "content": text, "generation_settings": settings}
+    if asked.dialect is Dialect.TEXT:
+        result["choices"] = [{**last["choices"][0], "text": text}]
+        return result
+    message = {"role": "assistant", "content": text}
+    if reasoning:
+        message["reasoning_content"] = reasoning
+    result["choices"] = [{"finish_reason": finish, "index": 0, "message": message}]
+    result["object"] = "chat.completion"
+    return result

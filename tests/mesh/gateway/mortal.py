@@ -1,0 +1,117 @@
+"""A gateway's backend whose leader is a real llama-server that dies after so many events, and comes again."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from mesh.engine.values import Engine
+from mesh.gateway.backend import NotReady, Serving
+from mesh.gateway.server import serve_gateway
+from tests.leader.bare_server import bare_server
+from tests.mesh.gateway.doubles import STATUS
+
+ARGUMENTS = ("-t", "1", "--no-kv-unified")
+
+
+class Mortal:
+    """``deaths`` are numbers of events: after so many of one stream have come, the process is killed.
+
+    ``crumbs`` bytes of the event after that still arrive. Each death is died once, in order.
+    """
+
+    def __init__(self, engine: Engine, model: Path, folder: Path) -> None:
+        self.deaths: list[int] = []
+        self.crumbs = 0
+        self.asked: list[bytes] = []
+        self.url: str | None = None
+        self._engine = engine
+        self._model = model
+        self._folder = folder
+        self._killed = trio.Event()
+
+    async def run(self) -> None:
+        """Have a llama-server run, always a new one."""
+        while True:
+            self._killed = trio.Event()
+            server = bare_server(self._engine.llama_server, self._model, self._folder, *ARGUMENTS)
+            async with server as self.url:
+                await self._killed.wait()
+                self.url = None
+
+    def die(self) -> None:
+        self.url = None
+        self._killed.set()
+
+    async def open_leader(self) -> trio.abc.Stream:
+        if self.url is None:
+            raise NotReady("the model is loading", 1.0)
+        port = int(self.url.rpartition(":")[2])
+        return _Mortal(self, await trio.open_tcp_stream("127.0.0.1", port))
+
+    def serving(self) -> Serving | None:
+        return Serving("b", "0")
+
+    def status(self) -> Mapping[str, Any]:
+        return STATUS
+
+    async def changes(self) -> AsyncIterator[Mapping[str, Any]]:
+        while True:
+            await trio.sleep(3600)
+            yield STATUS
+
+
+class _Mortal(trio.abc.Stream):
+    """A connection to llama-server that breaks when it is to die."""
+
+    def __init__(self, leader: Mortal, stream: trio.SocketStream) -> None:
+        self._leader = leader
+        self._stream = stream
+        self._events = 0
+        self._broken = False
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self._leader.asked.append(bytes(data))
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        if self._broken:
+            raise trio.BrokenResourceError
+        data = bytes(await self._stream.receive_some(max_bytes))
+        deaths = self._leader.deaths
+        if not deaths:
+            return data
+        passed = b""
+        while (found := data.find(b"data: {")) != -1:
+            if self._events == deaths[0]:
+                deaths.pop(0)
+                self._broken = True
+                self._leader.die()
+                return passed + data[: found + self._leader.crumbs]
+            self._events += 1
+            passed += data[: found + 7]
+            data = data[found + 7 :]
+        return passed + data
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+@asynccontextmanager
+async def mortal_gateway(engine: Engine, model: Path, folder: Path) -> AsyncIterator[tuple[Mortal, str]]:
+    """A gateway before a leader that dies; gives the leader and the gateway's address."""
+    leader = Mortal(engine, model, folder)
+
+    async def serve(*, task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
+        await serve_gateway([("127.0.0.1", 0)], leader, task_status=task_status)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(leader.run)
+        [(_, port)] = await nursery.start(serve)
+        yield leader, f"http://127.0.0.1:{port}"
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,172 @@
+"""Answers of a real llama-server that is killed in the middle of them, and of one that is not."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from mesh.engine.values import Engine
+from mesh.root.generator import ModelSpec, generate, spec_of_size
+from tests.mesh.gateway.mortal import Mortal, mortal_gateway
+
+TOKENS = 120
+NATIVE, TEXT, CHAT = "/completion", "/v1/completions", "/v1/chat/completions"
+PATHS = (NATIVE, TEXT, CHAT)
+DONE = "data: [DONE]\n\n"
+PROMPT = "Once upon a time"
+MESSAGES = [{"role": "user", "content": "What holds this model together?"}]
+
+
+def greedy(path: str, **more: Any) -> dict[str, Any]:
+    asked: dict[str, Any] = {"messages": MESSAGES} if path == CHAT else {"prompt": PROMPT}
+    return {**asked, "max_tokens": TOKENS, "temperature": 0, "cache_prompt": False, **more}
+
+
+class Asking:
+    """A client of the gateway, and the leader behind it."""
+
+    def __init__(self, leader: Mortal, http: httpx.AsyncClient) -> None:
+        self.leader = leader
+        self.http = http
+
+    async def post(self, path: str, body: dict[str, Any], how: str | None = None) -> httpx.Response:
+        headers = {"x-mesh-resume": how} if how else {}
+        return await self.http.post(path, json=body, headers=headers)
+
+    async def events(self, path: str, body: dict[str, Any], how: str | None = None) -> list[dict[str, Any]]:
+        response = await self.post(path, {**body, "stream": True}, how)
+        assert response.status_code == 200
+        return events_of(response.text)
+
+    async def prompt(self, path: str) -> list[int]:
+        """The ids of what is asked on this path."""
+        text = PROMPT
+        if path == CHAT:
+            text = (await self.post("/apply-template", {"messages": MESSAGES})).json()["prompt"]
+        answer = await self.post("/tokenize", {"content": text, "add_special": True, "parse_special": True})
+        return list(answer.json()["tokens"])
+
+
+def events_of(raw: str) -> list[dict[str, Any]]:
+    return [json.loads(line[6:]) for line in raw.splitlines() if line.startswith("data: {")]
+
+
+def text_of(events: list[dict[str, Any]]) -> str:
+    text = ""
+    for event in events:
+        for choice in event.get("choices", [event]):
+            text += (
+                choice.get("text") or choice.get("content") or choice.get("delta", {}).get("content") or ""
+            )
+    return text
+
+
+def ids_of(events: list[dict[str, Any]]) -> list[int]:
+    return [id for event in events for id in event["tokens"]]
+
+
+# How much of a prompt another request had computed before counts as such, too.
+VOLATILE = frozenset(("created", "id", "timings", "prompt_tokens_details"))
+
+
+def stable(value: Any) -> Any:
+    """The same without what differs from one run of llama-server to the next."""
+    if isinstance(value, dict):
+        return {key: stable(one) for key, one in value.items() if key not in VOLATILE}
+    return [stable(one) for one in value] if isinstance(value, list) else value
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    spec = spec_of_size(12_000_000, ModelSpec(layers=4))
+    return generate(tmp_path_factory.mktemp("model") / "model.gguf", spec)[0]
+
+
+@pytest.fixture
+async def asking(engine: Engine, model: Path, tmp_path: Path) -> AsyncIterator[Asking]:
+    async with (
+        mortal_gateway(engine, model, tmp_path) as (leader, url),
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as http,
+    ):
+        yield Asking(leader, http)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_replayed_answer_is_the_one_that_nothing_disturbed(asking: Asking, path: str) -> None:
+    body = greedy(path, stream_options={"include_usage": True})
+    wanted = await asking.events(path, body)
+    assert len(wanted) > TOKENS
+    for death in (2, 7, 60, *range(TOKENS - 1, len(wanted))):
+        asking.leader.deaths, asking.leader.crumbs = [death], death % 20
+        events = await asking.events(path, body, "exact")
+        assert asking.leader.deaths == []
+        assert stable(events) == stable(wanted), f"after {death} events"
+        assert len({event["id"] for event in events if "id" in event}) <= 1
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("cut", [10, 90])
+async def test_a_quick_continuation_is_that_of_the_very_ids_that_were_there(
+    asking: Asking, path: str, cut: int
+) -> None:
+    bare = await asking.events(NATIVE, greedy(NATIVE, prompt=await asking.prompt(path)))
+    asking.leader.deaths = [cut + 1 if path == CHAT else cut]
+    text = text_of(await asking.events(path, greedy(path), "fast"))
+    rest = greedy(NATIVE, prompt=await asking.prompt(path) + ids_of(bare)[:cut], max_tokens=TOKENS - cut)
+    assert text == text_of(bare[:cut]) + text_of(await asking.events(NATIVE, rest))
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_an_answer_that_is_wanted_whole_survives_too(asking: Asking, path: str) -> None:
+    undisturbed = (await asking.post(path, greedy(path), "off")).json()
+    for death in (1, 60, TOKENS):
+        asking.leader.deaths = [death]
+        response = await asking.post(path, greedy(path), "exact")
+        assert (response.status_code, asking.leader.deaths) == (200, [])
+        assert stable(response.json()) == stable(undisturbed)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "more", [{}, {"stop": ["ri ", "unheard"]}, {"stream_options": {"include_usage": True}}]
+)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_undisturbed_answer_is_that_of_llama_server(
+    asking: Asking, path: str, more: dict[str, Any], stream: bool
+) -> None:
+    body = greedy(path, stream=stream, **more)
+    bare, through = await asking.post(path, body, "off"), await asking.post(path, body)
+    if stream:
+        assert through.text.count("\n\n") == bare.text.count("\n\n")
+        assert through.text.endswith(DONE) == bare.text.endswith(DONE)
+        assert stable(events_of(through.text)) == stable(events_of(bare.text))
+    else:
+        assert stable(through.json()) == stable(bare.json())
+    assert through.headers.keys() == bare.headers.keys()
+    assert through.headers["content-type"] == bare.headers["content-type"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_what_cannot_be_continued_begins_anew_while_nothing_has_gone_out(
+    asking: Asking, path: str
+) -> None:
+    body = greedy(path, grammar='root ::= "yes" " no"+')
+    wanted = await asking.events(path, body)
+    asking.leader.deaths = [1 if path == CHAT else 0]
+    assert stable(await asking.events(path, body)) == stable(wanted)
+    assert asking.leader.deaths == []
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_what_cannot_be_continued_ends_with_an_error_once_something_has_gone_out(
+    asking: Asking, path: str
+) -> None:
+    body = greedy(path, grammar='root ::= "yes" " no"+')
+    wanted = await asking.events(path, body)
+    asking.leader.deaths = [9]
+    events = await asking.events(path, body)
+    assert stable(events[:-1]) == stable(wanted[:9])
+    assert "it has a grammar" in events[-1]["error"]["message"]
