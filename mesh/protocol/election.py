@@ -185,6 +185,8 @@ class Election:
                 self.step_down()
             elif leader is not None and leader.fact.author != self._core.id:
                 self._contested(leader.fact)
+            elif self._store.get(Claim, self._core.id) is None:
+                self.claim()  # claims of so many others are higher, though none of them leads
             return
         if leader is not None:
             self._vacant_since = -math.inf

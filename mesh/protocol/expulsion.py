@@ -55,6 +55,7 @@ class Expulsion:
             self._store.forget(id)
             self._membership.forget(id)
             self._prober.forget(id)
+        self._membership.acquit_unaccused()
         if expelled is not None and not self.expelled:
             self._withdraw()
             core.tell(expelled)

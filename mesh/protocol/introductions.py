@@ -48,14 +48,14 @@ class Introductions:
         for endpoint, times in list(self._greeted.items()):
             if times >= self._core.settings.greetings:
                 del self._greeted[endpoint]
-                self._remember(endpoint)
+                self.remember(endpoint)
             else:
                 self._greeted[endpoint] += 1
                 self.introduce(None, endpoint, answer=True)
         if self._greeted:
             self._core.schedule_by(GREET, b"", self._core.now + self._core.settings.greet_period)
 
-    def _remember(self, endpoint: Endpoint) -> None:
+    def remember(self, endpoint: Endpoint) -> None:
         """Nobody answers there now: perhaps the network is cut, so try again later."""
         if endpoint not in self._silent and len(self._silent) < _MAX_GREETED:
             self._silent[endpoint] = None

@@ -100,7 +100,7 @@ class Membership:
         """A datagram, proven to be this member's, came from there."""
         if not self.heard_any:
             self.heard_any = self._core.stirred = True
-        peer = self.peers.get(id)
+        peer = self.peers.get(id) or self._recall(id)
         if peer is not None:
             peer.source = source
         return peer
@@ -111,6 +111,8 @@ class Membership:
             return None
         peer = self.peers.get(id)
         if peer is None:
+            if (incarnation, refutations) <= self._store.liveness(id):
+                return None  # it was forgotten, and this is nothing new
             peer = self._meet(id, incarnation)
         elif incarnation < peer.incarnation or (
             incarnation == peer.incarnation and refutations <= peer.refutations
@@ -152,8 +154,32 @@ class Membership:
         self._core.members_changed = True
         return peer
 
+    def _recall(self, id: NodeId) -> Peer | None:
+        """One that was forgotten speaks: it is what its facts say, and can be told of what it is accused."""
+        liveness = self._store.liveness(id)
+        if not liveness or id == self._core.id or id not in self._roster.members:
+            return None
+        peer = self._meet(id, liveness[0])
+        peer.refutations = liveness[1]
+        record, proof = self._store.get(Record, id), self._store.get(Liveness, id)
+        peer.steady = proof is None or proof.fact.version != liveness or proof.fact.steady
+        if record is not None:
+            peer.record = record.fact
+        if record is not None and record.fact.left and record.fact.incarnation == peer.incarnation:
+            self._set_state(peer, LEFT)
+        elif self._store.accusations(id) or not peer.steady:
+            self._set_state(peer, DEAD)
+        return peer
+
+    def acquit_unaccused(self) -> None:
+        """Accusations became void: whoever is accused by nobody any more lives until it is found silent."""
+        for peer in self.peers.values():
+            if peer.state in (SUSPECT, DEAD) and peer.steady and not self._store.accusations(peer.id):
+                self._acquit(peer)
+                self._set_state(peer, ALIVE)
+
     def forget(self, id: NodeId) -> None:
-        """It is no member any more: it is neither asked nor counted."""
+        """It is neither asked nor counted any more; what is stored of it stays."""
         peer = self.peers.pop(id, None)
         if peer is not None:
             self._present -= peer.present
@@ -173,6 +199,7 @@ class Membership:
         if peer.state != state:
             before = peer.present
             peer.state = state
+            peer.changed_at = self._core.now
             self._present += peer.present - before
             self._core.members_changed = True
             if state == DEAD:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from mesh.protocol import arbiter, election, gossip, introductions, membership, probes, tenancy
+from mesh.protocol import arbiter, election, gossip, introductions, membership, probes, reaping, tenancy
 from mesh.protocol.core import NO_POOL, Core, RandomSource
 from mesh.protocol.effects import (
     DeploymentChanged,
@@ -92,6 +92,7 @@ class Node(Views):
             arbiter.GATE: lambda _: self._parts.arbiter.expired(),
             tenancy.LEASE: lambda subject: self._parts.tenancies.ask(NodeId(subject)),
             tenancy.HELD: lambda _: self._parts.tenancies.review(),
+            reaping.REAP: lambda _: self._parts.reaper.reap(),
             RECORD: lambda _: self._parts.reports.record_due(),
             STATE: lambda _: self._parts.reports.state_due(),
             _VOUCHERS: lambda _: self._persist_vouchers(),
@@ -147,6 +148,7 @@ class Node(Views):
             self._parts.intake.absorb(data)
         self._parts.reports.begin(profile, self._integer("incarnation") + 1)
         self._parts.prober.start()
+        self._parts.reaper.start()
         self._parts.election.rank = profile.rank
         self._give_up_former_claim()
         self._parts.election.start()

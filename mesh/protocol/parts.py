@@ -16,6 +16,7 @@ from mesh.protocol.introductions import Introductions
 from mesh.protocol.membership import Membership
 from mesh.protocol.owner import Owner
 from mesh.protocol.probes import Prober
+from mesh.protocol.reaping import Reaper
 from mesh.protocol.replays import Replays
 from mesh.protocol.reports import Reports
 from mesh.protocol.roster import Roster
@@ -42,6 +43,7 @@ class Parts:
         self.arbiter = Arbiter(core, self.election, self.membership)
         self.tenancies = Tenancies(core, self.election, self.membership, self.arbiter)
         self.introductions = Introductions(core, self.roster, self.store, self.membership, self.intake)
+        self.reaper = Reaper(core, self.membership, self.prober, self.introductions)
         self.owner = Owner(core, self.roster, self.store, self.intake.take)
         self.expulsion = Expulsion(
             core,

@@ -22,6 +22,8 @@ class Peer:
     incarnation: int
     refutations: int = 0
     state: str = ALIVE
+    changed_at: float = -math.inf
+    """When it was last seen to die, leave or live again."""
     record: Record | None = None
     proven: Endpoint | None = None
     """Where it answered a probe from."""

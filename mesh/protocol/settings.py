@@ -65,6 +65,12 @@ class Settings:
     vote_timeout: float = 0.4
     better: float = 1.1
     """A leader keeps leading against a higher claim when its rank is this many times the claim's."""
+    reap_dead: float = 3600.0
+    """A member held dead for so long is forgotten, ..."""
+    reap_left: float = 600.0
+    """... or gone by its own word for so long, ..."""
+    max_gone: int = 1024
+    """... or among more such than this, those first who are gone longest."""
     max_term_jump: int = 2**20
     lease: float = 10.0
     renew: float = 2.0

@@ -2,7 +2,8 @@
 
 Of two facts in one place the higher version stays; of two with one version (their author said two things)
 the one with the smaller hash. Accusations lapse when their subject's liveness passes the one they name; of
-the rest only a few with the smallest keys stay. All laws commute: who saw the same facts holds the same.
+the rest only a few with the smallest keys stay. Of claims, resignations and states only the few highest stay.
+All laws commute: who saw the same facts holds the same.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.wire.facts import Accusation, Fact, Signed, Version
+from mesh.wire.facts import Accusation, Claim, Fact, PoolState, Resignation, Signed, Version
 from mesh.wire.facts import place_key as place_key
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import BUCKETS, Rumour
 
 NEW, STALE, EQUIVOCATION = "new", "stale", "equivocation"
 _MAX_PROOFS = 64
+_FEW = {Claim.kind: 8, Resignation.kind: 32, PoolState.kind: 4}
+"""How many are kept of what only leaders say, whoever led in all the terms before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,10 @@ class FactStore:
         fact: Fact = signed.fact
         if isinstance(fact, Accusation) and not self._may_accuse(signed.key, fact):
             return False
-        return held is None or fact.version >= held.signed.fact.version
+        if held is None:
+            return self._is_among_few(signed)
+        version: Version = held.signed.fact.version
+        return fact.version >= version
 
     def offer(self, signed: Signed[Any]) -> str:
         """Merge one verified fact: NEW, STALE or EQUIVOCATION (both are kept as proof, one by one place)."""
@@ -132,6 +138,10 @@ class FactStore:
             if not allowed(entry.signed):
                 self._drop(entry)
 
+    def liveness(self, subject: NodeId) -> Version:
+        """The highest liveness of the member that was ever proven: the floor below which nothing counts."""
+        return self._liveness.get(subject, ())
+
     def forget(self, subject: NodeId) -> None:
         """What was known of this member's liveness is void, accusations of it are dropped."""
         self._liveness.pop(subject, None)
@@ -146,6 +156,14 @@ class FactStore:
             self._bucket_hashes = tuple([value.to_bytes(8, "big") for value in self._hashes])
         return self._bucket_hashes
 
+    def _is_among_few(self, signed: Signed[Any]) -> bool:
+        """Whether a fact in a new place is high enough, where only a few of its kind are kept."""
+        few, others = _FEW.get(signed.fact.kind), self._kinds.get(signed.fact.kind, {})
+        if few is None or len(others) < few:
+            return True
+        lowest = min(_height(entry.signed) for entry in others.values())
+        return bool(_height(signed) > lowest)
+
     def _may_accuse(self, key: bytes, fact: Accusation) -> bool:
         """An accusation counts against exactly the liveness that was seen signed; few are kept of many."""
         if fact.version != self._liveness.get(fact.subject):
@@ -156,7 +174,8 @@ class FactStore:
     def _put(self, entry: Entry) -> None:
         fact: Fact = entry.signed.fact
         self._entries[entry.key] = entry
-        self._kinds.setdefault(fact.kind, {})[fact.author, fact.place] = entry
+        same_kind = self._kinds.setdefault(fact.kind, {})
+        same_kind[fact.author, fact.place] = entry
         self._buckets[bucket_of(entry.key)][entry.key] = entry
         self._toggle(entry)
         if isinstance(fact, Accusation):
@@ -164,6 +183,8 @@ class FactStore:
             others[entry.key] = entry
             if len(others) > self._accusers:
                 self._drop(others[max(others)])
+        elif len(same_kind) > _FEW.get(fact.kind, len(same_kind)):
+            self._drop(min(same_kind.values(), key=lambda entry: _height(entry.signed)))
 
     def _drop(self, entry: Entry) -> None:
         fact: Fact = entry.signed.fact
@@ -179,6 +200,11 @@ class FactStore:
         self._hashes[bucket_of(entry.key)] ^= value
         self._bucket_hashes = None
         self.summary = (int.from_bytes(self.summary, "big") ^ value).to_bytes(8, "big")
+
+
+def _height(signed: Signed[Any]) -> tuple[Any, bytes]:
+    """What facts of leaders are compared by."""
+    return (signed.fact.order if isinstance(signed.fact, Claim) else signed.fact.version, signed.hash)
 
 
 def bucket_of(key: bytes) -> int:

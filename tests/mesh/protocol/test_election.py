@@ -233,3 +233,18 @@ def test_a_claim_of_a_former_run_that_the_disk_forgot_is_given_up() -> None:
     leader = stage.node.leader()
     assert leader is not None
     assert (leader.author, leader.term) == (stage.node.id, 8)
+
+
+def test_a_leader_whose_claim_is_among_the_highest_no_longer_claims_anew() -> None:
+    stage = Stage(rank=100)
+    stage.wait(5.0)
+    witness = stage.member(2)
+    gone = [stage.member(number, rank=1) for number in range(10, 19)]
+    for actor in gone:
+        actor.tells(actor.record(sequence=2, left=True))
+    for term, actor in enumerate(gone, start=20):
+        witness.tells(actor.claim(term))
+    leader = stage.node.leader()
+    assert leader is not None
+    assert leader.author == stage.node.id
+    assert leader.term > 1

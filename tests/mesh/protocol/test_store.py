@@ -142,3 +142,26 @@ def test_a_store_tells_kinds_apart() -> None:
     assert len(list(store.all(Record))) == len(list(store.all(Claim))) == 1
     assert list(store.all(Liveness)) == []
     assert len(store) == 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 19), st.integers(1, 30), small), max_size=40), st.data())
+def test_of_many_claims_every_store_keeps_the_same_few_highest(said: list[Any], data: Any) -> None:
+    keys = [KeyedHash(number) for number in range(20)]
+    claims: list[Signed[Any]] = [sign(Claim(POOL, keys[a].id, t, rank), keys[a]) for a, t, rank in said]
+    store = _filled(claims)
+    assert store.summary == _filled(data.draw(st.permutations(claims))).summary
+    latest: dict[bytes, Signed[Any]] = {}
+    for claim in sorted(claims, key=lambda signed: signed.fact.term):
+        latest[claim.fact.author] = claim
+    highest = sorted((signed.fact.term for signed in latest.values()), reverse=True)[:8]
+    assert sorted((signed.fact.term for signed in store.all(Claim)), reverse=True) == highest
+
+
+def test_a_claim_below_the_few_that_are_kept_does_not_come_back() -> None:
+    keys = [KeyedHash(number) for number in range(9)]
+    claims: list[Signed[Any]] = [
+        sign(Claim(POOL, key.id, term, 1), key) for term, key in enumerate(keys, start=1)
+    ]
+    store = _filled(claims)
+    assert store.offer(claims[0]) == STALE
+    assert store.get(Claim, keys[0].id) is None
