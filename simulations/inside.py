@@ -49,6 +49,11 @@ def roster(node: Node) -> dict[NodeId, Rights]:
     return {id: member.rights for id, member in node._parts.roster.members.items()}
 
 
+def evicted(node: Node) -> frozenset[NodeId]:
+    """Whom the Node holds for evicted."""
+    return frozenset(node._parts.roster.evicted)
+
+
 def own_liveness(node: Node) -> tuple[int, int]:
     """The Node's own liveness."""
     mine = node._parts.membership

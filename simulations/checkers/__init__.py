@@ -1,7 +1,7 @@
 """What must hold in every run, judged from outside the world and apart from it.
 
-Safety (leases, terms, elections, votes, facts, deaths, bounds) is checked while a run goes on; that the pool
-is whole again (settled), after each healing.
+Safety (leases, terms, elections, votes, facts, expulsions, deaths, bounds) is checked while a run goes on;
+that the pool is whole again (settled), after each healing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Collection
 from simulations.checkers.bounds import Bounds
 from simulations.checkers.deaths import HARMLESS, Deaths
 from simulations.checkers.elections import Elections
+from simulations.checkers.expulsions import Expulsions
 from simulations.checkers.facts import Facts
 from simulations.checkers.leases import Leases
 from simulations.checkers.settled import disagreement
@@ -42,10 +43,11 @@ class Checkers:
         self.bounds = Bounds(world, self.verdicts)
         self.elections = Elections(world, self.verdicts, self.excuses)
         self.votes = Votes(world, self.verdicts, self.excuses)
+        self.expulsions = Expulsions(world, self.verdicts, self.excuses)
         harmless = families is not None and HARMLESS.issuperset(families)
         self.deaths = Deaths(world, self.verdicts, self.excuses) if harmless else None
         if serving is not None:
-            serving.passes.append(self.leases.passed)
+            serving.passes += [self.leases.passed, self.expulsions.passed]
         world.at(world.now + _SCAN, self._scan)
         world.at(world.now + _MEASURE, self._measure)
 
@@ -56,6 +58,7 @@ class Checkers:
     def _scan(self) -> None:
         """Look through the facts of every Node."""
         self.facts.scan()
+        self.expulsions.scan()
         self._world.at(self._world.now + _SCAN, self._scan)
 
     def _measure(self) -> None:

@@ -12,9 +12,6 @@ from simulations.hosts import Host
 from simulations.leading import Serving
 from simulations.world import World
 
-_ACTS = ("Voucher", "Eviction", "Deployment")
-"""What an owner said before it was evicted stays."""
-
 
 def disagreement(
     world: World, among: Sequence[Host] | None = None, but: frozenset[NodeId] = frozenset()
@@ -44,20 +41,14 @@ def disagreement(
 
 
 def lawless(hosts: Sequence[Host], outlaws: frozenset[NodeId]) -> str:
-    """Why hosts do not hold the same members with the same rights and none of the evicted, or nothing."""
-    rosters = {host.number: inside.roster(host.node) for host in hosts if host.node is not None}
-    first = next(iter(rosters))
-    for host in hosts:
-        if host.node is None:
-            continue
-        if rosters[host.number] != rosters[first]:
-            return f"host{first} and host{host.number} do not hold the same for members"
-        for id in sorted(outlaws):
-            if id in rosters[host.number]:
-                return f"host{host.number} holds a member whom an owner evicted"
-            kept = [type(s.fact).__name__ for s in inside.facts(host.node) if s.fact.author == id]
-            if any(kind not in _ACTS for kind in kept):
-                return f"host{host.number} keeps facts of one who was evicted: {', '.join(sorted(kept))}"
+    """Why hosts do not hold the same members, or hold one that was evicted; empty when they do neither."""
+    held = {host.number: (inside.roster(host.node), inside.evicted(host.node)) for host in hosts if host.node}
+    first = next(iter(held))
+    for number, (roster, out) in held.items():
+        if (roster, out) != held[first]:
+            return f"host{first} and host{number} do not hold the same for members, or for evicted"
+        if not outlaws.isdisjoint(roster):
+            return f"host{number} holds a member whom an owner evicted"
     return ""
 
 
