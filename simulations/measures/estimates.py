@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 
 CONFIDENCE = 0.95
 _STEPS = 100
+_FEW = 20
+_NORMAL_95 = 1.645
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
@@ -60,6 +62,29 @@ def rate_upper(events: int, exposure: float, confidence: float = CONFIDENCE) -> 
         return math.inf
     high = 10.0 + 3.0 * events
     return _bisect(lambda mean: _poisson_at_most(events, mean) - (1 - confidence), 0.0, high) / exposure
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean of independent values; infinite with fewer than two."""
+    if len(values) < 2:
+        return math.inf
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) * (len(values) - 1)))
+
+
+def mean_upper(weights: Sequence[float]) -> float:
+    """An upper 95% bound of the mean of weights, most of which are 0; infinite when all are.
+
+    The normal one where at least 20 are not 0. Below that, Garwood's bound of how many would not be, each
+    taken as large as the largest that was seen. Neither sees what no sample hinted at: a share of weights so
+    large and so rare that none of them came up.
+    """
+    hits = [weight for weight in weights if weight]
+    if not hits:
+        return math.inf
+    if len(hits) < _FEW:
+        return rate_upper(len(hits), len(weights)) * max(hits)
+    return math.fsum(weights) / len(weights) + _NORMAL_95 * standard_error(weights)
 
 
 def summary(samples: Sequence[float]) -> dict[str, float | int | None]:

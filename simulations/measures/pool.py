@@ -7,12 +7,11 @@ and the rumours that these would have become are dropped. From then on nothing i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
-from mesh.protocol.membership import SUSPICION
 from mesh.protocol.node import Node
 from mesh.protocol.peers import ALIVE
+from mesh.protocol.probes import PERIOD
 from mesh.protocol.settings import Settings
 from mesh.wire import codec, facts, messages
 from mesh.wire.envelope import MAX_BODY, seal
@@ -138,10 +137,21 @@ def state_of(host: Host, id: NodeId) -> str | None:
     return peer.state if peer is not None else None
 
 
-def suspicion_left(world: Lab, host: Host, id: NodeId) -> float:
-    """Seconds until a running host that suspects a member would hold it dead; infinite without one."""
-    pending = _running(host)._parts.core._pending.get((SUSPICION, bytes(id)))
-    return pending[1] - host.local(world.now) if pending is not None else math.inf
+def probes_due(world: Lab, seconds: float) -> list[tuple[Host, float]]:
+    """The running hosts that begin a probe in turn within so many seconds, and when by the world's clock."""
+    due = []
+    for host in world.running():
+        pending = _running(host)._parts.core._pending.get((PERIOD, b""))
+        if pending is not None and host.world_time(pending[1]) < world.now + seconds:
+            due.append((host, max(world.now, host.world_time(pending[1]))))
+    return due
+
+
+def is_probing(host: Host, id: NodeId, regular: bool = True, since: float | None = None) -> bool:
+    """Whether a running host waits for a member's answer, asked in turn or not; asked just then."""
+    prober = _running(host)._parts.prober
+    probe = prober._probes.get(prober._probed.get(id, 0))
+    return probe is not None and probe.regular == regular and (since is None or probe.started >= since - 1e-6)
 
 
 def _running(host: Host) -> Node:

@@ -27,14 +27,19 @@ class Watch:
         self.suspected: dict[int, set[int]] = {}
         self.suspicions = 0
         """Episodes: a member came to be suspected by some while it was suspected by none."""
-        self.begun: list[int] = []
-        """The subjects of episodes that began, for who wants to follow them; emptied by whoever reads it."""
+        self.begun: list[tuple[int, int]] = []
+        """Episodes that began: the subject, and who suspected it; emptied by whoever reads it."""
+        self.killed: Counter[int] = Counter()
+        """For each subject the episodes in which someone held it dead."""
+        self._spared: set[int] = set()
+        """Whom nobody has held dead yet in the present episode."""
         for host in world.running():
             self._look(host)
         self.deaths.clear()
         self.changes.clear()
         self.suspicions = 0
         self.begun.clear()
+        self.killed.clear()
         world.observers.append(self._observe)
 
     def _observe(self, world: World, host: Host, event: Event) -> None:
@@ -54,11 +59,15 @@ class Watch:
         if (before == DEAD) != (state == DEAD):
             self.changes[observer, subject] += 1
             self.deaths[observer, subject] += state == DEAD
+            if state == DEAD and subject in self._spared:
+                self._spared.discard(subject)
+                self.killed[subject] += 1
         if state == SUSPECT:
             suspecting = self.suspected.setdefault(subject, set())
             if not suspecting:
                 self.suspicions += 1
-                self.begun.append(subject)
+                self.begun.append((subject, observer))
+                self._spared.add(subject)
             suspecting.add(observer)
         elif before == SUSPECT:
             self.suspected[subject].discard(observer)

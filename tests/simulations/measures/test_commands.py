@@ -12,7 +12,7 @@ from simulations.measures.outcome import Goal, tail_goal
 
 SMALL = {
     "detect": ["--seeds", "3", "--kinds", "silent,process,pause"],
-    "falsedeaths": ["--hours", "0.2", "--trees", "2", "--loss", "0.2"],
+    "falsedeaths": ["--hours", "0.2", "--probes", "2", "--loss", "0.2"],
     "converge": ["--seeds", "4"],
     "join": ["--seeds", "2"],
     "idle": ["--seconds", "5"],

@@ -59,7 +59,8 @@ def test_a_watch_counts_suspicions_deaths_and_returns() -> None:
     world.crash(victim, silent=True)
     world.run(20.0)
     assert watch.suspicions == 1
-    assert watch.begun == [2]
+    assert [subject for subject, _ in watch.begun] == [2]
+    assert watch.killed == {2: 1}
     everyone = {0, 1, 2, 3, 4}
     assert sorted(watch.dead({2}, everyone)) == [(0, 2), (1, 2), (3, 2), (4, 2)]
     assert watch.dead({0, 1, 3, 4}, everyone) == []

@@ -13,7 +13,7 @@ FEW = (
     Entry("join", 5, 1, 3),
     Entry("idle", 5, 1, 5, 2, repeats="--seconds"),
     Entry("failover", 5, 1, 3),
-    Entry("falsedeaths", 5, 1, 2, 1, ("--loss", "0.2", "--hours", "0.1"), "--trees"),
+    Entry("falsedeaths", 5, 1, 2, 1, ("--loss", "0.2", "--hours", "0.1"), "--probes"),
     Entry("throughput", 1000, 1, 2, cost=1e9),
 )
 

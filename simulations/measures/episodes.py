@@ -1,0 +1,146 @@
+"""One probe of a healthy member, followed to its end under tilted loss: was the member held dead for it?
+
+Every false death begins with a probe in turn that fails although its subject lives: it makes its prober the
+first to suspect the subject. What is done from there on, by whomever, belongs to that probe, until nobody
+suspects the subject and nobody asks it out of turn, or another's probe in turn begins a suspicion anew. So
+
+    false deaths in an hour = probes in turn in an hour x E[weight x (someone held the subject dead)].
+
+The first part of a run, until the prober suspects, is tilted against the probe: more is lost between the
+prober and its subject, and of what relays say of it. From there several copies go on, each with a tilt of its
+own: the prober, or another, misses what would clear the subject, or the subject loses touch with everyone.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from simulations.measures.branches import in_branch
+from simulations.measures.lab import Lab
+from simulations.measures.pool import is_probing
+from simulations.measures.tilting import ANYONE, Tilt, TiltedNetwork, weight
+from simulations.measures.watch import Watch
+from simulations.world import Host
+
+STEP = 0.02
+EPISODE = 60.0
+"""Seconds after which an episode counts as over."""
+
+
+PROBING = ((0.55, 0.3), (0.7, 0.45))
+"""Losses until the prober suspects: between it and its subject, and between its subject and those it asks."""
+MISSING = (0.4, 0.55, 0.7)
+"""Losses from there on at whoever is to miss what clears the subject."""
+CUT = 0.5
+"""The same when the subject is to lose touch with everyone."""
+USUAL = 0.1
+"""The share of runs in which nothing is tilted."""
+COPIES = 8
+"""How many go on from a suspicion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """What came of one probe: the weight with which it began a suspicion, and with which it killed."""
+
+    suspicion: float = 0.0
+    death: float = 0.0
+    hits: tuple[tuple[float, int], ...] = ()
+    """The weight of each copy that killed, within its episode, and the number of its tilt."""
+
+
+def tilts_of_probe(prober: int) -> list[Tilt]:
+    """Against the prober's question and what others do for it."""
+    share = (1 - USUAL) / len(PROBING)
+    return [Tilt(USUAL), *(Tilt(share, prober, near, far) for near, far in PROBING)]
+
+
+def tilts_of_suspicion(prober: int) -> list[Tilt]:
+    """Against what would clear the suspect."""
+    told = [Tilt(share=(1 - USUAL) / (2 * len(MISSING) + 1), far=CUT), Tilt(USUAL)]
+    for who in (prober, ANYONE):
+        told += [told[0]._replace(at=who, loss=more, far=None) for more in MISSING]
+    return told
+
+
+def follow(world: Lab, watch: Watch, host: Host, due: float, seed: int) -> Episode:
+    """Run a world, in place, from before a host's next probe in turn (due then) to the end of all it does."""
+    source = random.Random(seed)
+    world.reseed(source.getrandbits(64))
+    loss = world.network.loss
+    choices = tilts_of_probe(host.number)
+    network = _Seeker(world, host, due, choices[_drawn(choices, source)])
+    world.network = network
+    watch.begun.clear()
+    world.run(due - world.now + 1e-6)
+    if network.coins.subject == ANYONE:
+        return Episode()
+    subject = world.hosts[network.coins.subject]
+    while (subject.number, host.number) not in watch.begun:
+        if not is_probing(host, subject.id):
+            return Episode()
+        watch.begun.clear()
+        world.run(STEP)
+    began = weight(choices, network.coins, loss, len(world.hosts))
+    ways = tilts_of_suspicion(host.number)
+    hits = []
+    for _ in range(COPIES):
+        number, branch = _drawn(ways, source), source.getrandbits(64)
+        copy = functools.partial(_copy, world, watch, network, ways, number, branch)
+        if found := in_branch(copy):
+            hits.append((found, number))
+    return Episode(began, began * sum(found for found, _ in hits) / COPIES, tuple(hits))
+
+
+def _drawn(tilts: Sequence[Tilt], source: random.Random) -> int:
+    """The number of one of them, by their shares."""
+    return source.choices(range(len(tilts)), [tilt.share for tilt in tilts])[0]
+
+
+class _Seeker(TiltedNetwork):
+    """Follows whomever the host probes first from that time on."""
+
+    def __init__(self, world: Lab, host: Host, due: float, tilt: Tilt) -> None:
+        super().__init__(world.network)
+        self._world, self._host, self._due, self._chosen = world, host, due, tilt
+
+    def find(self, source: int, target: int) -> None:
+        if source != self._host.number or self._world.now < self._due - 1e-9:
+            return
+        subject = self._world.hosts[target]
+        if is_probing(self._host, subject.id, since=self._host.local(self._world.now)):
+            self.follow(target, subject.id, self._chosen)
+
+
+def _copy(
+    world: Lab, watch: Watch, network: TiltedNetwork, tilts: Sequence[Tilt], number: int, seed: int
+) -> float:
+    """The weight of a copy that kills; 0 when it does not."""
+    source = random.Random(seed)
+    world.reseed(source.getrandbits(64))
+    subject, tilt = world.hosts[network.coins.subject], tilts[number]
+    if tilt.at == ANYONE:
+        others = [host.number for host in world.hosts if host is not subject]
+        tilt = tilt._replace(at=source.choice(others))
+    network.follow(subject.number, subject.id, tilt)
+    killed = watch.killed[subject.number]
+    limit = world.now + EPISODE
+    while world.now < limit:
+        if watch.killed[subject.number] > killed:
+            return weight(tilts, network.coins, network.loss, len(world.hosts))
+        asking = _asking(world, subject)
+        if not watch.suspected.get(subject.number) and not asking:
+            break
+        watch.begun.clear()
+        world.run(STEP)
+        if any(of == subject.number and by not in asking for of, by in watch.begun):
+            break
+    return 0.0
+
+
+def _asking(world: Lab, subject: Host) -> set[int]:
+    """Who asks the subject out of turn."""
+    return {host.number for host in world.running() if is_probing(host, subject.id, regular=False)}
