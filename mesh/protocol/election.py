@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any
 
 from mesh.protocol.core import Core
+from mesh.protocol.machine import Machine
 from mesh.protocol.membership import Membership
 from mesh.protocol.peers import ALIVE
 from mesh.protocol.roster import Roster
@@ -24,6 +26,59 @@ from mesh.wire.identity import NodeId
 from mesh.wire.messages import Vote, VoteRequest
 
 STAND, VOTES = "stand", "votes"
+
+
+class Role(StrEnum):
+    """What a member is in an election."""
+
+    OUTSIDE = "outside"
+    WAITING = "waiting"
+    CANDIDATE = "candidate"
+    LEADER = "leader"
+    FOLLOWER = "follower"
+
+
+class Turn(StrEnum):
+    """What happens to it."""
+
+    STARTED = "starts"
+    HEARD = "hears a leader"
+    LOST = "hears none any more"
+    STOOD = "its turn comes"
+    WON = "more say yes than no"
+    REFUSED = "more say no, or nobody"
+    NAMED = "is named successor"
+    BID = "claims anew, higher"
+    YIELDED = "gives up its claim"
+    PAUSED = "its process was paused"
+    STOPPED = "leaves, or is expelled"
+
+
+ROLES: dict[tuple[Role, Turn], Role] = {
+    (Role.OUTSIDE, Turn.STARTED): Role.WAITING,
+    (Role.WAITING, Turn.HEARD): Role.FOLLOWER,
+    (Role.CANDIDATE, Turn.HEARD): Role.FOLLOWER,
+    (Role.FOLLOWER, Turn.LOST): Role.WAITING,
+    (Role.WAITING, Turn.STOOD): Role.CANDIDATE,
+    (Role.CANDIDATE, Turn.WON): Role.LEADER,
+    (Role.CANDIDATE, Turn.REFUSED): Role.WAITING,
+    (Role.WAITING, Turn.NAMED): Role.LEADER,
+    (Role.CANDIDATE, Turn.NAMED): Role.LEADER,
+    (Role.FOLLOWER, Turn.NAMED): Role.LEADER,
+    (Role.LEADER, Turn.BID): Role.LEADER,
+    (Role.LEADER, Turn.YIELDED): Role.WAITING,
+    (Role.WAITING, Turn.PAUSED): Role.WAITING,
+    (Role.CANDIDATE, Turn.PAUSED): Role.WAITING,
+    (Role.LEADER, Turn.PAUSED): Role.LEADER,
+    (Role.FOLLOWER, Turn.PAUSED): Role.FOLLOWER,
+    (Role.OUTSIDE, Turn.STOPPED): Role.OUTSIDE,
+    (Role.WAITING, Turn.STOPPED): Role.OUTSIDE,
+    (Role.CANDIDATE, Turn.STOPPED): Role.OUTSIDE,
+    (Role.LEADER, Turn.STOPPED): Role.OUTSIDE,
+    (Role.FOLLOWER, Turn.STOPPED): Role.OUTSIDE,
+}
+_MANY = 8
+"""So many others are believed whatever the size of the pool."""
 
 
 class Election:
@@ -45,8 +100,11 @@ class Election:
         self.highest = 0
         self.rank = 0
         self.mine: Signed[Claim] | None = None
+        self._machine = Machine(ROLES, Role.OUTSIDE)
         self.absorb: Callable[[bytes], bool] = lambda data: False
         self.lends_to_another: Callable[[NodeId], Signed[Claim] | None] = lambda candidate: None
+        self._leapt: set[object] = set()
+        """Who gave claims above the limit, at most as many as it takes to believe them."""
         self._standing: int | None = None
         self._asked: set[NodeId] = set()
         self._yes: set[NodeId] = set()
@@ -61,9 +119,25 @@ class Election:
 
     # --- views
 
+    @property
+    def role(self) -> Role:
+        return self._machine.state
+
     def term_limit(self) -> int:
         """Claims above this are refused."""
         return self.highest + self._core.settings.max_term_jump
+
+    def may_leap(self, giver: object) -> bool:
+        """Whether a claim above the limit, given by that member, is taken: most others took one as well.
+
+        Members give what they took themselves, so it is the pool that went ahead and no liar that leaps.
+        """
+        present = {peer.id for peer in self._membership.peers.values() if peer.present}
+        self._leapt = {id for id in (*self._leapt, giver) if id in present}
+        if self._core.now < self._settled_at or len(self._leapt) < min(_MANY, len(present) // 2 + 1):
+            return False
+        self._leapt.clear()
+        return True
 
     def leader(self) -> Signed[Claim] | None:
         """The highest claim of a present member that has not given it up."""
@@ -122,6 +196,7 @@ class Election:
 
     def start(self) -> None:
         """Listen for a while before leading; a member that is alone need not wait for anyone."""
+        self._machine.on(Turn.STARTED)
         settings = self._core.settings
         alone = len(self._roster.members) == 1
         self._settled_at = self._core.now + (settings.settle_heard if alone else settings.settle)
@@ -135,18 +210,20 @@ class Election:
         self._core.cancel(VOTES, b"")
         self._standing = None
         self.step_down()
+        self._machine.on(Turn.STOPPED)
 
     def stalled(self) -> None:
         """This process was paused: what it was about to do rests on old views, so listen anew."""
         self._standing = None
         self._core.cancel(VOTES, b"")
-        if self._settled_at < math.inf:
+        if self.role is not Role.OUTSIDE:
+            self._machine.on(Turn.PAUSED)
             self._settled_at = self._core.now + self._core.settings.patience
             self._core.schedule(STAND, b"", self._settled_at)
 
     def depose(self) -> None:
         """This node may lead no longer: take no further part, and say nothing, for its word is void."""
-        self.mine = None
+        self._give_up()
         self.stop()
 
     def may_lead(self, id: NodeId) -> bool:
@@ -162,6 +239,9 @@ class Election:
     def claimed(self, claim: Claim) -> None:
         """A claim came in."""
         self.raise_term(claim)
+        given_up = self.resignation(claim)
+        if given_up is not None:  # it overtook its claim on the way: only now it is known whom it names
+            self.resigned(given_up.fact)
         if claim.author == self._core.id and not self._claiming:
             self._disown(claim)
 
@@ -169,13 +249,13 @@ class Election:
         """A claim of a former run, which this one knows nothing of: nobody leads by it."""
         if self.resignation(claim) is None and (self.mine is None or self.mine.fact.term < claim.term):
             self._publish(Resignation(self._core.pool, self._core.id, claim.term, NOBODY))
-            self.mine = None
+            self._give_up()
 
     def resigned(self, resignation: Resignation) -> None:
         """A leader gave up; whom it named claims at once."""
         heir = resignation.successor == self._core.id and resignation.term == self.highest
-        if heir and self.leader() is None and self._settled_at < math.inf:
-            self.claim()
+        if heir and self.mine is None and self.leader() is None and self.role is not Role.OUTSIDE:
+            self._claim(Turn.NAMED)
 
     def review(self) -> None:
         """Something changed: yield, go on, stand, or wait. Called after every input that may matter."""
@@ -186,16 +266,22 @@ class Election:
             elif leader is not None and leader.fact.author != self._core.id:
                 self._contested(leader.fact)
             elif self._store.get(Claim, self._core.id) is None:
-                self.claim()  # claims of so many others are higher, though none of them leads
+                self._claim(Turn.BID)  # claims of so many others are higher, though none of them leads
+            return
+        if self.role is Role.OUTSIDE:
             return
         if leader is not None:
+            if self.role is not Role.FOLLOWER:
+                self._machine.on(Turn.HEARD)
             self._vacant_since = -math.inf
             self._refusals = 0
             self._core.cancel(STAND, b"")
             self._core.cancel(VOTES, b"")
             self._standing = None
             return
-        if self._settled_at == math.inf or self._standing is not None:
+        if self.role is Role.FOLLOWER:
+            self._machine.on(Turn.LOST)
+        if self.role is Role.CANDIDATE:
             return
         if self._vacant_since == -math.inf:
             self._vacant_since = self._core.now
@@ -225,18 +311,19 @@ class Election:
         """Another's claim is higher: yield, unless this node leads so much better that it claims anew."""
         if self.rank >= self._core.settings.better * higher.rank and self.rank > higher.rank:
             self._core.notice("info", "leading on against a higher claim of a lower rank")
-            self.claim()
+            self._claim(Turn.BID)
         else:
             self.step_down()
 
     def stand(self) -> None:
         """It is this node's turn: ask the others whether they still hear a leader."""
         turn = self._turn()
-        if self.leader() is not None or turn is None:
+        if self.role is not Role.WAITING or self.leader() is not None or turn is None:
             return
         if turn > self._core.now:
             self._core.schedule(STAND, b"", turn)
             return
+        self._machine.on(Turn.STOOD)
         self._standing = self.highest + 1
         self._yes, self._no = set(), set()
         self._asked = set()
@@ -287,16 +374,18 @@ class Election:
         self._standing = None
         self._core.cancel(VOTES, b"")
         if len(self._yes) > len(self._no) and self.leader() is None:
-            self.claim()
+            self._claim(Turn.WON)
         else:
+            self._machine.on(Turn.REFUSED)
             wait = self._core.settings.vote_timeout * (0.5 + self._core.random.random())
             wait *= 2 ** min(self._refusals, 3)
             self._refusals += 1
             self._retry_at = self._core.now + wait
             self._core.schedule(STAND, b"", self._retry_at)
 
-    def claim(self) -> None:
+    def _claim(self, turn: Turn) -> None:
         """Claim the next term; it is on the disk before anyone hears of it."""
+        self._machine.on(turn)
         term = self.highest + 1
         self._core.persist("term", codec.pack([term]))
         self._core.persist("claimed", codec.pack([term]))
@@ -318,12 +407,17 @@ class Election:
         ):
             leader = self.leader()
             if leader is not None and leader.fact.author == self._core.id:
-                self.claim()
+                self._claim(Turn.BID)
+
+    def _give_up(self) -> None:
+        if self.mine is not None:
+            self.mine = None
+            self._machine.on(Turn.YIELDED)
 
     def step_down(self, successor: NodeId = NOBODY) -> Signed[Resignation] | None:
         """Give up one's claim and every lease under it, signed; None when there is none."""
         if self.mine is None:
             return None
         term = self.mine.fact.term
-        self.mine = None
+        self._give_up()
         return self._publish(Resignation(self._core.pool, self._core.id, term, successor))

@@ -57,6 +57,7 @@ class Parts:
             self.tenancies,
         )
         self.reports = Reports(core, self.membership, self.election, publish)
+        self.intake.may_leap = self.election.may_leap
         self.election.absorb = self.arbiter.absorb = self.tenancies.absorb = absorb
         self.membership.on_outrun = self.reports.overtake
         self.intake.on_shift, self.intake.on_term = self.expulsion.enforce, self.election.raise_term

@@ -193,6 +193,16 @@ def test_leadership_is_handed_to_a_named_member() -> None:
     assert leader.author == heir.id
 
 
+def test_the_heir_of_a_resignation_that_overtook_its_claim_claims_when_that_comes() -> None:
+    stage = Stage(rank=30)
+    leader = stage.member(2, rank=50)
+    leader.tells(leader.claim(2))
+    leader.tells(leader.resignation(3, successor=stage.node.id))
+    assert not _leads(stage)
+    leader.tells(leader.claim(3))
+    assert _leads(stage)
+
+
 def test_the_named_heir_claims_at_once() -> None:
     stage = Stage(rank=1)
     leader = stage.member(2, rank=50)

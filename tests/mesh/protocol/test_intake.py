@@ -64,13 +64,25 @@ def test_a_fact_of_another_pool_is_not_taken() -> None:
 def test_a_claim_that_leaps_is_refused_and_one_that_steps_is_not() -> None:
     stage = Stage()
     stage.wait(1.0)
-    other = stage.member(2, rank=100)
+    other, _ = stage.member(2, rank=100), stage.member(3)
     stage.told(Notice)
     other.tells(other.claim(2**20 + 2))
     assert any("leaps" in notice.text for notice in stage.told(Notice))
     other.tells(other.claim(2**20))
     leader = stage.node.leader()
     assert leader == Claim(stage.pool, other.id, 2**20, 100)
+
+
+def test_a_leap_is_believed_when_most_others_hand_it_on() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    leader, first, second = stage.member(2, rank=100), stage.member(3), stage.member(4)
+    claim = leader.claim(2**40)
+    first.tells(claim)
+    first.tells(claim)
+    assert stage.node.leader() != Claim(stage.pool, leader.id, 2**40, 100)
+    second.tells(claim)
+    assert stage.node.leader() == Claim(stage.pool, leader.id, 2**40, 100)
 
 
 def test_who_may_not_lead_claims_in_vain() -> None:
