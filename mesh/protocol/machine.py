@@ -1,0 +1,40 @@
+"""State machines whose transitions are a table: what the table does not list does not happen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+S = TypeVar("S", bound=StrEnum)
+E = TypeVar("E", bound=StrEnum)
+
+
+class IllegalTransition(Exception):
+    """The code did what its table does not know: a mistake of the program."""
+
+
+class Machine(Generic[S, E]):
+    """A state that follows the table."""
+
+    def __init__(self, table: Mapping[tuple[S, E], S], state: S) -> None:
+        self._table = table
+        self.state = state
+
+    def on(self, event: E) -> None:
+        """The event happened."""
+        following = self._table.get((self.state, event))
+        if following is None:
+            raise IllegalTransition(f"{event} while {self.state}")
+        self.state = following
+
+
+def markdown(table: Mapping[tuple[S, E], S], first: S) -> list[str]:
+    """The table for people: a column for each state, ``first`` first, a row for each event; empty: never."""
+    states = list(type(first))
+    events = list(dict.fromkeys(event for _, event in table))
+    lines = ["| | " + " | ".join(states) + " |", "|---" * (len(states) + 1) + "|"]
+    for event in events:
+        cells = (table.get((state, event), "") for state in states)
+        lines.append(f"| {event} | " + " | ".join(cells) + " |")
+    return lines
