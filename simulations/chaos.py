@@ -8,7 +8,6 @@ Then the pool must be one again, serve again, and fall quiet, each within a stat
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
@@ -221,12 +220,18 @@ class Chaos:
         return powerful and host.node is not None and host not in core
 
     def _evict_liars(self, core: list[Host]) -> None:
-        """An owner of the core evicts the liars that go on with more than the right to work."""
+        """An owner of the core evicts the liars with more than the right to work, or they go off."""
         owner = next((h for h in core if self.pool.may_vouch(h) and h.node is not None), None)
         for host in self.world.hosts:
-            if owner is not None and self._is_to_go(host, core):
-                with suppress(MeshError):
+            if not self._is_to_go(host, core):
+                continue
+            try:
+                if owner is not None:
                     self.world.evict(owner, host.id)
+                    continue
+            except MeshError:
+                pass  # it was evicted before, or lets nobody be evicted who vouched for it
+            self.world.crash(host)
 
     def _settle(self, honest: list[Host], liars: frozenset[NodeId]) -> None:
         """Wait until nothing has changed for a while; who changes for ever is judged when the time is up."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from random import Random
 
 from mesh.protocol.settings import Settings
+from simulations.checkers.deaths import HARMLESS
 from simulations.faults import Fault
 
 Maker = Callable[[Random, int, float], list[Fault]]
@@ -46,7 +47,9 @@ def settings(random: Random) -> Settings:
 
 
 def families(random: Random) -> tuple[str, ...]:
-    """Which families of faults a run has: one or two, or each as likely as not."""
+    """Which families of faults a run has: one or two, or each as likely as not, or some of the harmless."""
+    if random.random() < 0.12:
+        return tuple(sorted(random.sample(sorted(HARMLESS), 2)))
     if random.random() < 0.35:
         return tuple(sorted(random.sample(list(FAMILIES), random.choice([1, 2, 2]))))
     chosen = [name for name in FAMILIES if random.random() < 0.5]

@@ -26,8 +26,8 @@ class Deaths:
         self._say = partial(verdicts.say, _NAME)
         self._excuses = excuses
         self._down: dict[NodeId, float] = {}
-        self._dead: dict[tuple[NodeId, int], set[NodeId]] = {}
-        """Whom each process holds dead."""
+        self._present: dict[tuple[NodeId, int], set[NodeId]] = {}
+        """Whom each process held alive or suspect; of those new to it old news may come first."""
         self.watches = True
         """Off while hosts are switched off for good, as healing does."""
         world.observers.append(self._observe)
@@ -42,12 +42,14 @@ class Deaths:
     def _observe(self, world: World, host: Host, event: Event) -> None:
         if not isinstance(event, MembersChanged) or host.node is None:
             return
-        before = self._dead.get((host.id, host.run), set())
-        dead = {member.id for member in host.node.members() if member.state == "dead"}
-        self._dead[host.id, host.run] = dead
+        before = self._present.get((host.id, host.run), set())
+        states = {member.id: member.state for member in host.node.members()}
+        self._present[host.id, host.run] = {
+            id for id, state in states.items() if state in ("alive", "suspect")
+        }
         if not self.watches or host.id in self._excuses.liars:
             return
-        for id in sorted(dead - before):
+        for id in sorted(id for id in before if states.get(id) == "dead"):
             victim = world.host_of(id)
             if id not in self._excuses.liars and not self._excused(victim, id):
                 self._say(
