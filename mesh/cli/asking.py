@@ -1,6 +1,7 @@
 """What most commands do: find this node's socket, ask, and print the answer."""
 
 import argparse
+import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -8,6 +9,7 @@ from typing import Any
 
 from mesh.control import paths
 from mesh.control.client import ask
+from mesh.control.errors import Evicted, NotRunning
 
 
 def state_of(args: argparse.Namespace) -> str:
@@ -22,7 +24,13 @@ def ask_sidecar(
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> Any:
     """The result of `op`; callers annotate it with its type in mesh.control.operations."""
-    return ask(paths.socket_path(state_of(args)), op, arguments, on_event)
+    state = state_of(args)
+    try:
+        return ask(paths.socket_path(state), op, arguments, on_event)
+    except NotRunning:
+        with contextlib.suppress(OSError), open(paths.eviction_path(state), encoding="utf-8") as file:
+            raise Evicted(file.read(500)) from None
+        raise
 
 
 def print_json(value: Mapping[str, Any]) -> None:

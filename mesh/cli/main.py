@@ -36,6 +36,7 @@ COMMANDS = {
     "plan": Command("plan", "which layers would go where, and why"),
     "invite": Command("invite", "make the line that lets another machine join"),
     "approve": Command("approve", "let in a machine that waits and shows a code"),
+    "evict": Command("evict", "put a member out of the pool for ever"),
     "doctor": Command("doctor", "check what this machine has and lacks"),
     "logs": Command("logs", "what the sidecar and its engine wrote"),
     "demo": Command("demo", "three nodes on this machine, a model, a failover"),

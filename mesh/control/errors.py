@@ -29,6 +29,17 @@ class NotRunning(NotJoined):
         super().__init__("no sidecar is running on this machine, so it is in no pool")
 
 
+class Evicted(NotRunning):
+    """The sidecar ended because its node was evicted from its pool; ``why`` is what it left word of."""
+
+    def __init__(self, why: str) -> None:
+        NotJoined.__init__(
+            self,
+            why,
+            "its key is barred there; to ask an owner anew, as a new node: mesh leave --purge, mesh join",
+        )
+
+
 class AlreadyRunning(ControlError):
     """Another sidecar serves this state directory."""
 

@@ -16,6 +16,7 @@ layers are inclusive and counted from 0; members are named by the text of their 
 | plan      | PlanArgs       | PlanResult     |        | yes                           |
 | invite    | InviteArgs     | InviteResult   |        | yes                           |
 | approve   | ApproveArgs    | ApproveResult  |        | yes                           |
+| evict     | EvictArgs      | EvictResult    |        | no                            |
 | models    | -              | ModelsResult   |        | yes                           |
 | shutdown  | -              | ShutdownResult |        | no; the sidecar then ends     |
 
@@ -281,7 +282,7 @@ class InviteResult(TypedDict):
     uses: int
 
 
-# -- approve ---------------------------------------------------------------------------------------------
+# -- approve, evict ----------------------------------------------------------------------------------------
 
 
 class ApproveArgs(TypedDict):
@@ -295,3 +296,15 @@ class ApproveResult(TypedDict):
     id: str
     name: str
     rights: list[Right]
+
+
+class EvictArgs(TypedDict):
+    member: str  # its id
+
+
+class EvictResult(TypedDict):
+    """Who is out for ever; ``fallen`` are the ids of those who went with it, vouched for by it alone."""
+
+    id: str
+    name: str
+    fallen: list[str]

@@ -36,6 +36,11 @@ def log_path(state: str, process: str = "mesh") -> str:
     return os.path.join(state, f"{process}.log")
 
 
+def eviction_path(state: str) -> str:
+    """Where a sidecar leaves word that it ended because its node was evicted."""
+    return os.path.join(state, "evicted")
+
+
 def config_path() -> str:
     """The configuration file that is read when none is named."""
     import platformdirs

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 async def serve_control(
     path: str | Path,
     handlers: Mapping[str, Handler],
-    survive_hang_up: Collection[str] = frozenset({"leave", "stop", "shutdown"}),
+    survive_hang_up: Collection[str] = frozenset({"leave", "stop", "evict", "shutdown"}),
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:

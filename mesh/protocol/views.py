@@ -102,6 +102,10 @@ class Views:
         """The public keys of all present members of the pool."""
         return {id: vouched.key for id, vouched in self._parts.roster.members.items()}
 
+    def is_evicted(self, id: NodeId) -> bool:
+        """Whether this key is barred from the pool for ever."""
+        return id in self._parts.roster.evicted
+
     def rights(self, id: NodeId) -> Rights:
         return self._parts.roster.rights(id)
 

@@ -111,6 +111,10 @@ class Desk:
             raise Refused("the key is not yours: its signature is wrong")
         if greeting.state != "member" or self.shell is None or self.moving:
             raise Refused("this machine is joining a pool itself", "try again in a few seconds")
+        if self.shell.node.is_evicted(node_id(key)):
+            raise Refused(
+                "this machine was evicted from the pool", "its key is barred for ever: ask an owner"
+            )
         return key
 
     async def handle_approve(self, session: Session) -> None:
@@ -168,6 +172,8 @@ class Desk:
     def _redeem(self, name: bytes, key: bytes, proof: bytes) -> dict[str, object]:
         if self.shell is None:
             raise Refused("this machine has left the pool")
+        if self.shell.node.is_evicted(node_id(key)):
+            raise Refused("that machine was evicted from the pool")
         return self.vouch(key, self._invites.redeem(self.shell.pool, name, key, proof))
 
     async def _neighbour(self, remote: Endpoint, key: bytes) -> dict[str, object]:

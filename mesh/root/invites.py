@@ -19,7 +19,7 @@ import msgpack
 from mesh.root.state import StateDir
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
-from mesh.wire.identity import NodeId, PoolId, id_text
+from mesh.wire.identity import NodeId, PoolId, id_text, node_id
 from mesh.wire.rights import Rights
 
 PREFIX = "mesh1:"
@@ -92,6 +92,13 @@ def _is_whole(entry: Any) -> bool:
     return (uses is None or type(uses) is int) and re.fullmatch(r"[0-9a-f]{32}", secret) is not None
 
 
+def _id_of(key: str) -> NodeId | None:
+    try:
+        return node_id(bytes.fromhex(key))
+    except (ValueError, TypeError):
+        return None
+
+
 class Invites:
     """The invites that this node has issued, counted on its own disk and against its own wall clock."""
 
@@ -130,6 +137,7 @@ class Invites:
         for entry in self._open.values():
             if (
                 entry["uses"] is None
+                and not entry.get("closed")
                 and entry["pool"] == id_text(pool)
                 and entry["expires"] > self._wall_clock()
             ):
@@ -147,17 +155,33 @@ class Invites:
             raise MeshError(
                 "the invite's secret is wrong", "ask an owner of the pool for a new one: mesh invite"
             )
+        if entry.get("closed"):
+            raise MeshError(
+                "that invite was closed when a machine that had used it was evicted",
+                "ask an owner of the pool for a new one: mesh invite",
+            )
         if entry["expires"] <= self._wall_clock():
             raise MeshError("that invite has expired", "ask an owner of the pool for a new one: mesh invite")
         if joiner_key.hex() not in entry["redeemed"]:
-            if entry["uses"] is not None:
-                if entry["uses"] <= len(entry["redeemed"]):
-                    raise MeshError(
-                        "that invite is used up", "ask an owner of the pool for a new one: mesh invite"
-                    )
-                entry["redeemed"].append(joiner_key.hex())
+            if entry["uses"] is not None and entry["uses"] <= len(entry["redeemed"]):
+                raise MeshError(
+                    "that invite is used up", "ask an owner of the pool for a new one: mesh invite"
+                )
+            entry["redeemed"].append(joiner_key.hex())
             self._state.save("invites", self._open)
         return Rights(entry["rights"])
+
+    def close_for(self, evicted: NodeId) -> None:
+        """Let nobody in any more by an invite that an evicted machine has: it may come with another key."""
+        theirs = [
+            entry
+            for entry in self._open.values()
+            if not entry.get("closed") and any(_id_of(key) == evicted for key in entry["redeemed"])
+        ]
+        for entry in theirs:
+            entry["closed"] = True
+        if theirs:
+            self._state.save("invites", self._open)
 
     def _forget_old(self) -> None:
         day_ago = self._wall_clock() - 86400

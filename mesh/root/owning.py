@@ -3,14 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from mesh.control.operations import ApproveResult, InviteResult, Right
+from mesh.control.operations import ApproveResult, EvictResult, InviteResult, Right
 from mesh.control.server import Emit, Handler
+from mesh.root import status as views
 from mesh.root.approving import Approver
 from mesh.root.clock import now
 from mesh.root.codes import Code
 from mesh.root.pool import Pool
 from mesh.wire.errors import MeshError
-from mesh.wire.identity import id_text, node_id
+from mesh.wire.identity import NodeId, id_text, node_id, parse_id
 from mesh.wire.rights import Rights
 
 
@@ -22,7 +23,7 @@ class Owning:
         self._approver: Approver | None = None
 
     def operations(self) -> Mapping[str, Handler]:
-        return {"invite": self.invite, "approve": self.approve}
+        return {"invite": self.invite, "approve": self.approve, "evict": self.evict}
 
     def _owned(self, act: str, where: str) -> Pool:
         """The pool; MeshError when this machine is no owner of it."""
@@ -60,5 +61,18 @@ class Owning:
             "id": id_text(subject),
             "name": visitor.name,
             "rights": cast(list[Right], pool.node.rights(subject).names()),
+        }
+        return result
+
+    async def evict(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        pool = self._owned("evict", "mesh evict")
+        id = NodeId(parse_id(args["member"]))
+        known = views.find(pool.node, id)
+        before = set(pool.node.keys())
+        pool.shell.command(pool.node.evict, id)
+        result: EvictResult = {
+            "id": id_text(id),
+            "name": known.record.profile.name if known is not None and known.record is not None else "",
+            "fallen": [id_text(gone) for gone in sorted(before - set(pool.node.keys())) if gone != id],
         }
         return result

@@ -15,6 +15,7 @@ from mesh.net.interfaces import local_addresses
 from mesh.net.mdns import Sighting
 from mesh.net.session import Session, StreamError
 from mesh.net.tailscale import TailscaleError
+from mesh.protocol.effects import Expelled
 from mesh.protocol.node import Node
 from mesh.root.admission import Admitted
 from mesh.root.clock import now
@@ -62,6 +63,11 @@ class Pool:
             id, node, machine.datagrams, machine.streams, self._persist, machine.changes, self.work.set_holder
         )
         self.leading = Leading(machine, self.shell, self.models)
+        self.expelled: str | None = None
+        """Why this machine is a member no longer, for the person who asks; None while it is one."""
+        self._out = trio.Event()
+        self.shell.on_lost = lambda lost: machine.invites.close_for(lost.id)
+        self.shell.on_expelled = self._expel
 
     @property
     def node(self) -> Node:
@@ -104,6 +110,7 @@ class Pool:
             ):
                 nursery.start_soon(task)
             nursery.start_soon(self._look_for_company, nursery.cancel_scope)
+            nursery.start_soon(self._until_expelled, nursery.cancel_scope)
             await self._announce()
             task_status.started()
         return self._admitted
@@ -114,6 +121,16 @@ class Pool:
         await self.leading.stop()
         self.shell.do(self.node.leave)
         await trio.sleep(FAREWELL_SECONDS if len(self.node.members()) > 1 else 0)
+
+    def _expel(self, expelled: Expelled) -> None:
+        who = f"by {expelled.by_name}" if expelled.by is not None else "together with who had vouched for it"
+        self.expelled = f"this machine was evicted from pool {self.name} {who}"
+        self._out.set()
+
+    async def _until_expelled(self, stay: trio.CancelScope) -> None:
+        await self._out.wait()
+        log.error("%s", self.expelled)
+        stay.cancel()
 
     async def _serve_gateway(self, *, task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
         options = self.machine.options

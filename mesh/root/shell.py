@@ -17,8 +17,10 @@ from mesh.net.gossip_streams import StreamMessages
 from mesh.net.streams import Answer, Streams
 from mesh.protocol.effects import (
     Effect,
+    Expelled,
     GateChanged,
     LeaderChanged,
+    MemberLost,
     Notice,
     Persist,
     ProbeStream,
@@ -72,6 +74,10 @@ class Shell:
         self._nursery: trio.Nursery | None = None
         self._probes = 0
         self._trusted: Mapping[NodeId, bytes] = {}
+        self.on_lost: Callable[[MemberLost], None] = lambda lost: None
+        """Called when somebody is a member no longer, its streams cut already."""
+        self.on_expelled: Callable[[Expelled], None] = lambda expelled: None
+        """Called when this very node is a member no longer."""
         self.messages = StreamMessages(streams, self._stream_message, self._stream_reset)
 
     def do(
@@ -124,6 +130,14 @@ class Shell:
                 who = "nobody" if claim is None else f"{id_text(claim.author)[:8]} in term {claim.term}"
                 log.info("%s leads", who)
                 self.changes.notify()
+            case Tell(event=MemberLost() as lost):
+                by = "with who vouched for it" if lost.by is None else f"evicted by {lost.by_name}"
+                log.warning("%s (%s) is out of the pool, %s", lost.name, id_text(lost.id), by)
+                self._keep_trust()
+                self.on_lost(lost)
+                self.changes.notify()
+            case Tell(event=Expelled() as expelled):
+                self.on_expelled(expelled)
             case Tell():
                 self._keep_trust()
                 self.changes.notify()

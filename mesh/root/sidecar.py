@@ -3,9 +3,11 @@
 import logging
 import os
 import random
+import resource
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,6 +48,7 @@ from mesh.wire.identity import PoolId, id_text, pool_id, verify
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 10.0
+MAX_FILES = 8192
 
 
 class Sidecar:
@@ -226,6 +229,9 @@ class Sidecar:
             self.machine.streams.trust({})
             self.pool = None
             self._gone.set()
+        if pool.expelled is not None:
+            self.state.note_expulsion(pool.expelled)
+            self.stopping.set()
         if admitted is not None:
             log.info("moving to pool %s", id_text(admitted.pool))
             await self.admit(admitted)
@@ -252,6 +258,7 @@ def main(
     sidecar = Sidecar(options)
     sidecar.state.lock()
     log_to(options)
+    allow_many_files()
     log.info("mesh sidecar %d on %s", os.getpid(), options.state_dir)
     now()  # fail here, not in the middle, where the clock is missing
     try:
@@ -264,6 +271,15 @@ def main(
         raise cause from error
     log.info("the sidecar has ended")
     return 0
+
+
+def allow_many_files() -> None:
+    """As many open files as this process may have, up to a bound: each stream and each client is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # macOS may allow fewer than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def root_cause(error: BaseException) -> BaseException:

@@ -6,6 +6,7 @@ Layout::
     lock                     held by the one sidecar that uses this directory
     settings.json            the options of the last `mesh join`
     current                  the id of the pool this node belongs to
+    evicted                  a sentence: by whom it was evicted from its last pool
     pools/<pool id>/<key>    what the protocol asked to have persisted (it survives `mesh leave`)
     invites.json peers.json models.json
 
@@ -20,6 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mesh.control.paths import eviction_path
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity, PoolId, id_text, parse_id
 
@@ -109,6 +111,12 @@ class StateDir:
     def enter(self, pool: PoolId) -> None:
         self._pool_dir(pool).mkdir(mode=0o700, parents=True, exist_ok=True)
         write_durably(self.path / "current", id_text(pool).encode())
+        Path(eviction_path(str(self.path))).unlink(missing_ok=True)
+
+    def note_expulsion(self, text: str) -> None:
+        """No pool any more, and why: commands tell it until this node is in a pool again."""
+        write_durably(Path(eviction_path(str(self.path))), text.encode())
+        self.abandon()
 
     def abandon(self) -> None:
         """No pool any more. What was promised to it stays, for a node that comes back must keep its word."""

@@ -48,6 +48,10 @@ class OnTerminal:
                 await self._read()
         raise AssertionError(f"{self._host.name} did not print {pattern!r} but: {self.printed}")
 
+    def types(self, text: str) -> None:
+        """Type at it."""
+        os.write(self._master, text.encode())
+
     async def ends(self, seconds: float = 30.0) -> int:
         """Wait for its end; its exit code."""
         with trio.fail_after(seconds):

@@ -167,6 +167,41 @@ async def test_a_stranger_cannot_ask_for_a_redemption(clock: MockClock, ground: 
         await carl.streams.open_unproven(anna.endpoint, REDEEM, {})
 
 
+# --- who was evicted
+
+
+async def test_who_was_evicted_is_let_in_by_no_way_and_uses_no_invite_up(
+    clock: MockClock, ground: Ground
+) -> None:
+    anna, bert, carl = [await ground.machine(name, "alice") for name in ("anna", "bert", "carl")]
+    anna.found()
+    await ask(bert, anna)
+    assert anna.shell is not None
+    anna.shell.command(anna.node.evict, bert.id)
+    once = anna.invite(uses=1)
+    for token in (None, once):
+        with pytest.raises(Refused, match="was evicted from the pool") as caught:
+            await ask(bert, anna, token)
+        assert "for ever" in caught.value.hint
+    assert anna.node.chain(bert.id) == []
+    await ask(carl, anna, once)
+
+
+async def test_an_issuer_redeems_nothing_for_who_was_evicted_whoever_asks(
+    clock: MockClock, ground: Ground
+) -> None:
+    anna, bert, carl = await in_company(ground)
+    await ask(carl, anna, anna.invite())
+    assert anna.shell is not None
+    anna.shell.command(anna.node.evict, carl.id)
+    token = anna.invite()
+    key = carl.identity.public_key
+    arguments = {"invite": invite_id(token.secret), "key": key, "proof": proof(token.secret, token.pool, key)}
+    session = await bert.streams.open(anna.id, [anna.endpoint], REDEEM, arguments)
+    assert "was evicted" in (await session.receive_message())["error"]
+    await session.aclose()
+
+
 # --- at the wrong time
 
 

@@ -10,7 +10,7 @@ from mesh.root.invites import MAX_HINTS, MAX_OPEN_INVITES, Invites, Token, invit
 from mesh.root.state import StateDir
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
-from mesh.wire.identity import Identity, NodeId, PoolId
+from mesh.wire.identity import Identity, NodeId, PoolId, node_id
 from mesh.wire.rights import ALL_RIGHTS, Rights
 
 POOL, OTHER = PoolId(b"p" * 16), PoolId(b"q" * 16)
@@ -159,6 +159,22 @@ def test_a_failed_attempt_costs_no_use(invites: Invites) -> None:
     with pytest.raises(MeshError):
         invites.redeem(POOL, invite_id(token.secret), BERT, b"?" * 32)
     redeem(invites, token, ANNA)
+
+
+def test_the_invites_that_an_evicted_machine_used_let_nobody_in_any_more(
+    invites: Invites, state: StateDir, clock: Clock
+) -> None:
+    first, other = create(invites, uses=None, rights=ALL_RIGHTS), create(invites, uses=5)
+    redeem(invites, first, ANNA)
+    redeem(invites, first, BERT)
+    redeem(invites, other, BERT)
+    invites.close_for(node_id(ANNA))
+    for here in (invites, Invites(state, clock)):
+        for key in (CARL, BERT):
+            with pytest.raises(MeshError, match="was closed when a machine that had used it was evicted"):
+                redeem(here, first, key)
+        assert here.unlimited(POOL, ISSUER, HINTS) is None
+    redeem(invites, other, CARL)
 
 
 def test_uses_are_counted_over_a_restart(invites: Invites, state: StateDir, clock: Clock) -> None:

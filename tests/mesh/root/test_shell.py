@@ -8,7 +8,9 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mesh.net.datagrams import Datagrams
+from mesh.net.gossip_streams import KIND
 from mesh.net.port import bind_port
+from mesh.net.session import StreamError
 from mesh.protocol.effects import (
     Effect,
     GateChanged,
@@ -303,3 +305,30 @@ async def test_a_refused_address_makes_its_member_suspect_at_once(
     assert reset == []
     anna.shell.refused(bert.endpoint)
     assert reset == [bert.id]
+
+
+async def test_an_eviction_cuts_the_streams_with_the_evicted_and_tells_both_ends(
+    clock: MockClock, ground: Ground
+) -> None:
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    anna.found()
+    bert.enter(await bert.search().by_host(anna.endpoint, anna.invite()))
+    await ground.acquaint(anna, bert)
+    assert anna.shell is not None
+    assert bert.shell is not None
+    lost: list[NodeId] = []
+    expelled: list[str] = []
+    anna.shell.on_lost = lambda event: lost.append(event.id)
+    bert.shell.on_expelled = lambda event: expelled.append(event.by_name)
+    session = await bert.streams.open(anna.id, [anna.endpoint], KIND)
+    anna.shell.command(anna.node.evict, bert.id)
+    assert lost == [bert.id]
+    with pytest.raises(StreamError), trio.fail_after(2):
+        await session.receive_message()
+    await session.aclose()
+    with trio.fail_after(2):
+        while not expelled:
+            await bert.changes.wait(bert.changes.count, 0.1)
+    assert expelled == ["anna"]
+    with pytest.raises(StreamError):
+        await bert.streams.open(anna.id, [anna.endpoint], KIND)

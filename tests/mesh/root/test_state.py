@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh.control.paths import eviction_path
 from mesh.root.state import StateDir, write_durably
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity, pool_id
@@ -148,3 +149,13 @@ def test_a_purge_forgets_everything(state: StateDir) -> None:
     state.enter(POOL)
     state.purge()
     assert not state.path.exists()
+
+
+def test_why_a_node_was_put_out_is_kept_until_it_is_in_a_pool_again(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    state.enter(POOL)
+    state.note_expulsion("evicted by anna")
+    assert state.current_pool() is None
+    assert Path(eviction_path(str(tmp_path))).read_text() == "evicted by anna"
+    state.enter(POOL)
+    assert not Path(eviction_path(str(tmp_path))).exists()
