@@ -24,6 +24,8 @@ from mesh.wire.messages import Ack, Nack, Ping, PingRequest, Relayed
 
 PERIOD, AGAIN, RELAY = "probe", "probe-again", "probe-relay"
 _TRIES = 16
+_CROWD = 16
+"""With more questions under way, half a pool may be gone: helpers are asked but once for each."""
 _SOON = 1e-3
 """What is due within this is done at once."""
 _LATE = 1.5
@@ -211,7 +213,7 @@ class Prober:
 
     def _seek_help(self, probe: _Probe, peer: Peer) -> None:
         """No direct answer: try its other addresses, TCP (once), and ask others to try."""
-        if peer.endpoint is None:
+        if peer.endpoint is None or (probe.helped and len(self._probes) > _CROWD):
             return
         for endpoint in peer.endpoints()[:_MAX_ENDPOINTS]:
             if endpoint != peer.endpoint:
@@ -338,8 +340,8 @@ class Prober:
             settings = self._core.settings
             wait = 0.7 * (settings.probe_timeout - settings.direct_timeout)
             self._core.schedule(RELAY, request.token.to_bytes(8, "big"), self._core.now + wait)
+            self._inform(target, target.endpoint or request.endpoint)
         for endpoint in dict.fromkeys((target.endpoint or request.endpoint, request.endpoint)):
-            self._inform(target, endpoint)
             self._ping(target, endpoint, request.token)
 
     def relay(self, sender: NodeId, ack: Ack, datagram: bytes) -> bool:

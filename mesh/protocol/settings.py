@@ -1,4 +1,15 @@
-"""The protocol's numbers, in seconds unless they say otherwise; the defaults suit a LAN."""
+"""The protocol's numbers, in seconds unless they say otherwise; the defaults suit a LAN.
+
+Why these, for a pool of 100 with random loss p of every datagram. One try fails with f = 1 - (1 - p)^2: 0.36
+at p = 0.2, 0.1 at 0.05. A question tries directly 7 times in probe_timeout, through 3 relays 4 times each
+(fails with 1 - (1 - p)^4 = 0.59) and by TCP (as often): all fail with f^7 0.59^13 = 10^-6 at p = 0.2. A
+member asks 12,000 times an hour, so it is suspected for nothing about once in 100 hours. Then 99 others tell
+it and ask about twice as often again before any holds it dead: it is enough that one is heard and hears it.
+
+A crash is known to all after the first question by anyone (median 0.7 periods, 99th percentile 4.6), then
+probe_timeout and suspicion: 1.8 s and 3.0 s. A member whose round trip leaps to 1 s is accused after
+probe_timeout; accusers tell it directly, so its answer is everywhere before the suspicion is over.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,16 @@ ALL = frozenset({0, 1, 2, 3})
 PAYLOAD = bytes(range(200))
 
 
+def test_what_is_still_to_be_sent_delays_nothing_that_is_sent_now() -> None:
+    network, random = Network(), Random(1)
+    network.faults = (LinkFault(rate=1e6, queue=0.1),)
+    for _ in range(100):
+        network.passed(random, 11.0, 0, 1, PAYLOAD, ahead=True)
+    arrivals = [when for _ in range(20) for when, _ in network.passed(random, 10.0, 0, 1, PAYLOAD)]
+    assert arrivals
+    assert max(arrivals) < 10.3
+
+
 def _passed(fault: LinkFault, times: int = 400, payload: bytes = PAYLOAD) -> list[tuple[float, bytes]]:
     network, random = Network(), Random(1)
     network.faults = (fault,)

@@ -69,6 +69,29 @@ def test_whoever_hears_an_accusation_probes_out_of_turn_and_tells_the_accused() 
     assert Accusation(stage.pool, accuser.id, actor.id, 1, 0) in told
 
 
+@pytest.mark.parametrize(("others", "share"), [(60, 1.0), (300, 0.2)])
+def test_all_of_a_small_pool_and_a_few_of_a_large_one_see_for_themselves(others: int, share: float) -> None:
+    stage = Stage()
+    accuser, *members = (stage.member(number) for number in range(2, others + 2))
+    stage.take(Ping)
+    for accused in members[:40]:
+        accuser.tells(accuser.accusation(accused.id))
+    asked = sum(bool(stage.take(Ping, accused)) for accused in members[:40])
+    assert asked == 40 if share == 1.0 else asked <= 40 * share
+
+
+def test_what_raised_its_liveness_since_it_was_asked_is_not_accused() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.answers = False
+    while not stage.take(Ping, actor):
+        stage.wait(0.01)
+    stage.wait(0.2)
+    actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 1)))
+    stage.wait(stage.settings.probe_timeout - 0.1)
+    assert stage.state_of(actor) == "alive"
+
+
 def test_one_liar_cannot_kill_in_a_pool_of_four() -> None:
     stage = Stage()
     victim, liar, _ = stage.member(2), stage.member(3), stage.member(4)
