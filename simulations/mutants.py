@@ -14,11 +14,12 @@ from typing import Any
 from mesh.protocol import orphans, store
 from mesh.protocol.arbiter import Arbiter
 from mesh.protocol.core import Core
-from mesh.protocol.election import Election
+from mesh.protocol.election import Election, Role, Turn
 from mesh.protocol.expulsion import Expulsion
 from mesh.protocol.intake import Intake
 from mesh.protocol.membership import Membership
 from mesh.protocol.peers import DEAD, SUSPECT
+from mesh.protocol.reaping import Reaper
 from mesh.protocol.reports import Reports
 from mesh.protocol.standing import Ground
 from mesh.protocol.store import FactStore
@@ -49,8 +50,9 @@ def _not_stored(*keys: str) -> Callable[[], list[Patch]]:
 
 def _no_pre_vote() -> list[Patch]:
     def stand(election: Any) -> None:
-        if election.leader() is None and election._turn() is not None:
-            election.claim()
+        if election.role is Role.WAITING and election.leader() is None and election._turn() is not None:
+            election._machine.on(Turn.STOOD)
+            election._claim(Turn.WON)
 
     return [(Election, "stand", stand)]
 
@@ -102,6 +104,17 @@ def _first_evicted() -> list[Patch]:
 
     original = Intake._consider_act
     return [(Intake, "_consider_act", consider)]
+
+
+def _no_floor() -> list[Patch]:
+    """Who is gone for long is forgotten wholly, its facts too."""
+
+    def forget(reaper: Any, peer: Any) -> None:
+        original(reaper, peer)
+        reaper._membership._store.forget(peer.id)
+
+    original = Reaper._forget
+    return [(Reaper, "_forget", forget)]
 
 
 def _blind_signatures() -> list[Patch]:
@@ -186,6 +199,7 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "evictions are ignored": lambda: [(Ground, "admits", lambda ground, signed: False)],
     "what the evicted said stays": lambda: [(Expulsion, "enforce", _nothing)],
     "who was evicted evicts nobody": _first_evicted,
+    "who is forgotten leaves no floor": _no_floor,
     "waiting facts have no bound": lambda: [(orphans, "MAX_WAITING", 2**40), (orphans, "MAX_GIVEN", 2**40)],
     "a newer trace of oneself is not overtaken": lambda: [(Reports, "overtake", _nothing)],
 }

@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from mesh.protocol.core import Core
 from mesh.protocol.effects import GateChanged
 from mesh.protocol.election import Election
+from mesh.protocol.machine import Machine
 from mesh.protocol.membership import Membership
 from mesh.wire import codec
 from mesh.wire.errors import DecodeError
@@ -22,6 +24,41 @@ from mesh.wire.identity import NodeId
 from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRequest
 
 GATE = "gate"
+
+
+class Lease(StrEnum):
+    """What a worker's lease is in."""
+
+    FREE = "free"
+    BARRED = "barred"
+    LENT = "lent"
+
+
+class Deed(StrEnum):
+    """What happens to it."""
+
+    RESTARTED = "the process starts again"
+    CLEARED = "one lease has passed since"
+    GRANTED = "a claim gets it"
+    RENEWED = "its holder asks again"
+    RETURNED = "its holder gives it back"
+    EXPIRED = "nobody renewed it"
+    VOIDED = "its holder resigned, or may lead no longer"
+    WITHDRAWN = "the worker leaves, or is none any more"
+
+
+LEASE: dict[tuple[Lease, Deed], Lease] = {
+    (Lease.FREE, Deed.RESTARTED): Lease.BARRED,
+    (Lease.BARRED, Deed.RESTARTED): Lease.BARRED,
+    (Lease.BARRED, Deed.CLEARED): Lease.FREE,
+    (Lease.FREE, Deed.GRANTED): Lease.LENT,
+    (Lease.LENT, Deed.GRANTED): Lease.LENT,  # to a higher claim, when the one before binds no more
+    (Lease.LENT, Deed.RENEWED): Lease.LENT,
+    (Lease.LENT, Deed.RETURNED): Lease.FREE,
+    (Lease.LENT, Deed.EXPIRED): Lease.FREE,
+    (Lease.LENT, Deed.VOIDED): Lease.FREE,
+    (Lease.LENT, Deed.WITHDRAWN): Lease.FREE,
+}
 _GRANT = codec.paired(codec.blob(MAX_FACT), codec.UINT)
 
 
@@ -43,13 +80,14 @@ class Arbiter:
         self._election = election
         self._membership = membership
         self._grant: _Grant | None = None
-        self._open = False
+        self._machine = Machine(LEASE, Lease.FREE)
         self._barred_until = -math.inf
         self.absorb: Callable[[bytes], bool] = lambda data: False
         election.lends_to_another = self.lends_to_another
 
     def restore(self, stored: bytes | None) -> None:
         """Take up a former run's grant: it, or one that the disk forgot, may bind for one lease yet."""
+        self._machine.on(Deed.RESTARTED)
         self._barred_until = self._core.now + self._core.settings.lease
         if stored is None:
             return
@@ -64,7 +102,11 @@ class Arbiter:
     def holder(self, now: float) -> Claim | None:
         """Whose streams the gate may pass."""
         grant = self._grant
-        return grant.claim.fact if grant is not None and self._open and now < grant.expires else None
+        return grant.claim.fact if grant is not None and self._is_lent and now < grant.expires else None
+
+    @property
+    def _is_lent(self) -> bool:
+        return self._machine.state is Lease.LENT
 
     def lends_to_another(self, candidate: NodeId) -> Signed[Claim] | None:
         """The claim of another than the candidate to which this worker is bound at present."""
@@ -116,10 +158,12 @@ class Arbiter:
         renewed = grant is not None and grant.claim.data == claim.data and grant.incarnation == incarnation
         if not renewed:
             self._core.persist("grant", codec.pack([claim.data, incarnation]))
-        was_open = self._open
+        if self._machine.state is Lease.BARRED:
+            self._machine.on(Deed.CLEARED)
+        renewed = renewed and self._is_lent
         self._grant = _Grant(claim, incarnation, expires, number)
-        self._open = True
-        if not (renewed and was_open):
+        self._machine.on(Deed.RENEWED if renewed else Deed.GRANTED)
+        if not renewed:
             self._core.tell(GateChanged(claim.fact))
         self._core.schedule(GATE, b"", expires)
         return LeaseGrant(number, claim.fact.term)
@@ -135,12 +179,12 @@ class Arbiter:
         if number >= grant.number:
             grant.number = number
             grant.expires = self._core.now
-            self.close()
+            self.close(Deed.RETURNED)
 
     def review(self) -> None:
         """Shut the gate behind a holder that gave up its claim or belongs to the pool no longer."""
-        if self._grant is not None and self._open and self._is_void(self._grant):
-            self.close()
+        if self._grant is not None and self._is_lent and self._is_void(self._grant):
+            self.close(Deed.VOIDED)
 
     def _is_void(self, grant: _Grant) -> bool:
         """Whether the holder gave up its claim, or may lead no longer."""
@@ -150,11 +194,11 @@ class Arbiter:
     def expired(self) -> None:
         """The lease ran out without being renewed."""
         if self._grant is not None and self._core.now >= self._grant.expires:
-            self.close()
+            self.close(Deed.EXPIRED)
 
-    def close(self) -> None:
+    def close(self, why: Deed = Deed.WITHDRAWN) -> None:
         """Nobody's streams pass the gate."""
         self._core.cancel(GATE, b"")
-        if self._open:
-            self._open = False
+        if self._is_lent:
+            self._machine.on(why)
             self._core.tell(GateChanged(None))

@@ -7,17 +7,52 @@ leader lets go before the worker does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from mesh.protocol.arbiter import Arbiter
 from mesh.protocol.core import Core
 from mesh.protocol.effects import LeasesChanged
 from mesh.protocol.election import Election
+from mesh.protocol.machine import Machine
 from mesh.protocol.membership import Membership
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest
 
 LEASE, HELD = "lease", "held"
+
+
+class Tenancy(StrEnum):
+    """How a leader stands with a worker."""
+
+    UNWANTED = "unwanted"
+    ASKING = "asking"
+    HOLDING = "holding"
+
+
+class Step(StrEnum):
+    """What happens between them."""
+
+    WANTED = "the leader needs it"
+    GRANTED = "the worker lends itself"
+    LAPSED = "the lease is over by the leader's clock"
+    RELEASED = "it is given back"
+    UNFIT = "it is no worker any more"
+    DEPOSED = "the leader leads no longer"
+
+
+TENANCY: dict[tuple[Tenancy, Step], Tenancy] = {
+    (Tenancy.UNWANTED, Step.WANTED): Tenancy.ASKING,
+    (Tenancy.ASKING, Step.GRANTED): Tenancy.HOLDING,
+    (Tenancy.HOLDING, Step.GRANTED): Tenancy.HOLDING,
+    (Tenancy.HOLDING, Step.LAPSED): Tenancy.ASKING,
+    (Tenancy.ASKING, Step.RELEASED): Tenancy.UNWANTED,
+    (Tenancy.HOLDING, Step.RELEASED): Tenancy.UNWANTED,
+    (Tenancy.ASKING, Step.UNFIT): Tenancy.UNWANTED,
+    (Tenancy.HOLDING, Step.UNFIT): Tenancy.UNWANTED,
+    (Tenancy.ASKING, Step.DEPOSED): Tenancy.UNWANTED,
+    (Tenancy.HOLDING, Step.DEPOSED): Tenancy.UNWANTED,
+}
 
 
 @dataclass(slots=True)
@@ -28,6 +63,7 @@ class _Tenancy:
     asked_at: float = 0.0
     asked_term: int = 0
     until: float = float("-inf")
+    machine: Machine[Tenancy, Step] = field(default_factory=lambda: Machine(TENANCY, Tenancy.UNWANTED))
 
 
 class Tenancies:
@@ -58,6 +94,7 @@ class Tenancies:
         for id in sorted(workers):
             if id not in self._wanted:
                 self._wanted[id] = _Tenancy()
+                self._wanted[id].machine.on(Step.WANTED)
                 self.ask(id)
 
     def ask(self, id: NodeId) -> None:
@@ -93,6 +130,7 @@ class Tenancies:
         if grant.term != tenancy.asked_term or mine.fact.term < grant.term:
             return
         settings = self._core.settings
+        tenancy.machine.on(Step.GRANTED)
         tenancy.until = tenancy.asked_at + settings.lease * (1.0 - settings.drift)
         self._core.schedule(HELD, sender, tenancy.until)
         self._core.schedule(LEASE, sender, tenancy.asked_at + settings.renew)
@@ -106,11 +144,9 @@ class Tenancies:
     def release(self, workers: Iterable[NodeId]) -> None:
         """Give workers back; each is told, and the lease runs out where that is lost."""
         mine = self._election.mine
-        given_back = [(id, self._wanted.pop(id)) for id in sorted(workers) if id in self._wanted]
+        given_back = [(id, self._end(id, Step.RELEASED)) for id in sorted(workers) if id in self._wanted]
         self.review()
         for id, tenancy in given_back:
-            self._core.cancel(LEASE, id)
-            self._core.cancel(HELD, id)
             endpoint = self._membership.endpoint(id)
             if mine is None or tenancy.number == 0:
                 continue
@@ -122,18 +158,24 @@ class Tenancies:
     def release_unfit(self, fit: Callable[[NodeId], bool]) -> None:
         """Let go of workers that are none any more, without a word to them."""
         for id in [id for id in self._wanted if not fit(id)]:
-            del self._wanted[id]
-            self._core.cancel(LEASE, id)
-            self._core.cancel(HELD, id)
+            self._end(id, Step.UNFIT)
         self.review()
+
+    def _end(self, id: NodeId, why: Step) -> _Tenancy:
+        tenancy = self._wanted.pop(id)
+        tenancy.machine.on(why)
+        self._core.cancel(LEASE, id)
+        self._core.cancel(HELD, id)
+        return tenancy
 
     def review(self) -> None:
         """Tell when the set of held leases changed; forget all when this node leads no longer."""
         if self._election.mine is None:
-            for id in self._wanted:
-                self._core.cancel(LEASE, id)
-                self._core.cancel(HELD, id)
-            self._wanted.clear()
+            for id in list(self._wanted):
+                self._end(id, Step.DEPOSED)
+        for tenancy in self._wanted.values():
+            if tenancy.machine.state is Tenancy.HOLDING and self._core.now >= tenancy.until:
+                tenancy.machine.on(Step.LAPSED)
         held = self.held(self._core.now)
         if held != self._told:
             self._told = held

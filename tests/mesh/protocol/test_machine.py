@@ -1,0 +1,67 @@
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mesh.protocol.arbiter import LEASE, Deed, Lease
+from mesh.protocol.election import ROLES, Role, Turn
+from mesh.protocol.machine import IllegalTransition, Machine, markdown
+from mesh.protocol.tenancy import TENANCY, Step, Tenancy
+
+Table = dict[tuple[Any, Any], Any]
+TABLES = {
+    "election": (ROLES, Role.OUTSIDE, Turn),
+    "lease": (LEASE, Lease.FREE, Deed),
+    "tenancy": (TENANCY, Tenancy.UNWANTED, Step),
+}
+every_table = pytest.mark.parametrize(("table", "first", "events"), TABLES.values(), ids=TABLES)
+
+
+def test_a_machine_follows_its_table() -> None:
+    machine = Machine(LEASE, Lease.FREE)
+    states = []
+    for deed in (Deed.GRANTED, Deed.RENEWED, Deed.EXPIRED):
+        machine.on(deed)
+        states.append(machine.state)
+    assert states == [Lease.LENT, Lease.LENT, Lease.FREE]
+
+
+def test_what_the_table_does_not_list_does_not_happen() -> None:
+    machine = Machine(LEASE, Lease.BARRED)
+    with pytest.raises(IllegalTransition, match="gets it while barred"):
+        machine.on(Deed.GRANTED)
+    assert machine.state is Lease.BARRED
+
+
+@every_table
+def test_every_state_can_be_reached_and_left_again(
+    table: Table, first: StrEnum, events: type[StrEnum]
+) -> None:
+    reached = {first}
+    while more := {to for (state, _), to in table.items() if state in reached} - reached:
+        reached |= more
+    assert reached == set(type(first))
+    assert all(any(to != state for (at, _), to in table.items() if at == state) for state in reached)
+
+
+@every_table
+def test_every_event_is_listed(table: Table, first: StrEnum, events: type[StrEnum]) -> None:
+    assert {event for _, event in table} == set(events)
+
+
+@pytest.mark.parametrize("event", [Turn.STOPPED])
+def test_whatever_a_member_is_it_can_stop(event: Turn) -> None:
+    assert all(ROLES[role, event] is Role.OUTSIDE for role in Role)
+
+
+def test_a_worker_that_is_barred_is_lent_to_nobody() -> None:
+    assert [to for (state, _), to in LEASE.items() if state is Lease.BARRED and to is Lease.LENT] == []
+
+
+@every_table
+def test_the_tables_are_printed_in_the_architecture(
+    table: Table, first: StrEnum, events: type[StrEnum]
+) -> None:
+    text = (Path(__file__).parents[3] / "ARCHITECTURE.md").read_text()
+    assert "\n".join(markdown(table, first)) in text
