@@ -54,6 +54,11 @@ def evicted(node: Node) -> frozenset[NodeId]:
     return frozenset(node._parts.roster.evicted)
 
 
+def states(node: Node) -> Mapping[NodeId, tuple[tuple[int, int], str]]:
+    """The liveness and the state of every peer, as the Node knows it."""
+    return {id: (peer.liveness, peer.state) for id, peer in node._parts.membership.peers.items()}
+
+
 def own_liveness(node: Node) -> tuple[int, int]:
     """The Node's own liveness."""
     mine = node._parts.membership

@@ -24,6 +24,8 @@ def settings(random: Random) -> Settings:
     A quarantine is always short, so that healing has an end that can be waited for.
     """
     calm = replace(Settings(), quarantine=10.0, max_quarantine=20.0)
+    if random.random() < 0.5:
+        calm = replace(calm, reap_dead=20.0, reap_left=10.0)
     if random.random() < 0.4:
         return calm
     period = random.choice([0.3, 0.5, 1.0])

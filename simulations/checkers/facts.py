@@ -14,6 +14,7 @@ from simulations.hosts import Host
 from simulations.world import World
 
 _NAME = "facts"
+_GONE = ("dead", "left")
 _RIGHTS = {
     Voucher.kind: Rights.OWN,
     Deployment.kind: Rights.OWN,
@@ -33,6 +34,8 @@ class Facts:
         self._versions: dict[tuple[NodeId, int], dict[bytes, tuple[int, ...]]] = {}
         self._liveness: dict[NodeId, tuple[int, int]] = {}
         """The highest liveness that each member really had."""
+        self._floors: dict[tuple[NodeId, int], dict[NodeId, tuple[tuple[int, int], str]]] = {}
+        """At what liveness and in what state each process held every other member, forgotten ones too."""
         self._scanned: dict[int, tuple[int, bytes]] = {}
         """The run and the hash over all facts that each host had at the last look."""
         world.on_crash.append(self._note_liveness)
@@ -46,6 +49,7 @@ class Facts:
                 continue
             self._scan_store(host)
             self._scan_liveness(host)
+            self._scan_floors(host)
 
     def _note_liveness(self, host: Host) -> None:
         if host.node is not None:
@@ -99,3 +103,17 @@ class Facts:
                 self._say(
                     f"host{host.number} believes host{subject.number} at a liveness it never had: {known}"
                 )
+
+    def _scan_floors(self, host: Host) -> None:
+        """What is known of a member never goes back, not even after it was forgotten."""
+        assert host.node is not None
+        floors = self._floors.setdefault((host.id, host.run), {})
+        for id, (known, state) in inside.states(host.node).items():
+            floor, before = floors.get(id, ((0, 0), state))
+            subject = self._world.host_of(id)
+            if known < floor:
+                self._say(f"host{host.number} believes host{subject.number} at an older liveness than before")
+            # An eviction may void the accusations that a member was held dead by.
+            if known == floor and before in _GONE and state not in _GONE and not self._world.evictions:
+                self._say(f"old news brought host{subject.number} back to life at host{host.number}")
+            floors[id] = (known, state)

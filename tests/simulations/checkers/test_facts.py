@@ -78,6 +78,26 @@ def test_a_liveness_that_its_subject_never_had_is_caught(monkeypatch: pytest.Mon
     assert "host0 believes host4 at a liveness it never had: (9, 9)" in pool.said
 
 
+def test_a_member_that_old_news_bring_back_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, one, volunteer, _ = _pool()
+    seen = {volunteer.id: ((1, 3), "dead")}
+    monkeypatch.setattr(inside, "states", lambda node: seen if node is one.node else {})
+    pool.checkers.facts.scan()
+    seen[volunteer.id] = ((1, 3), "alive")
+    pool.checkers.facts.scan()
+    assert pool.said.endswith("facts: old news brought host4 back to life at host0")
+
+
+def test_a_liveness_that_goes_back_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, one, volunteer, _ = _pool()
+    seen = {volunteer.id: ((2, 0), "alive")}
+    monkeypatch.setattr(inside, "states", lambda node: seen if node is one.node else {})
+    pool.checkers.facts.scan()
+    seen[volunteer.id] = ((1, 9), "alive")
+    pool.checkers.facts.scan()
+    assert pool.said.endswith("facts: host0 believes host4 at an older liveness than before")
+
+
 def test_true_facts_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, one, volunteer, id = _pool()
     accusation = sign(Accusation(id, volunteer.id, one.id, 1, 0), volunteer.signer)
