@@ -142,6 +142,10 @@ class FactStore:
         """The highest liveness of the member that was ever proven: the floor below which nothing counts."""
         return self._liveness.get(subject, ())
 
+    def subjects(self) -> list[NodeId]:
+        """Everyone of whom a liveness was proven."""
+        return list(self._liveness)
+
     def forget(self, subject: NodeId) -> None:
         """What was known of this member's liveness is void, accusations of it are dropped."""
         self._liveness.pop(subject, None)

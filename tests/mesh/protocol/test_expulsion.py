@@ -40,6 +40,15 @@ def test_all_facts_of_an_evicted_member_are_dropped_and_no_later_one_is_taken() 
     assert all(accusation.subject != bad.id for accusation in accusations)
 
 
+def test_what_is_said_of_one_who_was_forgotten_is_dropped_with_it() -> None:
+    stage = Stage()
+    bad, good = stage.member(2), stage.member(3)
+    good.tells(good.accusation(bad.id))
+    stage.node._parts.membership.forget(bad.id)
+    _evict(stage, bad)
+    assert not [s for s in stage.node.facts() if isinstance(s.fact, Accusation)]
+
+
 def test_the_shell_is_told_who_was_evicted_by_whom() -> None:
     stage = Stage()
     bad, owner = stage.member(2), stage.member(3)
