@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from mesh.protocol.node import Node
@@ -84,15 +85,27 @@ def containers(node: Node) -> Iterator[tuple[str, int]]:
             inner = value.values() if isinstance(value, dict) else value
             if not isinstance(value, bytearray):
                 waiting += [(f"{path}[]", item) for item in inner]
-        elif type(value).__module__.startswith("mesh.protocol"):
+        elif _is_inner(type(value)):
             waiting += [(f"{path}.{name}", item) for name, item in _attributes(value)]
 
 
-def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
-    names = list(getattr(value, "__dict__", ()))
-    for cls in type(value).__mro__:
-        slots = cls.__dict__.get("__slots__", ())
+@cache
+def _is_inner(cls: type[Any]) -> bool:
+    """Whether what a Node holds of this class is looked into."""
+    return cls.__module__.startswith("mesh.protocol")
+
+
+@cache
+def _slots(cls: type[Any]) -> tuple[str, ...]:
+    names: list[str] = []
+    for base in cls.__mro__:
+        slots = base.__dict__.get("__slots__", ())
         names += [slots] if isinstance(slots, str) else list(slots)
-    for name in names:
+    return tuple(names)
+
+
+def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
+    yield from getattr(value, "__dict__", {}).items()
+    for name in _slots(type(value)):
         if hasattr(value, name):
             yield name, getattr(value, name)

@@ -81,7 +81,7 @@ class Network:
         """Whether anything can pass from one host to another."""
         if self.sides and self.sides.get(source, 0) != self.sides.get(target, 0):
             return False
-        return not (self._faults and self.path(source, target).cut)
+        return not (self.faulty and self.path(source, target).cut)
 
     def path(self, source: int, target: int) -> LinkFault:
         """All faults from one host to another, added up."""
@@ -105,14 +105,19 @@ class Network:
 
         ``ahead``: it is still to be sent, at ``now``, and must not delay what is sent before it.
         """
-        if not self.connects(source, target) or random.random() < self.loss:
+        sides = self.sides
+        if sides and sides.get(source, 0) != sides.get(target, 0):
             return []
-        path = self.path(source, target)
+        path = self.path(source, target) if self.faulty else _CLEAR
+        if path.cut or random.random() < self.loss:
+            return []
         if path is _CLEAR:
             return [(now + self.delay + self.jitter * random.random(), payload)]
-        copies = 2 if path.duplicate and random.random() < path.duplicate else 1
-        arrivals = [self._arrival(random, now, source, path, payload, ahead) for _ in range(copies)]
-        return [arrival for arrival in arrivals if arrival is not None]
+        if path.duplicate and random.random() < path.duplicate:
+            arrivals = [self._arrival(random, now, source, path, payload, ahead) for _ in range(2)]
+            return [arrival for arrival in arrivals if arrival is not None]
+        arrival = self._arrival(random, now, source, path, payload, ahead)
+        return [] if arrival is None else [arrival]
 
     def _arrival(
         self, random: Random, now: float, source: int, path: LinkFault, payload: bytes, ahead: bool

@@ -19,6 +19,7 @@ from mesh.wire.messages import BUCKETS, Rumour
 
 NEW, STALE, EQUIVOCATION = "new", "stale", "equivocation"
 _MAX_PROOFS = 64
+_ENTRY = "entry"
 _FEW = {Claim.kind: 8, Resignation.kind: 32, PoolState.kind: 4}
 """How many are kept of what only leaders say, whoever led in all the terms before."""
 
@@ -34,9 +35,12 @@ class Entry:
 
 
 def entry_of(signed: Signed[Any]) -> Entry:
-    """The entry that this fact would have."""
-    rumour = Rumour(signed.key, signed.fact.version, signed.hash[:4])
-    return Entry(signed, signed.key, signed.hash, rumour)
+    """The entry that this fact has; made once for each fact, whichever stores hold it."""
+    entry: Entry | None = signed.__dict__.get(_ENTRY)
+    if entry is None:
+        rumour = Rumour(signed.key, signed.fact.version, signed.hash[:4])
+        entry = signed.__dict__[_ENTRY] = Entry(signed, signed.key, signed.hash, rumour)
+    return entry
 
 
 def prevails(version: Version, hash: bytes, over_version: Version, over_hash: bytes) -> bool:
