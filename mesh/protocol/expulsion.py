@@ -51,8 +51,8 @@ class Expulsion:
         events = [MemberLost(id, self._name(id), *self._by(id)) for id in sorted(lost)]
         expelled = Expelled(*self._by(core.id)) if core.id not in roster else None
         self._store.retain(self._intake.allows)
-        for id in self._store.subjects():
-            if id not in roster and id != core.id:  # among them who is no peer any more, for it is gone for long
+        for id in self._store.subjects():  # who was forgotten long ago is no peer, but among these
+            if id not in roster and id != core.id:
                 self._store.forget(id)
         for id in lost:
             self._membership.forget(id)
