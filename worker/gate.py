@@ -7,15 +7,21 @@ connection open per worker; while it looks at its devices it opens and closes so
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import trio
 
+from mesh.net.bridge import Bridge, Ending
+from mesh.net.ends import Plain
+from mesh.net.link import Bare, Trusts, let_in, never
+from mesh.net.session import StreamError
+from mesh.wire.errors import DecodeError
+from worker.greeting import blank_reply, blank_request
+
 _log = logging.getLogger(__name__)
 
-_CHUNK = 256 * 1024
 _MOST_SESSIONS = 16
 _CONNECT_SECONDS = 5.0
 _MESSAGE_SECONDS = 5.0
@@ -33,23 +39,15 @@ class Holder(Protocol):
         """The claim's term."""
 
 
-class Session(Protocol):
-    """An authenticated stream of a member."""
+class Session(Bare, Protocol):
+    """An authenticated stream of a member, which asked with ``{"term": int}``."""
 
     @property
     def peer(self) -> bytes | None:
         """The proven node id."""
 
-    @property
-    def arguments(self) -> Mapping[str, Any]:
-        """What it asked for: ``{"term": int}``."""
-
-    @property
-    def stream(self) -> trio.abc.Stream:
-        """Its bytes."""
-
-    async def send_message(self, message: Any, /) -> None:
-        """Send one framed message."""
+    async def aclose(self) -> None:
+        """Close it; returns within a second."""
 
 
 class Server(Protocol):
@@ -64,36 +62,71 @@ class Server(Protocol):
 
 @dataclass(slots=True)
 class Counters:
-    """Since the gate was made; bytes as seen from the worker."""
+    """Since the gate was made; bytes as seen from the worker. ``malformed`` counts streams that did not begin
+    as rpc-server's protocol does.
+    """
 
     passed: int = 0
     refused: int = 0
     cut: int = 0
+    malformed: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Stream:
+    """One that waits for its turn or passes."""
+
+    key: tuple[bytes, int]
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    bridge: Bridge | None = None
+
+    def cut(self) -> None:
+        if self.bridge is not None:
+            self.bridge.cut()
+        self.scope.cancel()
 
 
 class Gate:
     """Hands each stream of the lease holder to rpc-server, in order; cuts it when the lease goes elsewhere.
 
-    The first thing a peer reads is one framed message: ``{"ok": true}``, after which the bytes are
-    rpc-server's own, or ``{"ok": false, "reason": text}`` and the end of the stream.
+    The first thing a peer reads is one framed message: ``{"ok": true}``, perhaps with what `mesh.net.link`
+    adds, after which the bytes are rpc-server's own; or ``{"ok": false, "reason": text}`` and the end of the
+    stream.
     """
 
-    def __init__(self, server: Server) -> None:
-        self.counters = Counters()
+    def __init__(self, server: Server, trusts: Trusts = never) -> None:
+        self._counters = Counters()
         self._server = server
+        self._trusts = trusts
         self._holder: tuple[bytes, int] | None = None
-        self._open: dict[trio.CancelScope, tuple[bytes, int]] = {}
+        self._open: set[_Stream] = set()
+        self._passing: Bridge | None = None
         self._turn = trio.StrictFIFOLock()
 
+    @property
+    def counters(self) -> Counters:
+        """As of now, the stream that passes included."""
+        counted, bridge = self._counters, self._passing
+        if bridge is None:
+            return counted
+        return Counters(
+            counted.passed,
+            counted.refused,
+            counted.cut,
+            counted.malformed,
+            counted.bytes_in + bridge.inward.moved,
+            counted.bytes_out + bridge.outward.moved,
+        )
+
     def set_holder(self, claim: Holder | None) -> None:
-        """From now on ``claim`` alone passes; streams of any other are cut at once, their buffers freed."""
+        """From now on ``claim`` alone passes; streams of any other are cut before this returns."""
         self._holder = None if claim is None else (claim.author, claim.term)
-        for scope, key in self._open.items():
-            if key != self._holder and not scope.cancel_called:
-                scope.cancel()
-                self.counters.cut += 1
+        for stream in self._open:
+            if stream.key != self._holder and not stream.scope.cancel_called:
+                stream.cut()
+                self._counters.cut += 1
 
     async def handle(self, session: Session) -> None:
         """Serve one stream to its end, which is: either side's, or a cut. Leaves it closed."""
@@ -103,18 +136,18 @@ class Gate:
             if reason is not None:
                 await self._refuse(session, reason)
                 return
-            with trio.CancelScope() as scope:
-                self._open[scope] = key
+            stream = _Stream(key)
+            with stream.scope:
+                self._open.add(stream)
                 try:
                     async with self._turn:
-                        await self._pass(session)
+                        await self._pass(session, stream)
                 finally:
-                    del self._open[scope]
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            _log.debug("a tunnel's stream broke: %r", error)
+                    self._open.discard(stream)
+        except (StreamError, DecodeError) as error:
+            _log.debug("a tunnel's stream broke: %s", error)
         finally:
-            # No farewell: a peer that does not read must not hold up the next one.
-            await trio.aclose_forcefully(session.stream)
+            await session.aclose()
 
     def _refusal(self, key: tuple[bytes, int]) -> str | None:
         if self._holder is None:
@@ -126,12 +159,11 @@ class Gate:
         return None
 
     async def _refuse(self, session: Session, reason: str) -> None:
-        self.counters.refused += 1
+        self._counters.refused += 1
         with trio.move_on_after(_MESSAGE_SECONDS):
             await session.send_message({"ok": False, "reason": reason})
-            await session.stream.aclose()
 
-    async def _pass(self, session: Session) -> None:
+    async def _pass(self, session: Session, stream: _Stream) -> None:
         await self._server.free_up()
         local: trio.SocketStream | None = None
         with trio.move_on_after(_CONNECT_SECONDS):
@@ -143,36 +175,30 @@ class Gate:
             await self._refuse(session, "the worker's rpc-server is not ready")
             return
         try:
-            await session.send_message({"ok": True})
-            self.counters.passed += 1
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._inward, session.stream, local, nursery.cancel_scope)
-                nursery.start_soon(self._outward, local, session.stream, nursery.cancel_scope)
-        finally:
+            leader = await let_in(session, self._trusts)
+        except BaseException:
             await trio.aclose_forcefully(local)
-
-    async def _inward(
-        self, source: trio.abc.Stream, local: trio.SocketStream, both: trio.CancelScope
-    ) -> None:
+            raise
+        ended = partial(self._ended, stream)
+        bridge = Bridge(Plain.take(local), leader, ended, asks=blank_request, answers=blank_reply)
+        self._counters.passed += 1
+        self._passing = stream.bridge = bridge
         try:
-            while data := await source.receive_some(_CHUNK):
-                self.counters.bytes_in += len(data)
-                await local.send_all(data)
-            await local.send_eof()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            both.cancel()
+            await bridge.run()
+        finally:
+            self._passing = None
+            self._counters.bytes_in += bridge.inward.moved
+            self._counters.bytes_out += bridge.outward.moved
 
-    async def _outward(self, local: trio.SocketStream, sink: trio.abc.Stream, both: trio.CancelScope) -> None:
-        try:
-            while data := await local.receive_some(_CHUNK):
-                self.counters.bytes_out += len(data)
-                await sink.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
-        # rpc-server closes both directions or none: its end is the stream's.
-        both.cancel()
+    def _ended(self, stream: _Stream, ending: Ending) -> None:
+        if ending is Ending.MALFORMED:
+            self._counters.malformed += 1
+        elif ending is Ending.NEAR_ENDED:
+            # rpc-server closes both directions or none: its end is the stream's.
+            stream.scope.cancel()
+        _log.debug("a tunnel ended: %s", ending.value)
 
 
-def _term(arguments: Mapping[str, Any]) -> int:
+def _term(arguments: Any) -> int:
     term = arguments.get("term")
     return term if isinstance(term, int) else -1

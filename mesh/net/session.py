@@ -12,6 +12,7 @@ import msgpack
 import trio
 
 from mesh.net.addresses import endpoint_of
+from mesh.net.ends import Plain, Sealed, unwrap
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import NodeId
@@ -78,6 +79,11 @@ class Session:
     arguments: dict[str, Any]
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     on_close: Callable[["Session"], None] = lambda session: None
+    _connection: trio.SocketStream = field(init=False)
+    _detached: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self._connection = self.stream.transport_stream
 
     async def send_message(self, message: Any) -> None:
         """Send one message of msgpack's types. Raises :class:`StreamReset` or :class:`StreamClosed`."""
@@ -89,22 +95,41 @@ class Session:
         """
         return await receive_message(self.stream, limit)
 
+    async def unwrap(self) -> Plain:
+        """Go on without TLS, which both peers must call: who is at the other end has been proven. The bytes
+        then are the returned end's alone; the session still closes and cuts the connection.
+        """
+        self._detached = True
+        try:
+            return await unwrap(self.stream)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise _broken(error) from error
+
+    def sealed(self) -> Sealed:
+        """Go on with TLS in threads; as with ``unwrap``, the bytes are the returned end's alone."""
+        self._detached = True
+        return Sealed(self.stream)
+
     async def aclose(self) -> None:
         """Say goodbye and close; a peer that does not listen is not waited for."""
         self.on_close(self)
-        with (
-            trio.move_on_after(CLOSE_SECONDS, shield=True),
-            contextlib.suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError),
-        ):
-            await self.stream.aclose()
-        self.stream.transport_stream.socket.close()
+        if not self._detached:
+            with (
+                trio.move_on_after(CLOSE_SECONDS, shield=True),
+                contextlib.suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError),
+            ):
+                await self.stream.aclose()
+        self._connection.socket.close()
 
     def cut(self) -> None:
         """End it at once, whatever is under way: both ends' tasks get an error, this end's handler is
         cancelled.
         """
         self.on_close(self)
-        self.stream.transport_stream.socket.close()
+        # A thread that has a share in the connection is not stopped by closing it here.
+        with contextlib.suppress(OSError):
+            self._connection.socket.shutdown(socket.SHUT_RDWR)
+        self._connection.socket.close()
         self.scope.cancel()
 
 

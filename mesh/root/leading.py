@@ -28,10 +28,10 @@ from leader.reconcile_types import (
     WantLeases,
 )
 from leader.shape import Shape
-from leader.tunnels import TunnelRefused, open_tunnels, pass_gate
+from leader.tunnels import Passage, TunnelRefused, open_tunnels, pass_gate
 from leader.views import member_view
 from mesh.control.paths import log_path
-from mesh.net.session import Session
+from mesh.net.link import trusts_by
 from mesh.root.clock import now
 from mesh.root.machine import Machine
 from mesh.root.planning import layers, read_model
@@ -196,7 +196,7 @@ class Leading:
             pipeline.state = state
             self._machine.changes.notify()
 
-        async def opener(worker: bytes) -> Session:
+        async def opener(worker: bytes) -> Passage:
             return await self._open_tunnel(NodeId(worker), pipeline.term)
 
         def on_reset(worker: bytes, reason: str) -> None:
@@ -222,16 +222,15 @@ class Leading:
             pipeline.ended.set()
             self._machine.changes.notify()
 
-    async def _open_tunnel(self, worker: NodeId, term: int) -> Session:
+    async def _open_tunnel(self, worker: NodeId, term: int) -> Passage:
         """A stream through the worker's gate; a worker whose rpc-server is just starting is asked again."""
         with trio.fail_after(TUNNEL_SECONDS):
             while True:
                 session = await self._machine.streams.open(
-                    worker, self._shell.endpoints(worker), "tunnel", {"term": term}
+                    worker, self._shell.endpoints(worker), "tunnel", {"term": term, "plain": True}
                 )
                 try:
-                    await pass_gate(session)
-                    return session
+                    return await pass_gate(session, trusts_by(self._machine.tailscale))
                 except BaseException as error:
                     await session.aclose()
                     if not (isinstance(error, TunnelRefused) and "not ready" in error.message):

@@ -6,6 +6,7 @@ from pathlib import Path
 from mesh.control.paths import log_path
 from mesh.engine.supervise import Event, State
 from mesh.engine.values import Engine
+from mesh.net.link import trusts_by
 from mesh.net.session import Session
 from mesh.root.machine import Machine
 from mesh.wire.facts import Claim
@@ -42,7 +43,7 @@ class Work:
             Path(log_path(str(self._machine.state.path), "rpc-server")),
             on_event=self._on_event,
         )
-        self.gate = Gate(self._server)
+        self.gate = Gate(self._server, trusts_by(self._machine.tailscale))
         self.gate.set_holder(self._holder())
         try:
             await self._server.run()

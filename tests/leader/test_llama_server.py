@@ -19,8 +19,9 @@ from leader.gguf import read
 from leader.llama_server import LlamaServer, ServerState, telling_line
 from leader.placement import Plan, place
 from leader.shape import Shape
-from leader.tunnels import Tunnels, open_tunnels
+from leader.tunnels import Passage, Tunnels, open_tunnels
 from mesh.engine.values import Engine
+from mesh.net.ends import Plain
 from mesh.root.generator import ModelSpec, generate, spec_of_size
 from tests.leader.bare_server import bare_server, greedy, post, rpc_server
 from tests.leader.shapes import MIB, host, worker
@@ -41,18 +42,17 @@ def split_plan(model: Shape, on_leader: int = 2, context: int = 512) -> Plan:
     return place(model, devices, context, 1, fixed)
 
 
-@dataclass
-class PlainSession:
-    stream: trio.SocketStream
+class Nothing:
+    """A session that has nothing left to close."""
 
     async def aclose(self) -> None:
-        await self.stream.aclose()
+        await trio.lowlevel.checkpoint()
 
 
 @asynccontextmanager
 async def tunnelled(ports: dict[bytes, int], resets: list[tuple[bytes, str]]) -> AsyncIterator[Tunnels]:
-    async def opener(member: bytes) -> PlainSession:
-        return PlainSession(await trio.open_tcp_stream("127.0.0.1", ports[member]))
+    async def opener(member: bytes) -> Passage:
+        return Passage(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", ports[member])))
 
     async with open_tunnels(ports, opener, lambda *reset: resets.append(reset)) as tunnels:
         yield tunnels

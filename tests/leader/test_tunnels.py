@@ -3,27 +3,30 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from leader.tunnels import CHUNK, TunnelRefused, Tunnels, open_tunnels, pass_gate
+from leader.tunnels import Passage, TunnelRefused, Tunnels, open_tunnels, pass_gate
+from mesh.net.ends import CHUNK, Plain
+from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
+from tests.mesh.engine.processes import until
+from tests.mesh.net.blocking import sealed_pair
 
+HERE, THERE = Endpoint("127.0.0.1", 1), Endpoint("127.0.0.1", 2)
 WORKER = b"w" * 16
 Handler = Callable[[trio.SocketStream], Any]
 
 
-@dataclass
-class Plain:
-    """A session without TLS."""
-
-    stream: trio.abc.Stream
+class Nothing:
+    """A session that has nothing left to close."""
 
     async def aclose(self) -> None:
-        await self.stream.aclose()
+        await trio.lowlevel.checkpoint()
 
 
 @dataclass
@@ -45,9 +48,9 @@ async def bench(handler: Handler) -> AsyncIterator[Bench]:
         listeners = await nursery.start(trio.serve_tcp, handler, 0)
         port = listeners[0].socket.getsockname()[1]
 
-        async def opener(worker: bytes) -> Plain:
+        async def opener(worker: bytes) -> Passage:
             assert worker == WORKER
-            return Plain(await trio.open_tcp_stream("127.0.0.1", port))
+            return Passage(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", port)))
 
         async with open_tunnels([WORKER], opener, lambda *reset: resets.append(reset)) as tunnels:
             yield Bench(tunnels, resets)
@@ -73,6 +76,7 @@ async def test_bytes_go_both_ways_and_are_counted() -> None:
             while len(received) < len(payload):
                 received += await client.receive_some()
         assert received == payload
+        await until(lambda: b.tunnels.received == len(payload))
         assert (b.tunnels.sent, b.tunnels.received) == (len(payload), len(payload))
         assert b.resets == []
 
@@ -129,7 +133,7 @@ async def test_a_client_that_goes_is_no_fault_of_the_workers() -> None:
 async def test_a_worker_that_cannot_be_reached_is_told_and_the_client_sees_an_end() -> None:
     resets = []
 
-    async def opener(worker: bytes) -> Plain:
+    async def opener(worker: bytes) -> Passage:
         raise MeshError("the gate is shut")
 
     async with open_tunnels([WORKER], opener, lambda *reset: resets.append(reset)) as tunnels:
@@ -148,26 +152,21 @@ async def test_connections_are_sessions_of_their_own() -> None:
         assert (await one.receive_some(), await two.receive_some()) == (b"1", b"2")
 
 
-async def test_a_stream_that_cannot_half_close_is_ended_with_the_client() -> None:
-    ours, theirs = trio.testing.memory_stream_pair()
+async def test_a_tunnel_under_tls_is_ended_with_the_client() -> None:
+    ours, theirs = await sealed_pair()
+    closed = trio.Event()
 
-    class NoHalfClose(trio.abc.Stream):
-        """As SSL streams are."""
-
-        async def send_all(self, data: Any) -> None:
-            await ours.send_all(data)
-
-        async def wait_send_all_might_not_block(self) -> None:
-            await ours.wait_send_all_might_not_block()
-
-        async def receive_some(self, max_bytes: int | None = None) -> bytes:
-            return bytes(await ours.receive_some(max_bytes))
-
+    class Closing:
         async def aclose(self) -> None:
-            await ours.aclose()
+            closed.set()
 
-    async def opener(worker: bytes) -> Plain:
-        return Plain(NoHalfClose())
+    async def opener(worker: bytes) -> Passage:
+        return Passage(Closing(), ours)
+
+    def take() -> bytes:
+        taken = bytes(theirs.receive())
+        assert not theirs.receive(), "it ends with a goodbye"
+        return taken
 
     async with open_tunnels([WORKER], opener) as tunnels:
         host, port = tunnels.endpoints[WORKER].split(":")
@@ -175,8 +174,23 @@ async def test_a_stream_that_cannot_half_close_is_ended_with_the_client() -> Non
         await client.send_all(b"bye")
         await client.aclose()
         with trio.fail_after(5):
-            assert await theirs.receive_some(3) == b"bye"
-            assert await theirs.receive_some(1) == b""
+            assert await trio.to_thread.run_sync(take) == b"bye"
+            await closed.wait()
+        assert tunnels.sent == len(b"bye")
+    theirs.close()
+
+
+def counted(tunnels: Tunnels, total: int) -> bool:
+    return tunnels.sent == tunnels.received == total
+
+
+async def test_what_passed_is_counted_while_it_passes_and_after() -> None:
+    async with bench(echo) as b:
+        for total in (5, 10):
+            async with await b.connect() as client:
+                await client.send_all(b"hello")
+                assert await client.receive_some() == b"hello"
+                await until(partial(counted, b.tunnels, total))
 
 
 @dataclass
@@ -184,13 +198,29 @@ class Spoken:
     """A session in which the gate says ``word``."""
 
     word: object
-    stream: Any = None
+    said: list[Any] = field(default_factory=list)
+    arguments: dict[str, Any] = field(default_factory=dict)
+    local: Endpoint = HERE
+    remote: Endpoint = THERE
+    end: Any = "sealed"
 
     async def receive_message(self, limit: int = 0, /) -> object:
+        await trio.lowlevel.checkpoint()
         return self.word
 
+    async def send_message(self, message: Any, /) -> None:
+        await trio.lowlevel.checkpoint()
+        self.said.append(message)
+
+    async def unwrap(self) -> Any:
+        await trio.lowlevel.checkpoint()
+        return "plain"
+
+    def sealed(self) -> Any:
+        return "sealed"
+
     async def aclose(self) -> None:
-        pass
+        await trio.lowlevel.checkpoint()
 
 
 @pytest.mark.parametrize(
@@ -208,4 +238,6 @@ async def test_a_gates_refusal_is_an_error_with_its_reason(word: object, reason:
 
 
 async def test_a_gate_that_lets_pass_lets_pass() -> None:
-    await pass_gate(Spoken({"ok": True}))
+    session = Spoken({"ok": True})
+    passage: Any = await pass_gate(session)
+    assert (passage.session, passage.end, session.said) == (session, "sealed", [])

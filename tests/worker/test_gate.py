@@ -1,3 +1,5 @@
+import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -7,7 +9,10 @@ import pytest
 import trio
 import trio.testing
 
+from mesh.net.ends import Plain
+from mesh.wire.endpoint import Endpoint
 from tests.mesh.engine.processes import until
+from tests.mesh.net.blocking import tcp_pair
 from worker.gate import Gate
 
 ALICE, BOB = b"a" * 16, b"b" * 16
@@ -19,25 +24,84 @@ class FakeClaim:
     term: int
 
 
+HERE = Endpoint("127.0.0.1", 50052)
+HELLO = bytes([14]) + (24).to_bytes(8, "little") + b"\xff" * 24
+ANSWER = (28).to_bytes(8, "little") + bytes([7, 0, 0, 0]) + b"\xff" * 24
+BLANK_HELLO, BLANK_ANSWER = HELLO[:9] + bytes(24), ANSWER[:12] + bytes(24)
+
+
 @dataclass
 class FakeSession:
     """The worker's end of an authenticated stream; ``far`` is the leader's."""
 
     peer: bytes | None
     arguments: dict[str, Any]
-    stream: trio.abc.Stream
-    far: trio.abc.Stream
+    connection: socket.socket
+    far: trio.SocketStream
     messages: list[dict[str, Any]] = field(default_factory=list)
     answered: trio.Event = field(default_factory=trio.Event)
+    local: Endpoint = HERE
+    remote: Endpoint = HERE
 
     async def send_message(self, message: Any, /) -> None:
+        await trio.lowlevel.checkpoint()
         self.messages.append(message)
         self.answered.set()
 
+    async def receive_message(self, limit: int = 0, /) -> Any:
+        await trio.sleep_forever()
 
-def session(peer: bytes | None = ALICE, term: object = 5) -> FakeSession:
-    near, far = trio.testing.memory_stream_pair()
-    return FakeSession(peer, {"term": term}, near, far)
+    async def unwrap(self) -> Plain:
+        raise AssertionError("it was not agreed upon")
+
+    def sealed(self) -> Any:
+        return Plain(self.connection.dup())
+
+    async def aclose(self) -> None:
+        self.connection.close()
+
+    async def say(self, text: bytes) -> bytes:
+        """As many bytes as were sent."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.far.send_all, text)
+            return await self.hear(len(text))
+
+    async def hear(self, count: int) -> bytes:
+        heard = bytearray()
+        while len(heard) < count:
+            data = await self.far.receive_some(count - len(heard))
+            assert data, "the gate closed the stream"
+            heard += data
+        return bytes(heard)
+
+    async def greet(self) -> None:
+        await self.far.send_all(HELLO)
+        assert await self.hear(len(ANSWER)) == BLANK_ANSWER
+
+    async def is_closed(self) -> bool:
+        try:
+            return await self.far.receive_some(1) == b""
+        except trio.BrokenResourceError:
+            return True
+
+
+Sessions = Callable[..., FakeSession]
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[Sessions]:
+    made: list[FakeSession] = []
+
+    def make(peer: bytes | None = ALICE, term: object = 5) -> FakeSession:
+        near, far = tcp_pair()
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(far))
+        made.append(FakeSession(peer, {"term": term}, near, stream))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.connection.close()
+        one.far.socket.close()
 
 
 @dataclass
@@ -47,6 +111,9 @@ class FakeServer:
     port: int | None = None
     serving: int = 0
     most: int = 0
+    greeting: bytearray = field(default_factory=bytearray)
+    greetings: list[bytes] = field(default_factory=list)
+    heard: bytearray = field(default_factory=bytearray)
     freed: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
     async def free_up(self) -> None:
@@ -61,7 +128,12 @@ class FakeServer:
         self.serving += 1
         self.most = max(self.most, self.serving)
         try:
+            while len(self.greeting) < len(HELLO) and (data := await stream.receive_some(1)):
+                self.greeting += data
+            if self.greeting:
+                await stream.send_all(ANSWER)
             while data := await stream.receive_some(1 << 20):
+                self.heard += data
                 if data == b"crash":
                     stream.socket.setsockopt(
                         trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
@@ -72,6 +144,8 @@ class FakeServer:
         except trio.BrokenResourceError:
             pass
         finally:
+            self.greetings.append(bytes(self.greeting))
+            self.greeting.clear()
             self.serving -= 1
             await trio.aclose_forcefully(stream)
 
@@ -93,99 +167,152 @@ async def gate(server: FakeServer) -> AsyncIterator[Gate]:
         yield gate
 
 
-async def echo(one: FakeSession, text: bytes) -> bytes:
-    await one.far.send_all(text)
-    reply = b""
-    while len(reply) < len(text):
-        data = await one.far.receive_some(1 << 20)
-        assert data, "the gate closed the stream"
-        reply += data
-    return reply
-
-
-async def test_bytes_of_the_holder_pass_both_ways(gate: Gate, nursery: trio.Nursery) -> None:
+async def test_bytes_of_the_holder_pass_both_ways(
+    gate: Gate, session: Sessions, nursery: trio.Nursery
+) -> None:
     one = session()
     nursery.start_soon(gate.handle, one)
-    assert await echo(one, b"hello") == b"HELLO"
+    await one.greet()
+    assert await one.say(b"hello") == b"HELLO"
     big = b"x" * 3_000_000
-    assert await echo_big(one, big) == big.upper()
+    assert await one.say(big) == big.upper()
     assert one.messages == [{"ok": True}]
-    assert (gate.counters.bytes_in, gate.counters.bytes_out, gate.counters.passed) == (
-        3_000_005,
-        3_000_005,
-        1,
-    )
+    expected = (3_000_005 + len(HELLO), 3_000_005 + len(ANSWER), 1)
+    await until(lambda: gate.counters.bytes_out == expected[1])
+    assert (gate.counters.bytes_in, gate.counters.bytes_out, gate.counters.passed) == expected
 
 
-async def echo_big(one: FakeSession, data: bytes) -> bytes:
-    reply = bytearray()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(one.far.send_all, data)
-        while len(reply) < len(data):
-            reply += await one.far.receive_some(1 << 20)
-    return bytes(reply)
+async def test_no_capability_beyond_tcp_is_offered_either_way(
+    gate: Gate, server: FakeServer, session: Sessions, nursery: trio.Nursery
+) -> None:
+    one = session()
+    nursery.start_soon(gate.handle, one)
+    for byte in HELLO:
+        await one.far.send_all(bytes([byte]))
+    assert await one.hear(len(ANSWER)) == BLANK_ANSWER
+    await one.far.send_eof()
+    await until(lambda: server.greetings == [BLANK_HELLO])
+
+
+@pytest.mark.parametrize(
+    "first", [b"\x0f" + bytes(32), HELLO[:1] + bytes([28]) + bytes(31), b"GET / HTTP/1.1" * 3]
+)
+async def test_who_does_not_begin_with_hello_is_cut_and_counted(
+    gate: Gate, server: FakeServer, session: Sessions, nursery: trio.Nursery, first: bytes
+) -> None:
+    one = session()
+    nursery.start_soon(gate.handle, one)
+    await one.far.send_all(first)
+    assert await one.is_closed()
+    await until(lambda: not server.serving)
+    assert (bytes(server.heard), server.greetings, gate.counters.malformed) == (b"", [b""], 1)
+
+
+async def test_a_client_that_only_looks_in_is_let_go(
+    gate: Gate, server: FakeServer, session: Sessions, nursery: trio.Nursery
+) -> None:
+    one = session()
+    nursery.start_soon(gate.handle, one)
+    await one.answered.wait()
+    await one.far.send_eof()
+    assert await one.is_closed()
+    assert gate.counters.malformed == 0
 
 
 @pytest.mark.parametrize(
     ("peer", "term"), [(BOB, 5), (ALICE, 4), (ALICE, 6), (None, 5), (ALICE, None), (ALICE, "5"), (BOB, 6)]
 )
 async def test_anyone_else_is_told_why_and_closed(
-    gate: Gate, server: FakeServer, peer: bytes | None, term: object
+    gate: Gate, server: FakeServer, session: Sessions, peer: bytes | None, term: object
 ) -> None:
     other = session(peer, term)
     await gate.handle(other)
     (message,) = other.messages
     assert message["ok"] is False
     assert "another claim" in message["reason"]
-    assert await other.far.receive_some(1) == b""
-    assert server.most == 0
-    assert gate.counters.refused == 1
+    assert await other.is_closed()
+    assert (gate.counters.refused, server.serving, server.greetings) == (1, 0, [])
 
 
-async def test_nobody_passes_while_the_lease_is_nobodys(gate: Gate) -> None:
+async def test_without_a_holder_nobody_passes(gate: Gate, session: Sessions) -> None:
     gate.set_holder(None)
     one = session()
     await gate.handle(one)
     assert one.messages == [{"ok": False, "reason": "this worker is leased to nobody"}]
 
 
-@pytest.mark.parametrize("claim", [None, FakeClaim(BOB, 6), FakeClaim(ALICE, 6)])
-async def test_a_stream_is_cut_when_its_lease_ends(
-    gate: Gate, server: FakeServer, nursery: trio.Nursery, claim: FakeClaim | None
+@pytest.mark.parametrize(
+    "claim", [None, FakeClaim(BOB, 6), FakeClaim(ALICE, 6)], ids=["nobody", "another", "a newer term"]
+)
+async def test_streams_are_cut_when_the_lease_changes_hands(
+    gate: Gate, server: FakeServer, session: Sessions, nursery: trio.Nursery, claim: FakeClaim | None
 ) -> None:
     one = session()
     nursery.start_soon(gate.handle, one)
-    await echo(one, b"hello")
+    await one.greet()
     gate.set_holder(claim)
-    assert await one.far.receive_some(1) == b""
+    assert await one.is_closed()
     await until(lambda: not server.serving)
     assert gate.counters.cut == 1
 
 
-async def test_the_same_claim_again_cuts_nothing(gate: Gate, nursery: trio.Nursery) -> None:
+async def test_the_same_claim_again_cuts_nothing(
+    gate: Gate, session: Sessions, nursery: trio.Nursery
+) -> None:
     one = session()
     nursery.start_soon(gate.handle, one)
-    await echo(one, b"hello")
+    await one.greet()
     gate.set_holder(FakeClaim(ALICE, 5))
-    assert await echo(one, b"still") == b"STILL"
+    assert await one.say(b"still") == b"STILL"
 
 
-async def test_a_newer_holder_is_let_in_only_after_the_old_streams_are_gone(
-    gate: Gate, server: FakeServer, nursery: trio.Nursery
+async def test_what_a_stale_leader_goes_on_sending_never_reaches_the_server(
+    gate: Gate, server: FakeServer, session: Sessions, nursery: trio.Nursery
 ) -> None:
     old, new = session(), session(BOB, 6)
     nursery.start_soon(gate.handle, old)
-    await echo(old, b"hello")
+    await old.greet()
+    assert await old.say(b"mine") == b"MINE"
     gate.set_holder(FakeClaim(BOB, 6))
+
+    async def go_on() -> None:
+        with contextlib.suppress(trio.BrokenResourceError):
+            while True:
+                await old.far.send_all(b"stale" * 10_000)
+
+    nursery.start_soon(go_on)
     nursery.start_soon(gate.handle, new)
-    assert await echo(new, b"mine") == b"MINE"
-    with pytest.raises(trio.BrokenResourceError):
-        await old.far.send_all(b"late")
-    assert gate.counters.bytes_in == len("hello" + "mine")
+    await new.greet()
+    assert await new.say(b"ours") == b"OURS"
+    assert server.heard == b"mineours"
+    assert server.most == 1
+
+
+async def test_a_stale_leader_in_the_midst_of_a_flood_is_cut_off(
+    gate: Gate, server: FakeServer, session: Sessions, nursery: trio.Nursery
+) -> None:
+    old, new = session(), session(BOB, 6)
+    nursery.start_soon(gate.handle, old)
+    await old.greet()
+
+    async def flood() -> None:
+        with contextlib.suppress(trio.BrokenResourceError):
+            while True:
+                await old.far.send_all(b"o" * 100_000)
+
+    nursery.start_soon(flood)  # nobody reads the answers: everything is full soon
+    await until(lambda: gate.counters.bytes_in > 1_000_000)
+    gate.set_holder(FakeClaim(BOB, 6))
+    before = gate.counters.bytes_in
+    nursery.start_soon(gate.handle, new)
+    await new.greet()
+    assert await new.say(b"new") == b"NEW"
+    assert gate.counters.bytes_in - before <= (1 << 20) + len(HELLO) + len(b"new")
+    assert server.heard.endswith(b"onew")
 
 
 async def test_a_newer_holder_waits_until_the_server_let_go_of_its_last_client(
-    gate: Gate, server: FakeServer, nursery: trio.Nursery
+    gate: Gate, server: FakeServer, session: Sessions, nursery: trio.Nursery
 ) -> None:
     let_go = trio.Event()
     server.freed = let_go.wait
@@ -194,11 +321,11 @@ async def test_a_newer_holder_waits_until_the_server_let_go_of_its_last_client(
     await trio.testing.wait_all_tasks_blocked()
     assert one.messages == []
     let_go.set()
-    assert await echo(one, b"hello") == b"HELLO"
+    await one.greet()
 
 
 async def test_several_streams_of_the_holder_pass_one_after_the_other_in_order(
-    gate: Gate, server: FakeServer, nursery: trio.Nursery
+    gate: Gate, server: FakeServer, session: Sessions, nursery: trio.Nursery
 ) -> None:
     sessions = [session() for _ in range(4)]
     for one in sessions:
@@ -207,25 +334,27 @@ async def test_several_streams_of_the_holder_pass_one_after_the_other_in_order(
     for number, one in enumerate(sessions):
         await one.answered.wait()
         assert [bool(other.messages) for other in sessions] == [other <= number for other in range(4)]
-        assert await echo(one, b"me") == b"ME"
+        await one.greet()
+        assert await one.say(b"me") == b"ME"
         await one.far.aclose()
     await until(lambda: not server.serving)
     assert server.most == 1
 
 
-async def test_waiting_streams_are_cut_too(gate: Gate, nursery: trio.Nursery) -> None:
+async def test_waiting_streams_are_cut_too(gate: Gate, session: Sessions, nursery: trio.Nursery) -> None:
     first, waiting = session(), session()
     nursery.start_soon(gate.handle, first)
-    await echo(first, b"hello")
+    await first.greet()
     nursery.start_soon(gate.handle, waiting)
     await trio.testing.wait_all_tasks_blocked()
     gate.set_holder(None)
-    assert await waiting.far.receive_some(1) == b""
+    assert await waiting.is_closed()
     assert waiting.messages == []
+    assert gate.counters.cut == 2
 
 
 async def test_more_waiting_streams_than_there_is_room_for_are_refused(
-    gate: Gate, nursery: trio.Nursery
+    gate: Gate, session: Sessions, nursery: trio.Nursery
 ) -> None:
     for _ in range(16):
         nursery.start_soon(gate.handle, session())
@@ -236,43 +365,32 @@ async def test_more_waiting_streams_than_there_is_room_for_are_refused(
 
 
 async def test_the_end_of_the_holders_stream_is_the_servers_end(
-    gate: Gate, server: FakeServer, nursery: trio.Nursery
+    gate: Gate, server: FakeServer, session: Sessions, nursery: trio.Nursery
 ) -> None:
     one = session()
     nursery.start_soon(gate.handle, one)
-    await echo(one, b"hello")
-    assert isinstance(one.far, trio.abc.HalfCloseableStream)
+    await one.greet()
     await one.far.send_eof()
-    assert await one.far.receive_some(1) == b""
+    assert await one.is_closed()
     await until(lambda: not server.serving)
 
 
-async def test_a_server_that_resets_closes_the_holders_stream(gate: Gate, nursery: trio.Nursery) -> None:
+async def test_a_server_that_resets_closes_the_holders_stream(
+    gate: Gate, session: Sessions, nursery: trio.Nursery
+) -> None:
     one = session()
     nursery.start_soon(gate.handle, one)
-    await echo(one, b"hello")
+    await one.greet()
     await one.far.send_all(b"crash")
-    assert await one.far.receive_some(1) == b""
+    assert await one.is_closed()
 
 
 @pytest.mark.parametrize("port", [None, 1])
-async def test_a_server_that_is_not_there_is_said(gate: Gate, server: FakeServer, port: int | None) -> None:
+async def test_a_server_that_is_not_there_is_said(
+    gate: Gate, server: FakeServer, session: Sessions, port: int | None
+) -> None:
     server.port = port
     one = session()
     await gate.handle(one)
     assert one.messages == [{"ok": False, "reason": "the worker's rpc-server is not ready"}]
-    assert await one.far.receive_some(1) == b""
-
-
-async def test_a_holder_that_does_not_read_is_cut_all_the_same(
-    gate: Gate, server: FakeServer, nursery: trio.Nursery
-) -> None:
-    near, far = trio.testing.lockstep_stream_pair()  # a send waits until the other side reads
-    one = FakeSession(ALICE, {"term": 5}, near, far)
-    nursery.start_soon(gate.handle, one)
-    await far.send_all(b"hello")
-    await trio.testing.wait_all_tasks_blocked()
-    gate.set_holder(FakeClaim(BOB, 6))
-    new = session(BOB, 6)
-    nursery.start_soon(gate.handle, new)
-    assert await echo(new, b"mine") == b"MINE"
+    assert await one.is_closed()

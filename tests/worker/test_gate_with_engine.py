@@ -14,7 +14,9 @@ from mesh.engine.process import Process
 from mesh.engine.restarts import Restarts
 from mesh.engine.rpc_port import free_port
 from mesh.engine.values import Engine
+from mesh.net.ends import Plain
 from mesh.root.generator import generate, spec_of_size
+from mesh.wire.endpoint import Endpoint
 from tests.mesh.engine.processes import until
 from worker.gate import Gate
 from worker.rpc_server import RpcServer
@@ -36,8 +38,22 @@ class Tunnel:
         self.arguments = {"term": claim.term}
         self.stream = stream
 
+        self.local = self.remote = Endpoint("127.0.0.1", 50052)
+
     async def send_message(self, message: Any, /) -> None:
         """The leader's end of the tunnel would read it."""
+
+    async def receive_message(self, limit: int = 0, /) -> Any:
+        raise AssertionError("nothing was agreed upon")
+
+    async def unwrap(self) -> Plain:
+        raise AssertionError("nothing was agreed upon")
+
+    def sealed(self) -> Any:
+        return Plain.take(self.stream)
+
+    async def aclose(self) -> None:
+        self.stream.socket.close()
 
 
 @pytest.fixture(scope="module")

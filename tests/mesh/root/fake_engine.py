@@ -1,7 +1,7 @@
 """An engine that computes nothing: programs that start in no time and speak as much as supervision needs.
 
-The rpc-server echoes. The llama-server says a word through every tunnel, waits for its echo, and then answers
-``/health`` and ``/slots``; it fails as long as there is a file ``broken`` beside it, with that file's text.
+The rpc-server answers HELLO and then echoes. The llama-server says HELLO and a word through every tunnel, waits
+for its echo, and then answers ``/health`` and ``/slots``; it fails as long as there is a file ``broken`` beside it, with that file's text.
 """
 
 import sys
@@ -16,6 +16,8 @@ while True:
     client, _ = server.accept()
     print("Accepted client connection", flush=True)
     try:
+        if client.recv(33, socket.MSG_WAITALL):
+            client.sendall(bytes([28]) + bytes(7) + bytes([7]) + bytes(27))
         while data := client.recv(65536):
             client.sendall(data)
     except OSError:
@@ -35,7 +37,8 @@ if "--rpc" in sys.argv:
     for place in sys.argv[sys.argv.index("--rpc") + 1].split(","):
         host, port = place.split(":")
         tunnel = socket.create_connection((host, int(port)))
-        tunnel.sendall(b"hello")
+        tunnel.sendall(bytes([14, 24]) + bytes(7 + 24) + b"hello")
+        tunnel.recv(36, socket.MSG_WAITALL)
         if tunnel.recv(5) != b"hello":
             print("error: the worker does not answer", flush=True)
             sys.exit(1)

@@ -1,0 +1,281 @@
+"""Bytes between two sockets, moved by threads: what the tunnels and the gate are made of.
+
+Where the kernel can, bytes go from one socket through a pipe to the other without coming up at all (splice,
+Linux); else they are received and sent. Cutting is immediate and comes from the event loop: both sockets are
+shut down, so whatever a thread still holds has nowhere to go.
+
+A peer that vanished is noticed by what TCP itself knows (see ``_Silence``). TCP_USER_TIMEOUT would not do: it
+also ends a connection whose peer is alive and does not read for a while, as a worker does that computes.
+"""
+
+import contextlib
+import enum
+import errno
+import fcntl
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from mesh.net.ends import End, Plain
+
+LINGER: Final = 5.0
+"""Seconds that one direction may go on after the other one ended."""
+
+SILENCE_SECONDS: Final = 5.0
+"""A peer that acknowledges nothing for so long is gone."""
+
+CAN_SPLICE: Final = hasattr(os, "splice")
+
+_LOOK_SECONDS = 1.0
+_PIPE_BYTES = 1 << 20
+_SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ: fcntl names it on Linux alone
+_CONNECTION_DROP_TIME = 0x80  # macOS: TCP_RXT_CONNDROPTIME
+_LONGEST_RETRY = 44  # Linux 6.15: TCP_RTO_MAX_MS
+
+Greeting = Callable[[End], bytes]
+"""Reads a first message from an end and returns what is sent on in its place; ValueError to send nothing."""
+
+
+class Ending(enum.Enum):
+    """Who ended a bridge, and how. *Near* is a program of this machine, *far* another machine."""
+
+    NEAR_ENDED = "near ended"
+    NEAR_BROKE = "near broke off"
+    FAR_ENDED = "far ended"
+    FAR_BROKE = "far broke off"
+    MALFORMED = "a greeting was malformed"
+
+
+class _Outcome(enum.Enum):
+    ENDED = 0
+    SOURCE_BROKE = 1
+    SINK_BROKE = 2
+    MALFORMED = 3
+
+
+class Direction:
+    """One way over a bridge; ``moved`` counts the bytes, as they go."""
+
+    def __init__(self, source: End, sink: End, greeting: Greeting | None, splice: bool) -> None:
+        self.source = source
+        self.sink = sink
+        self.moved = 0
+        self._greeting = greeting
+        self._splice = splice and isinstance(source, Plain) and isinstance(sink, Plain)
+
+    def run(self) -> _Outcome:
+        """Move bytes until the source ends or either side breaks; blocks, so it has a thread of its own."""
+        if self._greeting is not None:
+            try:
+                first = self._greeting(self.source)
+            except ValueError:
+                return _Outcome.MALFORMED
+            except OSError:
+                return _Outcome.SOURCE_BROKE
+            if not first:
+                return _Outcome.ENDED
+            if not self._send(memoryview(first)):
+                return _Outcome.SINK_BROKE
+        while isinstance(self.source, Plain) and self.source.pending:
+            if not self._send(self.source.receive()):
+                return _Outcome.SINK_BROKE
+        outcome = self._by_splice() if self._splice else None
+        return outcome or self._by_copy()
+
+    def _send(self, data: memoryview) -> bool:
+        try:
+            self.sink.send(data)
+        except OSError:
+            return False
+        self.moved += len(data)
+        return True
+
+    def _by_copy(self) -> _Outcome:
+        receive, send = self.source.receive, self._send
+        while True:
+            try:
+                data = receive()
+            except OSError:
+                return _Outcome.SOURCE_BROKE
+            if not data:
+                return _Outcome.ENDED
+            if not send(data):
+                return _Outcome.SINK_BROKE
+
+    def _by_splice(self) -> _Outcome | None:
+        """None where this kernel does not splice such sockets; nothing was moved then."""
+        try:
+            reader, writer = os.pipe()
+        except OSError:
+            return None
+        try:
+            return self._through(reader, writer, _widened(writer))
+        finally:
+            os.close(reader)
+            os.close(writer)
+
+    def _through(self, reader: int, writer: int, room: int) -> _Outcome | None:
+        splice, source, sink = os.splice, self.source.socket.fileno(), self.sink.socket.fileno()
+        while True:
+            try:
+                count = splice(source, writer, room)
+            except OSError as error:
+                return None if error.errno in (errno.EINVAL, errno.ENOSYS) else _Outcome.SOURCE_BROKE
+            if not count:
+                return _Outcome.ENDED
+            left = count
+            while left:
+                try:
+                    left -= splice(reader, sink, left)
+                except OSError:
+                    return _Outcome.SINK_BROKE
+            self.moved += count
+
+
+def _widened(pipe: int) -> int:
+    """The size of a pipe that was made as large as the system permits, in bytes."""
+    try:
+        return fcntl.fcntl(pipe, _SET_PIPE_SIZE, _PIPE_BYTES)
+    except OSError:
+        return 1 << 16
+
+
+class Bridge:
+    """Two ends joined: ``inward`` goes from far to near, ``outward`` from near to far. It owns both ends."""
+
+    def __init__(
+        self,
+        near: End,
+        far: End,
+        on_end: Callable[[Ending], None] = lambda ending: None,
+        *,
+        asks: Greeting | None = None,
+        answers: Greeting | None = None,
+        splice: bool = CAN_SPLICE,
+    ) -> None:
+        """``on_end`` is told, once, what ended it, unless ``cut`` did. ``asks`` sees the first message of the
+        far end, ``answers`` that of the near one.
+        """
+        self.inward = Direction(far, near, asks, splice)
+        self.outward = Direction(near, far, answers, splice)
+        self._on_end = on_end
+        self._near, self._far = near, far
+        self._told = False
+        self._running = 2
+        self._limiter = trio.CapacityLimiter(2)
+
+    def cut(self) -> None:
+        """End it at once: no byte passes after this returns. From the event loop."""
+        self._told = True
+        self._near.cut()
+        self._far.cut()
+
+    async def run(self) -> None:
+        """Until both directions have ended, or one is broken, or a cancellation; leaves both ends closed."""
+        watch_over(self._far.socket)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._go, self.inward, nursery.cancel_scope)
+                nursery.start_soon(self._go, self.outward, nursery.cancel_scope)
+                nursery.start_soon(self._watch)
+        finally:
+            self._near.close()
+            self._far.close()
+
+    async def _go(self, direction: Direction, both: trio.CancelScope) -> None:
+        # Not given up at a cancellation: _watch cuts the sockets then, which ends the thread.
+        outcome = await trio.to_thread.run_sync(direction.run, limiter=self._limiter)
+        self._running -= 1
+        if outcome is _Outcome.ENDED:
+            with contextlib.suppress(OSError):
+                direction.sink.finish()
+        self._tell(_ending(outcome, direction.source is self._near))
+        if outcome is _Outcome.ENDED and self._running and direction.sink.half_closes:
+            both.deadline = min(both.deadline, trio.current_time() + LINGER)
+        else:
+            both.cancel()
+
+    async def _watch(self) -> None:
+        silence = _Silence(self._far.socket)
+        try:
+            while True:
+                await trio.sleep(_LOOK_SECONDS)
+                if silence.too_long(trio.current_time()):
+                    break
+            self._tell(Ending.FAR_BROKE)
+        finally:
+            self.cut()
+
+    def _tell(self, ending: Ending) -> None:
+        if not self._told:
+            self._told = True
+            self._on_end(ending)
+
+
+def _ending(outcome: _Outcome, from_near: bool) -> Ending:
+    if outcome is _Outcome.MALFORMED:
+        return Ending.MALFORMED
+    if outcome is _Outcome.ENDED:
+        return Ending.NEAR_ENDED if from_near else Ending.FAR_ENDED
+    near_broke = from_near == (outcome is _Outcome.SOURCE_BROKE)
+    return Ending.NEAR_BROKE if near_broke else Ending.FAR_BROKE
+
+
+def watch_over(connection: socket.socket) -> None:
+    """Let TCP ask an idle peer whether it is there, and give up in seconds; let it wait for one that is
+    alive and does not read.
+    """
+    if connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # macOS has another name for the first.
+    for name, value in (("TCP_KEEPIDLE", 2), ("TCP_KEEPALIVE", 2), ("TCP_KEEPINTVL", 1), ("TCP_KEEPCNT", 4)):
+        option = getattr(socket, name, None)
+        if option is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
+    if sys.platform == "linux":
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, _LONGEST_RETRY, int(SILENCE_SECONDS * 1000))
+    elif sys.platform == "darwin":
+        connection.setsockopt(socket.IPPROTO_TCP, _CONNECTION_DROP_TIME, int(SILENCE_SECONDS))
+
+
+class _Silence:
+    """How long the peer of a connection has left what was sent to it without any acknowledgement.
+
+    A full receiver acknowledges probes of its window; a machine that is gone acknowledges nothing.
+    """
+
+    # struct tcp_info of linux/tcp.h: 8 bytes, of which the third and fourth count retransmissions and window
+    # probes in a row; the 13th of the numbers behind them is the ms since the last acknowledgement.
+    _INFO = struct.Struct("=2xBB4x48xI")
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._since: float | None = None
+
+    def too_long(self, now: float) -> bool:
+        """Asked about once a second."""
+        unanswered, quiet = self._look()
+        if not unanswered:
+            self._since = None
+            return False
+        self._since = now if self._since is None else self._since
+        return min(now - self._since, quiet) >= SILENCE_SECONDS - _LOOK_SECONDS
+
+    def _look(self) -> tuple[bool, float]:
+        """Whether anything waits for an acknowledgement in vain, and the seconds since the last one came."""
+        if sys.platform != "linux":
+            return False, 0.0
+        try:
+            info = self._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, self._INFO.size)
+            retransmits, probes, quiet = self._INFO.unpack(info)
+        except (OSError, struct.error):  # no TCP
+            return False, 0.0
+        return bool(retransmits or probes), quiet / 1000
