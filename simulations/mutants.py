@@ -14,13 +14,14 @@ from typing import Any
 from mesh.protocol import orphans, store
 from mesh.protocol.arbiter import Arbiter
 from mesh.protocol.core import Core
-from mesh.protocol.election import Election, Role, Turn
+from mesh.protocol.election import Election
 from mesh.protocol.expulsion import Expulsion
 from mesh.protocol.intake import Intake
 from mesh.protocol.membership import Membership
 from mesh.protocol.peers import DEAD, SUSPECT
 from mesh.protocol.reaping import Reaper
 from mesh.protocol.reports import Reports
+from mesh.protocol.roles import Role, Turn
 from mesh.protocol.standing import Ground
 from mesh.protocol.store import FactStore
 from mesh.protocol.tenancy import Tenancies

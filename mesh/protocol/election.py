@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Any
 
 from mesh.protocol.core import Core
 from mesh.protocol.machine import Machine
 from mesh.protocol.membership import Membership
 from mesh.protocol.peers import ALIVE
+from mesh.protocol.roles import ROLES, Role, Turn
 from mesh.protocol.roster import Roster
 from mesh.protocol.store import FactStore
 from mesh.wire import codec
@@ -26,57 +26,6 @@ from mesh.wire.identity import NodeId
 from mesh.wire.messages import Vote, VoteRequest
 
 STAND, VOTES = "stand", "votes"
-
-
-class Role(StrEnum):
-    """What a member is in an election."""
-
-    OUTSIDE = "outside"
-    WAITING = "waiting"
-    CANDIDATE = "candidate"
-    LEADER = "leader"
-    FOLLOWER = "follower"
-
-
-class Turn(StrEnum):
-    """What happens to it."""
-
-    STARTED = "starts"
-    HEARD = "hears a leader"
-    LOST = "hears none any more"
-    STOOD = "its turn comes"
-    WON = "more say yes than no"
-    REFUSED = "more say no, or nobody"
-    NAMED = "is named successor"
-    BID = "claims anew, higher"
-    YIELDED = "gives up its claim"
-    PAUSED = "its process was paused"
-    STOPPED = "leaves, or is expelled"
-
-
-ROLES: dict[tuple[Role, Turn], Role] = {
-    (Role.OUTSIDE, Turn.STARTED): Role.WAITING,
-    (Role.WAITING, Turn.HEARD): Role.FOLLOWER,
-    (Role.CANDIDATE, Turn.HEARD): Role.FOLLOWER,
-    (Role.FOLLOWER, Turn.LOST): Role.WAITING,
-    (Role.WAITING, Turn.STOOD): Role.CANDIDATE,
-    (Role.CANDIDATE, Turn.WON): Role.LEADER,
-    (Role.CANDIDATE, Turn.REFUSED): Role.WAITING,
-    (Role.WAITING, Turn.NAMED): Role.LEADER,
-    (Role.CANDIDATE, Turn.NAMED): Role.LEADER,
-    (Role.FOLLOWER, Turn.NAMED): Role.LEADER,
-    (Role.LEADER, Turn.BID): Role.LEADER,
-    (Role.LEADER, Turn.YIELDED): Role.WAITING,
-    (Role.WAITING, Turn.PAUSED): Role.WAITING,
-    (Role.CANDIDATE, Turn.PAUSED): Role.WAITING,
-    (Role.LEADER, Turn.PAUSED): Role.LEADER,
-    (Role.FOLLOWER, Turn.PAUSED): Role.FOLLOWER,
-    (Role.OUTSIDE, Turn.STOPPED): Role.OUTSIDE,
-    (Role.WAITING, Turn.STOPPED): Role.OUTSIDE,
-    (Role.CANDIDATE, Turn.STOPPED): Role.OUTSIDE,
-    (Role.LEADER, Turn.STOPPED): Role.OUTSIDE,
-    (Role.FOLLOWER, Turn.STOPPED): Role.OUTSIDE,
-}
 _MANY = 8
 """So many others are believed whatever the size of the pool."""
 

@@ -7,52 +7,42 @@ opens no socket and draws no random number of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from mesh.protocol import arbiter, election, gossip, introductions, membership, probes, reaping, tenancy
 from mesh.protocol.core import NO_POOL, Core, RandomSource
 from mesh.protocol.effects import (
-    DeploymentChanged,
     Effect,
     LeaderChanged,
     MembersChanged,
-    StateChanged,
     Timer,
 )
+from mesh.protocol.memory import ACTS, Memory
+from mesh.protocol.news import News
 from mesh.protocol.parts import Parts
 from mesh.protocol.peers import ALIVE
 from mesh.protocol.reports import RECORD, STATE
 from mesh.protocol.router import Router
 from mesh.protocol.settings import Settings
 from mesh.protocol.views import Views
-from mesh.wire import codec, messages
+from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import open_envelope
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.facts import (
-    Accusation,
     Claim,
-    Deployment,
-    Eviction,
-    Liveness,
     Model,
-    PoolState,
     Profile,
-    Record,
     Resignation,
-    Signed,
     Stage,
     Voucher,
     decode,
 )
-from mesh.wire.identity import NodeId, PoolId, Signer, Verifier, pool_id
+from mesh.wire.identity import NodeId, Signer, Verifier, pool_id
 from mesh.wire.messages import MAX_DATAGRAM, MAX_STREAMED
 from mesh.wire.rights import Rights
 
-_VOUCHERS = "vouchers"
 _STIRRING = frozenset({election.STAND, election.VOTES, arbiter.GATE, tenancy.HELD, tenancy.LEASE})
 """Timers of the leadership and the leases; the others stir them only by what they change."""
-_MAX_STORED = 64 * 1024 * 1024
 
 
 class Node(Views):
@@ -66,15 +56,18 @@ class Node(Views):
         random: RandomSource,
         stored: Mapping[str, bytes],
     ) -> None:
-        super().__init__(Parts(Core(settings, signer, verifier, random), self._new))
+        super().__init__(
+            Parts(Core(settings, signer, verifier, random), lambda signed: self._news.take(signed))
+        )
         self._core = self._parts.core
-        self._stored = dict(stored)
-        self._running = self._restored = False
+        self._news = News(self._parts, self)
+        self._memory = Memory(self._parts, stored)
+        self._running = False
         self._router = Router(self._parts, lambda: self._running)
         self._timers = self._actions()
         self._told_leader: Claim | None = None
         self._stalled_at = float("-inf")
-        self._restore()
+        self._memory.restore()
 
     def _actions(self) -> dict[str, Callable[[bytes], None]]:
         """What each kind of timer sets off."""
@@ -95,7 +88,7 @@ class Node(Views):
             reaping.REAP: lambda _: self._parts.reaper.reap(),
             RECORD: lambda _: self._parts.reports.record_due(),
             STATE: lambda _: self._parts.reports.state_due(),
-            _VOUCHERS: lambda _: self._persist_vouchers(),
+            ACTS: lambda _: self._memory.keep_acts(),
         }
 
     # --- becoming a member, starting, leaving
@@ -105,9 +98,9 @@ class Node(Views):
         self._begin(now)
         if self.pool is not None:
             raise MeshError("This node belongs to a pool already", "leave it first: `mesh leave`")
-        self._form(pool_id(self._core.signer.public_key))
+        self._parts.form(pool_id(self._core.signer.public_key))
         self._parts.owner.found()
-        self._persist_vouchers()
+        self._memory.keep_acts()
         return self._end()
 
     def admit(self, now: float, chain: Sequence[bytes]) -> list[Effect]:
@@ -124,12 +117,12 @@ class Node(Views):
             raise MeshError("The admission holds no voucher of a pool's founder")
         if self.pool not in (None, first.pool):
             raise MeshError("This node belongs to a pool already", "leave it first: `mesh leave`")
-        self._form(first.pool)
+        self._parts.form(first.pool)
         self._parts.intake.absorb_all(chain)
         if self._core.id not in self._parts.roster:
-            self._form(NO_POOL)
+            self._parts.form(NO_POOL)
             raise MeshError("The admission does not lead from the pool's founder to this node")
-        self._persist_vouchers()
+        self._memory.keep_acts()
         return self._end()
 
     def start(self, now: float, profile: Profile) -> list[Effect]:
@@ -142,15 +135,12 @@ class Node(Views):
         if self.pool is None or self._core.id not in self._parts.roster:
             raise MeshError("This node belongs to no pool yet", "`mesh join`")
         self._running = True
-        if self._restored:
-            self._parts.arbiter.restore(self._stored.get("grant"))
-        if (data := self._stored.get("deployment")) is not None:
-            self._parts.intake.absorb(data)
-        self._parts.reports.begin(profile, self._integer("incarnation") + 1)
+        self._memory.resume()
+        self._parts.reports.begin(profile, self._memory.integer("incarnation") + 1)
         self._parts.prober.start()
         self._parts.reaper.start()
         self._parts.election.rank = profile.rank
-        self._give_up_former_claim()
+        self._memory.give_up_former_claim()
         self._parts.election.start()
         return self._end()
 
@@ -236,7 +226,7 @@ class Node(Views):
         """Vouch for a key; raises MeshError when this node is no owner."""
         self._begin(now)
         self._parts.owner.vouch(key, rights)
-        self._persist_vouchers()
+        self._memory.keep_acts()
         return self._end()
 
     def evict(self, now: float, member: NodeId) -> list[Effect]:
@@ -244,7 +234,7 @@ class Node(Views):
         self._begin(now)
         endpoint = self._parts.membership.endpoint(member)
         self._parts.owner.evict(member)
-        self._persist_vouchers()
+        self._memory.keep_acts()
         if endpoint is not None:
             self._parts.introductions.turn_away(member, endpoint)
         return self._end()
@@ -320,43 +310,6 @@ class Node(Views):
         self._parts.prober.stream_result(to, token, ok, refused)
         return self._end()
 
-    # --- facts
-
-    def _new(self, signed: Signed[Any]) -> None:
-        """A fact changed the store: let those who care know, and spread it."""
-        fact = signed.fact
-        if not isinstance(fact, Liveness | Accusation):
-            self._core.stirred = True
-        if fact.author == self._core.id:
-            self._parts.owner.met(signed)
-        if isinstance(fact, Voucher | Eviction):
-            self._core.members_changed = True
-            self._core.schedule_by(_VOUCHERS, b"", self._core.now + 1.0)
-        elif isinstance(fact, Record):
-            self._parts.membership.recorded(fact)
-        elif isinstance(fact, Liveness) and fact.author == self._core.id:
-            self._parts.membership.outlived(fact)
-        elif isinstance(fact, Liveness):
-            self._parts.membership.lives(fact.author, fact.incarnation, fact.refutations, fact.steady)
-        elif isinstance(fact, Accusation):
-            self._parts.membership.accused(fact)
-        elif isinstance(fact, Claim):
-            self._parts.election.claimed(fact)
-        elif isinstance(fact, Resignation):
-            self._parts.election.resigned(fact)
-        elif isinstance(fact, Deployment):
-            self._deployed(signed)
-        elif isinstance(fact, PoolState):
-            leader = self.leader()
-            if leader is not None and (leader.author, leader.term) == (fact.author, fact.term):
-                self._core.tell(StateChanged(fact))
-        self._parts.gossip.spread(signed)
-
-    def _deployed(self, signed: Signed[Any]) -> None:
-        if self.deployment() == signed.fact:
-            self._core.persist("deployment", signed.data)
-            self._core.tell(DeploymentChanged(signed.fact))
-
     # --- the frame of every input
 
     def _begin(self, now: float, stirred: bool = True) -> None:
@@ -375,7 +328,7 @@ class Node(Views):
     def _withdraw(self) -> None:
         """This node was put out of its pool."""
         self._running = False
-        self._persist_vouchers()
+        self._memory.keep_acts()
 
     def _review(self) -> None:
         if self._running and self._parts.expulsion.expelled:
@@ -400,47 +353,3 @@ class Node(Views):
             self._parts.membership.stalled()
             self._parts.prober.abandon()
             self._parts.election.stalled()
-
-    def _form(self, pool: PoolId) -> None:
-        self._core.pool = self._parts.roster.pool = pool
-
-    # --- what is kept
-
-    def _persist_vouchers(self) -> None:
-        self._core.persist(_VOUCHERS, codec.pack([self._core.pool, self._parts.roster.acts()]))
-
-    def _restore(self) -> None:
-        """Take up the pool, the term and the acts of a former run. What this tells is told by ``start``."""
-        stored = self._stored.get(_VOUCHERS)
-        if stored is None:
-            return
-        try:
-            pool, vouchers = codec.unpack(stored, _MAX_STORED)
-        except (DecodeError, ValueError):
-            raise MeshError(
-                "The stored vouchers are damaged", "`mesh leave --purge`, then join anew"
-            ) from None
-        self._form(PoolId(pool))
-        self._restored = True
-        self._parts.intake.absorb_all(vouchers)
-        self._parts.owner.restore(self._stored.get("act"))
-        self._parts.election.highest = self._integer("term")
-        self._parts.gossip.hush()
-        self._core.cancel(_VOUCHERS, b"")
-
-    def _integer(self, key: str) -> int:
-        stored = self._stored.get(key)
-        if stored is None:
-            return 0
-        try:
-            value: int = codec.paired(codec.UINT).load(codec.unpack(stored, 16))[0]
-        except DecodeError:
-            raise MeshError(f"The stored {key} is damaged", "`mesh leave --purge`, then join anew") from None
-        return value
-
-    def _give_up_former_claim(self) -> None:
-        """A claim of a former run of this process is led by nobody now: say so."""
-        term = self._integer("claimed")
-        if term:
-            self._parts.intake.publish(Resignation(self._core.pool, self._core.id, term, NodeId(bytes(16))))
-            self._core.persist("claimed", codec.pack([0]))

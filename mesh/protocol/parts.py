@@ -23,6 +23,7 @@ from mesh.protocol.roster import Roster
 from mesh.protocol.store import FactStore
 from mesh.protocol.tenancy import Tenancies
 from mesh.wire.facts import Signed
+from mesh.wire.identity import PoolId
 
 
 class Parts:
@@ -63,3 +64,7 @@ class Parts:
         self.intake.on_shift, self.intake.on_term = self.expulsion.enforce, self.election.raise_term
         self.intake.on_lapsed = self.membership.accused
         self.membership.on_gone = self.election.reconsider
+
+    def form(self, pool: PoolId) -> None:
+        """All parts are of this pool from now on."""
+        self.core.pool = self.roster.pool = pool

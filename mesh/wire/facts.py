@@ -7,15 +7,13 @@ through.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Any, ClassVar, Generic, TypeVar
 
 from mesh.wire import codec
-from mesh.wire.codec import BOOL, ENDPOINT, FLOAT, UINT, Shape, fixed, listed, paired, struct, text
-from mesh.wire.endpoint import Endpoint
+from mesh.wire.codec import BOOL, FLOAT, UINT, Shape, fixed, listed, paired, struct, text
 from mesh.wire.errors import DecodeError
 from mesh.wire.identity import (
     ID_BYTES,
@@ -26,13 +24,16 @@ from mesh.wire.identity import (
     Signer,
     Verifier,
 )
+from mesh.wire.profile import MAX_MODELS as MAX_MODELS
+from mesh.wire.profile import MAX_NAME as MAX_NAME
+from mesh.wire.profile import MAX_RECORD as MAX_RECORD
+from mesh.wire.profile import MODEL, PROFILE
+from mesh.wire.profile import Model as Model
+from mesh.wire.profile import Profile as Profile
+from mesh.wire.profile import fitted as fitted
 from mesh.wire.rights import Rights
 
 MAX_FACT = 8192
-MAX_RECORD = 1024
-MAX_MODELS = 8
-MAX_NAME = 96
-MAX_ADDRESSES = 6
 MAX_STAGES = 128
 HASH_BYTES = 16
 NO_PREVIOUS = bytes(HASH_BYTES)
@@ -40,37 +41,6 @@ NOBODY = NodeId(bytes(ID_BYTES))
 _DOMAIN = b"mesh fact 1\0"
 
 Version = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model file: its name, its size in bytes and the root (32 bytes) of its hash tree."""
-
-    name: str
-    size: int
-    root: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What a machine says of itself. Memory in bytes; ``rank`` is what it would lead with, 0: not."""
-
-    name: str = ""
-    addresses: tuple[Endpoint, ...] = ()
-    accelerator_kind: str = "cpu"
-    accelerator_name: str = ""
-    memory_total: int = 0
-    memory_offered: int = 0
-    memory_free: int = 0
-    tokens_per_second: float = 0.0
-    engine_state: str = "missing"
-    engine_progress: float = 0.0
-    engine_reason: str = ""
-    engine_commit: str = ""
-    engine_rpc: str = ""
-    models: tuple[Model, ...] = ()
-    rank: int = 0
-    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,21 +290,16 @@ def _load_rights(value: Any) -> Rights:
 _ID = fixed(ID_BYTES)
 _HASH = fixed(HASH_BYTES)
 _RIGHTS = Shape(lambda rights: rights.value, _load_rights)
-_MODEL = struct(Model, text(MAX_NAME), UINT, fixed(32))
-_PROFILE = struct(
-    Profile, text(48), listed(ENDPOINT, MAX_ADDRESSES), text(16), text(64), UINT, UINT, UINT, FLOAT,
-    text(16), FLOAT, text(120), text(40), text(16), listed(_MODEL, MAX_MODELS), UINT, BOOL,
-)  # fmt: skip
 _STAGE = struct(Stage, _ID, UINT, UINT, BOOL, UINT, FLOAT)
 _LAYERS = listed(paired(_ID, UINT), MAX_STAGES)
 
 _SHAPES: dict[int, Shape] = {
     Voucher.kind: struct(Voucher, _ID, _ID, UINT, _HASH, fixed(KEY_BYTES), _RIGHTS),
     Eviction.kind: struct(Eviction, _ID, _ID, UINT, _HASH, _ID, UINT, _HASH),
-    Record.kind: struct(Record, _ID, _ID, UINT, fixed(8), UINT, BOOL, _PROFILE),
+    Record.kind: struct(Record, _ID, _ID, UINT, fixed(8), UINT, BOOL, PROFILE),
     Claim.kind: struct(Claim, _ID, _ID, UINT, UINT),
     Resignation.kind: struct(Resignation, _ID, _ID, UINT, _ID),
-    Deployment.kind: struct(Deployment, _ID, _ID, UINT, _MODEL, UINT, UINT, BOOL, _LAYERS),
+    Deployment.kind: struct(Deployment, _ID, _ID, UINT, MODEL, UINT, UINT, BOOL, _LAYERS),
     PoolState.kind: struct(
         PoolState, _ID, _ID, UINT, UINT, UINT, text(16), FLOAT, text(200), FLOAT, listed(_STAGE, MAX_STAGES)
     ),
@@ -395,28 +360,3 @@ def decode(data: bytes) -> Signed[Any]:
     if fact.kind == Record.kind and len(data) > MAX_RECORD:
         raise DecodeError(f"A record of more than {MAX_RECORD} bytes")
     return Signed(fact, data)
-
-
-def _clip(value: str, limit: int) -> str:
-    return value.encode(errors="replace")[:limit].decode(errors="ignore")
-
-
-def fitted(profile: Profile) -> Profile:
-    """The profile cut to its bounds: long texts are clipped, surplus models dropped until a record fits."""
-    profile = dataclasses.replace(
-        profile,
-        name=_clip(profile.name, 48),
-        addresses=tuple(profile.addresses[:MAX_ADDRESSES]),
-        accelerator_kind=_clip(profile.accelerator_kind, 16),
-        accelerator_name=_clip(profile.accelerator_name, 64),
-        engine_state=_clip(profile.engine_state, 16),
-        engine_reason=_clip(profile.engine_reason, 120),
-        engine_commit=_clip(profile.engine_commit, 40),
-        engine_rpc=_clip(profile.engine_rpc, 16),
-        models=tuple(
-            dataclasses.replace(m, name=_clip(m.name, MAX_NAME)) for m in profile.models[:MAX_MODELS]
-        ),
-    )
-    while profile.models and len(codec.pack(_PROFILE.dump(profile))) > MAX_RECORD - 160:
-        profile = dataclasses.replace(profile, models=profile.models[:-1])
-    return profile

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from mesh.protocol.arbiter import LEASE, Deed, Lease
-from mesh.protocol.election import ROLES, Role, Turn
 from mesh.protocol.machine import IllegalTransition, Machine, markdown
+from mesh.protocol.roles import ROLES, Role, Turn
 from mesh.protocol.tenancy import TENANCY, Step, Tenancy
 
 Table = dict[tuple[Any, Any], Any]
