@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any
 
 from mesh.protocol.node import Node
@@ -26,6 +25,7 @@ _KINDS = (
     Voucher, Eviction, Record, Claim, Resignation, Deployment, PoolState, Liveness, Accusation,
 )  # fmt: skip
 _CONTAINERS = (dict, list, set, bytearray)
+_SLOTS: dict[type[Any], list[str]] = {}
 
 
 def facts(node: Node) -> Iterator[Signed[Any]]:
@@ -85,23 +85,20 @@ def containers(node: Node) -> Iterator[tuple[str, int]]:
             inner = value.values() if isinstance(value, dict) else value
             if not isinstance(value, bytearray):
                 waiting += [(f"{path}[]", item) for item in inner]
-        elif _is_inner(type(value)):
+        elif type(value).__module__.startswith("mesh.protocol"):
             waiting += [(f"{path}.{name}", item) for name, item in _attributes(value)]
 
 
-@cache
-def _is_inner(cls: type[Any]) -> bool:
-    """Whether what a Node holds of this class is looked into."""
-    return cls.__module__.startswith("mesh.protocol")
-
-
-@cache
-def _slots(cls: type[Any]) -> tuple[str, ...]:
-    names: list[str] = []
+def _slots(cls: type[Any]) -> list[str]:
+    """The names of the slots of a class; for classes that mypyc compiled, of all attributes."""
+    if cls in _SLOTS:
+        return _SLOTS[cls]
+    names = _SLOTS[cls] = list[str]()
     for base in cls.__mro__:
         slots = base.__dict__.get("__slots__", ())
         names += [slots] if isinstance(slots, str) else list(slots)
-    return tuple(names)
+        names += base.__dict__.get("__mypyc_attrs__", ())
+    return names
 
 
 def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
