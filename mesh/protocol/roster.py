@@ -17,6 +17,8 @@ from mesh.wire.rights import Rights
 
 MAX_VOUCHERS = 16384
 MAX_EVICTIONS = 4096
+MAX_DISPUTED = 64
+"""So many evictions by one who is no member any more are looked at: each means to settle all anew."""
 MAX_FALLEN = 4096
 
 
@@ -43,7 +45,10 @@ class Roster:
     def takes(self, act: Voucher | Eviction) -> bool:
         """Whether there is room for it: the bound of everything that is kept for each member."""
         if isinstance(act, Eviction):
-            return len(self._acts.evictions) < MAX_EVICTIONS
+            evictions = self._acts.evictions
+            by_author = sum(signed.fact.author == act.author for signed in evictions.values())
+            disputed = act.author not in self.members and by_author >= MAX_DISPUTED
+            return len(evictions) < MAX_EVICTIONS and not disputed
         return len(self._acts) - len(self._fallen) < MAX_VOUCHERS
 
     def is_founding(self, voucher: Voucher) -> bool:

@@ -157,7 +157,9 @@ class FactStore:
             self._drop(entry)
 
     def rumours_in(self, bucket: int) -> list[Rumour]:
-        return [entry.rumour for entry in self._buckets[bucket].values()]
+        """What is held in a bucket, owners' acts first: what the rest is worth hangs on them."""
+        entries = sorted(self._buckets[bucket].values(), key=lambda entry: entry.signed.fact.kind)
+        return [entry.rumour for entry in entries]
 
     def bucket_hashes(self) -> tuple[bytes, ...]:
         if self._bucket_hashes is None:

@@ -6,6 +6,8 @@ from mesh.wire.facts import NO_PREVIOUS, Accusation, Eviction, Resignation, Vouc
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Ack, Bodies, LeaseGrant, LeaseRequest, Ping
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from simulations import inside
+from simulations.world import Host, LinkFault, World
 from tests.mesh.protocol.stage import Actor, Stage
 
 
@@ -214,3 +216,75 @@ def test_what_waits_for_the_voucher_of_an_evicted_key_is_dropped() -> None:
     owner.tells(owner.sign(Voucher(stage.pool, owner.id, 2, NO_PREVIOUS, key, ALL_RIGHTS)))
     assert stranger.id not in _authors(stage)
     assert stage.state_of(stranger) == "unknown"
+
+
+def _pool(seed: int, count: int) -> tuple[World, list[Host]]:
+    world = World(seed)
+    hosts = [world.add(rank=10 * (count - number)) for number in range(count)]
+    world.found(hosts[0])
+    for host in hosts[1:]:
+        world.join(host, hosts[0])
+    world.run(5.0)
+    return world, hosts
+
+
+def _cut(world: World, one: list[Host], other: list[Host]) -> None:
+    some, rest = frozenset(h.number for h in one), frozenset(h.number for h in other)
+    world.set_faults((LinkFault(some, rest, cut=True), LinkFault(rest, some, cut=True)))
+
+
+def _agree(hosts: list[Host], on: list[Host]) -> bool:
+    """Whether these hosts hold exactly those for members, and the same facts."""
+    nodes = [host.node for host in hosts if host.node is not None]
+    ids = {host.id for host in on}
+    return all(node.keys().keys() == ids for node in nodes) and len({inside.summary(n) for n in nodes}) == 1
+
+
+def _evict_each_other(world: World, one: Host, other: Host) -> None:
+    for by, subject in ((one, other), (other, one)):
+        assert by.node is not None
+        world.perform(by, by.node.evict(world.now, subject.id))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_two_halves_whose_owners_evicted_each_other_agree_once_healed(seed: int) -> None:
+    world, hosts = _pool(seed, 6)
+    one, other = hosts[:3], hosts[3:]
+    _cut(world, one, other)
+    world.run(5.0)
+    _evict_each_other(world, one[1], other[0])
+    world.run(5.0)
+    world.set_faults(())
+    loser = max((one[1], other[0]), key=lambda host: host.id)
+    rest = [host for host in hosts if host is not loser]
+    assert world.run_until(lambda: _agree(rest, rest), limit=10.0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_founder_wins_over_an_owner_in_the_other_half_that_evicted_it(seed: int) -> None:
+    world, hosts = _pool(seed, 4)
+    _cut(world, hosts[:2], hosts[2:])
+    world.run(5.0)
+    _evict_each_other(world, hosts[0], hosts[3])
+    world.set_faults(())
+    rest = hosts[:3]
+    assert world.run_until(lambda: _agree(rest, rest), limit=10.0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_pool_goes_on_when_its_founder_that_leads_it_is_evicted(seed: int) -> None:
+    world, hosts = _pool(seed, 4)
+    founder, *rest = hosts
+    node = rest[0].node
+    assert node is not None
+    claim = node.leader()
+    assert claim is not None
+    assert claim.author == founder.id
+    world.perform(rest[0], node.evict(world.now, founder.id))
+
+    def goes_on() -> bool:
+        leaders = [host.node.leader() for host in rest if host.node is not None]
+        return leaders[0] is not None and leaders[0].author != founder.id and leaders == [leaders[0]] * 3
+
+    assert world.run_until(goes_on, limit=5.0)
+    assert _agree(rest, rest)

@@ -1,9 +1,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.protocol.roster import MAX_CHAIN, Roster
-from mesh.wire.facts import NO_PREVIOUS, Signed, Voucher, sign
-from mesh.wire.identity import pool_id
+from mesh.protocol.roster import MAX_CHAIN, MAX_DISPUTED, Roster
+from mesh.wire.facts import NO_PREVIOUS, Eviction, Signed, Voucher, sign
+from mesh.wire.identity import NodeId, pool_id
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from simulations.signing import KeyedHash
 
@@ -16,6 +16,22 @@ FOUNDING = sign(Voucher(POOL, FOUNDER.id, 1, NO_PREVIOUS, FOUNDER.public_key, AL
 def _voucher(author: int, subject: int, rights: Rights = ALL_RIGHTS, number: int = 2) -> Signed[Voucher]:
     signer = KEYS[author]
     return sign(Voucher(POOL, signer.id, number, NO_PREVIOUS, KEYS[subject].public_key, rights), signer)
+
+
+def test_of_who_is_out_only_a_few_evictions_are_looked_at() -> None:
+    roster = _roster(FOUNDING, _voucher(0, 1), _voucher(0, 2))
+    roster.add(_eviction(0, KEYS[1].id))
+    for number in range(MAX_DISPUTED):
+        act = _eviction(1, NodeId(number.to_bytes(16, "big")))
+        assert roster.takes(act.fact)
+        roster.add(act)
+    assert not roster.takes(_eviction(1, KEYS[2].id).fact)
+    assert roster.takes(_eviction(2, KEYS[3].id).fact)
+
+
+def _eviction(author: int, subject: NodeId) -> Signed[Eviction]:
+    signer = KEYS[author]
+    return sign(Eviction(POOL, signer.id, 1, NO_PREVIOUS, subject, 0, NO_PREVIOUS), signer)
 
 
 def _roster(*vouchers: Signed[Voucher]) -> Roster:
