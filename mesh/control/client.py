@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from mesh.control.errors import ControlError, NotRunning, Refused
+from mesh.control.peers import user_of
 
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes of one line of an answer; a status of ten thousand members has some 5 MiB."""
@@ -96,6 +97,14 @@ def _connect(path: str, timeout: float) -> socket.socket:
     except OSError as error:
         connection.close()
         raise ControlError(f"cannot use the control socket {path}: {os.strerror(error.errno or 0)}") from None
+    user = user_of(connection)
+    if user not in (os.geteuid(), 0):
+        # Whoever listens would be told secrets.
+        connection.close()
+        raise ControlError(
+            f"somebody else, user {user}, listens on the control socket {path}",
+            "remove it, or choose another --state-dir",
+        )
     return connection
 
 

@@ -6,8 +6,6 @@ import logging
 import os
 import socket
 import stat
-import struct
-import sys
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import trio
 
 from mesh.control.errors import AlreadyRunning, ControlError
+from mesh.control.peers import user_of
 from mesh.wire.errors import MeshError
 
 Emit = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -88,7 +87,7 @@ class _Connection:
         self._gone = False
 
     async def serve(self) -> None:
-        user = _peer_user(self._stream.socket)
+        user = user_of(self._stream.socket)
         if user not in (os.geteuid(), 0):
             log.warning("control: user %d was refused", user)
             return
@@ -251,12 +250,3 @@ def _taken(path: Path) -> AlreadyRunning:
         f"a sidecar with this state directory is already running ({path})",
         "use it, or start another one with its own --state-dir",
     )
-
-
-def _peer_user(connection: trio.socket.SocketType) -> int:
-    """The user id of the process at the other end, as the kernel knows it."""
-    if sys.platform == "darwin":
-        xucred = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED: u32 version, u32 uid, groups
-        return int(struct.unpack_from("=II", xucred)[1])
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", credentials)[1])

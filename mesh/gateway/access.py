@@ -42,6 +42,17 @@ def refused_origin(origin: str | None, host: str | None) -> str | None:
     return "pages of other sites may not use this API"
 
 
+def refused_site(site: str | None, path: str, mode: str | None) -> str | None:
+    """Say why a browser's request from such a site (Sec-Fetch-Site) is refused, or return None.
+
+    Requests that need no Origin, such as an image's, would otherwise run, though their answers stay unread. A
+    link to our own page is followed.
+    """
+    if site in (None, "same-origin", "none") or (path == "/" and mode == "navigate"):
+        return None
+    return "pages of other sites may not use this API"
+
+
 def is_authorized(authorization: str | None, api_key: str | None) -> bool:
     """Whether the Authorization header bears the key, if one is wanted; takes the same time for any guess."""
     if api_key is None:

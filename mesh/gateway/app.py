@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from mesh.gateway.access import is_authorized, refused_host, refused_origin
+from mesh.gateway.access import is_authorized, refused_host, refused_origin, refused_site
 from mesh.gateway.backend import Backend
 from mesh.gateway.connection import Exchange, Request
 from mesh.gateway.counters import Counters, Exposition
@@ -57,6 +57,9 @@ class Gateway:
         if reason := refused_host(host, request.local):
             return error_reply(403, "forbidden_host", reason)
         if reason := refused_origin(request.header(b"origin"), host):
+            return error_reply(403, "forbidden_origin", reason)
+        site, mode = request.header(b"sec-fetch-site"), request.header(b"sec-fetch-mode")
+        if reason := refused_site(site, request.path, mode):
             return error_reply(403, "forbidden_origin", reason)
         if request.path not in _KEYLESS and not is_authorized(
             request.header(b"authorization"), self._api_key

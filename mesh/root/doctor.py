@@ -3,7 +3,7 @@
 import shutil
 import socket
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import trio
 
@@ -35,6 +35,7 @@ def check(state_dir: Path) -> list[Check]:
         _accelerator(),
         _engine(),
         _disk(state_dir),
+        _state(state_dir),
         _identity(state_dir),
         _network(),
         _port(state_dir),
@@ -76,6 +77,29 @@ def _disk(state_dir: Path) -> Check:
     }
 
 
+def _state(state_dir: Path) -> Check:
+    if not state_dir.exists():
+        return {
+            "check": "state",
+            "ok": True,
+            "detail": f"{state_dir}, made at the first mesh join",
+            "hint": "",
+        }
+    try:
+        StateDir(state_dir)
+    except MeshError as error:
+        return {"check": "state", "ok": False, "detail": error.message, "hint": error.hint}
+    return {"check": "state", "ok": True, "detail": f"{state_dir}, for this user alone", "hint": ""}
+
+
+def _settings(state_dir: Path) -> dict[str, Any]:
+    """What the last `mesh join` was given; nothing where that cannot be read."""
+    try:
+        return StateDir(state_dir).load("settings") if state_dir.exists() else {}
+    except MeshError:
+        return {}
+
+
 def _identity(state_dir: Path) -> Check:
     if not (state_dir / "identity.key").exists():
         return {"check": "identity", "ok": True, "detail": "made at the first mesh join", "hint": ""}
@@ -97,8 +121,7 @@ def _network() -> Check:
 
 
 def _port(state_dir: Path) -> Check:
-    settings = StateDir(state_dir).load("settings") if state_dir.exists() else {}
-    port = settings.get("port") or DEFAULT_PORT
+    port = _settings(state_dir).get("port") or DEFAULT_PORT
     if (state_dir / "sidecar.pid").exists():
         return {"check": "port", "ok": True, "detail": f"{port}, used by this sidecar", "hint": ""}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -115,8 +138,7 @@ def _port(state_dir: Path) -> Check:
 
 
 def _tailnet(state_dir: Path) -> Check:
-    option = StateDir(state_dir).load("settings").get("tailscaled_socket") if state_dir.exists() else None
-    where = find_socket(option)
+    where = find_socket(_settings(state_dir).get("tailscaled_socket"))
     if where is None:
         return {
             "check": "tailnet",

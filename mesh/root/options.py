@@ -7,6 +7,7 @@ from typing import Any
 
 from mesh.control.operations import OptionValues
 from mesh.control.options import SidecarOptions
+from mesh.root.api_key import read_api_key
 from mesh.root.state import StateDir
 from mesh.wire.errors import MeshError
 
@@ -88,6 +89,8 @@ def settle(options: SidecarOptions, state: StateDir) -> Effective:
             "--listen opens the API to the network and needs a key",
             "write one word into a file: --api-key FILE",
         )
+    if effective.listen is not None and effective.api_key is not None:
+        read_api_key(effective.api_key)  # to fail now rather than in a pool
     if dict(effective.values()) != stored:
         state.save("settings", dict(effective.values()))
     return effective

@@ -18,6 +18,7 @@ from mesh.net.tailscale import TailscaleError
 from mesh.protocol.effects import Expelled
 from mesh.protocol.node import Node
 from mesh.root.admission import Admitted
+from mesh.root.api_key import read_api_key
 from mesh.root.clock import now
 from mesh.root.joining import Search, tailnet_doors
 from mesh.root.leading import Leading
@@ -143,7 +144,7 @@ class Pool:
         key = None
         if options.listen is not None and options.api_key is not None:
             binds.append((options.listen, options.api_port))
-            key = options.api_key.read_text().strip()
+            key = await trio.to_thread.run_sync(read_api_key, options.api_key)
         await serve_gateway(binds, self, api_key=key, task_status=task_status)
 
     # --- what this machine says of itself -----------------------------------------------------------

@@ -60,6 +60,14 @@ class StateDir:
             raise MeshError(
                 f"cannot create {path}: {error.strerror}", "choose another with --state-dir"
             ) from error
+        found = path.stat()
+        if found.st_uid != os.geteuid():
+            raise MeshError(f"{path} belongs to another user", "choose another with --state-dir")
+        if found.st_mode & 0o077:
+            raise MeshError(
+                f"others can look into {path}, where keys are kept",
+                f"chmod 700 {path}, or another --state-dir",
+            )
 
     def lock(self) -> None:
         """Hold the directory until the process ends; MeshError when another sidecar does."""

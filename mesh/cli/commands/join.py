@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise MeshError(f"there is no API key at {options.api_key}", "write one word into that file")
     socket = paths.socket_path(state)
     if args.foreground:
+        _hide_token(request)
         return _in_foreground(args, socket, options, request)
     print(summary(_in_background(socket, options, request), invocation(args)))
     return 0
@@ -169,6 +170,24 @@ def _end_without_pool(socket: str, started: "Started") -> None:
         if not joined:
             started.end()
     started.release()
+
+
+def _hide_token(request: "JoinArgs") -> None:
+    """Start anew without the token on the command line, where everybody sees it for as long as this runs."""
+    token = request.get("token")
+    told = [number for number, word in enumerate(sys.argv) if token is not None and token in word]
+    if token is None or (not told and token not in os.environ.get("MESH_TOKEN", "")):
+        return
+    words = [word.replace(token, "-") for word in sys.argv[1:]]
+    if not told:
+        words.append("--token=-")
+    reader, writer = os.pipe()
+    os.write(writer, token.encode() + b"\n")
+    os.close(writer)
+    os.dup2(reader, sys.stdin.fileno())
+    environment = {name: value for name, value in os.environ.items() if name != "MESH_TOKEN"}
+    # -P: a directory that happens to contain a `json.py` must not change what runs.
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "mesh.cli", *words], environment)
 
 
 def _in_foreground(

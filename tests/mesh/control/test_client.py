@@ -6,6 +6,7 @@ from threading import Thread
 
 import pytest
 
+from mesh.control import client
 from mesh.control.client import ask, call
 from mesh.control.errors import ControlError, NotJoined, NotRunning
 
@@ -32,6 +33,19 @@ def answering(path: str, answer: bytes, hold: bool = False) -> Iterator[None]:
             yield
         finally:
             thread.join()
+
+
+def test_somebody_elses_socket_is_told_nothing(socket_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.makedirs(os.path.dirname(socket_path), exist_ok=True)
+    monkeypatch.setattr(client, "user_of", lambda connection: os.geteuid() + 4711)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(socket_path)
+        listening.listen()
+        with pytest.raises(ControlError, match=f"somebody else, user {os.geteuid() + 4711}"):
+            ask(socket_path, "join", {"token": "mesh1:secret"})
+        connection, _ = listening.accept()
+        with connection:
+            assert connection.recv(100) == b""
 
 
 def test_nobody_there_means_not_joined(socket_path: str) -> None:

@@ -205,7 +205,7 @@ async def test_another_user_is_refused(
     socket_path: str, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await nursery.start(serve_control, socket_path, {"echo": echo})
-    monkeypatch.setattr(server, "_peer_user", lambda connection: os.geteuid() + 12345)
+    monkeypatch.setattr(server, "user_of", lambda connection: os.geteuid() + 12345)
     stream = await trio.open_unix_socket(socket_path)
     async with stream:
         assert await stream.receive_some(1) == b""

@@ -1,6 +1,6 @@
 import pytest
 
-from mesh.gateway.access import is_authorized, is_loopback, refused_host, refused_origin
+from mesh.gateway.access import is_authorized, is_loopback, refused_host, refused_origin, refused_site
 
 
 @pytest.mark.parametrize(
@@ -90,3 +90,20 @@ def test_ipv4_loopback_is_known_in_the_clothes_of_ipv6() -> None:
     assert is_loopback("::ffff:127.0.0.1")
     assert not is_loopback("::ffff:10.0.0.1")
     assert not is_loopback("localhost")
+
+
+@pytest.mark.parametrize("site", [None, "none", "same-origin"])
+def test_what_a_person_or_our_own_page_asks_for_is_served(site: str | None) -> None:
+    assert refused_site(site, "/status", "cors") is None
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "anything new"])
+def test_what_another_site_makes_a_browser_ask_for_is_refused_even_without_an_origin(site: str) -> None:
+    for path, mode in (
+        ("/status", "no-cors"),
+        ("/status", "navigate"),
+        ("/", "no-cors"),
+        ("/v1/models", None),
+    ):
+        assert refused_site(site, path, mode)
+    assert refused_site(site, "/", "navigate") is None, "a link to the dashboard is followed"

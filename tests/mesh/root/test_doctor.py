@@ -61,7 +61,7 @@ def test_a_fresh_machine_is_well_and_nothing_is_created_on_it(around: Surroundin
     state = tmp_path / "none" / "yet"
     found = findings(state)
     assert set(found) == {
-        "accelerator", "engine", "disk", "identity", "network", "port", "tailnet", "sidecar",
+        "accelerator", "engine", "disk", "state", "identity", "network", "port", "tailnet", "sidecar",
     }  # fmt: skip
     assert [name for name, finding in found.items() if not finding["ok"] and name != "port"] == []
     assert found["port"]["detail"].startswith(str(DEFAULT_PORT))
@@ -104,6 +104,15 @@ def test_a_key_that_others_can_read_is_found(around: Surroundings, tmp_path: Pat
     found = findings(tmp_path)["identity"]
     assert not found["ok"]
     assert "chmod 600" in found["hint"]
+
+
+def test_a_state_directory_that_others_can_look_into_is_found(around: Surroundings, tmp_path: Path) -> None:
+    settings(tmp_path, port=1)
+    assert findings(tmp_path)["state"]["ok"]
+    tmp_path.chmod(0o755)
+    found = findings(tmp_path)
+    assert not found["state"]["ok"]
+    assert "chmod 700" in found["state"]["hint"]
 
 
 def test_a_port_that_another_program_has_is_found(around: Surroundings, tmp_path: Path) -> None:

@@ -47,6 +47,11 @@ def test_the_api_is_opened_to_the_network_with_a_key_only(state: StateDir, tmp_p
     assert "--api-key" in caught.value.hint
     assert settle(given(state), state).listen is None, "a refused option is not remembered"
     key = tmp_path / "key"
+    key.write_text("open-sesame-0123")
+    key.chmod(0o644)
+    with pytest.raises(MeshError, match="others can read"):
+        settle(given(state, listen="0.0.0.0", api_key=key), state)
+    key.chmod(0o600)
     assert settle(given(state, listen="0.0.0.0", api_key=key), state).api_key == key
 
 

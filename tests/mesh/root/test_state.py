@@ -151,6 +151,25 @@ def test_a_purge_forgets_everything(state: StateDir) -> None:
     assert not state.path.exists()
 
 
+@pytest.mark.parametrize("others", [0o755, 0o750, 0o701])
+def test_a_directory_that_others_can_look_into_is_refused_with_what_helps(
+    tmp_path: Path, others: int
+) -> None:
+    place = tmp_path / "open"
+    place.mkdir()
+    place.chmod(others)
+    with pytest.raises(MeshError, match="others can look into") as caught:
+        StateDir(place)
+    assert f"chmod 700 {place}" in caught.value.hint
+
+
+def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    StateDir(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(MeshError, match="belongs to another user"):
+        StateDir(tmp_path)
+
+
 def test_why_a_node_was_put_out_is_kept_until_it_is_in_a_pool_again(tmp_path: Path) -> None:
     state = StateDir(tmp_path)
     state.enter(POOL)

@@ -291,6 +291,28 @@ def test_in_the_foreground_the_sidecar_is_this_process_until_ctrl_c(machine: Mac
     assert (process.returncode, err) == (0, "searching\n")
 
 
+@pytest.mark.parametrize(
+    "given", [["mesh1:hidden"], ["--token", "mesh1:hidden"], ["--token=mesh1:hidden"], []]
+)
+def test_in_the_foreground_a_token_is_on_no_command_line_that_lives(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, given: list[str]
+) -> None:
+    if not given:
+        monkeypatch.setenv("MESH_TOKEN", "mesh1:hidden")
+    base = [sys.executable, "-m", "mesh.cli", "--state-dir", str(machine.state_dir)]
+    command = [*base, "join", *given, "--foreground"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert select.select([process.stdout], [], [], 30)[0]
+        assert process.stdout.readline() == "founded pool attic, 1 machine alive\n"
+        [started] = machine.noted("started")
+        assert started["pid"] == process.pid
+        assert "hidden" not in str(started)
+        assert [entry["join"] for entry in machine.noted("joins")] == [{"token": "mesh1:hidden"}]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+
+
 def test_a_second_one_in_the_foreground_is_refused(machine: Machine) -> None:
     machine.run("join")
     outcome = machine.run("join", "--foreground")

@@ -38,6 +38,8 @@ def main(options: "SidecarOptions", join: Any = None, on_event: Any = None, on_j
 
     def ready() -> None:
         if join is not None:
+            with (options.state_dir / "joins.jsonl").open("a") as file:
+                print(json.dumps({"join": join}), file=file)
             on_event({"text": "searching"})
             on_joined(BEHAVIOUR["join"]["result"])
 

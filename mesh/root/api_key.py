@@ -1,0 +1,24 @@
+"""The key that clients from other machines must bear, in a file of the user's own."""
+
+from pathlib import Path
+
+from mesh.wire.errors import MeshError
+
+SHORTEST = 16
+MAKE = "(umask 077; openssl rand -hex 16 > FILE) makes a good one"
+
+
+def read_api_key(path: Path) -> str:
+    """The key in ``path``. MeshError when others can read the file, or what it holds is no key."""
+    try:
+        mode = path.stat().st_mode
+        content = path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise MeshError(f"cannot read the API key {path}: {error.strerror}", MAKE) from error
+    except UnicodeDecodeError as error:
+        raise MeshError(f"{path} holds no API key", MAKE) from error
+    if mode & 0o077:
+        raise MeshError(f"others can read the API key {path}", f"chmod 600 {path}")
+    if len(content) < SHORTEST or not content.isprintable() or " " in content:
+        raise MeshError(f"{path} holds no API key: one word of at least {SHORTEST} characters", MAKE)
+    return content
