@@ -148,7 +148,8 @@ class Membership:
             self._set_state(peer, LEFT)
 
     def _meet(self, id: NodeId, incarnation: int) -> Peer:
-        peer = self.peers[id] = Peer(id, incarnation)
+        record = self._store.get(Record, id)  # it was a peer before, and forgotten
+        peer = self.peers[id] = Peer(id, incarnation, record=None if record is None else record.fact)
         self._present += 1
         self.order.insert(self._core.random.randrange(len(self.order) + 1), id)
         self._core.members_changed = True
@@ -161,11 +162,9 @@ class Membership:
             return None
         peer = self._meet(id, liveness[0])
         peer.refutations = liveness[1]
-        record, proof = self._store.get(Record, id), self._store.get(Liveness, id)
+        record, proof = peer.record, self._store.get(Liveness, id)
         peer.steady = proof is None or proof.fact.version != liveness or proof.fact.steady
-        if record is not None:
-            peer.record = record.fact
-        if record is not None and record.fact.left and record.fact.incarnation == peer.incarnation:
+        if record is not None and record.left and record.incarnation == peer.incarnation:
             self._set_state(peer, LEFT)
         elif self._store.accusations(id) or not peer.steady:
             self._set_state(peer, DEAD)
@@ -345,8 +344,12 @@ class Membership:
         if self.steadiness.probed(self._core.now, direct, self.live_count(), unsteady):
             (self._stay_away if held else self._recover)()
 
+    def reaches_nobody(self) -> bool:
+        """Whether this node stays away from a pool of which nobody answers: it is alone anyhow."""
+        return not self.steadiness.holds and all(peer.missed for peer in self.peers.values() if peer.present)
+
     def judge_alone(self) -> None:
-        """There was nobody to be probed."""
+        """There was nobody to be probed, or nobody who answers."""
         if self.steadiness.alone(self._core.now):
             self._recover()
 

@@ -113,10 +113,12 @@ class Prober:
         self._core.schedule(PERIOD, b"", self._core.now + period * pace)
         self._judge_past()
         peer = self._next_in_turn()
-        if peer is not None:
-            self.probe(peer, regular=True)
-        else:
+        if peer is None or self._membership.reaches_nobody():
             self._membership.judge_alone()
+        if peer is not None and peer.endpoint is None:
+            self._membership.accuse(peer)  # there is no asking it: if it lives it has to say so
+        elif peer is not None:
+            self.probe(peer, regular=True)
         self._ask_dead()
 
     def _next_in_turn(self) -> Peer | None:
@@ -127,7 +129,7 @@ class Prober:
                 self._core.random.shuffle(order)
             peer = self._membership.peers[order[self._next]]
             self._next += 1
-            if peer.present and peer.endpoint is not None:
+            if peer.present:
                 return peer
         return None
 

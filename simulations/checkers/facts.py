@@ -66,7 +66,7 @@ class Facts:
         for signed in inside.facts(host.node):
             fact = signed.fact
             key = place_key(fact.kind, fact.author, fact.place)
-            if fact.version < seen.get(key, ()):
+            if fact.version < seen.get(key, ()) and not self._world.is_disputed(fact.author):
                 self._say(f"host{host.number} took an older {type(fact).__name__} after a newer one")
             seen[key] = max(fact.version, seen.get(key, ()))
             if signed.data not in self._proven:
@@ -111,6 +111,8 @@ class Facts:
         for id, (known, state) in inside.states(host.node).items():
             floor, before = floors.get(id, ((0, 0), state))
             subject = self._world.host_of(id)
+            if self._world.is_disputed(id):
+                continue  # what was known of one who was evicted is void, even if that did not stand
             if known < floor:
                 self._say(f"host{host.number} believes host{subject.number} at an older liveness than before")
             # An eviction may void the accusations that a member was held dead by.

@@ -218,3 +218,24 @@ def test_an_old_answer_to_another_question_does_not_count() -> None:
         stage.wait(0.1)
         actor.says(Ack(12345, bytes(8), 1, 0))
     assert stage.state_of(actor) in ("suspect", "dead")
+
+
+def test_who_cannot_be_asked_for_it_told_no_address_is_accused_and_dies_unless_it_refutes() -> None:
+    stage = Stage()
+    ghost = stage.member(2, known=False)
+    teller = stage.member(3)
+    teller.tells(ghost.sign(Liveness(stage.pool, ghost.id, 1, 0)))
+    assert stage.state_of(ghost) == "alive"
+    stage.wait(20.0)
+    assert stage.state_of(ghost) == "dead"
+
+
+def test_who_stays_away_from_a_pool_that_is_gone_comes_back_when_its_quarantine_is_over() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in (2, 3)]
+    for actor in actors:
+        actor.answers = False
+    steadiness = stage.node._parts.membership.steadiness
+    steadiness.holds = False
+    stage.wait(60.0)
+    assert steadiness.holds

@@ -186,3 +186,12 @@ def test_two_halves_that_have_forgotten_each_other_find_together_again(seed: int
     world.set_faults(())
     everyone = [{host.id: "alive" for host in hosts}] * 4
     assert world.run_until(lambda: _views(hosts) == everyone, limit=10.0)
+
+
+def test_the_record_of_one_who_comes_back_by_its_liveness_alone_is_known_again() -> None:
+    stage = Stage()
+    actor = _dead(stage)
+    actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 1)))
+    [back] = [member for member in stage.node.members() if member.id == actor.id]
+    assert back.state == "alive"
+    assert back.record is not None
