@@ -32,7 +32,7 @@ class Settings:
     """How many members are asked to probe in one's stead."""
     max_health: int = 8
     """Bound of the local health multiplier (Lifeguard)."""
-    suspicion: float = 1.1
+    suspicion: float = 1.05
     """The shortest suspicion in a pool of up to 100 members; one more of it for each factor of ten above."""
     suspicion_stretch: float = 3.0
     """How much longer a single accuser has to wait."""
