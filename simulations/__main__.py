@@ -6,18 +6,28 @@ import argparse
 import gc
 import sys
 
-from simulations import chaos_commands
+from mesh.wire.errors import MeshError
+from simulations import chaos_commands, compiled
 from simulations.measures import commands as measures
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 when it ran, 1 with ``--check`` when a property or a goal was missed."""
-    parser = argparse.ArgumentParser(prog="python -m simulations", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m simulations", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--compiled", action="store_true", help="in machine code, for long searches")
     commands = parser.add_subparsers(dest="command", required=True)
     for module in (chaos_commands, measures):
         module.register(commands)
     options = parser.parse_args(arguments)
-    return int(options.run(options))
+    if not options.compiled:
+        return int(options.run(options))
+    if options.command == "mutants":
+        parser.error("mutants cannot be compiled")
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        return compiled.run([argument for argument in given if argument != "--compiled"])
+    except MeshError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
