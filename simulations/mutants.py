@@ -22,7 +22,6 @@ from mesh.protocol.peers import DEAD, SUSPECT
 from mesh.protocol.reaping import Reaper
 from mesh.protocol.reports import Reports
 from mesh.protocol.roles import Role, Turn
-from mesh.protocol.standing import Ground
 from mesh.protocol.store import FactStore
 from mesh.protocol.tenancy import Tenancies
 from mesh.wire.facts import Eviction
@@ -102,6 +101,14 @@ def _first_evicted() -> list[Patch]:
     def consider(intake: Any, signed: Any, giver: Any) -> Any:
         gone = isinstance(signed.fact, Eviction) and signed.fact.author in intake._roster.evicted
         return True if gone else original(intake, signed, giver)
+
+    original = Intake._consider_act
+    return [(Intake, "_consider_act", consider)]
+
+
+def _deaf_to_evictions() -> list[Patch]:
+    def consider(intake: Any, signed: Any, giver: Any) -> Any:
+        return True if isinstance(signed.fact, Eviction) else original(intake, signed, giver)
 
     original = Intake._consider_act
     return [(Intake, "_consider_act", consider)]
@@ -197,7 +204,7 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
         (Intake, "allows", lambda intake, signed: True),
         (Intake, "_may_no_longer", lambda intake, fact: False),
     ],
-    "evictions are ignored": lambda: [(Ground, "admits", lambda ground, signed: False)],
+    "evictions are ignored by all but their author": _deaf_to_evictions,
     "what the evicted said stays": lambda: [(Expulsion, "enforce", _nothing)],
     "who was evicted evicts nobody": _first_evicted,
     "who is forgotten leaves no floor": _no_floor,
