@@ -1,4 +1,4 @@
-"""llama.cpp's rpc-server on loopback: restarted after crashes, never greeted while it may be busy."""
+"""llama.cpp's rpc-server on loopback: sandboxed, restarted after crashes, never greeted while it may work."""
 
 import os
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import trio
 from mesh.engine.logfile import LogFile
 from mesh.engine.restarts import Restarts
 from mesh.engine.rpc_port import CLOSED, free_port, knock
+from mesh.engine.sandbox import environment, sandboxed
 from mesh.engine.supervise import Event, Launch, Run, State, Supervised
 
 HOST = "127.0.0.1"
@@ -25,11 +26,15 @@ class RpcServer:
         log: Path,
         *,
         threads: int | None = None,
+        device: bool = False,
         on_event: Callable[[Event], None] = lambda _: None,
         restarts: Restarts | None = None,
     ) -> None:
-        """``threads`` for the processor's share, by default one per physical core."""
+        """``threads`` for the processor's share, by default one per physical core; ``device``: it drives an
+        accelerator.
+        """
         self._program = program
+        self._device = device
         self._threads = threads or psutil.cpu_count(logical=False) or 1
         self._port = 0
         self._connected = 0
@@ -109,8 +114,8 @@ class RpcServer:
         argv = [str(self._program), "-H", HOST, "-p", str(self._port), "-t", str(self._threads)]
         # Threads that spin while they wait slow each other down where cores are scarce; and a crash is
         # reported by its signal, without seconds spent in a debugger.
-        environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
-        return Launch(argv, self._ready, environment)
+        given = environment(os.environ) | {"OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
+        return Launch(sandboxed(argv, self._port, device=self._device), self._ready, given)
 
     async def _ready(self, run: Run) -> None:
         await knock(self._port, HOST)

@@ -9,6 +9,7 @@ import trio
 
 from mesh.control import paths
 from mesh.control.client import ask
+from mesh.engine import sandbox
 from mesh.engine.cache import cache_dir
 from mesh.engine.detect import detect
 from mesh.engine.present import find_present
@@ -34,6 +35,7 @@ def check(state_dir: Path) -> list[Check]:
     return [
         _accelerator(),
         _engine(),
+        _sandbox(),
         _disk(state_dir),
         _state(state_dir),
         _identity(state_dir),
@@ -64,6 +66,19 @@ def _engine() -> Check:
         return {"check": "engine", "ok": True, "detail": "not there yet: mesh join builds it", "hint": ""}
     detail = f"llama.cpp {engine.commit}, RPC {engine.rpc}, {engine.backend}: {engine.llama_server.parent}"
     return {"check": "engine", "ok": True, "detail": detail, "hint": ""}
+
+
+def _sandbox() -> Check:
+    """What keeps a leader that takes rpc-server over from taking the machine along."""
+    lacks = sandbox.missing()
+    return {
+        "check": "sandbox",
+        "ok": not lacks,
+        "detail": "rpc-server runs without " + "; without ".join(lacks)
+        if lacks
+        else "rpc-server may read its libraries, serve its port, and nothing else",
+        "hint": "let only whom you trust with this machine lead the pool" if lacks else "",
+    }
 
 
 def _disk(state_dir: Path) -> Check:

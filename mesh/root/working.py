@@ -41,6 +41,7 @@ class Work:
         self._server = RpcServer(
             engine.rpc_server,
             Path(log_path(str(self._machine.state.path), "rpc-server")),
+            device=engine.backend != "cpu",
             on_event=self._on_event,
         )
         self.gate = Gate(self._server, trusts_by(self._machine.tailscale))

@@ -26,6 +26,15 @@ def with_variable(name: str, accept: Callable[[str], bool]) -> list[psutil.Proce
     return found
 
 
+def children(parents: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Whatever these processes have started that still is theirs."""
+    found = []
+    for parent in parents:
+        with suppress(*_GONE):
+            found += parent.children(recursive=True)
+    return found
+
+
 def in_namespace(file: Path) -> list[psutil.Process]:
     """Processes in the network namespace that is mounted at ``file``; zombies are in none."""
     inode = file.stat().st_ino

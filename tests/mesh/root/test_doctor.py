@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from mesh.engine import sandbox
 from mesh.engine.values import Backend, Engine
 from mesh.net.tailscale import TailscaleError
 from mesh.root import doctor
@@ -30,6 +31,7 @@ class Surroundings:
         self.engine: Engine | MeshError | None = ENGINE
         self.addresses = ["192.0.2.1"]
         self.free = 100 << 30
+        self.lacks: list[str] = []
 
     async def find_present(self, backend: Backend, cache: Path) -> Engine | None:
         await trio.lowlevel.checkpoint()
@@ -45,6 +47,7 @@ def around(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
     monkeypatch.setattr(doctor, "find_present", here.find_present)
     monkeypatch.setattr(doctor, "local_addresses", lambda bind: here.addresses)
     monkeypatch.setattr(doctor, "find_socket", lambda option: None)
+    monkeypatch.setattr(sandbox, "missing", lambda: here.lacks)
     monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(200 << 30, 0, here.free))
     return here
 
@@ -61,7 +64,8 @@ def test_a_fresh_machine_is_well_and_nothing_is_created_on_it(around: Surroundin
     state = tmp_path / "none" / "yet"
     found = findings(state)
     assert set(found) == {
-        "accelerator", "engine", "disk", "state", "identity", "network", "port", "tailnet", "sidecar",
+        "accelerator", "engine", "sandbox", "disk", "state", "identity", "network", "port", "tailnet",
+        "sidecar",
     }  # fmt: skip
     assert [name for name, finding in found.items() if not finding["ok"] and name != "port"] == []
     assert found["port"]["detail"].startswith(str(DEFAULT_PORT))
@@ -95,6 +99,15 @@ def test_a_full_disk_and_a_machine_without_network_are_found(around: Surrounding
     assert not found["disk"]["ok"]
     assert not found["network"]["ok"]
     assert "--bind" in found["network"]["hint"]
+
+
+def test_each_layer_that_the_sandbox_lacks_is_named(around: Surroundings, tmp_path: Path) -> None:
+    assert findings(tmp_path)["sandbox"]["ok"]
+    around.lacks = ["Landlock: it could write files", "seccomp: it could open connections"]
+    found = findings(tmp_path)["sandbox"]
+    assert not found["ok"]
+    assert all(lack in found["detail"] for lack in around.lacks)
+    assert "whom you trust" in found["hint"]
 
 
 def test_a_key_that_others_can_read_is_found(around: Surroundings, tmp_path: Path) -> None:
