@@ -34,6 +34,7 @@ from mesh.net.session import (
     tune,
 )
 from mesh.net.tls import ALPN, ClientContexts, Credentials, ServerTrust, proven_key, unproven_context
+from mesh.protocol.refusals import Refusals
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import Identity, NodeId, PoolId, id_text, node_id
@@ -81,7 +82,7 @@ class Streams:
         self._source_hosts = tuple(source_hosts)
         self._sessions: dict[NodeId | None, set[Session]] = {}
         self._callers = Callers()
-        self.refused: Counter[str] = Counter()
+        self.refused = Refusals()
         """How many streams were not accepted, by why; the codes are those of :class:`Refused`, and
         ``flood`` (too many of one source), ``handshake`` and ``silence``.
         """
@@ -118,14 +119,14 @@ class Streams:
             host = ends(connection)[1].host
             scope = self._callers.arrive(host, trio.current_time())
             if scope is None:
-                self.refused["flood"] += 1
+                self.refused.note("flood", host)
                 return
             try:
                 scope.deadline = trio.current_time() + SETUP_SECONDS
                 with scope:
                     session = await self._accept(connection, handlers)
                 if scope.cancelled_caught:
-                    self.refused["silence"] += 1
+                    self.refused.note("silence", host)
             finally:
                 self._callers.depart(scope, session is not None and session.peer is not None)
             if session is not None:
@@ -154,7 +155,7 @@ class Streams:
                 self._forget(session)
                 raise
         except Refused as refusal:
-            self.refused[refusal.code] += 1
+            self.refused.note(refusal.code, _host_of(connection))
             await _refuse(stream, refusal)
         except (
             StreamError,
@@ -163,7 +164,7 @@ class Streams:
             trio.BrokenResourceError,
             trio.ClosedResourceError,
         ) as error:
-            self.refused["handshake"] += 1
+            self.refused.note("handshake", _host_of(connection))
             log.debug("a stream was not set up: %s", error.__cause__ or error)
         else:
             return session
@@ -318,6 +319,13 @@ class Streams:
             peer = None if key is None else node_id(key)
             return Session(stream, peer, key, remote, local, kind, given, on_close=self._forget)
         raise Unreachable(f"no answer from {where} within {timeout:g} s")
+
+
+def _host_of(connection: trio.SocketStream) -> str:
+    try:
+        return ends(connection)[1].host
+    except OSError:
+        return "somebody who is gone"
 
 
 async def _shake_hands_as_server(stream: TlsStream) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from mesh.protocol.effects import Effect, Event, Notice, Persist, Send, SendStream, SetTimer, Tell, Timer
+from mesh.protocol.refusals import Refusals
 from mesh.protocol.settings import Settings
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
@@ -41,6 +42,7 @@ class Core:
         self.sent = 0
         """The number of the last datagram."""
         self.effects: list[Effect] = []
+        self.refused = Refusals()
         self.members_changed = False
         self.stirred = False
         """Whether this input changed something that the leadership or a lease rests on."""

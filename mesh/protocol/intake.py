@@ -78,6 +78,7 @@ class Intake:
             try:
                 decoded.append(decode(data))
             except DecodeError:
+                self._refuse("malformed_fact", giver)
                 break
         for signed in sorted(decoded, key=lambda signed: not _is_act(signed)):
             if not self._consider(signed, giver):
@@ -88,17 +89,21 @@ class Intake:
         try:
             signed = decode(data)
         except DecodeError:
-            return False
+            return self._refuse("malformed_fact", giver)
         return self._consider(signed, giver)
+
+    def _refuse(self, why: str, whom: object) -> bool:
+        self._core.refused.note(why, id_text(whom) if isinstance(whom, bytes) else whom)
+        return False
 
     def _consider(self, signed: Signed[Any], giver: object) -> bool:
         fact: Fact = signed.fact
         if fact.pool != self._roster.pool:
-            return False
+            return self._refuse("foreign_fact", giver)
         if isinstance(fact, Voucher | Eviction):
             return self._consider_act(signed, giver)
         if self._may_no_longer(fact):
-            return self._raise_term(signed)
+            return self._raise_term(signed, giver)
         accused = isinstance(fact, Accusation) and fact.subject == self._core.id
         if not self._store.would_change(signed):
             if accused:
@@ -106,14 +111,18 @@ class Intake:
             return True
         key = self._roster.key(fact.author)
         if key is None or not self.allows(signed):
+            if key is not None:
+                self._refuse("unauthorised_fact", fact.author)
             self._orphans.keep(signed, giver)
             return True
         if not signed.proven_by(key, self._core.verifier):
-            return False
+            return self._refuse("forged_fact", giver)
         if isinstance(fact, Claim) and fact.term > self._term_limit() and not self.may_leap(giver):
             self._core.notice("warning", f"A claim of {id_text(fact.author)} leaps too far ahead: refused")
-            return False
+            return self._refuse("leaping_claim", fact.author)
         self._accusations += accused
+        if accused:
+            self._core.refused.note("accusation", id_text(fact.author))
         self.take(signed)
         return True
 
@@ -126,12 +135,14 @@ class Intake:
         key = fact.key if founding else roster.past_key(fact.author)
         rights = roster.rights(fact.author) if fact.author in roster else roster.past_rights(fact.author)
         if key is None or not (founding or Rights.OWN in rights) or not roster.takes(fact):
+            if key is not None:
+                self._refuse("unauthorised_fact", fact.author)
             self._orphans.keep(signed, giver)
             return True
         if isinstance(fact, Eviction) and fact.subject == fact.author:
             return False
         if not signed.proven_by(key, self._core.verifier):
-            return False
+            return self._refuse("forged_fact", giver)
         self.take(signed)
         return True
 
@@ -143,14 +154,15 @@ class Intake:
         lost = isinstance(fact, Claim) and Rights.LEAD in self._roster.past_rights(fact.author)
         return lost or fact.author in self._roster.evicted
 
-    def _raise_term(self, signed: Signed[Any]) -> bool:
+    def _raise_term(self, signed: Signed[Any], giver: object) -> bool:
         """Nothing of it is kept; but a worker may be bound in that term, so whoever claims goes beyond it."""
         fact, limit = signed.fact, self._term_limit()
         key = self._roster.past_key(fact.author)
         known = limit - self._core.settings.max_term_jump
+        self._refuse("unauthorised_fact", fact.author)
         if isinstance(fact, Claim) and key is not None and known < fact.term <= limit:
             if not signed.proven_by(key, self._core.verifier):
-                return False
+                return self._refuse("forged_fact", giver)
             self.on_term(fact)
         return True
 
@@ -194,6 +206,7 @@ class Intake:
     def _merge(self, signed: Signed[Any]) -> None:
         outcome = self._store.offer(signed)
         if outcome == EQUIVOCATION:
+            self._refuse("equivocation", signed.fact.author)
             self._core.notice(
                 "warning", f"{id_text(signed.fact.author)} said two things at once: kept as proof"
             )

@@ -26,7 +26,7 @@ from mesh.protocol.settings import Settings
 from mesh.protocol.views import Views
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import open_envelope
+from mesh.wire.envelope import Envelope, open_envelope
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.facts import (
     Claim,
@@ -171,15 +171,27 @@ class Node(Views):
         self._begin(now, stirred=False)
         try:
             envelope = open_envelope(payload, MAX_DATAGRAM)
-            ours = envelope.pool == self._core.pool != NO_POOL and envelope.sender != self._core.id
-            ours = ours and not self._parts.expulsion.expelled
-            # The cheapest checks come first; each is meant to spare the next one.
-            ours = ours and self._router.is_new(envelope, source)
-            if ours and self._parts.budgets.allow(self._core.now, source):
+            why = self._refusal(envelope, source)
+            if why is None:
                 self._router.deliver(envelope, source, messages.decode(envelope.body, MAX_DATAGRAM))
+            elif why:
+                self._core.refused.note(why, source)
         except DecodeError:
-            pass
+            self._core.refused.note("malformed", source)
         return self._end()
+
+    def _refusal(self, envelope: Envelope, source: Endpoint) -> str | None:
+        """Why a datagram is not looked into, empty for no fault of its sender's; None for one that is.
+
+        The cheapest checks come first, each to spare the next one; decoding and the signature come after.
+        """
+        if envelope.pool != self._core.pool or self._core.pool == NO_POOL:
+            return "foreign"
+        if envelope.sender == self._core.id or self._parts.expulsion.expelled:
+            return ""
+        if not self._router.is_new(envelope, source):
+            return "replayed"
+        return None if self._parts.budgets.allow(self._core.now, source) else "flood"
 
     def receive_stream(self, now: float, peer: NodeId, payload: bytes) -> list[Effect]:
         """A message came framed over a stream that proved to be this member's."""

@@ -67,7 +67,11 @@ class Router:
         if sender not in members:
             parts.introductions.unknown(sender, source, message)
         vouched = members.get(sender)
-        if vouched is None or not envelope.proven_by(vouched.key, parts.core.verifier):
+        if vouched is None:
+            parts.core.refused.note("stranger", source)
+            return
+        if not envelope.proven_by(vouched.key, parts.core.verifier):
+            parts.core.refused.note("forged", source)
             return
         parts.replays.note(envelope)
         parts.budgets.proven(parts.core.now, source)

@@ -9,6 +9,7 @@ from typing import Any
 from mesh.protocol.core import NO_POOL
 from mesh.protocol.parts import Parts
 from mesh.protocol.peers import ALIVE, LEFT
+from mesh.protocol.refusals import Refusals
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Claim, Deployment, PoolState, Record, Signed
 from mesh.wire.identity import NodeId, PoolId
@@ -101,6 +102,11 @@ class Views:
     def keys(self) -> Mapping[NodeId, bytes]:
         """The public keys of all present members of the pool."""
         return {id: vouched.key for id, vouched in self._parts.roster.members.items()}
+
+    @property
+    def refused(self) -> Refusals:
+        """What came and was not taken."""
+        return self._parts.core.refused
 
     def is_evicted(self, id: NodeId) -> bool:
         """Whether this key is barred from the pool for ever."""

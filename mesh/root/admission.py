@@ -30,11 +30,18 @@ MAX_PEERS = 64
 
 
 class Refused(MeshError):
-    """The pool answered, and the answer is no."""
+    """The pool answered, and the answer is no; ``why`` says so in a word for whoever counts."""
+
+    def __init__(self, message: str, hint: str = "", why: str = "other") -> None:
+        super().__init__(message, hint)
+        self.why = why
 
 
 class Uninvited(Refused):
     """The pool would let this machine in with an invite, or when an owner approves it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint, "no_invite")
 
 
 @dataclass(frozen=True, slots=True)

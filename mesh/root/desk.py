@@ -9,6 +9,7 @@ from mesh.net.session import Session
 from mesh.net.streams import Streams
 from mesh.net.tailnet import same_owner
 from mesh.net.tailscale import Tailscale, TailscaleError
+from mesh.protocol.refusals import Refusals
 from mesh.root.admission import (
     REDEEM,
     Greeting,
@@ -32,6 +33,7 @@ from mesh.wire.rights import ALL_RIGHTS, Rights
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 10.0
+MALFORMED = Refused("that is not a request", why="malformed")
 
 
 class Desk:
@@ -44,6 +46,7 @@ class Desk:
         self.moving = False
         self.pool_name = ""
         self.waiting = Waiting()
+        self.refused = Refusals()
         self._identity = identity
         self._name = name
         self._streams = streams
@@ -85,15 +88,18 @@ class Desk:
                 else:
                     reply = await self._decide(session, key, request)
             except MeshError as error:
-                log.warning("refused %s: %s", session.remote, error)
-                reply, waiting = refusal(error), False
+                reply, waiting = self._refuse(error, session), False
             except (KeyError, TypeError, ValueError):
-                log.warning("refused %s: not a request", session.remote)
-                reply, waiting = refusal(MeshError("that is not a request")), False
+                reply, waiting = self._refuse(MALFORMED, session), False
             await session.send_message(reply)
         if waiting:
             # As long as its stream may last.
             await self.waiting.wait(session, visitor)
+
+    def _refuse(self, error: MeshError, session: Session) -> dict[str, Any]:
+        self.refused.note(getattr(error, "why", "other"), session.remote.host)
+        log.debug("refused %s: %s", session.remote, error)
+        return refusal(error)
 
     def _visitor(self, session: Session, key: bytes, request: dict[str, object]) -> Visitor:
         """Who is to wait here for an approval; MeshError when there is no room."""
@@ -108,9 +114,11 @@ class Desk:
         if not isinstance(key, bytes) or not isinstance(signature, bytes) or len(key) != 32:
             raise ValueError
         if not verify(key, signed_request(self._identity.id, greeting.nonce), signature):
-            raise Refused("the key is not yours: its signature is wrong")
+            raise Refused("the key is not yours: its signature is wrong", why="wrong_signature")
         if greeting.state != "member" or self.shell is None or self.moving:
-            raise Refused("this machine is joining a pool itself", "try again in a few seconds")
+            raise Refused(
+                "this machine is joining a pool itself", "try again in a few seconds", why="no_pool"
+            )
         if self.shell.node.is_evicted(node_id(key)):
             raise Refused(
                 "this machine was evicted from the pool", "its key is barred for ever: ask an owner"
@@ -148,6 +156,7 @@ class Desk:
             raise Refused(
                 f"only {self._name_of(issuer)}, its issuer, can redeem the invite, and does not answer",
                 "wait until it is back, or ask another owner for an invite",
+                why="issuer_away",
             ) from error
         try:
             reply = await session.receive_message()
@@ -163,9 +172,9 @@ class Desk:
         try:
             reply = self._redeem(raw(arguments["invite"]), raw(arguments["key"]), raw(arguments["proof"]))
         except MeshError as error:
-            reply = refusal(error)
+            reply = self._refuse(error, session)
         except (KeyError, TypeError, ValueError):
-            reply = refusal(MeshError("that is not a request"))
+            reply = self._refuse(MALFORMED, session)
         with trio.move_on_after(ANSWER_SECONDS):
             await session.send_message(reply)
 
@@ -173,7 +182,7 @@ class Desk:
         if self.shell is None:
             raise Refused("this machine has left the pool")
         if self.shell.node.is_evicted(node_id(key)):
-            raise Refused("that machine was evicted from the pool")
+            raise Refused("that machine was evicted from the pool", why="evicted")
         return self.vouch(key, self._invites.redeem(self.shell.pool, name, key, proof))
 
     async def _neighbour(self, remote: Endpoint, key: bytes) -> dict[str, object]:

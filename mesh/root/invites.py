@@ -99,6 +99,14 @@ def _id_of(key: str) -> NodeId | None:
         return None
 
 
+class NotRedeemed(MeshError):
+    """An invite that opens nothing; ``why`` says in a word what is wrong with it."""
+
+    def __init__(self, why: str, message: str) -> None:
+        super().__init__(message, "ask an owner of the pool for a new one: mesh invite")
+        self.why = why
+
+
 class Invites:
     """The invites that this node has issued, counted on its own disk and against its own wall clock."""
 
@@ -145,28 +153,21 @@ class Invites:
         return None
 
     def redeem(self, pool: PoolId, name: bytes, joiner_key: bytes, joiner_proof: bytes) -> Rights:
-        """The rights that the invite grants to ``joiner_key``; a key counts as one use. MeshError if none."""
+        """The rights that the invite grants to ``joiner_key``; a key is one use. NotRedeemed if none."""
         entry = self._open.get(name.hex())
         if entry is None or entry["pool"] != id_text(pool):
-            raise MeshError(
-                "nobody here issued that invite", "ask an owner of the pool for a new one: mesh invite"
-            )
+            raise NotRedeemed("foreign_invite", "nobody here issued that invite")
         if not hmac.compare_digest(proof(bytes.fromhex(entry["secret"]), pool, joiner_key), joiner_proof):
-            raise MeshError(
-                "the invite's secret is wrong", "ask an owner of the pool for a new one: mesh invite"
-            )
+            raise NotRedeemed("wrong_secret", "the invite's secret is wrong")
         if entry.get("closed"):
-            raise MeshError(
-                "that invite was closed when a machine that had used it was evicted",
-                "ask an owner of the pool for a new one: mesh invite",
+            raise NotRedeemed(
+                "closed_invite", "that invite was closed when a machine that had used it was evicted"
             )
         if entry["expires"] <= self._wall_clock():
-            raise MeshError("that invite has expired", "ask an owner of the pool for a new one: mesh invite")
+            raise NotRedeemed("expired_invite", "that invite has expired")
         if joiner_key.hex() not in entry["redeemed"]:
             if entry["uses"] is not None and entry["uses"] <= len(entry["redeemed"]):
-                raise MeshError(
-                    "that invite is used up", "ask an owner of the pool for a new one: mesh invite"
-                )
+                raise NotRedeemed("used_invite", "that invite is used up")
             entry["redeemed"].append(joiner_key.hex())
             self._state.save("invites", self._open)
         return Rights(entry["rights"])

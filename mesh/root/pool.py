@@ -28,6 +28,7 @@ from mesh.root.profile import profile, worth_telling
 from mesh.root.relay import SessionStream, relay
 from mesh.root.shell import Shell
 from mesh.root.status import current_state, status
+from mesh.root.watch import Watch
 from mesh.root.working import Work
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -67,6 +68,15 @@ class Pool:
         self.expelled: str | None = None
         """Why this machine is a member no longer, for the person who asks; None while it is one."""
         self._out = trio.Event()
+        self._watch = Watch(
+            {
+                "datagram_or_fact": lambda: (node.refused.counts, node.refused.latest),
+                "stream": lambda: (machine.streams.refused.counts, machine.streams.refused.latest),
+                "admission": lambda: (machine.desk.refused.counts, machine.desk.refused.latest),
+                "tunnel": lambda: (_refused_at(self.work.counted()), {}),
+            },
+            self.work.counted,
+        )
         self.shell.on_lost = lambda lost: machine.invites.close_for(lost.id)
         self.shell.on_expelled = self._expel
 
@@ -104,6 +114,7 @@ class Pool:
             machine.neighbours.on_sighting = self._greet
             for task in (
                 self._publish,
+                self._watch.run,
                 self._look_for_members,
                 self._save_peers,
                 self.work.run,
@@ -145,7 +156,7 @@ class Pool:
         if options.listen is not None and options.api_key is not None:
             binds.append((options.listen, options.api_port))
             key = await trio.to_thread.run_sync(read_api_key, options.api_key)
-        await serve_gateway(binds, self, api_key=key, task_status=task_status)
+        await serve_gateway(binds, self, api_key=key, collectors=[self._watch], task_status=task_status)
 
     # --- what this machine says of itself -----------------------------------------------------------
 
@@ -324,6 +335,10 @@ class Pool:
             seen = await self.machine.changes.wait(seen, CHANGES_SECONDS)
             yield cast(Mapping[str, Any], self.status())
             await trio.sleep(0.2)
+
+
+def _refused_at(gate: Mapping[str, int]) -> dict[str, int]:
+    return {event: gate[event] for event in ("refused", "cut", "malformed") if event in gate}
 
 
 async def _log_line(text: str) -> None:

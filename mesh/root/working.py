@@ -1,6 +1,7 @@
 """The worker's part of a sidecar: rpc-server behind the gate that only the lease holder passes."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from mesh.control.paths import log_path
@@ -33,6 +34,10 @@ class Work:
         """Called at the very moment the lease changes hands: older streams are cut before this returns."""
         if self.gate is not None:
             self.gate.set_holder(claim)
+
+    def counted(self) -> dict[str, int]:
+        """What the gate has counted; nothing while there is none."""
+        return {} if self.gate is None else asdict(self.gate.counters)
 
     async def run(self) -> None:
         engine = await self._engine()

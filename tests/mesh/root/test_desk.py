@@ -167,6 +167,32 @@ async def test_a_stranger_cannot_ask_for_a_redemption(clock: MockClock, ground: 
         await carl.streams.open_unproven(anna.endpoint, REDEEM, {})
 
 
+async def test_each_refusal_is_counted_by_why_with_the_host_that_it_was_told(
+    clock: MockClock, ground: Ground
+) -> None:
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    anna.found()
+    once = anna.invite(uses=1)
+    anna.invites.redeem(
+        anna.own_pool, invite_id(once.secret), b"x" * 32, proof(once.secret, once.pool, b"x" * 32)
+    )
+    foreign = Token(anna.own_pool, anna.id, b"s" * 16, ())
+    for token in (None, once, foreign, anna.invite(expires=0)):
+        with pytest.raises(Refused):
+            await ask(bert, anna, token)
+    await answer_to(bert, anna, {"signature": bytes(64)})
+    await answer_to(bert, anna, "nonsense")
+    assert anna.desk.refused.counts == {
+        "no_invite": 1,
+        "used_invite": 1,
+        "foreign_invite": 1,
+        "expired_invite": 1,
+        "wrong_signature": 1,
+        "malformed": 1,
+    }
+    assert set(anna.desk.refused.latest.values()) == {bert.endpoint.host}
+
+
 # --- who was evicted
 
 
