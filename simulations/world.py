@@ -19,6 +19,7 @@ from mesh.protocol.node import Node
 from mesh.protocol.settings import Settings
 from mesh.wire import identity as ed25519
 from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from simulations import signing
@@ -249,8 +250,15 @@ class World:
 
     def evict(self, owner: Host, subject: NodeId) -> None:
         """The owner evicts a member for ever; MeshError where it may not."""
-        self.do(owner, "evict", subject)
-        self.evictions.setdefault(owner.id, {}).setdefault(subject, self.now)
+        evicted = self.evictions.setdefault(owner.id, {})
+        known = subject in evicted
+        evicted.setdefault(subject, self.now)  # before gates shut and leaders change by it
+        try:
+            self.do(owner, "evict", subject)
+        except MeshError:
+            if not known:
+                del evicted[subject]
+            raise
 
     def is_disputed(self, id: NodeId) -> bool:
         """Whether anyone ever evicted that member, or someone on its chain to the founder."""

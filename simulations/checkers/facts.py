@@ -116,6 +116,7 @@ class Facts:
             if known < floor:
                 self._say(f"host{host.number} believes host{subject.number} at an older liveness than before")
             # An eviction may void the accusations that a member was held dead by.
-            if known == floor and before in _GONE and state not in _GONE and not self._world.evictions:
+            acquitted = any(self._world.evictions.values())
+            if known == floor and before in _GONE and state not in _GONE and not acquitted:
                 self._say(f"old news brought host{subject.number} back to life at host{host.number}")
             floors[id] = (known, state)

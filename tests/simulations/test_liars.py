@@ -78,7 +78,7 @@ def test_a_liar_that_owns_does_as_it_likes_until_it_is_evicted() -> None:
     founder, liar = world.hosts[0], world.hosts[5]
     lies.tell(10, liar)
     lies.tell(12, liar)
-    while liar.id not in world.evictions:
+    while not world.evictions.get(liar.id):
         lies.tell(11, liar)
     world.run(2.0)
     assert founder.node is not None
