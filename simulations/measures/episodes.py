@@ -30,16 +30,13 @@ EPISODE = 60.0
 """Seconds after which an episode counts as over."""
 
 
-PROBING = ((0.55, 0.3), (0.7, 0.45))
-"""Losses until the prober suspects: between it and its subject, and between its subject and those it asks."""
-MISSING = (0.4, 0.55, 0.7)
-"""Losses from there on at whoever is to miss what clears the subject."""
-CUT = 0.5
-"""The same when the subject is to lose touch with everyone."""
+EAGERNESS = (0.6, 1.0)
+"""How far tilts go from the usual loss towards that which a failure shows in hindsight."""
+ALWAYS = 0.97
 USUAL = 0.1
-"""The share of runs in which nothing is tilted."""
-COPIES = 8
-"""How many go on from a suspicion."""
+"""The share of runs in which nothing is tilted until the suspicion."""
+COPIES = 3
+"""How many go on from there: the first as things are, the others tilted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +45,37 @@ class Episode:
 
     suspicion: float = 0.0
     death: float = 0.0
-    hits: tuple[tuple[float, int], ...] = ()
-    """The weight of each copy that killed, within its episode, and the number of its tilt."""
+    plainly: bool = False
+    """Whether the copy killed in which nothing was tilted after the suspicion."""
+    hits: int = 0
+    """How many copies killed."""
 
 
-def tilts_of_probe(prober: int) -> list[Tilt]:
+def _tilt(share: float, loss: float, eagerness: float, at: int) -> Tilt:
+    """Against each question that a host asks the subject, itself or through others.
+
+    ``first``: how often the first of so many steps was lost when one of them was: p / (1 - (1 - p)^steps).
+    """
+
+    def first(steps: int) -> float:
+        return loss + eagerness * (loss / (1 - (1 - loss) ** steps) - loss)
+
+    last = loss + eagerness * (ALWAYS - loss)
+    return Tilt(share, at, (first(2), last, last, first(4)), (first(3), first(2)))
+
+
+def tilts_of_probe(prober: int, loss: float) -> list[Tilt]:
     """Against the prober's question and what others do for it."""
-    share = (1 - USUAL) / len(PROBING)
-    return [Tilt(USUAL), *(Tilt(share, prober, near, far) for near, far in PROBING)]
+    share = (1 - USUAL) / len(EAGERNESS)
+    return [Tilt(USUAL), *(_tilt(share, loss, eagerness, prober) for eagerness in EAGERNESS)]
 
 
-def tilts_of_suspicion(prober: int) -> list[Tilt]:
-    """Against what would clear the suspect."""
-    told = [Tilt(share=(1 - USUAL) / (2 * len(MISSING) + 1), far=CUT), Tilt(USUAL)]
+def tilts_of_suspicion(prober: int, loss: float) -> list[Tilt]:
+    """The first is none. The others are against what would clear the suspect: at the prober, elsewhere."""
+    share = (COPIES - 1) / (2 * len(EAGERNESS) + 1)
+    told = [Tilt(1.0), Tilt(share, far=2.0 * loss)]
     for who in (prober, ANYONE):
-        told += [told[0]._replace(at=who, loss=more, far=None) for more in MISSING]
+        told += [_tilt(share, loss, eagerness, who) for eagerness in EAGERNESS]
     return told
 
 
@@ -71,7 +84,7 @@ def follow(world: Lab, watch: Watch, host: Host, due: float, seed: int) -> Episo
     source = random.Random(seed)
     world.reseed(source.getrandbits(64))
     loss = world.network.loss
-    choices = tilts_of_probe(host.number)
+    choices = tilts_of_probe(host.number, loss)
     network = _Seeker(world, host, due, choices[_drawn(choices, source)])
     world.network = network
     watch.begun.clear()
@@ -85,14 +98,15 @@ def follow(world: Lab, watch: Watch, host: Host, due: float, seed: int) -> Episo
         watch.begun.clear()
         world.run(STEP)
     began = weight(choices, network.coins, loss, len(world.hosts))
-    ways = tilts_of_suspicion(host.number)
-    hits = []
-    for _ in range(COPIES):
-        number, branch = _drawn(ways, source), source.getrandbits(64)
-        copy = functools.partial(_copy, world, watch, network, ways, number, branch)
-        if found := in_branch(copy):
-            hits.append((found, number))
-    return Episode(began, began * sum(found for found, _ in hits) / COPIES, tuple(hits))
+    ways = tilts_of_suspicion(host.number, loss)
+    found = []
+    for copy in range(COPIES):
+        number = 1 + _drawn(ways[1:], source) if copy else 0
+        seed = source.getrandbits(64)
+        found.append(
+            in_branch(functools.partial(_copy, world, watch, network, host.number, ways, number, seed))
+        )
+    return Episode(began, began * sum(found) / COPIES, found[0] > 0, sum(each > 0 for each in found))
 
 
 def _drawn(tilts: Sequence[Tilt], source: random.Random) -> int:
@@ -112,11 +126,17 @@ class _Seeker(TiltedNetwork):
             return
         subject = self._world.hosts[target]
         if is_probing(self._host, subject.id, since=self._host.local(self._world.now)):
-            self.follow(target, subject.id, self._chosen)
+            self.follow(target, subject.id, source, self._chosen)
 
 
 def _copy(
-    world: Lab, watch: Watch, network: TiltedNetwork, tilts: Sequence[Tilt], number: int, seed: int
+    world: Lab,
+    watch: Watch,
+    network: TiltedNetwork,
+    prober: int,
+    tilts: Sequence[Tilt],
+    number: int,
+    seed: int,
 ) -> float:
     """The weight of a copy that kills; 0 when it does not."""
     source = random.Random(seed)
@@ -125,7 +145,7 @@ def _copy(
     if tilt.at == ANYONE:
         others = [host.number for host in world.hosts if host is not subject]
         tilt = tilt._replace(at=source.choice(others))
-    network.follow(subject.number, subject.id, tilt)
+    network.follow(subject.number, subject.id, prober, tilt)
     killed = watch.killed[subject.number]
     limit = world.now + EPISODE
     while world.now < limit:

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 
 CONFIDENCE = 0.95
 _STEPS = 100
-_FEW = 20
-_NORMAL_95 = 1.645
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
@@ -72,19 +70,10 @@ def standard_error(values: Sequence[float]) -> float:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) * (len(values) - 1)))
 
 
-def mean_upper(weights: Sequence[float]) -> float:
-    """An upper 95% bound of the mean of weights, most of which are 0; infinite when all are.
-
-    The normal one where at least 20 are not 0. Below that, Garwood's bound of how many would not be, each
-    taken as large as the largest that was seen. Neither sees what no sample hinted at: a share of weights so
-    large and so rare that none of them came up.
-    """
-    hits = [weight for weight in weights if weight]
-    if not hits:
-        return math.inf
-    if len(hits) < _FEW:
-        return rate_upper(len(hits), len(weights)) * max(hits)
-    return math.fsum(weights) / len(weights) + _NORMAL_95 * standard_error(weights)
+def effective(weights: Sequence[float]) -> float:
+    """How many equal weights these are worth: (sum of w)^2 / sum of w^2 (Kish, "Survey Sampling", 1965)."""
+    squares = math.fsum(weight * weight for weight in weights)
+    return math.fsum(weights) ** 2 / squares if squares else 0.0
 
 
 def summary(samples: Sequence[float]) -> dict[str, float | int | None]:

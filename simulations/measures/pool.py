@@ -137,6 +137,11 @@ def state_of(host: Host, id: NodeId) -> str | None:
     return peer.state if peer is not None else None
 
 
+def is_steady(host: Host) -> bool:
+    """Whether a running host holds that it can itself be reached well enough to count."""
+    return _running(host)._parts.membership.steadiness.holds
+
+
 def probes_due(world: Lab, seconds: float) -> list[tuple[Host, float]]:
     """The running hosts that begin a probe in turn within so many seconds, and when by the world's clock."""
     due = []

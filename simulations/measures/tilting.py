@@ -14,7 +14,7 @@ itself among them no weight exceeds 1 / its share, which bounds the variance how
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
@@ -27,83 +27,88 @@ from mesh.wire.messages import PingRequest, Pull
 from simulations.network import LinkFault, Network
 
 ANYONE = -1
-_NONE = (0, 0)
+TO, FROM, TOLD, ASKS = range(4)
+"""What concerns a host and the subject: sent to the subject, sent by it, news of it, and asking for news."""
+HELP_TO, HELP_FROM = 4, 5
+"""The first two of a host that the prober asked for help."""
+Counts = dict[tuple[int, int], tuple[int, int]]
+"""What was lost and delivered, by (which of these, host)."""
 
 
 class Tilt(NamedTuple):
     """Lose more of what concerns the subject; nothing is tilted where no probability is given.
 
-    ``at``: a host, or ANYONE, each alike; there ``loss`` is the probability for all between the subject and
-    this host, what of the subject this host is sent, and where it asks others for that.
-    ``far``: the probability for all between the subject and everyone else.
+    ``at``: a host, or ANYONE, each alike; ``near``: the four probabilities there. ``help``: two for those
+    that the prober asked. ``far``: one for all else between the subject and others.
+
+    A question fails with little to show for it when what comes last on its way is lost most often: of pings
+    and answers that fail at a loss of p each, the ping was lost with 1 / (2 - p), the answer of the others
+    always. Near that the weights are nearly equal, and the variance is least.
     """
 
     share: float
     at: int | None = None
-    loss: float | None = None
+    near: tuple[float, float, float, float] | None = None
+    help: tuple[float, float] | None = None
     far: float | None = None
+
+    def loss(self, kind: int, host: int) -> float | None:
+        """The probability with which such a datagram is lost; None: the usual one."""
+        if host == self.at:
+            return self.near[kind if kind < HELP_TO else kind - HELP_TO] if self.near else None
+        if kind >= HELP_TO and self.help:
+            return self.help[kind - HELP_TO]
+        return None if kind in (TOLD, ASKS) else self.far
 
 
 @dataclass(slots=True)
 class Coins:
-    """How many datagrams that concern a subject were lost and delivered, by the host at the other end.
-
-    ``direct``: between the subject and that host. ``told``: between that host and others, of the subject.
-    """
+    """How many datagrams that concern a subject were lost and delivered."""
 
     subject: int
-    direct: dict[int, tuple[int, int]] = field(default_factory=dict)
-    told: dict[int, tuple[int, int]] = field(default_factory=dict)
+    counts: Counts = field(default_factory=dict)
 
-    def toss(self, host: int, direct: bool, lost: bool) -> None:
+    def toss(self, kind: int, host: int, lost: bool) -> None:
         """One went this way."""
-        counts = self.direct if direct else self.told
-        before = counts.get(host, (0, 0))
-        counts[host] = (before[0] + lost, before[1] + (not lost))
-
-    def at(self) -> dict[int, tuple[int, int]]:
-        """For each host what was lost and delivered of all that concerns it and the subject."""
-        counts = dict(self.direct)
-        for host, (lost, delivered) in self.told.items():
-            before = counts.get(host, (0, 0))
-            counts[host] = (before[0] + lost, before[1] + delivered)
-        return counts
-
-    def everywhere(self) -> tuple[int, int]:
-        """What was lost and delivered between the subject and everyone."""
-        counts = self.direct.values()
-        return sum(lost for lost, _ in counts), sum(delivered for _, delivered in counts)
+        before = self.counts.get((kind, host), (0, 0))
+        self.counts[kind, host] = (before[0] + lost, before[1] + (not lost))
 
 
 def weight(tilts: Sequence[Tilt], coins: Coins, loss: float, hosts: int) -> float:
-    """p(run) / q(run), where q is the mixture of the tilts. Shares need not add up to one."""
-    at, everywhere = coins.at(), coins.everywhere()
+    """p(run) / q(run), where q is the mixture of the tilts, by their shares."""
     terms: list[float] = []
-
-    def ratio(tilted: float | None, lost: int, delivered: int) -> float:
-        """log of q / p for so many coins."""
-        if tilted is None:
-            return 0.0
-        return lost * math.log(tilted / loss) + delivered * math.log((1 - tilted) / (1 - loss))
-
-    def add(share: float, tilt: Tilt, host: int | None) -> None:
-        """log of share x q(run) / p(run), with the tilt at that host."""
-        near = coins.direct.get(host, _NONE) if host is not None else _NONE
-        far = ratio(tilt.far, everywhere[0] - near[0], everywhere[1] - near[1])
-        here = ratio(tilt.loss, *at.get(host, _NONE)) if host is not None else 0.0
-        terms.append(math.log(share) + here + far)
-
+    concerned = {host for _, host in coins.counts}
     for tilt in tilts:
         if tilt.at != ANYONE:
-            add(tilt.share, tilt, tilt.at)
+            terms.append(math.log(tilt.share) + _likelihood(tilt, coins.counts.items(), loss))
             continue
-        for host in at:
-            add(tilt.share / (hosts - 1), tilt, host)
-        if len(at) < hosts - 1:
-            add(tilt.share * (hosts - 1 - len(at)) / (hosts - 1), tilt, None)
+        # Elsewhere is the same for all; only what is at the host itself differs.
+        base = {key: _toss(tilt, *key, counts, loss) for key, counts in coins.counts.items()}
+        anywhere = math.fsum(base.values())
+        for host in concerned:
+            here = [(key, counts) for key, counts in coins.counts.items() if key[1] == host]
+            there = _likelihood(tilt._replace(at=host), here, loss)
+            instead = math.fsum(base[key] for key, _ in here)
+            terms.append(math.log(tilt.share / (hosts - 1)) + anywhere - instead + there)
+        untouched = hosts - 1 - len(concerned)
+        if untouched:
+            terms.append(math.log(tilt.share * untouched / (hosts - 1)) + anywhere)
     largest = max(terms)
     together = largest + math.log(math.fsum(math.exp(term - largest) for term in terms))
     return math.exp(math.log(math.fsum(tilt.share for tilt in tilts)) - together)
+
+
+def _likelihood(tilt: Tilt, counts: Iterable[tuple[tuple[int, int], tuple[int, int]]], loss: float) -> float:
+    """log of q(run) / p(run) of one tilt."""
+    return math.fsum(_toss(tilt, kind, host, told, loss) for (kind, host), told in counts)
+
+
+def _toss(tilt: Tilt, kind: int, host: int, counts: tuple[int, int], loss: float) -> float:
+    tilted = tilt.loss(kind, host)
+    if tilted is None:
+        return 0.0
+    lost, delivered = counts
+    return lost * math.log(tilted / loss) + delivered * math.log((1 - tilted) / (1 - loss))
 
 
 class TiltedNetwork(Network):
@@ -118,10 +123,14 @@ class TiltedNetwork(Network):
         self.coins = Coins(ANYONE)
         self.tilt = Tilt(1.0)
         self._id = self._key = b""
+        self._prober = ANYONE
+        self._helpers: set[int] = set()
 
-    def follow(self, subject: int, id: NodeId, tilt: Tilt) -> None:
+    def follow(self, subject: int, id: NodeId, prober: int, tilt: Tilt) -> None:
         """From here on lose by this tilt (whose ``at`` is a host), and count."""
-        self.coins, self.tilt = Coins(subject), tilt
+        if subject != self.coins.subject:
+            self._helpers.clear()
+        self.coins, self.tilt, self._prober = Coins(subject), tilt, prober
         self._id, self._key = bytes(id), place_key(Liveness.kind, id)
 
     def find(self, source: int, target: int) -> None:
@@ -132,23 +141,26 @@ class TiltedNetwork(Network):
     ) -> list[tuple[float, bytes]]:
         if self.coins.subject == ANYONE:
             self.find(source, target)
-        subject, chance, host = self.coins.subject, self.loss, ANYONE
-        direct = subject in (source, target)
-        if subject != ANYONE:
-            host = source + target - subject if direct else self._told(source, target, payload)
-        if host != ANYONE:
-            tilted = self.tilt.loss if host == self.tilt.at else self.tilt.far if direct else None
-            chance = chance if tilted is None else tilted
-        lost = random.random() < chance
-        if host != ANYONE:
-            self.coins.toss(host, direct, lost)
+        concerned = self._concerned(source, target, payload)
+        tilted = self.tilt.loss(*concerned) if concerned else None
+        lost = random.random() < (self.loss if tilted is None else tilted)
+        if concerned:
+            self.coins.toss(*concerned, lost)
         return [] if lost else [(now + self.latency(random), payload)]
 
-    def _told(self, source: int, target: int, payload: bytes) -> int:
-        """The host to which a datagram between others, if it speaks of the subject, matters; else ANYONE."""
+    def _concerned(self, source: int, target: int, payload: bytes) -> tuple[int, int] | None:
+        """What it is to which host; None when it does not concern the subject, or nobody is followed."""
+        subject = self.coins.subject
+        if subject == ANYONE:
+            return None
+        if subject in (source, target):
+            host = source + target - subject
+            return (TO if source == host else FROM) + (HELP_TO if host in self._helpers else 0), host
         if self._id not in payload and self._key not in payload:
-            return ANYONE
+            return None
         message = messages.decode(open_envelope(payload).body, messages.MAX_DATAGRAM)
+        if isinstance(message, PingRequest) and source == self._prober:
+            self._helpers.add(target)
         if isinstance(message, Pull | PingRequest):
-            return source
-        return target if self._id in payload else ANYONE
+            return ASKS, source
+        return (TOLD, target) if self._id in payload else None

@@ -8,7 +8,7 @@ from mesh.protocol.effects import Event, MembersChanged
 from mesh.protocol.peers import DEAD, SUSPECT
 from mesh.wire.identity import NodeId
 from simulations.measures.lab import Lab
-from simulations.measures.pool import state_of
+from simulations.measures.pool import is_steady, state_of
 from simulations.world import Host, World
 
 
@@ -16,7 +16,8 @@ class Watch:
     """Notes each change of state that a running member sees in another; looks at all, so for small pools.
 
     ``deaths`` counts (observer, subject) pairs that turned dead; ``changes`` counts how often each turned
-    dead or back; ``suspected`` says for each subject who suspects it now.
+    dead or back; ``suspected`` says for each subject who suspects it now. A member that says itself that it
+    cannot be reached well is held dead by all, but killed by none.
     """
 
     def __init__(self, world: Lab) -> None:
@@ -33,8 +34,12 @@ class Watch:
         """For each subject the episodes in which someone held it dead."""
         self._spared: set[int] = set()
         """Whom nobody has held dead yet in the present episode."""
+        self.withdrawn = 0
+        """How often a running member came to say so of itself."""
+        self._away: set[int] = set()
         for host in world.running():
             self._look(host)
+        self.withdrawn = 0
         self.deaths.clear()
         self.changes.clear()
         self.suspicions = 0
@@ -47,6 +52,11 @@ class Watch:
             self._look(host)
 
     def _look(self, host: Host) -> None:
+        if not is_steady(host) and host.number not in self._away:
+            self._away.add(host.number)
+            self.withdrawn += 1
+        elif is_steady(host):
+            self._away.discard(host.number)
         for subject, id in self._ids.items():
             if subject != host.number:
                 self._note(host.number, subject, state_of(host, id))
@@ -59,7 +69,7 @@ class Watch:
         if (before == DEAD) != (state == DEAD):
             self.changes[observer, subject] += 1
             self.deaths[observer, subject] += state == DEAD
-            if state == DEAD and subject in self._spared:
+            if state == DEAD and subject in self._spared and subject not in self._away:
                 self._spared.discard(subject)
                 self.killed[subject] += 1
         if state == SUSPECT:
