@@ -32,6 +32,7 @@ _COMPILED = (
     # What is compiled cannot be inherited from by what is not.
     "simulations/measures/lab.py",
     "simulations/measures/stubs.py",
+    "simulations/measures/tilting.py",
 )
 _PLAIN = {
     # Dataclasses with a ClassVar before fields without a default, and a cached_property.

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from simulations.measures.branches import in_branch
@@ -85,7 +85,8 @@ def follow(world: Lab, watch: Watch, host: Host, due: float, seed: int) -> Episo
     world.reseed(source.getrandbits(64))
     loss = world.network.loss
     choices = tilts_of_probe(host.number, loss)
-    network = _Seeker(world, host, due, choices[_drawn(choices, source)])
+    network = TiltedNetwork(world.network)
+    network.find = _first_asked(world, network, host, due, choices[_drawn(choices, source)])
     world.network = network
     watch.begun.clear()
     world.run(due - world.now + 1e-6)
@@ -114,19 +115,19 @@ def _drawn(tilts: Sequence[Tilt], source: random.Random) -> int:
     return source.choices(range(len(tilts)), [tilt.share for tilt in tilts])[0]
 
 
-class _Seeker(TiltedNetwork):
-    """Follows whomever the host probes first from that time on."""
+def _first_asked(
+    world: Lab, network: TiltedNetwork, host: Host, due: float, tilt: Tilt
+) -> Callable[[int, int], None]:
+    """Lets the network follow whomever the host probes first from that time on."""
 
-    def __init__(self, world: Lab, host: Host, due: float, tilt: Tilt) -> None:
-        super().__init__(world.network)
-        self._world, self._host, self._due, self._chosen = world, host, due, tilt
-
-    def find(self, source: int, target: int) -> None:
-        if source != self._host.number or self._world.now < self._due - 1e-9:
+    def find(source: int, target: int) -> None:
+        if source != host.number or world.now < due - 1e-9:
             return
-        subject = self._world.hosts[target]
-        if is_probing(self._host, subject.id, since=self._host.local(self._world.now)):
-            self.follow(target, subject.id, source, self._chosen)
+        subject = world.hosts[target]
+        if is_probing(host, subject.id, since=host.local(world.now)):
+            network.follow(target, subject.id, source, tilt)
+
+    return find
 
 
 def _copy(

@@ -14,7 +14,7 @@ itself among them no weight exceeds 1 / its share, which bounds the variance how
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
@@ -114,7 +114,7 @@ def _toss(tilt: Tilt, kind: int, host: int, counts: tuple[int, int], loss: float
 class TiltedNetwork(Network):
     """A plain network with loss, in which datagrams that concern one subject are lost by a tilt.
 
-    Until ``subject`` is set (by ``find``, asked at each datagram) all are lost with the usual probability.
+    Until one is followed all are lost with the usual probability, and ``find`` is called before each.
     """
 
     def __init__(self, plain: Network) -> None:
@@ -124,6 +124,7 @@ class TiltedNetwork(Network):
         self.tilt = Tilt(1.0)
         self._id = self._key = b""
         self._prober = ANYONE
+        self.find: Callable[[int, int], None] | None = None
         self._helpers: set[int] = set()
 
     def follow(self, subject: int, id: NodeId, prober: int, tilt: Tilt) -> None:
@@ -133,13 +134,10 @@ class TiltedNetwork(Network):
         self.coins, self.tilt, self._prober = Coins(subject), tilt, prober
         self._id, self._key = bytes(id), place_key(Liveness.kind, id)
 
-    def find(self, source: int, target: int) -> None:
-        """Called before each datagram is lost or not, while nobody is followed."""
-
     def passed(
         self, random: Random, now: float, source: int, target: int, payload: bytes, ahead: bool = False
     ) -> list[tuple[float, bytes]]:
-        if self.coins.subject == ANYONE:
+        if self.coins.subject == ANYONE and self.find is not None:
             self.find(source, target)
         concerned = self._concerned(source, target, payload)
         tilted = self.tilt.loss(*concerned) if concerned else None
