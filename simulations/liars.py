@@ -77,7 +77,7 @@ class Lies:
         body = messages.encode(message)
         if len(body) <= MAX_BODY and liar.node is not None and liar.node.pool is not None:
             key = signer or liar.signer
-            self._world.carry(liar, target, seal(liar.node.pool, key.id, _number(liar), body, key))
+            self._world.carry(liar, target, seal(liar.node.pool, key.id, _number(liar), body, key, target.id))
 
     def _say(self, liar: Host, *said: Any) -> None:
         """These facts, signed by the liar whoever they claim to be by, to everyone."""
@@ -187,7 +187,7 @@ class Lies:
                 codec.pack([99, 1]),
                 codec.pack([]),
             ):
-                sealed = seal(self._pool(liar), liar.id, _number(liar), body, liar.signer)
+                sealed = seal(self._pool(liar), liar.id, _number(liar), body, liar.signer, target.id)
                 self._world.carry(liar, target, sealed)
             self._world.carry(liar, target, random.randbytes(random.randrange(1200)))
 

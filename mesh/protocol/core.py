@@ -10,7 +10,7 @@ from mesh.protocol.refusals import Refusals
 from mesh.protocol.settings import Settings
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import MAX_BODY, seal
+from mesh.wire.envelope import MAX_BODY, NOBODY, seal
 from mesh.wire.identity import NodeId, PoolId, Signer, Verifier, node_id
 from mesh.wire.messages import Bodies, Message
 
@@ -54,7 +54,8 @@ class Core:
         body = messages.encode(message)
         if len(body) <= MAX_BODY:
             self.sent += 1
-            self.effects.append(Send(to, endpoint, seal(self.pool, self.id, self.sent, body, self.signer)))
+            sealed = seal(self.pool, self.id, self.sent, body, self.signer, to or NOBODY)
+            self.effects.append(Send(to, endpoint, sealed))
         elif to is not None and len(body) <= messages.MAX_STREAMED:
             self.effects.append(SendStream(to, body))
 

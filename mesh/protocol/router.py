@@ -16,6 +16,9 @@ from mesh.wire.identity import NodeId
 from mesh.wire.messages import MAX_DATAGRAM, Message
 from mesh.wire.rights import Rights
 
+_FOR_ANYBODY = frozenset({messages.Hello, messages.Bodies})
+"""What may be sent to an address of which it is not known who lives there."""
+
 
 class Router:
     """Proves who sent a datagram and hands its message on."""
@@ -28,7 +31,7 @@ class Router:
             messages.Ping: self._on_ping,
             messages.Ack: self._on_ack,
             messages.PingRequest: lambda f, at, m, _: self._parts.prober.requested(f, at, m),
-            messages.Relayed: lambda f, at, m, _: self._on_relayed(m),
+            messages.Relayed: lambda f, at, m, _: self._on_relayed(f, m),
             messages.Nack: lambda f, at, m, _: self._parts.prober.nacked(f, m.token),
             messages.Hello: self._on_hello,
             messages.Rumours: lambda f, at, m, _: self._parts.gossip.heard(f, at, m.rumours),
@@ -70,7 +73,9 @@ class Router:
         if vouched is None:
             parts.core.refused.note("stranger", source)
             return
-        if not envelope.proven_by(vouched.key, parts.core.verifier):
+        if not (envelope.addressed or type(message) in _FOR_ANYBODY) or not envelope.proven_by(
+            vouched.key, parts.core.verifier, parts.core.id
+        ):
             parts.core.refused.note("forged", source)
             return
         parts.replays.note(envelope)
@@ -111,14 +116,14 @@ class Router:
                 sender, source, [place_key(kind.kind, sender) for kind in (Liveness, Record)]
             )
 
-    def _on_relayed(self, relayed: messages.Relayed) -> None:
-        """An Ack that came through another: proven by its author's own signature on the datagram."""
+    def _on_relayed(self, helper: NodeId, relayed: messages.Relayed) -> None:
+        """An Ack to another that asked for this node: proven by its author's own signature."""
         envelope = open_envelope(relayed.datagram, MAX_DATAGRAM)
         ack = messages.decode(envelope.body, MAX_DATAGRAM)
         key = self._parts.roster.key(envelope.sender)
         if key is None or envelope.pool != self._parts.core.pool or not isinstance(ack, messages.Ack):
             return
-        if ack.token == relayed.token and envelope.proven_by(key, self._parts.core.verifier):
+        if ack.token == relayed.token and envelope.proven_by(key, self._parts.core.verifier, helper):
             self._parts.prober.acked(envelope.sender, None, ack.token)
 
     def _on_hello(self, sender: NodeId, source: Endpoint, hello: messages.Hello, _: bytes) -> None:

@@ -1,6 +1,7 @@
 """The datagram: version (1 byte), pool (16), sender (16), number (8), body, the signature over all that (64).
 
 A sender numbers its datagrams upwards, over restarts too, so that a receiver can tell those that it has seen.
+The signature is also over the id of whom it is for, which does not travel: to anybody else it proves nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ OVERHEAD = _HEAD + SIGNATURE_BYTES
 MAX_BODY = MAX_DATAGRAM - OVERHEAD
 _DOMAIN = b"mesh datagram 1\0"
 _COUNT_BITS = 40
-_MAX_INCARNATION = (1 << 24) - 1
+_MAX_INCARNATION = (1 << 23) - 1
+_ADDRESSED = 1 << 63
+NOBODY = NodeId(bytes(ID_BYTES))
+"""For whoever gets it: its sender does not know who that will be."""
 
 
 @value
@@ -28,12 +32,14 @@ class Envelope:
     pool: PoolId
     sender: NodeId
     number: int
+    addressed: bool
     body: bytes
     data: bytes
 
-    def proven_by(self, key: bytes, verifier: Verifier) -> bool:
-        """Whether the holder of ``key`` sent it."""
-        return verifier(key, _DOMAIN + self.data[:-SIGNATURE_BYTES], self.data[-SIGNATURE_BYTES:])
+    def proven_by(self, key: bytes, verifier: Verifier, to: NodeId) -> bool:
+        """Whether the holder of ``key`` sent it, to ``to`` or to whoever gets it."""
+        signed = _DOMAIN + self.data[:-SIGNATURE_BYTES] + (to if self.addressed else NOBODY)
+        return verifier(key, signed, self.data[-SIGNATURE_BYTES:])
 
 
 def first_number(incarnation: int) -> int:
@@ -41,10 +47,14 @@ def first_number(incarnation: int) -> int:
     return min(incarnation, _MAX_INCARNATION) << _COUNT_BITS
 
 
-def seal(pool: PoolId, sender: NodeId, number: int, body: bytes, signer: Signer) -> bytes:
+def seal(
+    pool: PoolId, sender: NodeId, number: int, body: bytes, signer: Signer, to: NodeId = NOBODY
+) -> bytes:
     """Make a datagram's payload. The caller keeps the body within ``MAX_BODY`` or sends it over a stream."""
+    if to != NOBODY:
+        number |= _ADDRESSED
     head = b"".join((_VERSION, pool, sender, number.to_bytes(8, "big"), body))
-    return head + signer.sign(_DOMAIN + head)
+    return head + signer.sign(_DOMAIN + head + to)
 
 
 def open_envelope(payload: bytes, limit: int = MAX_STREAMED) -> Envelope:
@@ -56,4 +66,6 @@ def open_envelope(payload: bytes, limit: int = MAX_STREAMED) -> Envelope:
     # Not by way of PoolId and NodeId: those are calls, and this is done for every datagram.
     pool, sender = payload[1 : 1 + ID_BYTES], payload[1 + ID_BYTES : _IDS]
     number, body = int.from_bytes(payload[_IDS:_HEAD], "big"), payload[_HEAD:-SIGNATURE_BYTES]
-    return Envelope(pool, sender, number, body, payload)  # type: ignore[arg-type]
+    addressed = number >= _ADDRESSED
+    number &= _ADDRESSED - 1
+    return Envelope(pool, sender, number, addressed, body, payload)  # type: ignore[arg-type]

@@ -60,7 +60,7 @@ class Votes:
         except DecodeError:
             return
         key = self._world.keys.get(envelope.sender)
-        if poll is None or key is None or not envelope.proven_by(key, self._world.verifier):
+        if poll is None or key is None or not envelope.proven_by(key, self._world.verifier, host.id):
             return
         if isinstance(message, messages.Vote) and message.term == poll.term:
             (poll.yes if message.yes else poll.no).add(envelope.sender)

@@ -45,7 +45,7 @@ class StubbedLab(Lab):
         message = messages.decode(open_envelope(payload).body, messages.MAX_DATAGRAM)
         if isinstance(message, Ping):
             answer = Ack(message.token, message.summary, FIRST_INCARNATION, 0)
-            self.carry(stand_in, host, self._sealed(stand_in, answer))
+            self.carry(stand_in, host, self._sealed(stand_in, host, answer))
 
     def ask(self, full: Host) -> None:
         """Let the stand-ins ping a full Node from now on, in all as often as one member pings."""
@@ -58,9 +58,9 @@ class StubbedLab(Lab):
             stub = self.stubs[self.random.randrange(len(self.stubs))]
             summary = full.node._parts.store.summary
             ping = Ping(self.random.getrandbits(48), summary, FIRST_INCARNATION, 0)
-            self.carry(stub, full, self._sealed(stub, ping))
+            self.carry(stub, full, self._sealed(stub, full, ping))
         self.at(self.now + period, lambda: self._ask(full, period))
 
-    def _sealed(self, stub: Host, message: Message) -> bytes:
+    def _sealed(self, stub: Host, to: Host, message: Message) -> bytes:
         self._sent += 1
-        return seal(self.pool, stub.id, self._sent, messages.encode(message), stub.signer)
+        return seal(self.pool, stub.id, self._sent, messages.encode(message), stub.signer, to.id)

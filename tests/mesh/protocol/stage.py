@@ -60,7 +60,9 @@ class Actor:
         """Its next datagram."""
         self.sent += 1
         number = first_number(self.incarnation) + self.sent
-        return seal(self._stage.pool, self.id, number, messages.encode(message), self.signer)
+        return seal(
+            self._stage.pool, self.id, number, messages.encode(message), self.signer, self._stage.node.id
+        )
 
     def says(self, message: Message) -> list[Effect]:
         """The actor sends the Node a datagram."""

@@ -35,7 +35,7 @@ def test_datagrams_are_refused_for_what_is_wrong_with_them() -> None:
     hit(stage, seal(PoolId(b"x" * 16), actor.id, NUMBER + 9, PING, actor.signer))
     hit(stage, seal(stage.pool, actor.id, NUMBER + 9, PING, stranger))
     hit(stage, seal(stage.pool, stranger.id, NUMBER, PING, stranger))
-    hit(stage, seal(stage.pool, actor.id, NUMBER + 9, b"\x99", actor.signer))
+    hit(stage, seal(stage.pool, actor.id, NUMBER + 9, b"\x99", actor.signer, stage.node.id))
     assert counted(stage.node) == {"replayed": 1, "malformed": 2, "foreign": 1, "forged": 1, "stranger": 1}
     assert stage.node.refused.latest["forged"] == SOMEWHERE
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from mesh.protocol.replays import WINDOW, Replays
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import Envelope, first_number
+from mesh.wire.envelope import Envelope, first_number, seal
 from mesh.wire.identity import NodeId, PoolId
-from mesh.wire.messages import Ack, Bodies, Ping
+from mesh.wire.messages import Ack, Bodies, Ping, encode
 from tests.mesh.protocol.stage import OWN_ADDRESS, Stage
 
 ELSEWHERE = Endpoint("10.6.6.6", 50052)
@@ -17,7 +17,7 @@ PING = Ping(7, bytes(8), 1, 0)
 
 
 def numbered(number: int, sender: bytes = b"s" * 16) -> Envelope:
-    return Envelope(PoolId(b"p" * 16), NodeId(sender), number, b"", b"")
+    return Envelope(PoolId(b"p" * 16), NodeId(sender), number, True, b"", b"")
 
 
 @given(st.lists(st.integers(0, 3 * WINDOW), max_size=60))
@@ -74,6 +74,20 @@ def test_a_replay_is_dropped_before_any_signature_is_checked() -> None:
     assert len(stage.take(Ack)) == 1
 
 
+def test_what_was_said_to_another_member_proves_nothing_here() -> None:
+    stage = Stage()
+    actor, other = stage.member(2), stage.member(3)
+    body = encode(PING)
+    captured = seal(stage.pool, actor.id, first_number(1) + 11, body, actor.signer, other.id)
+    unaddressed = seal(stage.pool, actor.id, first_number(1) + 12, body, actor.signer)
+    for payload in (captured, unaddressed):
+        stage.perform(stage.node.receive(stage.now, ELSEWHERE, payload))
+    assert stage.take(Ack) == []
+    assert stage.node.refused.counts == {"forged": 2}
+    (member,) = [member for member in stage.node.members() if member.id == actor.id]
+    assert member.endpoint == actor.address
+
+
 def test_what_an_earlier_run_of_a_member_said_is_stale() -> None:
     stage = Stage()
     actor = stage.member(2)
@@ -88,7 +102,7 @@ def test_a_forged_number_does_not_shut_its_alleged_sender_out() -> None:
     stage = Stage()
     actor = stage.member(2)
     payload = bytearray(actor.seal(PING))
-    payload[33:41] = (2**63).to_bytes(8, "big")
+    payload[33:41] = (2**64 - 1).to_bytes(8, "big")
     stage.perform(stage.node.receive(stage.now, ELSEWHERE, bytes(payload)))
     actor.says(PING)
     assert len(stage.take(Ack)) == 1

@@ -14,7 +14,7 @@ def _ask(pool: Watched, candidate: Host, term: int) -> None:
 def _carried(pool: Watched, source: Host, target: Host, message: messages.Message) -> None:
     assert source.node is not None
     assert source.node.pool is not None
-    payload = seal(source.node.pool, source.id, 1, messages.encode(message), source.signer)
+    payload = seal(source.node.pool, source.id, 1, messages.encode(message), source.signer, target.id)
     for tap in pool.world.taps:
         tap(source, target, payload)
     for arrival in pool.world.arrivals:
