@@ -11,10 +11,8 @@ from mesh.gateway.resuming.request import Asked, Dialect
 from mesh.gateway.resuming.writing import (
     DONE,
     Continued,
-    chat_chunk,
     encode,
     encode_event,
-    usage,
     whole_answer,
     without_extras,
 )
@@ -56,7 +54,7 @@ class Answer:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._envelope: dict[str, Any] = {}
-        self._prompt = (0, 0)
+        self._reason: str | None = None
         self._finish: str | None = None
         self._last: Mapping[str, Any] = {}
         self._continued: Continued | None = None
@@ -85,23 +83,35 @@ class Answer:
     def _pass_on(self, event: bytes, value: Mapping[str, Any]) -> bytes:
         if self.asked.dialect is Dialect.NATIVE and value.get("stop") is True:
             self.ended = True
-        if is_preliminary(self.asked.dialect, value):
-            return self._hold(event, value)
-        return self._release(event)
+        if "prompt_progress" in value:
+            return event
+        return self._hold(event) if is_preliminary(self.asked.dialect, value) else self._release(event)
 
     def _take(self, now: float, event: bytes, value: Mapping[str, Any]) -> bytes:
-        piece = read_piece(self.asked.dialect if self._continued is None else self._other(), value)
         if self._continued is not None:
+            piece = read_piece(self._other(), value)
             written = self._continued.write(value, piece)
             told = b"".join(encode_event(one) for one in written)
-            self._note(now, value, piece, written[-1] if written else value)
+            last = written[-1] if written else value
+        else:
+            piece = read_piece(self.asked.dialect, value)
+            last = without_extras(self.asked, value, piece)
+            told = event if self.asked.dialect is Dialect.NATIVE else encode_event(last)
+        self._note(now, value, piece, last)
+        if "prompt_progress" in value:
             return told
-        stripped = without_extras(self.asked, value, piece)
-        told = event if self.asked.dialect is Dialect.NATIVE else encode_event(stripped)
-        self._note(now, value, piece, stripped)
-        if is_preliminary(self.asked.dialect, value):
-            return self._hold(told, value)
-        return self._release(told)
+        said = piece.text or piece.foreign or self._finish is not None
+        return self._release(told) if said else self._hold(told)
+
+    def _is_half_an_end(self, value: Mapping[str, Any]) -> bool:
+        """Whether usage follows the event that says why the answer ended: both are told, or neither."""
+        awaited = self.asked.wants_usage or not self.asked.streaming
+        return (
+            self.asked.dialect is Dialect.CHAT
+            and self._continued is None
+            and awaited
+            and bool(value["choices"])
+        )
 
     def _other(self) -> Dialect:
         """What continues a chat comes as text."""
@@ -110,24 +120,20 @@ class Answer:
     def _note(self, now: float, value: Mapping[str, Any], piece: Piece, told: Mapping[str, Any]) -> None:
         if not self._envelope:
             self._envelope = {key: value[key] for key in _ENVELOPE if key in value}
-        timings = value.get("timings")
-        if timings and self._prompt == (0, 0):
-            self._prompt = (timings["cache_n"] + timings["prompt_n"], timings["cache_n"])
         if piece.finish is not None:
-            exhausted = self._continued is not None and self._exhausted
-            self._finish = "length" if exhausted else piece.finish
+            self._reason = (self._continued and self._continued.reason) or piece.finish
+        if self._reason is not None and not self._is_half_an_end(value):
+            self._finish = self._reason
             self.ended = self.ended or self.asked.dialect is Dialect.NATIVE
-        if not (self._exhausted and self._continued):
+        if self._continued is None or self._continued.reason is None:
             self.notes.add(now, piece)
             self._text.append(piece.text)
         if piece.foreign:
             self._reasoning.append(value["choices"][0]["delta"].get("reasoning_content") or "")
         self._last = told
 
-    def _hold(self, told: bytes, value: Mapping[str, Any]) -> bytes:
-        """Keep who speaks back until there is something said; how far the prompt is read is told at once."""
-        if self._begun or "prompt_progress" in value:
-            return told
+    def _hold(self, told: bytes) -> bytes:
+        """Keep back what says nothing until something is said: its tokens may have to be generated again."""
         self._held += told
         return b""
 
@@ -164,32 +170,23 @@ class Answer:
         settled = self.notes.settled
         how = choose(self._wish, settled, self.notes.seconds_per_token())
         self.notes.cut()
+        self._reason = None
+        self._held = b""
         never = self._wish == "exact"
         onward = yield from continuation(self.asked, self.notes, how, lambda: not never and out_of_time())
         text = "".join(self._text)
         self._text = [text]
         self._continued = Continued(
-            self.asked, self._envelope, text, settled, onward.prompt_tokens, self._exhausted
+            self.asked, self._envelope, text, settled, onward.prompt_tokens, onward.ending
         )
         return onward
-
-    @property
-    def _exhausted(self) -> bool:
-        """Whether all tokens that were asked for are there, and only the end is missing."""
-        return self.asked.limit is not None and self.notes.base >= self.asked.limit > 0
 
     # --- the end ------------------------------------------------------------------------------------
 
     def end(self) -> bytes:
         """Return what is missing where a stream broke off between the last token and its end."""
-        told = b""
-        if self.asked.dialect is Dialect.CHAT and self._last.get("choices") != []:
-            count = self.notes.settled + self.notes.unsettled
-            last = {**chat_chunk(self._envelope, {}, None), "choices": []}
-            self._last = {**last, "usage": usage(self._prompt[0], count, self._prompt[1])}
-            told = encode_event(self._last) if self.asked.wants_usage else b""
         self.ended = True
-        return told + DONE
+        return DONE
 
     @property
     def tokens(self) -> int:

@@ -9,7 +9,7 @@ goes on token by token as it would have.
 from collections.abc import Callable, Generator
 from typing import Any, Final, Literal, NamedTuple
 
-from mesh.gateway.resuming.notes import Notes
+from mesh.gateway.resuming.notes import Gap, Notes
 from mesh.gateway.resuming.request import LIMITS, Asked, Dialect, one_prompt
 
 How = Literal["exact", "fast"]
@@ -50,12 +50,20 @@ class Ask(NamedTuple):
     body: dict[str, Any]
 
 
+Ending = Literal["", "limit", "eos", "word"]
+
+
 class Onward(NamedTuple):
-    """The request whose stream continues the answer, and the tokens that the prompt had at first."""
+    """The request whose stream continues the answer, and the tokens that the prompt had at first.
+
+    ``ending``: all tokens are there, for this reason, and the stream is to tell of the end alone; the token
+    that llama-server generates even then is nobody's.
+    """
 
     path: str
     body: dict[str, Any]
     prompt_tokens: int
+    ending: Ending
 
 
 def choose(wish: How | None, tokens: int, seconds_per_token: float) -> How:
@@ -74,15 +82,56 @@ def continuation(
     """
     prompt = yield from _prompt_ids(asked)
     for gap in list(notes.gaps):
-        body = {"content": gap.before + gap.text, "parse_special": False, "with_pieces": True}
-        answer = yield Ask("/tokenize", body)
-        if not notes.fill(gap, [(token["id"], _bytes(token["piece"])) for token in answer["tokens"]]):
-            raise CannotContinue("the ids of some of its tokens are not known")
+        yield from _fill(notes, gap)
     done = notes.ids()
+    ending: Ending = "limit" if asked.limit is not None and len(done) >= asked.limit else ""
+    start, text = notes.last
+    over = yield from _how_it_ended(asked, done[start:], text)
+    if over:
+        ending = over
+        done.pop()
     slot = -1
-    if how == "exact":
+    if how == "exact" and not ending:
         slot = yield from _replay(asked, prompt, done, out_of_time)
-    return _onward(asked, prompt, done, slot)
+    return _onward(asked, prompt, done, slot, ending)
+
+
+def _fill(notes: Notes, gap: Gap) -> Generator[Ask, Any, None]:
+    body = {"content": gap.before + gap.text, "parse_special": False, "with_pieces": True}
+    answer = yield Ask("/tokenize", body)
+    candidates = [(token["id"], _bytes(token["piece"])) for token in answer["tokens"]]
+    last = notes.last_id(gap)
+    if last is not None:
+        name = (yield Ask("/detokenize", {"tokens": [last]}))["content"]
+        if _is_silent(name, gap.text):
+            candidates.append((last, b""))
+    if not notes.fill(gap, candidates):
+        raise CannotContinue("the ids of some of its tokens are not known")
+
+
+def _is_silent(name: str, text: str) -> bool:
+    """Whether a token, as it is named alone, is no part of the text that came with it: perhaps its end.
+
+    One that is a part of a character has no name.
+    """
+    return "\ufffd" not in name and not (name and text.endswith(name))
+
+
+def _how_it_ended(asked: Asked, last: list[int], text: str) -> Generator[Ask, Any, Ending]:
+    """Say whether the last tokens, which came as `text`, ended the answer.
+
+    Text before a stop string comes with the token that completes it; text that could have become one, and was
+    held back, comes with the answer's end.
+    """
+    whole: str = (yield Ask("/detokenize", {"tokens": last}))["content"]
+    if whole == text:
+        return ""
+    stops = asked.body.get("stop") or []
+    if any(stop and stop in whole for stop in ([stops] if isinstance(stops, str) else stops)):
+        return "word"
+    # Tokens that are not shown are silent in an answer, but have a name here.
+    name = (yield Ask("/detokenize", {"tokens": last[-1:]}))["content"] if len(last) > 1 else whole
+    return "eos" if _is_silent(name, text) else ""
 
 
 def _prompt_ids(asked: Asked) -> Generator[Ask, Any, list[int]]:
@@ -118,16 +167,16 @@ def _replay(
     return slot
 
 
-def _onward(asked: Asked, prompt: list[int], done: list[int], slot: int) -> Onward:
-    left = -1 if asked.limit is None else max(0, asked.limit - len(done))
+def _onward(asked: Asked, prompt: list[int], done: list[int], slot: int, ending: Ending) -> Onward:
+    left = 0 if ending else -1 if asked.limit is None else asked.limit - len(done)
     dropped = _REPLACED | (_CHAT_ALONE if asked.dialect is Dialect.CHAT else frozenset())
     body = {key: value for key, value in asked.body.items() if key not in dropped}
     body |= {"prompt": prompt + done, "n_predict": left, "stream": True}
     if slot != -1:
         body |= {"id_slot": slot, "cache_prompt": True}
     if asked.dialect is Dialect.NATIVE:
-        return Onward(asked.path, body, len(prompt))
-    return Onward("/v1/completions", {**body, "verbose": True}, len(prompt))
+        return Onward(asked.path, body, len(prompt), ending)
+    return Onward("/v1/completions", {**body, "verbose": True}, len(prompt), ending)
 
 
 def _bytes(piece: str | list[int]) -> bytes:

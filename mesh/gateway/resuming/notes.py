@@ -29,6 +29,8 @@ class Notes:
         self.foreign = False
         """Whether the answer holds more than content, whose place among the tokens is not known."""
         self.gaps: list[Gap] = []
+        self.last = (0, "")
+        """Where the last settled tokens begin that came with text, and that text."""
         self._ids: list[int | None] = []
         self._whole = 0
         self._pending = ""
@@ -36,6 +38,7 @@ class Notes:
         self._first_at: float | None = None
         self._last_at = 0.0
         self._timed = 0
+        self._rate = 0.0
 
     def add(self, now: float, piece: Piece) -> None:
         """Note a piece that came at ``now``."""
@@ -52,6 +55,7 @@ class Notes:
 
     def _settle(self) -> None:
         start, end = self._whole, len(self._ids)
+        self.last = (start, self._pending)
         if None in self._ids[start:end]:
             self.gaps.append(Gap(start, end, self._before, self._pending))
         self._before = (self._before + self._pending)[-CONTEXT:]
@@ -78,12 +82,15 @@ class Notes:
         return len(self._ids) - self._whole
 
     def seconds_per_token(self) -> float:
-        """Return what a token took in the present stream, on average; 0.0 while nothing can be said."""
+        """Return what a token took in the last stream that tells, on average; 0.0 while none does."""
         tokens = len(self._ids) - self._timed
-        return (self._last_at - (self._first_at or 0.0)) / tokens if tokens > 0 else 0.0
+        if self._first_at is not None and tokens > 0:
+            self._rate = (self._last_at - self._first_at) / tokens
+        return self._rate
 
     def cut(self) -> None:
         """Go back to the settled tokens: another stream goes on from there."""
+        self._rate = self.seconds_per_token()
         del self._ids[self._whole :]
         self._pending = ""
         self.base = self._whole
@@ -94,16 +101,19 @@ class Notes:
 
         They are if they are as many, have the very same text, and agree with all ids that were told.
         """
-        size = gap.end - gap.start
-        chosen = candidates[-size:]
-        if len(chosen) != size or b"".join(text for _, text in chosen) != gap.text.encode():
-            return False
         told = self._ids[gap.start : gap.end]
+        chosen = candidates[-len(told) :]
+        if len(chosen) != len(told) or b"".join(text for _, text in chosen) != gap.text.encode():
+            return False
         if any(old is not None and old != new for old, (new, _) in zip(told, chosen, strict=True)):
             return False
         self._ids[gap.start : gap.end] = [id for id, _ in chosen]
         self.gaps.remove(gap)
         return True
+
+    def last_id(self, gap: Gap) -> int | None:
+        """Return the last id of a gap, if it was told."""
+        return self._ids[gap.end - 1]
 
     def ids(self) -> list[int]:
         """Return the ids of the settled tokens, once all gaps are filled."""

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from mesh.gateway.resuming.continuation import Ending
 from mesh.gateway.resuming.dialects import Piece
 from mesh.gateway.resuming.request import Asked, Dialect
 
@@ -50,23 +51,27 @@ class Continued:
     """Writes the events of a stream that continues an answer.
 
     ``envelope`` holds what all chunks of the answer share, ``text`` is what the client had before: ``base``
-    tokens after a prompt of ``prompt`` tokens. ``exhausted``: the limit had been reached, and this stream is
-    there to say so alone; llama-server generates one token more, which nobody gets.
+    tokens after a prompt of ``prompt`` tokens; ``ending`` is that of `Onward`.
     """
 
     def __init__(
-        self, asked: Asked, envelope: Mapping[str, Any], text: str, base: int, prompt: int, exhausted: bool
+        self, asked: Asked, envelope: Mapping[str, Any], text: str, base: int, prompt: int, ending: Ending
     ) -> None:
         self._asked = asked
         self._envelope = dict(envelope)
         self._text = text
         self._base = base
         self._prompt = prompt
-        self._exhausted = exhausted
+        self._ending = ending
+
+    @property
+    def reason(self) -> str | None:
+        """Why the answer ended, if it had before."""
+        return {"": None, "limit": "length"}.get(self._ending, "stop")
 
     def write(self, event: Mapping[str, Any], piece: Piece) -> list[Event]:
         """Return what the client gets for an event."""
-        if self._exhausted and piece.finish is None:
+        if self._ending and piece.finish is None:
             return []
         if self._asked.dialect is Dialect.NATIVE:
             return [self._native(event)]
@@ -76,7 +81,7 @@ class Continued:
 
     def _native(self, event: Mapping[str, Any]) -> Event:
         result = {**event, "tokens_evaluated": self._prompt}
-        result["tokens_predicted"] = self._base + (0 if self._exhausted else event["tokens_predicted"])
+        result["tokens_predicted"] = self._base + (0 if self._ending else event["tokens_predicted"])
         if not event["stop"]:
             return result
         limit = -1 if self._asked.limit is None else self._asked.limit
@@ -85,10 +90,12 @@ class Continued:
             "max_tokens": limit,
             "n_predict": limit,
         }
-        result["prompt"] = event["prompt"].removesuffix(self._text)
-        result["has_new_line"] = event["has_new_line"] or "\n" in self._text
-        if self._exhausted:
-            result |= {"stop_type": "limit", "stopping_word": ""}
+        before, found, _ = event["prompt"].rpartition(self._text)
+        result["prompt"] = before if found else event["prompt"]
+        fresh = event["has_new_line"] and not self._ending
+        result["has_new_line"] = fresh or "\n" in self._text
+        if self._ending:
+            result |= {"stop_type": self._ending, "stopping_word": ""}
             result["tokens_cached"] = self._prompt + self._base - 1
         return result
 
@@ -96,14 +103,14 @@ class Continued:
         result: Event = {key: value for key, value in event.items() if key != "__verbose"} | self._envelope
         if "usage" in result:
             result["usage"] = self._usage(event)
-        if self._exhausted:
-            result["choices"] = [{**event["choices"][0], "finish_reason": "length"}]
+        if self._ending:
+            result["choices"] = [{**event["choices"][0], "finish_reason": self.reason}]
         return result
 
     def _chat(self, event: Mapping[str, Any], piece: Piece) -> list[Event]:
         if piece.finish is None:
             return [self._chunk({"content": piece.text}, None)] if piece.text else []
-        finish = "length" if self._exhausted else piece.finish
+        finish = self.reason if self._ending else piece.finish
         events = [self._chunk({}, finish)]
         if self._asked.wants_usage or not self._asked.streaming:
             events.append({**self._chunk({}, None), "choices": [], "usage": self._usage(event)})
@@ -116,7 +123,7 @@ class Continued:
 
     def _usage(self, event: Mapping[str, Any]) -> dict[str, Any]:
         told = event["usage"]
-        made = 0 if self._exhausted else told["completion_tokens"]
+        made = 0 if self._ending else told["completion_tokens"]
         cached = min(self._prompt, told.get("prompt_tokens_details", {}).get("cached_tokens", 0))
         return usage(self._prompt, self._base + made, cached)
 

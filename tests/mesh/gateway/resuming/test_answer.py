@@ -1,0 +1,121 @@
+"""Answers cut anywhere, any number of times: what the client gets is what it would have got."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.gateway.resuming.answer import Answer, Next
+from mesh.gateway.resuming.continuation import CannotContinue, How
+from mesh.gateway.resuming.dialects import parse_event
+from mesh.gateway.resuming.request import read_request
+from tests.mesh.gateway.resuming.fake_llama import PROMPT_TEXT, FakeLlama
+
+NATIVE, TEXT, CHAT = "/completion", "/v1/completions", "/v1/chat/completions"
+PATHS = (NATIVE, TEXT, CHAT)
+
+
+def make(path: str, how: How | None = None, **more: Any) -> Answer:
+    asked: dict[str, Any] = {"messages": [{"role": "user", "content": "Say it"}]} if path == CHAT else {}
+    body = {**(asked or {"prompt": PROMPT_TEXT}), "stream": True, **more}
+    read = read_request(path, json.dumps(body).encode())
+    assert read is not None
+    return Answer(read, how)
+
+
+class Client:
+    """Brings an answer by leaders that die after so many events each, as the gateway does."""
+
+    def __init__(self, model: FakeLlama, answer: Answer) -> None:
+        self.model = model
+        self.answer = answer
+        self.got = b""
+        self.steps: list[Next] = []
+
+    def run(self, cuts: Sequence[int]) -> bytes:
+        asked = self.answer.asked
+        path, body = asked.path, asked.first()
+        for cut in [*cuts, 10**9]:
+            for number, event in enumerate(self.model.stream(path, body)):
+                if number == cut:
+                    break
+                self.got += self.answer.feed(float(number), event)
+            if self.answer.ended:
+                return self.got
+            self.steps.append(self.answer.lost())
+            if self.steps[-1] is Next.END:
+                self.got += self.answer.end()
+                return self.got
+            path, body = asked.path, asked.first()
+            if self.steps[-1] is Next.CONTINUE:
+                path, body = self._continue()
+        raise AssertionError("an answer that nothing cuts comes to its end")
+
+    def _continue(self) -> tuple[str, dict[str, Any]]:
+        script = self.answer.continuation(lambda: False)
+        reply: Any = None
+        while True:
+            try:
+                ask = script.send(reply)
+            except StopIteration as end:
+                onward = end.value
+                return onward.path, onward.body
+            reply = self.model.ask(ask.path, ask.body)
+
+
+def events_of(got: bytes) -> list[Any]:
+    """The events without their measurements; the words that end the stream as they are."""
+    events: list[Any] = []
+    for raw in got.split(b"\n\n")[:-1]:
+        value = parse_event(raw)
+        events.append(raw if value is None else {k: v for k, v in value.items() if k not in VOLATILE})
+        # Which of two ends it was is not always to be found out.
+        if value and value.get("stop_type") == "word":
+            events[-1]["stop_type"] = "eos"
+    return events
+
+
+VOLATILE = ("timings", "tokens_cached")
+
+
+def cut_up(data: bytes, seams: Sequence[int]) -> list[bytes]:
+    """Tokens of these lengths, one after the other; the rest byte by byte."""
+    pieces = []
+    for seam in seams:
+        pieces.append(data[:seam])
+        data = data[seam:]
+    return [piece for piece in [*pieces, *(data[i : i + 1] for i in range(len(data)))] if piece]
+
+
+TEXTS = st.text(st.sampled_from("abEND \n日é😀"), min_size=1, max_size=24)
+SEAMS = st.lists(st.integers(1, 5), max_size=24)
+CUTS = st.lists(st.integers(0, 30), min_size=1, max_size=5)
+LIMITS = st.none() | st.integers(1, 40)
+
+
+@given(
+    st.sampled_from(PATHS),
+    TEXTS,
+    SEAMS,
+    CUTS,
+    LIMITS,
+    st.sampled_from(["exact", "fast", None]),
+    st.booleans(),
+)
+def test_an_answer_that_is_cut_anywhere_reads_as_one_that_is_not(
+    path: str, text: str, seams: list[int], cuts: list[int], limit: int | None, how: How | None, usage: bool
+) -> None:
+    model = FakeLlama(cut_up(text.encode(), seams))
+    more: dict[str, Any] = {"stop": ["ENDE", "b\n"], "stream_options": {"include_usage": usage}}
+    more |= {} if limit is None else {"max_tokens": limit}
+    wanted = Client(model, make(path, **more)).run([])
+    client = Client(model, make(path, how, **more))
+    try:
+        got = client.run(cuts)
+    except CannotContinue:
+        # Ids that nobody told cannot always be found. What has gone out is the beginning of the same.
+        assert events_of(wanted)[: len(events_of(client.got))] == events_of(client.got)
+    else:
+        assert events_of(got) == events_of(wanted)
