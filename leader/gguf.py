@@ -15,6 +15,7 @@ from typing import Final
 
 from leader.gguf_reader import GgufError, Reader, Scalar
 from leader.gguf_types import TENSOR_TYPES
+from leader.model_names import PART, part_name
 from leader.shape import Shape
 
 __all__ = ["GgufError", "Shape", "read"]
@@ -30,7 +31,6 @@ MAX_WIDTH: Final = 1 << 24
 DEFAULT_ALIGNMENT: Final = 32
 KV_ELEMENT_BYTES: Final = 2  # f16, the engine's default for K and V
 
-_PART = re.compile(r"^(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
 _BLOCK = re.compile(r"^blk\.(\d{1,9})\.")
 
 
@@ -67,13 +67,13 @@ def read(path: Path) -> Shape:
 def _read_parts(given: _Part, count: int) -> list[_Part]:
     if not 1 < count <= MAX_PARTS:
         raise GgufError(f"{given.path}: says it is one of {count} parts")
-    name = _PART.match(given.path.name)
-    if name is None or int(name["count"]) != count:
+    names = [part_name(given.path.name, number, count) for number in range(1, count + 1)]
+    if None in names:
         raise GgufError(
             f"{given.path}: is one of {count} parts of a model, but is not named like one",
             f"name the parts NAME-00001-of-{count:05d}.gguf and so on",
         )
-    paths = [given.path.with_name(f"{name['stem']}-{i + 1:05d}-of-{count:05d}.gguf") for i in range(count)]
+    paths = [given.path.with_name(name) for name in names if name is not None]
     missing = [part.name for part in paths if not part.is_file()]
     if missing:
         raise GgufError(
@@ -291,7 +291,7 @@ def _name(part: _Part) -> str:
     name = part.metadata.get("general.name")
     if isinstance(name, str) and name.strip() and name.isprintable():
         return name.strip()[:120]
-    match = _PART.match(part.path.name)
+    match = PART.match(part.path.name)
     return match["stem"] if match else part.path.stem
 
 

@@ -29,6 +29,7 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import Envelope, open_envelope
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.facts import (
+    DEFAULT_COPIES,
     Claim,
     Model,
     Profile,
@@ -259,10 +260,11 @@ class Node(Views):
         slots: int,
         running: bool,
         layers: Sequence[tuple[NodeId, int]] = (),
+        copies: int = DEFAULT_COPIES,
     ) -> list[Effect]:
         """Say what the pool is to run; raises MeshError when this node is no owner."""
         self._begin(now)
-        self._parts.owner.deploy(model, context, slots, running, tuple(layers))
+        self._parts.owner.deploy(model, context, slots, running, tuple(layers), copies)
         return self._end()
 
     def want_leases(self, now: float, workers: Iterable[NodeId]) -> list[Effect]:

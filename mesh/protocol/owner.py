@@ -77,7 +77,7 @@ class Owner:
         for signed in list(self._store.all(Deployment)):
             if signed.fact.author == subject and signed.fact == self._highest():
                 wish = signed.fact
-                self.deploy(wish.model, wish.context, wish.slots, wish.running, wish.layers)
+                self.deploy(wish.model, wish.context, wish.slots, wish.running, wish.layers, wish.copies)
         return self._act(self._eviction(subject, last))
 
     def _gentlest(self, subject: NodeId) -> tuple[tuple[int, bytes], Roster]:
@@ -96,14 +96,21 @@ class Owner:
         return Eviction(core.pool, core.id, self._number + 1, self._previous, subject, *last)
 
     def deploy(
-        self, model: Model, context: int, slots: int, running: bool, layers: tuple[tuple[NodeId, int], ...]
+        self,
+        model: Model,
+        context: int,
+        slots: int,
+        running: bool,
+        layers: tuple[tuple[NodeId, int], ...],
+        copies: int,
     ) -> Signed[Deployment]:
         """Say what is to run in the pool from now on."""
         self._must_own()
         highest = self._highest()
         number = 1 if highest is None else highest.number + 1
-        wish = Deployment(self._core.pool, self._core.id, number, model, context, slots, running, layers)
-        signed = sign(wish, self._core.signer)
+        core = self._core
+        wish = Deployment(core.pool, core.id, number, model, context, slots, running, layers, copies)
+        signed = sign(wish, core.signer)
         self._take(signed)
         return signed
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, cast
 import trio
 
 from leader.model_hash import hash_model
+from leader.model_names import told_name
 from leader.placement import place
 from leader.reconcile import why_never, why_unusable
 from leader.shape import Shape
@@ -51,11 +52,11 @@ from mesh.root.planning import (
     refuse_unable,
 )
 from mesh.root.pool import Pool
-from mesh.root.serving import outlook, same
+from mesh.root.serving import copies_of, outlook, same
 from mesh.root.state import StateDir
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import MAX_NAME, Deployment, Model
+from mesh.wire.facts import Deployment, Model
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.rights import ALL_RIGHTS, Rights
 
@@ -262,15 +263,16 @@ class Handlers:
         fixed = fixed_layers(args["layers"], node.members())
         self._check_fit(pool, shape, context, slots, fixed)
         model = await self._hash(shape, emit)
+        copies = copies_of(args.get("copies"), model, node.deployment())
         try:
             await trio.to_thread.run_sync(pool.models.add, model.name, model.root, shape.files)
         except OSError as error:
             raise MeshError(f"cannot note the model: {error.strerror}", "free some disk space") from error
         self._sidecar.machine.changes.notify()
         layers = tuple((NodeId(member), count) for member, count in sorted(fixed.items()))
-        wanted = Deployment(pool.id, node.id, 0, model, context, slots, True, layers)
+        wanted = Deployment(pool.id, node.id, 0, model, context, slots, True, layers, copies)
         if not same(node.deployment(), wanted):
-            pool.shell.command(node.deploy, model, context, slots, True, layers)
+            pool.shell.command(node.deploy, model, context, slots, True, layers, copies)
         if args.get("wait"):
             await self._wait_until_served(pool, wanted, emit)
         deployment = views.deployment(node)
@@ -304,7 +306,7 @@ class Handlers:
             nursery.start_soon(tell)
             root, _ = await hash_model(shape.files, self._sidecar.state.path / "hashes", report)
             nursery.cancel_scope.cancel()
-        return Model(clipped_name(shape.files[0].name), shape.total_bytes, root)
+        return Model(told_name(shape.files[0].name), shape.total_bytes, root)
 
     async def _wait_until_served(self, pool: Pool, wanted: Deployment, emit: Emit) -> None:
         """Until that very deployment is ready; MeshError with the leader's reason when it has failed."""
@@ -321,9 +323,8 @@ class Handlers:
         wanted = pool.node.deployment()
         result: StopResult = {"model": None}
         if wanted is not None and wanted.running:
-            pool.shell.command(
-                pool.node.deploy, wanted.model, wanted.context, wanted.slots, False, wanted.layers
-            )
+            settings = (wanted.model, wanted.context, wanted.slots, False, wanted.layers, wanted.copies)
+            pool.shell.command(pool.node.deploy, *settings)
             result["model"] = wanted.model.name
         return result
 
@@ -388,8 +389,3 @@ class Handlers:
 def _leader_is_known(node: Node) -> bool:
     claim = node.leader()
     return claim is not None and views.find(node, claim.author) is not None
-
-
-def clipped_name(name: str) -> str:
-    """A file's name within the bound that facts keep to."""
-    return name.encode(errors="replace")[:MAX_NAME].decode(errors="ignore")

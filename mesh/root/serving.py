@@ -4,7 +4,7 @@ from mesh.control.operations import Event
 from mesh.protocol.node import Node
 from mesh.root import status as views
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Deployment
+from mesh.wire.facts import DEFAULT_COPIES, MAX_COPIES, Deployment, Model
 
 
 def same(present: Deployment | None, wanted: Deployment) -> bool:
@@ -17,9 +17,22 @@ def same(present: Deployment | None, wanted: Deployment) -> bool:
             deployment.slots,
             deployment.running,
             deployment.layers,
+            deployment.copies,
         )
 
     return present is not None and what(present) == what(wanted)
+
+
+def copies_of(wanted: int | None, model: Model, present: Deployment | None) -> int:
+    """How many members are to hold the file: as many as asked for, else as before, else the default.
+
+    MeshError for more than a deployment may ask for.
+    """
+    if wanted is not None and wanted > MAX_COPIES:
+        raise MeshError(f"{wanted} copies are too many", f"at most {MAX_COPIES}")
+    if wanted is not None:
+        return wanted
+    return present.copies if present is not None and present.model == model else DEFAULT_COPIES
 
 
 def outlook(node: Node, wanted: Deployment) -> Event | None:

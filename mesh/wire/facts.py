@@ -35,6 +35,10 @@ from mesh.wire.rights import Rights
 
 MAX_FACT = 8192
 MAX_STAGES = 128
+DEFAULT_COPIES = 2
+"""One to serve from, and one for when its holder goes."""
+
+MAX_COPIES = 64
 HASH_BYTES = 16
 NO_PREVIOUS = bytes(HASH_BYTES)
 NOBODY = NodeId(bytes(ID_BYTES))
@@ -162,7 +166,8 @@ class Resignation:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What an owner wants to run. ``layers`` fixes how many layers some members hold.
+    """What an owner wants to run. ``layers`` fixes how many layers some members hold; so many ``copies`` of
+    the model's file are to be kept by members that may lead.
 
     ``number`` is the highest seen in the pool plus one. A wish, and no act of the author's chain: a later
     one replaces it, and it goes when its author does.
@@ -176,7 +181,8 @@ class Deployment:
     context: int
     slots: int
     running: bool
-    layers: tuple[tuple[NodeId, int], ...]
+    layers: tuple[tuple[NodeId, int], ...] = ()
+    copies: int = DEFAULT_COPIES
 
     @property
     def version(self) -> Version:
@@ -287,9 +293,16 @@ def _load_rights(value: Any) -> Rights:
     return Rights(value)
 
 
+def _load_copies(value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= MAX_COPIES:
+        raise DecodeError("A number of copies is out of its range")
+    return value
+
+
 _ID = fixed(ID_BYTES)
 _HASH = fixed(HASH_BYTES)
 _RIGHTS = Shape(lambda rights: rights.value, _load_rights)
+_COPIES = Shape(UINT.dump, _load_copies)
 _STAGE = struct(Stage, _ID, UINT, UINT, BOOL, UINT, FLOAT)
 _LAYERS = listed(paired(_ID, UINT), MAX_STAGES)
 
@@ -299,7 +312,7 @@ _SHAPES: dict[int, Shape] = {
     Record.kind: struct(Record, _ID, _ID, UINT, fixed(8), UINT, BOOL, PROFILE),
     Claim.kind: struct(Claim, _ID, _ID, UINT, UINT),
     Resignation.kind: struct(Resignation, _ID, _ID, UINT, _ID),
-    Deployment.kind: struct(Deployment, _ID, _ID, UINT, MODEL, UINT, UINT, BOOL, _LAYERS),
+    Deployment.kind: struct(Deployment, _ID, _ID, UINT, MODEL, UINT, UINT, BOOL, _LAYERS, _COPIES),
     PoolState.kind: struct(
         PoolState, _ID, _ID, UINT, UINT, UINT, text(16), FLOAT, text(200), FLOAT, listed(_STAGE, MAX_STAGES)
     ),

@@ -122,11 +122,12 @@ def test_who_cannot_be_evicted_is_said_so() -> None:
 def test_what_an_evicted_owner_deployed_runs_on_as_the_wish_of_who_evicts_it() -> None:
     stage = Stage()
     owner = stage.member(2)
-    owner.tells(owner.sign(Deployment(stage.pool, owner.id, 5, MODEL, 77, 1, True, ())))
+    owner.tells(owner.sign(Deployment(stage.pool, owner.id, 5, MODEL, 77, 1, True, (), copies=3)))
     stage.perform(stage.node.evict(stage.now, owner.id))
     deployment = stage.node.deployment()
     assert deployment is not None
     assert (deployment.author, deployment.number, deployment.context) == (stage.node.id, 6, 77)
+    assert deployment.copies == 3
 
 
 def test_an_owner_does_not_evict_by_whom_it_is_what_it_is() -> None:

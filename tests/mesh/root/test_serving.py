@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.root.serving import outlook, same
+from mesh.root.serving import copies_of, outlook, same
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment, Model
 from tests.mesh.protocol.stage import Stage as Scene
@@ -28,6 +28,17 @@ def deploy(scene: Scene, model: Model = MODEL, context: int = 512, running: bool
 def report(scene: Scene, wanted: Deployment, phase: str) -> None:
     scene.perform(scene.node.report(scene.now, wanted.number, phase, 0.5, "because", 1.0, ()))
     scene.wait(2)
+
+
+def test_copies_are_as_many_as_asked_for_else_as_before(scene: Scene) -> None:
+    wanted = deploy(scene)
+    assert copies_of(None, MODEL, None) == wanted.copies == 2
+    assert copies_of(3, MODEL, wanted) == 3
+    scene.perform(scene.node.deploy(scene.now, MODEL, 512, 1, True, copies=5))
+    assert copies_of(None, MODEL, scene.node.deployment()) == 5
+    assert copies_of(None, OTHER, scene.node.deployment()) == 2
+    with pytest.raises(MeshError, match="at most 64"):
+        copies_of(65, MODEL, None)
 
 
 def test_it_is_waited_for_until_it_is_ready(scene: Scene) -> None:

@@ -40,7 +40,7 @@ FACTS: list[Fact] = [
     Record(POOL, ME, 3, b"nonce..8", 4, False, PROFILE),
     Claim(POOL, ME, 5, 6),
     Resignation(POOL, ME, 5, OTHER),
-    Deployment(POOL, ME, 1, MODEL, 4096, 2, True, ((ME, 3), (OTHER, 4))),
+    Deployment(POOL, ME, 1, MODEL, 4096, 2, True, ((ME, 3), (OTHER, 4)), copies=3),
     PoolState(POOL, ME, 5, 1, 3, "ready", 1.0, "", 12.5, (Stage(ME, 0, 9, True, 10**9, 1.5),)),
     Liveness(POOL, ME, 3, 1),
     Accusation(POOL, ME, OTHER, 3, 0),
@@ -99,6 +99,16 @@ def test_a_profile_is_cut_until_its_record_fits_a_datagram() -> None:
     assert len(signed.data) <= facts.MAX_RECORD
     assert facts.decode(signed.data).fact.profile == profile
     assert len(profile.name.encode()) <= 48
+
+
+@given(st.integers(-1, facts.MAX_COPIES * 2))
+def test_a_deployment_asks_for_one_copy_to_a_stated_number(copies: int) -> None:
+    wish = Deployment(POOL, ME, 1, MODEL, 4096, 2, True, copies=copies)
+    if 1 <= copies <= facts.MAX_COPIES:
+        assert facts.decode(facts.sign(wish, SIGNER).data).fact == wish
+    else:
+        with pytest.raises(DecodeError, match="copies"):
+            facts.sign(wish, SIGNER)
 
 
 def test_a_record_larger_than_its_bound_is_refused() -> None:
