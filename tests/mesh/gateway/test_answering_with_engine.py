@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
+from openai import APIError, OpenAI
 
 from mesh.engine.values import Engine
 from mesh.root.generator import ModelSpec, generate, spec_of_size
@@ -170,3 +172,41 @@ async def test_what_cannot_be_continued_ends_with_an_error_once_something_has_go
     events = await asking.events(path, body)
     assert stable(events[:-1]) == stable(wanted[:9])
     assert "it has a grammar" in events[-1]["error"]["message"]
+
+
+async def through_openai(asking: Asking, **more: Any) -> tuple[str, Any]:
+    """What the openai package gathers of a streamed chat: its text and its usage."""
+
+    def talk() -> tuple[str, Any]:
+        with OpenAI(base_url=f"{asking.http.base_url.join('/v1')}", api_key="none", max_retries=0) as client:
+            stream = client.chat.completions.create(
+                model="any",
+                messages=[{"role": "user", "content": "What holds this model together?"}],
+                temperature=0,
+                max_tokens=TOKENS,
+                stream=True,
+                stream_options={"include_usage": True},
+                extra_body={"cache_prompt": False, **more},
+            )
+            text, usage = "", None
+            for chunk in stream:
+                text += "".join(choice.delta.content or "" for choice in chunk.choices)
+                usage = chunk.usage or usage
+            return text, usage
+
+    return await trio.to_thread.run_sync(talk)
+
+
+async def test_the_openai_package_streams_on_when_the_leader_dies(asking: Asking) -> None:
+    wanted, usage = await through_openai(asking)
+    asking.leader.deaths, asking.leader.crumbs = [20, 30, 40], 25
+    text, counted = await through_openai(asking)
+    assert asking.leader.deaths == []
+    assert text == wanted
+    assert (counted.completion_tokens, counted.prompt_tokens) == (TOKENS, usage.prompt_tokens)
+
+
+async def test_the_openai_package_raises_when_an_answer_cannot_go_on(asking: Asking) -> None:
+    asking.leader.deaths = [20]
+    with pytest.raises(APIError, match="it has a grammar"):
+        await through_openai(asking, grammar='root ::= "yes" " no"+')
