@@ -16,7 +16,7 @@ from mesh.gateway.headers import end_to_end, request_headers
 from mesh.gateway.leaders import Leaders, Leg, Refused
 from mesh.gateway.replies import Headers, error_event, error_reply, unavailable
 from mesh.gateway.resuming.answer import Answer, Next
-from mesh.gateway.resuming.continuation import REPLAY_LIMIT, Ask, CannotContinue, Onward
+from mesh.gateway.resuming.continuation import REPLAY_LIMIT, Ask, CannotContinue
 from mesh.gateway.resuming.writing import encode
 from mesh.gateway.sse import EventSplitter
 from mesh.gateway.upstream import Head, UpstreamLost
@@ -149,6 +149,10 @@ class Answering:
             raise UpstreamLost("the leader stopped before the answer's end")
         self._counters.tokens += answer.tokens
         if not answer.asked.streaming:
+            try:
+                await _perform(leg, answer.tail())
+            except (CannotContinue, Refused) as error:
+                logger.info("an answer lacks its last text: %s", error)
             await self._reply_whole(head.headers)
 
     async def _pass_whole(self, leg: Leg, head: Head) -> None:
@@ -234,15 +238,15 @@ class Answering:
             await self._send(error_event(code, text))
 
 
-async def _perform(leg: Leg, script: Generator[Ask, Any, Onward]) -> Onward:
-    """Ask what the script wants to know, until it knows how to go on."""
+async def _perform(leg: Leg, script: Generator[Ask, Any, _T]) -> _T:
+    """Ask what the script wants to know, until it has its result."""
     answer: Any = None
     while True:
         try:
             ask = script.send(answer)
         except StopIteration as end:
-            onward: Onward = end.value
-            return onward
+            result: _T = end.value
+            return result
         except (LookupError, TypeError, ValueError) as error:
             raise CannotContinue(f"llama-server's answers make no sense: {error!r}") from error
         answer = await leg.ask(ask.path, ask.body)

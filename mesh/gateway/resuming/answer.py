@@ -145,8 +145,8 @@ class Answer:
 
     def lost(self) -> Next:
         """Say what can be done now that a stream broke off. Raises `CannotContinue`."""
-        if self._finish is not None and self.asked.dialect is not Dialect.NATIVE:
-            return Next.END
+        if self._finish is not None:
+            return self.again("its last text is missing") if self._lacks_tail() else Next.END
         notes = self.notes
         if self.asked.obstacle:
             why = f"it has {self.asked.obstacle}"
@@ -182,6 +182,21 @@ class Answer:
         return onward
 
     # --- the end ------------------------------------------------------------------------------------
+
+    def _lacks_tail(self) -> bool:
+        """Whether text is missing that no stream tells: the last, where it could become a stop string."""
+        cut_off = self._finish in ("limit", "length") and self.notes.unsettled > 0
+        return cut_off and not self.asked.streaming and not self.notes.foreign and not self.notes.ragged
+
+    def tail(self) -> Generator[Ask, Any, None]:
+        """Ask for the text that a stream holds back to its end and an answer that is whole has."""
+        if not self._lacks_tail():
+            return
+        count = self.notes.unsettled
+        self.notes.cut()
+        onward = yield from continuation(self.asked, self.notes, "fast")
+        body = {**onward.body, "stream": False, "n_predict": count, "cache_prompt": True}
+        self._text.append((yield Ask("/completion", body))["content"])
 
     def end(self) -> bytes:
         """Return what is missing where a stream broke off between the last token and its end."""

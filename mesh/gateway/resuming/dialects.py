@@ -73,13 +73,15 @@ def _native(event: Mapping[str, Any], text: str) -> Piece:
 
 
 def _chat(event: Mapping[str, Any]) -> Piece:
-    if not event["choices"] or "prompt_progress" in event:
+    count = event.get("timings", {}).get("predicted_n")
+    if "prompt_progress" in event:
         return Piece()
+    if not event["choices"]:
+        return Piece(count=count)
     choice = event["choices"][0]
     delta = choice["delta"]
     told = (choice.get("logprobs") or {}).get("content") or []
     foreign = bool(delta.get("reasoning_content") or delta.get("tool_calls"))
     raw = b"".join(bytes(token["bytes"]) for token in told).decode(errors="replace")
     ids = tuple(token["id"] for token in told)
-    count = event.get("timings", {}).get("predicted_n")
     return Piece(ids, count, raw, delta.get("content") or "", foreign, choice["finish_reason"])

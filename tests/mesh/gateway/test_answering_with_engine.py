@@ -60,9 +60,8 @@ def text_of(events: list[dict[str, Any]]) -> str:
     text = ""
     for event in events:
         for choice in event.get("choices", [event]):
-            text += (
-                choice.get("text") or choice.get("content") or choice.get("delta", {}).get("content") or ""
-            )
+            said = choice.get("delta") or choice.get("message") or choice
+            text += said.get("content") or said.get("text") or ""
     return text
 
 
@@ -149,6 +148,17 @@ async def test_an_undisturbed_answer_is_that_of_llama_server(
         assert stable(through.json()) == stable(bare.json())
     assert through.headers.keys() == bare.headers.keys()
     assert through.headers["content-type"] == bare.headers["content-type"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_text_that_could_have_become_a_stop_string_is_in_a_whole_answer(
+    asking: Asking, path: str
+) -> None:
+    text = text_of([(await asking.post(path, greedy(path, max_tokens=40), "off")).json()])
+    body = greedy(path, max_tokens=40, stop=[text[-6:] + "unheard"])
+    bare = (await asking.post(path, body, "off")).json()
+    assert text_of([bare]) == text
+    assert stable((await asking.post(path, body)).json()) == stable(bare)
 
 
 @pytest.mark.parametrize("path", PATHS)
