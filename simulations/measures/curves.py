@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mesh.protocol.settings import Settings
 from mesh.wire.errors import MeshError
 from simulations.measures import theory
+from simulations.measures.falsedeaths import goal_at
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,8 +130,12 @@ def _join(axes: Axes, runs: Runs, settings: Settings) -> bool:
         samples = run["results"]["all know all"]["samples"]
         label = f"n = {run['parameters']['nodes']} ({len(samples)} repeats)"
         _steps(axes, samples, color=colour, label=label)
+        rounds = theory.rounds_to_all(run["parameters"]["nodes"])
+        starts = run["parameters"]["window"]
+        axes.axvline(starts + rounds * settings.gossip_period, ls="--", color=colour, lw=1)
     axes.axvline(3.0, ls=":", color="black", label="goal for p99")
-    axes.set(title="Everybody joins at once: all know all", xlabel="seconds", ylabel="share of repeats")
+    axes.set(title="Everybody joins at once: all know all (dashed: all start, log4 n + ln(n)/3 rounds)")
+    axes.set(xlabel="seconds", ylabel="share of repeats")
     axes.set_xlim(left=0)
     _finish(axes)
     return bool(told)
@@ -154,20 +159,25 @@ def _idle(axes: Axes, runs: Runs, settings: Settings) -> bool:
 
 
 def _false_deaths(axes: Axes, runs: Runs, settings: Settings) -> bool:
-    told = _named(runs, "falsedeaths")
-    points: list[tuple[float, float, float, float]] = []
-    for run in told:
-        for loss, goal in zip(run["parameters"]["loss"], run["goals"][::2], strict=True):
-            result = run["results"][f"{loss:.0%} lost"]
-            points.append((100 * loss, result["suspicions_per_node_hour"], goal["measured"], goal["goal"]))
-    points.sort()
-    losses = [point[0] for point in points]
-    for index, (mark, label) in enumerate((("o-", "suspicions"), ("v-", "false deaths, upper 95% bound"))):
-        axes.plot(losses, [point[1 + index] for point in points], mark, color=_COLOURS[index], label=label)
-    axes.plot(losses, [point[3] for point in points], "k:", label="goal for false deaths")
+    points: dict[float, Mapping[str, Any]] = {}
+    for run in _named(runs, "falsedeaths"):
+        for loss in run["parameters"]["loss"]:
+            points[loss] = run["results"][f"{loss:.0%} lost"]
+    losses = sorted(points)
+    percent = [100 * loss for loss in losses]
+
+    def line(values: Sequence[float], style: str, colour: str, label: str) -> None:
+        axes.plot(percent, values, style, color=colour, label=label)
+
+    line([points[loss]["suspicions_estimated"] for loss in losses], "o-", _COLOURS[0], "suspicions")
+    line([points[loss]["upper"] for loss in losses], "v-", _COLOURS[1], "false deaths, upper 95% bound")
+    line([points[loss]["direct_upper"] for loss in losses], "^-", _COLOURS[4], "the same, by waiting alone")
+    line([points[loss]["withdrawals_computed"] for loss in losses], "--", "grey", "withdrawals, computed")
+    line([goal_at(loss) for loss in losses], ":", "black", "goal for false deaths")
     axes.set(
         title="Suspicions and false deaths", xlabel="% of datagrams lost", ylabel="a node-hour", yscale="log"
     )
+    axes.set_ylim(bottom=1e-12)
     _finish(axes)
     return bool(points)
 

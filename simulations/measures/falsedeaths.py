@@ -116,12 +116,11 @@ def measure(plan: Plan, options: argparse.Namespace) -> Outcome:
     for loss in losses:
         hours, probes = options.hours / plan.seeds, -(-options.probes // plan.seeds)
         watched = functools.partial(_watched, plan, loss, hours, probes)
-        told = together(list(each_in_branch(watched, seeds, plan.jobs)), loss)
+        told = together(list(each_in_branch(watched, seeds, plan.jobs)), loss, plan.settings)
         outcome.results[f"{loss:.0%} lost"] = told
-        goal = 1e-6 if loss <= 0.05 else 1e-5
         what = f"false deaths, {loss:.0%} lost, n={plan.nodes}"
         outcome.goals += [
-            Goal(f"{what}: upper 95% bound", goal, told["upper"], "1/node-hour"),
+            Goal(f"{what}: upper 95% bound", goal_at(loss), told["upper"], "1/node-hour"),
             Goal(
                 f"{what}: seen in {told['node_hours']} node-hours",
                 0,
@@ -136,11 +135,16 @@ def measure(plan: Plan, options: argparse.Namespace) -> Outcome:
     return outcome
 
 
+def goal_at(loss: float) -> float:
+    """False deaths an hour of one member that are allowed at most."""
+    return 1e-6 if loss <= 0.05 else 1e-5
+
+
 def _watched(plan: Plan, loss: float, hours: float, probes: int, seed: int) -> Hours:
     return watch_pool(plan, seed, loss, hours, probes)
 
 
-def together(pools: Sequence[Hours], loss: float) -> dict[str, Any]:
+def together(pools: Sequence[Hours], loss: float, settings: Settings) -> dict[str, Any]:
     """What all pools showed, as rates an hour of one member."""
     node_hours = sum(pool.node_hours for pool in pools)
     counted = {
@@ -156,6 +160,7 @@ def together(pools: Sequence[Hours], loss: float) -> dict[str, Any]:
     suspicions_upper = rate_upper(counted["suspicions"], node_hours, _EACH)
     if sum(bool(weight) for weight in begun) >= _MANY:
         suspicions_upper = _mean(begun) + 1.96 * standard_error(begun)
+    leaving = withdrawals(loss, settings)
     trials = effective(begun)
     plainly = sum(episode.plainly for _, episode in each)
     chance_upper = proportion_upper(plainly, trials, _EACH)
@@ -176,12 +181,12 @@ def together(pools: Sequence[Hours], loss: float) -> dict[str, Any]:
         "copies that killed": sum(episode.hits for _, episode in each),
         "deaths_estimated": _mean(killing),
         "deaths_error": standard_error(killing),
-        "withdrawals_computed": withdrawals(loss),
-        "upper": suspicions_upper * chance_upper + withdrawals(loss),
+        "withdrawals_computed": leaving,
+        "upper": suspicions_upper * chance_upper + leaving,
     }
 
 
-def withdrawals(loss: float, period: float = Settings().probe_period) -> float:
+def withdrawals(loss: float, settings: Settings) -> float:
     """How often an hour a member withdraws that loses no more than all others do; computed, an upper bound.
 
     It adds up its own first pings (mesh.protocol.steadiness). Those are answered independently, so the sum is
@@ -201,7 +206,7 @@ def withdrawals(loss: float, period: float = Settings().probe_period) -> float:
             else:
                 over += chance * (1 - answered)
         chances[0] += over
-    return over * 2 * 3600 / period
+    return over * 2 * 3600 / settings.probe_period
 
 
 def _mean(values: Sequence[float]) -> float:
