@@ -1,0 +1,254 @@
+"""The path from llama-server through tunnels and gates to two rpc-servers, beside a hand-wired one.
+
+Both split the same model in the same way on loopback, and answer in turns, so that what else the machine does
+falls on both. Each machine of the gated path is a process of its own, as in a pool.
+"""
+
+import argparse
+import json
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import trio
+
+from mesh.engine.build import ensure
+from mesh.engine.cache import cache_dir
+from mesh.engine.detect import detect
+from mesh.engine.process import Process
+from mesh.engine.rpc_port import free_port
+from mesh.engine.values import Engine
+from mesh.root.generator import ModelSpec, generate, spec_of_size
+from mesh.wire.errors import MeshError
+from tests.benchmarks.gate_ways import WAYS
+from tests.benchmarks.report import Report, Row, Summary, at_least
+
+HELP = "tokens a second and load time through tunnels and gates, beside a hand-wired llama-server"
+REPEATS = 30
+TOKENS = 16
+LAYERS = 24
+WORKERS = 2
+MODEL_BYTES = 5 << 28  # 1.25 GiB
+GOAL = 0.97
+LOAD_SECONDS = 180.0
+OWN = "splice"
+DIRECT = "direct"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="pairs of answers for each way")
+    parser.add_argument("--ways", default=",".join(WAYS), help=f"which ways, of {', '.join(WAYS)}")
+    parser.add_argument("--nice", type=int, default=0, help="of all that is measured; less than 0 needs root")
+    parser.add_argument("--size", type=int, default=MODEL_BYTES, help="bytes of the model")
+
+
+@dataclass
+class Measured:
+    """One way beside the hand-wired path, pair by pair."""
+
+    direct: list[float] = field(default_factory=list)
+    gated: list[float] = field(default_factory=list)
+    load_direct: float = 0.0
+    load_gated: float = 0.0
+    load_average: float = 0.0
+
+    @property
+    def ratios(self) -> list[float]:
+        return [gated / direct for gated, direct in zip(self.gated, self.direct, strict=True)]
+
+
+def run(options: argparse.Namespace) -> Report:
+    """Measure and print; see the module."""
+    ways = options.ways.split(",")
+    if unknown := set(ways) - set(WAYS):
+        raise MeshError(f"no such way: {', '.join(sorted(unknown))}", f"there are {', '.join(WAYS)}")
+    engine = trio.run(ensure, detect(), cache_dir(), lambda progress: None)
+    model = _model(options.size)
+    os.nice(options.nice)
+    measured: dict[str, Measured] = {}
+    for way in ways:
+        measured[way] = Measured()
+        trio.run(_measure, way, engine, model, options.repeats, measured[way])
+    return _report(options, model, measured)
+
+
+def _model(size: int) -> Path:
+    path = cache_dir() / "benchmarks" / f"gate-{size}.gguf"
+    if not path.exists():
+        generate(path, spec_of_size(size, ModelSpec(layers=LAYERS, kind="Q8_0")))
+    return path
+
+
+async def _measure(way: str, engine: Engine, model: Path, repeats: int, measured: Measured) -> None:
+    async with AsyncExitStack() as stack:
+        rpc = [await stack.enter_async_context(_rpc_server(engine)) for _ in range(WORKERS)]
+        tunnels = await stack.enter_async_context(_gated(engine, way))
+        direct = await stack.enter_async_context(_llama_server(engine, model, rpc))
+        gated = await stack.enter_async_context(_llama_server(engine, model, tunnels))
+        measured.load_direct, measured.load_gated = direct.load_seconds, gated.load_seconds
+        for server in (direct, gated):
+            await server.tokens_per_second(TOKENS // 4)
+        for number in range(repeats):
+            order = [(direct, measured.direct), (gated, measured.gated)]
+            for server, samples in order if number % 2 == 0 else reversed(order):
+                samples.append(await server.tokens_per_second(TOKENS))
+        measured.load_average = os.getloadavg()[0]
+
+
+@asynccontextmanager
+async def _running(argv: Sequence[str]) -> AsyncIterator[Process]:
+    process = Process(
+        argv, environment={**os.environ, "OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(process.run, lambda line: None)
+        yield process
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _rpc_server(engine: Engine) -> AsyncIterator[str]:
+    """One as a person would start it, with the threads that ours has."""
+    port, threads = free_port(), psutil.cpu_count(logical=False) or 1
+    argv = [str(engine.rpc_server), "-H", "127.0.0.1", "-p", str(port), "-t", str(threads)]
+    async with _running(argv):
+        yield f"127.0.0.1:{port}"
+
+
+@asynccontextmanager
+async def _gated(engine: Engine, way: str) -> AsyncIterator[list[str]]:
+    """Two workers and the leader's tunnels to them; the ends of these on loopback."""
+    config: dict[str, Any] = {
+        "way": way,
+        "seeds": [secrets.token_hex(32) for _ in range(WORKERS + 1)],
+        "rpc_server": str(engine.rpc_server),
+    }
+    async with AsyncExitStack() as stack:
+        ports = [
+            (await stack.enter_async_context(_node({**config, "number": number + 1})))
+            for number in range(WORKERS)
+        ]
+        yield await stack.enter_async_context(_node({**config, "number": 0, "ports": ports}))
+
+
+@asynccontextmanager
+async def _node(config: dict[str, Any]) -> AsyncIterator[Any]:
+    argv = [sys.executable, "-m", "tests.benchmarks.gate_node"]
+    process = await trio.lowlevel.open_process(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        await process.stdin.send_all(json.dumps(config).encode() + b"\n")
+        said = b""
+        with trio.fail_after(30):
+            while not said.endswith(b"\n"):
+                data = await process.stdout.receive_some()
+                if not data:
+                    raise MeshError("a node of the benchmark ended", "see what it printed")
+                said += data
+        yield json.loads(said)
+    finally:
+        with trio.CancelScope(shield=True):
+            await process.stdin.aclose()
+            with trio.move_on_after(10):
+                await process.wait()
+            process.kill()
+            await process.wait()
+            await process.stdout.aclose()
+
+
+@dataclass
+class Answering:
+    """A llama-server that has loaded its model."""
+
+    client: httpx.AsyncClient
+    load_seconds: float
+
+    async def tokens_per_second(self, tokens: int) -> float:
+        """Of one greedy answer, without its prompt, as llama-server counts."""
+        body = {"prompt": "Once upon", "n_predict": tokens, "temperature": 0, "cache_prompt": False}
+        response = await self.client.post("/completion", json=body)
+        response.raise_for_status()
+        return float(response.json()["timings"]["predicted_per_second"])
+
+
+@asynccontextmanager
+async def _llama_server(engine: Engine, model: Path, endpoints: Sequence[str]) -> AsyncIterator[Answering]:
+    port = free_port()
+    argv = [
+        *(str(engine.llama_server), "--model", str(model), "--host", "127.0.0.1", "--port", str(port)),
+        *("--no-ui", "--offline", "-c", "1024", "-np", "1", "--no-kv-unified", "-fit", "off", "-cram", "0"),
+        *("--rpc", ",".join(endpoints), "--device", ",".join(f"RPC{i}" for i in range(len(endpoints)))),
+        *("-ngl", str(LAYERS + 1), "-ts", ",".join(map(str, _shares(LAYERS + 1, len(endpoints))))),
+    ]
+    began = time.perf_counter()
+    async with (
+        _running(argv) as process,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=120) as client,
+    ):
+        with trio.fail_after(LOAD_SECONDS):
+            while not await _is_ready(client):
+                if process.returncode is not None:
+                    raise MeshError("llama-server ended before it was ready")
+                await trio.sleep(0.02)
+        yield Answering(client, time.perf_counter() - began)
+
+
+async def _is_ready(client: httpx.AsyncClient) -> bool:
+    try:
+        return (await client.get("/health")).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _shares(layers: int, parts: int) -> list[int]:
+    return [layers // parts + (number >= parts - layers % parts) for number in range(parts)]
+
+
+def _columns(one: Measured) -> dict[str, list[float]]:
+    return {
+        "hand-wired 1/s": one.direct,
+        "gated 1/s": one.gated,
+        "gated / hand-wired": one.ratios,
+        "load, hand-wired s": [one.load_direct],
+        "load, gated s": [one.load_gated],
+    }
+
+
+def _report(options: argparse.Namespace, model: Path, measured: dict[str, Measured]) -> Report:
+    rows = [
+        Row(way, "", {column: summary for column, some in columns.items() if (summary := Summary.of(some))})
+        for way, columns in ((way, _columns(one)) for way, one in measured.items())
+    ]
+    own = measured.get(OWN)
+    ratio = round(statistics.median(own.ratios), 4) if own is not None and own.gated else None
+    goals = [at_least("tokens a second, whole path / hand-wired, median of pairs", GOAL, ratio, "")]
+    parameters = {
+        "model": f"{model.stat().st_size / 2**30:.2f} GiB",
+        "workers": WORKERS,
+        "repeats": options.repeats,
+        "tokens": TOKENS,
+        "cores": os.cpu_count(),
+        "nice": os.nice(0),
+    }
+    notes = [
+        "splice: ours where both ends trust the link; copy, process: without splice, or in a process",
+        "tls: ours elsewhere, in threads (no kernel TLS here); loop, tls-loop: by trio's streams",
+        f"load average at the end: {os.getloadavg()[0]:.1f}; both paths answer in turns",
+    ]
+    results = {
+        way: {"ratios": one.ratios, "direct": one.direct, "gated": one.gated, "load": one.load_average,
+              "load_seconds": {DIRECT: one.load_direct, "gated": one.load_gated}}
+        for way, one in measured.items()
+    }  # fmt: skip
+    return Report("gate", parameters, results, goals, rows, notes)

@@ -1,0 +1,114 @@
+"""One machine of the gate's benchmark, in a process of its own: a worker and its gate, or a leader's tunnels.
+
+Reads one line of JSON, answers with one, and runs until its input closes.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from leader.tunnels import Passage, open_tunnels, pass_gate
+from mesh.net.port import bind_port
+from mesh.net.streams import Streams
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.identity import Identity, NodeId
+from tests.benchmarks.gate_ways import WAYS, going
+from worker.gate import Gate
+from worker.rpc_server import RpcServer
+
+TERM = 1
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Of the one leader that there is."""
+
+    author: bytes
+    term: int = TERM
+
+
+async def _until_input_closes() -> None:
+    stream = trio.lowlevel.FdStream(os.dup(0))
+    while await stream.receive_some(1024):
+        pass
+    await stream.aclose()
+
+
+def _line() -> bytes:
+    """One line of input, and nothing behind it."""
+    line = b""
+    while not line.endswith(b"\n"):
+        line += os.read(0, 1)
+    return line
+
+
+def _say(answer: Any) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+class Node:
+    """A member that knows all others from the start."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+        self.way = WAYS[config["way"]]
+        identities = [Identity.from_seed(bytes.fromhex(seed)) for seed in config["seeds"]]
+        self.leader = identities[0]
+        self.streams = Streams(identities[config["number"]])
+        self.streams.trust({identity.id: identity.public_key for identity in identities})
+        self.workers = [identity.id for identity in identities[1:]]
+
+    async def trusts(self, local: Endpoint, remote: Endpoint) -> bool:
+        await trio.lowlevel.checkpoint()
+        return not self.way.tls
+
+    async def work(self) -> None:
+        port = bind_port(["127.0.0.1"])
+        with tempfile.TemporaryDirectory() as folder:
+            server = RpcServer(Path(self.config["rpc_server"]), Path(folder) / "log")
+            gate = Gate(server, self.trusts)
+            gate.set_holder(Claim(self.leader.id))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(server.run)
+                await server.wait_ready()
+                await nursery.start(self.streams.serve, port.tcp, {"tunnel": gate.handle})
+                _say(port.port)
+                await _until_input_closes()
+                nursery.cancel_scope.cancel()
+        port.close()
+
+    async def lead(self) -> None:
+        endpoints = {
+            worker: Endpoint("127.0.0.1", port)
+            for worker, port in zip(self.workers, self.config["ports"], strict=True)
+        }
+
+        async def opener(worker: bytes) -> Passage:
+            session = await self.streams.open(
+                NodeId(worker), [endpoints[NodeId(worker)]], "tunnel", {"term": TERM, "plain": True}
+            )
+            return await pass_gate(session, self.trusts)
+
+        def on_reset(worker: bytes, reason: str) -> None:
+            print(f"the tunnel to {worker.hex()[:8]}: {reason}", file=sys.stderr)
+
+        async with open_tunnels(self.workers, opener, on_reset) as tunnels:
+            _say([tunnels.endpoints[worker] for worker in self.workers])
+            await _until_input_closes()
+
+
+async def main() -> None:
+    """The first of the seeds is the leader's."""
+    node = Node(json.loads(_line()))
+    with going(node.way):
+        await (node.work() if node.config["number"] else node.lead())
+
+
+if __name__ == "__main__":
+    trio.run(main)
