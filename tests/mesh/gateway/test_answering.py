@@ -1,0 +1,280 @@
+"""Leaders that are lost in the middle of an answer, as the gateway and its clients meet them."""
+
+import json
+from typing import Any
+
+import h11
+import pytest
+import trio
+
+from mesh.gateway import answering
+from mesh.gateway.backend import NothingServed, NotReady
+from tests.mesh.gateway.conftest import Door, OpenDoor
+from tests.mesh.gateway.doubles import END, STATUS, Call, Client, chunk, sse
+
+LIMIT = 5
+TEXTS = ["one", " two", " three", " four"]
+WAITING = b": waiting for a leader\n\n"
+
+
+def native(number: int) -> str:
+    """The event of the first, second, ... token."""
+    counts = {"tokens_predicted": number, "tokens_evaluated": 3}
+    return json.dumps({"content": TEXTS[number - 1], "tokens": [10 + number], "stop": False, **counts})
+
+
+def final(made: int) -> str:
+    settings = {"n_predict": -1, "max_tokens": -1, "stream": True}
+    about = {"generation_settings": settings, "prompt": "Count: one two", "has_new_line": False}
+    counts = {"tokens_predicted": made, "tokens_evaluated": 3}
+    return json.dumps({"content": "", "tokens": [], "stop": True, "stop_type": "eos", **about, **counts})
+
+
+def whole(value: Any) -> bytes:
+    content = json.dumps(value).encode()
+    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(content), content)
+
+
+class Leaders:
+    """The first leader says two tokens and is lost; later ones go on from there, or begin anew."""
+
+    def __init__(self, before_loss: int = 2) -> None:
+        self.before_loss = before_loss
+        self.streams: list[dict[str, Any]] = []
+        self.lost = trio.Event()
+
+    async def __call__(self, call: Call) -> None:
+        while True:
+            head, content = await call.request()
+            asked = json.loads(content)
+            if head.target == b"/tokenize":
+                await call.send(whole({"tokens": [1, 2, 3]}))
+            elif head.target == b"/detokenize":
+                await call.send(whole({"content": TEXTS[asked["tokens"][0] - 11]}))
+            elif not asked.get("stream"):
+                await call.send(whole({"id_slot": 0}))
+            else:
+                await self.answer(call, asked)
+                return
+            call.http.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
+            call.http.send(h11.EndOfMessage())
+            call.http.start_next_cycle()
+
+    async def answer(self, call: Call, asked: dict[str, Any]) -> None:
+        self.streams.append(asked)
+        if len(self.streams) == 1:
+            await call.send(sse(*map(native, range(1, self.before_loss + 1))))
+            self.lost.set()
+        else:
+            begin = 0 if isinstance(asked["prompt"], str) else len(asked["prompt"]) - 3
+            events = [json.loads(native(number)) for number in range(begin + 1, 5)]
+            for number, event in enumerate(events, 1):
+                event["tokens_predicted"] = number
+            await call.send(sse(*map(json.dumps, events), final(4 - begin)) + END)
+
+
+BODY = json.dumps({"prompt": "Count:", "stream": True}).encode()
+
+
+def said(body: bytes) -> list[str]:
+    return [json.loads(line[6:])["content"] for line in body.splitlines() if line.startswith(b"data: ")]
+
+
+async def ask(door: Door, body: bytes = BODY, **headers: str) -> Client:
+    client = await door.connect()
+    await client.ask("POST", "/completion", body, **headers)
+    return client
+
+
+async def test_an_answer_goes_on_with_the_next_leader(open_door: OpenDoor) -> None:
+    leaders = Leaders()
+    door = await open_door(leaders)
+    with trio.fail_after(LIMIT):
+        status, _, body = await (await ask(door)).answer()
+    assert (status, said(body)) == (200, [*TEXTS, ""])
+    assert leaders.streams[1]["prompt"] == [1, 2, 3, 11, 12]
+    assert body.count(WAITING) >= 1
+    _, _, metrics = await door.fetch("GET", "/metrics")
+    assert b'mesh_gateway_resumed_total{how="continue"} 1.0' in metrics
+    assert b"mesh_gateway_tokens_total 4.0" in metrics
+
+
+async def test_a_client_that_wants_it_whole_notices_nothing(open_door: OpenDoor) -> None:
+    door = await open_door(Leaders())
+    with trio.fail_after(LIMIT):
+        status, headers, body = await (await ask(door, b'{"prompt": "Count:"}')).answer()
+    answer = json.loads(body)
+    assert (status, answer["content"]) == (200, "one two three four")
+    assert (answer["tokens_predicted"], answer["generation_settings"]["stream"]) == (4, False)
+    assert headers["content-type"] == "application/json; charset=utf-8"
+
+
+async def test_a_client_is_kept_alive_while_its_answer_waits(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "COMMENT_EVERY", 0.01)
+    leaders = Leaders()
+    door = await open_door(leaders)
+    client = await ask(door)
+    with trio.fail_after(LIMIT):
+        await client.head()
+        body = b""
+        while b"two" not in body:
+            body += await client.piece()
+        door.node.error = NotReady("the model is loading", 1.0)
+        waited = b""
+        while waited.count(WAITING) < 5:
+            waited += await client.piece()
+        door.node.error = None
+        rest = await client.rest()
+    assert set(waited.split(b"\n\n")) <= {WAITING.strip(), b""}
+    assert said(body + rest) == [*TEXTS, ""]
+
+
+async def error_after(door: Door, error: NotReady, **headers: str) -> dict[str, Any]:
+    """The error event of an answer that is lost while there is no leader for this reason."""
+    client = await ask(door, BODY, **headers)
+    with trio.fail_after(LIMIT):
+        await client.head()
+        body = b""
+        while b"two" not in body:
+            door.node.error = error
+            body += await client.piece()
+        body += await client.rest()
+    value: dict[str, Any] = json.loads(body.rstrip().rpartition(b"data: ")[2])["error"]
+    return value
+
+
+async def test_patience_has_an_end(open_door: OpenDoor) -> None:
+    error = await error_after(await open_door(Leaders()), NotReady("nobody leads"), x_mesh_patience="0.2")
+    assert error["code"] == "not_ready"
+    assert "nobody leads" in error["message"]
+
+
+async def test_nobody_waits_for_a_model_that_is_not_wanted_any_more(open_door: OpenDoor) -> None:
+    error = await error_after(await open_door(Leaders()), NothingServed())
+    assert "no model is served" in error["message"]
+
+
+async def test_an_answer_is_not_continued_by_another_model(open_door: OpenDoor) -> None:
+    leaders = Leaders()
+
+    async def leader(call: Call) -> None:
+        # The second is found, and left without a question.
+        if not leaders.streams:
+            await leaders(call)
+
+    door = await open_door(leader)
+    client = await ask(door)
+    with trio.fail_after(LIMIT):
+        await client.head()
+        body = b""
+        while b"two" not in body:
+            door.node.state = {**STATUS, "deployment": {**STATUS["deployment"], "sha256": "other"}}
+            body += await client.piece()
+        body += await client.rest()
+    assert b"another model is served now" in body
+
+
+async def test_an_answer_that_has_not_begun_is_begun_anew_by_another_model(open_door: OpenDoor) -> None:
+    leaders = Leaders(before_loss=0)
+    door = await open_door(leaders)
+    client = await ask(door)
+    with trio.fail_after(LIMIT):
+        await leaders.lost.wait()
+        door.node.state = {**STATUS, "deployment": {**STATUS["deployment"], "sha256": "other"}}
+        assert said((await client.answer())[2]) == [*TEXTS, ""]
+    assert leaders.streams[1]["prompt"] == "Count:"
+
+
+async def test_a_leader_that_hangs_is_left_when_another_leads(open_door: OpenDoor) -> None:
+    leaders = Leaders()
+    hanging = trio.Event()
+
+    async def hang(call: Call) -> None:
+        await leaders(call)
+        if len(leaders.streams) == 1:
+            hanging.set()
+            await call.hung_up()
+
+    door = await open_door(hang)
+    client = await ask(door)
+    with trio.fail_after(LIMIT):
+        await hanging.wait()
+        door.node.state = {**STATUS, "leader": {"id": "c", "name": "cara", "term": 4}}
+        await door.node.tell.send(door.node.state)
+        _, _, body = await client.answer()
+    assert said(body) == [*TEXTS, ""]
+
+
+async def test_a_request_that_kills_leaders_is_given_up(open_door: OpenDoor) -> None:
+    calls = 0
+
+    async def die(call: Call) -> None:
+        nonlocal calls
+        calls += 1
+        await call.request()
+
+    door = await open_door(die)
+    with trio.fail_after(LIMIT):
+        status, _, body = await (await ask(door)).answer()
+    assert (status, calls) == (502, answering.MAX_FRUITLESS)
+    assert "leaders were lost over this request" in json.loads(body)["error"]["message"]
+
+
+@pytest.mark.parametrize("body", [BODY, b'{"prompt": "Count:"}'])
+async def test_a_hang_up_ends_an_answer_that_waits(open_door: OpenDoor, body: bytes) -> None:
+    leaders = Leaders()
+    door = await open_door(leaders)
+    looked_for, left = trio.Event(), trio.Event()
+
+    async def search() -> trio.abc.Stream:
+        if not leaders.lost.is_set():
+            return await type(door.node).open_leader(door.node)
+        looked_for.set()
+        try:
+            await trio.sleep_forever()
+        finally:
+            left.set()
+
+    door.node.open_leader = search  # type: ignore[method-assign]
+    client = await ask(door, body)
+    with trio.fail_after(LIMIT):
+        await looked_for.wait()
+    await client.stream.aclose()
+    with trio.fail_after(LIMIT):
+        await left.wait()
+
+
+async def test_a_leader_that_makes_no_sense_of_the_continuation_ends_the_answer(open_door: OpenDoor) -> None:
+    async def leader(call: Call) -> None:
+        _, content = await call.request()
+        if "stream" in json.loads(content):
+            await call.send(sse(native(1)))
+        else:
+            await call.send(b"HTTP/1.1 400 Bad\r\ncontent-length: 9\r\n\r\nuntoward!")
+
+    door = await open_door(leader)
+    with trio.fail_after(LIMIT):
+        _, _, body = await (await ask(door)).answer()
+    assert b"llama-server answered 400: untoward!" in body
+
+
+async def test_a_wish_to_be_left_alone_is_granted(open_door: OpenDoor) -> None:
+    door = await open_door(Leaders())
+    with trio.fail_after(LIMIT):
+        _, _, body = await (await ask(door, x_mesh_resume="off")).answer()
+    assert b'"code":"upstream_lost"' in body
+
+
+async def test_events_may_come_in_any_pieces(open_door: OpenDoor) -> None:
+    async def leader(call: Call) -> None:
+        await call.request()
+        await call.send(sse())
+        raw = "".join(f"data: {event}\n\n" for event in (native(1), native(2), final(2))).encode()
+        for place in range(0, len(raw), 7):
+            await call.send(chunk(raw[place : place + 7]))
+
+    door = await open_door(leader)
+    with trio.fail_after(LIMIT):
+        assert said((await (await ask(door)).answer())[2]) == ["one", " two", ""]
