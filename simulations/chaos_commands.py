@@ -34,13 +34,17 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     smaller.add_argument("--most", type=int, default=200, help="runs at most (default 200)")
     smaller.set_defaults(run=_shrink_command)
     mutate = commands.add_parser("mutants", help="the protocol broken on purpose: some seed must fail")
-    mutate.add_argument("--seeds", type=int, default=60, help="at most so many for each (default 60)")
+    mutate.add_argument("--seeds", type=int, default=150, help="at most so many for each (default 150)")
     mutate.add_argument("--first-seed", type=int, default=1)
     mutate.add_argument("--only", default="", help="names of mutants, with commas between")
     mutate.set_defaults(run=_mutants_command)
     for command in (chaos, replay, smaller, mutate):
         command.add_argument("--nodes", type=int, default=None, help="hosts; 5 to 9 by the seed unless given")
-        command.add_argument("--minutes", type=float, default=10.0, help="simulated, a seed (default 10)")
+        # A mutant shows in its first storm or not at all: many short seeds find it sooner than few long ones.
+        minutes = 2.5 if command is mutate else 10.0
+        command.add_argument(
+            "--minutes", type=float, default=minutes, help=f"simulated, a seed (default {minutes:g})"
+        )
         command.add_argument("--check", action="store_true", help="exit 1 when a property is violated")
     for command in (chaos, mutate):
         command.add_argument("--json", action="store_true", help="print one object")
