@@ -1,9 +1,10 @@
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.gateway.sse import MAX_EVENT, EventFramer, generated_tokens
+from mesh.gateway.sse import MAX_EVENT, MAX_SPLIT_EVENT, EventFramer, EventSplitter, generated_tokens
 
 STREAM = b'data: {"a":1}\n\n: ping\n\ndata: {"timings":{"predicted_n":7}}\r\n\r\ndata: [DONE]\n\n'
 
@@ -42,3 +43,20 @@ def test_the_number_of_tokens_is_read_where_llama_server_states_it() -> None:
     assert generated_tokens(b'{"usage":{"completion_tokens":12,"prompt_tokens":3}}') == 12
     assert generated_tokens(b'{"tokens_predicted": 4}') == 4
     assert generated_tokens(b"{}") is None
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=8))
+def test_each_event_comes_whole_wherever_the_stream_is_cut(cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(STREAM)]
+    splitter = EventSplitter()
+    events = [event for a, b in pairwise(edges) for event in splitter.feed(STREAM[a:b])]
+    assert [event.strip() for event in events] == [part.strip() for part in STREAM.split(b"\n\n")[:2]] + [
+        b'data: {"timings":{"predicted_n":7}}',
+        b"data: [DONE]",
+    ]
+
+
+def test_an_event_that_has_to_be_read_whole_has_a_limit() -> None:
+    splitter = EventSplitter()
+    with pytest.raises(ValueError, match="without end"):
+        splitter.feed(b"data: " + b"x" * MAX_SPLIT_EVENT)
