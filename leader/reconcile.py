@@ -8,7 +8,8 @@ match wins::
     running, a used worker's lease lost      end the engine, plan again
     running                                  keep the plan's leases, give back the others, report
     failed                                   end it; again after a pause that grows with failures in a row
-    the model's file is elsewhere            hand over to a member that may lead and holds it
+    the model's file is elsewhere            hand over to a member that may lead and holds it; where none
+                                             may, wait until it is copied from whoever holds it
     own engine not ready                     wait for it (or hand over, when it cannot be had)
     else                                     lease all usable workers, plan, start
 
@@ -128,6 +129,10 @@ def _without_file(now: float, view: View, wanted: Wanted, memory: Memory) -> Dec
     target = _best_leader(holders)
     if target is not None:
         return _hand_over(now, view, target, f"{target.name} holds {wanted.name}", memory)
+    if view.copying is not None:
+        sources = _names(view, [holder.id for holder in holders if holder.alive])
+        report = Report("copying", view.copying, f"copies {wanted.name}" + (sources and f" from {sources}"))
+        return Decision((*_release(view.leases), report), Memory())
     if holders:
         reason += "; it is held by " + ", ".join(
             f"{holder.name} ({_why_not_lead(holder)})" for holder in holders

@@ -74,6 +74,7 @@ class View:
     leases: frozenset[bytes] = frozenset()
     running: Running | None = None
     lost: str = ""
+    copying: float | None = None  # how much of the model this node has copied, 0 to 1, while it does
 
 
 @dataclass(frozen=True, slots=True)

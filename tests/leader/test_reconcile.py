@@ -279,6 +279,16 @@ def test_a_leader_without_the_file_waits_and_says_who_holds_it() -> None:
     assert lost.reason == f"t.gguf was moved, removed or changed, {again}"
 
 
+def test_a_leader_that_copies_the_file_from_who_may_not_lead_says_how_far_it_is() -> None:
+    holder = member(2, lead=False, models=frozenset({ROOT}))
+    absent = leader(models=frozenset())
+    decision = decide(0, view(absent, holder, shape=None, copying=0.25, leases=ALL), Memory())
+    assert decision.actions == (ReleaseLeases(ALL), Report("copying", 0.25, "copies toy from w2"))
+    able = replace(holder, lead=True)
+    handing = decide(0, view(absent, able, shape=None, copying=0.25), Memory())
+    assert only(handing, HandOver).to == W2
+
+
 def test_a_leader_whose_engine_is_being_built_waits() -> None:
     decision = decide(0, view(leader(engine="building", engine_reason="compiling 40%"), member(1)), Memory())
     assert decision.actions == (Report("waiting", 0.0, "the leader's engine is being built: compiling 40%"),)
