@@ -183,9 +183,12 @@ class Gate:
         bridge = Bridge(Plain.take(local), leader, ended, asks=blank_request, answers=blank_reply)
         self._counters.passed += 1
         self._passing = stream.bridge = bridge
+        whose = f"{stream.key[0].hex()[:8]} in term {stream.key[1]}"
+        _log.info("lets %s in", whose)
         try:
             await bridge.run()
         finally:
+            _log.info("%s is out", whose)
             self._passing = None
             self._counters.bytes_in += bridge.inward.moved
             self._counters.bytes_out += bridge.outward.moved

@@ -13,13 +13,13 @@ from mesh.gateway.backend import NotReady
 from mesh.gateway.connection import ClientGone, Exchange
 from mesh.gateway.counters import Counters
 from mesh.gateway.headers import end_to_end, request_headers
-from mesh.gateway.leaders import Leaders, Leg, Refused
+from mesh.gateway.leaders import RETRY, Leaders, Leg, Refused
 from mesh.gateway.replies import Headers, error_event, error_reply, unavailable
 from mesh.gateway.resuming.answer import Answer, Next
 from mesh.gateway.resuming.continuation import REPLAY_LIMIT, Ask, CannotContinue
 from mesh.gateway.resuming.writing import encode
 from mesh.gateway.sse import EventSplitter
-from mesh.gateway.upstream import Head, UpstreamLost
+from mesh.gateway.upstream import Head, NotServing, UpstreamLost
 from mesh.wire.errors import MeshError
 
 COMMENT_EVERY: Final = 5.0
@@ -52,6 +52,7 @@ class Answering:
         self._counters = counters
         self._patience = patience
         self._fruitless = 0
+        self._refusals = 0
         self._headed = False
 
     async def run(self, leg: Leg) -> None:
@@ -65,7 +66,7 @@ class Answering:
                 lost = await self._attempt(step)
                 if lost is None:
                     return
-                self._fruitless = 0 if self._answer.notes.settled > settled else self._fruitless + 1
+                self._count(lost, self._answer.notes.settled > settled)
                 try:
                     step = await self._after(lost)
                 except (MeshError, CannotContinue) as error:
@@ -75,6 +76,14 @@ class Answering:
         finally:
             await self._leg.aclose()
 
+    def _count(self, lost: Exception, progress: bool) -> None:
+        if progress:
+            self._fruitless = self._refusals = 0
+        elif isinstance(lost, NotServing):
+            self._refusals += 1
+        else:
+            self._fruitless += 1
+
     async def _attempt(self, step: Next) -> Exception | None:
         """Answer by one leader; return by what that ended too early."""
         self._headed = False
@@ -82,6 +91,8 @@ class Answering:
         try:
             async with leg:
                 await (self._continue(leg) if step is Next.CONTINUE else self._begin(leg))
+        except NotServing as error:
+            return error
         except UpstreamLost as error:
             self._counters.upstream_failures["stream" if self._headed else "first_byte"] += 1
             return error
@@ -95,14 +106,22 @@ class Answering:
         logger.info("an answer broke off after %d tokens: %s", self._answer.notes.settled, lost)
         if self._fruitless >= MAX_FRUITLESS:
             raise UpstreamLost(f"{MAX_FRUITLESS} leaders were lost over this request")
+        if isinstance(lost, NotServing):
+            if self._refusals * RETRY > self._patience:
+                raise lost
+            await self._commenting(self._pause)
         if step is not Next.END:
             await self._commenting(self._reach)
             serving = self._leg.serving
             if step is Next.CONTINUE and serving is not None and serving.model != self._model:
                 step = self._answer.again("another model is served now")
             self._model = serving.model if serving else None
-        self._counters.resumed[step.value] += 1
+        if not isinstance(lost, NotServing):
+            self._counters.resumed[step.value] += 1
         return step
+
+    async def _pause(self) -> None:
+        await trio.sleep(RETRY)
 
     async def _reach(self) -> None:
         self._leg = await self._leaders.reach(self._patience, begun=True)

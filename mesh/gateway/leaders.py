@@ -9,7 +9,7 @@ import trio
 from mesh.gateway.backend import Backend, NothingServed, NotReady, Serving
 from mesh.gateway.feed import Feed
 from mesh.gateway.replies import Headers
-from mesh.gateway.upstream import Head, Upstream, UpstreamLost
+from mesh.gateway.upstream import NOT_SERVING, Head, NotServing, Upstream, UpstreamLost
 from mesh.wire.errors import MeshError
 
 MAX_WAITING: Final = 128
@@ -50,7 +50,7 @@ class Leg:
         await self.upstream.aclose()
 
     async def send(self, method: str, target: bytes, headers: Headers, content: bytes) -> Head:
-        """Send a request and return the answer's head. Raises `UpstreamLost`."""
+        """Send a request and return the answer's head. Raises `UpstreamLost`, `NotServing` among it."""
         if not self._fresh and not self.upstream.next_exchange():
             await self._connect_anew()
         self._fresh = False
@@ -61,7 +61,10 @@ class Leg:
             await upstream.end_request()
         except UpstreamLost:
             pass  # A leader that cuts the request short may have answered: go and see.
-        return await upstream.receive_head()
+        head = await upstream.receive_head()
+        if any(name == NOT_SERVING for name, _ in head.headers):
+            raise NotServing("the leader's llama-server is not ready")
+        return head
 
     async def ask(self, path: str, body: dict[str, Any]) -> Any:
         """Ask for a JSON answer. Raises `Refused` and `UpstreamLost`."""

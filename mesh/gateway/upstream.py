@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import h11
 import trio
 
-from mesh.gateway.replies import Headers
+from mesh.gateway.replies import Headers, unavailable
 from mesh.wire.errors import MeshError
 
 WRITE_LIMIT: Final = 60.0
@@ -24,6 +24,22 @@ _CHUNK: Final = 64 << 10
 
 class UpstreamLost(MeshError):
     """The leader's llama-server, or the way to it, failed in the middle of an exchange."""
+
+
+class NotServing(UpstreamLost):
+    """The leader has no llama-server at present: the request has reached none."""
+
+
+NOT_SERVING: Final = b"x-mesh-not-serving"
+"""A header that says so: a leader learns of its llama-server's end before the pool does."""
+
+
+def not_serving() -> bytes:
+    """Return a whole HTTP answer of a leader that has no llama-server at present."""
+    status, headers, content = unavailable("not_ready", "the leader's llama-server is not ready", 2.0)
+    lines = [b"HTTP/1.1 %d Service Unavailable" % status, NOT_SERVING + b": 1", b"connection: close"]
+    lines += [name + b": " + value for name, value in headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + content
 
 
 class Head(NamedTuple):

@@ -11,6 +11,7 @@ from leader.models import Models
 from mesh.control.operations import Status
 from mesh.gateway.backend import NothingServed, NotReady, Serving
 from mesh.gateway.server import serve_gateway
+from mesh.gateway.upstream import not_serving
 from mesh.net.interfaces import local_addresses
 from mesh.net.mdns import Sighting
 from mesh.net.session import Session, StreamError
@@ -43,6 +44,7 @@ LOOK_SECONDS = 5.0
 LOOK_LONGEST = 60.0
 SAVE_SECONDS = 1.0
 FAREWELL_SECONDS = 1.0
+REFUSAL_SECONDS = 1.0
 CHANGES_SECONDS = 10.0
 
 
@@ -318,12 +320,15 @@ class Pool:
     async def handle_api(self, session: Session) -> None:
         """A member's gateway asks this node, as the leader, for its llama-server."""
         port = self.leading.port
-        if port is not None:
-            try:
-                local = await trio.open_tcp_stream("127.0.0.1", port)
-            except OSError as error:
-                log.info("llama-server does not take a connection: %s", error)
-                return
+        try:
+            if port is None:
+                raise ConnectionRefusedError("llama-server is not ready")
+            local = await trio.open_tcp_stream("127.0.0.1", port)
+        except OSError as error:
+            log.info("no llama-server for a request: %s", error)
+            with suppress(trio.BrokenResourceError), trio.move_on_after(REFUSAL_SECONDS):
+                await session.stream.send_all(not_serving())
+        else:
             await relay(session.stream, local)
 
     def changes(self) -> AsyncIterator[Mapping[str, Any]]:

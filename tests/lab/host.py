@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -167,6 +168,14 @@ class Host:
                 return process
         return None
 
+    def engine(self, name: str) -> psutil.Process | None:
+        """The running process of the engine whose program's name holds ``name``."""
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                if name in process.name() and process.status() != psutil.STATUS_ZOMBIE:
+                    return process
+        return None
+
     def kill_sidecar(self, signal_number: int = signal.SIGKILL) -> psutil.Process:
         """Sends the sidecar a signal (kill -9 unless told otherwise); returns the process, to wait for it."""
         process = self.sidecar()
@@ -208,8 +217,15 @@ class Host:
         port = namespaces.port(self._number)
         namespaces.batch(self._switch, f"link set {port} nomaster" if silent else f"link set {port} down")
 
+    def strand(self) -> None:
+        """Moves the host's cable to an island, where it reaches only those that are stranded as well."""
+        if self._switch is None:
+            pytest.skip("a partition needs network namespaces (root on Linux)")
+        namespaces.add_island(self._switch)
+        namespaces.batch(self._switch, f"link set {namespaces.port(self._number)} master {namespaces.ISLAND}")
+
     def heal(self) -> None:
-        """Undoes :meth:`cut`, of either kind."""
+        """Undoes :meth:`cut`, of either kind, and :meth:`strand`."""
         if self._switch is not None:
             port = namespaces.port(self._number)
             namespaces.batch(self._switch, f"link set {port} master br0", f"link set {port} up")

@@ -14,6 +14,8 @@ from tests.lab.owners import PREFIX, RUN_VARIABLE, is_abandoned, new_run, run_of
 
 _NAMES = ("anna", "bert", "cara", "dora", "emil", "fred", "gina", "hugo")
 MAX_HOSTS = 250
+# The runs of the labs of this process that are not closed yet.
+_open: set[str] = set()
 
 
 class Lab:
@@ -34,6 +36,7 @@ class Lab:
 
     def __enter__(self) -> "Lab":
         self._folder.mkdir(mode=0o700)
+        _open.add(self.run)
         try:
             if self.with_namespaces:
                 self._switch = namespaces.add_switch(self.run)
@@ -72,10 +75,19 @@ class Lab:
         hosts, self._hosts = self._hosts, []
         undying = [process for host in hosts for process in host.end()]
         left = remove(self.run)
+        _open.discard(self.run)
         if self._claim is not None:
             self._claim.close()
         assert not undying, f"processes of the lab would not die: {undying}"
         assert not left, f"the lab left something behind: {left}"
+
+
+def is_in_open_lab(process: psutil.Process) -> bool:
+    """Whether the process belongs to a lab of this process that will end it when it is closed."""
+    try:
+        return process.environ().get(RUN_VARIABLE) in _open
+    except (psutil.Error, OSError):
+        return False
 
 
 def remove_abandoned() -> None:

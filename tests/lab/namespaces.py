@@ -16,6 +16,7 @@ from typing import TypeVar
 NETNS = Path("/run/netns")
 SUBNET = "10.90.0"
 INTERFACE = "eth0"
+ISLAND = "br1"
 _CLONE_NEWNET = 0x40000000
 T = TypeVar("T")
 
@@ -55,6 +56,13 @@ def add_switch(run: str) -> str:
     )
     batch(name, "link set lo up", "link set br0 up")
     return name
+
+
+def add_island(switch: str) -> None:
+    """Makes a second bridge, to which no host is joined yet; once more does no harm."""
+    if _ip_fails(("-n", switch, "link", "show", ISLAND)):
+        ip("-n", switch, "link", "add", ISLAND, "type", "bridge", "stp_state", "0", "mcast_snooping", "0")
+        batch(switch, f"link set {ISLAND} up")
 
 
 def add_host(run: str, switch: str, number: int, name: str) -> tuple[str, str]:
@@ -136,6 +144,10 @@ def inside(namespace: str, function: Callable[[], T]) -> T:
     if problems:
         raise problems[0]
     return results[0]
+
+
+def _ip_fails(arguments: tuple[str, ...]) -> bool:
+    return subprocess.run(["ip", *arguments], capture_output=True, timeout=30).returncode != 0
 
 
 def _ip(arguments: tuple[str, ...], text: str = "") -> None:

@@ -14,7 +14,7 @@ import trio
 
 from tests.lab import namespaces
 from tests.lab.host import CommandFailed, Host
-from tests.lab.lab import Lab, leftovers, remove_abandoned
+from tests.lab.lab import Lab, is_in_open_lab, leftovers, remove_abandoned
 from tests.lab.owners import is_abandoned, new_run
 
 REASON = "needs network namespaces (root on Linux)"
@@ -100,6 +100,23 @@ async def test_a_cut_host_is_unreachable_until_it_is_healed(silent: bool) -> Non
                 await anna.connect(bert.address, port, seconds=0.3)
             anna.heal()
             await (await anna.connect(bert.address, port, seconds=5)).aclose()
+
+
+@needs_namespaces
+async def test_the_stranded_reach_one_another_and_nobody_else_until_they_are_healed() -> None:
+    with Lab() as lab:
+        anna, bert, cara = lab.hosts(3)
+        listener = await listen(bert)
+        async with listener:
+            port = listener.socket.getsockname()[1]
+            for host in (anna, bert):
+                host.strand()
+            await (await anna.connect(bert.address, port, seconds=5)).aclose()
+            with pytest.raises((OSError, trio.TooSlowError)):
+                await cara.connect(bert.address, port, seconds=0.3)
+            for host in (anna, bert):
+                host.heal()
+            await (await cara.connect(bert.address, port, seconds=5)).aclose()
 
 
 async def test_http_from_a_host_streams(any_lab: Lab) -> None:
@@ -202,6 +219,29 @@ def test_a_run_of_this_process_is_not_abandoned_but_one_of_its_number_at_another
     assert not is_abandoned("-".join([prefix, lab, pid, started, nonce]))
     assert is_abandoned("-".join([prefix, lab, pid, str(int(started) + 1), nonce]))
     assert int(pid) == os.getpid()
+
+
+def test_a_process_is_told_to_be_of_a_lab_until_that_is_closed(any_lab: Lab) -> None:
+    (anna,) = any_lab.hosts(1)
+    started = anna.popen(HOLD, stdout=subprocess.PIPE)
+    assert started.stdout is not None
+    assert started.stdout.readline() == b"up\n"
+    process = psutil.Process(started.pid)
+    assert is_in_open_lab(process)
+    assert not is_in_open_lab(psutil.Process())
+    any_lab.close()
+    assert not is_in_open_lab(process)
+
+
+def test_a_program_of_the_engine_is_found_by_a_part_of_its_name(any_lab: Lab) -> None:
+    (anna,) = any_lab.hosts(1)
+    started = anna.popen(["sh", "-c", "echo up && exec sleep 100"], stdout=subprocess.PIPE)
+    assert started.stdout is not None
+    assert started.stdout.readline() == b"up\n"
+    found = anna.engine("slee")
+    assert found is not None
+    assert found.pid == started.pid
+    assert anna.engine("llama-server") is None
 
 
 def test_two_labs_at_once_do_not_meet(any_lab: Lab) -> None:

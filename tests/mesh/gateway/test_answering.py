@@ -9,6 +9,7 @@ import trio
 
 from mesh.gateway import answering
 from mesh.gateway.backend import NothingServed, NotReady
+from mesh.gateway.upstream import not_serving
 from tests.mesh.gateway.conftest import Door, OpenDoor
 from tests.mesh.gateway.doubles import END, STATUS, Call, Client, chunk, sse
 
@@ -278,3 +279,39 @@ async def test_events_may_come_in_any_pieces(open_door: OpenDoor) -> None:
     door = await open_door(leader)
     with trio.fail_after(LIMIT):
         assert said((await (await ask(door)).answer())[2]) == ["one", " two", ""]
+
+
+async def test_a_leader_without_llama_server_is_asked_again_and_is_not_lost_over_the_request(
+    open_door: OpenDoor,
+) -> None:
+    leaders, refusals = Leaders(), 0
+
+    async def refuse_at_first(call: Call) -> None:
+        nonlocal refusals
+        if leaders.streams and refusals <= answering.MAX_FRUITLESS:
+            refusals += 1
+            await call.request()
+            await call.send(not_serving())
+            await call.hang_up()
+        else:
+            await leaders(call)
+
+    door = await open_door(refuse_at_first)
+    with trio.fail_after(LIMIT):
+        _, _, body = await (await ask(door)).answer()
+    assert refusals > answering.MAX_FRUITLESS
+    assert said(body) == [*TEXTS, ""]
+
+
+async def test_a_leader_that_never_has_a_llama_server_is_waited_for_as_long_as_was_said(
+    open_door: OpenDoor,
+) -> None:
+    async def refuse(call: Call) -> None:
+        await call.request()
+        await call.send(not_serving())
+
+    door = await open_door(refuse)
+    with trio.fail_after(LIMIT):
+        status, _, body = await (await ask(door, x_mesh_patience="0.3")).answer()
+    assert status == 502
+    assert "the leader's llama-server is not ready" in json.loads(body)["error"]["message"]
