@@ -2,8 +2,8 @@
 
 The tree is RFC 6962's (section 2.1): ``leaf = SHA-256(0x00 | piece)``, ``node = SHA-256(0x01 | left |
 right)``, the left subtree holding the largest power of two of leaves. Pieces are 16 MiB, so that a copy can
-be verified piece by piece against the root. A model of several files is named by ``SHA-256(0x02 | root of the
-first | ...)``; of one, by that file's root.
+be verified piece by piece against the root. A model of several files is named by ``SHA-256(0x02 | size of the
+first, 8 bytes big-endian | its root | ...)``; of one, by that file's root.
 """
 
 import hashlib
@@ -95,7 +95,7 @@ async def hash_model(
     finally:
         stop.set()
     report(*latest)
-    return model_root([file.root for file in hashes]), hashes
+    return model_root(hashes), hashes
 
 
 def hash_files(
@@ -114,17 +114,18 @@ def hash_files(
         if file is None:
             file = _hash_file(path, stamp, counter)
             if cache is not None:
-                _remember(cache, path, stamp, file)
+                remember(cache, path, stamp, file)
         result.append(file)
     report(total, total)
     return result
 
 
-def model_root(roots: Sequence[bytes]) -> bytes:
-    """The name of a model whose files have these roots."""
-    if len(roots) == 1:
-        return roots[0]
-    return hashlib.sha256(b"\x02" + b"".join(roots)).digest()
+def model_root(files: Sequence[FileHash]) -> bytes:
+    """The name of the model that consists of these files."""
+    if len(files) == 1:
+        return files[0].root
+    named = (file.size.to_bytes(8, "big") + file.root for file in files)
+    return hashlib.sha256(b"\x02" + b"".join(named)).digest()
 
 
 def tree_root(leaves: Sequence[bytes]) -> bytes:
@@ -217,8 +218,8 @@ def _cached(cache: Path | None, path: Path, stamp: Stamp) -> FileHash | None:
     return None
 
 
-def _remember(cache: Path, path: Path, stamp: Stamp, file: FileHash) -> None:
-    """A cache that cannot be written costs time, nothing else."""
+def remember(cache: Path, path: Path, stamp: Stamp, file: FileHash) -> None:
+    """Note the tree of a file in that state. A cache that cannot be written costs time, nothing else."""
     content = {
         "path": str(path.absolute()),
         "stamp": [stamp.size, stamp.mtime_ns, stamp.inode],

@@ -18,6 +18,7 @@ layers are inclusive and counted from 0; members are named by the text of their 
 | approve   | ApproveArgs    | ApproveResult  |        | yes                           |
 | evict     | EvictArgs      | EvictResult    |        | no                            |
 | models    | -              | ModelsResult   |        | yes                           |
+| prune     | -              | PruneResult    |        | no                            |
 | shutdown  | -              | ShutdownResult |        | no; the sidecar then ends     |
 
 Every operation but ``info``, ``join`` and ``shutdown`` raises `mesh.control.errors.NotJoined` on a node
@@ -223,16 +224,41 @@ class StopResult(TypedDict):
     model: str | None  # None: nothing was being served
 
 
+class CopyMade(TypedDict):
+    """A copy of the served model that is being made, or was begun."""
+
+    member: str
+    state: Literal["asking", "checking", "copying", "finishing", "idle"]
+    progress: float  # 0..1, verified
+    rate: float  # bytes a second
+    sources: int  # members that it comes from
+    reason: str  # why it was not made, if so
+
+
 class ModelHeld(TypedDict):
     name: str
     size: int
     sha256: str
     members: list[str]  # ids of those that hold it
     serving: bool
+    copies_wanted: NotRequired[int]  # of the model that is served: by members that may lead
+    copies: NotRequired[list[CopyMade]]
 
 
 class ModelsResult(TypedDict):
     models: list[ModelHeld]
+
+
+class Pruned(TypedDict):
+    name: str
+    size: int  # bytes that it took up
+    sha256: str
+
+
+class PruneResult(TypedDict):
+    """Copies that were removed from this machine."""
+
+    removed: list[Pruned]
 
 
 # -- plan, invite --------------------------------------------------------------------------------------------

@@ -22,8 +22,6 @@ from mesh.control.operations import (
     JoinArgs,
     JoinResult,
     LeaveResult,
-    ModelHeld,
-    ModelsResult,
     PlanResult,
     Right,
     ServeResult,
@@ -40,6 +38,7 @@ from mesh.root.invites import Token
 from mesh.root.joining import Say, Search
 from mesh.root.knocking import await_approval
 from mesh.root.machine import Machine
+from mesh.root.modelling import Modelling
 from mesh.root.options import Effective
 from mesh.root.owning import Owning
 from mesh.root.planning import (
@@ -57,7 +56,7 @@ from mesh.root.state import StateDir
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment, Model
-from mesh.wire.identity import NodeId, id_text
+from mesh.wire.identity import NodeId
 from mesh.wire.rights import ALL_RIGHTS, Rights
 
 log = logging.getLogger(__name__)
@@ -97,10 +96,12 @@ class Handlers:
         self._sidecar = sidecar
         self._leaving = False
         self._owning = Owning(self._pool)
+        self._modelling = Modelling(self._pool)
 
     def operations(self) -> Mapping[str, Handler]:
         return {
             **self._owning.operations(),
+            **self._modelling.operations(),
             "info": self.info,
             "status": self.status,
             "join": self.join,
@@ -108,7 +109,6 @@ class Handlers:
             "serve": self.serve,
             "stop": self.stop,
             "plan": self.plan,
-            "models": self.models,
             "shutdown": self.shutdown,
         }
 
@@ -362,28 +362,6 @@ class Handlers:
         if held is None:
             raise MeshError(f"{wanted.model.name} is not on this machine", "ask where it is: mesh models")
         return held.files[0]
-
-    async def models(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
-        node = self._pool().node
-        wanted = node.deployment()
-        serving = wanted.model.root if wanted is not None and wanted.running else b""
-        held: dict[bytes, ModelHeld] = {}
-        for member in node.members():
-            for model in member.record.profile.models if member.record and member.state == "alive" else ():
-                entry = held.setdefault(
-                    model.root,
-                    {
-                        "name": model.name,
-                        "size": model.size,
-                        "sha256": model.root.hex(),
-                        "members": [],
-                        "serving": False,
-                    },
-                )
-                entry["members"].append(id_text(member.id))
-                entry["serving"] = model.root == serving
-        result: ModelsResult = {"models": sorted(held.values(), key=lambda entry: entry["name"])}
-        return result
 
 
 def _leader_is_known(node: Node) -> bool:

@@ -5,22 +5,19 @@ performed: leases asked for, tunnels opened, llama-server started and ended, the
 """
 
 import logging
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import trio
 
-from leader.llama_server import LlamaServer, ServerState
 from leader.models import Models
-from leader.placement import Plan
 from leader.reconcile import decide
 from leader.reconcile_types import (
     Action,
+    Drain,
     HandOver,
     Memory,
     ReleaseLeases,
     Report,
-    Running,
+    Settle,
     Start,
     Stop,
     View,
@@ -28,12 +25,13 @@ from leader.reconcile_types import (
     WantLeases,
 )
 from leader.shape import Shape
-from leader.tunnels import Passage, TunnelRefused, open_tunnels, pass_gate
+from leader.tunnels import Passage, TunnelRefused, pass_gate
 from leader.views import member_view
-from mesh.control.paths import log_path
 from mesh.net.link import trusts_by
 from mesh.root.clock import now
+from mesh.root.copying import Copies
 from mesh.root.machine import Machine
+from mesh.root.pipeline import Pipeline
 from mesh.root.planning import layers, read_model
 from mesh.root.shell import Shell
 from mesh.root.status import name_of
@@ -47,42 +45,59 @@ LOOK_SECONDS = 1.0
 TUNNEL_SECONDS = 10.0
 TUNNEL_AGAIN_SECONDS = 0.1
 UNREACHABLE_SECONDS = 1.0
-STOP_SECONDS = 5.0
+MOVE_SECONDS = 60.0
 
 
-@dataclass
-class Pipeline:
-    """A llama-server with its tunnels, from start to end."""
+class Wish:
+    """A person's wish for the best placement: by "idle", once answers are given, or "now"."""
 
-    wanted: Wanted
-    plan: Plan
-    term: int
-    state: ServerState = field(default_factory=lambda: ServerState("loading"))
-    server: LlamaServer | None = None
-    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    ended: trio.Event = field(default_factory=trio.Event)
+    def __init__(self, when: str) -> None:
+        self.when = when
+        self.text = ""
+        self.settled = trio.Event()
 
 
 class Leading:
     """Runs on every member that may lead; does nothing while another leads."""
 
-    def __init__(self, machine: Machine, shell: Shell, models: Models) -> None:
+    def __init__(self, machine: Machine, shell: Shell, models: Models, copies: Copies | None = None) -> None:
         self._machine = machine
         self._shell = shell
         self._models = models
+        self._copies = copies
         self._memory = Memory()
         self._number = 0
         self._pipeline: Pipeline | None = None
         self._shapes: dict[bytes, Shape] = {}
         self._unreachable: dict[bytes, float] = {}
+        self._wish: Wish | None = None
 
     @property
     def port(self) -> int | None:
-        """Where this node's llama-server answers on loopback; None while it is not ready."""
+        """Where this node's llama-server answers on loopback; None while it takes no request."""
+        return None if self._pipeline is None else self._pipeline.port
+
+    async def answer(self) -> trio.abc.Stream | None:
+        """A connection to this node's llama-server, for one answer; None while it takes none.
+
+        OSError when it refuses.
+        """
         pipeline = self._pipeline
-        if pipeline is None or pipeline.server is None or pipeline.state.phase != "ready":
+        if pipeline is None or pipeline.port is None:
             return None
-        return pipeline.server.port
+        return pipeline.answers.track(await trio.open_tcp_stream("127.0.0.1", pipeline.port))
+
+    async def move(self, at_once: bool) -> str:
+        """Move to the best placement, ``at_once`` even while answers are given; what comes of it."""
+        if self._wish is None:
+            self._wish = Wish("now" if at_once else "idle")
+        wish = self._wish
+        if at_once:
+            wish.when = "now"
+        self._machine.changes.notify()
+        with trio.fail_after(MOVE_SECONDS):
+            await wish.settled.wait()
+        return wish.text
 
     async def run(self) -> None:
         """Decide whenever something changed, and every second."""
@@ -91,28 +106,29 @@ class Leading:
             while True:
                 decision = decide(now(), await self._view(), self._memory)
                 self._memory = decision.memory
+                if self._pipeline is not None:
+                    self._pipeline.drains = any(isinstance(action, Drain) for action in decision.actions)
                 for action in decision.actions:
                     await self._perform(action, nursery)
                 again = LOOK_SECONDS if decision.again_at is None else decision.again_at - now()
                 seen = await self._machine.changes.wait(seen, max(0.01, min(LOOK_SECONDS, again)))
 
-    async def stop(self) -> None:
-        """End llama-server, if it runs."""
+    async def stop(self, keep: bool = False) -> None:
+        """End llama-server, if it runs, and ``keep`` its conversations."""
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
-            pipeline.scope.cancel()
-            with trio.move_on_after(STOP_SECONDS):
-                await pipeline.ended.wait()
+            await pipeline.stop(keep)
 
     # --- the view -----------------------------------------------------------------------------------
 
     async def _view(self) -> View:
-        node, pipeline = self._shell.node, self._pipeline
+        node = self._shell.node
+        running = None if self._pipeline is None else self._pipeline.running()
+        asked = "" if self._wish is None else self._wish.when
         claim, deployment = node.leader(), node.deployment()
-        if claim is None or claim.author != node.id or deployment is None:
-            return View(
-                node.id, False if claim is None else claim.author == node.id, running=_running(pipeline)
-            )
+        leading = claim is not None and claim.author == node.id
+        if not leading or deployment is None:
+            return View(node.id, leading, running=running, asked=asked)
         root = deployment.model.root
         self._number = deployment.number
         wanted = Wanted(
@@ -130,7 +146,8 @@ class Leading:
         )
         leases = frozenset(bytes(worker) for worker in node.leases(now()))
         lost = "" if shape is not None else self._models.lost(root)
-        return View(node.id, True, wanted, shape, members, leases, _running(pipeline), lost)
+        copying = None if self._copies is None else self._copies.progress
+        return View(node.id, True, wanted, shape, members, leases, _running(pipeline), lost, copying=copying)
 
     async def _shape(self, root: bytes) -> Shape | None:
         """The deployed model's shape, read once; None when its file is not, or no longer, on this machine."""
@@ -159,11 +176,18 @@ class Leading:
                 claim, engine = node.leader(), self._machine.keeper.engine
                 if claim is not None and engine is not None:
                     log.info("starting %s on %d stages", wanted.name, len(plan.stages))
-                    self._pipeline = Pipeline(wanted, plan, claim.term)
-                    nursery.start_soon(self._run, self._pipeline, engine.llama_server)
-            case Stop(reason):
+                    self._pipeline = Pipeline(
+                        self._machine, self._shell, action, claim.term, self._open_tunnel, self._on_reset
+                    )
+                    nursery.start_soon(self._pipeline.run, engine.llama_server)
+            case Stop(reason, keep):
                 log.info("stopping: %s", reason)
-                await self.stop()
+                await self.stop(keep)
+            case Settle(text):
+                if self._wish is not None:
+                    self._wish.text = text
+                    self._wish.settled.set()
+                    self._wish = None
             case Report(phase, progress, reason):
                 self._report(phase, progress, reason)
             case HandOver(to, reason):
@@ -175,6 +199,8 @@ class Leading:
 
     def _report(self, phase: str, progress: float, reason: str) -> None:
         pipeline = self._pipeline
+        if phase == "ready" and not reason and self._copies is not None:
+            reason = self._copies.lacking
         stages: tuple[Stage, ...] = ()
         speed = 0.0
         if pipeline is not None:
@@ -187,40 +213,7 @@ class Leading:
         number = self._number
         self._shell.do(self._shell.node.report, number, phase, progress, reason[:180], speed, stages)
 
-    # --- a pipeline -----------------------------------------------------------------------------------
-
-    async def _run(self, pipeline: Pipeline, program: Path) -> None:
-        """Tunnels, then llama-server; ends with it, and takes the tunnels down."""
-
-        def on_state(state: ServerState) -> None:
-            pipeline.state = state
-            self._machine.changes.notify()
-
-        async def opener(worker: bytes) -> Passage:
-            return await self._open_tunnel(NodeId(worker), pipeline.term)
-
-        def on_reset(worker: bytes, reason: str) -> None:
-            self._on_reset(worker, reason)
-            if pipeline.server is not None:
-                # It would notice at its next token, and abort; until then all seems well.
-                pipeline.server.kill(f"lost {self._name_of(worker)}: {reason}")
-
-        try:
-            with pipeline.scope:
-                async with open_tunnels(pipeline.plan.workers, opener, on_reset) as tunnels:
-                    pipeline.server = LlamaServer(
-                        program,
-                        pipeline.plan,
-                        tunnels.endpoints,
-                        Path(log_path(str(self._machine.state.path), "llama-server")),
-                        traffic=lambda: tunnels.sent + tunnels.received,
-                        doubt=lambda: self._in_doubt(pipeline),
-                        on_state=on_state,
-                    )
-                    await pipeline.server.run()
-        finally:
-            pipeline.ended.set()
-            self._machine.changes.notify()
+    # --- the tunnels --------------------------------------------------------------------------------
 
     async def _open_tunnel(self, worker: NodeId, term: int) -> Passage:
         """A stream through the worker's gate; a worker whose rpc-server is just starting is asked again."""
@@ -238,22 +231,6 @@ class Leading:
                 await trio.sleep(TUNNEL_AGAIN_SECONDS)
 
     def _on_reset(self, worker: bytes, reason: str) -> None:
-        log.warning("tunnel to %s: %s", self._name_of(worker), reason)
+        log.warning("tunnel to %s: %s", name_of(self._shell.node, NodeId(worker)), reason)
         self._unreachable[worker] = now() + UNREACHABLE_SECONDS
         self._shell.do(self._shell.node.connection_reset, NodeId(worker))
-
-    def _name_of(self, worker: bytes) -> str:
-        return name_of(self._shell.node, NodeId(worker))
-
-    def _in_doubt(self, pipeline: Pipeline) -> bool:
-        """Whether a used worker is suspected or held dead."""
-        used = set(pipeline.plan.workers)
-        return any(member.id in used and member.state != "alive" for member in self._shell.node.members())
-
-
-def _running(pipeline: Pipeline | None) -> Running | None:
-    if pipeline is None:
-        return None
-    state = pipeline.state
-    phase = "failed" if state.phase == "stopped" else state.phase
-    return Running(pipeline.wanted, pipeline.plan, phase, state.progress, state.reason)

@@ -21,11 +21,12 @@ from mesh.protocol.node import Node
 from mesh.root.admission import Admitted
 from mesh.root.api_key import read_api_key
 from mesh.root.clock import now
+from mesh.root.copying import Copies
 from mesh.root.joining import Search, tailnet_doors
 from mesh.root.leading import Leading
 from mesh.root.machine import Machine
 from mesh.root.names import pool_name
-from mesh.root.profile import profile, worth_telling
+from mesh.root.profile import profile, told_models, worth_telling
 from mesh.root.relay import SessionStream, relay
 from mesh.root.shell import Shell
 from mesh.root.status import current_state, status
@@ -33,7 +34,7 @@ from mesh.root.watch import Watch
 from mesh.root.working import Work
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Model, Profile
+from mesh.wire.facts import Profile
 from mesh.wire.identity import PoolId, id_text
 from worker.machine import Memory, default_offer, measure
 
@@ -66,7 +67,8 @@ class Pool:
         self.shell = Shell(
             id, node, machine.datagrams, machine.streams, self._persist, machine.changes, self.work.set_holder
         )
-        self.leading = Leading(machine, self.shell, self.models)
+        self.copies = Copies(machine, self.shell, self.models)
+        self.leading = Leading(machine, self.shell, self.models, self.copies)
         self.expelled: str | None = None
         """Why this machine is a member no longer, for the person who asks; None while it is one."""
         self._out = trio.Event()
@@ -121,6 +123,7 @@ class Pool:
                 self._save_peers,
                 self.work.run,
                 self.leading.run,
+                self.copies.run,
             ):
                 nursery.start_soon(task)
             nursery.start_soon(self._look_for_company, nursery.cancel_scope)
@@ -166,6 +169,7 @@ class Pool:
         machine = self.machine
         assert self._memory is not None
         addresses = [Endpoint(host, machine.port) for host in local_addresses(machine.options.bind)]
+        wanted = self.node.deployment()
         return profile(
             machine.options,
             machine.keeper.backend,
@@ -175,8 +179,8 @@ class Pool:
             machine.keeper.status(),
             self.work.ready,
             addresses,
-            [Model(model.name, model.size, model.root) for model in self.models.held()],
-            self.node.deployment(),
+            told_models(self.models.held(), wanted),
+            wanted,
         )
 
     async def _publish(self) -> None:
@@ -300,10 +304,10 @@ class Pool:
                 lasting=phase == "failed",
             )
         if claim.author == self.node.id:
-            port = self.leading.port
-            if port is None:
+            local = await self.leading.answer()
+            if local is None:
                 raise NotReady("the leader's llama-server is not ready", retry_after=2.0)
-            return await trio.open_tcp_stream("127.0.0.1", port)
+            return local
         try:
             session = await self.machine.streams.open(claim.author, self.shell.endpoints(claim.author), "api")
         except StreamError as error:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
+from leader.models import HeldModel
 from mesh.control.operations import EngineStatus
 from mesh.engine.values import Backend, Engine
 from mesh.root.options import Effective
@@ -47,6 +48,13 @@ def profile(
         models=tuple(models),
         rank=rank(offered, models, deployment) if options.lead else 0,
     )
+
+
+def told_models(held: Sequence[HeldModel], deployment: Deployment | None) -> list[Model]:
+    """The models that are told of, the deployed one first: a record has no room for many."""
+    root = None if deployment is None else deployment.model.root
+    models = [Model(model.name, model.size, model.root) for model in held]
+    return sorted(models, key=lambda model: model.root != root)
 
 
 def rank(offered: int, models: Sequence[Model], deployment: Deployment | None) -> int:

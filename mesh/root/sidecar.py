@@ -30,6 +30,8 @@ from mesh.protocol.settings import Settings
 from mesh.root.admission import ADMIT, REDEEM, Admitted
 from mesh.root.changes import Changes
 from mesh.root.clock import now
+from mesh.root.copy_serving import COPY
+from mesh.root.copying import COPIES
 from mesh.root.desk import Desk
 from mesh.root.engine_keeper import EngineKeeper
 from mesh.root.handlers import Handlers
@@ -132,6 +134,8 @@ class Sidecar:
             "gossip": self._in_pool(lambda pool: pool.shell.messages.handle),
             "tunnel": self._in_pool(lambda pool: pool.work.handle),
             "api": self._in_pool(lambda pool: pool.handle_api),
+            COPY: self._in_pool(lambda pool: pool.copies.handle_piece),
+            COPIES: self._in_pool(lambda pool: pool.copies.handle_ask),
         }
         await nursery.start(datagrams.run)
         await nursery.start(streams.serve, tcp, kinds)

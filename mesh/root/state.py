@@ -9,6 +9,7 @@ Layout::
     evicted                  a sentence: by whom it was evicted from its last pool
     pools/<pool id>/<key>    what the protocol asked to have persisted (it survives `mesh leave`)
     invites.json peers.json models.json
+    hashes/ copies/          hash trees of models; models copied from other members
 
 Everything is written to a temporary file, flushed to the disk and renamed: a crash leaves the old or the new.
 """

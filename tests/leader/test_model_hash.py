@@ -61,10 +61,11 @@ def test_a_model_of_several_files_has_a_root_of_its_own(tmp_path: Path) -> None:
     files = [tmp_path / name for name in "ab"]
     for path in files:
         path.write_text(path.name)
-    roots = [file.root for file in hash_files(files)]
-    assert model_root(roots) == sha(b"\x02" + roots[0] + roots[1])
-    assert model_root(roots[:1]) == roots[0]
-    assert model_root(roots) != model_root(roots[::-1])
+    one, two = hash_files(files)
+    size = bytes(7) + b"\x01"
+    assert model_root([one, two]) == sha(b"\x02" + size + one.root + size + two.root)
+    assert model_root([one]) == one.root
+    assert model_root([one, two]) != model_root([two, one])
 
 
 @pytest.mark.usefixtures("small_pieces")

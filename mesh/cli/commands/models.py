@@ -8,19 +8,26 @@ from mesh.cli.settings import Options
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
-    from mesh.control.operations import ModelsResult, Status
+    from mesh.control.operations import CopyMade, ModelsResult, PruneResult, Status
 
-DESCRIPTION = "The models whose files members hold."
-EXAMPLE = "  mesh models --json"
+DESCRIPTION = """\
+The models whose files members hold. Of the one that is served, the leader has copies made, so that another
+member can serve it when the leader goes: which, and how far they are, is shown too."""
+EXAMPLE = """\
+  mesh models --json
+  mesh models --prune"""
 
 
 def configure(options: Options) -> None:
     options.flag("--json", help="print one JSON object")
+    options.flag("--prune", help="remove copies on this machine that nothing deployed uses")
 
 
 def run(args: argparse.Namespace) -> int:
-    from mesh.cli.terminal import size, table
+    from mesh.cli.terminal import clean, size, table
 
+    if args.prune:
+        return _prune(args)
     result: ModelsResult = ask_sidecar(args, "models")
     if args.json:
         print_json(result)
@@ -36,4 +43,31 @@ def run(args: argparse.Namespace) -> int:
         serving: Cell = ("serving", "green") if model["serving"] else ""
         rows.append([model["name"], size(model["size"]), model["sha256"][:12], holders, serving])
     print(table(rows, right=(1,)))
+    for model in result["models"]:
+        for copy in model.get("copies", []):
+            print(clean(_copy_line(copy, names.get(copy["member"], copy["member"]))))
+    return 0
+
+
+def _copy_line(copy: "CopyMade", name: str) -> str:
+    from mesh.cli.terminal import size
+
+    line = f"copy to {name}: {copy['progress']:.0%}"
+    if copy["state"] != "idle":
+        sources = "1 source" if copy["sources"] == 1 else f"{copy['sources']} sources"
+        line += f", {copy['state']}, {size(round(copy['rate']))}/s from {sources}"
+    return f"{line} ({copy['reason']})" if copy["reason"] else line
+
+
+def _prune(args: argparse.Namespace) -> int:
+    from mesh.cli.terminal import clean, size
+
+    result: PruneResult = ask_sidecar(args, "prune")
+    if args.json:
+        print_json(result)
+        return 0
+    for copy in result["removed"]:
+        print(clean(f"removed {copy['name'] or copy['sha256'][:12]}, {size(copy['size'])}"))
+    if not result["removed"]:
+        print("there is no copy here that nothing deployed uses")
     return 0

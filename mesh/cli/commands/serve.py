@@ -32,7 +32,12 @@ def configure(options: Options) -> None:
     options.value(
         "--layers", convert=values.layers, metavar="NAME=N,...", help="fix how many layers go where"
     )
-    options.value("--copies", convert=values.positive, metavar="N", help="members that are to hold the file")
+    options.value(
+        "--copies",
+        convert=values.positive,
+        metavar="N",
+        help="how many members are to hold the file, which is copied to them (default: 2)",
+    )
     options.flag("--wait", help="return when it is ready, or say why it is not")
 
 

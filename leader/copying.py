@@ -1,0 +1,93 @@
+"""Which member is to copy the deployed model next. Pure.
+
+A copy counts where a member that is alive and may lead holds it: only such a one can serve when the leader
+goes. Copies are made one after another, so that the first is there soonest and then helps with the next.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+MARGIN: Final = 1 << 30
+"""Bytes of the disk that a copy leaves free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A member as a place for a copy. ``holds`` all of it, or ``done`` bytes of it, verified.
+
+    ``free`` bytes are left on its disk, None while it has not said so. ``fetching``: it is at it right now.
+    ``trouble`` is why it did not succeed a moment ago. ``memory``: bytes that it offers.
+    """
+
+    id: bytes
+    name: str
+    alive: bool = True
+    lead: bool = True
+    holds: bool = False
+    done: int = 0
+    free: int | None = None
+    fetching: bool = False
+    trouble: str = ""
+    memory: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """``fetch`` is who is to copy now, if anybody; ``lacking`` says, for a person, what keeps the pool from
+    having enough copies, empty while nothing does.
+    """
+
+    fetch: bytes | None = None
+    lacking: str = ""
+
+
+def next_copy(sites: Sequence[Site], leader: bytes, size: int, copies: int) -> Next:
+    """Who is to copy a model of ``size`` bytes next, that there be ``copies``; ``leader`` comes first."""
+    holders = [site for site in sites if site.alive and site.holds]
+    held = [site for site in holders if site.lead]
+    if not holders:
+        return Next(lacking="no machine that is alive holds the model")
+    if len(held) >= copies or any(site.alive and site.fetching for site in sites):
+        return Next()
+    fit = [site for site in sites if _why_not(site, size) is None]
+    best = min(fit, key=lambda site: _preference(site, leader), default=None)
+    if best is not None:
+        return Next(best.id)
+    return Next(lacking=_lacking(sites, len(held), size, copies))
+
+
+def missing_room(free: int, size: int, done: int) -> int:
+    """Bytes that are missing on a disk for the rest of a copy and the margin; 0 when there is room."""
+    return max(0, size - done + MARGIN - free)
+
+
+def _preference(site: Site, leader: bytes) -> tuple[bool, int, int, int, bytes]:
+    return (site.id != leader, -site.done, -site.memory, -(site.free or 0), site.id)
+
+
+def _why_not(site: Site, size: int) -> str | None:
+    """Why no copy can be made there now; None when one can."""
+    if not site.alive:
+        return "is not reachable"
+    if not site.lead:
+        return "may not lead"
+    if site.holds:
+        return "holds it"
+    if site.free is None:
+        return "does not answer"
+    if missing := missing_room(site.free, size, site.done):
+        return f"lacks {bytes_text(missing)} of disk space"
+    return site.trouble or None
+
+
+def _lacking(sites: Iterable[Site], held: int, size: int, copies: int) -> str:
+    others = [(site.name, _why_not(site, size)) for site in sites if not (site.alive and site.holds)]
+    said = f"{held} of {copies} copies"
+    reasons = ", ".join(f"{name} {why}" for name, why in others)
+    return f"{said}: {reasons}" if reasons else f"{said}: there is no other machine"
+
+
+def bytes_text(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
