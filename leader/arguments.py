@@ -7,6 +7,7 @@ keeps the head itself on the CPU.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from leader.placement import Plan
 
@@ -24,10 +25,10 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **ENVIRONMENT}
 
 
-def arguments(plan: Plan, endpoints: Mapping[bytes, str], port: int) -> list[str]:
+def arguments(plan: Plan, endpoints: Mapping[bytes, str], port: int, slots: Path | None = None) -> list[str]:
     """Everything after the program's name.
 
-    ``endpoints`` gives each remote member's loopback ``host:port``.
+    ``endpoints`` gives each remote member's loopback ``host:port``, ``slots`` where slots may be saved.
     """
     shape = plan.shape
     result = ["--model", str(shape.files[0]), "--alias", shape.name]
@@ -37,6 +38,7 @@ def arguments(plan: Plan, endpoints: Mapping[bytes, str], port: int) -> list[str
     result += ["-c", str(plan.context * plan.slots), "-np", str(plan.slots), "--no-kv-unified"]
     # No guesses about memory, and no prompt cache that would pull KV over the network.
     result += ["-fit", "off", "-cram", "0"]
+    result += ["--slot-save-path", f"{slots}/"] if slots is not None else []
     return result + _placement(plan, endpoints)
 
 

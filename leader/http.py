@@ -1,4 +1,4 @@
-"""A GET to a server on this machine, as small as a watchdog needs it."""
+"""A question to a server on this machine, as small as a watchdog needs it."""
 
 from typing import Final
 
@@ -13,15 +13,30 @@ async def get(port: int, path: str) -> tuple[int, bytes]:
     Raises OSError or trio.BrokenResourceError when there is no answer; waits without limit: the caller sets
     one.
     """
+    return await _ask(port, f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
+
+
+async def post(port: int, path: str, body: bytes) -> tuple[int, bytes]:
+    """The same for a POST of JSON."""
+    head = f"POST {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    return await _ask(port, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+
+async def _ask(port: int, request: bytes) -> tuple[int, bytes]:
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
-        await stream.send_all(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        await stream.send_all(request)
         answer = bytearray()
         async for chunk in stream:
             answer += chunk
             if len(answer) > LIMIT:
                 raise trio.BrokenResourceError(f"an answer of more than {LIMIT} bytes")
-    head, separator, body = bytes(answer).partition(b"\r\n\r\n")
+    return parse_answer(bytes(answer))
+
+
+def parse_answer(answer: bytes) -> tuple[int, bytes]:
+    """(status, body) of a whole answer; trio.BrokenResourceError where it is none."""
+    head, separator, body = answer.partition(b"\r\n\r\n")
     words = head.split(maxsplit=2)
-    if not separator or len(words) < 2 or not words[1].isdigit():
+    if not separator or len(words) < 2 or len(words[1]) != 3 or not words[1].isdigit():
         raise trio.BrokenResourceError("no HTTP answer")
     return int(words[1]), body

@@ -5,6 +5,7 @@ plan.
 """
 
 import json
+import logging
 import os
 import signal
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -18,14 +19,19 @@ import trio
 from leader.arguments import arguments, environment
 from leader.http import get
 from leader.placement import Plan
+from leader.slots import Slots
 from leader.watchdog import Sighting, Watchdog, read_slots
 from mesh.engine.logfile import LogFile
 from mesh.engine.rpc_port import free_port
+from mesh.engine.standstill import Standstill, look
 from mesh.engine.supervise import Launch, Run, State, Supervised
+
+log = logging.getLogger(__name__)
 
 # Not more often: each look restarts the second after which llama-server notices that a client hung up.
 LOOK_SECONDS: Final = 2.5
 ANSWER_SECONDS: Final = 2.0
+GLANCE_SECONDS: Final = 0.5  # at what costs it nothing; and all of it, where a worker is in doubt
 READY_LOOK_SECONDS: Final = 0.05
 GRACE: Final = 1.0  # for SIGTERM: a stuck llama-server ignores it
 _FOREVER: Final = 7 * 86400.0  # loading ends by progress, not by the clock
@@ -48,7 +54,8 @@ class LlamaServer:
     """One run of llama-server.
 
     ``endpoints`` gives each remote member's end of a tunnel on loopback, ``traffic`` the bytes sent through
-    all tunnels so far, ``doubt`` whether some used worker is suspected to be gone.
+    all tunnels so far, ``doubt`` and ``gone`` whether some used worker is suspected, or held, to be dead.
+    ``slots``: where conversations are kept; with ``restore``, those that are there go on.
     """
 
     def __init__(
@@ -60,6 +67,9 @@ class LlamaServer:
         *,
         traffic: Callable[[], int] = lambda: 0,
         doubt: Callable[[], bool] = lambda: False,
+        gone: Callable[[], bool] = lambda: False,
+        slots: Slots | None = None,
+        restore: bool = False,
         on_state: Callable[[ServerState], None] = lambda _: None,
     ) -> None:
         self.plan = plan
@@ -69,6 +79,12 @@ class LlamaServer:
         self._endpoints = endpoints
         self._traffic = traffic
         self._doubt = doubt
+        self._gone = gone
+        self._slots_kept = slots
+        self._restore = restore
+        self._began = 0.0
+        self.load_seconds = 0.0
+        """That it took until it was ready; 0 before."""
         self._on_state = on_state
         self._lines = 0
         self._sent_before = traffic()
@@ -94,6 +110,9 @@ class LlamaServer:
 
         The final state, failed or stopped.
         """
+        self._began = trio.current_time()
+        if self._slots_kept is not None:
+            self._slots_kept.prepare(self._restore)
         self._tell(ServerState("loading"))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)
@@ -110,6 +129,12 @@ class LlamaServer:
         self._stopping = True
         await self._supervised.stop()
 
+    async def keep_conversations(self) -> None:
+        """Save what its slots hold, for the next llama-server; bounded in time and space."""
+        if self._slots_kept is not None and self.state.phase == "ready":
+            kept = await self._slots_kept.keep(self.port)
+            log.info("%d tokens of conversations are kept", kept)
+
     def kill(self, reason: str) -> None:
         """SIGKILL at once; ``run`` ends with ``reason``."""
         self._stuck = self._stuck or reason
@@ -120,36 +145,47 @@ class LlamaServer:
 
     def _launch(self) -> Launch:
         self.port = free_port()
-        argv = [str(self._program), *arguments(self.plan, self._endpoints, self.port)]
+        folder = None if self._slots_kept is None else self._slots_kept.folder
+        argv = [str(self._program), *arguments(self.plan, self._endpoints, self.port, folder)]
         return Launch(argv, self._ready, environment(os.environ))
 
     async def _ready(self, _run: Run) -> None:
-        """Return when /health says 200: it says 503 while the model loads."""
-        while True:
+        """Return when /health says 200 (it says 503 while the model loads), and conversations are back."""
+        healthy = False
+        while not healthy:
             with suppress(OSError, trio.BrokenResourceError), trio.move_on_after(ANSWER_SECONDS):
-                status, _ = await get(self.port, "/health")
-                if status == 200:
-                    return
-            await trio.sleep(READY_LOOK_SECONDS)
+                healthy = (await get(self.port, "/health"))[0] == 200
+            await trio.sleep(0 if healthy else READY_LOOK_SECONDS)
+        if self._restore and self._slots_kept is not None:
+            log.info("%d tokens of conversations are restored", await self._slots_kept.restore(self.port))
 
     async def _watch(self) -> None:
-        """Follow progress; kill the process when the watchdog says so."""
+        """Follow progress; kill the process when the watchdog says so, or when it was stopped."""
         watchdog = Watchdog(max((stage.layer_seconds for stage in self.plan.stages), default=0.0))
+        standstill = Standstill()
+        looked = -LOOK_SECONDS
         while True:
-            if self._supervised.state is State.READY:
-                if self.state.phase != "ready":
-                    self._tell(ServerState("ready", 1.0))
-                activity, counters = await self._slots()
-            else:
-                activity, counters = "loading", self._lines
-                self._tell(ServerState("loading", self._load_progress()))
-            reason = watchdog.see(
-                trio.current_time(), Sighting(activity, (counters, self._traffic()), self._doubt())
-            )
+            now, doubt, gone = trio.current_time(), self._doubt(), self._gone()
+            glance = None if self.pid is None else look(self.pid)
+            reason = None if glance is None else standstill.see(now, glance)
+            if self.state.phase != "ready" or doubt or gone or now - looked >= LOOK_SECONDS:
+                looked = now
+                activity, counters = await self._activity()
+                sighting = Sighting(activity, (counters, self._traffic()), doubt, gone)
+                reason = reason or watchdog.see(trio.current_time(), sighting)
             if reason is not None:
-                self.kill(reason)
+                self.kill(f"llama-server {reason}")
                 return
-            await trio.sleep(LOOK_SECONDS if self.state.phase == "ready" else READY_LOOK_SECONDS)
+            await trio.sleep(GLANCE_SECONDS if self.state.phase == "ready" else READY_LOOK_SECONDS)
+
+    async def _activity(self) -> tuple[str, Hashable]:
+        if self._supervised.state is not State.READY:
+            self._tell(ServerState("loading", self._load_progress()))
+            return "loading", self._lines
+        if self.state.phase != "ready":
+            self.load_seconds = trio.current_time() - self._began
+            self._tell(ServerState("ready", 1.0))
+        return await self._slots()
 
     async def _slots(self) -> tuple[str, Hashable]:
         with suppress(OSError, trio.BrokenResourceError, ValueError), trio.move_on_after(ANSWER_SECONDS):

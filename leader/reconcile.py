@@ -4,8 +4,10 @@
 match wins::
 
     not leading, nothing wanted, stopped     end the engine, give the leases back
-    something else wanted than what runs     end the engine
+    something else wanted than what runs     let running answers finish (bounded), end the engine
     running, a used worker's lease lost      end the engine, plan again
+    ready, a move pays or is asked for       lease its workers, wait for a quiet moment, keep the
+                                             conversations, end the engine, plan again
     running                                  keep the plan's leases, give back the others, report
     failed                                   end it; again after a pause that grows with failures in a row
     the model's file is elsewhere            hand over to a member that may lead and holds it; where none
@@ -13,24 +15,28 @@ match wins::
     own engine not ready                     wait for it (or hand over, when it cannot be had)
     else                                     lease all usable workers, plan, start
 
-A worker that comes while a plan runs changes nothing, and one that membership merely holds dead does not end
-it either: a pipeline is given up when it cannot go on.
+What pays is said in `leader.moving`. A worker that membership merely holds dead does not end a plan that
+runs: a pipeline is given up when it cannot go on.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from leader.placement import Infeasible, place
+from leader.cost import Device
+from leader.moving import DRAIN, QUIET, STEADY, better, pays, shares
+from leader.placement import Infeasible, Plan, place
 from leader.reconcile_types import (
     Action,
     Decision,
+    Drain,
     HandOver,
     MemberView,
     Memory,
     ReleaseLeases,
     Report,
     Running,
+    Settle,
     Start,
     Stop,
     View,
@@ -39,7 +45,9 @@ from leader.reconcile_types import (
 )
 from leader.shape import Shape
 
-SETTLE: Final = 1.0  # seconds that a feasible plan waits for leases that were not granted yet
+SETTLE: Final = 1.0  # seconds that a feasible plan waits for leases that would make it better
+WORTH_WAITING: Final = 1.1  # by so much
+ASKING: Final = 5.0  # seconds that a move that was asked for waits for its leases
 FIRST_PAUSE: Final = 0.1  # seconds before the second start; doubles with each failure in a row
 LONGEST_PAUSE: Final = 10.0
 GOOD_RUN: Final = 30.0  # a pipeline that was ready this long has no failures behind it
@@ -49,6 +57,16 @@ HANDOVER_AGAIN: Final = 5.0
 
 def decide(now: float, view: View, memory: Memory) -> Decision:
     """What to do at ``now``; hand the decision's memory to the next call."""
+    decision = _decide(now, view, memory)
+    served = view.leading and view.running is not None and view.running.phase == "ready"
+    if view.asked and not (served and view.running and view.running.wanted == view.wanted):
+        return replace(
+            decision, actions=(*decision.actions, Settle("nothing is served here that could move"))
+        )
+    return decision
+
+
+def _decide(now: float, view: View, memory: Memory) -> Decision:
     wanted = view.wanted
     if not view.leading:
         return _idle(view, "does not lead any more", None)
@@ -77,32 +95,120 @@ def _idle(view: View, reason: str, report: Report | None) -> Decision:
 
 
 def _running(now: float, view: View, running: Running, wanted: Wanted, memory: Memory) -> Decision:
-    if running.wanted != wanted:
-        same = wanted.root == running.wanted.root
-        what = (
-            f"{wanted.name} gets other settings" if same else f"{wanted.name} replaces {running.wanted.name}"
-        )
-        report = Report("loading", 0.0, what)
-        return Decision((Stop("something else is deployed"), report), Memory(), now)
-    if running.phase == "failed":
-        return _failed(now, view, running, memory)
     used = frozenset(stage.device.member for stage in running.plan.stages)
     lost = used - view.leases
+    if running.wanted != wanted:
+        return _replaced(now, running, wanted, used, bool(lost), memory)
+    if running.phase == "failed":
+        return _failed(now, view, running, memory)
     if lost:
         reason = f"lost {_names(view, lost)}"
         return Decision(
             (Stop(reason), Report("moving", 0.0, reason)), Memory(moved=reason, failures=memory.failures), now
         )
-    actions: list[Action] = [WantLeases(used), *_release(view.leases - used)]
     if running.phase == "ready":
-        since = now if memory.ready_since is None else memory.ready_since
-        failures = 0 if now - since >= GOOD_RUN else memory.failures
-        actions.append(Report("ready", 1.0))
-        return Decision(tuple(actions), Memory(asked=used, ready_since=since, failures=failures))
-    actions.append(
-        Report("moving" if memory.moved else "loading", running.progress, memory.moved or running.reason)
+        return _ready(now, view, running, used, memory)
+    report = Report("moving" if memory.moved else "loading", running.progress, memory.moved or running.reason)
+    actions = (*_lease(view, used), report)
+    return Decision(actions, Memory(asked=used, failures=memory.failures, moved=memory.moved))
+
+
+def _replaced(
+    now: float, running: Running, wanted: Wanted, used: frozenset[bytes], broken: bool, memory: Memory
+) -> Decision:
+    """Something else is to run: the answers that are being given come to their end, if that is soon."""
+    same = wanted.root == running.wanted.root
+    what = f"{wanted.name} gets other settings" if same else f"{wanted.name} replaces {running.wanted.name}"
+    since = now if memory.draining_since is None else memory.draining_since
+    if running.phase == "ready" and running.answers and not broken and now < since + DRAIN:
+        report = Report("loading", 0.0, f"{what} once {_answers(running)} given")
+        return Decision((WantLeases(used), Drain(), report), Memory(draining_since=since), since + DRAIN)
+    return Decision((Stop("something else is deployed"), Report("loading", 0.0, what)), Memory(), now)
+
+
+def _ready(now: float, view: View, running: Running, used: frozenset[bytes], memory: Memory) -> Decision:
+    """It serves; perhaps it should serve from elsewhere."""
+    since = now if memory.ready_since is None else memory.ready_since
+    quiet = None if running.answers else now if memory.quiet_since is None else memory.quiet_since
+    memory = Memory(
+        asked=used,
+        ready_since=since,
+        failures=0 if now - since >= GOOD_RUN else memory.failures,
+        quiet_since=quiet,
+        better_since=memory.better_since,
+        asked_since=memory.asked_since if view.asked else None,
+        draining_since=memory.draining_since if view.asked else None,
     )
-    return Decision(tuple(actions), Memory(asked=used, failures=memory.failures, moved=memory.moved))
+    me = _member(view, view.me)
+    usable = [] if me is None else [member for member in view.members if why_unusable(member, me) is None]
+    found = better(running.plan, [one.device for one in usable if one.device], running.wanted.layers)
+    if view.asked:
+        return _asked(now, view, running, used, found, memory)
+    if found is None or not pays(found[1], now - since, running.load_seconds):
+        return _stay(view, used, replace(memory, better_since=None))
+    steady = now if memory.better_since is None else memory.better_since
+    memory = replace(memory, better_since=steady)
+    if now < steady + STEADY:
+        return _stay(view, used, memory, again_at=steady + STEADY)
+    best, gain = found
+    needed = used | frozenset(shares(best))
+    if not needed <= view.leases or quiet is None:
+        return _stay(view, needed, memory)
+    if now < quiet + QUIET:
+        return _stay(view, needed, memory, again_at=quiet + QUIET)
+    return _move(now, running, f"a placement {1 + gain:.1f} times as fast", keep=True)
+
+
+def _asked(
+    now: float,
+    view: View,
+    running: Running,
+    used: frozenset[bytes],
+    found: tuple[Plan, float] | None,
+    memory: Memory,
+) -> Decision:
+    """A person wishes for the best placement, whether the move pays or not."""
+
+    def refuse(text: str) -> Decision:
+        decision = _stay(view, used, replace(memory, asked_since=None, draining_since=None))
+        return replace(decision, actions=(*decision.actions, Settle(text)))
+
+    if found is None:
+        return refuse(f"{running.wanted.name} is placed as well as it can be")
+    best, gain = found
+    needed = used | frozenset(shares(best))
+    asked = now if memory.asked_since is None else memory.asked_since
+    memory = replace(memory, asked_since=asked)
+    if pending := needed - view.leases:
+        if now >= asked + ASKING:
+            return refuse(f"no lease from {_names(view, pending)}")
+        return _stay(view, needed, memory, again_at=asked + ASKING)
+    draining = now if memory.draining_since is None else memory.draining_since
+    if view.asked != "now" and running.answers and now < draining + DRAIN:
+        report = Report("moving", 0.0, f"moves once {_answers(running)} given")
+        memory = replace(memory, draining_since=draining)
+        return Decision((WantLeases(needed), Drain(), report), memory, draining + DRAIN)
+    reason = f"a placement {1 + gain:.2f} times as fast"
+    decision = _move(now, running, reason, keep=not running.answers)
+    return replace(decision, actions=(Settle(f"moves to {reason}"), *decision.actions))
+
+
+def _stay(view: View, leased: frozenset[bytes], memory: Memory, again_at: float | None = None) -> Decision:
+    return Decision((*_lease(view, leased), Report("ready", 1.0)), memory, again_at)
+
+
+def _move(now: float, running: Running, reason: str, keep: bool) -> Decision:
+    memory = Memory(moved=reason, kept=running.wanted if keep else None)
+    return Decision((Stop(reason, keep), Report("moving", 0.0, reason)), memory, now)
+
+
+def _answers(running: Running) -> str:
+    return "1 answer is" if running.answers == 1 else f"{running.answers} answers are"
+
+
+def _lease(view: View, workers: frozenset[bytes]) -> tuple[Action, ...]:
+    """Keep these leases, and give back the others."""
+    return (WantLeases(workers), *_release(view.leases - workers))
 
 
 def _failed(now: float, view: View, running: Running, memory: Memory) -> Decision:
@@ -184,21 +290,37 @@ def _plan(now: float, view: View, wanted: Wanted, shape: Shape, me: MemberView, 
         reason = f"{_names(view, absent)} is to hold layers but cannot: {_others(named, me)}"
         return wait(Report("waiting", 0.0, reason))
     pending = asked - view.leases
-    if pending and now < since + SETTLE:
-        return wait(Report("waiting", 0.0, f"asks {_names(view, pending)} for their leases"), since + SETTLE)
     granted = [member.device for member in usable if member.id in view.leases and member.device is not None]
-    try:
-        plan = place(shape, granted, wanted.context, wanted.slots, wanted.layers)
-    except Infeasible as error:
-        reasons = [error.message]
+    plan, refusal = _place(shape, granted, wanted)
+    if pending and now < since + SETTLE:
+        # One whose lease does not come (its sidecar has just started, say) is not waited for in vain.
+        all_of_them, _ = _place(shape, [one.device for one in usable if one.device], wanted)
+        if plan is None or _speed(all_of_them) >= WORTH_WAITING * _speed(plan):
+            return wait(
+                Report("waiting", 0.0, f"asks {_names(view, pending)} for their leases"), since + SETTLE
+            )
+    if plan is None:
+        reasons = [refusal]
         if pending:
             reasons.append(f"no lease yet from {_names(view, pending)}")
         if others := _others(view, me):
             reasons.append(f"not used: {others}")
         return wait(Report("waiting", 0.0, "; ".join(reasons)))
     phase = "moving" if memory.moved else "loading"
-    start = Start(wanted, plan)
+    start = Start(wanted, plan, restore=memory.kept == wanted)
     return Decision((*leases, start, Report(phase, 0.0, memory.moved)), replace(memory, asked_since=None))
+
+
+def _place(shape: Shape, devices: Sequence[Device], wanted: Wanted) -> tuple[Plan | None, str]:
+    """The plan, or None with what is missing."""
+    try:
+        return place(shape, devices, wanted.context, wanted.slots, wanted.layers), ""
+    except Infeasible as error:
+        return None, error.message
+
+
+def _speed(plan: Plan | None) -> float:
+    return 0.0 if plan is None else plan.predicted_tokens_per_second
 
 
 def _pause_report(memory: Memory) -> Report:

@@ -48,7 +48,7 @@ class MemberView:
 class Running:
     """What this node's engine does for ``wanted``.
 
-    ``phase`` is loading, ready or failed (then it has ended).
+    ``phase`` is loading, ready or failed (then it has ended). ``answers`` are being given, or wait inside.
     """
 
     wanted: Wanted
@@ -56,6 +56,8 @@ class Running:
     phase: str
     progress: float = 0.0
     reason: str = ""
+    answers: int = 0
+    load_seconds: float = 0.0  # that loading took, once it is ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class View:
     """Everything the reconciler knows.
 
     ``shape`` is the wanted model's, None when this node does not hold its file; ``lost`` then names the file
-    if it held it once.
+    if it held it once. ``asked`` is a person's wish for the best placement: by "idle", once the running
+    answers are given, or "now".
     """
 
     me: bytes
@@ -75,6 +78,7 @@ class View:
     running: Running | None = None
     lost: str = ""
     copying: float | None = None  # how much of the model this node has copied, 0 to 1, while it does
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +97,31 @@ class ReleaseLeases:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Run llama-server by this plan."""
+    """Run llama-server by this plan; ``restore``: with the conversations that were kept at the last stop."""
 
     wanted: Wanted
     plan: Plan
+    restore: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End llama-server; afterwards the view has no ``running``."""
+    """End llama-server, having saved its conversations (``keep``); then the view has no ``running``."""
 
     reason: str
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Let nobody new in: what runs is about to be replaced. The door is open after a decision without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """What becomes of the wish that was in the view; it is granted, or refused, by this."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +141,7 @@ class HandOver:
     reason: str
 
 
-Action = WantLeases | ReleaseLeases | Start | Stop | Report | HandOver
+Action = WantLeases | ReleaseLeases | Start | Stop | Drain | Settle | Report | HandOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +156,10 @@ class Memory:
     ready_since: float | None = None
     handed_over_at: float | None = None
     moved: str = ""  # why a running plan was given up: the next one is a move, not a first load
+    kept: Wanted | None = None  # its conversations were saved, when it ran that
+    draining_since: float | None = None
+    quiet_since: float | None = None  # no answer is being given, since then
+    better_since: float | None = None  # a move would pay, since then
 
 
 @dataclass(frozen=True, slots=True)

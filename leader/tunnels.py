@@ -98,6 +98,29 @@ class Tunnels:
             self._on_reset(worker, reason)
 
 
+async def unreachable(workers: Iterable[bytes], opener: Opener) -> dict[bytes, str]:
+    """Whom no tunnel leads to, with the reason; asked all at once, for as long as ``opener`` takes.
+
+    llama-server aborts when one of its workers does not answer at the start. A tunnel that opens also says
+    that rpc-server serves nobody else.
+    """
+    failed: dict[bytes, str] = {}
+
+    async def try_one(worker: bytes) -> None:
+        try:
+            passage = await opener(worker)
+        except (MeshError, OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
+            failed[worker] = f"no tunnel: {error}"
+            return
+        passage.end.close()
+        await passage.session.aclose()
+
+    async with trio.open_nursery() as nursery:
+        for worker in workers:
+            nursery.start_soon(try_one, worker)
+    return failed
+
+
 class GatedSession(Bare, Closing, Protocol):
     """A session whose first message is the worker's gate speaking."""
 

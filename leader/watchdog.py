@@ -7,7 +7,7 @@ bytes through the tunnels move.
 
 How long that may last depends on the step. One token takes as long as the last one took; a prefill computes
 up to 512 tokens in one step, without a byte on the wire while a single stage computes. Where someone doubts a
-stage (membership suspects it), 5 s are enough in any case.
+stage (membership suspects it), 5 s are enough in any case, and less where membership holds it dead.
 """
 
 from collections.abc import Hashable
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 PATIENCE: Final = 5.0  # seconds without progress while tokens are generated, or while a stage is in doubt
+GONE_PATIENCE: Final = 2.5  # while a stage is held dead
 STEPS: Final = 20.0  # or so many times the longest token of this answer
 PREFILL_PATIENCE: Final = 60.0
 LONGEST_GAP: Final = 7.0  # between sightings (4.5 s if an answer is awaited in vain); longer: our own pause
@@ -29,6 +30,7 @@ class Sighting:
     activity: str  # idle, loading, prefill, generating, silent (does not answer)
     counters: Hashable = None
     doubt: bool = False
+    gone: bool = False
 
 
 class Watchdog:
@@ -67,9 +69,11 @@ class Watchdog:
             "loading": "makes no progress with loading",
             "prefill": "makes no progress with a prompt",
         }.get(sighting.activity, "makes no progress with a token")
-        return f"llama-server {what} for {stood:.0f} s"
+        return f"{what} for {stood:.0f} s"
 
     def _patience(self, sighting: Sighting) -> float:
+        if sighting.gone:
+            return GONE_PATIENCE
         if sighting.doubt or sighting.activity == "silent":
             return PATIENCE
         if sighting.activity == "loading":

@@ -1,5 +1,6 @@
 """llama.cpp's rpc-server on loopback: sandboxed, restarted after crashes, never greeted while it may work."""
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,14 @@ from mesh.engine.logfile import LogFile
 from mesh.engine.restarts import Restarts
 from mesh.engine.rpc_port import CLOSED, free_port, knock
 from mesh.engine.sandbox import environment, sandboxed
+from mesh.engine.standstill import Standstill, look
 from mesh.engine.supervise import Event, Launch, Run, State, Supervised
+
+_log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.7
+_LETTING_GO = 1.0
+"""Seconds that rpc-server may go on computing for a client that is gone while the next one waits."""
 
 HOST = "127.0.0.1"
 """rpc-server has no authentication and no encryption: whoever reaches its port owns the process."""
@@ -70,8 +78,29 @@ class RpcServer:
         return self._supervised.log.last_lines
 
     async def run(self) -> None:
-        """Own the process until ``stop`` or cancellation, both of which end it."""
-        await self._supervised.run()
+        """Own the process until ``stop`` or cancellation, both of which end it.
+
+        One that stands still is killed, which ends its client's connection, and started again.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch)
+            await self._supervised.run()
+            nursery.cancel_scope.cancel()
+
+    async def _watch(self) -> None:
+        watched, standstill = None, Standstill(self._device)
+        while True:
+            await trio.sleep(_LOOK_SECONDS)
+            pid, port = self.pid, self.port
+            if pid is None or port is None:
+                continue
+            if pid != watched:
+                watched, standstill = pid, Standstill(self._device)
+            seen = look(pid, port)
+            reason = None if seen is None else standstill.see(trio.current_time(), seen)
+            if reason is not None:
+                _log.warning("rpc-server %s: it is killed and started again", reason)
+                await self._supervised.restart()
 
     async def stop(self) -> None:
         """End the process and ``run``."""
@@ -95,7 +124,7 @@ class RpcServer:
             self._connected += 1
         return stream
 
-    async def free_up(self, limit: float = 5.0) -> None:
+    async def free_up(self, limit: float = _LETTING_GO) -> None:
         """Return when it serves nobody; if it does not let go of its last client in ``limit`` s, restart it.
 
         A client whose connection was closed is served until the computation that it asked for is done. That

@@ -147,7 +147,7 @@ class Leading:
         leases = frozenset(bytes(worker) for worker in node.leases(now()))
         lost = "" if shape is not None else self._models.lost(root)
         copying = None if self._copies is None else self._copies.progress
-        return View(node.id, True, wanted, shape, members, leases, _running(pipeline), lost, copying=copying)
+        return View(node.id, True, wanted, shape, members, leases, running, lost, copying, asked)
 
     async def _shape(self, root: bytes) -> Shape | None:
         """The deployed model's shape, read once; None when its file is not, or no longer, on this machine."""

@@ -10,6 +10,7 @@ from leader.reconcile import GIVING_UP, SETTLE, decide
 from leader.reconcile_types import (
     Action,
     Decision,
+    Drain,
     HandOver,
     MemberView,
     Memory,
@@ -103,11 +104,20 @@ def test_when_all_leases_are_granted_it_starts_at_once() -> None:
     assert sum(stage.layers for stage in only(decision, Start).plan.stages) == 8
 
 
-def test_a_lease_that_does_not_come_is_waited_for_one_second_when_the_rest_suffices() -> None:
+def test_a_lease_that_would_not_help_is_not_waited_for() -> None:
     asked = decide(10.0, view(), Memory()).memory
-    waiting = decide(10.5, view(leases=USED), asked)
+    plan = only(decide(10.1, view(leases=USED), asked), Start).plan
+    assert plan.workers == (W1,)
+
+
+def test_a_lease_that_would_make_it_better_is_waited_for_one_second() -> None:
+    fast = replace(worker(2), layer_seconds=0.0001)
+    better = view(leader(), member(1), member(2, device=fast), leases=USED)
+    asked = decide(10.0, better, Memory()).memory
+    waiting = decide(10.5, better, asked)
     assert Start not in kinds(waiting)
-    plan = only(decide(11.0, view(leases=USED), waiting.memory), Start).plan
+    assert only(waiting, Report).reason == "asks w2 for their leases"
+    plan = only(decide(11.0, better, waiting.memory), Start).plan
     assert plan.workers == (W1,)
 
 
@@ -241,6 +251,24 @@ def test_a_good_run_forgives_earlier_failures() -> None:
     assert memory.failures == 0
     failed = decide(32, view(running=running("failed", reason="x"), leases=USED), replace(memory, failures=5))
     assert failed.memory.failures == 1
+
+
+def test_answers_that_are_given_come_to_their_end_before_another_model_takes_over() -> None:
+    other = replace(WANTED, name="new", root=b"n" * 32)
+    busy = view(wanted=other, running=running(answers=2), leases=USED)
+    first = decide(100, busy, Memory())
+    assert kinds(first) == [WantLeases, Drain, Report]
+    assert only(first, Report) == Report("loading", 0.0, "new replaces toy once 2 answers are given")
+    assert Drain in kinds(decide(129, busy, first.memory))
+    assert Stop in kinds(decide(110, replace(busy, running=running()), first.memory))
+    assert Stop in kinds(decide(130, busy, first.memory)), "but not for ever"
+
+
+def test_answers_that_cannot_go_on_are_not_waited_for() -> None:
+    other = replace(WANTED, name="new", root=b"n" * 32)
+    for cut in (running(answers=1), running("failed", answers=1), running("loading", answers=1)):
+        leases = frozenset({ME}) if cut.phase == "ready" else USED
+        assert Stop in kinds(decide(0, view(wanted=other, running=cut, leases=leases), Memory()))
 
 
 def test_another_deployment_ends_what_runs_and_the_same_again_does_not() -> None:

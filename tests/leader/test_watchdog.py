@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from leader.llama_server import ANSWER_SECONDS, LOOK_SECONDS
-from leader.watchdog import LOAD_PATIENCE, PREFILL_PATIENCE, Sighting, Watchdog, read_slots
+from leader.watchdog import GONE_PATIENCE, LOAD_PATIENCE, PREFILL_PATIENCE, Sighting, Watchdog, read_slots
 
 
 def first_alarm(watchdog: Watchdog, sightings: Iterable[tuple[float, Sighting]]) -> tuple[float, str] | None:
@@ -35,7 +35,7 @@ def test_an_idle_engine_is_left_alone() -> None:
     ],
 )
 def test_each_activity_may_stand_still_for_its_time(activity: str, patience: float, words: str) -> None:
-    assert first_alarm(Watchdog(), still(activity, 1000)) == (100 + patience, f"llama-server {words}")
+    assert first_alarm(Watchdog(), still(activity, 1000)) == (100 + patience, words)
 
 
 @pytest.mark.parametrize("activity", ["generating", "prefill", "loading", "silent"])
@@ -43,6 +43,13 @@ def test_a_doubted_stage_leaves_five_seconds_whatever_is_done(activity: str) -> 
     alarm = first_alarm(Watchdog(), still(activity, 1000, doubt=True))
     assert alarm is not None
     assert alarm[0] == 105.0
+
+
+def test_a_stage_that_is_held_dead_leaves_less() -> None:
+    seen = [(now, Sighting(one.activity, one.counters, True, True)) for now, one in still("prefill", 10)]
+    alarm = first_alarm(Watchdog(), seen)
+    assert alarm is not None
+    assert alarm[0] == 100 + GONE_PATIENCE
 
 
 def test_a_long_prefill_that_sends_bytes_now_and_then_is_left_alone() -> None:

@@ -1,6 +1,7 @@
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,20 @@ async def test_free_up_replaces_a_server_that_is_stuck_with_its_client(server: R
         assert server.pid != pid
         async with await server.connect() as stream:
             await greet(stream)
+    assert is_gone(pid)
+
+
+async def test_a_server_that_is_stopped_is_replaced_and_its_client_cut_off(server: RpcServer) -> None:
+    pid = server.pid
+    assert pid is not None
+    with trio.fail_after(20):
+        async with await server.connect() as stream:
+            await greet(stream)
+            os.kill(pid, signal.SIGSTOP)
+            with suppress(trio.BrokenResourceError):
+                assert await stream.receive_some(1) == b""
+        await until(lambda: server.pid not in (pid, None))
+        await server.wait_ready()
     assert is_gone(pid)
 
 

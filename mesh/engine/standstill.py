@@ -1,0 +1,85 @@
+"""Noticing that a process of ours stands still: stopped, or computing nothing though bytes wait for it.
+
+``Standstill`` is pure; ``look`` reads what it judges from the system.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+STOPPED: Final = 1.5  # seconds that a process may be stopped (SIGSTOP), as by a person who looks at it
+STUCK: Final = 5.0  # seconds without computing while bytes wait for it
+STUCK_ON_DEVICE: Final = 30.0  # the same where an accelerator computes and the processor only waits for it
+LONGEST_GAP: Final = 4.0  # between looks; a longer one means that this very process was paused
+LEAST: Final = 0.005  # seconds of computing that count as some: half of the system's grain
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A process now: whether it is stopped, the seconds that it has computed, the bytes that wait for it."""
+
+    stopped: bool
+    computed: float
+    waiting: int
+
+
+class Standstill:
+    """Fed with looks, about one a second; says why the process must be taken for stuck."""
+
+    def __init__(self, device: bool = False) -> None:
+        """``device``: an accelerator computes for it."""
+        self._patience = STUCK_ON_DEVICE if device else STUCK
+        self._seen = float("-inf")
+        self._went = float("-inf")  # when it was not stopped, last
+        self._moved = float("-inf")  # when it computed, or nothing waited, last
+        self._computed = 0.0
+
+    def see(self, now: float, look: Look) -> str | None:
+        """The reason, or None. ``now`` in seconds."""
+        if now - self._seen > LONGEST_GAP:
+            self._went = self._moved = now
+        self._seen = now
+        if not look.stopped:
+            self._went = now
+        if not look.waiting or look.computed - self._computed >= LEAST:
+            self._moved, self._computed = now, look.computed
+        if now - self._went >= STOPPED:
+            return "was stopped"
+        if now - self._moved >= self._patience:
+            return f"has computed nothing for {now - self._moved:.0f} s though work waits for it"
+        return None
+
+
+def look(pid: int, port: int | None = None) -> Look | None:
+    """The process now; ``port`` (on loopback) is where it serves. None when it is gone."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        with process.oneshot():
+            used = process.cpu_times()
+            stopped = process.status() == psutil.STATUS_STOPPED
+        return Look(stopped, used.user + used.system, 0 if port is None else bytes_waiting(port))
+    return None
+
+
+def bytes_waiting(port: int) -> int:
+    """Bytes that came on connections to this loopback port and were not read yet; 0 where nobody can tell."""
+    try:
+        with Path("/proc/self/net/tcp").open(encoding="ascii") as table:
+            return waiting_in(table, port)
+    except OSError:  # Linux alone has it
+        return 0
+
+
+def waiting_in(table: Iterable[str], port: int) -> int:
+    """The same from the lines of /proc/net/tcp, whose addresses are in hex: established connections count."""
+    local = f":{port:04X}"
+    found = 0
+    for line in table:
+        words = line.split()
+        if len(words) > 4 and words[1].endswith(local) and words[3] == "01":
+            found += int(words[4].partition(":")[2], 16)
+    return found
