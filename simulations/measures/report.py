@@ -77,8 +77,11 @@ def produce(
     entries = ENTRIES if entries is None else entries
     shares = sum(entry.share for entry in entries)
     runs, left_out = [], []
+    ends = time.monotonic() + 60 * minutes
     for entry in entries:
-        seconds = 60 * minutes * entry.share / shares
+        # What others did not use is shared by those that are to come.
+        seconds = max(0.0, ends - time.monotonic()) * entry.share / shares
+        shares -= entry.share
         if entry.cost > seconds:
             left_out.append(f"{entry.command} at n={entry.nodes} {' '.join(entry.options)}".rstrip())
         else:
