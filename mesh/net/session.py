@@ -13,6 +13,7 @@ import trio
 
 from mesh.net.addresses import endpoint_of
 from mesh.net.ends import Plain, Sealed, unwrap
+from mesh.wire import codec
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import NodeId
@@ -91,7 +92,7 @@ class Session:
 
     async def receive_message(self, limit: int = MESSAGE_LIMIT) -> Any:
         """The next message. Raises :class:`StreamClosed`, :class:`StreamReset`, or DecodeError if it is
-        longer than ``limit`` bytes or no msgpack.
+        longer than ``limit`` bytes, no msgpack, or nested deep.
         """
         return await receive_message(self.stream, limit)
 
@@ -147,11 +148,7 @@ async def receive_message(stream: TlsStream, limit: int) -> Any:
     (length,) = _LENGTH.unpack(await _receive_exactly(stream, _LENGTH.size, at_boundary=True))
     if length > limit:
         raise DecodeError(f"a message of {length} bytes came where at most {limit} are allowed")
-    body = await _receive_exactly(stream, length, at_boundary=False)
-    try:
-        return msgpack.unpackb(body)
-    except (ValueError, msgpack.UnpackException, RecursionError) as error:
-        raise DecodeError("a message came that is no msgpack") from error
+    return codec.unpack_loose(await _receive_exactly(stream, length, at_boundary=False))
 
 
 async def _receive_exactly(stream: TlsStream, count: int, *, at_boundary: bool) -> bytes:

@@ -19,6 +19,7 @@ from mesh.net.streams import Streams
 from mesh.protocol.chain import verify_chain
 from mesh.protocol.roster import MAX_CHAIN
 from mesh.root.invites import Token, invite_id, proof
+from mesh.wire.codec import ENDPOINT
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity, NodeId, PoolId, node_id, pool_id, verify
@@ -159,12 +160,14 @@ class Door:
 
 def admitted(answer: Any, pool: PoolId, key: bytes) -> Admitted:
     """Check the member's answer: the chain must lead from the founder of ``pool`` to ``key``."""
+    if not isinstance(answer, dict):
+        raise MeshError("the member's answer makes no sense")
     try:
         if "error" in answer:
             kind = Uninvited if answer.get("uninvited") is True else Refused
             raise kind(str(answer["error"])[:500], str(answer.get("hint", ""))[:500])
         chain = tuple(raw(link) for link in answer["chain"][: MAX_CHAIN + 1])
-        peers = tuple(Endpoint(str(host), int(port)) for host, port in answer["peers"][:MAX_PEERS])
+        peers = tuple(ENDPOINT.load(peer) for peer in answer["peers"][:MAX_PEERS])
     except (KeyError, TypeError, ValueError) as error:
         raise MeshError("the member's answer makes no sense") from error
     vouched_pool, vouched_key, _ = verify_chain(chain, verify)

@@ -18,6 +18,10 @@ from mesh.wire.endpoint import Endpoint, is_numeric_host
 from mesh.wire.errors import DecodeError
 
 MAX_UINT = 2**63 - 1
+MAX_DEPTH = 32
+"""How deep what has no shape may be nested: Python's own tools go no deeper than a thousand or so."""
+
+_FEW_ARRAYS = 16
 
 
 class Shape(NamedTuple):
@@ -164,6 +168,7 @@ def unpack(data: bytes, limit: int) -> Any:
     """The value behind :func:`pack`; raises DecodeError when longer than ``limit`` or not canonical."""
     if len(data) > limit:
         raise DecodeError(f"More than {limit} bytes")
+    _refuse_hollow(data)
     try:
         value = msgpack.unpackb(
             data,
@@ -179,3 +184,40 @@ def unpack(data: bytes, limit: int) -> Any:
     if not canonical:
         raise DecodeError("Not encoded canonically")
     return value
+
+
+def unpack_loose(data: bytes) -> Any:
+    """Any value of msgpack's types, spelt in whatever way; DecodeError when it is none, or is nested deep."""
+    _refuse_hollow(data)
+    try:
+        value = msgpack.unpackb(data)
+    except (ValueError, TypeError, OverflowError, msgpack.UnpackException, RecursionError) as problem:
+        raise DecodeError("Not msgpack") from problem
+    if _is_deep(value, MAX_DEPTH):
+        raise DecodeError(f"Nested deeper than {MAX_DEPTH}")
+    return value
+
+
+def _refuse_hollow(data: bytes) -> None:
+    """DecodeError where arrays announce items that are not there.
+
+    msgpack makes room for all items of an array before it reads the first, so a thousand long ones in each
+    other, which take three bytes each, would cost hundreds of megabytes. To skip a value costs no room, and
+    what can be skipped is all there.
+    """
+    if data.count(b"\xdc") + data.count(b"\xdd") <= _FEW_ARRAYS:
+        return
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
+    unpacker.feed(data)
+    try:
+        unpacker.skip()
+    except (ValueError, msgpack.UnpackException) as problem:
+        raise DecodeError("A message that ends too early") from problem
+
+
+def _is_deep(value: Any, left: int) -> bool:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return False
+    return not left or any(_is_deep(item, left - 1) for item in value if isinstance(item, list | dict))

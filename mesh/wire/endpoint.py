@@ -30,7 +30,7 @@ class Endpoint(NamedTuple):
             host, _, port = host.partition(":")
         if not is_numeric_host(host):
             raise MeshError(f"{text!r} is not a numeric address", "give it as IP or IP:PORT")
-        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
             raise MeshError(f"{text!r} has no valid port", "a port is a number from 1 to 65535")
         return cls(host, int(port))
 

@@ -37,7 +37,7 @@ def parse_event(event: bytes) -> Mapping[str, Any] | None:
         return None
     try:
         value = json.loads(event[5:])
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

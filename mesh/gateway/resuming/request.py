@@ -90,7 +90,7 @@ def read_request(path: str, content: bytes) -> Asked | None:
     dialect = DIALECTS.get(path)
     try:
         body = json.loads(content) if dialect else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if dialect is None or not isinstance(body, dict):
         return None

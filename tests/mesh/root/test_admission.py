@@ -101,6 +101,23 @@ def test_any_answer_that_is_no_voucher_is_an_error(message: Any) -> None:
         admitted(message, POOL, JOINER.public_key)
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "an error, but no answer",
+        ["error"],
+        {"chain": [voucher(FOUNDER.public_key, 1)], "peers": [["10.0.0.1", float("inf")]]},
+        {"chain": [voucher(FOUNDER.public_key, 1)], "peers": [["10.0.0.1", 0]]},
+        {"chain": [voucher(FOUNDER.public_key, 1)], "peers": [["anna.example", 50052]]},
+    ],
+    ids=["text", "list", "endless port", "no port", "a name"],
+)
+def test_an_answer_that_makes_no_sense_is_an_error_for_people(message: Any) -> None:
+    with pytest.raises(MeshError) as caught:
+        admitted(message, POOL, FOUNDER.public_key)
+    assert not isinstance(caught.value, Refused)
+
+
 def test_an_answer_for_somebody_else_is_refused() -> None:
     chain = [voucher(FOUNDER.public_key, 1)]
     with pytest.raises(MeshError, match="somebody else"):

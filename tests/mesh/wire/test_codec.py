@@ -1,4 +1,5 @@
 import contextlib
+import tracemalloc
 
 import msgpack
 import pytest
@@ -76,3 +77,35 @@ def test_maps_and_extensions_have_no_place_on_the_wire() -> None:
     for data in (msgpack.packb([{1: 2}]), msgpack.packb([msgpack.ExtType(1, b"ext")])):
         with pytest.raises(DecodeError):
             codec.unpack(data, 100)
+
+
+@pytest.mark.parametrize("head", [b"\xdc\x1f\xa0", b"\xdd\x00\x00\x1f\xa0"], ids=["16 bit", "32 bit"])
+def test_arrays_that_only_announce_their_items_cost_no_room(head: bytes) -> None:
+    hollow = head * (8190 // len(head))
+    for decode in (lambda: codec.unpack(hollow, 8192), lambda: codec.unpack_loose(hollow)):
+        tracemalloc.start()
+        try:
+            with pytest.raises(DecodeError):
+                decode()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 1 << 20
+
+
+def test_many_long_arrays_that_are_all_there_are_read() -> None:
+    value = [[0] * 16] * 40
+    assert codec.unpack(codec.pack(value), 1000) == value
+
+
+@pytest.mark.parametrize("item", [b"\x91", b"\x81\xa1k"], ids=["lists", "maps"])
+def test_what_has_no_shape_is_nested_so_deep_and_no_deeper(item: bytes) -> None:
+    codec.unpack_loose(item * codec.MAX_DEPTH + b"\x01")
+    with pytest.raises(DecodeError):
+        codec.unpack_loose(item * (codec.MAX_DEPTH + 1) + b"\x90")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_some_value_or_refused_with_the_one_error(data: bytes) -> None:
+    with contextlib.suppress(DecodeError):
+        repr(codec.unpack_loose(data))

@@ -27,7 +27,18 @@ def test_an_endpoint_reads_back_as_it_is_written(address: object, port: int) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "host", "1.2.3.4:", "1.2.3.4:0", "1.2.3.4:70000", "[::1", "[::1]x", "1.2.3.4:²"]
+    "text",
+    [
+        "",
+        "host",
+        "1.2.3.4:",
+        "1.2.3.4:0",
+        "1.2.3.4:70000",
+        "[::1",
+        "[::1]x",
+        "1.2.3.4:²",
+        "[::1]:" + "1" * 5000,
+    ],
 )
 def test_what_is_no_numeric_address_is_refused(text: str) -> None:
     with pytest.raises(MeshError):

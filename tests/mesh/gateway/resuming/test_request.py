@@ -71,7 +71,16 @@ def test_pictures_cannot_be_sent_again_as_tokens() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b'{"prompt": 5}', b'{"messages": []}', b'{"prompt": "x", "stream": 1}', b"\xff"],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"prompt": 5}',
+        b'{"messages": []}',
+        b'{"prompt": "x", "stream": 1}',
+        b"\xff",
+        b"[" * 100_000,
+    ],
 )
 def test_what_is_no_request_is_left_to_llama_server(content: bytes) -> None:
     assert read_request("/completion", content) is None
