@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import trio
 
 from mesh.engine.restarts import Restarts
 from mesh.engine.rpc_port import free_port
+from mesh.engine.sandbox import missing
 from mesh.engine.supervise import State
 from mesh.engine.values import Engine
 from tests.mesh.engine.processes import is_gone, seconds_until_gone, start_python, until
@@ -58,6 +60,18 @@ async def test_a_ready_server_answers_the_first_client_at_once(server: RpcServer
         async with await server.connect() as stream:
             reply = await greet(stream)
     assert reply[8:10] == bytes([7, 0])
+
+
+@pytest.mark.skipif(bool(missing()), reason="this machine has no whole sandbox")
+async def test_the_real_server_serves_from_within_the_sandbox(server: RpcServer) -> None:
+    with trio.fail_after(5):
+        async with await server.connect() as stream:
+            await greet(stream)
+    process = psutil.Process(server.pid)
+    assert process.exe().endswith("rpc-server")
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    assert {"NoNewPrivs:\t1", "Seccomp:\t2", f"CapEff:\t{0:016x}"} <= set(status.splitlines())
+    assert "MESH_TEST_SESSION" not in process.environ()
 
 
 async def test_a_server_that_crashes_is_ready_again_on_some_port(server: RpcServer) -> None:

@@ -245,11 +245,24 @@ async def test_two_hundred_bridges_leave_no_thread_and_no_descriptor_behind() ->
     assert more_threads <= threads
 
 
+async def test_a_bridge_that_waits_uses_two_threads_and_no_processor(crossing: Crossing) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(crossing.bridge.run)
+        crossing.far.send(b"hello")
+        assert await read(crossing.near, 5) == b"hello"
+        spent = sum(times.user_time + times.system_time for times in psutil.Process().threads())
+        for _ in range(20):
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        assert sum(times.user_time + times.system_time for times in psutil.Process().threads()) - spent < 0.1
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.skipif(not CAN_SPLICE, reason="bytes stay in the kernel on Linux alone")
-async def test_what_a_bridge_holds_of_a_large_transfer_is_bounded(nursery: trio.Nursery) -> None:
+async def test_a_large_transfer_costs_little_memory_and_processor(nursery: trio.Nursery) -> None:
     crossing = await make("splice")
     nursery.start_soon(crossing.bridge.run)
     before = psutil.Process().memory_info().rss
+    user = psutil.Process().cpu_times().user
     piece, times = bytes(1 << 20), 256
 
     def send() -> None:
@@ -266,6 +279,8 @@ async def test_what_a_bridge_holds_of_a_large_transfer_is_bounded(nursery: trio.
         both.start_soon(trio.to_thread.run_sync, send)
         after = await trio.to_thread.run_sync(take)
     assert after - before < 16 << 20
+    # The test's own ends included; a loop that turned for nothing would take many times that.
+    assert psutil.Process().cpu_times().user - user < 1.0
     crossing.near.close()
     crossing.far.close()
 

@@ -1,7 +1,11 @@
+import contextlib
+
 import msgpack
 import pytest
 import trio
+import trio.testing
 
+from mesh.net.ends import End
 from mesh.net.session import Session, StreamClosed, StreamReset
 from mesh.net.streams import Handler
 from mesh.wire.errors import DecodeError
@@ -103,3 +107,28 @@ async def test_a_peer_that_does_not_read_holds_up_nobody_who_closes(lan: Lan) ->
             await session.stream.send_all(bytes(1 << 20))
     with trio.fail_after(5):
         await session.aclose()
+
+
+async def test_a_cut_ends_what_threads_have_taken_over(lan: Lan) -> None:
+    for way in ("sealed", "unwrap"):
+        theirs: list[End] = []
+
+        async def take(session: Session, way: str = way, theirs: list[End] = theirs) -> None:
+            theirs.append(session.sealed() if way == "sealed" else await session.unwrap())
+            await trio.sleep_forever()
+
+        session = await opened(lan, take)
+        end: End = session.sealed() if way == "sealed" else await session.unwrap()
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.to_thread.run_sync, _waits, end)
+                await trio.testing.wait_all_tasks_blocked()
+                session.cut()
+        end.close()
+        for other in theirs:
+            other.close()
+
+
+def _waits(end: End) -> None:
+    with contextlib.suppress(OSError):
+        assert not end.receive()
