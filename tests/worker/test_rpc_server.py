@@ -69,7 +69,7 @@ async def test_the_real_server_serves_from_within_the_sandbox(server: RpcServer)
             await greet(stream)
     process = psutil.Process(server.pid)
     assert process.exe().endswith("rpc-server")
-    status = Path(f"/proc/{server.pid}/status").read_text()
+    status = await trio.Path(f"/proc/{server.pid}/status").read_text()
     assert {"NoNewPrivs:\t1", "Seccomp:\t2", f"CapEff:\t{0:016x}"} <= set(status.splitlines())
     assert "MESH_TEST_SESSION" not in process.environ()
 
