@@ -323,17 +323,16 @@ class Pool:
 
     async def handle_api(self, session: Session) -> None:
         """A member's gateway asks this node, as the leader, for its llama-server."""
-        port = self.leading.port
+        local = None
         try:
-            if port is None:
-                raise ConnectionRefusedError("llama-server is not ready")
-            local = await trio.open_tcp_stream("127.0.0.1", port)
+            local = await self.leading.answer()
         except OSError as error:
-            log.info("no llama-server for a request: %s", error)
-            with suppress(trio.BrokenResourceError), trio.move_on_after(REFUSAL_SECONDS):
-                await session.stream.send_all(not_serving())
-        else:
+            log.info("llama-server does not take a connection: %s", error)
+        if local is not None:
             await relay(session.stream, local)
+            return
+        with suppress(trio.BrokenResourceError), trio.move_on_after(REFUSAL_SECONDS):
+            await session.stream.send_all(not_serving())
 
     def changes(self) -> AsyncIterator[Mapping[str, Any]]:
         return self._changes()
