@@ -259,13 +259,13 @@ def within(files: Iterable[Path], folder: Path) -> bool:
 
 
 def _write_tree(path: Path, tree: ModelTree) -> None:
-    if path.exists():
-        return
     sizes: Sequence[int] = [file.size for file in tree.files]
-    leaves = b"".join(leaf for file in tree.files for leaf in file.leaves)
+    content = msgpack.packb([sizes, b"".join(leaf for file in tree.files for leaf in file.leaves)])
+    if path.exists() and path.read_bytes() == content:
+        return
     temporary = path.with_suffix(".new")
     with temporary.open("wb") as file:
-        file.write(msgpack.packb([sizes, leaves]))
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

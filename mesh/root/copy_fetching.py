@@ -33,7 +33,7 @@ LIAR_SECONDS: Final = 600.0
 AGAIN_SECONDS: Final = 3.0  # before a source that broke off is asked again
 LOOK_SECONDS: Final = 1.0
 ROOM_SECONDS: Final = 5.0
-GIVE_UP_SECONDS: Final = 30.0  # without a source
+GIVE_UP_SECONDS: Final = 30.0  # without a byte from anybody
 RATE_SECONDS: Final = 5.0
 MAX_SOURCES: Final = 8
 
@@ -80,6 +80,7 @@ class Fetch:
         self._change = trio.Event()
         self._partial: PartialCopy | None = None
         self._failure: MeshError | None = None
+        self._heard = 0.0
 
     @property
     def done(self) -> int:
@@ -169,8 +170,8 @@ class Fetch:
 
     async def _gather(self, partial: PartialCopy) -> None:
         self._pending = deque(sorted(partial.missing))
-        alone_since = trio.current_time()
-        room_at = alone_since + ROOM_SECONDS
+        self._heard = trio.current_time()
+        room_at = self._heard + ROOM_SECONDS
         async with trio.open_nursery() as nursery:
             while partial.missing and self._failure is None:
                 holders = self._holders()
@@ -179,9 +180,7 @@ class Fetch:
                         self.sources.add(source)
                         nursery.start_soon(self._draw, source, holders[source], partial)
                 now = trio.current_time()
-                if self.sources:
-                    alone_since = now
-                elif now - alone_since > GIVE_UP_SECONDS:
+                if now - self._heard > GIVE_UP_SECONDS:
                     self._failure = NoSource(f"nobody gives {self.model.name} at present")
                 if now >= room_at:
                     room_at = now + ROOM_SECONDS
@@ -227,6 +226,7 @@ class Fetch:
             gathered = bytearray()
             while len(gathered) < min(CHUNK, piece.length - at):
                 gathered += await _block(session, piece.length - at - len(gathered))
+                self._heard = trio.current_time()
             await trio.to_thread.run_sync(partial.write, piece, at, bytes(gathered), digest)
             at += len(gathered)
             self._arrived.append((trio.current_time(), len(gathered)))

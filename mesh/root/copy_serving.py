@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,6 @@ from leader.model_hash import CHUNK, hash_model
 from leader.models import HeldModel, Models
 from mesh.net.pacing import Pacer
 from mesh.net.session import Session
-from mesh.protocol.node import Node
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId, id_text
 
@@ -40,11 +39,16 @@ UNSENT_BYTES: Final = 256 * 1024
 """What may wait in the kernel: a connection that is cut should not have taken up more."""
 
 
+RoundTrips = Callable[[], Mapping[NodeId, float]]
+"""Seconds to each member, as far as they are known."""
+
+
 class CopyServing:
     """Serves all members that copy from this machine."""
 
-    def __init__(self, node: Callable[[], Node], models: Models, hashes: Path) -> None:
-        self._node = node
+    def __init__(self, round_trips: RoundTrips, models: Models, hashes: Path) -> None:
+        """``hashes`` is the folder where hash trees are kept (`leader.model_hash`)."""
+        self._round_trips = round_trips
         self._models = models
         self._hashes = hashes
         self._hashing = trio.Lock()
@@ -115,8 +119,8 @@ class CopyServing:
             self._pacer = Pacer(now)
         if now - self._judged >= JUDGE_SECONDS:
             self._judged = now
-            trips = {m.id: m.rtt for m in self._node().members() if m.rtt is not None}
-            self._pacer.judge(now, {bytes(id): rtt for id, rtt in trips.items() if self._served[id]})
+            trips = self._round_trips()
+            self._pacer.judge(now, {bytes(peer): trips[peer] for peer in trips if peer in self._served})
         await trio.sleep(self._pacer.delay(now, len(block)))
         with trio.fail_after(BLOCK_SECONDS):
             await session.send_message(block)

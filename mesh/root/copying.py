@@ -70,7 +70,7 @@ class Copies:
         self._models = models
         self._store = CopyStore(machine.state.path / "copies")
         self._hashes = machine.state.path / "hashes"
-        self._serving = CopyServing(lambda: shell.node, models, self._hashes)
+        self._serving = CopyServing(self._round_trips, models, self._hashes)
         self._barred = Barred()
         self._fetch: Fetch | None = None
         self._scope = trio.CancelScope()
@@ -217,6 +217,9 @@ class Copies:
             for member in node.members()
             if member.id != node.id and member.state == "alive" and _holds(member, wanted.model.root)
         }
+
+    def _round_trips(self) -> dict[NodeId, float]:
+        return {member.id: member.rtt for member in self._shell.node.members() if member.rtt is not None}
 
     def _wanted(self) -> Deployment | None:
         deployment = self._shell.node.deployment()
