@@ -64,11 +64,16 @@ def missing() -> list[str]:
         lacks.append("Landlock (Linux 5.13, enabled at boot): it could write files")
     if version < landlock.NETWORK_SINCE:
         lacks.append("Landlock for ports (Linux 6.7): it could listen on other ports")
-    if version < landlock.SCOPES_SINCE:
-        lacks.append("Landlock for signals (Linux 6.12): it could signal other programs")
     if not seccomp.available():
-        lacks.append("seccomp: it could open connections")
+        lacks.append("seccomp: it could send datagrams, and with an old Landlock connect")
+        if version < landlock.SCOPES_SINCE:
+            lacks.append("Landlock for signals (Linux 6.12): it could end other programs")
     return lacks
+
+
+def is_open() -> bool:
+    """Whether a Linux machine lacks a layer that every kernel of today could give."""
+    return sys.platform == "linux" and not (landlock.abi() and seccomp.available())
 
 
 def readable(program: str, variables: Mapping[str, str]) -> list[str]:

@@ -1,8 +1,8 @@
 """A filter on system calls for a program that computes and serves one TCP port.
 
-Refused (EPERM): every socket but TCP over IPv4, connecting, looking into other processes, namespaces, mounts,
-keys, io_uring (which would go around the filter) and what loads code into the kernel. The rest is allowed:
-GPU drivers use more than anyone could list.
+Refused (EPERM): every socket but TCP over IPv4, connecting, signals to other processes and looking into them,
+namespaces, mounts, keys, io_uring (which would go around the filter) and what loads code into the kernel. The
+rest is allowed: GPU drivers use more than anyone could list.
 """
 
 import ctypes
@@ -22,6 +22,11 @@ _AF_INET, _SOCK_STREAM, _TYPE_MASK, _TCP = 2, 1, 0xF, 6
 # System call: its number on x86_64, on aarch64.
 _REFUSED = {
     "connect": (42, 203),
+    "kill": (62, 129),
+    "tkill": (200, 130),
+    "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240),
+    "pidfd_send_signal": (424, 424),
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
@@ -49,6 +54,7 @@ _REFUSED = {
     "finit_module": (313, 273),
 }
 _SOCKET = (41, 198)
+_TGKILL = (234, 131)  # how a thread signals its own process: abort
 # With the index of their flags.
 _SENDS = {"sendto": ((44, 206), 3), "sendmsg": ((46, 211), 2), "sendmmsg": ((307, 269), 3)}
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
@@ -65,8 +71,8 @@ def available() -> bool:
     )
 
 
-def program(machine: str) -> list[Instruction]:
-    """The filter as (code, jump if true, jump if false, operand) of classic BPF."""
+def program(machine: str, process: int) -> list[Instruction]:
+    """The filter for a process of that id, as (code, jump if true, jump if false, operand) of classic BPF."""
     column, architecture = _MACHINES[machine]
     refuse = (_RETURN, 0, 0, _REFUSE)
     lines: list[Instruction] = [
@@ -79,6 +85,13 @@ def program(machine: str) -> list[Instruction]:
     ]
     for numbers in _REFUSED.values():
         lines += [(_EQUAL, 0, 1, numbers[column]), refuse]
+    lines += [
+        (_EQUAL, 0, 4, _TGKILL[column]),
+        (_LOAD, 0, 0, _ARGUMENTS),
+        (_EQUAL, 1, 0, process),
+        refuse,
+        (_RETURN, 0, 0, _ALLOW),
+    ]
     for numbers, flags in _SENDS.values():
         lines += [
             (_EQUAL, 0, 4, numbers[column]),
@@ -105,7 +118,7 @@ def program(machine: str) -> list[Instruction]:
 
 def install() -> None:
     """Filter this process and all its children. Needs PR_SET_NO_NEW_PRIVS; raises OSError."""
-    lines = program(platform.machine())
+    lines = program(platform.machine(), os.getpid())
     code = b"".join(struct.pack("=HBBI", *line) for line in lines)
     buffer = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("@HP", len(lines), ctypes.addressof(buffer))

@@ -101,14 +101,15 @@ def test_without_landlock_the_program_runs_and_what_is_missing_is_said(
 ) -> None:
     monkeypatch.setattr(landlock, "abi", lambda: 0)
     monkeypatch.setattr(seccomp, "available", lambda: False)
-    assert [lack.split(" ")[0].rstrip(":") for lack in missing()] == [
-        "Landlock",
-        "Landlock",
-        "Landlock",
-        "seccomp",
-    ]
+    first = [lack.split(" ")[0].rstrip(":") for lack in missing()]
+    assert first == ["Landlock", "Landlock", "seccomp", "Landlock"]
+    assert sandbox.is_open()
     monkeypatch.setattr(landlock, "abi", lambda: 4)
     assert len(missing()) == 2
+    monkeypatch.setattr(seccomp, "available", lambda: True)
+    assert missing() == []
+    assert not sandbox.is_open()
+    monkeypatch.setattr(seccomp, "available", lambda: False)
     script = (
         "from mesh.engine import landlock, seccomp, sandbox\n"
         "landlock.abi, seccomp.available = (lambda: 0), (lambda: False)\n"

@@ -8,6 +8,8 @@ ALLOW, REFUSE, KILL = 0x7FFF0000, 0x00050001, 0x80000000
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 SOCKET = {"x86_64": 41, "aarch64": 198}
 SENDTO = {"x86_64": 44, "aarch64": 206}
+TGKILL = {"x86_64": 234, "aarch64": 131}
+OWN = 4711
 BOTH = pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 
 
@@ -15,7 +17,7 @@ def verdict(machine: str, number: int, *arguments: int, architecture: int | None
     """What the filter says of a call, by an interpreter of the few instructions that it uses."""
     fields = {0: number, 4: ARCHITECTURES[machine] if architecture is None else architecture}
     fields |= {16 + 8 * index: value for index, value in enumerate((*arguments, *[0] * (6 - len(arguments))))}
-    lines = seccomp.program(machine)
+    lines = seccomp.program(machine, OWN)
     at = register = 0
     while True:
         code, yes, no, operand = lines[at]
@@ -57,7 +59,7 @@ def test_only_tcp_sockets_are_made(
 @BOTH
 def test_every_listed_call_is_refused_and_any_other_allowed(machine: str) -> None:
     column = list(ARCHITECTURES).index(machine)
-    refused = {numbers[column] for numbers in seccomp._REFUSED.values()}
+    refused = {numbers[column] for numbers in (*seccomp._REFUSED.values(), seccomp._TGKILL)}
     assert {number for number in range(500) if verdict(machine, number, 2, 1) == REFUSE} == refused
 
 
@@ -65,6 +67,12 @@ def test_every_listed_call_is_refused_and_any_other_allowed(machine: str) -> Non
 def test_sends_that_would_connect_are_refused(machine: str) -> None:
     assert verdict(machine, SENDTO[machine], 3, 4, 5, 0x4000) == ALLOW
     assert verdict(machine, SENDTO[machine], 3, 4, 5, 0x20004000) == REFUSE
+
+
+@BOTH
+def test_a_process_may_signal_itself_alone(machine: str) -> None:
+    assert verdict(machine, TGKILL[machine], OWN, 1, 6) == ALLOW
+    assert verdict(machine, TGKILL[machine], OWN + 1, 1, 6) == REFUSE
 
 
 @BOTH
