@@ -230,6 +230,13 @@ class Host:
             port = namespaces.port(self._number)
             namespaces.batch(self._switch, f"link set {port} master br0", f"link set {port} up")
 
+    def narrow(self, megabits: float, queue_seconds: float = 0.4) -> None:
+        """Lets the host's cable carry so many Mbit/s each way, with a queue before it as long as that."""
+        if self.namespace is None or self._switch is None:
+            pytest.skip("a narrow link needs network namespaces (root on Linux)")
+        namespaces.narrow(self.namespace, namespaces.INTERFACE, megabits, queue_seconds)
+        namespaces.narrow(self._switch, namespaces.port(self._number), megabits, queue_seconds)
+
     # -- the end
 
     def processes(self) -> list[psutil.Process]:

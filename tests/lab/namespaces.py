@@ -146,6 +146,29 @@ def inside(namespace: str, function: Callable[[], T]) -> T:
     return results[0]
 
 
+def narrow(namespace: str, device: str, megabits: float, queue_seconds: float) -> None:
+    """What leaves by the device passes at so many Mbit/s; what would wait for longer is dropped (tc-tbf)."""
+    queue = f"{round(queue_seconds * 1000)}ms"
+    words = ["rate", f"{megabits}mbit", "burst", "32kb", "latency", queue]
+    command = [
+        "ip",
+        "netns",
+        "exec",
+        namespace,
+        "tc",
+        "qdisc",
+        "replace",
+        "dev",
+        device,
+        "root",
+        "tbf",
+        *words,
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    if result.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {result.stderr}")
+
+
 def _ip_fails(arguments: tuple[str, ...]) -> bool:
     return subprocess.run(["ip", *arguments], capture_output=True, timeout=30).returncode != 0
 

@@ -119,6 +119,23 @@ async def test_the_stranded_reach_one_another_and_nobody_else_until_they_are_hea
             await (await cara.connect(bert.address, port, seconds=5)).aclose()
 
 
+@needs_namespaces
+async def test_a_narrow_cable_carries_no_more_than_it_can() -> None:
+    with Lab() as lab:
+        anna, bert = lab.hosts(2)
+        anna.narrow(4)
+        listener = await listen(bert)
+        async with listener, await anna.connect(bert.address, listener.socket.getsockname()[1]) as stream:
+            taker = await listener.accept()
+            started = trio.current_time()
+            async with trio.open_nursery() as nursery, taker:
+                nursery.start_soon(stream.send_all, bytes(500_000))
+                left = 500_000
+                while left:
+                    left -= len(await taker.receive_some())
+            assert trio.current_time() - started > 0.7, "half a megabyte at half a megabyte a second"
+
+
 async def test_http_from_a_host_streams(any_lab: Lab) -> None:
     anna, bert = any_lab.hosts(2)
     listener = await listen(bert)
