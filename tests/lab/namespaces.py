@@ -148,22 +148,8 @@ def inside(namespace: str, function: Callable[[], T]) -> T:
 
 def narrow(namespace: str, device: str, megabits: float, queue_seconds: float) -> None:
     """What leaves by the device passes at so many Mbit/s; what would wait for longer is dropped (tc-tbf)."""
-    queue = f"{round(queue_seconds * 1000)}ms"
-    words = ["rate", f"{megabits}mbit", "burst", "32kb", "latency", queue]
-    command = [
-        "ip",
-        "netns",
-        "exec",
-        namespace,
-        "tc",
-        "qdisc",
-        "replace",
-        "dev",
-        device,
-        "root",
-        "tbf",
-        *words,
-    ]
+    words = f"tc qdisc replace dev {device} root tbf rate {megabits}mbit burst 32kb"
+    command = [*("ip", "netns", "exec", namespace), *words.split(), "latency", f"{queue_seconds}s"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=30)
     if result.returncode:
         raise RuntimeError(f"{' '.join(command)}: {result.stderr}")
