@@ -1,0 +1,269 @@
+"""Joining: the door from both sides, codes that are approved, and the control socket."""
+
+import functools
+from contextlib import suppress
+from random import Random
+from typing import Any, cast
+
+import msgpack
+import trio
+
+from mesh.control.errors import ControlError
+from mesh.control.server import _Connection
+from mesh.net.session import StreamError
+from mesh.net.streams import Streams
+from mesh.protocol.node import Node
+from mesh.protocol.settings import Settings
+from mesh.root.admission import Door, Greeting, admitted, answer, signed_request
+from mesh.root.approving import _bytes, _raise_error
+from mesh.root.codes import Code
+from mesh.root.desk import Desk
+from mesh.root.exchange import MESSAGE_BYTES, Exchange, WrongCode, signed_opening
+from mesh.root.invites import Invites, invite_id, proof
+from mesh.root.knocking import wait_at
+from mesh.root.waiting import Visitor
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import DecodeError, MeshError
+from mesh.wire.facts import Profile
+from mesh.wire.identity import NodeId, pool_id, verify
+from mesh.wire.rights import ALL_RIGHTS
+from tests.fuzz.harness import Harness
+from tests.fuzz.harnesses.streams import HERE, ME, MEMBER, STRANGER, Talk
+from tests.fuzz.tape import Tape, framed, in_frame, loose
+
+POOL = pool_id(ME.public_key)
+CODE = Code(42, ("swift", "otter", "elm"))
+NONCE = bytes(16)
+
+
+@functools.cache
+def founder() -> Node:
+    """The node of a pool that ``MEMBER`` was vouched into."""
+    node = Node(Settings(), ME, verify, Random(1), {})
+    node.found(1.0)
+    node.start(1.0, Profile(name="founder", addresses=(HERE,)))
+    node.vouch(1.0, MEMBER.public_key, ALL_RIGHTS)
+    return node
+
+
+class Shell:
+    """What the door needs of a running member."""
+
+    pool = POOL
+
+    def __init__(self) -> None:
+        self.node = founder()
+
+    def command(self, work: Any, *arguments: Any) -> None:
+        work(1.0, *arguments)
+
+    def endpoints(self, member: NodeId) -> tuple[Endpoint, ...]:
+        return (HERE,)
+
+
+class Memory:
+    """A disk."""
+
+    def load(self, name: str) -> dict[str, Any]:
+        return {}
+
+    def save(self, name: str, value: Any) -> None:
+        """Nothing reads it again."""
+
+
+# --- the joiner's side
+
+
+def greeting(data: bytes) -> None:
+    """What a member says at its door, by its proven key."""
+    with suppress(MeshError):
+        read = Greeting.parse(loose(data), MEMBER.public_key)
+        assert len(read.nonce) == 16
+        assert Greeting.parse(read.message(), MEMBER.public_key) == read
+        assert read.pool == (POOL if read.state == "member" else pool_id(MEMBER.public_key))
+
+
+def _greetings() -> list[bytes]:
+    chain = tuple(founder().chain(MEMBER.id))
+    member = Greeting("member", POOL, "pool", "bert", False, NONCE, chain)
+    alone = Greeting("searching", pool_id(MEMBER.public_key), "", "bert", True, NONCE, ())
+    return [msgpack.packb(each.message()) for each in (member, alone)]
+
+
+def answered(data: bytes) -> None:
+    """A member's answer to who asked to be let in."""
+    with suppress(MeshError):
+        result = admitted(loose(data), POOL, MEMBER.public_key)
+        assert result.pool == POOL
+        assert len(result.peers) <= 64
+        assert all(0 < peer.port < 65536 for peer in result.peers)
+
+
+def _answers() -> list[bytes]:
+    good = answer(founder().chain(MEMBER.id), [HERE, Endpoint("::1", 1)])
+    refusal = {"error": "this pool admits by invite", "hint": "ask an owner", "uninvited": True}
+    return [msgpack.packb(each) for each in (good, refusal)]
+
+
+class Knock:
+    """A joiner that waits at a door; whoever approves has the right to, and says anything.
+
+    The first bytes are the owner's part of SPAKE2, signed; the rest is its verdict.
+    """
+
+    def __init__(self) -> None:
+        self._chain = list(founder().chain(ME.id))
+
+    def __call__(self, data: bytes) -> None:
+        opening = data[:MESSAGE_BYTES]
+        signature = ME.sign(signed_opening(POOL, STRANGER.public_key, opening))
+        owner = {"chain": self._chain, "opening": opening, "signature": signature}
+        said = framed({"waiting": True}, owner) + in_frame(data[MESSAGE_BYTES:])
+        with suppress(MeshError):
+            trio.run(self._wait, said)
+            raise AssertionError("nobody knows the code")
+
+    async def _wait(self, said: bytes) -> None:
+        greeting = Greeting("member", POOL, "", "", False, NONCE, ())
+        door = Door(cast(Any, Talk(Tape(said))), greeting)
+        await wait_at(door, STRANGER, "carl", CODE)
+
+
+def _knocks() -> list[bytes]:
+    other = Code(42, ("swift", "otter", "fox"))
+    opening = Exchange("owner", other, POOL, ME.public_key, STRANGER.public_key).opening
+    verdict = {**answer(founder().chain(MEMBER.id), [HERE]), "proof": bytes(32)}
+    told = [opening + msgpack.packb(each) for each in (verdict, {"error": "no"})]
+    return [*told, b"A" + bytes(32), b"A" + b"\1" * 32]
+
+
+# --- the member's side
+
+
+class Asked:
+    """A joiner's request, signed as an honest one would be unless it says otherwise itself."""
+
+    def __init__(self) -> None:
+        invites = Invites(cast(Any, Memory()), lambda: 1.0)
+        token = invites.create(POOL, ME.id, [HERE], ALL_RIGHTS, 3600.0, None)
+        self._secret = token.secret
+        self._desk = Desk(ME, "anna", Streams(ME), invites, None)
+        self._desk.shell = cast(Any, Shell())
+
+    def __call__(self, data: bytes) -> None:
+        said = loose(data[1:])
+        more = {str(key): value for key, value in said.items()} if isinstance(said, dict) else {}
+        arguments = {"invite": invite_id(self._secret), "key": MEMBER.public_key, **more}
+        arguments.setdefault("proof", proof(self._secret, POOL, MEMBER.public_key))
+        talk = Talk(Tape(in_frame(data[1:]) * 2), arguments)
+        trio.run(self._serve, talk, more, data[0] % 4 if data else 0)
+        assert len(founder().keys()) <= 3
+
+    async def _serve(self, talk: Talk, more: dict[str, Any], what: int) -> None:
+        if what == 0:
+            await self._desk.handle(cast(Any, Honest(talk, more, self._secret)))
+        elif what == 1:
+            await self._desk.handle_redeem(cast(Any, talk))
+        elif what == 2:
+            with suppress(StreamError, DecodeError):
+                await self._desk.handle_approve(cast(Any, talk))
+        else:
+            with suppress(StreamError, DecodeError):
+                await self._desk.handle(cast(Any, talk))
+
+
+class Honest:
+    """A joiner that proves its key to whoever greets it, and says ``more``."""
+
+    def __init__(self, talk: Talk, more: dict[str, Any], secret: bytes) -> None:
+        self._talk = talk
+        self._more = more
+        self._secret = secret
+        self.remote = talk.remote
+        self._nonce = b""
+
+    async def send_message(self, message: Any) -> None:
+        self._nonce = self._nonce or message.get("nonce", b"")
+
+    async def receive_message(self) -> Any:
+        if not self._nonce:
+            return await self._talk.receive_message()
+        request = {
+            "key": STRANGER.public_key,
+            "name": "carl",
+            "signature": STRANGER.sign(signed_request(ME.id, self._nonce)),
+            "issuer": ME.id,
+            "invite": invite_id(self._secret),
+            "proof": proof(self._secret, POOL, STRANGER.public_key),
+            **self._more,
+        }
+        self._nonce = b""
+        return {name: value for name, value in request.items() if value is not None}
+
+
+def _requests() -> list[bytes]:
+    said: list[dict[str, Any]] = [
+        {},
+        {"slot": 42},
+        {"issuer": None},
+        {"slot": 42, "key": MEMBER.public_key},
+        {"proof": bytes(32)},
+    ]
+    return [bytes([what]) + msgpack.packb(each) for what in range(4) for each in said]
+
+
+def approver(data: bytes) -> None:
+    """What an owner reads from members and from waiting machines."""
+    heard = loose(data)
+    with suppress(MeshError):
+        _raise_error(heard)
+        _bytes(heard, "opening")
+    with suppress(KeyError, TypeError, ValueError):
+        visitors = [Visitor.parse(one) for one in heard["visitors"][:16]]
+        assert all(len(visitor.name) <= 64 and 0 <= visitor.slot < 100 for visitor in visitors)
+
+
+def _heard() -> list[bytes]:
+    visitor = Visitor(bytes(32), "carl", 42, "10.0.0.3").message()
+    return [msgpack.packb({"visitors": [visitor]}), msgpack.packb({"opening": bytes(33), "proof": bytes(32)})]
+
+
+def spake(data: bytes) -> None:
+    """The other side's part of SPAKE2: any bytes, but none make a machine that has another code believed."""
+    exchange = Exchange("joiner", CODE, POOL, ME.public_key, STRANGER.public_key)
+    with suppress(WrongCode):
+        exchange.agree(data)
+        exchange.check(data[:32], "owner")
+        raise AssertionError("nobody knows the code")
+
+
+# --- the control socket
+
+
+def control(data: bytes) -> None:
+    """A request at the control socket."""
+    connection = _Connection(cast(Any, Tape(data, 1 + len(data) // 2)), {}, ())
+
+    async def read() -> None:
+        with suppress(ControlError):
+            op, arguments = await connection._request()
+            assert op is None or isinstance(op, str)
+            assert isinstance(arguments, dict)
+
+    trio.run(read)
+
+
+HARNESSES = (
+    Harness("greeting", "mesh.root.admission, chain", lambda: greeting, _greetings),
+    Harness("answer", "mesh.root.admission, by the joiner", lambda: answered, _answers),
+    Harness("desk", "mesh.root.desk, waiting", Asked, _requests, 2048),
+    Harness("approver", "mesh.root.approving, waiting", lambda: approver, _heard),
+    Harness("knock", "mesh.root.knocking, exchange", Knock, _knocks, 1024, milliseconds=1000.0),
+    Harness("spake", "mesh.root.exchange", lambda: spake, lambda: [_knocks()[0][:33]], 64, 1000.0),
+    Harness(
+        "control",
+        "mesh.control.server",
+        lambda: control,
+        lambda: [b'{"op": "status", "args": {"a": [1, 2.5, null, "x"]}}\n', b'{"op": 1}\n'],
+    ),
+)

@@ -1,0 +1,84 @@
+"""Files that others made: a model's header."""
+
+import atexit
+import functools
+import os
+import struct
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from leader.gguf import GgufError, read
+from mesh.root.generator import ModelSpec, generate
+from tests.fuzz.harness import Harness
+
+MAX_MODEL = 32768
+
+
+class Gguf:
+    """A file whose beginning is the input; a long hole behind it stands for the tensors."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="mesh-fuzz-")
+        atexit.register(self._folder.cleanup)
+        self._path = Path(self._folder.name) / "model.gguf"
+
+    def __call__(self, data: bytes) -> None:
+        self._path.write_bytes(data)
+        os.truncate(self._path, len(data) + (1 << 20))
+        with suppress(GgufError):
+            shape = read(self._path)
+            assert 1 <= shape.n_layers <= 512
+            assert len(shape.layer_bytes) == len(shape.kv_bytes) == shape.n_layers
+            assert min(shape.layer_bytes) > 0
+            assert min(shape.kv_bytes) >= 0
+            assert shape.largest_tensor <= shape.total_bytes + 32
+
+
+def _pair(key: str, kind: int, value: bytes) -> bytes:
+    return _text(key) + struct.pack("<I", kind) + value
+
+
+def _text(value: str) -> bytes:
+    return struct.pack("<Q", len(value)) + value.encode()
+
+
+def smallest() -> bytes:
+    """The shortest header of a model, with a value of each kind."""
+    numbers = struct.pack("<IQ4i", 5, 4, 1, 2, 3, 4)
+    words = struct.pack("<IQ", 8, 2) + _text("a") + _text("b")
+    pairs = [
+        _pair("general.architecture", 8, _text("llama")),
+        _pair("general.alignment", 4, struct.pack("<I", 32)),
+        *(_pair(f"llama.{key}", 4, struct.pack("<I", value)) for key, value in _MEASURES.items()),
+        _pair("llama.scale", 6, struct.pack("<f", 1.0)),
+        _pair("tokenizer.tokens", 9, words),
+        _pair("tokenizer.types", 9, numbers),
+    ]
+    tensors = b"".join(
+        _text(name) + struct.pack("<IQQIQ", 2, 32, 4, 0, 512 * number)
+        for number, name in enumerate(("token_embd.weight", "blk.0.attn_q.weight", "output.weight"))
+    )
+    return b"GGUF" + struct.pack("<IQQ", 3, 3, len(pairs)) + b"".join(pairs) + tensors
+
+
+_MEASURES = {
+    "block_count": 1,
+    "embedding_length": 32,
+    "feed_forward_length": 64,
+    "context_length": 128,
+    "attention.head_count": 2,
+    "attention.head_count_kv": 1,
+}
+
+
+@functools.cache
+def _models() -> tuple[bytes, ...]:
+    """The headers of small models, whole and of several parts."""
+    spec = ModelSpec(layers=2, n_embd=64, heads=2, kv_heads=1, ffn=64, vocabulary=512, name="tiny")
+    with tempfile.TemporaryDirectory(prefix="mesh-fuzz-") as folder:
+        paths = generate(Path(folder) / "a.gguf", spec) + generate(Path(folder) / "b.gguf", spec, parts=2)
+        return (smallest(), *(path.read_bytes()[:MAX_MODEL] for path in paths))
+
+
+HARNESSES = (Harness("gguf", "leader.gguf, gguf_reader", Gguf, _models, MAX_MODEL),)

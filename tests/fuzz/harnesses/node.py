@@ -1,0 +1,159 @@
+"""A running Node among members who sign whatever the input says: forged in content, never in form."""
+
+from dataclasses import replace
+from typing import Any
+
+from mesh.protocol.effects import Effect, Send
+from mesh.wire import facts, messages
+from mesh.wire.envelope import first_number, seal
+from mesh.wire.facts import Eviction, Fact, Voucher, sign
+from mesh.wire.messages import MAX_DATAGRAM, Bodies, Hello, Message
+from mesh.wire.rights import ALL_RIGHTS, Rights
+from simulations.signing import KeyedHash, verify
+from tests.fuzz.harness import Harness
+from tests.mesh.protocol.stage import Actor, Stage
+from tests.mesh.wire.test_facts import FACTS
+from tests.mesh.wire.test_messages import MESSAGES
+
+MAX_STEPS = 24
+MAX_SECONDS = 20.0
+MOST_ANSWERS = 64
+"""Datagrams that one datagram may bring about: a pool of five, and streams of facts in pieces."""
+
+_DOMAIN = b"mesh fact 1\0"
+RAW, SEALED, FACT, WAIT, STREAM, HELLO, RESET = range(7)
+
+
+class Play:
+    """One Node and its company: two owners, a worker, a member that is evicted, and a stranger."""
+
+    def __init__(self) -> None:
+        self.stage = Stage()
+        self.actors: list[Actor] = [
+            self.stage.member(2, rank=20),
+            self.stage.member(3),
+            self.stage.member(4, rights=Rights.WORK),
+            self.stage.member(5),
+        ]
+        self.stage.perform(self.stage.node.evict(self.stage.now, self.actors[3].id))
+        self.actors.append(self.stage.outsider(6))
+        self._until = self.stage.now + MAX_SECONDS
+
+    def step(self, actor: Actor, what: int, payload: bytes) -> None:
+        """One input of the Node's."""
+        stage = self.stage
+        if what == RAW:
+            self._receive(actor, payload[:MAX_DATAGRAM])
+        elif what == SEALED:
+            self._receive(actor, self._sealed(actor, payload))
+        elif what == FACT:
+            self._receive(actor, self._sealed(actor, messages.encode(Bodies((_signed(actor, payload),)))))
+        elif what == WAIT:
+            seconds = int.from_bytes(payload[:2], "big") / 1000.0
+            stage.wait(max(0.0, min(seconds, self._until - stage.now)))
+        elif what == STREAM:
+            stage.perform(stage.node.receive_stream(stage.now, actor.id, payload))
+        elif what == HELLO:
+            chain = [*stage.node.chain(stage.node.id), _signed(actor, payload)]
+            self._receive(
+                actor, self._sealed(actor, messages.encode(Hello(True, bytes(8), tuple(chain[:8]))))
+            )
+        else:
+            stage.perform(stage.node.connection_reset(stage.now, actor.id))
+
+    def _sealed(self, actor: Actor, body: bytes) -> bytes:
+        actor.sent += 1
+        number = first_number(actor.incarnation) + actor.sent
+        return seal(self.stage.pool, actor.id, number, body, actor.signer, self.stage.node.id)[:MAX_DATAGRAM]
+
+    def _receive(self, actor: Actor, payload: bytes) -> None:
+        effects = self.stage.node.receive(self.stage.now, actor.address, payload)
+        assert sum(isinstance(effect, Send) for effect in effects) <= MOST_ANSWERS
+        self._perform(effects)
+
+    def _perform(self, effects: list[Effect]) -> None:
+        self.stage.perform(effects)
+
+    def check(self) -> None:
+        """Whatever was said: what is stored was said by members, and the Node still works."""
+        node = self.stage.node
+        keys = node.keys()
+        for signed in node.facts():
+            assert signed.proven_by(keys[signed.fact.author], verify)
+            assert facts.decode(signed.data) == signed
+        assert self.actors[4].id not in keys or not node.is_evicted(self.actors[4].id)
+        assert self.actors[3].id not in keys
+        for member in node.members():
+            assert len(node.chain(member.id)) <= 9
+        node.leader(), node.holder(self.stage.now), node.leases(self.stage.now)
+        assert len(list(node.facts())) < 500
+
+
+def _signed(actor: Actor, body: bytes) -> bytes:
+    return body + actor.signer.sign(_DOMAIN + body)
+
+
+def node(data: bytes) -> None:
+    """Steps: a byte for what happens (high half) and who does it (low), a length of two bytes, a payload."""
+    play, at = Play(), 0
+    for _ in range(MAX_STEPS):
+        head, payload = data[at : at + 3], b""
+        if len(head) < 3:
+            break
+        at += 3 + int.from_bytes(head[1:], "big") % 2048
+        payload = data[at - int.from_bytes(head[1:], "big") % 2048 : at]
+        play.step(play.actors[(head[0] & 15) % len(play.actors)], (head[0] >> 4) % 7, payload)
+    play.check()
+
+
+# --- what members really say
+
+
+def step(what: int, who: int, payload: bytes) -> bytes:
+    """One step as ``node`` reads it."""
+    return bytes([what << 4 | who]) + len(payload).to_bytes(2, "big") + payload
+
+
+def _corpus() -> list[bytes]:
+    play = Play()
+    said = [_moved(play, each, who) for each in FACTS for who in (0, 2)]
+    steps = [step(FACT, number % 2 * 2, fact) for number, fact in enumerate(said)]
+    steps += [step(SEALED, 0, messages.encode(_meant(play, each))) for each in MESSAGES]
+    steps += [step(HELLO, 4, fact) for fact in said[:2]]
+    steps += [step(WAIT, 0, seconds.to_bytes(2, "big")) for seconds in (200, 2000, 12000)]
+    steps += [step(STREAM, 1, messages.encode(Bodies(tuple(fact + bytes(64) for fact in said[:4]))))]
+    steps += [step(RESET, 1, b""), step(RAW, 4, b"\1" + bytes(120))]
+    pause = step(WAIT, 0, (700).to_bytes(2, "big"))
+    stories = [b"".join(steps[at : at + 4]) + pause + steps[at - 1] for at in range(0, len(steps), 4)]
+    return [*steps, *stories]
+
+
+def _moved(play: Play, fact: Fact, who: int) -> bytes:
+    """The body of an example of a fact, said in this pool by one of its members."""
+    actor, stage = play.actors[who], play.stage
+    moved: Any = replace(fact, pool=stage.pool, author=actor.id)
+    if isinstance(moved, Voucher):
+        moved = replace(moved, key=KeyedHash(6).public_key, rights=ALL_RIGHTS)
+    elif isinstance(moved, Eviction):
+        moved = replace(moved, subject=play.actors[1].id, last=0, last_hash=facts.NO_PREVIOUS, number=1)
+        moved = replace(moved, previous=facts.NO_PREVIOUS)
+    elif hasattr(moved, "subject"):
+        moved = replace(moved, subject=play.actors[1].id, incarnation=1)
+    return sign(moved, actor.signer).data[:-64]
+
+
+def _meant(play: Play, message: Message) -> Message:
+    """An example of a message, as the Node that it is sent to understands it."""
+    claim = play.actors[0].claim(1)
+    if isinstance(message, messages.LeaseRequest | messages.LeaseRelease):
+        message = replace(message, worker=play.stage.node.id)
+    if isinstance(message, messages.LeaseRequest | messages.Vote | messages.LeaseRefusal):
+        message = replace(message, claim=claim)
+    if isinstance(message, messages.Hello):
+        message = replace(message, chain=tuple(play.stage.node.chain(play.actors[0].id)))
+    return message
+
+
+HARNESSES = (
+    Harness("node", "mesh.protocol.node, whole", lambda: node, _corpus, 4096, milliseconds=2000.0, mib=48),
+)
