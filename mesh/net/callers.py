@@ -5,11 +5,12 @@ When there is no room, the source that holds most gives way, so that one host ca
 """
 
 import socket
-from collections import Counter, OrderedDict
+from collections import Counter
 
 import trio
 
 from mesh.net.addresses import family_of
+from mesh.net.metering import Meter
 
 MAX_CALLERS = 256
 MAX_CALLERS_OF_A_SOURCE = 32
@@ -26,7 +27,7 @@ class Callers:
     def __init__(self) -> None:
         self._calling: dict[trio.CancelScope, str] = {}
         self._held: Counter[str] = Counter()
-        self._tokens: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._meter = Meter(RATE, BURST, MAX_SOURCES)
 
     def __len__(self) -> int:
         return len(self._calling)
@@ -34,7 +35,7 @@ class Callers:
     def arrive(self, host: str, now: float) -> trio.CancelScope | None:
         """Take a caller in; None when its source has too many already, or calls too often."""
         source = source_of(host)
-        if self._held[source] >= MAX_CALLERS_OF_A_SOURCE or not self._take_token(source, now):
+        if self._held[source] >= MAX_CALLERS_OF_A_SOURCE or not self._meter.take(source, now):
             return None
         if len(self._calling) >= MAX_CALLERS:
             self._send_one_away()
@@ -49,19 +50,8 @@ class Callers:
         if source is None:
             return
         self._let_go(source)
-        if as_member and source in self._tokens:
-            tokens, at = self._tokens[source]
-            self._tokens[source] = (min(BURST, tokens + 1.0), at)
-
-    def _take_token(self, source: str, now: float) -> bool:
-        tokens, at = self._tokens.get(source, (BURST, now))
-        tokens = min(BURST, tokens + (now - at) * RATE)
-        enough = tokens >= 1.0
-        self._tokens[source] = (tokens - 1.0 if enough else tokens, now)
-        self._tokens.move_to_end(source)
-        if len(self._tokens) > MAX_SOURCES:
-            self._tokens.popitem(last=False)
-        return enough
+        if as_member:
+            self._meter.give_back(source)
 
     def _send_one_away(self) -> None:
         """The oldest caller of the source that has most."""

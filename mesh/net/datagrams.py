@@ -11,12 +11,15 @@ import logging
 import socket
 import struct
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import trio
 
 from mesh.net.addresses import endpoint_of, socket_address
+from mesh.net.metering import Meter
+from mesh.protocol.refusals import Refusals
 from mesh.wire.endpoint import Endpoint
 
 log = logging.getLogger(__name__)
@@ -25,7 +28,12 @@ MAX_DATAGRAM = 1200
 """Bytes of payload: fits a tailnet's MTU of 1280."""
 
 QUEUE = 1024
-"""Received datagrams that may wait for the protocol; what comes on top is dropped, as a full socket would."""
+"""Received datagrams of members that may wait for the protocol; what comes on top is dropped."""
+STRANGE_QUEUE = 256
+"""The same for datagrams from everywhere else, which wait until no member's does."""
+KNOWN_RATE, KNOWN_BURST = 2000.0, 8000.0
+STRANGE_RATE, STRANGE_BURST = 200.0, 800.0
+"""Datagrams a second, and at once: of each member's address, of each other host. More are not looked into."""
 
 _BATCH = 64
 _MSG_ERRQUEUE = 0x2000
@@ -43,32 +51,35 @@ class Counts:
     sent_bytes: int = 0
     received: int = 0
     send_dropped: int = 0
-    receive_dropped: int = 0
-    refused_by_source: int = 0
-    oversized: int = 0
     unreachable: int = 0
 
 
 class Datagrams:
     """Sends and receives on the UDP sockets of one bound port.
 
-    ``accepts(source)`` is asked before a datagram is queued: a flood from one address can be cut off there.
-    ``on_unreachable(endpoint)`` hears of addresses whose machine said that nobody listens.
+    ``on_unreachable(endpoint)`` hears of addresses whose machine said that nobody listens. A flood from one
+    host is cut off here, at the least cost, and what members say is handed in before what anybody else says.
     """
 
     def __init__(
         self,
         sockets: Sequence[socket.socket],
         on_unreachable: Callable[[Endpoint], None] = lambda endpoint: None,
-        accepts: Callable[[Endpoint], bool] = lambda source: True,
     ) -> None:
+        self.is_known: Callable[[Endpoint], bool] = lambda source: False
+        """Whether a member is known to speak from there; set by the pool that this machine is in."""
+        self.refused = Refusals()
+        """What was not handed in: ``flood`` (too many of one source), ``overflow`` and ``oversized``."""
         self._sockets = tuple(sockets)
         self._by_family: dict[int, socket.socket] = {}
         for one in self._sockets:
             self._by_family.setdefault(one.family, one)
         self._on_unreachable = on_unreachable
-        self._accepts = accepts
-        self._queue, self._received = trio.open_memory_channel[tuple[Endpoint, bytes]](QUEUE)
+        self._known: deque[tuple[Endpoint, bytes]] = deque()
+        self._strange: deque[tuple[Endpoint, bytes]] = deque()
+        self._arrived = trio.Event()
+        self._known_meter = Meter(KNOWN_RATE, KNOWN_BURST)
+        self._strange_meter = Meter(STRANGE_RATE, STRANGE_BURST)
         self.port: int = self._sockets[0].getsockname()[1]
         self.counts = Counts()
 
@@ -95,8 +106,12 @@ class Datagrams:
         return False
 
     async def receive(self) -> tuple[Endpoint, bytes]:
-        """The next datagram and where it came from."""
-        return await self._received.receive()
+        """The next datagram and where it came from, a member's first."""
+        await trio.lowlevel.checkpoint()
+        while not (self._known or self._strange):
+            self._arrived = trio.Event()
+            await self._arrived.wait()
+        return (self._known or self._strange).popleft()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Read the sockets until cancelled, then close them."""
@@ -113,6 +128,7 @@ class Datagrams:
         while True:
             await trio.lowlevel.wait_readable(one)
             self._drain_errors(one)
+            now = trio.current_time()
             for _ in range(_BATCH):
                 try:
                     payload, source = one.recvfrom(MAX_DATAGRAM + 1)
@@ -123,19 +139,26 @@ class Datagrams:
                     if not self._drain_errors(one) and error.errno not in _UNREACHABLE:
                         log.warning("cannot receive: %s", error)
                     continue
-                self._take(endpoint_of(source), payload)
+                self._take(endpoint_of(source), payload, now)
 
-    def _take(self, source: Endpoint, payload: bytes) -> None:
+    def _take(self, source: Endpoint, payload: bytes, now: float) -> None:
+        known = self.is_known(source)
+        queue, most = (self._known, QUEUE) if known else (self._strange, STRANGE_QUEUE)
         if len(payload) > MAX_DATAGRAM:
-            self.counts.oversized += 1
-        elif not self._accepts(source):
-            self.counts.refused_by_source += 1
+            self.refused.note("oversized", source)
+        elif not self._may_come(source, known, now):
+            self.refused.note("flood", source)
+        elif len(queue) >= most:
+            self.refused.note("overflow", source)
         else:
-            try:
-                self._queue.send_nowait((source, payload))
-                self.counts.received += 1
-            except trio.WouldBlock:
-                self.counts.receive_dropped += 1
+            queue.append((source, payload))
+            self.counts.received += 1
+            self._arrived.set()
+
+    def _may_come(self, source: Endpoint, known: bool, now: float) -> bool:
+        if known:
+            return self._known_meter.take(source, now)
+        return self._strange_meter.take(source.host, now)
 
     def _drain_errors(self, one: socket.socket) -> int:
         """Tell of every queued ICMP error; returns how many there were."""

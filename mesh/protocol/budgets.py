@@ -51,6 +51,10 @@ class Budgets:
             host = self._hosts[source.host] = _Bucket(_HOST_RATE, _HOST_BURST, now)
         return host.take(now) and self._strangers.take(now)
 
+    def knows(self, source: Endpoint) -> bool:
+        """Whether a member has proven to speak from there."""
+        return source in self._members
+
     def proven(self, now: float, source: Endpoint) -> None:
         """A member's signature on a datagram from there held."""
         if source not in self._members:

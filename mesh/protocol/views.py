@@ -103,6 +103,10 @@ class Views:
         """The public keys of all present members of the pool."""
         return {id: vouched.key for id, vouched in self._parts.roster.members.items()}
 
+    def knows(self, source: Endpoint) -> bool:
+        """Whether a member has proven to speak from that address."""
+        return self._parts.budgets.knows(source)
+
     @property
     def refused(self) -> Refusals:
         """What came and was not taken."""

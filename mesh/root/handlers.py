@@ -207,7 +207,7 @@ class Handlers:
         except Uninvited as refused:
             if not approved or not search.lan_doors():
                 raise
-            await search.say(refused.message)
+            await search.say(f"{refused.message}; to found another: mesh join --found")
             return await await_approval(search, search.lan_doors)
 
     async def _joined(self, how: How) -> Mapping[str, Any]:

@@ -74,6 +74,7 @@ class Pool:
         self._out = trio.Event()
         self._watch = Watch(
             {
+                "packet": lambda: (machine.datagrams.refused.counts, machine.datagrams.refused.latest),
                 "datagram_or_fact": lambda: (node.refused.counts, node.refused.latest),
                 "stream": lambda: (machine.streams.refused.counts, machine.streams.refused.latest),
                 "admission": lambda: (machine.desk.refused.counts, machine.desk.refused.latest),
@@ -103,6 +104,7 @@ class Pool:
         """Be a member. The gateway listens and the node has spoken before this counts as started."""
         machine = self.machine
         machine.streams.pool = self.id
+        machine.datagrams.is_known = self.node.knows
         machine.desk.pool_name = self.name
         self._memory = await trio.to_thread.run_sync(measure, machine.keeper.backend)
         wanted = machine.options.memory or default_offer(self._memory, machine.keeper.backend)

@@ -230,6 +230,7 @@ class Sidecar:
             self.machine.desk.shell = None
             self.machine.neighbours.on_sighting = None
             self.machine.streams.pool = None
+            self.machine.datagrams.is_known = lambda source: False
             self.machine.streams.trust({})
             self.pool = None
             self._gone.set()

@@ -48,8 +48,11 @@ class MeshAgent:
         self._ask("join", {"token": invitation}, seconds)
 
     def view(self) -> View:
-        members = self._ask("status", {}, ANSWER_SECONDS)["members"]
-        return {member["name"]: member["state"] for member in members}
+        return {member["name"]: member["state"] for member in self.status()["members"]}
+
+    def status(self) -> Any:
+        """What `mesh status --json` prints."""
+        return self._ask("status", {}, ANSWER_SECONDS)
 
     def _ask(self, operation: str, arguments: dict[str, Any], seconds: float) -> Any:
         try:

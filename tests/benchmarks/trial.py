@@ -47,8 +47,8 @@ async def run_trial(system: System, settings: Settings, chance: random.Random, w
     """In a lab of its own. Raises AgentError and NeverSeen."""
     with Lab(settings.namespaces) as lab:
         agents: list[Agent] = [system.start(host) for host in lab.hosts(settings.nodes)]
-        await _until_up(agents)
-        joined = await _join_all(agents, settings)
+        await until_up(agents)
+        joined = await join_all(agents, settings)
         quiet: list[Idle] = []
         if with_idle:
             await trio.sleep(BEFORE_IDLE_SECONDS)
@@ -68,7 +68,9 @@ async def run_trial(system: System, settings: Settings, chance: random.Random, w
         return Trial(joined, detected, quiet, await _wrongly(others))
 
 
-async def _until_up(agents: Sequence[Agent]) -> None:
+async def until_up(agents: Sequence[Agent]) -> None:
+    """Wait until all answer. Raises AgentError when one has ended, or takes too long."""
+
     async def wait(agent: Agent) -> None:
         while not await in_thread(agent.is_up):
             if not agent.process.is_running():
@@ -81,7 +83,7 @@ async def _until_up(agents: Sequence[Agent]) -> None:
     raise AgentError(f"agents do not start within {START_SECONDS:.0f} s")
 
 
-async def _join_all(agents: Sequence[Agent], settings: Settings) -> Observation:
+async def join_all(agents: Sequence[Agent], settings: Settings) -> Observation:
     """The first founds a pool, the others join at once; from the last one's command to all alive at all."""
     founder, *joiners = agents
     invitation = await in_thread(founder.found)

@@ -65,6 +65,25 @@ def test_tokens_that_are_wrong_or_expired_or_used_up_say_so(lab: Lab) -> None:
     assert cara.sidecar() is None, "a failed join leaves no sidecar behind"
 
 
+def test_an_invite_whose_issuer_is_away_says_who_is_needed(lab: Lab) -> None:
+    anna, bert, cara = lab.hosts(3)
+    join(bert, found(anna))
+    token = anna.mesh_json("invite")["token"]
+    door = bert.status()["self"]["address"]
+    anna.kill_sidecar().wait(5)
+    said = fails(cara, "join", door, "--token", token, *JOIN)
+    assert "only anna, its issuer, can redeem the invite" in said
+    assert "ask another owner" in said
+
+
+def test_a_token_is_not_shown_to_another_pool(lab: Lab) -> None:
+    anna, bert, cara = lab.hosts(3)
+    token = found(anna)
+    found(bert)
+    door = bert.status()["self"]["address"]
+    assert "another pool than the token" in fails(cara, "join", door, "--token", token, *JOIN)
+
+
 def test_a_second_join_changes_nothing_and_another_pool_needs_leaving_first(lab: Lab) -> None:
     anna, bert = lab.hosts(2)
     token = found(anna)

@@ -8,6 +8,7 @@ here, those of a member in `tests.lab.hostile_member`.
 
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -22,8 +23,10 @@ from mesh.net.streams import Streams
 from mesh.root.admission import Door, Refused
 from mesh.root.invites import Token, invite_id, proof
 from mesh.wire.endpoint import Endpoint
+from mesh.wire.envelope import WIRE_VERSION
 from mesh.wire.errors import MeshError
-from mesh.wire.identity import Identity, node_id
+from mesh.wire.identity import Identity, node_id, parse_id
+from mesh.wire.messages import Ping, encode
 
 Arguments = dict[str, Any]
 Attack = Callable[[Arguments], Awaitable[dict[str, Any]]]
@@ -197,9 +200,33 @@ async def gigabyte(arguments: Arguments) -> dict[str, Any]:
     return {"datagrams": datagrams, "seconds": time.monotonic() - begun}
 
 
+async def pour(arguments: Arguments) -> dict[str, Any]:
+    """Send forged pings of a member to all ``targets`` in turn, ``rate`` a second, until told to end."""
+    targets = [Endpoint.parse(target, 50052) for target in arguments["targets"]]
+    head = bytes([WIRE_VERSION]) + parse_id(arguments["pool"]) + parse_id(arguments["sender"])
+    body, sent, begun = encode(Ping(1, bytes(8), 1, 0)), 0, time.monotonic()
+    ended = False
+
+    def end(*_: object) -> None:
+        nonlocal ended
+        ended = True
+
+    signal.signal(signal.SIGTERM, end)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        while not ended:
+            due = int((time.monotonic() - begun) * arguments["rate"])
+            for _ in range(max(0, due - sent)):
+                sent += 1
+                number = ((1 << 63) | (1 << 45) | sent).to_bytes(8, "big")
+                with suppress(OSError):
+                    one.sendto(head + number + body + CHUNK[:64], targets[sent % len(targets)])
+            await trio.sleep(0.001)
+    return {"rate": sent / (time.monotonic() - begun)}
+
+
 ATTACKS: dict[str, Attack] = {
     attack.__name__: attack
-    for attack in (knock, cut_in, replay_session, connect_everywhere, half_open, gigabyte)
+    for attack in (knock, cut_in, replay_session, connect_everywhere, half_open, gigabyte, pour)
 }
 
 

@@ -63,7 +63,7 @@ async def test_what_is_remembered_of_sources_is_bounded() -> None:
     for number in range(3 * MAX_SOURCES):
         for scope in calls(callers, f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 1):
             callers.depart(scope, as_member=False)
-    assert len(callers._tokens) == MAX_SOURCES
+    assert len(callers._meter) == MAX_SOURCES
     assert len(callers) == 0
     assert not callers._held
 

@@ -5,7 +5,7 @@ import pytest
 import trio
 
 from mesh.net import datagrams as module
-from mesh.net.datagrams import MAX_DATAGRAM, QUEUE, Datagrams
+from mesh.net.datagrams import MAX_DATAGRAM, QUEUE, STRANGE_QUEUE, Datagrams
 from mesh.net.port import BoundPort, bind_port
 from mesh.wire.endpoint import Endpoint
 
@@ -15,12 +15,11 @@ class Net:
         self._nursery = nursery
         self._ports = ports
         self.unreachable: list[Endpoint] = []
-        self.refused_sources: set[Endpoint] = set()
 
     async def node(self, host: str = "127.0.0.1") -> tuple[Datagrams, Endpoint]:
         port = bind_port([host])
         self._ports.append(port)
-        node = Datagrams(port.udp, self.unreachable.append, lambda source: source not in self.refused_sources)
+        node = Datagrams(port.udp, self.unreachable.append)
         await self._nursery.start(node.run)
         return node, Endpoint(host, node.port)
 
@@ -97,27 +96,50 @@ async def test_an_oversized_datagram_is_not_handed_in(net: Net, monkeypatch: pyt
     assert a.send(at_b, b"fits")
     with trio.fail_after(5):
         assert await b.receive() == (at_a, b"fits")
-    assert b.counts.oversized == 1
+    assert b.refused.counts == {"oversized": 1}
 
 
-async def test_a_source_that_is_not_accepted_is_not_handed_in(net: Net) -> None:
-    a, at_a = await net.node()
+async def test_of_a_host_that_floods_a_part_is_handed_in_and_of_others_all(net: Net) -> None:
+    a, at_a = await net.node("127.0.0.2")
     b, at_b = await net.node()
-    c, at_c = await net.node()
-    net.refused_sources.add(at_a)
-    assert a.send(at_b, b"flood")
+    c, at_c = await net.node("127.0.0.3")
+    with trio.fail_after(20):
+        while not b.refused.counts["flood"]:
+            for _ in range(50):
+                a.send(at_b, b"flood")
+            while b._strange:
+                await b.receive()
+            await trio.lowlevel.checkpoint()
+    assert b.refused.latest["flood"] == at_a
     assert c.send(at_b, b"fine")
     with trio.fail_after(5):
-        assert await b.receive() == (at_c, b"fine")
-    assert b.counts.refused_by_source == 1
+        while await b.receive() != (at_c, b"fine"):
+            pass
 
 
-async def test_a_slow_reader_costs_datagrams_but_no_memory(net: Net) -> None:
+async def test_what_members_say_is_handed_in_before_what_strangers_say(net: Net) -> None:
+    a, at_a = await net.node("127.0.0.2")
+    b, at_b = await net.node()
+    member, at_member = await net.node("127.0.0.3")
+    b.is_known = lambda source: source == at_member
+    for _ in range(5):
+        a.send(at_b, b"stranger")
+    member.send(at_b, b"member")
+    with trio.fail_after(5):
+        while b.counts.received < 6:
+            await trio.lowlevel.checkpoint()
+    assert await b.receive() == (at_member, b"member")
+    assert await b.receive() == (at_a, b"stranger")
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_slow_reader_costs_datagrams_but_no_memory(net: Net, known: bool) -> None:
     a, _ = await net.node()
     b, at_b = await net.node()
+    b.is_known = lambda source: known
     with trio.fail_after(20):
-        while b.counts.receive_dropped == 0:
+        while not b.refused.counts["overflow"]:
             for _ in range(50):
                 a.send(at_b, b"x")
             await trio.lowlevel.checkpoint()
-    assert b.counts.received == QUEUE
+    assert b.counts.received == (QUEUE if known else STRANGE_QUEUE)

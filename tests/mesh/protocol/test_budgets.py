@@ -37,6 +37,14 @@ def test_a_budget_fills_again_with_time() -> None:
     assert sum(budgets.allow(1.0, source) for _ in range(1000)) == 100
 
 
+def test_an_address_is_known_once_a_member_has_proven_to_speak_from_it() -> None:
+    stage = Stage()
+    actor = stage.member(2, known=False)
+    assert not stage.node.knows(actor.address)
+    actor.says(Ping(7, bytes(8), 1, 0))
+    assert stage.node.knows(actor.address)
+
+
 def test_a_node_under_a_flood_still_answers_its_members_and_verifies_little() -> None:
     stage = Stage()
     actor = stage.member(2)

@@ -1,0 +1,34 @@
+"""How much of something each source may have: token buckets, for a bounded number of sources."""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+
+MAX_SOURCES = 4096
+
+
+class Meter:
+    """A bucket for each source fills at ``rate`` a second up to ``burst``; the longest idle are forgotten."""
+
+    def __init__(self, rate: float, burst: float, most: int = MAX_SOURCES) -> None:
+        self._rate, self._burst, self._most = rate, burst, most
+        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, source: Hashable, now: float) -> bool:
+        """Whether the source may have one more."""
+        tokens, at = self._buckets.get(source, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - at) * self._rate)
+        enough = tokens >= 1.0
+        self._buckets[source] = (tokens - 1.0 if enough else tokens, now)
+        self._buckets.move_to_end(source)
+        if len(self._buckets) > self._most:
+            self._buckets.popitem(last=False)
+        return enough
+
+    def give_back(self, source: Hashable) -> None:
+        """The last one is not to be counted."""
+        if source in self._buckets:
+            tokens, at = self._buckets[source]
+            self._buckets[source] = (min(self._burst, tokens + 1.0), at)
