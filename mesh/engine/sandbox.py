@@ -24,9 +24,18 @@ _HIGHEST_CAPABILITY = 63
 _OPEN_FILES = 1024
 
 _LIBRARIES = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/etc", "/opt", "/nix/store", "/gnu/store")
-_KERNEL = ("/proc", "/sys")
+_KERNEL = ("/proc", "/sys", "/run/opengl-driver")
 _NULLS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-_DEVICES = ("/dev/nvidia*", "/dev/dri", "/dev/kfd", "/dev/mali*", "/dev/dxg", "/dev/shm")
+_DEVICES = (
+    "/dev/nvidia*",
+    "/dev/nvhost*",
+    "/dev/nvmap",
+    "/dev/dri",
+    "/dev/kfd",
+    "/dev/mali*",
+    "/dev/dxg",
+    "/dev/shm",
+)
 _LIBRARY_VARIABLES = ("LD_LIBRARY_PATH", "CUDA_PATH", "CUDA_HOME", "ROCM_PATH", "HIP_PATH", "VULKAN_SDK")
 
 # What a program that computes is told of its surroundings; what else is there may be somebody's secret.
