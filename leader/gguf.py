@@ -113,7 +113,7 @@ def _parse(path: Path, reader: Reader) -> _Part:
     part = _Part(path, reader.size)
     for _ in range(n_pairs):
         at = reader.position
-        key = reader.text("a metadata key", MAX_KEY)
+        key = reader.key(MAX_KEY)
         if not key or key in part.metadata:
             raise GgufError(f"{path}: {'empty' if not key else 'repeated'} metadata key {key!r} at byte {at}")
         part.metadata[key] = reader.value(key)

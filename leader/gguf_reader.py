@@ -13,6 +13,7 @@ Scalar = int | float | bool | str | None  # None: a value that is there but was 
 WINDOW: Final = 1 << 20
 MAX_KEPT_STRING: Final = 4096  # names and the like; a chat template is skipped
 MAX_KEPT_ARRAY: Final = 1024  # per-layer numbers; vocabularies are skipped
+MAX_KEPT: Final = 1 << 18  # characters and numbers of all that is kept; real files have some thousand
 MAX_HEADER: Final = 1 << 30  # bytes; the largest known vocabularies take some 20 MB
 MAX_STRINGS: Final = 2 << 20  # in all arrays together: bounds the time a file can cost to about a second
 
@@ -42,6 +43,7 @@ class Reader:
         self._window = b""
         self._start = 0  # of the window, in the file
         self._strings = 0
+        self._kept = 0
 
     def take(self, length: int) -> bytes:
         """The next ``length`` (at most a window's) bytes."""
@@ -82,6 +84,12 @@ class Reader:
             raise GgufError(f"{self._path}: {what} at byte {at} is {length} bytes long, {limit} are allowed")
         return self._decode(what, at, length)
 
+    def key(self, limit: int) -> str:
+        """A metadata key of at most ``limit`` bytes."""
+        key = self.text("a metadata key", limit)
+        self._keep(len(key), key)
+        return key
+
     def value(self, key: str) -> Scalar | tuple[int, ...]:
         """A metadata value: scalars, short strings and short arrays of integers; None for all others."""
         at = self.position
@@ -91,6 +99,7 @@ class Reader:
         if kind == _STRING:
             length = self.u64()
             if length <= MAX_KEPT_STRING:
+                self._keep(length, key)
                 return self._decode(key, at, length)
             self._skip(length, key, at)
             return None
@@ -120,9 +129,17 @@ class Reader:
             raise GgufError(f"{self._path}: {key} at byte {at} is an array of the unknown type {kind}")
         size = struct.calcsize(form)
         if kind in _INTEGERS and 0 < length <= MAX_KEPT_ARRAY:
+            self._keep(length, key)
             return struct.unpack(f"<{length}{form[1]}", self.take(length * size))
         self._skip(length * size, key, at)
         return None
+
+    def _keep(self, amount: int, key: str) -> None:
+        self._kept += amount
+        if self._kept > MAX_KEPT:
+            raise GgufError(
+                f"{self._path}: too much metadata, by {key[:80]!r} at the latest: no model has it"
+            )
 
     def _skip(self, length: int, key: str, at: int) -> None:
         if length > self.size - self.position:

@@ -223,6 +223,23 @@ def test_a_header_full_of_long_strings_is_given_up(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.parametrize(
+    ("key", "kind", "value"),
+    [
+        ("k" * 60_000, 4, bytes(4)),
+        ("k", 9, struct.pack("<IQ", 2, 1000) + bytes(2000)),
+        ("k", 8, struct.pack("<Q", 4000) + bytes(4000)),
+    ],
+    ids=["keys", "arrays", "strings"],
+)
+def test_metadata_that_would_fill_the_memory_is_given_up(
+    tmp_path: Path, key: str, kind: int, value: bytes
+) -> None:
+    pairs = [pair(f"{number:04}{key}", kind, value) for number in range(400)]
+    with pytest.raises(GgufError, match="too much metadata"):
+        read(write(tmp_path / "full.gguf", header(*pairs)))
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_damage_to_a_header_does_more_than_raise_the_one_error(
