@@ -63,3 +63,58 @@ async def test_a_leader_copies_from_a_holder_that_may_not_lead(lab: Lab, tmp_pat
     status = await until(cara, is_ready)
     assert leader(status) in (bert.name, cara.name)
     assert await chat(anna)
+
+
+async def test_a_copy_over_narrow_cables_kills_nobody_and_goes_on_after_kill_9_of_either_end(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """66 MB at 40 Mbit/s: the cables are full for all that time, and gossip shares them."""
+    hosts = lab.hosts(3)
+    anna, cara = hosts[0], hosts[2]
+    form_pool(hosts)
+    model = make_model(tmp_path)
+    anna.mesh("serve", model, *SERVE, "--copies", "1", timeout=120)
+    await until(anna, is_ready)
+    for host in hosts:
+        host.narrow(40)
+    anna.mesh("serve", model, "--copies", "2", "--ctx", "512", "--slots", "1")
+    killed: set[str] = set()
+    dead: set[str] = set()
+
+    async def watch() -> None:
+        while True:
+            status = await cara.amesh_json("status", check=False)
+            members = status.get("members", [])
+            dead.update(m["name"] for m in members if m["state"] == "dead" and m["name"] not in killed)
+            await trio.sleep(0.2)
+
+    def begun(entry: dict[str, Any]) -> bool:
+        return any(0.2 <= copy["progress"] < 0.9 for copy in entry.get("copies", []))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        entry = await models_until(cara, begun)
+        names = {member["id"]: member["name"] for member in cara.status()["members"]}
+        (copy,) = entry["copies"]
+        copier = next(host for host in hosts if host.name == names[copy["member"]])
+        killed.add(copier.name)
+        copier.kill_sidecar()
+        copier.mesh("join")
+        nursery.cancel_scope.cancel()
+    assert dead == set(), "a full cable is no death"
+
+    def kept(entry: dict[str, Any]) -> bool:
+        """Another may have been asked to copy meanwhile; what was verified before the crash stays."""
+        mine = [one for one in entry.get("copies", []) if one["member"] == copy["member"]]
+        return copy["member"] in entry["members"] or any(
+            one["progress"] >= copy["progress"] and one["state"] in ("copying", "idle") for one in mine
+        )
+
+    await models_until(anna, kept)
+
+    anna.kill_sidecar()
+    anna.mesh("join")
+    entry = await models_until(anna, lambda entry: len(entry["members"]) == 2, seconds=100)
+    await until(anna, is_ready)
+    assert anna.name in {names[member] for member in entry["members"]}
+    assert await chat(cara)
