@@ -4,13 +4,22 @@ from collections.abc import Callable, Generator, Mapping
 from enum import Enum
 from typing import Any, Final
 
-from mesh.gateway.resuming.continuation import Ask, CannotContinue, How, Onward, choose, continuation
+from mesh.gateway.resuming.continuation import (
+    Ask,
+    CannotContinue,
+    How,
+    Onward,
+    choose,
+    continuation,
+    continuation_by_text,
+)
 from mesh.gateway.resuming.dialects import Piece, is_preliminary, parse_event, read_piece
 from mesh.gateway.resuming.notes import Notes
 from mesh.gateway.resuming.request import Asked, Dialect
 from mesh.gateway.resuming.writing import (
     DONE,
     Continued,
+    ContinuedByText,
     encode,
     encode_event,
     whole_answer,
@@ -57,7 +66,10 @@ class Answer:
         self._reason: str | None = None
         self._finish: str | None = None
         self._last: Mapping[str, Any] = {}
-        self._continued: Continued | None = None
+        self._continued: Continued | ContinuedByText | None = None
+        self._told = 0
+        self._prompt = 0
+        self._is_strange = False
 
     # --- a stream -----------------------------------------------------------------------------------
 
@@ -77,7 +89,7 @@ class Answer:
         try:
             return self._take(now, event, value)
         except (LookupError, TypeError, ValueError):
-            self.notes.foreign = True
+            self.notes.foreign = self._is_strange = True
             return self._release(event)
 
     def _pass_on(self, event: bytes, value: Mapping[str, Any]) -> bytes:
@@ -89,7 +101,7 @@ class Answer:
 
     def _take(self, now: float, event: bytes, value: Mapping[str, Any]) -> bytes:
         if self._continued is not None:
-            piece = read_piece(self._other(), value)
+            piece = read_piece(self._continued.dialect, value)
             written = self._continued.write(value, piece)
             told = b"".join(encode_event(one) for one in written)
             last = written[-1] if written else value
@@ -100,22 +112,14 @@ class Answer:
         self._note(now, value, piece, last)
         if "prompt_progress" in value:
             return told
-        said = piece.text or piece.foreign or self._finish is not None
+        said = piece.text or piece.thought or piece.foreign or self._finish is not None
         return self._release(told) if said else self._hold(told)
 
     def _is_half_an_end(self, value: Mapping[str, Any]) -> bool:
         """Whether usage follows the event that says why the answer ended: both are told, or neither."""
         awaited = self.asked.wants_usage or not self.asked.streaming
-        return (
-            self.asked.dialect is Dialect.CHAT
-            and self._continued is None
-            and awaited
-            and bool(value["choices"])
-        )
-
-    def _other(self) -> Dialect:
-        """What continues a chat comes as text."""
-        return Dialect.NATIVE if self.asked.dialect is Dialect.NATIVE else Dialect.TEXT
+        chat = (self._continued or self.asked).dialect is Dialect.CHAT
+        return chat and awaited and bool(value["choices"])
 
     def _note(self, now: float, value: Mapping[str, Any], piece: Piece, told: Mapping[str, Any]) -> None:
         if not self._envelope:
@@ -128,8 +132,13 @@ class Answer:
         if self._continued is None or self._continued.reason is None:
             self.notes.add(now, piece)
             self._text.append(piece.text)
-        if piece.foreign:
-            self._reasoning.append(value["choices"][0]["delta"].get("reasoning_content") or "")
+            self._reasoning.append(piece.thought)
+        self._is_strange = self._is_strange or piece.foreign
+        if piece.text or piece.thought:
+            self._told = self.notes.made
+        timings = value.get("timings")
+        if timings and not self._prompt:
+            self._prompt = timings["cache_n"] + timings["prompt_n"]
         self._last = told
 
     def _hold(self, told: bytes) -> bytes:
@@ -150,13 +159,23 @@ class Answer:
         notes = self.notes
         if self.asked.obstacle:
             why = f"it has {self.asked.obstacle}"
+        elif self._is_known() or self._has_text():
+            return Next.CONTINUE
         elif notes.foreign or notes.ragged:
             why = "it holds more than plain text"
-        elif notes.settled:
-            return Next.CONTINUE
         else:
             why = "nothing of it is known"
         return self.again(why)
+
+    def _is_known(self) -> bool:
+        """Whether what the client has is what the settled tokens say."""
+        return self.notes.settled > 0 and not (self.notes.foreign or self.notes.ragged)
+
+    def _has_text(self) -> bool:
+        """Whether the text that the client has could be put into the mouth of the model, to go on from."""
+        messages = self.asked.body.get("messages")
+        ours = self.asked.dialect is Dialect.CHAT and messages and messages[-1].get("role") != "assistant"
+        return bool(ours) and self._told > 0 and not self._is_strange
 
     def again(self, why: str) -> Next:
         """Begin anew, if the client has nothing of the answer yet. Raises `CannotContinue` with `why`."""
@@ -167,32 +186,50 @@ class Answer:
 
     def continuation(self, out_of_time: Callable[[], bool]) -> Generator[Ask, Any, Onward]:
         """Yield what to ask the new leader, and return the request whose stream continues the answer."""
+        self._reason = None
+        self._held = b""
+        self._text, self._reasoning = ["".join(self._text)], ["".join(self._reasoning)]
+        hasty = (lambda: False) if self._wish == "exact" else out_of_time
+        if self._is_known():
+            try:
+                return (yield from self._by_ids(hasty))
+            except CannotContinue:
+                if not self._has_text():
+                    raise
+        return (yield from self._by_text(hasty))
+
+    def _by_ids(self, out_of_time: Callable[[], bool]) -> Generator[Ask, Any, Onward]:
         settled = self.notes.settled
         how = choose(self._wish, settled, self.notes.seconds_per_token())
         self.notes.cut()
-        self._reason = None
-        self._held = b""
-        never = self._wish == "exact"
-        onward = yield from continuation(self.asked, self.notes, how, lambda: not never and out_of_time())
-        text = "".join(self._text)
-        self._text = [text]
+        onward = yield from continuation(self.asked, self.notes, how, out_of_time)
         self._continued = Continued(
-            self.asked, self._envelope, text, settled, onward.prompt_tokens, onward.ending
+            self.asked, self._envelope, self._text[0], settled, onward.prompt_tokens, onward.ending
         )
+        return onward
+
+    def _by_text(self, out_of_time: Callable[[], bool]) -> Generator[Ask, Any, Onward]:
+        told = self._told
+        how = choose(self._wish, told, self.notes.seconds_per_token())
+        self.notes.cut(told)
+        self.notes.foreign = True
+        thought, text = self._reasoning[0], self._text[0]
+        onward = yield from continuation_by_text(self.asked, thought, text, told, how, out_of_time)
+        self._continued = ContinuedByText(self.asked, self._envelope, told, self._prompt, onward.ending)
         return onward
 
     # --- the end ------------------------------------------------------------------------------------
 
     def _lacks_tail(self) -> bool:
         """Whether text is missing that no stream tells: the last, where it could become a stop string."""
-        cut_off = self._finish in ("limit", "length") and self.notes.unsettled > 0
+        cut_off = self._finish in ("limit", "length") and self.notes.made > self.notes.settled
         return cut_off and not self.asked.streaming and not self.notes.foreign and not self.notes.ragged
 
     def tail(self) -> Generator[Ask, Any, None]:
         """Ask for the text that a stream holds back to its end and an answer that is whole has."""
         if not self._lacks_tail():
             return
-        count = self.notes.unsettled
+        count = self.notes.made - self.notes.settled
         self.notes.cut()
         onward = yield from continuation(self.asked, self.notes, "fast")
         body = {**onward.body, "stream": False, "n_predict": count, "cache_prompt": True}
@@ -206,8 +243,7 @@ class Answer:
     @property
     def tokens(self) -> int:
         """How many tokens were generated, as far as can be told."""
-        noted = self.notes.settled + self.notes.unsettled
-        return noted or self._told_tokens or self._events
+        return self.notes.made or self._told_tokens or self._events
 
     @property
     def status(self) -> int:

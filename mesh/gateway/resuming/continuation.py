@@ -38,6 +38,9 @@ _REPLACED: Final = frozenset(
     )
 )
 
+_MARKS: Final = 16
+"""Tokens around an answer's parts that a chat template may add to those that were generated."""
+
 
 class CannotContinue(Exception):
     """The answer cannot be continued; the text says why."""
@@ -117,6 +120,35 @@ def _is_silent(name: str, text: str) -> bool:
     return "\ufffd" not in name and not (name and text.endswith(name))
 
 
+def continuation_by_text(
+    asked: Asked,
+    thought: str,
+    text: str,
+    done: int,
+    how: How,
+    out_of_time: Callable[[], bool] = lambda: False,
+) -> Generator[Ask, Any, Onward]:
+    """The same for a chat of which not all ids can be known: what was thought and said is put into its mouth.
+
+    llama-server goes on from there, and parses what comes. ``done`` is the number of tokens that there were.
+    """
+    ending: Ending = "limit" if asked.limit is not None and done >= asked.limit else ""
+    message = {"role": "assistant", "reasoning_content": thought, "content": text}
+    body = {key: value for key, value in asked.first().items() if key not in LIMITS}
+    body["messages"] = [*asked.body["messages"], message]
+    body["continue_final_message"] = "content" if text else "reasoning_content"
+    body["add_generation_prompt"] = False
+    body["n_predict"] = 0 if ending else -1 if asked.limit is None else asked.limit - done
+    if how == "exact" and not ending:
+        prompt = yield from _prompt_ids(asked)
+        whole = yield from _prompt_ids(asked, body)
+        alike = next((i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt))
+        if len(whole) - alike <= done + _MARKS:
+            slot = yield from _replay(asked, whole[:alike], whole[alike:], out_of_time)
+            body |= {"id_slot": slot, "cache_prompt": True}
+    return Onward(asked.path, body, 0, ending)
+
+
 def _how_it_ended(asked: Asked, last: list[int], text: str) -> Generator[Ask, Any, Ending]:
     """Say whether the last tokens, which came as `text`, ended the answer.
 
@@ -134,9 +166,9 @@ def _how_it_ended(asked: Asked, last: list[int], text: str) -> Generator[Ask, An
     return "eos" if _is_silent(name, text) else ""
 
 
-def _prompt_ids(asked: Asked) -> Generator[Ask, Any, list[int]]:
+def _prompt_ids(asked: Asked, chat: dict[str, Any] | None = None) -> Generator[Ask, Any, list[int]]:
     if asked.dialect is Dialect.CHAT:
-        body = {key: value for key, value in asked.body.items() if key != "stream"}
+        body = {key: value for key, value in (chat or asked.body).items() if key != "stream"}
         prompt = (yield Ask("/apply-template", body))["prompt"]
     else:
         prompt = one_prompt(asked.body["prompt"])

@@ -19,14 +19,15 @@ class Piece:
     """Part of an answer.
 
     ``ids`` are tokens that are told of, ``count`` how many there were in this stream so far, if told; ``raw``
-    the text as generated and ``text`` that of the answer's content; ``foreign`` says that it holds more
-    than content; ``finish`` is why the answer ended, None before that.
+    the text as generated, ``text`` that of the content, ``thought`` that of the reasoning; ``foreign`` says
+    that there is more than these; ``finish`` is why the answer ended, None before that.
     """
 
     ids: tuple[int, ...] = ()
     count: int | None = None
     raw: str = ""
     text: str = ""
+    thought: str = ""
     foreign: bool = False
     finish: str | None = None
 
@@ -49,7 +50,7 @@ def read_piece(dialect: Dialect, event: Mapping[str, Any]) -> Piece:
     if dialect is Dialect.TEXT:
         choice = event["choices"][0]
         piece = _native(event["__verbose"], choice["text"])
-        return Piece(piece.ids, piece.count, piece.raw, piece.text, False, choice["finish_reason"])
+        return Piece(piece.ids, piece.count, piece.raw, piece.text, finish=choice["finish_reason"])
     return _chat(event)
 
 
@@ -69,7 +70,7 @@ def _native(event: Mapping[str, Any], text: str) -> Piece:
     if "prompt_progress" in event:
         return Piece()
     finish = event.get("stop_type", "none") if event["stop"] else None
-    return Piece(tuple(event["tokens"]), event["tokens_predicted"], text, text, False, finish)
+    return Piece(tuple(event["tokens"]), event["tokens_predicted"], text, text, finish=finish)
 
 
 def _chat(event: Mapping[str, Any]) -> Piece:
@@ -81,7 +82,8 @@ def _chat(event: Mapping[str, Any]) -> Piece:
     choice = event["choices"][0]
     delta = choice["delta"]
     told = (choice.get("logprobs") or {}).get("content") or []
-    foreign = bool(delta.get("reasoning_content") or delta.get("tool_calls"))
+    thought = delta.get("reasoning_content") or ""
+    foreign = bool(delta.get("tool_calls"))
     raw = b"".join(bytes(token["bytes"]) for token in told).decode(errors="replace")
     ids = tuple(token["id"] for token in told)
-    return Piece(ids, count, raw, delta.get("content") or "", foreign, choice["finish_reason"])
+    return Piece(ids, count, raw, delta.get("content") or "", thought, foreign, choice["finish_reason"])

@@ -46,7 +46,7 @@ class Notes:
             untold = self.base + piece.count - len(self._ids) - len(piece.ids)
             self._ids += [None] * untold
         self._ids += piece.ids
-        self.foreign = self.foreign or piece.foreign
+        self.foreign = self.foreign or piece.foreign or bool(piece.thought)
         self._pending += piece.text
         self._time(now)
         # All text up to this token has been sent if what was generated last is what was sent last.
@@ -77,9 +77,9 @@ class Notes:
         return bool(self._pending)
 
     @property
-    def unsettled(self) -> int:
-        """Number of tokens after the settled ones."""
-        return len(self._ids) - self._whole
+    def made(self) -> int:
+        """Number of tokens that were generated so far, as far as is told."""
+        return len(self._ids)
 
     def seconds_per_token(self) -> float:
         """Return what a token took in the last stream that tells, on average; 0.0 while none does."""
@@ -88,9 +88,10 @@ class Notes:
             self._rate = (self._last_at - self._first_at) / tokens
         return self._rate
 
-    def cut(self) -> None:
-        """Go back to the settled tokens: another stream goes on from there."""
+    def cut(self, end: int | None = None) -> None:
+        """Go back to the settled tokens, or to so many: another stream goes on from there."""
         self._rate = self.seconds_per_token()
+        self._whole = self._whole if end is None else end
         del self._ids[self._whole :]
         self._pending = ""
         self.base = self._whole

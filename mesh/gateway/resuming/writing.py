@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mesh.gateway.resuming.continuation import Ending
-from mesh.gateway.resuming.dialects import Piece
+from mesh.gateway.resuming.dialects import Piece, is_preliminary
 from mesh.gateway.resuming.request import Asked, Dialect
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -47,6 +47,38 @@ def usage(prompt: int, completion: int, cached: int) -> dict[str, Any]:
     }
 
 
+class ContinuedByText:
+    """Writes the events of a chat that goes on from its text: only counts and names are to be mended."""
+
+    def __init__(
+        self, asked: Asked, envelope: Mapping[str, Any], base: int, prompt: int, ending: Ending
+    ) -> None:
+        self.dialect = Dialect.CHAT
+        self.reason = reason(ending)
+        self._asked = asked
+        self._envelope = dict(envelope)
+        self._base = base
+        self._prompt = prompt
+
+    def write(self, event: Mapping[str, Any], piece: Piece) -> list[Event]:
+        """Return what the client gets for an event."""
+        ends = piece.finish is not None or not event["choices"]
+        if is_preliminary(Dialect.CHAT, event) or (self.reason is not None and not ends):
+            return []
+        result = without_extras(self._asked, event, piece) | self._envelope
+        if piece.finish is not None and self.reason is not None:
+            result["choices"] = [{**result["choices"][0], "finish_reason": self.reason}]
+        if "usage" in event:
+            made = 0 if self.reason else event["usage"]["completion_tokens"]
+            result["usage"] = usage(self._prompt, self._base + made, 0)
+        return [result]
+
+
+def reason(ending: Ending) -> str | None:
+    """Say in OpenAI's words why an answer ended, if it had before its continuation."""
+    return {"": None, "limit": "length"}.get(ending, "stop")
+
+
 class Continued:
     """Writes the events of a stream that continues an answer.
 
@@ -57,17 +89,14 @@ class Continued:
     def __init__(
         self, asked: Asked, envelope: Mapping[str, Any], text: str, base: int, prompt: int, ending: Ending
     ) -> None:
+        self.dialect = Dialect.NATIVE if asked.dialect is Dialect.NATIVE else Dialect.TEXT
+        self.reason = reason(ending)
         self._asked = asked
         self._envelope = dict(envelope)
         self._text = text
         self._base = base
         self._prompt = prompt
         self._ending = ending
-
-    @property
-    def reason(self) -> str | None:
-        """Why the answer ended, if it had before."""
-        return {"": None, "limit": "length"}.get(self._ending, "stop")
 
     def write(self, event: Mapping[str, Any], piece: Piece) -> list[Event]:
         """Return what the client gets for an event."""

@@ -22,7 +22,7 @@ class Mortal:
     ``crumbs`` bytes of the event after that still arrive. Each death is died once, in order.
     """
 
-    def __init__(self, engine: Engine, model: Path, folder: Path) -> None:
+    def __init__(self, engine: Engine, model: Path, folder: Path, *arguments: str) -> None:
         self.deaths: list[int] = []
         self.crumbs = 0
         self.asked: list[bytes] = []
@@ -30,13 +30,16 @@ class Mortal:
         self._engine = engine
         self._model = model
         self._folder = folder
+        self._arguments = arguments
         self._killed = trio.Event()
 
     async def run(self) -> None:
         """Have a llama-server run, always a new one."""
         while True:
             self._killed = trio.Event()
-            server = bare_server(self._engine.llama_server, self._model, self._folder, *ARGUMENTS)
+            server = bare_server(
+                self._engine.llama_server, self._model, self._folder, *ARGUMENTS, *self._arguments
+            )
             async with server as self.url:
                 await self._killed.wait()
                 self.url = None
@@ -103,9 +106,11 @@ class _Mortal(trio.abc.Stream):
 
 
 @asynccontextmanager
-async def mortal_gateway(engine: Engine, model: Path, folder: Path) -> AsyncIterator[tuple[Mortal, str]]:
+async def mortal_gateway(
+    engine: Engine, model: Path, folder: Path, *arguments: str
+) -> AsyncIterator[tuple[Mortal, str]]:
     """A gateway before a leader that dies; gives the leader and the gateway's address."""
-    leader = Mortal(engine, model, folder)
+    leader = Mortal(engine, model, folder, *arguments)
 
     async def serve(*, task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
         await serve_gateway([("127.0.0.1", 0)], leader, task_status=task_status)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,30 @@ def stable(value: Any) -> Any:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = spec_of_size(12_000_000, ModelSpec(layers=4))
     return generate(tmp_path_factory.mktemp("model") / "model.gguf", spec)[0]
+
+
+THINKING = """{% for message in messages -%}
+{{ '<|' + message['role'] + '|>\\n' }}
+{%- if message['role'] == 'assistant' -%}
+{{ '<think>' + (message['reasoning_content'] or '') + '</think>' + message['content'] + '<|end|>\\n' }}
+{%- else -%}
+{{ message['content'] + '<|end|>\\n' }}
+{%- endif -%}
+{% endfor -%}
+{% if add_generation_prompt %}{{ '<|assistant|>\\n<think>' }}{% endif %}"""
+
+
+@asynccontextmanager
+async def thinking(engine: Engine, model: Path, folder: Path, *arguments: str) -> AsyncIterator[Asking]:
+    """The model thinks aloud before it speaks."""
+    template = folder / "thinking.jinja"
+    template.write_text(THINKING)
+    options = ("--jinja", "--chat-template-file", str(template), *arguments)
+    async with (
+        mortal_gateway(engine, model, folder, *options) as (leader, url),
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as http,
+    ):
+        yield Asking(leader, http)
 
 
 @pytest.fixture
@@ -220,3 +245,27 @@ async def test_the_openai_package_raises_when_an_answer_cannot_go_on(asking: Ask
     asking.leader.deaths = [20]
     with pytest.raises(APIError, match="it has a grammar"):
         await through_openai(asking, grammar='root ::= "yes" " no"+')
+
+
+def thought_of(events: list[dict[str, Any]]) -> str:
+    deltas = [choice["delta"] for event in events for choice in event["choices"]]
+    return "".join(delta.get("reasoning_content") or "" for delta in deltas)
+
+
+@pytest.mark.parametrize("how", ["exact", "fast"])
+async def test_thoughts_go_on_as_thoughts(engine: Engine, model: Path, tmp_path: Path, how: str) -> None:
+    async with thinking(engine, model, tmp_path) as asking:
+        body = greedy(CHAT, stream_options={"include_usage": True})
+        wanted = await asking.events(CHAT, body)
+        asking.leader.deaths = [30, 30]
+        events = await asking.events(CHAT, body, how)
+    assert asking.leader.deaths == []
+    assert len(thought_of(wanted)) > 100
+    assert text_of(events) == text_of(wanted) == ""
+    assert len({event["id"] for event in events}) == 1
+    assert events[-1]["usage"]["completion_tokens"] == TOKENS
+    assert events[-1]["usage"]["prompt_tokens"] == wanted[-1]["usage"]["prompt_tokens"]
+    begin = thought_of(wanted[:30])
+    assert thought_of(events).startswith(begin)
+    if how == "exact":
+        assert stable(events) == stable(wanted)

@@ -13,6 +13,8 @@ from mesh.gateway.resuming.request import Dialect
 PROMPT = [1, 2, 3]
 PROMPT_TEXT = "Say it: "
 END = 4
+OPEN, CLOSE = 5, 6
+"""Tokens around thoughts, which are not shown."""
 FIRST = 10
 """Ids of tokens that are said begin here."""
 BYTES = 9000
@@ -21,18 +23,21 @@ BYTES = 9000
 
 @dataclass
 class FakeLlama:
-    """``pieces`` is what the model says, token by token; then it ends."""
+    """``pieces`` is what the model says, token by token, having thought the ``thoughts``; then it ends."""
 
     pieces: Sequence[bytes]
+    thoughts: Sequence[bytes] = ()
     names: dict[bytes, int] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for piece in self.pieces:
+        for piece in (*self.thoughts, *self.pieces):
             self.names.setdefault(piece, FIRST + len(self.names))
         self.said = [self.names[piece] for piece in self.pieces]
+        self.thought = [OPEN, *(self.names[piece] for piece in self.thoughts), CLOSE] if self.thoughts else []
+        self.said = self.thought + self.said
         self.texts = {BYTES + byte: bytes([byte]) for byte in range(256)}
-        self.texts |= {id: piece for piece, id in self.names.items()}
+        self.texts |= {id: piece for piece, id in self.names.items()} | {OPEN: b"", CLOSE: b""}
 
     # --- whole answers ------------------------------------------------------------------------------
 
@@ -40,19 +45,20 @@ class FakeLlama:
         """Answer what the gateway wants to know before it goes on."""
         self.asked.append((path, dict(body)))
         if path == "/apply-template":
-            return {"prompt": PROMPT_TEXT}
+            return {"prompt": f"{PROMPT_TEXT}{self._prefilled(body) or ''}"}
         if path == "/tokenize" and body.get("with_pieces"):
             return {
                 "tokens": [{"id": id, "piece": _piece(text)} for id, text in self._tokenize(body["content"])]
             }
         if path == "/tokenize":
-            assert body == {"content": PROMPT_TEXT, "add_special": True, "parse_special": True}
-            return {"tokens": PROMPT}
+            assert body["add_special"]
+            assert body["parse_special"]
+            return {"tokens": PROMPT + self.said[: int(body["content"].removeprefix(PROMPT_TEXT) or 0)]}
         if path == "/detokenize":
             names = [b"</s>" if id == END else self.texts[id] for id in body["tokens"]]
             return {"content": b"".join(names).decode(errors="replace")}
         assert (path, body["n_predict"]) == ("/completion", 0)
-        assert b"".join(self.pieces).startswith(self._done(body["prompt"])[1])
+        assert b"".join((*self.thoughts, *self.pieces)).startswith(self._done(body["prompt"])[1])
         return {"id_slot": 7}
 
     def _tokenize(self, text: str) -> list[tuple[int, bytes]]:
@@ -73,6 +79,20 @@ class FakeLlama:
         assert at_end or text == b"".join(self.pieces[:count]), "sent again is what was not said"
         return count
 
+    def _prefilled(self, body: Mapping[str, Any]) -> int:
+        """How much of what is said has been put into the mouth of the model."""
+        last = body["messages"][-1]
+        if last["role"] != "assistant":
+            return 0
+        assert not body["add_generation_prompt"]
+        thought, text = last["reasoning_content"].encode(), last["content"].encode()
+        assert body["continue_final_message"] == ("content" if text else "reasoning_content")
+        begin = len(self.thought) if text else 0
+        for place in range(begin, len(self.said) + 1):
+            if b"".join(self.texts[id] for id in self.said[begin:place]) == (text or thought):
+                return place if text or place > 1 else 0
+        raise AssertionError(f"{thought!r} and {text!r} were never said")
+
     def _done(self, prompt: list[int]) -> tuple[int, bytes]:
         """How many tokens follow the prompt itself, and their text."""
         assert prompt[: len(PROMPT)] == PROMPT
@@ -89,7 +109,10 @@ class FakeLlama:
             assert body["n_probs"] == 1
         else:
             assert dialect is Dialect.NATIVE or body["verbose"]
-        place = 0 if dialect is Dialect.CHAT else self._place(body["prompt"], body.get("n_predict") == 0)
+        if dialect is Dialect.CHAT:
+            place = self._prefilled(body)
+        else:
+            place = self._place(body["prompt"], body.get("n_predict") == 0)
         known = b"".join(self.pieces[:place]).decode(errors="replace")
         writer = _Writer(dialect, len(PROMPT) + place, PROMPT_TEXT + known, body)
         limit = next((body[name] for name in ("n_predict", "max_tokens") if body.get(name, -1) != -1), None)
@@ -128,7 +151,7 @@ class _Writer:
                     fresh = b""
                 sent += len(fresh)
                 self._has_new_line = self._has_new_line or b"\n" in fresh
-                yield from self._chunk(id, fresh.decode())
+                yield from self._chunk(model, id, fresh.decode(), place + self._made - 1)
             finish = finish or ("eos" if end else "limit" if self._made == limit else "")
         yield from self._last(finish)
 
@@ -146,7 +169,7 @@ class _Writer:
     def _shared(self, kind: str) -> dict[str, Any]:
         return {"created": 5, "id": "chatcmpl-1", "model": "fake", "system_fingerprint": "b1", "object": kind}
 
-    def _chunk(self, id: int, text: str) -> Iterator[bytes]:
+    def _chunk(self, model: FakeLlama, id: int, text: str, place: int) -> Iterator[bytes]:
         native = self._native(text, [id], False)
         if self._dialect is Dialect.NATIVE:
             yield _event(native)
@@ -154,11 +177,11 @@ class _Writer:
             choice = {"text": text, "index": 0, "logprobs": None, "finish_reason": None}
             yield _event({"choices": [choice], **self._shared("text_completion"), "__verbose": native})
         else:
-            yield from self._chat(id, text)
+            yield from self._chat(id, text, place < len(model.thought))
 
-    def _chat(self, id: int, text: str) -> Iterator[bytes]:
+    def _chat(self, id: int, text: str, thinks: bool) -> Iterator[bytes]:
         deltas: list[dict[str, Any]] = [{"role": "assistant", "content": None}] if self._made == 1 else []
-        deltas += [{"content": text}] if text else []
+        deltas += [{"reasoning_content" if thinks else "content": text}] if text else []
         for number, delta in enumerate(deltas, 1):
             choice: dict[str, Any] = {"finish_reason": None, "index": 0, "delta": delta}
             event = {"choices": [choice], **self._shared("chat.completion.chunk")}

@@ -119,3 +119,18 @@ def test_an_answer_that_is_cut_anywhere_reads_as_one_that_is_not(
         assert events_of(wanted)[: len(events_of(client.got))] == events_of(client.got)
     else:
         assert events_of(got) == events_of(wanted)
+
+
+WORDS = st.lists(st.sampled_from([b" one", b" two", b" three"]), min_size=1, max_size=8)
+
+
+@given(WORDS, WORDS, CUTS, LIMITS, st.sampled_from(["exact", "fast", None]), st.booleans())
+def test_thoughts_and_what_follows_them_go_on_from_their_text(
+    thoughts: list[bytes], said: list[bytes], cuts: list[int], limit: int | None, how: How | None, usage: bool
+) -> None:
+    model = FakeLlama(said, thoughts=thoughts)
+    more: dict[str, Any] = {"stream_options": {"include_usage": usage}}
+    more |= {} if limit is None else {"max_tokens": limit}
+    wanted = Client(model, make(CHAT, **more)).run([])
+    got = Client(model, make(CHAT, how, **more)).run(cuts)
+    assert events_of(got) == events_of(wanted)
