@@ -5,7 +5,7 @@ import sys
 from typing import Protocol
 
 from mesh.wire.errors import MeshError
-from tests.benchmarks import first_light, flood, gate, serf
+from tests.benchmarks import failover, first_light, flood, gate, serf
 from tests.benchmarks.report import Report, deliver
 
 
@@ -21,7 +21,13 @@ class Benchmark(Protocol):
         """Measure. Raises MeshError where that is impossible."""
 
 
-BENCHMARKS: dict[str, Benchmark] = {"first_light": first_light, "flood": flood, "gate": gate, "serf": serf}
+BENCHMARKS: dict[str, Benchmark] = {
+    "failover": failover,
+    "first_light": first_light,
+    "flood": flood,
+    "gate": gate,
+    "serf": serf,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

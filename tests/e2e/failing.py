@@ -1,0 +1,276 @@
+"""A pool of five whose parts are made to fail while an answer streams from it, and put right again."""
+
+import json
+import re
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import trio
+
+from mesh.control.client import ask
+from mesh.control.paths import log_path
+from mesh.root.generator import ModelSpec, generate, spec_of_size
+from tests.e2e.pools import QUESTION, alive, client, found, holders, is_ready, join, leader, until
+from tests.lab.host import Host
+from tests.lab.lab import Lab
+
+MODEL_BYTES, LAYERS = 24_000_000, 12
+BIG, SMALL = "46M", "24M"
+"""What hosts offer: the model fits on none, on any two big ones, and on no big and the small one."""
+TOKENS, CONTEXT = 400, 1024
+PROMPT = "Once upon a time"
+ANSWER_SECONDS = 90.0
+SETTLE_SECONDS = 60.0
+CHAT, NATIVE = "/v1/chat/completions", "/completion"
+PAUSE = ": waiting for a leader"
+
+Strike = Callable[[], None]
+
+
+@dataclass
+class Answer:
+    """What a client got: text, the ids that came with it, and after how many tokens there was a pause."""
+
+    text: str = ""
+    tokens: int = 0
+    ids: list[int] = field(default_factory=list)
+    pauses: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    """When each token came, by the clock of trio, in seconds."""
+
+
+class Five:
+    """Four big hosts, of which three hold the model, and a small one whose gateway the client asks."""
+
+    def __init__(self, hosts: list[Host], model: Path) -> None:
+        self.hosts = hosts
+        self.model = model
+        self.asked = hosts[-1]
+        self._names = {host.name: host for host in hosts}
+        self._socket = next(hosts[-1].folder.rglob("mesh*.sock"))
+        self._stopped: list[psutil.Process] = []
+
+    def status(self) -> dict[str, Any]:
+        """What the host that is asked says, without the price of a command."""
+        status: dict[str, Any] = ask(str(self._socket), "status", {}, timeout=5.0)
+        return status
+
+    def leading(self) -> Host:
+        """The leader, for the host that is asked."""
+        name = leader(self.status())
+        assert name is not None, "nobody leads"
+        return self._names[name]
+
+    def working(self) -> Host:
+        """A host that holds layers and does not lead."""
+        status = self.status()
+        return next(self._names[name] for name in holders(status) if name != leader(status))
+
+    def stop(self, process: psutil.Process) -> None:
+        """SIGSTOP; undone by `mend`."""
+        self._stopped.append(process)
+        process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let what was stopped go on, if it still is there."""
+        while self._stopped:
+            with suppress(psutil.NoSuchProcess):
+                self._stopped.pop().send_signal(signal.SIGCONT)
+
+    async def until_gone(self, process: psutil.Process | None, seconds: float) -> None:
+        """Wait for the end of a process."""
+        with trio.fail_after(seconds):
+            while True:
+                if process is None or not _runs(process):
+                    return
+                await trio.sleep(0.05)
+
+    async def mend(self) -> None:
+        """Undo all: what is stopped goes on, cables are put back, killed sidecars are started again."""
+        self.thaw()
+        for host in self.hosts:
+            host.heal()
+        for host in self.hosts:
+            if await trio.to_thread.run_sync(host.sidecar) is None:
+                await host.amesh("join")
+
+    async def settle(self) -> dict[str, Any]:
+        """Wait until all five say the same: five alive, one leader, ready; and one llama-server runs."""
+        leaders = set()
+        status: dict[str, Any] = {}
+        with trio.fail_after(SETTLE_SECONDS):
+            while True:
+                statuses = [await until(host, _is_whole, SETTLE_SECONDS) for host in self.hosts]
+                leaders = {(leader(status), status["leader"]["term"]) for status in statuses}
+                servers = await trio.to_thread.run_sync(self._servers)
+                status = statuses[-1]
+                if len(leaders) == 1 and servers == [leader(status)]:
+                    return status
+
+    def _servers(self) -> list[str]:
+        return [host.name for host in self.hosts if host.engine("llama-server") is not None]
+
+    def crowded_gates(self) -> list[str]:
+        """Workers whose gate let two in at once, or one of an older claim after one of a newer."""
+        return [host.name for host in self.hosts if is_crowded(_log_of(host))]
+
+
+def five(lab: Lab, folder: Path) -> Five:
+    """Form the pool, give three hosts the model, and serve it."""
+    hosts = lab.hosts(5)
+    model = folder / "frankenstein.gguf"
+    generate(model, spec_of_size(MODEL_BYTES, ModelSpec(layers=LAYERS)))
+    token = found(hosts[0], "--memory", BIG)
+    for host in hosts[1:-1]:
+        join(host, token, "--memory", BIG)
+    join(hosts[-1], token, "--memory", SMALL)
+    for host in hosts[:3]:
+        host.mesh("serve", model, "--ctx", str(CONTEXT), "--slots", "1", "--wait", timeout=120)
+    return Five(hosts, model)
+
+
+async def answer(
+    pool: Five,
+    path: str,
+    how: str,
+    then: Mapping[int, Callable[[], Awaitable[None]]] | None = None,
+    tokens: int = TOKENS,
+) -> Answer:
+    """One greedy answer, streamed; `then` says what is done after how many tokens."""
+    got, due = Answer(), dict(then or {})
+    asked: dict[str, Any] = {"messages": QUESTION} if path == CHAT else {"prompt": PROMPT}
+    if path == NATIVE:
+        asked["return_tokens"] = True
+    request = {**asked, "max_tokens": tokens, "temperature": 0, "cache_prompt": False, "stream": True}
+    headers = {"X-Mesh-Resume": how}
+    with trio.fail_after(ANSWER_SECONDS):
+        async with (
+            client(pool.asked) as http,
+            http.stream("POST", path, json=request, headers=headers) as response,
+        ):
+            assert response.status_code == 200, await response.aread()
+            async for line in response.aiter_lines():
+                if line == PAUSE and got.tokens not in got.pauses:
+                    got.pauses.append(got.tokens)
+                if line.startswith("data: {"):
+                    _take(got, json.loads(line[6:]))
+                if (do := due.pop(got.tokens, None)) is not None:
+                    await do()
+    assert not due, f"the answer ended after {got.tokens} tokens"
+    return got
+
+
+def _take(got: Answer, event: dict[str, Any]) -> None:
+    assert "error" not in event, event
+    if "choices" in event:
+        pieces = [choice.get("delta", {}).get("content") or "" for choice in event["choices"]]
+        text, ids = "".join(pieces), []
+    else:
+        text, ids = event["content"], event.get("tokens", [])
+    got.text += text
+    got.ids += ids
+    if text:
+        got.tokens += 1
+        got.times.append(trio.current_time())
+
+
+def is_crowded(log: str) -> bool:
+    """Whether a sidecar's log tells of two that are in at a gate, or of a claim older than one before."""
+    inside, newest = None, 0
+    for line in log.splitlines():
+        if "mesh sidecar" in line:
+            inside = None
+        elif entered := re.search(r"worker\.gate: lets (\w+ in term (\d+)) in$", line):
+            if inside is not None or int(entered[2]) < newest:
+                return True
+            inside, newest = entered[1], int(entered[2])
+        elif "worker.gate:" in line and line.endswith(" is out"):
+            inside = None
+    return False
+
+
+def _is_whole(status: dict[str, Any]) -> bool:
+    return len(alive(status)) == 5 and status.get("leader") is not None and is_ready(status)
+
+
+def _state_of(host: Host) -> Path:
+    return next(host.folder.rglob("settings.json")).parent
+
+
+def _log_of(host: Host) -> str:
+    return Path(log_path(str(_state_of(host)))).read_text()
+
+
+# --- faults ------------------------------------------------------------------------------------------
+
+
+def kill_leaders_sidecar(pool: Five) -> Strike:
+    """Kill -9 of the leader's sidecar; its llama-server goes with it."""
+    return _process(pool.leading().sidecar()).kill
+
+
+def kill_llama_server(pool: Five) -> Strike:
+    return _process(pool.leading().engine("llama-server")).kill
+
+
+def kill_rpc_server(pool: Five) -> Strike:
+    return _process(pool.working().engine("rpc-server")).kill
+
+
+def stop_leaders_sidecar(pool: Five) -> Strike:
+    return partial(pool.stop, _process(pool.leading().sidecar()))
+
+
+def stop_llama_server(pool: Five) -> Strike:
+    return partial(pool.stop, _process(pool.leading().engine("llama-server")))
+
+
+def stop_rpc_server(pool: Five) -> Strike:
+    return partial(pool.stop, _process(pool.working().engine("rpc-server")))
+
+
+def pull_leaders_cable(pool: Five) -> Strike:
+    return pool.leading().cut
+
+
+def pull_workers_cable(pool: Five) -> Strike:
+    return pool.working().cut
+
+
+def cut_in_two(pool: Five) -> Strike:
+    """The leader and its worker on one side, the others on the other: the model fits on either."""
+    stranded = pool.leading(), pool.working()
+
+    def strike() -> None:
+        for host in stranded:
+            host.strand()
+
+    return strike
+
+
+def kill_leader_and_worker(pool: Five) -> Strike:
+    sidecars = [_process(host.sidecar()) for host in (pool.leading(), pool.working())]
+
+    def strike() -> None:
+        for sidecar in sidecars:
+            sidecar.kill()
+
+    return strike
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _process(process: psutil.Process | None) -> psutil.Process:
+    assert process is not None
+    return process

@@ -1,0 +1,161 @@
+"""Parts of a pool fail in the middle of an answer, and the client gets every token of it.
+
+Five hosts; the client asks one that neither leads nor would be next. The pool is shared: after each fault it
+is put right, and must be whole again before the next.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from mesh.engine.values import Engine
+from mesh.protocol.settings import Settings
+from tests.e2e import failing
+from tests.e2e.failing import (
+    CHAT,
+    CONTEXT,
+    NATIVE,
+    PROMPT,
+    TOKENS,
+    Answer,
+    Five,
+    Strike,
+    answer,
+    five,
+)
+from tests.e2e.pools import chat, leader
+from tests.lab.lab import Lab
+from tests.leader.bare_server import bare_server, post
+
+EARLY = 150
+LEASE_SECONDS = Settings().lease
+KILLS = (failing.kill_leaders_sidecar, failing.kill_llama_server, failing.kill_rpc_server)
+OTHERS = (
+    failing.stop_llama_server,
+    failing.stop_rpc_server,
+    failing.pull_leaders_cable,
+    failing.pull_workers_cable,
+    failing.kill_leader_and_worker,
+)
+Fault = Callable[[Five], Strike]
+
+
+@pytest.fixture(scope="module")
+def shared(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Five]:
+    with Lab() as lab:
+        yield five(lab, tmp_path_factory.mktemp("failover"))
+
+
+@pytest.fixture
+async def pool(shared: Five) -> Five:
+    """Whole, whatever the test before has left."""
+    await shared.mend()
+    status = await shared.settle()
+    assert leader(status) != shared.asked.name
+    return shared
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> list[Answer]:
+    """The chat answer that nothing happens to, once it was asked for."""
+    return []
+
+
+@pytest.fixture
+async def wanted(pool: Five, undisturbed: list[Answer]) -> str:
+    """The text of that answer."""
+    if not undisturbed:
+        whole = await answer(pool, CHAT, "exact")
+        assert (whole.tokens, whole.pauses) == (TOKENS, [])
+        undisturbed.append(whole)
+    return undisturbed[0].text
+
+
+def named(fault: Fault) -> str:
+    return fault.__name__
+
+
+def striking(pool: Five, fault: Fault) -> Callable[[], Awaitable[None]]:
+    """Look for whom it is to strike only when it is time."""
+
+    async def do() -> None:
+        fault(pool)()
+
+    return do
+
+
+def struck(strike: Strike) -> Callable[[], Awaitable[None]]:
+    async def do() -> None:
+        strike()
+
+    return do
+
+
+async def healed(pool: Five) -> None:
+    """Afterwards there is one leader with one llama-server, and no gate has let in two."""
+    await pool.mend()
+    await pool.settle()
+    assert pool.crowded_gates() == []
+
+
+@pytest.mark.parametrize("fault", KILLS + OTHERS, ids=named)
+async def test_a_replayed_answer_is_that_of_an_undisturbed_run(pool: Five, wanted: str, fault: Fault) -> None:
+    got = await answer(pool, CHAT, "exact", {EARLY: struck(fault(pool))})
+    assert got.pauses, "the answer was disturbed"
+    assert got.text == wanted
+    await healed(pool)
+
+
+@pytest.mark.parametrize("fault", KILLS, ids=named)
+async def test_an_answer_goes_on_fast_as_a_bare_llama_server_goes_on_from_the_same_ids(
+    pool: Five, engine: Engine, tmp_path: Path, fault: Fault
+) -> None:
+    got = await answer(pool, NATIVE, "fast", {EARLY: struck(fault(pool))})
+    assert got.pauses, "the answer was disturbed"
+    assert len(got.ids) == TOKENS
+    split = ("-c", str(CONTEXT), "--no-kv-unified", "--device", "none", "-ngl", "0")
+    async with bare_server(engine.llama_server, pool.model, tmp_path, *split) as url:
+        asked = {"content": PROMPT, "add_special": True, "parse_special": True}
+        prompt = (await post(f"{url}/tokenize", asked))["tokens"]
+        for begin, end in pairwise([0, *got.pauses, TOKENS]):
+            body = {"prompt": prompt + got.ids[:begin], "n_predict": end - begin, "temperature": 0}
+            bare = await post(f"{url}/completion", {**body, "return_tokens": True, "cache_prompt": False})
+            assert got.ids[begin:end] == bare["tokens"]
+    await healed(pool)
+
+
+async def test_an_answer_survives_three_kills_in_a_row(pool: Five, wanted: str) -> None:
+    ends = dict(zip((100, 200, 300), (striking(pool, fault) for fault in KILLS), strict=True))
+    got = await answer(pool, CHAT, "exact", ends)
+    assert len(got.pauses) >= 3
+    assert got.text == wanted
+    await healed(pool)
+
+
+async def test_halves_of_a_cut_pool_serve_each_by_itself_and_have_one_leader_once_healed(
+    pool: Five, wanted: str
+) -> None:
+    before = pool.leading()
+    got = await answer(pool, CHAT, "exact", {EARLY: struck(failing.cut_in_two(pool))})
+    assert got.text == wanted
+    assert pool.leading() is not before, "the half of the client has a leader of its own"
+    assert leader(before.status()) == before.name, "and the other half has kept its"
+    assert wanted.startswith(await chat(before))
+    await healed(pool)
+
+
+async def test_who_led_and_was_only_slow_is_fenced_and_lets_its_engine_go_within_a_lease(
+    pool: Five, wanted: str
+) -> None:
+    before = pool.leading()
+    got = await answer(pool, CHAT, "exact", {EARLY: struck(failing.stop_leaders_sidecar(pool))})
+    assert got.text == wanted
+    after = pool.leading()
+    assert after is not before
+    engine = before.engine("llama-server")
+    pool.thaw()
+    await pool.until_gone(engine, LEASE_SECONDS)
+    assert pool.leading() is after, "it takes nothing back"
+    await healed(pool)
