@@ -19,7 +19,7 @@ from mesh.control.operations import (
 )
 from mesh.protocol.node import Node
 from mesh.protocol.views import Member
-from mesh.wire.facts import PoolState
+from mesh.wire.facts import Model, PoolState
 from mesh.wire.identity import NodeId, PoolId, id_text
 from mesh.wire.rights import Rights
 
@@ -67,7 +67,7 @@ def deployment(node: Node) -> DeploymentStatus | None:
         return None
     told = current_state(node)
     if told is None:
-        phase, progress, reason = "waiting", 0.0, "" if node.leader() else _why_no_leader(node)
+        phase, progress, reason = "waiting", 0.0, "" if node.leader() else _why_no_leader(node, wanted.model)
     else:
         phase, progress, reason = told.phase, told.progress, told.reason
     return {
@@ -79,7 +79,7 @@ def deployment(node: Node) -> DeploymentStatus | None:
     }
 
 
-def _why_no_leader(node: Node) -> str:
+def _why_no_leader(node: Node, model: Model) -> str:
     able = [
         member
         for member in node.members()
@@ -88,7 +88,21 @@ def _why_no_leader(node: Node) -> str:
         and member.record is not None
         and member.record.profile.rank > 0
     ]
-    return "no leader at present" if able else "no leader: none of the machines that are alive may lead"
+    return (
+        "no leader at present"
+        if able
+        else f"none of the machines that are alive may lead{_away(node, model)}"
+    )
+
+
+def _away(node: Node, model: Model) -> str:
+    """Who is missing: those that may lead, and of them those that hold the model."""
+    missing = [m for m in node.members() if Rights.LEAD in m.rights and m.state not in ("alive", "suspect")]
+    named = []
+    for member in missing:
+        held = member.record is not None and model.root in {one.root for one in member.record.profile.models}
+        named.append(f"{name_of(node, member.id)} ({member.state}{', holds the model' if held else ''})")
+    return f"; missing: {', '.join(named)}" if named else ""
 
 
 def plan(node: Node) -> PlanStatus | None:

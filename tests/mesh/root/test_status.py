@@ -6,9 +6,10 @@ from typing import Any
 from mesh.control.operations import EngineStatus
 from mesh.root.names import pool_name
 from mesh.root.status import current_state, name_of, status
-from mesh.wire.facts import Model, PoolState, Stage
+from mesh.wire.facts import Model, PoolState, Profile, Record, Stage
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.messages import Bodies
+from mesh.wire.rights import Rights
 from tests.mesh.cli.status_shape import problems
 from tests.mesh.protocol.stage import Actor
 from tests.mesh.protocol.stage import Stage as Scene
@@ -55,6 +56,24 @@ def test_a_founder_is_alone_and_nobody_leads_yet() -> None:
 
 def test_a_leader_is_named_with_its_term() -> None:
     assert shown(scene := led())["leader"] == {"id": id_text(scene.node.id), "name": "self", "term": 1}
+
+
+def test_who_is_missing_is_named_when_only_those_are_left_that_may_not_lead() -> None:
+    scene = Scene(rank=0)
+    holder, other = scene.member(2, rank=9), scene.member(3)
+    profile = Profile(name="anna", addresses=(holder.address,), rank=9, models=(MODEL,))
+    holder.tells(holder.sign(Record(scene.pool, holder.id, 1, bytes(8), 2, False, profile)))
+    volunteer = scene.member(4, rank=0, rights=Rights.WORK)
+    deploy(scene)
+    holder.answers = other.answers = False
+    scene.wait(60)
+    reason = "none of the machines that are alive may lead; missing: "
+    shown_reason = shown(scene)["deployment"]["reason"]
+    assert shown_reason.removeprefix(reason) in (
+        "anna (dead, holds the model), actor (dead)",
+        "actor (dead), anna (dead, holds the model)",
+    )
+    assert volunteer.id in {member.id for member in scene.node.members() if member.state == "alive"}
 
 
 def test_members_are_shown_in_every_state_and_before_they_were_heard_of() -> None:
