@@ -20,8 +20,8 @@ async def test_a_pool_without_models_says_how_to_bring_one(mesh: Terminal, sidec
 async def test_copies_under_way_are_shown_with_their_progress(mesh: Terminal, sidecar: FakeSidecar) -> None:
     held = {"name": "tiny.gguf", "size": 1 << 30, "sha256": "ab" * 32, "serving": True, "copies_wanted": 2}
     copies = [
-        {"member": examples.BETA, "state": "copying", "progress": 0.254, "rate": 12.5 * (1 << 20), "sources": 1,
-         "reason": ""},
+        {"member": examples.BETA, "state": "copying", "progress": 0.254, "rate": 12.5 * (1 << 20),
+         "sources": 1, "reason": ""},
         {"member": examples.GAMMA, "state": "idle", "progress": 0.0, "rate": 0.0, "sources": 0,
          "reason": "lacks 3.0 GiB of disk space"},
     ]  # fmt: skip
