@@ -77,7 +77,7 @@ class Leg:
             raise Refused(f"llama-server answered {head.status}: {content[:200].decode(errors='replace')}")
         try:
             return json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UpstreamLost("the leader's answer is no JSON") from error
 
     async def rest(self) -> bytes:

@@ -22,6 +22,8 @@ MAX_DEPTH = 32
 """How deep what has no shape may be nested: Python's own tools go no deeper than a thousand or so."""
 
 _FEW_ARRAYS = 16
+_BYTES = (b"\xc4", b"\xc5", b"\xc6")
+"""What the bulk of all streams begins with: nothing is in it, so nothing in it needs to be looked at."""
 
 
 class Shape(NamedTuple):
@@ -188,7 +190,8 @@ def unpack(data: bytes, limit: int) -> Any:
 
 def unpack_loose(data: bytes) -> Any:
     """Any value of msgpack's types, spelt in whatever way; DecodeError when it is none, or is nested deep."""
-    _refuse_hollow(data)
+    if data[:1] not in _BYTES:
+        _refuse_hollow(data)
     try:
         value = msgpack.unpackb(data)
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException, RecursionError) as problem:

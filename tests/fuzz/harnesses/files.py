@@ -1,4 +1,4 @@
-"""Files that others made: a model's header."""
+"""A model's file: its header, and what members say of it when it is copied."""
 
 import atexit
 import functools
@@ -7,10 +7,21 @@ import struct
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, cast
 
+import msgpack
+import trio
+
+from leader.copy_tree import HASH_BYTES, WrongTree, checked_tree
 from leader.gguf import GgufError, read
+from leader.model_hash import PIECE, FileHash, model_root, tree_root
+from mesh.root.copy_fetching import Lying, NoSource, _block
+from mesh.root.copying import _STATE, CopyState
 from mesh.root.generator import ModelSpec, generate
+from mesh.wire.errors import DecodeError
 from tests.fuzz.harness import Harness
+from tests.fuzz.harnesses.streams import Talk
+from tests.fuzz.tape import Tape, in_frame, loose
 
 MAX_MODEL = 32768
 
@@ -81,4 +92,46 @@ def _models() -> tuple[bytes, ...]:
         return (smallest(), *(path.read_bytes()[:MAX_MODEL] for path in paths))
 
 
-HARNESSES = (Harness("gguf", "leader.gguf, gguf_reader", Gguf, _models, MAX_MODEL),)
+# --- copies
+
+SIZES = [3 * PIECE, 1]
+LEAVES = [bytes([number]) * HASH_BYTES for number in range(4)]
+FIRST, SECOND = tuple(LEAVES[:3]), tuple(LEAVES[3:])
+ROOT = model_root(
+    [FileHash(SIZES[0], FIRST, tree_root(FIRST)), FileHash(SIZES[1], SECOND, tree_root(SECOND))]
+)
+STATE = _STATE.dump(CopyState(False, 1, 2, "fetching", 3.0, 4, ""))
+
+
+def copied(data: bytes) -> None:
+    """What a source of a copy answers, what is asked of one, and how far another is with its copy."""
+    said = loose(data)
+    if isinstance(said, bytes) or (isinstance(said, dict) and "gone" in said):
+        with suppress(NoSource, Lying, DecodeError):
+            assert 0 < len(trio.run(_block, cast(Any, Talk(Tape(in_frame(data)))), 1000)) <= 1000
+    with suppress(DecodeError):
+        assert 0.0 <= abs(_STATE.load(said).rate) < float("inf")
+    if not isinstance(said, dict) or not isinstance(said.get("sizes"), list):
+        return
+    with suppress(WrongTree):
+        given = said.get("leaves")
+        leaves = given if isinstance(given, bytes) else b"".join(LEAVES)
+        tree = checked_tree(said["sizes"], leaves, ROOT, sum(SIZES))
+        assert tree.root == ROOT
+        with suppress(TypeError, KeyError, IndexError):
+            piece = tree.piece(said["piece"])
+            assert 0 < piece.length <= PIECE
+            assert piece.offset + piece.length <= SIZES[piece.file]
+
+
+def _copied() -> list[bytes]:
+    good = {"ok": True, "sizes": SIZES, "piece": 3}
+    more = [{**good, "piece": number} for number in (-1, 0, 4, 1.5, None)]
+    leaves = {**good, "leaves": b"".join(LEAVES)}
+    return [msgpack.packb(each) for each in (good, leaves, *more, {"gone": "it went"}, b"block", STATE)]
+
+
+HARNESSES = (
+    Harness("gguf", "leader.gguf, gguf_reader", Gguf, _models, MAX_MODEL),
+    Harness("copied", "leader.copy_tree, mesh.root.copying", lambda: copied, _copied),
+)
