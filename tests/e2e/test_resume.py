@@ -1,6 +1,7 @@
 """The leader dies in the middle of an answer, and the answer goes on."""
 
 import json
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,18 @@ async def test_an_answer_goes_on_token_by_token_when_the_leader_is_killed(lab: L
     assert ": waiting for a leader" in comments
     assert text == wanted
     assert leader(await until(pool.other, is_ready)) == pool.next.name
+
+
+async def test_an_answer_goes_on_when_the_leader_hangs(lab: Lab, tmp_path: Path) -> None:
+    pool = await serve_on_two(lab, tmp_path)
+
+    async def stop() -> None:
+        pool.leading.kill_sidecar(signal.SIGSTOP)
+
+    async with client(pool.other) as http:
+        wanted, _ = await answer(http, TEXT, "exact")
+        text, _ = await answer(http, TEXT, "exact", 60, stop)
+    assert text == wanted
 
 
 async def test_an_answer_at_the_host_that_follows_the_leader_goes_on_too(lab: Lab, tmp_path: Path) -> None:

@@ -40,9 +40,14 @@ class Mortal:
             server = bare_server(
                 self._engine.llama_server, self._model, self._folder, *ARGUMENTS, *self._arguments
             )
-            async with server as self.url:
-                await self._killed.wait()
-                self.url = None
+            try:
+                async with server as self.url:
+                    await self._killed.wait()
+                    self.url = None
+            except AssertionError as error:
+                # Its port was free a moment ago, and is not any more.
+                if "couldn't bind" not in str(error):
+                    raise
 
     def die(self) -> None:
         self.url = None
