@@ -25,13 +25,16 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **ENVIRONMENT}
 
 
-def arguments(plan: Plan, endpoints: Mapping[bytes, str], port: int, slots: Path | None = None) -> list[str]:
+def arguments(
+    plan: Plan, endpoints: Mapping[bytes, str], port: int, slots: Path | None = None, name: str = ""
+) -> list[str]:
     """Everything after the program's name.
 
-    ``endpoints`` gives each remote member's loopback ``host:port``, ``slots`` where slots may be saved.
+    ``endpoints`` gives each remote member's loopback ``host:port``, ``slots`` where slots may be saved,
+    ``name`` what the API calls the model.
     """
     shape = plan.shape
-    result = ["--model", str(shape.files[0]), "--alias", shape.name]
+    result = ["--model", str(shape.files[0]), "--alias", name or shape.name]
     result += ["--host", "127.0.0.1", "--port", str(port), "--no-ui", "--offline", "--metrics"]
     # It listens on loopback for the gateway alone: no web page has business with it.
     result += ["--cors-origins", "http://127.0.0.1"]

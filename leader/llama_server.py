@@ -55,7 +55,8 @@ class LlamaServer:
 
     ``endpoints`` gives each remote member's end of a tunnel on loopback, ``traffic`` the bytes sent through
     all tunnels so far, ``doubt`` and ``gone`` whether some used worker is suspected, or held, to be dead.
-    ``slots``: where conversations are kept; with ``restore``, those that are there go on.
+    ``slots``: where conversations are kept; with ``restore``, those that are there go on. ``name``: what the
+    API calls the model, if not as the file itself does.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class LlamaServer:
         gone: Callable[[], bool] = lambda: False,
         slots: Slots | None = None,
         restore: bool = False,
+        name: str = "",
         on_state: Callable[[ServerState], None] = lambda _: None,
     ) -> None:
         self.plan = plan
@@ -82,6 +84,7 @@ class LlamaServer:
         self._gone = gone
         self._slots_kept = slots
         self._restore = restore
+        self._name = name
         self._began = 0.0
         self.load_seconds = 0.0
         """That it took until it was ready; 0 before."""
@@ -146,7 +149,7 @@ class LlamaServer:
     def _launch(self) -> Launch:
         self.port = free_port()
         folder = None if self._slots_kept is None else self._slots_kept.folder
-        argv = [str(self._program), *arguments(self.plan, self._endpoints, self.port, folder)]
+        argv = [str(self._program), *arguments(self.plan, self._endpoints, self.port, folder, self._name)]
         return Launch(argv, self._ready, environment(os.environ))
 
     async def _ready(self, _run: Run) -> None:

@@ -20,6 +20,7 @@ from leader.placement import Infeasible, Plan, place
 
 PAYS: Final = 4.0  # what is won is to be so many times what is lost
 LEAST_GAIN: Final = 0.25  # predictions are not better than that
+SLIGHT: Final = 0.05  # and not even who asks for a move means so little
 LONGEST_STAY: Final = 3600.0  # seconds; no guess looks further ahead
 STEADY: Final = 10.0  # seconds for which a better placement was there all the time
 QUIET: Final = 2.0  # seconds without an answer before a move that nobody asked for

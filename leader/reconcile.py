@@ -24,7 +24,7 @@ from dataclasses import replace
 from typing import Final
 
 from leader.cost import Device
-from leader.moving import DRAIN, QUIET, STEADY, better, pays, shares
+from leader.moving import DRAIN, QUIET, SLIGHT, STEADY, better, pays, shares
 from leader.placement import Infeasible, Plan, place
 from leader.reconcile_types import (
     Action,
@@ -173,7 +173,7 @@ def _asked(
         decision = _stay(view, used, replace(memory, asked_since=None, draining_since=None))
         return replace(decision, actions=(*decision.actions, Settle(text)))
 
-    if found is None:
+    if found is None or found[1] < SLIGHT:
         return refuse(f"{running.wanted.name} is placed as well as it can be")
     best, gain = found
     needed = used | frozenset(shares(best))

@@ -182,7 +182,9 @@ class Chaos:
                 if host.node is not None:
                     world.crash(host, silent=host.number % 2 == 0)
                 host.run += 1
-            elif host in core and host.node is None:
+        # Only now: who is let in by somebody that is then switched off at once is known to nobody.
+        for host in core:
+            if host.node is None:
                 self.pool.start(host)
         self._evict_liars(core)
         liars = frozenset(self.checkers.excuses.liars)
@@ -208,6 +210,7 @@ class Chaos:
         self.checkers.bounds.calm()
         for what in calm.unrest(CALM_BYTES):
             self._fail(f"no calm: {what}")
+        world.run_until(lambda: not unserved(self.serving, honest), _SETTLING, 0.25)  # a move takes its time
         outlaws = self.pool.outlaws(honest)
         for why in (self._apart(core, liars), unserved(self.serving, honest), lawless(honest, outlaws)):
             if why:

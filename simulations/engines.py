@@ -26,6 +26,8 @@ _OPENING = 10.0
 _RETRY = 0.3
 _LOAD_STEP, _TOKEN_STEP = 0.5, 1.0
 _PATIENCE = 5.0
+_NOTICED = 2.0
+"""Seconds until a stopped process is found by the sidecar beside it, and killed."""
 
 
 class _Site(Protocol):
@@ -100,6 +102,7 @@ class Gate:
         self._host = host
         self._passes = passes
         self._holder: Key | None = None
+        self._stopped = False
         self._sessions: list[Tunnel] = []
 
     @property
@@ -126,14 +129,15 @@ class Gate:
             self._back(tunnel, lambda: tunnel.on_broken("refused by the worker's gate"))
             return
         self._sessions.append(tunnel)
-        if self._sessions[0] is tunnel:
+        if self._sessions[0] is tunnel and not self._stopped:
             self._back(tunnel, tunnel.on_open)
 
     def pass_bytes(self, tunnel: Tunnel) -> None:
         """Bytes came on a stream: to rpc-server, which answers."""
         if self._sessions and self._sessions[0] is tunnel:
             self._passes(self._host, tunnel.key)
-            self._back(tunnel, tunnel.on_acknowledged)
+            if not self._stopped:
+                self._back(tunnel, tunnel.on_acknowledged)
         elif tunnel not in self._sessions:
             self._back(tunnel, lambda: tunnel.on_broken("reset"))
 
@@ -143,8 +147,15 @@ class Gate:
             self._sessions.remove(tunnel)
             self._serve_next()
 
+    def stop_engine(self) -> None:
+        """rpc-server is stopped (SIGSTOP): it answers nobody, until its own sidecar finds that out."""
+        if not self._stopped:
+            self._stopped = True
+            self._world.on(self._host, self._world.now + _NOTICED, self.restart_engine)
+
     def restart_engine(self) -> None:
         """rpc-server dies and is started again: whoever was connected is cut off."""
+        self._stopped = False
         for tunnel in list(self._sessions):
             self._drop(tunnel, "the worker's rpc-server ended")
 
@@ -153,7 +164,7 @@ class Gate:
         self._back(tunnel, lambda: tunnel.on_broken(reason))
 
     def _serve_next(self) -> None:
-        if self._sessions:
+        if self._sessions and not self._stopped:
             first = self._sessions[0]
             self._back(first, first.on_open)
 
@@ -184,6 +195,30 @@ class LlamaServer:
     _tunnels: dict[NodeId, Tunnel] = field(default_factory=dict)
     _heard: dict[NodeId, float] = field(default_factory=dict)
     _loaded: int = 0
+    _answers_until: float = float("-inf")
+    _stopped: bool = False
+
+    @property
+    def answers(self) -> int:
+        """How many answers are being given."""
+        return int(self.phase == "ready" and self.world.now < self._answers_until)
+
+    @property
+    def load_seconds(self) -> float:
+        """How long it took, or will take, to load."""
+        return self.load_steps * _LOAD_STEP
+
+    def ask(self, seconds: float) -> None:
+        """Somebody wants an answer that takes so long."""
+        if self.phase == "ready":
+            self._answers_until = max(self._answers_until, self.world.now + seconds)
+            self.world.on(self.host, self._answers_until, self.changed)
+
+    def stop_process(self) -> None:
+        """It is stopped (SIGSTOP) and does nothing, until its own sidecar finds that out."""
+        if not self._stopped:
+            self._stopped = True
+            self.world.on(self.host, self.world.now + _NOTICED, lambda: self.abort("it was stopped"))
 
     @property
     def load_steps(self) -> int:
@@ -228,7 +263,7 @@ class LlamaServer:
         )
 
     def _tick(self) -> None:
-        if self.phase == "failed":
+        if self.phase == "failed" or self._stopped:
             return
         now = self.world.now
         if self.phase == "loading" and all(at > float("-inf") for at in self._heard.values()):
@@ -248,7 +283,9 @@ class LlamaServer:
         self.world.on(self.host, now + step, self._tick)
 
     def abort(self, reason: str) -> None:
-        """It ends by itself."""
+        """It ends by itself, or is killed."""
+        if self.phase == "failed":
+            return
         self.phase, self.reason = "failed", reason
         self.close()
         self.changed()

@@ -13,7 +13,7 @@ from mesh.wire.errors import MeshError
 from mesh.wire.rights import Rights
 from simulations.checkers.verdicts import Excuses
 from simulations.hosts import Host
-from simulations.leading import Serving
+from simulations.leading import Leading, Serving
 from simulations.liars import Lies
 from simulations.network import LinkFault
 from simulations.pools import Pool
@@ -104,6 +104,7 @@ class Storm:
             "jump": self._jump, "rate": self._rate, "hand over": self._hand_over,
             "deploy": self._deploy, "engine": self._engine, "profile": self._profile,
             "lie": self._lie, "evict": self._evict,
+            "stop engine": self._stop_engine, "machine": self._machine, "ask": self._ask, "move": self._move,
         }  # fmt: skip
 
     def strike(self, faults: Sequence[Fault]) -> None:
@@ -276,6 +277,35 @@ class Storm:
                 gate.restart_engine()
             elif leading is not None and leading.server is not None:
                 leading.server.abort("it crashed")
+
+    def _stop_engine(self, fault: Fault) -> None:
+        """SIGSTOP of rpc-server where it has a client, or of llama-server where one runs."""
+        for host in self._hosts(fault):
+            gate, leading = self._serving.gate(host), self._serving.leading(host)
+            if gate is not None and gate.busy:
+                gate.stop_engine()
+            elif leading is not None and leading.server is not None:
+                leading.server.stop_process()
+
+    def _ask(self, fault: Fault) -> None:
+        """Somebody asks whoever serves, for an answer of so many seconds."""
+        for leading in self._servers():
+            if leading.server is not None:
+                leading.server.ask(fault.value)
+
+    def _move(self, fault: Fault) -> None:
+        """A person wishes for the best placement, at once or when answers are given."""
+        for leading in self._servers():
+            leading.wish("now" if fault.value else "idle")
+
+    def _servers(self) -> list[Leading]:
+        found = (self._serving.leading(host) for host in self._world.running())
+        return [leading for leading in found if leading is not None and leading.server is not None]
+
+    def _machine(self, fault: Fault) -> None:
+        """Its owner puts in an accelerator, or takes it out: another placement may be better now."""
+        for host in self._hosts(fault):
+            self._pool.change_accelerator(host, "cuda" if fault.value else "cpu")
 
     def _profile(self, fault: Fault) -> None:
         for host in self._hosts(fault):

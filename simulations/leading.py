@@ -5,6 +5,7 @@ This is what mesh/root does in a real sidecar, on simulated hosts, so that "it s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from leader.reconcile import decide
@@ -15,6 +16,7 @@ from leader.reconcile_types import (
     ReleaseLeases,
     Report,
     Running,
+    Settle,
     Start,
     Stop,
     View,
@@ -67,13 +69,18 @@ def shape(name: str, layers: int) -> Shape:
 
 
 class Serving:
-    """What serves on every host of a world; ``passes`` is told of bytes that a gate let through."""
+    """What serves on every host of a world.
+
+    ``passes`` is told of bytes that a gate let through, ``stops`` of a llama-server that a reconciler ends,
+    with what it saw.
+    """
 
     def __init__(self, world: World, shapes: dict[Model, Shape]) -> None:
         self.world = world
         self.wire = Wire(world)
         self.shapes = {model.root: shape for model, shape in shapes.items()}
         self.passes: list[BytesPass] = []
+        self.stops: list[Callable[[Host, View], None]] = []
         self._gates: dict[int, Gate] = {}
         self._leading: dict[int, Leading] = {}
         world.observers.append(self._observe)
@@ -107,6 +114,11 @@ class Serving:
             if leading is not None:
                 leading.look_soon()
 
+    def stopped(self, host: Host, view: View) -> None:
+        """The reconciler of a host is about to end its llama-server."""
+        for told in self.stops:
+            told(host, view)
+
     def _passed(self, worker: Host, key: tuple[NodeId, int]) -> None:
         for told in self.passes:
             told(worker, key)
@@ -123,6 +135,7 @@ class Leading:
         self._number = 0
         self._unreachable: dict[NodeId, float] = {}
         self._look_at = float("inf")
+        self._wish = ""
         self.server: LlamaServer | None = None
 
     def look_soon(self) -> None:
@@ -139,13 +152,13 @@ class Leading:
             return
         self._look_at = float("inf")
         view = self._view()
-        if not view.leading and view.running is None and self._memory == Memory():
+        if not (view.leading or view.asked or view.running) and self._memory == Memory():
             return
         now = self._host.local(self._world.now)
         decision = decide(now, view, self._memory)
         self._memory = decision.memory
         for action in decision.actions:
-            self._perform(action)
+            self._perform(action, view)
         again = _LOOK if decision.again_at is None else max(0.01, min(_LOOK, decision.again_at - now))
         self._look_by(self._world.now + again)
 
@@ -157,7 +170,7 @@ class Leading:
         claim, deployment, running = node.leader(), node.deployment(), self._running()
         leading = claim is not None and claim.author == node.id
         if not leading or deployment is None:
-            return View(node.id, leading, running=running)
+            return View(node.id, leading, running=running, asked=self._wish)
         root = deployment.model.root
         self._number = deployment.number
         wanted = Wanted(
@@ -175,17 +188,25 @@ class Leading:
             for member in node.members()
         )
         leases = frozenset(bytes(id) for id in node.leases(self._host.local(self._world.now)))
-        return View(node.id, True, wanted, model, members, leases, running)
+        return View(node.id, True, wanted, model, members, leases, running, asked=self._wish)
 
     def _running(self) -> Running | None:
         server = self.server
         if server is None:
             return None
-        return Running(server.wanted, server.plan, server.phase, server.progress, server.reason)
+        return Running(
+            server.wanted, server.plan, server.phase, server.progress, server.reason, server.answers,
+            server.load_seconds,
+        )  # fmt: skip
 
     # --- the actions
 
-    def _perform(self, action: Action) -> None:
+    def wish(self, when: str) -> None:
+        """A person wishes for the best placement."""
+        self._wish = when
+        self.look_soon()
+
+    def _perform(self, action: Action, view: View) -> None:
         world, host = self._world, self._host
         match action:
             case WantLeases(workers):
@@ -196,8 +217,11 @@ class Leading:
                 self._start(action)
             case Stop():
                 if self.server is not None:
+                    self._serving.stopped(host, view)
                     self.server.stop()
                     self.server = None
+            case Settle():
+                self._wish = ""
             case Report():
                 self._report(action)
             case HandOver(to, _):

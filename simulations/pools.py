@@ -157,6 +157,11 @@ class Pool:
         host.profile = dataclasses.replace(host.profile, rank=rank)
         self._world.do(host, "publish", host.profile)
 
+    def change_accelerator(self, host: Host, kind: str) -> None:
+        """Another one was put in, or taken out; that changes no memory."""
+        host.profile = dataclasses.replace(host.profile, accelerator_kind=kind)
+        self._world.do(host, "publish", host.profile)
+
     def served_by(self, hosts: Sequence[Host], model: Model) -> bool:
         """Whether these hosts can serve the model: some may lead and hold it, and each could place it."""
         held = [host for host in hosts if self._may_lead(host) and model in host.profile.models]

@@ -247,6 +247,22 @@ def _engine(random: Random, hosts: int, at: float) -> list[Fault]:
     return [Fault(at, "engine", (random.randrange(hosts),))]
 
 
+def _stop_engine(random: Random, hosts: int, at: float) -> list[Fault]:
+    return [Fault(at, "stop engine", tuple(random.sample(range(hosts), random.choice([1, 1, hosts]))))]
+
+
+def _machine(random: Random, hosts: int, at: float) -> list[Fault]:
+    return [Fault(at, "machine", (random.randrange(hosts),), value=random.choice([0.0, 1.0, 1.0]))]
+
+
+def _ask(random: Random, hosts: int, at: float) -> list[Fault]:
+    return [Fault(at, "ask", value=random.choice([1.0, 5.0, random.uniform(0.0, 60.0)]))]
+
+
+def _move(random: Random, hosts: int, at: float) -> list[Fault]:
+    return [Fault(at, "move", value=random.choice([0.0, 0.0, 1.0]))]
+
+
 def _profile(random: Random, hosts: int, at: float) -> list[Fault]:
     return [Fault(at, "profile", (random.randrange(hosts),), value=random.choice([0.5, 0.95, 1.3, 3.0]))]
 
@@ -272,7 +288,8 @@ FAMILIES: dict[str, tuple[Maker, ...]] = {
     "rough network": (_rough,),
     "bad links": (_bad_link,),
     "people": (_hand_over, _deploy, _profile),
-    "engines": (_engine,),
+    "engines": (_engine, _stop_engine),
+    "moves": (_machine, _machine, _ask, _ask, _move, _deploy),
     "evictions": (_evict, _evict_each_other, _evict_alone),
     "lies": (_lies, _lies),
 }

@@ -32,6 +32,7 @@ COMMANDS = {
     "members": Command("members", "the members in detail"),
     "serve": Command("serve", "serve a model with the pool"),
     "stop": Command("stop", "stop serving"),
+    "move": Command("move", "move the model to the best placement there is now"),
     "models": Command("models", "the models that members hold"),
     "plan": Command("plan", "which layers would go where, and why"),
     "invite": Command("invite", "make the line that lets another machine join"),

@@ -13,6 +13,7 @@ layers are inclusive and counted from 0; members are named by the text of their 
 | leave     | LeaveArgs      | LeaveResult    | yes    | no; the sidecar then ends     |
 | serve     | ServeArgs      | ServeResult    | yes    | the waiting, not the serving  |
 | stop      | -              | StopResult     |        | no                            |
+| move      | MoveArgs       | MoveResult     |        | yes                           |
 | plan      | PlanArgs       | PlanResult     |        | yes                           |
 | invite    | InviteArgs     | InviteResult   |        | yes                           |
 | approve   | ApproveArgs    | ApproveResult  |        | yes                           |
@@ -233,6 +234,16 @@ class CopyMade(TypedDict):
     rate: float  # bytes a second
     sources: int  # members that it comes from
     reason: str  # why it was not made, if so
+
+
+class MoveArgs(TypedDict):
+    now: bool  # even while answers are given
+
+
+class MoveResult(TypedDict):
+    """What comes of it, in words: where to, or why not."""
+
+    text: str
 
 
 class ModelHeld(TypedDict):

@@ -39,6 +39,7 @@ from mesh.root.joining import Say, Search
 from mesh.root.knocking import await_approval
 from mesh.root.machine import Machine
 from mesh.root.modelling import Modelling
+from mesh.root.moving import Moving
 from mesh.root.options import Effective
 from mesh.root.owning import Owning
 from mesh.root.planning import (
@@ -97,11 +98,13 @@ class Handlers:
         self._leaving = False
         self._owning = Owning(self._pool)
         self._modelling = Modelling(self._pool)
+        self._moving = Moving(self._pool)
 
     def operations(self) -> Mapping[str, Handler]:
         return {
             **self._owning.operations(),
             **self._modelling.operations(),
+            **self._moving.operations(),
             "info": self.info,
             "status": self.status,
             "join": self.join,

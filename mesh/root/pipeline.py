@@ -91,6 +91,7 @@ class Pipeline:
                         gone=lambda: self._some_worker_is("dead", "left"),
                         slots=Slots(folder / "slots", self.plan),
                         restore=self._restore,
+                        name=self.wanted.name,
                         on_state=self._told,
                     )
                     await self._server.run()

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,6 +39,7 @@ from mesh.root.handlers import Handlers
 from mesh.root.invites import Invites
 from mesh.root.logs import log_to
 from mesh.root.machine import Machine
+from mesh.root.moving import MOVE, handle_move
 from mesh.root.neighbours import Neighbours
 from mesh.root.options import settle
 from mesh.root.pool import Pool
@@ -134,6 +136,7 @@ class Sidecar:
             "gossip": self._in_pool(lambda pool: pool.shell.messages.handle),
             "tunnel": self._in_pool(lambda pool: pool.work.handle),
             "api": self._in_pool(lambda pool: pool.handle_api),
+            MOVE: self._in_pool(lambda pool: partial(handle_move, pool)),
             COPY: self._in_pool(lambda pool: pool.copies.handle_piece),
             COPIES: self._in_pool(lambda pool: pool.copies.handle_ask),
         }

@@ -1,7 +1,7 @@
 """What must hold in every run, judged from outside the world and apart from it.
 
-Safety (leases, terms, elections, votes, facts, expulsions, deaths, bounds) is checked while a run goes on;
-that the pool is whole again (settled), after each healing.
+Safety (leases, terms, elections, votes, facts, expulsions, deaths, bounds, moves) is checked while a run goes
+on; that the pool is whole again (settled), after each healing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from simulations.checkers.elections import Elections
 from simulations.checkers.expulsions import Expulsions
 from simulations.checkers.facts import Facts
 from simulations.checkers.leases import Leases
+from simulations.checkers.moves import Moves
 from simulations.checkers.settled import disagreement
 from simulations.checkers.terms import Terms
 from simulations.checkers.verdicts import Excuses, Verdicts
@@ -47,6 +48,7 @@ class Checkers:
         harmless = families is not None and HARMLESS.issuperset(families)
         self.deaths = Deaths(world, self.verdicts, self.excuses) if harmless else None
         if serving is not None:
+            serving.stops.append(Moves(world, self.verdicts).stopped)
             serving.passes += [self.leases.passed, self.expulsions.passed]
         world.at(world.now + _SCAN, self._scan)
         world.at(world.now + _MEASURE, self._measure)

@@ -1,6 +1,7 @@
 """llama-server's command line says exactly what the plan says."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from leader.arguments import arguments, environment
 from leader.cost import Device
@@ -31,6 +32,15 @@ def test_a_pipeline_names_its_workers_in_order_with_exact_counts() -> None:
     assert value(argv, "-np") == "2"
     assert (value(argv, "-fit"), value(argv, "-cram")) == ("off", "0")
     assert (value(argv, "--host"), value(argv, "--port")) == ("127.0.0.1", "4321")
+
+
+def test_what_it_is_called_and_where_its_slots_are_saved_is_said_when_known() -> None:
+    plan = place(shape(8), [host(memory=GIB)], 512, 1)
+    assert value(arguments(plan, {}, 1), "--alias") == "toy"
+    assert "--slot-save-path" not in arguments(plan, {}, 1)
+    argv = arguments(plan, {}, 1, Path("/state/slots"), "file.gguf")
+    assert value(argv, "--alias") == "file.gguf"
+    assert value(argv, "--slot-save-path") == "/state/slots/"
 
 
 def test_a_model_on_the_leaders_cpu_alone_uses_no_device() -> None:

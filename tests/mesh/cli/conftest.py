@@ -20,7 +20,7 @@ from mesh.control.server import Emit, Handler, serve_control
 
 OPERATIONS = (
     *("info", "status", "join", "leave", "serve", "stop"),
-    *("plan", "invite", "approve", "evict", "models", "prune", "shutdown"),
+    *("plan", "invite", "approve", "evict", "models", "prune", "move", "shutdown"),
 )
 
 

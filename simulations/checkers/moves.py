@@ -1,0 +1,42 @@
+"""A move that nothing forces cuts no answer, and does not come soon after another.
+
+Forced are those after a lost lease or a dead llama-server; a person who wishes for one may cut answers, but
+only after they had their time (which the reconciler's own tests tell).
+"""
+
+from __future__ import annotations
+
+from leader.moving import STEADY
+from leader.reconcile_types import View
+from mesh.wire.identity import NodeId
+from simulations.checkers.verdicts import Verdicts
+from simulations.hosts import Host
+from simulations.world import World
+
+_NAME = "moves"
+_APART = STEADY * 0.9
+"""Clocks of hosts may go faster than the world's."""
+
+
+class Moves:
+    """Judges each llama-server's end by what its reconciler saw."""
+
+    def __init__(self, world: World, verdicts: Verdicts) -> None:
+        self._world = world
+        self._verdicts = verdicts
+        self._moved: dict[tuple[NodeId, int], float] = {}
+
+    def stopped(self, host: Host, view: View) -> None:
+        """A reconciler is about to end the llama-server of its host."""
+        running = view.running
+        if view.asked or running is None or running.phase != "ready" or not view.leading:
+            return
+        used = {stage.device.member for stage in running.plan.stages}
+        if running.wanted != view.wanted or not used <= view.leases:
+            return
+        key, now = (host.id, host.run), self._world.now
+        if running.answers:
+            self._verdicts.say(_NAME, f"host{host.number} cut an answer for a move that nobody asked for")
+        if now - self._moved.get(key, float("-inf")) < _APART:
+            self._verdicts.say(_NAME, f"host{host.number} moved again after {now - self._moved[key]:.1f} s")
+        self._moved[key] = now

@@ -1,0 +1,51 @@
+from dataclasses import replace
+
+import pytest
+
+from leader.placement import place
+from leader.reconcile_types import Running, View
+from tests.leader.shapes import MIB, host, worker
+from tests.leader.test_reconcile import ME, SHAPE, USED, WANTED
+from tests.simulations.checkers.pools import Watched
+
+PLAN = place(SHAPE, [host(60 * MIB), worker(1)], 512, 1)
+SEEN = View(ME, True, WANTED, SHAPE, (), USED, Running(WANTED, PLAN, "ready"))
+BUSY = replace(SEEN, running=Running(WANTED, PLAN, "ready", answers=1))
+
+
+def stop(pool: Watched, view: View) -> None:
+    pool.serving.stopped(pool.hosts[0], view)
+
+
+def test_a_move_that_cuts_an_answer_is_caught() -> None:
+    pool = Watched()
+    stop(pool, SEEN)
+    assert pool.said == ""
+    pool.world.run(60)
+    stop(pool, BUSY)
+    assert "moves: host0 cut an answer for a move that nobody asked for" in pool.said
+
+
+def test_a_model_that_is_moved_to_and_fro_is_caught() -> None:
+    pool = Watched()
+    stop(pool, SEEN)
+    pool.world.run(5)
+    stop(pool, SEEN)
+    assert "moves: host0 moved again after 5.0 s" in pool.said
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"asked": "now"},
+        {"leading": False},
+        {"leases": frozenset({ME})},
+        {"wanted": replace(WANTED, context=1024)},
+        {"running": Running(WANTED, PLAN, "failed", answers=1)},
+    ],
+)
+def test_what_must_end_may_end(changes: dict[str, object]) -> None:
+    pool = Watched()
+    for _ in range(2):
+        stop(pool, replace(BUSY, **changes))  # type: ignore[arg-type]
+    assert pool.said == ""
