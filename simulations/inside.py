@@ -106,3 +106,9 @@ def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
     for name in _slots(type(value)):
         if hasattr(value, name):
             yield name, getattr(value, name)
+
+
+def is_named(node: Node, term: int) -> bool:
+    """Whether the leader of the term before handed over to this node."""
+    resigned = (signed.fact for signed in facts(node) if isinstance(signed.fact, Resignation))
+    return any(fact.successor == node.id and fact.term == term - 1 for fact in resigned)

@@ -82,8 +82,13 @@ class Introductions:
         if record is not None:
             self._core.send_bodies(to, endpoint, [record.data])
 
-    def answered(self, source: Endpoint) -> None:
-        """A member was heard from there: no need to greet it again."""
+    def answered(self, sender: NodeId, source: Endpoint) -> None:
+        """A member was heard from there: no need to greet it again, once it is known what it says of itself.
+
+        Until then go on: what it sent along may have been lost, and nothing else would bring them together.
+        """
+        if sender not in self._membership.peers:
+            return
         if self._greeted:
             self._greeted.pop(source, None)
         if self._silent:

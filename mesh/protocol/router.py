@@ -81,7 +81,7 @@ class Router:
         parts.replays.note(envelope)
         parts.budgets.proven(parts.core.now, source)
         parts.membership.heard(sender, source)
-        parts.introductions.answered(source)
+        parts.introductions.answered(sender, source)
         self._receivers[type(message)](sender, source, message, envelope.data)
 
     def _on_ping(self, sender: NodeId, source: Endpoint, ping: messages.Ping, _: bytes) -> None:

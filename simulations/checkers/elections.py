@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from mesh.protocol.effects import Event, LeaderChanged
-from mesh.wire.facts import Claim, Resignation
+from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
 from simulations import inside
 from simulations.checkers.verdicts import Excuses, Verdicts
@@ -57,17 +57,11 @@ class Elections:
         if (
             not led
             and not new
-            and not self._named(host)
+            and not (host.node is not None and inside.is_named(host.node, event.claim.term))
             and host.id not in self._excuses.liars
             and self._clear()
         ):
             self._judge(host, event.claim)
-
-    def _named(self, host: Host) -> bool:
-        """Whether a leader that gave up had named the host as its successor."""
-        assert host.node is not None
-        resigned = (s.fact for s in inside.facts(host.node) if isinstance(s.fact, Resignation))
-        return any(fact.successor == host.id for fact in resigned)
 
     def _clear(self) -> bool:
         world = self._world

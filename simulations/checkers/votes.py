@@ -10,6 +10,7 @@ from mesh.wire import messages
 from mesh.wire.envelope import open_envelope
 from mesh.wire.errors import DecodeError
 from mesh.wire.identity import NodeId
+from simulations import inside
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.hosts import Host
 from simulations.world import World
@@ -73,6 +74,8 @@ class Votes:
             return
         patience = self._world.settings.vote_timeout + 0.1
         disputed = any(map(world.is_disputed, (host.id, *poll.no, *poll.yes)))
+        if host.node is not None and inside.is_named(host.node, event.claim.term):
+            return  # it was asking when the leader named it: that needs no votes
         if world.now - poll.asked_at < patience and len(poll.no) > len(poll.yes) + 1 and not disputed:
             self._say(
                 f"host{host.number} claims term {event.claim.term} after "

@@ -39,6 +39,16 @@ def test_an_address_where_a_member_answers_is_not_greeted_again() -> None:
     assert stage.take(Hello) == []
 
 
+def test_who_answers_but_whose_record_was_lost_is_greeted_on() -> None:
+    stage = Stage()
+    actor = stage.member(2, known=False)
+    stage.perform(stage.node.meet(stage.now, [actor.address]))
+    stage.take(Hello)
+    actor.says(Ping(1, bytes(8), 1, 0))
+    stage.wait(2.0)
+    assert len(stage.take(Hello)) >= 2
+
+
 def test_ones_own_address_is_not_greeted() -> None:
     stage = Stage()
     stage.perform(stage.node.meet(stage.now, stage.profile.addresses))
