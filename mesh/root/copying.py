@@ -98,7 +98,10 @@ class Copies:
         return self._trouble if trio.current_time() < self._failed_at + TROUBLE_SECONDS else ""
 
     async def handle_piece(self, session: Session) -> None:
-        """A member copies from here."""
+        """A member copies from here; who only computes has no need of a whole model."""
+        if session.peer is None or Rights.LEAD not in self._shell.node.rights(session.peer):
+            await session.send_message({"ok": False, "reason": "only members that may lead copy models"})
+            return
         await self._serving.handle(session)
 
     async def handle_ask(self, session: Session) -> None:
