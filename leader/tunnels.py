@@ -8,7 +8,7 @@ cannot, so there the end of one direction ends both.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
@@ -76,20 +76,22 @@ class Tunnels:
     async def _serve(self, worker: bytes, limiter: trio.CapacityLimiter, local: trio.SocketStream) -> None:
         async with limiter, local:
             try:
-                passage = await self._open(worker)
+                with closing(Plain.take(local)) as near:
+                    await self._carry(worker, near, await self._open(worker))
             except (MeshError, OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
                 self._on_reset(worker, f"no tunnel: {error}")
-                return
-            bridge = Bridge(Plain.take(local), passage.end, partial(self._ended, worker))
-            self._bridges.add(bridge)
-            try:
-                await bridge.run()
-            finally:
-                self._bridges.discard(bridge)
-                self._sent += bridge.outward.moved
-                self._received += bridge.inward.moved
-                with trio.move_on_after(LINGER, shield=True):
-                    await passage.session.aclose()
+
+    async def _carry(self, worker: bytes, near: Plain, passage: Passage) -> None:
+        bridge = Bridge(near, passage.end, partial(self._ended, worker))
+        self._bridges.add(bridge)
+        try:
+            await bridge.run()
+        finally:
+            self._bridges.discard(bridge)
+            self._sent += bridge.outward.moved
+            self._received += bridge.inward.moved
+            with trio.move_on_after(LINGER, shield=True):
+                await passage.session.aclose()
 
     def _ended(self, worker: bytes, ending: Ending) -> None:
         """llama-server that died or let go is no fault of the worker's."""

@@ -177,8 +177,9 @@ class Bridge:
 
     async def run(self) -> None:
         """Until both directions have ended, or one is broken, or a cancellation; leaves both ends closed."""
-        watch_over(self._far.socket)
         try:
+            with contextlib.suppress(OSError):  # it may have broken off already, which the threads will find
+                watch_over(self._far.socket)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._go, self.inward, nursery.cancel_scope)
                 nursery.start_soon(self._go, self.outward, nursery.cancel_scope)
