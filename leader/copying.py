@@ -54,7 +54,7 @@ def next_copy(sites: Sequence[Site], leader: bytes, size: int, copies: int) -> N
     best = min(fit, key=lambda site: _preference(site, leader), default=None)
     if best is not None:
         return Next(best.id)
-    return Next(lacking=_lacking(sites, len(held), size, copies))
+    return Next(lacking=_lacking(sites, len(held), size, copies)) if len(sites) > 1 else Next()
 
 
 def missing_room(free: int, size: int, done: int) -> int:
@@ -84,8 +84,7 @@ def _why_not(site: Site, size: int) -> str | None:
 def _lacking(sites: Iterable[Site], held: int, size: int, copies: int) -> str:
     others = [(site.name, _why_not(site, size)) for site in sites if not (site.alive and site.holds)]
     said = f"{held} of {copies} copies"
-    reasons = ", ".join(f"{name} {why}" for name, why in others)
-    return f"{said}: {reasons}" if reasons else f"{said}: there is no other machine"
+    return f"{said}: {', '.join(f'{name} {why}' for name, why in others)}"
 
 
 def bytes_text(count: int) -> str:

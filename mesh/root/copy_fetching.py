@@ -251,10 +251,16 @@ async def _recheck(partial: PartialCopy) -> None:
         finally:
             stop.set()
 
+    failure: MeshError | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stop_when_cancelled)
-        await trio.to_thread.run_sync(partial.recheck, stop.is_set)
+        try:
+            await trio.to_thread.run_sync(partial.recheck, stop.is_set)
+        except MeshError as error:
+            failure = error
         nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def _block(session: Session, most: int) -> bytes:

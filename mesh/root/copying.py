@@ -202,6 +202,10 @@ class Copies:
         except (MeshError, OSError) as error:
             log.warning("no copy of %s was made: %s", model.name, error)
             self._trouble, self._failed_at = str(error), trio.current_time()
+        except Exception as error:
+            # What copies does badly must not take along what serves.
+            log.exception("no copy of %s was made", model.name)
+            self._trouble, self._failed_at = f"failed: {type(error).__name__}", trio.current_time()
         finally:
             self._fetch = None
             self._machine.changes.notify()

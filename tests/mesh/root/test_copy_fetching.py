@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from leader import copying, model_hash
-from leader.copy_store import CopyStore
+from leader.copy_store import CopyStore, PartialCopy, StoreError
 from mesh.net.session import Session
 from mesh.root import copy_fetching
 from mesh.root.copy_fetching import Barred, Fetch, NoSource
@@ -183,6 +183,18 @@ async def test_a_piece_that_was_damaged_on_the_disk_is_fetched_again(place: Plac
     assert read(await place.fetch(bert).run()) == [CONTENT]
     assert 1 in after.asked
     assert 0 not in after.asked
+
+
+async def test_a_disk_that_gives_nothing_back_ends_the_copy_with_the_reason(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(copy: PartialCopy, abandoned: object) -> None:
+        raise StoreError("copies: Input/output error")
+
+    monkeypatch.setattr(PartialCopy, "recheck", broken)
+    honest(place.holders[0], place.weights)
+    with pytest.raises(StoreError, match="Input/output error"):
+        await place.fetch().run()
 
 
 async def test_a_disk_without_room_is_told_before_anything_is_fetched(
