@@ -24,19 +24,24 @@ from tests.fuzz.harnesses.streams import Talk
 from tests.fuzz.tape import Tape, in_frame, loose
 
 MAX_MODEL = 32768
+HOLE = 1 << 18
+SPEC = ModelSpec(layers=2, n_embd=64, heads=2, kv_heads=1, ffn=64, vocabulary=512, name="tiny")
 
 
 class Gguf:
-    """A file whose beginning is the input; a long hole behind it stands for the tensors."""
+    """A file whose beginning is the input; a long hole behind it stands for the tensors.
+
+    It is named as the first part of two, and the second lies beside it, for inputs that say so.
+    """
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="mesh-fuzz-")
         atexit.register(self._folder.cleanup)
-        self._path = Path(self._folder.name) / "model.gguf"
+        self._path, _ = generate(Path(self._folder.name) / "model.gguf", SPEC, parts=2)
 
     def __call__(self, data: bytes) -> None:
         self._path.write_bytes(data)
-        os.truncate(self._path, len(data) + (1 << 20))
+        os.truncate(self._path, len(data) + HOLE)
         with suppress(GgufError):
             shape = read(self._path)
             assert 1 <= shape.n_layers <= 512
@@ -86,9 +91,8 @@ _MEASURES = {
 @functools.cache
 def _models() -> tuple[bytes, ...]:
     """The headers of small models, whole and of several parts."""
-    spec = ModelSpec(layers=2, n_embd=64, heads=2, kv_heads=1, ffn=64, vocabulary=512, name="tiny")
     with tempfile.TemporaryDirectory(prefix="mesh-fuzz-") as folder:
-        paths = generate(Path(folder) / "a.gguf", spec) + generate(Path(folder) / "b.gguf", spec, parts=2)
+        paths = generate(Path(folder) / "a.gguf", SPEC) + generate(Path(folder) / "b.gguf", SPEC, parts=2)
         return (smallest(), *(path.read_bytes()[:MAX_MODEL] for path in paths))
 
 
