@@ -266,7 +266,7 @@ async def _perform(leg: Leg, script: Generator[Ask, Any, _T]) -> _T:
         except StopIteration as end:
             result: _T = end.value
             return result
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise CannotContinue(f"llama-server's answers make no sense: {error!r}") from error
         answer = await leg.ask(ask.path, ask.body)
 

@@ -29,6 +29,9 @@ from mesh.gateway.sse import generated_tokens
 
 _ENVELOPE: Final = ("created", "id", "model", "system_fingerprint")
 
+MAX_TEXT: Final = 32 << 20
+"""Characters of an answer that are kept."""
+
 
 class Next(Enum):
     """What can be done after a loss."""
@@ -68,13 +71,17 @@ class Answer:
         self._last: Mapping[str, Any] = {}
         self._continued: Continued | ContinuedByText | None = None
         self._told = 0
+        self._length = 0
         self._prompt = 0
         self._is_strange = False
 
     # --- a stream -----------------------------------------------------------------------------------
 
     def feed(self, now: float, event: bytes) -> bytes:
-        """Take an event with the blank line that ends it; return the bytes for a client that streams."""
+        """Take an event with the blank line that ends it; return the bytes for a client that streams.
+
+        Raises `CannotContinue` where there is no end to it.
+        """
         value = parse_event(event)
         if value is None:
             self.ended = self.ended or event.strip() == DONE.strip()
@@ -88,7 +95,7 @@ class Answer:
             return self._pass_on(event, value)
         try:
             return self._take(now, event, value)
-        except (LookupError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
             self.notes.foreign = self._is_strange = True
             return self._release(event)
 
@@ -132,6 +139,9 @@ class Answer:
         if self._continued is None or self._continued.reason is None:
             self.notes.add(now, piece)
             self._text.append(piece.text)
+            self._length += len(piece.text) + len(piece.thought)
+            if self._length > MAX_TEXT:
+                raise CannotContinue("it is longer than an answer can be")
             self._reasoning.append(piece.thought)
         self._is_strange = self._is_strange or piece.foreign
         if piece.text or piece.thought:

@@ -9,6 +9,7 @@ goes on token by token as it would have.
 from collections.abc import Callable, Generator
 from typing import Any, Final, Literal, NamedTuple
 
+from mesh.gateway.resuming.dialects import text_bytes
 from mesh.gateway.resuming.notes import Gap, Notes
 from mesh.gateway.resuming.request import LIMITS, Asked, Dialect, one_prompt
 
@@ -102,7 +103,7 @@ def continuation(
 def _fill(notes: Notes, gap: Gap) -> Generator[Ask, Any, None]:
     body = {"content": gap.before + gap.text, "parse_special": False, "with_pieces": True}
     answer = yield Ask("/tokenize", body)
-    candidates = [(token["id"], _bytes(token["piece"])) for token in answer["tokens"]]
+    candidates = [(token["id"], text_bytes(token["piece"])) for token in answer["tokens"]]
     last = notes.last_id(gap)
     if last is not None:
         name = (yield Ask("/detokenize", {"tokens": [last]}))["content"]
@@ -209,8 +210,3 @@ def _onward(asked: Asked, prompt: list[int], done: list[int], slot: int, ending:
     if asked.dialect is Dialect.NATIVE:
         return Onward(asked.path, body, len(prompt), ending)
     return Onward("/v1/completions", {**body, "verbose": True}, len(prompt), ending)
-
-
-def _bytes(piece: str | list[int]) -> bytes:
-    """A token's text: llama-server gives a list of bytes where it is no whole characters."""
-    return piece.encode() if isinstance(piece, str) else bytes(piece)

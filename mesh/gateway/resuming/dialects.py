@@ -84,6 +84,15 @@ def _chat(event: Mapping[str, Any]) -> Piece:
     told = (choice.get("logprobs") or {}).get("content") or []
     thought = delta.get("reasoning_content") or ""
     foreign = bool(delta.get("tool_calls"))
-    raw = b"".join(bytes(token["bytes"]) for token in told).decode(errors="replace")
+    raw = b"".join(text_bytes(token["bytes"]) for token in told).decode(errors="replace")
     ids = tuple(token["id"] for token in told)
     return Piece(ids, count, raw, delta.get("content") or "", thought, foreign, choice["finish_reason"])
+
+
+def text_bytes(text: Any) -> bytes:
+    """Return a token's text: a string, or a list of bytes where it is no whole characters."""
+    if isinstance(text, str):
+        return text.encode(errors="replace")
+    if not isinstance(text, list):
+        raise TypeError("neither text nor bytes")
+    return bytes(text)

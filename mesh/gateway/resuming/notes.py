@@ -9,6 +9,9 @@ from mesh.gateway.resuming.dialects import Piece
 CONTEXT: Final = 24
 """Characters before a stretch of text that are tokenized with it, so that it is cut as it was."""
 
+MAX_UNTOLD: Final = 4096
+"""Tokens in a row that may go without being told of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:
@@ -41,9 +44,11 @@ class Notes:
         self._rate = 0.0
 
     def add(self, now: float, piece: Piece) -> None:
-        """Note a piece that came at ``now``."""
+        """Note a piece that came at ``now``. Raises ``ValueError`` where its count makes no sense."""
         if piece.count is not None:
             untold = self.base + piece.count - len(self._ids) - len(piece.ids)
+            if untold > MAX_UNTOLD:
+                raise ValueError("more tokens than there can be")
             self._ids += [None] * untold
         self._ids += piece.ids
         self.foreign = self.foreign or piece.foreign or bool(piece.thought)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -134,3 +135,47 @@ def test_thoughts_and_what_follows_them_go_on_from_their_text(
     wanted = Client(model, make(CHAT, **more)).run([])
     got = Client(model, make(CHAT, how, **more)).run(cuts)
     assert events_of(got) == events_of(wanted)
+
+
+FIELDS = st.sampled_from(
+    (
+        *("content", "tokens", "tokens_predicted", "stop", "choices", "delta", "text", "index"),
+        *("finish_reason", "usage", "timings", "__verbose", "logprobs", "bytes", "id"),
+    )
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=2),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(FIELDS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(
+    st.sampled_from(PATHS), st.lists(st.dictionaries(FIELDS, VALUES, max_size=6), max_size=4), st.booleans()
+)
+def test_no_event_whatever_makes_the_gateway_stumble(
+    path: str, events: list[dict[str, Any]], whole: bool
+) -> None:
+    answer = make(path, stream=not whole)
+    for event in events:
+        raw = b"data: " + json.dumps(event).encode() + b"\n\n"
+        assert isinstance(answer.feed(0.0, raw), bytes)
+    try:
+        answer.lost()
+    except CannotContinue:
+        assert not whole
+
+
+def test_a_leader_that_never_comes_to_an_end_is_not_listened_to_for_ever() -> None:
+    model = FakeLlama([b"x" * (1 << 20)] * 40)
+    with pytest.raises(CannotContinue, match="longer than an answer can be"):
+        Client(model, make(NATIVE)).run([])
+
+
+def test_a_count_of_tokens_that_cannot_be_is_not_believed() -> None:
+    answer = make(NATIVE)
+    event = {"content": "x", "tokens": [1], "stop": False, "tokens_predicted": 10**12, "tokens_evaluated": 1}
+    told = b"data: " + json.dumps(event).encode() + b"\n\n"
+    assert answer.feed(0.0, told) == told
+    with pytest.raises(CannotContinue):
+        answer.lost()
