@@ -82,7 +82,8 @@ def _why_not(site: Site, size: int) -> str | None:
 
 
 def _lacking(sites: Iterable[Site], held: int, size: int, copies: int) -> str:
-    others = [(site.name, _why_not(site, size)) for site in sites if not (site.alive and site.holds)]
+    absent = sorted((site for site in sites if not (site.alive and site.holds)), key=lambda site: site.name)
+    others = [(site.name, _why_not(site, size)) for site in absent]
     said = f"{held} of {copies} copies"
     return f"{said}: {', '.join(f'{name} {why}' for name, why in others)}"
 

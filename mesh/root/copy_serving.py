@@ -1,4 +1,4 @@
-"""A holder's side of a copy: it gives the model's hash tree and its pieces to members that ask.
+"""A holder's side of a copy: it gives the model's hash tree and its pieces to members that may lead.
 
 The stream is of kind `copy`; its argument is the model's root. The holder answers with the sizes of the
 model's files, or why not. Then the member asks, one thing at a time: ``{"tree": True}``, and gets the leaves
@@ -46,8 +46,11 @@ RoundTrips = Callable[[], Mapping[NodeId, float]]
 class CopyServing:
     """Serves all members that copy from this machine."""
 
-    def __init__(self, round_trips: RoundTrips, models: Models, hashes: Path) -> None:
+    def __init__(
+        self, may_copy: Callable[[NodeId], bool], round_trips: RoundTrips, models: Models, hashes: Path
+    ) -> None:
         """``hashes`` is the folder where hash trees are kept (`leader.model_hash`)."""
+        self._may_copy = may_copy
         self._round_trips = round_trips
         self._models = models
         self._hashes = hashes
@@ -78,6 +81,8 @@ class CopyServing:
             self._served += Counter()  # forget who gets nothing any more
 
     def _why_not(self, peer: NodeId, held: HeldModel | None) -> str:
+        if not self._may_copy(peer):
+            return "only members that may lead copy models"
         if held is None:
             return "it is not here any more"
         if self._served[peer] >= MAX_OF_A_PEER or self._served.total() >= MAX_SERVED:

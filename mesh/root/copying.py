@@ -70,7 +70,7 @@ class Copies:
         self._models = models
         self._store = CopyStore(machine.state.path / "copies")
         self._hashes = machine.state.path / "hashes"
-        self._serving = CopyServing(self._round_trips, models, self._hashes)
+        self._serving = CopyServing(self._may_copy, self._round_trips, models, self._hashes)
         self._barred = Barred()
         self._fetch: Fetch | None = None
         self._scope = trio.CancelScope()
@@ -224,6 +224,10 @@ class Copies:
             for member in node.members()
             if member.id != node.id and member.state == "alive" and _holds(member, wanted.model.root)
         }
+
+    def _may_copy(self, peer: NodeId) -> bool:
+        """Weights are for those who may serve them."""
+        return Rights.LEAD in self._shell.node.rights(peer)
 
     def _round_trips(self) -> dict[NodeId, float]:
         return {member.id: member.rtt for member in self._shell.node.members() if member.rtt is not None}

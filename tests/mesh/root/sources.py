@@ -12,6 +12,7 @@ from leader.models import Models
 from mesh.net.session import Session
 from mesh.root.copy_serving import BLOCK, COPY, CopyServing
 from mesh.wire.facts import Model
+from mesh.wire.identity import NodeId
 from tests.mesh.root.machines import Here
 
 
@@ -35,11 +36,13 @@ def weights(folder: Path, *contents: bytes, name: str = "toy.gguf") -> Weights:
     return Weights(Model(name, tree.size, tree.root), tuple(files), contents, tree)
 
 
-def honest(here: Here, weights: Weights) -> CopyServing:
+def honest(
+    here: Here, weights: Weights, may_copy: Callable[[NodeId], bool] = lambda peer: True
+) -> CopyServing:
     """Let the machine hold the model and serve it."""
     models = Models(here.state.path / "models.json")
     models.add(weights.model.name, weights.model.root, weights.files)
-    serving = CopyServing(dict, models, here.state.path / "hashes")
+    serving = CopyServing(may_copy, dict, models, here.state.path / "hashes")
     here.handlers[COPY] = serving.handle
     return serving
 

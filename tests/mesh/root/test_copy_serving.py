@@ -83,6 +83,12 @@ async def test_nonsense_ends_the_stream(pair: Pair, request_: object) -> None:
             await session.receive_message()
 
 
+async def test_a_member_that_may_not_lead_gets_nothing(pair: Pair) -> None:
+    honest(pair.bert, pair.weights, lambda peer: peer != pair.anna.id)
+    async with pair.ask() as (_, answer):
+        assert answer == {"ok": False, "reason": "only members that may lead copy models"}
+
+
 async def test_files_that_change_while_they_are_copied_are_given_no_more(pair: Pair) -> None:
     async with pair.ask() as (session, _):
         pair.weights.files[0].write_bytes(CONTENT[::-1])
