@@ -79,6 +79,8 @@ def run(options: argparse.Namespace) -> Report:
     for way in ways:
         measured[way] = Measured()
         trio.run(_measure, way, engine, model, options.repeats, measured[way])
+        ratio = statistics.median(measured[way].ratios)
+        print(f"{way}: {ratio:.3f} of the hand-wired tokens a second", file=sys.stderr)
     return _report(options, model, measured)
 
 
