@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 import trio
 
-from tests.e2e.pools import chat, form_pool, found, holders, is_ready, join, leader, make_model, until
+from mesh.root.generator import ModelSpec, generate, spec_of_size
+from tests.e2e.pools import (
+    chat,
+    complete,
+    form_pool,
+    found,
+    holders,
+    is_ready,
+    join,
+    leader,
+    make_model,
+    until,
+)
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 
@@ -51,6 +63,25 @@ async def test_a_second_copy_appears_and_its_holder_serves_when_the_first_is_kil
     status = await until(other, lambda status: leader(status) == second and is_ready(status))
     assert hosts[0].name not in holders(status)
     assert len(await chat(other)) > len(answer) // 2
+
+
+async def test_a_model_of_several_files_is_copied_with_their_names_and_the_copy_answers_alike(
+    lab: Lab, tmp_path: Path
+) -> None:
+    anna, bert = lab.hosts(2)
+    join(bert, found(anna, "--memory", "400M"), "--memory", "400M")
+    files = generate(tmp_path / "toy.gguf", spec_of_size(40_000_000, ModelSpec(layers=8)), parts=3)
+    anna.mesh("serve", files[0], *SERVE, timeout=120)
+    await until(bert, is_ready)
+    answer = await complete(bert, "Once upon a time", 48)
+    await models_until(bert, lambda entry: len(entry["members"]) == 2)
+    copied = {path.name: path.read_bytes() for path in bert.folder.rglob("copies/*/*.gguf")}
+    assert copied == {path.name: path.read_bytes() for path in files}
+
+    anna.kill_sidecar()
+
+    await until(bert, lambda status: leader(status) == bert.name and is_ready(status))
+    assert await complete(bert, "Once upon a time", 48) == answer
 
 
 async def test_a_leader_copies_from_a_holder_that_may_not_lead(lab: Lab, tmp_path: Path) -> None:
