@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,14 +171,16 @@ def _false_deaths(axes: Axes, runs: Runs, settings: Settings) -> bool:
         axes.plot(percent, values, style, color=colour, label=label)
 
     line([points[loss]["suspicions_estimated"] for loss in losses], "o-", _COLOURS[0], "suspicions")
-    line([points[loss]["upper"] for loss in losses], "v-", _COLOURS[1], "false deaths, upper 95% bound")
+    sampled = [points[loss]["sampled_upper"] or math.nan for loss in losses]
+    line(sampled, "v-", _COLOURS[1], "false deaths, upper 95% bound, sampled")
+    line([points[loss]["upper"] for loss in losses], "<-", _COLOURS[3], "the same, trusting no tilt")
     line([points[loss]["direct_upper"] for loss in losses], "^-", _COLOURS[4], "the same, by waiting alone")
     line([points[loss]["withdrawals_computed"] for loss in losses], "--", "grey", "withdrawals, computed")
     line([goal_at(loss) for loss in losses], ":", "black", "goal for false deaths")
     axes.set(
         title="Suspicions and false deaths", xlabel="% of datagrams lost", ylabel="a node-hour", yscale="log"
     )
-    axes.set_ylim(bottom=1e-12)
+    axes.set_ylim(bottom=1e-20)
     _finish(axes)
     return bool(points)
 

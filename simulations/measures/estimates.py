@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 
 CONFIDENCE = 0.95
 _STEPS = 100
+_FEW = 20
+_NORMAL_95 = 1.645
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
@@ -68,6 +70,21 @@ def standard_error(values: Sequence[float]) -> float:
         return math.inf
     mean = math.fsum(values) / len(values)
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) * (len(values) - 1)))
+
+
+def mean_upper(weights: Sequence[float]) -> float | None:
+    """An upper 95% bound of the mean of weights, most of which are 0; None when all are.
+
+    The normal one where at least 20 are not 0. Below that, Garwood's bound of how many would not be, each
+    taken as large as the largest that was seen. Neither sees what no sample hinted at: weights so large and
+    so rare that none of them came up.
+    """
+    hits = [weight for weight in weights if weight]
+    if not hits:
+        return None
+    if len(hits) < _FEW:
+        return rate_upper(len(hits), len(weights)) * max(hits)
+    return math.fsum(weights) / len(weights) + _NORMAL_95 * standard_error(weights)
 
 
 def effective(weights: Sequence[float]) -> float:

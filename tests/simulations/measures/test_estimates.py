@@ -4,7 +4,9 @@ import random
 import pytest
 
 from simulations.measures.estimates import (
+    effective,
     enough_for,
+    mean_upper,
     percentile,
     percentile_bound,
     proportion_upper,
@@ -67,3 +69,17 @@ def test_a_summary_tells_of_p99_only_when_there_are_enough_repeats() -> None:
     many = summary([float(each) for each in range(1, 301)])
     assert many["p99"] == 297
     assert many["p99_upper_95"] == 300
+
+
+def test_weights_are_worth_as_many_trials_as_equal_ones_would_be() -> None:
+    assert effective([2.0] * 7 + [0.0] * 5) == pytest.approx(7)
+    assert effective([1000.0] + [1.0] * 100) < 1.3
+    assert effective([0.0, 0.0]) == 0.0
+
+
+def test_the_bound_of_a_mean_of_weights_is_normal_with_many_hits_and_careful_with_few() -> None:
+    many = [1.0] * 50 + [0.0] * 50
+    assert mean_upper(many) == pytest.approx(0.5 + 1.645 * 0.0503, abs=1e-3)
+    few = [3.0] + [0.0] * 99
+    assert mean_upper(few) == pytest.approx(4.744 / 100 * 3.0, rel=1e-3)
+    assert mean_upper([0.0] * 10) is None

@@ -38,6 +38,8 @@ def test_a_copy_that_killed_raises_the_bound() -> None:
     killed = together([pool([Episode(1e-8)] * 99 + [Episode(1e-8, 1e-9, True, 1)])], LOSS, Settings())
     assert killed["upper"] > 1.3 * spared["upper"]
     assert killed["deaths_estimated"] > 0 == spared["deaths_estimated"]
+    assert spared["sampled_upper"] is None
+    assert killed["deaths_estimated"] < killed["sampled_upper"] < 10 * killed["deaths_estimated"]
 
 
 def test_few_heavy_weights_are_worth_little() -> None:
