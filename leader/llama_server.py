@@ -119,6 +119,7 @@ class LlamaServer:
         self._tell(ServerState("loading"))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)
+            nursery.start_soon(self._glance)
             code = await self._supervised.run()
             nursery.cancel_scope.cancel()
         if self._stopping or self._supervised.state is State.STOPPED:
@@ -163,23 +164,31 @@ class LlamaServer:
             log.info("%d tokens of conversations are restored", await self._slots_kept.restore(self.port))
 
     async def _watch(self) -> None:
-        """Follow progress; kill the process when the watchdog says so, or when it was stopped."""
+        """Follow progress; kill the process when the watchdog says so."""
         watchdog = Watchdog(max((stage.layer_seconds for stage in self.plan.stages), default=0.0))
-        standstill = Standstill()
         looked = -LOOK_SECONDS
         while True:
             now, doubt, gone = trio.current_time(), self._doubt(), self._gone()
-            glance = None if self.pid is None else look(self.pid)
-            reason = None if glance is None else standstill.see(now, glance)
             if self.state.phase != "ready" or doubt or gone or now - looked >= LOOK_SECONDS:
                 looked = now
                 activity, counters = await self._activity()
                 sighting = Sighting(activity, (counters, self._traffic()), doubt, gone)
-                reason = reason or watchdog.see(trio.current_time(), sighting)
+                reason = watchdog.see(trio.current_time(), sighting)
+                if reason is not None:
+                    self.kill(f"llama-server {reason}")
+                    return
+            await trio.sleep(GLANCE_SECONDS if self.state.phase == "ready" else READY_LOOK_SECONDS)
+
+    async def _glance(self) -> None:
+        """Kill the process when it was stopped: that is seen without asking it."""
+        standstill = Standstill()
+        while True:
+            glance = None if self.pid is None else look(self.pid)
+            reason = None if glance is None else standstill.see(trio.current_time(), glance)
             if reason is not None:
                 self.kill(f"llama-server {reason}")
                 return
-            await trio.sleep(GLANCE_SECONDS if self.state.phase == "ready" else READY_LOOK_SECONDS)
+            await trio.sleep(GLANCE_SECONDS)
 
     async def _activity(self) -> tuple[str, Hashable]:
         if self._supervised.state is not State.READY:

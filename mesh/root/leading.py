@@ -5,7 +5,12 @@ performed: leases asked for, tunnels opened, llama-server started and ended, the
 """
 
 import logging
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
+import psutil
 import trio
 
 from leader.models import Models
@@ -128,6 +133,8 @@ class Leading:
         claim, deployment = node.leader(), node.deployment()
         leading = claim is not None and claim.author == node.id
         if not leading or deployment is None:
+            if deployment is not None and deployment.running and self._machine.options.lead:
+                await self._shape(deployment.model.root)  # who may lead next has it at hand
             return View(node.id, leading, running=running, asked=asked)
         root = deployment.model.root
         self._number = deployment.number
@@ -157,7 +164,7 @@ class Leading:
             return None
         if root not in self._shapes:
             try:
-                self._shapes = {root: await trio.to_thread.run_sync(read_model, held.files[0])}
+                self._shapes = {root: await trio.to_thread.run_sync(_make_ready, held.files)}
             except MeshError as error:
                 log.error("%s: %s", held.files[0], error)
                 return None
@@ -234,3 +241,17 @@ class Leading:
         log.warning("tunnel to %s: %s", name_of(self._shell.node, NodeId(worker)), reason)
         self._unreachable[worker] = now() + UNREACHABLE_SECONDS
         self._shell.do(self._shell.node.connection_reset, NodeId(worker))
+
+
+def _make_ready(files: Sequence[Path]) -> Shape:
+    """Read a model's header, and have the system read its files ahead where memory is plenty.
+
+    Blocks, so call it in a thread.
+    """
+    shape = read_model(files[0])
+    advise = getattr(os, "posix_fadvise", None)  # macOS has none
+    if advise is not None and psutil.virtual_memory().available > 2 * shape.total_bytes:
+        for file in files:
+            with suppress(OSError), file.open("rb") as opened:
+                advise(opened.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+    return shape

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -19,6 +20,7 @@ from leader.gguf import read
 from leader.llama_server import LlamaServer, ServerState, telling_line
 from leader.placement import Plan, place
 from leader.shape import Shape
+from leader.slots import Slots
 from leader.tunnels import Passage, Tunnels, open_tunnels
 from mesh.engine.values import Engine
 from mesh.net.ends import Plain
@@ -80,7 +82,7 @@ class Pool:
 
 
 @asynccontextmanager
-async def pool(engine: Engine, plan: Plan, directory: Path) -> AsyncIterator[Pool]:
+async def pool(engine: Engine, plan: Plan, directory: Path, **options: Any) -> AsyncIterator[Pool]:
     """The plan's workers, tunnels to them and llama-server, all ended afterwards."""
     async with AsyncExitStack() as stack:
         ports, pids = {}, []
@@ -98,6 +100,7 @@ async def pool(engine: Engine, plan: Plan, directory: Path) -> AsyncIterator[Poo
             directory / "llama-server.log",
             traffic=lambda: tunnels.sent,
             on_state=states.append,
+            **options,
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.run)
@@ -225,6 +228,35 @@ async def test_a_worker_that_hangs_is_noticed_in_some_seconds_and_the_server_kil
         os.kill(running.pids[1], signal.SIGSTOP)
         state = await running.until("failed", 15)
         assert re.fullmatch(r"llama-server makes no progress with a token for \d+ s", state.reason)
+
+
+async def test_a_server_that_was_stopped_is_killed_without_being_asked(
+    engine: Engine, model: Shape, tmp_path: Path
+) -> None:
+    plan = place(model, [host(1 << 30)], 512, 1)
+    async with pool(engine, plan, tmp_path) as running:
+        await running.until("ready")
+        assert running.server.pid is not None
+        os.kill(running.server.pid, signal.SIGSTOP)
+        state = await running.until("failed", 10)
+        assert state.reason == "llama-server was stopped"
+
+
+async def test_conversations_go_on_in_the_next_server_with_another_split(
+    engine: Engine, model: Shape, tmp_path: Path
+) -> None:
+    request = {"prompt": PROMPT * 8, "n_predict": 8, "temperature": 0, "return_tokens": True}
+    answers = []
+    for restore, on_leader in ((False, 0), (True, 3)):
+        plan = split_plan(model, on_leader)
+        slots = Slots(tmp_path / "slots", plan)
+        async with pool(engine, plan, tmp_path, slots=slots, restore=restore) as running:
+            await running.until("ready")
+            answers.append(await post(f"{running.url}/completion", request))
+            await running.server.keep_conversations()
+    assert answers[0]["timings"]["prompt_n"] > 40
+    assert answers[1]["timings"]["prompt_n"] < 10, "its prompt was there already"
+    assert answers[1]["tokens"] == answers[0]["tokens"]
 
 
 async def test_a_file_that_the_engine_refuses_fails_with_its_words(

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from leader.tunnels import Passage, TunnelRefused, Tunnels, open_tunnels, pass_gate
+from leader.tunnels import Passage, TunnelRefused, Tunnels, open_tunnels, pass_gate, unreachable
 from mesh.net.ends import CHUNK, Plain
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -143,6 +143,29 @@ async def test_a_worker_that_cannot_be_reached_is_told_and_the_client_sees_an_en
             assert await read_all(client) == b""
         await client.aclose()
     assert resets == [(WORKER, "no tunnel: the gate is shut")]
+
+
+async def test_who_cannot_be_reached_is_known_before_anything_starts() -> None:
+    ended = trio.Event()
+
+    async def handler(stream: trio.SocketStream) -> None:
+        assert await stream.receive_some(1) == b""
+        ended.set()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, handler, 0)
+        port = listeners[0].socket.getsockname()[1]
+
+        async def opener(worker: bytes) -> Passage:
+            if worker != WORKER:
+                raise TunnelRefused("the worker's gate refused: not you")
+            return Passage(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", port)))
+
+        failed = await unreachable([WORKER, b"x" * 16], opener)
+        assert failed == {b"x" * 16: "no tunnel: the worker's gate refused: not you"}
+        with trio.fail_after(5):
+            await ended.wait()
+        nursery.cancel_scope.cancel()
 
 
 async def test_connections_are_sessions_of_their_own() -> None:
