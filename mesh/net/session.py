@@ -15,10 +15,9 @@ from mesh.net.addresses import endpoint_of
 from mesh.net.ends import Plain, Sealed, unwrap
 from mesh.wire import codec
 from mesh.wire.endpoint import Endpoint
+from mesh.wire.envelope import WIRE_VERSION as WIRE_VERSION
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import NodeId
-
-WIRE_VERSION = 1
 
 MESSAGE_LIMIT = 64 * 1024
 """Bytes of one message, unless the receiver says otherwise."""

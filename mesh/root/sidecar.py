@@ -40,6 +40,7 @@ from mesh.root.invites import Invites
 from mesh.root.logs import log_to
 from mesh.root.machine import Machine
 from mesh.root.moving import MOVE, handle_move
+from mesh.root.names import pool_name
 from mesh.root.neighbours import Neighbours
 from mesh.root.options import settle
 from mesh.root.pool import Pool
@@ -212,8 +213,12 @@ class Sidecar:
         )
 
     async def enter(self, pool: PoolId, peers: Sequence[Endpoint]) -> None:
-        """Go on in the pool that the state directory knows."""
-        await self._stay_in(Pool(self.machine, pool, self._node(pool), peers), lambda here: None)
+        """Go on in the pool that the state directory knows, unless the node was evicted when it ended."""
+        node = self._node(pool)
+        if node.is_evicted(node.id):
+            self.state.note_expulsion(f"this machine was evicted from pool {pool_name(pool)}")
+            return
+        await self._stay_in(Pool(self.machine, pool, node, peers), lambda here: None)
 
     async def _stay_in(self, pool: Pool, begin: Callable[[Pool], None]) -> None:
         assert self._nursery is not None

@@ -11,7 +11,7 @@ from mesh.wire.identity import ID_BYTES, SIGNATURE_BYTES, NodeId, PoolId, Signer
 from mesh.wire.messages import MAX_DATAGRAM, MAX_STREAMED
 from mesh.wire.values import value
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 _VERSION = bytes([WIRE_VERSION])
 _IDS = 1 + 2 * ID_BYTES
 _HEAD = _IDS + 8

@@ -32,9 +32,7 @@ QUIET, FLOODED = "quiet", "flooded"
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options besides --json and --check."""
     parser.add_argument("--nodes", type=int, default=6, metavar="N")
-    parser.add_argument(
-        "--repeats", type=int, default=10, metavar="R", help="deaths of each kind"
-    )
+    parser.add_argument("--repeats", type=int, default=10, metavar="R", help="deaths of each kind")
     parser.add_argument("--rate", type=int, default=20_000, metavar="R", help="datagrams a second, over all")
     parser.add_argument("--seed", type=int, default=1, help="whom to kill")
 

@@ -73,6 +73,10 @@ async def test_who_was_evicted_comes_back_neither_with_its_key_nor_with_its_invi
     join(bert, token)
     anna.mesh("evict", "bert", "--yes")
     await is_out(bert, 5.0)
+    # As if the power had failed before the sidecar had noted that it is in no pool any more.
+    state = next(bert.folder.rglob("identity.key")).parent
+    (state / "evicted").unlink()
+    (state / "current").write_text(anna.status()["pool"]["id"])
     for again in (token, anna.mesh_json("invite")["token"]):
         refused = bert.mesh("join", again, *JOIN, check=False)
         assert refused.returncode == 1

@@ -11,7 +11,7 @@ from mesh.root.admission import Admitted, Door
 from mesh.root.invites import Token
 from mesh.wire import facts, messages
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import NOBODY, first_number, open_envelope, seal
+from mesh.wire.envelope import NOBODY, WIRE_VERSION, first_number, open_envelope, seal
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.facts import (
     Accusation,
@@ -123,7 +123,10 @@ class Liar:
             # What others said to it, once more and to somebody else.
             for payload in self.heard[-20:]:
                 await self._raw(target, payload)
-            for noise in (os.urandom(1000), b"\x01" + self.pool + self.identity.id + os.urandom(300)):
+            for noise in (
+                os.urandom(1000),
+                bytes([WIRE_VERSION]) + self.pool + self.identity.id + os.urandom(300),
+            ):
                 await self._raw(target, noise)
 
     def _lies(self) -> Iterator[Fact]:

@@ -104,7 +104,13 @@ class Preface:
 
 def _prefaces() -> list[bytes]:
     good = {"wire": WIRE_VERSION, "pool": id_text(POOL), "kind": "gossip", "arguments": {"term": 1}}
-    others: list[dict[str, Any]] = [{}, {"kind": "admit"}, {"kind": PROBE}, {"wire": 2}, {"arguments": []}]
+    others: list[dict[str, Any]] = [
+        {},
+        {"kind": "admit"},
+        {"kind": PROBE},
+        {"wire": WIRE_VERSION + 1},
+        {"arguments": []},
+    ]
     return [bytes([who]) + msgpack.packb({**good, **other}) for who in (0, 1, 2) for other in others]
 
 

@@ -11,6 +11,7 @@ import zeroconf
 
 from mesh.net.mdns import SERVICE_TYPE, Mdns, Sighting, read_announcement
 from mesh.wire.endpoint import Endpoint
+from mesh.wire.envelope import WIRE_VERSION
 from mesh.wire.identity import Identity, id_text, pool_id
 
 NODE = Identity.from_seed(bytes(32))
@@ -32,8 +33,9 @@ def announcement(
 
 
 def test_an_announcement_is_read() -> None:
-    info = announcement({"pool": POOL_ID, "node": NODE_ID, "name": "tower", "version": "1"})
-    assert read_announcement(info) == Sighting(POOL_ID, NODE_ID, "tower", "1", (Endpoint("10.0.0.1", 5),))
+    info = announcement({"pool": POOL_ID, "node": NODE_ID, "name": "tower", "version": str(WIRE_VERSION)})
+    where = (Endpoint("10.0.0.1", 5),)
+    assert read_announcement(info) == Sighting(POOL_ID, NODE_ID, "tower", str(WIRE_VERSION), where)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ async def test_a_pool_is_found_by_who_was_there_before_and_by_who_comes_after() 
     node, pool = id_text(Identity.generate().id), id_text(pool_id(b"k" * 32))
     async with running("127.0.0.1") as watcher, running("127.0.0.1") as announcer:
         await announcer.announce(pool, node, 50052, "tower", ["127.0.0.1"])
-        expected = Sighting(pool, node, "tower", "1", (Endpoint("127.0.0.1", 50052),))
+        expected = Sighting(pool, node, "tower", str(WIRE_VERSION), (Endpoint("127.0.0.1", 50052),))
         assert await find(watcher, node, 50052) == expected
         async with running("127.0.0.1") as late:
             assert await find(late, node, 50052) == expected

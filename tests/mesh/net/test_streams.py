@@ -12,6 +12,7 @@ from mesh.net.callers import MAX_CALLERS_OF_A_SOURCE
 from mesh.net.connecting import connect_first
 from mesh.net.session import (
     MESSAGE_LIMIT,
+    WIRE_VERSION,
     Refused,
     Session,
     StreamClosed,
@@ -193,8 +194,8 @@ async def test_a_kind_that_is_not_served_is_refused(lan: Lan) -> None:
     ("preface", "code"),
     [
         ({"wire": 99, "pool": None, "kind": "admit", "arguments": {}}, "wire_version"),
-        ({"wire": 1, "pool": None, "kind": 5, "arguments": {}}, "malformed"),
-        ({"wire": 1, "pool": None, "kind": "admit", "arguments": []}, "malformed"),
+        ({"wire": WIRE_VERSION, "pool": None, "kind": 5, "arguments": {}}, "malformed"),
+        ({"wire": WIRE_VERSION, "pool": None, "kind": "admit", "arguments": []}, "malformed"),
         (["admit"], "malformed"),
     ],
 )

@@ -1,7 +1,8 @@
 """An engine that computes nothing: programs that start in no time and speak as much as supervision needs.
 
-The rpc-server answers HELLO and then echoes. The llama-server says HELLO and a word through every tunnel, waits
-for its echo, and then answers ``/health`` and ``/slots``; it fails as long as there is a file ``broken`` beside it, with that file's text.
+The rpc-server answers HELLO and then echoes. The llama-server says HELLO and a word through every tunnel,
+waits for its echo, and then answers ``/health`` and ``/slots``; it fails as long as there is a file
+``broken`` beside it, with that file's text.
 """
 
 import sys

@@ -1,5 +1,6 @@
 import contextlib
 import tracemalloc
+from collections.abc import Callable
 
 import msgpack
 import pytest
@@ -82,7 +83,11 @@ def test_maps_and_extensions_have_no_place_on_the_wire() -> None:
 @pytest.mark.parametrize("head", [b"\xdc\x1f\xa0", b"\xdd\x00\x00\x1f\xa0"], ids=["16 bit", "32 bit"])
 def test_arrays_that_only_announce_their_items_cost_no_room(head: bytes) -> None:
     hollow = head * (8190 // len(head))
-    for decode in (lambda: codec.unpack(hollow, 8192), lambda: codec.unpack_loose(hollow)):
+    decoders: list[Callable[[], object]] = [
+        lambda: codec.unpack(hollow, 8192),
+        lambda: codec.unpack_loose(hollow),
+    ]
+    for decode in decoders:
         tracemalloc.start()
         try:
             with pytest.raises(DecodeError):
