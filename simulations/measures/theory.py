@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 from mesh.protocol.settings import Settings
+from mesh.wire import messages
 from mesh.wire.envelope import OVERHEAD
+from mesh.wire.messages import Ping
 
 
 def first_probe(share: float, nodes: int, settings: Settings) -> float:
@@ -39,9 +41,7 @@ def dead_process_known(share: float, nodes: int, settings: Settings) -> float:
     return first_probe(share, nodes, settings) + settings.reset_suspicion
 
 
-def probe_bytes(settings: Settings, body: int = 32) -> float:
-    """Bytes a second that probing alone sends: a ping and an answer to another's ping in each period.
-
-    ``body`` is that of a ping: token, set hash, liveness.
-    """
-    return 2 * (OVERHEAD + body) / settings.probe_period
+def probe_bytes(settings: Settings) -> float:
+    """Bytes a second that probing alone sends: a ping and an answer to another's ping in each period."""
+    ping = Ping(1 << 47, bytes(8), 1, 0)
+    return 2 * (OVERHEAD + len(messages.encode(ping))) / settings.probe_period
