@@ -7,6 +7,7 @@ for it on loopback: what the pause has in excess of that is ours.
 """
 
 import argparse
+import os
 import random
 import sys
 import tempfile
@@ -75,6 +76,11 @@ class Kill:
     def overhead(self) -> float:
         """What the pause has in excess of a bare load, in seconds."""
         return self.pause - self.bare
+
+    @property
+    def until_ready(self) -> float:
+        """The same without the replay of what the client has already, in seconds."""
+        return self.pause - self.token - self.bare
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -196,7 +202,7 @@ def split_of(remote: Sequence[dict[str, Any]], ports: Sequence[int]) -> list[str
 def report(count: int, seed: int, kills: Sequence[Kill]) -> Report:
     """The table: a row for each phase, a column for each kind of kill and one for all."""
     rows = []
-    for name in (*PHASES, "pause", "bare", "overhead"):
+    for name in (*PHASES, "pause", "bare", "overhead", "until_ready"):
         cells = {}
         for what in ("all", *FAULTS):
             of = [float(getattr(kill, name)) for kill in kills if what in ("all", kill.what)]
@@ -212,8 +218,12 @@ def report(count: int, seed: int, kills: Sequence[Kill]) -> Report:
         at_most("answers that are not the undisturbed one", 0, lost if kills else None, "answers"),
     ]
     notes = [
-        "the client asks for exact: from ready to the first new token all earlier ones are replayed",
+        "the client asks for exact: from ready to the first new token all earlier ones are replayed; until_ready "
+        "is the overhead without that",
         "phases as the host sees them that is asked, which looks every 20 ms; bare: llama-server's own load",
     ]
-    results = {"kills": [asdict(kill) | {"overhead": kill.overhead} for kill in kills]}
+    results = {
+        "kills": [asdict(kill) | {"overhead": kill.overhead} for kill in kills],
+        "load_average": os.getloadavg()[0],
+    }
     return Report("failover", {"hosts": 5, "kills": count, "seed": seed}, results, goals, rows, notes)
