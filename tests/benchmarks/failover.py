@@ -218,8 +218,8 @@ def report(count: int, seed: int, kills: Sequence[Kill]) -> Report:
         at_most("answers that are not the undisturbed one", 0, lost if kills else None, "answers"),
     ]
     notes = [
-        "the client asks for exact: from ready to the first new token all earlier ones are replayed; until_ready "
-        "is the overhead without that",
+        "the client asks for exact: from ready to the first new token all earlier ones are replayed",
+        "until_ready is the overhead without that replay",
         "phases as the host sees them that is asked, which looks every 20 ms; bare: llama-server's own load",
     ]
     results = {
