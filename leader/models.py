@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ class Models:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._turn = threading.Lock()
         self._models = {model.root: model for model in _load(path)}
 
     def held(self) -> list[HeldModel]:
@@ -71,11 +73,10 @@ class Models:
         paths = tuple(path.absolute() for path in files)
         stamps = tuple(Stamp.of(path) for path in paths)
         model = HeldModel(name, root, sum(stamp.size for stamp in stamps), paths, stamps)
-        self._models.pop(root, None)
-        self._models[root] = model
-        for oldest in list(self._models)[:-MAX_MODELS]:
-            del self._models[oldest]
-        self._save()
+        with self._turn:  # a copy may be done while a person serves another model
+            models = {one: held for one, held in self._models.items() if one != root} | {root: model}
+            self._models = dict(list(models.items())[-MAX_MODELS:])
+            self._save()
         return model
 
     def _save(self) -> None:

@@ -10,7 +10,9 @@ from typing import Final
 
 FIRST_RATE: Final = 4 << 20  # bytes a second
 LEAST_RATE: Final = 256 << 10
-MOST_RATE: Final = 1 << 30
+MOST_RATE: Final = 128 << 20
+"""A gigabit link's; more would take most of a core from what serves meanwhile."""
+
 QUEUE: Final = 0.025
 """Seconds that the round trips to a peer may grow by."""
 

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 STALL_SECONDS: Final = 20.0  # for one message
 LIAR_SECONDS: Final = 600.0
+SLOW_SECONDS: Final = 30.0  # for a piece, once others wait for work
+SLOW_BAR_SECONDS: Final = 60.0
 AGAIN_SECONDS: Final = 3.0  # before a source that broke off is asked again
 LOOK_SECONDS: Final = 1.0
 ROOM_SECONDS: Final = 5.0
@@ -62,6 +64,14 @@ class Barred:
         return self.until.get(source, 0.0) > trio.current_time()
 
 
+@dataclass
+class Drawing:
+    """What is under way with one source; ``since`` when its present piece was asked for."""
+
+    since: float
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+
 class Fetch:
     """One copy that is being made. ``holders`` gives who has the model at present, and where they are."""
 
@@ -70,7 +80,7 @@ class Fetch:
     ) -> None:
         self.model = model
         self.phase: Phase = "asking"
-        self.sources: set[NodeId] = set()
+        self.sources: dict[NodeId, Drawing] = {}
         self._streams = streams
         self._store = store
         self._holders = holders
@@ -174,12 +184,13 @@ class Fetch:
         room_at = self._heard + ROOM_SECONDS
         async with trio.open_nursery() as nursery:
             while partial.missing and self._failure is None:
-                holders = self._holders()
-                for source in [one for one in holders if one not in self.sources and one not in self._barred]:
-                    if len(self.sources) < MAX_SOURCES and self._pending:
-                        self.sources.add(source)
-                        nursery.start_soon(self._draw, source, holders[source], partial)
-                now = trio.current_time()
+                now, holders = trio.current_time(), self._holders()
+                idle = [one for one in holders if one not in self.sources and one not in self._barred]
+                for source in idle[: MAX_SOURCES - len(self.sources)] if self._pending else ():
+                    self.sources[source] = Drawing(now)
+                    nursery.start_soon(self._draw, source, holders[source], partial)
+                if idle and not self._pending:
+                    self._drop_the_slowest(now)
                 if now - self._heard > GIVE_UP_SECONDS:
                     self._failure = NoSource(f"nobody gives {self.model.name} at present")
                 if now >= room_at:
@@ -190,6 +201,14 @@ class Fetch:
                     await self._change.wait()
             nursery.cancel_scope.cancel()
 
+    def _drop_the_slowest(self, now: float) -> None:
+        """Others wait for work: the piece that is longest on its way is theirs, when that is long enough."""
+        source = min(self.sources, key=lambda one: self.sources[one].since, default=None)
+        if source is not None and now - self.sources[source].since > SLOW_SECONDS:
+            log.info("%s is too slow with %s", id_text(source), self.model.name)
+            self._barred.bar(source, SLOW_BAR_SECONDS)
+            self.sources[source].scope.cancel()
+
     async def _stop_when_full(self) -> None:
         """Others write on the disk too, and this node's promises need room there."""
         try:
@@ -199,16 +218,19 @@ class Fetch:
 
     async def _draw(self, source: NodeId, endpoints: Sequence[Endpoint], partial: PartialCopy) -> None:
         """Take pieces from one source until none is left to take, or the source fails."""
+        drawing = self.sources[source]
         piece: Piece | None = None
         try:
-            session, _ = await self._open(source, endpoints)
-            try:
-                while self._pending:
-                    piece = partial.tree.piece(self._pending.popleft())
-                    await self._take(session, piece, partial)
-                    piece = None
-            finally:
-                await session.aclose()
+            with drawing.scope:
+                session, _ = await self._open(source, endpoints)
+                try:
+                    while self._pending:
+                        piece = partial.tree.piece(self._pending.popleft())
+                        drawing.since = trio.current_time()
+                        await self._take(session, piece, partial)
+                        piece = None
+                finally:
+                    await session.aclose()
         except (StreamError, DecodeError, Lying, NoSource, trio.TooSlowError) as error:
             self._turn_from(source, error)
         except MeshError as error:
@@ -216,7 +238,7 @@ class Fetch:
         finally:
             if piece is not None:
                 self._pending.appendleft(piece.number)
-            self.sources.discard(source)
+            del self.sources[source]
             self._change.set()
 
     async def _take(self, session: Session, piece: Piece, partial: PartialCopy) -> None:

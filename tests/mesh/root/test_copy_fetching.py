@@ -132,6 +132,19 @@ async def test_a_source_that_dies_midway_is_replaced_by_the_others(place: Place)
     assert read(await place.fetch().run()) == [CONTENT]
 
 
+async def test_a_source_that_trickles_does_not_keep_the_last_piece(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copy_fetching, "SLOW_SECONDS", 0.1)
+    bert, cara = place.holders
+    slow = Scripted(place.weights, hold=trio.Event()).at(bert)
+    hasty = Scripted(place.weights).at(cara)
+    assert read(await place.fetch().run()) == [CONTENT]
+    assert len(slow.asked) == 1
+    assert slow.asked[0] in hasty.asked
+    assert bert.id in place.barred
+
+
 async def test_a_source_that_comes_back_goes_on_where_it_ended(place: Place) -> None:
     bert = place.holders[0]
 
