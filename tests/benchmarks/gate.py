@@ -5,7 +5,9 @@ falls on both. Each machine of the gated path is a process of its own, as in a p
 """
 
 import argparse
+import itertools
 import json
+import math
 import os
 import secrets
 import statistics
@@ -31,7 +33,7 @@ from mesh.engine.values import Engine
 from mesh.root.generator import ModelSpec, generate, spec_of_size
 from mesh.wire.errors import MeshError
 from tests.benchmarks.gate_ways import WAYS
-from tests.benchmarks.report import Report, Row, Summary, at_least
+from tests.benchmarks.report import Report, Row, Summary, at_least, nearest_rank
 
 HELP = "tokens a second and load time through tunnels and gates, beside a hand-wired llama-server"
 REPEATS = 30
@@ -61,6 +63,12 @@ class Measured:
     load_direct: float = 0.0
     load_gated: float = 0.0
     load_average: float = 0.0
+    gaps: dict[str, list[float]] = field(default_factory=lambda: {"direct": [], "gated": []})
+    """Milliseconds from each token to the next."""
+
+    def undisturbed(self, path: str) -> float:
+        """What a token takes when nothing else wants the processor: the 10th percentile, in ms."""
+        return nearest_rank(sorted(self.gaps[path]), 0.1) if self.gaps[path] else math.nan
 
     @property
     def ratios(self) -> list[float]:
@@ -99,11 +107,14 @@ async def _measure(way: str, engine: Engine, model: Path, repeats: int, measured
         gated = await stack.enter_async_context(_llama_server(engine, model, tunnels))
         measured.load_direct, measured.load_gated = direct.load_seconds, gated.load_seconds
         for server in (direct, gated):
-            await server.tokens_per_second(TOKENS // 4)
+            await server.tokens_per_second(TOKENS // 4, [])
         for number in range(repeats):
-            order = [(direct, measured.direct), (gated, measured.gated)]
-            for server, samples in order if number % 2 == 0 else reversed(order):
-                samples.append(await server.tokens_per_second(TOKENS))
+            order = [
+                (direct, measured.direct, measured.gaps["direct"]),
+                (gated, measured.gated, measured.gaps["gated"]),
+            ]
+            for server, samples, gaps in order if number % 2 == 0 else reversed(order):
+                samples.append(await server.tokens_per_second(TOKENS, gaps))
         measured.load_average = os.getloadavg()[0]
 
 
@@ -176,12 +187,19 @@ class Answering:
     client: httpx.AsyncClient
     load_seconds: float
 
-    async def tokens_per_second(self, tokens: int) -> float:
-        """Of one greedy answer, without its prompt, as llama-server counts."""
+    async def tokens_per_second(self, tokens: int, gaps: list[float]) -> float:
+        """Of one greedy answer, without its prompt, as llama-server counts; adds the ms between tokens."""
         body = {"prompt": "Once upon", "n_predict": tokens, "temperature": 0, "cache_prompt": False}
-        response = await self.client.post("/completion", json=body)
-        response.raise_for_status()
-        return float(response.json()["timings"]["predicted_per_second"])
+        event: dict[str, Any] = {}
+        came: list[float] = []
+        async with self.client.stream("POST", "/completion", json=body | {"stream": True}) as response:
+            response.raise_for_status()
+            async for line in response.aiter_lines():
+                if line.startswith("data: "):
+                    came.append(time.perf_counter())
+                    event = json.loads(line.removeprefix("data: "))
+        gaps += [(after - before) * 1000 for before, after in itertools.pairwise(came[:tokens])]
+        return float(event["timings"]["predicted_per_second"])
 
 
 @asynccontextmanager
@@ -222,6 +240,8 @@ def _columns(one: Measured) -> dict[str, list[float]]:
         "hand-wired 1/s": one.direct,
         "gated 1/s": one.gated,
         "gated / hand-wired": one.ratios,
+        "undisturbed ms, hand-wired": [one.undisturbed("direct")],
+        "undisturbed ms, gated": [one.undisturbed("gated")],
         "load, hand-wired s": [one.load_direct],
         "load, gated s": [one.load_gated],
     }
@@ -246,10 +266,12 @@ def _report(options: argparse.Namespace, model: Path, measured: dict[str, Measur
     notes = [
         "splice: ours where both ends trust the link; copy, process: without splice, or in a process",
         "tls: ours elsewhere, in threads (no kernel TLS here); loop, tls-loop: by trio's streams",
+        "undisturbed: the 10th percentile of the time from token to token, which busy machines leave alone",
         f"load average at the end: {os.getloadavg()[0]:.1f}; both paths answer in turns",
     ]
     results = {
         way: {"ratios": one.ratios, "direct": one.direct, "gated": one.gated, "load": one.load_average,
+              "undisturbed_ms": {path: one.undisturbed(path) for path in one.gaps},
               "load_seconds": {DIRECT: one.load_direct, "gated": one.load_gated}}
         for way, one in measured.items()
     }  # fmt: skip
