@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Serve a model with the pool. The file has to be on this machine, which then leads, unless the leader has the
-file too."""
+file too; a machine that may not lead gives it to the leader first. In the background the file is copied to
+another member, so that the pool outlives the loss of the leader."""
 EXAMPLE = """\
   mesh serve model.gguf --wait
   mesh serve model.gguf --ctx 8192 --slots 4 --layers alpha=20,beta=12"""
