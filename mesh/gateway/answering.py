@@ -102,7 +102,10 @@ class Answering:
 
     async def _after(self, lost: Exception) -> Next:
         """Find the next leader, and say what is to be done there. Raises `CannotContinue`, `MeshError`."""
-        step = self._answer.lost() if isinstance(lost, UpstreamLost) else self._answer.again(str(lost))
+        if isinstance(lost, UpstreamLost):
+            step = self._answer.lost()
+        else:
+            step = (self._answer.refused if isinstance(lost, Refused) else self._answer.again)(str(lost))
         logger.info("an answer broke off after %d tokens: %s", self._answer.notes.settled, lost)
         if self._fruitless >= MAX_FRUITLESS:
             raise UpstreamLost(f"{MAX_FRUITLESS} leaders were lost over this request")
@@ -151,7 +154,7 @@ class Answering:
         self._headed = True
         if not _is_event_stream(head):
             content = await leg.rest()
-            raise Refused(f"llama-server answered {head.status}: {content[:200].decode(errors='replace')}")
+            raise Refused(f"llama-server answered {head.status}: {content[:300].decode(errors='replace')}")
         await self._stream(leg, head)
 
     async def _stream(self, leg: Leg, head: Head) -> None:

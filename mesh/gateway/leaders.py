@@ -74,7 +74,7 @@ class Leg:
         if head.status == 503:
             raise UpstreamLost("the leader's llama-server is not ready")
         if head.status != 200:
-            raise Refused(f"llama-server answered {head.status}: {content[:200].decode(errors='replace')}")
+            raise Refused(f"llama-server answered {head.status}: {content[:300].decode(errors='replace')}")
         try:
             return json.loads(content)
         except (ValueError, RecursionError) as error:

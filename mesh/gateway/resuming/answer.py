@@ -32,6 +32,9 @@ _ENVELOPE: Final = ("created", "id", "model", "system_fingerprint")
 MAX_TEXT: Final = 32 << 20
 """Characters of an answer that are kept."""
 
+_FULL: Final = "exceed_context_size"
+"""What llama-server calls it when a prompt has no room in the context."""
+
 
 class Next(Enum):
     """What can be done after a loss."""
@@ -74,6 +77,7 @@ class Answer:
         self._length = 0
         self._prompt = 0
         self._is_strange = False
+        self._is_full = False
 
     # --- a stream -----------------------------------------------------------------------------------
 
@@ -177,6 +181,14 @@ class Answer:
             why = "nothing of it is known"
         return self.again(why)
 
+    def refused(self, why: str) -> Next:
+        """Say what can be done where a leader refuses to go on. Raises `CannotContinue`."""
+        if _FULL in why and self._is_known() and not self._is_full:
+            # It ended there, and only its end was not told.
+            self._is_full = True
+            return Next.CONTINUE
+        return self.again(why)
+
     def _is_known(self) -> bool:
         """Whether what the client has is what the settled tokens say."""
         return self.notes.settled > 0 and not (self.notes.foreign or self.notes.ragged)
@@ -212,7 +224,7 @@ class Answer:
         settled = self.notes.settled
         how = choose(self._wish, settled, self.notes.seconds_per_token())
         self.notes.cut()
-        onward = yield from continuation(self.asked, self.notes, how, out_of_time)
+        onward = yield from continuation(self.asked, self.notes, how, out_of_time, self._is_full)
         self._continued = Continued(
             self.asked, self._envelope, self._text[0], settled, onward.prompt_tokens, onward.ending
         )

@@ -54,7 +54,7 @@ class Ask(NamedTuple):
     body: dict[str, Any]
 
 
-Ending = Literal["", "limit", "eos", "word"]
+Ending = Literal["", "limit", "full", "eos", "word"]
 
 
 class Onward(NamedTuple):
@@ -78,21 +78,29 @@ def choose(wish: How | None, tokens: int, seconds_per_token: float) -> How:
 
 
 def continuation(
-    asked: Asked, notes: Notes, how: How, out_of_time: Callable[[], bool] = lambda: False
+    asked: Asked,
+    notes: Notes,
+    how: How,
+    out_of_time: Callable[[], bool] = lambda: False,
+    full: bool = False,
 ) -> Generator[Ask, Any, Onward]:
     """Yield requests, be sent their answers, and return the request that continues the answer.
 
-    A replay that turns ``out_of_time`` goes on as one batch. Raises `CannotContinue`.
+    A replay that turns ``out_of_time`` goes on as one batch; ``full`` says that the context has no room for
+    more tokens. Raises `CannotContinue`.
     """
     prompt = yield from _prompt_ids(asked)
     for gap in list(notes.gaps):
         yield from _fill(notes, gap)
     done = notes.ids()
     ending: Ending = "limit" if asked.limit is not None and len(done) >= asked.limit else ""
+    ending = "full" if full else ending
     start, text = notes.last
     over = yield from _how_it_ended(asked, done[start:], text)
     if over:
         ending = over
+    if ending:
+        # The one that is generated in its stead has room even in a full context.
         done.pop()
     slot = -1
     if how == "exact" and not ending:

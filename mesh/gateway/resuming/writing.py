@@ -76,7 +76,7 @@ class ContinuedByText:
 
 def reason(ending: Ending) -> str | None:
     """Say in OpenAI's words why an answer ended, if it had before its continuation."""
-    return {"": None, "limit": "length"}.get(ending, "stop")
+    return {"": None, "limit": "length", "full": "length"}.get(ending, "stop")
 
 
 class Continued:
@@ -119,12 +119,12 @@ class Continued:
             "max_tokens": limit,
             "n_predict": limit,
         }
-        before, found, _ = event["prompt"].rpartition(self._text)
-        result["prompt"] = before if found else event["prompt"]
+        result["prompt"] = _without(event["prompt"], self._text)
         fresh = event["has_new_line"] and not self._ending
         result["has_new_line"] = fresh or "\n" in self._text
         if self._ending:
-            result |= {"stop_type": self._ending, "stopping_word": ""}
+            result |= {"stop_type": "limit" if self.reason == "length" else self._ending, "stopping_word": ""}
+            result["truncated"] = self._ending == "full"
             result["tokens_cached"] = self._prompt + self._base - 1
         return result
 
@@ -155,6 +155,17 @@ class Continued:
         made = 0 if self._ending else told["completion_tokens"]
         cached = min(self._prompt, told.get("prompt_tokens_details", {}).get("cached_tokens", 0))
         return usage(self._prompt, self._base + made, cached)
+
+
+def _without(prompt: str, text: str) -> str:
+    """Return a prompt without the answer's text after it, whose last token may be missing."""
+    before, found, _ = prompt.rpartition(text)
+    for length in range(len(text) - 1, max(0, len(text) - 64), -1):
+        if found:
+            break
+        if prompt.endswith(text[:length]):
+            before, found = prompt[:-length], text
+    return before if found else prompt
 
 
 def chat_chunk(envelope: Mapping[str, Any], delta: dict[str, Any], finish: str | None) -> Event:

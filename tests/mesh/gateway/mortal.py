@@ -13,6 +13,7 @@ from mesh.gateway.server import serve_gateway
 from tests.leader.bare_server import bare_server
 from tests.mesh.gateway.doubles import STATUS
 
+EVENT = b"data: {"
 ARGUMENTS = ("-t", "1", "--no-kv-unified")
 
 
@@ -94,16 +95,18 @@ class _Mortal(trio.abc.Stream):
         deaths = self._leader.deaths
         if not deaths:
             return data
+        while any(data.endswith(EVENT[:length]) for length in range(1, len(EVENT))):
+            data += bytes(await self._stream.receive_some(max_bytes))
         passed = b""
-        while (found := data.find(b"data: {")) != -1:
+        while (found := data.find(EVENT)) != -1:
             if self._events == deaths[0]:
                 deaths.pop(0)
                 self._broken = True
                 self._leader.die()
                 return passed + data[: found + self._leader.crumbs]
             self._events += 1
-            passed += data[: found + 7]
-            data = data[found + 7 :]
+            passed += data[: found + len(EVENT)]
+            data = data[found + len(EVENT) :]
         return passed + data
 
     async def aclose(self) -> None:

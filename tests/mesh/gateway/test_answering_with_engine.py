@@ -134,6 +134,17 @@ async def test_a_replayed_answer_is_the_one_that_nothing_disturbed(asking: Askin
 
 
 @pytest.mark.parametrize("path", PATHS)
+async def test_an_answer_that_fills_the_context_ends_as_it_would_have(asking: Asking, path: str) -> None:
+    body = greedy(path)
+    del body["max_tokens"]
+    wanted = await asking.events(path, body)
+    for death in (len(wanted) - 2, len(wanted) - 1):
+        asking.leader.deaths = [death]
+        assert stable(await asking.events(path, body, "fast")) == stable(wanted)
+        assert asking.leader.deaths == []
+
+
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("cut", [10, 90])
 async def test_a_quick_continuation_is_that_of_the_very_ids_that_were_there(
     asking: Asking, path: str, cut: int

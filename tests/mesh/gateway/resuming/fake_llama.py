@@ -163,7 +163,7 @@ class _Writer:
         limit = next((self._body[name] for name in ("n_predict", "max_tokens") if name in self._body), -1)
         settings = {"n_predict": limit, "max_tokens": limit, "stream": True}
         more = {"generation_settings": settings, "prompt": self._prompt, "has_new_line": self._has_new_line}
-        ending = {"stop_type": finish, "stopping_word": "", "tokens_cached": 0}
+        ending = {"stop_type": finish, "stopping_word": "", "tokens_cached": 0, "truncated": False}
         return {**self._native("", [], True), "model": "fake", **more, **ending}
 
     def _shared(self, kind: str) -> dict[str, Any]:
