@@ -195,13 +195,13 @@ class LlamaServer:
     _tunnels: dict[NodeId, Tunnel] = field(default_factory=dict)
     _heard: dict[NodeId, float] = field(default_factory=dict)
     _loaded: int = 0
-    _answers_until: float = float("-inf")
+    answers_until: float = float("-inf")
     _stopped: bool = False
 
     @property
     def answers(self) -> int:
         """How many answers are being given."""
-        return int(self.phase == "ready" and self.world.now < self._answers_until)
+        return int(self.phase == "ready" and self.world.now < self.answers_until)
 
     @property
     def load_seconds(self) -> float:
@@ -211,8 +211,8 @@ class LlamaServer:
     def ask(self, seconds: float) -> None:
         """Somebody wants an answer that takes so long."""
         if self.phase == "ready":
-            self._answers_until = max(self._answers_until, self.world.now + seconds)
-            self.world.on(self.host, self._answers_until, self.changed)
+            self.answers_until = max(self.answers_until, self.world.now + seconds)
+            self.world.on(self.host, self.answers_until, self.changed)
 
     def stop_process(self) -> None:
         """It is stopped (SIGSTOP) and does nothing, until its own sidecar finds that out."""

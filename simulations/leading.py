@@ -114,6 +114,12 @@ class Serving:
             if leading is not None:
                 leading.look_soon()
 
+    def answering(self, host: Host) -> bool:
+        """Whether a host's llama-server is giving an answer, whatever its reconciler makes of that."""
+        leading = self.leading(host)
+        server = None if leading is None else leading.server
+        return server is not None and server.phase == "ready" and self.world.now < server.answers_until
+
     def stopped(self, host: Host, view: View) -> None:
         """The reconciler of a host is about to end its llama-server."""
         for told in self.stops:

@@ -25,7 +25,7 @@ from mesh.protocol.roles import Role, Turn
 from mesh.protocol.store import FactStore
 from mesh.protocol.tenancy import Tenancies
 from mesh.wire.facts import Eviction
-from simulations.engines import Gate
+from simulations.engines import Gate, LlamaServer
 
 Patch = tuple[Any, str, Any]
 """The owner of an attribute, its name, and what it is replaced by."""
@@ -207,6 +207,7 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "evictions are ignored by all but their author": _deaf_to_evictions,
     "what the evicted said stays": lambda: [(Expulsion, "enforce", _nothing)],
     "who was evicted evicts nobody": _first_evicted,
+    "answers are not looked at": lambda: [(LlamaServer, "answers", 0)],
     "who is forgotten leaves no floor": _no_floor,
     "waiting facts have no bound": lambda: [(orphans, "MAX_WAITING", 2**40), (orphans, "MAX_GIVEN", 2**40)],
     "a newer trace of oneself is not overtaken": lambda: [(Reports, "overtake", _nothing)],

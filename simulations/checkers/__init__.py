@@ -48,7 +48,7 @@ class Checkers:
         harmless = families is not None and HARMLESS.issuperset(families)
         self.deaths = Deaths(world, self.verdicts, self.excuses) if harmless else None
         if serving is not None:
-            serving.stops.append(Moves(world, self.verdicts).stopped)
+            serving.stops.append(Moves(world, self.verdicts, serving.answering).stopped)
             serving.passes += [self.leases.passed, self.expulsions.passed]
         world.at(world.now + _SCAN, self._scan)
         world.at(world.now + _MEASURE, self._measure)

@@ -6,6 +6,8 @@ only after they had their time (which the reconciler's own tests tell).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from leader.moving import STEADY
 from leader.reconcile_types import View
 from mesh.wire.identity import NodeId
@@ -21,9 +23,11 @@ _APART = STEADY * 0.9
 class Moves:
     """Judges each llama-server's end by what its reconciler saw."""
 
-    def __init__(self, world: World, verdicts: Verdicts) -> None:
+    def __init__(self, world: World, verdicts: Verdicts, answers: Callable[[Host], bool]) -> None:
+        """``answers`` tells whether a host's llama-server is giving one."""
         self._world = world
         self._verdicts = verdicts
+        self._answers = answers
         self._moved: dict[tuple[NodeId, int], float] = {}
 
     def stopped(self, host: Host, view: View) -> None:
@@ -35,7 +39,7 @@ class Moves:
         if running.wanted != view.wanted or not used <= view.leases:
             return
         key, now = (host.id, host.run), self._world.now
-        if running.answers:
+        if self._answers(host):
             self._verdicts.say(_NAME, f"host{host.number} cut an answer for a move that nobody asked for")
         if now - self._moved.get(key, float("-inf")) < _APART:
             self._verdicts.say(_NAME, f"host{host.number} moved again after {now - self._moved[key]:.1f} s")
