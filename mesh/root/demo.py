@@ -96,10 +96,18 @@ class Demo:
     def serve(self, model: Path) -> dict[str, Any]:
         leader = self.status(NAMES[0])["leader"]["name"]
         self.mesh(leader, "serve", str(model), "--ctx", "512", "--slots", "1", "--wait")
-        # A second node that may lead gets the file as well, so that the model survives the leader.
-        second = next(name for name in NAMES if name != leader)
-        self.mesh(second, "serve", str(model), "--ctx", "512", "--slots", "1", "--wait")
         return self.status(NAMES[0])
+
+    def wait_for_copy(self) -> None:
+        """Until a second node holds the file: the pool sees to that by itself."""
+        limit = time.monotonic() + WAIT_SECONDS
+        while True:
+            (model,) = json.loads(self.mesh(NAMES[0], "models", "--json"))["models"]
+            if len(model["members"]) >= 2:
+                return
+            if time.monotonic() > limit:
+                raise MeshError(f"no second copy of the model after {WAIT_SECONDS:.0f} s: {model}")
+            time.sleep(0.1)
 
     def show(self, status: dict[str, Any]) -> None:
         names = {member["id"]: member["name"] for member in status["members"]}
@@ -206,6 +214,9 @@ def run(demo: Demo) -> dict[str, Any]:
     with demo.timed("first_answer"):
         first = demo.answer(first_door)
     demo.say(f"  {first}")
+    with demo.timed("copy"):
+        demo.wait_for_copy()
+        demo.say("A second node has copied the model's file meanwhile")
     demo.say(f"Killing {leader}, the leader, with -9")
     with demo.timed("failover"):
         demo.kill(leader)
