@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from leader.models import HeldModel
 from mesh.control.operations import EngineStatus
 from mesh.engine.values import Backend, Engine
 from mesh.root.options import Effective
-from mesh.root.profile import HOLDS_MODEL, profile, rank, worth_telling
+from mesh.root.profile import HOLDS_MODEL, profile, rank, told_models, worth_telling
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Deployment, Model, Profile
 from mesh.wire.identity import NodeId, PoolId
@@ -42,6 +43,12 @@ def test_it_names_the_machine_its_addresses_memory_accelerator_and_engine() -> N
     assert (record.memory_total, record.memory_offered, record.memory_free) == (8 * GIB, 4 * GIB, 6 * GIB)
     assert (record.accelerator_kind, record.accelerator_name) == ("cuda", "NVIDIA H200")
     assert (record.engine_commit, record.engine_rpc) == ("abc123", "7.0.0")
+
+
+def test_the_deployed_model_is_told_first_for_there_may_be_no_room_for_all() -> None:
+    held = [HeldModel(model.name, model.root, model.size, (), ()) for model in (OTHER, MODEL)]
+    assert told_models(held, DEPLOYMENT) == [MODEL, OTHER]
+    assert told_models(held, None) == [OTHER, MODEL]
 
 
 def test_a_node_that_does_not_work_offers_no_memory() -> None:
