@@ -1,6 +1,10 @@
 """A bell that wakes whoever waits for a change; what changed they look up themselves."""
 
+from collections.abc import Callable
+
 import trio
+
+LOOK_SECONDS = 1.0
 
 
 class Changes:
@@ -21,3 +25,10 @@ class Changes:
             while self.count == seen:
                 await self._event.wait()
         return self.count
+
+    async def cancel_when(self, scope: trio.CancelScope, holds: Callable[[], bool]) -> None:
+        """Cancel the scope as soon as that holds; looked at after each change, and every second."""
+        seen = -1
+        while not holds():
+            seen = await self.wait(seen, LOOK_SECONDS)
+        scope.cancel()

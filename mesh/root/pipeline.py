@@ -10,7 +10,7 @@ import trio
 from leader.llama_server import LlamaServer, ServerState
 from leader.reconcile_types import Running, Start
 from leader.slots import Slots
-from leader.tunnels import Passage, open_tunnels, unreachable
+from leader.tunnels import Opener, Passage, open_tunnels, unreachable
 from mesh.control.paths import log_path
 from mesh.root.answers import Answers
 from mesh.root.machine import Machine
@@ -76,7 +76,7 @@ class Pipeline:
         workers = self.plan.workers
         try:
             with self._scope:
-                if failed := await unreachable(workers, opener):
+                if failed := await self._unreachable(opener):
                     self._lost(failed)
                     return
                 async with open_tunnels(workers, opener, self._reset) as tunnels:
@@ -87,8 +87,8 @@ class Pipeline:
                         tunnels.endpoints,
                         Path(log_path(str(folder), "llama-server")),
                         traffic=lambda: tunnels.sent + tunnels.received,
-                        doubt=lambda: self._some_worker_is("suspect", "dead", "left"),
-                        gone=lambda: self._some_worker_is("dead", "left"),
+                        doubt=lambda: bool(self._workers_that_are("suspect", "dead", "left")),
+                        gone=lambda: bool(self._workers_that_are("dead", "left")),
                         slots=Slots(folder / "slots", self.plan),
                         restore=self._restore,
                         name=self.wanted.name,
@@ -110,6 +110,16 @@ class Pipeline:
     async def _opened(self, term: int, worker: bytes) -> Passage:
         return await self._open_tunnel(NodeId(worker), term)
 
+    async def _unreachable(self, opener: Opener) -> dict[bytes, str]:
+        """Whom no tunnel leads to; who is held dead meanwhile is not waited for."""
+        failed: dict[bytes, str] = {}
+        async with trio.open_nursery() as nursery:
+            died = partial(self._machine.changes.cancel_when, nursery.cancel_scope)
+            nursery.start_soon(died, lambda: bool(self._workers_that_are("dead", "left")))
+            failed = await unreachable(self.plan.workers, opener)
+            nursery.cancel_scope.cancel()
+        return failed or dict.fromkeys(self._workers_that_are("dead", "left"), "it is held dead")
+
     def _lost(self, failed: dict[bytes, str]) -> None:
         for worker, reason in failed.items():
             self._on_reset(worker, reason)
@@ -126,6 +136,6 @@ class Pipeline:
         self.state = state
         self._machine.changes.notify()
 
-    def _some_worker_is(self, *states: str) -> bool:
+    def _workers_that_are(self, *states: str) -> list[bytes]:
         used = set(self.plan.workers)
-        return any(one.id in used and one.state in states for one in self._shell.node.members())
+        return [one.id for one in self._shell.node.members() if one.id in used and one.state in states]

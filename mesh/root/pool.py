@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 import trio
@@ -34,7 +35,7 @@ from mesh.root.watch import Watch
 from mesh.root.working import Work
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Profile
+from mesh.wire.facts import Claim, Profile
 from mesh.wire.identity import PoolId, id_text
 from worker.machine import Memory, default_offer, measure
 
@@ -310,11 +311,24 @@ class Pool:
             if local is None:
                 raise NotReady("the leader's llama-server is not ready", retry_after=2.0)
             return local
-        try:
-            session = await self.machine.streams.open(claim.author, self.shell.endpoints(claim.author), "api")
-        except StreamError as error:
-            raise NotReady(f"the leader does not answer: {error.message}", retry_after=2.0) from error
-        return SessionStream(session)
+        return SessionStream(await self._open_api(claim))
+
+    async def _open_api(self, claim: Claim) -> Session:
+        """A stream to the leader, of which one that hangs is not waited for once it leads no more."""
+        session, reason = None, "another machine leads now"
+        async with trio.open_nursery() as nursery:
+            deposed = partial(self.machine.changes.cancel_when, nursery.cancel_scope)
+            nursery.start_soon(deposed, lambda: self.node.leader() != claim)
+            try:
+                session = await self.machine.streams.open(
+                    claim.author, self.shell.endpoints(claim.author), "api"
+                )
+            except StreamError as error:
+                reason = f"the leader does not answer: {error.message}"
+            nursery.cancel_scope.cancel()
+        if session is None:
+            raise NotReady(reason, retry_after=2.0)
+        return session
 
     def serving(self) -> Serving | None:
         """Who leads, and the hash of the model that is wanted."""

@@ -35,3 +35,16 @@ async def test_without_a_change_the_wait_ends_at_its_limit(autojump_clock: MockC
     start = trio.current_time()
     assert await Changes().wait(0, 100) == 0
     assert trio.current_time() == start + 100
+
+
+async def test_what_must_end_when_something_holds_ends_then() -> None:
+    changes, holds = Changes(), False
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(changes.cancel_when, nursery.cancel_scope, lambda: holds)
+        nursery.start_soon(trio.sleep_forever)
+        changes.notify()
+        await wait_all_tasks_blocked()
+        assert not nursery.cancel_scope.cancel_called
+        holds = True
+        changes.notify()
+    assert nursery.cancel_scope.cancelled_caught
