@@ -211,10 +211,13 @@ async def _llama_server(engine: Engine, model: Path, endpoints: Sequence[str]) -
         *("--rpc", ",".join(endpoints), "--device", ",".join(f"RPC{i}" for i in range(len(endpoints)))),
         *("-ngl", str(LAYERS + 1), "-ts", ",".join(map(str, _shares(LAYERS + 1, len(endpoints))))),
     ]
+    # A kept connection may be closed by the server at the very moment it is used again.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    url = f"http://127.0.0.1:{port}"
     began = time.perf_counter()
     async with (
         _running(argv) as process,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=120) as client,
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=120, limits=limits) as client,
     ):
         with trio.fail_after(LOAD_SECONDS):
             while not await _is_ready(client):
