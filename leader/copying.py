@@ -1,20 +1,26 @@
 """Which member is to copy the deployed model next. Pure.
 
 A copy counts where a member that is alive and may lead holds it: only such a one can serve when the leader
-goes. Copies are made one after another, so that the first is there soonest and then helps with the next.
+goes. One that vanished counts for a while longer, for most come back, and a copy costs much. Copies are made
+one after another, so that the first is there soonest and then helps with the next.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 MARGIN: Final = 1 << 30
 """Bytes of the disk that a copy leaves free."""
 
+PATIENCE: Final = 60.0
+"""Seconds that a copy still counts when its holder has vanished."""
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A member as a place for a copy. ``holds`` all of it, or ``done`` bytes of it, verified.
+    """A member as a place for a copy. ``holds`` all of it, or ``done`` bytes of it, verified. When it is not
+    ``alive`` it has been ``away`` for so many seconds.
 
     ``free`` bytes are left on its disk, None while it has not said so. ``fetching``: it is at it right now.
     ``trouble`` is why it did not succeed a moment ago. ``memory``: bytes that it offers.
@@ -23,6 +29,7 @@ class Site:
     id: bytes
     name: str
     alive: bool = True
+    away: float = inf
     lead: bool = True
     holds: bool = False
     done: int = 0
@@ -45,7 +52,7 @@ class Next:
 def next_copy(sites: Sequence[Site], leader: bytes, size: int, copies: int) -> Next:
     """Who is to copy a model of ``size`` bytes next, that there be ``copies``; ``leader`` comes first."""
     holders = [site for site in sites if site.alive and site.holds]
-    held = [site for site in holders if site.lead]
+    held = [site for site in sites if counts(site)]
     if not holders:
         return Next(lacking="no machine that is alive holds the model")
     if len(held) >= copies or any(site.alive and site.fetching for site in sites):
@@ -55,6 +62,11 @@ def next_copy(sites: Sequence[Site], leader: bytes, size: int, copies: int) -> N
     if best is not None:
         return Next(best.id)
     return Next(lacking=_lacking(sites, len(held), size, copies)) if len(sites) > 1 else Next()
+
+
+def counts(site: Site) -> bool:
+    """Whether there is a copy that helps when the leader goes."""
+    return site.holds and site.lead and (site.alive or site.away < PATIENCE)
 
 
 def missing_room(free: int, size: int, done: int) -> int:

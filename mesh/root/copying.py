@@ -6,6 +6,7 @@ when its model is not deployed any more.
 """
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Final
 import trio
 
 from leader.copy_store import CopyStore, Stored, within
-from leader.copying import Site, next_copy
+from leader.copying import Site, counts, next_copy
 from leader.model_hash import Stamp, remember
 from leader.models import Models
 from mesh.net.session import Session, StreamError
@@ -78,6 +79,7 @@ class Copies:
         self._failed_at = -TROUBLE_SECONDS
         self._nursery: trio.Nursery | None = None
         self._lacking = ""
+        self._away: dict[NodeId, float] = {}
 
     # --- what others want to know -------------------------------------------------------------------
 
@@ -244,10 +246,11 @@ class Copies:
         claim = node.leader()
         if wanted is None or claim is None or claim.author != node.id:
             self._lacking = ""
+            self._away.clear()
             return
         root, members = wanted.model.root, node.members()
-        held = [m for m in members if m.state == "alive" and may_lead(m) and self._holds(m, root)]
-        if len(held) >= wanted.copies:
+        self._note_who_is_there(members)
+        if sum(counts(self._site(member, root, None)) for member in members) >= wanted.copies:
             self._tell("")
             return
         asked = [m for m in members if m.state == "alive" and may_lead(m) and not self._holds(m, root)]
@@ -259,6 +262,12 @@ class Copies:
         if decision.fetch is not None:
             log.info("%s is to copy %s", name_of(node, NodeId(decision.fetch)), wanted.model.name)
             await self.survey(root, [m for m in members if m.id == decision.fetch], fetch=True)
+
+    def _note_who_is_there(self, members: Sequence[Member]) -> None:
+        """Since when each is away: from when this leader first saw it so."""
+        now = trio.current_time()
+        away = [member.id for member in members if member.state in ("suspect", "dead")]
+        self._away = {id: self._away.get(id, now) for id in away}
 
     def _tell(self, lacking: str) -> None:
         if lacking != self._lacking:
@@ -275,6 +284,7 @@ class Copies:
             id=member.id,
             name=name_of(self._shell.node, member.id),
             alive=member.state == "alive",
+            away=trio.current_time() - self._away.get(member.id, -math.inf),
             lead=may_lead(member),
             holds=self._holds(member, root) or (state is not None and state.holds),
             done=0 if state is None else state.done,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leader.copying import MARGIN, Next, Site, bytes_text, missing_room, next_copy
+from leader.copying import MARGIN, PATIENCE, Next, Site, bytes_text, missing_room, next_copy
 
 GIB = 1 << 30
 SIZE = 4 * GIB
@@ -37,6 +37,13 @@ def test_one_copies_at_a_time() -> None:
 def test_enough_copies_are_enough() -> None:
     assert next_copy([ANNA, replace(BERT, holds=True), CARA], ANNA.id, SIZE, 2) == Next()
     assert next_copy([ANNA, BERT], ANNA.id, SIZE, 1) == Next()
+
+
+def test_a_holder_that_has_just_vanished_is_waited_for() -> None:
+    vanished = replace(BERT, holds=True, alive=False, away=PATIENCE - 1)
+    assert next_copy([ANNA, vanished, CARA], ANNA.id, SIZE, 2) == Next()
+    assert next_copy([ANNA, replace(vanished, away=PATIENCE), CARA], ANNA.id, SIZE, 2).fetch == CARA.id
+    assert next_copy([vanished, CARA], CARA.id, SIZE, 1).lacking == "no machine that is alive holds the model"
 
 
 def test_a_machine_that_is_alone_lacks_nothing() -> None:

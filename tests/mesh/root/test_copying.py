@@ -146,8 +146,8 @@ async def test_a_leader_without_the_file_copies_it_itself_and_tells_how_far_it_i
     await company.anna.until(lambda: bool(source.asked))
     assert company.anna.copies.progress == 0.0
     source.hold.set()
-    await company.anna.until(lambda: copied(company.anna, company))
-    assert company.anna.copies.progress is None
+    await company.anna.until(lambda: company.anna.copies.progress is None)
+    assert copied(company.anna, company)
 
 
 async def test_only_the_leader_may_have_a_member_copy(company: Company) -> None:
