@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from leader.moving import DRAIN, LEAST_GAIN, LONGEST_STAY, QUIET, STEADY, better, pays, shares
@@ -141,12 +141,11 @@ def test_what_does_not_pay() -> None:
     assert not pays(0.25, 1e9, LONGEST_STAY), "nobody knows what is in a year"
 
 
-@given(st.floats(0, 10), st.floats(0, 1e6), st.floats(0, 1e4), st.floats(0, 1e4))
+@given(st.floats(LEAST_GAIN, 10), st.floats(0, 2 * LONGEST_STAY), st.floats(0, 100), st.floats(0, 1))
 def test_what_pays_pays_as_well_with_a_shorter_load(
-    gain: float, ready_for: float, load: float, shorter: float
+    gain: float, ready_for: float, load: float, part: float
 ) -> None:
-    assume(shorter <= load and pays(gain, ready_for, load))
-    assert pays(gain, ready_for, shorter)
+    assert pays(gain, ready_for, part * load) or not pays(gain, ready_for, load)
 
 
 WORKERS = st.lists(
@@ -171,7 +170,7 @@ def test_in_a_world_that_stays_as_it_is_a_pool_comes_to_rest(
     everyone = frozenset(one.id for one in members)
     seen = View(ME, True, Wanted("toy", ROOT, 512, 1), SHAPE, tuple(members), everyone)
     moves, memory, run = 0, Memory(), ready(answers, plan)
-    for second in range(400):
+    for second in range(0, 400, 4):
         decision = decide(float(second), replace(seen, running=run), memory)
         memory = decision.memory
         if Stop in kinds(decision):
