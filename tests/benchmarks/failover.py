@@ -14,18 +14,19 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import trio
 
 from mesh.engine.build import ensure
 from mesh.engine.cache import cache_dir
 from mesh.engine.detect import detect
 from mesh.engine.values import Engine
-from tests.benchmarks.report import Report, Row, Summary, at_most
+from tests.benchmarks.report import Report, Row, Summary, at_least, at_most
 from tests.e2e import failing
 from tests.e2e.failing import CHAT, CONTEXT, Answer, Five, answer, five
 from tests.lab.lab import Lab
@@ -103,20 +104,33 @@ async def _soak(
 ) -> None:
     status = await pool.settle()
     expected = await answer(pool, CHAT, "exact", tokens=TOKENS)
-    for number in range(count):
+    for _ in range(2 * count):
+        if len(kills) == count:
+            return
         what, after = chance.choice(list(FAULTS)), chance.randrange(EARLIEST, LATEST)
         bare = await bare_load(engine, pool.model, folder, status)
         kill = await _kill(pool, what, after, bare, expected)
-        kills.append(kill)
-        parts = " ".join(f"{name} {getattr(kill, name):.2f}" for name in PHASES)
-        lost = " LOST" if kill.lost else ""
-        line = f"{number + 1}: {what} after {after}: {parts}, pause {kill.pause:.2f}, bare load {bare:.2f}"
-        print(f"{line}{lost}", file=sys.stderr, flush=True)
-        await pool.mend()
-        status = await pool.settle()
+        if kill is not None:
+            kills.append(kill)
+            print(f"{len(kills)}: {in_words(kill)}", file=sys.stderr, flush=True)
+        try:
+            await pool.mend()
+            status = await pool.settle()
+        except (AssertionError, trio.TooSlowError) as error:
+            print(f"the pool is not whole again: {error!r}", file=sys.stderr, flush=True)
+            kills[-1:] = [replace(kill, lost=True) for kill in kills[-1:]]
+            return
 
 
-async def _kill(pool: Five, what: str, after: int, bare: float, expected: Answer) -> Kill:
+def in_words(kill: Kill) -> str:
+    """One line about a kill."""
+    parts = " ".join(f"{name} {getattr(kill, name):.2f}" for name in PHASES)
+    rest = f"pause {kill.pause:.2f}, bare load {kill.bare:.2f}{', LOST' if kill.lost else ''}"
+    return f"{kill.what} after {kill.after}: {parts}, {rest}"
+
+
+async def _kill(pool: Five, what: str, after: int, bare: float, expected: Answer) -> Kill | None:
+    """None where the answer was over before it was disturbed."""
     looks: list[Look] = []
     struck: list[float] = []
     strike = FAULTS[what](pool)
@@ -131,14 +145,20 @@ async def _kill(pool: Five, what: str, after: int, bare: float, expected: Answer
             looks.append(look(trio.current_time(), status))
             await trio.sleep(LOOK_SECONDS)
 
+    lost = False
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch)
-        got = await answer(pool, CHAT, "exact", {after: do}, tokens=TOKENS)
+        try:
+            got = await answer(pool, CHAT, "exact", {after: do}, tokens=TOKENS)
+            if not got.pauses:
+                nursery.cancel_scope.cancel()
+                return None
+            first, lost = got.times[got.pauses[0]], got.text != expected.text
+        except (AssertionError, httpx.HTTPError, trio.TooSlowError) as error:
+            print(f"no answer: {error!r}", file=sys.stderr, flush=True)
+            first, lost = trio.current_time(), True
         nursery.cancel_scope.cancel()
-    assert got.pauses, "the answer was over before it was disturbed"
-    first = got.times[got.pauses[0]]
-    parts = phases(looks, struck[0], first)
-    return Kill(what, after, *parts, first - struck[0], bare, got.text != expected.text)
+    return Kill(what, after, *phases(looks, struck[0], first), first - struck[0], bare, lost)
 
 
 def look(at: float, status: dict[str, Any]) -> Look:
@@ -215,6 +235,7 @@ def report(count: int, seed: int, kills: Sequence[Kill]) -> Report:
     goals = [
         at_most("overhead over a bare load, median", MEDIAN_GOAL, median, "s"),
         at_most("overhead over a bare load, p99", P99_GOAL, p99, "s"),
+        at_least("kills that could be made", count, len(kills), "kills"),
         at_most("answers that are not the undisturbed one", 0, lost if kills else None, "answers"),
     ]
     notes = [
