@@ -99,7 +99,7 @@ def continuation(
     over = yield from _how_it_ended(asked, done[start:], text)
     if over:
         ending = over
-    if ending:
+    if over or full:
         # The one that is generated in its stead has room even in a full context.
         done.pop()
     slot = -1

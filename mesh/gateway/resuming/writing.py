@@ -11,6 +11,9 @@ from mesh.gateway.resuming.request import Asked, Dialect
 
 DONE: Final = b"data: [DONE]\n\n"
 
+_BLUR: Final = 256
+"""Characters of an answer's end that may be in doubt."""
+
 Event = dict[str, Any]
 
 
@@ -119,7 +122,7 @@ class Continued:
             "max_tokens": limit,
             "n_predict": limit,
         }
-        result["prompt"] = _without(event["prompt"], self._text)
+        result["prompt"] = _without(event["prompt"], self._text, self._ending)
         fresh = event["has_new_line"] and not self._ending
         result["has_new_line"] = fresh or "\n" in self._text
         if self._ending:
@@ -157,15 +160,16 @@ class Continued:
         return usage(self._prompt, self._base + made, cached)
 
 
-def _without(prompt: str, text: str) -> str:
-    """Return a prompt without the answer's text after it, whose last token may be missing."""
-    before, found, _ = prompt.rpartition(text)
-    for length in range(len(text) - 1, max(0, len(text) - 64), -1):
-        if found:
-            break
-        if prompt.endswith(text[:length]):
-            before, found = prompt[:-length], text
-    return before if found else prompt
+def _without(prompt: str, text: str, ending: Ending) -> str:
+    """Return a prompt without the answer's text after it, which a stop string or a missing token may blur."""
+    if prompt.endswith(text):
+        return prompt.removesuffix(text)
+    if ending == "full":
+        lengths = range(len(text) - 1, max(0, len(text) - _BLUR), -1)
+        known = next((length for length in lengths if prompt.endswith(text[:length])), 0)
+        return prompt[: len(prompt) - known]
+    found = prompt.rfind(text, max(0, len(prompt) - len(text) - _BLUR))
+    return prompt if found == -1 else prompt[:found]
 
 
 def chat_chunk(envelope: Mapping[str, Any], delta: dict[str, Any], finish: str | None) -> Event:

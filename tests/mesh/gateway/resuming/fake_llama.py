@@ -21,6 +21,10 @@ BYTES = 9000
 """Ids of single bytes begin here, which are said only where the tokens do not know better."""
 
 
+class BetweenTokens(Exception):
+    """A real model would go on from any text; this one knows its tokens alone."""
+
+
 @dataclass
 class FakeLlama:
     """``pieces`` is what the model says, token by token, having thought the ``thoughts``; then it ends."""
@@ -91,7 +95,7 @@ class FakeLlama:
         for place in range(begin, len(self.said) + 1):
             if b"".join(self.texts[id] for id in self.said[begin:place]) == (text or thought):
                 return place if text or place > 1 else 0
-        raise AssertionError(f"{thought!r} and {text!r} were never said")
+        raise BetweenTokens(f"{thought!r} and {text!r} end within a token")
 
     def _done(self, prompt: list[int]) -> tuple[int, bytes]:
         """How many tokens follow the prompt itself, and their text."""
