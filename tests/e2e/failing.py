@@ -14,9 +14,10 @@ import psutil
 import trio
 
 from mesh.control.client import ask
+from mesh.control.errors import ControlError
 from mesh.control.paths import log_path
 from mesh.root.generator import ModelSpec, generate, spec_of_size
-from tests.e2e.pools import QUESTION, alive, client, found, holders, is_ready, join, leader, until
+from tests.e2e.pools import QUESTION, alive, client, found, holders, is_ready, join, leader
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 
@@ -27,6 +28,7 @@ TOKENS, CONTEXT = 400, 1024
 PROMPT = "Once upon a time"
 ANSWER_SECONDS = 90.0
 SETTLE_SECONDS = 60.0
+STATUS_SECONDS = 5.0
 CHAT, NATIVE = "/v1/chat/completions", "/completion"
 PAUSE = ": waiting for a leader"
 
@@ -53,12 +55,13 @@ class Five:
         self.model = model
         self.asked = hosts[-1]
         self._names = {host.name: host for host in hosts}
-        self._socket = next(hosts[-1].folder.rglob("mesh*.sock"))
+        self._sockets = {host.name: next(host.folder.rglob("mesh*.sock")) for host in hosts}
         self._stopped: list[psutil.Process] = []
 
-    def status(self) -> dict[str, Any]:
-        """What the host that is asked says, without the price of a command."""
-        status: dict[str, Any] = ask(str(self._socket), "status", {}, timeout=5.0)
+    def status(self, host: Host | None = None) -> dict[str, Any]:
+        """What a host says, that which is asked unless told, without the price of a command."""
+        path = self._sockets[(host or self.asked).name]
+        status: dict[str, Any] = ask(str(path), "status", {}, timeout=STATUS_SECONDS)
         return status
 
     def leading(self) -> Host:
@@ -102,19 +105,32 @@ class Five:
 
     async def settle(self) -> dict[str, Any]:
         """Wait until all five say the same: five alive, one leader, ready; and one llama-server runs."""
-        leaders = set()
-        status: dict[str, Any] = {}
-        with trio.fail_after(SETTLE_SECONDS):
+        seen: Any = None
+        with trio.move_on_after(SETTLE_SECONDS):
             while True:
-                statuses = [await until(host, _is_whole, SETTLE_SECONDS) for host in self.hosts]
-                leaders = {(leader(status), status["leader"]["term"]) for status in statuses}
-                servers = await trio.to_thread.run_sync(self._servers)
-                status = statuses[-1]
-                if len(leaders) == 1 and servers == [leader(status)]:
-                    return status
+                seen = await trio.to_thread.run_sync(self._look)
+                if isinstance(seen, dict):
+                    return seen
+                await trio.sleep(0.1)
+        raise AssertionError(f"the pool is not whole after {SETTLE_SECONDS:.0f} s: {seen}")
 
-    def _servers(self) -> list[str]:
-        return [host.name for host in self.hosts if host.engine("llama-server") is not None]
+    def _look(self) -> dict[str, Any] | str:
+        """The status that all hosts agree on, or what is amiss."""
+        statuses = []
+        for host in self.hosts:
+            try:
+                statuses.append(self.status(host))
+            except ControlError as error:
+                return f"{host.name}: {error}"
+        leaders = [status.get("leader") for status in statuses]
+        if any(len(alive(status)) < len(self.hosts) for status in statuses) or not all(leaders):
+            return f"alive {[alive(status) for status in statuses]}, leaders {leaders}"
+        servers = [host.name for host in self.hosts if host.engine("llama-server") is not None]
+        if any(one != leaders[0] for one in leaders) or servers != [leader(statuses[0])]:
+            return f"leaders {leaders}, llama-server on {servers}"
+        if not all(is_ready(status) for status in statuses):
+            return f"deployment {[status.get('deployment') for status in statuses]}"
+        return statuses[-1]
 
     def crowded_gates(self) -> list[str]:
         """Workers whose gate let two in at once, or one of an older claim after one of a newer."""
@@ -193,10 +209,6 @@ def is_crowded(log: str) -> bool:
         elif "worker.gate:" in line and line.endswith(" is out"):
             inside = None
     return False
-
-
-def _is_whole(status: dict[str, Any]) -> bool:
-    return len(alive(status)) == 5 and status.get("leader") is not None and is_ready(status)
 
 
 def _state_of(host: Host) -> Path:
