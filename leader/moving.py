@@ -26,7 +26,7 @@ STEADY: Final = 10.0  # seconds for which a better placement was there all the t
 QUIET: Final = 2.0  # seconds without an answer before a move that nobody asked for
 DRAIN: Final = 30.0  # seconds that running answers are waited for where a model or its placement is replaced
 # What pings take on a local network is for the most part the event loops' doing: no reason to move.
-_NEAR: Final = 0.005
+_NEAR: Final = 0.01
 _NEAR_TAKEN_AS: Final = 0.001
 
 

@@ -156,7 +156,7 @@ def _ready(now: float, view: View, running: Running, used: frozenset[bytes], mem
         return _stay(view, needed, memory)
     if now < quiet + QUIET:
         return _stay(view, needed, memory, again_at=quiet + QUIET)
-    return _move(now, running, f"a placement {1 + gain:.1f} times as fast", keep=True)
+    return _move(now, running, best, f"a placement {1 + gain:.1f} times as fast", keep=True)
 
 
 def _asked(
@@ -189,7 +189,7 @@ def _asked(
         memory = replace(memory, draining_since=draining)
         return Decision((WantLeases(needed), Drain(), report), memory, draining + DRAIN)
     reason = f"a placement {1 + gain:.2f} times as fast"
-    decision = _move(now, running, reason, keep=not running.answers)
+    decision = _move(now, running, best, reason, keep=not running.answers)
     return replace(decision, actions=(Settle(f"moves to {reason}"), *decision.actions))
 
 
@@ -197,8 +197,9 @@ def _stay(view: View, leased: frozenset[bytes], memory: Memory, again_at: float 
     return Decision((*_lease(view, leased), Report("ready", 1.0)), memory, again_at)
 
 
-def _move(now: float, running: Running, reason: str, keep: bool) -> Decision:
-    memory = Memory(moved=reason, kept=running.wanted if keep else None)
+def _move(now: float, running: Running, to: Plan, reason: str, keep: bool) -> Decision:
+    target = tuple(sorted(shares(to).items()))
+    memory = Memory(moved=reason, kept=running.wanted if keep else None, target=target)
     return Decision((Stop(reason, keep), Report("moving", 0.0, reason)), memory, now)
 
 
@@ -291,8 +292,8 @@ def _plan(now: float, view: View, wanted: Wanted, shape: Shape, me: MemberView, 
         return wait(Report("waiting", 0.0, reason))
     pending = asked - view.leases
     granted = [member.device for member in usable if member.id in view.leases and member.device is not None]
-    plan, refusal = _place(shape, granted, wanted)
-    if pending and now < since + SETTLE:
+    plan, refusal = _chosen(memory, shape, granted, wanted)
+    if pending and now < since + SETTLE and not (plan and memory.target):
         # One whose lease does not come (its sidecar has just started, say) is not waited for in vain.
         all_of_them, _ = _place(shape, [one.device for one in usable if one.device], wanted)
         if plan is None or _speed(all_of_them) >= WORTH_WAITING * _speed(plan):
@@ -308,7 +309,22 @@ def _plan(now: float, view: View, wanted: Wanted, shape: Shape, me: MemberView, 
         return wait(Report("waiting", 0.0, "; ".join(reasons)))
     phase = "moving" if memory.moved else "loading"
     start = Start(wanted, plan, restore=memory.kept == wanted)
-    return Decision((*leases, start, Report(phase, 0.0, memory.moved)), replace(memory, asked_since=None))
+    return Decision(
+        (*leases, start, Report(phase, 0.0, memory.moved)), replace(memory, asked_since=None, target=())
+    )
+
+
+def _chosen(
+    memory: Memory, shape: Shape, devices: Sequence[Device], wanted: Wanted
+) -> tuple[Plan | None, str]:
+    """The placement that a move was made for, if that is still possible, else the best."""
+    if memory.target:
+        # Chosen anew it might be another one: what a move is decided by leaves out small differences.
+        target = {device.member: 0 for device in devices} | dict(memory.target)
+        plan, _ = _place(shape, devices, replace(wanted, layers=target))
+        if plan is not None:
+            return plan, ""
+    return _place(shape, devices, wanted)
 
 
 def _place(shape: Shape, devices: Sequence[Device], wanted: Wanted) -> tuple[Plan | None, str]:

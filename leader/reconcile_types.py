@@ -157,6 +157,7 @@ class Memory:
     handed_over_at: float | None = None
     moved: str = ""  # why a running plan was given up: the next one is a move, not a first load
     kept: Wanted | None = None  # its conversations were saved, when it ran that
+    target: tuple[tuple[bytes, int], ...] = ()  # layers by member: where a planned move goes to
     draining_since: float | None = None
     quiet_since: float | None = None  # no answer is being given, since then
     better_since: float | None = None  # a move would pay, since then

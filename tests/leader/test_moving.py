@@ -24,7 +24,20 @@ from leader.reconcile_types import (
     WantLeases,
 )
 from tests.leader.shapes import GIB, MIB, host, shape, worker
-from tests.leader.test_reconcile import ME, ROOT, SHAPE, USED, W2, WANTED, kinds, leader, member, only, view
+from tests.leader.test_reconcile import (
+    ME,
+    ROOT,
+    SHAPE,
+    USED,
+    W1,
+    W2,
+    WANTED,
+    kinds,
+    leader,
+    member,
+    only,
+    view,
+)
 
 FAST = replace(worker(2), layer_seconds=0.0001, memory_offered=GIB)
 SLOW_PLAN = place(SHAPE, [host(60 * MIB), worker(1)], 512, 1)
@@ -132,6 +145,27 @@ def test_pings_of_a_local_network_are_no_reason_to_move() -> None:
     found = better(SLOW_PLAN, across, {})
     assert found is not None
     assert W2 in shares(found[0])
+
+
+def test_a_move_goes_where_it_was_decided_to_go_and_rests_there() -> None:
+    """By exact round trips the machine nearby would be chosen again, and left again, for ever."""
+    near, far = worker(1, rtt=0.0001), worker(2, rtt=0.009, seconds=0.001)
+    members = (leader(), member(1, device=near), member(2, device=far))
+    assert place(SHAPE, [host(60 * MIB), near, far], 512, 1).workers == (near.member,)
+    seen, memory = settled(members=members)
+    moves = decide(100, seen, memory)
+    start = only(decide(100, replace(seen, running=None), moves.memory), Start)
+    assert start.plan.workers == (far.member,)
+    assert sum(stage.layers for stage in start.plan.stages) == 8
+    rests = replace(seen, running=ready(plan=start.plan), leases=ALL)
+    assert decide(1e6, rests, Memory(ready_since=0.0)).memory.better_since is None
+
+
+def test_a_move_whose_aim_is_gone_goes_to_what_is_left() -> None:
+    seen, memory = settled()
+    moves = decide(100, seen, memory)
+    gone = replace(seen, running=None, leases=USED, members=BOTH[:2])
+    assert only(decide(100, gone, moves.memory), Start).plan.workers == (W1,)
 
 
 def test_what_does_not_pay() -> None:
