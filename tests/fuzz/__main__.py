@@ -12,6 +12,7 @@ import argparse
 import importlib
 import json
 import secrets
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -120,4 +121,6 @@ def show(turns: Sequence[Turn], tally: Tally) -> None:
 
 
 if __name__ == "__main__":
+    # Ended by whatever, it takes its child along.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -18,7 +18,17 @@ def test_inputs_and_crashes_add_up_over_runs(tmp_path: Path) -> None:
     assert tally.total == 1507
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"inputs": 1}', '{"inputs": {"a": "x"}, "crashes": {}}'])
+def test_two_runs_at_a_time_count_beside_each_other(tmp_path: Path) -> None:
+    one, other = Tally(tmp_path / "tally.json"), Tally(tmp_path / "tally.json")
+    one.add("fact", 1000, False)
+    other.add("node", 7, False)
+    one.add("fact", 1, False)
+    assert one.inputs == {"fact": 1001, "node": 7}
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"inputs": 1}', '{"inputs": {"a": "x"}, "crashes": {}}', '{"inputs": {}}']
+)
 def test_a_damaged_file_counts_as_none(tmp_path: Path, content: str) -> None:
     path = tmp_path / "tally.json"
     path.write_text(content)
