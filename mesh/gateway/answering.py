@@ -4,6 +4,7 @@ What is to be done is decided in `mesh.gateway.resuming`; here are the streams, 
 """
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, TypeVar
 
@@ -27,6 +28,9 @@ COMMENT_EVERY: Final = 5.0
 COMMENT: Final = b": waiting for a leader\n\n"
 MAX_FRUITLESS: Final = 3
 """Leaders that may be lost over a request without a new token: perhaps it is the request that kills them."""
+
+SAME_DEATH: Final = 1.0
+"""Seconds within which another loss is of the same llama-server: one that dies still takes connections."""
 
 _T = TypeVar("_T")
 
@@ -53,6 +57,8 @@ class Answering:
         self._patience = patience
         self._fruitless = 0
         self._refusals = 0
+        self._lost_at = -math.inf
+        self._same = False
         self._headed = False
 
     async def run(self, leg: Leg) -> None:
@@ -77,11 +83,17 @@ class Answering:
             await self._leg.aclose()
 
     def _count(self, lost: Exception, progress: bool) -> None:
+        """Note whether a loss is one more, or of a llama-server that was lost before."""
+        now = trio.current_time()
+        refused = isinstance(lost, NotServing)
+        self._same = not progress and (refused or now - self._lost_at < SAME_DEATH)
+        if not self._same:
+            self._lost_at = now
         if progress:
             self._fruitless = self._refusals = 0
-        elif isinstance(lost, NotServing):
+        elif refused:
             self._refusals += 1
-        else:
+        elif not self._same:
             self._fruitless += 1
 
     async def _attempt(self, step: Next) -> Exception | None:
@@ -109,9 +121,9 @@ class Answering:
         logger.info("an answer broke off after %d tokens: %s", self._answer.notes.settled, lost)
         if self._fruitless >= MAX_FRUITLESS:
             raise UpstreamLost(f"{MAX_FRUITLESS} leaders were lost over this request")
-        if isinstance(lost, NotServing):
-            if self._refusals * RETRY > self._patience:
-                raise lost
+        if self._refusals * RETRY > self._patience:
+            raise lost
+        if self._same:
             await self._commenting(self._pause)
         if step is not Next.END:
             await self._commenting(self._reach)
@@ -119,7 +131,7 @@ class Answering:
             if step is Next.CONTINUE and serving is not None and serving.model != self._model:
                 step = self._answer.again("another model is served now")
             self._model = serving.model if serving else None
-        if not isinstance(lost, NotServing):
+        if not self._same:
             self._counters.resumed[step.value] += 1
         return step
 

@@ -208,7 +208,10 @@ async def test_a_leader_that_hangs_is_left_when_another_leads(open_door: OpenDoo
     assert said(body) == [*TEXTS, ""]
 
 
-async def test_a_request_that_kills_leaders_is_given_up(open_door: OpenDoor) -> None:
+async def test_a_request_that_kills_leaders_is_given_up(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "SAME_DEATH", 0.0)
     calls = 0
 
     async def die(call: Call) -> None:
@@ -301,6 +304,26 @@ async def test_a_leader_without_llama_server_is_asked_again_and_is_not_lost_over
         _, _, body = await (await ask(door)).answer()
     assert refusals > answering.MAX_FRUITLESS
     assert said(body) == [*TEXTS, ""]
+
+
+async def test_a_llama_server_that_dies_slowly_is_lost_once(open_door: OpenDoor) -> None:
+    leaders, dying = Leaders(), 0
+
+    async def die_slowly(call: Call) -> None:
+        nonlocal dying
+        if leaders.streams and dying <= answering.MAX_FRUITLESS:
+            dying += 1
+            await call.request()
+        else:
+            await leaders(call)
+
+    door = await open_door(die_slowly)
+    with trio.fail_after(LIMIT):
+        _, _, body = await (await ask(door)).answer()
+    assert dying > answering.MAX_FRUITLESS
+    assert said(body) == [*TEXTS, ""]
+    _, _, metrics = await door.fetch("GET", "/metrics")
+    assert b'mesh_gateway_resumed_total{how="continue"} 1.0' in metrics
 
 
 async def test_a_leader_that_never_has_a_llama_server_is_waited_for_as_long_as_was_said(
