@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 
 import psutil
@@ -10,6 +11,13 @@ import pytest
 from tests.engine_fixture import engine
 from tests.lab import processes
 from tests.lab.lab import Lab, is_in_open_lab
+
+
+def pytest_configure() -> None:
+    """Who runs the tests in the background has Ctrl-C ignored; what tests start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 __all__ = ["engine"]
 
