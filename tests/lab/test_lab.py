@@ -250,12 +250,14 @@ def test_a_process_is_told_to_be_of_a_lab_until_that_is_closed(any_lab: Lab) -> 
     assert not is_in_open_lab(process)
 
 
-def test_a_program_of_the_engine_is_found_by_a_part_of_its_name(any_lab: Lab) -> None:
+def test_a_program_of_the_engine_is_found_by_a_part_of_its_name(any_lab: Lab, tmp_path: Path) -> None:
     (anna,) = any_lab.hosts(1)
-    started = anna.popen(["sh", "-c", "echo up && exec sleep 100"], stdout=subprocess.PIPE)
+    said = tmp_path / "said"
+    said.write_bytes(b"up\n")
+    started = anna.popen(["tail", "-f", str(said)], stdout=subprocess.PIPE)
     assert started.stdout is not None
-    assert started.stdout.readline() == b"up\n"
-    found = anna.engine("slee")
+    assert started.stdout.readline() == b"up\n"  # it is this program that speaks, whatever began it
+    found = anna.engine("tai")
     assert found is not None
     assert found.pid == started.pid
     assert anna.engine("llama-server") is None

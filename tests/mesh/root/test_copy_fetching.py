@@ -244,10 +244,12 @@ async def test_a_disk_that_others_fill_meanwhile_ends_the_copy_in_time(
 
 async def test_without_any_source_it_gives_up_in_time(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copy_fetching, "GIVE_UP_SECONDS", 0.05)
+    monkeypatch.setattr(copy_fetching, "AGAIN_SECONDS", 0.0)  # who failed here may be asked again below
     with pytest.raises(NoSource, match="nobody gives"):
         await place.fetch().run()  # nobody serves such streams
     # Long enough for a handshake on a busy machine: whether it is asked at all is what counts.
     monkeypatch.setattr(copy_fetching, "GIVE_UP_SECONDS", 2.0)
+    monkeypatch.setattr(copy_fetching, "AGAIN_SECONDS", 3.0)
     source = Scripted(place.weights, before=lambda number, session: session.cut()).at(place.holders[0])
     with pytest.raises(NoSource, match="nobody gives"):
         await place.fetch(place.holders[0]).run()
