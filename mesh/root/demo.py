@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -35,6 +35,8 @@ LAYERS = 24
 WAIT_SECONDS = 60.0
 PROMPT = "Tell me about the mesh."
 ANSWER_TOKENS = 48
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -66,14 +68,15 @@ class Demo:
         return status
 
     def wait_for(self, name: str, what: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        return self.wait_until(lambda: self.status(name), holds, f"{name} waited in vain for {what}")
+
+    def wait_until(self, ask: Callable[[], T], holds: Callable[[T], bool], otherwise: str) -> T:
         limit = time.monotonic() + WAIT_SECONDS
-        while True:
-            status = self.status(name)
-            if holds(status):
-                return status
+        while not holds(said := ask()):
             if time.monotonic() > limit:
-                raise MeshError(f"{name} waited {WAIT_SECONDS:.0f} s in vain for {what}", f"it says {status}")
+                raise MeshError(f"{otherwise}, for {WAIT_SECONDS:.0f} s", f"it says {said}")
             time.sleep(0.1)
+        return said
 
     # --- the steps --------------------------------------------------------------------------------
 
@@ -100,14 +103,13 @@ class Demo:
 
     def wait_for_copy(self) -> None:
         """Until a second node holds the file: the pool sees to that by itself."""
-        limit = time.monotonic() + WAIT_SECONDS
-        while True:
+
+        def holders() -> list[Any]:
             (model,) = json.loads(self.mesh(NAMES[0], "models", "--json"))["models"]
-            if len(model["members"]) >= 2:
-                return
-            if time.monotonic() > limit:
-                raise MeshError(f"no second copy of the model after {WAIT_SECONDS:.0f} s: {model}")
-            time.sleep(0.1)
+            members: list[Any] = model["members"]
+            return members
+
+        self.wait_until(holders, lambda members: len(members) >= 2, "no second copy of the model was made")
 
     def show(self, status: dict[str, Any]) -> None:
         names = {member["id"]: member["name"] for member in status["members"]}

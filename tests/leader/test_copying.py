@@ -1,6 +1,7 @@
 """Who copies next: somebody who may lead and has room, one after another, until there are enough."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -108,10 +109,10 @@ def pools(draw: st.DrawFn) -> list[Site]:
 
 @given(pools(), st.integers(1, 8), st.randoms(use_true_random=False))
 def test_whoever_is_asked_can_make_a_copy_and_the_order_of_members_does_not_matter(
-    sites: list[Site], copies: int, random: object
+    sites: list[Site], copies: int, random: Random
 ) -> None:
     found = next_copy(sites, sites[0].id, SIZE, copies)
-    random.shuffle(shuffled := list(sites))  # type: ignore[attr-defined]
+    random.shuffle(shuffled := list(sites))
     assert next_copy(shuffled, sites[0].id, SIZE, copies).fetch == found.fetch
     if found.fetch is not None:
         chosen = next(site for site in sites if site.id == found.fetch)
