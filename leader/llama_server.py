@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import trio
 
 from leader.arguments import arguments, environment
 from leader.http import get
+from leader.last_words import telling_line
 from leader.placement import Plan
 from leader.slots import Slots
 from leader.watchdog import Sighting, Watchdog, read_slots
@@ -35,10 +36,6 @@ GLANCE_SECONDS: Final = 0.5  # at what costs it nothing; and all of it, where a 
 READY_LOOK_SECONDS: Final = 0.05
 GRACE: Final = 1.0  # for SIGTERM: a stuck llama-server ignores it
 _FOREVER: Final = 7 * 86400.0  # loading ends by progress, not by the clock
-
-# What a line of log says that explains an end; the rest is cleaning up.
-_TELLING = ("error", "failed", "assert", "crashed", "unable", "out of memory", "invalid")
-_HINDSIGHT = ("cleaning up", "exiting due to")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,24 +222,6 @@ class LlamaServer:
         how = "did not start" if code is None else f"ended with {_exit(code)}"
         line = telling_line(self._supervised.log.last_lines)
         return f"llama-server {how}: {line}" if line else f"llama-server {how}"
-
-
-def telling_line(lines: Iterable[str]) -> str:
-    """The first line of a log's end that says what went wrong, else its last.
-
-    Without the time and level before it.
-    """
-    said = [line.strip() for line in lines if line.strip()]
-    telling = [
-        line
-        for line in said
-        if any(word in line.lower() for word in _TELLING) and not any(word in line for word in _HINDSIGHT)
-    ]
-    chosen = telling[0] if telling else said[-1] if said else ""
-    head, _, rest = chosen.partition(" ")
-    if head.replace(".", "").isdigit() and rest[:2].strip() in ("E", "W", "I", "D"):
-        chosen = rest[2:]
-    return chosen[:300]
 
 
 def _exit(code: int) -> str:
