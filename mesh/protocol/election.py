@@ -28,6 +28,10 @@ from mesh.wire.messages import Vote, VoteRequest
 STAND, VOTES = "stand", "votes"
 _MANY = 8
 """So many others are believed whatever the size of the pool."""
+_FEWEST = 2
+"""Fewer are not: to whoever is cut off a single liar may be all that is left of the pool."""
+_STRETCH = 1.0
+"""How many seconds the limit of terms takes for a jump towards claims above it."""
 
 
 class Election:
@@ -54,6 +58,10 @@ class Election:
         self.lends_to_another: Callable[[NodeId], Signed[Claim] | None] = lambda candidate: None
         self._leapt: set[object] = set()
         """Who gave claims above the limit, at most as many as it takes to believe them."""
+        self._reach = 0
+        """How far the limit has come to meet such claims, ..."""
+        self._stretched_at = -math.inf
+        """... and when it did so last."""
         self._standing: int | None = None
         self._asked: set[NodeId] = set()
         self._yes: set[NodeId] = set()
@@ -73,20 +81,27 @@ class Election:
         return self._machine.state
 
     def term_limit(self) -> int:
-        """Claims above this are refused."""
+        """Claims above this are refused, at first."""
         return self.highest + self._core.settings.max_term_jump
 
-    def may_leap(self, giver: object) -> bool:
-        """Whether a claim above the limit, given by that member, is taken: most others took one as well.
+    def may_leap(self, term: int, giver: object) -> bool:
+        """Whether a claim above the limit, given by that member, is taken all the same.
 
-        Members give what they took themselves, so it is the pool that went ahead and no liar that leaps.
+        It is if most others gave such claims: members give what they took themselves, so it is the pool that
+        went ahead and no liar that leaps. If not, the limit comes to meet it, so slowly that nobody uses up
+        all terms: who was led ahead while it was cut off is not refused for ever, and all hold the same.
         """
         present = {peer.id for peer in self._membership.peers.values() if peer.present}
         self._leapt = {id for id in (*self._leapt, giver) if id in present}
-        if self._core.now < self._settled_at or len(self._leapt) < min(_MANY, len(present) // 2 + 1):
-            return False
-        self._leapt.clear()
-        return True
+        enough = max(_FEWEST, min(_MANY, len(present) // 2 + 1))
+        if self._core.now >= self._settled_at and len(self._leapt) >= enough:
+            self._leapt.clear()
+            return True
+        reached = term <= self._reach
+        if not reached and self._core.now >= self._stretched_at + _STRETCH:
+            self._stretched_at = self._core.now
+            self._reach = max(self._reach, self.term_limit()) + self._core.settings.max_term_jump
+        return reached
 
     def leader(self) -> Signed[Claim] | None:
         """The highest claim of a present member that has not given it up."""

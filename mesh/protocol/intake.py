@@ -52,8 +52,8 @@ class Intake:
         self._term_limit = term_limit
         self._on_new = on_new
         self._accusations = 0
-        self.may_leap: Callable[[object], bool] = lambda giver: False
-        """Whether a claim beyond the limit is taken from that giver all the same."""
+        self.may_leap: Callable[[int, object], bool] = lambda term, giver: False
+        """Whether a claim of a term beyond the limit is taken from that giver all the same."""
         self.on_shift: Callable[[], None] = lambda: None
         """Someone lost rights."""
         self.on_term: Callable[[Claim], None] = lambda claim: None
@@ -117,7 +117,7 @@ class Intake:
             return True
         if not signed.proven_by(key, self._core.verifier):
             return self._refuse("forged_fact", giver)
-        if isinstance(fact, Claim) and fact.term > self._term_limit() and not self.may_leap(giver):
+        if isinstance(fact, Claim) and not self._is_in_reach(fact, giver):
             self._core.notice("warning", f"A claim of {id_text(fact.author)} leaps too far ahead: refused")
             return self._refuse("leaping_claim", fact.author)
         self._accusations += accused
@@ -156,15 +156,19 @@ class Intake:
 
     def _raise_term(self, signed: Signed[Any], giver: object) -> bool:
         """Nothing of it is kept; but a worker may be bound in that term, so whoever claims goes beyond it."""
-        fact, limit = signed.fact, self._term_limit()
+        fact = signed.fact
         key = self._roster.past_key(fact.author)
-        known = limit - self._core.settings.max_term_jump
+        known = self._term_limit() - self._core.settings.max_term_jump
         self._refuse("unauthorised_fact", fact.author)
-        if isinstance(fact, Claim) and key is not None and known < fact.term <= limit:
+        if isinstance(fact, Claim) and key is not None and known < fact.term:
             if not signed.proven_by(key, self._core.verifier):
                 return self._refuse("forged_fact", giver)
-            self.on_term(fact)
+            if self._is_in_reach(fact, giver):
+                self.on_term(fact)
         return True
+
+    def _is_in_reach(self, claim: Claim, giver: object) -> bool:
+        return claim.term <= self._term_limit() or self.may_leap(claim.term, giver)
 
     def _lapsed(self, signed: Signed[Accusation]) -> None:
         """An accusation of this very node that it refuted already: still it counts how many there are."""

@@ -85,6 +85,34 @@ def test_a_leap_is_believed_when_most_others_hand_it_on() -> None:
     assert stage.node.leader() == Claim(stage.pool, leader.id, 2**40, 100)
 
 
+def test_a_liar_that_has_a_member_to_itself_does_not_lead_it_ahead() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    liar = stage.member(2, rank=100)
+    liar.tells(liar.claim(2**40))
+    assert stage.node.leader() != Claim(stage.pool, liar.id, 2**40, 100)
+
+
+def test_a_claim_that_leaps_is_taken_in_the_end_so_that_all_hold_it() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    ahead, _, _ = stage.member(2, rank=100), stage.member(3), stage.member(4)
+    for _ in range(9):
+        ahead.tells(ahead.claim(8 * 2**20))
+        stage.wait(1.0)
+    assert stage.node.leader() == Claim(stage.pool, ahead.id, 8 * 2**20, 100)
+
+
+def test_terms_are_not_used_up_however_often_a_liar_claims() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    liar, _, _ = stage.member(2, rank=100), stage.member(3), stage.member(4)
+    for _ in range(200):
+        liar.tells(liar.claim(8 * 2**20))
+        stage.wait(0.01)
+    assert stage.node.leader() != Claim(stage.pool, liar.id, 8 * 2**20, 100)
+
+
 def test_who_may_not_lead_claims_in_vain() -> None:
     stage = Stage()
     volunteer = stage.member(2, rank=100, rights=Rights.WORK)
