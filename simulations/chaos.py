@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from random import Random
 
+from leader.moving import DRAIN
+from leader.reconcile import ASKING
 from mesh.protocol.effects import Event, MembersChanged
 from mesh.protocol.settings import Settings
 from mesh.wire.errors import MeshError
@@ -18,7 +20,7 @@ from mesh.wire.facts import Deployment
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
 from simulations.checkers import Checkers
-from simulations.checkers.settled import Calm, disagreement, lawless, unserved, views
+from simulations.checkers.settled import Calm, disagreement, lawless, unlike, unserved, views
 from simulations.faults import Fault, Storm
 from simulations.hosts import Host
 from simulations.leading import Serving
@@ -35,7 +37,11 @@ _SETTLING = 8.0
 """What was begun under faults (a probe with all its patience, a suspicion) may take so long to end."""
 _SETTLINGS = 5
 """How often that is granted: each thing that ends may let another one begin."""
+_MOVE_LIMIT = ASKING + DRAIN + 10.0
+"""A person's wish to move waits for leases, then for answers; then the model is loaded anew."""
 CALM = 10.0
+_NEWS_LIMIT = 2.0
+"""What a member says even in calm, as of a move, takes less than this to be everywhere."""
 CALM_BYTES = 3000.0
 """Most bytes a second that a host of a calm pool may send: probes, leases, and hardly anything else."""
 _ROUND = 150.0
@@ -210,7 +216,9 @@ class Chaos:
         self.checkers.bounds.calm()
         for what in calm.unrest(CALM_BYTES):
             self._fail(f"no calm: {what}")
-        world.run_until(lambda: not unserved(self.serving, honest), _SETTLING, 0.25)  # a move takes its time
+        if not world.run_until(lambda: not unlike(honest), _NEWS_LIMIT, 0.1):
+            self._fail(f"no calm: {unlike(honest)}")
+        world.run_until(lambda: not unserved(self.serving, honest), _MOVE_LIMIT, 0.25)
         outlaws = self.pool.outlaws(honest)
         for why in (self._apart(core, liars), unserved(self.serving, honest), lawless(honest, outlaws)):
             if why:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from mesh.wire.facts import Claim, Deployment, PoolState, Signed, Voucher, place_key
+from mesh.wire.facts import (
+    Accusation,
+    Claim,
+    Deployment,
+    PoolState,
+    Resignation,
+    Signed,
+    Voucher,
+)
 from mesh.wire.identity import NodeId, node_id
 from mesh.wire.rights import Rights
 from simulations import inside
@@ -15,6 +23,8 @@ from simulations.world import World
 
 _NAME = "facts"
 _GONE = ("dead", "left")
+_FEW = (Claim, Resignation, PoolState)
+"""Of these the store keeps the highest few, whoever said them."""
 _RIGHTS = {
     Voucher.kind: Rights.OWN,
     Deployment.kind: Rights.OWN,
@@ -37,7 +47,9 @@ class Facts:
         self._floors: dict[tuple[NodeId, int], dict[NodeId, tuple[tuple[int, int], str]]] = {}
         """At what liveness and in what state each process held every other member, forgotten ones too."""
         self._scanned: dict[int, tuple[int, bytes]] = {}
-        """The run and the hash over all facts that each host had at the last look."""
+        """The run and the hash over all facts that each host had at the last look, ..."""
+        self._held: dict[int, set[bytes]] = {}
+        """... and in which places it held one."""
         world.on_crash.append(self._note_liveness)
 
     def scan(self) -> None:
@@ -63,14 +75,26 @@ class Facts:
             return
         self._scanned[host.number] = (host.run, summary)
         seen = self._versions.setdefault((host.id, host.run), {})
+        before, self._held[host.number] = self._held.get(host.number, set[bytes]()), set[bytes]()
         for signed in inside.facts(host.node):
-            fact = signed.fact
-            key = place_key(fact.kind, fact.author, fact.place)
-            if fact.version < seen.get(key, ()) and not self._world.is_disputed(fact.author):
+            fact, key = signed.fact, signed.key
+            if fact.version < seen.get(key, ()) and not self._may_go_back(fact, key in before):
                 self._say(f"host{host.number} took an older {type(fact).__name__} after a newer one")
             seen[key] = max(fact.version, seen.get(key, ()))
+            self._held[host.number].add(key)
             if signed.data not in self._proven:
                 self._prove(host, signed)
+
+    def _may_go_back(self, fact: Any, was_held: bool) -> bool:
+        """Whether the newer one was void, as what is said by or of the evicted, or had made room for others.
+
+        Where only a few of a kind are kept, those of the evicted leave room for what was too low before: then
+        the highest that anybody still holds is held again, which may be older than what had been dropped.
+        """
+        if isinstance(fact, _FEW) and not was_held and any(self._world.evictions.values()):
+            return True
+        said_of = [fact.author, fact.subject] if isinstance(fact, Accusation) else [fact.author]
+        return any(self._world.is_disputed(id) for id in said_of)
 
     def _prove(self, host: Host, signed: Signed[Any]) -> None:
         """Whether the fact may be stored at all; what was proven once stays proven."""

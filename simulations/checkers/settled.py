@@ -52,6 +52,12 @@ def lawless(hosts: Sequence[Host], outlaws: frozenset[NodeId]) -> str:
     return ""
 
 
+def unlike(hosts: Sequence[Host]) -> str:
+    """Why hosts do not hold the same facts; empty when they do. News take a while to be everywhere."""
+    held = {inside.summary(host.node) for host in hosts if host.node is not None}
+    return "not all hold the same facts" if len(held) > 1 else ""
+
+
 def unserved(serving: Serving, among: Sequence[Host]) -> str:
     """Why the deployment is not served, as every one of the hosts should know; empty when it is."""
     node = next(host.node for host in among if host.node is not None)
@@ -129,8 +135,6 @@ class Calm:
             before = self._states.get((number, id), state)
             if before != state:
                 said.append(f"host{world.host_of(id).number} turned {state} at host{number}")
-        if len({inside.summary(host.node) for host in self._hosts if host.node is not None}) > 1:
-            said.append("not all hold the same facts")
         for host in self._hosts:
             rate = (world.bytes_sent[host.number] - self._sent.get(host.number, 0)) / seconds
             if rate > most_bytes:

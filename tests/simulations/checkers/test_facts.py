@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from mesh.wire.facts import Accusation, Claim, Deployment, Liveness, Model, Record, Signed, sign
+from mesh.wire.facts import Accusation, Claim, Deployment, Liveness, Model, PoolState, Record, Signed, sign
 from mesh.wire.identity import PoolId
 from mesh.wire.rights import Rights
 from simulations import inside
@@ -96,6 +96,50 @@ def test_a_liveness_that_goes_back_is_caught(monkeypatch: pytest.MonkeyPatch) ->
     seen[volunteer.id] = ((1, 9), "alive")
     pool.checkers.facts.scan()
     assert pool.said.endswith("facts: host0 believes host4 at an older liveness than before")
+
+
+def _states(pool: Watched, monkeypatch: pytest.MonkeyPatch, at: Host, *sequences: int) -> str:
+    """What is said when the host's Node holds these states of one leader in turn; 0: none."""
+    node, facts = at.node, inside.facts
+    assert node is not None
+    assert node.pool is not None
+    for sequence in sequences:
+        state = PoolState(node.pool, at.id, 1, sequence, 1, "ready", 1.0, "", 1.0, ())
+        held = [sign(state, at.signer)] if sequence else []
+        others = [signed for signed in facts(node) if not isinstance(signed.fact, PoolState)]
+        monkeypatch.setattr(inside, "facts", lambda _, every=(*others, *held): iter(every))
+        monkeypatch.setattr(inside, "summary", lambda _, sequence=sequence: bytes([sequence]))
+        pool.checkers.facts.scan()
+    return pool.said
+
+
+def test_a_state_that_goes_back_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, one, _, _ = _pool()
+    assert "host0 took an older PoolState after a newer one" in _states(pool, monkeypatch, one, 3, 2)
+
+
+def test_a_state_that_comes_back_older_is_caught_while_nobody_was_evicted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool, one, _, _ = _pool()
+    assert "host0 took an older PoolState after a newer one" in _states(pool, monkeypatch, one, 3, 0, 2)
+
+
+def test_a_state_may_come_back_older_where_the_evicted_left_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, one, volunteer, _ = _pool()
+    pool.world.evict(one, volunteer.id)
+    pool.world.run(1.0)
+    assert _states(pool, monkeypatch, one, 3, 0, 2) == ""
+    assert "host0 took an older PoolState after a newer one" in _states(pool, monkeypatch, one, 3, 2)
+
+
+def test_an_accusation_may_go_back_once_its_subject_was_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, one, volunteer, id = _pool()
+    newer, older = (sign(Accusation(id, one.id, volunteer.id, n, 0), one.signer) for n in (2, 1))
+    _stored(pool, monkeypatch, one, newer)
+    pool.world.evict(pool.hosts[0], volunteer.id)
+    monkeypatch.undo()
+    assert "older Accusation" not in _stored(pool, monkeypatch, one, older)
 
 
 def test_true_facts_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

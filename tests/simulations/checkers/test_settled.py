@@ -2,7 +2,7 @@ import pytest
 
 from mesh.protocol.effects import LeaderChanged
 from simulations import inside
-from simulations.checkers.settled import Calm, disagreement, lawless
+from simulations.checkers.settled import Calm, disagreement, lawless, unlike
 from tests.simulations.checkers.pools import Watched
 
 
@@ -45,6 +45,14 @@ def test_a_change_of_leader_a_death_and_much_talk_are_no_calm() -> None:
     assert "the leader changed at host1" in said
     assert "host3 turned dead at host0" in said
     assert "host0 sends 1" in said
+
+
+def test_two_who_hold_different_facts_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Watched()
+    assert unlike(pool.hosts) == ""
+    summary, odd = inside.summary, pool.hosts[2].node
+    monkeypatch.setattr(inside, "summary", lambda node: b"odd" if node is odd else summary(node))
+    assert unlike(pool.hosts) == "not all hold the same facts"
 
 
 def test_who_holds_an_evicted_member_is_caught() -> None:
