@@ -200,6 +200,14 @@ class Election:
             self.highest = claim.term
             self._core.persist("term", codec.pack([self.highest]))
 
+    def overtake(self, term: int) -> None:
+        """This node led by that term in a life that its disk forgot: its word as a leader is to be newer."""
+        if term > self.highest:
+            self.highest = term
+            self._core.persist("term", codec.pack([term]))
+        if self.mine is not None and self.mine.fact.term <= term:
+            self._claim(Turn.BID)
+
     def claimed(self, claim: Claim) -> None:
         """A claim came in."""
         self.raise_term(claim)
@@ -212,11 +220,13 @@ class Election:
     def _disown(self, claim: Claim) -> None:
         """A claim of a former run, which this one knows nothing of: nobody leads by it."""
         if self.resignation(claim) is None and (self.mine is None or self.mine.fact.term < claim.term):
-            self._publish(Resignation(self._core.pool, self._core.id, claim.term, NOBODY))
             self._give_up()
+            self._publish(Resignation(self._core.pool, self._core.id, claim.term, NOBODY))
 
     def resigned(self, resignation: Resignation) -> None:
         """A leader gave up; whom it named claims at once."""
+        if resignation.author == self._core.id:
+            self.overtake(resignation.term)
         heir = resignation.successor == self._core.id and resignation.term == self.highest
         if heir and self.mine is None and self.leader() is None and self.role is not Role.OUTSIDE:
             self._claim(Turn.NAMED)

@@ -66,6 +66,7 @@ class News:
             self._parts.core.tell(DeploymentChanged(signed.fact))
 
     def _stated(self, state: PoolState) -> None:
+        self._parts.reports.stated(state)
         leader = self._views.leader()
         if leader is not None and (leader.author, leader.term) == (state.author, state.term):
             self._parts.core.tell(StateChanged(state))

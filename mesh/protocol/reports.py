@@ -157,6 +157,11 @@ class Reports:
         self._state = PoolState(self._core.pool, self._core.id, term, sequence, *waiting)
         self._publish(self._state)
 
+    def stated(self, state: PoolState) -> None:
+        """A leader's word came in; one's own that this run did not say is of a life that the disk forgot."""
+        if state.author == self._core.id and state != self._state:
+            self._election.overtake(state.term)
+
 
 def _notable(old: int, new: int) -> bool:
     """Whether a measure changed by a tenth."""

@@ -245,6 +245,17 @@ def test_a_claim_of_a_former_run_that_the_disk_forgot_is_given_up() -> None:
     assert (leader.author, leader.term) == (stage.node.id, 8)
 
 
+def test_a_leader_goes_beyond_a_resignation_that_its_disk_forgot() -> None:
+    stage = Stage()
+    stage.wait(4.0)
+    witness = stage.member(2, rank=1)
+    forgotten = Resignation(stage.pool, stage.node.id, 7, facts.NOBODY)
+    witness.tells(facts.sign(forgotten, stage.signer).data)
+    leader = stage.node.leader()
+    assert leader is not None
+    assert (leader.author, leader.term) == (stage.node.id, 8)
+
+
 def test_a_leader_whose_claim_is_among_the_highest_no_longer_claims_anew() -> None:
     stage = Stage(rank=100)
     stage.wait(5.0)

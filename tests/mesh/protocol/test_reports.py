@@ -1,5 +1,7 @@
+import pytest
+
 from mesh.protocol.effects import StateChanged
-from mesh.wire.facts import Record
+from mesh.wire.facts import PoolState, Record, sign
 from mesh.wire.facts import Stage as Layers
 from tests.mesh.protocol.stage import Stage
 
@@ -91,3 +93,30 @@ def test_a_former_leaders_word_is_not_shown() -> None:
     leader = stage.member(2, rank=50)
     leader.tells(leader.claim(9))
     assert stage.node.pool_state() is None
+
+
+@pytest.mark.parametrize("term", [1, 40])
+def test_a_leader_that_meets_its_own_word_of_a_life_that_its_disk_forgot_is_heard_again(term: int) -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    _report(stage, "loading", 0.5)
+    witness = stage.member(2)
+    forgotten = PoolState(stage.pool, stage.node.id, term, 11, 2, "ready", 1.0, "", 1.0, ())
+    witness.tells(sign(forgotten, stage.signer).data)
+    _report(stage, "waiting", 0.0)
+    state, leader = stage.node.pool_state(), stage.node.leader()
+    assert state is not None
+    assert leader is not None
+    assert (state.phase, state.term, leader.author) == ("waiting", term + 1, stage.node.id)
+
+
+def test_who_follows_goes_beyond_its_own_forgotten_word_once_it_leads() -> None:
+    stage = Stage()
+    witness = stage.member(2)
+    forgotten = PoolState(stage.pool, stage.node.id, 40, 11, 2, "ready", 1.0, "", 1.0, ())
+    witness.tells(sign(forgotten, stage.signer).data)
+    stage.wait(4.0)
+    _report(stage, "waiting", 0.0)
+    state = stage.node.pool_state()
+    assert state is not None
+    assert (state.phase, state.term) == ("waiting", 41)
