@@ -4,7 +4,7 @@ Five hosts; the client asks one that neither leads nor would be next. The pool i
 is put right, and must be whole again before the next.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -40,6 +40,10 @@ OTHERS = (
     failing.kill_leader_and_worker,
 )
 Fault = Callable[[Five], Strike]
+FAST: tuple[tuple[Fault, ...], ...] = (
+    KILLS,  # one after the other, in one answer
+    *((fault,) for fault in (*OTHERS, failing.stop_leaders_sidecar, failing.cut_in_two)),
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +77,8 @@ async def wanted(pool: Five, undisturbed: list[Answer]) -> str:
     return undisturbed[0].text
 
 
-def named(fault: Fault) -> str:
-    return fault.__name__
+def named(fault: Fault | tuple[Fault, ...]) -> str:
+    return "-".join(one.__name__ for one in fault) if isinstance(fault, tuple) else fault.__name__
 
 
 def striking(pool: Five, fault: Fault) -> Callable[[], Awaitable[None]]:
@@ -93,6 +97,13 @@ def struck(strike: Strike) -> Callable[[], Awaitable[None]]:
     return do
 
 
+def strikes(pool: Five, faults: tuple[Fault, ...]) -> Mapping[int, Callable[[], Awaitable[None]]]:
+    """A fault early in the answer, or several in a row: each strikes what there is at its time."""
+    if len(faults) == 1:
+        return {EARLY: struck(faults[0](pool))}
+    return dict(zip((100, 200, 300), (striking(pool, fault) for fault in faults), strict=True))
+
+
 async def healed(pool: Five) -> None:
     """Afterwards there is one leader with one llama-server, and no gate has let in two."""
     await pool.mend()
@@ -108,12 +119,12 @@ async def test_a_replayed_answer_is_that_of_an_undisturbed_run(pool: Five, wante
     await healed(pool)
 
 
-@pytest.mark.parametrize("fault", KILLS, ids=named)
+@pytest.mark.parametrize("faults", FAST, ids=named)
 async def test_an_answer_goes_on_fast_as_a_bare_llama_server_goes_on_from_the_same_ids(
-    pool: Five, engine: Engine, tmp_path: Path, fault: Fault
+    pool: Five, engine: Engine, tmp_path: Path, faults: tuple[Fault, ...]
 ) -> None:
-    got = await answer(pool, NATIVE, "fast", {EARLY: struck(fault(pool))})
-    assert got.pauses, "the answer was disturbed"
+    got = await answer(pool, NATIVE, "fast", strikes(pool, faults))
+    assert len(got.pauses) >= len(faults), "the answer was disturbed"
     assert len(got.ids) == TOKENS
     split = ("-c", str(CONTEXT), "--no-kv-unified", "--device", "none", "-ngl", "0")
     async with bare_server(engine.llama_server, pool.model, tmp_path, *split) as url:
@@ -127,9 +138,8 @@ async def test_an_answer_goes_on_fast_as_a_bare_llama_server_goes_on_from_the_sa
 
 
 async def test_an_answer_survives_three_kills_in_a_row(pool: Five, wanted: str) -> None:
-    ends = dict(zip((100, 200, 300), (striking(pool, fault) for fault in KILLS), strict=True))
-    got = await answer(pool, CHAT, "exact", ends)
-    assert len(got.pauses) >= 3
+    got = await answer(pool, CHAT, "exact", strikes(pool, KILLS))
+    assert len(got.pauses) >= len(KILLS)
     assert got.text == wanted
     await healed(pool)
 
