@@ -4,7 +4,8 @@ A question is asked again and again until its time is over. That costs nothing w
 where a fifth of all datagrams is, of seven tries (each there and back: 0.64) all fail only once in 1300.
 
 The local health multiplier (Lifeguard) stretches periods and time limits while this node's own probes go
-wrong in ways that speak against itself: those asked to help do not answer either.
+wrong in ways that speak against itself: those asked to help do not answer either. They may as well be dead:
+when someone is found dead, all others are asked once at the plain pace, though with stretched time limits.
 """
 
 from __future__ import annotations
@@ -94,6 +95,10 @@ class Prober:
         self._relayed: dict[int, _Relay] = {}
         self._next = 0
         self._asked_dead = 0.0
+        self._dead = 0
+        """How many were held dead at the last turn."""
+        self._unstretched = 0
+        """How many turns come at the plain pace yet."""
         membership.on_accused = lambda peer, hurry: self.probe(peer, hurry=hurry)
         membership.on_last_call = lambda peer: self.probe(peer, mute=True, hurry=True)
 
@@ -109,8 +114,7 @@ class Prober:
     def tick(self) -> None:
         """One period: probe the next in turn, and now and then ask a dead member whether it is back."""
         period = self._core.settings.probe_period
-        pace = 0.5 if self._membership.steadiness.doubtful else self._stretch
-        self._core.schedule(PERIOD, b"", self._core.now + period * pace)
+        self._core.schedule(PERIOD, b"", self._core.now + period * self._pace())
         self._judge_past()
         peer = self._next_in_turn()
         if peer is None or self._membership.reaches_nobody():
@@ -120,6 +124,17 @@ class Prober:
         elif peer is not None:
             self.probe(peer, regular=True)
         self._ask_dead()
+
+    def _pace(self) -> float:
+        """Periods until the next turn. Who dies seldom dies alone: a death lets nobody wait for the rest."""
+        before, self._dead = self._dead, len(self._membership.dead)
+        if self._dead > before:
+            self._unstretched = len(self._membership.order)
+        elif self._unstretched:
+            self._unstretched -= 1
+        if self._membership.steadiness.doubtful:
+            return 0.5
+        return 1.0 if self._unstretched else self._stretch
 
     def _next_in_turn(self) -> Peer | None:
         order = self._membership.order

@@ -196,6 +196,22 @@ def test_silent_helpers_make_a_node_doubt_itself_and_slow_down() -> None:
     assert pings(helpers_speak=False) < pings(helpers_speak=True)
 
 
+def test_a_node_that_doubts_itself_finds_all_dead_soon_once_it_found_one() -> None:
+    stage = Stage()
+    settings, membership = stage.settings, stage.node._parts.membership
+    _, *others = (stage.member(number) for number in range(2, 10))
+    stage.wait(settings.probe_timeout)
+    for other in others:
+        other.answers = False
+    membership.health = settings.max_health
+    while not membership.dead:
+        stage.wait(0.1)
+    turn = settings.probe_period + settings.probe_timeout
+    suspicion = settings.suspicion * settings.suspicion_stretch
+    stage.wait((1 + settings.max_health) * turn + len(membership.order) * settings.probe_period + suspicion)
+    assert [stage.state_of(other) for other in others] == ["dead"] * len(others)
+
+
 def test_a_member_is_found_at_the_address_it_answers_from() -> None:
     stage = Stage()
     actor = stage.member(2)
