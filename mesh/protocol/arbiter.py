@@ -86,7 +86,10 @@ class Arbiter:
         election.lends_to_another = self.lends_to_another
 
     def restore(self, stored: bytes | None) -> None:
-        """Take up a former run's grant: it, or one that the disk forgot, may bind for one lease yet."""
+        """Take up a former run's grant: it, or one that the disk forgot, may bind for one lease yet.
+
+        Its claim is told on, for only a higher one ever gets this worker: whoever stands goes beyond it.
+        """
         self._machine.on(Deed.RESTARTED)
         self._barred_until = self._core.now + self._core.settings.lease
         if stored is None:
@@ -98,6 +101,7 @@ class Arbiter:
             return
         if isinstance(claim.fact, Claim):
             self._grant = _Grant(claim, incarnation, self._barred_until, 0)
+            self.absorb(data)
 
     def holder(self, now: float) -> Claim | None:
         """Whose streams the gate may pass."""

@@ -72,6 +72,8 @@ class Election:
         self._refusals = 0
         self._last_claim = -math.inf
         self._claiming = False
+        self._outdone_at = math.inf
+        """When it was first seen that a claim higher than this leader's own exists, by which nobody leads."""
         self._reconsider = True
 
     # --- views
@@ -179,6 +181,7 @@ class Election:
     def stalled(self) -> None:
         """This process was paused: what it was about to do rests on old views, so listen anew."""
         self._standing = None
+        self._outdone_at = math.inf
         self._core.cancel(VOTES, b"")
         if self.role is not Role.OUTSIDE:
             self._machine.on(Turn.PAUSED)
@@ -241,6 +244,8 @@ class Election:
                 self._contested(leader.fact)
             elif self._store.get(Claim, self._core.id) is None:
                 self._claim(Turn.BID)  # claims of so many others are higher, though none of them leads
+            elif self.mine.fact.term < self.highest:
+                self._outdone()
             return
         if self.role is Role.OUTSIDE:
             return
@@ -288,6 +293,19 @@ class Election:
             self._claim(Turn.BID)
         else:
             self.step_down()
+
+    def _outdone(self) -> None:
+        """A higher claim exists, though nobody leads by it: whoever was lent by it takes none but a higher.
+
+        So this leader goes beyond it, now and not in the middle of a move that needs such a worker; after a
+        while, for the claim may have been heard before its author was.
+        """
+        now, patience = self._core.now, self._core.settings.patience
+        if self._outdone_at == math.inf:
+            self._outdone_at = now
+            self._core.schedule_by(STAND, b"", now + patience)
+        elif now >= self._outdone_at + patience:
+            self._claim(Turn.BID)
 
     def stand(self) -> None:
         """It is this node's turn: ask the others whether they still hear a leader."""
@@ -366,6 +384,7 @@ class Election:
         self.highest = term
         self._last_claim = self._core.now
         self._vacant_since = -math.inf
+        self._outdone_at = math.inf
         self._standing = None
         self._core.cancel(STAND, b"")
         self._claiming = True
@@ -386,6 +405,7 @@ class Election:
     def _give_up(self) -> None:
         if self.mine is not None:
             self.mine = None
+            self._outdone_at = math.inf
             self._machine.on(Turn.YIELDED)
 
     def step_down(self, successor: NodeId = NOBODY) -> Signed[Resignation] | None:

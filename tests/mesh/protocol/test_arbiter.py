@@ -2,7 +2,7 @@ import pytest
 
 from mesh.protocol.effects import GateChanged, Persist, Send
 from mesh.wire import facts
-from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest
+from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest, Vote, VoteRequest
 from mesh.wire.rights import Rights
 from tests.mesh.protocol.stage import Actor, Stage
 
@@ -177,6 +177,19 @@ def test_never_a_lower_claim_also_across_a_restart() -> None:
     again = stage.restarted(after=60.0)
     rival = again.member(3, rank=40)
     assert isinstance(_ask(again, rival, 4), LeaseRefusal)
+
+
+def test_after_a_restart_candidates_learn_what_claim_was_granted_though_it_binds_no_more() -> None:
+    stage = Stage(rank=0)
+    leader = stage.member(2, rank=50)
+    _ask(stage, leader, 5)
+    again = stage.restarted(after=1.0)
+    again.wait(again.settings.lease + 1.0)
+    candidate = again.member(3, rank=40)
+    candidate.says(VoteRequest(1))
+    [vote] = again.take(Vote, candidate)
+    assert vote.yes
+    assert facts.decode(vote.claim).fact == facts.decode(leader.claim(5)).fact
 
 
 def test_a_released_worker_is_free_and_an_old_request_does_not_bind_it_again() -> None:

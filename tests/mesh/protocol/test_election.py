@@ -159,6 +159,34 @@ def test_the_claim_of_the_dead_only_raises_the_next_term() -> None:
     stage.perform(stage.node.leave(stage.now))
 
 
+def test_a_leader_goes_beyond_a_higher_claim_that_nobody_leads_by() -> None:
+    stage = Stage(rank=10)
+    stage.wait(1.0)
+    gone, witness = stage.member(2, rank=99), stage.member(3)
+    gone.tells(gone.record(sequence=2, left=True))
+    witness.tells(gone.claim(40))
+    stage.wait(0.9)
+    assert stage.node.leader() == Claim(stage.pool, stage.node.id, 1, 10)
+    stage.wait(0.2)
+    assert stage.node.leader() == Claim(stage.pool, stage.node.id, 41, 10)
+    stage.wait(30.0)
+    assert stage.node.leader() == Claim(stage.pool, stage.node.id, 41, 10)
+
+
+def test_a_claim_that_is_heard_before_its_author_is_yielded_to_when_that_is_heard() -> None:
+    stage = Stage(rank=10)
+    stage.wait(1.0)
+    rival, witness = stage.member(2, rank=10, known=False), stage.member(3)
+    witness.tells(rival.claim(40))
+    assert _leads(stage)
+    stage.wait(0.9)
+    rival.tells(rival.record())
+    stage.wait(10.0)
+    leader = stage.node.leader()
+    assert leader is not None
+    assert (leader.author, leader.term) == (rival.id, 40)
+
+
 def test_when_the_leader_dies_the_best_of_the_rest_claims_the_next_term() -> None:
     stage = Stage(rank=10)
     leader = stage.member(2, rank=50)
