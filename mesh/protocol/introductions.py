@@ -63,12 +63,15 @@ class Introductions:
 
     def greet_again(self) -> None:
         """While members are vouched for of whom nothing was heard: one silent address at a time."""
-        if self._silent and len(self._membership.peers) + 1 < len(self._roster.members):
+        if not self._silent:
+            return
+        # Even while all are known: who is vouched for later may live at one of these addresses.
+        self._core.schedule_by(GREET_AGAIN, b"", self._core.now + self._core.settings.greet_again)
+        if len(self._membership.peers) + 1 < len(self._roster.members):
             endpoint = next(iter(self._silent))
             del self._silent[endpoint]
             self._silent[endpoint] = None
             self.introduce(None, endpoint, answer=True)
-            self._core.schedule_by(GREET_AGAIN, b"", self._core.now + self._core.settings.greet_again)
 
     def introduce(self, to: NodeId | None, endpoint: Endpoint, answer: bool) -> None:
         """Say who one is: the chain of vouchers, what does not fit beside the greeting going ahead of it."""

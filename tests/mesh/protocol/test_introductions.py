@@ -74,6 +74,17 @@ def _stranger(stage: Stage, number: int = 9) -> tuple[Actor, bytes]:
     return actor, link
 
 
+def test_an_address_that_was_silent_before_is_greeted_for_a_member_vouched_for_later() -> None:
+    stage = Stage()
+    silent = Endpoint("10.9.9.9", 1)
+    stage.perform(stage.node.meet(stage.now, [silent]))
+    stage.wait(60.0)
+    stage.sent.clear()
+    stage.member(2, known=False)
+    stage.wait(6.0)
+    assert any(at == silent and isinstance(message, Hello) for at, message in stage.sent)
+
+
 def test_a_stranger_whose_chain_holds_is_a_member_and_gets_an_answer() -> None:
     stage = Stage()
     actor, link = _stranger(stage)
