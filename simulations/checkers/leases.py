@@ -23,7 +23,9 @@ class Leases:
         self._say = partial(verdicts.say, _NAME)
         self._excuses = excuses
         self._granted: dict[NodeId, Claim] = {}
-        """The last claim that each worker was lent to, restarts included."""
+        """The last claim that each worker was lent to, restarts included, ..."""
+        self._granted_at: dict[NodeId, float] = {}
+        """... and when that was."""
         self._open: dict[NodeId, Claim] = {}
         self._started: dict[NodeId, float] = {}
         world.observers.append(self._observe)
@@ -64,21 +66,26 @@ class Leases:
             self._say(f"host{worker.number} is lent no longer, but {who} counts on it")
 
     def _opened(self, worker: Host, claim: Claim) -> None:
-        before = self._granted.get(worker.id)
+        before, known = self._granted.get(worker.id), not self._is_forgotten(worker)
         self._granted[worker.id] = self._open[worker.id] = claim
+        self._granted_at[worker.id] = self._world.now
         grant = worker.disk.get("grant", b"")
         if grant.find(claim.author) < 0:
             self._say(f"host{worker.number} opened its gate before it noted the grant")
-        set_back = self._set_back_in_this_run(worker)
         early = self._world.now < self._started[worker.id] + self._lease()
-        if set_back and early and not self._jumped(worker):
+        if self._set_back_in_this_run(worker) and early and not self._jumped(worker):
             self._say(f"host{worker.number}, its disk rolled back, lent itself within a lease of its start")
-        if before is None or set_back:
+        if before is None or not known:
             return
         if claim.order < before.order:
             self._say(f"host{worker.number} went down from term {before.term} to {claim.term}")
         if before.author != claim.author:
             self._taken_over(worker, before, claim)
+
+    def _is_forgotten(self, worker: Host) -> bool:
+        """Whether the worker's disk was rolled back since it lent itself last."""
+        back = self._excuses.set_back.get(worker.id)
+        return back is not None and self._granted_at.get(worker.id, back) <= back
 
     def _set_back_in_this_run(self, worker: Host) -> bool:
         """Whether the present process started from a disk that had been rolled back."""

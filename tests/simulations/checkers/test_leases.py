@@ -57,6 +57,23 @@ def test_a_worker_set_back_that_lends_itself_at_once_is_caught() -> None:
     assert "lent itself within a lease of its start" in pool.said
 
 
+def test_a_worker_set_back_may_have_forgotten_what_it_granted_before_but_nothing_since() -> None:
+    pool = Watched()
+    leader, other, worker, _ = pool.hosts
+    pool.lend(worker, pool.claim(other, 60))
+    pool.world.crash(worker)
+    pool.checkers.excuses.set_back[worker.id] = pool.world.now
+    pool.world.restart(worker)
+    pool.world.run(70.0)
+    pool.world.crash(worker)
+    pool.world.restart(worker)
+    pool.world.run(10.0)
+    pool.lend(worker, pool.claim(leader, 50))
+    assert pool.said == ""
+    pool.lend(worker, pool.claim(other, 40))
+    assert pool.said.endswith("leases: host2 went down from term 50 to 40")
+
+
 def test_bytes_of_another_claim_or_through_a_shut_gate_are_caught() -> None:
     pool = Watched()
     one, other, worker, _ = pool.hosts
