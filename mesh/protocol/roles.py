@@ -29,6 +29,7 @@ class Turn(StrEnum):
     YIELDED = "gives up its claim"
     PAUSED = "its process was paused"
     STOPPED = "leaves, or is expelled"
+    """A leader gives up its claim first."""
 
 
 ROLES: dict[tuple[Role, Turn], Role] = {
@@ -51,6 +52,5 @@ ROLES: dict[tuple[Role, Turn], Role] = {
     (Role.OUTSIDE, Turn.STOPPED): Role.OUTSIDE,
     (Role.WAITING, Turn.STOPPED): Role.OUTSIDE,
     (Role.CANDIDATE, Turn.STOPPED): Role.OUTSIDE,
-    (Role.LEADER, Turn.STOPPED): Role.OUTSIDE,
     (Role.FOLLOWER, Turn.STOPPED): Role.OUTSIDE,
 }

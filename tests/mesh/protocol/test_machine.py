@@ -50,9 +50,9 @@ def test_every_event_is_listed(table: Table, first: StrEnum, events: type[StrEnu
     assert {event for _, event in table} == set(events)
 
 
-@pytest.mark.parametrize("event", [Turn.STOPPED])
-def test_whatever_a_member_is_it_can_stop(event: Turn) -> None:
-    assert all(ROLES[role, event] is Role.OUTSIDE for role in Role)
+def test_whatever_a_member_is_it_can_stop_and_a_leader_gives_up_its_claim_first() -> None:
+    after = {role: ROLES[role, Turn.YIELDED] if role is Role.LEADER else role for role in Role}
+    assert all(ROLES[role, Turn.STOPPED] is Role.OUTSIDE for role in after.values())
 
 
 def test_a_worker_that_is_barred_is_lent_to_nobody() -> None:
