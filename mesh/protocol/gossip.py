@@ -56,6 +56,8 @@ class Gossip:
         self._membership = membership
         self._hot: dict[bytes, int] = {}
         self._wanted: dict[bytes, _Wanted] = {}
+        self._under_way: dict[bytes, _Wanted] = {}
+        """Those that were asked for of late, the first asked first."""
         self._told_by: Counter[NodeId] = Counter()
         """How many wanted bodies each member was the first to tell of."""
         self._asking_is_due = False
@@ -169,6 +171,7 @@ class Gossip:
         wanted = self._wanted.pop(key, None)
         if wanted is None:
             return
+        self._under_way.pop(key, None)
         self._asking_is_due = True
         teller = wanted.holders[0]
         self._told_by[teller] -= 1
@@ -185,6 +188,7 @@ class Gossip:
         """Give up whatever nobody but this member told of: comparison will find what is real."""
         for key in [key for key, wanted in self._wanted.items() if wanted.holders == [teller]]:
             del self._wanted[key]
+            self._under_way.pop(key, None)
             self._told_by[teller] -= 1
 
     def _pull(self) -> None:
@@ -200,20 +204,14 @@ class Gossip:
     def _request(self, now: float) -> None:
         """Ask within a window that the tellers share evenly."""
         self._asking_is_due = False
-        self._first_asked = now
-        asked, asked_of = 0, Counter[NodeId]()
-        idle: list[tuple[bytes, _Wanted]] = []
-        for key, wanted in self._wanted.items():
-            if now - wanted.asked_at < _PULL_TIMEOUT:
-                asked += 1
-                asked_of[wanted.holders[0]] += 1
-                self._first_asked = min(self._first_asked, wanted.asked_at)
-            else:
-                idle.append((key, wanted))
+        self._first_asked = self._oldest_question(now)
+        asked = len(self._under_way)
+        asked_of = Counter(wanted.holders[0] for wanted in self._under_way.values())
         share = max(_MIN_SHARE, _MAX_ASKED // max(1, len(self._told_by)))
         requests: dict[NodeId, list[bytes]] = {}
-        for key, wanted in idle:
-            if key not in self._wanted:
+        for key in list(self._wanted):
+            wanted = self._wanted.get(key)
+            if wanted is None or key in self._under_way:
                 continue
             if wanted.tries >= _PULL_TRIES:
                 self._forget(key, found=False)
@@ -226,12 +224,22 @@ class Gossip:
             requests.setdefault(wanted.holders[wanted.tries % len(wanted.holders)], []).append(key)
             wanted.asked_at = now
             wanted.tries += 1
+            self._under_way[key] = wanted
             asked += 1
         for holder, keys in requests.items():
             endpoint = self._membership.endpoint(holder)
             for start in range(0, len(keys), _PULLS_A_DATAGRAM):
                 if endpoint is not None:
                     self._core.send(holder, endpoint, Pull(tuple(keys[start : start + _PULLS_A_DATAGRAM])))
+
+    def _oldest_question(self, now: float) -> float:
+        """When the oldest of the questions under way was asked, ``now`` without any; drops those too old."""
+        while self._under_way:
+            key, wanted = next(iter(self._under_way.items()))
+            if now - wanted.asked_at < _PULL_TIMEOUT:
+                return wanted.asked_at
+            del self._under_way[key]
+        return now
 
     def ask(self, holder: NodeId, source: Endpoint, keys: Sequence[bytes]) -> None:
         """Ask a member for bodies that it is known to have; at most once in a pull's time for each member."""
