@@ -6,29 +6,22 @@ and raises DecodeError on whatever is not exactly a message.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from mesh.wire import codec
-from mesh.wire.codec import BOOL, ENDPOINT, MAX_UINT, UINT, Shape, blob, fixed, listed, struct
+from mesh.wire.codec import BOOL, ENDPOINT, UINT, Shape, blob, fixed, listed, struct
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError
-from mesh.wire.facts import MAX_FACT, Version
+from mesh.wire.facts import MAX_FACT
 from mesh.wire.identity import ID_BYTES, NodeId
+from mesh.wire.rumours import KEY8, RUMOUR
+from mesh.wire.rumours import Rumour as Rumour
 from mesh.wire.values import value
 
 MAX_DATAGRAM = 1200
 MAX_STREAMED = 256 * 1024
-KEY8 = 8
 BUCKETS = 64
 _MAX_ITEMS = 4096
-
-
-class Rumour(NamedTuple):
-    """There is a fact under ``key`` (8 bytes) of this version; ``mark`` (4 bytes) names its very bytes."""
-
-    key: bytes
-    version: Version
-    mark: bytes
 
 
 @value
@@ -215,29 +208,7 @@ Message = (
 _ID = fixed(ID_BYTES)
 _HASH8 = fixed(8)
 _FACT = blob(MAX_FACT)
-_MARK = 4
-_VERSION = 3
-
-
-def _load_rumour(value: Any) -> Rumour:
-    """What struct(Rumour, fixed(KEY8), listed(UINT, _VERSION), fixed(_MARK)) would, in less time."""
-    if type(value) is list and len(value) == 3:
-        key, version, mark = value
-        if (
-            type(key) is bytes
-            and len(key) == KEY8
-            and type(mark) is bytes
-            and len(mark) == _MARK
-            and type(version) is list
-            and len(version) <= _VERSION
-            and not [number for number in version if type(number) is not int or not 0 <= number <= MAX_UINT]
-        ):
-            return Rumour(key, tuple(version), mark)
-    raise DecodeError("A rumour is malformed")
-
-
-_RUMOURS = listed(Shape(UINT.dump, _load_rumour), _MAX_ITEMS)
-
+_RUMOURS = listed(RUMOUR, _MAX_ITEMS)
 _SHAPES: dict[int, tuple[type, Shape]] = {
     cls.kind: (cls, struct(cls, *shapes))
     for cls, *shapes in (
