@@ -230,7 +230,7 @@ class Election:
         """A leader gave up; whom it named claims at once."""
         if resignation.author == self._core.id:
             self.overtake(resignation.term)
-        heir = resignation.successor == self._core.id and resignation.term == self.highest
+        heir = resignation.successor == self._core.id and resignation.term == self.highest and self.rank > 0
         if heir and self.mine is None and self.leader() is None and self.role is not Role.OUTSIDE:
             self._claim(Turn.NAMED)
 

@@ -19,7 +19,6 @@ from mesh.protocol.effects import (
 from mesh.protocol.memory import ACTS, Memory
 from mesh.protocol.news import News
 from mesh.protocol.parts import Parts
-from mesh.protocol.peers import ALIVE
 from mesh.protocol.reports import RECORD, STATE
 from mesh.protocol.router import Router
 from mesh.protocol.settings import Settings
@@ -300,7 +299,7 @@ class Node(Views):
         peer = self._parts.membership.peers.get(to)
         if self._parts.election.mine is None:
             raise MeshError("This node does not lead")
-        if peer is None or peer.state != ALIVE or Rights.LEAD not in self._parts.roster.rights(to):
+        if peer is None or to not in self._parts.election.ranking():
             raise MeshError("That member cannot lead at present", "see `mesh members`")
         resignation = self._parts.election.step_down(to)
         if resignation is not None and peer.endpoint is not None:

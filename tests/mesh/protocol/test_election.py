@@ -261,6 +261,20 @@ def test_only_a_leader_hands_over_and_only_to_who_may_lead() -> None:
         stage.node.hand_over(stage.now, volunteer.id)
 
 
+def test_who_would_not_lead_is_not_handed_the_lead_and_does_not_take_it() -> None:
+    stage = Stage(rank=10)
+    stage.wait(3.0)
+    unwilling = stage.member(2, rank=0)
+    with pytest.raises(MeshError, match="cannot lead"):
+        stage.node.hand_over(stage.now, unwilling.id)
+    assert _leads(stage)
+    named = Stage(rank=0)
+    leader = named.member(2, rank=50)
+    leader.tells(leader.claim(3))
+    leader.tells(leader.resignation(3, successor=named.node.id))
+    assert named.node.leader() is None
+
+
 def test_a_claim_of_a_former_run_that_the_disk_forgot_is_given_up() -> None:
     stage = Stage()
     witness = stage.member(2, rank=1)
