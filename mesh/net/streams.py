@@ -77,6 +77,8 @@ class Streams:
         self.pool: PoolId | None = None
         """The pool that this node belongs to: streams of another are refused. None: it belongs to none yet.
         """
+        self.is_mute: Callable[[], bool] = lambda: False
+        """Whether this node is to be taken for gone: then it answers no probe."""
         self._trust = ServerTrust(credentials)
         self._clients = ClientContexts(credentials)
         self._source_hosts = tuple(source_hosts)
@@ -195,6 +197,8 @@ class Streams:
             raise Refused("not_member", "only members may open such a stream", "join the pool first")
         if peer is not None and self.pool is not None and preface.get("pool") != id_text(self.pool):
             raise Refused("other_pool", "that node belongs to another pool")
+        if kind == PROBE and self.is_mute():
+            raise Refused("mute", "this node may not say that it is there")
         if kind != PROBE and kind not in handlers:
             raise Refused("unknown_kind", f"this node serves no stream of kind {kind[:32]!r}")
         if self._is_full(peer, remote):

@@ -2,7 +2,8 @@
 
 A promise that is not on the disk must not be known to anybody, for after a crash it would not be kept. So
 while one is owed the node keeps silent, as if its cable were cut, and writes again every second; the process
-and what it serves live on. Vouchers and deployments are no promises: the others have them too.
+and what it serves live on, until the others hold it dead. Vouchers and deployments are no promises: the
+others have them too.
 """
 
 import logging

@@ -67,6 +67,7 @@ class Shell:
         self._datagrams = datagrams
         self._streams = streams
         self._ledger = Ledger(persist)
+        streams.is_mute = lambda: self._ledger.silent
         self._set_holder = set_holder
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_count = 0

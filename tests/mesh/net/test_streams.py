@@ -381,6 +381,16 @@ async def test_probing_says_whether_the_member_answers(lan: Lan) -> None:
     assert await a.streams.probe(Identity.generate().id, [b.endpoint]) is Answer.SILENCE
 
 
+async def test_who_is_mute_answers_no_probe_and_serves_all_else(lan: Lan) -> None:
+    a, b = await pair(lan)
+    b.streams.is_mute = lambda: True
+    assert await a.streams.probe(b.id, [b.endpoint]) is Answer.SILENCE
+    session = await a.streams.open(b.id, [b.endpoint], "echo")
+    await session.aclose()
+    b.streams.is_mute = lambda: False
+    assert await a.streams.probe(b.id, [b.endpoint]) is Answer.ALIVE
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
 async def test_streams_leave_from_the_address_that_the_node_is_bound_to(lan: Lan) -> None:
     b = await lan.host(HANDLERS)

@@ -99,11 +99,13 @@ async def test_while_the_disk_takes_no_promise_nothing_leaves_and_afterwards_all
         shell.do(lambda now: [Send(None, SOMEWHERE, b"later")])
         assert journal.sent == []
         assert shell.trouble is not None
+        assert anna.streams.is_mute()
         with pytest.raises(MeshError, match="disk is full"):
             shell.command(lambda now: [])
     await trio.sleep(AGAIN_SECONDS)
     shell.do(lambda now: [Send(None, SOMEWHERE, b"again")])
     assert [(payload, disk.get("term")) for payload, disk in journal.sent] == [(b"again", b"9")]
+    assert not anna.streams.is_mute()
     assert shell.trouble is None
 
 
