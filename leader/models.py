@@ -74,12 +74,14 @@ class Models:
         stamps = tuple(Stamp.of(path) for path in paths)
         model = HeldModel(name, root, sum(stamp.size for stamp in stamps), paths, stamps)
         with self._turn:  # a copy may be done while a person serves another model
-            models = {one: held for one, held in self._models.items() if one != root} | {root: model}
-            self._models = dict(list(models.items())[-MAX_MODELS:])
-            self._save()
+            others = [held for one, held in self._models.items() if one != root]
+            models = [*others, model][-MAX_MODELS:]
+            if models != list(self._models.values()):  # a full disk is no reason not to serve again
+                self._save(models)
+                self._models = {held.root: held for held in models}
         return model
 
-    def _save(self) -> None:
+    def _save(self, models: Sequence[HeldModel]) -> None:
         content = [
             {
                 "name": model.name,
@@ -89,7 +91,7 @@ class Models:
                     for path, stamp in zip(model.files, model.stamps, strict=True)
                 ],
             }
-            for model in self._models.values()
+            for model in models
         ]
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")

@@ -1,5 +1,6 @@
 """The registry of models: survives restarts, never names a file that is not what it was."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -32,6 +33,23 @@ def test_the_latest_added_comes_first(tmp_path: Path, file: Path) -> None:
     for root in (ROOT, OTHER, ROOT):
         models.add("toy", root, [file])
     assert [model.root for model in models.held()] == [ROOT, OTHER]
+
+
+def test_what_cannot_be_noted_is_not_held_and_what_is_noted_is_not_written_again(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = Models(tmp_path / "models.json")
+    added = models.add("toy", ROOT, [file])
+    monkeypatch.setattr(os, "fsync", disk_is_full)
+    assert models.add("toy", ROOT, [file]) == added
+    with pytest.raises(OSError, match="No space left"):
+        models.add("toy", OTHER, [file])
+    assert models.held() == [added]
+    assert Models(tmp_path / "models.json").held() == [added]
+
+
+def disk_is_full(_: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.mark.parametrize("what", ["vanished", "grown", "touched", "replaced"])
