@@ -18,6 +18,7 @@ from mesh.control.client import ask
 from mesh.control.errors import ControlError
 from mesh.control.paths import log_path
 from mesh.root.generator import ModelSpec, generate, spec_of_size
+from mesh.wire.identity import parse_id
 from tests.e2e.pools import QUESTION, alive, client, found, holders, is_ready, join, leader
 from tests.lab.host import Host
 from tests.lab.lab import Lab
@@ -25,7 +26,10 @@ from tests.lab.lab import Lab
 MODEL_BYTES, LAYERS = 24_000_000, 12
 BIG, SMALL = "46M", "24M"
 """What hosts offer: the model fits on none, on any two big ones, and on no big and the small one."""
+HOLDERS = 3
+"""So many have the model's file."""
 TOKENS, CONTEXT = 400, 1024
+SERVE = ("--ctx", str(CONTEXT), "--slots", "1")
 PROMPT = "Once upon a time"
 ANSWER_SECONDS = 90.0
 SETTLE_SECONDS = 60.0
@@ -51,8 +55,11 @@ class Answer:
 class Five:
     """Four big hosts, of which three hold the model, and a small one whose gateway the client asks."""
 
-    def __init__(self, hosts: list[Host], model: Path) -> None:
+    def __init__(self, hosts: list[Host], model: Path, token: str, newcomer: Host) -> None:
+        """``newcomer`` is no member; with ``token`` it can become one."""
         self.hosts = hosts
+        self.token = token
+        self.newcomer = newcomer
         self.model = model
         self.asked = hosts[-1]
         self._names = {host.name: host for host in hosts}
@@ -70,6 +77,13 @@ class Five:
         name = leader(self.status())
         assert name is not None, "nobody leads"
         return self._names[name]
+
+    def following(self) -> Host:
+        """Who leads next: of those that hold the model, and offer the same, the one of the highest id."""
+        status = self.status()
+        ids = {member["name"]: parse_id(member["id"]) for member in status["members"]}
+        others = [host for host in self.hosts[:HOLDERS] if host.name != leader(status)]
+        return max(others, key=lambda host: ids[host.name])
 
     def working(self) -> Host:
         """A host that holds layers and does not lead."""
@@ -95,11 +109,20 @@ class Five:
                     return
                 await trio.sleep(0.05)
 
+    async def until_another_leads(self, before: Host, seconds: float) -> None:
+        """Wait until, for the host that is asked, there is a leader and it is not that one."""
+        with trio.fail_after(seconds):
+            while True:
+                if leader(self.status()) not in (None, before.name):
+                    return
+                await trio.sleep(0.1)
+
     async def mend(self) -> None:
-        """Undo all: what is stopped goes on, cables are put back, killed sidecars are started again."""
+        """Undo all: what is stopped goes on, cables are put back, disks have room, sidecars run again."""
         self.thaw()
         for host in self.hosts:
             host.heal()
+            host.free_disk()
         for host in self.hosts:
             if await trio.to_thread.run_sync(host.sidecar) is None:
                 await host.amesh("join")
@@ -143,13 +166,15 @@ def five(lab: Lab, folder: Path) -> Five:
     hosts = lab.hosts(5)
     model = folder / "frankenstein.gguf"
     generate(model, spec_of_size(MODEL_BYTES, ModelSpec(layers=LAYERS)))
+    for host in hosts:
+        host.own_disk()
     token = found(hosts[0], "--memory", BIG)
     for host in hosts[1:-1]:
         join(host, token, "--memory", BIG)
     join(hosts[-1], token, "--memory", SMALL)
-    for host in hosts[:3]:
-        host.mesh("serve", model, "--ctx", str(CONTEXT), "--slots", "1", "--wait", timeout=120)
-    return Five(hosts, model)
+    for host in hosts[:HOLDERS]:
+        host.mesh("serve", model, *SERVE, "--wait", timeout=120)
+    return Five(hosts, model, token, lab.host())
 
 
 async def answer(
@@ -249,18 +274,18 @@ def stop_rpc_server(pool: Five) -> Strike:
 
 
 def pull_leaders_cable(pool: Five) -> Strike:
-    _need_cables(pool)
+    need_namespaces(pool)
     return pool.leading().cut
 
 
 def pull_workers_cable(pool: Five) -> Strike:
-    _need_cables(pool)
+    need_namespaces(pool)
     return pool.working().cut
 
 
 def cut_in_two(pool: Five) -> Strike:
     """The leader and its worker on one side, the others on the other: the model fits on either."""
-    _need_cables(pool)
+    need_namespaces(pool)
     stranded = pool.leading(), pool.working()
 
     def strike() -> None:
@@ -280,10 +305,22 @@ def kill_leader_and_worker(pool: Five) -> Strike:
     return strike
 
 
-def _need_cables(pool: Five) -> None:
-    """Skip now rather than in the middle of an answer."""
+def fill_followers_disk_and_kill_leader(pool: Five) -> Strike:
+    """Who is to lead next cannot note that it claims to, and so may not say it."""
+    need_namespaces(pool)
+    following, sidecar = pool.following(), _process(pool.leading().sidecar())
+
+    def strike() -> None:
+        following.fill_disk()
+        sidecar.kill()
+
+    return strike
+
+
+def need_namespaces(pool: Five) -> None:
+    """Skip now rather than in the middle of an answer, where there are neither cables nor disks."""
     if pool.asked.namespace is None:
-        pytest.skip("cables need network namespaces (root on Linux)")
+        pytest.skip("cables and disks need namespaces (root on Linux)")
 
 
 def _runs(process: psutil.Process) -> bool:

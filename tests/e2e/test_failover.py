@@ -25,7 +25,7 @@ from tests.e2e.failing import (
     answer,
     five,
 )
-from tests.e2e.pools import chat, leader
+from tests.e2e.pools import alive, chat, join, leader, until
 from tests.lab.lab import Lab
 from tests.leader.bare_server import bare_server, post
 
@@ -168,4 +168,53 @@ async def test_who_led_and_was_only_slow_is_fenced_and_lets_its_engine_go_within
     pool.thaw()
     await pool.until_gone(engine, LEASE_SECONDS)
     assert pool.leading() is after, "it takes nothing back"
+    await healed(pool)
+
+
+async def test_a_leader_whose_disk_is_full_goes_on_and_starts_its_engine_again(
+    pool: Five, wanted: str
+) -> None:
+    failing.need_namespaces(pool)
+    before = pool.leading()
+    ends = {100: struck(before.fill_disk), 200: striking(pool, failing.kill_llama_server)}
+    got = await answer(pool, CHAT, "exact", ends)
+    assert min(got.pauses) >= 200, "room is needed for nothing"
+    assert got.text == wanted
+    assert pool.leading() is before
+    await healed(pool)
+
+
+async def test_a_leader_that_owes_its_full_disk_a_promise_is_silent_and_another_follows(
+    pool: Five, wanted: str
+) -> None:
+    failing.need_namespaces(pool)
+    before, name = pool.leading(), pool.newcomer.name
+    join(pool.newcomer, pool.token, "--no-work", "--no-lead")
+    await until(before, lambda status: name in alive(status))
+
+    async def evict() -> None:
+        before.fill_disk()
+        refused = await before.amesh("evict", name, "--yes", check=False)
+        assert refused.returncode == 1
+        assert "No space left on device" in refused.stderr
+
+    got = await answer(pool, CHAT, "exact", {10: evict})
+    assert got.text == wanted
+    await pool.until_another_leads(before, LEASE_SECONDS)
+    await pool.until_gone(before.engine("llama-server"), LEASE_SECONDS)
+    assert "trouble" in pool.status(before)
+    assert wanted.startswith(await chat(pool.asked))
+    await healed(pool)
+    await until(pool.asked, lambda status: name not in alive(status))
+
+
+async def test_who_would_follow_and_cannot_note_it_is_passed_over(pool: Five, wanted: str) -> None:
+    full = pool.following()
+    got = await answer(
+        pool, CHAT, "exact", {EARLY: struck(failing.fill_followers_disk_and_kill_leader(pool))}
+    )
+    assert got.pauses, "the answer was disturbed"
+    assert got.text == wanted
+    assert pool.leading() is not full
+    assert "trouble" in pool.status(full)
     await healed(pool)

@@ -18,7 +18,7 @@ import pytest
 import trio
 
 from mesh.engine.cache import cache_dir
-from tests.lab import namespaces, processes
+from tests.lab import disks, namespaces, processes
 from tests.lab.client import client_through
 from tests.lab.owners import HOST_VARIABLE, RUN_VARIABLE
 
@@ -236,6 +236,28 @@ class Host:
             pytest.skip("a narrow link needs network namespaces (root on Linux)")
         namespaces.narrow(self.namespace, namespaces.INTERFACE, megabits, queue_seconds)
         namespaces.narrow(self._switch, namespaces.port(self._number), megabits, queue_seconds)
+
+    # -- the disk
+
+    def own_disk(self) -> None:
+        """Gives the host's state a disk of its own, where that is possible; call it before all else."""
+        if self.namespace is not None:
+            disks.mount(self._state_home)
+
+    def fill_disk(self) -> None:
+        """Leaves no room on the disk that `own_disk` gave, until `free_disk`."""
+        if self.namespace is None:
+            pytest.skip("a full disk needs a mount (root on Linux)")
+        disks.fill(self._state_home)
+
+    def free_disk(self) -> None:
+        """Undoes `fill_disk`, if it has been done."""
+        if disks.mounts_below(self._state_home):
+            disks.free(self._state_home)
+
+    @property
+    def _state_home(self) -> Path:
+        return Path(self.environment["XDG_STATE_HOME"])
 
     # -- the end
 

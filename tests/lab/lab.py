@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.lab import loopback, namespaces, processes
+from tests.lab import disks, loopback, namespaces, processes
 from tests.lab.host import Host
 from tests.lab.owners import PREFIX, RUN_VARIABLE, is_abandoned, new_run, run_of
 
@@ -107,6 +107,7 @@ def remove(run: str) -> list[str]:
         processes.kill(lambda name=name: _processes_in(name))  # type: ignore[misc]
         namespaces.delete(name)
     folder = Path(tempfile.gettempdir()) / run
+    disks.unmount_all(folder)
     shutil.rmtree(folder, ignore_errors=True)
     return leftovers(run)
 

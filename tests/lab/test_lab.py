@@ -136,6 +136,24 @@ async def test_a_narrow_cable_carries_no_more_than_it_can() -> None:
             assert trio.current_time() - started > 0.7, "half a megabyte at half a megabyte a second"
 
 
+@needs_namespaces
+def test_a_full_disk_takes_nothing_until_it_is_freed_and_is_gone_with_the_lab() -> None:
+    with Lab() as lab:
+        anna, bert = lab.hosts(2)
+        anna.own_disk()
+        write = ["sh", "-c", 'echo more >>"$XDG_STATE_HOME/old" && echo new >"$XDG_STATE_HOME/new$0"']
+        anna.run([*write, "1"])
+        for full in ("2", "3"):
+            anna.fill_disk()
+            failed = anna.run([*write, full], check=False)
+            assert "No space left" in failed.stderr
+            anna.run(["sh", "-c", 'test -s "$XDG_STATE_HOME/old"'])
+            bert.run([*write, full])
+            anna.free_disk()
+            anna.run([*write, full])
+    assert leftovers(lab.run) == []
+
+
 async def test_http_from_a_host_streams(any_lab: Lab) -> None:
     anna, bert = any_lab.hosts(2)
     listener = await listen(bert)
@@ -216,7 +234,7 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(mode: str) -> None:
         pytest.skip(REASON)
     program = (
         "import signal; from tests.lab.lab import Lab;"
-        f"lab = Lab({mode}).__enter__(); (host,) = lab.hosts(1);"
+        f"lab = Lab({mode}).__enter__(); (host,) = lab.hosts(1); host.own_disk();"
         f"host.popen({HOLD!r}); print(lab.run, flush=True); signal.pause()"
     )
     run = [sys.executable, "-c", program]
