@@ -111,8 +111,8 @@ class LlamaServer:
         The final state, failed or stopped.
         """
         self._began = trio.current_time()
-        if self._slots_kept is not None:
-            self._slots_kept.prepare(self._restore)
+        if self._slots_kept is not None and not self._slots_kept.prepare(self._restore):
+            self._slots_kept = None
         self._tell(ServerState("loading"))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)

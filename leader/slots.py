@@ -35,16 +35,28 @@ class Slots:
             plan.shape.kv_bytes_per_layer_per_token * plan.shape.n_layers * plan.context * plan.slots
         )
 
-    def prepare(self, restore: bool) -> None:
-        """Make the folder; drop what an earlier run left in it, unless that is to be restored."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def prepare(self, restore: bool) -> bool:
+        """Make the folder; drop what an earlier run left in it, unless that is to be restored.
+
+        False if there is no making it, as on a full disk: nothing can be kept then.
+        """
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            log.warning("conversations are not kept: %s: %s", self.folder, error.strerror)
+            return False
         if not restore:
             self.clear()
+        return True
 
     def clear(self) -> None:
         """Drop all files."""
         for file in self.folder.glob("slot-*"):
-            file.unlink(missing_ok=True)
+            self._drop(file)
+
+    def _drop(self, file: Path) -> None:
+        with suppress(OSError):
+            file.unlink()
 
     async def keep(self, port: int) -> int:
         """Save every slot that holds something; how many tokens that was. Gives up after ten seconds."""
@@ -58,7 +70,7 @@ class Slots:
             for slot in range(self._count):
                 tokens = await self._ask(port, slot, "save", "n_saved")
                 if not tokens:
-                    self._file(slot).unlink(missing_ok=True)
+                    self._drop(self._file(slot))
                 kept += tokens
             return kept
         self.clear()

@@ -259,6 +259,17 @@ async def test_conversations_go_on_in_the_next_server_with_another_split(
     assert answers[1]["tokens"] == answers[0]["tokens"]
 
 
+async def test_where_conversations_cannot_be_kept_the_server_runs_without(
+    engine: Engine, model: Shape, tmp_path: Path
+) -> None:
+    plan = place(model, [host(1 << 30)], 512, 1)
+    (tmp_path / "file").touch()
+    async with pool(engine, plan, tmp_path, slots=Slots(tmp_path / "file" / "slots", plan)) as running:
+        await running.until("ready")
+        await running.server.keep_conversations()
+        assert len(await greedy(running.url, PROMPT, 3)) == 3
+
+
 async def test_a_file_that_the_engine_refuses_fails_with_its_words(
     engine: Engine, model: Shape, tmp_path: Path
 ) -> None:

@@ -67,6 +67,12 @@ async def test_slots_are_kept_and_come_back_once(tmp_path: Path) -> None:
     assert [line.split("=")[1].split()[0] for line in server.asked] == ["save", "save", "restore"]
 
 
+def test_where_no_folder_can_be_made_nothing_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert not Slots(tmp_path / "file" / "slots", PLAN).prepare(restore=False)
+    assert Slots(tmp_path / "slots", PLAN).prepare(restore=False)
+
+
 async def test_a_run_that_restores_nothing_drops_what_is_left(tmp_path: Path) -> None:
     slots = Slots(tmp_path, PLAN)
     (tmp_path / "slot-0").write_bytes(b"old")
