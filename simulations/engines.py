@@ -101,7 +101,8 @@ class Gate:
         self._wire = wire
         self._host = host
         self._passes = passes
-        self._holder: Key | None = None
+        self._holder: NodeId | None = None
+        self._terms = range(0)
         self._stopped = False
         self._sessions: list[Tunnel] = []
 
@@ -111,15 +112,25 @@ class Gate:
         return bool(self._sessions)
 
     def set_holder(self, claim: Claim | None) -> None:
-        """Cut what is of another claim before anything of this one is let in."""
-        self._holder = None if claim is None else (claim.author, claim.term)
+        """Cut what is of another claim before anything of this one is let in.
+
+        A holder that follows itself by a higher claim keeps what it has.
+        """
+        if claim is None or claim.author != self._holder:
+            self._terms = range(0) if claim is None else range(claim.term, claim.term + 1)
+        else:
+            self._terms = range(self._terms.start, claim.term + 1)
+        self._holder = None if claim is None else claim.author
+        self._cut_others()
+        self._serve_next()
+
+    def _cut_others(self) -> None:
         for tunnel in [tunnel for tunnel in self._sessions if not self.admits(tunnel.key)]:
             self._drop(tunnel, "cut by the worker's gate")
-        self._serve_next()
 
     def admits(self, key: Key) -> bool:
         """Whether streams of that claim pass now."""
-        return key == self._holder
+        return key[0] == self._holder and key[1] in self._terms
 
     def open(self, tunnel: Tunnel) -> None:
         """A stream asks to pass; one whose end overtook it on the way is over already."""
@@ -128,6 +139,8 @@ class Gate:
         if not self.admits(tunnel.key):
             self._back(tunnel, lambda: tunnel.on_broken("refused by the worker's gate"))
             return
+        self._terms = range(tunnel.key[1], self._terms.stop)
+        self._cut_others()
         self._sessions.append(tunnel)
         if self._sessions[0] is tunnel and not self._stopped:
             self._back(tunnel, tunnel.on_open)

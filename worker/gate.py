@@ -100,7 +100,9 @@ class Gate:
         self._counters = Counters()
         self._server = server
         self._trusts = trusts
-        self._holder: tuple[bytes, int] | None = None
+        self._holder: bytes | None = None
+        self._terms = range(0)
+        """Under which of its terms the holder's streams pass."""
         self._open: set[_Stream] = set()
         self._passing: Bridge | None = None
         self._turn = trio.StrictFIFOLock()
@@ -121,12 +123,26 @@ class Gate:
         )
 
     def set_holder(self, claim: Holder | None) -> None:
-        """From now on ``claim`` alone passes; streams of any other are cut before this returns."""
-        self._holder = None if claim is None else (claim.author, claim.term)
+        """From now on ``claim`` alone passes; streams of any other are cut before this returns.
+
+        A holder that follows itself by a higher claim keeps the streams that it has.
+        """
+        holder = None if claim is None else claim.author
+        if claim is None or holder != self._holder:
+            self._terms = range(0) if claim is None else range(claim.term, claim.term + 1)
+        else:
+            self._terms = range(self._terms.start, claim.term + 1)
+        self._holder = holder
+        self._cut_others()
+
+    def _cut_others(self) -> None:
         for stream in self._open:
-            if stream.key != self._holder and not stream.scope.cancel_called:
+            if not self._admits(stream.key) and not stream.scope.cancel_called:
                 stream.cut()
                 self._counters.cut += 1
+
+    def _admits(self, key: tuple[bytes, int]) -> bool:
+        return key[0] == self._holder and key[1] in self._terms
 
     async def handle(self, session: Session) -> None:
         """Serve one stream to its end, which is: either side's, or a cut. Leaves it closed."""
@@ -136,6 +152,9 @@ class Gate:
             if reason is not None:
                 await self._refuse(session, reason)
                 return
+            # Whoever begins anew under a later term is done with what it began before.
+            self._terms = range(key[1], self._terms.stop)
+            self._cut_others()
             stream = _Stream(key)
             with stream.scope:
                 self._open.add(stream)
@@ -152,8 +171,8 @@ class Gate:
     def _refusal(self, key: tuple[bytes, int]) -> str | None:
         if self._holder is None:
             return "this worker is leased to nobody"
-        if key != self._holder:
-            return f"this worker is leased to another claim, of term {self._holder[1]}"
+        if not self._admits(key):
+            return f"this worker is leased to another claim, of term {self._terms[-1]}"
         if len(self._open) >= _MOST_SESSIONS:
             return f"{_MOST_SESSIONS} streams of this claim wait already"
         return None

@@ -165,12 +165,20 @@ class Arbiter:
         if self._machine.state is Lease.BARRED:
             self._machine.on(Deed.CLEARED)
         renewed = renewed and self._is_lent
+        if grant is not None and self._is_lent and self._begins_anew(grant, claim, incarnation):
+            self._core.tell(GateChanged(None))
         self._grant = _Grant(claim, incarnation, expires, number)
         self._machine.on(Deed.RENEWED if renewed else Deed.GRANTED)
         if not renewed:
             self._core.tell(GateChanged(claim.fact))
         self._core.schedule(GATE, b"", expires)
         return LeaseGrant(number, claim.fact.term)
+
+    def _begins_anew(self, grant: _Grant, claim: Signed[Claim], incarnation: int) -> bool:
+        """Whether the leader that has the lease gave it up, or is another process: its streams are over."""
+        same_author = grant.claim.fact.author == claim.fact.author
+        broken_off = grant.incarnation != incarnation or self._is_void(grant)
+        return same_author and broken_off and grant.claim.data != claim.data
 
     def _refuse(self, request: LeaseRequest, claim: Signed[Claim], wait: float) -> LeaseRefusal:
         return LeaseRefusal(request.number, math.ceil(max(0.0, wait) * 1000), claim.data)

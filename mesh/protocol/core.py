@@ -96,6 +96,10 @@ class Core:
     def cancel(self, kind: str, subject: bytes) -> None:
         self._pending.pop((kind, subject), None)
 
+    def is_late(self) -> bool:
+        """Whether a timer should have fired long ago: this process was paused, if it did not notice yet."""
+        return any(at < self.now - self.settings.stall for _, at in self._pending.values())
+
     def is_scheduled(self, kind: str, subject: bytes) -> bool:
         return (kind, subject) in self._pending
 

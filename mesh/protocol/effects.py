@@ -31,7 +31,11 @@ class LeaderChanged:
 
 @dataclass(frozen=True, slots=True)
 class GateChanged:
-    """The worker's gate may pass the streams of this claim's author alone; None: nobody's."""
+    """The worker's gate may pass the streams of this claim's author alone; None: nobody's.
+
+    When another claim of one author follows, with no None between, its lease was not broken off: its streams
+    under the claims before may go on.
+    """
 
     claim: Claim | None
 

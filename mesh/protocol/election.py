@@ -26,6 +26,8 @@ from mesh.wire.identity import NodeId
 from mesh.wire.messages import Vote, VoteRequest
 
 STAND, VOTES = "stand", "votes"
+SERVES = 1 << 60
+"""What is added to the rank of a leader that serves: more than any rank."""
 _MANY = 8
 """So many others are believed whatever the size of the pool."""
 _FEWEST = 2
@@ -56,6 +58,8 @@ class Election:
         self._machine = Machine(ROLES, Role.OUTSIDE)
         self.absorb: Callable[[bytes], bool] = lambda data: False
         self.lends_to_another: Callable[[NodeId], Signed[Claim] | None] = lambda candidate: None
+        self.serves: Callable[[], bool] = lambda: False
+        """Whether this leader has a model placed and the leases that this takes."""
         self._leapt: set[object] = set()
         """Who gave claims above the limit, at most as many as it takes to believe them."""
         self._reach = 0
@@ -287,12 +291,20 @@ class Election:
         return max(self._core.now, self._settled_at, self._vacant_since + patience, self._retry_at)
 
     def _contested(self, higher: Claim) -> None:
-        """Another's claim is higher: yield, unless this node leads so much better that it claims anew."""
-        if self.rank >= self._core.settings.better * higher.rank and self.rank > higher.rank:
+        """Another's claim is higher: yield, unless this node leads so much better that it claims anew.
+
+        A leader that serves is better than who claimed before it could: a member that was cut off, say.
+        """
+        rank = self._weight()
+        if rank >= self._core.settings.better * higher.rank and rank > higher.rank:
             self._core.notice("info", "leading on against a higher claim of a lower rank")
             self._claim(Turn.BID)
         else:
             self.step_down()
+
+    def _weight(self) -> int:
+        """The rank of this node as a leader, or as one that would be."""
+        return self.rank + SERVES if self.serves() else self.rank
 
     def _outdone(self) -> None:
         """A higher claim exists, though nobody leads by it: whoever was lent by it takes none but a higher.
@@ -388,7 +400,7 @@ class Election:
         self._standing = None
         self._core.cancel(STAND, b"")
         self._claiming = True
-        self.mine = self._publish(Claim(self._core.pool, self._core.id, term, self.rank))
+        self.mine = self._publish(Claim(self._core.pool, self._core.id, term, self._weight()))
         self._claiming = False
 
     def outranked(self) -> None:

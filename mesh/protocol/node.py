@@ -366,3 +366,4 @@ class Node(Views):
             self._parts.membership.stalled()
             self._parts.prober.abandon()
             self._parts.election.stalled()
+            self._parts.tenancies.stalled()

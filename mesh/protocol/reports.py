@@ -12,6 +12,7 @@ from mesh.protocol.election import Election
 from mesh.protocol.membership import Membership
 from mesh.wire import codec
 from mesh.wire.facts import Fact, PoolState, Profile, Record, Signed, Stage, fitted
+from mesh.wire.identity import NodeId
 
 RECORD, STATE = "record", "state"
 _RECORD_PERIOD = 0.5
@@ -40,6 +41,7 @@ class Reports:
         self._state: PoolState | None = None
         self._next_state: tuple[int, str, float, str, float, tuple[Stage, ...]] | None = None
         self._stated_at = -math.inf
+        self._placed: frozenset[NodeId] = frozenset()
         self.left = False
 
     # --- records
@@ -119,6 +121,7 @@ class Reports:
     ) -> None:
         """The leader's word on the deployment; changes wait until the last word is old enough."""
         mine = self._election.mine
+        self._placed = frozenset(stage.member for stage in stages)
         if mine is None:
             return
         reason = reason.encode()[:200].decode(errors="ignore")
@@ -156,6 +159,10 @@ class Reports:
         self._stated_at = self._core.now
         self._state = PoolState(self._core.pool, self._core.id, term, sequence, *waiting)
         self._publish(self._state)
+
+    def serves(self, leases: frozenset[NodeId]) -> bool:
+        """Whether the model is placed, and these leases are all that it needs."""
+        return bool(self._placed) and self._placed <= leases
 
     def stated(self, state: PoolState) -> None:
         """A leader's word came in; one's own that this run did not say is of a life that the disk forgot."""

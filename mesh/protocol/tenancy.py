@@ -63,6 +63,8 @@ class _Tenancy:
     asked_at: float = 0.0
     asked_term: int = 0
     until: float = float("-inf")
+    confirmed_at: float = float("-inf")
+    """When the last request was made that the worker granted."""
     machine: Machine[Tenancy, Step] = field(default_factory=lambda: Machine(TENANCY, Tenancy.UNWANTED))
 
 
@@ -77,6 +79,7 @@ class Tenancies:
         self._wanted: dict[NodeId, _Tenancy] = {}
         self._told: frozenset[NodeId] = frozenset()
         self._numbers = 0
+        self._paused_at = float("-inf")
         self.absorb: Callable[[bytes], bool] = lambda data: False
 
     def held(self, now: float) -> frozenset[NodeId]:
@@ -84,6 +87,16 @@ class Tenancies:
         if self._election.mine is None:
             return frozenset()
         return frozenset(id for id, tenancy in self._wanted.items() if now < tenancy.until)
+
+    def confirmed(self, now: float) -> frozenset[NodeId]:
+        """Of these the ones that said so since this process last stood still: others may have them by now."""
+        if self._core.is_late():
+            return frozenset()
+        return frozenset(id for id in self.held(now) if self._wanted[id].confirmed_at > self._paused_at)
+
+    def stalled(self) -> None:
+        """This process was paused."""
+        self._paused_at = self._core.now
 
     def want(self, workers: Iterable[NodeId]) -> None:
         """The leader needs exactly these workers from now on; what it no longer needs is released."""
@@ -131,6 +144,7 @@ class Tenancies:
             return
         settings = self._core.settings
         tenancy.machine.on(Step.GRANTED)
+        tenancy.confirmed_at = tenancy.asked_at
         tenancy.until = tenancy.asked_at + settings.lease * (1.0 - settings.drift)
         self._core.schedule(HELD, sender, tenancy.until)
         self._core.schedule(LEASE, sender, tenancy.asked_at + settings.renew)

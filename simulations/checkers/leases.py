@@ -27,6 +27,8 @@ class Leases:
         self._granted_at: dict[NodeId, float] = {}
         """... and when that was."""
         self._open: dict[NodeId, Claim] = {}
+        self._since: dict[NodeId, int] = {}
+        """The first term of the lease that each worker's holder has without a break."""
         self._started: dict[NodeId, float] = {}
         world.observers.append(self._observe)
         world.on_start.append(self._on_start)
@@ -66,6 +68,9 @@ class Leases:
             self._say(f"host{worker.number} is lent no longer, but {who} counts on it")
 
     def _opened(self, worker: Host, claim: Claim) -> None:
+        former = self._open.get(worker.id)
+        if former is None or former.author != claim.author:
+            self._since[worker.id] = claim.term
         before, known = self._granted.get(worker.id), not self._is_forgotten(worker)
         self._granted[worker.id] = self._open[worker.id] = claim
         self._granted_at[worker.id] = self._world.now
@@ -133,5 +138,5 @@ class Leases:
         who = f"bytes of host{leader.number} (term {key[1]}) passed the gate of host{worker.number}"
         if claim is None:
             self._say(f"{who}, which was shut")
-        elif key != (claim.author, claim.term):
+        elif key[0] != claim.author or not self._since[worker.id] <= key[1] <= claim.term:
             self._say(f"{who}, which was lent to another claim, of term {claim.term}")

@@ -9,6 +9,7 @@ from simulations.checkers import Checkers
 from simulations.checkers.settled import unserved
 from simulations.hosts import Host
 from simulations.leading import Serving
+from simulations.network import LinkFault
 from simulations.pools import CONTEXT, Pool, Trait
 from simulations.world import World
 
@@ -93,6 +94,34 @@ def test_it_serves_again_after_the_leader_died() -> None:
     stage.world.run(5.0)
     assert stage.served()
     assert stage.leader() is not former
+    assert stage.checkers.violations == []
+
+
+def test_who_was_cut_off_and_claimed_does_not_take_over_from_the_leader_that_serves() -> None:
+    stage = Stage()
+    stage.deploy()
+    assert stage.served()
+    leader, stray = stage.leader(), stage.used()[0]
+    alone, rest = frozenset({stray.number}), frozenset(host.number for host in stage.hosts if host != stray)
+    stage.world.set_faults((LinkFault(alone, rest, cut=True), LinkFault(rest, alone, cut=True)))
+    stage.world.run(20.0)
+    assert stray.node is not None
+    assert leader.node is not None
+    claim = stray.node.leader()
+    assert claim is not None
+    assert claim.author == stray.id
+    serving = stage.serving.leading(leader)
+    assert serving is not None
+    server = serving.server
+    assert server is not None
+    assert server.phase == "ready"
+    stage.world.set_faults(())
+    stage.world.run(10.0)
+    assert stage.served()
+    assert stage.leader() is leader
+    assert stray.node.leader() == leader.node.leader()
+    assert serving.server is server, "what it served from was not given up"
+    assert server.phase == "ready"
     assert stage.checkers.violations == []
 
 

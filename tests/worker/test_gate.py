@@ -241,9 +241,7 @@ async def test_without_a_holder_nobody_passes(gate: Gate, session: Sessions) -> 
     assert one.messages == [{"ok": False, "reason": "this worker is leased to nobody"}]
 
 
-@pytest.mark.parametrize(
-    "claim", [None, FakeClaim(BOB, 6), FakeClaim(ALICE, 6)], ids=["nobody", "another", "a newer term"]
-)
+@pytest.mark.parametrize("claim", [None, FakeClaim(BOB, 6)], ids=["nobody", "another"])
 async def test_streams_are_cut_when_the_lease_changes_hands(
     gate: Gate, server: FakeServer, session: Sessions, nursery: trio.Nursery, claim: FakeClaim | None
 ) -> None:
@@ -264,6 +262,45 @@ async def test_the_same_claim_again_cuts_nothing(
     await one.greet()
     gate.set_holder(FakeClaim(ALICE, 5))
     assert await one.say(b"still") == b"STILL"
+
+
+async def test_a_holder_that_follows_itself_keeps_its_streams(
+    gate: Gate, session: Sessions, nursery: trio.Nursery
+) -> None:
+    one = session()
+    nursery.start_soon(gate.handle, one)
+    await one.greet()
+    gate.set_holder(FakeClaim(ALICE, 9))
+    assert await one.say(b"still") == b"STILL"
+    assert gate.counters.cut == 0
+
+
+async def test_what_began_under_a_later_term_ends_what_its_author_began_before(
+    gate: Gate, session: Sessions, nursery: trio.Nursery
+) -> None:
+    old, new, late = session(), session(ALICE, 9), session()
+    nursery.start_soon(gate.handle, old)
+    await old.greet()
+    gate.set_holder(FakeClaim(ALICE, 9))
+    nursery.start_soon(gate.handle, new)
+    assert await old.is_closed()
+    await new.greet()
+    assert await new.say(b"new") == b"NEW"
+    await gate.handle(late)
+    assert late.messages == [{"ok": False, "reason": "this worker is leased to another claim, of term 9"}]
+
+
+async def test_a_holder_whose_lease_was_broken_off_begins_anew(
+    gate: Gate, session: Sessions, nursery: trio.Nursery
+) -> None:
+    one, late = session(), session()
+    nursery.start_soon(gate.handle, one)
+    await one.greet()
+    gate.set_holder(None)
+    gate.set_holder(FakeClaim(ALICE, 6))
+    assert await one.is_closed()
+    await gate.handle(late)
+    assert late.messages == [{"ok": False, "reason": "this worker is leased to another claim, of term 6"}]
 
 
 async def test_what_a_stale_leader_goes_on_sending_never_reaches_the_server(

@@ -90,6 +90,23 @@ def test_the_same_author_goes_on_under_a_higher_claim() -> None:
     stage, leader, _ = _stage()
     _ask(stage, leader, 1)
     assert _ask(stage, leader, 2, 2) == LeaseGrant(2, 2)
+    assert [event.claim and event.claim.term for event in stage.told(GateChanged)] == [1, 2]
+
+
+def test_the_streams_of_an_author_that_started_again_are_cut_before_it_goes_on() -> None:
+    stage, leader, _ = _stage()
+    _ask(stage, leader, 1)
+    leader.incarnation = 2
+    leader.tells(leader.record())
+    assert _ask(stage, leader, 2, 2) == LeaseGrant(2, 2)
+    assert [event.claim and event.claim.term for event in stage.told(GateChanged)] == [1, None, 2]
+
+
+def test_the_streams_of_a_claim_that_was_given_up_are_cut_before_its_author_claims_anew() -> None:
+    stage, leader, _ = _stage()
+    _ask(stage, leader, 1)
+    assert _ask(stage, leader, 2, 2, release=leader.resignation(1)) == LeaseGrant(2, 2)
+    assert [event.claim and event.claim.term for event in stage.told(GateChanged)] == [1, None, 2]
 
 
 def test_a_signed_resignation_frees_the_lease_at_once() -> None:

@@ -1,12 +1,14 @@
 import pytest
 
 from mesh.protocol.effects import LeaderChanged, Persist
+from mesh.protocol.election import SERVES
 from mesh.wire import facts
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Claim, Resignation
-from mesh.wire.messages import Bodies, Vote, VoteRequest
+from mesh.wire.facts import Stage as Layers
+from mesh.wire.messages import Bodies, LeaseGrant, LeaseRequest, Vote, VoteRequest
 from mesh.wire.rights import Rights
-from tests.mesh.protocol.stage import Stage
+from tests.mesh.protocol.stage import Actor, Stage
 
 
 def _leads(stage: Stage) -> bool:
@@ -129,6 +131,86 @@ def test_a_much_better_leader_outbids_a_higher_claim() -> None:
     rival.tells(rival.claim(7))
     leader = stage.node.leader()
     assert leader == Claim(stage.pool, stage.node.id, 8, 100)
+
+
+def _serving() -> tuple[Stage, Actor]:
+    """A leader with a model placed on a worker, whose lease it holds."""
+    stage = Stage(rank=50)
+    stage.wait(1.0)
+    worker = stage.member(2, rank=1)
+    stage.perform(stage.node.want_leases(stage.now, [worker.id]))
+    _lend(stage, worker)
+    stages = (Layers(worker.id, 0, 9, True, 1, 1.0),)
+    stage.perform(stage.node.report(stage.now, 1, "ready", 1.0, "", 1.0, stages))
+    return stage, worker
+
+
+def _lend(stage: Stage, worker: Actor) -> None:
+    """The worker grants what it was asked for last."""
+    request = stage.take(LeaseRequest, worker)[-1]
+    leader = stage.node.leader()
+    assert leader is not None
+    worker.says(LeaseGrant(request.number, leader.term))
+
+
+def test_a_leader_that_serves_outbids_who_claimed_while_it_was_cut_off() -> None:
+    stage, worker = _serving()
+    stray = stage.member(3, rank=50)
+    stray.tells(stray.claim(7))
+    assert stage.node.leader() == Claim(stage.pool, stage.node.id, 8, 50 + SERVES)
+    assert stage.node.leases(stage.now) == {worker.id}
+
+
+def test_of_two_leaders_that_serve_the_one_that_is_outbid_yields() -> None:
+    stage, _ = _serving()
+    other = stage.member(3, rank=90)
+    other.tells(other.claim(7, rank=90 + SERVES))
+    leader = stage.node.leader()
+    assert leader is not None
+    assert leader.author == other.id
+
+
+def test_a_leader_yields_once_it_lacks_the_lease_of_a_worker_that_it_serves_from() -> None:
+    stage, _ = _serving()
+    stage.wait(10.0)
+    assert stage.node.leases(stage.now) == frozenset()
+    stray = stage.member(3, rank=50)
+    stray.tells(stray.claim(7))
+    assert not _leads(stage)
+
+
+def test_a_leader_that_places_no_model_yields() -> None:
+    stage, _ = _serving()
+    stage.perform(stage.node.report(stage.now, 1, "waiting", 0.0, "", 0.0, ()))
+    stray = stage.member(3, rank=50)
+    stray.tells(stray.claim(7))
+    assert not _leads(stage)
+
+
+def test_a_leader_that_was_paused_yields_to_who_followed_it_though_it_had_all_leases() -> None:
+    stage, _ = _serving()
+    successor = stage.member(3, rank=50)
+    stage.sleep(4.0)
+    successor.tells(successor.claim(7))
+    assert not _leads(stage)
+
+
+def test_that_it_was_paused_need_not_be_noticed_before_the_claim_comes() -> None:
+    stage, _ = _serving()
+    successor = stage.member(3, rank=50)
+    stage.now += 4.0  # no timer fires
+    successor.tells(successor.claim(7))
+    assert not _leads(stage)
+
+
+def test_a_paused_leader_counts_as_serving_again_when_its_worker_said_so_since() -> None:
+    stage, worker = _serving()
+    stage.sleep(1.0)
+    stage.wait(2.5)
+    _lend(stage, worker)
+    stray = stage.member(3, rank=50)
+    stray.tells(stray.claim(7))
+    assert _leads(stage)
 
 
 def test_a_better_rank_alone_does_not_take_over() -> None:

@@ -110,6 +110,7 @@ async def test_streams_are_cut_when_the_lease_changes_hands(
     await running(real_ground, bert, work, nursery)
     with trio.fail_after(10):
         async with tunnel(anna, bert) as end:
+            work.set_holder(None)
             work.set_holder(claim(anna, term=8))
             assert await ends(end)
         async with tunnel(anna, bert, term=8):
