@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from mesh.protocol.acts import Acts, Line, is_founding
@@ -150,6 +151,7 @@ def _bounds(
 ) -> tuple[Hashes, Hashes]:
     """Evictions that surely stand, and those that may: the alternating fixpoint of Van Gelder."""
 
+    @cache
     def standing(in_force: Hashes) -> Hashes:
         ground = Ground(pool, acts, lines, in_force)
         return (frozenset(h for h, e in acts.evictions.items() if ground.admits(e)) | fixed) - void

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NewType, Protocol
 
@@ -21,8 +22,9 @@ KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 
 
+@lru_cache(maxsize=4096)
 def node_id(public_key: bytes) -> NodeId:
-    """The id (16 bytes) of the node that holds this key."""
+    """The id (16 bytes) of the node that holds this key; asked of the same few keys again and again."""
     return NodeId(blake2b(public_key, digest_size=ID_BYTES, person=b"mesh node id").digest())
 
 
