@@ -17,7 +17,8 @@ from mesh.gateway.headers import end_to_end, request_headers
 from mesh.gateway.leaders import RETRY, Leaders, Leg, Refused
 from mesh.gateway.replies import Headers, error_event, error_reply, unavailable
 from mesh.gateway.resuming.answer import Answer, Next
-from mesh.gateway.resuming.continuation import REPLAY_LIMIT, Ask, CannotContinue
+from mesh.gateway.resuming.continuation import Ask, CannotContinue
+from mesh.gateway.resuming.pace import Pace
 from mesh.gateway.resuming.writing import encode
 from mesh.gateway.sse import EventSplitter
 from mesh.gateway.upstream import Head, NotServing, UpstreamLost
@@ -157,8 +158,10 @@ class Answering:
 
     async def _continue(self, leg: Leg) -> None:
         """Bring the leader to where the answer broke off, and go on."""
-        began = trio.current_time()
-        script = self._answer.continuation(lambda: trio.current_time() - began > 2 * REPLAY_LIMIT)
+        began, pace = trio.current_time(), Pace()
+        script = self._answer.continuation(
+            lambda done, total: pace.is_too_slow(trio.current_time(), done, total)
+        )
         onward = await self._commenting(lambda: _perform(leg, script))
         logger.info("an answer goes on after %.2f s of replay", trio.current_time() - began)
         headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]

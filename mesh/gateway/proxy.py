@@ -12,7 +12,7 @@ from mesh.gateway.headers import end_to_end, forwarded_headers
 from mesh.gateway.leaders import Leaders
 from mesh.gateway.replies import error_event, error_reply, unavailable
 from mesh.gateway.resuming.answer import Answer
-from mesh.gateway.resuming.continuation import How
+from mesh.gateway.resuming.pace import How
 from mesh.gateway.resuming.request import DIALECTS, read_request
 from mesh.gateway.sse import EventFramer, generated_tokens
 from mesh.gateway.upstream import Head, Upstream, UpstreamLost

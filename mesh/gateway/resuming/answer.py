@@ -1,20 +1,20 @@
 """One answer over the streams of one leader after the other."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from enum import Enum
 from typing import Any, Final
 
 from mesh.gateway.resuming.continuation import (
     Ask,
     CannotContinue,
-    How,
     Onward,
-    choose,
+    TooSlow,
     continuation,
     continuation_by_text,
 )
 from mesh.gateway.resuming.dialects import Piece, is_preliminary, parse_event, read_piece
 from mesh.gateway.resuming.notes import Notes
+from mesh.gateway.resuming.pace import How, choose
 from mesh.gateway.resuming.request import Asked, Dialect
 from mesh.gateway.resuming.writing import (
     DONE,
@@ -206,12 +206,12 @@ class Answer:
         self._reset()
         return Next.AGAIN
 
-    def continuation(self, out_of_time: Callable[[], bool]) -> Generator[Ask, Any, Onward]:
+    def continuation(self, too_slow: TooSlow) -> Generator[Ask, Any, Onward]:
         """Yield what to ask the new leader, and return the request whose stream continues the answer."""
         self._reason = None
         self._held = b""
         self._text, self._reasoning = ["".join(self._text)], ["".join(self._reasoning)]
-        hasty = (lambda: False) if self._wish == "exact" else out_of_time
+        hasty = (lambda done, total: False) if self._wish == "exact" else too_slow
         if self._is_known():
             try:
                 return (yield from self._by_ids(hasty))
@@ -220,23 +220,23 @@ class Answer:
                     raise
         return (yield from self._by_text(hasty))
 
-    def _by_ids(self, out_of_time: Callable[[], bool]) -> Generator[Ask, Any, Onward]:
+    def _by_ids(self, too_slow: TooSlow) -> Generator[Ask, Any, Onward]:
         settled = self.notes.settled
         how = choose(self._wish, settled, self.notes.seconds_per_token())
         self.notes.cut()
-        onward = yield from continuation(self.asked, self.notes, how, out_of_time, self._is_full)
+        onward = yield from continuation(self.asked, self.notes, how, too_slow, self._is_full)
         self._continued = Continued(
             self.asked, self._envelope, self._text[0], settled, onward.prompt_tokens, onward.ending
         )
         return onward
 
-    def _by_text(self, out_of_time: Callable[[], bool]) -> Generator[Ask, Any, Onward]:
+    def _by_text(self, too_slow: TooSlow) -> Generator[Ask, Any, Onward]:
         told = self._told
         how = choose(self._wish, told, self.notes.seconds_per_token())
         self.notes.cut(told)
         self.notes.foreign = True
         thought, text = self._reasoning[0], self._text[0]
-        onward = yield from continuation_by_text(self.asked, thought, text, told, how, out_of_time)
+        onward = yield from continuation_by_text(self.asked, thought, text, told, how, too_slow)
         self._continued = ContinuedByText(self.asked, self._envelope, told, self._prompt, onward.ending)
         return onward
 

@@ -11,12 +11,11 @@ from typing import Any, Final, Literal, NamedTuple
 
 from mesh.gateway.resuming.dialects import text_bytes
 from mesh.gateway.resuming.notes import Gap, Notes
+from mesh.gateway.resuming.pace import How
 from mesh.gateway.resuming.request import LIMITS, Asked, Dialect, one_prompt
 
-How = Literal["exact", "fast"]
-
-REPLAY_LIMIT: Final = 2.0
-"""Seconds that a replay may be predicted to take, unless the caller has asked for it."""
+TooSlow = Callable[[int, int], bool]
+"""Whether a replay is to be given up, of which so many steps of so many are done."""
 
 # Of a chat request, what /v1/completions does not know, or knows as something else.
 _CHAT_ALONE: Final = frozenset(
@@ -70,23 +69,16 @@ class Onward(NamedTuple):
     ending: Ending
 
 
-def choose(wish: How | None, tokens: int, seconds_per_token: float) -> How:
-    """Say how to continue after so many tokens: as wished, else exactly if that is quick."""
-    if wish is not None:
-        return wish
-    return "exact" if tokens * seconds_per_token < REPLAY_LIMIT else "fast"
-
-
 def continuation(
     asked: Asked,
     notes: Notes,
     how: How,
-    out_of_time: Callable[[], bool] = lambda: False,
+    too_slow: TooSlow = lambda done, total: False,
     full: bool = False,
 ) -> Generator[Ask, Any, Onward]:
     """Yield requests, be sent their answers, and return the request that continues the answer.
 
-    A replay that turns ``out_of_time`` goes on as one batch; ``full`` says that the context has no room for
+    A replay that turns out ``too_slow`` goes on as one batch; ``full`` says that the context has no room for
     more tokens. Raises `CannotContinue`.
     """
     prompt = yield from _prompt_ids(asked)
@@ -104,7 +96,7 @@ def continuation(
         done.pop()
     slot = -1
     if how == "exact" and not ending:
-        slot = yield from _replay(asked, prompt, done, out_of_time)
+        slot = yield from _replay(asked, prompt, done, too_slow)
     return _onward(asked, prompt, done, slot, ending)
 
 
@@ -135,7 +127,7 @@ def continuation_by_text(
     text: str,
     done: int,
     how: How,
-    out_of_time: Callable[[], bool] = lambda: False,
+    too_slow: TooSlow = lambda done, total: False,
 ) -> Generator[Ask, Any, Onward]:
     """The same for a chat of which not all ids can be known: what was thought and said is put into its mouth.
 
@@ -153,7 +145,7 @@ def continuation_by_text(
         whole = yield from _prompt_ids(asked, body)
         alike = next((i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt))
         if len(whole) - alike <= done + _MARKS:
-            slot = yield from _replay(asked, whole[:alike], whole[alike:], out_of_time)
+            slot = yield from _replay(asked, whole[:alike], whole[alike:], too_slow)
             body |= {"id_slot": slot, "cache_prompt": True}
     return Onward(asked.path, body, 0, ending)
 
@@ -188,9 +180,7 @@ def _prompt_ids(asked: Asked, chat: dict[str, Any] | None = None) -> Generator[A
     return ids
 
 
-def _replay(
-    asked: Asked, prompt: list[int], done: list[int], out_of_time: Callable[[], bool]
-) -> Generator[Ask, Any, int]:
+def _replay(asked: Asked, prompt: list[int], done: list[int], too_slow: TooSlow) -> Generator[Ask, Any, int]:
     """Compute the prompt, then all tokens but the last, each by itself; return the slot that did it.
 
     The last one is computed by the stream that follows: alone, too, for the rest is there.
@@ -200,7 +190,7 @@ def _replay(
     first = {**body, "prompt": prompt, "cache_prompt": asked.body.get("cache_prompt", True)}
     slot: int = (yield Ask("/completion", first))["id_slot"]
     for end in range(1, len(done)):
-        if out_of_time():
+        if too_slow(end - 1, len(done) - 1):
             break
         yield Ask(
             "/completion", {**body, "prompt": prompt + done[:end], "cache_prompt": True, "id_slot": slot}

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.gateway.resuming.answer import Answer, Next
-from mesh.gateway.resuming.continuation import CannotContinue, How
+from mesh.gateway.resuming.continuation import CannotContinue
 from mesh.gateway.resuming.dialects import parse_event
+from mesh.gateway.resuming.pace import How
 from mesh.gateway.resuming.request import read_request
 from tests.mesh.gateway.resuming.fake_llama import PROMPT_TEXT, BetweenTokens, FakeLlama
 
@@ -55,7 +56,7 @@ class Client:
         raise AssertionError("an answer that nothing cuts comes to its end")
 
     def _continue(self) -> tuple[str, dict[str, Any]]:
-        script = self.answer.continuation(lambda: False)
+        script = self.answer.continuation(lambda done, total: False)
         reply: Any = None
         while True:
             try:

@@ -3,9 +3,10 @@ from typing import Any
 
 import pytest
 
-from mesh.gateway.resuming.continuation import Ask, CannotContinue, How, Onward, choose, continuation
+from mesh.gateway.resuming.continuation import Ask, CannotContinue, Onward, continuation
 from mesh.gateway.resuming.dialects import Piece
 from mesh.gateway.resuming.notes import Notes
+from mesh.gateway.resuming.pace import How
 from mesh.gateway.resuming.request import Asked, read_request
 
 PROMPT = [1, 2]
@@ -38,9 +39,9 @@ def answer(ask: Ask) -> Any:
     return {"prompt": "Count:"} if ask.path == "/apply-template" else {"id_slot": 4}
 
 
-def go(request: Asked, how: How, noted: Notes | None = None, patience: int = 99) -> tuple[list[Ask], Onward]:
+def go(request: Asked, how: How, noted: Notes | None = None, steps: int = 99) -> tuple[list[Ask], Onward]:
     asks: list[Ask] = []
-    script = continuation(request, noted or notes(), how, lambda: len(asks) > patience)
+    script = continuation(request, noted or notes(), how, lambda done, total: done == steps)
     reply: Any = None
     while True:
         try:
@@ -71,7 +72,7 @@ def test_tokens_are_sent_as_one_batch() -> None:
 
 
 def test_a_replay_that_takes_too_long_ends_as_a_batch() -> None:
-    asks, onward = go(asked(), "exact", patience=3)
+    asks, onward = go(asked(), "exact", steps=1)
     assert replayed(asks) == [PROMPT, [*PROMPT, 11]]
     assert onward.body["prompt"] == [*PROMPT, *IDS]
 
@@ -107,18 +108,3 @@ def test_ids_that_are_not_to_be_found_end_it() -> None:
     noted.add(0.0, Piece((15,), 6, " four", " four"))
     with pytest.raises(CannotContinue, match="not known"):
         go(asked(), "fast", noted)
-
-
-@pytest.mark.parametrize(
-    ("wish", "tokens", "seconds", "how"),
-    [
-        (None, 100, 0.019, "exact"),
-        (None, 100, 0.021, "fast"),
-        ("exact", 10_000, 1.0, "exact"),
-        ("fast", 1, 0.001, "fast"),
-    ],
-)
-def test_a_quick_replay_is_made_and_a_slow_one_if_asked_for(
-    wish: How | None, tokens: int, seconds: float, how: How
-) -> None:
-    assert choose(wish, tokens, seconds) == how
