@@ -111,8 +111,9 @@ class Leaders:
         """A machine that hangs resets no stream; but when another leads, nothing comes from it any more."""
         serving = self._backend.serving()
         for leg in self.legs:
-            if serving is not None and leg.serving is not None and serving.leader != leg.serving.leader:
-                leg.upstream.give_up("another machine leads now")
+            if serving is not None and leg.serving is not None:
+                other = serving.leader != leg.serving.leader
+                leg.upstream.doubt("another machine leads now" if other else "")
 
     async def reach(self, seconds: float, *, begun: bool = False) -> Leg:
         """Open a leg to the leader, waiting so many seconds for one that is ready.

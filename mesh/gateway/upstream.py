@@ -4,6 +4,7 @@ httpcore would be the ready-made client; on trio it leaves async generators behi
 cancelled between two chunks, which here is an everyday event.
 """
 
+import math
 from types import TracebackType
 from typing import Final, NamedTuple
 
@@ -19,6 +20,8 @@ READ_LIMIT: Final = 3600.0
 """Seconds without a byte of the answer; llama-server's own limit, for a whole answer may take long."""
 CUT_SHORT_LIMIT: Final = 5.0
 """The same, once the leader has refused the rest of the request: it has answered, or it never will."""
+SILENCE: Final = 1.0
+"""Seconds without a byte after which a leader is lost that is said to have been followed by another."""
 _CHUNK: Final = 64 << 10
 
 
@@ -62,7 +65,7 @@ class Upstream:
         self._http = h11.Connection(h11.CLIENT)
         self._read_limit = READ_LIMIT
         self._waiting = trio.CancelScope()
-        self._given_up = ""
+        self._doubt = ""
 
     async def __aenter__(self) -> "Upstream":
         return self
@@ -76,10 +79,17 @@ class Upstream:
         """Close the stream forcefully; once more does no harm."""
         await trio.aclose_forcefully(self._stream)
 
-    def give_up(self, reason: str) -> None:
-        """Have whoever waits for the leader get an `UpstreamLost` with this reason."""
-        self._given_up = reason
-        self._waiting.cancel()
+    def doubt(self, reason: str) -> None:
+        """From now on, or no more (""): when nothing comes for a second, the leader is lost, for this reason.
+
+        At once would be too soon: a member that was cut off and comes back may lead for a moment.
+        """
+        if reason != self._doubt:
+            self._doubt = reason
+            self._waiting.deadline = self._patience()
+
+    def _patience(self) -> float:
+        return trio.current_time() + SILENCE if self._doubt else math.inf
 
     def next_exchange(self) -> bool:
         """Begin another exchange after a whole one, if the leader keeps the connection; else return False."""
@@ -131,13 +141,9 @@ class Upstream:
         return event
 
     async def _receive(self) -> bytes:
-        data = b""
-        if not self._given_up:
-            with trio.CancelScope() as self._waiting:
-                data = bytes(await self._stream.receive_some(_CHUNK))
-        if self._given_up and not data:
-            raise UpstreamLost(self._given_up)
-        return data
+        with trio.CancelScope(deadline=self._patience()) as self._waiting:
+            return bytes(await self._stream.receive_some(_CHUNK))
+        raise UpstreamLost(self._doubt)
 
     async def _send(self, event: h11.Event) -> None:
         data = self._http.send(event)

@@ -7,7 +7,7 @@ import h11
 import pytest
 import trio
 
-from mesh.gateway import answering
+from mesh.gateway import answering, upstream
 from mesh.gateway.backend import NothingServed, NotReady
 from mesh.gateway.upstream import not_serving
 from tests.mesh.gateway.conftest import Door, OpenDoor
@@ -188,7 +188,10 @@ async def test_an_answer_that_has_not_begun_is_begun_anew_by_another_model(open_
     assert leaders.streams[1]["prompt"] == "Count:"
 
 
-async def test_a_leader_that_hangs_is_left_when_another_leads(open_door: OpenDoor) -> None:
+async def test_a_leader_that_hangs_is_left_when_another_leads(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "SILENCE", 0.01)
     leaders = Leaders()
     hanging = trio.Event()
 
@@ -206,6 +209,34 @@ async def test_a_leader_that_hangs_is_left_when_another_leads(open_door: OpenDoo
         await door.node.tell.send(door.node.state)
         _, _, body = await client.answer()
     assert said(body) == [*TEXTS, ""]
+
+
+async def test_an_answer_that_flows_is_not_given_up_while_another_leads_for_a_moment(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "SILENCE", 3600)
+    leaders = Leaders()
+    begun, followed = trio.Event(), trio.Event()
+
+    async def goes_on(call: Call) -> None:
+        await leaders(call)
+        begun.set()
+        await followed.wait()
+        rest = "".join(f"data: {event}\n\n" for event in (native(3), native(4), final(4)))
+        await call.send(chunk(rest.encode()) + END)
+
+    door = await open_door(goes_on)
+    client = await ask(door)
+    with trio.fail_after(LIMIT):
+        await begun.wait()
+        door.node.state = {**STATUS, "leader": {"id": "c", "name": "cara", "term": 4}}
+        await door.node.tell.send(door.node.state)
+        await trio.testing.wait_all_tasks_blocked()
+        followed.set()
+        _, _, body = await client.answer()
+    assert said(body) == [*TEXTS, ""]
+    assert WAITING not in body
+    assert len(leaders.streams) == 1
 
 
 async def test_a_request_that_kills_leaders_is_given_up(

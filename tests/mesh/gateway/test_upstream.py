@@ -3,7 +3,7 @@
 import pytest
 import trio.testing
 
-from mesh.gateway.upstream import Upstream, UpstreamLost
+from mesh.gateway.upstream import SILENCE, Upstream, UpstreamLost
 
 
 async def test_a_leader_that_ends_before_it_answers_is_lost_in_plain_words() -> None:
@@ -27,3 +27,35 @@ async def test_an_answer_that_breaks_off_is_no_whole_one() -> None:
         assert await upstream.receive() == b"half"
         with pytest.raises(UpstreamLost, match="broke off"):
             await upstream.receive()
+
+
+@pytest.mark.usefixtures("autojump_clock")
+async def test_a_doubted_leader_is_lost_when_it_falls_silent() -> None:
+    here, there = trio.testing.memory_stream_pair()
+    async with Upstream(here) as upstream:
+        await upstream.send_head("GET", b"/health", [(b"host", b"localhost")])
+        await upstream.end_request()
+        upstream.doubt("another leads")
+        await there.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        assert await upstream.receive_head()
+        assert await upstream.receive() == b"half"
+        with pytest.raises(UpstreamLost, match="another leads"):
+            await upstream.receive()
+
+
+@pytest.mark.usefixtures("autojump_clock")
+async def test_a_leader_that_is_no_longer_doubted_may_be_silent_again() -> None:
+    here, there = trio.testing.memory_stream_pair()
+    async with Upstream(here) as upstream, trio.open_nursery() as nursery:
+        await upstream.send_head("GET", b"/health", [(b"host", b"localhost")])
+        await upstream.end_request()
+
+        async def answer() -> None:
+            await trio.sleep(SILENCE / 2)
+            upstream.doubt("")
+            await trio.sleep(10 * SILENCE)
+            await there.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        nursery.start_soon(answer)
+        upstream.doubt("another leads")
+        assert (await upstream.receive_head()).status == 200
