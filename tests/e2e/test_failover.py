@@ -25,7 +25,7 @@ from tests.e2e.failing import (
     answer,
     five,
 )
-from tests.e2e.pools import alive, chat, join, leader, until
+from tests.e2e.pools import alive, chat, is_ready, join, leader, until
 from tests.lab.lab import Lab
 from tests.leader.bare_server import bare_server, post
 
@@ -153,6 +153,29 @@ async def test_halves_of_a_cut_pool_serve_each_by_itself_and_have_one_leader_onc
     assert pool.leading() is not before, "the half of the client has a leader of its own"
     assert leader(pool.status(before)) == before.name, "and the other half has kept its"
     assert wanted.startswith(await chat(before))
+    await healed(pool)
+
+
+async def test_who_was_cut_off_and_claimed_disturbs_nobody_when_its_cable_is_back(
+    pool: Five, wanted: str
+) -> None:
+    failing.need_namespaces(pool)
+    before, stray = pool.leading(), pool.following()
+    stray.cut()
+    await until(stray, lambda status: leader(status) == stray.name)
+    await until(before, lambda status: stray.name not in alive(status) and is_ready(status))
+    engine, terms = (
+        before.engine("llama-server"),
+        [pool.status(host)["leader"]["term"] for host in (before, stray)],
+    )
+    assert terms[1] > terms[0]
+    got = await answer(pool, CHAT, "exact", {10: struck(stray.heal)})
+    assert got.pauses == []
+    assert got.text == wanted
+    status = await pool.settle()
+    assert leader(status) == before.name
+    assert status["leader"]["term"] > terms[1], "it met the claim, and went on"
+    assert before.engine("llama-server") == engine
     await healed(pool)
 
 
