@@ -86,3 +86,19 @@ def test_bytes_of_another_claim_or_through_a_shut_gate_are_caught() -> None:
     pool.lend(worker, pool.claim(other, 6))
     leases.passed(worker, (one.id, 5))
     assert "bytes of host0 (term 5) passed the gate of host2, which was lent to another" in pool.said
+
+
+def test_what_a_holder_began_passes_until_its_lease_is_broken_off() -> None:
+    pool = Watched()
+    leader, _, worker, _ = pool.hosts
+    pool.lend(worker, pool.claim(leader, 5))
+    pool.lend(worker, pool.claim(leader, 7))
+    pool.checkers.leases.passed(worker, (leader.id, 5))
+    assert pool.said == ""
+    pool.lend(worker, None)
+    pool.lend(worker, pool.claim(leader, 8))
+    pool.checkers.leases.passed(worker, (leader.id, 5))
+    assert (
+        "bytes of host0 (term 5) passed the gate of host2, which was lent to another claim, of term 8"
+        in pool.said
+    )
