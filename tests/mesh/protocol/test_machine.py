@@ -8,6 +8,7 @@ from mesh.protocol.arbiter import LEASE, Deed, Lease
 from mesh.protocol.machine import IllegalTransition, Machine, markdown
 from mesh.protocol.roles import ROLES, Role, Turn
 from mesh.protocol.tenancy import TENANCY, Step, Tenancy
+from tests.mesh.protocol.stories import STORIES, Row
 
 Table = dict[tuple[Any, Any], Any]
 TABLES = {
@@ -65,3 +66,28 @@ def test_the_tables_are_printed_in_the_architecture(
 ) -> None:
     text = (Path(__file__).parents[3] / "ARCHITECTURE.md").read_text()
     assert "\n".join(markdown(table, first)) in text
+
+
+@pytest.fixture
+def happened(monkeypatch: pytest.MonkeyPatch) -> set[Row]:
+    """The rows that any machine follows during the test."""
+    rows: set[Row] = set()
+    follow = Machine.on
+
+    def on(machine: Machine[Any, Any], event: StrEnum) -> None:
+        before = machine.state
+        follow(machine, event)
+        rows.add((before, event))
+
+    monkeypatch.setattr(Machine, "on", on)
+    return rows
+
+
+def test_there_is_a_story_for_every_row() -> None:
+    assert set(STORIES) == {*ROLES, *LEASE, *TENANCY}
+
+
+@pytest.mark.parametrize("row", STORIES, ids=lambda row: f"{row[0]}, {row[1]}")
+def test_every_row_happens_to_a_node(happened: set[Row], row: Row) -> None:
+    STORIES[row]()
+    assert row in happened
