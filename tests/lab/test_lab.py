@@ -285,6 +285,9 @@ def test_two_labs_at_once_do_not_meet(any_lab: Lab) -> None:
     (anna,) = any_lab.hosts(1)
     with Lab(with_namespaces=any_lab.with_namespaces) as other:
         (namesake,) = other.hosts(1)
-        started = namesake.popen(HOLD)
+        # Once it speaks, the steps that led into the host are over.
+        started = namesake.popen(HOLD, stdout=subprocess.PIPE)
+        assert started.stdout is not None
+        assert started.stdout.readline() == b"up\n"
         assert anna.processes() == []
         assert [process.pid for process in namesake.processes()] == [started.pid]
