@@ -245,11 +245,14 @@ class Chaos:
             self.world.crash(host)
 
     def _settle(self, honest: list[Host], liars: frozenset[NodeId]) -> None:
-        """Wait until nothing has changed for a while; who changes for ever is judged when the time is up."""
+        """Wait until nothing has changed for a while; who changes for ever is judged when the time is up.
+
+        Who was too badly reached in the storm may stay away for a while after it has agreed with all others.
+        """
         for _ in range(_SETTLINGS):
             before = views(honest, liars)
             self.world.run(_SETTLING)
-            if views(honest, liars) == before:
+            if views(honest, liars) == before and not disagreement(self.world, honest, liars):
                 return
 
     def _apart(self, core: list[Host], liars: frozenset[NodeId]) -> str:
