@@ -209,8 +209,9 @@ class Lies:
                 data = held[0] if held else b""
             for message in (
                 messages.Nack(1), messages.Relayed(1, b"lie"), messages.Vote(term + 1, False, data),
-                messages.LeaseRequest(target.id, 9, data, b""), messages.LeaseRelease(target.id, 2**40, term),
-                messages.LeaseGrant(1, term), messages.LeaseRefusal(1, 60_000, data),
+                messages.LeaseRequest(target.id, 9, 1, data, b""),
+                messages.LeaseRelease(target.id, 2**40, term), messages.LeaseGrant(1, term),
+                messages.LeaseRefusal(1, 60_000, data),
                 messages.Buckets((bytes(8),) * 64), messages.VoteRequest(term + 1),
             ):  # fmt: skip
                 self._send(liar, target, message)

@@ -151,13 +151,10 @@ class Arbiter:
             return self._refuse(request, grant.claim, grant.expires - self._core.now)
         if grant is not None and grant.claim.data == claim.data and request.number <= grant.number:
             return None
-        return self._lend(claim, request.number)
+        return self._lend(claim, request.number, request.incarnation)
 
-    def _lend(self, claim: Signed[Claim], number: int) -> LeaseGrant:
+    def _lend(self, claim: Signed[Claim], number: int, incarnation: int) -> LeaseGrant:
         expires = self._core.now + self._core.settings.lease
-        author = claim.fact.author
-        peer = self._membership.peers.get(author)
-        incarnation = peer.incarnation if peer is not None else self._membership.incarnation
         grant = self._grant
         renewed = grant is not None and grant.claim.data == claim.data and grant.incarnation == incarnation
         if not renewed:

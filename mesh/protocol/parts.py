@@ -61,10 +61,14 @@ class Parts:
         self.election.serves = lambda: self.reports.serves(self.tenancies.confirmed(core.now))
         self.intake.may_leap = self.election.may_leap
         self.election.absorb = self.arbiter.absorb = self.tenancies.absorb = absorb
-        self.membership.on_outrun = self.reports.overtake
+        self.membership.on_outrun = self._outrun
         self.intake.on_shift, self.intake.on_term = self.expulsion.enforce, self.election.raise_term
         self.intake.on_lapsed = self.membership.accused
         self.membership.on_gone = self.election.reconsider
+
+    def _outrun(self, incarnation: int) -> None:
+        self.reports.overtake(incarnation)
+        self.tenancies.forfeit()
 
     def form(self, pool: PoolId) -> None:
         """All parts are of this pool from now on."""

@@ -98,6 +98,14 @@ class Tenancies:
         """This process was paused."""
         self._paused_at = self._core.now
 
+    def forfeit(self) -> None:
+        """This process goes by another incarnation: workers will take it for another one, so it asks anew."""
+        for tenancy in self._wanted.values():
+            tenancy.until = float("-inf")
+        self.review()
+        for id in sorted(self._wanted):
+            self.ask(id)
+
     def want(self, workers: Iterable[NodeId]) -> None:
         """The leader needs exactly these workers from now on; what it no longer needs is released."""
         if self._election.mine is None:
@@ -119,8 +127,9 @@ class Tenancies:
         self._numbers += 1
         tenancy.number, tenancy.asked_at = self._numbers, self._core.now
         tenancy.asked_term = mine.fact.term
-        release = self._election.predecessor()
-        request = LeaseRequest(id, self._numbers, mine.data, release.data if release is not None else b"")
+        former = self._election.predecessor()
+        release = former.data if former is not None else b""
+        request = LeaseRequest(id, self._numbers, self._membership.incarnation, mine.data, release)
         if id == self._core.id:
             answer = self._arbiter.request(id, request)
             if isinstance(answer, LeaseGrant):

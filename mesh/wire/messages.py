@@ -146,12 +146,14 @@ class Vote:
 class LeaseRequest:
     """Lend yourself to this claim for one lease. ``release``: the predecessor's signed resignation.
 
-    ``worker`` is whom it is meant for: another node may live at the address now.
+    ``worker`` is whom it is meant for: another node may live at the address now. ``incarnation`` is that of
+    the process that asks, of which the worker may not have heard yet.
     """
 
     kind: ClassVar[int] = 14
     worker: NodeId
     number: int
+    incarnation: int
     claim: bytes
     release: bytes
 
@@ -225,7 +227,7 @@ _SHAPES: dict[int, tuple[type, Shape]] = {
         (Contents, listed(UINT, BUCKETS), _RUMOURS),
         (VoteRequest, UINT),
         (Vote, UINT, BOOL, _FACT),
-        (LeaseRequest, _ID, UINT, _FACT, _FACT),
+        (LeaseRequest, _ID, UINT, UINT, _FACT, _FACT),
         (LeaseGrant, UINT, UINT),
         (LeaseRefusal, UINT, UINT, _FACT),
         (LeaseRelease, _ID, UINT, UINT),

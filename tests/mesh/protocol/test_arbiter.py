@@ -14,7 +14,7 @@ def _ask(
 ) -> LeaseGrant | LeaseRefusal | None:
     stage.take(LeaseGrant)
     stage.take(LeaseRefusal)
-    actor.says(LeaseRequest(stage.node.id, number, actor.claim(term), release))
+    actor.says(LeaseRequest(stage.node.id, number, actor.incarnation, actor.claim(term), release))
     answers: list[Answer] = [*stage.take(LeaseGrant, actor), *stage.take(LeaseRefusal, actor)]
     return answers[0] if answers else None
 
@@ -35,7 +35,7 @@ def test_the_leader_gets_the_lease_and_its_streams_may_pass() -> None:
 
 def test_a_grant_is_on_the_disk_before_it_is_answered() -> None:
     stage, leader, _ = _stage()
-    effects = leader.says(LeaseRequest(stage.node.id, 1, leader.claim(1), b""))
+    effects = leader.says(LeaseRequest(stage.node.id, 1, leader.incarnation, leader.claim(1), b""))
     kinds = [
         effect.key if isinstance(effect, Persist) else "send"
         for effect in effects
@@ -75,6 +75,14 @@ def test_while_one_holds_the_lease_a_higher_claim_has_to_wait() -> None:
     assert facts.decode(refusal.claim).fact.author == leader.id
     stage.wait(7.1)
     assert isinstance(_ask(stage, rival, 2, 2), LeaseGrant)
+
+
+def test_news_that_the_holder_had_started_again_before_it_asked_leave_its_lease_as_it_is() -> None:
+    stage, leader, rival = _stage()
+    leader.incarnation = 2
+    _ask(stage, leader, 1)
+    leader.tells(leader.record())
+    assert isinstance(_ask(stage, rival, 2), LeaseRefusal)
 
 
 def test_a_lower_claim_than_one_granted_before_is_refused_with_that_one() -> None:
@@ -227,7 +235,7 @@ def test_a_release_that_is_older_than_the_last_request_changes_nothing() -> None
 
 def test_a_claim_in_anothers_mouth_gets_no_answer() -> None:
     stage, leader, rival = _stage()
-    rival.says(LeaseRequest(stage.node.id, 1, leader.claim(1), b""))
+    rival.says(LeaseRequest(stage.node.id, 1, rival.incarnation, leader.claim(1), b""))
     assert not stage.take(LeaseGrant)
     assert not stage.take(LeaseRefusal)
 
@@ -235,7 +243,7 @@ def test_a_claim_in_anothers_mouth_gets_no_answer() -> None:
 @pytest.mark.parametrize("nonsense", [b"", b"nonsense"])
 def test_a_request_without_a_claim_gets_no_answer(nonsense: bytes) -> None:
     stage, leader, _ = _stage()
-    leader.says(LeaseRequest(stage.node.id, 1, nonsense, nonsense))
+    leader.says(LeaseRequest(stage.node.id, 1, leader.incarnation, nonsense, nonsense))
     assert not stage.take(LeaseGrant)
     assert not stage.take(LeaseRefusal)
 
@@ -251,5 +259,5 @@ def test_what_is_meant_for_another_worker_that_lived_here_changes_nothing() -> N
     _ask(stage, leader, 1, 3)
     leader.says(LeaseRelease(leader.id, 4, 1))
     assert stage.node.holder(stage.now) is not None
-    leader.says(LeaseRequest(leader.id, 5, leader.claim(1), b""))
+    leader.says(LeaseRequest(leader.id, 5, leader.incarnation, leader.claim(1), b""))
     assert stage.take(LeaseGrant, leader) == []

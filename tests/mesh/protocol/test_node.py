@@ -148,7 +148,7 @@ MESSAGE = st.sampled_from([
     messages.Buckets(()),
     messages.Contents((63, 2**40), ()),
     messages.Vote(0, True, b"x"),
-    messages.LeaseRequest(KeyedHash(1).id, 1, b"x", b"x"),
+    messages.LeaseRequest(KeyedHash(1).id, 1, 1, b"x", b"x"),
     messages.LeaseGrant(1, 1),
     messages.LeaseRefusal(1, 1, b"x"),
     messages.LeaseRelease(KeyedHash(1).id, 1, 1),

@@ -64,6 +64,22 @@ def test_an_unanswered_request_is_repeated_and_an_answer_to_an_old_one_ignored()
     assert stage.node.leases(stage.now) == {worker.id}
 
 
+def test_who_overtakes_a_newer_trace_of_itself_asks_anew_before_workers_take_it_for_another() -> None:
+    stage, worker = _leading()
+    [request] = _want(stage, worker)
+    worker.says(LeaseGrant(request.number, 1))
+    former = stage.restarted().node
+    trace = next(m.record for m in former.members() if m.id == former.id)
+    assert trace is not None
+    worker.tells(facts.sign(trace, stage.signer).data)
+    assert stage.node.leases(stage.now) == frozenset()
+    assert stage.told(LeasesChanged)[-1].held == frozenset()
+    [again] = stage.take(LeaseRequest, worker)
+    assert (request.incarnation, again.incarnation) == (1, 3)
+    worker.says(LeaseGrant(again.number, 1))
+    assert stage.node.leases(stage.now) == {worker.id}
+
+
 def test_the_leaders_own_worker_goes_the_same_way_without_a_datagram() -> None:
     stage, _ = _leading()
     stage.perform(stage.node.want_leases(stage.now, {stage.node.id}))

@@ -45,7 +45,7 @@ MESSAGES: list[Message] = [
     Contents((0, 63), (RUMOUR,)),
     VoteRequest(1),
     Vote(1, False, b"claim"),
-    LeaseRequest(NodeId(bytes(16)), 1, b"claim", b""),
+    LeaseRequest(NodeId(bytes(16)), 1, 7, b"claim", b""),
     LeaseGrant(1, 2),
     LeaseRefusal(1, 5000, b"claim"),
     LeaseRelease(NodeId(bytes(16)), 1, 2),
