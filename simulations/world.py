@@ -38,6 +38,8 @@ _heappush = heapq.heappush
 _DATAGRAM, _TIMER, _STEP, _CALL = range(4)
 _ANY_RUN = -1
 """A datagram reaches whichever process holds the port when it arrives."""
+_PEERS = 64
+"""So many addresses a newcomer is told at most, as by a member's door."""
 _INBOX = 512
 """Datagrams that wait for a process that stands still; what a socket's buffer holds of small ones."""
 _TRACE = struct.Struct("<dHB").pack
@@ -232,14 +234,15 @@ class World:
         self._start(host)
 
     def join(self, host: Host, owner: Host, rights: Rights = ALL_RIGHTS) -> None:
-        """The owner vouches for the host, which starts and greets it."""
+        """The owner vouches for the host and tells it where members live; it starts and greets them."""
         assert owner.node is not None
         self.do(owner, "vouch", host.signer.public_key, rights)
         self.vouched(owner, host.signer, rights)
         self._boot(host)
         self.do(host, "admit", owner.node.chain(host.id))
         self._start(host)
-        self.do(host, "meet", [owner.address])
+        known = (member.endpoint for member in owner.node.members() if member.endpoint is not None)
+        self.do(host, "meet", [owner.address, *known][:_PEERS])
 
     def vouched(self, owner: Host, newcomer: HostSigner, rights: Rights) -> None:
         """Note that the owner vouched for that key; where no host has it, the owner plays that member too."""
