@@ -258,13 +258,17 @@ class Gossip:
         self._core.send_bodies(sender, source, [entry.signed.data for entry in found])
 
     def compare(self, sender: NodeId, source: Endpoint, summary: bytes, eager: bool = False) -> None:
-        """The other's set hash is known: when the sets differ and no news is under way, find out where."""
+        """The other's set hash is known: when the sets differ and no news is under way, find out where.
+
+        ``eager``: news or not, but one comparison in a round. Who joins is greeted by many, who all know the
+        same; and where many join, each greets many.
+        """
         now, settings = self._core.now, self._core.settings
         if summary == self._store.summary:
             return
-        waited = now - self._last_sync
         quiet = now - self._last_change > 3 * settings.gossip_period
-        if eager or waited > 4 * settings.sync_period or (quiet and waited > settings.sync_period):
+        patience = settings.sync_period if quiet else 4 * settings.sync_period
+        if now - self._last_sync > (settings.gossip_period if eager else patience):
             self._last_sync = now
             self._core.send(sender, source, Buckets(self._store.bucket_hashes()))
 

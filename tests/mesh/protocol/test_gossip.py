@@ -2,7 +2,7 @@ from mesh.protocol.settings import Settings
 from mesh.protocol.store import entry_of
 from mesh.wire import facts
 from mesh.wire.facts import Claim, sign
-from mesh.wire.messages import Bodies, Buckets, Contents, Ping, Pull, Rumour, Rumours
+from mesh.wire.messages import Bodies, Buckets, Contents, Hello, Ping, Pull, Rumour, Rumours
 from tests.mesh.protocol.stage import Actor, Stage
 
 
@@ -113,6 +113,20 @@ def test_when_summaries_differ_for_long_the_sets_are_compared() -> None:
     assert len(stage.take(Buckets, actor)) == 1
     actor.says(Ping(2, b"another!", 1, 0))
     assert stage.take(Buckets, actor) == []
+
+
+def test_many_greetings_in_a_round_lead_to_one_comparison() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 6)]
+    stage.wait(1.0)
+    stage.take(Buckets)
+    for actor in actors:
+        actor.says(Hello(False, bytes(8), ()))
+    assert len(stage.take(Buckets)) == 1
+    stage.wait(0.11)
+    stage.take(Buckets)
+    actors[0].says(Hello(False, bytes(8), ()))
+    assert len(stage.take(Buckets, actors[0])) == 1
 
 
 def test_the_contents_of_differing_buckets_are_named() -> None:
