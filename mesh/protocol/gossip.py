@@ -37,12 +37,13 @@ _PULL_TRIES = 4
 
 
 class _Wanted:
-    """A body to be pulled: who told of it, whom it was asked of and when."""
+    """A body to be pulled: who told of it, whom it was asked of last and when."""
 
-    __slots__ = ("asked_at", "holders", "tries")
+    __slots__ = ("asked", "asked_at", "holders", "tries")
 
     def __init__(self, holder: NodeId) -> None:
         self.holders = [holder]
+        self.asked = holder
         self.asked_at = -math.inf
         self.tries = 0
 
@@ -202,11 +203,11 @@ class Gossip:
             self._core.schedule_by(RETRY, b"", now + _PULL_TIMEOUT)
 
     def _request(self, now: float) -> None:
-        """Ask within a window that the tellers share evenly."""
+        """Ask within a window that those who are asked share evenly, so that no liar takes it all."""
         self._asking_is_due = False
         self._first_asked = self._oldest_question(now)
         asked = len(self._under_way)
-        asked_of = Counter(wanted.holders[0] for wanted in self._under_way.values())
+        asked_of = Counter(wanted.asked for wanted in self._under_way.values())
         share = max(_MIN_SHARE, _MAX_ASKED // max(1, len(self._told_by)))
         requests: dict[NodeId, list[bytes]] = {}
         for key in list(self._wanted):
@@ -218,11 +219,15 @@ class Gossip:
                 continue
             if asked >= _MAX_ASKED:
                 break
-            if asked_of[wanted.holders[0]] >= share:
+            turn = wanted.tries % len(wanted.holders)
+            for holder in (*wanted.holders[turn:], *wanted.holders[:turn]):
+                if asked_of[holder] < share:
+                    break
+            else:
                 continue
-            asked_of[wanted.holders[0]] += 1
-            requests.setdefault(wanted.holders[wanted.tries % len(wanted.holders)], []).append(key)
-            wanted.asked_at = now
+            asked_of[holder] += 1
+            requests.setdefault(holder, []).append(key)
+            wanted.asked, wanted.asked_at = holder, now
             wanted.tries += 1
             self._under_way[key] = wanted
             asked += 1

@@ -178,6 +178,20 @@ def test_who_invents_rumours_does_not_keep_real_news_waiting() -> None:
     assert _rumour(subject.record()).key in {key for p in stage.take(Pull, honest) for key in p.keys}
 
 
+def test_what_one_was_the_first_to_tell_is_pulled_from_others_who_have_it_too() -> None:
+    stage = Stage()
+    first, second, another = stage.member(2), stage.member(3), stage.member(4)
+    another.says(_invented(10_000))
+    for teller in (first, second):
+        for start in range(0, 500, 25):
+            teller.says(_invented(start))
+    stage.take(Pull)
+    stage.wait(0.3)
+    asked = [sum(len(pull.keys) for pull in stage.take(Pull, teller)) for teller in (first, second)]
+    assert min(asked) > 0
+    assert sum(asked) > 64, "the share of one of two"
+
+
 def test_whose_rumours_came_to_nothing_is_hardly_asked_again() -> None:
     stage = Stage()
     liar = stage.member(2)
