@@ -159,6 +159,12 @@ class Gossip:
                 wanted.holders.append(sender)
         self._pull()
 
+    def came(self, key: bytes, giver: object) -> None:
+        """Who was asked for a body gave it, though it cannot be taken in before another one is."""
+        wanted = self._wanted.get(key)
+        if wanted is not None and wanted.asked == giver:
+            self._forget(key, found=True)
+
     def received(self) -> None:
         """Bodies came in: go on pulling, as a window of requests allows."""
         if self._wanted:

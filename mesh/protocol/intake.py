@@ -59,6 +59,8 @@ class Intake:
         self.on_term: Callable[[Claim], None] = lambda claim: None
         """A claim of someone who may lead no longer: nobody leads by it, but terms rise."""
         self.on_lapsed: Callable[[Accusation], None] = lambda accusation: None
+        self.on_kept: Callable[[bytes, object], None] = lambda key, giver: None
+        """A fact came, by its key, and waits for its author's voucher."""
         self._orphans = Orphans()
 
     def publish(self, fact: Fact) -> Signed[Any]:
@@ -113,8 +115,7 @@ class Intake:
         if key is None or not self.allows(signed):
             if key is not None:
                 self._refuse("unauthorised_fact", fact.author)
-            self._orphans.keep(signed, giver)
-            return True
+            return self._wait(signed, giver)
         if not signed.proven_by(key, self._core.verifier):
             return self._refuse("forged_fact", giver)
         if isinstance(fact, Claim) and not self._is_in_reach(fact, giver):
@@ -137,8 +138,7 @@ class Intake:
         if key is None or not (founding or Rights.OWN in rights) or not roster.takes(fact):
             if key is not None:
                 self._refuse("unauthorised_fact", fact.author)
-            self._orphans.keep(signed, giver)
-            return True
+            return self._wait(signed, giver)
         if isinstance(fact, Eviction) and fact.subject == fact.author:
             return False
         if not signed.proven_by(key, self._core.verifier):
@@ -153,6 +153,11 @@ class Intake:
             return False
         lost = isinstance(fact, Claim) and Rights.LEAD in self._roster.past_rights(fact.author)
         return lost or fact.author in self._roster.evicted
+
+    def _wait(self, signed: Signed[Any], giver: object) -> bool:
+        if self._orphans.keep(signed, giver):
+            self.on_kept(signed.key, giver)
+        return True
 
     def _raise_term(self, signed: Signed[Any], giver: object) -> bool:
         """Nothing of it is kept; but a worker may be bound in that term, so whoever claims goes beyond it."""

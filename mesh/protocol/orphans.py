@@ -24,19 +24,22 @@ class Orphans:
     def __len__(self) -> int:
         return self._count
 
-    def keep(self, signed: Signed[Any], giver: object) -> None:
-        """Let a fact wait, unless its giver has given too many already."""
+    def keep(self, signed: Signed[Any], giver: object) -> bool:
+        """Let a fact wait, unless its giver has given too many already; whether it waits now."""
         waiting = self._by_author.get(signed.fact.author, {})
-        if signed.data in waiting or self._given[giver] >= MAX_GIVEN:
-            return
+        if signed.data in waiting:
+            return True
+        if self._given[giver] >= MAX_GIVEN:
+            return False
         if self._count >= MAX_WAITING:
             greatest, most = self._given.most_common(1)[0]
             if most <= self._given[giver] + 1:
-                return
+                return False
             self._drop_one(greatest)
         self._by_author.setdefault(signed.fact.author, {})[signed.data] = (signed, giver)
         self._given[giver] += 1
         self._count += 1
+        return True
 
     def adopt(self, authors: Container[NodeId]) -> list[tuple[Signed[Any], object]]:
         """Take out what waits for one of these authors, with its givers."""

@@ -63,7 +63,7 @@ class Parts:
         self.election.absorb = self.arbiter.absorb = self.tenancies.absorb = absorb
         self.membership.on_outrun = self._outrun
         self.intake.on_shift, self.intake.on_term = self.expulsion.enforce, self.election.raise_term
-        self.intake.on_lapsed = self.membership.accused
+        self.intake.on_lapsed, self.intake.on_kept = self.membership.accused, self.gossip.came
         self.membership.on_gone = self.election.reconsider
 
     def _outrun(self, incarnation: int) -> None:

@@ -70,6 +70,30 @@ def test_a_body_that_does_not_come_is_pulled_from_another() -> None:
     assert len(stage.take(Pull, two)) == 1
 
 
+def test_a_body_that_has_to_wait_for_its_authors_voucher_is_not_asked_for_again() -> None:
+    stage = Stage()
+    teller, newcomer = stage.member(2), stage.outsider(3)
+    record = newcomer.record()
+    teller.says(Rumours((_rumour(record),)))
+    assert len(stage.take(Pull, teller)) == 1
+    teller.tells(record)
+    stage.wait(5.0)
+    assert stage.take(Pull) == []
+    stage.member(3, known=False)
+    assert stage.state_of(newcomer) == "alive"
+
+
+def test_a_body_that_waits_came_from_whom_it_was_asked_of_or_is_asked_for_still() -> None:
+    stage = Stage()
+    teller, another, newcomer = stage.member(2), stage.member(3), stage.outsider(4)
+    record = newcomer.record()
+    teller.says(Rumours((_rumour(record),)))
+    stage.take(Pull)
+    another.tells(record)
+    stage.wait(0.3)
+    assert len(stage.take(Pull, teller)) == 1
+
+
 def test_a_body_that_nobody_has_is_given_up() -> None:
     stage = Stage()
     teller = stage.member(2)
