@@ -19,6 +19,7 @@ from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
+from simulations import inside
 from simulations.checkers import Checkers
 from simulations.checkers.settled import Calm, disagreement, lawless, unlike, unserved, views
 from simulations.faults import Fault, Storm
@@ -192,6 +193,9 @@ class Chaos:
         for host in core:
             if host.node is None:
                 self.pool.start(host)
+        for host in core:
+            if not self._is_tied(host, core):
+                world.do(host, "meet", [other.address for other in core if other is not host])
         self._evict_liars(core)
         liars = frozenset(self.checkers.excuses.liars)
         honest = [host for host in core if not self.pool.trait(host).liar]
@@ -223,6 +227,17 @@ class Chaos:
         for why in (self._apart(core, liars), unserved(self.serving, honest), lawless(honest, outlaws)):
             if why:
                 self._fail(f"no calm: {why}")
+
+    def _is_tied(self, host: Host, core: list[Host]) -> bool:
+        """Whether it knows of another of the core, or one of it; who does not is found by looking around.
+
+        That is how a newcomer ends whom nobody but its sponsor knew, when that forgot it or is gone.
+        """
+        if host.node is None:
+            return True
+        known = inside.roster(host.node)
+        others = [(other.id, other.node) for other in core if other is not host]
+        return any(id in known or (node and host.id in inside.roster(node)) for id, node in others)
 
     def _is_to_go(self, host: Host, core: list[Host]) -> bool:
         """Whether it lies with the rights of a leader or an owner: it is left running, and evicted."""

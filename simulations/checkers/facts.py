@@ -86,7 +86,7 @@ class Facts:
             fact, key = signed.fact, signed.key
             if fact.version < seen.get(key, ()) and not self._may_go_back(fact, key in before):
                 self._say(f"host{host.number} took an older {type(fact).__name__} after a newer one")
-            seen[key] = max(fact.version, seen.get(key, ()))
+            seen[key] = fact.version
             self._held[host.number].add(key)
             if signed.data not in self._proven:
                 self._prove(host, signed)

@@ -130,6 +130,9 @@ def test_a_state_may_come_back_older_where_the_evicted_left_room(monkeypatch: py
     pool.world.evict(one, volunteer.id)
     pool.world.run(1.0)
     assert _states(pool, monkeypatch, one, 3, 0, 2) == ""
+    monkeypatch.setattr(inside, "summary", lambda _: b"something else changed")
+    pool.checkers.facts.scan()
+    assert pool.said == ""
     assert "host0 took an older PoolState after a newer one" in _states(pool, monkeypatch, one, 3, 2)
 
 
