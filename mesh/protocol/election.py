@@ -203,15 +203,16 @@ class Election:
 
     def raise_term(self, claim: Claim) -> None:
         """A signed claim was seen: terms rise by it, whoever's it is."""
-        if claim.term > self.highest:
-            self.highest = claim.term
-            self._core.persist("term", codec.pack([self.highest]))
+        self._raise(claim.term)
 
-    def overtake(self, term: int) -> None:
-        """This node led by that term in a life that its disk forgot: its word as a leader is to be newer."""
+    def _raise(self, term: int) -> None:
         if term > self.highest:
             self.highest = term
             self._core.persist("term", codec.pack([term]))
+
+    def overtake(self, term: int) -> None:
+        """This node led by that term in a life that its disk forgot: its word as a leader is to be newer."""
+        self._raise(term)
         if self.mine is not None and self.mine.fact.term <= term:
             self._claim(Turn.BID)
 

@@ -49,9 +49,7 @@ class Facts:
         self._scanned: dict[int, tuple[int, bytes]] = {}
         """The run and the hash over all facts that each host had at the last look, ..."""
         self._held: dict[int, set[bytes]] = {}
-        """... in which places it held one, ..."""
-        self._evicted: dict[int, frozenset[NodeId]] = {}
-        """... and whom it held for evicted."""
+        """... and in which places it held one."""
         world.on_crash.append(self._note_liveness)
 
     def scan(self) -> None:
@@ -78,10 +76,6 @@ class Facts:
         self._scanned[host.number] = (host.run, summary)
         seen = self._versions.setdefault((host.id, host.run), {})
         before, self._held[host.number] = self._held.get(host.number, set[bytes]()), set[bytes]()
-        evicted = inside.evicted(host.node)
-        if evicted != self._evicted.get(host.number, evicted):
-            before = set()  # since the last look room may have been made, and been left again
-        self._evicted[host.number] = evicted
         for signed in inside.facts(host.node):
             fact, key = signed.fact, signed.key
             if fact.version < seen.get(key, ()) and not self._may_go_back(fact, key in before):

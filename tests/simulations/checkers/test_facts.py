@@ -136,15 +136,6 @@ def test_a_state_may_come_back_older_where_the_evicted_left_room(monkeypatch: py
     assert "host0 took an older PoolState after a newer one" in _states(pool, monkeypatch, one, 3, 2)
 
 
-def test_room_may_have_been_made_and_left_again_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool, one, volunteer, _ = _pool()
-    assert _states(pool, monkeypatch, one, 3) == ""
-    pool.world.evict(one, volunteer.id)
-    pool.world.run(1.0)
-    assert _states(pool, monkeypatch, one, 2) == ""
-    assert "host0 took an older PoolState after a newer one" in _states(pool, monkeypatch, one, 3, 2)
-
-
 def test_an_accusation_may_go_back_once_its_subject_was_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, one, volunteer, id = _pool()
     newer, older = (sign(Accusation(id, one.id, volunteer.id, n, 0), one.signer) for n in (2, 1))
