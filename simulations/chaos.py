@@ -23,7 +23,7 @@ from simulations import inside
 from simulations.checkers import Checkers
 from simulations.checkers.settled import Calm, disagreement, lawless, unlike, unserved, views
 from simulations.faults import Fault, Storm
-from simulations.hosts import Host
+from simulations.hosts import Host, address
 from simulations.leading import Serving
 from simulations.liars import Lies
 from simulations.pools import CONTEXT, SLOTS, Pool, Trait, traits
@@ -193,9 +193,8 @@ class Chaos:
         for host in core:
             if host.node is None:
                 self.pool.start(host)
-        for host in core:
-            if not self._is_tied(host, core):
-                world.do(host, "meet", [other.address for other in core if other is not host])
+        for host in self._strays(core):
+            world.do(host, "meet", [other.address for other in core if other is not host])
         self._evict_liars(core)
         liars = frozenset(self.checkers.excuses.liars)
         honest = [host for host in core if not self.pool.trait(host).liar]
@@ -228,16 +227,16 @@ class Chaos:
             if why:
                 self._fail(f"no calm: {why}")
 
-    def _is_tied(self, host: Host, core: list[Host]) -> bool:
-        """Whether it knows of another of the core, or one of it; who does not is found by looking around.
+    def _strays(self, core: list[Host]) -> list[Host]:
+        """Whom no chain of acquaintances ties to the first of the core: they are found by looking around.
 
-        That is how a newcomer ends whom nobody but its sponsor knew, when that forgot it or is gone.
+        So ends who was known to nobody but its sponsor, when that forgot it or is gone, and who got another
+        address while nobody could hear of it.
         """
-        if host.node is None:
-            return True
-        known = inside.roster(host.node)
-        others = [(other.id, other.node) for other in core if other is not host]
-        return any(id in known or (node and host.id in inside.roster(node)) for id, node in others)
+        tied = core[:1]
+        for host in tied:
+            tied += [other for other in core if other not in tied and _are_acquainted(host, other)]
+        return [host for host in core if host not in tied and host.node is not None]
 
     def _is_to_go(self, host: Host, core: list[Host]) -> bool:
         """Whether it lies with the rights of a leader or an owner: it is left running, and evicted."""
@@ -319,6 +318,16 @@ class Chaos:
     def _tell(self, world: World, host: Host, event: Event) -> None:
         if self._trace is not None and not isinstance(event, MembersChanged):
             self._trace(f"{world.now:9.3f} host{host.number} {describe(world, event)}")
+
+
+def _are_acquainted(one: Host, other: Host) -> bool:
+    """Whether one of the two holds the other for a member, and knows where it lives if that ever changed."""
+    return any(
+        a.node is not None
+        and b.id in inside.roster(a.node)
+        and (b.address == address(b.number) or b.address in inside.endpoints(a.node, b.id))
+        for a, b in ((one, other), (other, one))
+    )
 
 
 def describe(world: World, event: Event) -> str:

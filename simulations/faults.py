@@ -104,6 +104,7 @@ class Storm:
             "jump": self._jump, "rate": self._rate, "hand over": self._hand_over,
             "deploy": self._deploy, "engine": self._engine, "profile": self._profile,
             "lie": self._lie, "evict": self._evict,
+            "readdress": self._readdress,
             "stop engine": self._stop_engine, "machine": self._machine, "ask": self._ask, "move": self._move,
         }  # fmt: skip
 
@@ -213,6 +214,23 @@ class Storm:
         for host in self._hosts(fault, running=False):
             if not self._pool.is_member(host):
                 self._pool.start(host)
+
+    def _readdress(self, fault: Fault) -> None:
+        """Machines get other addresses, or each other's; they say so ``value`` seconds later. Streams end."""
+        hosts = [self._world.hosts[number] for number in fault.hosts]
+        self._world.readdress(hosts)
+        for host in hosts:
+            gate, leading = self._serving.gate(host), self._serving.leading(host)
+            if gate is not None:
+                gate.restart_engine()
+            if leading is not None and leading.server is not None:
+                leading.server.abort("its connections broke")
+            self._publish(host, fault.value)
+
+    def _publish(self, host: Host, seconds: float) -> None:
+        """Its present process notices after that, storm or not, what became of its machine."""
+        world = self._world
+        world.on(host, world.now + seconds, lambda: world.do(host, "publish", host.profile))
 
     # --- clocks
 

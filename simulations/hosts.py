@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Protocol
 
 from mesh.protocol.node import Node
@@ -77,6 +78,11 @@ class Host:
     def world_time(self, local: float) -> float:
         """When the host's clock shows that."""
         return (local - self.offset) / self.rate
+
+    def readdress(self, address: Endpoint) -> None:
+        """The machine lives there from now on, and says so when it publishes its profile next."""
+        self.address = address
+        self.profile = dataclasses.replace(self.profile, addresses=(address,))
 
     def set_rate(self, now: float, rate: float) -> None:
         """Let the clock run faster or slower from now on, without a jump."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mesh.protocol.node import Node
+from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import (
     Accusation,
     Claim,
@@ -48,6 +49,12 @@ def liveness(node: Node) -> Mapping[NodeId, tuple[int, int]]:
 def roster(node: Node) -> dict[NodeId, Rights]:
     """Whom the Node holds for a member of the pool, with which rights."""
     return {id: member.rights for id, member in node._parts.roster.members.items()}
+
+
+def endpoints(node: Node, id: NodeId) -> list[Endpoint]:
+    """Where the Node would look for a member."""
+    peer = node._parts.membership.peers.get(id)
+    return [] if peer is None else peer.endpoints()
 
 
 def evicted(node: Node) -> frozenset[NodeId]:

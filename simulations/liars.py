@@ -38,6 +38,8 @@ from simulations.world import World
 
 _KEPT = 128
 _FLOOD = 250
+_CLAIMANTS = 8
+"""How many unknown authors' facts a datagram of a flood carries; as many as it has room for."""
 _STRANGERS = 5_000_000
 _MODEL = Model("lie.gguf", 1, bytes(32))
 
@@ -169,8 +171,9 @@ class Lies:
             link = facts.sign(own, stranger).data
             self._send(liar, victim, messages.Hello(True, bytes(8), (link,)), stranger)
             self._send(liar, victim, messages.Ping(1, bytes(8), 1, 0), stranger)
-            claim = facts.sign(Claim(pool, stranger.id, 9, 9), stranger).data
-            self._send(liar, victim, messages.Bodies((claim,)))
+            claimants = [KeyedHash(self._stranger()) for _ in range(_CLAIMANTS)]
+            claims = [facts.sign(Claim(pool, claimant.id, 9, 9), claimant).data for claimant in claimants]
+            self._send(liar, victim, messages.Bodies(tuple(claims)))
             rumours = (
                 messages.Rumour(random.randbytes(8), (2**40, 1), random.randbytes(4)) for _ in range(28)
             )

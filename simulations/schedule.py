@@ -204,6 +204,12 @@ def _bad_link(random: Random, hosts: int, at: float) -> list[Fault]:
     return [Fault(at, kind, host, value=random.choice(values), lasts=random.uniform(2.0, 40.0))]
 
 
+def _readdress(random: Random, hosts: int, at: float) -> list[Fault]:
+    """Some machine gets another address, or two get each other's, and notice it seconds later."""
+    some = random.sample(range(hosts), random.choice([1, 1, 2]))
+    return [Fault(at, "readdress", tuple(some), value=random.choice([0.0, 2.0, 10.0]))]
+
+
 # --- what people and engines do
 
 
@@ -287,6 +293,7 @@ FAMILIES: dict[str, tuple[Maker, ...]] = {
     "clogs": (_swizzle,),
     "rough network": (_rough,),
     "bad links": (_bad_link,),
+    "addresses": (_readdress,),
     "people": (_hand_over, _deploy, _profile),
     "engines": (_engine, _stop_engine),
     "moves": (_machine, _machine, _ask, _ask, _move, _deploy),

@@ -10,7 +10,7 @@ import heapq
 import random
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -40,6 +40,8 @@ _ANY_RUN = -1
 """A datagram reaches whichever process holds the port when it arrives."""
 _PEERS = 64
 """So many addresses a newcomer is told at most, as by a member's door."""
+_FIRST_SPARE = 1 << 20
+"""Addresses from here on are for machines that get another one."""
 _INBOX = 512
 """Datagrams that wait for a process that stands still; what a socket's buffer holds of small ones."""
 _TRACE = struct.Struct("<dHB").pack
@@ -74,7 +76,7 @@ class World:
         self.events = 0
         self.bytes_sent: Counter[int] = Counter()
         self.links_changed_at = 0.0
-        """When ``set_faults`` was called last."""
+        """When ``set_faults`` was called last, or a machine got another address."""
         self.largest = 0
         """Bytes of the largest datagram that was sent."""
         self.keys: dict[NodeId, bytes] = {}
@@ -92,6 +94,7 @@ class World:
         self._by_id: dict[NodeId, Host] = {}
         self._heap: list[tuple[float, int, Host | None, int, int, Any, Any]] = []
         self._order = 0
+        self._addresses = _FIRST_SPARE
         self._hash = blake2b(digest_size=16)
         self._trace = bytearray()
         self._moved_at = 0.0
@@ -311,6 +314,24 @@ class World:
         moved = [event for event in self._heap if event[2] is host and event[4] == _TIMER]
         for when, _, _, run, code, timer, due in moved:
             self._push(max(self.now, min(when, host.world_time(due))), host, run, code, timer, due)
+
+    def readdress(self, hosts: Sequence[Host]) -> None:
+        """Machines exchange their addresses, in a ring; one alone gets a new one. What was under way is lost.
+
+        Their processes run on, and others learn of it from what they send or publish.
+        """
+        addresses = [host.address for host in hosts]
+        if len(hosts) == 1:
+            self._addresses += 1
+            del self._by_address[addresses[0]]
+            addresses.append(address(self._addresses))
+        for host, new in zip(hosts, addresses[1:] + addresses[:1], strict=False):
+            host.readdress(new)
+            self._by_address[new] = host
+        self.links_changed_at = self.now
+        moved = set(hosts)
+        self._heap = [event for event in self._heap if event[4] != _DATAGRAM or event[2] not in moved]
+        heapq.heapify(self._heap)
 
     def leave(self, host: Host) -> None:
         """The process says goodbye and ends."""

@@ -1,8 +1,8 @@
 """Nobody claims while most of those whom it reaches still hear a leader.
 
 Judged only where the votes cannot have been lost: links are cut or whole, not lossy, and have not changed
-for a while, and nobody who could have voted stood still. A leader counts that was heard before the votes were
-asked for: two that stand at once may both get them.
+for a while, nobody who could have voted stood still, and it is known where they live. A leader counts that
+was heard before the votes were asked for: two that stand at once may both get them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from mesh.protocol.effects import Event, LeaderChanged
+from mesh.protocol.node import Node
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
 from simulations import inside
@@ -77,7 +78,7 @@ class Elections:
         for voter in world.running():
             if voter is candidate or voter.id not in present or voter.node is None:
                 continue
-            if not world.linked(candidate, voter):
+            if not world.linked(candidate, voter) or not _is_found(candidate.node, voter):
                 continue
             if world.now < voter.paused_until + _STEADY and voter.paused_until:
                 return
@@ -100,3 +101,8 @@ class Elections:
         if host.id != leader.author or host.node is None:
             return False
         return host is voter or self._world.linked(voter, host)
+
+
+def _is_found(node: Node, host: Host) -> bool:
+    """Whether the Node would ask where the host lives now."""
+    return inside.endpoints(node, host.id)[:1] == [host.address]

@@ -275,3 +275,27 @@ def test_a_fault_that_finds_nothing_to_strike_does_nothing(kind: str) -> None:
     scene.world.run(3.0)
     assert scene.hosts[2].run == run
     assert not scene.runs(2)
+
+
+def test_a_machine_that_gets_another_address_loses_its_streams_and_tells_of_it_later() -> None:
+    scene = Scene()
+    scene.world.do(scene.hosts[0], "deploy", scene.pool.models[0], CONTEXT, 1, True)
+    scene.world.run(5.0)
+    leading = scene.serving.leading(scene.hosts[0])
+    assert leading is not None
+    server = leading.server
+    assert server is not None
+    scene.strike("readdress", 0, value=2.0)
+    assert server.phase == "failed"
+    scene.world.run(1.9)
+    node = scene.hosts[3].node
+    assert node is not None
+
+    def told() -> bool:
+        record = next(m.record for m in node.members() if m.id == scene.hosts[0].id)
+        return record is not None and record.profile.addresses == (scene.hosts[0].address,)
+
+    assert not told()
+    scene.storm.end()
+    scene.world.run(2.0)
+    assert told()

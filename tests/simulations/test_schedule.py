@@ -35,7 +35,7 @@ def test_every_family_comes_and_every_kind_of_fault() -> None:
         "rate", "partition", "bridge", "one way", "clog", "loss", "duplicate", "corrupt", "truncate",
         "tail", "delay",
         "mtu", "weights", "hand over", "deploy", "engine", "profile", "lie", "evict",
-        "stop engine", "machine", "ask", "move",
+        "readdress", "stop engine", "machine", "ask", "move",
     }  # fmt: skip
 
 

@@ -231,3 +231,35 @@ def test_the_same_seed_gives_the_same_run() -> None:
     told = run()
     assert told == run()
     assert any(LeaderChanged.__name__ in line for line in told)
+
+
+def test_a_machine_with_another_address_is_found_there_and_never_held_dead() -> None:
+    world, hosts, checkers = _pool(5)
+    world.run(5.0)
+    moved = hosts[2]
+    before = moved.address
+    world.readdress([moved])
+    assert moved.address != before
+    for _ in range(100):
+        world.run(0.1)
+        assert "dead" not in {_state(host, moved) for host in hosts}
+    world.do(moved, "publish", moved.profile)
+    world.run(2.0)
+    assert all(
+        m.endpoint == moved.address for h in hosts if h.node for m in h.node.members() if m.id == moved.id
+    )
+    assert checkers.violations == []
+
+
+def test_machines_that_get_each_others_addresses_are_told_apart_by_their_keys() -> None:
+    world, hosts, checkers = _pool(5)
+    world.run(5.0)
+    one, other = hosts[1].address, hosts[3].address
+    world.readdress([hosts[1], hosts[3]])
+    assert (hosts[1].address, hosts[3].address) == (other, one)
+    for host in (hosts[1], hosts[3]):
+        world.do(host, "publish", host.profile)
+    assert world.run_until(lambda: _agreed(world), limit=5.0)
+    world.run(5.0)
+    assert _agreed(world)
+    assert checkers.violations == []

@@ -1,4 +1,5 @@
 from mesh.protocol.effects import LeaderChanged
+from simulations.hosts import address
 from simulations.network import LinkFault
 from tests.simulations.checkers.pools import Watched
 
@@ -40,5 +41,14 @@ def test_a_leader_that_was_heard_only_after_the_vote_is_no_reason_to_yield() -> 
     for host in pool.hosts[:3]:
         pool.follow(host, pool.claim(pool.hosts[0], 49))
     pool.world.run(0.05)
+    pool.follow(pool.hosts[3], pool.claim(pool.hosts[3], 50))
+    assert "elections" not in pool.said
+
+
+def test_who_is_asked_where_it_lives_no_more_has_no_say() -> None:
+    pool = Watched()
+    pool.world.run(10.0)
+    for host in pool.hosts[:3]:
+        host.readdress(address(1000 + host.number))
     pool.follow(pool.hosts[3], pool.claim(pool.hosts[3], 50))
     assert "elections" not in pool.said
