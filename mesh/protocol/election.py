@@ -249,7 +249,7 @@ class Election:
                 self._contested(leader.fact)
             elif self._store.get(Claim, self._core.id) is None:
                 self._claim(Turn.BID)  # claims of so many others are higher, though none of them leads
-            elif self.mine.fact.term < self.highest:
+            elif self._is_behind(self.mine.fact):
                 self._outdone()
             return
         if self.role is Role.OUTSIDE:
@@ -306,6 +306,10 @@ class Election:
     def _weight(self) -> int:
         """The rank of this node as a leader, or as one that would be."""
         return self.rank + SERVES if self.serves() else self.rank
+
+    def _is_behind(self, mine: Claim) -> bool:
+        """Whether a claim higher than that is known: of a later term, or of its own and a better rank."""
+        return mine.term < self.highest or any(s.fact.order > mine.order for s in self._store.all(Claim))
 
     def _outdone(self) -> None:
         """A higher claim exists, though nobody leads by it: whoever was lent by it takes none but a higher.
@@ -408,7 +412,7 @@ class Election:
         """A worker named a claim that is higher and whose author is gone: only a new term gets its lease."""
         if (
             self.mine is not None
-            and self.mine.fact.term < self.highest
+            and self._is_behind(self.mine.fact)
             and self._core.now - self._last_claim > self._core.settings.vote_timeout
         ):
             leader = self.leader()

@@ -255,6 +255,16 @@ def test_a_leader_goes_beyond_a_higher_claim_that_nobody_leads_by() -> None:
     assert stage.node.leader() == Claim(stage.pool, stage.node.id, 41, 10)
 
 
+def test_a_leader_goes_beyond_a_better_rank_of_its_own_term_that_nobody_leads_by() -> None:
+    stage = Stage(rank=10)
+    stage.wait(1.0)
+    gone, witness = stage.member(2, rank=99), stage.member(3)
+    gone.tells(gone.record(sequence=2, left=True))
+    witness.tells(gone.claim(1))
+    stage.wait(1.1)
+    assert stage.node.leader() == Claim(stage.pool, stage.node.id, 2, 10)
+
+
 def test_a_claim_that_is_heard_before_its_author_is_yielded_to_when_that_is_heard() -> None:
     stage = Stage(rank=10)
     stage.wait(1.0)

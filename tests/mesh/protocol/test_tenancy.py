@@ -1,3 +1,5 @@
+import pytest
+
 from mesh.protocol.effects import GateChanged, LeasesChanged
 from mesh.wire import facts
 from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest
@@ -136,17 +138,19 @@ def test_a_refusal_teaches_the_higher_claim() -> None:
     assert (leader.author, leader.term) == (rival.id, 9)
 
 
-def test_the_refusal_of_a_dead_members_higher_claim_is_outbid() -> None:
+@pytest.mark.parametrize(("claimed", "bid"), [(9, 10), (1, 2)])
+def test_the_refusal_of_a_dead_members_higher_claim_is_outbid(claimed: int, bid: int) -> None:
+    """Of a later term, or of this leader's own term and a better rank."""
     stage, worker = _leading()
     ghost = stage.member(3, rank=50)
     ghost.answers = False
     stage.wait(6.0)
     assert stage.state_of(ghost) == "dead"
     [request] = _want(stage, worker)
-    worker.says(LeaseRefusal(request.number, 1000, ghost.claim(9)))
+    worker.says(LeaseRefusal(request.number, 1000, ghost.claim(claimed)))
     leader = stage.node.leader()
     assert leader is not None
-    assert (leader.author, leader.term) == (stage.node.id, 10)
+    assert (leader.author, leader.term) == (stage.node.id, bid)
 
 
 def test_a_successor_shows_the_workers_its_predecessors_resignation() -> None:
