@@ -23,7 +23,7 @@ from simulations import inside
 from simulations.checkers import Checkers
 from simulations.checkers.settled import Calm, disagreement, lawless, unlike, unserved, views
 from simulations.faults import Fault, Storm
-from simulations.hosts import Host, address
+from simulations.hosts import Host
 from simulations.leading import Serving
 from simulations.liars import Lies
 from simulations.pools import CONTEXT, SLOTS, Pool, Trait, traits
@@ -325,7 +325,7 @@ def _are_acquainted(one: Host, other: Host) -> bool:
     return any(
         a.node is not None
         and b.id in inside.roster(a.node)
-        and (b.address == address(b.number) or b.address in inside.endpoints(a.node, b.id))
+        and (not b.moved or b.address in inside.endpoints(a.node, b.id))
         for a, b in ((one, other), (other, one))
     )
 

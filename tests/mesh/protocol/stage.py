@@ -37,6 +37,12 @@ class Actor:
         self.sent = 0
         self._stage = stage
 
+    def meets(self, stage: Stage) -> None:
+        """The Node starts again: the actor is there still, and says who it is."""
+        self._stage = stage
+        stage.actors[self.address] = self
+        self.tells(self.record())
+
     def sign(self, fact: Fact) -> bytes:
         return sign(fact, self.signer).data
 
