@@ -45,6 +45,8 @@ _NEWS_LIMIT = 2.0
 """What a member says even in calm, as of a move, takes less than this to be everywhere."""
 CALM_BYTES = 3000.0
 """Most bytes a second that a host of a calm pool may send: probes, leases, and hardly anything else."""
+_LOOK_AGAIN = 15.0
+"""Who got another address without having noticed looks for others anew, by then."""
 _ROUND = 150.0
 _STORM = 90.0
 _CURVES_EVERY = 200
@@ -193,8 +195,8 @@ class Chaos:
         for host in core:
             if host.node is None:
                 self.pool.start(host)
-        for host in self._strays(core):
-            world.do(host, "meet", [other.address for other in core if other is not host])
+        self._look_around(core)
+        world.at(world.now + _LOOK_AGAIN, lambda: self._look_around(core))
         self._evict_liars(core)
         liars = frozenset(self.checkers.excuses.liars)
         honest = [host for host in core if not self.pool.trait(host).liar]
@@ -227,16 +229,21 @@ class Chaos:
             if why:
                 self._fail(f"no calm: {why}")
 
+    def _look_around(self, core: list[Host]) -> None:
+        for host in self._strays(core):
+            self.world.do(host, "meet", [other.address for other in core if other is not host])
+
     def _strays(self, core: list[Host]) -> list[Host]:
         """Whom no chain of acquaintances ties to the first of the core: they are found by looking around.
 
         So ends who was known to nobody but its sponsor, when that forgot it or is gone, and who got another
         address while nobody could hear of it.
         """
-        tied = core[:1]
+        there = [host for host in core if host.node is not None]
+        tied = there[:1]
         for host in tied:
-            tied += [other for other in core if other not in tied and _are_acquainted(host, other)]
-        return [host for host in core if host not in tied and host.node is not None]
+            tied += [other for other in there if other not in tied and _are_acquainted(host, other)]
+        return [host for host in there if host not in tied]
 
     def _is_to_go(self, host: Host, core: list[Host]) -> bool:
         """Whether it lies with the rights of a leader or an owner: it is left running, and evicted."""
