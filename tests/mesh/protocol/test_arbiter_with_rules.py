@@ -5,12 +5,14 @@ Beside the real Node stands what it must keep to, written down as plainly as can
 
 import math
 
-from hypothesis import settings
+import pytest
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from mesh.protocol.effects import Persist
 from mesh.wire.messages import LeaseGrant, LeaseRelease, LeaseRequest
+from simulations import mutants
 from tests.mesh.protocol.stage import Stage
 
 LEADERS = 3
@@ -70,7 +72,7 @@ class Worker(RuleBasedStateMachine):
         assert not kept_out, "it was granted to two"
         if order > self.granted:
             kinds = [e.key if isinstance(e, Persist) else type(e).__name__ for e in effects]
-            assert kinds.index("grant") < kinds.index("Send"), "the answer was sent before it was stored"
+            assert "grant" in kinds[: kinds.index("Send")], "the answer was sent before it was stored"
         self.granted, self.holder, self.term, self.same_process = order, leader, term, True
         self.until = stage.now + stage.settings.lease
         self.disks.append(dict(stage.disk))
@@ -131,3 +133,18 @@ class Worker(RuleBasedStateMachine):
 
 TestWorker = Worker.TestCase
 TestWorker.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        "grants are not stored",
+        "a bound worker lends itself",
+        "a restarted worker lends itself at once",
+        "a worker lends itself to lower claims",
+    ],
+)
+def test_a_worker_that_breaks_its_promises_is_caught(mutant: str) -> None:
+    plenty = settings(TestWorker.settings, max_examples=300, derandomize=True, phases=[Phase.generate])
+    with mutants.applied(mutant), pytest.raises((AssertionError, ExceptionGroup)):
+        run_state_machine_as_test(Worker, settings=plenty)
