@@ -82,7 +82,8 @@ def test_a_trace_tells_of_faults_and_of_what_hosts_say() -> None:
 
 
 def test_without_any_fault_the_pool_agrees_and_serves_soon() -> None:
+    """As soon as those who are switched off for good, the leader maybe, are known to be gone and followed."""
     outcome = Chaos(plan(4, 5, SHORT), only=()).run()
     assert outcome.violations == []
-    assert all(seconds < 5.0 for seconds in outcome.agreed_after)
+    assert all(seconds <= 6.0 for seconds in outcome.agreed_after)
     assert len(outcome.served_after) == 1
