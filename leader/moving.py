@@ -10,6 +10,7 @@ begins the count anew. What is compared is predicted, so a small gain counts for
 does not last.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -28,6 +29,7 @@ DRAIN: Final = 30.0  # seconds that running answers are waited for where a model
 # What pings take on a local network is for the most part the event loops' doing: no reason to move.
 _NEAR: Final = 0.01
 _NEAR_TAKEN_AS: Final = 0.001
+_STEP: Final = 1.25
 
 
 def better(plan: Plan, devices: Sequence[Device], fixed: Mapping[bytes, int]) -> tuple[Plan, float] | None:
@@ -36,11 +38,18 @@ def better(plan: Plan, devices: Sequence[Device], fixed: Mapping[bytes, int]) ->
 
     None when nothing else is feasible, or nothing faster.
     """
-    near = (replace(one, rtt=_NEAR_TAKEN_AS) if 0 < one.rtt < _NEAR else one for one in devices)
-    return _better(plan, tuple(near), tuple(sorted(fixed.items())))
+    about = tuple([replace(one, rtt=_about(one.rtt)) for one in devices])
+    return _better(plan, about, tuple(sorted(fixed.items())))
 
 
-@lru_cache(maxsize=4)  # asked every second, while what it depends on hardly ever changes
+def _about(rtt: float) -> float:
+    """A round trip in steps of a quarter, for predictions are not better than that."""
+    if rtt < _NEAR:
+        return _NEAR_TAKEN_AS if rtt else 0.0
+    return float(_STEP ** round(math.log(rtt, _STEP)))
+
+
+@lru_cache(maxsize=16)  # asked every second, while what it depends on hardly ever changes
 def _better(
     plan: Plan, devices: tuple[Device, ...], fixed: tuple[tuple[bytes, int], ...]
 ) -> tuple[Plan, float] | None:

@@ -6,7 +6,7 @@ kept fast. Whatever is nastier is a :class:`LinkFault` on some directed links; s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 
 HEADER = 28
@@ -165,8 +165,7 @@ def _either(a: float, b: float) -> float:
 
 
 def _both(a: LinkFault, b: LinkFault) -> LinkFault:
-    return replace(
-        a,
+    return LinkFault(
         cut=a.cut or b.cut,
         loss=_either(a.loss, b.loss),
         duplicate=_either(a.duplicate, b.duplicate),

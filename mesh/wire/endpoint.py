@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import NamedTuple
 
 from mesh.wire.errors import MeshError
@@ -37,10 +38,13 @@ class Endpoint(NamedTuple):
 
 def is_numeric_host(host: str) -> bool:
     """Whether the text is an IP address in numbers, of at most 64 characters."""
-    if len(host) > 64:
-        return False
+    return len(host) <= 64 and _is_address(host)
+
+
+@lru_cache(maxsize=1024)  # the same few are asked about for ever
+def _is_address(text: str) -> bool:
     try:
-        ipaddress.ip_address(host)
+        ipaddress.ip_address(text)
     except ValueError:
         return False
     return True

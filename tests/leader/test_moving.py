@@ -147,6 +147,15 @@ def test_pings_of_a_local_network_are_no_reason_to_move() -> None:
     assert W2 in shares(found[0])
 
 
+def test_round_trips_that_waver_are_not_placed_anew_each_time() -> None:
+    def look(rtt: float) -> object:
+        return better(SLOW_PLAN, [host(60 * MIB), worker(1, rtt=rtt), worker(2, rtt=0.0001)], {})
+
+    first = look(0.0500)
+    assert look(0.0505) is first
+    assert look(0.0700) is not first
+
+
 def test_a_move_goes_where_it_was_decided_to_go_and_rests_there() -> None:
     """By exact round trips the machine nearby would be chosen again, and left again, for ever."""
     near, far = worker(1, rtt=0.0001), worker(2, rtt=0.009, seconds=0.001)
