@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -49,6 +50,8 @@ class Acts:
         """The public key of everyone who was ever vouched for, ..."""
         self.rights: dict[NodeId, Rights] = {}
         """... and the sum of the rights."""
+        self._vouchers: Counter[NodeId] = Counter()
+        """How many vouchers there are for each of them."""
 
     def __len__(self) -> int:
         return self._count
@@ -65,6 +68,7 @@ class Acts:
         self._count += 1
         if isinstance(fact, Voucher):
             subject = node_id(fact.key)
+            self._vouchers[subject] += 1
             self.keys[subject] = fact.key
             self.rights[subject] = self.rights.get(subject, Rights(0)) | fact.rights
         else:
@@ -72,9 +76,18 @@ class Acts:
 
     def drop(self, signed: Signed[Any]) -> None:
         """Forget one act."""
-        if self._by_author.get(signed.fact.author, {}).pop(signed.hash, None) is not None:
-            self._count -= 1
-            self.evictions.pop(signed.hash, None)
+        acts = self._by_author.get(signed.fact.author, {})
+        if acts.pop(signed.hash, None) is None:
+            return
+        self._count -= 1
+        self.evictions.pop(signed.hash, None)
+        if not acts:
+            del self._by_author[signed.fact.author]
+        if isinstance(signed.fact, Voucher):
+            subject = node_id(signed.fact.key)
+            self._vouchers[subject] -= 1
+            if not self._vouchers[subject]:
+                del self._vouchers[subject], self.keys[subject], self.rights[subject]
 
     def of(self, author: NodeId) -> Iterable[Signed[Any]]:
         """The acts of one author."""

@@ -149,7 +149,7 @@ class Arbiter:
             return self._refuse(request, claim, self._barred_until - self._core.now)
         if grant is not None and grant.claim.fact.author != sender and self._bound(grant):
             return self._refuse(request, grant.claim, grant.expires - self._core.now)
-        if grant is not None and grant.claim.data == claim.data and request.number <= grant.number:
+        if grant is not None and grant.claim.data == claim.data and not _is_later(request, grant):
             return None
         return self._lend(claim, request.number, request.incarnation)
 
@@ -211,3 +211,8 @@ class Arbiter:
         if self._is_lent:
             self._machine.on(why)
             self._core.tell(GateChanged(None))
+
+
+def _is_later(request: LeaseRequest, grant: _Grant) -> bool:
+    """Whether it was made after the one that was granted last; each process of a leader counts anew."""
+    return (request.incarnation, request.number) > (grant.incarnation, grant.number)

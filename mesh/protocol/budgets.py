@@ -1,7 +1,8 @@
-"""How many datagrams are taken the trouble to verify: a flood from one address must not slow others.
+"""How many signatures are taken the trouble to verify: a flood from one address must not slow others.
 
-Token buckets. An address that a member has proven to speak from has one of its own; all other ports of a host
-share one, and all strangers together one more, so that neither many ports nor many forged hosts get further.
+Token buckets; a datagram costs one, and so does each fact that a member hands on. An address that a member
+has proven to speak from has a bucket of its own; all other ports of a host share one, and all strangers
+together one more, so that neither many ports nor many forged hosts get further.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ class _Bucket:
     def __init__(self, rate: float, burst: float, now: float) -> None:
         self._rate, self._burst, self._tokens, self._at = rate, burst, burst, now
 
-    def take(self, now: float) -> bool:
+    def take(self, now: float, cost: float) -> bool:
+        """Whether there is so much, or it is full: what costs more than it holds is paid for afterwards."""
         tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
-        enough = tokens >= 1.0
-        self._tokens = tokens - 1.0 if enough else tokens
+        enough = tokens >= min(cost, self._burst)
+        self._tokens = tokens - cost if enough else tokens
         return enough
 
 
@@ -39,17 +41,17 @@ class Budgets:
         self._hosts: dict[str, _Bucket] = {}
         self._strangers = _Bucket(_STRANGERS_RATE, _STRANGERS_BURST, 0.0)
 
-    def allow(self, now: float, source: Endpoint) -> bool:
-        """Whether a datagram from there may be verified; counts it."""
+    def allow(self, now: float, source: Endpoint, cost: float = 1.0) -> bool:
+        """Whether so many signatures from there may be verified, of a datagram or of facts; counts them."""
         bucket = self._members.get(source)
         if bucket is not None:
-            return bucket.take(now)
+            return bucket.take(now, cost)
         host = self._hosts.get(source.host)
         if host is None:
             if len(self._hosts) >= _MAX_HOSTS:
                 del self._hosts[next(iter(self._hosts))]
             host = self._hosts[source.host] = _Bucket(_HOST_RATE, _HOST_BURST, now)
-        return host.take(now) and self._strangers.take(now)
+        return host.take(now, cost) and self._strangers.take(now, cost)
 
     def knows(self, source: Endpoint) -> bool:
         """Whether a member has proven to speak from there."""

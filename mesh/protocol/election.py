@@ -127,7 +127,7 @@ class Election:
         """The resignation of the last leader before this node's own claim."""
         mine = self.mine
         past = [s for s in self._store.all(Resignation) if mine is not None and s.fact.term < mine.fact.term]
-        return max(past, key=lambda signed: signed.fact.term, default=None)
+        return max(past, key=lambda signed: (signed.fact.term, signed.fact.author), default=None)
 
     def _stands(self, claim: Claim) -> bool:
         if claim.author == self._core.id and (self.mine is None or self.mine.fact != claim):
@@ -155,12 +155,17 @@ class Election:
         return [id for _, _, id in sorted(candidates, reverse=True)]
 
     def _successor(self) -> NodeId:
-        """Whom the last leader named as its successor."""
+        """Whom the last leader named as its successor; of several leaders of one term, the highest."""
+        named: tuple[tuple[int, int, bytes], NodeId] | None = None
         for signed in self._store.all(Resignation):
             resignation: Resignation = signed.fact
-            if resignation.term == self.highest and resignation.successor != NOBODY:
-                return resignation.successor
-        return NOBODY
+            claim = self._store.get(Claim, resignation.author)
+            if resignation.term != self.highest or resignation.successor == NOBODY or claim is None:
+                continue
+            order = claim.fact.order
+            if order[0] == resignation.term and (named is None or order > named[0]):
+                named = (order, resignation.successor)
+        return NOBODY if named is None else named[1]
 
     # --- the course of an election
 
@@ -235,7 +240,7 @@ class Election:
         """A leader gave up; whom it named claims at once."""
         if resignation.author == self._core.id:
             self.overtake(resignation.term)
-        heir = resignation.successor == self._core.id and resignation.term == self.highest and self.rank > 0
+        heir = self._successor() == self._core.id and self.rank > 0
         if heir and self.mine is None and self.leader() is None and self.role is not Role.OUTSIDE:
             self._claim(Turn.NAMED)
 
@@ -247,8 +252,8 @@ class Election:
                 self.step_down()
             elif leader is not None and leader.fact.author != self._core.id:
                 self._contested(leader.fact)
-            elif self._store.get(Claim, self._core.id) is None:
-                self._claim(Turn.BID)  # claims of so many others are higher, though none of them leads
+            elif self._is_lost(self.mine):
+                self._claim(Turn.BID)
             elif self._is_behind(self.mine.fact):
                 self._outdone()
             return
@@ -306,6 +311,15 @@ class Election:
     def _weight(self) -> int:
         """The rank of this node as a leader, or as one that would be."""
         return self.rank + SERVES if self.serves() else self.rank
+
+    def _is_lost(self, mine: Signed[Claim]) -> bool:
+        """Whether nobody can follow this leader's claim.
+
+        Claims of so many others are higher, though none of them leads; or its disk was set back, and it had
+        claimed that term before, with another rank.
+        """
+        held = self._store.get(Claim, self._core.id)
+        return held is None or held.data != mine.data
 
     def _is_behind(self, mine: Claim) -> bool:
         """Whether a claim higher than that is known: of a later term, or of its own and a better rank."""

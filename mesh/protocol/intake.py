@@ -17,6 +17,7 @@ from mesh.wire.facts import (
     Eviction,
     Fact,
     PoolState,
+    Resignation,
     Signed,
     Voucher,
     decode,
@@ -28,6 +29,7 @@ from mesh.wire.rights import Rights
 _NEEDS: dict[int, Rights] = {
     Deployment.kind: Rights.OWN,
     Claim.kind: Rights.LEAD,
+    Resignation.kind: Rights.LEAD,
     PoolState.kind: Rights.LEAD,
 }
 

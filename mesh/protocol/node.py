@@ -194,17 +194,15 @@ class Node(Views):
         return None if self._parts.budgets.allow(self._core.now, source) else "flood"
 
     def receive_stream(self, now: float, peer: NodeId, payload: bytes) -> list[Effect]:
-        """A message came framed over a stream that proved to be this member's."""
+        """A message too large for a datagram came over a stream that proved to be this member's."""
         self._begin(now)
         known = self._parts.membership.peers.get(peer)
         ours = peer in self._parts.roster and not self._parts.expulsion.expelled
         if known is not None and known.endpoint is not None and ours:
             try:
-                message = messages.decode(payload, MAX_STREAMED)
+                self._router.streamed(peer, known.endpoint, messages.decode(payload, MAX_STREAMED))
             except DecodeError:
-                return self._end()
-            if isinstance(message, messages.Bodies):
-                self._router.bodies(peer, message)
+                self._core.refused.note("malformed", known.endpoint)
         return self._end()
 
     def fire(self, now: float, timer: Timer) -> list[Effect]:

@@ -11,9 +11,11 @@ from mesh.protocol.store import FactStore
 from mesh.wire import codec
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.facts import HASH_BYTES, NO_PREVIOUS, Deployment, Eviction, Model, Signed, Voucher, sign
-from mesh.wire.identity import KEY_BYTES, NodeId, node_id
+from mesh.wire.identity import KEY_BYTES, NodeId, id_text, node_id
 from mesh.wire.rights import ALL_RIGHTS, Rights
 
+_MAX_LEAP = 2**20
+"""Nobody changes its mind so often: who is this far ahead in the count of deployments does it to end it."""
 _ACT = codec.paired(codec.UINT, codec.fixed(HASH_BYTES))
 
 
@@ -74,11 +76,19 @@ class Owner:
         for id, member in self._roster.members.items():
             if id != subject and member.rights & ~after.rights(id) and self._can_vouch():
                 self.vouch(member.key, member.rights)
-        for signed in list(self._store.all(Deployment)):
-            if signed.fact.author == subject and signed.fact == self._highest():
-                wish = signed.fact
-                self.deploy(wish.model, wish.context, wish.slots, wish.running, wish.layers, wish.copies)
-        return self._act(self._eviction(subject, last))
+        wish = self._highest()
+        falls = wish is not None and wish.author == subject
+        leaps = self._leaps()
+        if falls and not leaps:
+            self._deploy_again(wish)  # first, so that nobody is without it for a moment
+        eviction = self._act(self._eviction(subject, last))
+        if falls and leaps:
+            self._deploy_again(wish)
+        return eviction
+
+    def _deploy_again(self, wish: Deployment | None) -> None:
+        if wish is not None:
+            self.deploy(wish.model, wish.context, wish.slots, wish.running, wish.layers, wish.copies)
 
     def _gentlest(self, subject: NodeId) -> tuple[tuple[int, bytes], Roster]:
         """The last act of the subject to be named, such that this owner stays one; and what then stands."""
@@ -106,13 +116,25 @@ class Owner:
     ) -> Signed[Deployment]:
         """Say what is to run in the pool from now on."""
         self._must_own()
-        highest = self._highest()
+        highest, core = self._highest(), self._core
+        if highest is not None and self._leaps():
+            raise MeshError(
+                f"{id_text(highest.author)} counts its deployments beyond all measure",
+                "evict it: `mesh evict`",
+            )
         number = 1 if highest is None else highest.number + 1
-        core = self._core
         wish = Deployment(core.pool, core.id, number, model, context, slots, running, layers, copies)
         signed = sign(wish, core.signer)
         self._take(signed)
         return signed
+
+    def _leaps(self) -> bool:
+        """Whether another's deployment is so far ahead that whoever goes beyond it uses up the numbers."""
+        highest = self._highest()
+        if highest is None or highest.author == self._core.id:
+            return False
+        rest = (s.fact.number for s in self._store.all(Deployment) if s.fact.author != highest.author)
+        return bool(highest.number > max(rest, default=0) + _MAX_LEAP)
 
     def _highest(self) -> Deployment | None:
         every = (signed.fact for signed in self._store.all(Deployment))

@@ -34,6 +34,7 @@ _LATE = 1.5
 _TRIPS = 9
 _MAX_OWN_PATIENCE = 1.0
 _MAX_RELAYED = 256
+_MAX_RELAYED_FOR_ONE = 64
 _MAX_ENDPOINTS = 4
 _ASK_DEAD = 4.0
 """About how often a period each dead member is asked by the whole pool, in a pool of many."""
@@ -351,7 +352,8 @@ class Prober:
             return
         known = self._relayed.get(request.token)
         if known is None or (known.asker, known.target) != (sender, request.target):
-            if len(self._relayed) >= _MAX_RELAYED:
+            of_it = sum(relay.asker == sender for relay in self._relayed.values())
+            if len(self._relayed) >= _MAX_RELAYED or of_it >= _MAX_RELAYED_FOR_ONE:
                 return
             self._relayed[request.token] = _Relay(sender, source, request.target)
             settings = self._core.settings

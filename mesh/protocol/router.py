@@ -134,16 +134,27 @@ class Router:
 
     def _on_bodies(self, sender: NodeId, source: Endpoint, bodies: messages.Bodies, _: bytes) -> None:
         """Facts came; who told this node of an accusation against it gets the refutation straight away."""
-        self.bodies(sender, bodies)
+        self._bodies(sender, source, bodies)
         if self._parts.intake.take_accusations():
             proof = self._parts.store.get(Liveness, self._parts.core.id)
             if proof is not None:
                 self._parts.core.send_bodies(sender, source, [proof.data])
 
-    def bodies(self, sender: NodeId, bodies: messages.Bodies) -> None:
-        """Facts came: each proves itself, whoever brought it."""
-        self._parts.intake.absorb_all(bodies.facts, sender)
-        self._parts.gossip.received()
+    def _bodies(self, sender: NodeId, source: Endpoint, bodies: messages.Bodies) -> None:
+        """Facts came: each proves itself, whoever brought it, which costs as much as a datagram does."""
+        parts = self._parts
+        if not parts.budgets.allow(parts.core.now, source, len(bodies.facts)):
+            parts.core.refused.note("flood", source)
+            return
+        parts.intake.absorb_all(bodies.facts, sender)
+        parts.gossip.received()
+
+    def streamed(self, sender: NodeId, source: Endpoint, message: Message) -> None:
+        """What may be too large for a datagram: facts, and all that is in a well-filled bucket."""
+        if isinstance(message, messages.Bodies):
+            self._bodies(sender, source, message)
+        elif isinstance(message, messages.Contents):
+            self._parts.gossip.contents(sender, source, message.buckets, message.rumours)
 
     def _on_lease_request(
         self, sender: NodeId, source: Endpoint, request: messages.LeaseRequest, _: bytes

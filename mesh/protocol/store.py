@@ -212,9 +212,9 @@ class FactStore:
         self.summary = (int.from_bytes(self.summary, "big") ^ value).to_bytes(8, "big")
 
 
-def _height(signed: Signed[Any]) -> tuple[Any, bytes]:
-    """What facts of leaders are compared by."""
-    return (signed.fact.order if isinstance(signed.fact, Claim) else signed.fact.version, signed.hash)
+def _height(signed: Signed[Any]) -> tuple[Version, NodeId]:
+    """What facts of leaders are compared by; alike for two of one author and version, for one prevails."""
+    return (signed.fact.version, signed.fact.author)
 
 
 def bucket_of(key: bytes) -> int:

@@ -20,6 +20,7 @@ from mesh.wire.identity import NodeId
 from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest
 
 LEASE, HELD = "lease", "held"
+_MAX_ASKED = 32
 
 
 class Tenancy(StrEnum):
@@ -57,11 +58,12 @@ TENANCY: dict[tuple[Tenancy, Step], Tenancy] = {
 
 @dataclass(slots=True)
 class _Tenancy:
-    """One wanted worker: the last request, and until when its lease is held under which term."""
+    """One wanted worker: what was asked of it, and until when its lease is held."""
 
     number: int = 0
-    asked_at: float = 0.0
-    asked_term: int = 0
+    """Of the last request."""
+    asked: dict[int, tuple[float, int]] = field(default_factory=dict)
+    """When each of the last requests was made, under which term: an answer may take longer than the next."""
     until: float = float("-inf")
     confirmed_at: float = float("-inf")
     """When the last request was made that the worker granted."""
@@ -102,6 +104,7 @@ class Tenancies:
         """This process goes by another incarnation: workers will take it for another one, so it asks anew."""
         for tenancy in self._wanted.values():
             tenancy.until = float("-inf")
+            tenancy.asked.clear()
         self.review()
         for id in sorted(self._wanted):
             self.ask(id)
@@ -125,8 +128,10 @@ class Tenancies:
             return
         settings = self._core.settings
         self._numbers += 1
-        tenancy.number, tenancy.asked_at = self._numbers, self._core.now
-        tenancy.asked_term = mine.fact.term
+        tenancy.number = self._numbers
+        tenancy.asked[self._numbers] = (self._core.now, mine.fact.term)
+        if len(tenancy.asked) > _MAX_ASKED:
+            del tenancy.asked[next(iter(tenancy.asked))]
         former = self._election.predecessor()
         release = former.data if former is not None else b""
         request = LeaseRequest(id, self._numbers, self._membership.incarnation, mine.data, release)
@@ -144,19 +149,19 @@ class Tenancies:
         self._core.schedule(LEASE, id, self._core.now + (settings.renew if healthy else settings.lease_retry))
 
     def granted(self, sender: NodeId, grant: LeaseGrant) -> None:
-        """A worker lends itself. Only the answer to the last request counts."""
-        tenancy = self._wanted.get(sender)
-        mine = self._election.mine
-        if tenancy is None or mine is None or grant.number != tenancy.number:
+        """A worker lends itself: from when that was asked for, if no later request was answered already."""
+        tenancy, mine = self._wanted.get(sender), self._election.mine
+        asked = tenancy.asked.pop(grant.number, None) if tenancy is not None else None
+        if tenancy is None or mine is None or asked is None or grant.term != asked[1]:
             return
-        if grant.term != tenancy.asked_term or mine.fact.term < grant.term:
+        settings, asked_at = self._core.settings, asked[0]
+        until = asked_at + settings.lease * (1.0 - settings.drift)
+        if mine.fact.term < grant.term or until <= max(tenancy.until, self._core.now):
             return
-        settings = self._core.settings
         tenancy.machine.on(Step.GRANTED)
-        tenancy.confirmed_at = tenancy.asked_at
-        tenancy.until = tenancy.asked_at + settings.lease * (1.0 - settings.drift)
-        self._core.schedule(HELD, sender, tenancy.until)
-        self._core.schedule(LEASE, sender, tenancy.asked_at + settings.renew)
+        tenancy.confirmed_at, tenancy.until = asked_at, until
+        self._core.schedule(HELD, sender, until)
+        self._core.schedule(LEASE, sender, max(self._core.now, asked_at + settings.renew))
         self.review()
 
     def refused(self, refusal: LeaseRefusal) -> None:

@@ -261,3 +261,14 @@ def test_what_is_meant_for_another_worker_that_lived_here_changes_nothing() -> N
     assert stage.node.holder(stage.now) is not None
     leader.says(LeaseRequest(leader.id, 5, leader.incarnation, leader.claim(1), b""))
     assert stage.take(LeaseGrant, leader) == []
+
+
+def test_a_leader_that_starts_anew_with_the_claim_it_had_is_answered_from_its_first_request() -> None:
+    """Its disk was set back: it claims the same once more, and counts its requests from one."""
+    stage, leader, _ = _stage()
+    assert _ask(stage, leader, 1, number=9) == LeaseGrant(9, 1)
+    leader.incarnation = 2
+    leader.tells(leader.record())
+    assert _ask(stage, leader, 1, number=1) == LeaseGrant(1, 1)
+    leader.incarnation = 1
+    assert _ask(stage, leader, 1, number=10) is None

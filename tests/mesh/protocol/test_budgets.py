@@ -2,9 +2,9 @@ from mesh.protocol.budgets import Budgets
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import first_number, seal
-from mesh.wire.messages import Ack, Ping
+from mesh.wire.messages import Ack, Bodies, Ping
 from simulations.signing import KeyedHash
-from tests.mesh.protocol.stage import Stage
+from tests.mesh.protocol.stage import Actor, Stage
 
 
 def test_a_flood_from_one_host_leaves_others_their_share() -> None:
@@ -35,6 +35,34 @@ def test_a_budget_fills_again_with_time() -> None:
     source = Endpoint("10.6.6.6", 1)
     assert sum(budgets.allow(0.0, source) for _ in range(1000)) == 400
     assert sum(budgets.allow(1.0, source) for _ in range(1000)) == 100
+
+
+def test_what_costs_more_than_a_budget_holds_is_paid_for_afterwards() -> None:
+    budgets = Budgets()
+    member = Endpoint("10.0.0.2", 50052)
+    budgets.proven(0.0, member)
+    assert budgets.allow(0.0, member, 5000)
+    assert not budgets.allow(0.9, member)
+    assert budgets.allow(1.1, member)
+
+
+def test_facts_cost_their_giver_as_much_as_datagrams_over_streams_too() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    other = stage.member(3)
+
+    def said(author: Actor, number: int) -> bytes:
+        return messages.encode(Bodies(tuple(author.record(1000 * number + n) for n in range(1000))))
+
+    for number in range(1, 10):
+        stage.perform(stage.node.receive_stream(stage.now, actor.id, said(actor, number)))
+    record = next(member.record for member in stage.node.members() if member.id == actor.id)
+    assert record is not None
+    assert record.sequence < 5000
+    stage.perform(stage.node.receive_stream(stage.now, other.id, said(other, 1)))
+    record = next(member.record for member in stage.node.members() if member.id == other.id)
+    assert record is not None
+    assert record.sequence == 1999
 
 
 def test_an_address_is_known_once_a_member_has_proven_to_speak_from_it() -> None:

@@ -379,6 +379,38 @@ def test_a_claim_of_a_former_run_that_the_disk_forgot_is_given_up() -> None:
     assert (leader.author, leader.term) == (stage.node.id, 8)
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3, 4, 5, 99])
+def test_a_leader_that_claims_a_term_again_which_its_disk_forgot_goes_beyond_it(rank: int) -> None:
+    """Of two claims of one term and author one prevails everywhere, perhaps the former."""
+    stage = Stage()
+    stage.wait(4.0)
+    witness = stage.member(2, rank=1)
+    former = Claim(stage.pool, stage.node.id, 1, rank)
+    witness.tells(facts.sign(former, stage.signer).data)
+    stage.wait(2.0)
+    leader = stage.node.leader()
+    assert leader is not None
+    assert (leader.author, leader.rank) == (stage.node.id, 10)
+    assert leader.term == 2 or any(signed.fact == leader for signed in stage.node.facts())
+
+
+def test_the_word_of_who_may_not_lead_names_no_successor() -> None:
+    stage = Stage(rank=10)
+    meddler, better = stage.member(2, rights=Rights.WORK), stage.member(3, rank=50)
+    better.tells(better.record(sequence=2))
+    for term in range(4):
+        meddler.tells(meddler.resignation(term, successor=stage.node.id))
+    assert stage.node.leader() is None
+    assert not [s for s in stage.node.facts() if isinstance(s.fact, Resignation)]
+
+
+def test_who_never_claimed_names_no_successor() -> None:
+    stage = Stage(rank=10)
+    meddler = stage.member(2, rank=50)
+    meddler.tells(meddler.resignation(0, successor=stage.node.id))
+    assert stage.node.leader() is None
+
+
 def test_a_leader_goes_beyond_a_resignation_that_its_disk_forgot() -> None:
     stage = Stage()
     stage.wait(4.0)

@@ -1,6 +1,7 @@
 from mesh.protocol.settings import Settings
 from mesh.protocol.store import entry_of
-from mesh.wire import facts
+from mesh.wire import facts, messages
+from mesh.wire.envelope import MAX_BODY
 from mesh.wire.facts import Claim, sign
 from mesh.wire.messages import Bodies, Buckets, Contents, Hello, Ping, Pull, Rumour, Rumours
 from tests.mesh.protocol.stage import Actor, Stage
@@ -227,3 +228,17 @@ def test_whose_rumours_came_to_nothing_is_hardly_asked_again() -> None:
         liar.says(_invented(start))
     stage.wait(5.0)
     assert sum(len(pull.keys) for pull in stage.take(Pull)) <= 4 * 32
+
+
+def test_a_bucket_that_is_too_full_for_a_datagram_is_compared_over_a_stream() -> None:
+    stage = Stage()
+    other = stage.member(2)
+    bucket = 5
+    rumours = tuple(
+        Rumour(bytes([bucket]) + number.to_bytes(7, "big"), (1, 1), bytes(4)) for number in range(90)
+    )
+    full = messages.encode(Contents((bucket,), rumours))
+    assert len(full) > MAX_BODY
+    stage.take(Pull)
+    stage.perform(stage.node.receive_stream(stage.now, other.id, full))
+    assert {key for pull in stage.take(Pull, other) for key in pull.keys} == {each.key for each in rumours}

@@ -154,3 +154,21 @@ def test_whoever_an_eviction_would_take_along_by_mistake_is_vouched_for_anew() -
         owner.tells(owner.sign(voucher))
     stage.perform(stage.node.evict(stage.now, owner.id))
     assert stage.node.rights(one.id) == stage.node.rights(other.id) == Rights.WORK
+
+
+@pytest.mark.parametrize("ahead", [2**21, 2**63 - 1])
+def test_who_uses_up_the_numbers_of_deployments_can_be_evicted_and_what_it_wished_for_stays(
+    ahead: int,
+) -> None:
+    stage = Stage()
+    _deploy(stage)
+    liar = stage.member(2)
+    wish = Deployment(stage.pool, liar.id, ahead, MODEL, 1, 1, True)
+    liar.tells(liar.sign(wish))
+    assert stage.node.deployment() == wish
+    with pytest.raises(MeshError, match="beyond all measure"):
+        _deploy(stage)
+    stage.perform(stage.node.evict(stage.now, liar.id))
+    present = stage.node.deployment()
+    assert present is not None
+    assert (present.author, present.number, present.context) == (stage.node.id, 2, 1)

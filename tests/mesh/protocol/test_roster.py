@@ -1,6 +1,8 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.protocol import roster as module
 from mesh.protocol.roster import MAX_CHAIN, MAX_DISPUTED, Roster
 from mesh.wire.facts import NO_PREVIOUS, Eviction, Signed, Voucher, sign
 from mesh.wire.identity import NodeId, pool_id
@@ -99,3 +101,20 @@ def test_acts_are_listed_so_that_each_can_be_proven_by_those_before_it() -> None
         assert again.is_founding(signed.fact) or signed.fact.author in again
         again.add(signed)
     assert again.members.keys() == roster.members.keys()
+
+
+def test_of_who_fell_with_an_evicted_owner_nothing_is_kept_beyond_the_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MAX_FALLEN", 50)
+    roster = Roster(POOL)
+    eviction = Eviction(POOL, FOUNDER.id, 3, NO_PREVIOUS, KEYS[1].id, 0, NO_PREVIOUS)
+    for act in (FOUNDING, _voucher(0, 1), sign(eviction, FOUNDER)):
+        roster.add(act)
+    liar = KEYS[1]
+    for number in range(2, 302):
+        stranger = KeyedHash(1000 + number).public_key
+        roster.add(sign(Voucher(POOL, liar.id, number, NO_PREVIOUS, stranger, ALL_RIGHTS), liar))
+    assert len(roster._acts) < 60
+    assert len(roster._acts.keys) < 60
+    assert len(roster._acts.rights) < 60

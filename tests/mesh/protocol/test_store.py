@@ -4,13 +4,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.protocol.store import EQUIVOCATION, NEW, STALE, FactStore, differing, entry_of
-from mesh.wire.facts import Accusation, Claim, Fact, Liveness, Profile, Record, Signed, sign
+from mesh.wire.facts import (
+    Accusation,
+    Claim,
+    Deployment,
+    Fact,
+    Liveness,
+    Model,
+    PoolState,
+    Profile,
+    Record,
+    Resignation,
+    Signed,
+    sign,
+)
 from mesh.wire.identity import PoolId
 from simulations.signing import KeyedHash
 
 POOL = PoolId(b"p" * 16)
-SIGNERS = [KeyedHash(number) for number in range(4)]
-small = st.integers(0, 3)
+SIGNERS = [KeyedHash(number) for number in range(12)]
+small, anyone = st.integers(0, 3), st.integers(0, len(SIGNERS) - 1)
 
 
 def _signed(author: int, make: Any) -> Signed[Any]:
@@ -25,9 +38,30 @@ RECORDS = st.builds(
     small, small, small, small,
 )  # fmt: skip
 CLAIMS = st.builds(
-    lambda who, term, rank: _signed(who, lambda s: Claim(POOL, s.id, term, rank)), small, small, small
+    lambda who, term, rank: _signed(who, lambda s: Claim(POOL, s.id, term, rank)), anyone, small, small
 )
-FACTS = st.lists(RECORDS | CLAIMS, max_size=30)
+RESIGNATIONS = st.builds(
+    lambda who, term, heir: _signed(who, lambda s: Resignation(POOL, s.id, term, SIGNERS[heir].id)),
+    anyone, small, small,
+)  # fmt: skip
+STATES = st.builds(
+    lambda who, term, progress: _signed(
+        who, lambda s: PoolState(POOL, s.id, term, 1, 1, "loading", progress / 4, "", 1.0, ())
+    ),
+    anyone, small, small,
+)  # fmt: skip
+DEPLOYMENTS = st.builds(
+    lambda who, number, slots: _signed(
+        who, lambda s: Deployment(POOL, s.id, number, Model("a", 1, bytes(32)), 1, 1 + slots, True)
+    ),
+    small, small, small,
+)  # fmt: skip
+LIVENESSES = st.builds(
+    lambda who, refutations, steady: _signed(who, lambda s: Liveness(POOL, s.id, 1, refutations, steady)),
+    small, small, st.booleans(),
+)  # fmt: skip
+FACTS = st.lists(RECORDS | CLAIMS | RESIGNATIONS | STATES | DEPLOYMENTS | LIVENESSES, max_size=60)
+"""More authors than a store keeps claims of, and many that say two things in one version."""
 
 
 def _filled(facts: list[Signed[Any]]) -> FactStore:
@@ -38,7 +72,12 @@ def _filled(facts: list[Signed[Any]]) -> FactStore:
 
 
 def _held(store: FactStore) -> set[bytes]:
-    return {signed.data for kind in (Record, Claim, Accusation) for signed in store.all(kind)}
+    return {signed.data for signed in store.everything()}
+
+
+def _merged(*stores: FactStore) -> FactStore:
+    """A store that was offered all that these hold, one after the other."""
+    return _filled([signed for store in stores for signed in store.everything()])
 
 
 @given(FACTS, st.randoms(use_true_random=False))
@@ -49,6 +88,16 @@ def test_the_order_in_which_facts_come_makes_no_difference(facts: list[Signed[An
     assert _held(one) == _held(other)
     assert one.summary == other.summary
     assert one.bucket_hashes() == other.bucket_hashes()
+
+
+@given(FACTS, FACTS, FACTS)
+def test_merging_is_commutative_associative_and_idempotent(
+    some: list[Signed[Any]], others: list[Signed[Any]], more: list[Signed[Any]]
+) -> None:
+    a, b, c = _filled(some), _filled(others), _filled(more)
+    assert _held(_merged(a, b)) == _held(_merged(b, a)) == _held(_filled(some + others))
+    assert _held(_merged(_merged(a, b), c)) == _held(_merged(a, _merged(b, c)))
+    assert _held(_merged(a, a)) == _held(a)
 
 
 @given(FACTS, FACTS)

@@ -55,15 +55,35 @@ def test_a_held_lease_is_renewed_every_two_seconds() -> None:
     assert renewal.number > request.number
 
 
-def test_an_unanswered_request_is_repeated_and_an_answer_to_an_old_one_ignored() -> None:
+def test_an_unanswered_request_is_repeated_and_each_answer_counts_from_its_own_request() -> None:
     stage, worker = _leading()
+    asked_at = stage.now
     [request] = _want(stage, worker)
     stage.wait(0.6)
     [again] = stage.take(LeaseRequest, worker)
     worker.says(LeaseGrant(request.number, 1))
-    assert stage.node.leases(stage.now) == frozenset()
-    worker.says(LeaseGrant(again.number, 1))
     assert stage.node.leases(stage.now) == {worker.id}
+    assert stage.node.leases(asked_at + 9.7) == {worker.id}
+    assert stage.node.leases(asked_at + 9.9) == frozenset()
+    worker.says(LeaseGrant(again.number, 1))
+    assert stage.node.leases(asked_at + 10.2) == {worker.id}
+    worker.says(LeaseGrant(request.number, 1))
+    assert stage.node.leases(asked_at + 10.2) == {worker.id}
+    worker.says(LeaseGrant(again.number + 1, 1))
+    assert stage.node.leases(asked_at + 10.4) == frozenset()
+
+
+def test_a_lease_is_held_over_a_round_trip_of_seconds() -> None:
+    stage, worker = _leading()
+    under_way = [(stage.now, request.number) for request in _want(stage, worker)]
+    held = []
+    for _ in range(300):
+        stage.wait(0.1)
+        under_way += [(stage.now, request.number) for request in stage.take(LeaseRequest, worker)]
+        while under_way and stage.now - under_way[0][0] >= 2.0:
+            worker.says(LeaseGrant(under_way.pop(0)[1], 1))
+        held.append(stage.node.leases(stage.now) == {worker.id})
+    assert all(held[25:])
 
 
 def test_who_overtakes_a_newer_trace_of_itself_asks_anew_before_workers_take_it_for_another() -> None:
