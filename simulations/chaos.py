@@ -209,7 +209,8 @@ class Chaos:
         self.outcome.agreed_after.append(world.now - since)
         if not self._able(core):
             return
-        self._deploy(honest)
+        if not self._deploy(honest):
+            return
         since = world.now
         if not world.run_until(lambda: not unserved(self.serving, honest), SERVE_LIMIT, 0.25):
             self._fail(f"not served {SERVE_LIMIT:.0f} s after: {unserved(self.serving, honest)}")
@@ -299,15 +300,27 @@ class Chaos:
         owned = any(self.pool.may_vouch(host) for host in honest)
         return owned and any(self.pool.served_by(honest, model) for model in self.pool.models)
 
-    def _deploy(self, core: list[Host]) -> None:
-        """An owner of the core deploys what the core can serve, unless that is deployed already."""
+    def _deploy(self, core: list[Host]) -> bool:
+        """An owner of the core deploys what the core can serve, unless that is deployed already.
+
+        Of liars that used up the numbers it evicts those that it can; False when one remains.
+        """
         now = self._deployed(core)
         honest_models = [model for model in self.pool.models if self.pool.served_by(core, model)]
         if now is not None and now.running and now.model in honest_models:
-            return
+            return True
         owner = next(host for host in core if self.pool.may_vouch(host) and host.node is not None)
-        self.world.do(owner, "deploy", honest_models[0], CONTEXT, SLOTS, True)
-        self.world.run(1.0)
+        while True:
+            try:
+                self.world.do(owner, "deploy", honest_models[0], CONTEXT, SLOTS, True)
+                self.world.run(1.0)
+                return True
+            except MeshError:
+                ahead = self._deployed([owner])
+            try:
+                self.world.evict(owner, ahead.author if ahead is not None else owner.id)
+            except MeshError:
+                return False
 
     def _deployed(self, core: list[Host]) -> Deployment | None:
         every = [host.node.deployment() for host in core if host.node is not None]

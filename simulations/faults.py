@@ -7,6 +7,7 @@ fault that finds nothing to strike (a crash of what does not run) does nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mesh.wire.errors import MeshError
@@ -262,7 +263,8 @@ class Storm:
             if host.node is None or Rights.OWN not in host.node.rights(host.id):
                 continue
             model = self._pool.models[int(fault.value) % len(self._pool.models)]
-            self._world.do(host, "deploy", model, 512, 1, fault.value < len(self._pool.models))
+            with suppress(MeshError):  # a liar may have used up the numbers
+                self._world.do(host, "deploy", model, 512, 1, fault.value < len(self._pool.models))
 
     def _evict(self, fault: Fault) -> None:
         """Owners evict others, whose people bring them back with new keys some time later."""

@@ -128,13 +128,16 @@ class Lies:
         )
 
     def _presume(self, liar: Host) -> None:
-        """Well signed, but not its to say: it vouches for a stranger, deploys, tells the pool's state."""
-        pool = self._pool(liar)
+        """Well signed, but not its to say: it vouches, deploys, tells the pool's state, names a leader."""
+        assert liar.node is not None
+        pool, leader = self._pool(liar), liar.node.leader()
+        heir = self._random.choice(self._world.hosts).id
         self._say(
             liar,
             Voucher(pool, liar.id, 1, bytes(16), KeyedHash(self._stranger()).public_key, ALL_RIGHTS),
             Deployment(pool, liar.id, 500, _MODEL, 1, 1, False, ()),
             PoolState(pool, liar.id, 500, 1, 1, "failed", 0.0, "a lie", 0.0, ()),
+            Resignation(pool, liar.id, leader.term if leader is not None else 1, heir),
         )
 
     def _accuse(self, liar: Host) -> None:
@@ -255,7 +258,11 @@ class Lies:
             self._world.evict(liar, victim.id)
 
     def _deploy(self, liar: Host) -> None:
-        """It deploys what nobody has."""
+        """It deploys what nobody has; sometimes with a number that nobody can go beyond."""
+        if self._random.random() < 0.5:
+            number = self._random.choice([2**30, 2**63 - 2, 2**63 - 1])
+            self._say(liar, Deployment(self._pool(liar), liar.id, number, _MODEL, 1, 1, True, ()))
+            return
         with suppress(MeshError):
             self._world.do(liar, "deploy", _MODEL, 1, 1, True)
 
