@@ -14,7 +14,7 @@ from mesh.wire.facts import HASH_BYTES, NO_PREVIOUS, Deployment, Eviction, Model
 from mesh.wire.identity import KEY_BYTES, NodeId, node_id
 from mesh.wire.rights import ALL_RIGHTS, Rights
 
-_ACT = codec.paired(codec.UINT, codec.fixed(HASH_BYTES))
+_ACT = codec.paired(codec.COUNT, codec.fixed(HASH_BYTES))
 
 
 class Owner:
@@ -31,7 +31,7 @@ class Owner:
         self._previous = NO_PREVIOUS
 
     def restore(self, stored: bytes | None) -> None:
-        """Go on with the chain of a former run."""
+        """Go on with the chain of a former run; MeshError when it is damaged."""
         if stored is not None:
             try:
                 self._number, self._previous = _ACT.load(codec.unpack(stored, 64))
