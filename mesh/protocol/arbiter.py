@@ -88,7 +88,8 @@ class Arbiter:
     def restore(self, stored: bytes | None) -> None:
         """Take up a former run's grant: it, or one that the disk forgot, may bind for one lease yet.
 
-        Its claim is told on, for only a higher one ever gets this worker: whoever stands goes beyond it.
+        Its claim is told on, for only a higher one ever gets this worker: whoever stands goes beyond it. One
+        that cannot be read is as good as forgotten.
         """
         self._machine.on(Deed.RESTARTED)
         self._barred_until = self._core.now + self._core.settings.lease

@@ -16,7 +16,7 @@ from mesh.wire.rights import ALL_RIGHTS, Rights
 
 _MAX_LEAP = 2**20
 """Nobody changes its mind so often: who is this far ahead in the count of deployments does it to end it."""
-_ACT = codec.paired(codec.UINT, codec.fixed(HASH_BYTES))
+_ACT = codec.paired(codec.COUNT, codec.fixed(HASH_BYTES))
 
 
 class Owner:
@@ -33,7 +33,7 @@ class Owner:
         self._previous = NO_PREVIOUS
 
     def restore(self, stored: bytes | None) -> None:
-        """Go on with the chain of a former run."""
+        """Go on with the chain of a former run; MeshError when it is damaged."""
         if stored is not None:
             try:
                 self._number, self._previous = _ACT.load(codec.unpack(stored, 64))

@@ -18,6 +18,7 @@ from mesh.wire.endpoint import Endpoint, is_numeric_host
 from mesh.wire.errors import DecodeError
 
 MAX_UINT = 2**63 - 1
+MAX_COUNT = MAX_UINT // 2
 MAX_DEPTH = 32
 """How deep what has no shape may be nested: Python's own tools go no deeper than a thousand or so."""
 
@@ -48,6 +49,12 @@ def _load_uint(value: Any) -> int:
     return value
 
 
+def _load_count(value: Any) -> int:
+    if _load_uint(value) > MAX_COUNT:
+        raise DecodeError("Nobody has counted that far")
+    return value  # type: ignore[no-any-return]
+
+
 def _load_float(value: Any) -> float:
     if type(value) is not float or not math.isfinite(value):
         raise DecodeError("A measure is not a finite number")
@@ -61,6 +68,9 @@ def _load_bool(value: Any) -> bool:
 
 
 UINT = Shape(_same, _load_uint)
+COUNT = Shape(_same, _load_count)
+"""A number that its reader counts on from: what comes next is a UINT as well."""
+
 FLOAT = Shape(float, _load_float)
 BOOL = Shape(_same, _load_bool)
 

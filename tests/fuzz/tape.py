@@ -64,3 +64,18 @@ def framed(*messages: Any) -> bytes:
 def in_frame(body: bytes) -> bytes:
     """Any bytes in the place of a message: what a fuzzer changes should not first have to fit its length."""
     return len(body).to_bytes(4, "big") + body
+
+
+def swollen(data: bytes, times: int, most: int) -> bytes:
+    """``data`` with a part of it many times over, as far as ``most`` bytes go: large inputs from small ones.
+
+    The lists inside of an array are the part, so that their lengths stay true; of other bytes what follows
+    the first five, the room of two headers.
+    """
+    value = loose(data)
+    if isinstance(value, list) and any(isinstance(item, list) and item for item in value):
+        times = max(1, min(times, most // max(len(data), 1)))
+        return bytes(msgpack.packb([item * times if isinstance(item, list) else item for item in value]))[
+            :most
+        ]
+    return (data[:5] + data[5:] * times)[:most]

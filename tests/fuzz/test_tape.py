@@ -3,7 +3,7 @@
 import msgpack
 import pytest
 
-from tests.fuzz.tape import Tape, framed, loose, run_through
+from tests.fuzz.tape import Tape, framed, loose, run_through, swollen
 
 
 def test_a_tape_gives_its_bytes_in_pieces_and_then_ends() -> None:
@@ -36,3 +36,19 @@ def test_messages_are_framed_by_their_length(messages: tuple[object, ...]) -> No
         read.append(msgpack.unpackb(data[4 : 4 + length]))
         data = data[4 + length :]
     assert tuple(read) == messages
+
+
+def test_a_small_message_swells_to_the_largest_and_stays_a_message() -> None:
+    small = msgpack.packb([9, [b"a" * 60]])
+    large = swollen(small, 65535, 262144)
+    count = 262144 // len(small)
+    assert 240_000 < len(large) <= 262144
+    assert msgpack.unpackb(large) == [9, [b"a" * 60] * count]
+    assert swollen(small, 1, 262144) == small
+
+
+def test_what_is_no_message_swells_as_well_and_never_beyond_the_bound() -> None:
+    assert swollen(b"12345ab", 3, 100) == b"12345ababab"
+    assert len(swollen(b"12345ab", 1000, 100)) == 100
+    assert len(swollen(msgpack.packb([9, [b"a" * 60]]), 1000, 100)) <= 100
+    assert swollen(b"", 1000, 100) == b""

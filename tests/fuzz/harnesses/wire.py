@@ -9,9 +9,10 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import MAX_BODY, NOBODY, open_envelope, seal
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import SIGNATURE_BYTES, NodeId, PoolId, id_text, parse_id
-from mesh.wire.messages import MAX_DATAGRAM
+from mesh.wire.messages import MAX_DATAGRAM, MAX_STREAMED
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from tests.fuzz.harness import Harness
+from tests.fuzz.tape import swollen
 from tests.mesh.wire.test_facts import FACTS, SIGNER
 from tests.mesh.wire.test_messages import MESSAGES
 
@@ -43,6 +44,17 @@ def message(data: bytes) -> None:
     """A message has one spelling."""
     with suppress(DecodeError):
         assert messages.encode(messages.decode(data)) == data
+
+
+def streamed(data: bytes) -> None:
+    """A message as large as a stream may bring: two bytes for how often a part of it comes, then it."""
+    message(swollen(data[2:], int.from_bytes(data[:2], "big"), MAX_STREAMED + 1))
+
+
+def _streamed() -> list[bytes]:
+    bare = [b"\x91" * 8, b"\x92\x09\xdc\xff\xff\xc4\x00", b"\x92\x09\xdd\x00\x01\xc0"]
+    said = [messages.encode(each) for each in MESSAGES]
+    return [times.to_bytes(2, "big") + each for each in (*said, *bare) for times in (1, 4096, 65535)]
 
 
 def _datagrams() -> list[bytes]:
@@ -127,6 +139,15 @@ HARNESSES = (
         lambda: message,
         lambda: [messages.encode(m) for m in MESSAGES],
         16384,
+    ),
+    Harness(
+        "streamed",
+        "mesh.wire.messages, codec, the largest",
+        lambda: streamed,
+        _streamed,
+        2048,
+        milliseconds=1500.0,
+        mib=48,
     ),
     Harness("fact", "mesh.wire.facts, profile", lambda: fact, _facts, facts.MAX_FACT),
     Harness("text", "endpoints, ids, rights, codes, tokens", lambda: text, _texts, 600),

@@ -1,7 +1,7 @@
 import pytest
 
 from mesh.protocol.effects import GateChanged, Persist, Send
-from mesh.wire import facts
+from mesh.wire import codec, facts
 from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest, Vote, VoteRequest
 from mesh.wire.rights import Rights
 from tests.mesh.protocol.stage import Actor, Stage
@@ -194,6 +194,18 @@ def test_after_a_restart_not_even_whoever_held_the_worker_gets_it_for_one_lease(
 def test_a_member_that_has_just_been_admitted_owes_nobody_anything() -> None:
     stage = Stage(rank=1)
     assert isinstance(_ask(stage, stage.member(2, rank=50), 1), LeaseGrant)
+
+
+@pytest.mark.parametrize("grant", [[5, 1], [b"", 1], [[], 1], [b"no claim", 1], [b"claim"], ["claim", 1], []])
+def test_a_stored_grant_that_cannot_be_read_is_forgotten_but_bars_the_worker_for_one_lease(
+    grant: list[object],
+) -> None:
+    stage, leader, _ = _stage()
+    again = Stage(rank=1, stored={**stage.disk, "grant": codec.pack(grant)})
+    leader.meets(again)
+    assert isinstance(_ask(again, leader, 1), LeaseRefusal)
+    again.wait(again.settings.lease + 0.1)
+    assert isinstance(_ask(again, leader, 1), LeaseGrant)
 
 
 def test_never_a_lower_claim_also_across_a_restart() -> None:

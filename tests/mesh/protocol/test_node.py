@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mesh.protocol.effects import Send, SetTimer, Timer
 from mesh.protocol.node import Node
 from mesh.protocol.settings import Settings
-from mesh.wire import messages
+from mesh.wire import codec, messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import first_number, seal
 from mesh.wire.errors import MeshError
@@ -73,6 +73,39 @@ def test_damaged_state_is_told_as_such() -> None:
     for key in ("vouchers", "act", "term"):
         with pytest.raises(MeshError, match="damaged"):
             _node({**stage.disk, key: b"nonsense"})
+
+
+@pytest.mark.parametrize(
+    "acts",
+    [
+        [b"p" * 16, 5],
+        [b"p" * 16, [1]],
+        [b"p" * 16, [[]]],
+        [b"p" * 15, []],
+        [5, []],
+        [[], []],
+        [b"p" * 16],
+        [],
+    ],
+)
+def test_whatever_stands_in_the_place_of_the_pool_or_its_acts_is_told_as_damaged(acts: list[object]) -> None:
+    with pytest.raises(MeshError, match="stored vouchers are damaged"):
+        _node({"vouchers": codec.pack(acts)})
+
+
+def test_an_act_that_is_none_is_refused_and_those_before_it_are_kept() -> None:
+    stage = Stage()
+    pool, acts = codec.unpack(stage.disk["vouchers"], 10**6)
+    again = Stage(stored={**stage.disk, "vouchers": codec.pack([pool, [*acts, b"no act"]])})
+    assert again.pool == stage.pool
+    assert again.node.keys() == stage.node.keys()
+
+
+@pytest.mark.parametrize("key", ["term", "incarnation", "claimed"])
+def test_a_stored_number_that_cannot_be_counted_on_from_is_told_as_damaged(key: str) -> None:
+    disk = {**Stage().disk, key: codec.pack([codec.MAX_UINT])}
+    with pytest.raises(MeshError, match=f"stored {key} is damaged"):
+        Stage(stored=disk)
 
 
 def test_a_stale_timer_changes_nothing() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from mesh.protocol.effects import DeploymentChanged
 from mesh.protocol.node import Node
-from mesh.wire import facts
+from mesh.wire import codec, facts
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import NO_PREVIOUS, Deployment, Eviction, Model
 from mesh.wire.rights import ALL_RIGHTS, Rights
@@ -36,6 +36,13 @@ def test_the_chain_goes_on_after_a_restart() -> None:
     again.member(3, known=False)
     before, after = (facts.decode(again.node.chain(KeyedHash(n).id)[-1]) for n in (2, 3))
     assert (after.fact.number, after.fact.previous) == (3, before.hash)
+
+
+@pytest.mark.parametrize("head", [[1], [1, 5], ["1", bytes(16)], [1, bytes(15)], [codec.MAX_UINT, bytes(16)]])
+def test_a_damaged_head_of_the_chain_is_told_as_such(head: list[object]) -> None:
+    disk = {**Stage().disk, "act": codec.pack(head)}
+    with pytest.raises(MeshError, match="chain of this owner's acts is damaged"):
+        Stage(stored=disk)
 
 
 def test_a_deployment_survives_a_restart() -> None:

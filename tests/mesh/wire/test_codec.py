@@ -55,6 +55,8 @@ def test_nesting_without_end_is_refused() -> None:
         (codec.UINT, -1),
         (codec.UINT, True),
         (codec.UINT, 2**63),
+        (codec.COUNT, 2**62),
+        (codec.COUNT, -1),
         (codec.FLOAT, float("nan")),
         (codec.FLOAT, 1),
         (codec.BOOL, 1),
