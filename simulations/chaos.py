@@ -258,13 +258,8 @@ class Chaos:
         for host in self.world.hosts:
             if not self._is_to_go(host, core):
                 continue
-            try:
-                if owner is not None:
-                    self.world.evict(owner, host.id)
-                    continue
-            except MeshError:
-                pass  # it was evicted before, or lets nobody be evicted who vouched for it
-            self.world.crash(host)
+            if owner is None or not self._evicts(owner, host.id):
+                self.world.crash(host)
 
     def _settle(self, honest: list[Host], liars: frozenset[NodeId]) -> None:
         """Wait until nothing has changed for a while; who changes for ever is judged when the time is up.
@@ -301,26 +296,29 @@ class Chaos:
         return owned and any(self.pool.served_by(honest, model) for model in self.pool.models)
 
     def _deploy(self, core: list[Host]) -> bool:
-        """An owner of the core deploys what the core can serve, unless that is deployed already.
+        """An owner of the core deploys what the core can serve, until that is what all there hold deployed.
 
-        Of liars that used up the numbers it evicts those that it can; False when one remains.
+        What another owner had wished for, cut off, may come in only now. False when liars hinder it.
         """
-        now = self._deployed(core)
         honest_models = [model for model in self.pool.models if self.pool.served_by(core, model)]
-        if now is not None and now.running and now.model in honest_models:
-            return True
         owner = next(host for host in core if self.pool.may_vouch(host) and host.node is not None)
         while True:
+            self.world.run(1.0)
+            now = self._deployed(core)
+            if now is not None and now.running and now.model in honest_models:
+                return True
             try:
                 self.world.do(owner, "deploy", honest_models[0], CONTEXT, SLOTS, True)
-                self.world.run(1.0)
-                return True
-            except MeshError:
-                ahead = self._deployed([owner])
-            try:
-                self.world.evict(owner, ahead.author if ahead is not None else owner.id)
-            except MeshError:
-                return False
+            except MeshError:  # somebody used up the numbers
+                if now is None or not self._evicts(owner, now.author):
+                    return False
+
+    def _evicts(self, owner: Host, subject: NodeId) -> bool:
+        try:
+            self.world.evict(owner, subject)
+        except MeshError:  # it was evicted before, or lets nobody be evicted who vouched for it
+            return False
+        return True
 
     def _deployed(self, core: list[Host]) -> Deployment | None:
         every = [host.node.deployment() for host in core if host.node is not None]
