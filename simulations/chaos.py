@@ -264,12 +264,13 @@ class Chaos:
     def _settle(self, honest: list[Host], liars: frozenset[NodeId]) -> None:
         """Wait until nothing has changed for a while; who changes for ever is judged when the time is up.
 
-        Who was too badly reached in the storm may stay away for a while after it has agreed with all others.
+        Who was too badly reached in the storm may stay away for a while after it has agreed with all others, and
+        to find out that all whom a liar had let in are dead takes what it takes.
         """
         for _ in range(_SETTLINGS):
-            before = views(honest, liars)
+            before = views(honest)
             self.world.run(_SETTLING)
-            if views(honest, liars) == before and not disagreement(self.world, honest, liars):
+            if views(honest) == before and not disagreement(self.world, honest, liars):
                 return
 
     def _apart(self, core: list[Host], liars: frozenset[NodeId]) -> str:

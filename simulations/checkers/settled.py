@@ -89,10 +89,10 @@ def _state(node: Any) -> str:
     return "no word of it" if state is None else f"{state.phase} ({state.reason})"
 
 
-def views(hosts: Sequence[Host], but: frozenset[NodeId] = frozenset()) -> list[object]:
-    """What each host holds of every member (but those) and whom it follows: equal while nothing changes."""
+def views(hosts: Sequence[Host]) -> list[object]:
+    """What each host holds of every member and whom it follows: equal while nothing changes."""
     return [
-        (host.node.leader(), {m.id: m.state for m in host.node.members() if m.id not in but})
+        (host.node.leader(), {member.id: member.state for member in host.node.members()})
         for host in hosts
         if host.node is not None
     ]
