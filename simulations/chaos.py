@@ -264,8 +264,8 @@ class Chaos:
     def _settle(self, honest: list[Host], liars: frozenset[NodeId]) -> None:
         """Wait until nothing has changed for a while; who changes for ever is judged when the time is up.
 
-        Who was too badly reached in the storm may stay away for a while after it has agreed with all others, and
-        to find out that all whom a liar had let in are dead takes what it takes.
+        Who was too badly reached in the storm may stay away for a while after it has agreed with all others,
+        and it takes a while to find that all whom a liar had let in are dead.
         """
         for _ in range(_SETTLINGS):
             before = views(honest)

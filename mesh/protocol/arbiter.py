@@ -100,9 +100,8 @@ class Arbiter:
             claim = decode(data)
         except DecodeError:
             return
-        if isinstance(claim.fact, Claim):
+        if isinstance(claim.fact, Claim) and self.absorb(data):
             self._grant = _Grant(claim, incarnation, self._barred_until, 0)
-            self.absorb(data)
 
     def holder(self, now: float) -> Claim | None:
         """Whose streams the gate may pass."""

@@ -134,7 +134,7 @@ class VoteRequest:
 
 @value
 class Vote:
-    """Yes, or no with the signed claim that stands (empty with a yes)."""
+    """No, with the signed claim that stands; or yes, with the highest known if that is of such a term."""
 
     kind: ClassVar[int] = 13
     term: int
