@@ -288,11 +288,11 @@ def test_a_leader_that_starts_anew_with_the_claim_it_had_is_answered_from_its_fi
 
 def test_a_stored_grant_that_its_author_never_signed_is_as_good_as_forgotten() -> None:
     stage, leader, _ = _stage()
-    _ask(stage, leader, 1)
-    damaged = stage.disk["grant"].replace(leader.claim(1), leader.claim(1)[:-1] + b"?")
+    _ask(stage, leader, 7)
+    damaged = stage.disk["grant"].replace(leader.claim(7), leader.claim(90)[:-1] + b"?")
     assert damaged != stage.disk["grant"]
     stage.disk["grant"] = damaged
     again = stage.restarted()
     leader.meets(again)
     again.wait(10.1)
-    assert _ask(again, leader, 1, 2) == LeaseGrant(2, 1)
+    assert _ask(again, leader, 9, 2) == LeaseGrant(2, 9)
