@@ -240,8 +240,9 @@ class Election:
         """A leader gave up; whom it named claims at once."""
         if resignation.author == self._core.id:
             self.overtake(resignation.term)
-        heir = self._successor() == self._core.id and self.rank > 0
-        if heir and self.mine is None and self.leader() is None and self.role is not Role.OUTSIDE:
+        heir = resignation.successor == self._core.id == self._successor()
+        willing = self.rank > 0 and self.may_lead(self._core.id)
+        if heir and willing and self.mine is None and self.leader() is None and self.role is not Role.OUTSIDE:
             self._claim(Turn.NAMED)
 
     def review(self) -> None:

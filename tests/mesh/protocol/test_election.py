@@ -8,6 +8,7 @@ from mesh.wire.facts import Claim, Resignation
 from mesh.wire.facts import Stage as Layers
 from mesh.wire.messages import Bodies, LeaseGrant, LeaseRequest, Vote, VoteRequest
 from mesh.wire.rights import Rights
+from simulations.signing import KeyedHash
 from tests.mesh.protocol.stage import Actor, Stage
 
 
@@ -402,6 +403,19 @@ def test_the_word_of_who_may_not_lead_names_no_successor() -> None:
         meddler.tells(meddler.resignation(term, successor=stage.node.id))
     assert stage.node.leader() is None
     assert not [s for s in stage.node.facts() if isinstance(s.fact, Resignation)]
+
+
+def test_who_may_not_lead_does_not_when_it_is_named() -> None:
+    founder = Stage(rank=50)
+    named = KeyedHash(77)
+    founder.perform(founder.node.vouch(founder.now, named.public_key, Rights.WORK))
+    stage = Stage(rank=20, signer=named, chain=founder.node.chain(named.id))
+    leader = Actor(stage, 1, 50)  # the founder, played
+    stage.actors[leader.address] = leader
+    leader.tells(leader.record())
+    leader.tells(leader.claim(3))
+    leader.tells(leader.resignation(3, successor=named.id))
+    assert not [s for s in stage.node.facts() if isinstance(s.fact, Claim) and s.fact.author == named.id]
 
 
 def test_who_never_claimed_names_no_successor() -> None:
