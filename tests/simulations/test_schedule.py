@@ -16,6 +16,14 @@ def test_a_schedule_is_in_order_within_its_storm_and_names_hosts_that_exist(seed
     assert all(fault.at >= 0.0 for fault in faults)
 
 
+@pytest.mark.parametrize("hosts", range(1, 5))
+def test_a_pool_of_few_hosts_has_schedules_too(hosts: int) -> None:
+    for seed in range(200):
+        faults = schedule(Random(seed), hosts, (), 60.0, tuple(FAMILIES))
+        assert faults
+        assert all(0 <= number < hosts for fault in faults for number in (*fault.hosts, *fault.others))
+
+
 def test_liars_alone_lie() -> None:
     random = Random(1)
     faults = schedule(random, 6, (4, 5), 300.0, ("lies",))
