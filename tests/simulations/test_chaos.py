@@ -52,7 +52,7 @@ def test_every_seed_has_a_plan_for_few_hosts_too(nodes: int) -> None:
 @pytest.mark.parametrize("nodes", [1, 2, 3])
 def test_no_property_is_violated_among_few_hosts(nodes: int) -> None:
     said = {seed: Chaos(plan(seed, nodes, SHORT)).run().violations for seed in range(7101, 7105)}
-    assert said == dict.fromkeys(said, [])
+    assert not any(said.values()), said
 
 
 def _short(seed: int) -> Outcome:
