@@ -92,6 +92,11 @@ def _crash(random: Random, hosts: int, at: float) -> list[Fault]:
     return [Fault(at, kind, some, lasts=random.choice([0.1, 1.0, random.uniform(0.0, 40.0)]))]
 
 
+def _tear(random: Random, hosts: int, at: float) -> list[Fault]:
+    some = _some(random, hosts, [1, 1, 2, hosts])
+    return [Fault(at, "tear", some, lasts=random.choice([0.1, 1.0, random.uniform(0.0, 20.0)]))]
+
+
 def _restart_all(random: Random, hosts: int, at: float) -> list[Fault]:
     return [Fault(at, "restart all", lasts=random.uniform(0.0, 5.0), value=random.choice([0.0, 0.1, 3.0]))]
 
@@ -294,7 +299,7 @@ def _lie(random: Random, liars: tuple[int, ...], at: float) -> list[Fault]:
 
 
 FAMILIES: dict[str, tuple[Maker, ...]] = {
-    "crashes": (_crash, _crash, _restart_all),
+    "crashes": (_crash, _crash, _tear, _restart_all),
     "churn": (_leave, _join, _join),
     "pauses": (_pause, _stutter, _doze),
     "disks": (_wipe, _roll_back, _roll_back),

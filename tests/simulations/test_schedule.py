@@ -39,8 +39,8 @@ def test_every_family_comes_and_every_kind_of_fault() -> None:
     assert min(len(names) for names in chosen) == 1
     kinds = {fault.kind for _ in range(30) for fault in schedule(random, 7, (6,), 90.0, tuple(FAMILIES))}
     assert kinds == {
-        "crash", "power", "restart all", "pause", "stutter", "wipe", "roll back", "leave", "join", "jump",
-        "rate", "partition", "bridge", "one way", "clog", "loss", "duplicate", "corrupt", "truncate",
+        "crash", "power", "tear", "restart all", "pause", "stutter", "wipe", "roll back", "leave", "join",
+        "jump", "rate", "partition", "bridge", "one way", "clog", "loss", "duplicate", "corrupt", "truncate",
         "tail", "delay",
         "mtu", "weights", "hand over", "deploy", "engine", "profile", "lie", "evict",
         "readdress", "stop engine", "machine", "ask", "move",
