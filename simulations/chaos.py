@@ -49,7 +49,7 @@ _LOOK_AGAIN = 15.0
 """Who got another address without having noticed looks for others anew, by then."""
 _ROUND = 150.0
 _STORM = 90.0
-_CURVES_EVERY = 200
+CURVES_EVERY = 200
 """Every so many seeds sign with Ed25519, which takes as long as six others."""
 
 
@@ -69,8 +69,9 @@ class Plan:
     """For each round the hosts in the order in which they are taken into the core, and how many at least."""
 
     @property
-    def faults(self) -> int:
-        return sum(len(faults) for faults in self.rounds)
+    def every(self) -> list[Fault]:
+        """The faults of all rounds; a fault's number is its place among them."""
+        return [fault for faults in self.rounds for fault in faults]
 
 
 def plan(seed: int, nodes: int | None = None, minutes: float = 10.0) -> Plan:
@@ -105,6 +106,10 @@ class Outcome:
     nodes: int
     events: int = 0
     simulated: float = 0.0
+    rounds: int = 0
+    """Storms that were begun, ..."""
+    calm: int = 0
+    """... and after how many of them everything that can be judged was."""
     agreed_after: list[float] = field(default_factory=list)
     served_after: list[float] = field(default_factory=list)
     digest: str = ""
@@ -121,7 +126,7 @@ class Chaos:
         self.plan = plan
         self._only = only
         self._trace = trace
-        self.world = world = World(plan.seed, plan.settings, curves=plan.seed % _CURVES_EVERY == 0)
+        self.world = world = World(plan.seed, plan.settings, curves=plan.seed % CURVES_EVERY == 0)
         world.network.delay = world.network.jitter = plan.delay
         self.pool = Pool(world, plan.traits)
         self.serving = Serving(world, self.pool.shapes)
@@ -162,6 +167,7 @@ class Chaos:
     def _round(self, number: int, faults: list[Fault]) -> None:
         world = self.world
         self._note(f"storm {number + 1}")
+        self.outcome.rounds += 1
         if self.checkers.deaths is not None:
             self.checkers.deaths.watches = number == 0
         storm = Storm(world, self.pool, self.serving, self._lies, self.checkers.excuses, self._note)
@@ -229,6 +235,7 @@ class Chaos:
         for why in (self._apart(core, liars), unserved(self.serving, honest), lawless(honest, outlaws)):
             if why:
                 self._fail(f"no calm: {why}")
+        self.outcome.calm += 1
 
     def _look_around(self, core: list[Host]) -> None:
         for host in self._strays(core):

@@ -99,7 +99,7 @@ class Storm:
         self._links: dict[int, tuple[LinkFault, ...]] = {}
         self._over = False
         self._acts: dict[str, Callable[[Fault], None]] = {
-            "crash": self._crash, "power": self._power, "restart all": self._restart_all,
+            "crash": self._crash, "power": self._power, "tear": self._tear, "restart all": self._restart_all,
             "pause": self._pause, "stutter": self._stutter, "wipe": self._wipe,
             "roll back": self._roll_back, "leave": self._leave, "join": self._join,
             "jump": self._jump, "rate": self._rate, "hand over": self._hand_over,
@@ -118,6 +118,8 @@ class Storm:
     def end(self) -> None:
         """Nothing strikes any more, links are whole and hold nothing back; what runs is left as it is."""
         self._over = True
+        for host in self._world.hosts:
+            host.torn = None
         self._links.clear()
         self._world.set_faults(())
         self._world.lose_late(_LATE)
@@ -161,6 +163,16 @@ class Storm:
         for host in self._hosts(fault):
             self._world.crash(host, silent=True)
             self._back(host, fault.lasts)
+
+    def _tear(self, fault: Fault) -> None:
+        """Its process, or the next one if none runs, dies in the middle of an input: as soon as it writes."""
+        for number in fault.hosts:
+            host = self._world.hosts[number]
+            host.torn = lambda host=host: self._torn(host, fault.lasts)
+
+    def _torn(self, host: Host, seconds: float) -> None:
+        self._note(f"host{host.number} died over a write")
+        self._back(host, seconds)
 
     def _restart_all(self, fault: Fault) -> None:
         for index, host in enumerate(self._world.running()):

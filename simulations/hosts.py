@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from mesh.protocol.node import Node
@@ -61,6 +62,8 @@ class Host:
         self.run = 0
         self.stands_in = False
         """Whether it runs no Node, and the network answers in its stead."""
+        self.torn: Callable[[], None] | None = None
+        """Set, its process dies over what it writes next, before or after that; then this is called."""
         self.powered = True
         """Whether the machine's kernel answers for a process that is gone."""
         self.paused_until = 0.0

@@ -12,6 +12,7 @@ from random import Random
 HEADER = 28
 """Bytes of the IPv4 and UDP headers, which count against an MTU."""
 _RUNT_LOSS = 0.02
+_SEGMENT = bytes(40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,20 @@ class Network:
             return [arrival for arrival in arrivals if arrival is not None]
         arrival = self._arrival(random, now, source, path, payload, ahead)
         return [] if arrival is None else [arrival]
+
+    def exchanged(self, random: Random, now: float, source: int, target: int, segments: int) -> float | None:
+        """When so many segments have gone to and fro, one after another; None when one of them is lost.
+
+        A lost one counts as lost for good: it is sent again after 0.2 s to 1 s (RFC 6298), too late for
+        a probe.
+        """
+        when = now
+        for _ in range(segments):
+            passed = self.passed(random, when, source, target, _SEGMENT, ahead=when > now)
+            if not passed:
+                return None
+            when, source, target = passed[0][0], target, source
+        return when
 
     def _arrival(
         self, random: Random, now: float, source: int, path: LinkFault, payload: bytes, ahead: bool

@@ -62,7 +62,12 @@ def schedule(
     random: Random, hosts: int, liars: tuple[int, ...], seconds: float, chosen: tuple[str, ...]
 ) -> list[Fault]:
     """The faults of one storm of that length, in order of time."""
-    makers = [maker for name in chosen for maker in FAMILIES[name] if name != "lies" or liars]
+    makers = [
+        maker
+        for name in chosen
+        for maker in FAMILIES[name]
+        if hosts >= _LEAST.get(maker, 1) and (name != "lies" or liars)
+    ]
     faults: list[Fault] = []
     pace = random.choice([1.5, 4.0, 10.0])
     at = random.expovariate(1.0 / pace)
@@ -73,13 +78,23 @@ def schedule(
     return sorted(faults, key=lambda fault: fault.at)
 
 
+def _some(random: Random, hosts: int, counts: list[int]) -> tuple[int, ...]:
+    """One of these numbers of hosts; at least one, and no more than there are."""
+    return tuple(random.sample(range(hosts), min(hosts, max(1, random.choice(counts)))))
+
+
 # --- processes
 
 
 def _crash(random: Random, hosts: int, at: float) -> list[Fault]:
     kind = random.choice(["crash", "crash", "power"])
-    some = random.sample(range(hosts), random.choice([1, 1, 2, hosts // 2]))
-    return [Fault(at, kind, tuple(some), lasts=random.choice([0.1, 1.0, random.uniform(0.0, 40.0)]))]
+    some = _some(random, hosts, [1, 1, 2, hosts // 2])
+    return [Fault(at, kind, some, lasts=random.choice([0.1, 1.0, random.uniform(0.0, 40.0)]))]
+
+
+def _tear(random: Random, hosts: int, at: float) -> list[Fault]:
+    some = _some(random, hosts, [1, 1, 2, hosts])
+    return [Fault(at, "tear", some, lasts=random.choice([0.1, 1.0, random.uniform(0.0, 20.0)]))]
 
 
 def _restart_all(random: Random, hosts: int, at: float) -> list[Fault]:
@@ -95,8 +110,8 @@ def _join(random: Random, hosts: int, at: float) -> list[Fault]:
 
 
 def _pause(random: Random, hosts: int, at: float) -> list[Fault]:
-    some = random.sample(range(hosts), random.choice([1, 1, 2]))
-    return [Fault(at, "pause", tuple(some), lasts=random.choice([0.3, 1.0, 5.0, 15.0]))]
+    some = _some(random, hosts, [1, 1, 2])
+    return [Fault(at, "pause", some, lasts=random.choice([0.3, 1.0, 5.0, 15.0]))]
 
 
 def _stutter(random: Random, hosts: int, at: float) -> list[Fault]:
@@ -206,8 +221,8 @@ def _bad_link(random: Random, hosts: int, at: float) -> list[Fault]:
 
 def _readdress(random: Random, hosts: int, at: float) -> list[Fault]:
     """Some machine gets another address, or two get each other's, and notice it seconds later."""
-    some = random.sample(range(hosts), random.choice([1, 1, 2]))
-    return [Fault(at, "readdress", tuple(some), value=random.choice([0.0, 2.0, 10.0]))]
+    some = _some(random, hosts, [1, 1, 2])
+    return [Fault(at, "readdress", some, value=random.choice([0.0, 2.0, 10.0]))]
 
 
 # --- what people and engines do
@@ -284,7 +299,7 @@ def _lie(random: Random, liars: tuple[int, ...], at: float) -> list[Fault]:
 
 
 FAMILIES: dict[str, tuple[Maker, ...]] = {
-    "crashes": (_crash, _crash, _restart_all),
+    "crashes": (_crash, _crash, _tear, _restart_all),
     "churn": (_leave, _join, _join),
     "pauses": (_pause, _stutter, _doze),
     "disks": (_wipe, _roll_back, _roll_back),
@@ -300,3 +315,9 @@ FAMILIES: dict[str, tuple[Maker, ...]] = {
     "evictions": (_evict, _evict_each_other, _evict_alone),
     "lies": (_lies, _lies),
 }
+
+_LEAST: dict[Maker, int] = {
+    _doze: 2, _partition: 2, _partial: 2, _one_way: 2, _flip_flop: 2,
+    _evict: 2, _evict_alone: 2, _evict_each_other: 3,
+}  # fmt: skip
+"""How many hosts a maker needs, where one is not enough: the small pools have no such fault."""

@@ -27,7 +27,7 @@ def fails(plan: Plan, checkers: set[str]) -> Callable[[Sequence[int]], bool]:
 
 
 def shrink(
-    numbers: Sequence[int], failing: Callable[[Sequence[int]], bool], most: int, tell: Callable[[str], None]
+    numbers: Sequence[int], failing: Callable[[Sequence[int]], bool], most: int, tell: Callable[[str], object]
 ) -> list[int]:
     """Leave out ever smaller parts as long as it still fails; at most so many runs."""
     kept = list(numbers)

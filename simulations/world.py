@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import Any
 
 from mesh.protocol.effects import Effect, Event, Persist, ProbeStream, Send, SendStream, SetTimer, Tell
+from mesh.protocol.memory import ACTS
 from mesh.protocol.node import Node
 from mesh.protocol.settings import Settings
 from mesh.wire import identity as ed25519
@@ -50,7 +51,6 @@ _MOST_CHUNKS = 100
 """Of the trace within a millisecond: about 500,000 events, far more than the largest pool needs."""
 _HANDSHAKE = 4
 """Segments, one way each, until a TLS peer has proven who it is."""
-_SEGMENT = bytes(40)
 
 
 class World:
@@ -83,8 +83,8 @@ class World:
         """The public key of every identity that ever lived here."""
         self.granted: dict[NodeId, Rights] = {}
         """The rights that someone with the right to do so vouched for."""
-        self.sponsors: dict[NodeId, NodeId] = {}
-        """Who vouched for each of them first."""
+        self.sponsors: dict[NodeId, list[NodeId]] = {}
+        """Who vouched for each of them; several where an owner died before it had told of it."""
         self.evictions: dict[NodeId, dict[NodeId, float]] = {}
         """Whom each owner evicted, and when; whether that stands is for the Nodes to say."""
         self._curves = curves
@@ -238,11 +238,14 @@ class World:
 
     def join(self, host: Host, owner: Host, rights: Rights = ALL_RIGHTS) -> None:
         """The owner vouches for the host and tells it where members live; it starts and greets them."""
-        assert owner.node is not None
-        self.do(owner, "vouch", host.signer.public_key, rights)
+        self._act(owner, "vouch", host.signer.public_key, rights)
         self.vouched(owner, host.signer, rights)
+        if owner.node is None:
+            raise MeshError("The owner's process died before it had answered")
         self._boot(host)
         self.do(host, "admit", owner.node.chain(host.id))
+        if host.node is None:
+            return
         self._start(host)
         known = (member.endpoint for member in owner.node.members() if member.endpoint is not None)
         self.do(host, "meet", [owner.address, *known][:_PEERS])
@@ -252,7 +255,14 @@ class World:
         self._by_id.setdefault(newcomer.id, owner)
         self.keys[newcomer.id] = newcomer.public_key
         self.granted[newcomer.id] = self.granted.get(newcomer.id, Rights(0)) | rights
-        self.sponsors.setdefault(newcomer.id, owner.id)
+        self.sponsors.setdefault(newcomer.id, []).append(owner.id)
+
+    def _act(self, owner: Host, step: str, *arguments: Any) -> None:
+        """An act of an owner; MeshError too where its process died before that was on its disk."""
+        before = owner.disk.get(ACTS)
+        self.do(owner, step, *arguments)
+        if owner.node is None and owner.disk.get(ACTS) == before:
+            raise MeshError("The owner's process died before that was on its disk")
 
     def evict(self, owner: Host, subject: NodeId) -> None:
         """The owner evicts a member for ever; MeshError where it may not."""
@@ -260,19 +270,20 @@ class World:
         known = subject in evicted
         evicted.setdefault(subject, self.now)  # before gates shut and leaders change by it
         try:
-            self.do(owner, "evict", subject)
+            self._act(owner, "evict", subject)
         except MeshError:
             if not known:
                 del evicted[subject]
             raise
 
     def is_disputed(self, id: NodeId) -> bool:
-        """Whether anyone ever evicted that member, or someone on its chain to the founder."""
-        while not any(id in subjects for subjects in self.evictions.values()):
-            if id not in self.sponsors:
-                return False
-            id = self.sponsors[id]
-        return True
+        """Whether anyone ever evicted that member, or someone on a chain of its to the founder."""
+        chain = [id]
+        for each in chain:
+            if any(each in subjects for subjects in self.evictions.values()):
+                return True
+            chain += self.sponsors.get(each, ())
+        return False
 
     def crash(self, host: Host, silent: bool = False) -> None:
         """The process is gone, what is on the disk stays; ``silent``: so is the machine that would say so."""
@@ -336,14 +347,16 @@ class World:
     def leave(self, host: Host) -> None:
         """The process says goodbye and ends."""
         self.do(host, "leave")
-        self.crash(host)
+        if host.node is not None:
+            self.crash(host)
 
     def running(self) -> list[Host]:
         return [host for host in self.hosts if host.node is not None]
 
     def do(self, host: Host, step: str, *arguments: Any) -> None:
-        """One input of the host's Node by its name, ``now`` read from the host's clock; effects performed."""
-        self.perform(host, getattr(host.node, step)(host.local(self.now), *arguments))
+        """One input of the host's Node by its name, ``now`` read from its clock; none if that is gone."""
+        if host.node is not None:
+            self.perform(host, getattr(host.node, step)(host.local(self.now), *arguments))
 
     def _boot(self, host: Host) -> None:
         host.run += 1
@@ -374,8 +387,14 @@ class World:
                 for observer in self.observers:
                     observer(self, host, effect.event)
             elif isinstance(effect, Persist):
-                self._trace += effect.value
-                host.disk.write(self.now, effect.key, effect.value)
+                torn, host.torn = host.torn, None
+                if torn is None or self._draw() < 0.5:
+                    self._trace += effect.value
+                    host.disk.write(self.now, effect.key, effect.value)
+                if torn is not None:
+                    self.crash(host)
+                    torn()
+                    return
             elif isinstance(effect, SendStream):
                 self._send_stream(host, effect)
             elif isinstance(effect, ProbeStream):
@@ -464,20 +483,14 @@ class World:
         self.step(target, when, lambda node: node.receive_stream(target.local(self.now), sender, payload))
 
     def _probe_stream(self, host: Host, effect: ProbeStream) -> None:
-        """A TCP and a TLS handshake: segments that meet what datagrams meet; none where nobody listens.
-
-        A lost segment counts as lost for good: it is sent again after 0.2 s to 1 s (RFC 6298), too late for a
-        probe. The kernel accepts for a process that stands still, but that process proves nothing.
-        """
+        """A TCP and a TLS handshake, which meet what datagrams meet; who stands still proves nothing."""
         target = self._by_address.get(effect.endpoint)
         if target is None or not target.powered or self.now < target.paused_until:
             return
-        when, way = self.now, (host.number, target.number)
-        for _ in range(_HANDSHAKE if target.node is not None else 2):
-            passed = self.network.passed(self.random, when, *way, _SEGMENT, ahead=when > self.now)
-            if not passed:
-                return
-            when, way = passed[0][0], (way[1], way[0])
+        segments = _HANDSHAKE if target.node is not None else 2
+        when = self.network.exchanged(self.random, self.now, host.number, target.number, segments)
+        if when is None:
+            return
         ok = target.node is not None and target.id == effect.to
         to, token, refused = effect.to, effect.token, target.node is None
         self.step(

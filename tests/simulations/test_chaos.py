@@ -44,6 +44,17 @@ def test_a_plan_follows_from_its_seed_alone() -> None:
     assert len(plan(7, minutes=10.0).rounds) == 4
 
 
+@pytest.mark.parametrize("nodes", range(1, 5))
+def test_every_seed_has_a_plan_for_few_hosts_too(nodes: int) -> None:
+    assert all(len(plan(seed, nodes).traits) == nodes for seed in range(200))
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3])
+def test_no_property_is_violated_among_few_hosts(nodes: int) -> None:
+    said = {seed: Chaos(plan(seed, nodes, SHORT)).run().violations for seed in range(7101, 7105)}
+    assert not any(said.values()), said
+
+
 def _short(seed: int) -> Outcome:
     return Chaos(plan(seed, 5, SHORT)).run()
 

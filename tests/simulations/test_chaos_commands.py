@@ -4,6 +4,7 @@ import pytest
 
 from simulations import mutants
 from simulations.__main__ import main
+from simulations.chaos import Outcome
 
 SHORT = ["--minutes", "2.5", "--nodes", "5"]
 
@@ -14,7 +15,42 @@ def test_chaos_prints_one_object_with_its_goals(capsys: pytest.CaptureFixture[st
     assert report["name"] == "chaos"
     assert report["parameters"] == {"seeds": 2, "first_seed": 4, "nodes": 5, "minutes": 2.5, "jobs": 1}
     assert report["results"]["events"] > 1000
+    assert report["results"]["rounds"] == 2
     assert {"what", "goal", "measured", "unit", "met"} == set(report["goals"][0])
+    assert len(report["goals"]) == 1  # the others are for seeds of the usual size
+
+
+def test_a_missed_goal_fails_with_check_though_no_property_is_violated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("simulations.chaos.Chaos.run", lambda chaos: Outcome(1, 5, rounds=4, calm=3))
+    monkeypatch.setattr("simulations.chaos_commands._FASTEST", 0)
+    assert main(["chaos", "--seeds", "9", "--json", "--check"]) == 0
+    assert [goal["met"] for goal in json.loads(capsys.readouterr().out)["goals"]] == [True, True]
+    assert main(["chaos", "--seeds", "10", "--json", "--check"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert [goal["met"] for goal in report["goals"]] == [True, True, False]
+    assert report["goals"][2]["measured"] == 0.75
+    monkeypatch.setattr("simulations.chaos_commands._FASTEST", 10**12)
+    assert main(["chaos", "--seeds", "9", "--check"]) == 1
+
+
+def test_every_fiftieth_seed_runs_twice_and_must_leave_the_same_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digests = iter("abcdefgh")
+    monkeypatch.setattr("simulations.chaos.Chaos.run", lambda chaos: Outcome(1, 5, digest=next(digests)))
+    assert main(["chaos", "--seeds", "3", "--first-seed", "49", *SHORT]) == 0
+    assert capsys.readouterr().out.count("0.000 repeat: trace b, then c") == 1
+    assert next(digests) == "e"
+    assert (
+        main(["chaos", "--seeds", "1", "--first-seed", "200", *SHORT]) == 0
+    )  # signs with Ed25519: it takes long
+    assert "repeat" not in capsys.readouterr().out
+
+
+def test_a_seed_that_runs_twice_is_itself_again() -> None:
+    assert main(["chaos", "--seeds", "1", "--first-seed", "50", *SHORT, "--check"]) == 0
 
 
 def test_several_processes_find_what_one_finds(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,6 +93,19 @@ def test_replay_lists_a_schedule_and_repeats_a_part_of_it(capsys: pytest.Capture
     assert len(struck) == 5  # storm 1, three faults, healed
 
 
+def test_replay_prints_one_object_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", "4", *SHORT, "--only", "0,2-3", "--json", "--check"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["parameters"] == {"seed": 4, "nodes": 5, "minutes": 2.5, "only": [0, 2, 3]}
+    assert set(report["results"]) == {"families", "faults", "nodes", "events", "digest", "violations"}
+    assert len(report["results"]["faults"]) == 3
+    assert report["goals"][0]["met"] is True
+    assert main(["replay", "4", *SHORT, "--faults", "--json", "--check"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert len(listed["results"]["faults"]) > 3
+    assert listed["goals"] == []
+
+
 def test_mutants_names_seed_and_checker_and_who_survived(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,6 +120,4 @@ def test_mutants_names_seed_and_checker_and_who_survived(
 
 
 def _harmless(chaos: object) -> object:
-    from simulations.chaos import Outcome
-
     return Outcome(1, 5)

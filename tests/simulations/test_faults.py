@@ -59,6 +59,39 @@ def test_a_crashed_process_comes_back_and_its_kernel_answers_unless_the_power_is
     assert scene.hosts[2].powered
 
 
+def test_a_process_dies_over_what_it_writes_next_and_comes_back() -> None:
+    scene = Scene()
+    scene.strike("tear", 1, lasts=3.0)
+    scene.world.run(2.0)
+    assert scene.runs(1)
+    scene.strike("deploy", 1, value=1.0)
+    assert not scene.runs(1)
+    assert "host1 died over a write" in scene.notes
+    sent = scene.world.bytes_sent[1]
+    scene.world.run(2.9)
+    assert scene.world.bytes_sent[1] == sent
+    scene.world.run(0.2)
+    assert scene.runs(1)
+
+
+def test_one_that_does_not_run_dies_over_what_its_next_process_writes() -> None:
+    scene = Scene()
+    scene.world.crash(scene.hosts[2])
+    scene.strike("tear", 2, lasts=1.0)
+    scene.world.restart(scene.hosts[2])
+    assert not scene.runs(2)
+    scene.world.run(1.1)
+    assert scene.runs(2)
+
+
+def test_nobody_dies_over_a_write_once_the_storm_is_over() -> None:
+    scene = Scene()
+    scene.strike("tear", 1)
+    scene.storm.end()
+    scene.world.do(scene.hosts[1], "deploy", scene.pool.models[1], CONTEXT, 1, True)
+    assert scene.runs(1)
+
+
 def test_all_restart_one_after_another() -> None:
     scene = Scene()
     scene.strike("restart all", value=1.0, lasts=2.0)

@@ -16,6 +16,14 @@ def test_a_schedule_is_in_order_within_its_storm_and_names_hosts_that_exist(seed
     assert all(fault.at >= 0.0 for fault in faults)
 
 
+@pytest.mark.parametrize("hosts", range(1, 5))
+def test_a_pool_of_few_hosts_has_schedules_too(hosts: int) -> None:
+    for seed in range(200):
+        faults = schedule(Random(seed), hosts, (), 60.0, tuple(FAMILIES))
+        assert faults
+        assert all(0 <= number < hosts for fault in faults for number in (*fault.hosts, *fault.others))
+
+
 def test_liars_alone_lie() -> None:
     random = Random(1)
     faults = schedule(random, 6, (4, 5), 300.0, ("lies",))
@@ -31,8 +39,8 @@ def test_every_family_comes_and_every_kind_of_fault() -> None:
     assert min(len(names) for names in chosen) == 1
     kinds = {fault.kind for _ in range(30) for fault in schedule(random, 7, (6,), 90.0, tuple(FAMILIES))}
     assert kinds == {
-        "crash", "power", "restart all", "pause", "stutter", "wipe", "roll back", "leave", "join", "jump",
-        "rate", "partition", "bridge", "one way", "clog", "loss", "duplicate", "corrupt", "truncate",
+        "crash", "power", "tear", "restart all", "pause", "stutter", "wipe", "roll back", "leave", "join",
+        "jump", "rate", "partition", "bridge", "one way", "clog", "loss", "duplicate", "corrupt", "truncate",
         "tail", "delay",
         "mtu", "weights", "hand over", "deploy", "engine", "profile", "lie", "evict",
         "readdress", "stop engine", "machine", "ask", "move",

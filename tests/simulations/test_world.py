@@ -1,7 +1,11 @@
+import random
+
 import pytest
 
-from mesh.protocol.effects import LeaderChanged
+from mesh.protocol.effects import Event, LeaderChanged, Notice, Persist, Send, SetTimer, Tell, Timer
+from mesh.wire.errors import MeshError
 from mesh.wire.rights import Rights
+from simulations import inside
 from simulations.checkers import Checkers, disagreement
 from simulations.world import Host, World
 
@@ -263,3 +267,98 @@ def test_machines_that_get_each_others_addresses_are_told_apart_by_their_keys() 
     world.run(5.0)
     assert _agreed(world)
     assert checkers.violations == []
+
+
+class _Coin(random.Random):
+    """Falls as it is told, and is else as random as any."""
+
+    def __init__(self, written: bool) -> None:
+        super().__init__(1)
+        self.written = written
+
+    def random(self) -> float:
+        return 0.0 if self.written else 0.9
+
+
+def _torn(world: World, host: Host, written: bool) -> list[str]:
+    """Let that host die over its next write, before or after it; gets told when it did."""
+    died: list[str] = []
+    host.torn = lambda: died.append("died")
+    world._draw = _Coin(written).random
+    return died
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_process_that_dies_over_a_write_does_nothing_after_it(written: bool) -> None:
+    world, hosts, _ = _pool(2)
+    world.run(5.0)
+    died = _torn(world, hosts[1], written)
+    sent: list[Host] = []
+    world.taps.append(lambda source, target, payload: sent.append(source))
+    told: list[Event] = []
+    world.observers.append(lambda world, host, event: told.append(event))
+    before, heap = dict(hosts[1].disk), len(world._heap)
+    target = hosts[0].address
+    world.perform(
+        hosts[1],
+        [
+            Send(None, target, b"first"),
+            Persist("one", b"1"),
+            Persist("two", b"2"),
+            Send(None, target, b"second"),
+            SetTimer(Timer("kind", b"", 1), world.now + 1.0),
+            Tell(Notice("info", "third")),
+        ],
+    )
+    assert died == ["died"]
+    assert hosts[1].node is None
+    assert hosts[1].torn is None
+    assert hosts[1].disk == (before | {"one": b"1"} if written else before)
+    assert sent == [hosts[1]]
+    assert told == []
+    assert len(world._heap) == heap + 1
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_an_act_that_its_owner_died_over_is_one_only_if_it_is_on_the_disk(written: bool) -> None:
+    world, hosts, _ = _pool(3)
+    world.run(5.0)
+    owner, victim = hosts[1], hosts[2]
+    died = _torn(world, owner, written)
+    with pytest.raises(MeshError, match="died"):
+        world.evict(owner, victim.id)
+    assert died
+    assert owner.disk["act"] if written else "act" not in owner.disk
+    assert not world.is_disputed(victim.id)  # the head of its chain comes first, then the act itself
+    world.restart(owner)
+    world.run(5.0)
+    world.evict(owner, victim.id)
+    assert world.is_disputed(victim.id)
+    world.run(2.0)
+    assert hosts[0].node is not None
+    assert victim.id not in inside.roster(hosts[0].node)
+
+
+def test_whoever_is_let_in_by_one_who_dies_over_it_may_come_in_by_another() -> None:
+    world, hosts, checkers = _pool(2)
+    world.run(5.0)
+    newcomer = world.add(rank=10)
+    died = _torn(world, hosts[1], written=False)
+    with pytest.raises(MeshError, match="died"):
+        world.join(newcomer, hosts[1])
+    assert died
+    assert newcomer.node is None
+    world.join(newcomer, hosts[0])
+    world.restart(hosts[1])
+    assert world.run_until(lambda: _agreed(world), limit=5.0)
+    assert checkers.violations == []
+
+
+def test_a_newcomer_that_dies_over_its_admission_does_not_start() -> None:
+    world, hosts, _ = _pool(2)
+    newcomer = world.add(rank=10)
+    died = _torn(world, newcomer, written=False)
+    world.join(newcomer, hosts[0])
+    assert died
+    assert newcomer.node is None
+    assert newcomer.disk == {}
