@@ -15,6 +15,7 @@ from simulations.checkers.expulsions import Expulsions
 from simulations.checkers.facts import Facts
 from simulations.checkers.leases import Leases
 from simulations.checkers.moves import Moves
+from simulations.checkers.setbacks import Setbacks
 from simulations.checkers.settled import disagreement
 from simulations.checkers.terms import Terms
 from simulations.checkers.verdicts import Excuses, Verdicts
@@ -38,8 +39,9 @@ class Checkers:
         self._world = world
         self.verdicts = Verdicts(world)
         self.excuses = Excuses()
-        self.leases = Leases(world, self.verdicts, self.excuses)
-        self.terms = Terms(world, self.verdicts, self.excuses)
+        self.setbacks = Setbacks(world, self.excuses)
+        self.leases = Leases(world, self.verdicts, self.excuses, self.setbacks)
+        self.terms = Terms(world, self.verdicts, self.excuses, self.setbacks)
         self.facts = Facts(world, self.verdicts, self.excuses)
         self.bounds = Bounds(world, self.verdicts)
         self.elections = Elections(world, self.verdicts, self.excuses)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from mesh.protocol.effects import Event, LeaderChanged
-from mesh.wire import codec
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
+from simulations.checkers.setbacks import Setbacks, stored
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.hosts import Host
 from simulations.world import World
@@ -19,22 +19,29 @@ _NAME = "terms"
 class Terms:
     """Follows every claim that any Node holds for the leader's."""
 
-    def __init__(self, world: World, verdicts: Verdicts, excuses: Excuses) -> None:
+    def __init__(self, world: World, verdicts: Verdicts, excuses: Excuses, setbacks: Setbacks) -> None:
         self._world = world
         self._say = partial(verdicts.say, _NAME)
         self._excuses = excuses
-        self._claims: dict[tuple[NodeId, int], Claim] = {}
+        self._setbacks = setbacks
+        self._claims: dict[tuple[NodeId, int], set[Claim]] = {}
         self._own: dict[NodeId, int] = {}
-        self._runs: dict[tuple[NodeId, int], int] = {}
+        self._runs: dict[tuple[NodeId, int], set[int]] = {}
         self._incarnations: dict[NodeId, int] = {}
         world.observers.append(self._observe)
         world.on_start.append(lambda host: world.on(host, world.now, partial(self._incarnated, host)))
+        setbacks.listeners.append(self._set_back)
+
+    def _set_back(self, host: Host) -> None:
+        """It may say once more what it forgot; but it goes on from what its disk says."""
+        self._own[host.id] = stored(host, "term")
+        self._incarnations[host.id] = stored(host, "incarnation")
 
     def _incarnated(self, host: Host) -> None:
-        """A process of that host has started: never in an incarnation that there was before."""
+        """A process of that host has started: never in an incarnation that its disk knew of before."""
         assert host.node is not None
         incarnation, before = host.node.incarnation, self._incarnations.get(host.id, 0)
-        if incarnation <= before and host.id not in self._excuses.set_back:
+        if incarnation <= before:
             self._say(f"host{host.number} starts in incarnation {incarnation} after {before}")
         self._incarnations[host.id] = max(before, incarnation)
 
@@ -45,11 +52,13 @@ class Terms:
         author = world.host_of(claim.author)
         if host.node is not None and Rights.LEAD not in host.node.rights(claim.author):
             self._say(f"host{host.number} follows host{author.number}, which may not lead")
-        if claim.author in self._excuses.set_back or claim.author in self._excuses.liars:
+        if claim.author in self._excuses.liars:
             return
-        known = self._claims.setdefault((claim.author, claim.term), claim)
-        if known != claim:
-            self._say(f"two claims of host{author.number} for term {claim.term}")
+        known = self._claims.setdefault((claim.author, claim.term), set())
+        known.add(claim)
+        # Who forgot a term claims it once more, until it hears that it did so before.
+        if len(known) > 1 + self._setbacks.times(claim.author, claim.term):
+            self._say(f"{_counted(known)} claims of host{author.number} for term {claim.term}")
         if claim.author == host.id:
             self._claimed(host, claim)
 
@@ -57,9 +66,13 @@ class Terms:
         if claim.term < self._own.get(host.id, 0):
             self._say(f"host{host.number} went back to term {claim.term}")
         self._own[host.id] = max(claim.term, self._own.get(host.id, 0))
-        run = self._runs.setdefault((host.id, claim.term), host.run)
-        if run != host.run:
+        runs = self._runs.setdefault((host.id, claim.term), set())
+        runs.add(host.run)
+        if len(runs) > 1 + self._setbacks.times(host.id, claim.term):
             self._say(f"host{host.number} leads in term {claim.term} of a former process")
-        stored = host.disk.get("term")
-        if stored is None or codec.unpack(stored, 16)[0] < claim.term:
+        if stored(host, "term") < claim.term:
             self._say(f"host{host.number} leads in term {claim.term} before that was on its disk")
+
+
+def _counted(claims: set[Claim]) -> str:
+    return "two" if len(claims) == 2 else str(len(claims))
