@@ -143,8 +143,25 @@ def is_new(node: Node, envelope: Envelope) -> bool:
 def accusers(node: Node, id: NodeId) -> set[NodeId]:
     """By whose word the Node holds a member for suspect or dead, as far as it noted that."""
     peer = node._parts.membership.peers.get(id)
-    stored = {signed.fact.author for signed in node._parts.store.accusations(id)}
+    stored = signed_accusers(node, id)
     return stored if peer is None else stored | peer.accusers
+
+
+def signed_accusers(node: Node, id: NodeId) -> set[NodeId]:
+    """Whose accusations of a member the Node stores, as it is at present."""
+    return {signed.fact.author for signed in node._parts.store.accusations(id)}
+
+
+def judged_for_itself(node: Node, id: NodeId) -> bool:
+    """Whether the Node needs nobody's word for a death: its own probe failed, or the member said so."""
+    peer = node._parts.membership.peers.get(id)
+    return peer is None or peer.missed or not peer.steady
+
+
+def refused_claims(node: Node) -> int:
+    """How many claims this process refused at least once: for their leap, or for who made them."""
+    counts = node._parts.core.refused.counts
+    return counts["leaping_claim"] + counts["unauthorised_fact"]
 
 
 def count(node: Node, kind: type[Any]) -> int:

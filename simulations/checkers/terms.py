@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from mesh.protocol.effects import Event, LeaderChanged
+from mesh.wire import codec
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
+from simulations import inside
 from simulations.checkers.setbacks import Setbacks, stored
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.hosts import Host
@@ -28,9 +30,38 @@ class Terms:
         self._own: dict[NodeId, int] = {}
         self._runs: dict[tuple[NodeId, int], set[int]] = {}
         self._incarnations: dict[NodeId, int] = {}
+        self._started: dict[NodeId, float] = {}
+        self._read: dict[NodeId, int] = {}
+        """How many of its disk's writes were looked at."""
+        world.on_start.append(lambda host: self._started.update({host.id: world.now}))
         world.observers.append(self._observe)
         world.on_start.append(lambda host: world.on(host, world.now, partial(self._incarnated, host)))
         setbacks.listeners.append(self._set_back)
+
+    def scan(self) -> None:
+        """Every term that was noted since the last look."""
+        for host in self._world.running():
+            if host.id not in self._excuses.liars:
+                self._scan_leaps(host)
+
+    def _scan_leaps(self, host: Host) -> None:
+        """No single word takes a Node further than one claim may leap: such a one is refused at first.
+
+        What somebody forgot it takes on its own word, in which nobody else can lie.
+        """
+        assert host.node is not None
+        written = host.disk.written
+        noted = [
+            (when, before) for when, key, before in written[self._read.get(host.id, 0) :] if key == "term"
+        ]
+        self._read[host.id] = len(written)
+        terms = [0 if before is None else codec.unpack(before, 16)[0] for _, before in noted]
+        terms.append(stored(host, "term"))
+        for (when, _), before, after in zip(noted, terms, terms[1:], strict=False):
+            leaps = after - before > self._world.settings.max_term_jump
+            known = when < self._started.get(host.id, 0.0) or self._setbacks.times(host.id, after)
+            if leaps and not known and not inside.refused_claims(host.node):
+                self._say(f"host{host.number} leaps from term {before} to {after} at the first word of it")
 
     def _set_back(self, host: Host) -> None:
         """It may say once more what it forgot; but it goes on from what its disk says."""

@@ -19,7 +19,7 @@ from simulations.hosts import Host
 from simulations.world import World
 
 _NAME = "votes"
-_KIND_AT = 42
+KIND_AT = 42
 """Where the kind of message stands in a datagram: after version, pool, sender and the array's head."""
 
 
@@ -50,7 +50,7 @@ class Votes:
         world.observers.append(self._observe)
 
     def _sent(self, source: Host, target: Host, payload: bytes) -> None:
-        if len(payload) > _KIND_AT and payload[_KIND_AT] == messages.VoteRequest.kind:
+        if len(payload) > KIND_AT and payload[KIND_AT] == messages.VoteRequest.kind:
             message = messages.decode(open_envelope(payload).body)
             assert isinstance(message, messages.VoteRequest)
             poll, now, node = self._polls.get(source.id), self._world.now, source.node
@@ -62,7 +62,7 @@ class Votes:
             self._polls[source.id] = _Poll(source.run, message.term, now, asked, against)
 
     def _arrived(self, host: Host, payload: bytes) -> None:
-        if len(payload) <= _KIND_AT or payload[_KIND_AT] != messages.Vote.kind:
+        if len(payload) <= KIND_AT or payload[KIND_AT] != messages.Vote.kind:
             return
         poll = self._polls.get(host.id)
         try:

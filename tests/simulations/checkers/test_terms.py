@@ -127,3 +127,41 @@ def test_an_incarnation_that_a_disk_forgot_may_come_again_but_once() -> None:
     pool.world.restart(one)
     pool.world.run(0.1)
     assert "terms: host1 starts in incarnation 2 after 2" in pool.said
+
+
+def _leap(pool: Watched, host: Host, term: int) -> str:
+    """What is said when the host notes that term all at once."""
+    pool.checkers.terms.scan()
+    _at_term(pool, host, term)
+    pool.checkers.terms.scan()
+    return pool.said
+
+
+def test_a_leap_at_the_first_word_of_it_is_caught() -> None:
+    pool = Watched()
+    far = pool.world.settings.max_term_jump + 1
+    assert _leap(pool, pool.hosts[1], far) == ""
+    said = _leap(pool, pool.hosts[1], 2 * far)
+    assert said.endswith(f"terms: host1 leaps from term {far} to {2 * far} at the first word of it")
+
+
+def test_a_leap_after_one_that_was_refused_may_be_right() -> None:
+    pool = Watched()
+    assert pool.hosts[1].node is not None
+    pool.hosts[1].node._core.refused.note("leaping_claim", "")
+    assert _leap(pool, pool.hosts[1], 2**30) == ""
+
+
+def test_a_leap_to_a_term_that_a_disk_forgot_may_be_right() -> None:
+    pool = Watched()
+    pool.checkers.setbacks.forgot(pool.hosts[1].id, 1, 2**30)
+    assert _leap(pool, pool.hosts[1], 2**30) == ""
+
+
+def test_each_of_many_writes_may_leap() -> None:
+    pool = Watched()
+    one, jump = pool.hosts[1], pool.world.settings.max_term_jump
+    for times in (1, 2, 3):
+        _at_term(pool, one, times * jump)
+    pool.checkers.terms.scan()
+    assert pool.said == ""
