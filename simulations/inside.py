@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mesh.protocol.node import Node
 from mesh.wire.endpoint import Endpoint
+from mesh.wire.envelope import Envelope, first_number
 from mesh.wire.facts import (
     Accusation,
     Claim,
@@ -25,7 +27,7 @@ from mesh.wire.rights import Rights
 _KINDS = (
     Voucher, Eviction, Record, Claim, Resignation, Deployment, PoolState, Liveness, Accusation,
 )  # fmt: skip
-_CONTAINERS = (dict, list, set, bytearray)
+_CONTAINERS = (dict, list, set, deque, bytearray)
 _SLOTS: dict[type[Any], list[str]] = {}
 
 
@@ -119,3 +121,54 @@ def is_named(node: Node, term: int) -> bool:
     """Whether the leader of the term before handed over to this node."""
     resigned = (signed.fact for signed in facts(node) if isinstance(signed.fact, Resignation))
     return any(fact.successor == node.id and fact.term == term - 1 for fact in resigned)
+
+
+def asked(node: Node) -> frozenset[NodeId]:
+    """Whom the Node asked for a vote when it stood last."""
+    return frozenset(node._parts.election._asked)
+
+
+def is_lent_to_another(node: Node) -> bool:
+    """Whether its worker is bound to another's claim, which makes its own vote a no."""
+    return node._parts.arbiter.lends_to_another(node.id) is not None
+
+
+def is_new(node: Node, envelope: Envelope) -> bool:
+    """Whether the Node will listen to a datagram: no replay, nor from a run of its sender that is over."""
+    peer = node._parts.membership.peers.get(envelope.sender)
+    outrun = peer is not None and envelope.number < first_number(peer.incarnation)
+    return not outrun and node._parts.replays.is_new(envelope)
+
+
+def accusers(node: Node, id: NodeId) -> set[NodeId]:
+    """By whose word the Node holds a member for suspect or dead, as far as it noted that."""
+    peer = node._parts.membership.peers.get(id)
+    stored = signed_accusers(node, id)
+    return stored if peer is None else stored | peer.accusers
+
+
+def signed_accusers(node: Node, id: NodeId) -> set[NodeId]:
+    """Whose accusations of a member the Node stores, as it is at present."""
+    return {signed.fact.author for signed in node._parts.store.accusations(id)}
+
+
+def judged_for_itself(node: Node, id: NodeId) -> bool:
+    """Whether the Node needs nobody's word for a death: its own probe failed, or the member said so."""
+    peer = node._parts.membership.peers.get(id)
+    return peer is None or peer.missed or not peer.steady
+
+
+def refused_claims(node: Node) -> int:
+    """How many claims this process refused at least once: for their leap, or for who made them."""
+    counts = node._parts.core.refused.counts
+    return counts["leaping_claim"] + counts["unauthorised_fact"]
+
+
+def count(node: Node, kind: type[Any]) -> int:
+    """How many facts of a kind the Node holds."""
+    return sum(1 for _ in node._parts.store.all(kind))
+
+
+def waiting(node: Node) -> int:
+    """How many facts wait for their author's voucher."""
+    return len(node._parts.intake._orphans)

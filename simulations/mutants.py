@@ -20,11 +20,12 @@ from mesh.protocol.intake import Intake
 from mesh.protocol.membership import Membership
 from mesh.protocol.peers import DEAD, SUSPECT
 from mesh.protocol.reaping import Reaper
+from mesh.protocol.replays import Replays
 from mesh.protocol.reports import Reports
 from mesh.protocol.roles import Role, Turn
 from mesh.protocol.store import FactStore
 from mesh.protocol.tenancy import Tenancies
-from mesh.wire.facts import Eviction
+from mesh.wire.facts import NOBODY, Eviction
 from simulations.engines import Gate, LlamaServer
 
 Patch = tuple[Any, str, Any]
@@ -67,6 +68,16 @@ def _asked_of_nobody() -> list[Patch]:
     return [(Election, "voted", voted)]
 
 
+def _ties_win() -> list[Patch]:
+    def decide(election: Any) -> None:
+        if len(election._yes) == len(election._no):
+            election._yes.add(NOBODY)
+        original(election)
+
+    original = Election._decide
+    return [(Election, "_decide", decide)]
+
+
 def _older_is_newer() -> list[Patch]:
     def would_change(facts: Any, signed: Any) -> bool:
         held = facts._entries.get(store.entry_of(signed).key)
@@ -90,6 +101,20 @@ def _lease_from_the_answer() -> list[Patch]:
             core = tenancies._core
             tenancy.asked_at = core.now + core.settings.drift * core.settings.lease
         original(tenancies, sender, grant)
+
+    original = Tenancies.granted
+    return [(Tenancies, "granted", granted)]
+
+
+def _no_margin() -> list[Patch]:
+    """A leader counts its lease by its own clock as the worker does by another."""
+
+    def granted(tenancies: Any, sender: Any, grant: Any) -> None:
+        core = tenancies._core
+        settings = core.settings
+        core.settings = dataclasses.replace(settings, drift=0.0)
+        original(tenancies, sender, grant)
+        core.settings = settings
 
     original = Tenancies.granted
     return [(Tenancies, "granted", granted)]
@@ -156,6 +181,19 @@ def _one_word_kills() -> list[Patch]:
     return [(Membership, "accused", accused)]
 
 
+def _one_accuser() -> list[Patch]:
+    """At the end of a suspicion the word of a single other counts like that of two."""
+
+    def ends(membership: Any, id: Any) -> None:
+        peer = membership.peers.get(id)
+        if peer is not None and peer.called:
+            peer.accusers.add(NOBODY)
+        original(membership, id)
+
+    original = Membership.suspicion_ends
+    return [(Membership, "suspicion_ends", ends)]
+
+
 def _unnoticed_pauses() -> list[Patch]:
     def __init__(core: Any, settings: Any, signer: Any, verifier: Any, random: Any) -> None:
         original(core, dataclasses.replace(settings, stall=1e9), signer, verifier, random)
@@ -184,6 +222,7 @@ def _lower_claims_lend() -> list[Patch]:
 MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "no pre-vote": _no_pre_vote,
     "a no counts as a yes": _asked_of_nobody,
+    "a tie wins a vote": _ties_win,
     "terms are not stored": _not_stored("term", "claimed"),
     "grants are not stored": _not_stored("grant"),
     "incarnations are not stored": _not_stored("incarnation"),
@@ -192,10 +231,12 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "a worker lends itself to lower claims": _lower_claims_lend,
     "a restarted worker lends itself at once": lambda: [(Arbiter, "restore", _nothing)],
     "leases count from the answer": _lease_from_the_answer,
+    "no margin for the drift of clocks": _no_margin,
     "higher claims are ignored": _no_yielding,
     "nobody refutes": lambda: [(Membership, "_answer", _nothing)],
     "accusations of any liveness count": _any_liveness,
     "whoever is accused is dead": _one_word_kills,
+    "one accuser suffices": _one_accuser,
     "pauses go unnoticed": _unnoticed_pauses,
     "older facts replace newer ones": _older_is_newer,
     "of two contradictions the first stays": _first_come,
@@ -210,6 +251,11 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "answers are not looked at": lambda: [(LlamaServer, "answers", 0)],
     "who is forgotten leaves no floor": _no_floor,
     "waiting facts have no bound": lambda: [(orphans, "MAX_WAITING", 2**40), (orphans, "MAX_GIVEN", 2**40)],
+    "replays are taken": lambda: [
+        (Replays, "is_new", lambda replays, envelope: True),
+        (Replays, "note", _nothing),
+    ],
+    "terms leap without limit": lambda: [(Intake, "_is_in_reach", lambda intake, claim, giver: True)],
     "a newer trace of oneself is not overtaken": lambda: [(Reports, "overtake", _nothing)],
 }
 

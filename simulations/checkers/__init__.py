@@ -1,7 +1,7 @@
 """What must hold in every run, judged from outside the world and apart from it.
 
-Safety (leases, terms, elections, votes, facts, expulsions, deaths, bounds, moves) is checked while a run goes
-on; that the pool is whole again (settled), after each healing.
+Safety (leases, terms, elections, votes, facts, expulsions, deaths, words, replays, bounds, moves) is checked
+while a run goes on; that the pool is whole again (settled), after each healing.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from simulations.checkers.expulsions import Expulsions
 from simulations.checkers.facts import Facts
 from simulations.checkers.leases import Leases
 from simulations.checkers.moves import Moves
+from simulations.checkers.replays import Replays
+from simulations.checkers.setbacks import Setbacks
 from simulations.checkers.settled import disagreement
 from simulations.checkers.terms import Terms
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.checkers.votes import Votes
+from simulations.checkers.words import Words
 from simulations.leading import Serving
 from simulations.world import World
 
@@ -38,9 +41,12 @@ class Checkers:
         self._world = world
         self.verdicts = Verdicts(world)
         self.excuses = Excuses()
-        self.leases = Leases(world, self.verdicts, self.excuses)
-        self.terms = Terms(world, self.verdicts, self.excuses)
+        self.setbacks = Setbacks(world, self.excuses)
+        self.leases = Leases(world, self.verdicts, self.excuses, self.setbacks)
+        self.terms = Terms(world, self.verdicts, self.excuses, self.setbacks)
         self.facts = Facts(world, self.verdicts, self.excuses)
+        self.words = Words(world, self.verdicts)
+        self.replays = Replays(world, self.verdicts)
         self.bounds = Bounds(world, self.verdicts)
         self.elections = Elections(world, self.verdicts, self.excuses)
         self.votes = Votes(world, self.verdicts, self.excuses)
@@ -60,6 +66,7 @@ class Checkers:
     def _scan(self) -> None:
         """Look through the facts of every Node."""
         self.facts.scan()
+        self.terms.scan()
         self.expulsions.scan()
         self._world.at(self._world.now + _SCAN, self._scan)
 

@@ -1,16 +1,50 @@
-"""Whatever grows has a bound: datagrams, and every container inside a Node."""
+"""Whatever grows has a bound: datagrams, chains of vouchers, and every container inside a Node."""
 
 from __future__ import annotations
 
 from functools import partial
 
+from mesh.protocol import budgets, gossip, introductions, probes, roster, steadiness, store
+from mesh.protocol.orphans import MAX_WAITING
+from mesh.wire.facts import Claim, PoolState, Resignation
 from simulations import inside
 from simulations.checkers.verdicts import Verdicts
+from simulations.hosts import Host
 from simulations.world import World
 
 LARGEST_DATAGRAM = 1200
+LONGEST_CHAIN = 8
+"""Vouchers between the founder and a member."""
 LONGEST_CONTAINER = 16384
-"""The most that any list, dict or set of a Node may hold, whatever it is sent."""
+"""The most that any list, dict or set of a Node may hold, whatever it is sent, ..."""
+LIMITS: dict[str, int] = {
+    "orphans._by_author": MAX_WAITING,
+    "orphans._by_author[]": MAX_WAITING,
+    "orphans._given": MAX_WAITING,
+    "gossip._wanted": gossip._MAX_WANTED,
+    "gossip._under_way": gossip._MAX_ASKED,
+    "gossip._asked_at": gossip._MAX_ASKED,
+    "gossip._vain": gossip._MAX_ASKED,
+    "wanted[].holders": gossip._PULL_TRIES,
+    "under_way[].holders": gossip._PULL_TRIES,
+    "introductions._greeted": introductions._MAX_GREETED,
+    "introductions._silent": introductions._MAX_GREETED,
+    "introductions._replies": introductions._MAX_REPLIES,
+    "prober._relayed": probes._MAX_RELAYED,
+    "prober._trips": probes._TRIPS,
+    "probes[].sent": probes._TRIES,
+    "past[].sent": probes._TRIES,
+    "store.proofs": store._MAX_PROOFS,
+    "steadiness._accusations": steadiness._MAX_ACCUSATIONS,
+    "steadiness._direct": steadiness._SAMPLES,
+    "budgets._hosts": budgets._MAX_HOSTS,
+    "acts.evictions": roster.MAX_EVICTIONS,
+    "roster.evicted": roster.MAX_EVICTIONS,
+    "roster._fallen": roster.MAX_FALLEN,
+}
+"""... and what those may hold that have a narrower bound, by the last two names of their paths."""
+FEW = {Claim: 8, Resignation: 32, PoolState: 4}
+"""Facts of leaders, whoever led."""
 FOR_EACH_MEMBER = 64
 """The most for each member, beyond ``ROOM``, once a pool is calm."""
 ROOM = 560
@@ -24,6 +58,7 @@ class Bounds:
     def __init__(self, world: World, verdicts: Verdicts) -> None:
         self._world = world
         self._say = partial(verdicts.say, _NAME)
+        self._limits = LIMITS | {"store._accused[]": world.settings.accusers}
 
     def scan(self) -> None:
         """Every container of every Node."""
@@ -31,6 +66,8 @@ class Bounds:
         if world.largest > LARGEST_DATAGRAM:
             self._say(f"a datagram of {world.largest} bytes was sent")
         self._measure(LONGEST_CONTAINER, "")
+        for host in world.running():
+            self._measure_facts(host)
 
     def calm(self) -> None:
         """The same when nothing happens any more: what was under way is gone."""
@@ -40,5 +77,26 @@ class Bounds:
         for host in self._world.running():
             if host.node is not None:
                 for path, length in inside.containers(host.node):
-                    if length > most:
-                        self._say(f"{path} of host{host.number} holds {length}, more than {most}{when}")
+                    limit = min(most, self._limits.get(last_names(path), most))
+                    if length > limit:
+                        self._say(f"{path} of host{host.number} holds {length}, more than {limit}{when}")
+
+    def _measure_facts(self, host: Host) -> None:
+        assert host.node is not None
+        waiting = inside.waiting(host.node)
+        if waiting > MAX_WAITING:
+            self._say(f"with host{host.number} {waiting} facts wait for a voucher")
+        for kind, most in FEW.items():
+            held = inside.count(host.node, kind)
+            if held > most:
+                self._say(f"host{host.number} holds {held} facts of the kind {kind.__name__}")
+        for id in inside.roster(host.node):
+            links = len(host.node.chain(id)) - 1
+            if links > LONGEST_CHAIN:
+                subject = self._world.host_of(id)
+                self._say(f"host{host.number} takes host{subject.number} in by a chain of {links} vouchers")
+
+
+def last_names(path: str) -> str:
+    """The last two names of a path, by which a container is known: the part and its attribute."""
+    return ".".join(path.rsplit(".", 2)[-2:]).lstrip("_")

@@ -46,6 +46,8 @@ class Facts:
         """The highest liveness that each member really had."""
         self._floors: dict[tuple[NodeId, int], dict[NodeId, tuple[tuple[int, int], str]]] = {}
         """At what liveness and in what state each process held every other member, forgotten ones too."""
+        self._accusers: dict[tuple[NodeId, tuple[int, int]], set[NodeId]] = {}
+        """By whose word each member was held for gone at a liveness, wherever that was."""
         self._scanned: dict[int, tuple[int, bytes]] = {}
         """The run and the hash over all facts that each host had at the last look, ..."""
         self._held: dict[int, set[bytes]] = {}
@@ -139,8 +141,12 @@ class Facts:
                 continue  # what was known of one who was evicted is void, even if that did not stand
             if known < floor:
                 self._say(f"host{host.number} believes host{subject.number} at an older liveness than before")
-            # An eviction may void the accusations that a member was held dead by.
-            acquitted = any(self._world.evictions.values())
-            if known == floor and before in _GONE and state not in _GONE and not acquitted:
+            if state in _GONE:
+                self._accusers.setdefault((id, known), set()).update(inside.accusers(host.node, id))
+            elif known == floor and before in _GONE and not self._is_acquitted(id, known):
                 self._say(f"old news brought host{subject.number} back to life at host{host.number}")
             floors[id] = (known, state)
+
+    def _is_acquitted(self, id: NodeId, liveness: tuple[int, int]) -> bool:
+        """Whether an eviction may have voided accusations that the member was held for dead by."""
+        return any(map(self._world.is_disputed, self._accusers.get((id, liveness), ())))

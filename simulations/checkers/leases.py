@@ -7,6 +7,7 @@ from functools import partial
 from mesh.protocol.effects import Event, GateChanged
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
+from simulations.checkers.setbacks import Setbacks, stored_grant
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.hosts import Host
 from simulations.world import World
@@ -18,24 +19,38 @@ _NAME = "leases"
 class Leases:
     """Follows every gate by the events that its worker's Node tells and by the bytes that it lets through."""
 
-    def __init__(self, world: World, verdicts: Verdicts, excuses: Excuses) -> None:
+    def __init__(self, world: World, verdicts: Verdicts, excuses: Excuses, setbacks: Setbacks) -> None:
         self._world = world
         self._say = partial(verdicts.say, _NAME)
         self._excuses = excuses
-        self._granted: dict[NodeId, Claim] = {}
-        """The last claim that each worker was lent to, restarts included, ..."""
-        self._granted_at: dict[NodeId, float] = {}
-        """... and when that was."""
+        self._setbacks = setbacks
+        self._lent: dict[NodeId, Claim] = {}
+        """The last claim that each worker was lent to, restarts and roll backs included, ..."""
+        self._known: dict[NodeId, Claim] = {}
+        """... and the last that its disk knows of."""
         self._open: dict[NodeId, Claim] = {}
         self._since: dict[NodeId, int] = {}
         """The first term of the lease that each worker's holder has without a break."""
         self._started: dict[NodeId, float] = {}
+        self._restarted: set[NodeId] = set()
+        """Whose present process is not its first: that one has granted nothing that may bind it yet."""
         world.observers.append(self._observe)
         world.on_start.append(self._on_start)
         world.on_crash.append(lambda host: self._shut(host.id))
+        setbacks.listeners.append(self._set_back)
 
     def _on_start(self, host: Host) -> None:
+        if host.id in self._started:
+            self._restarted.add(host.id)
         self._started[host.id] = self._world.now
+
+    def _set_back(self, worker: Host) -> None:
+        """It cannot know what it granted later; but it goes on from what its disk says."""
+        claim = stored_grant(worker)
+        if claim is None:
+            self._known.pop(worker.id, None)
+        else:
+            self._known[worker.id] = claim
 
     def _shut(self, worker: NodeId) -> None:
         self._open.pop(worker, None)
@@ -54,11 +69,9 @@ class Leases:
         if claim is None or worker.node is None or self._jumped(worker):
             return
         holder = world.host_of(claim.author)
-        if (
-            claim.author in self._excuses.set_back
-            or world.is_disputed(worker.id)
-            or world.is_disputed(claim.author)
-        ):
+        if self._setbacks.times(claim.author, claim.term):
+            return  # it gave up that term in a life that it forgot, and may not have heard of that yet
+        if world.is_disputed(worker.id) or world.is_disputed(claim.author):
             return
         states = {member.id: member.state for member in worker.node.members()}
         if holder.node is None or holder.id != claim.author or states.get(worker.id) == "left":
@@ -71,43 +84,22 @@ class Leases:
         former = self._open.get(worker.id)
         if former is None or former.author != claim.author:
             self._since[worker.id] = claim.term
-        before, known = self._granted.get(worker.id), not self._is_forgotten(worker)
-        self._granted[worker.id] = self._open[worker.id] = claim
-        self._granted_at[worker.id] = self._world.now
-        grant = worker.disk.get("grant", b"")
-        if grant.find(claim.author) < 0:
+        before, known = self._lent.get(worker.id), self._known.get(worker.id)
+        self._lent[worker.id] = self._known[worker.id] = self._open[worker.id] = claim
+        if stored_grant(worker) != claim:
             self._say(f"host{worker.number} opened its gate before it noted the grant")
-        early = self._world.now < self._started[worker.id] + self._lease()
-        if self._set_back_in_this_run(worker) and early and not self._jumped(worker):
-            self._say(f"host{worker.number}, its disk rolled back, lent itself within a lease of its start")
-        if before is None or not known:
-            return
-        if claim.order < before.order:
-            self._say(f"host{worker.number} went down from term {before.term} to {claim.term}")
-        if before.author != claim.author:
+        if worker.id in self._restarted and self._is_early(worker):
+            self._say(f"host{worker.number} lent itself within a lease of its restart")
+        if known is not None and claim.order < known.order:
+            self._say(f"host{worker.number} went down from term {known.term} to {claim.term}")
+        if before is not None and before.author != claim.author:
             self._taken_over(worker, before, claim)
 
-    def _is_forgotten(self, worker: Host) -> bool:
-        """Whether the worker's disk was rolled back since it lent itself last."""
-        back = self._excuses.set_back.get(worker.id)
-        return back is not None and self._granted_at.get(worker.id, back) <= back
-
-    def _set_back_in_this_run(self, worker: Host) -> bool:
-        """Whether the present process started from a disk that had been rolled back."""
-        back = self._excuses.set_back.get(worker.id)
-        return (
-            back is not None
-            and back <= self._started.get(worker.id, 0.0)
-            and not self._ran_since(worker, back)
-        )
-
-    def _ran_since(self, worker: Host, back: float) -> bool:
-        return self._started.get(worker.id, 0.0) - back > 60.0
-
-    def _lease(self) -> float:
-        """Seconds of the world that a lease lasts at least, whatever the worker's clock makes of it."""
-        settings = self._world.settings
-        return settings.lease * (1.0 - settings.drift)
+    def _is_early(self, worker: Host) -> bool:
+        """Whether its process runs for less than a lease, whatever its clock makes of that without a leap."""
+        settings, started = self._world.settings, self._started[worker.id]
+        leapt = self._excuses.jumped.get(worker.id, float("-inf")) >= started
+        return not leapt and self._world.now < started + settings.lease * (1.0 - settings.drift)
 
     def _taken_over(self, worker: Host, before: Claim, claim: Claim) -> None:
         """The former holder must not believe that it still has the worker, unless that holds it for gone."""

@@ -9,6 +9,8 @@ from mesh.wire import codec
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
+from simulations import inside
+from simulations.checkers.setbacks import Setbacks, stored
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.hosts import Host
 from simulations.world import World
@@ -19,22 +21,58 @@ _NAME = "terms"
 class Terms:
     """Follows every claim that any Node holds for the leader's."""
 
-    def __init__(self, world: World, verdicts: Verdicts, excuses: Excuses) -> None:
+    def __init__(self, world: World, verdicts: Verdicts, excuses: Excuses, setbacks: Setbacks) -> None:
         self._world = world
         self._say = partial(verdicts.say, _NAME)
         self._excuses = excuses
-        self._claims: dict[tuple[NodeId, int], Claim] = {}
+        self._setbacks = setbacks
+        self._claims: dict[tuple[NodeId, int], set[Claim]] = {}
         self._own: dict[NodeId, int] = {}
-        self._runs: dict[tuple[NodeId, int], int] = {}
+        self._runs: dict[tuple[NodeId, int], set[int]] = {}
         self._incarnations: dict[NodeId, int] = {}
+        self._started: dict[NodeId, float] = {}
+        self._read: dict[NodeId, int] = {}
+        """How many of its disk's writes were looked at."""
+        world.on_start.append(lambda host: self._started.update({host.id: world.now}))
         world.observers.append(self._observe)
         world.on_start.append(lambda host: world.on(host, world.now, partial(self._incarnated, host)))
+        setbacks.listeners.append(self._set_back)
+
+    def scan(self) -> None:
+        """Every term that was noted since the last look."""
+        for host in self._world.running():
+            if host.id not in self._excuses.liars:
+                self._scan_leaps(host)
+
+    def _scan_leaps(self, host: Host) -> None:
+        """No single word takes a Node further than one claim may leap: such a one is refused at first.
+
+        What somebody forgot it takes on its own word, in which nobody else can lie.
+        """
+        assert host.node is not None
+        written = host.disk.written
+        noted = [
+            (when, before) for when, key, before in written[self._read.get(host.id, 0) :] if key == "term"
+        ]
+        self._read[host.id] = len(written)
+        terms = [0 if before is None else codec.unpack(before, 16)[0] for _, before in noted]
+        terms.append(stored(host, "term"))
+        for (when, _), before, after in zip(noted, terms, terms[1:], strict=False):
+            leaps = after - before > self._world.settings.max_term_jump
+            known = when < self._started.get(host.id, 0.0) or self._setbacks.times(host.id, after)
+            if leaps and not known and not inside.refused_claims(host.node):
+                self._say(f"host{host.number} leaps from term {before} to {after} at the first word of it")
+
+    def _set_back(self, host: Host) -> None:
+        """It may say once more what it forgot; but it goes on from what its disk says."""
+        self._own[host.id] = stored(host, "term")
+        self._incarnations[host.id] = stored(host, "incarnation")
 
     def _incarnated(self, host: Host) -> None:
-        """A process of that host has started: never in an incarnation that there was before."""
+        """A process of that host has started: never in an incarnation that its disk knew of before."""
         assert host.node is not None
         incarnation, before = host.node.incarnation, self._incarnations.get(host.id, 0)
-        if incarnation <= before and host.id not in self._excuses.set_back:
+        if incarnation <= before:
             self._say(f"host{host.number} starts in incarnation {incarnation} after {before}")
         self._incarnations[host.id] = max(before, incarnation)
 
@@ -45,11 +83,13 @@ class Terms:
         author = world.host_of(claim.author)
         if host.node is not None and Rights.LEAD not in host.node.rights(claim.author):
             self._say(f"host{host.number} follows host{author.number}, which may not lead")
-        if claim.author in self._excuses.set_back or claim.author in self._excuses.liars:
+        if claim.author in self._excuses.liars:
             return
-        known = self._claims.setdefault((claim.author, claim.term), claim)
-        if known != claim:
-            self._say(f"two claims of host{author.number} for term {claim.term}")
+        known = self._claims.setdefault((claim.author, claim.term), set())
+        known.add(claim)
+        # Who forgot a term claims it once more, until it hears that it did so before.
+        if len(known) > 1 + self._setbacks.times(claim.author, claim.term):
+            self._say(f"{_counted(known)} claims of host{author.number} for term {claim.term}")
         if claim.author == host.id:
             self._claimed(host, claim)
 
@@ -57,9 +97,13 @@ class Terms:
         if claim.term < self._own.get(host.id, 0):
             self._say(f"host{host.number} went back to term {claim.term}")
         self._own[host.id] = max(claim.term, self._own.get(host.id, 0))
-        run = self._runs.setdefault((host.id, claim.term), host.run)
-        if run != host.run:
+        runs = self._runs.setdefault((host.id, claim.term), set())
+        runs.add(host.run)
+        if len(runs) > 1 + self._setbacks.times(host.id, claim.term):
             self._say(f"host{host.number} leads in term {claim.term} of a former process")
-        stored = host.disk.get("term")
-        if stored is None or codec.unpack(stored, 16)[0] < claim.term:
+        if stored(host, "term") < claim.term:
             self._say(f"host{host.number} leads in term {claim.term} before that was on its disk")
+
+
+def _counted(claims: set[Claim]) -> str:
+    return "two" if len(claims) == 2 else str(len(claims))

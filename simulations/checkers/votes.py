@@ -1,4 +1,7 @@
-"""A candidate goes on only when more say yes than no: counted from the votes that really reached it."""
+"""A candidate goes on only when more say yes than no: counted from the votes that really reached it.
+
+Its own vote is an aye, but a no while its worker is lent to another. A tie is no majority.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,20 @@ from simulations.hosts import Host
 from simulations.world import World
 
 _NAME = "votes"
-_KIND_AT = 42
+KIND_AT = 42
 """Where the kind of message stands in a datagram: after version, pool, sender and the array's head."""
 
 
 @dataclass(slots=True)
 class _Poll:
-    """One candidacy: the process and its term, when it asked, and what came back."""
+    """One candidacy: the process and its term, when it asked whom, and what came back."""
 
     run: int
     term: int
     asked_at: float
+    asked: frozenset[NodeId]
+    against: bool
+    """Whether its own vote is a no, its worker being lent to another."""
     yes: set[NodeId] = field(default_factory=set)
     no: set[NodeId] = field(default_factory=set)
 
@@ -44,15 +50,19 @@ class Votes:
         world.observers.append(self._observe)
 
     def _sent(self, source: Host, target: Host, payload: bytes) -> None:
-        if len(payload) > _KIND_AT and payload[_KIND_AT] == messages.VoteRequest.kind:
+        if len(payload) > KIND_AT and payload[KIND_AT] == messages.VoteRequest.kind:
             message = messages.decode(open_envelope(payload).body)
             assert isinstance(message, messages.VoteRequest)
-            poll, now = self._polls.get(source.id), self._world.now
-            if poll is None or (poll.run, poll.term, poll.asked_at) != (source.run, message.term, now):
-                self._polls[source.id] = _Poll(source.run, message.term, now)
+            poll, now, node = self._polls.get(source.id), self._world.now, source.node
+            if node is None or (
+                poll is not None and (poll.run, poll.term, poll.asked_at) == (source.run, message.term, now)
+            ):
+                return
+            asked, against = inside.asked(node), inside.is_lent_to_another(node)
+            self._polls[source.id] = _Poll(source.run, message.term, now, asked, against)
 
     def _arrived(self, host: Host, payload: bytes) -> None:
-        if len(payload) <= _KIND_AT or payload[_KIND_AT] != messages.Vote.kind:
+        if len(payload) <= KIND_AT or payload[KIND_AT] != messages.Vote.kind:
             return
         poll = self._polls.get(host.id)
         try:
@@ -63,6 +73,8 @@ class Votes:
         key = self._world.keys.get(envelope.sender)
         if poll is None or key is None or not envelope.proven_by(key, self._world.verifier, host.id):
             return
+        if envelope.sender not in poll.asked or host.node is None or not inside.is_new(host.node, envelope):
+            return
         if isinstance(message, messages.Vote) and message.term == poll.term:
             (poll.yes if message.yes else poll.no).add(envelope.sender)
 
@@ -70,14 +82,18 @@ class Votes:
         if not isinstance(event, LeaderChanged) or event.claim is None or event.claim.author != host.id:
             return
         poll = self._polls.get(host.id)
-        if poll is None or (poll.run, poll.term) != (host.run, event.claim.term):
+        if poll is None or host.node is None or (poll.run, poll.term) != (host.run, event.claim.term):
             return
+        if inside.is_named(host.node, event.claim.term):
+            return  # it was asking when the leader named it: that needs no votes
+        if inside.asked(host.node) != poll.asked:
+            return  # it stood once more since, with nobody there to be asked
         patience = self._world.settings.vote_timeout + 0.1
         disputed = any(map(world.is_disputed, (host.id, *poll.no, *poll.yes)))
-        if host.node is not None and inside.is_named(host.node, event.claim.term):
-            return  # it was asking when the leader named it: that needs no votes
-        if world.now - poll.asked_at < patience and len(poll.no) > len(poll.yes) + 1 and not disputed:
+        ayes, noes = len(poll.yes) + (not poll.against), len(poll.no) + poll.against
+        if world.now - poll.asked_at < patience and noes >= ayes and not disputed:
+            own = "no" if poll.against else "aye"
             self._say(
                 f"host{host.number} claims term {event.claim.term} after "
-                f"{len(poll.no)} noes and {len(poll.yes)} ayes"
+                f"{len(poll.no)} noes and {len(poll.yes)} ayes, its own vote being {own}"
             )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mesh.protocol.effects import Event, GateChanged, LeaderChanged, MembersChanged
-from mesh.wire.facts import Claim
+from mesh.wire import codec
+from mesh.wire.facts import Claim, sign
 from simulations.checkers import Checkers
 from simulations.hosts import Host
 from simulations.leading import Serving
@@ -40,7 +41,8 @@ class Watched:
     def lend(self, worker: Host, claim: Claim | None) -> None:
         """The worker's gate opens to that claim, which its disk says too."""
         if claim is not None:
-            worker.disk.write(self.world.now, "grant", b"grant" + claim.author)
+            claimant = self.world.host_of(claim.author)
+            worker.disk.write(self.world.now, "grant", codec.pack([sign(claim, claimant.signer).data, 1]))
         self.tell(worker, GateChanged(claim))
 
     def follow(self, host: Host, claim: Claim) -> None:

@@ -88,6 +88,33 @@ def test_a_member_that_old_news_bring_back_is_caught(monkeypatch: pytest.MonkeyP
     assert pool.said.endswith("facts: old news brought host4 back to life at host0")
 
 
+def _acquitted(
+    pool: Watched, monkeypatch: pytest.MonkeyPatch, at: Host, subject: Host, accuser: Host, out: Host
+) -> str:
+    """What is said when one that the accuser's word held for dead lives again as another is put out."""
+    seen = {subject.id: ((1, 3), "dead")}
+    monkeypatch.setattr(inside, "states", lambda node: seen if node is at.node else {})
+    monkeypatch.setattr(inside, "accusers", lambda node, id: {accuser.id})
+    pool.checkers.facts.scan()
+    pool.world.evict(pool.hosts[0], out.id)
+    seen[subject.id] = ((1, 3), "alive")
+    pool.checkers.facts.scan()
+    return pool.said
+
+
+def test_who_was_held_for_dead_by_the_word_of_one_who_was_evicted_may_live(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool, one, volunteer, _ = _pool()
+    assert _acquitted(pool, monkeypatch, one, volunteer, pool.hosts[2], pool.hosts[2]) == ""
+
+
+def test_the_eviction_of_another_brings_nobody_back_to_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, one, volunteer, _ = _pool()
+    said = _acquitted(pool, monkeypatch, one, volunteer, pool.hosts[2], pool.hosts[3])
+    assert said.endswith("facts: old news brought host4 back to life at host0")
+
+
 def test_a_liveness_that_goes_back_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, one, volunteer, _ = _pool()
     seen = {volunteer.id: ((2, 0), "alive")}

@@ -1,4 +1,5 @@
 from mesh.protocol.effects import GateChanged
+from simulations.hosts import Host
 from tests.simulations.checkers.pools import Watched
 
 
@@ -18,6 +19,7 @@ def test_that_holds_across_restarts() -> None:
     pool.lend(worker, pool.claim(other, 6))
     pool.world.crash(worker)
     pool.world.restart(worker)
+    pool.world.run(10.0)
     pool.lend(worker, pool.claim(one, 5))
     assert "went down from term 6 to 5" in pool.said
 
@@ -46,32 +48,125 @@ def test_a_lease_that_ends_before_its_holder_lets_go_is_caught() -> None:
     assert "host2 is lent no longer, but host0 (term " in pool.said
 
 
-def test_a_worker_set_back_that_lends_itself_at_once_is_caught() -> None:
+def test_a_grant_of_which_the_disk_says_something_else_is_caught() -> None:
+    pool = Watched()
+    leader, _, worker, _ = pool.hosts
+    pool.lend(worker, pool.claim(leader, 5))
+    pool.tell(worker, GateChanged(pool.claim(leader, 6)))
+    assert pool.said.endswith("leases: host2 opened its gate before it noted the grant")
+
+
+def test_a_worker_that_lends_itself_at_once_after_a_restart_is_caught() -> None:
     pool = Watched()
     leader, _, worker, _ = pool.hosts
     pool.world.crash(worker)
-    pool.checkers.excuses.set_back[worker.id] = pool.world.now
     pool.world.restart(worker)
-    pool.world.run(1.0)
+    pool.world.run(9.0)
     pool.lend(worker, pool.claim(leader, 9))
-    assert "lent itself within a lease of its start" in pool.said
+    assert pool.said.endswith("leases: host2 lent itself within a lease of its restart")
 
 
-def test_a_worker_set_back_may_have_forgotten_what_it_granted_before_but_nothing_since() -> None:
+def test_a_worker_whose_clock_leapt_knows_no_better_than_that_a_lease_is_over() -> None:
     pool = Watched()
-    leader, other, worker, _ = pool.hosts
-    pool.lend(worker, pool.claim(other, 60))
+    leader, _, worker, _ = pool.hosts
     pool.world.crash(worker)
-    pool.checkers.excuses.set_back[worker.id] = pool.world.now
     pool.world.restart(worker)
-    pool.world.run(70.0)
+    pool.checkers.excuses.jumped[worker.id] = pool.world.now
+    pool.lend(worker, pool.claim(leader, 9))
+    assert pool.said == ""
+
+
+def test_a_worker_may_lend_itself_a_lease_after_its_restart_and_at_once_when_it_is_new() -> None:
+    pool = Watched()
+    leader, _, worker, another = pool.hosts
+    pool.lend(another, pool.claim(leader, 9))
     pool.world.crash(worker)
     pool.world.restart(worker)
     pool.world.run(10.0)
+    pool.lend(worker, pool.claim(leader, 9))
+    assert pool.said == ""
+
+
+def _set_back(pool: Watched, host: Host, when: float) -> None:
+    """The host starts again from its disk of then."""
+    pool.world.crash(host)
+    host.disk.roll_back(when)
+    pool.checkers.excuses.set_back[host.id] = pool.world.now
+    pool.world.restart(host)
+    pool.world.run(10.0)
+
+
+def test_a_worker_set_back_goes_on_from_what_its_disk_says() -> None:
+    pool = Watched()
+    leader, other, worker, _ = pool.hosts
+    pool.lend(worker, pool.claim(leader, 50))
+    noted = pool.world.now
+    pool.world.run(1.0)
+    pool.lend(worker, pool.claim(other, 60))
+    _set_back(pool, worker, noted)
+    pool.lend(worker, pool.claim(other, 55))
+    assert pool.said == ""
+    _set_back(pool, worker, noted)
+    pool.lend(worker, pool.claim(other, 40))
+    assert pool.said.endswith("leases: host2 went down from term 50 to 40")
+
+
+def test_a_worker_set_back_is_held_to_what_it_grants_from_then_on() -> None:
+    pool = Watched()
+    leader, other, worker, _ = pool.hosts
+    before = pool.world.now
+    pool.world.run(1.0)
+    pool.lend(worker, pool.claim(other, 60))
+    _set_back(pool, worker, before)
     pool.lend(worker, pool.claim(leader, 50))
     assert pool.said == ""
     pool.lend(worker, pool.claim(other, 40))
     assert pool.said.endswith("leases: host2 went down from term 50 to 40")
+
+
+def test_a_worker_set_back_that_is_taken_from_who_still_has_it_is_caught() -> None:
+    pool = Watched()
+    leader, other, worker, _ = pool.hosts
+    before = pool.world.now
+    pool.world.run(1.0)
+    pool.world.do(leader, "want_leases", [worker.id])
+    pool.world.run(0.5)
+    pool.world.crash(worker)
+    worker.disk.roll_back(before)
+    pool.checkers.excuses.set_back[worker.id] = pool.world.now
+    pool.world.restart(worker)
+    pool.world.run(1.0)
+    pool.lend(worker, pool.claim(other, 99))
+    assert "host2 was lent to host1 (term 99) while host0 (term " in pool.said
+
+
+def _held(pool: Watched, leader: Host, worker: Host) -> None:
+    pool.world.do(leader, "want_leases", [worker.id])
+    pool.world.run(15.0)
+    assert leader.node is not None
+    assert worker.id in leader.node.leases(leader.local(pool.world.now))
+
+
+def test_who_forgot_that_it_gave_up_a_term_may_count_on_a_worker_that_heard_of_it() -> None:
+    pool = Watched()
+    leader, _, worker, _ = pool.hosts
+    _set_back(pool, leader, 0.5)
+    _held(pool, leader, worker)
+    assert leader.node is not None
+    claim = leader.node.leader()
+    assert claim is not None
+    pool.checkers.setbacks.forgot(leader.id, claim.term - 1, claim.term)
+    pool.tell(worker, GateChanged(None))
+    assert pool.said == ""
+
+
+def test_a_term_that_it_took_since_it_was_set_back_excuses_nobody() -> None:
+    pool = Watched()
+    leader, _, worker, _ = pool.hosts
+    pool.checkers.setbacks.forgot(leader.id, 0, 0)
+    _held(pool, leader, worker)
+    pool.tell(worker, GateChanged(None))
+    assert "host2 is lent no longer, but host0 (term " in pool.said
 
 
 def test_bytes_of_another_claim_or_through_a_shut_gate_are_caught() -> None:

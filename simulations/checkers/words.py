@@ -1,0 +1,46 @@
+"""While a pool has four members or more, nobody is held for dead on the word of a single other."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from mesh.protocol.effects import Event, MembersChanged
+from mesh.wire.identity import NodeId
+from simulations import inside
+from simulations.checkers.verdicts import Verdicts
+from simulations.hosts import Host
+from simulations.world import World
+
+_NAME = "words"
+_PRESENT = ("alive", "suspect")
+_FEW = 4
+
+
+class Words:
+    """Asks of each death, in the moment in which a Node decides on it, by whose word it did."""
+
+    def __init__(self, world: World, verdicts: Verdicts) -> None:
+        self._world = world
+        self._say = partial(verdicts.say, _NAME)
+        self._present: dict[tuple[NodeId, int], set[NodeId]] = {}
+        """Whom each process held alive or suspect when it last told that something changed."""
+        world.observers.append(self._observe)
+
+    def _observe(self, world: World, host: Host, event: Event) -> None:
+        if not isinstance(event, MembersChanged) or host.node is None:
+            return
+        states = {id: state for id, (_, state) in inside.states(host.node).items()}
+        before = self._present.get((host.id, host.run), set())
+        present = self._present[host.id, host.run] = {id for id in states if states[id] in _PRESENT}
+        if 1 + len(present) + 1 < _FEW:  # itself, those that are left, and who was there just before
+            return
+        for id in sorted(id for id in before if states.get(id) == "dead"):
+            if not inside.judged_for_itself(host.node, id) and not self._is_told_by_several(host, id):
+                victim = world.host_of(id)
+                self._say(f"host{host.number} holds host{victim.number} for dead on a single word")
+
+    def _is_told_by_several(self, host: Host, id: NodeId) -> bool:
+        """Whether two signed that it is silent; the word of one who was evicted since may have counted."""
+        assert host.node is not None
+        disputed = any(map(self._world.is_disputed, inside.accusers(host.node, id)))
+        return disputed or len(inside.signed_accusers(host.node, id)) > 1
