@@ -118,8 +118,10 @@ def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def is_named(node: Node, term: int) -> bool:
-    """Whether the leader of the term before handed over to this node."""
-    resigned = (signed.fact for signed in facts(node) if isinstance(signed.fact, Resignation))
+    """Whether one who claimed the term before handed over to this node."""
+    every = [signed.fact for signed in facts(node)]
+    led = {fact.author for fact in every if isinstance(fact, Claim) and fact.term == term - 1}
+    resigned = (fact for fact in every if isinstance(fact, Resignation) and fact.author in led)
     return any(fact.successor == node.id and fact.term == term - 1 for fact in resigned)
 
 

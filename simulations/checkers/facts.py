@@ -29,6 +29,7 @@ _RIGHTS = {
     Voucher.kind: Rights.OWN,
     Deployment.kind: Rights.OWN,
     Claim.kind: Rights.LEAD,
+    Resignation.kind: Rights.LEAD,
     PoolState.kind: Rights.LEAD,
 }
 
