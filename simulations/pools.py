@@ -121,9 +121,9 @@ class Pool:
     def start(self, host: Host) -> None:
         """Start a host that does not run; one that is no member yet joins once an owner can be reached.
 
-        Whoever may have been thrown out comes back with a new key.
+        Whoever may have been thrown out comes back with a new key, even if it never noted that it was let in.
         """
-        if self.is_member(host) and self._world.is_disputed(host.id):
+        if self._world.is_disputed(host.id):
             self._world.wipe(host)
         if self.is_member(host):
             self._world.restart(host)

@@ -84,6 +84,22 @@ def test_one_that_does_not_run_dies_over_what_its_next_process_writes() -> None:
     assert scene.runs(2)
 
 
+def test_one_that_was_evicted_though_it_never_noted_its_admission_comes_back_with_a_new_key() -> None:
+    scene = Scene()
+    scene.world.crash(scene.hosts[3])
+    scene.world.wipe(scene.hosts[3])
+    newcomer = scene.hosts[3].id
+    scene.strike("tear", 3, lasts=30.0)
+    scene.world._draw = lambda: 0.9  # it dies before it writes
+    scene.pool.start(scene.hosts[3])
+    assert not scene.pool.is_member(scene.hosts[3])
+    scene.world.evict(scene.hosts[0], newcomer)
+    scene.pool.start(scene.hosts[3])
+    assert scene.hosts[3].id != newcomer
+    scene.world.run(5.0)
+    assert _state(scene.hosts[0], scene.hosts[3]) == "alive"
+
+
 def test_nobody_dies_over_a_write_once_the_storm_is_over() -> None:
     scene = Scene()
     scene.strike("tear", 1)
