@@ -347,11 +347,11 @@ class Chaos:
 
 
 def _are_acquainted(one: Host, other: Host) -> bool:
-    """Whether one of the two holds the other for a member, and knows where it lives if that ever changed."""
+    """Whether one of the two holds the other for a member, and knows where it lives or greets it there."""
     return any(
         a.node is not None
         and b.id in inside.roster(a.node)
-        and (not b.moved or b.address in inside.endpoints(a.node, b.id))
+        and b.address in (*inside.endpoints(a.node, b.id), *inside.greeted(a.node))
         for a, b in ((one, other), (other, one))
     )
 

@@ -54,8 +54,6 @@ class Host:
         self.number = number
         self.signer = signer
         self.address = address(number)
-        self.moved = False
-        """Whether it ever got another address."""
         self.disk = Disk()
         self.profile = Profile(name=f"host{number}", addresses=(self.address,), rank=rank)
         self.node: Node | None = None
@@ -86,7 +84,7 @@ class Host:
 
     def readdress(self, address: Endpoint) -> None:
         """The machine lives there from now on, and says so when it publishes its profile next."""
-        self.address, self.moved = address, True
+        self.address = address
         self.profile = dataclasses.replace(self.profile, addresses=(address,))
 
     def set_rate(self, now: float, rate: float) -> None:

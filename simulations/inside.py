@@ -59,6 +59,12 @@ def endpoints(node: Node, id: NodeId) -> list[Endpoint]:
     return [] if peer is None else peer.endpoints()
 
 
+def greeted(node: Node) -> list[Endpoint]:
+    """Where the Node greets whoever may live there, now or again and again."""
+    introductions = node._parts.introductions
+    return [*introductions._greeted, *introductions._silent]
+
+
 def evicted(node: Node) -> frozenset[NodeId]:
     """Whom the Node holds for evicted."""
     return frozenset(node._parts.roster.evicted)
