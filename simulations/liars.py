@@ -225,7 +225,7 @@ class Lies:
     def _claim(self, liar: Host) -> None:
         """It leads, it says, in a term far ahead; to every other one with another rank."""
         pool = self._pool(liar)
-        term = 2 ** self._random.randrange(1, 24)
+        term = 2 ** self._random.choice([self._random.randrange(1, 24), self._random.randrange(21, 62)])
         for number, target in enumerate(self._others(liar)):
             data = facts.sign(Claim(pool, liar.id, term, 100 + number % 2), liar.signer).data
             self._send(liar, target, messages.Bodies((data,)))
