@@ -60,6 +60,8 @@ class Election:
         self.lends_to_another: Callable[[NodeId], Signed[Claim] | None] = lambda candidate: None
         self.serves: Callable[[], bool] = lambda: False
         """Whether this leader has a model placed and the leases that this takes."""
+        self.on_bid: Callable[[int], None] = lambda term: None
+        """This leader, of that term, has claimed anew."""
         self._leapt: set[object] = set()
         """Who gave claims above the limit, at most as many as it takes to believe them."""
         self._reach = 0
@@ -410,7 +412,7 @@ class Election:
     def _claim(self, turn: Turn) -> None:
         """Claim the next term; it is on the disk before anyone hears of it."""
         self._machine.on(turn)
-        term = self.highest + 1
+        former, term = self.mine, self.highest + 1
         self._core.persist("term", codec.pack([term]))
         self._core.persist("claimed", codec.pack([term]))
         self.highest = term
@@ -422,6 +424,8 @@ class Election:
         self._claiming = True
         self.mine = self._publish(Claim(self._core.pool, self._core.id, term, self._weight()))
         self._claiming = False
+        if turn is Turn.BID and former is not None:
+            self.on_bid(former.fact.term)
 
     def outranked(self) -> None:
         """A worker named a claim that is higher and whose author is gone: only a new term gets its lease."""

@@ -147,6 +147,15 @@ class Reports:
                 return
         self.state_due()
 
+    def restate(self, term: int) -> None:
+        """This leader has claimed anew: what it said in that term holds on, and is not to be missing."""
+        last = self._state
+        if last is not None and last.term == term and self._next_state is None:
+            self._next_state = (
+                last.deployment, last.phase, last.progress, last.reason, last.tokens_per_second, last.stages,
+            )  # fmt: skip
+        self.state_due()
+
     def state_due(self) -> None:
         """Sign what is waiting."""
         mine, waiting = self._election.mine, self._next_state

@@ -87,7 +87,7 @@ class Five:
 
     def working(self) -> Host:
         """A host that holds layers and does not lead."""
-        status = self.status()
+        status = self.status(self.leading())
         return next(self._names[name] for name in holders(status) if name != leader(status))
 
     def stop(self, process: psutil.Process) -> None:

@@ -80,6 +80,40 @@ def test_a_new_phase_is_told_at_once() -> None:
     assert state.phase == "ready"
 
 
+def test_a_leader_that_claims_anew_says_at_once_what_holds_on() -> None:
+    stage = Stage(rank=10)
+    stage.wait(1.0)
+    _report(stage, "ready", 1.0)
+    gone, witness = stage.member(2, rank=99), stage.member(3)
+    gone.tells(gone.record(sequence=2, left=True))
+    witness.tells(gone.claim(40))
+    stage.wait(2.0)
+    state, leader = stage.node.pool_state(), stage.node.leader()
+    assert leader is not None
+    assert leader.term == 41
+    assert state is not None
+    assert (state.term, state.phase) == (41, "ready")
+
+
+def test_what_was_said_in_a_leadership_before_does_not_hold_on() -> None:
+    stage = Stage(rank=10)
+    stage.wait(1.0)
+    _report(stage, "ready", 1.0)
+    rival, gone = stage.member(2, rank=50), stage.member(3, rank=99)
+    rival.tells(rival.claim(5))
+    rival.tells(rival.resignation(5, successor=stage.node.id))
+    leader = stage.node.leader()
+    assert leader is not None
+    assert (leader.author, leader.term) == (stage.node.id, 6)
+    gone.tells(gone.record(sequence=2, left=True))
+    rival.tells(gone.claim(40))
+    stage.wait(2.0)
+    leader = stage.node.leader()
+    assert leader is not None
+    assert leader.term == 41
+    assert stage.node.pool_state() is None
+
+
 def test_who_does_not_lead_reports_nothing() -> None:
     stage = Stage()
     _report(stage, "ready", 1.0)
@@ -104,6 +138,7 @@ def test_a_leader_that_meets_its_own_word_of_a_life_that_its_disk_forgot_is_hear
     forgotten = PoolState(stage.pool, stage.node.id, term, 11, 2, "ready", 1.0, "", 1.0, ())
     witness.tells(sign(forgotten, stage.signer).data)
     _report(stage, "waiting", 0.0)
+    stage.wait(0.4)
     state, leader = stage.node.pool_state(), stage.node.leader()
     assert state is not None
     assert leader is not None
