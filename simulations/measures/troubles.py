@@ -59,7 +59,9 @@ def pauses(plan: Plan, outcome: Outcome) -> None:
     short = repeat(plan, lambda world: pause(world, 1.0))
     deaths = sum(bool(trial.itself + trial.others) for trial in short)
     outcome.results["pause of 1 s"] = {"repeats": len(short), "with a death": deaths}
-    outcome.goals.append(Goal(f"pauses of 1 s with a death, of {len(short)}", 0, deaths, "repeats"))
+    outcome.goals.append(
+        Goal(f"pauses of 1 s with a death, n={plan.nodes}, of {len(short)}", 0, deaths, "repeats")
+    )
     long = repeat(plan, lambda world: pause(world, 5.0))
     back = [trial.back for trial in long]
     others = sum(bool(trial.others) for trial in long)
@@ -68,8 +70,9 @@ def pauses(plan: Plan, outcome: Outcome) -> None:
         "itself held dead": sum(bool(trial.itself) for trial in long),
         "others held dead": others,
     }
-    outcome.goals.append(Goal(f"pauses of 5 s with another held dead, of {len(long)}", 0, others, "repeats"))
-    outcome.goals.append(tail_goal("alive everywhere after a pause of 5 s", 2.0, back))
+    what = f"pauses of 5 s with another held dead, n={plan.nodes}, of {len(long)}"
+    outcome.goals.append(Goal(what, 0, others, "repeats"))
+    outcome.goals.append(tail_goal(f"alive everywhere after a pause of 5 s, n={plan.nodes}", 2.0, back))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +125,12 @@ def one_way(plan: Plan, outcome: Outcome) -> None:
             "most changes": max((trial.changes for trial in trials), default=0),
             "healthy held dead by the bad": sum(trial.seen_by_bad for trial in trials),
         }
-        dead = sum(bool(trial.healthy) for trial in trials)
+        what, dead = f"{name}, n={plan.nodes}", sum(bool(trial.healthy) for trial in trials)
         changes = max((trial.changes for trial in trials), default=0)
         outcome.goals += [
-            Goal(f"{name}: repeats with a healthy one dead, of {len(trials)}", 0, dead, "repeats"),
-            Goal(f"{name}: the bad removed everywhere, slowest of {len(removed)}", 30.0, max(removed), "s"),
-            Goal(f"{name}: changes of state that one observer saw", 2, changes, "changes"),
+            Goal(f"{what}: repeats with a healthy one dead, of {len(trials)}", 0, dead, "repeats"),
+            Goal(f"{what}: the bad removed everywhere, slowest of {len(removed)}", 30.0, max(removed), "s"),
+            Goal(f"{what}: changes of state that one observer saw", 2, changes, "changes"),
         ]
 
 
@@ -152,7 +155,12 @@ def full_links(plan: Plan, outcome: Outcome) -> None:
         name = f"link full, {queue * 1000:g} ms of queue each way"
         outcome.results[name] = {"repeats": len(deaths), "with a death": sum(map(bool, deaths))}
         outcome.goals.append(
-            Goal(f"{name}: repeats with a death, of {len(deaths)}", 0, sum(map(bool, deaths)), "repeats")
+            Goal(
+                f"{name}, n={plan.nodes}: repeats with a death, of {len(deaths)}",
+                0,
+                sum(map(bool, deaths)),
+                "repeats",
+            )
         )
 
 
