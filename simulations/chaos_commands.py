@@ -325,6 +325,12 @@ def _hunt(name: str, options: argparse.Namespace) -> dict[str, Any]:
     for tried, seed in enumerate(range(options.first_seed, options.first_seed + options.seeds), 1):
         with mutants.applied(name):
             outcome = _run((seed, options.nodes, options.minutes))
-        if outcome.violations and not _run((seed, options.nodes, options.minutes)).violations:
-            return {"mutant": name, "seed": seed, "seeds": tried, "violation": outcome.violations[0]}
+        found = next(filter(_is_judged, outcome.violations), None)
+        if found and not _run((seed, options.nodes, options.minutes)).violations:
+            return {"mutant": name, "seed": seed, "seeds": tried, "violation": found}
     return {"mutant": name, "seed": None, "seeds": options.seeds, "violation": ""}
+
+
+def _is_judged(violation: str) -> bool:
+    """Whether a checker or a transition table found it: a mutant that fits the code no more just crashes."""
+    return checker_of(violation) != "crash" or "IllegalTransition" in violation

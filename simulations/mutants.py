@@ -96,10 +96,10 @@ def _first_come() -> list[Patch]:
 
 def _lease_from_the_answer() -> list[Patch]:
     def granted(tenancies: Any, sender: Any, grant: Any) -> None:
-        tenancy = tenancies._wanted.get(sender)
-        if tenancy is not None:
-            core = tenancies._core
-            tenancy.asked_at = core.now + core.settings.drift * core.settings.lease
+        tenancy, core = tenancies._wanted.get(sender), tenancies._core
+        if tenancy is not None and grant.number in tenancy.asked:
+            later = core.now + core.settings.drift * core.settings.lease
+            tenancy.asked[grant.number] = (later, tenancy.asked[grant.number][1])
         original(tenancies, sender, grant)
 
     original = Tenancies.granted

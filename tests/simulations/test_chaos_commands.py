@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from mesh.protocol.arbiter import Arbiter
 from simulations import mutants
 from simulations.__main__ import main
 from simulations.chaos import Outcome
@@ -121,3 +122,12 @@ def test_mutants_names_seed_and_checker_and_who_survived(
 
 def _harmless(chaos: object) -> object:
     return Outcome(1, 5)
+
+
+def test_a_mutant_that_merely_crashes_is_not_caught(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(mutants.MUTANTS, "out of date", lambda: [(Arbiter, "request", None)])
+    arguments = ["mutants", "--seeds", "1", "--minutes", "2.5", "--json", "--only", "out of date"]
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["results"]["survivors"] == ["out of date"]
