@@ -148,7 +148,7 @@ class Lies:
                 self._say(liar, Accusation(pool, liar.id, victim.id, *inside.own_liveness(victim.node)))
 
     def _contradict(self, liar: Host) -> None:
-        """Two records of one version, each to one half."""
+        """Two records of one version, each to one half; often its last word, which nothing later replaces."""
         assert liar.node is not None
         halves: list[bytes] = []
         for name in ("this", "that"):
@@ -157,6 +157,8 @@ class Lies:
             halves.append(facts.sign(record, liar.signer).data)
         for number, target in enumerate(self._others(liar)):
             self._send(liar, target, messages.Bodies((halves[number % 2],)))
+        if self._random.random() < 0.5:
+            self._world.crash(liar, silent=True)
 
     def _stranger(self) -> int:
         self._strangers += 1
