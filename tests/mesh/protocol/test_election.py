@@ -242,28 +242,20 @@ def test_the_claim_of_the_dead_only_raises_the_next_term() -> None:
     stage.perform(stage.node.leave(stage.now))
 
 
-def test_a_leader_goes_beyond_a_higher_claim_that_nobody_leads_by() -> None:
+@pytest.mark.parametrize(("claimed", "bid"), [(40, 41), (1, 2)])
+def test_a_leader_goes_beyond_a_higher_claim_that_nobody_leads_by(claimed: int, bid: int) -> None:
+    """Of a later term, or of its own term and a better rank."""
     stage = Stage(rank=10)
     stage.wait(1.0)
     gone, witness = stage.member(2, rank=99), stage.member(3)
     gone.tells(gone.record(sequence=2, left=True))
-    witness.tells(gone.claim(40))
+    witness.tells(gone.claim(claimed))
     stage.wait(0.9)
     assert stage.node.leader() == Claim(stage.pool, stage.node.id, 1, 10)
     stage.wait(0.2)
-    assert stage.node.leader() == Claim(stage.pool, stage.node.id, 41, 10)
+    assert stage.node.leader() == Claim(stage.pool, stage.node.id, bid, 10)
     stage.wait(30.0)
-    assert stage.node.leader() == Claim(stage.pool, stage.node.id, 41, 10)
-
-
-def test_a_leader_goes_beyond_a_better_rank_of_its_own_term_that_nobody_leads_by() -> None:
-    stage = Stage(rank=10)
-    stage.wait(1.0)
-    gone, witness = stage.member(2, rank=99), stage.member(3)
-    gone.tells(gone.record(sequence=2, left=True))
-    witness.tells(gone.claim(1))
-    stage.wait(1.1)
-    assert stage.node.leader() == Claim(stage.pool, stage.node.id, 2, 10)
+    assert stage.node.leader() == Claim(stage.pool, stage.node.id, bid, 10)
 
 
 def test_a_claim_that_is_heard_before_its_author_is_yielded_to_when_that_is_heard() -> None:
