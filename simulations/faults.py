@@ -214,8 +214,7 @@ class Storm:
         """It starts again from the disk of ``value`` seconds ago."""
         for host in self._hosts(fault):
             self._world.crash(host)
-            if self._pool.roll_back(host, fault.value):
-                self._excuses.set_back[host.id] = self._world.now
+            self._pool.roll_back(host, fault.value)
             self._back(host, fault.lasts)
 
     def _leave(self, fault: Fault) -> None:

@@ -41,7 +41,7 @@ class Checkers:
         self._world = world
         self.verdicts = Verdicts(world)
         self.excuses = Excuses()
-        self.setbacks = Setbacks(world, self.excuses)
+        self.setbacks = Setbacks(world)
         self.leases = Leases(world, self.verdicts, self.excuses, self.setbacks)
         self.terms = Terms(world, self.verdicts, self.excuses, self.setbacks)
         self.facts = Facts(world, self.verdicts, self.excuses)

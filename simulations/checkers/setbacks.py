@@ -11,7 +11,6 @@ from collections.abc import Callable
 from mesh.wire import codec
 from mesh.wire.facts import Claim, decode
 from mesh.wire.identity import NodeId
-from simulations.checkers.verdicts import Excuses
 from simulations.hosts import Host
 from simulations.world import World
 
@@ -19,28 +18,25 @@ from simulations.world import World
 class Setbacks:
     """Compares the disk of each process that ends with that of the next one."""
 
-    def __init__(self, world: World, excuses: Excuses) -> None:
-        self._excuses = excuses
-        self._left: dict[NodeId, int] = {}
-        """The term on the disk of each process that ended."""
-        self._met: dict[NodeId, float] = {}
-        """The last roll back from which a process has started."""
+    def __init__(self, world: World) -> None:
+        self._left: dict[NodeId, tuple[int, int]] = {}
+        """The term on the disk of each process that ended, and how many writes that disk had seen."""
         self._forgotten: dict[NodeId, list[tuple[int, int]]] = {}
         """For each roll back the terms above the first and up to the second."""
         self.listeners: list[Callable[[Host], None]] = []
         """Shown every host whose first process since a roll back is about to start."""
-        world.on_crash.append(lambda host: self._left.update({host.id: stored(host, "term")}))
+        world.on_crash.append(self._on_crash)
         world.on_start.append(self._on_start)
 
+    def _on_crash(self, host: Host) -> None:
+        self._left[host.id] = (stored(host, "term"), len(host.disk.written))
+
     def _on_start(self, host: Host) -> None:
-        back = self._excuses.set_back.get(host.id)
-        if back is None or self._met.get(host.id) == back:
-            return
-        self._met[host.id] = back
-        kept = stored(host, "term")
-        self.forgot(host.id, kept, self._left.get(host.id, kept))
-        for listener in self.listeners:
-            listener(host)
+        term, writes = self._left.get(host.id, (0, 0))
+        if len(host.disk.written) < writes:
+            self.forgot(host.id, stored(host, "term"), term)
+            for listener in self.listeners:
+                listener(host)
 
     def forgot(self, id: NodeId, kept: int, left: int) -> None:
         """The member's disk says the one term and had said the other."""

@@ -27,8 +27,6 @@ class Verdicts:
 class Excuses:
     """Who is excepted from what, because a fault took away what the rule rests on."""
 
-    set_back: dict[NodeId, float] = field(default_factory=dict)
-    """When (seconds of the world) the disk of a member was rolled back last."""
     jumped: dict[NodeId, float] = field(default_factory=dict)
-    """When its clock leapt last."""
+    """When (seconds of the world) the clock of a member leapt last."""
     liars: set[NodeId] = field(default_factory=set)

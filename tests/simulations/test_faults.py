@@ -155,7 +155,7 @@ def test_a_disk_that_was_rolled_back_is_noted() -> None:
     incarnation = scene.hosts[2].disk["incarnation"]
     scene.strike("roll back", 2, value=4.0, lasts=1.0)
     assert scene.hosts[2].disk["incarnation"] < incarnation
-    assert scene.hosts[2].id in scene.excuses.set_back
+    assert scene.hosts[2].id in scene.pool.set_back
     scene.world.run(2.0)
     assert scene.runs(2)
 

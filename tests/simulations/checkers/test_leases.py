@@ -91,7 +91,6 @@ def _set_back(pool: Watched, host: Host, when: float) -> None:
     """The host starts again from its disk of then."""
     pool.world.crash(host)
     host.disk.roll_back(when)
-    pool.checkers.excuses.set_back[host.id] = pool.world.now
     pool.world.restart(host)
     pool.world.run(10.0)
 
@@ -133,7 +132,6 @@ def test_a_worker_set_back_that_is_taken_from_who_still_has_it_is_caught() -> No
     pool.world.run(0.5)
     pool.world.crash(worker)
     worker.disk.roll_back(before)
-    pool.checkers.excuses.set_back[worker.id] = pool.world.now
     pool.world.restart(worker)
     pool.world.run(1.0)
     pool.lend(worker, pool.claim(other, 99))
