@@ -143,13 +143,11 @@ class Pool:
             world.now + _RETRY, lambda: self.start(host) if host.run == run and host.node is None else None
         )
 
-    def roll_back(self, host: Host, seconds: float) -> bool:
-        """Set the disk of a host back, but not to before it joined; whether that changed it."""
+    def roll_back(self, host: Host, seconds: float) -> None:
+        """Set the disk of a host back, but not to before it joined; note when that changed it."""
         joined = next((when for when, key, _ in host.disk.written if key == "vouchers"), self._world.now)
-        changed = host.disk.roll_back(max(joined, self._world.now - seconds)) > 0
-        if changed:
+        if host.disk.roll_back(max(joined, self._world.now - seconds)):
             self.set_back[host.id] = self._world.now
-        return changed
 
     def change_rank(self, host: Host, factor: float) -> None:
         """The machine became faster or slower."""

@@ -50,9 +50,10 @@ def _load_uint(value: Any) -> int:
 
 
 def _load_count(value: Any) -> int:
-    if _load_uint(value) > MAX_COUNT:
+    number = _load_uint(value)
+    if number > MAX_COUNT:
         raise DecodeError("Nobody has counted that far")
-    return value  # type: ignore[no-any-return]
+    return number
 
 
 def _load_float(value: Any) -> float:

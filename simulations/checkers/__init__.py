@@ -49,7 +49,7 @@ class Checkers:
         self.replays = Replays(world, self.verdicts)
         self.bounds = Bounds(world, self.verdicts)
         self.elections = Elections(world, self.verdicts, self.excuses)
-        self.votes = Votes(world, self.verdicts, self.excuses)
+        self.votes = Votes(world, self.verdicts)
         self.expulsions = Expulsions(world, self.verdicts, self.excuses)
         harmless = families is not None and HARMLESS.issuperset(families)
         self.deaths = Deaths(world, self.verdicts, self.excuses) if harmless else None

@@ -14,7 +14,7 @@ from mesh.wire.envelope import open_envelope
 from mesh.wire.errors import DecodeError
 from mesh.wire.identity import NodeId
 from simulations import inside
-from simulations.checkers.verdicts import Excuses, Verdicts
+from simulations.checkers.verdicts import Verdicts
 from simulations.hosts import Host
 from simulations.world import World
 
@@ -40,10 +40,9 @@ class _Poll:
 class Votes:
     """Reads vote requests as they are sent and votes as they arrive."""
 
-    def __init__(self, world: World, verdicts: Verdicts, excuses: Excuses) -> None:
+    def __init__(self, world: World, verdicts: Verdicts) -> None:
         self._world = world
         self._say = partial(verdicts.say, _NAME)
-        self._excuses = excuses
         self._polls: dict[NodeId, _Poll] = {}
         world.taps.append(self._sent)
         world.arrivals.append(self._arrived)
