@@ -29,7 +29,8 @@ BIG, SMALL = "46M", "24M"
 HOLDERS = 3
 """So many have the model's file."""
 TOKENS, CONTEXT = 400, 1024
-SERVE = ("--ctx", str(CONTEXT), "--slots", "1")
+SERVE = ("--ctx", str(CONTEXT), "--slots", "1", "--copies", "1")
+"""No copies: who leads next is one of the three that were given the file."""
 PROMPT = "Once upon a time"
 ANSWER_SECONDS = 90.0
 SETTLE_SECONDS = 60.0

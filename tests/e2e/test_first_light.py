@@ -119,12 +119,12 @@ async def test_when_the_leader_is_killed_another_that_holds_the_file_leads_and_s
     hosts = lab.hosts(3)
     form_pool(hosts)
     model = make_model(tmp_path)
-    hosts[0].mesh("serve", model, *SERVE, timeout=120)
+    hosts[0].mesh("serve", model, *SERVE, "--copies", "1", timeout=120)
     status = await until(hosts[0], is_ready)
     leading = next(host for host in hosts if host.name == leader(status))
     second, other = (host for host in hosts if host is not leading)
     # The second host is given the file as well; what runs is not disturbed by that.
-    second.mesh("serve", model, *SERVE, timeout=120)
+    second.mesh("serve", model, *SERVE, "--copies", "1", timeout=120)
     term = status["leader"]["term"]
     before = await chat(other)
 

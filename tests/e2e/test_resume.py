@@ -15,7 +15,8 @@ from tests.lab.lab import Lab
 
 pytestmark = pytest.mark.usefixtures("engine")
 
-SERVE = ("--ctx", "512", "--slots", "1", "--wait")
+SERVE = ("--ctx", "512", "--slots", "1", "--copies", "1", "--wait")
+"""No copies: who leads next is the other host that was given the file."""
 TOKENS = 160
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 
