@@ -131,6 +131,12 @@ def is_named(node: Node, term: int) -> bool:
     return any(fact.successor == node.id and fact.term == term - 1 for fact in resigned)
 
 
+def given_up(node: Node) -> int:
+    """The term up to which the Node knows that it gave up its own claims; 0 for none."""
+    resignation = node._parts.store.get(Resignation, node.id)
+    return 0 if resignation is None else int(resignation.fact.term)
+
+
 def asked(node: Node) -> frozenset[NodeId]:
     """Whom the Node asked for a vote when it stood last."""
     return frozenset(node._parts.election._asked)

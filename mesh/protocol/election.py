@@ -62,6 +62,8 @@ class Election:
         """Whether this leader has a model placed and the leases that this takes."""
         self.on_bid: Callable[[int], None] = lambda term: None
         """This leader, of that term, has claimed anew."""
+        self.on_void: Callable[[], None] = lambda: None
+        """What workers granted this leader until now binds them no longer."""
         self._leapt: set[object] = set()
         """Who gave claims above the limit, at most as many as it takes to believe them."""
         self._reach = 0
@@ -241,11 +243,18 @@ class Election:
     def resigned(self, resignation: Resignation) -> None:
         """A leader gave up; whom it named claims at once."""
         if resignation.author == self._core.id:
-            self.overtake(resignation.term)
+            self._gave_up(resignation.term)
         heir = resignation.successor == self._core.id == self._successor()
         willing = self.rank > 0 and self.may_lead(self._core.id)
         if heir and willing and self.mine is None and self.leader() is None and self.role is not Role.OUTSIDE:
             self._claim(Turn.NAMED)
+
+    def _gave_up(self, term: int) -> None:
+        """This node resigned in a life that its disk forgot: whoever hears of it is free of older claims."""
+        leads_by_it = self.mine is not None and self.mine.fact.term <= term
+        self.overtake(term)
+        if leads_by_it:
+            self.on_void()
 
     def review(self) -> None:
         """Something changed: yield, go on, stand, or wait. Called after every input that may matter."""

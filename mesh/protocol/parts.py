@@ -59,7 +59,7 @@ class Parts:
         )
         self.reports = Reports(core, self.membership, self.election, publish)
         self.election.serves = lambda: self.reports.serves(self.tenancies.confirmed(core.now))
-        self.election.on_bid = self.reports.restate
+        self.election.on_bid, self.election.on_void = self.reports.restate, self.tenancies.forfeit
         self.intake.may_leap = self.election.may_leap
         self.election.absorb = self.arbiter.absorb = self.tenancies.absorb = absorb
         self.membership.on_outrun = self._outrun

@@ -101,13 +101,13 @@ class Tenancies:
         self._paused_at = self._core.now
 
     def forfeit(self) -> None:
-        """This process goes by another incarnation: workers will take it for another one, so it asks anew."""
+        """Workers are bound no longer, or will take this process for another one: it asks anew."""
         for tenancy in self._wanted.values():
             tenancy.until = float("-inf")
             tenancy.asked.clear()
         self.review()
-        for id in sorted(self._wanted):
-            self.ask(id)
+        for id in self._wanted:  # not here and now: this may be the very answer to another leader's request
+            self._core.schedule(LEASE, id, self._core.now)
 
     def want(self, workers: Iterable[NodeId]) -> None:
         """The leader needs exactly these workers from now on; what it no longer needs is released."""

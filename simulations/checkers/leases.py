@@ -10,6 +10,7 @@ from mesh.wire.identity import NodeId
 from simulations.checkers.setbacks import Setbacks, stored_grant
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.hosts import Host
+from simulations.inside import given_up
 from simulations.world import World
 
 _GONE = ("dead", "left")
@@ -69,9 +70,7 @@ class Leases:
         if claim is None or worker.node is None or self._jumped(worker):
             return
         holder = world.host_of(claim.author)
-        if self._setbacks.times(claim.author, claim.term):
-            return  # it gave up that term in a life that it forgot, and may not have heard of that yet
-        if world.is_disputed(worker.id) or world.is_disputed(claim.author):
+        if self._forgot(holder, claim) or world.is_disputed(worker.id) or world.is_disputed(claim.author):
             return
         states = {member.id: member.state for member in worker.node.members()}
         if holder.node is None or holder.id != claim.author or states.get(worker.id) == "left":
@@ -109,7 +108,7 @@ class Leases:
             return
         if worker.id not in former.node.leases(former.local(world.now)) or self._jumped(worker):
             return
-        if world.is_disputed(worker.id) or world.is_disputed(before.author):
+        if self._forgot(former, before) or world.is_disputed(worker.id) or world.is_disputed(before.author):
             return
         view = {member.id: member.state for member in worker.node.members()}
         if view.get(former.id) not in _GONE:
@@ -118,6 +117,11 @@ class Leases:
                 f"host{worker.number} was lent to host{heir.number} (term {claim.term}) "
                 f"while host{former.number} (term {before.term}) held it"
             )
+
+    def _forgot(self, holder: Host, claim: Claim) -> bool:
+        """Whether it may have given up that term in a life that it forgot, and has not heard of that yet."""
+        forgot = self._setbacks.times(claim.author, claim.term) > 0
+        return forgot and holder.node is not None and given_up(holder.node) < claim.term
 
     def _jumped(self, worker: Host) -> bool:
         jumped = self._excuses.jumped.get(worker.id, float("-inf"))

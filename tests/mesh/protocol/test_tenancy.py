@@ -2,6 +2,7 @@ import pytest
 
 from mesh.protocol.effects import GateChanged, LeasesChanged
 from mesh.wire import facts
+from mesh.wire.facts import Resignation
 from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest
 from tests.mesh.protocol.stage import Actor, Stage
 
@@ -96,10 +97,43 @@ def test_who_overtakes_a_newer_trace_of_itself_asks_anew_before_workers_take_it_
     worker.tells(facts.sign(trace, stage.signer).data)
     assert stage.node.leases(stage.now) == frozenset()
     assert stage.told(LeasesChanged)[-1].held == frozenset()
+    stage.wait(0.0)
     [again] = stage.take(LeaseRequest, worker)
     assert (request.incarnation, again.incarnation) == (1, 3)
     worker.says(LeaseGrant(again.number, 1))
     assert stage.node.leases(stage.now) == {worker.id}
+
+
+def _forgotten_resignation(stage: Stage, term: int) -> bytes:
+    return facts.sign(Resignation(stage.pool, stage.node.id, term, facts.NOBODY), stage.signer).data
+
+
+def test_who_hears_of_a_resignation_that_its_disk_forgot_asks_anew_for_workers_are_free() -> None:
+    stage, worker = _leading()
+    [request] = _want(stage, worker)
+    worker.says(LeaseGrant(request.number, 1))
+    worker.tells(_forgotten_resignation(stage, 3))
+    assert stage.node.leases(stage.now) == frozenset()
+    assert stage.told(LeasesChanged)[-1].held == frozenset()
+    stage.wait(0.0)
+    [again] = stage.take(LeaseRequest, worker)
+    worker.says(LeaseGrant(again.number, 4))
+    assert stage.node.leases(stage.now) == {worker.id}
+    worker.tells(_forgotten_resignation(stage, 3))
+    assert stage.node.leases(stage.now) == {worker.id}
+
+
+def test_a_leader_counts_no_longer_on_its_own_worker_that_a_forgotten_resignation_gave_to_another() -> None:
+    stage, _ = _leading()
+    stage.perform(stage.node.want_leases(stage.now, {stage.node.id}))
+    rival = stage.member(3, rank=100)
+    claim, forgotten = rival.claim(9), _forgotten_resignation(stage, 3)
+    rival.says(LeaseRequest(stage.node.id, 1, 1, claim, forgotten))
+    assert stage.take(LeaseGrant, rival) == [LeaseGrant(1, 9)]
+    let_go, lent = [event for event in stage.events if isinstance(event, LeasesChanged | GateChanged)][-2:]
+    assert let_go == LeasesChanged(frozenset())
+    assert isinstance(lent, GateChanged)
+    assert lent.claim == facts.decode(claim).fact
 
 
 def test_the_leaders_own_worker_goes_the_same_way_without_a_datagram() -> None:

@@ -1,3 +1,5 @@
+import pytest
+
 from mesh.protocol.effects import GateChanged
 from simulations.hosts import Host
 from tests.simulations.checkers.pools import Watched
@@ -145,7 +147,8 @@ def _held(pool: Watched, leader: Host, worker: Host) -> None:
     assert worker.id in leader.node.leases(leader.local(pool.world.now))
 
 
-def test_who_forgot_that_it_gave_up_a_term_may_count_on_a_worker_that_heard_of_it() -> None:
+def _forgetful() -> tuple[Watched, Host]:
+    """A leader that has a worker and may have given up its term in a life that it forgot; the worker."""
     pool = Watched()
     leader, _, worker, _ = pool.hosts
     _set_back(pool, leader, 0.5)
@@ -154,8 +157,29 @@ def test_who_forgot_that_it_gave_up_a_term_may_count_on_a_worker_that_heard_of_i
     claim = leader.node.leader()
     assert claim is not None
     pool.checkers.setbacks.forgot(leader.id, claim.term - 1, claim.term)
+    return pool, worker
+
+
+def test_who_forgot_that_it_gave_up_a_term_may_count_on_a_worker_that_heard_of_it() -> None:
+    pool, worker = _forgetful()
     pool.tell(worker, GateChanged(None))
     assert pool.said == ""
+
+
+def test_it_may_also_when_that_worker_is_lent_to_another() -> None:
+    pool, worker = _forgetful()
+    pool.lend(worker, pool.claim(pool.hosts[1], 99))
+    assert pool.said == ""
+
+
+@pytest.mark.parametrize("heir", [None, 1])
+def test_it_may_no_longer_when_it_has_heard_of_that_itself(
+    heir: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, worker = _forgetful()
+    monkeypatch.setattr("simulations.checkers.leases.given_up", lambda node: 99)
+    pool.lend(worker, None if heir is None else pool.claim(pool.hosts[heir], 99))
+    assert "host0 (term " in pool.said
 
 
 def test_a_term_that_it_took_since_it_was_set_back_excuses_nobody() -> None:
