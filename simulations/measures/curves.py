@@ -11,6 +11,7 @@ from mesh.protocol.settings import Settings
 from mesh.wire.errors import MeshError
 from simulations.measures import theory
 from simulations.measures.falsedeaths import goal_at
+from simulations.measures.troubles import AWAKE_WITHIN, LOSSY, LOSSY_SHARE, PAUSED, REMOVED_WITHIN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,13 +69,19 @@ def _steps(axes: Axes, samples: Sequence[float], **style: Any) -> None:
 
 
 def _times(
-    axes: Axes, runs: Runs, kind: str, limit: Callable[[float, int, Settings], float], settings: Settings
+    axes: Axes,
+    runs: Runs,
+    kind: str,
+    limit: Callable[[float, int, Settings], float],
+    settings: Settings,
+    colours: Sequence[str] = _COLOURS,
+    what: str = "",
 ) -> bool:
     """One distribution for each size of pool, full; the limit at those settings, dashed."""
     told = [run for run in runs if kind in run["results"]]
-    for colour, run in zip(_COLOURS, told, strict=False):
+    for colour, run in zip(colours, told, strict=False):
         nodes, samples = run["parameters"]["nodes"], run["results"][kind]["samples"]
-        _steps(axes, samples, color=colour, label=f"n = {nodes} ({len(samples)} repeats)")
+        _steps(axes, samples, color=colour, label=f"{what}n = {nodes} ({len(samples)} repeats)")
         axes.plot([limit(share, nodes, settings) for share in _SHARES], _SHARES, "--", color=colour, lw=1)
     axes.set(ylabel="share of repeats", ylim=(0, 1.01))
     axes.set_xlim(left=0)
@@ -85,7 +92,7 @@ def _times(
 def _finish(axes: Axes) -> None:
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False)
+        axes.legend(framealpha=0.9, edgecolor="none")
 
 
 def _silent(axes: Axes, runs: Runs, settings: Settings) -> bool:
@@ -98,6 +105,28 @@ def _silent(axes: Axes, runs: Runs, settings: Settings) -> bool:
 def _process(axes: Axes, runs: Runs, settings: Settings) -> bool:
     axes.set(title="A dead process: known dead everywhere (dashed: limit of the settings)", xlabel="seconds")
     return _times(axes, _named(runs, "detect"), "dead process", theory.dead_process_known, settings)
+
+
+def _paused(axes: Axes, runs: Runs, settings: Settings) -> bool:
+    axes.set(
+        title="A pause of 5 s: alive again everywhere after waking\n(dashed: a refutation known everywhere)",
+        xlabel="seconds",
+    )
+    axes.axvline(AWAKE_WITHIN, ls=":", color="black", label="goal for p99")
+    return _times(axes, _named(runs, "detect"), PAUSED, theory.word_known, settings)
+
+
+def _lossy(axes: Axes, runs: Runs, settings: Settings) -> bool:
+    axes.set(
+        title=f"{LOSSY_SHARE:.0%} lost one way: the last such member dead everywhere\n"
+        "(dashed: limit of the settings for one that is silent)",
+        xlabel="seconds",
+    )
+    axes.axvline(REMOVED_WITHIN, ls=":", color="black", label="goal for the slowest")
+    told, limit = _named(runs, "detect"), theory.silent_crash_known
+    inward = _times(axes, told, LOSSY["in"], limit, settings, _COLOURS, "in, ")
+    outward = _times(axes, told, LOSSY["out"], limit, settings, _COLOURS[3:], "out, ")
+    return inward or outward
 
 
 def _failover(axes: Axes, runs: Runs, settings: Settings) -> bool:
@@ -188,6 +217,8 @@ def _false_deaths(axes: Axes, runs: Runs, settings: Settings) -> bool:
 _CURVES: dict[str, Callable[[Axes, Runs, Settings], bool]] = {
     "silent-machine": _silent,
     "dead-process": _process,
+    "pause": _paused,
+    "one-way-loss": _lossy,
     "failover": _failover,
     "converge": _converge,
     "join": _join,

@@ -41,6 +41,11 @@ def dead_process_known(share: float, nodes: int, settings: Settings) -> float:
     return first_probe(share, nodes, settings) + settings.reset_suspicion
 
 
+def word_known(share: float, nodes: int, settings: Settings) -> float:
+    """One member's word to all, the same for every percentile: its rounds of gossip."""
+    return rounds_to_all(nodes) * settings.gossip_period
+
+
 def probe_bytes(settings: Settings) -> float:
     """Bytes a second that probing alone sends: a ping and an answer to another's ping in each period."""
     ping = Ping(1 << 47, bytes(8), 1, 0)

@@ -16,9 +16,14 @@ from simulations.network import LinkFault
 from simulations.world import Host
 
 WAKING_LIMIT = 30.0
+AWAKE_WITHIN = 2.0
 FULL_SECONDS = 30.0
 LOSSY_SECONDS = 90.0
 LOSSY_SHARE = 0.8
+REMOVED_WITHIN = 30.0
+PAUSED = "pause of 5 s, alive again"
+LOSSY = {way: f"{LOSSY_SHARE:.0%} lost on the way {way}" for way in ("in", "out")}
+"""The names of results."""
 QUEUES = (0.05, 0.2, 0.5)
 FULL_RATE = 1e6
 """Bytes a second that the weights leave to others."""
@@ -65,14 +70,17 @@ def pauses(plan: Plan, outcome: Outcome) -> None:
     long = repeat(plan, lambda world: pause(world, 5.0))
     back = [trial.back for trial in long]
     others = sum(bool(trial.others) for trial in long)
-    outcome.results["pause of 5 s, alive again"] = {
+    outcome.results[PAUSED] = {
         **summary(back),
+        "samples": sorted(round(each, 3) for each in back),
         "itself held dead": sum(bool(trial.itself) for trial in long),
         "others held dead": others,
     }
     what = f"pauses of 5 s with another held dead, n={plan.nodes}, of {len(long)}"
     outcome.goals.append(Goal(what, 0, others, "repeats"))
-    outcome.goals.append(tail_goal(f"alive everywhere after a pause of 5 s, n={plan.nodes}", 2.0, back))
+    outcome.goals.append(
+        tail_goal(f"alive everywhere after a pause of 5 s, n={plan.nodes}", AWAKE_WITHIN, back)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +126,20 @@ def one_way(plan: Plan, outcome: Outcome) -> None:
             part = _share(plan, (plan.seeds + 3 - share) // 3)
             trials += repeat(part, lambda world, bad=bad, inward=inward: lossy(world, bad, inward))  # type: ignore[misc]
         removed = [trial.removed for trial in trials]
-        name = f"{LOSSY_SHARE:.0%} lost on the way {way}"
+        name = LOSSY[way]
         outcome.results[name] = {
             **summary(removed),
+            "samples": sorted(round(each, 3) for each in removed),
             "healthy pairs dead": sum(trial.healthy for trial in trials),
             "most changes": max((trial.changes for trial in trials), default=0),
             "healthy held dead by the bad": sum(trial.seen_by_bad for trial in trials),
         }
         what, dead = f"{name}, n={plan.nodes}", sum(bool(trial.healthy) for trial in trials)
+        slowest = f"{what}: the bad removed everywhere, slowest of {len(removed)}"
         changes = max((trial.changes for trial in trials), default=0)
         outcome.goals += [
             Goal(f"{what}: repeats with a healthy one dead, of {len(trials)}", 0, dead, "repeats"),
-            Goal(f"{what}: the bad removed everywhere, slowest of {len(removed)}", 30.0, max(removed), "s"),
+            Goal(slowest, REMOVED_WITHIN, max(removed), "s"),
             Goal(f"{what}: changes of state that one observer saw", 2, changes, "changes"),
         ]
 

@@ -9,6 +9,7 @@ from simulations.measures.report import ENTRIES, Entry, produce
 
 FEW = (
     Entry("detect", 5, 1, 3, options=("--kinds", "silent,process")),
+    Entry("detect", 5, 1, 3, least=3, options=("--kinds", "pause,one-way")),
     Entry("converge", 5, 1, 4),
     Entry("join", 5, 1, 3),
     Entry("idle", 5, 1, 5, 2, repeats="--seconds"),
@@ -35,7 +36,10 @@ def test_a_report_holds_a_table_and_curves_of_all_that_was_measured(folder: Path
     assert "python -m simulations converge --nodes 5 --seeds 4" in text
     assert "Left out, for the time was too short: throughput at n=1000." in text
     names = {path.name for path in folder.iterdir()}
-    for curve in ("silent-machine", "dead-process", "failover", "converge", "join", "idle", "false-deaths"):
+    for curve in (
+        "silent-machine", "dead-process", "pause", "one-way-loss", "failover", "converge", "join", "idle",
+        "false-deaths",
+    ):  # fmt: skip
         assert {f"{curve}.png", f"{curve}.svg"} <= names
         assert f"({curve}.svg)" in text
     assert (folder / "idle.png").read_bytes()[:4] == b"\x89PNG"
