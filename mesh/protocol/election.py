@@ -62,8 +62,8 @@ class Election:
         """Whether this leader has a model placed and the leases that this takes."""
         self.on_bid: Callable[[int], None] = lambda term: None
         """This leader, of that term, has claimed anew."""
-        self.on_void: Callable[[], None] = lambda: None
-        """What workers granted this leader until now binds them no longer."""
+        self.on_void: Callable[[int], None] = lambda term: None
+        """What workers granted this node under that term, and those before, binds them no longer."""
         self._leapt: set[object] = set()
         """Who gave claims above the limit, at most as many as it takes to believe them."""
         self._reach = 0
@@ -251,10 +251,8 @@ class Election:
 
     def _gave_up(self, term: int) -> None:
         """This node resigned in a life that its disk forgot: whoever hears of it is free of older claims."""
-        leads_by_it = self.mine is not None and self.mine.fact.term <= term
         self.overtake(term)
-        if leads_by_it:
-            self.on_void()
+        self.on_void(term)
 
     def review(self) -> None:
         """Something changed: yield, go on, stand, or wait. Called after every input that may matter."""

@@ -69,7 +69,7 @@ class Parts:
 
     def _outrun(self, incarnation: int) -> None:
         self.reports.overtake(incarnation)
-        self.tenancies.forfeit()
+        self.tenancies.forfeit(self.election.highest)  # workers will take this process for another one
 
     def form(self, pool: PoolId) -> None:
         """All parts are of this pool from now on."""

@@ -65,6 +65,8 @@ class _Tenancy:
     asked: dict[int, tuple[float, int]] = field(default_factory=dict)
     """When each of the last requests was made, under which term: an answer may take longer than the next."""
     until: float = float("-inf")
+    term: int = 0
+    """Under which its lease was granted."""
     confirmed_at: float = float("-inf")
     """When the last request was made that the worker granted."""
     machine: Machine[Tenancy, Step] = field(default_factory=lambda: Machine(TENANCY, Tenancy.UNWANTED))
@@ -100,14 +102,17 @@ class Tenancies:
         """This process was paused."""
         self._paused_at = self._core.now
 
-    def forfeit(self) -> None:
-        """Workers are bound no longer, or will take this process for another one: it asks anew."""
-        for tenancy in self._wanted.values():
-            tenancy.until = float("-inf")
-            tenancy.asked.clear()
+    def forfeit(self, term: int) -> None:
+        """What was granted under that term, and those before, binds nobody any longer: ask anew.
+
+        Not here and now, for this may be the answer to another leader's request.
+        """
+        for id, tenancy in self._wanted.items():
+            tenancy.asked = {number: asked for number, asked in tenancy.asked.items() if asked[1] > term}
+            if tenancy.term <= term:
+                tenancy.until = float("-inf")
+                self._core.schedule(LEASE, id, self._core.now)
         self.review()
-        for id in self._wanted:  # not here and now: this may be the very answer to another leader's request
-            self._core.schedule(LEASE, id, self._core.now)
 
     def want(self, workers: Iterable[NodeId]) -> None:
         """The leader needs exactly these workers from now on; what it no longer needs is released."""
@@ -159,7 +164,7 @@ class Tenancies:
         if mine.fact.term < grant.term or until <= max(tenancy.until, self._core.now):
             return
         tenancy.machine.on(Step.GRANTED)
-        tenancy.confirmed_at, tenancy.until = asked_at, until
+        tenancy.confirmed_at, tenancy.until, tenancy.term = asked_at, until, grant.term
         self._core.schedule(HELD, sender, until)
         self._core.schedule(LEASE, sender, max(self._core.now, asked_at + settings.renew))
         self.review()

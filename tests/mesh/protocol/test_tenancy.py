@@ -2,7 +2,7 @@ import pytest
 
 from mesh.protocol.effects import GateChanged, LeasesChanged
 from mesh.wire import facts
-from mesh.wire.facts import Resignation
+from mesh.wire.facts import PoolState, Resignation
 from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest
 from tests.mesh.protocol.stage import Actor, Stage
 
@@ -121,6 +121,22 @@ def test_who_hears_of_a_resignation_that_its_disk_forgot_asks_anew_for_workers_a
     assert stage.node.leases(stage.now) == {worker.id}
     worker.tells(_forgotten_resignation(stage, 3))
     assert stage.node.leases(stage.now) == {worker.id}
+
+
+def test_that_holds_when_it_has_claimed_anew_meanwhile_for_another_reason() -> None:
+    stage, worker = _leading()
+    [request] = _want(stage, worker)
+    worker.says(LeaseGrant(request.number, 1))
+    forgotten = PoolState(stage.pool, stage.node.id, 5, 1, 1, "ready", 1.0, "", 1.0, ())
+    worker.tells(facts.sign(forgotten, stage.signer).data)
+    leader = stage.node.leader()
+    assert leader is not None
+    assert leader.term == 6
+    assert stage.node.leases(stage.now) == {worker.id}
+    worker.tells(_forgotten_resignation(stage, 3))
+    assert stage.node.leases(stage.now) == frozenset()
+    worker.says(LeaseGrant(request.number + 1, 1))
+    assert stage.node.leases(stage.now) == frozenset()
 
 
 def test_a_leader_counts_no_longer_on_its_own_worker_that_a_forgotten_resignation_gave_to_another() -> None:
