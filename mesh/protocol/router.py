@@ -78,7 +78,8 @@ class Router:
         ):
             parts.core.refused.note("forged", source)
             return
-        parts.replays.note(envelope)
+        peer = parts.membership.peers.get(sender)
+        parts.replays.note(envelope, 0 if peer is None else peer.incarnation)
         parts.budgets.proven(parts.core.now, source)
         parts.membership.heard(sender, source)
         parts.introductions.answered(sender, source)

@@ -47,6 +47,11 @@ def first_number(incarnation: int) -> int:
     return min(incarnation, _MAX_INCARNATION) << _COUNT_BITS
 
 
+def run_of(number: int) -> int:
+    """The incarnation that a sender had when it sent a datagram of this number."""
+    return number >> _COUNT_BITS
+
+
 def seal(
     pool: PoolId, sender: NodeId, number: int, body: bytes, signer: Signer, to: NodeId = NOBODY
 ) -> bytes:

@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.protocol.replays import WINDOW, Replays
+from mesh.protocol.replays import OTHERS, WINDOW, Replays
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import Envelope, first_number, seal
 from mesh.wire.identity import NodeId, PoolId
@@ -28,7 +28,7 @@ def test_a_number_is_new_once_and_never_after_it_fell_out_of_the_window(numbers:
         expected = number not in noted and number > max(noted, default=0) - WINDOW
         assert replays.is_new(envelope) is (expected or not noted)
         if replays.is_new(envelope):
-            replays.note(envelope)
+            replays.note(envelope, 0)
             noted.add(number)
 
 
@@ -37,14 +37,56 @@ def test_what_comes_late_but_not_too_late_is_taken_in_any_order() -> None:
     random.Random(5).shuffle(numbers)
     for number in numbers:
         assert replays.is_new(numbered(number))
-        replays.note(numbered(number))
+        replays.note(numbered(number), 0)
     assert not any(replays.is_new(numbered(number)) for number in numbers)
 
 
 def test_each_sender_has_a_window_of_its_own() -> None:
     replays = Replays()
-    replays.note(numbered(5))
+    replays.note(numbered(5), 0)
     assert replays.is_new(numbered(5, b"t" * 16))
+
+
+def test_a_run_that_nobody_remembers_shuts_out_none_that_its_sender_is_in() -> None:
+    replays, forgotten = Replays(), numbered(first_number(7) + 1000)
+    replays.note(numbered(first_number(2)), 2)
+    replays.note(forgotten, 2)
+    assert not replays.is_new(forgotten)
+    for number in (first_number(2) + 1, first_number(3), first_number(3) + 1):
+        assert replays.is_new(numbered(number))
+        replays.note(numbered(number), 2)
+        assert not replays.is_new(numbered(number))
+    replays.note(numbered(first_number(3) + 2), 3)
+    replays.note(numbered(first_number(8)), 8)
+    assert not replays.is_new(numbered(first_number(8)))
+    assert replays._others == {}
+
+
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(0, 2)), max_size=80))
+def test_only_the_earliest_runs_have_windows_and_no_number_of_theirs_comes_twice(
+    numbers: list[tuple[int, int]],
+) -> None:
+    replays, noted = Replays(), set[int]()
+    for run, count in numbers:
+        envelope = numbered(first_number(run) + count)
+        if replays.is_new(envelope):
+            assert envelope.number not in noted
+            noted.add(envelope.number)
+            replays.note(envelope, 1)
+        assert len(replays._others.get(envelope.sender, {})) <= OTHERS
+
+
+def test_a_member_is_heard_after_a_datagram_of_a_run_that_all_forgot_was_sent_again() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.incarnation = 7
+    kept = actor.seal(PING)
+    actor.incarnation = 1
+    stage.perform(stage.node.receive(stage.now, ELSEWHERE, kept))
+    stage.take(Ack)
+    for _ in range(3):
+        actor.says(PING)
+    assert len(stage.take(Ack, actor)) == 3
 
 
 def test_a_captured_datagram_that_is_sent_again_gets_no_answer_and_moves_nobody() -> None:
