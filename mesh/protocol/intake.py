@@ -190,24 +190,24 @@ class Intake:
         return count
 
     def allows(self, signed: Signed[Any]) -> bool:
-        """Whether a fact may be held: said by a member who has the right to, or an act that stands."""
+        """Whether a fact may be held: said by a member who has the right to, or an act that matters."""
         fact = signed.fact
         if isinstance(fact, Voucher | Eviction):
-            return self._roster.stands(signed)
+            return self._roster.matters(signed)
         needed = _NEEDS.get(fact.kind, Rights(0))
         return fact.author in self._roster and self._roster.rights(fact.author) & needed == needed
 
     def take(self, signed: Signed[Any]) -> None:
-        """Merge a fact that is proven and allowed; of acts those that stand."""
+        """Merge a fact that is proven and allowed; of acts those that matter."""
         if not isinstance(signed.fact, Voucher | Eviction):
             self._merge(signed)
             return
         self._roster.add(signed)
-        if self._roster.stands(signed):
+        if self._roster.matters(signed):
             self._merge(signed)
         if self._roster.changed:
             self._roster.changed = False
-            for act in self._roster.standing():
+            for act in self._roster.mattering():
                 if act.key not in self._store:
                     self._merge(act)
             self._orphans.drop(self._roster.evicted)

@@ -33,9 +33,11 @@ class Roster:
         self.evicted: dict[NodeId, Signed[Eviction]] = {}
         """By which eviction each of the evicted is out."""
         self.changed = False
-        """Whether someone lost rights, or other acts stand or fell; for the caller to clear."""
+        """Whether someone lost rights, or other acts matter; for the caller to clear."""
         self._acts = Acts()
         self._ground = Ground(pool, self._acts, {}, frozenset())
+        self._disputed: set[bytes] = set()
+        """Of the fallen those that have their part in what stands."""
         self._missing: set[bytes] = set()
         self._fallen: dict[bytes, Signed[Any]] = {}
 
@@ -80,6 +82,14 @@ class Roster:
         """Whether an act that was taken in counts."""
         return act in self._acts and act.hash not in self._fallen
 
+    def matters(self, act: Signed[Any]) -> bool:
+        """Whether an act that was taken in counts, or has its part in what does: all are to know it."""
+        return self.stands(act) or act.hash in self._disputed
+
+    def mattering(self) -> list[Signed[Any]]:
+        """All such acts."""
+        return [signed for signed in self._acts.every() if self.matters(signed)]
+
     def add(self, signed: Signed[Any]) -> None:
         """Take in an act whose signature holds."""
         if signed in self._acts:
@@ -95,7 +105,7 @@ class Roster:
         )
         self._acts.add(signed)
         author = self.members.get(fact.author)
-        if not leaf or self.is_founding(fact):
+        if not leaf or self._disputed or self.is_founding(fact):
             self._rebuild()
         elif author is None or Rights.OWN not in author.rights or author.depth >= MAX_CHAIN:
             self._fall(signed)
@@ -125,10 +135,6 @@ class Roster:
 
         return [signed.data for signed in sorted(self._acts.every(), key=order)]
 
-    def standing(self) -> list[Signed[Any]]:
-        """The acts that count."""
-        return [signed for signed in self._acts.every() if signed.hash not in self._fallen]
-
     def tips(self, author: NodeId) -> list[Signed[Any]]:
         """The last acts of an owner that stand, one for each branch of its chain, the longest first."""
         return [tip for tip in self._acts.tips(author) if self.stands(tip)]
@@ -153,21 +159,25 @@ class Roster:
             surplus = max(self._fallen.values(), key=lambda act: (act.fact.number, act.hash))
             del self._fallen[surplus.hash]
             self._acts.drop(surplus)
+            self._disputed.discard(surplus.hash)
+            self.changed |= surplus is not signed
 
     def _rebuild(self) -> None:
         """Settle anew what stands."""
-        before, fallen = self.members, self._fallen
-        ground = self._ground = settle(self.pool, self._acts)
-        self.members, self.leaders, self._fallen = {}, set(), {}
+        before, fallen, disputed = self.members, self._fallen, self._disputed
+        settled = settle(self.pool, self._acts)
+        ground = self._ground = settled.ground
+        self.members, self.leaders, self._fallen, self._disputed = {}, set(), {}, set()
         for id, member in ground.members().items():
             self._place(id, member)
         self.evicted = {id: evictions[0] for id, evictions in ground.evictions.items()}
         for signed in list(self._acts.every()):
-            counts = signed.fact.kind == Voucher.kind or signed.hash in ground.in_force
-            if not (counts and ground.bears(signed)):
+            if not settled.stands(signed):
+                if settled.matters(signed):
+                    self._disputed.add(signed.hash)
                 self._fall(signed)
         every = (e.fact for e in self._acts.evictions.values())
         lines = (self._acts.line(fact.subject, fact.last, fact.last_hash) for fact in every)
         self._missing = {line.missing for line in lines if line.missing is not None}
         lost = any(member.rights & ~self.rights(id) for id, member in before.items())
-        self.changed |= lost or fallen.keys() != self._fallen.keys()
+        self.changed |= lost or fallen.keys() != self._fallen.keys() or disputed != self._disputed

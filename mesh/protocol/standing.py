@@ -118,19 +118,43 @@ class Ground:
         return members
 
 
-def settle(pool: PoolId, acts: Acts) -> Ground:
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What stands, and what else has its part in that.
+
+    It has if it would stand but for how circles were settled, or is of a chain that such an eviction names.
+    Every other act makes no difference, known or not: it is false in the well-founded model.
+    """
+
+    ground: Ground
+    possible: Ground
+    evictions: Hashes
+    """Those that may stand while circles are left alone, ..."""
+    named: Hashes
+    """... and the acts of the chains that they name."""
+
+    def stands(self, signed: Signed[Any]) -> bool:
+        """Whether the act counts."""
+        counts = isinstance(signed.fact, Voucher) or signed.hash in self.ground.in_force
+        return counts and self.ground.bears(signed)
+
+    def matters(self, signed: Signed[Any]) -> bool:
+        """Whether it counts or has its part in what does."""
+        may = isinstance(signed.fact, Voucher) or signed.hash in self.evictions
+        return self.stands(signed) or signed.hash in self.named or (may and self.possible.bears(signed))
+
+
+def settle(pool: PoolId, acts: Acts) -> Settled:
     """Decide which evictions stand, and with them everything else."""
     lines = {
         hash: acts.line(e.fact.subject, e.fact.last, e.fact.last_hash) for hash, e in acts.evictions.items()
     }
     fixed: Hashes = frozenset()
     void: Hashes = frozenset()
-    while True:
-        low, high = _bounds(pool, acts, lines, fixed, void)
-        ground = Ground(pool, acts, lines, low)
-        undecided = high - low
-        if not undecided:
-            return ground
+    low, high = _bounds(pool, acts, lines, fixed, void)
+    possible, evictions = Ground(pool, acts, lines, low), high
+    ground = possible
+    while undecided := high - low:
 
         def precedence(hash: bytes, ground: Ground = ground) -> tuple[int, NodeId, int, bytes]:
             act = acts.evictions[hash].fact
@@ -144,6 +168,10 @@ def settle(pool: PoolId, acts: Acts) -> Ground:
         else:
             fixed |= {best.hash}
             void |= felling
+        low, high = _bounds(pool, acts, lines, fixed, void)
+        ground = Ground(pool, acts, lines, low)
+    named = frozenset[bytes]().union(*(lines[hash].hashes for hash in evictions))
+    return Settled(ground, possible, evictions, named)
 
 
 def _bounds(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.protocol.roster import Roster
-from mesh.wire.facts import NO_PREVIOUS, Eviction, Signed, Voucher, sign
+from mesh.wire.facts import NO_PREVIOUS, Eviction, Signed, Voucher, decode, sign
 from mesh.wire.identity import node_id, pool_id
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from simulations.signing import KeyedHash
@@ -58,9 +58,13 @@ def _roster(acts: list[Signed[Any]]) -> Roster:
     return roster
 
 
+def _standing(roster: Roster) -> list[Signed[Any]]:
+    return [act for act in map(decode, roster.acts()) if roster.stands(act)]
+
+
 def _view(roster: Roster) -> object:
     members = {id: (member.rights, member.depth) for id, member in roster.members.items()}
-    return members, {id: e.hash for id, e in roster.evicted.items()}, {a.hash for a in roster.standing()}
+    return members, {id: e.hash for id, e in roster.evicted.items()}, {a.hash for a in _standing(roster)}
 
 
 def _names(roster: Roster) -> set[str]:
@@ -119,6 +123,16 @@ def test_of_mutual_evictions_the_one_by_the_owner_nearer_the_founder_stands() ->
     owners.evict(EMIL, CARL)
     owners.evict(CARL, EMIL)
     assert _names(owners.roster()) == {"Anna", "Bert", "Carl", "Dora"}
+
+
+def test_an_eviction_that_falls_decides_what_else_does() -> None:
+    owners = _all_by_anna()
+    owners.evict(CARL, DORA, but=9)
+    loses = owners.evict(BERT, CARL, but=9)
+    owners.evict(DORA, BERT, but=9)
+    owners.acts.append(owners.acts.pop(owners.acts.index(loses)))
+    with_it, without = _roster(owners.acts), _roster(owners.acts[:-1])
+    assert _names(with_it) != _names(without)
 
 
 def test_of_mutual_evictions_at_one_distance_the_one_by_the_smaller_id_stands() -> None:
@@ -265,12 +279,22 @@ def test_every_order_of_arrival_gives_the_same_result(moves: list[Any], random: 
     assert _view(_roster(acts + acts[:3])) == view
 
 
+@given(ACTS, st.randoms(use_true_random=False))
+def test_whoever_knows_all_acts_that_matter_holds_the_same_for_members(moves: list[Any], random: Any) -> None:
+    acts = _play([move for move in moves if move[0] != move[1]])  # nobody takes what evicts its own author
+    whole = _roster(acts)
+    rest = [act for act in acts if not whole.matters(act)]
+    some = _roster(whole.mattering() + random.sample(rest, random.randrange(len(rest) + 1)))
+    assert _view(some) == _view(whole)
+    assert {act.hash for act in some.mattering()} == {act.hash for act in whole.mattering()}
+
+
 @given(ACTS)
 def test_what_stands_holds_together(moves: list[Any]) -> None:
     roster = _roster(_play(moves))
     ground = roster._ground
     assert not roster.members.keys() & roster.evicted.keys()
-    for act in roster.standing():
+    for act in _standing(roster):
         assert ground.bears(act)
     for hash in ground.in_force:
         assert ground.admits(roster._acts.evictions[hash])
