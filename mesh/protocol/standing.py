@@ -122,8 +122,8 @@ class Ground:
 class Settled:
     """What stands, and what else has its part in that.
 
-    It has if it would stand but for how circles were settled, or is of a chain that such an eviction names.
-    Every other act makes no difference, known or not: it is false in the well-founded model.
+    It has if it would stand but for how circles were settled, or is of a chain that such an eviction names
+    and by one who then would be an owner. No other act makes a difference, known or not.
     """
 
     ground: Ground
@@ -141,7 +141,8 @@ class Settled:
     def matters(self, signed: Signed[Any]) -> bool:
         """Whether it counts or has its part in what does."""
         may = isinstance(signed.fact, Voucher) or signed.hash in self.evictions
-        return self.stands(signed) or signed.hash in self.named or (may and self.possible.bears(signed))
+        named = signed.hash in self.named and signed.fact.author in self.possible.owners
+        return self.stands(signed) or named or (may and self.possible.bears(signed))
 
 
 def settle(pool: PoolId, acts: Acts) -> Settled:

@@ -290,6 +290,14 @@ def test_whoever_knows_all_acts_that_matter_holds_the_same_for_members(moves: li
 
 
 @given(ACTS)
+def test_every_act_that_matters_is_proven_by_others_that_do(moves: list[Any]) -> None:
+    mattering = _roster(_play(moves)).mattering()
+    vouchers = [act.fact for act in mattering if isinstance(act.fact, Voucher)]
+    owners = {node_id(voucher.key) for voucher in vouchers if Rights.OWN in voucher.rights}
+    assert {act.fact.author for act in mattering} <= owners
+
+
+@given(ACTS)
 def test_what_stands_holds_together(moves: list[Any]) -> None:
     roster = _roster(_play(moves))
     ground = roster._ground
