@@ -62,12 +62,16 @@ class Introductions:
         self._core.schedule_by(GREET_AGAIN, b"", self._core.now + self._core.settings.greet_again)
 
     def greet_again(self) -> None:
-        """While members are vouched for of whom nothing was heard: one silent address at a time."""
+        """While members are vouched for that are not present: one silent address at a time.
+
+        One that left may be back there, or somebody let in meanwhile on the machine of one that is gone.
+        """
         if not self._silent:
             return
         # Even while all are known: who is vouched for later may live at one of these addresses.
         self._core.schedule_by(GREET_AGAIN, b"", self._core.now + self._core.settings.greet_again)
-        if len(self._membership.peers) + 1 < len(self._roster.members):
+        present = sum(peer.present for peer in self._membership.peers.values())
+        if present + 1 < len(self._roster.members):
             endpoint = next(iter(self._silent))
             del self._silent[endpoint]
             self._silent[endpoint] = None

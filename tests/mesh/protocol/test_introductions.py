@@ -74,6 +74,18 @@ def _stranger(stage: Stage, number: int = 9) -> tuple[Actor, bytes]:
     return actor, link
 
 
+def test_a_silent_address_is_greeted_again_while_a_member_is_gone() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    silent = Endpoint("10.9.9.9", 1)
+    stage.perform(stage.node.meet(stage.now, [silent]))
+    stage.wait(5.0)
+    actor.tells(actor.record(sequence=2, left=True))
+    stage.sent.clear()
+    stage.wait(6.0)
+    assert any(at == silent and isinstance(message, Hello) for at, message in stage.sent)
+
+
 def test_an_address_that_was_silent_before_is_greeted_for_a_member_vouched_for_later() -> None:
     stage = Stage()
     silent = Endpoint("10.9.9.9", 1)
