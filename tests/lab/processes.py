@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def _listening_paths(process: psutil.Process) -> list[str]:
     """The unix sockets that the process listens on; psutil would look into our own namespace."""
     try:
         table = Path(f"/proc/{process.pid}/net/unix").read_text().splitlines()[1:]
-        held = {os.readlink(fd) for fd in Path(f"/proc/{process.pid}/fd").iterdir()}
+        held = set(_links(Path(f"/proc/{process.pid}/fd")))
     except FileNotFoundError:
         return _listening_paths_without_proc(process)
     except OSError:
@@ -86,6 +86,13 @@ def _listening_paths(process: psutil.Process) -> list[str]:
         if len(fields) == 8 and int(fields[3], 16) & 0x10000 and f"socket:[{fields[6]}]" in held:
             paths.append(fields[7])
     return paths
+
+
+def _links(folder: Path) -> Iterator[str]:
+    """Where the links in a folder point; one that is gone by then is left out."""
+    for link in folder.iterdir():
+        with suppress(FileNotFoundError):
+            yield os.readlink(link)
 
 
 def _listening_paths_without_proc(process: psutil.Process) -> list[str]:
