@@ -50,7 +50,8 @@ class Router:
     def is_new(self, envelope: Envelope, source: Endpoint) -> bool:
         """Whether the datagram was not seen before and is of its sender's present run.
 
-        A sender whose disk was set back counts from too low: it is shown its own newer record, once a second.
+        A sender whose disk was set back counts from too low: it is shown its own newer record, once a second,
+        or that of another run which went by the same incarnation.
         """
         sender, core = envelope.sender, self._parts.core
         peer = self._parts.membership.peers.get(sender)
@@ -60,7 +61,7 @@ class Router:
         record = self._parts.store.get(Record, sender)
         if record is not None and core.now - self._shown.get(sender, -math.inf) >= 1.0:
             self._shown[sender] = core.now
-            core.send_bodies(sender, source, [record.data])
+            core.send_bodies(sender, source, [*self._parts.store.proofs.get(record.key, ()), record.data])
         return False
 
     def deliver(self, envelope: Envelope, source: Endpoint, message: Message) -> None:

@@ -12,7 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.wire.facts import Accusation, Claim, Fact, PoolState, Resignation, Signed, Version
+from mesh.wire.facts import (
+    Accusation,
+    Claim,
+    Fact,
+    PoolState,
+    Record,
+    Resignation,
+    Signed,
+    Version,
+)
 from mesh.wire.facts import place_key as place_key
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import BUCKETS, Rumour
@@ -119,7 +128,8 @@ class FactStore:
         if held is None:
             self._put(entry)
             return NEW
-        same = held.signed.fact.version == signed.fact.version
+        before, after = held.signed.fact, signed.fact
+        same = before.version == after.version or _are_of_two_runs(before, after)
         if same and len(self.proofs) < _MAX_PROOFS:
             self.proofs[entry.key] = (held.signed.data, signed.data)
         if prevails(signed.fact.version, entry.hash, held.signed.fact.version, held.hash):
@@ -210,6 +220,13 @@ class FactStore:
         self._hashes[bucket_of(entry.key)] ^= value
         self._bucket_hashes = None
         self.summary = (int.from_bytes(self.summary, "big") ^ value).to_bytes(8, "big")
+
+
+def _are_of_two_runs(one: Fact, other: Fact) -> bool:
+    """Whether these are records of two runs of one member that go by the same incarnation."""
+    if not isinstance(one, Record) or not isinstance(other, Record):
+        return False
+    return one.incarnation == other.incarnation and one.nonce != other.nonce
 
 
 def _height(signed: Signed[Any]) -> tuple[Version, NodeId]:

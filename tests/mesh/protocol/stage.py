@@ -46,11 +46,9 @@ class Actor:
     def sign(self, fact: Fact) -> bytes:
         return sign(fact, self.signer).data
 
-    def record(self, sequence: int = 1, left: bool = False) -> bytes:
+    def record(self, sequence: int = 1, left: bool = False, nonce: bytes = bytes(8)) -> bytes:
         profile = Profile(name="actor", addresses=(self.address,), rank=self.rank)
-        return self.sign(
-            Record(self._stage.pool, self.id, self.incarnation, bytes(8), sequence, left, profile)
-        )
+        return self.sign(Record(self._stage.pool, self.id, self.incarnation, nonce, sequence, left, profile))
 
     def claim(self, term: int, rank: int | None = None) -> bytes:
         return self.sign(Claim(self._stage.pool, self.id, term, self.rank if rank is None else rank))

@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -164,6 +165,23 @@ def test_a_member_whose_disk_was_set_back_is_shown_its_newer_record_once_a_secon
     stage.now += 1.0
     actor.says(PING)
     assert len(stage.take(Bodies, actor)) == 1
+
+
+@pytest.mark.parametrize("sequence", [1, 2])
+@pytest.mark.parametrize("nonce", [b"12345678", b"abcdefgh", b"87654321"])
+def test_who_was_set_back_to_an_incarnation_that_it_had_is_shown_its_former_record(
+    sequence: int, nonce: bytes
+) -> None:
+    stage = Stage()
+    actor, witness = stage.member(2), stage.member(3)
+    former = actor.record()
+    for _ in range(10):
+        actor.says(PING)
+    actor.sent = 0  # it starts again, and counts from one
+    witness.tells(actor.record(sequence, nonce=nonce))
+    stage.sent.clear()
+    actor.says(PING)
+    assert former in {fact for body in stage.take(Bodies, actor) for fact in body.facts}
 
 
 def test_a_node_that_was_set_back_overtakes_its_record_and_is_heard_again() -> None:
