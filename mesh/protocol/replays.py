@@ -12,12 +12,10 @@ from mesh.wire.identity import NodeId
 WINDOW = 1024
 """How far a datagram may come behind later ones of its sender, which counts those to everybody else too."""
 
-_ALL = (1 << WINDOW) - 1
-
-
 OTHERS = 4
 """So many runs of a sender have windows besides the one that it is known to be in."""
 
+_ALL = (1 << WINDOW) - 1
 _Window = tuple[int, int]
 """The highest number, and which of those up to it came, as bits."""
 

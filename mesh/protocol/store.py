@@ -12,16 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.wire.facts import (
-    Accusation,
-    Claim,
-    Fact,
-    PoolState,
-    Record,
-    Resignation,
-    Signed,
-    Version,
-)
+from mesh.wire.facts import Accusation, Claim, Fact, PoolState, Record, Resignation, Signed, Version
 from mesh.wire.facts import place_key as place_key
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import BUCKETS, Rumour
@@ -120,7 +111,10 @@ class FactStore:
         return fact.version >= version
 
     def offer(self, signed: Signed[Any]) -> str:
-        """Merge one verified fact: NEW, STALE or EQUIVOCATION (both are kept as proof, one by one place)."""
+        """Merge one verified fact: NEW, STALE or EQUIVOCATION (both are kept as proof, one by one place).
+
+        Records of two runs that go by one incarnation are an equivocation as well, though one is newer.
+        """
         if not self.would_change(signed):
             return STALE
         entry = entry_of(signed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from mesh.protocol import budgets, gossip, introductions, probes, roster, steadiness, store
+from mesh.protocol import budgets, gossip, introductions, probes, replays, roster, steadiness, store
 from mesh.protocol.orphans import MAX_WAITING
 from mesh.wire.facts import Claim, PoolState, Resignation
 from simulations import inside
@@ -41,6 +41,8 @@ LIMITS: dict[str, int] = {
     "acts.evictions": roster.MAX_EVICTIONS,
     "roster.evicted": roster.MAX_EVICTIONS,
     "roster._fallen": roster.MAX_FALLEN,
+    "roster._disputed": roster.MAX_FALLEN,
+    "replays._others[]": replays.OTHERS,
 }
 """... and what those may hold that have a narrower bound, by the last two names of their paths."""
 FEW = {Claim: 8, Resignation: 32, PoolState: 4}

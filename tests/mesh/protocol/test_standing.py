@@ -127,12 +127,14 @@ def test_of_mutual_evictions_the_one_by_the_owner_nearer_the_founder_stands() ->
 
 def test_an_eviction_that_falls_decides_what_else_does() -> None:
     owners = _all_by_anna()
-    owners.evict(CARL, DORA, but=9)
-    loses = owners.evict(BERT, CARL, but=9)
+    falls = owners.evict(CARL, DORA, but=9)
+    owners.evict(BERT, CARL, but=9)
     owners.evict(DORA, BERT, but=9)
-    owners.acts.append(owners.acts.pop(owners.acts.index(loses)))
-    with_it, without = _roster(owners.acts), _roster(owners.acts[:-1])
-    assert _names(with_it) != _names(without)
+    whole, without = owners.roster(), _roster([act for act in owners.acts if act is not falls])
+    assert not whole.stands(falls)
+    assert whole.matters(falls)
+    assert _names(whole) == {"Anna", "Bert", "Dora"}
+    assert _names(without) == {"Anna", "Carl", "Dora"}
 
 
 def test_of_mutual_evictions_at_one_distance_the_one_by_the_smaller_id_stands() -> None:
