@@ -51,17 +51,20 @@ class Router:
         """Whether the datagram was not seen before and is of its sender's present run.
 
         A sender whose disk was set back counts from too low: it is shown its own newer record, once a second,
-        or that of another run which went by the same incarnation.
+        or that of another run which went by the same incarnation; and its liveness, which may be all that is
+        known of it.
         """
         sender, core = envelope.sender, self._parts.core
         peer = self._parts.membership.peers.get(sender)
         outrun = peer is not None and envelope.number < first_number(peer.incarnation)
         if not outrun and self._parts.replays.is_new(envelope):
             return True
-        record = self._parts.store.get(Record, sender)
-        if record is not None and core.now - self._shown.get(sender, -math.inf) >= 1.0:
+        store = self._parts.store
+        held = [fact for fact in (store.get(Record, sender), store.get(Liveness, sender)) if fact is not None]
+        if held and core.now - self._shown.get(sender, -math.inf) >= 1.0:
             self._shown[sender] = core.now
-            core.send_bodies(sender, source, [*self._parts.store.proofs.get(record.key, ()), record.data])
+            proofs = store.proofs.get(place_key(Record.kind, sender), ())
+            core.send_bodies(sender, source, [*proofs, *(fact.data for fact in held)])
         return False
 
     def deliver(self, envelope: Envelope, source: Endpoint, message: Message) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mesh.protocol.replays import OTHERS, WINDOW, Replays
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import Envelope, first_number, seal
+from mesh.wire.facts import Liveness
 from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.messages import Ack, Bodies, Ping, encode
 from tests.mesh.protocol.stage import OWN_ADDRESS, Stage
@@ -165,6 +166,16 @@ def test_a_member_whose_disk_was_set_back_is_shown_its_newer_record_once_a_secon
     stage.now += 1.0
     actor.says(PING)
     assert len(stage.take(Bodies, actor)) == 1
+
+
+def test_a_member_whose_disk_was_set_back_is_shown_its_liveness_where_no_record_of_it_is_known() -> None:
+    stage = Stage()
+    actor, witness = stage.member(2, known=False), stage.member(3)
+    newer = actor.sign(Liveness(stage.pool, actor.id, 5, 2))
+    witness.tells(newer)
+    stage.sent.clear()
+    actor.says(PING)
+    assert [body.facts for body in stage.take(Bodies, actor)] == [(newer,)]
 
 
 @pytest.mark.parametrize("sequence", [1, 2])
