@@ -127,7 +127,11 @@ class Prober:
         self._ask_dead()
 
     def _pace(self) -> float:
-        """Periods until the next turn. Who dies seldom dies alone: a death lets nobody wait for the rest."""
+        """Periods until the next turn. Who dies seldom dies alone: a death lets nobody wait for the rest.
+
+        Nor is there anything to wait for once all are held dead: the sooner they are asked whether they are
+        back, the sooner a pool that was cut all apart is one again.
+        """
         before, self._dead = self._dead, len(self._membership.dead)
         if self._dead > before:
             self._unstretched = len(self._membership.order)
@@ -135,7 +139,8 @@ class Prober:
             self._unstretched -= 1
         if self._membership.steadiness.doubtful:
             return 0.5
-        return 1.0 if self._unstretched else self._stretch
+        alone = self._membership.live_count() <= 1
+        return 1.0 if self._unstretched or alone else self._stretch
 
     def _next_in_turn(self) -> Peer | None:
         order = self._membership.order

@@ -212,6 +212,22 @@ def test_a_node_that_doubts_itself_finds_all_dead_soon_once_it_found_one() -> No
     assert [stage.state_of(other) for other in others] == ["dead"] * len(others)
 
 
+def test_a_node_that_holds_all_dead_asks_them_at_the_plain_pace_however_much_it_doubts_itself() -> None:
+    stage = Stage()
+    settings, membership = stage.settings, stage.node._parts.membership
+    others = [stage.member(number) for number in range(2, 6)]
+    for other in others:
+        other.answers = False
+    membership.health = settings.max_health
+    while len(membership.dead) < len(others):
+        stage.wait(1.0)
+    turn = (1 + settings.max_health) * settings.probe_period
+    stage.wait(turn)
+    stage.take(Ping)
+    stage.wait(10 * settings.dead_period)
+    assert sum(len(stage.take(Ping, other)) for other in others) >= 7
+
+
 def test_a_member_is_found_at_the_address_it_answers_from() -> None:
     stage = Stage()
     actor = stage.member(2)
