@@ -70,8 +70,7 @@ class Introductions:
             return
         # Even while all are known: who is vouched for later may live at one of these addresses.
         self._core.schedule_by(GREET_AGAIN, b"", self._core.now + self._core.settings.greet_again)
-        present = sum(peer.present for peer in self._membership.peers.values())
-        if present + 1 < len(self._roster.members):
+        if self._membership.live_count() < len(self._roster.members):
             endpoint = next(iter(self._silent))
             del self._silent[endpoint]
             self._silent[endpoint] = None
