@@ -21,7 +21,7 @@ from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
 from simulations import inside
 from simulations.checkers import Checkers
-from simulations.checkers.settled import Calm, disagreement, lawless, unlike, unserved, views
+from simulations.checkers.settled import disagreement, lawless, unlike, unrest, unserved, views
 from simulations.faults import Fault, Storm
 from simulations.hosts import Host
 from simulations.leading import Serving
@@ -223,10 +223,9 @@ class Chaos:
             return
         self.outcome.served_after.append(world.now - since)
         self._settle(honest, liars)
-        calm = Calm(world, honest, liars)
-        world.run(CALM)
+        said = unrest(self.serving, honest, liars, CALM, CALM_BYTES)
         self.checkers.bounds.calm()
-        for what in calm.unrest(CALM_BYTES):
+        for what in said:
             self._fail(f"no calm: {what}")
         if not world.run_until(lambda: not unlike(honest), _NEWS_LIMIT, 0.1):
             self._fail(f"no calm: {unlike(honest)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -96,6 +97,34 @@ def views(hosts: Sequence[Host]) -> list[object]:
         for host in hosts
         if host.node is not None
     ]
+
+
+MOVES = 3
+"""In so many calms in a row the model may be moved to a better placement; each is made at its own time."""
+
+
+def unrest(
+    serving: Serving, hosts: Sequence[Host], but: frozenset[NodeId], seconds: float, most_bytes: float
+) -> list[str]:
+    """Watch hosts for so many seconds; what was not calm, see `Calm`.
+
+    A reconciler may move the model in any of them, and what is said for that is no unrest: how much hosts
+    say is judged as soon as nothing was moved, or when they move on and on.
+    """
+    for calms in range(1, MOVES + 1):
+        before = _engines(serving, hosts)
+        calm = Calm(serving.world, hosts, but)
+        serving.world.run(seconds)
+        moved = _engines(serving, hosts) != before
+        said = calm.unrest(math.inf if moved and calms < MOVES else most_bytes)
+        if said or not moved:
+            break
+    return said
+
+
+def _engines(serving: Serving, hosts: Sequence[Host]) -> list[tuple[object, str]]:
+    servers = [None if (leading := serving.leading(host)) is None else leading.server for host in hosts]
+    return [(server and server.plan, server.phase if server else "") for server in servers]
 
 
 class Calm:

@@ -1,9 +1,13 @@
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
 from mesh.protocol.effects import LeaderChanged
 from simulations import inside
-from simulations.checkers.settled import Calm, disagreement, lawless, unlike
+from simulations.checkers.settled import MOVES, Calm, disagreement, lawless, unlike, unrest
 from tests.simulations.checkers.pools import Watched
+from tests.simulations.stage import Stage
 
 
 def test_a_pool_at_rest_agrees_and_is_calm() -> None:
@@ -45,6 +49,69 @@ def test_a_change_of_leader_a_death_and_much_talk_are_no_calm() -> None:
     assert "the leader changed at host1" in said
     assert "host3 turned dead at host0" in said
     assert "host0 sends 1" in said
+
+
+class Moving(Stage):
+    """A pool that serves; when its model is moved, much is said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deploy()
+        assert self.served()
+        self.world.run(5.0)
+
+    def talk(self) -> None:
+        self.world.bytes_sent[1] += 100_000
+
+    def move(self) -> None:
+        leading = self.serving.leading(self.leader())
+        assert leading is not None
+        assert leading.server is not None
+        leading.server.plan = replace(leading.server.plan, batch=leading.server.plan.batch + 1)
+        self.talk()
+
+    def change_leader(self) -> None:
+        for observer in self.world.observers:
+            observer(self.world, self.hosts[1], LeaderChanged(None))
+
+    def later(self, *what: Callable[[], None]) -> None:
+        """One of these happens in each of the next calms."""
+        for number, happens in enumerate(what):
+            self.world.at(self.world.now + 10.0 * number + 5.0, happens)
+
+    def unrest(self) -> list[str]:
+        return unrest(self.serving, self.hosts, frozenset(), 10.0, 3000.0)
+
+
+def test_what_is_said_for_a_move_is_no_unrest() -> None:
+    pool = Moving()
+    pool.later(pool.move)
+    assert pool.unrest() == []
+
+
+def test_who_says_as_much_without_a_move_is_caught() -> None:
+    pool = Moving()
+    pool.later(pool.talk)
+    assert [said.startswith("host1 sends 1") for said in pool.unrest()] == [True]
+
+
+def test_who_goes_on_saying_it_after_a_move_is_caught() -> None:
+    pool = Moving()
+    pool.later(pool.move, pool.talk)
+    assert [said.startswith("host1 sends 1") for said in pool.unrest()] == [True]
+
+
+def test_who_moves_on_and_on_is_caught() -> None:
+    pool = Moving()
+    pool.later(*[pool.move] * MOVES)
+    assert [said.startswith("host1 sends 1") for said in pool.unrest()] == [True]
+
+
+def test_a_move_excuses_no_change_of_leader() -> None:
+    pool = Moving()
+    pool.later(pool.move)
+    pool.later(pool.change_leader)
+    assert "the leader changed at host1" in "\n".join(pool.unrest())
 
 
 def test_two_who_hold_different_facts_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
