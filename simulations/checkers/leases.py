@@ -75,9 +75,17 @@ class Leases:
         states = {member.id: member.state for member in worker.node.members()}
         if holder.node is None or holder.id != claim.author or states.get(worker.id) == "left":
             return
+        if holder is worker and self._is_lent_anew(worker, claim):
+            return
         if worker.id in holder.node.leases(holder.local(world.now)):
             who = f"host{holder.number} (term {claim.term})"
             self._say(f"host{worker.number} is lent no longer, but {who} counts on it")
+
+    def _is_lent_anew(self, leader: Host, before: Claim) -> bool:
+        """Whether a leader was lent to itself again in the very step: what it counts on is that."""
+        assert leader.node is not None
+        now = leader.node.holder(leader.local(self._world.now))
+        return now is not None and now.author == leader.id and now.order > before.order
 
     def _opened(self, worker: Host, claim: Claim) -> None:
         former = self._open.get(worker.id)

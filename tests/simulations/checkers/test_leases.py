@@ -1,6 +1,9 @@
+from typing import Any
+
 import pytest
 
 from mesh.protocol.effects import GateChanged
+from mesh.wire.facts import sign
 from simulations.hosts import Host
 from tests.simulations.checkers.pools import Watched
 
@@ -48,6 +51,33 @@ def test_a_lease_that_ends_before_its_holder_lets_go_is_caught() -> None:
     pool.world.run(0.5)
     pool.lend(worker, None)
     assert "host2 is lent no longer, but host0 (term " in pool.said
+
+
+def _lead_on(pool: Watched) -> Any:
+    """A leader lent to itself goes on under a higher claim in one step; the grant that it has then."""
+    leader = pool.hosts[0]
+    assert leader.node is not None
+    pool.world.do(leader, "want_leases", [leader.id])
+    pool.world.run(0.5)
+    before = leader.node.leader()
+    assert before is not None
+    grant: Any = leader.node._parts.arbiter._grant
+    grant.claim = sign(pool.claim(leader, before.term + 1), leader.signer)
+    return grant
+
+
+def test_a_leader_that_is_lent_to_itself_anew_in_one_step_lets_nothing_go() -> None:
+    pool = Watched()
+    _lead_on(pool)
+    pool.tell(pool.hosts[0], GateChanged(None))
+    assert pool.said == ""
+
+
+def test_a_leader_that_counts_on_itself_while_its_gate_stays_shut_is_caught() -> None:
+    pool = Watched()
+    _lead_on(pool).expires = 0.0
+    pool.tell(pool.hosts[0], GateChanged(None))
+    assert "host0 is lent no longer, but host0 (term " in pool.said
 
 
 def test_a_grant_of_which_the_disk_says_something_else_is_caught() -> None:
