@@ -96,6 +96,8 @@ class Prober:
         self._relayed: dict[int, _Relay] = {}
         self._next = 0
         self._asked_dead = 0.0
+        self._dead_turns: list[tuple[NodeId, Endpoint]] = []
+        """Addresses of the dead that are yet to be asked, the last one next."""
         self._dead = 0
         """How many were held dead at the last turn."""
         self._unstretched = 0
@@ -127,11 +129,7 @@ class Prober:
         self._ask_dead()
 
     def _pace(self) -> float:
-        """Periods until the next turn. Who dies seldom dies alone: a death lets nobody wait for the rest.
-
-        Nor is there anything to wait for once all are held dead: the sooner they are asked whether they are
-        back, the sooner a pool that was cut all apart is one again.
-        """
+        """Periods until the next turn. Who dies seldom dies alone: a death lets nobody wait for the rest."""
         before, self._dead = self._dead, len(self._membership.dead)
         if self._dead > before:
             self._unstretched = len(self._membership.order)
@@ -139,8 +137,7 @@ class Prober:
             self._unstretched -= 1
         if self._membership.steadiness.doubtful:
             return 0.5
-        alone = self._membership.live_count() <= 1
-        return 1.0 if self._unstretched or alone else self._stretch
+        return 1.0 if self._unstretched else self._stretch
 
     def _next_in_turn(self) -> Peer | None:
         order = self._membership.order
@@ -155,21 +152,36 @@ class Prober:
         return None
 
     def _ask_dead(self) -> None:
-        if self._core.now - self._asked_dead < self._core.settings.dead_period:
-            return
-        dead, random = self._membership.dead, self._core.random
-        if not dead:
+        """As many as are due by now: slow turns are to spare the living, the dead have nothing to lose."""
+        dead, settings = self._membership.dead, self._core.settings
+        due = min(self._stretch, int((self._core.now - self._asked_dead) / settings.dead_period))
+        if not dead or not due:
             return
         self._asked_dead = self._core.now
         live = self._membership.live_count()
-        if random.random() * live >= _ASK_DEAD * len(dead):
-            return
-        peer = dead[list(dead)[random.randrange(len(dead))]]
-        endpoints = peer.endpoints()
-        if endpoints:
-            endpoint = endpoints[random.randrange(len(endpoints))]
-            self._inform(peer, endpoint)
-            self._ping(peer, endpoint, 0)
+        for _ in range(due):
+            if self._core.random.random() * live >= _ASK_DEAD * len(dead):
+                continue
+            turn = self._next_dead()
+            if turn is not None:
+                peer, endpoint = turn
+                self._inform(peer, endpoint)
+                self._ping(peer, endpoint, 0)
+
+    def _next_dead(self) -> tuple[Peer, Endpoint] | None:
+        """Each address of each of the dead in turn, in random order: none is left out for long by chance.
+
+        Who dies meanwhile comes with the next round.
+        """
+        dead = self._membership.dead
+        for _ in range(2):
+            while self._dead_turns:
+                id, endpoint = self._dead_turns.pop()
+                if id in dead and endpoint in dead[id].endpoints():
+                    return dead[id], endpoint
+            self._dead_turns = [(id, endpoint) for id, peer in dead.items() for endpoint in peer.endpoints()]
+            self._core.random.shuffle(self._dead_turns)
+        return None
 
     def probe(self, peer: Peer, regular: bool = False, hurry: bool = False, mute: bool = False) -> None:
         """Ask a member now, unless a question to it is under way; in a hurry by TCP at the same time."""

@@ -1,3 +1,5 @@
+import pytest
+
 from mesh.protocol.effects import ProbeStream
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
@@ -212,9 +214,12 @@ def test_a_node_that_doubts_itself_finds_all_dead_soon_once_it_found_one() -> No
     assert [stage.state_of(other) for other in others] == ["dead"] * len(others)
 
 
-def test_a_node_that_holds_all_dead_asks_them_at_the_plain_pace_however_much_it_doubts_itself() -> None:
+@pytest.mark.parametrize("company", [False, True])
+def test_a_node_asks_as_many_of_the_dead_however_much_it_doubts_itself(company: bool) -> None:
     stage = Stage()
     settings, membership = stage.settings, stage.node._parts.membership
+    if company:
+        stage.member(9)
     others = [stage.member(number) for number in range(2, 6)]
     for other in others:
         other.answers = False
@@ -223,9 +228,29 @@ def test_a_node_that_holds_all_dead_asks_them_at_the_plain_pace_however_much_it_
         stage.wait(1.0)
     turn = (1 + settings.max_health) * settings.probe_period
     stage.wait(turn)
-    stage.take(Ping)
-    stage.wait(10 * settings.dead_period)
-    assert sum(len(stage.take(Ping, other)) for other in others) >= 7
+    stage.sent.clear()
+    membership.health = settings.max_health
+    stage.wait(3 * turn)
+    assert sum(len(stage.take(Ping, other)) for other in others) >= 0.6 * 3 * turn / settings.dead_period
+
+
+def test_each_address_of_the_dead_is_asked_in_turn_and_none_is_left_out_by_chance() -> None:
+    stage = Stage()
+    settings, membership = stage.settings, stage.node._parts.membership
+    others = [stage.member(number) for number in range(2, 10)]
+    for other in others:
+        other.answers = False
+    while len(membership.dead) < len(others):
+        stage.wait(1.0)
+    moved = membership.peers[others[0].id]
+    moved.source = Endpoint("10.9.9.9", 4)
+    addresses = sum(len(peer.endpoints()) for peer in membership.dead.values())
+    assert addresses == len(others) + 1
+    stage.wait(2 * addresses * settings.dead_period)
+    stage.sent.clear()
+    stage.wait(2 * addresses * settings.dead_period)
+    asked = {to for to, message in stage.sent if isinstance(message, Ping)}
+    assert asked >= {other.address for other in others} | {moved.source}
 
 
 def test_a_member_is_found_at_the_address_it_answers_from() -> None:
