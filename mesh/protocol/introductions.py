@@ -59,7 +59,15 @@ class Introductions:
         """Nobody answers there now: perhaps the network is cut, so try again later."""
         if endpoint not in self._silent and len(self._silent) < _MAX_GREETED:
             self._silent[endpoint] = None
-        self._core.schedule_by(GREET_AGAIN, b"", self._core.now + self._core.settings.greet_again)
+        self._core.schedule_by(GREET_AGAIN, b"", self._core.now + self._pause())
+
+    def _pause(self) -> float:
+        """Until the next silent address: the fewer are left to greet the others, the more often each does.
+
+        So whoever was cut off for so long that all have forgotten one another is found within a minute.
+        """
+        settings = self._core.settings
+        return min(settings.greet_again, self._membership.live_count() * settings.dead_period)
 
     def greet_again(self) -> None:
         """While members are vouched for that are not present: one silent address at a time.
@@ -69,7 +77,7 @@ class Introductions:
         if not self._silent:
             return
         # Even while all are known: who is vouched for later may live at one of these addresses.
-        self._core.schedule_by(GREET_AGAIN, b"", self._core.now + self._core.settings.greet_again)
+        self._core.schedule_by(GREET_AGAIN, b"", self._core.now + self._pause())
         if self._membership.live_count() < len(self._roster.members):
             endpoint = next(iter(self._silent))
             del self._silent[endpoint]

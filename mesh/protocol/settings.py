@@ -66,7 +66,7 @@ class Settings:
     """How often an address is greeted before it is given up."""
     greet_period: float = 0.4
     greet_again: float = 5.0
-    """How often one of the silent addresses is greeted while some member is not present."""
+    """How often one of the silent addresses is greeted while some member is not present, by each of many."""
     settle: float = 2.5
     """How long after its start a member waits to hear the others before it would lead."""
     settle_heard: float = 0.3

@@ -55,14 +55,19 @@ def test_ones_own_address_is_not_greeted() -> None:
     assert stage.take(Hello) == []
 
 
-def test_a_silent_address_is_greeted_again_while_a_member_was_never_heard_of() -> None:
+@pytest.mark.parametrize(("others", "seconds"), [(0, 1.0), (1, 2.0), (3, 4.0), (4, 5.0), (7, 5.0)])
+def test_a_silent_address_is_greeted_the_more_often_the_fewer_are_present_while_a_member_was_never_heard_of(
+    others: int, seconds: float
+) -> None:
     stage = Stage()
     stage.member(2, known=False)
+    for number in range(3, 3 + others):
+        stage.member(number)
     stage.perform(stage.node.meet(stage.now, [SOMEWHERE]))
     stage.wait(5.0)
     stage.take(Hello)
     stage.wait(20.0)
-    assert 3 <= len(stage.take(Hello)) <= 5
+    assert 20.0 / seconds - 1 <= len(stage.take(Hello)) <= 20.0 / seconds + 1
 
 
 def _stranger(stage: Stage, number: int = 9) -> tuple[Actor, bytes]:
