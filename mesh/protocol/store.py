@@ -108,7 +108,10 @@ class FactStore:
         if held is None:
             return self._is_among_few(signed)
         version: Version = held.signed.fact.version
-        return fact.version >= version
+        if fact.version >= version:
+            return True
+        # An older record, but of another run: whoever it is about has to know that it was here before.
+        return _are_of_two_runs(held.signed.fact, fact) and signed.data not in self.proofs.get(signed.key, ())
 
     def offer(self, signed: Signed[Any]) -> str:
         """Merge one verified fact: NEW, STALE or EQUIVOCATION (both are kept as proof, one by one place).

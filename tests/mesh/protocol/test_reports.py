@@ -155,3 +155,16 @@ def test_who_follows_goes_beyond_its_own_forgotten_word_once_it_leads() -> None:
     state = stage.node.pool_state()
     assert state is not None
     assert (state.phase, state.term) == ("waiting", 41)
+
+
+@pytest.mark.parametrize("records", [1, 2, 5])
+def test_who_is_shown_a_record_of_another_run_by_its_incarnation_overtakes_it(records: int) -> None:
+    stage = Stage()
+    witness = stage.member(2)
+    former = Record(stage.pool, stage.node.id, 1, b"87654321", 1, False, stage.profile)
+    for number in range(1, records):
+        stage.republish(name=f"name{number}")
+        stage.wait(1.0)
+    assert _record(stage).incarnation == 1
+    witness.tells(sign(former, stage.signer).data)
+    assert _record(stage).incarnation == 2
