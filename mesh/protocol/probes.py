@@ -97,7 +97,7 @@ class Prober:
         self._next = 0
         self._asked_dead = 0.0
         self._dead_turns: list[tuple[NodeId, Endpoint]] = []
-        """Addresses of the dead that are yet to be asked, the last one next."""
+        """Addresses of the dead that are yet to be asked, each once, the last one next."""
         self._dead = 0
         """How many were held dead at the last turn."""
         self._unstretched = 0

@@ -113,7 +113,7 @@ def test_where_the_forgotten_lived_is_greeted_now_and_then() -> None:
     actor = _dead(stage)
     stage.take(Hello)
     stage.wait(6.0)
-    assert stage.take(Hello, actor)
+    assert 5 <= len(stage.take(Hello, actor)) <= 7  # nobody else is left to do it
 
 
 def test_who_was_accused_by_an_evicted_member_alone_lives_again() -> None:
