@@ -9,6 +9,7 @@ from mesh.wire.facts import (
     Accusation,
     Claim,
     Deployment,
+    Eviction,
     PoolState,
     Resignation,
     Signed,
@@ -23,6 +24,7 @@ from simulations.world import World
 
 _NAME = "facts"
 _GONE = ("dead", "left")
+_ACTS = (Voucher, Eviction)
 _FEW = (Claim, Resignation, PoolState)
 """Of these the store keeps the highest few, whoever said them."""
 _RIGHTS = {
@@ -78,23 +80,26 @@ class Facts:
             return
         self._scanned[host.number] = (host.run, summary)
         seen = self._versions.setdefault((host.id, host.run), {})
-        before, self._held[host.number] = self._held.get(host.number, set[bytes]()), set[bytes]()
-        for signed in inside.facts(host.node):
+        facts, before = list(inside.facts(host.node)), self._held.get(host.number, set[bytes]())
+        self._held[host.number] = {signed.key for signed in facts}
+        acts = {signed.key for signed in facts if isinstance(signed.fact, _ACTS)}
+        stayed = before if acts <= before else set[bytes]()  # an act of an owner may have emptied any place
+        for signed in facts:
             fact, key = signed.fact, signed.key
-            if fact.version < seen.get(key, ()) and not self._may_go_back(fact, key in before):
+            if fact.version < seen.get(key, ()) and not self._may_go_back(fact, key in stayed):
                 self._say(f"host{host.number} took an older {type(fact).__name__} after a newer one")
             seen[key] = fact.version
-            self._held[host.number].add(key)
             if signed.data not in self._proven:
                 self._prove(host, signed)
 
-    def _may_go_back(self, fact: Any, was_held: bool) -> bool:
+    def _may_go_back(self, fact: Any, stayed: bool) -> bool:
         """Whether the newer one was void, as what is said by or of the evicted, or had made room for others.
 
         Where only a few of a kind are kept, those of the evicted leave room for what was too low before: then
         the highest that anybody still holds is held again, which may be older than what had been dropped.
+        ``stayed``: the newer one was held at the last look and no act was learned since.
         """
-        if isinstance(fact, _FEW) and not was_held and any(self._world.evictions.values()):
+        if isinstance(fact, _FEW) and not stayed and any(self._world.evictions.values()):
             return True
         said_of = [fact.author, fact.subject] if isinstance(fact, Accusation) else [fact.author]
         return any(self._world.is_disputed(id) for id in said_of)

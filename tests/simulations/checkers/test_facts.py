@@ -163,6 +163,17 @@ def test_a_state_may_come_back_older_where_the_evicted_left_room(monkeypatch: py
     assert "host0 took an older PoolState after a newer one" in _states(pool, monkeypatch, one, 3, 2)
 
 
+def test_a_state_may_come_back_older_between_two_looks_as_one_is_evicted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool, one, volunteer, _ = _pool()
+    assert _states(pool, monkeypatch, one, 3) == ""
+    monkeypatch.undo()
+    pool.world.evict(one, volunteer.id)
+    assert _states(pool, monkeypatch, one, 2) == ""
+    assert "host0 took an older PoolState after a newer one" in _states(pool, monkeypatch, one, 1)
+
+
 def test_an_accusation_may_go_back_once_its_subject_was_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, one, volunteer, id = _pool()
     newer, older = (sign(Accusation(id, one.id, volunteer.id, n, 0), one.signer) for n in (2, 1))
