@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mesh.protocol.node import Node
+from mesh.protocol.peers import SUSPECT
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import Envelope, first_number
 from mesh.wire.facts import (
@@ -84,6 +85,16 @@ def own_liveness(node: Node) -> tuple[int, int]:
 def stays_away(node: Node) -> bool:
     """Whether the Node itself says that it is no steady member at present."""
     return not node._parts.membership.steadiness.holds
+
+
+def waits_in_doubt(node: Node) -> bool:
+    """Whether the Node, alone in suspecting someone, waits for an answer longer than if it trusted itself."""
+    parts = node._parts
+    trusting = parts.core.settings.suspicion * parts.core.settings.suspicion_stretch
+    suspects = [peer for peer in parts.membership.peers.values() if peer.state == SUSPECT]
+    return any(
+        peer.accusers == {node.id} and parts.core.now > peer.suspected_at + trusting for peer in suspects
+    )
 
 
 def containers(node: Node) -> Iterator[tuple[str, int]]:

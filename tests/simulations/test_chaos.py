@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from simulations.chaos import Chaos, Outcome, plan
+from mesh.protocol.settings import Settings
+from simulations.chaos import AGREE_LIMIT, Chaos, Outcome, doubt_limit, plan
 
 ROOT = Path(__file__).parents[2]
 SEEDS = range(7001, 7013)
@@ -34,6 +35,16 @@ def test_no_property_is_violated_by_seeds_that_nobody_tried_before() -> None:
         if (said := Chaos(plan(seed, None, SHORT)).run().violations)
     }
     assert broken == {}
+
+
+def test_by_the_default_settings_no_doubt_takes_longer_than_agreeing_may() -> None:
+    assert doubt_limit(Settings()) <= AGREE_LIMIT
+
+
+def test_who_is_left_alone_by_slow_settings_leads_within_the_limit_of_its_doubt() -> None:
+    outcome = Chaos(plan(18003482, None, 10.0)).run()  # 2.0 s, five times as long alone, nine in doubt
+    assert outcome.violations == []
+    assert AGREE_LIMIT < max(outcome.agreed_after) <= doubt_limit(plan(18003482).settings)
 
 
 def test_a_plan_follows_from_its_seed_alone() -> None:
