@@ -88,12 +88,12 @@ def stays_away(node: Node) -> bool:
 
 
 def waits_in_doubt(node: Node) -> bool:
-    """Whether the Node, alone in suspecting someone, waits for an answer longer than if it trusted itself."""
-    parts = node._parts
-    trusting = parts.core.settings.suspicion * parts.core.settings.suspicion_stretch
-    suspects = [peer for peer in parts.membership.peers.values() if peer.state == SUSPECT]
-    return any(
-        peer.accusers == {node.id} and parts.core.now > peer.suspected_at + trusting for peer in suspects
+    """Whether the Node doubts itself and, alone in suspecting someone, waits longer than if it did not."""
+    settings, mine, now = node._parts.core.settings, node._parts.membership, node._parts.core.now
+    trusting = settings.suspicion * settings.suspicion_stretch
+    return mine.health > 0 and any(
+        peer.state == SUSPECT and peer.accusers == {node.id} and now > peer.suspected_at + trusting
+        for peer in mine.peers.values()
     )
 
 

@@ -24,7 +24,6 @@ from simulations.world import World
 
 _NAME = "facts"
 _GONE = ("dead", "left")
-_ACTS = (Voucher, Eviction)
 _FEW = (Claim, Resignation, PoolState)
 """Of these the store keeps the highest few, whoever said them."""
 _RIGHTS = {
@@ -82,8 +81,8 @@ class Facts:
         seen = self._versions.setdefault((host.id, host.run), {})
         facts, before = list(inside.facts(host.node)), self._held.get(host.number, set[bytes]())
         self._held[host.number] = {signed.key for signed in facts}
-        acts = {signed.key for signed in facts if isinstance(signed.fact, _ACTS)}
-        stayed = before if acts <= before else set[bytes]()  # an act of an owner may have emptied any place
+        evictions = {signed.key for signed in facts if isinstance(signed.fact, Eviction)}
+        stayed = before if evictions <= before else set[bytes]()  # a new one may have emptied any place
         for signed in facts:
             fact, key = signed.fact, signed.key
             if fact.version < seen.get(key, ()) and not self._may_go_back(fact, key in stayed):
@@ -97,7 +96,7 @@ class Facts:
 
         Where only a few of a kind are kept, those of the evicted leave room for what was too low before: then
         the highest that anybody still holds is held again, which may be older than what had been dropped.
-        ``stayed``: the newer one was held at the last look and no act was learned since.
+        ``stayed``: the newer one was held at the last look and no eviction was learned since.
         """
         if isinstance(fact, _FEW) and not stayed and any(self._world.evictions.values()):
             return True

@@ -174,6 +174,17 @@ def test_a_state_may_come_back_older_between_two_looks_as_one_is_evicted(
     assert "host0 took an older PoolState after a newer one" in _states(pool, monkeypatch, one, 1)
 
 
+def test_a_state_that_goes_back_as_one_is_let_in_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, one, volunteer, _ = _pool()
+    pool.world.evict(one, volunteer.id)
+    pool.world.run(1.0)
+    assert _states(pool, monkeypatch, one, 3) == ""
+    monkeypatch.undo()
+    pool.world.join(pool.world.add(rank=1), one, Rights.WORK)
+    pool.world.run(0.5)  # less than until the next look
+    assert "host0 took an older PoolState after a newer one" in _states(pool, monkeypatch, one, 2)
+
+
 def test_an_accusation_may_go_back_once_its_subject_was_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, one, volunteer, id = _pool()
     newer, older = (sign(Accusation(id, one.id, volunteer.id, n, 0), one.signer) for n in (2, 1))
