@@ -60,6 +60,6 @@ class Backend(Protocol):
         """Return the object of ``mesh status --json``."""
         ...
 
-    def changes(self) -> AsyncIterator[Mapping[str, Any]]:
-        """Iterate over status objects: a new one after each change. Several changes may come as one."""
+    def changes(self) -> AsyncIterator[None]:
+        """Iterate over changes of the status. Several may come as one."""
         ...

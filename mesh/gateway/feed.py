@@ -29,8 +29,9 @@ class Feed:
 
     async def run(self) -> None:
         """Follow the changes until they end."""
-        async for status in self._backend.changes():
-            self._newest = json_bytes(status)
+        async for _ in self._backend.changes():
+            if self._watchers:
+                self._newest = json_bytes(self._backend.status())
             self._changed.set()
             self._changed = trio.Event()
             self.on_change()

@@ -49,27 +49,26 @@ class Views:
 
     def members(self) -> list[Member]:
         """All members that were ever heard of alive, self included, by id."""
-        members = [
-            Member(
-                peer.id,
-                vouched.key,
-                vouched.rights,
-                peer.record,
-                peer.state,
-                peer.endpoint,
-                peer.rtt,
-            )
-            for peer in self._parts.membership.peers.values()
-            if (vouched := self._parts.roster.members.get(peer.id)) is not None
-        ]
-        own = self._parts.store.get(Record, self.id)
-        if own is not None and self.id in self._parts.roster:
+        ids = sorted([self.id, *self._parts.membership.peers])
+        return [member for id in ids if (member := self.member(id)) is not None]
+
+    def member(self, id: NodeId) -> Member | None:
+        """One of `members`."""
+        vouched = self._parts.roster.members.get(id)
+        if vouched is None:
+            return None
+        if id == self.id:
+            own = self._parts.store.get(Record, id)
+            if own is None:
+                return None
             addresses = own.fact.profile.addresses
-            vouched = self._parts.roster.members[self.id]
             state = LEFT if own.fact.left else ALIVE
             endpoint = addresses[0] if addresses else None
-            members.append(Member(self.id, vouched.key, vouched.rights, own.fact, state, endpoint, None))
-        return sorted(members, key=lambda member: member.id)
+            return Member(id, vouched.key, vouched.rights, own.fact, state, endpoint, None)
+        peer = self._parts.membership.peers.get(id)
+        if peer is None:
+            return None
+        return Member(id, vouched.key, vouched.rights, peer.record, peer.state, peer.endpoint, peer.rtt)
 
     def leader(self) -> Claim | None:
         signed = self._parts.election.leader()

@@ -216,7 +216,5 @@ class Desk:
 
     def _name_of(self, issuer: bytes) -> str:
         assert self.shell is not None
-        for member in self.shell.node.members():
-            if member.id == issuer and member.record is not None:
-                return member.record.profile.name
-        return "the machine"
+        member = self.shell.node.member(NodeId(issuer))
+        return member.record.profile.name if member and member.record else "the machine"

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
@@ -125,7 +124,7 @@ class Handlers:
     async def info(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
         result: Info = {
             "pid": os.getpid(),
-            "version": version("frankenstein-mesh"),
+            "version": views.VERSION,
             "state_dir": str(self._sidecar.state.path),
             "joined": self._sidecar.pool is not None,
             "stopping": self._leaving or self._sidecar.stopping.is_set(),
@@ -369,4 +368,4 @@ class Handlers:
 
 def _leader_is_known(node: Node) -> bool:
     claim = node.leader()
-    return claim is not None and views.find(node, claim.author) is not None
+    return claim is not None and node.member(claim.author) is not None

@@ -5,7 +5,6 @@ from typing import Any, cast
 
 from mesh.control.operations import ApproveResult, EvictResult, InviteResult, Right
 from mesh.control.server import Emit, Handler
-from mesh.root import status as views
 from mesh.root.approving import Approver
 from mesh.root.clock import now
 from mesh.root.codes import Code
@@ -67,7 +66,7 @@ class Owning:
     async def evict(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
         pool = self._owned("evict", "mesh evict")
         id = NodeId(parse_id(args["member"]))
-        known = views.find(pool.node, id)
+        known = pool.node.member(id)
         before = set(pool.node.keys())
         pool.shell.command(pool.node.evict, id)
         result: EvictResult = {

@@ -145,13 +145,13 @@ class Shell:
 
     def endpoints(self, member: NodeId) -> list[Endpoint]:
         """Where a member may be reached: the address that answered last, then those of its record."""
-        for known in self.node.members():
-            if known.id == member:
-                addresses = list(known.record.profile.addresses) if known.record else []
-                if known.endpoint is not None:
-                    addresses.insert(0, known.endpoint)
-                return list(dict.fromkeys(addresses))
-        return []
+        known = self.node.member(member)
+        if known is None:
+            return []
+        addresses = list(known.record.profile.addresses) if known.record else []
+        if known.endpoint is not None:
+            addresses.insert(0, known.endpoint)
+        return list(dict.fromkeys(addresses))
 
     def _keep_trust(self) -> None:
         keys = self.node.keys()

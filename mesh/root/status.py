@@ -1,7 +1,7 @@
 """What `mesh status --json` prints, put together from the Node's views."""
 
 from importlib.metadata import version
-from typing import cast
+from typing import Final, cast
 
 from mesh.control.operations import (
     AcceleratorKind,
@@ -23,16 +23,20 @@ from mesh.wire.facts import Model, PoolState
 from mesh.wire.identity import NodeId, PoolId, id_text
 from mesh.wire.rights import Rights
 
+VERSION: Final = version("frankenstein-mesh")
+"""Of what runs: looked up once, for a newer one may be installed meanwhile."""
+
 
 def status(node: Node, id: PoolId, pool_name: str, engine: EngineStatus, api: str) -> Status:
     """The whole object; shapes and units as `mesh.control.operations` says."""
+    told = current_state(node)
     return {
-        "version": version("frankenstein-mesh"),
+        "version": VERSION,
         "pool": pool(id, pool_name),
         "self": self_status(node),
         "engine": engine,
         "leader": leader(node),
-        "members": [_member(node, member) for member in node.members()],
+        "members": [_member(member, told) for member in node.members()],
         "deployment": deployment(node),
         "plan": plan(node),
         "api": api,
@@ -44,7 +48,7 @@ def pool(id: PoolId, name: str) -> PoolName:
 
 
 def self_status(node: Node) -> SelfStatus:
-    member = find(node, node.id)
+    member = node.member(node.id)
     return {
         "id": id_text(node.id),
         "name": name_of(node, node.id),
@@ -101,7 +105,7 @@ def _away(node: Node, model: Model) -> str:
     named = []
     for member in missing:
         held = member.record is not None and model.root in {one.root for one in member.record.profile.models}
-        named.append(f"{name_of(node, member.id)} ({member.state}{', holds the model' if held else ''})")
+        named.append(f"{_name(member, member.id)} ({member.state}{', holds the model' if held else ''})")
     return f"; missing: {', '.join(named)}" if named else ""
 
 
@@ -134,12 +138,11 @@ def current_state(node: Node) -> PoolState | None:
     return told if current else None
 
 
-def find(node: Node, id: NodeId) -> Member | None:
-    return next((member for member in node.members() if member.id == id), None)
-
-
 def name_of(node: Node, id: NodeId) -> str:
-    member = find(node, id)
+    return _name(node.member(id), id)
+
+
+def _name(member: Member | None, id: NodeId) -> str:
     return member.record.profile.name if member and member.record else id_text(id)[:8]
 
 
@@ -153,9 +156,8 @@ def _address(member: Member | None) -> str:
     )
 
 
-def _member(node: Node, member: Member) -> MemberStatus:
+def _member(member: Member, told: PoolState | None) -> MemberStatus:
     profile = member.record.profile if member.record else None
-    told = current_state(node)
     held = (
         [stage for stage in told.stages if stage.member == member.id and stage.last >= stage.first]
         if told
@@ -163,7 +165,7 @@ def _member(node: Node, member: Member) -> MemberStatus:
     )
     return {
         "id": id_text(member.id),
-        "name": name_of(node, member.id),
+        "name": _name(member, member.id),
         "address": _address(member),
         "state": cast(MemberState, member.state),
         "rights": cast(list[Right], member.rights.names()),

@@ -78,7 +78,7 @@ class Node:
     streams: Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]] = trio.testing.lockstep_stream_pair
 
     def __post_init__(self) -> None:
-        self.tell, self._news = trio.open_memory_channel[Mapping[str, Any]](100)
+        self.tell, self._news = trio.open_memory_channel[dict[str, Any]](100)
 
     def serving(self) -> Serving | None:
         if self.state["leader"] is None or self.state["deployment"] is None:
@@ -101,9 +101,10 @@ class Node:
     def status(self) -> Mapping[str, Any]:
         return self.state
 
-    async def changes(self) -> AsyncIterator[Mapping[str, Any]]:
+    async def changes(self) -> AsyncIterator[None]:
         async for status in self._news:
-            yield status
+            self.state = status
+            yield
 
 
 class Client:

@@ -66,10 +66,10 @@ class Mortal:
     def status(self) -> Mapping[str, Any]:
         return STATUS
 
-    async def changes(self) -> AsyncIterator[Mapping[str, Any]]:
+    async def changes(self) -> AsyncIterator[None]:
         while True:
             await trio.sleep(3600)
-            yield STATUS
+            yield
 
 
 class _Mortal(trio.abc.Stream):

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import trio
+import trio.testing
 
 from mesh.gateway import feed
 from tests.mesh.gateway.conftest import OpenDoor
@@ -26,10 +27,26 @@ async def test_a_watcher_gets_the_status_now_and_after_each_change(open_door: Op
     await client.ask("GET", "/events")
     assert (await client.head()).status_code == 200
     assert await event(client) == STATUS
-    await door.node.tell.send({"leader": "x"})
-    assert await event(client) == {"leader": "x"}
-    await door.node.tell.send({"leader": "y"})
-    assert await event(client) == {"leader": "y"}
+    for trouble in ("x", "y"):
+        await door.node.tell.send({**STATUS, "trouble": trouble})
+        assert await event(client) == {**STATUS, "trouble": trouble}
+
+
+async def test_while_nobody_watches_a_change_costs_no_status(
+    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = await open_door()
+    made: list[object] = []
+
+    def json_bytes(status: object) -> bytes:
+        made.append(status)
+        return b"{}"
+
+    monkeypatch.setattr(feed, "json_bytes", json_bytes)
+    for number in range(3):
+        door.node.tell.send_nowait({**STATUS, "number": number})
+    await trio.testing.wait_all_tasks_blocked()
+    assert (door.node.state["number"], made) == (2, [])
 
 
 async def test_a_watcher_that_is_slow_gets_the_newest_and_nothing_is_kept_for_it(open_door: OpenDoor) -> None:
@@ -39,7 +56,7 @@ async def test_a_watcher_that_is_slow_gets_the_newest_and_nothing_is_kept_for_it
     await client.head()
     await event(client)
     for number in range(100):
-        door.node.tell.send_nowait({"number": number})
+        door.node.tell.send_nowait({**STATUS, "number": number})
     numbers = [(await event(client))["number"]]
     while numbers[-1] != 99:
         numbers.append((await event(client))["number"])

@@ -3,7 +3,10 @@
 import json
 from typing import Any
 
+import pytest
+
 from mesh.control.operations import EngineStatus
+from mesh.protocol.views import Member, Views
 from mesh.root.names import pool_name
 from mesh.root.status import current_state, name_of, status
 from mesh.wire.facts import Model, PoolState, Profile, Record, Stage
@@ -171,3 +174,25 @@ def test_the_word_of_a_leader_that_was_replaced_does_not_count() -> None:
 def test_an_unknown_member_is_called_by_the_start_of_its_id() -> None:
     nobody = NodeId(b"n" * 16)
     assert name_of(Scene().node, nobody) == id_text(nobody)[:8]
+
+
+def test_all_members_are_gone_through_once_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = led()
+    for number in range(2, 10):
+        scene.member(number)
+    members, passes = Views.members, []
+
+    def counted(self: Views) -> list[Member]:
+        passes.append(self)
+        return members(self)
+
+    monkeypatch.setattr(Views, "members", counted)
+    assert len(shown(scene)["members"]) == 9
+    assert len(passes) == 1
+
+
+def test_one_member_is_shown_as_it_is_among_all() -> None:
+    scene = led()
+    scene.member(2)
+    assert [scene.node.member(member.id) for member in scene.node.members()] == scene.node.members()
+    assert scene.node.member(NodeId(bytes(16))) is None
