@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import distributions
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,10 @@ class KinshipSystem:
 
 
 def _fetch(target: Path) -> None:
-    """Raises Unavailable when pip cannot get it within some minutes."""
+    """Raises Unavailable when neither uv nor pip gets it within some minutes."""
     uv = shutil.which("uv")
+    if uv is None and find_spec("pip") is None:
+        raise Unavailable("kinship cannot be fetched: neither uv is on the PATH nor pip is installed")
     pip = [uv, "pip"] if uv else [sys.executable, "-m", "pip"]
     command = [*pip, "install", "--quiet", "--target", str(target), "kinship"]
     try:
