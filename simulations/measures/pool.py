@@ -24,6 +24,8 @@ from simulations.measures.stubs import StubbedLab
 from simulations.world import Host
 
 _SETTLE_LIMIT = 60.0
+_FROM_ONE = 2000
+"""Records that one member hands on: with their datagrams well within the burst of mesh.protocol.budgets."""
 
 
 class NotReadyError(Exception):
@@ -84,11 +86,17 @@ def vouched(world: StubbedLab) -> tuple[bytes, bytes]:
 
 
 def introduce_all(world: StubbedLab, running: list[Host]) -> None:
-    """Hand every Node the record of every other, in datagrams of the founder's (and to it, of another's)."""
+    """Hand every Node the record of every other, in datagrams of one member (and to it, of another's).
+
+    Of many records each of some members hands on a part: from one alone so much at once is not verified.
+    """
     records = [signed_record(host) for host in running]
     records += [facts.sign(world.record_of(stub), stub.signer).data for stub in world.stubs]
-    _hand(world, running[0], running[1:], records)
-    _hand(world, running[1], running[:1], records)
+    for number, start in enumerate(range(0, len(records), _FROM_ONE)):
+        part = records[start : start + _FROM_ONE]
+        sender, other = (running[(2 * number + one) % len(running)] for one in (0, 1))
+        _hand(world, sender, [host for host in running if host is not sender], part)
+        _hand(world, other, [sender], part)
 
 
 def _hand(world: StubbedLab, sender: Host, receivers: list[Host], signed: list[bytes]) -> None:

@@ -69,3 +69,8 @@ def test_a_watch_counts_suspicions_deaths_and_returns() -> None:
     world.run(20.0)
     assert watch.changes[0, 2] == 2
     assert not watch.suspected[2]
+
+
+def test_of_more_members_than_one_may_tell_of_at_once_all_are_held_alive() -> None:
+    world = ready(4500, 1, Settings(), full=6)
+    assert [alive_count(host) for host in world.running()] == [4500] * 6
