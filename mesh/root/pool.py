@@ -349,10 +349,7 @@ class Pool:
         with suppress(trio.BrokenResourceError), trio.move_on_after(REFUSAL_SECONDS):
             await session.stream.send_all(not_serving())
 
-    def changes(self) -> AsyncIterator[None]:
-        return self._changes()
-
-    async def _changes(self) -> AsyncIterator[None]:
+    async def changes(self) -> AsyncIterator[None]:
         seen = -1
         while True:
             seen = await self.machine.changes.wait(seen, CHANGES_SECONDS)

@@ -51,7 +51,7 @@ def self_status(node: Node) -> SelfStatus:
     member = node.member(node.id)
     return {
         "id": id_text(node.id),
-        "name": name_of(node, node.id),
+        "name": _name(member, node.id),
         "address": _address(member),
         "paused": bool(member and member.record and member.record.profile.paused),
     }

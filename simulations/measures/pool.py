@@ -88,7 +88,7 @@ def vouched(world: StubbedLab) -> tuple[bytes, bytes]:
 def introduce_all(world: StubbedLab, running: list[Host]) -> None:
     """Hand every Node the record of every other, in datagrams of one member (and to it, of another's).
 
-    Of many records each of some members hands on a part: from one alone so much at once is not verified.
+    Of many records several members hand on a part each: so many at once from one alone are not verified.
     """
     records = [signed_record(host) for host in running]
     records += [facts.sign(world.record_of(stub), stub.signer).data for stub in world.stubs]

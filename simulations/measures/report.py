@@ -47,7 +47,7 @@ ENTRIES = (
     Entry("detect", 10, 1, 300, least=3, options=("--kinds", "pause,full-link"), cost=3),
     Entry("detect", 100, 14, 300, least=3, options=("--kinds", "pause,one-way,full-link"), cost=60),
     Entry("detect", 1000, 12, 100, least=3, options=("--kinds", "pause,full-link"), cost=400),
-    Entry("falsedeaths", 100, 10, 2000, 5, ("--loss", "0.05", "--hours", "100"), "--probes", 50),
+    Entry("falsedeaths", 100, 10, 2000, 100, ("--loss", "0.05", "--hours", "100"), "--probes", 55),
     Entry("falsedeaths", 100, 10, 2000, 5, ("--loss", "0.2", "--hours", "10"), "--probes", 100),
     Entry("converge", 10, 0.5, 1000),
     Entry("converge", 100, 1.5, 1000, cost=3),
