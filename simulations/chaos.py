@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from random import Random
 
-from leader.moving import DRAIN
-from leader.reconcile import ASKING
-from mesh.protocol.effects import Event, MembersChanged
-from mesh.protocol.settings import Settings
+from leader.reconcile.decide import ASKING
+from leader.reconcile.rebalance import DRAIN
+from mesh.protocol.base.effects import Event, MembersChanged
+from mesh.protocol.base.settings import Settings
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment
 from mesh.wire.identity import NodeId

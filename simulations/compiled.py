@@ -25,13 +25,15 @@ ROOT = Path(__file__).parent.parent
 _PACKAGES = ("mesh", "worker", "leader", "simulations")
 _COMPILED = (
     "mesh/wire/*.py",
-    "mesh/protocol/*.py",
-    "leader/cost.py",
-    "leader/moving.py",
-    "leader/placement*.py",
-    "leader/reconcile*.py",
-    "leader/shape.py",
-    "leader/views.py",
+    "mesh/protocol/*/*.py",
+    "leader/placement/cost.py",
+    "leader/reconcile/rebalance.py",
+    "leader/placement/planner.py",
+    "leader/reconcile/decide.py",
+    "leader/placement/table.py",
+    "leader/reconcile/view.py",
+    "leader/model/model_info.py",
+    "leader/reconcile/member_views.py",
     "simulations/checkers/*.py",
     "simulations/engines.py",
     "simulations/hosts.py",
@@ -50,7 +52,7 @@ _PLAIN = {
     "mesh/wire/facts.py",
     "mesh/wire/messages.py",
     # The decorator of dataclasses, and errors that plain modules inherit from.
-    "mesh/wire/values.py",
+    "mesh/wire/immutable.py",
     "mesh/wire/errors.py",
 }
 _BUILD = """

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from leader.placement import Plan
-from leader.reconcile_types import Wanted
+from leader.placement.planner import Plan
+from leader.reconcile.view import Wanted
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
 from simulations.hosts import Host

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from mesh.protocol.node import Node
+from mesh.protocol.node.node import Node
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Profile
 from mesh.wire.identity import NodeId, Signer

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mesh.protocol.node import Node
-from mesh.protocol.peers import SUSPECT
+from mesh.protocol.membership.peers import SUSPECT
+from mesh.protocol.node.node import Node
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import Envelope, first_number
 from mesh.wire.facts import (

@@ -1,4 +1,4 @@
-"""The leader's reconciler in the loop: leader.reconcile decides, the engine models of a host carry it out.
+"""The leader's reconciler in the loop: `leader.reconcile` decides, the engine models of a host carry it out.
 
 This is what mesh/root does in a real sidecar, on simulated hosts, so that "it serves again" can be checked.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from leader.reconcile import decide
-from leader.reconcile_types import (
+from leader.model.model_info import Shape
+from leader.reconcile.decide import decide
+from leader.reconcile.member_views import member_view
+from leader.reconcile.view import (
     Action,
     HandOver,
     Memory,
@@ -23,9 +25,7 @@ from leader.reconcile_types import (
     Wanted,
     WantLeases,
 )
-from leader.shape import Shape
-from leader.views import member_view
-from mesh.protocol.effects import (
+from mesh.protocol.base.effects import (
     DeploymentChanged,
     Event,
     GateChanged,

@@ -11,20 +11,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mesh.protocol import orphans, store
-from mesh.protocol.arbiter import Arbiter
-from mesh.protocol.core import Core
-from mesh.protocol.election import Election
-from mesh.protocol.expulsion import Expulsion
-from mesh.protocol.intake import Intake
-from mesh.protocol.membership import Membership
-from mesh.protocol.peers import DEAD, SUSPECT
-from mesh.protocol.reaping import Reaper
-from mesh.protocol.replays import Replays
-from mesh.protocol.reports import Reports
-from mesh.protocol.roles import Role, Turn
-from mesh.protocol.store import FactStore
-from mesh.protocol.tenancy import Tenancies
+from mesh.protocol.base.context import Core
+from mesh.protocol.dissemination.reaping import Reaper
+from mesh.protocol.facts import pending, store
+from mesh.protocol.facts.store import FactStore
+from mesh.protocol.facts.validation import Intake
+from mesh.protocol.leadership.election import Election
+from mesh.protocol.leadership.leader_leases import Tenancies
+from mesh.protocol.leadership.reports import Reports
+from mesh.protocol.leadership.roles import Role, Turn
+from mesh.protocol.leadership.worker_lease import Arbiter
+from mesh.protocol.limits.replays import Replays
+from mesh.protocol.membership.membership import Membership
+from mesh.protocol.membership.peers import DEAD, SUSPECT
+from mesh.protocol.node.expulsion import Expulsion
 from mesh.wire.facts import NOBODY, Eviction
 from simulations.engines import Gate, LlamaServer
 
@@ -250,7 +250,7 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "who was evicted evicts nobody": _first_evicted,
     "answers are not looked at": lambda: [(LlamaServer, "answers", 0)],
     "who is forgotten leaves no floor": _no_floor,
-    "waiting facts have no bound": lambda: [(orphans, "MAX_WAITING", 2**40), (orphans, "MAX_GIVEN", 2**40)],
+    "waiting facts have no bound": lambda: [(pending, "MAX_WAITING", 2**40), (pending, "MAX_GIVEN", 2**40)],
     "replays are taken": lambda: [
         (Replays, "is_new", lambda replays, envelope: True),
         (Replays, "note", _nothing),

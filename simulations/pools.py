@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from leader.placement import Infeasible, place
-from leader.shape import Shape
-from leader.views import device
+from leader.model.model_info import Shape
+from leader.placement.planner import Infeasible, place
+from leader.reconcile.member_views import device
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Model, Profile
 from mesh.wire.identity import NodeId

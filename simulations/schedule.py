@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from mesh.protocol.settings import Settings
+from mesh.protocol.base.settings import Settings
 from simulations.checkers.deaths import HARMLESS
 from simulations.faults import Fault
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from mesh.protocol.effects import Effect, Event, Persist, ProbeStream, Send, SendStream, SetTimer, Tell
-from mesh.protocol.memory import ACTS
-from mesh.protocol.node import Node
-from mesh.protocol.settings import Settings
+from mesh.protocol.base.effects import Effect, Event, Persist, ProbeStream, Send, SendStream, SetTimer, Tell
+from mesh.protocol.base.settings import Settings
+from mesh.protocol.node.node import Node
+from mesh.protocol.node.persisted import ACTS
 from mesh.wire import identity as ed25519
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError

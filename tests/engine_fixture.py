@@ -3,10 +3,10 @@
 import pytest
 import trio
 
-from mesh.engine.build import ensure
-from mesh.engine.cache import cache_dir
 from mesh.engine.detect import detect
-from mesh.engine.values import Engine
+from mesh.engine.install.build import ensure
+from mesh.engine.install.cache import cache_dir
+from mesh.engine.types import Engine
 
 
 @pytest.fixture(scope="session")

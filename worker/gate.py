@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import trio
 
 from mesh.net.bridge import Bridge, Ending
-from mesh.net.ends import Plain
 from mesh.net.link import Bare, Trusts, let_in, never
 from mesh.net.session import StreamError
+from mesh.net.stream_ends import Plain
 from mesh.wire.errors import DecodeError
 from worker.greeting import blank_reply, blank_request
 

@@ -6,7 +6,7 @@ They are blanked both ways, so both stay with TCP. rpc-server itself wants HELLO
 
 import struct
 
-from mesh.net.ends import End
+from mesh.net.stream_ends import End
 
 HELLO = 14
 CAPABILITIES = 24

@@ -8,12 +8,12 @@ from pathlib import Path
 import psutil
 import trio
 
-from mesh.engine.logfile import LogFile
-from mesh.engine.restarts import Restarts
-from mesh.engine.rpc_port import CLOSED, free_port, knock
-from mesh.engine.sandbox import environment, sandboxed
-from mesh.engine.standstill import Standstill, look
-from mesh.engine.supervise import Event, Launch, Run, State, Supervised
+from mesh.engine.process.logfile import LogFile
+from mesh.engine.process.restarts import Restarts
+from mesh.engine.process.rpc_port import CLOSED, free_port, knock
+from mesh.engine.process.standstill import Standstill, look
+from mesh.engine.process.supervise import Event, Launch, Run, State, Supervised
+from mesh.engine.sandbox.launcher import environment, sandboxed
 
 _log = logging.getLogger(__name__)
 

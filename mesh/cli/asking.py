@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mesh.control import paths
-from mesh.control.client import ask
-from mesh.control.errors import Evicted, NotRunning
+from mesh.control.control_client import ask
+from mesh.control.control_errors import Evicted, NotRunning
 
 
 def state_of(args: argparse.Namespace) -> str:

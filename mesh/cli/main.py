@@ -12,7 +12,7 @@ from importlib import import_module
 from io import TextIOWrapper
 from typing import NamedTuple, Protocol, cast
 
-from mesh.cli.settings import Options, Parser, UsageError, check, load
+from mesh.cli.options import Options, Parser, UsageError, check, load
 from mesh.wire.errors import MeshError
 
 DONE, FAILED, USAGE, NOT_JOINED, INTERRUPTED = 0, 1, 2, 3, 130

@@ -4,11 +4,11 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
-from mesh.cli import values
-from mesh.cli.settings import Options, UsageError
+from mesh.cli import option_values
+from mesh.cli.options import Options, UsageError
 
 if TYPE_CHECKING:
-    from mesh.control.options import SidecarOptions
+    from mesh.control.sidecar_options import SidecarOptions
 
 _VALUES = ("name", "memory", "bind", "port", "api_port", "listen", "api_key", "tailscaled_socket")
 _SWITCHES = ("work", "lead")
@@ -17,14 +17,16 @@ _SWITCHES = ("work", "lead")
 def configure(options: Options) -> None:
     options.value("--name", metavar="N", help="what this machine is called (its host name)")
     options.value(
-        "--memory", convert=values.memory, metavar="8G", help="memory to offer (most of what is free)"
+        "--memory", convert=option_values.memory, metavar="8G", help="memory to offer (most of what is free)"
     )
     options.switch("--work", help="hold layers for the pool (yes)")
     options.switch("--lead", help="be ready to lead the pool (yes)")
     options.value("--bind", metavar="ADDR", help="bind and advertise this address alone")
-    options.value("--port", convert=values.port, metavar="50052", help="the mesh's port; 0 picks a free one")
     options.value(
-        "--api-port", convert=values.port, metavar="50080", help="the API's port; 0 picks a free one"
+        "--port", convert=option_values.port, metavar="50052", help="the mesh's port; 0 picks a free one"
+    )
+    options.value(
+        "--api-port", convert=option_values.port, metavar="50080", help="the API's port; 0 picks a free one"
     )
     options.value("--listen", metavar="ADDR", help="answer the API here too; takes --api-key")
     options.value("--api-key", metavar="FILE", help="file with the key that --listen asks clients for")
@@ -35,7 +37,7 @@ def sidecar_options(args: argparse.Namespace, state: str, foreground: bool = Fal
     """The options as the sidecar takes them. Raises `UsageError` where they contradict each other."""
     from pathlib import Path
 
-    from mesh.control.options import SidecarOptions
+    from mesh.control.sidecar_options import SidecarOptions
 
     if args.listen and not args.api_key:
         raise UsageError("--listen opens the API to others, so it takes --api-key FILE")

@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from mesh.control import paths
-from mesh.control.client import ask
-from mesh.control.errors import ControlError, NotRunning
+from mesh.control.control_client import ask
+from mesh.control.control_errors import ControlError, NotRunning
 from mesh.control.operations import Info
 from mesh.wire.errors import MeshError
 

@@ -22,8 +22,8 @@ layers are inclusive and counted from 0; members are named by the text of their 
 | prune     | -              | PruneResult    |        | no                            |
 | shutdown  | -              | ShutdownResult |        | no; the sidecar then ends     |
 
-Every operation but ``info``, ``join`` and ``shutdown`` raises `mesh.control.errors.NotJoined` on a node
-without pool.
+Every operation but ``info``, ``join`` and ``shutdown`` raises `mesh.control.control_errors.NotJoined` on a
+node without pool.
 """
 
 from typing import Literal, NotRequired, TypedDict
@@ -59,7 +59,7 @@ class Info(TypedDict):
 
 
 class OptionValues(TypedDict, total=False):
-    """The fields of `mesh.control.options.SidecarOptions` that shape a node, as JSON; paths are text."""
+    """The fields of `SidecarOptions` that shape a node, as JSON; paths are text."""
 
     name: str | None
     memory: int | None

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from mesh.engine.build import ensure
-from mesh.engine.cache import cache_dir
 from mesh.engine.detect import detect
-from mesh.engine.values import Engine, Progress
+from mesh.engine.install.build import ensure
+from mesh.engine.install.cache import cache_dir
+from mesh.engine.types import Engine, Progress
 from mesh.wire.errors import MeshError
 
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from mesh.engine.errors import EngineError
-from mesh.engine.values import Backend, Kind
+from mesh.engine.engine_errors import EngineError
+from mesh.engine.types import Backend, Kind
 
 __all__ = ["Backend", "detect"]
 

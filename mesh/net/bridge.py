@@ -21,7 +21,7 @@ from typing import Final
 
 import trio
 
-from mesh.net.ends import End, Plain
+from mesh.net.stream_ends import End, Plain
 
 LINGER: Final = 5.0
 """Seconds that one direction may go on after the other one ended."""

@@ -19,7 +19,7 @@ import trio
 
 from mesh.net.addresses import endpoint_of, socket_address
 from mesh.net.metering import Meter
-from mesh.protocol.refusals import Refusals
+from mesh.protocol.base.drop_counters import Refusals
 from mesh.wire.endpoint import Endpoint
 
 log = logging.getLogger(__name__)

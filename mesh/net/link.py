@@ -15,9 +15,9 @@ from typing import Any, Final, Protocol
 
 import trio
 
-from mesh.net.ends import End, Plain, Sealed
+from mesh.net.discovery.tailscale import Tailscale, TailscaleError
 from mesh.net.session import StreamError
-from mesh.net.tailscale import Tailscale, TailscaleError
+from mesh.net.stream_ends import End, Plain, Sealed
 from mesh.wire.endpoint import Endpoint
 
 AGREEMENT_SECONDS: Final = 5.0

@@ -12,7 +12,7 @@ import msgpack
 import trio
 
 from mesh.net.addresses import endpoint_of
-from mesh.net.ends import Plain, Sealed, unwrap
+from mesh.net.stream_ends import Plain, Sealed, unwrap
 from mesh.wire import codec
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import WIRE_VERSION as WIRE_VERSION

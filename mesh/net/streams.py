@@ -34,7 +34,7 @@ from mesh.net.session import (
     tune,
 )
 from mesh.net.tls import ALPN, ClientContexts, Credentials, ServerTrust, proven_key, unproven_context
-from mesh.protocol.refusals import Refusals
+from mesh.protocol.base.drop_counters import Refusals
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import Identity, NodeId, PoolId, id_text, node_id

@@ -6,8 +6,8 @@ import logging.handlers
 import sys
 import time
 
-from mesh.control.options import SidecarOptions
 from mesh.control.paths import log_path
+from mesh.control.sidecar_options import SidecarOptions
 
 LIMIT = 2 << 20
 

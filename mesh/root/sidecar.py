@@ -14,38 +14,38 @@ from typing import Any, cast
 
 import trio
 
+from mesh.admission.admission_server import Desk
+from mesh.admission.handshake import ADMIT, REDEEM, Admitted
+from mesh.admission.invites import Invites
+from mesh.admission.pairing_lobby import APPROVE
+from mesh.admission.pool_names import pool_name
+from mesh.control.control_server import serve_control
 from mesh.control.operations import Event, JoinArgs, JoinResult
-from mesh.control.options import SidecarOptions
 from mesh.control.paths import socket_path
-from mesh.control.server import serve_control
-from mesh.engine.cache import cache_dir
+from mesh.control.sidecar_options import SidecarOptions
+from mesh.copies.copy_manager import COPIES
+from mesh.copies.copy_server import COPY
+from mesh.engine.install.cache import cache_dir
+from mesh.member.stay import Pool
 from mesh.net.datagrams import Datagrams
-from mesh.net.interfaces import local_addresses
-from mesh.net.mdns import Mdns
+from mesh.net.discovery.interfaces import local_addresses
+from mesh.net.discovery.mdns import Mdns
+from mesh.net.discovery.tailscale import Tailscale, find_socket
 from mesh.net.port import EVERY_ADDRESS, bind_port
 from mesh.net.session import Session
 from mesh.net.streams import Streams
-from mesh.net.tailscale import Tailscale, find_socket
-from mesh.protocol.node import Node
-from mesh.protocol.settings import Settings
-from mesh.root.admission import ADMIT, REDEEM, Admitted
-from mesh.root.changes import Changes
-from mesh.root.clock import now
-from mesh.root.copy_serving import COPY
-from mesh.root.copying import COPIES
-from mesh.root.desk import Desk
-from mesh.root.engine_keeper import EngineKeeper
-from mesh.root.handlers import Handlers
-from mesh.root.invites import Invites
+from mesh.operations.handlers import Handlers
+from mesh.operations.move import MOVE, handle_move
+from mesh.protocol.base.settings import Settings
+from mesh.protocol.node.node import Node
 from mesh.root.logs import log_to
-from mesh.root.machine import Machine
-from mesh.root.moving import MOVE, handle_move
-from mesh.root.names import pool_name
-from mesh.root.neighbours import Neighbours
-from mesh.root.options import settle
-from mesh.root.pool import Pool
-from mesh.root.state import StateDir
-from mesh.root.waiting import APPROVE
+from mesh.runtime.change_signal import Changes
+from mesh.runtime.clock import now
+from mesh.runtime.effective_options import settle
+from mesh.runtime.engine_keeper import EngineKeeper
+from mesh.runtime.lan import Neighbours
+from mesh.runtime.node_context import Machine
+from mesh.runtime.state import StateDir
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import PoolId, id_text, pool_id, verify
@@ -112,8 +112,8 @@ class Sidecar:
         socket = find_socket(self.options.tailscaled_socket)
         tailscale = None if socket is None else Tailscale(socket)
         mdns = Mdns(local_addresses(self.options.bind))
-        invites = Invites(self.state, time.time)
-        desk = Desk(identity, self.options.name, streams, invites, tailscale)
+        self.invites = Invites(self.state, time.time)
+        self.desk = Desk(identity, self.options.name, streams, self.invites, tailscale)
         neighbours = Neighbours(mdns, id_text(identity.id), changes)
         keeper = EngineKeeper(cache_dir(), changes)
         self.machine = Machine(
@@ -126,14 +126,12 @@ class Sidecar:
             tailscale,
             neighbours,
             keeper,
-            invites,
-            desk,
             changes,
         )
         kinds: dict[str, Callable[[Session], Awaitable[None]]] = {
-            ADMIT: desk.handle,
-            REDEEM: desk.handle_redeem,
-            APPROVE: desk.handle_approve,
+            ADMIT: self.desk.handle,
+            REDEEM: self.desk.handle_redeem,
+            APPROVE: self.desk.handle_approve,
             "gossip": self._in_pool(lambda pool: pool.shell.messages.handle),
             "tunnel": self._in_pool(lambda pool: pool.work.handle),
             "api": self._in_pool(lambda pool: pool.handle_api),
@@ -191,6 +189,9 @@ class Sidecar:
         source = random.Random(os.urandom(16))
         return Node(Settings(), identity, verify, source, self.state.stored(pool))
 
+    def _pool_of(self, id: PoolId, node: Node, peers: Sequence[Endpoint]) -> Pool:
+        return Pool(self.machine, self.desk, self.invites, id, node, peers)
+
     async def found(self) -> None:
         """Begin a pool of this node's own."""
         pool = pool_id(self.machine.identity.public_key)
@@ -201,14 +202,14 @@ class Sidecar:
             if node.pool is None:  # else it comes back to the pool that it had founded and left
                 here.shell.do(node.found)
 
-        await self._stay_in(Pool(self.machine, pool, node, ()), begin)
+        await self._stay_in(self._pool_of(pool, node, ()), begin)
 
     async def admit(self, admitted: Admitted) -> None:
         """Become a member by the voucher chain that a pool has answered with."""
         self.state.enter(admitted.pool)
         node = self._node(admitted.pool)
         await self._stay_in(
-            Pool(self.machine, admitted.pool, node, admitted.peers),
+            self._pool_of(admitted.pool, node, admitted.peers),
             lambda here: here.shell.do(node.admit, admitted.chain),
         )
 
@@ -218,7 +219,7 @@ class Sidecar:
         if node.is_evicted(node.id):
             self.state.note_expulsion(f"this machine was evicted from pool {pool_name(pool)}")
             return
-        await self._stay_in(Pool(self.machine, pool, node, peers), lambda here: None)
+        await self._stay_in(self._pool_of(pool, node, peers), lambda here: None)
 
     async def _stay_in(self, pool: Pool, begin: Callable[[Pool], None]) -> None:
         assert self._nursery is not None
@@ -235,7 +236,7 @@ class Sidecar:
             with trio.CancelScope() as self._stay:
                 admitted = await pool.run(task_status=task_status)
         finally:
-            self.machine.desk.shell = None
+            self.desk.shell = None
             self.machine.neighbours.on_sighting = None
             self.machine.streams.pool = None
             self.machine.datagrams.is_known = lambda source: False

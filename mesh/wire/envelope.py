@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from mesh.wire.errors import DecodeError
 from mesh.wire.identity import ID_BYTES, SIGNATURE_BYTES, NodeId, PoolId, Signer, Verifier
+from mesh.wire.immutable import value
 from mesh.wire.messages import MAX_DATAGRAM, MAX_STREAMED
-from mesh.wire.values import value
 
 WIRE_VERSION = 2
 _VERSION = bytes([WIRE_VERSION])

@@ -14,9 +14,9 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError
 from mesh.wire.facts import MAX_FACT
 from mesh.wire.identity import ID_BYTES, NodeId
+from mesh.wire.immutable import value
 from mesh.wire.rumours import KEY8, RUMOUR
 from mesh.wire.rumours import Rumour as Rumour
-from mesh.wire.values import value
 
 MAX_DATAGRAM = 1200
 MAX_STREAMED = 256 * 1024

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from mesh.protocol import budgets, gossip, introductions, probes, replays, roster, steadiness, store
-from mesh.protocol.orphans import MAX_WAITING
+from mesh.protocol.dissemination import bootstrap, gossip
+from mesh.protocol.facts import store
+from mesh.protocol.facts.pending import MAX_WAITING
+from mesh.protocol.limits import rate_limits, replays
+from mesh.protocol.membership import flap_detection, probes
+from mesh.protocol.trust import roster
 from mesh.wire.facts import Claim, PoolState, Resignation
 from simulations import inside
 from simulations.checkers.verdicts import Verdicts
@@ -27,17 +31,17 @@ LIMITS: dict[str, int] = {
     "gossip._vain": gossip._MAX_ASKED,
     "wanted[].holders": gossip._PULL_TRIES,
     "under_way[].holders": gossip._PULL_TRIES,
-    "introductions._greeted": introductions._MAX_GREETED,
-    "introductions._silent": introductions._MAX_GREETED,
-    "introductions._replies": introductions._MAX_REPLIES,
+    "introductions._greeted": bootstrap._MAX_GREETED,
+    "introductions._silent": bootstrap._MAX_GREETED,
+    "introductions._replies": bootstrap._MAX_REPLIES,
     "prober._relayed": probes._MAX_RELAYED,
     "prober._trips": probes._TRIPS,
     "probes[].sent": probes._TRIES,
     "past[].sent": probes._TRIES,
     "store.proofs": store._MAX_PROOFS,
-    "steadiness._accusations": steadiness._MAX_ACCUSATIONS,
-    "steadiness._direct": steadiness._SAMPLES,
-    "budgets._hosts": budgets._MAX_HOSTS,
+    "steadiness._accusations": flap_detection._MAX_ACCUSATIONS,
+    "steadiness._direct": flap_detection._SAMPLES,
+    "budgets._hosts": rate_limits._MAX_HOSTS,
     "acts.evictions": roster.MAX_EVICTIONS,
     "roster.evicted": roster.MAX_EVICTIONS,
     "roster._fallen": roster.MAX_FALLEN,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from mesh.protocol.effects import Event, LeaderChanged
-from mesh.protocol.node import Node
+from mesh.protocol.base.effects import Event, LeaderChanged
+from mesh.protocol.node.node import Node
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
 from simulations import inside

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from mesh.protocol.effects import Event, GateChanged
+from mesh.protocol.base.effects import Event, GateChanged
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
 from simulations.checkers.setbacks import Setbacks, stored_grant

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from leader.moving import STEADY
-from leader.reconcile_types import View
+from leader.reconcile.rebalance import STEADY
+from leader.reconcile.view import View
 from mesh.wire.identity import NodeId
 from simulations.checkers.verdicts import Verdicts
 from simulations.hosts import Host

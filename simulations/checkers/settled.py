@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from mesh.protocol.effects import Event, LeaderChanged
+from mesh.protocol.base.effects import Event, LeaderChanged
 from mesh.wire.identity import NodeId
 from simulations import inside
 from simulations.hosts import Host

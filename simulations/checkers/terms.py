@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from mesh.protocol.effects import Event, LeaderChanged
+from mesh.protocol.base.effects import Event, LeaderChanged
 from mesh.wire import codec
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from mesh.protocol.effects import Event, LeaderChanged
+from mesh.protocol.base.effects import Event, LeaderChanged
 from mesh.wire import messages
 from mesh.wire.envelope import open_envelope
 from mesh.wire.errors import DecodeError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from mesh.protocol.effects import Event, MembersChanged
+from mesh.protocol.base.effects import Event, MembersChanged
 from mesh.wire.identity import NodeId
 from simulations import inside
 from simulations.checkers.verdicts import Verdicts

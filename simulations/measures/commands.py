@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from mesh.protocol.settings import Settings
+from mesh.protocol.base.settings import Settings
 from mesh.wire.errors import MeshError
 from simulations.measures import converge, detect, failover, falsedeaths, idle, join, report, throughput
 from simulations.measures.outcome import Outcome, as_json, as_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mesh.protocol.effects import DeploymentChanged, Event
+from mesh.protocol.base.effects import DeploymentChanged, Event
 from mesh.wire.facts import Model
 from simulations.measures import theory
 from simulations.measures.estimates import summary

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mesh.protocol.settings import Settings
+from mesh.protocol.base.settings import Settings
 from mesh.wire.errors import MeshError
 from simulations.measures import theory
 from simulations.measures.falsedeaths import goal_at

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from mesh.protocol.effects import Event, LeaderChanged
+from mesh.protocol.base.effects import Event, LeaderChanged
 from simulations.measures import theory
 from simulations.measures.detect import KINDS, SILENT
 from simulations.measures.estimates import summary

@@ -28,8 +28,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mesh.protocol import steadiness
-from mesh.protocol.settings import Settings
+from mesh.protocol.base.settings import Settings
+from mesh.protocol.membership import flap_detection
 from simulations.measures.branches import each_in_branch, in_branch
 from simulations.measures.episodes import Episode, follow
 from simulations.measures.estimates import effective, mean_upper, proportion_upper, rate_upper, standard_error
@@ -193,12 +193,12 @@ def together(pools: Sequence[Hours], loss: float, settings: Settings) -> dict[st
 def withdrawals(loss: float, settings: Settings) -> float:
     """How often an hour a member withdraws that loses no more than all others do; computed, an upper bound.
 
-    It adds up its own first pings (mesh.protocol.steadiness). Those are answered independently, so the sum is
-    a Markov chain; how often it gets from 0 to the threshold in the long run is the rate. Once it doubts
-    itself, it probes twice as often: here it always does.
+    It adds up its own first pings (mesh.protocol.membership.flap_detection). Those are answered
+    independently, so the sum is a Markov chain; how often it gets from 0 to the threshold in the long run is
+    the rate. Once it doubts itself, it probes twice as often: here it always does.
     """
     answered = (1 - loss) ** 2
-    top, up, down = steadiness._UNSTEADY, steadiness._FAILED, steadiness._ANSWERED
+    top, up, down = flap_detection._UNSTEADY, flap_detection._FAILED, flap_detection._ANSWERED
     chances = [1.0, *[0.0] * (top - 1)]
     over = 0.0
     for _ in range(_STEPS):

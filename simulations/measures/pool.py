@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mesh.protocol.node import Node
-from mesh.protocol.peers import ALIVE
-from mesh.protocol.probes import PERIOD
-from mesh.protocol.settings import Settings
+from mesh.protocol.base.settings import Settings
+from mesh.protocol.membership.peers import ALIVE
+from mesh.protocol.membership.probes import PERIOD
+from mesh.protocol.node.node import Node
 from mesh.wire import codec, facts, messages
 from mesh.wire.envelope import MAX_BODY, seal
 from mesh.wire.facts import NO_PREVIOUS, Record, Voucher
@@ -25,7 +25,7 @@ from simulations.world import Host
 
 _SETTLE_LIMIT = 60.0
 _FROM_ONE = 2000
-"""Records that one member hands on: with their datagrams well within the burst of mesh.protocol.budgets."""
+"""Records that one member hands on: their datagrams stay well within the burst of the rate limits."""
 
 
 class NotReadyError(Exception):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from mesh.protocol.settings import Settings
+from mesh.protocol.base.settings import Settings
 from simulations.measures.branches import each_in_branch
 from simulations.measures.lab import Lab
 from simulations.measures.pool import ready

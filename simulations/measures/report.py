@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mesh.protocol.settings import Settings
+from mesh.protocol.base.settings import Settings
 from mesh.wire.errors import MeshError
 from simulations.measures.curves import draw_all
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mesh.protocol.settings import Settings
+from mesh.protocol.base.settings import Settings
 from mesh.wire import messages
 from mesh.wire.envelope import first_number, open_envelope, seal
 from mesh.wire.facts import Record

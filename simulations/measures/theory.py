@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mesh.protocol.settings import Settings
+from mesh.protocol.base.settings import Settings
 from mesh.wire import messages
 from mesh.wire.envelope import OVERHEAD
 from mesh.wire.messages import Ping

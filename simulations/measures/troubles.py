@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mesh.protocol.peers import ALIVE
+from mesh.protocol.membership.peers import ALIVE
 from simulations.measures.estimates import summary
 from simulations.measures.lab import Lab
 from simulations.measures.outcome import Goal, Outcome, tail_goal

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from mesh.protocol.effects import Event, MembersChanged
-from mesh.protocol.peers import DEAD, SUSPECT
+from mesh.protocol.base.effects import Event, MembersChanged
+from mesh.protocol.membership.peers import DEAD, SUSPECT
 from mesh.wire.identity import NodeId
 from simulations.measures.lab import Lab
 from simulations.measures.pool import is_steady, state_of

@@ -22,15 +22,15 @@ from typing import Any
 import httpx
 import trio
 
-from mesh.engine.build import ensure
-from mesh.engine.cache import cache_dir
 from mesh.engine.detect import detect
-from mesh.engine.values import Engine
+from mesh.engine.install.build import ensure
+from mesh.engine.install.cache import cache_dir
+from mesh.engine.types import Engine
 from tests.benchmarks.report import Report, Row, Summary, at_least, at_most
 from tests.e2e import failing
 from tests.e2e.failing import CHAT, CONTEXT, Answer, Five, answer, five
 from tests.lab.lab import Lab
-from tests.leader.bare_server import bare_server, rpc_server
+from tests.leader.llama.bare_server import bare_server, rpc_server
 
 HELP = "kills in the middle of answers: detection, election, plan, load, first new token"
 KILLS = 20

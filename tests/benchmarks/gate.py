@@ -24,13 +24,13 @@ import httpx
 import psutil
 import trio
 
-from mesh.engine.build import ensure
-from mesh.engine.cache import cache_dir
 from mesh.engine.detect import detect
-from mesh.engine.process import Process
-from mesh.engine.rpc_port import free_port
-from mesh.engine.values import Engine
-from mesh.root.generator import ModelSpec, generate, spec_of_size
+from mesh.engine.install.build import ensure
+from mesh.engine.install.cache import cache_dir
+from mesh.engine.process.child import Process
+from mesh.engine.process.rpc_port import free_port
+from mesh.engine.types import Engine
+from mesh.tools.generator import ModelSpec, generate, spec_of_size
 from mesh.wire.errors import MeshError
 from tests.benchmarks.gate_ways import WAYS
 from tests.benchmarks.report import Report, Row, Summary, at_least, nearest_rank

@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from leader.tunnels import Passage, open_tunnels, pass_gate
+from leader.llama.tunnels import Passage, open_tunnels, pass_gate
 from mesh.net.port import bind_port
 from mesh.net.streams import Streams
 from mesh.wire.endpoint import Endpoint

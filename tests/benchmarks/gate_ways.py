@@ -15,8 +15,8 @@ from unittest.mock import patch
 import trio
 
 from mesh.net.bridge import Bridge
-from mesh.net.ends import CHUNK, Plain
 from mesh.net.session import Session
+from mesh.net.stream_ends import CHUNK, Plain
 
 # Two threads that splice, in an interpreter that has nothing else to do.
 _PUMP = """
@@ -141,7 +141,7 @@ WAYS = {
 @contextmanager
 def going(way: Way) -> Iterator[None]:
     """Gates and tunnels that are made in this context move their bytes that way."""
-    with patch("worker.gate.Bridge", way.bridge), patch("leader.tunnels.Bridge", way.bridge):
+    with patch("worker.gate.Bridge", way.bridge), patch("leader.llama.tunnels.Bridge", way.bridge):
         if way.tls and way.in_loop:
             with patch.object(Session, "sealed", lambda session: LoopEnd(session.stream)):
                 yield

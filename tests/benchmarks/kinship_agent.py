@@ -2,7 +2,8 @@
 
     python kinship_agent.py SOCKET NAME ADDRESS:PORT
 
-One request a connection, in the form of `mesh.control.client`: ``{"op": "view" | "join", "args": {...}}``.
+One request a connection, in the form of `mesh.control.control_client`: ``{"op": "view" | "join", "args":
+{...}}``.
 """
 
 import base64

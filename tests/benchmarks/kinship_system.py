@@ -10,8 +10,8 @@ from typing import Any
 
 import psutil
 
-from mesh.control.client import ask
-from mesh.engine.cache import cache_dir
+from mesh.control.control_client import ask
+from mesh.engine.install.cache import cache_dir
 from mesh.wire.errors import MeshError
 from tests.benchmarks import kinship_agent
 from tests.benchmarks.systems import AgentError, Unavailable, View, cached

@@ -5,7 +5,7 @@ from typing import Any
 
 import psutil
 
-from mesh.control.client import ask
+from mesh.control.control_client import ask
 from mesh.control.paths import socket_path
 from mesh.wire.errors import MeshError
 from tests.benchmarks.systems import AgentError, View

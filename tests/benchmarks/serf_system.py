@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from mesh.engine.cache import cache_dir
+from mesh.engine.install.cache import cache_dir
 from tests.benchmarks.serf_rpc import Client
 from tests.benchmarks.systems import AgentError, Unavailable, View, cached
 from tests.lab.host import Host

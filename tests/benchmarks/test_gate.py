@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from mesh.engine.values import Engine
-from mesh.root.generator import ModelSpec, generate, spec_of_size
+from mesh.engine.types import Engine
+from mesh.tools.generator import ModelSpec, generate, spec_of_size
 from mesh.wire.errors import MeshError
 from tests.benchmarks import gate
 from tests.benchmarks.gate import LAYERS, Measured, _measure, _report, _shares

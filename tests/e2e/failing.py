@@ -14,10 +14,10 @@ import psutil
 import pytest
 import trio
 
-from mesh.control.client import ask
-from mesh.control.errors import ControlError
+from mesh.control.control_client import ask
+from mesh.control.control_errors import ControlError
 from mesh.control.paths import log_path
-from mesh.root.generator import ModelSpec, generate, spec_of_size
+from mesh.tools.generator import ModelSpec, generate, spec_of_size
 from mesh.wire.identity import parse_id
 from tests.e2e.pools import QUESTION, alive, client, found, holders, is_ready, join, leader
 from tests.lab.host import Host

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import trio
 
-from mesh.root.generator import ModelSpec, generate, spec_of_size
+from mesh.tools.generator import ModelSpec, generate, spec_of_size
 from tests.lab.host import Host
 
 MODEL_BYTES = 66_000_000

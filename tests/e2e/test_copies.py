@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from mesh.root.generator import ModelSpec, generate, spec_of_size
+from mesh.tools.generator import ModelSpec, generate, spec_of_size
 from tests.e2e.pools import (
     chat,
     complete,

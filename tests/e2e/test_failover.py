@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mesh.engine.values import Engine
-from mesh.protocol.settings import Settings
+from mesh.engine.types import Engine
+from mesh.protocol.base.settings import Settings
 from tests.e2e import failing
 from tests.e2e.failing import (
     CHAT,
@@ -27,7 +27,7 @@ from tests.e2e.failing import (
 )
 from tests.e2e.pools import alive, chat, is_ready, join, leader, until
 from tests.lab.lab import Lab
-from tests.leader.bare_server import bare_server, post
+from tests.leader.llama.bare_server import bare_server, post
 
 EARLY = 150
 LEASE_SECONDS = Settings().lease

@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 import pytest
 
-from mesh.engine.values import Engine
+from mesh.engine.types import Engine
 from tests.e2e.pools import (
     alive,
     chat,
@@ -26,7 +26,7 @@ from tests.e2e.pools import (
 )
 from tests.lab.host import Host
 from tests.lab.lab import Lab
-from tests.leader.bare_server import bare_server, post, rpc_server
+from tests.leader.llama.bare_server import bare_server, post, rpc_server
 
 pytestmark = pytest.mark.usefixtures("engine")
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mesh.engine.cache import cache_dir
+from mesh.engine.install.cache import cache_dir
 from mesh.wire.errors import MeshError
 from tests.fuzz.campaign import Turn, fuzz
 from tests.fuzz.harness import Harness

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import trio
 
-from mesh.engine.cache import cache_dir
+from mesh.engine.install.cache import cache_dir
 from tests.lab import disks, namespaces, processes
 from tests.lab.client import client_through
 from tests.lab.owners import HOST_VARIABLE, RUN_VARIABLE

@@ -19,9 +19,9 @@ from typing import Any
 
 import trio
 
+from mesh.admission.handshake import Door, Refused
+from mesh.admission.invites import Token, invite_id, proof
 from mesh.net.streams import Streams
-from mesh.root.admission import Door, Refused
-from mesh.root.invites import Token, invite_id, proof
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import WIRE_VERSION
 from mesh.wire.errors import MeshError

@@ -6,9 +6,9 @@ from typing import Any
 
 import trio
 
+from mesh.admission.handshake import Admitted, Door
+from mesh.admission.invites import Token
 from mesh.net.streams import Streams
-from mesh.root.admission import Admitted, Door
-from mesh.root.invites import Token
 from mesh.wire import facts, messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import NOBODY, WIRE_VERSION, first_number, open_envelope, seal

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from leader.cost import Device
-from leader.shape import Shape
+from leader.model.model_info import Shape
+from leader.placement.cost import Device
 
 MIB = 1 << 20
 GIB = 1 << 30

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.protocol.settings import Settings
+from mesh.protocol.base.settings import Settings
 from simulations.chaos import AGREE_LIMIT, Chaos, Outcome, doubt_limit, plan
 
 ROOT = Path(__file__).parents[2]

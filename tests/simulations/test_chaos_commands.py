@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mesh.protocol.arbiter import Arbiter
+from mesh.protocol.leadership.worker_lease import Arbiter
 from simulations import mutants
 from simulations.__main__ import main
 from simulations.chaos import Outcome

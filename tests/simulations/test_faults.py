@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mesh.protocol.node import Node
+from mesh.protocol.node.node import Node
 from mesh.wire.rights import ALL_RIGHTS
 from simulations import inside
 from simulations.checkers.verdicts import Excuses

@@ -1,6 +1,6 @@
 import pytest
 
-from mesh.protocol.effects import Timer
+from mesh.protocol.base.effects import Timer
 from simulations.hosts import Disk, Host
 from simulations.signing import KeyedHash
 from simulations.world import World

@@ -1,6 +1,6 @@
 import pytest
 
-from mesh.protocol.effects import Notice
+from mesh.protocol.base.effects import Notice
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from simulations import inside
 from simulations.checkers import Checkers, disagreement

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from mesh.protocol.effects import Event, LeaderChanged, Notice, Persist, Send, SetTimer, Tell, Timer
+from mesh.protocol.base.effects import Event, LeaderChanged, Notice, Persist, Send, SetTimer, Tell, Timer
 from mesh.wire.errors import MeshError
 from mesh.wire.rights import Rights
 from simulations import inside

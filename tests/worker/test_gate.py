@@ -9,9 +9,9 @@ import pytest
 import trio
 import trio.testing
 
-from mesh.net.ends import Plain
+from mesh.net.stream_ends import Plain
 from mesh.wire.endpoint import Endpoint
-from tests.mesh.engine.processes import until
+from tests.mesh.engine.process.processes import until
 from tests.mesh.net.blocking import tcp_pair
 from worker.gate import Gate
 

@@ -10,14 +10,14 @@ import httpx
 import pytest
 import trio
 
-from mesh.engine.process import Process
-from mesh.engine.restarts import Restarts
-from mesh.engine.rpc_port import free_port
-from mesh.engine.values import Engine
-from mesh.net.ends import Plain
-from mesh.root.generator import generate, spec_of_size
+from mesh.engine.process.child import Process
+from mesh.engine.process.restarts import Restarts
+from mesh.engine.process.rpc_port import free_port
+from mesh.engine.types import Engine
+from mesh.net.stream_ends import Plain
+from mesh.tools.generator import generate, spec_of_size
 from mesh.wire.endpoint import Endpoint
-from tests.mesh.engine.processes import until
+from tests.mesh.engine.process.processes import until
 from worker.gate import Gate
 from worker.rpc_server import RpcServer
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mesh.net.ends import Plain
+from mesh.net.stream_ends import Plain
 from tests.mesh.net.blocking import tcp_pair
 from worker.greeting import blank_reply, blank_request
 

@@ -8,12 +8,12 @@ import psutil
 import pytest
 import trio
 
-from mesh.engine.restarts import Restarts
-from mesh.engine.rpc_port import free_port
-from mesh.engine.sandbox import missing
-from mesh.engine.supervise import State
-from mesh.engine.values import Engine
-from tests.mesh.engine.processes import is_gone, seconds_until_gone, start_python, until
+from mesh.engine.process.restarts import Restarts
+from mesh.engine.process.rpc_port import free_port
+from mesh.engine.process.supervise import State
+from mesh.engine.sandbox.launcher import missing
+from mesh.engine.types import Engine
+from tests.mesh.engine.process.processes import is_gone, seconds_until_gone, start_python, until
 from worker import rpc_server
 from worker.rpc_server import RpcServer
 

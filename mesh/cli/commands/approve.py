@@ -3,9 +3,9 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from mesh.cli import values
+from mesh.cli import option_values
 from mesh.cli.asking import ask_sidecar, print_json
-from mesh.cli.settings import Options
+from mesh.cli.options import Options
 
 if TYPE_CHECKING:
     from mesh.control.operations import ApproveArgs, ApproveResult
@@ -21,7 +21,11 @@ EXAMPLE = """\
 def configure(options: Options) -> None:
     options.parser.add_argument("code", nargs="+", metavar="CODE", help="a number and three words")
     options.value(
-        "--rights", convert=values.rights, default=["work"], metavar="work,lead,own", help="its rights (work)"
+        "--rights",
+        convert=option_values.rights,
+        default=["work"],
+        metavar="work,lead,own",
+        help="its rights (work)",
     )
     options.flag("--json", help="print one JSON object")
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mesh.cli.settings import Options
+from mesh.cli.options import Options
 
 DESCRIPTION = """\
 Show the whole thing on this machine: three nodes, a small model split over them, an answer, a killed leader,
@@ -15,6 +15,6 @@ def configure(options: Options) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from mesh.root.demo import main
+    from mesh.tools.demo import main
 
     return main(as_json=args.json)

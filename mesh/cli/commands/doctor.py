@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mesh.cli.asking import print_json, state_of
-from mesh.cli.settings import Options
+from mesh.cli.options import Options
 
 DESCRIPTION = (
     "Check what this machine has and lacks for a pool, and say what helps. Exits 1 when something is wrong."
@@ -18,7 +18,7 @@ def configure(options: Options) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from mesh.cli.terminal import clean, paint, width
-    from mesh.root.doctor import check
+    from mesh.tools.doctor import check
 
     checks = check(Path(state_of(args)))
     fine = all(one["ok"] for one in checks)

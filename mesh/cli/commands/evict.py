@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mesh.cli.asking import ask_sidecar, print_json
-from mesh.cli.settings import Options, UsageError
+from mesh.cli.options import Options, UsageError
 from mesh.wire.errors import MeshError
 
 if TYPE_CHECKING:

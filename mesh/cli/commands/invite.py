@@ -4,9 +4,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from mesh.cli import values
+from mesh.cli import option_values
 from mesh.cli.asking import ask_sidecar, print_json
-from mesh.cli.settings import Options
+from mesh.cli.options import Options
 
 if TYPE_CHECKING:
     from mesh.control.operations import InviteArgs, InviteResult
@@ -26,14 +26,22 @@ EXAMPLE = """\
 
 def configure(options: Options) -> None:
     options.value(
-        "--rights", convert=values.rights, default=["work"], metavar="work,lead,own", help="its rights (work)"
+        "--rights",
+        convert=option_values.rights,
+        default=["work"],
+        metavar="work,lead,own",
+        help="its rights (work)",
     )
     options.value(
-        "--expires", convert=values.duration, default=86400.0, metavar="24h", help="how long it is good (24h)"
+        "--expires",
+        convert=option_values.duration,
+        default=86400.0,
+        metavar="24h",
+        help="how long it is good (24h)",
     )
     options.value(
         "--uses",
-        convert=values.natural,
+        convert=option_values.natural,
         default=1,
         metavar="1",
         help="how many may use it (1); 0: any number",

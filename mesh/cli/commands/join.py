@@ -6,16 +6,16 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mesh.cli import node_options, values
+from mesh.cli import node_options, option_values
 from mesh.cli.asking import invocation, state_of
-from mesh.cli.settings import Options, UsageError
+from mesh.cli.options import Options, UsageError
 from mesh.wire.errors import MeshError
 
 if TYPE_CHECKING:
     from mesh.cli.spawning import Started
     from mesh.cli.terminal import Progress
     from mesh.control.operations import Info, JoinArgs, JoinResult
-    from mesh.control.options import SidecarOptions
+    from mesh.control.sidecar_options import SidecarOptions
 
 DESCRIPTION = """\
 Make this machine a member of a pool, and keep it one: a sidecar goes on in the background.
@@ -60,14 +60,14 @@ def request_of(args: argparse.Namespace) -> "JoinArgs":
     """What to ask the sidecar for. Raises `UsageError` on contradictions."""
     request: JoinArgs = {}
     token, target = args.token, args.target
-    if target is not None and (target == "-" or values.is_token(target)):
+    if target is not None and (target == "-" or option_values.is_token(target)):
         if token is not None:
             raise UsageError("there are two invites; which one?")
         token = target
     elif target is not None:
-        request["host"] = _valid(values.host, target)
+        request["host"] = _valid(option_values.host, target)
     if token is not None:
-        request["token"] = _valid(values.token, sys.stdin.readline() if token == "-" else token)
+        request["token"] = _valid(option_values.token, sys.stdin.readline() if token == "-" else token)
     if args.found:
         if request:
             raise UsageError("--found founds a new pool, so it takes no invite and no host")
@@ -111,7 +111,7 @@ def summary(result: "JoinResult", command: str) -> str:
 def _in_background(socket: str, options: "SidecarOptions", request: "JoinArgs") -> "JoinResult":
     from mesh.cli.spawning import alone, wait_until_it_answers
     from mesh.cli.terminal import Progress
-    from mesh.control.client import ask
+    from mesh.control.control_client import ask
 
     started: Started | None = None
     with Progress() as progress:
@@ -133,8 +133,8 @@ def _in_background(socket: str, options: "SidecarOptions", request: "JoinArgs") 
 def _runs_as_wanted(socket: str, options: "SidecarOptions", progress: "Progress") -> bool:
     """Whether a sidecar answers here; one with other options than are asked for now is ended first."""
     from mesh.cli.spawning import wait_until_it_ended
-    from mesh.control.client import ask
-    from mesh.control.errors import NotRunning
+    from mesh.control.control_client import ask
+    from mesh.control.control_errors import NotRunning
 
     try:
         info: Info = ask(socket, "info")
@@ -159,7 +159,7 @@ def _start(options: "SidecarOptions") -> "Started":
 
 def _end_without_pool(socket: str, started: "Started") -> None:
     """After a failure, a sidecar that this command started stays only if it is in a pool."""
-    from mesh.control.client import ask
+    from mesh.control.control_client import ask
 
     if started.process.poll() is None:
         try:
@@ -194,8 +194,8 @@ def _in_foreground(
     args: argparse.Namespace, socket: str, options: "SidecarOptions", request: "JoinArgs"
 ) -> int:
     from mesh.cli.terminal import Progress
-    from mesh.control.client import ask
-    from mesh.control.errors import AlreadyRunning, NotRunning
+    from mesh.control.control_client import ask
+    from mesh.control.control_errors import AlreadyRunning, NotRunning
 
     try:
         info = ask(socket, "info")

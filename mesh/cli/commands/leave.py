@@ -5,8 +5,8 @@ import os
 from typing import TYPE_CHECKING
 
 from mesh.cli.asking import ask_sidecar, state_of
-from mesh.cli.settings import Options
-from mesh.control.errors import ControlError, NotJoined, NotRunning
+from mesh.cli.options import Options
+from mesh.control.control_errors import ControlError, NotJoined, NotRunning
 
 if TYPE_CHECKING:
     from mesh.control.operations import LeaveResult
@@ -45,7 +45,7 @@ def _without_sidecar(state: str, purge: bool) -> int:
         raise NotRunning
     from pathlib import Path
 
-    from mesh.root.state import StateDir
+    from mesh.runtime.state import StateDir
 
     directory = StateDir(Path(state))
     if not purge and directory.current_pool() is None:

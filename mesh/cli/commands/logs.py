@@ -7,9 +7,9 @@ from collections import deque
 from pathlib import Path
 from typing import BinaryIO
 
-from mesh.cli import values
+from mesh.cli import option_values
 from mesh.cli.asking import state_of
-from mesh.cli.settings import Options
+from mesh.cli.options import Options
 from mesh.wire.errors import MeshError
 
 DESCRIPTION = (
@@ -26,7 +26,12 @@ NAMES = {"mesh": "sidecar"}
 def configure(options: Options) -> None:
     options.flag("-f", "--follow", help="go on as more is written, until Ctrl-C")
     options.value(
-        "-n", "--lines", convert=values.natural, default=100, metavar="N", help="last lines of each (100)"
+        "-n",
+        "--lines",
+        convert=option_values.natural,
+        default=100,
+        metavar="N",
+        help="last lines of each (100)",
     )
 
 

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from mesh.cli.asking import ask_sidecar, print_json
-from mesh.cli.settings import Options
+from mesh.cli.options import Options
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell

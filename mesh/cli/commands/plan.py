@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mesh.cli import values
+from mesh.cli import option_values
 from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.commands.serve import gguf_file
 from mesh.cli.commands.status import layers
-from mesh.cli.settings import Options
+from mesh.cli.options import Options
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
@@ -29,7 +29,7 @@ def configure(options: Options) -> None:
     )
     options.value("--pool", metavar="FILE.json", help="plan for the pool in this file instead of one's own")
     options.value(
-        "--layers", convert=values.layers, metavar="NAME=N,...", help="fix how many layers go where"
+        "--layers", convert=option_values.layers, metavar="NAME=N,...", help="fix how many layers go where"
     )
     options.flag("--json", help="print one JSON object")
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     model = None if args.model is None else gguf_file(args.model)
     plan: PlanResult
     if args.pool is not None:
-        from mesh.root.planning import plan_from_file
+        from mesh.operations.plan import plan_from_file
 
         plan = plan_from_file(Path(args.pool), None if model is None else Path(model), args.layers)
     else:

@@ -5,9 +5,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from mesh.cli import values
+from mesh.cli import option_values
 from mesh.cli.asking import ask_sidecar, invocation
-from mesh.cli.settings import Options
+from mesh.cli.options import Options
 from mesh.wire.errors import MeshError
 
 if TYPE_CHECKING:
@@ -28,14 +28,16 @@ def configure(options: Options) -> None:
     options.parser.add_argument(
         "model", metavar="MODEL.gguf", help="the file; of a split one, the first part"
     )
-    options.value("--ctx", convert=values.positive, metavar="N", help="tokens of context for each slot")
-    options.value("--slots", convert=values.positive, metavar="N", help="requests answered at once")
     options.value(
-        "--layers", convert=values.layers, metavar="NAME=N,...", help="fix how many layers go where"
+        "--ctx", convert=option_values.positive, metavar="N", help="tokens of context for each slot"
+    )
+    options.value("--slots", convert=option_values.positive, metavar="N", help="requests answered at once")
+    options.value(
+        "--layers", convert=option_values.layers, metavar="NAME=N,...", help="fix how many layers go where"
     )
     options.value(
         "--copies",
-        convert=values.positive,
+        convert=option_values.positive,
         metavar="N",
         help="how many members are to hold the file, which is copied to them (default: 2)",
     )

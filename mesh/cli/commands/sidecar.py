@@ -6,9 +6,9 @@ import json
 import os
 import traceback
 
-from mesh.cli import node_options, values
+from mesh.cli import node_options, option_values
 from mesh.cli.asking import state_of
-from mesh.cli.settings import Options
+from mesh.cli.options import Options
 from mesh.wire.errors import MeshError
 
 DESCRIPTION = "Run the sidecar in the foreground; mesh join starts it and then asks it to join."
@@ -18,7 +18,10 @@ EXAMPLE = "  mesh --state-dir /var/lib/mesh sidecar --port 50052"
 def configure(options: Options) -> None:
     node_options.configure(options)
     options.value(
-        "--report-fd", convert=values.natural, metavar="N", help="where to write why it could not start"
+        "--report-fd",
+        convert=option_values.natural,
+        metavar="N",
+        help="where to write why it could not start",
     )
 
 

@@ -119,6 +119,11 @@ def _corpus() -> list[bytes]:
 
 HARNESSES = (
     Harness(
-        "disk", "mesh.protocol.memory, owner, arbiter", lambda: disk, _corpus, milliseconds=2000.0, mib=48
+        "disk",
+        "mesh.protocol.node.persisted, owner, arbiter",
+        lambda: disk,
+        _corpus,
+        milliseconds=2000.0,
+        mib=48,
     ),
 )

@@ -8,20 +8,20 @@ from typing import Any, cast
 import msgpack
 import trio
 
-from mesh.control.errors import ControlError
-from mesh.control.server import _Connection
+from mesh.admission.admission_server import Desk
+from mesh.admission.approval_joiner import wait_at
+from mesh.admission.approval_owner import _bytes, _raise_error
+from mesh.admission.codes import Code
+from mesh.admission.handshake import Door, Greeting, admitted, answer, signed_request
+from mesh.admission.invites import Invites, invite_id, proof
+from mesh.admission.pairing_lobby import Visitor
+from mesh.admission.pake import MESSAGE_BYTES, Exchange, WrongCode, signed_opening
+from mesh.control.control_errors import ControlError
+from mesh.control.control_server import _Connection
 from mesh.net.session import StreamError
 from mesh.net.streams import Streams
-from mesh.protocol.node import Node
-from mesh.protocol.settings import Settings
-from mesh.root.admission import Door, Greeting, admitted, answer, signed_request
-from mesh.root.approving import _bytes, _raise_error
-from mesh.root.codes import Code
-from mesh.root.desk import Desk
-from mesh.root.exchange import MESSAGE_BYTES, Exchange, WrongCode, signed_opening
-from mesh.root.invites import Invites, invite_id, proof
-from mesh.root.knocking import wait_at
-from mesh.root.waiting import Visitor
+from mesh.protocol.base.settings import Settings
+from mesh.protocol.node.node import Node
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.facts import Profile
@@ -254,15 +254,15 @@ def control(data: bytes) -> None:
 
 
 HARNESSES = (
-    Harness("greeting", "mesh.root.admission, chain", lambda: greeting, _greetings),
-    Harness("answer", "mesh.root.admission, by the joiner", lambda: answered, _answers),
-    Harness("desk", "mesh.root.desk, waiting", Asked, _requests, 2048),
-    Harness("approver", "mesh.root.approving, waiting", lambda: approver, _heard),
-    Harness("knock", "mesh.root.knocking, exchange", Knock, _knocks, 1024, milliseconds=1000.0),
-    Harness("spake", "mesh.root.exchange", lambda: spake, lambda: [_knocks()[0][:33]], 64, 1000.0),
+    Harness("greeting", "mesh.admission.handshake, chain", lambda: greeting, _greetings),
+    Harness("answer", "mesh.admission.handshake, by the joiner", lambda: answered, _answers),
+    Harness("desk", "mesh.admission.admission_server, waiting", Asked, _requests, 2048),
+    Harness("approver", "mesh.admission.approval_owner, waiting", lambda: approver, _heard),
+    Harness("knock", "mesh.admission.approval_joiner, exchange", Knock, _knocks, 1024, milliseconds=1000.0),
+    Harness("spake", "mesh.admission.pake", lambda: spake, lambda: [_knocks()[0][:33]], 64, 1000.0),
     Harness(
         "control",
-        "mesh.control.server",
+        "mesh.control.control_server",
         lambda: control,
         lambda: [b'{"op": "status", "args": {"a": [1, 2.5, null, "x"]}}\n', b'{"op": 1}\n'],
     ),

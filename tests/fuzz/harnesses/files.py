@@ -12,12 +12,12 @@ from typing import Any, cast
 import msgpack
 import trio
 
-from leader.copy_tree import HASH_BYTES, WrongTree, checked_tree
-from leader.gguf import GgufError, read
-from leader.model_hash import PIECE, FileHash, model_root, tree_root
-from mesh.root.copy_fetching import Lying, NoSource, _block
-from mesh.root.copying import _STATE, CopyState
-from mesh.root.generator import ModelSpec, generate
+from leader.model.gguf import GgufError, read
+from leader.model.model_hash import PIECE, FileHash, model_root, tree_root
+from mesh.copies.copy_fetch import Lying, NoSource, _block
+from mesh.copies.copy_manager import _STATE, CopyState
+from mesh.copies.hash_tree import HASH_BYTES, WrongTree, checked_tree
+from mesh.tools.generator import ModelSpec, generate
 from mesh.wire.errors import DecodeError
 from tests.fuzz.harness import Harness
 from tests.fuzz.harnesses.streams import Talk
@@ -136,6 +136,6 @@ def _copied() -> list[bytes]:
 
 
 HARNESSES = (
-    Harness("gguf", "leader.gguf, gguf_reader", Gguf, _models, MAX_MODEL),
-    Harness("copied", "leader.copy_tree, mesh.root.copying", lambda: copied, _copied),
+    Harness("gguf", "leader.model.gguf, gguf_reader", Gguf, _models, MAX_MODEL),
+    Harness("copied", "mesh.copies.hash_tree, mesh.copies.copy_manager", lambda: copied, _copied),
 )

@@ -9,7 +9,7 @@ import trio
 import zeroconf
 from trio.testing import MockClock
 
-from leader.http import parse_answer
+from leader.llama.local_http import parse_answer
 from mesh.gateway.access import is_authorized, refused_host, refused_origin, refused_site
 from mesh.gateway.connection import BadRequest, Connection, Exchange
 from mesh.gateway.headers import forwarded_headers, request_headers
@@ -17,8 +17,8 @@ from mesh.gateway.replies import reply
 from mesh.gateway.resuming.dialects import is_preliminary, parse_event, read_piece
 from mesh.gateway.resuming.request import DIALECTS, Dialect, read_request
 from mesh.gateway.sse import EventFramer, EventSplitter
-from mesh.net.mdns import SERVICE_TYPE, read_announcement
-from mesh.net.tailnet import parse_status, parse_whois
+from mesh.net.discovery.mdns import SERVICE_TYPE, read_announcement
+from mesh.net.discovery.tailnet import parse_status, parse_whois
 from mesh.wire.identity import id_text
 from tests.fuzz.harness import Harness
 from tests.fuzz.tape import Tape
@@ -197,7 +197,9 @@ HARNESSES = (
     Harness("http", "mesh.gateway.connection, headers, access", Http, _http, 8192),
     Harness("asked", "mesh.gateway.resuming.request", lambda: asked, _bodies, 4096),
     Harness("events", "mesh.gateway.sse, resuming.dialects", lambda: events, _events, 8192),
-    Harness("llama", "leader.http", lambda: llama, lambda: [b"HTTP/1.0 200 OK\r\na: b\r\n\r\n{}"], 512),
-    Harness("tailscaled", "mesh.net.tailnet", lambda: tailscaled, _tailscaled),
-    Harness("announcement", "mesh.net.mdns", lambda: announcement, _announcements, 1024),
+    Harness(
+        "llama", "leader.llama.local_http", lambda: llama, lambda: [b"HTTP/1.0 200 OK\r\na: b\r\n\r\n{}"], 512
+    ),
+    Harness("tailscaled", "mesh.net.discovery.tailnet", lambda: tailscaled, _tailscaled),
+    Harness("announcement", "mesh.net.discovery.mdns", lambda: announcement, _announcements, 1024),
 )

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from mesh.protocol.effects import Effect, Send
+from mesh.protocol.base.effects import Effect, Send
 from mesh.wire import facts, messages
 from mesh.wire.envelope import first_number, seal
 from mesh.wire.facts import Eviction, Fact, Voucher, sign
@@ -178,5 +178,7 @@ def _meant(play: Play, message: Message) -> Message:
 
 
 HARNESSES = (
-    Harness("node", "mesh.protocol.node, whole", lambda: node, _corpus, 4096, milliseconds=2000.0, mib=48),
+    Harness(
+        "node", "mesh.protocol.node.node, whole", lambda: node, _corpus, 4096, milliseconds=2000.0, mib=48
+    ),
 )

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgpack
 
-from leader.tunnels import pass_gate
+from leader.llama.tunnels import pass_gate
 from mesh.net.gossip_streams import StreamMessages
 from mesh.net.session import (
     MESSAGE_LIMIT,
@@ -193,6 +193,6 @@ HARNESSES = (
     Harness("preface", "mesh.net.streams, by the server", Preface, _prefaces),
     Harness("reply", "mesh.net.streams, by the client", lambda: reply, _replies),
     Harness("gossip", "mesh.net.gossip_streams", Gossip, lambda: [framed(b"message", b""), framed("x")]),
-    Harness("gate", "leader.tunnels, mesh.net.link", lambda: gate_word, _gate_words),
+    Harness("gate", "leader.llama.tunnels, mesh.net.link", lambda: gate_word, _gate_words),
     Harness("hello", "worker.greeting", lambda: hello, _hellos, 128),
 )

@@ -2,8 +2,8 @@
 
 from contextlib import suppress
 
-from mesh.root.codes import Code
-from mesh.root.invites import Token
+from mesh.admission.codes import Code
+from mesh.admission.invites import Token
 from mesh.wire import facts, messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import MAX_BODY, NOBODY, open_envelope, seal

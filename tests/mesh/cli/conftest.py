@@ -15,8 +15,8 @@ import trio
 
 from mesh.cli.main import main
 from mesh.control import paths
-from mesh.control.errors import ControlError
-from mesh.control.server import Emit, Handler, serve_control
+from mesh.control.control_errors import ControlError
+from mesh.control.control_server import Emit, Handler, serve_control
 
 OPERATIONS = (
     *("info", "status", "join", "leave", "serve", "stop"),

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from mesh.cli.main import COMMANDS, load_command, main, options_of
-from mesh.control.errors import ControlError, NotJoined
+from mesh.control.control_errors import ControlError, NotJoined
 from tests.mesh.cli import examples
 from tests.mesh.cli.conftest import FakeSidecar, Terminal
 from tests.mesh.cli.status_shape import ERROR, problems

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.mesh.engine.fake_index import FakeIndex, serve_index
+from tests.mesh.engine.install.fake_index import FakeIndex, serve_index
 
 
 @pytest.fixture

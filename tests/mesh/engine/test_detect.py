@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from mesh.engine.detect import detect, parse_cpuinfo, parse_nvidia_smi, parse_rocminfo, parse_vulkaninfo
-from mesh.engine.errors import EngineError
+from mesh.engine.engine_errors import EngineError
 
 GIB = 1 << 30
 CPUINFO = (

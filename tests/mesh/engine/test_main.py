@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mesh.engine.rpc_port import free_port
-from mesh.engine.values import Engine
+from mesh.engine.process.rpc_port import free_port
+from mesh.engine.types import Engine
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

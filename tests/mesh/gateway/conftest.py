@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import trio
 
-from mesh.gateway.server import serve_gateway
+from mesh.gateway.http_server import serve_gateway
 from tests.mesh.gateway.doubles import Call, Client, Node, Script
 
 Connect = Callable[[], Awaitable[Client]]

@@ -7,10 +7,10 @@ from typing import Any
 
 import trio
 
-from mesh.engine.values import Engine
+from mesh.engine.types import Engine
 from mesh.gateway.backend import NotReady, Serving
-from mesh.gateway.server import serve_gateway
-from tests.leader.bare_server import bare_server
+from mesh.gateway.http_server import serve_gateway
+from tests.leader.llama.bare_server import bare_server
 from tests.mesh.gateway.doubles import STATUS
 
 EVENT = b"data: {"

@@ -11,8 +11,8 @@ import pytest
 import trio
 from openai import APIError, OpenAI
 
-from mesh.engine.values import Engine
-from mesh.root.generator import ModelSpec, generate, spec_of_size
+from mesh.engine.types import Engine
+from mesh.tools.generator import ModelSpec, generate, spec_of_size
 from tests.mesh.gateway.mortal import Mortal, mortal_gateway
 
 TOKENS = 120

@@ -6,7 +6,7 @@ import ssl
 
 import trio
 
-from mesh.net.ends import Sealed
+from mesh.net.stream_ends import Sealed
 from mesh.net.tls import ClientContexts, Credentials, ServerTrust
 from mesh.wire.identity import Identity
 

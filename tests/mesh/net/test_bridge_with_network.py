@@ -8,10 +8,10 @@ import pytest
 import trio
 
 from mesh.net.bridge import SILENCE_SECONDS, Bridge, Ending
-from mesh.net.ends import CHUNK, Plain
+from mesh.net.stream_ends import CHUNK, Plain
 from tests.lab.host import Host
 from tests.lab.lab import Lab
-from tests.mesh.engine.processes import until
+from tests.mesh.engine.process.processes import until
 from tests.mesh.net.blocking import tcp_pair
 
 PORT = 50052

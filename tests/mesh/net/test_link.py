@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import trio
 
-from mesh.net.ends import Plain
+from mesh.net.discovery.tailnet import TailnetPeer, TailnetStatus
+from mesh.net.discovery.tailscale import Tailscale, TailscaleError
 from mesh.net.link import Trusts, go_in, let_in, never, trusts_by
 from mesh.net.session import Session, StreamError
-from mesh.net.tailnet import TailnetPeer, TailnetStatus
-from mesh.net.tailscale import Tailscale, TailscaleError
+from mesh.net.stream_ends import Plain
 from mesh.wire.endpoint import Endpoint
 
 from .conftest import Lan, members

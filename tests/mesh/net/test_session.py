@@ -5,8 +5,8 @@ import pytest
 import trio
 import trio.testing
 
-from mesh.net.ends import End
 from mesh.net.session import Session, StreamClosed, StreamReset
+from mesh.net.stream_ends import End
 from mesh.net.streams import Handler
 from mesh.wire.errors import DecodeError
 

@@ -7,9 +7,9 @@ import random
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from mesh.protocol.effects import Effect, Event, Persist, ProbeStream, Send, SetTimer, Tell
-from mesh.protocol.node import Node
-from mesh.protocol.settings import Settings
+from mesh.protocol.base.effects import Effect, Event, Persist, ProbeStream, Send, SetTimer, Tell
+from mesh.protocol.base.settings import Settings
+from mesh.protocol.node.node import Node
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import first_number, open_envelope, seal

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from enum import StrEnum
 
-from mesh.protocol.arbiter import Deed, Lease
-from mesh.protocol.roles import Role, Turn
-from mesh.protocol.tenancy import Step, Tenancy
+from mesh.protocol.leadership.leader_leases import Step, Tenancy
+from mesh.protocol.leadership.roles import Role, Turn
+from mesh.protocol.leadership.worker_lease import Deed, Lease
 from mesh.wire.facts import NO_PREVIOUS, Eviction
 from mesh.wire.messages import LeaseGrant, LeaseRelease, LeaseRequest, Vote, VoteRequest
 from tests.mesh.protocol.stage import Actor, Stage

@@ -9,8 +9,8 @@ from typing import Literal
 
 import pytest
 
-from mesh.control.options import SidecarOptions
 from mesh.control.paths import log_path
+from mesh.control.sidecar_options import SidecarOptions
 from mesh.root.logs import LIMIT, log_to
 
 

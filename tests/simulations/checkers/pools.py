@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mesh.protocol.effects import Event, GateChanged, LeaderChanged, MembersChanged
+from mesh.protocol.base.effects import Event, GateChanged, LeaderChanged, MembersChanged
 from mesh.wire import codec
 from mesh.wire.facts import Claim, sign
 from simulations.checkers import Checkers

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mesh.protocol.node import Node
+from mesh.protocol.node.node import Node
 from mesh.wire.envelope import first_number
 from mesh.wire.facts import Claim
 from simulations import inside

@@ -1,4 +1,4 @@
-from mesh.protocol.effects import LeaderChanged
+from mesh.protocol.base.effects import LeaderChanged
 from simulations.hosts import address
 from simulations.network import LinkFault
 from tests.simulations.checkers.pools import Watched

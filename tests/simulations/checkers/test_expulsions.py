@@ -1,6 +1,6 @@
 import pytest
 
-from mesh.protocol.effects import Expelled
+from mesh.protocol.base.effects import Expelled
 from simulations import inside
 from tests.simulations.checkers.pools import Watched
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from mesh.protocol.effects import GateChanged
+from mesh.protocol.base.effects import GateChanged
 from mesh.wire.facts import sign
 from simulations.hosts import Host
 from tests.simulations.checkers.pools import Watched

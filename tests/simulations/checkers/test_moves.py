@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from leader.placement import place
-from leader.reconcile_types import Running, View
+from leader.placement.planner import place
+from leader.reconcile.view import Running, View
 from simulations.leading import Serving
+from tests.leader.reconcile.test_decide import ME, SHAPE, USED, WANTED
 from tests.leader.shapes import MIB, host, worker
-from tests.leader.test_reconcile import ME, SHAPE, USED, WANTED
 from tests.simulations.checkers.pools import Watched
 
 PLAN = place(SHAPE, [host(60 * MIB), worker(1)], 512, 1)

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from mesh.protocol.effects import LeaderChanged
+from mesh.protocol.base.effects import LeaderChanged
 from simulations import inside
 from simulations.checkers.settled import MOVES, Calm, disagreement, lawless, unlike, unrest
 from tests.simulations.checkers.pools import Watched

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from mesh.protocol.settings import Settings
+from mesh.protocol.base.settings import Settings
 from mesh.wire.errors import MeshError
 from simulations.__main__ import main
 from simulations.measures import theory

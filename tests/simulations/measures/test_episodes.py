@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from mesh.protocol.settings import Settings
+from mesh.protocol.base.settings import Settings
 from simulations.measures.branches import each_in_branch
 from simulations.measures.episodes import USUAL, Episode, follow, tilts_of_probe, tilts_of_suspicion
 from simulations.measures.lab import Lab

@@ -3,8 +3,8 @@ import random
 
 import pytest
 
-from mesh.protocol.settings import Settings
-from mesh.protocol.steadiness import Steadiness
+from mesh.protocol.base.settings import Settings
+from mesh.protocol.membership.flap_detection import Steadiness
 from simulations.measures.episodes import Episode
 from simulations.measures.falsedeaths import WINDOW, Followed, Hours, goal_at, together, withdrawals
 

@@ -1,5 +1,5 @@
-from mesh.protocol.peers import ALIVE, DEAD
-from mesh.protocol.settings import Settings
+from mesh.protocol.base.settings import Settings
+from mesh.protocol.membership.peers import ALIVE, DEAD
 from simulations.measures.pool import alive_count, leader_of, one_leader, ready, state_of
 from simulations.measures.watch import Known, Watch
 

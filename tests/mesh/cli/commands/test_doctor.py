@@ -17,7 +17,7 @@ CHECKS = [
 def test_doctor_fails_when_something_is_wrong(
     mesh: Terminal, monkeypatch: pytest.MonkeyPatch, checks: list[dict[str, Any]], code: int
 ) -> None:
-    monkeypatch.setitem(sys.modules, "mesh.root.doctor", SimpleNamespace(check=lambda state: checks))
+    monkeypatch.setitem(sys.modules, "mesh.tools.doctor", SimpleNamespace(check=lambda state: checks))
     outcome = mesh.run("doctor")
     assert outcome.code == code
     assert outcome.out.splitlines()[0] == ("ok    compiler  g++ 12")

@@ -13,8 +13,8 @@ import pytest
 
 from mesh.cli import spawning
 from mesh.control import paths
-from mesh.control.client import ask
-from mesh.control.errors import NotRunning
+from mesh.control.control_client import ask
+from mesh.control.control_errors import NotRunning
 from tests.mesh.cli import examples
 from tests.mesh.cli.conftest import Terminal
 

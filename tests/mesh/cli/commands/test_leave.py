@@ -33,7 +33,7 @@ async def test_a_sidecar_that_does_not_end_is_an_error(
 
 
 def test_without_a_sidecar_leaving_forgets_the_pool(mesh: Terminal, state_dir: Path) -> None:
-    from mesh.root.state import StateDir
+    from mesh.runtime.state import StateDir
     from mesh.wire.identity import pool_id
 
     StateDir(state_dir).enter(pool_id(bytes(32)))

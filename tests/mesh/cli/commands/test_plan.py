@@ -46,7 +46,7 @@ def test_a_plan_for_a_pool_in_a_file_needs_no_sidecar(
         return examples.plan()
 
     planning = SimpleNamespace(plan_from_file=plan_from_file)
-    monkeypatch.setitem(sys.modules, "mesh.root.planning", planning)
+    monkeypatch.setitem(sys.modules, "mesh.operations.plan", planning)
     model, pool = tmp_path / "m.gguf", tmp_path / "pool.json"
     model.write_bytes(b"GGUF")
     outcome = mesh.run("plan", str(model), "--pool", str(pool), "--json")

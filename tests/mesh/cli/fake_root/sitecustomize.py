@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mesh.control.options import SidecarOptions
+    from mesh.control.sidecar_options import SidecarOptions
 
 BEHAVIOUR = json.loads(os.environ.get("FAKE_SIDECAR", "{}"))
 
@@ -53,8 +53,8 @@ async def _serve(options: "SidecarOptions", ready: Callable[[], None]) -> None:
     import trio
 
     from mesh.control import paths
-    from mesh.control.errors import ControlError
-    from mesh.control.server import Emit, serve_control
+    from mesh.control.control_errors import ControlError
+    from mesh.control.control_server import Emit, serve_control
 
     joined = False
 

@@ -1,0 +1,67 @@
+"""llama-server's command line from a plan. Pure.
+
+The engine counts layers from the end: ``-ngl K`` gives the last K of n_layers + 1 to the devices (the one
+more is the head) and leaves the first ones on the host's CPU. ``-ts`` with integers that sum to K gives exact
+counts, in the order of ``--device``; the last device's number includes the head's slot, even when ``-ot``
+keeps the head itself on the CPU.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from leader.placement.planner import Plan
+
+# Variables that would change what the command line says.
+_ENGINE_VARIABLES = ("LLAMA_", "GGML_")
+ENVIRONMENT = {
+    "GGML_NO_BACKTRACE": "1",  # a crash is over in milliseconds, without a debugger
+    "OMP_WAIT_POLICY": "passive",  # threads that spin slow each other down where cores are scarce
+}
+
+
+def environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """The engine's environment: ``inherited`` without its own variables, and those that are always set."""
+    kept = {key: value for key, value in inherited.items() if not key.startswith(_ENGINE_VARIABLES)}
+    return {**kept, **ENVIRONMENT}
+
+
+def arguments(
+    plan: Plan, endpoints: Mapping[bytes, str], port: int, slots: Path | None = None, name: str = ""
+) -> list[str]:
+    """Everything after the program's name.
+
+    ``endpoints`` gives each remote member's loopback ``host:port``, ``slots`` where slots may be saved,
+    ``name`` what the API calls the model.
+    """
+    shape = plan.shape
+    result = ["--model", str(shape.files[0]), "--alias", name or shape.name]
+    result += ["--host", "127.0.0.1", "--port", str(port), "--no-ui", "--offline", "--metrics"]
+    # It listens on loopback for the gateway alone: no web page has business with it.
+    result += ["--cors-origins", "http://127.0.0.1"]
+    result += ["-c", str(plan.context * plan.slots), "-np", str(plan.slots), "--no-kv-unified"]
+    # No guesses about memory, and no prompt cache that would pull KV over the network.
+    result += ["-fit", "off", "-cram", "0"]
+    result += ["--slot-save-path", f"{slots}/"] if slots is not None else []
+    return result + _placement(plan, endpoints)
+
+
+def _placement(plan: Plan, endpoints: Mapping[bytes, str]) -> list[str]:
+    used = [stage for stage in plan.stages if not stage.device.host]
+    if not used:
+        return ["--device", "none", "-ngl", "0"]
+    remote: list[str] = []
+    names: list[str] = []
+    for stage in used:
+        if stage.device.local:
+            names.append(stage.device.accelerator)
+        else:
+            names.append(f"RPC{len(remote)}")
+            remote.append(endpoints[stage.device.member])
+    counts = [stage.layers for stage in used]
+    counts[-1] += 1
+    result = ["--rpc", ",".join(remote)] if remote else []
+    result += ["--device", ",".join(names), "-ngl", str(sum(counts)), "-ts", ",".join(map(str, counts))]
+    if any(stage.head for stage in plan.stages if stage.device.host):
+        head = "token_embd" if plan.shape.tied else "output"
+        result += ["-ot", rf"^{head}\.weight$=CPU"]
+    return result

@@ -1,0 +1,231 @@
+"""llama-server, owned: started by a plan, watched while it loads and serves, killed when it is stuck.
+
+It is never started again from here: when it ended, the reconciler decides what is next, perhaps with another
+plan.
+"""
+
+import json
+import logging
+import os
+import signal
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from leader.llama.arguments import arguments, environment
+from leader.llama.exit_reason import telling_line
+from leader.llama.local_http import get
+from leader.llama.slots import Slots
+from leader.llama.watchdog import Sighting, Watchdog, read_slots
+from leader.placement.planner import Plan
+from mesh.engine.process.logfile import LogFile
+from mesh.engine.process.rpc_port import free_port
+from mesh.engine.process.standstill import Standstill, look
+from mesh.engine.process.supervise import Launch, Run, State, Supervised
+
+log = logging.getLogger(__name__)
+
+# Not more often: each look restarts the second after which llama-server notices that a client hung up.
+LOOK_SECONDS: Final = 2.5
+ANSWER_SECONDS: Final = 2.0
+GLANCE_SECONDS: Final = 0.5  # at what costs it nothing; and all of it, where a worker is in doubt
+READY_LOOK_SECONDS: Final = 0.05
+GRACE: Final = 1.0  # for SIGTERM: a stuck llama-server ignores it
+_FOREVER: Final = 7 * 86400.0  # loading ends by progress, not by the clock
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """``phase`` is loading, ready, failed or stopped; ``progress`` (0..1) is of loading."""
+
+    phase: str
+    progress: float = 0.0
+    reason: str = ""
+
+
+class LlamaServer:
+    """One run of llama-server.
+
+    ``endpoints`` gives each remote member's end of a tunnel on loopback, ``traffic`` the bytes sent through
+    all tunnels so far, ``doubt`` and ``gone`` whether some used worker is suspected, or held, to be dead.
+    ``slots``: where conversations are kept; with ``restore``, those that are there go on. ``name``: what the
+    API calls the model, if not as the file itself does.
+    """
+
+    def __init__(
+        self,
+        program: Path,
+        plan: Plan,
+        endpoints: Mapping[bytes, str],
+        log: Path,
+        *,
+        traffic: Callable[[], int] = lambda: 0,
+        doubt: Callable[[], bool] = lambda: False,
+        gone: Callable[[], bool] = lambda: False,
+        slots: Slots | None = None,
+        restore: bool = False,
+        name: str = "",
+        on_state: Callable[[ServerState], None] = lambda _: None,
+    ) -> None:
+        self.plan = plan
+        self.port = 0
+        self.state = ServerState("loading")
+        self._program = program
+        self._endpoints = endpoints
+        self._traffic = traffic
+        self._doubt = doubt
+        self._gone = gone
+        self._slots_kept = slots
+        self._restore = restore
+        self._name = name
+        self._began = 0.0
+        self.load_seconds = 0.0
+        """That it took until it was ready; 0 before."""
+        self._on_state = on_state
+        self._lines = 0
+        self._sent_before = traffic()
+        self._stuck = ""
+        self._stopping = False
+        self._supervised = Supervised(
+            "llama-server",
+            self._launch,
+            LogFile(log),
+            restarts=None,
+            ready_seconds=_FOREVER,
+            grace=GRACE,
+            on_line=self._on_line,
+        )
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running process."""
+        return self._supervised.pid
+
+    async def run(self) -> ServerState:
+        """Own the process until it ends, by itself, by ``stop`` or by cancellation.
+
+        The final state, failed or stopped.
+        """
+        self._began = trio.current_time()
+        if self._slots_kept is not None and not self._slots_kept.prepare(self._restore):
+            self._slots_kept = None
+        self._tell(ServerState("loading"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch)
+            nursery.start_soon(self._glance)
+            code = await self._supervised.run()
+            nursery.cancel_scope.cancel()
+        if self._stopping or self._supervised.state is State.STOPPED:
+            self._tell(ServerState("stopped"))
+        else:
+            self._tell(ServerState("failed", 0.0, self._reason(code)))
+        return self.state
+
+    async def stop(self) -> None:
+        """End it: SIGTERM, then SIGKILL after a second."""
+        self._stopping = True
+        await self._supervised.stop()
+
+    async def keep_conversations(self) -> None:
+        """Save what its slots hold, for the next llama-server; bounded in time and space."""
+        if self._slots_kept is not None and self.state.phase == "ready":
+            kept = await self._slots_kept.keep(self.port)
+            log.info("%d tokens of conversations are kept", kept)
+
+    def kill(self, reason: str) -> None:
+        """SIGKILL at once; ``run`` ends with ``reason``."""
+        self._stuck = self._stuck or reason
+        pid = self._supervised.pid
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+    def _launch(self) -> Launch:
+        self.port = free_port()
+        folder = None if self._slots_kept is None else self._slots_kept.folder
+        argv = [str(self._program), *arguments(self.plan, self._endpoints, self.port, folder, self._name)]
+        return Launch(argv, self._ready, environment(os.environ))
+
+    async def _ready(self, _run: Run) -> None:
+        """Return when /health says 200 (it says 503 while the model loads), and conversations are back."""
+        healthy = False
+        while not healthy:
+            with suppress(OSError, trio.BrokenResourceError), trio.move_on_after(ANSWER_SECONDS):
+                healthy = (await get(self.port, "/health"))[0] == 200
+            await trio.sleep(0 if healthy else READY_LOOK_SECONDS)
+        if self._restore and self._slots_kept is not None:
+            log.info("%d tokens of conversations are restored", await self._slots_kept.restore(self.port))
+
+    async def _watch(self) -> None:
+        """Follow progress; kill the process when the watchdog says so."""
+        watchdog = Watchdog(max((stage.layer_seconds for stage in self.plan.stages), default=0.0))
+        looked = -LOOK_SECONDS
+        while True:
+            now, doubt, gone = trio.current_time(), self._doubt(), self._gone()
+            if self.state.phase != "ready" or doubt or gone or now - looked >= LOOK_SECONDS:
+                looked = now
+                activity, counters = await self._activity()
+                sighting = Sighting(activity, (counters, self._traffic()), doubt, gone)
+                reason = watchdog.see(trio.current_time(), sighting)
+                if reason is not None:
+                    self.kill(f"llama-server {reason}")
+                    return
+            await trio.sleep(GLANCE_SECONDS if self.state.phase == "ready" else READY_LOOK_SECONDS)
+
+    async def _glance(self) -> None:
+        """Kill the process when it was stopped: that is seen without asking it."""
+        standstill = Standstill()
+        while True:
+            glance = None if self.pid is None else look(self.pid)
+            reason = None if glance is None else standstill.see(trio.current_time(), glance)
+            if reason is not None:
+                self.kill(f"llama-server {reason}")
+                return
+            await trio.sleep(GLANCE_SECONDS)
+
+    async def _activity(self) -> tuple[str, Hashable]:
+        if self._supervised.state is not State.READY:
+            self._tell(ServerState("loading", self._load_progress()))
+            return "loading", self._lines
+        if self.state.phase != "ready":
+            self.load_seconds = trio.current_time() - self._began
+            self._tell(ServerState("ready", 1.0))
+        return await self._slots()
+
+    async def _slots(self) -> tuple[str, Hashable]:
+        with suppress(OSError, trio.BrokenResourceError, ValueError), trio.move_on_after(ANSWER_SECONDS):
+            status, body = await get(self.port, "/slots")
+            if status == 200:
+                return read_slots(json.loads(body))
+        return "silent", None
+
+    def _load_progress(self) -> float:
+        """Weights that went to workers, of all that must; without workers nothing tells."""
+        wanted = self.plan.remote_bytes
+        return min(0.99, max(0, self._traffic() - self._sent_before) / wanted) if wanted else 0.0
+
+    def _on_line(self, _line: str) -> None:
+        self._lines += 1
+
+    def _tell(self, state: ServerState) -> None:
+        if state != self.state:
+            self.state = state
+            self._on_state(state)
+
+    def _reason(self, code: int | None) -> str:
+        if self._stuck:
+            return self._stuck
+        how = "did not start" if code is None else f"ended with {_exit(code)}"
+        line = telling_line(self._supervised.log.last_lines)
+        return f"llama-server {how}: {line}" if line else f"llama-server {how}"
+
+
+def _exit(code: int) -> str:
+    try:
+        return signal.Signals(-code).name if code < 0 else f"status {code}"
+    except ValueError:
+        return f"signal {-code}"

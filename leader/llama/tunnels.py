@@ -1,0 +1,163 @@
+"""The leader's end of the tunnels: llama-server connects to loopback, the bytes go to a worker's gate and
+back.
+
+Each worker has a listener on a free port of 127.0.0.1. Each connection to it (llama-server makes several
+short ones before the one it keeps) opens a session of its own, by a function that is handed in; the bytes
+then go over a bridge (`mesh.net.bridge`). A direction that ends is half-closed where the session can; TLS
+cannot, so there the end of one direction ends both.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Protocol
+
+import trio
+
+from mesh.net.bridge import LINGER, Bridge, Ending
+from mesh.net.link import Bare, Trusts, go_in, never
+from mesh.net.stream_ends import End, Plain
+from mesh.wire.errors import MeshError
+
+MAX_CONNECTIONS: Final = 16  # to one worker at a time
+
+
+class Closing(Protocol):
+    """What is closed when a tunnel is done."""
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A way to a worker's rpc-server that its gate has opened."""
+
+    session: Closing
+    end: End
+
+
+Opener = Callable[[bytes], Awaitable[Passage]]
+ResetHandler = Callable[[bytes, str], None]
+
+_RESETS = {
+    Ending.FAR_ENDED: "the worker closed the tunnel",
+    Ending.FAR_BROKE: "the tunnel was reset",
+}
+
+
+class Tunnels:
+    """``endpoints`` has each worker's ``host:port`` for llama-server."""
+
+    def __init__(self, opener: Opener, on_reset: ResetHandler) -> None:
+        self.endpoints: dict[bytes, str] = {}
+        self._open = opener
+        self._on_reset = on_reset
+        self._bridges: set[Bridge] = set()
+        self._sent = 0
+        self._received = 0
+
+    @property
+    def sent(self) -> int:
+        """Bytes that went to all workers so far."""
+        return self._sent + sum(bridge.outward.moved for bridge in self._bridges)
+
+    @property
+    def received(self) -> int:
+        """Bytes that came from all workers so far."""
+        return self._received + sum(bridge.inward.moved for bridge in self._bridges)
+
+    async def _listen(self, nursery: trio.Nursery, worker: bytes) -> None:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        self.endpoints[worker] = "{}:{}".format(*listener.socket.getsockname())
+        limiter = trio.CapacityLimiter(MAX_CONNECTIONS)
+        nursery.start_soon(partial(trio.serve_listeners, partial(self._serve, worker, limiter), [listener]))
+
+    async def _serve(self, worker: bytes, limiter: trio.CapacityLimiter, local: trio.SocketStream) -> None:
+        async with limiter, local:
+            try:
+                with closing(Plain.take(local)) as near:
+                    await self._carry(worker, near, await self._open(worker))
+            except (MeshError, OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
+                self._on_reset(worker, f"no tunnel: {error}")
+
+    async def _carry(self, worker: bytes, near: Plain, passage: Passage) -> None:
+        bridge = Bridge(near, passage.end, partial(self._ended, worker))
+        self._bridges.add(bridge)
+        try:
+            await bridge.run()
+        finally:
+            self._bridges.discard(bridge)
+            self._sent += bridge.outward.moved
+            self._received += bridge.inward.moved
+            with trio.move_on_after(LINGER, shield=True):
+                await passage.session.aclose()
+
+    def _ended(self, worker: bytes, ending: Ending) -> None:
+        """llama-server that died or let go is no fault of the worker's."""
+        reason = _RESETS.get(ending)
+        if reason is not None:
+            self._on_reset(worker, reason)
+
+
+async def unreachable(workers: Iterable[bytes], opener: Opener) -> dict[bytes, str]:
+    """Whom no tunnel leads to, with the reason; asked all at once, for as long as ``opener`` takes.
+
+    llama-server aborts when one of its workers does not answer at the start. A tunnel that opens also says
+    that rpc-server serves nobody else.
+    """
+    failed: dict[bytes, str] = {}
+
+    async def try_one(worker: bytes) -> None:
+        try:
+            passage = await opener(worker)
+        except (MeshError, OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
+            failed[worker] = f"no tunnel: {error}"
+            return
+        passage.end.close()
+        await passage.session.aclose()
+
+    async with trio.open_nursery() as nursery:
+        for worker in workers:
+            nursery.start_soon(try_one, worker)
+    return failed
+
+
+class GatedSession(Bare, Closing, Protocol):
+    """A session whose first message is the worker's gate speaking."""
+
+
+class TunnelRefused(MeshError):
+    """The worker's gate does not let this leader in."""
+
+
+async def pass_gate(session: GatedSession, trusts: Trusts = never) -> Passage:
+    """Wait for the gate's word; afterwards the bytes are rpc-server's own. Raises TunnelRefused with its
+    reason.
+
+    The caller limits the wait and closes the session on an error.
+    """
+    answer = await session.receive_message(4096)
+    if not isinstance(answer, dict) or answer.get("ok") is not True:
+        reason = answer.get("reason") if isinstance(answer, dict) else None
+        raise TunnelRefused(f"the worker's gate refused: {reason or 'no reason given'}")
+    return Passage(session, await go_in(session, answer, trusts))
+
+
+@asynccontextmanager
+async def open_tunnels(
+    workers: Iterable[bytes], opener: Opener, on_reset: ResetHandler = lambda worker, reason: None
+) -> AsyncIterator[Tunnels]:
+    """Tunnels to ``workers`` for as long as the context lasts.
+
+    ``opener`` opens a session to a worker's rpc-server, within a limit of its own; ``on_reset`` is told, with
+    a reason, when a tunnel could not be opened or was ended by anyone but llama-server.
+    """
+    tunnels = Tunnels(opener, on_reset)
+    async with trio.open_nursery() as nursery:
+        for worker in workers:
+            await tunnels._listen(nursery, worker)
+        try:
+            yield tunnels
+        finally:
+            nursery.cancel_scope.cancel()

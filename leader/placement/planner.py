@@ -1,0 +1,262 @@
+"""Which layers go where: subset of devices, counts, head and order together, exactly optimal. Pure.
+
+The search is a table (leader.placement.table). The pipeline's host takes the first layers, the device with
+the head comes last, the rest in between by round trip: their order costs nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from leader.model.model_info import Shape
+from leader.placement.cost import (
+    MAX_DEVICES,
+    Demand,
+    Device,
+    Range,
+    demand,
+    entry_seconds,
+    head_extra_seconds,
+)
+from mesh.wire.errors import MeshError
+
+
+class Infeasible(MeshError):
+    """No placement exists; the message says how much is missing and who offered what.
+
+    ``missing`` in bytes, 0 if not memory.
+    """
+
+    def __init__(self, message: str, hint: str = "", missing: int = 0) -> None:
+        super().__init__(message, hint)
+        self.missing = missing
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStage:
+    """One device's share: layers ``first`` to ``first + layers - 1``.
+
+    ``bytes`` is memory, seconds are of one decode step.
+    """
+
+    device: Device
+    first: int
+    layers: int
+    head: bool
+    bytes: int
+    capacity: int  # layers that would fit
+    layer_seconds: float  # all of its layers
+    link_seconds: float  # round trip and activations
+    head_seconds: float
+
+    @property
+    def last(self) -> int:
+        return self.first + self.layers - 1
+
+    @property
+    def seconds(self) -> float:
+        return self.layer_seconds + self.link_seconds + self.head_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A placement in pipeline order.
+
+    ``context`` is tokens for each of the ``slots``; ``step_seconds`` of one decode step.
+    """
+
+    shape: Shape
+    context: int
+    slots: int
+    objective: str
+    stages: tuple[PlanStage, ...]
+    step_seconds: float
+    batch: int
+
+    @property
+    def predicted_tokens_per_second(self) -> float:
+        return self.batch / self.step_seconds if self.step_seconds else 0.0
+
+    @property
+    def workers(self) -> tuple[bytes, ...]:
+        """Members reached over the network, in pipeline order."""
+        return tuple(stage.device.member for stage in self.stages if not stage.device.local)
+
+    @property
+    def remote_bytes(self) -> int:
+        """Bytes of weights that go over the network at a load."""
+        layer = max(self.shape.layer_bytes)
+        remote = [stage for stage in self.stages if not stage.device.local]
+        return sum(stage.layers * layer + self.shape.head_bytes * stage.head for stage in remote)
+
+    def explain(self) -> dict[str, Any]:
+        """Every term of the decision, for people and scripts.
+
+        Seconds as milliseconds, members by name and id in hex.
+        """
+        return {
+            "model": self.shape.name,
+            "layers": self.shape.n_layers,
+            "context": self.context,
+            "slots": self.slots,
+            "objective": self.objective,
+            "predicted_tokens_per_second": self.predicted_tokens_per_second,
+            "milliseconds": self.step_seconds * 1e3,
+            "stages": [
+                {
+                    "member": stage.device.member.hex(),
+                    "name": stage.device.name,
+                    "layers": [stage.first, stage.last] if stage.layers else None,
+                    "head": stage.head,
+                    "bytes": stage.bytes,
+                    "memory_offered": stage.device.memory_offered,
+                    "capacity_layers": stage.capacity,
+                    "milliseconds": stage.seconds * 1e3,
+                    "terms": {
+                        "layers_ms": stage.layer_seconds * 1e3,
+                        "link_ms": stage.link_seconds * 1e3,
+                        "head_ms": stage.head_seconds * 1e3,
+                    },
+                }
+                for stage in self.stages
+            ],
+        }
+
+
+def place(
+    shape: Shape,
+    devices: Sequence[Device],
+    context: int,
+    slots: int,
+    fixed: Mapping[bytes, int] | None = None,
+    objective: str = "latency",
+) -> Plan:
+    """The fastest placement that fits; raises Infeasible.
+
+    ``fixed`` gives members an exact number of layers (0: none); all others are free. ``objective`` is latency
+    (of one stream) or throughput (of all slots together).
+    """
+    if not devices:
+        raise Infeasible("no machine offers memory for layers")
+    if context < 1 or slots < 1:
+        raise Infeasible(f"a context of {context} and {slots} slots make no sense")
+    batch = slots if objective == "throughput" else 1
+    wants = demand(shape, context, slots, batch)
+    ordered = sorted(devices, key=lambda device: (not device.host, device.rtt, device.member))
+    from leader.placement.table import best_counts  # takes numpy along, which only who plans should pay for
+
+    counts = best_counts(shape, wants, ordered, _ranges(wants, ordered, fixed or {}))
+    if counts is None:
+        raise _infeasible(shape, wants, ordered, fixed or {})
+    return _plan(shape, wants, ordered, counts, context, slots, objective, batch)
+
+
+def _ranges(wants: Demand, devices: Sequence[Device], fixed: Mapping[bytes, int]) -> list[Range]:
+    ranges = []
+    for device in devices:
+        plain, head = wants.capacity(device, head=False), wants.capacity(device, head=True)
+        if device.member in fixed:
+            count = fixed[device.member]
+            plain, head = (count if plain >= count else -1), (count if head >= count else -1)
+            ranges.append(Range(count, plain, head))
+        else:
+            ranges.append(Range(0, plain, head))
+    return ranges
+
+
+def _plan(
+    shape: Shape,
+    wants: Demand,
+    devices: Sequence[Device],
+    counts: Sequence[tuple[int, bool]],
+    context: int,
+    slots: int,
+    objective: str,
+    batch: int,
+) -> Plan:
+    shares = [(device, *count) for device, count in zip(devices, counts, strict=True) if any(count)]
+    # The host is first whatever it holds; of the others, the head's device comes last.
+    shares.sort(key=lambda share: (not share[0].host, share[2]))
+    stages: list[PlanStage] = []
+    first = 0
+    for device, layers, head in shares:
+        stages.append(
+            PlanStage(
+                device=device,
+                first=first,
+                layers=layers,
+                head=head,
+                bytes=wants.needed(device, layers, head),
+                capacity=wants.capacity(device, head),
+                layer_seconds=layers * device.layer_seconds,
+                link_seconds=entry_seconds(wants, device),
+                head_seconds=head_extra_seconds(shape, wants, device) if head else 0.0,
+            )
+        )
+        first += layers
+    return Plan(
+        shape, context, slots, objective, tuple(stages), sum(stage.seconds for stage in stages), batch
+    )
+
+
+def _infeasible(
+    shape: Shape, wants: Demand, devices: Sequence[Device], fixed: Mapping[bytes, int]
+) -> Infeasible:
+    """Says what is missing: of the fixed numbers, of the host, of memory, or of devices."""
+    offers = ", ".join(
+        f"{device.name} {size_text(device.memory_offered)} ({_holds(wants, device)})" for device in devices
+    )
+    for device in devices:
+        count = fixed.get(device.member, 0)
+        if count > max(wants.capacity(device, head=False), 0):
+            needed = wants.needed(device, count, head=False)
+            return Infeasible(
+                f"{device.name} cannot hold {count} layers: they need {size_text(needed)}, it offers "
+                f"{size_text(device.memory_offered)}",
+                missing=needed - device.memory_offered,
+            )
+    most, head_fits = _most_layers(wants, devices)
+    if most >= shape.n_layers and head_fits:
+        return Infeasible(
+            f"the numbers of layers that were asked for leave no way to place all {shape.n_layers}"
+        )
+    lacking = max(0, shape.n_layers - most)
+    missing = lacking * wants.layer if lacking else wants.head
+    total = shape.n_layers * wants.layer + wants.head
+    return Infeasible(
+        f"{shape.name} needs {size_text(total)} for its {shape.n_layers} layers, context and head: "
+        f"{size_text(missing)} are missing; offered: {offers}",
+        "let more machines join, raise --memory, or serve with a smaller --ctx",
+        missing,
+    )
+
+
+def _holds(wants: Demand, device: Device) -> str:
+    capacity = wants.capacity(device, head=False)
+    if capacity > 0:
+        return f"holds {capacity} layers"
+    return f"too little: one layer needs {size_text(wants.needed(device, 1, head=False))}"
+
+
+def _most_layers(wants: Demand, devices: Sequence[Device]) -> tuple[int, bool]:
+    """The most layers that any placement holds, and whether the head fits anywhere."""
+    best, fits = 0, False
+    for holder in [None, *devices]:
+        rooms = []
+        for device in devices:
+            room = wants.capacity(device, head=device is holder)
+            if device is holder and room < (0 if device.host else 1):
+                break
+            rooms.append((device.host, max(room, 0)))
+        else:
+            remote = sorted((room for host, room in rooms if not host), reverse=True)[:MAX_DEVICES]
+            most = sum(remote) + sum(room for host, room in rooms if host)
+            if holder is not None:
+                fits = True
+                best = max(best, most)
+    return (best, True) if fits else (0, False)
+
+
+def size_text(size: int) -> str:
+    """Bytes for people: 57.2 MiB, 22.3 GiB."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"

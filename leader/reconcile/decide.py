@@ -1,0 +1,408 @@
+"""The reconciler: what to do next, given what is wanted and what runs. Pure.
+
+``decide`` is called whenever something changed and at ``again_at``. It is written as a list of rules, first
+match wins::
+
+    not leading, nothing wanted, stopped     end the engine, give the leases back
+    something else wanted than what runs     let running answers finish (bounded), end the engine
+    running, a used worker's lease lost      end the engine, plan again
+    ready, a move pays or is asked for       lease its workers, wait for a quiet moment, keep the
+                                             conversations, end the engine, plan again
+    running                                  keep the plan's leases, give back the others, report
+    failed                                   end it; again after a pause that grows with failures in a row
+    the model's file is elsewhere            hand over to a member that may lead and holds it; where none
+                                             may, wait until it is copied from whoever holds it
+    own engine not ready                     wait for it (or hand over, when it cannot be had)
+    else                                     lease all usable workers, plan, start
+
+What pays is said in `leader.reconcile.rebalance`. A worker that membership merely holds dead does not end a
+plan that runs: a pipeline is given up when it cannot go on.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from leader.model.model_info import Shape
+from leader.placement.cost import Device
+from leader.placement.planner import Infeasible, Plan, place
+from leader.reconcile.rebalance import DRAIN, QUIET, SLIGHT, STEADY, better, pays, shares
+from leader.reconcile.view import (
+    Action,
+    Decision,
+    Drain,
+    HandOver,
+    MemberView,
+    Memory,
+    ReleaseLeases,
+    Report,
+    Running,
+    Settle,
+    Start,
+    Stop,
+    View,
+    Wanted,
+    WantLeases,
+)
+
+SETTLE: Final = 1.0  # seconds that a feasible plan waits for leases that would make it better
+WORTH_WAITING: Final = 1.1  # by so much
+ASKING: Final = 5.0  # seconds that a move that was asked for waits for its leases
+FIRST_PAUSE: Final = 0.1  # seconds before the second start; doubles with each failure in a row
+LONGEST_PAUSE: Final = 10.0
+GOOD_RUN: Final = 30.0  # a pipeline that was ready this long has no failures behind it
+GIVING_UP: Final = 4  # failures in a row from which the phase is "failed"; it is still tried again
+HANDOVER_AGAIN: Final = 5.0
+
+
+def decide(now: float, view: View, memory: Memory) -> Decision:
+    """What to do at ``now``; hand the decision's memory to the next call."""
+    decision = _decide(now, view, memory)
+    served = view.leading and view.running is not None and view.running.phase == "ready"
+    if view.asked and not (served and view.running and view.running.wanted == view.wanted):
+        return replace(
+            decision, actions=(*decision.actions, Settle("nothing is served here that could move"))
+        )
+    return decision
+
+
+def _decide(now: float, view: View, memory: Memory) -> Decision:
+    wanted = view.wanted
+    if not view.leading:
+        return _idle(view, "does not lead any more", None)
+    if wanted is None:
+        return _idle(view, "nothing is deployed any more", None)
+    if not wanted.running:
+        return _idle(view, "was stopped", Report("stopped"))
+    if view.running is not None:
+        return _running(now, view, view.running, wanted, memory)
+    if view.shape is None:
+        return _without_file(now, view, wanted, memory)
+    me = _member(view, view.me)
+    if me is None or me.engine != "ready":
+        return _without_engine(now, view, wanted, me, memory)
+    return _plan(now, view, wanted, view.shape, me, memory)
+
+
+def _idle(view: View, reason: str, report: Report | None) -> Decision:
+    actions: list[Action] = []
+    if view.running is not None:
+        actions.append(Stop(reason))
+    actions += _release(view.leases)
+    if report is not None:
+        actions.append(report)
+    return Decision(tuple(actions), Memory())
+
+
+def _running(now: float, view: View, running: Running, wanted: Wanted, memory: Memory) -> Decision:
+    used = frozenset(stage.device.member for stage in running.plan.stages)
+    lost = used - view.leases
+    if running.wanted != wanted:
+        return _replaced(now, running, wanted, used, bool(lost), memory)
+    if running.phase == "failed":
+        return _failed(now, view, running, memory)
+    if lost:
+        reason = f"lost {_names(view, lost)}"
+        return Decision(
+            (Stop(reason), Report("moving", 0.0, reason)), Memory(moved=reason, failures=memory.failures), now
+        )
+    if running.phase == "ready":
+        return _ready(now, view, running, used, memory)
+    report = Report("moving" if memory.moved else "loading", running.progress, memory.moved or running.reason)
+    actions = (*_lease(view, used), report)
+    return Decision(actions, Memory(asked=used, failures=memory.failures, moved=memory.moved))
+
+
+def _replaced(
+    now: float, running: Running, wanted: Wanted, used: frozenset[bytes], broken: bool, memory: Memory
+) -> Decision:
+    """Something else is to run: the answers that are being given come to their end, if that is soon."""
+    same = wanted.root == running.wanted.root
+    what = f"{wanted.name} gets other settings" if same else f"{wanted.name} replaces {running.wanted.name}"
+    since = now if memory.draining_since is None else memory.draining_since
+    if running.phase == "ready" and running.answers and not broken and now < since + DRAIN:
+        report = Report("loading", 0.0, f"{what} once {_answers(running)} given")
+        return Decision((WantLeases(used), Drain(), report), Memory(draining_since=since), since + DRAIN)
+    return Decision((Stop("something else is deployed"), Report("loading", 0.0, what)), Memory(), now)
+
+
+def _ready(now: float, view: View, running: Running, used: frozenset[bytes], memory: Memory) -> Decision:
+    """It serves; perhaps it should serve from elsewhere."""
+    since = now if memory.ready_since is None else memory.ready_since
+    quiet = None if running.answers else now if memory.quiet_since is None else memory.quiet_since
+    memory = Memory(
+        asked=used,
+        ready_since=since,
+        failures=0 if now - since >= GOOD_RUN else memory.failures,
+        quiet_since=quiet,
+        better_since=memory.better_since,
+        asked_since=memory.asked_since if view.asked else None,
+        draining_since=memory.draining_since if view.asked else None,
+    )
+    me = _member(view, view.me)
+    usable = [] if me is None else [member for member in view.members if why_unusable(member, me) is None]
+    found = better(running.plan, [one.device for one in usable if one.device], running.wanted.layers)
+    if view.asked:
+        return _asked(now, view, running, used, found, memory)
+    if found is None or not pays(found[1], now - since, running.load_seconds):
+        return _stay(view, used, replace(memory, better_since=None))
+    steady = now if memory.better_since is None else memory.better_since
+    memory = replace(memory, better_since=steady)
+    if now < steady + STEADY:
+        return _stay(view, used, memory, again_at=steady + STEADY)
+    best, gain = found
+    needed = used | frozenset(shares(best))
+    if not needed <= view.leases or quiet is None:
+        return _stay(view, needed, memory)
+    if now < quiet + QUIET:
+        return _stay(view, needed, memory, again_at=quiet + QUIET)
+    return _move(now, running, best, f"a placement {1 + gain:.1f} times as fast", keep=True)
+
+
+def _asked(
+    now: float,
+    view: View,
+    running: Running,
+    used: frozenset[bytes],
+    found: tuple[Plan, float] | None,
+    memory: Memory,
+) -> Decision:
+    """A person wishes for the best placement, whether the move pays or not."""
+
+    def refuse(text: str) -> Decision:
+        decision = _stay(view, used, replace(memory, asked_since=None, draining_since=None))
+        return replace(decision, actions=(*decision.actions, Settle(text)))
+
+    if found is None or found[1] < SLIGHT:
+        return refuse(f"{running.wanted.name} is placed as well as it can be")
+    best, gain = found
+    needed = used | frozenset(shares(best))
+    asked = now if memory.asked_since is None else memory.asked_since
+    memory = replace(memory, asked_since=asked)
+    if pending := needed - view.leases:
+        if now >= asked + ASKING:
+            return refuse(f"no lease from {_names(view, pending)}")
+        return _stay(view, needed, memory, again_at=asked + ASKING)
+    draining = now if memory.draining_since is None else memory.draining_since
+    if view.asked != "now" and running.answers and now < draining + DRAIN:
+        report = Report("moving", 0.0, f"moves once {_answers(running)} given")
+        memory = replace(memory, draining_since=draining)
+        return Decision((WantLeases(needed), Drain(), report), memory, draining + DRAIN)
+    reason = f"a placement {1 + gain:.2f} times as fast"
+    decision = _move(now, running, best, reason, keep=not running.answers)
+    return replace(decision, actions=(Settle(f"moves to {reason}"), *decision.actions))
+
+
+def _stay(view: View, leased: frozenset[bytes], memory: Memory, again_at: float | None = None) -> Decision:
+    return Decision((*_lease(view, leased), Report("ready", 1.0)), memory, again_at)
+
+
+def _move(now: float, running: Running, to: Plan, reason: str, keep: bool) -> Decision:
+    target = tuple(sorted(shares(to).items()))
+    memory = Memory(moved=reason, kept=running.wanted if keep else None, target=target)
+    return Decision((Stop(reason, keep), Report("moving", 0.0, reason)), memory, now)
+
+
+def _answers(running: Running) -> str:
+    return "1 answer is" if running.answers == 1 else f"{running.answers} answers are"
+
+
+def _lease(view: View, workers: frozenset[bytes]) -> tuple[Action, ...]:
+    """Keep these leases, and give back the others."""
+    return (WantLeases(workers), *_release(view.leases - workers))
+
+
+def _failed(now: float, view: View, running: Running, memory: Memory) -> Decision:
+    """llama-server ended. A lost worker explains that: plan again at once. Else pause, longer each time."""
+    lost = [worker for worker in running.plan.workers if not _usable_worker(view, worker)]
+    if lost:
+        reason = f"lost {_names(view, lost)}"
+        memory = Memory(moved=reason, failures=memory.failures)
+        return Decision((Stop(reason), Report("moving", 0.0, reason)), memory, now)
+    good = memory.ready_since is not None and now - memory.ready_since >= GOOD_RUN
+    failures = 1 if good else memory.failures + 1
+    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - 1, 10))
+    memory = Memory(
+        failures=failures, retry_at=now + pause, last_failure=running.reason, moved=running.reason
+    )
+    return Decision((Stop(running.reason), _pause_report(memory)), memory, now + pause)
+
+
+def _without_file(now: float, view: View, wanted: Wanted, memory: Memory) -> Decision:
+    holders = [member for member in view.members if wanted.root in member.models and member.id != view.me]
+    reason = f"this leader does not hold {wanted.name}"
+    if view.lost:
+        reason = f"{view.lost} was moved, removed or changed"
+    target = _best_leader(holders)
+    if target is not None:
+        return _hand_over(now, view, target, f"{target.name} holds {wanted.name}", memory)
+    if view.copying is not None:
+        sources = _names(view, [holder.id for holder in holders if holder.alive])
+        report = Report("copying", view.copying, f"copies {wanted.name}" + (sources and f" from {sources}"))
+        return Decision((*_release(view.leases), report), Memory())
+    if holders:
+        reason += "; it is held by " + ", ".join(
+            f"{holder.name} ({_why_not_lead(holder)})" for holder in holders
+        )
+    else:
+        reason += ", and no member holds it: bring it back or serve it again"
+    return Decision((*_release(view.leases), Report("waiting", 0.0, reason)), Memory())
+
+
+def _without_engine(
+    now: float, view: View, wanted: Wanted, me: MemberView | None, memory: Memory
+) -> Decision:
+    if me is not None and me.engine == "failed":
+        others = [other for other in view.members if wanted.root in other.models and other.id != view.me]
+        target = _best_leader([other for other in others if other.engine == "ready"])
+        if target is not None:
+            return _hand_over(now, view, target, f"{target.name} has an engine", memory)
+        return Decision((Report("failed", 0.0, f"no engine here: {me.engine_reason}"),), memory)
+    text = me.engine_reason if me is not None else ""
+    return Decision(
+        (Report("waiting", 0.0, f"the leader's engine is being built{': ' + text if text else ''}"),), memory
+    )
+
+
+def _hand_over(now: float, view: View, target: MemberView, reason: str, memory: Memory) -> Decision:
+    again = now if memory.handed_over_at is None else memory.handed_over_at + HANDOVER_AGAIN
+    report = Report("waiting", 0.0, f"{reason}: it is asked to lead")
+    if now < again:
+        return Decision((report,), memory, again)
+    actions: list[Action] = [*_release(view.leases), report, HandOver(target.id, reason)]
+    return Decision(tuple(actions), Memory(handed_over_at=now), now + HANDOVER_AGAIN)
+
+
+def _plan(now: float, view: View, wanted: Wanted, shape: Shape, me: MemberView, memory: Memory) -> Decision:
+    usable = [member for member in view.members if why_unusable(member, me) is None]
+    asked = frozenset(member.id for member in usable)
+    since = now if memory.asked_since is None else memory.asked_since
+    memory = replace(memory, asked=asked, asked_since=since, ready_since=None, handed_over_at=None)
+    leases: list[Action] = [WantLeases(asked), *_release(view.leases - asked)]
+
+    def wait(report: Report, again_at: float | None = None) -> Decision:
+        return Decision((*leases, report), memory, again_at)
+
+    if now < memory.retry_at:
+        return wait(_pause_report(memory), memory.retry_at)
+    absent = frozenset(member for member, count in wanted.layers.items() if count) - asked
+    if absent:
+        named = replace(view, members=tuple(member for member in view.members if member.id in absent))
+        reason = f"{_names(view, absent)} is to hold layers but cannot: {_others(named, me)}"
+        return wait(Report("waiting", 0.0, reason))
+    pending = asked - view.leases
+    granted = [member.device for member in usable if member.id in view.leases and member.device is not None]
+    plan, refusal = _chosen(memory, shape, granted, wanted)
+    if pending and now < since + SETTLE and not (plan and memory.target):
+        # One whose lease does not come (its sidecar has just started, say) is not waited for in vain.
+        all_of_them, _ = _place(shape, [one.device for one in usable if one.device], wanted)
+        if plan is None or _speed(all_of_them) >= WORTH_WAITING * _speed(plan):
+            return wait(
+                Report("waiting", 0.0, f"asks {_names(view, pending)} for their leases"), since + SETTLE
+            )
+    if plan is None:
+        reasons = [refusal]
+        if pending:
+            reasons.append(f"no lease yet from {_names(view, pending)}")
+        if others := _others(view, me):
+            reasons.append(f"not used: {others}")
+        return wait(Report("waiting", 0.0, "; ".join(reasons)))
+    phase = "moving" if memory.moved else "loading"
+    start = Start(wanted, plan, restore=memory.kept == wanted)
+    return Decision(
+        (*leases, start, Report(phase, 0.0, memory.moved)), replace(memory, asked_since=None, target=())
+    )
+
+
+def _chosen(
+    memory: Memory, shape: Shape, devices: Sequence[Device], wanted: Wanted
+) -> tuple[Plan | None, str]:
+    """The placement that a move was made for, if that is still possible, else the best."""
+    if memory.target:
+        # Chosen anew it might be another one: what a move is decided by leaves out small differences.
+        target = {device.member: 0 for device in devices} | dict(memory.target)
+        plan, _ = _place(shape, devices, replace(wanted, layers=target))
+        if plan is not None:
+            return plan, ""
+    return _place(shape, devices, wanted)
+
+
+def _place(shape: Shape, devices: Sequence[Device], wanted: Wanted) -> tuple[Plan | None, str]:
+    """The plan, or None with what is missing."""
+    try:
+        return place(shape, devices, wanted.context, wanted.slots, wanted.layers), ""
+    except Infeasible as error:
+        return None, error.message
+
+
+def _speed(plan: Plan | None) -> float:
+    return 0.0 if plan is None else plan.predicted_tokens_per_second
+
+
+def _pause_report(memory: Memory) -> Report:
+    phase = "failed" if memory.failures >= GIVING_UP else "waiting"
+    return Report(phase, 0.0, f"{memory.last_failure}; started again soon (failure {memory.failures})")
+
+
+def why_never(member: MemberView) -> str | None:
+    """Why ``member`` cannot hold layers for anybody, however long one waits; None when it can."""
+    if not member.alive:
+        return "is not reachable"
+    if not member.work:
+        return "does not work"
+    return None
+
+
+def why_unusable(member: MemberView, me: MemberView) -> str | None:
+    """Why ``member`` cannot hold layers for the leader ``me``; None when it can."""
+    if (why := why_never(member)) is not None:
+        return why
+    if not member.reachable:
+        return "is not reachable"
+    if member.paused:
+        return "is paused"
+    if member.engine != "ready":
+        return f"engine {member.engine}{': ' + member.engine_reason if member.engine_reason else ''}"
+    if member.engine_version != me.engine_version:
+        return f"another llama.cpp ({member.engine_version})"
+    if member.device is None or member.device.memory_offered <= 0:
+        return "offers no memory"
+    return None
+
+
+def _usable_worker(view: View, worker: bytes) -> bool:
+    member = _member(view, worker)
+    return member is not None and member.alive and member.reachable and worker in view.leases
+
+
+def _others(view: View, me: MemberView) -> str:
+    """The members that are not used, each with the reason."""
+    reasons = [(member.name, why_unusable(member, me)) for member in view.members]
+    return ", ".join(f"{name} ({why})" for name, why in reasons if why is not None)
+
+
+def _best_leader(members: Iterable[MemberView]) -> MemberView | None:
+    fit = [member for member in members if member.alive and member.reachable and member.lead]
+    offered = {member.id: member.device.memory_offered if member.device else 0 for member in fit}
+    return min(
+        fit, key=lambda member: (member.engine != "ready", -offered[member.id], member.id), default=None
+    )
+
+
+def _why_not_lead(member: MemberView) -> str:
+    if not member.lead:
+        return "may not lead"
+    return "is not reachable"
+
+
+def _member(view: View, identity: bytes) -> MemberView | None:
+    return next((member for member in view.members if member.id == identity), None)
+
+
+def _names(view: View, ids: Iterable[bytes]) -> str:
+    known = {member.id: member.name for member in view.members}
+    return ", ".join(sorted(known.get(identity, identity.hex()[:8]) for identity in ids))
+
+
+def _release(workers: frozenset[bytes]) -> tuple[ReleaseLeases, ...]:
+    return (ReleaseLeases(workers),) if workers else ()

@@ -1,0 +1,45 @@
+"""A member as the reconciler and placement see it. Pure."""
+
+from leader.model.model_info import Shape
+from leader.placement.cost import Device, assumed_layer_seconds
+from leader.reconcile.view import MemberView
+from mesh.protocol.node.views import Member
+from mesh.wire.facts import Profile
+from mesh.wire.identity import NodeId, id_text
+from mesh.wire.rights import Rights
+
+UNMEASURED_RTT = 0.001
+ACCELERATORS = {"cuda": "CUDA0", "rocm": "ROCm0", "vulkan": "Vulkan0", "metal": "MTL0"}
+"""llama.cpp's name of the first device of each kind; the CPU is no device but the pipeline's host."""
+
+
+def member_view(member: Member, leader: NodeId, shape: Shape | None, reachable: bool = True) -> MemberView:
+    """The member as the reconciler sees it, with ``leader`` leading and ``shape`` as the model at hand."""
+    profile = member.record.profile if member.record else Profile(engine_state="missing")
+    return MemberView(
+        id=member.id,
+        name=profile.name or id_text(member.id)[:8],
+        alive=member.state in ("alive", "suspect"),
+        reachable=reachable,
+        work=Rights.WORK in member.rights and profile.memory_offered > 0,
+        lead=Rights.LEAD in member.rights and profile.rank > 0,
+        paused=profile.paused,
+        engine=profile.engine_state,
+        engine_reason=profile.engine_reason,
+        engine_version=f"{profile.engine_commit} {profile.engine_rpc}",
+        models=frozenset(model.root for model in profile.models),
+        device=None if shape is None else device(member.id, profile, member.rtt, shape, leader),
+    )
+
+
+def device(id: NodeId, profile: Profile, rtt: float | None, shape: Shape, leader: NodeId) -> Device:
+    """The member as placement sees it; the leader's own accelerator or CPU has no network before it."""
+    return Device(
+        member=id,
+        name=profile.name,
+        memory_offered=profile.memory_offered,
+        layer_seconds=assumed_layer_seconds(shape, profile.accelerator_kind),
+        rtt=0.0 if id == leader else rtt or UNMEASURED_RTT,
+        local=id == leader,
+        accelerator=ACCELERATORS.get(profile.accelerator_kind, "") if id == leader else "",
+    )

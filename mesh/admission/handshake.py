@@ -1,0 +1,188 @@
+"""Admission: how a machine that is no member yet asks at the door, and how a member answers.
+
+On a stream of kind ``admit`` the joiner shows no certificate; TLS proves the member's key. In turn:
+
+1. member: a greeting (pool, voucher chain, nonce), which the joiner checks against the key that TLS proved;
+2. joiner: its key, a signature over the member's id and the nonce, and an invite's proof if it has one;
+3. member: the joiner's voucher chain and where the other members are, or an error that says why not.
+
+A joiner that has no invite may wait for an owner's approval instead (`mesh.admission.pairing_lobby`).
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mesh.admission.invites import Token, invite_id, proof
+from mesh.net.session import Session
+from mesh.net.streams import Streams
+from mesh.protocol.trust.chain import verify_chain
+from mesh.protocol.trust.roster import MAX_CHAIN
+from mesh.wire.codec import ENDPOINT
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import MeshError
+from mesh.wire.identity import Identity, NodeId, PoolId, node_id, pool_id, verify
+
+ADMIT = "admit"
+REDEEM = "redeem"
+NONCE_BYTES = 16
+MAX_PEERS = 64
+
+
+class Refused(MeshError):
+    """The pool answered, and the answer is no; ``why`` says so in a word for whoever counts."""
+
+    def __init__(self, message: str, hint: str = "", why: str = "other") -> None:
+        super().__init__(message, hint)
+        self.why = why
+
+
+class Uninvited(Refused):
+    """The pool would let this machine in with an invite, or when an owner approves it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint, "no_invite")
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What is said at a door: ``member`` of ``pool``; ``searching`` and ``moving`` have no chain."""
+
+    state: str
+    pool: PoolId
+    pool_name: str
+    name: str
+    alone: bool
+    nonce: bytes
+    chain: tuple[bytes, ...]
+
+    def message(self) -> dict[str, Any]:
+        return {
+            "state": self.state,
+            "pool": self.pool,
+            "pool_name": self.pool_name,
+            "name": self.name,
+            "alone": self.alone,
+            "nonce": self.nonce,
+            "chain": list(self.chain),
+        }
+
+    @classmethod
+    def parse(cls, message: Any, proven_key: bytes) -> "Greeting":
+        """The greeting of the machine whose key is ``proven_key``; MeshError when it lies about its pool."""
+        try:
+            greeting = cls(
+                state=str(message["state"]),
+                pool=PoolId(raw(message["pool"])),
+                pool_name=str(message["pool_name"])[:64],
+                name=str(message["name"])[:64],
+                alone=bool(message["alone"]),
+                nonce=raw(message["nonce"]),
+                chain=tuple(raw(link) for link in message["chain"][: MAX_CHAIN + 1]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise MeshError("the machine at the door does not speak this protocol") from error
+        if len(greeting.nonce) != NONCE_BYTES:
+            raise MeshError("the machine at the door does not speak this protocol")
+        if greeting.state == "member":
+            pool, key, _ = verify_chain(greeting.chain, verify)
+            if pool != greeting.pool or key != proven_key:
+                raise MeshError("the machine at the door claims a pool that it is no member of")
+        elif greeting.pool != pool_id(proven_key):
+            raise MeshError("the machine at the door claims a pool that is not its own")
+        return greeting
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The joiner's own voucher chain, and addresses of members to greet."""
+
+    pool: PoolId
+    chain: tuple[bytes, ...]
+    peers: tuple[Endpoint, ...]
+
+
+def raw(value: Any) -> bytes:
+    """``value`` if it is bytes; ``bytes()`` itself would make a gigabyte of zeros out of a number."""
+    if not isinstance(value, bytes):
+        raise TypeError("not bytes")
+    return value
+
+
+def signed_request(member: NodeId, nonce: bytes) -> bytes:
+    return b"mesh admit" + member + nonce
+
+
+class Door:
+    """The joiner's side of one ``admit`` stream."""
+
+    def __init__(self, session: Session, greeting: Greeting) -> None:
+        self.session = session
+        self.greeting = greeting
+
+    @classmethod
+    async def knock(cls, streams: Streams, endpoint: Endpoint) -> "Door":
+        """Open a door and read its greeting; MeshError when nobody, or no mesh, answers."""
+        session = await streams.open_unproven(endpoint, ADMIT, {})
+        try:
+            if session.peer_key is None:
+                raise MeshError("the machine at the door did not prove its key")
+            return cls(session, Greeting.parse(await session.receive_message(), session.peer_key))
+        except BaseException:
+            await session.aclose()
+            raise
+
+    async def ask(self, identity: Identity, name: str, token: Token | None) -> Admitted:
+        """Ask to be let in; ``Refused`` with the member's reason when the answer is no."""
+        invite: dict[str, Any] = {}
+        if token is not None:
+            if token.pool != self.greeting.pool:
+                raise MeshError("this machine belongs to another pool than the token")
+            invite["issuer"] = token.issuer
+            invite["invite"] = invite_id(token.secret)
+            invite["proof"] = proof(token.secret, token.pool, identity.public_key)
+        await self.request(identity, name, invite)
+        return admitted(await self.session.receive_message(), self.greeting.pool, identity.public_key)
+
+    async def request(self, identity: Identity, name: str, more: dict[str, Any]) -> None:
+        """Say who asks, proven for this member and this visit, and ``more``."""
+        assert self.session.peer_key is not None
+        member = node_id(self.session.peer_key)
+        signature = identity.sign(signed_request(member, self.greeting.nonce))
+        await self.session.send_message(
+            {"key": identity.public_key, "name": name, "signature": signature, **more}
+        )
+
+    async def aclose(self) -> None:
+        await self.session.aclose()
+
+
+def admitted(answer: Any, pool: PoolId, key: bytes) -> Admitted:
+    """Check the member's answer: the chain must lead from the founder of ``pool`` to ``key``."""
+    if not isinstance(answer, dict):
+        raise MeshError("the member's answer makes no sense")
+    try:
+        if "error" in answer:
+            kind = Uninvited if answer.get("uninvited") is True else Refused
+            raise kind(str(answer["error"])[:500], str(answer.get("hint", ""))[:500])
+        chain = tuple(raw(link) for link in answer["chain"][: MAX_CHAIN + 1])
+        peers = tuple(ENDPOINT.load(peer) for peer in answer["peers"][:MAX_PEERS])
+    except (KeyError, TypeError, ValueError) as error:
+        raise MeshError("the member's answer makes no sense") from error
+    vouched_pool, vouched_key, _ = verify_chain(chain, verify)
+    if vouched_pool != pool or vouched_key != key:
+        raise MeshError("the member answered with a voucher for somebody else")
+    return Admitted(pool, chain, peers)
+
+
+def answer(chain: Sequence[bytes], peers: Sequence[Endpoint]) -> dict[str, Any]:
+    return {"chain": list(chain), "peers": [[peer.host, peer.port] for peer in peers[:MAX_PEERS]]}
+
+
+def refusal(error: MeshError) -> dict[str, Any]:
+    return {"error": error.message, "hint": error.hint, "uninvited": isinstance(error, Uninvited)}
+
+
+def new_nonce() -> bytes:
+    return secrets.token_bytes(NONCE_BYTES)

@@ -1,0 +1,96 @@
+"""The values that options take, from what a person typed. Each raises ValueError with what it expected."""
+
+import re
+
+from mesh.wire.errors import MeshError
+
+RIGHTS = ("work", "lead", "own")
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def memory(text: str) -> int:
+    """``8G``, ``512M``, ``1.5GiB`` as bytes."""
+    from worker.hardware import parse_size
+
+    try:
+        return parse_size(text)
+    except MeshError as error:
+        raise ValueError(str(error)) from None
+
+
+def duration(text: str) -> float:
+    """``24h``, ``30m``, ``7d`` or plain seconds, as seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip().lower())
+    if match is None or float(match[1]) == 0:
+        raise ValueError(f"{text!r} is not a time such as 24h, 30m or 7d")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def port(text: str) -> int:
+    """A port; 0 picks a free one."""
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise ValueError(f"{text!r} is not a port (0 to 65535)")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isascii() or not text.isdigit() or int(text) == 0 or len(text) > 12:
+        raise ValueError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def natural(text: str) -> int:
+    """A whole number from 0."""
+    if not text.isascii() or not text.isdigit() or len(text) > 12:
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def layers(text: str) -> dict[str, int]:
+    """``NAME=N,...``: how many layers each named member gets."""
+    wanted: dict[str, int] = {}
+    for part in text.split(","):
+        name, equals, number = (piece.strip() for piece in part.rpartition("="))
+        if not name or not equals or not number.isascii() or not number.isdigit() or len(number) > 6:
+            raise ValueError(f"{part!r} is not NAME=N, a member and its number of layers")
+        if name in wanted:
+            raise ValueError(f"{name!r} is given twice")
+        wanted[name] = int(number)
+    return wanted
+
+
+def rights(text: str) -> list[str]:
+    """Some of work, lead, own, separated by commas."""
+    wanted = {part.strip() for part in text.split(",")}
+    if not wanted <= set(RIGHTS):
+        raise ValueError(f"{text!r} is not made of {', '.join(RIGHTS)}")
+    return [right for right in RIGHTS if right in wanted]
+
+
+def host(text: str) -> str:
+    """HOST, HOST:PORT, an IPv6 address or [V6]:PORT; names are not looked up here."""
+    text = text.strip()
+    bracketed = re.fullmatch(r"\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\](?::(\d{1,5}))?", text)
+    named = re.fullmatch(r"([A-Za-z0-9_](?:[\w.-]*[\w.])?)(?::(\d{1,5}))?", text, re.ASCII)
+    bare_v6 = re.fullmatch(r"[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F.]*(?:%[\w.-]+)?", text)
+    match = bracketed or named
+    if match is None and bare_v6 is None:
+        raise ValueError(f"{text!r} is neither a host nor an invite (those start with mesh1:)")
+    if match is not None and match[2] is not None and not 0 < int(match[2]) < 65536:
+        raise ValueError(f"{text!r}: {match[2]} is not a port")
+    return text
+
+
+def token(text: str) -> str:
+    """An invite; whether it is a good one is for the sidecar to find out."""
+    text = text.strip()
+    if not is_token(text) or any(c.isspace() for c in text):
+        raise ValueError("an invite is one word that starts with mesh1:")
+    return text
+
+
+def is_token(text: str) -> bool:
+    """Whether it is meant as an invite, of whatever version."""
+    return re.match(r"mesh\d+:", text.strip()) is not None

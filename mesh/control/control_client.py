@@ -1,0 +1,125 @@
+"""Asks the sidecar on this machine. Standard library alone: every command pays for what is imported here."""
+
+import json
+import os
+import socket
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+from mesh.control.control_errors import ControlError, NotRunning, Refused
+from mesh.control.peers import user_of
+
+LONGEST_LINE = 16 * 1024 * 1024
+"""Bytes of one line of an answer; a status of ten thousand members has some 5 MiB."""
+
+SILENCE = 15.0
+"""Seconds without a byte after which a sidecar counts as stuck; a working one shows life every 5 s."""
+
+
+def call(
+    path: str, op: str, args: Mapping[str, Any] | None = None, timeout: float = SILENCE
+) -> Generator[dict[str, Any], None, dict[str, Any]]:
+    """Asks for `op` at the socket `path`; yields the events as they come and returns the result.
+
+    `timeout` limits each wait for the sidecar's next byte, in seconds. Closing the generator hangs up, which
+    cancels most operations. Raises `NotRunning` when nobody listens, `Refused` with the sidecar's own error,
+    and `ControlError` when the sidecar is stuck, ends before it answered or belongs to somebody else.
+    """
+    with _connect(path, timeout) as connection:
+        request = json.dumps({"op": op, "args": dict(args or {})}).encode() + b"\n"
+        try:
+            connection.sendall(request)
+            for line in _lines(connection):
+                answer = json.loads(line)
+                if "event" in answer:
+                    yield answer["event"]
+                elif "error" in answer:
+                    error = answer["error"]
+                    raise Refused(error["code"], error["message"], error.get("hint", ""))
+                else:
+                    result: dict[str, Any] = answer["result"]
+                    return result
+        except TimeoutError:
+            raise ControlError(
+                f"the sidecar has not answered for {timeout:.0f} s",
+                "look at what it does: mesh logs",
+            ) from None
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it ended; said below
+        except (ValueError, KeyError, TypeError):
+            raise ControlError(
+                "the sidecar's answer makes no sense to this version of mesh",
+                "restart the sidecar after an upgrade: mesh leave, then mesh join",
+            ) from None
+    raise ControlError("the sidecar ended before it had answered", "see why: mesh logs")
+
+
+def ask(
+    path: str,
+    op: str,
+    args: Mapping[str, Any] | None = None,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+    timeout: float = SILENCE,
+) -> Any:
+    """`call`, run to its end: events go to `on_event`, the result is returned.
+
+    The result is the operation's in `mesh.control.operations`; callers annotate it with that type.
+    """
+    conversation = call(path, op, args, timeout)
+    try:
+        while True:
+            event = next(conversation)
+            if on_event is not None:
+                on_event(event)
+    except StopIteration as end:
+        return end.value
+    finally:
+        conversation.close()
+
+
+def _connect(path: str, timeout: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout)
+    try:
+        connection.connect(path)
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+        connection.close()
+        raise NotRunning from None
+    except PermissionError:
+        connection.close()
+        raise ControlError(
+            f"the control socket {path} belongs to another user",
+            "run mesh as the user who joined, or choose another --state-dir",
+        ) from None
+    except (TimeoutError, BlockingIOError):
+        connection.close()
+        raise ControlError("the sidecar accepts no connection", "look at what it does: mesh logs") from None
+    except OSError as error:
+        connection.close()
+        raise ControlError(f"cannot use the control socket {path}: {os.strerror(error.errno or 0)}") from None
+    user = user_of(connection)
+    if user not in (os.geteuid(), 0):
+        # Whoever listens would be told secrets.
+        connection.close()
+        raise ControlError(
+            f"somebody else, user {user}, listens on the control socket {path}",
+            "remove it, or choose another --state-dir",
+        )
+    return connection
+
+
+def _lines(connection: socket.socket) -> Generator[bytes, None, None]:
+    """The lines that arrive until the other side closes, without the empty ones that only show life."""
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := connection.recv(65536):
+        head, *rest = chunk.split(b"\n")
+        chunks.append(head)
+        size += len(head)
+        if size > LONGEST_LINE:
+            raise ValueError("a line beyond all bounds")
+        for part in rest:
+            line = b"".join(chunks)
+            chunks, size = [part], len(part)
+            if line:
+                yield line

@@ -1,0 +1,297 @@
+"""Making a copy of a model: from all its holders at once, each piece verified before it counts.
+
+A source whose piece is wrong is not asked again for a while; one that breaks off or is too slow soon is. What
+was verified stays on the disk, whatever happens to this process, and is not fetched again.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import trio
+
+from leader.model.model_hash import CHUNK, FileHash
+from mesh.copies.copy_policy import bytes_text, missing_room
+from mesh.copies.copy_server import BLOCK, COPY
+from mesh.copies.copy_store import CopyStore, PartialCopy, new_leaf
+from mesh.copies.hash_tree import HASH_BYTES, ModelTree, Piece, WrongTree, checked_tree, leaf_counts
+from mesh.net.session import Session, StreamError
+from mesh.net.streams import Streams
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import DecodeError, MeshError
+from mesh.wire.facts import Model
+from mesh.wire.identity import NodeId, id_text
+
+log = logging.getLogger(__name__)
+
+STALL_SECONDS: Final = 20.0  # for one message
+LIAR_SECONDS: Final = 600.0
+SLOW_SECONDS: Final = 30.0  # for a piece, once others wait for work
+SLOW_BAR_SECONDS: Final = 60.0
+AGAIN_SECONDS: Final = 3.0  # before a source that broke off is asked again
+LOOK_SECONDS: Final = 1.0
+ROOM_SECONDS: Final = 5.0
+GIVE_UP_SECONDS: Final = 30.0  # without a byte from anybody
+RATE_SECONDS: Final = 5.0
+MAX_SOURCES: Final = 8
+
+Phase = Literal["asking", "checking", "copying", "finishing"]
+Holders = Callable[[], Mapping[NodeId, Sequence[Endpoint]]]
+
+
+class Lying(MeshError):
+    """What a source gave is not the model."""
+
+
+class NoSource(MeshError):
+    """Nobody gives the model at present."""
+
+
+@dataclass
+class Barred:
+    """Sources that are not to be asked before a time."""
+
+    until: dict[NodeId, float] = field(default_factory=dict)
+
+    def bar(self, source: NodeId, seconds: float) -> None:
+        self.until[source] = max(self.until.get(source, 0.0), trio.current_time() + seconds)
+
+    def __contains__(self, source: NodeId) -> bool:
+        return self.until.get(source, 0.0) > trio.current_time()
+
+
+@dataclass
+class Drawing:
+    """What is under way with one source; ``since`` when its present piece was asked for."""
+
+    since: float
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+
+class Fetch:
+    """One copy that is being made. ``holders`` gives who has the model at present, and where they are."""
+
+    def __init__(
+        self, streams: Streams, model: Model, store: CopyStore, holders: Holders, barred: Barred
+    ) -> None:
+        self.model = model
+        self.phase: Phase = "asking"
+        self.sources: dict[NodeId, Drawing] = {}
+        self._streams = streams
+        self._store = store
+        self._holders = holders
+        self._barred = barred
+        self._pending: deque[int] = deque()
+        self._arrived: deque[tuple[float, int]] = deque()
+        self._change = trio.Event()
+        self._partial: PartialCopy | None = None
+        self._failure: MeshError | None = None
+        self._heard = 0.0
+
+    @property
+    def done(self) -> int:
+        """Bytes that are here and verified."""
+        return 0 if self._partial is None else self._partial.done
+
+    @property
+    def files(self) -> tuple[FileHash, ...]:
+        """The model's files, once their tree is known."""
+        return () if self._partial is None else self._partial.tree.files
+
+    def rate(self) -> float:
+        """Bytes a second that came during the last seconds."""
+        horizon = trio.current_time() - RATE_SECONDS
+        while self._arrived and self._arrived[0][0] < horizon:
+            self._arrived.popleft()
+        return sum(count for _, count in self._arrived) / RATE_SECONDS
+
+    async def run(self) -> tuple[Path, ...]:
+        """The files of the copy, whole and on the disk.
+
+        Raises StoreError (the disk), NoSource (nobody gives it), MeshError.
+        """
+        await self._check_room(0)
+        tree = await self._find_tree()
+        self.phase = "checking"
+        partial = await trio.to_thread.run_sync(self._store.open, tree, self.model.name)
+        self._partial = partial
+        try:
+            await _recheck(partial)
+            await self._check_room(partial.done)
+            self.phase = "copying"
+            await self._gather(partial)
+            if self._failure is not None:
+                raise self._failure
+            self.phase = "finishing"
+            return await trio.to_thread.run_sync(partial.finish)
+        finally:
+            partial.close()
+
+    async def _check_room(self, done: int) -> None:
+        free = await trio.to_thread.run_sync(self._store.free)
+        if missing := missing_room(free, self.model.size, done):
+            raise MeshError(f"lacks {bytes_text(missing)} of disk space for {self.model.name}")
+
+    # --- the tree -----------------------------------------------------------------------------------
+
+    async def _find_tree(self) -> ModelTree:
+        kept = await trio.to_thread.run_sync(self._store.tree, self.model.root, self.model.size)
+        if kept is not None:
+            return kept
+        for source, endpoints in self._holders().items():
+            if source not in self._barred:
+                try:
+                    return await self._ask_tree(source, endpoints)
+                except (StreamError, DecodeError, MeshError, trio.TooSlowError) as error:
+                    self._turn_from(source, error)
+        raise NoSource(f"nobody gives the hash tree of {self.model.name} at present")
+
+    async def _ask_tree(self, source: NodeId, endpoints: Sequence[Endpoint]) -> ModelTree:
+        session, sizes = await self._open(source, endpoints)
+        try:
+            count = sum(leaf_counts(sizes, self.model.size)) * HASH_BYTES
+            await session.send_message({"tree": True})
+            leaves = bytearray()
+            while len(leaves) < count:
+                leaves += await _block(session, count - len(leaves))
+            told = (sizes, bytes(leaves), self.model.root, self.model.size)
+            return await trio.to_thread.run_sync(checked_tree, *told)
+        except WrongTree as error:
+            raise Lying(error.message) from error
+        finally:
+            await session.aclose()
+
+    async def _open(self, source: NodeId, endpoints: Sequence[Endpoint]) -> tuple[Session, list[int]]:
+        session = await self._streams.open(source, endpoints, COPY, {"model": self.model.root})
+        try:
+            with trio.fail_after(STALL_SECONDS):
+                answer: Any = await session.receive_message()
+            if not isinstance(answer, dict) or not isinstance(answer.get("sizes"), list):
+                raise NoSource(str(answer.get("reason", ""))[:100] if isinstance(answer, dict) else "")
+        except BaseException:
+            await session.aclose()
+            raise
+        return session, answer["sizes"]
+
+    # --- the pieces ---------------------------------------------------------------------------------
+
+    async def _gather(self, partial: PartialCopy) -> None:
+        self._pending = deque(sorted(partial.missing))
+        self._heard = trio.current_time()
+        room_at = self._heard + ROOM_SECONDS
+        async with trio.open_nursery() as nursery:
+            while partial.missing and self._failure is None:
+                now, holders = trio.current_time(), self._holders()
+                idle = [one for one in holders if one not in self.sources and one not in self._barred]
+                for source in idle[: MAX_SOURCES - len(self.sources)] if self._pending else ():
+                    self.sources[source] = Drawing(now)
+                    nursery.start_soon(self._draw, source, holders[source], partial)
+                if idle and not self._pending:
+                    self._drop_the_slowest(now)
+                if now - self._heard > GIVE_UP_SECONDS:
+                    self._failure = NoSource(f"nobody gives {self.model.name} at present")
+                if now >= room_at:
+                    room_at = now + ROOM_SECONDS
+                    await self._stop_when_full()
+                self._change = trio.Event()
+                with trio.move_on_after(LOOK_SECONDS):
+                    await self._change.wait()
+            nursery.cancel_scope.cancel()
+
+    def _drop_the_slowest(self, now: float) -> None:
+        """Others wait for work: the piece that is longest on its way is theirs, when that is long enough."""
+        source = min(self.sources, key=lambda one: self.sources[one].since, default=None)
+        if source is not None and now - self.sources[source].since > SLOW_SECONDS:
+            log.info("%s is too slow with %s", id_text(source), self.model.name)
+            self._barred.bar(source, SLOW_BAR_SECONDS)
+            self.sources[source].scope.cancel()
+
+    async def _stop_when_full(self) -> None:
+        """Others write on the disk too, and this node's promises need room there."""
+        try:
+            await self._check_room(self.done)
+        except MeshError as error:
+            self._failure = error
+
+    async def _draw(self, source: NodeId, endpoints: Sequence[Endpoint], partial: PartialCopy) -> None:
+        """Take pieces from one source until none is left to take, or the source fails."""
+        drawing = self.sources[source]
+        piece: Piece | None = None
+        try:
+            with drawing.scope:
+                session, _ = await self._open(source, endpoints)
+                try:
+                    while self._pending:
+                        piece = partial.tree.piece(self._pending.popleft())
+                        drawing.since = trio.current_time()
+                        await self._take(session, piece, partial)
+                        piece = None
+                finally:
+                    await session.aclose()
+        except (StreamError, DecodeError, Lying, NoSource, trio.TooSlowError) as error:
+            self._turn_from(source, error)
+        except MeshError as error:
+            self._failure = error  # the disk: no other source helps
+        finally:
+            if piece is not None:
+                self._pending.appendleft(piece.number)
+            del self.sources[source]
+            self._change.set()
+
+    async def _take(self, session: Session, piece: Piece, partial: PartialCopy) -> None:
+        await session.send_message({"piece": piece.number})
+        digest, at = new_leaf(), 0
+        while at < piece.length:
+            gathered = bytearray()
+            while len(gathered) < min(CHUNK, piece.length - at):
+                gathered += await _block(session, piece.length - at - len(gathered))
+                self._heard = trio.current_time()
+            await trio.to_thread.run_sync(partial.write, piece, at, bytes(gathered), digest)
+            at += len(gathered)
+            self._arrived.append((trio.current_time(), len(gathered)))
+        if digest.digest() != piece.leaf:
+            raise Lying(f"piece {piece.number} is not the model's")
+        await trio.to_thread.run_sync(partial.commit, piece)
+
+    def _turn_from(self, source: NodeId, error: Exception) -> None:
+        lied = isinstance(error, Lying)
+        self._barred.bar(source, LIAR_SECONDS if lied else AGAIN_SECONDS)
+        level = logging.WARNING if lied else logging.INFO
+        log.log(level, "no copy of %s from %s: %s", self.model.name, id_text(source), error or "too slow")
+
+
+async def _recheck(partial: PartialCopy) -> None:
+    """Read what an earlier run noted; a cancellation ends it after the present piece."""
+    stop = threading.Event()
+
+    async def stop_when_cancelled() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            stop.set()
+
+    failure: MeshError | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stop_when_cancelled)
+        try:
+            await trio.to_thread.run_sync(partial.recheck, stop.is_set)
+        except MeshError as error:
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _block(session: Session, most: int) -> bytes:
+    """The next bytes, at most so many. Lying when they are anything else; NoSource when they are gone."""
+    with trio.fail_after(STALL_SECONDS):
+        block = await session.receive_message(BLOCK + 16)
+    if isinstance(block, dict) and "gone" in block:
+        raise NoSource(str(block["gone"])[:100])
+    if not isinstance(block, bytes) or not 0 < len(block) <= most:
+        raise Lying("what came is no part of the model")
+    return block

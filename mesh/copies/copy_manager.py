@@ -1,0 +1,322 @@
+"""Model copies of a sidecar: the leader sees to it that there are enough, and every member makes its own.
+
+The leader asks members over streams of kind `copies` how far they are (`mesh.copies.copy_policy` decides who
+is next) and has one of them fetch at a time. A fetch is its member's own: it goes on when the leader dies,
+and ends when its model is not deployed any more.
+"""
+
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from leader.model.held_models import Models
+from leader.model.model_hash import Stamp, remember
+from mesh.copies.copy_fetch import Barred, Fetch
+from mesh.copies.copy_policy import Site, counts, next_copy
+from mesh.copies.copy_server import CopyServing
+from mesh.copies.copy_store import CopyStore, Stored, within
+from mesh.net.session import Session, StreamError
+from mesh.protocol.node.views import Member
+from mesh.runtime.driver import Shell
+from mesh.runtime.node_context import Machine
+from mesh.runtime.status import name_of
+from mesh.wire.codec import BOOL, FLOAT, UINT, struct, text
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import DecodeError, MeshError
+from mesh.wire.facts import Deployment
+from mesh.wire.identity import NodeId, id_text
+from mesh.wire.rights import Rights
+
+log = logging.getLogger(__name__)
+
+COPIES: Final = "copies"
+LOOK_SECONDS: Final = 2.0
+ASK_SECONDS: Final = 2.0
+TROUBLE_SECONDS: Final = 20.0
+"""How long a member says why it could not make a copy; then it may be asked again."""
+
+MAX_ASKED: Final = 16
+"""Members that are asked at once how far they are: those with the most memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyState:
+    """How far a member is with its copy. ``done`` of all bytes are here and verified; ``rate`` in bytes a
+    second; ``free`` bytes are left on its disk; ``phase`` is empty while it does not fetch.
+    """
+
+    holds: bool
+    done: int
+    free: int
+    phase: str
+    rate: float
+    sources: int
+    trouble: str
+
+
+_STATE: Final = struct(CopyState, BOOL, UINT, UINT, text(16), FLOAT, UINT, text(300))
+
+
+class Copies:
+    """This node's part, as a holder, as one that copies and as the leader."""
+
+    def __init__(self, machine: Machine, shell: Shell, models: Models) -> None:
+        self._machine = machine
+        self._shell = shell
+        self._models = models
+        self._store = CopyStore(machine.state.path / "copies")
+        self._hashes = machine.state.path / "hashes"
+        self._serving = CopyServing(self._may_copy, self._round_trips, models, self._hashes)
+        self._barred = Barred()
+        self._fetch: Fetch | None = None
+        self._scope = trio.CancelScope()
+        self._trouble = ""
+        self._failed_at = -TROUBLE_SECONDS
+        self._nursery: trio.Nursery | None = None
+        self._lacking = ""
+        self._away: dict[NodeId, float] = {}
+
+    # --- what others want to know -------------------------------------------------------------------
+
+    @property
+    def lacking(self) -> str:
+        """At the leader: what keeps the pool from having enough copies; empty while nothing does."""
+        return self._lacking
+
+    @property
+    def progress(self) -> float | None:
+        """How much of the deployed model this node has copied, 0 to 1; None while it copies nothing."""
+        fetch = self._fetch
+        return None if fetch is None else fetch.done / max(1, fetch.model.size)
+
+    @property
+    def trouble(self) -> str:
+        """Why this node's last copy was not made, for a while after."""
+        return self._trouble if trio.current_time() < self._failed_at + TROUBLE_SECONDS else ""
+
+    async def handle_piece(self, session: Session) -> None:
+        """A member copies from here; who only computes has no need of a whole model."""
+        if session.peer is None or Rights.LEAD not in self._shell.node.rights(session.peer):
+            await session.send_message({"ok": False, "reason": "only members that may lead copy models"})
+            return
+        await self._serving.handle(session)
+
+    async def handle_ask(self, session: Session) -> None:
+        """A member asks how far this one is; the leader may have it fetch."""
+        root, wanted = session.arguments.get("model"), self._wanted()
+        claim = self._shell.node.leader()
+        leads = claim is not None and claim.author == session.peer
+        deployed = wanted is not None and wanted.model.root == root
+        if session.arguments.get("fetch") and leads and deployed and self._machine.options.lead:
+            self._begin()
+        if isinstance(root, bytes):
+            with trio.move_on_after(ASK_SECONDS):
+                await session.send_message(_STATE.dump(await self._state(root)))
+
+    async def survey(
+        self, root: bytes, members: Iterable[Member], fetch: bool = False
+    ) -> dict[NodeId, CopyState]:
+        """How far each of these members is with its copy, of those who answer; with ``fetch``, they are to
+        make one.
+        """
+        states: dict[NodeId, CopyState] = {}
+
+        async def ask(id: NodeId) -> None:
+            try:
+                with trio.move_on_after(ASK_SECONDS):
+                    states[id] = await self._ask(id, root, fetch)
+            except (StreamError, DecodeError) as error:
+                log.debug("%s does not say how far it is: %s", id_text(id), error)
+
+        async with trio.open_nursery() as nursery:
+            for member in members:
+                nursery.start_soon(ask, member.id)
+        return states
+
+    async def _ask(self, id: NodeId, root: bytes, fetch: bool) -> CopyState:
+        if id == self._shell.node.id:
+            if fetch:
+                self._begin()
+            return await self._state(root)
+        arguments = {"model": root, "fetch": fetch}
+        endpoints = self._shell.endpoints(id)
+        session = await self._machine.streams.open(id, endpoints, COPIES, arguments, ASK_SECONDS)
+        try:
+            state: CopyState = _STATE.load(await session.receive_message())
+            return state
+        finally:
+            await session.aclose()
+
+    async def _state(self, root: bytes) -> CopyState:
+        fetch = self._fetch if self._fetch is not None and self._fetch.model.root == root else None
+        held = await trio.to_thread.run_sync(self._models.find, root)
+        if fetch is None:
+            done = await trio.to_thread.run_sync(self._store.noted, root)
+        else:
+            done = fetch.done
+        try:
+            free = await trio.to_thread.run_sync(self._store.free)
+        except MeshError as error:
+            return CopyState(False, 0, 0, "", 0.0, 0, error.message[:200])
+        if fetch is None:
+            return CopyState(held is not None, done, free, "", 0.0, 0, self.trouble[:200])
+        return CopyState(False, done, free, fetch.phase, fetch.rate(), len(fetch.sources), "")
+
+    # --- making one ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Copy when asked to, and see to the others' copies while this node leads; until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            seen = -1
+            while True:
+                wanted = self._wanted()
+                if self._fetch is not None and (wanted is None or wanted.model != self._fetch.model):
+                    self._scope.cancel()
+                await self._oversee(wanted)
+                seen = await self._machine.changes.wait(seen, LOOK_SECONDS)
+                await trio.sleep(LOOK_SECONDS / 4)  # however often things change
+
+    def _begin(self) -> None:
+        """Copy the deployed model, unless it is here or on its way."""
+        wanted = self._wanted()
+        if self._nursery is None or self._fetch is not None or wanted is None:
+            return
+        if self._models.find(wanted.model.root) is not None:
+            return
+        self._fetch = Fetch(self._machine.streams, wanted.model, self._store, self._holders, self._barred)
+        self._scope = trio.CancelScope()
+        self._nursery.start_soon(self._make, self._fetch, self._scope)
+
+    async def _make(self, fetch: Fetch, scope: trio.CancelScope) -> None:
+        model = fetch.model
+        log.info("copying %s", model.name)
+        try:
+            with scope:
+                files = await fetch.run()
+                await trio.to_thread.run_sync(self._note, fetch, files)
+                log.info("holds a copy of %s", model.name)
+        except (MeshError, OSError) as error:
+            log.warning("no copy of %s was made: %s", model.name, error)
+            self._trouble, self._failed_at = str(error), trio.current_time()
+        except Exception as error:
+            # What copies does badly must not take along what serves.
+            log.exception("no copy of %s was made", model.name)
+            self._trouble, self._failed_at = f"failed: {type(error).__name__}", trio.current_time()
+        finally:
+            self._fetch = None
+            self._machine.changes.notify()
+
+    def _note(self, fetch: Fetch, files: Sequence[Path]) -> None:
+        self._models.add(fetch.model.name, fetch.model.root, files)
+        for path, file in zip(files, fetch.files, strict=True):
+            remember(self._hashes, path, Stamp.of(path), file)
+
+    def _holders(self) -> Mapping[NodeId, Sequence[Endpoint]]:
+        wanted, node = self._wanted(), self._shell.node
+        if wanted is None:
+            return {}
+        return {
+            member.id: self._shell.endpoints(member.id)
+            for member in node.members()
+            if member.id != node.id and member.state == "alive" and _holds(member, wanted.model.root)
+        }
+
+    def _may_copy(self, peer: NodeId) -> bool:
+        """Weights are for those who may serve them."""
+        return Rights.LEAD in self._shell.node.rights(peer)
+
+    def _round_trips(self) -> dict[NodeId, float]:
+        return {member.id: member.rtt for member in self._shell.node.members() if member.rtt is not None}
+
+    def _wanted(self) -> Deployment | None:
+        deployment = self._shell.node.deployment()
+        return deployment if deployment is not None and deployment.running else None
+
+    # --- the leader's part --------------------------------------------------------------------------
+
+    async def _oversee(self, wanted: Deployment | None) -> None:
+        """One look: whether there are enough copies, else who is to make the next."""
+        node = self._shell.node
+        claim = node.leader()
+        if wanted is None or claim is None or claim.author != node.id:
+            self._lacking = ""
+            self._away.clear()
+            return
+        root, members = wanted.model.root, node.members()
+        self._note_who_is_there(members)
+        if sum(counts(self._site(member, root, None)) for member in members) >= wanted.copies:
+            self._tell("")
+            return
+        asked = [m for m in members if m.state == "alive" and may_lead(m) and not self._holds(m, root)]
+        asked.sort(key=lambda member: -_memory(member))
+        states = await self.survey(root, asked[:MAX_ASKED])
+        sites = [self._site(member, root, states.get(member.id)) for member in members]
+        decision = next_copy(sites, node.id, wanted.model.size, wanted.copies)
+        self._tell(decision.lacking)
+        if decision.fetch is not None:
+            log.info("%s is to copy %s", name_of(node, NodeId(decision.fetch)), wanted.model.name)
+            await self.survey(root, [m for m in members if m.id == decision.fetch], fetch=True)
+
+    def _note_who_is_there(self, members: Sequence[Member]) -> None:
+        """Since when each is away: from when this leader first saw it so."""
+        now = trio.current_time()
+        away = [member.id for member in members if member.state in ("suspect", "dead")]
+        self._away = {id: self._away.get(id, now) for id in away}
+
+    def _tell(self, lacking: str) -> None:
+        if lacking != self._lacking:
+            self._lacking = lacking
+            self._machine.changes.notify()
+
+    def _holds(self, member: Member, root: bytes) -> bool:
+        if member.id == self._shell.node.id:
+            return self._models.find(root) is not None
+        return _holds(member, root)
+
+    def _site(self, member: Member, root: bytes, state: CopyState | None) -> Site:
+        return Site(
+            id=member.id,
+            name=name_of(self._shell.node, member.id),
+            alive=member.state == "alive",
+            away=trio.current_time() - self._away.get(member.id, -math.inf),
+            lead=may_lead(member),
+            holds=self._holds(member, root) or (state is not None and state.holds),
+            done=0 if state is None else state.done,
+            free=None if state is None else state.free,
+            fetching=state is not None and state.phase != "",
+            trouble="" if state is None else state.trouble,
+            memory=_memory(member),
+        )
+
+    # --- removing -----------------------------------------------------------------------------------
+
+    def prune(self) -> list[Stored]:
+        """Remove the copies that nothing deployed uses; those removed. Blocks. Raises StoreError."""
+        return self._store.prune(self._is_used)
+
+    def _is_used(self, stored: Stored) -> bool:
+        wanted = self._wanted()
+        if wanted is None or wanted.model.root != stored.root:
+            return self._fetch is not None and self._fetch.model.root == stored.root
+        held = self._models.find(stored.root)
+        # What is deployed may be served from a file of its own, which makes the copy superfluous.
+        return held is None or within(held.files, stored.path)
+
+
+def may_lead(member: Member) -> bool:
+    """Whether a copy at this member would help when the leader goes."""
+    return Rights.LEAD in member.rights and member.record is not None and member.record.profile.rank > 0
+
+
+def _holds(member: Member, root: bytes) -> bool:
+    return member.record is not None and any(model.root == root for model in member.record.profile.models)
+
+
+def _memory(member: Member) -> int:
+    return 0 if member.record is None else member.record.profile.memory_offered

@@ -1,0 +1,91 @@
+"""Unpacking what was downloaded: only what is wanted, never outside the target, and all of it or nothing."""
+
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+import trio
+
+from mesh.engine.engine_errors import CorruptDownload
+
+Wanted = Callable[[PurePosixPath], bool]
+
+
+def unpack_tar(archive: Path, prefix: str, target: Path, wanted: Wanted) -> None:
+    """Make ``target`` the regular files of ``archive`` below ``prefix`` whose relative path is ``wanted``.
+
+    Links and devices are left out, modification times kept (so that an interrupted build goes on), names
+    that lead outside are refused. To be run in a trio worker thread: it heeds the cancellation of the task
+    that waits for it.
+    """
+    partial = _fresh(target)
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                trio.from_thread.check_cancelled()
+                inside = _below(member.name, prefix)
+                if not member.isfile() or inside is None or not wanted(inside):
+                    continue
+                source = tar.extractfile(member)
+                assert source is not None
+                path = partial / inside
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("wb") as output:
+                    shutil.copyfileobj(source, output, 1 << 20)
+                path.chmod(0o755 if member.mode & stat.S_IXUSR else 0o644)
+                os.utime(path, (member.mtime, member.mtime))
+    except (tarfile.TarError, EOFError) as error:
+        raise CorruptDownload(
+            f"{archive} cannot be unpacked: {error}", f"remove it and try again: rm {archive}"
+        ) from error
+    else:
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def unpack_wheel(archive: Path, target: Path) -> None:
+    """Make ``target`` the files of the wheel ``archive``, permissions included; else as ``unpack_tar``."""
+    partial = _fresh(target)
+    try:
+        with zipfile.ZipFile(archive) as wheel:
+            for entry in wheel.infolist():
+                trio.from_thread.check_cancelled()
+                inside = _below(entry.filename, "")
+                if entry.is_dir() or inside is None:
+                    continue
+                path = partial / inside
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with wheel.open(entry) as source, path.open("wb") as output:
+                    shutil.copyfileobj(source, output, 1 << 20)
+                path.chmod(0o755 if entry.external_attr >> 16 & stat.S_IXUSR else 0o644)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise CorruptDownload(
+            f"{archive} cannot be unpacked: {error}", f"remove it and try again: rm {archive}"
+        ) from error
+    else:
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _fresh(target: Path) -> Path:
+    partial = target.with_name(target.name + ".unpacking")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return partial
+
+
+def _below(name: str, prefix: str) -> PurePosixPath | None:
+    """The part of ``name`` below ``prefix``, None when it is not there; CorruptDownload if it leads out."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise CorruptDownload(f"the archive names a file outside itself: {name!r}")
+    try:
+        return path.relative_to(prefix)
+    except ValueError:
+        return None

@@ -1,0 +1,76 @@
+"""What this machine says of itself in its record, and the rank it would lead with."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from leader.model.held_models import HeldModel
+from mesh.control.operations import EngineStatus
+from mesh.engine.types import Backend, Engine
+from mesh.runtime.effective_options import Effective
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.facts import Deployment, Model, Profile
+from worker.hardware import Memory
+
+HOLDS_MODEL = 1 << 40
+"""Weighs more than any amount of memory: whoever leads must have the model's file."""
+
+MEANINGFUL = 0.1
+"""A change of free memory by less than this share is not worth telling everybody."""
+
+
+def profile(
+    options: Effective,
+    backend: Backend,
+    memory: Memory,
+    offered: int,
+    engine: Engine | None,
+    status: EngineStatus,
+    worker_ready: bool,
+    addresses: Sequence[Endpoint],
+    models: Sequence[Model],
+    deployment: Deployment | None,
+) -> Profile:
+    """The record's content. A node that does not work offers no memory; one that does not lead has rank 0."""
+    ready = engine is not None and (worker_ready or not options.work)
+    return Profile(
+        name=options.name,
+        addresses=tuple(addresses),
+        accelerator_kind=backend.kind,
+        accelerator_name=backend.name,
+        memory_total=memory.total,
+        memory_offered=offered if options.work else 0,
+        memory_free=memory.available,
+        engine_state="ready" if ready else status["state"] if engine is None else "building",
+        engine_progress=status["progress"],
+        engine_reason=status["reason"],
+        engine_commit=engine.commit if engine else "",
+        engine_rpc=engine.rpc if engine else "",
+        models=tuple(models),
+        rank=rank(offered, models, deployment) if options.lead else 0,
+    )
+
+
+def told_models(held: Sequence[HeldModel], deployment: Deployment | None) -> list[Model]:
+    """The models that are told of, the deployed one first: a record has no room for many."""
+    root = None if deployment is None else deployment.model.root
+    models = [Model(model.name, model.size, model.root) for model in held]
+    return sorted(models, key=lambda model: model.root != root)
+
+
+def rank(offered: int, models: Sequence[Model], deployment: Deployment | None) -> int:
+    """How well this node would lead: first that it holds the deployed model, then its memory in MiB."""
+    holds = deployment is not None and any(model.root == deployment.model.root for model in models)
+    return (HOLDS_MODEL if holds else 0) + (offered >> 20) + 1
+
+
+def worth_telling(told: Profile | None, new: Profile) -> bool:
+    """Whether ``new`` says more than that a little memory came or went."""
+    if told is None:
+        return True
+    drift = abs(told.memory_free - new.memory_free) > MEANINGFUL * max(told.memory_free, 1)
+    progress = abs(told.engine_progress - new.engine_progress) >= 0.05
+    return drift or progress or _lasting(told) != _lasting(new)
+
+
+def _lasting(profile: Profile) -> Profile:
+    return dataclasses.replace(profile, memory_free=0, engine_progress=0.0, engine_reason="")

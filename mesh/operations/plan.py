@@ -1,0 +1,136 @@
+"""From members to devices, and from a plan to what `mesh plan` prints."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from leader.model.model_info import Shape
+from leader.placement.cost import demand
+from leader.placement.planner import Plan, PlanStage, place
+from leader.placement.reading import layers, read_model
+from leader.reconcile.decide import why_unusable
+from leader.reconcile.view import MemberView
+from mesh.control.operations import LeftOut, PlanResult
+from mesh.control.operations import PlanStage as StageResult
+from mesh.operations.pool_file import read_pool
+from mesh.protocol.node.views import Member
+from mesh.wire.errors import MeshError
+from mesh.wire.identity import id_text
+
+DEFAULT_CONTEXT = 4096
+DEFAULT_SLOTS = 1
+
+
+def context_of(shape: Shape, wanted: int | None) -> int:
+    """Tokens of context a slot: what was asked for, else 4096, or the training's if that is less."""
+    if wanted is not None:
+        return wanted
+    return min(DEFAULT_CONTEXT, shape.context_train) if shape.context_train else DEFAULT_CONTEXT
+
+
+def fixed_layers(layers: Mapping[str, int] | None, members: Sequence[Member]) -> dict[bytes, int]:
+    """Counts by id from counts by name or id; MeshError for a name that nobody, or more than one, has.
+
+    Who has left or is dead does not stand in the way of another that came with the same name.
+    """
+    fixed: dict[bytes, int] = {}
+    for name, count in (layers or {}).items():
+        same = [m for m in members if name in (id_text(m.id), m.record.profile.name if m.record else "")]
+        present = [member for member in same if member.state in ("alive", "suspect")]
+        named = [member.id for member in present or same]
+        if len(named) != 1:
+            many = "several members are" if named else "no member is"
+            raise MeshError(f"{many} called {name}", "see names and ids with mesh members --json")
+        fixed[named[0]] = count
+    return fixed
+
+
+def refuse_unable(reasons: Mapping[bytes, tuple[str, str | None]], fixed: Mapping[bytes, int]) -> None:
+    """MeshError when a member that is to hold layers cannot; ``reasons`` gives names and why not, by id."""
+    for member, count in fixed.items():
+        name, why = reasons[member]
+        if count and why is not None:
+            layers = "1 layer" if count == 1 else f"{count} layers"
+            raise MeshError(f"{name} is to hold {layers}, but {why}", "leave it out of --layers")
+
+
+def describe(plan: Plan, left_out: Sequence[LeftOut]) -> PlanResult:
+    wants = demand(plan.shape, plan.context, plan.slots, plan.batch)
+    used = {stage.device.member for stage in plan.stages}
+    notes = []
+    if len(used) == 1:
+        notes.append("It fits on one machine: a pool would only add round trips.")
+    if any(stage.head and stage.device.local for stage in plan.stages):
+        notes.append("The head stays with the leader, so only activations cross the network.")
+    return {
+        "model": plan.shape.name,
+        "layers": plan.shape.n_layers,
+        "context": plan.context,
+        "slots": plan.slots,
+        "predicted_tokens_per_second": round(plan.predicted_tokens_per_second, 3),
+        "milliseconds_per_token": round(plan.step_seconds * 1000, 3),
+        "stages": [_stage(plan, stage, wants.layer, wants.head) for stage in plan.stages],
+        "left_out": list(left_out),
+        "notes": notes,
+    }
+
+
+def _stage(plan: Plan, stage: PlanStage, layer: int, head: int) -> StageResult:
+    held, kept_head = stage.layers * layer, head if stage.head else 0
+    return {
+        "member": id_text(stage.device.member),
+        "name": stage.device.name,
+        "layers": list(layers(stage)),
+        "head": stage.head,
+        "bytes": stage.bytes,
+        "milliseconds": round(stage.seconds * 1000, 3),
+        "terms_ms": {
+            "link": round(stage.link_seconds * 1000, 3),
+            "layers": round(stage.layer_seconds * 1000, 3),
+            "head": round(stage.head_seconds * 1000, 3),
+        },
+        "memory": {
+            "offered": stage.device.memory_offered,
+            "layers": held,
+            "head": kept_head,
+            "overhead": stage.bytes - held - kept_head,
+        },
+    }
+
+
+def left_out(plan: Plan, members: Sequence[MemberView], leader: MemberView) -> list[LeftOut]:
+    """Members without a share, each with the reason."""
+    used = {stage.device.member for stage in plan.stages}
+    return [
+        {
+            "member": id_text(member.id),
+            "name": member.name,
+            "reason": why_unusable(member, leader) or "the plan is faster without it",
+        }
+        for member in members
+        if member.id not in used
+    ]
+
+
+def plan_from_file(pool: Path, model: Path | None, layers: Mapping[str, int] | None) -> PlanResult:
+    """Plan for machines described in a JSON file (see `mesh.operations.pool_file`), without a sidecar."""
+    if model is None:
+        raise MeshError("--pool needs a model", "mesh plan MODEL.gguf --pool FILE.json")
+    shape = read_model(model)
+    described = read_pool(pool, shape)
+    fixed: dict[bytes, int] = {}
+    for name, count in (layers or {}).items():
+        if name not in {one.name for one in described.devices}:
+            raise MeshError(f"no member is called {name}", f"it is not in {pool}")
+        fixed[name.encode()] = count
+    context = context_of(shape, described.context)
+    plan = place(shape, described.devices, context, described.slots or DEFAULT_SLOTS, fixed)
+    used = {stage.device.member for stage in plan.stages}
+    unused: list[LeftOut] = [
+        {"member": one.name, "name": one.name, "reason": "the plan is faster without it"}
+        for one in described.devices
+        if one.member not in used
+    ]
+    result = describe(plan, unused)
+    for stage in result["stages"]:
+        stage["member"] = stage["name"]
+    return result

@@ -1,0 +1,59 @@
+"""Whether what somebody asked to be served is what the pool serves."""
+
+from mesh.control.operations import Event
+from mesh.protocol.node.node import Node
+from mesh.runtime import status as views
+from mesh.wire.errors import MeshError
+from mesh.wire.facts import DEFAULT_COPIES, MAX_COPIES, Deployment, Model
+
+
+def same(present: Deployment | None, wanted: Deployment) -> bool:
+    """Whether what is deployed is what is asked for, whoever asked first."""
+
+    def what(deployment: Deployment) -> object:
+        return (
+            deployment.model.root,
+            deployment.context,
+            deployment.slots,
+            deployment.running,
+            deployment.layers,
+            deployment.copies,
+        )
+
+    return present is not None and what(present) == what(wanted)
+
+
+def copies_of(wanted: int | None, model: Model, present: Deployment | None) -> int:
+    """How many members are to hold the file: as many as asked for, else as before, else the default.
+
+    MeshError for more than a deployment may ask for.
+    """
+    if wanted is not None and wanted > MAX_COPIES:
+        raise MeshError(f"{wanted} copies are too many", f"at most {MAX_COPIES}")
+    if wanted is not None:
+        return wanted
+    return present.copies if present is not None and present.model == model else DEFAULT_COPIES
+
+
+def outlook(node: Node, wanted: Deployment) -> Event | None:
+    """How far ``wanted`` is; None when it is ready.
+
+    Raises MeshError when it cannot be served, or when it is no longer what is to be served: another model's
+    readiness is nothing that its asker waits for.
+    """
+    present, deployment = node.deployment(), views.deployment(node)
+    if present is None or deployment is None:
+        raise MeshError(f"{wanted.model.name} was stopped meanwhile")
+    if not same(present, wanted):
+        other = f"{present.model.name} is to be served instead"
+        if present.model.root == wanted.model.root:
+            other = "it is to be served with other settings"
+        raise MeshError(f"{wanted.model.name} was replaced meanwhile: {other}", "see: mesh status")
+    if deployment["state"] == "ready":
+        return None
+    if deployment["state"] == "failed":
+        raise MeshError(
+            f"{deployment['model']} cannot be served: {deployment['reason']}", "mesh logs tells more"
+        )
+    text = f"{deployment['state']} {deployment['reason']}".strip()
+    return {"text": text, "state": deployment["state"], "progress": deployment["progress"]}

@@ -1,0 +1,113 @@
+"""What all parts of a Node share: who it is, the present instant, the effects gathered so far, the timers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from mesh.protocol.base.drop_counters import Refusals
+from mesh.protocol.base.effects import Effect, Event, Notice, Persist, Send, SendStream, SetTimer, Tell, Timer
+from mesh.protocol.base.settings import Settings
+from mesh.wire import messages
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.envelope import MAX_BODY, NOBODY, seal
+from mesh.wire.identity import NodeId, PoolId, Signer, Verifier, node_id
+from mesh.wire.messages import Bodies, Message
+
+T = TypeVar("T")
+NO_POOL = PoolId(bytes(16))
+
+
+class RandomSource(Protocol):
+    """The part of ``random.Random`` that the protocol draws on; handed in, so that runs can be repeated."""
+
+    def random(self) -> float: ...
+    def randrange(self, start: int, /) -> int: ...
+    def getrandbits(self, k: int, /) -> int: ...
+    def shuffle(self, x: list[T], /) -> None: ...
+    def sample(self, population: Sequence[T], k: int) -> list[T]: ...
+
+
+class Core:
+    """One Node's identity, clock reading, outbox and timers."""
+
+    def __init__(self, settings: Settings, signer: Signer, verifier: Verifier, random: RandomSource) -> None:
+        self.settings = settings
+        self.signer = signer
+        self.verifier = verifier
+        self.random = random
+        self.id: NodeId = node_id(signer.public_key)
+        self.pool: PoolId = NO_POOL
+        self.now = 0.0
+        self.sent = 0
+        """The number of the last datagram."""
+        self.effects: list[Effect] = []
+        self.refused = Refusals()
+        self.members_changed = False
+        self.stirred = False
+        """Whether this input changed something that the leadership or a lease rests on."""
+        self._pending: dict[tuple[str, bytes], tuple[int, float]] = {}
+        self._token = 0
+
+    def send(self, to: NodeId | None, endpoint: Endpoint, message: Message) -> None:
+        """A datagram, or a framed message on a stream when it is too large for one."""
+        body = messages.encode(message)
+        if len(body) <= MAX_BODY:
+            self.sent += 1
+            sealed = seal(self.pool, self.id, self.sent, body, self.signer, to or NOBODY)
+            self.effects.append(Send(to, endpoint, sealed))
+        elif to is not None and len(body) <= messages.MAX_STREAMED:
+            self.effects.append(SendStream(to, body))
+
+    def send_bodies(self, to: NodeId | None, endpoint: Endpoint, facts: Sequence[bytes]) -> None:
+        """Facts in as few datagrams as hold them; one that is too large for a datagram goes by stream."""
+        batch: list[bytes] = []
+        size = 0
+        for data in facts:
+            if batch and size + len(data) + 3 > MAX_BODY - 8:
+                self.send(to, endpoint, Bodies(tuple(batch)))
+                batch, size = [], 0
+            batch.append(data)
+            size += len(data) + 3
+        if batch:
+            self.send(to, endpoint, Bodies(tuple(batch)))
+
+    def persist(self, key: str, value: bytes) -> None:
+        self.effects.append(Persist(key, value))
+
+    def tell(self, event: Event) -> None:
+        self.effects.append(Tell(event))
+
+    def notice(self, level: str, text: str) -> None:
+        self.tell(Notice(level, text))
+
+    def schedule(self, kind: str, subject: bytes, at: float) -> None:
+        """Set the timer of this kind and subject; one set before becomes stale."""
+        self._token += 1
+        self._pending[kind, subject] = (self._token, at)
+        self.effects.append(SetTimer(Timer(kind, subject, self._token), at))
+
+    def schedule_by(self, kind: str, subject: bytes, at: float) -> None:
+        """The same, unless it is already set to fire no later than that."""
+        pending = self._pending.get((kind, subject))
+        if pending is None or pending[1] > at:
+            self.schedule(kind, subject, at)
+
+    def cancel(self, kind: str, subject: bytes) -> None:
+        self._pending.pop((kind, subject), None)
+
+    def is_late(self) -> bool:
+        """Whether a timer should have fired long ago: this process was paused, if it did not notice yet."""
+        return any(at < self.now - self.settings.stall for _, at in self._pending.values())
+
+    def is_scheduled(self, kind: str, subject: bytes) -> bool:
+        return (kind, subject) in self._pending
+
+    def due(self, timer: Timer) -> float | None:
+        """Take a timer that fired: when it was due, or None when it is stale."""
+        name = (timer.kind, timer.subject)
+        pending = self._pending.get(name)
+        if pending is None or pending[0] != timer.token:
+            return None
+        del self._pending[name]
+        return pending[1]

@@ -1,0 +1,312 @@
+"""How facts spread: rumours of (key, version) told to a few at random, bodies pulled, sets compared.
+
+Rounds run only while there is something new (Demers et al., "Epidemic Algorithms", PODC 1987: rumour
+mongering with a counter, backed by anti-entropy). Pings carry the set hash; when two differ for longer than
+news needs to spread, bucket hashes are exchanged, then the contents of the buckets that differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mesh.protocol.base.context import Core
+from mesh.protocol.facts.store import Entry, FactStore, bucket_of, differing, prevails
+from mesh.protocol.membership.membership import Membership
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.facts import Accusation, Liveness, Signed
+from mesh.wire.identity import NodeId
+from mesh.wire.messages import Buckets, Contents, Pull, Rumour, Rumours
+
+ROUND, RETRY = "gossip", "pull"
+_RUMOURS_A_DATAGRAM = 28
+_DATAGRAMS_A_ROUND = 4
+_BODIES_A_ROUND = 4
+_URGENT_TELLINGS = 2
+_PULLS_A_DATAGRAM = 100
+_MAX_ASKED = 128
+_MIN_SHARE = 8
+_MAX_WANTED = 8192
+_MAX_TOLD = 4096
+_MAX_VAIN = 32
+_MAX_TOLD_BY_LIARS = 32
+_PULL_TIMEOUT = 0.25
+_PULL_TRIES = 4
+
+
+class _Wanted:
+    """A body to be pulled: who told of it, whom it was asked of last and when."""
+
+    __slots__ = ("asked", "asked_at", "holders", "tries")
+
+    def __init__(self, holder: NodeId) -> None:
+        self.holders = [holder]
+        self.asked = holder
+        self.asked_at = -math.inf
+        self.tries = 0
+
+
+class Gossip:
+    """The rumours being told, the bodies being pulled and the comparison of sets, of one member."""
+
+    def __init__(self, core: Core, store: FactStore, membership: Membership) -> None:
+        self._core = core
+        self._store = store
+        self._membership = membership
+        self._hot: dict[bytes, int] = {}
+        self._wanted: dict[bytes, _Wanted] = {}
+        self._under_way: dict[bytes, _Wanted] = {}
+        """Those that were asked for of late, the first asked first."""
+        self._told_by: Counter[NodeId] = Counter()
+        """How many wanted bodies each member was the first to tell of."""
+        self._asking_is_due = False
+        """Whether the wanted bodies changed since what can be asked for was asked for."""
+        self._first_asked = -math.inf
+        """When the oldest question under way then was asked."""
+        self._vain: Counter[NodeId] = Counter()
+        """How many in a row of those nobody had."""
+        self._asked_at: dict[NodeId, float] = {}
+        self._last_round = -math.inf
+        self._last_sync = -math.inf
+        self._last_change = -math.inf
+
+    def spread(self, signed: Signed[Any]) -> None:
+        """Tell of a fact that has just been taken in."""
+        key = signed.key
+        self._hot[key] = 0
+        self._forget(key, found=True)
+        self._last_change = self._core.now
+        self._core.schedule_by(ROUND, b"", max(self._core.now, self._last_round + self._period))
+
+    def hush(self) -> None:
+        """Tell nothing of what was taken in so far."""
+        self._hot.clear()
+        self._core.cancel(ROUND, b"")
+
+    @property
+    def _period(self) -> float:
+        return self._core.settings.gossip_period
+
+    def round(self) -> None:
+        """One round: the least told rumours to a few members at random."""
+        self._last_round = self._core.now
+        self._hot = {key: told for key, told in self._hot.items() if key in self._store}
+        if not self._hot:
+            return
+        targets = self._membership.pick(self._core.settings.fanout)
+        if not targets:
+            self._hot.clear()
+            return
+        keys = sorted(self._hot, key=self._hot.__getitem__)[: _RUMOURS_A_DATAGRAM * _DATAGRAMS_A_ROUND]
+        entries = [entry for key in keys if (entry := self._store.entry(key))]
+        bodies = [entry.signed.data for entry in entries if self._is_urgent(entry)][:_BODIES_A_ROUND]
+        rumours = [entry.rumour for entry in entries if entry.signed.data not in bodies]
+        for peer in targets:
+            if peer.endpoint is not None:
+                self._core.send_bodies(peer.id, peer.endpoint, bodies)
+                self._tell(peer.id, peer.endpoint, rumours)
+        limit = self._rounds()
+        for key in keys:
+            self._hot[key] += 1
+            if self._hot[key] >= limit:
+                del self._hot[key]
+        if self._hot:
+            self._core.schedule_by(ROUND, b"", self._core.now + self._period)
+
+    def _is_urgent(self, entry: Entry) -> bool:
+        """Whether it is told with its body, for a pull would cost a round trip and may be lost.
+
+        One's own news nobody else can have yet; on doubts of a member, and on its answer, a life hangs.
+        """
+        fact, told = entry.signed.fact, self._hot[entry.key]
+        if isinstance(fact, Liveness | Accusation):
+            return told < _URGENT_TELLINGS
+        return told == 0 and fact.author == self._core.id
+
+    def _rounds(self) -> int:
+        """In how many rounds a rumour is told.
+
+        Each of n members tells it (2 ln n + c) / (1 - loss) times: then all hear it but with a probability of
+        about e^-c / n, c = 7 (from the coupon collector's bound for random push; Pittel, "On Spreading a
+        Rumor", 1987, has ln n rounds for one telling each). What is missed even so is found by comparison.
+        """
+        settings = self._core.settings
+        tellings = (2.0 * math.log(self._membership.live_count()) + 7.0) / (1.0 - settings.survived_loss)
+        return math.ceil(tellings / settings.fanout)
+
+    def _tell(self, to: NodeId, endpoint: Endpoint | None, rumours: Sequence[Rumour]) -> None:
+        if endpoint is None:
+            return
+        for start in range(0, len(rumours), _RUMOURS_A_DATAGRAM):
+            part = tuple(rumours[start : start + _RUMOURS_A_DATAGRAM])
+            self._core.send(to, endpoint, Rumours(part))
+
+    def heard(self, sender: NodeId, source: Endpoint, rumours: Iterable[Rumour]) -> None:
+        """Someone told of facts: pull the bodies of those that would change anything."""
+        for rumour in rumours:
+            if not self._store.wants(rumour):
+                continue
+            wanted = self._wanted.get(rumour.key)
+            if wanted is None:
+                share = _MAX_TOLD if self._vain[sender] < _MAX_VAIN else _MAX_TOLD_BY_LIARS
+                if len(self._wanted) < _MAX_WANTED and self._told_by[sender] < share:
+                    self._wanted[rumour.key] = _Wanted(sender)
+                    self._told_by[sender] += 1
+                    self._asking_is_due = True
+            elif sender not in wanted.holders and len(wanted.holders) < _PULL_TRIES:
+                wanted.holders.append(sender)
+        self._pull()
+
+    def came(self, key: bytes, giver: object) -> None:
+        """Who was asked for a body gave it, though it cannot be taken in before another one is."""
+        wanted = self._wanted.get(key)
+        if wanted is not None and wanted.asked == giver:
+            self._forget(key, found=True)
+
+    def received(self) -> None:
+        """Bodies came in: go on pulling, as a window of requests allows."""
+        if self._wanted:
+            self._pull()
+
+    def retry(self) -> None:
+        """Time to ask another for what was asked for and did not come."""
+        self._pull()
+
+    def _forget(self, key: bytes, found: bool) -> None:
+        wanted = self._wanted.pop(key, None)
+        if wanted is None:
+            return
+        self._under_way.pop(key, None)
+        self._asking_is_due = True
+        teller = wanted.holders[0]
+        self._told_by[teller] -= 1
+        if not self._told_by[teller]:
+            del self._told_by[teller]
+        if found:
+            self._vain.pop(teller, None)
+        elif len(self._vain) < _MAX_ASKED or teller in self._vain:
+            self._vain[teller] += 1
+            if self._vain[teller] == _MAX_VAIN:
+                self._disbelieve(teller)
+
+    def _disbelieve(self, teller: NodeId) -> None:
+        """Give up whatever nobody but this member told of: comparison will find what is real."""
+        for key in [key for key, wanted in self._wanted.items() if wanted.holders == [teller]]:
+            del self._wanted[key]
+            self._under_way.pop(key, None)
+            self._told_by[teller] -= 1
+
+    def _pull(self) -> None:
+        """Ask for what is wanted and come back to it; nothing to do while all that may be is asked for."""
+        if not self._wanted:
+            return
+        now = self._core.now
+        if self._asking_is_due or now - self._first_asked >= _PULL_TIMEOUT:
+            self._request(now)
+        if self._wanted:
+            self._core.schedule_by(RETRY, b"", now + _PULL_TIMEOUT)
+
+    def _request(self, now: float) -> None:
+        """Ask within a window that those who are asked share evenly, so that no liar takes it all."""
+        self._asking_is_due = False
+        self._first_asked = self._oldest_question(now)
+        asked = len(self._under_way)
+        asked_of = Counter(wanted.asked for wanted in self._under_way.values())
+        share = max(_MIN_SHARE, _MAX_ASKED // max(1, len(self._told_by)))
+        requests: dict[NodeId, list[bytes]] = {}
+        for key in list(self._wanted):
+            wanted = self._wanted.get(key)
+            if wanted is None or key in self._under_way:
+                continue
+            if wanted.tries >= _PULL_TRIES:
+                self._forget(key, found=False)
+                continue
+            if asked >= _MAX_ASKED:
+                break
+            turn = wanted.tries % len(wanted.holders)
+            for holder in (*wanted.holders[turn:], *wanted.holders[:turn]):
+                if asked_of[holder] < share:
+                    break
+            else:
+                continue
+            asked_of[holder] += 1
+            requests.setdefault(holder, []).append(key)
+            wanted.asked, wanted.asked_at = holder, now
+            wanted.tries += 1
+            self._under_way[key] = wanted
+            asked += 1
+        for holder, keys in requests.items():
+            endpoint = self._membership.endpoint(holder)
+            for start in range(0, len(keys), _PULLS_A_DATAGRAM):
+                if endpoint is not None:
+                    self._core.send(holder, endpoint, Pull(tuple(keys[start : start + _PULLS_A_DATAGRAM])))
+
+    def _oldest_question(self, now: float) -> float:
+        """When the oldest of the questions under way was asked, ``now`` without any; drops those too old."""
+        while self._under_way:
+            key, wanted = next(iter(self._under_way.items()))
+            if now - wanted.asked_at < _PULL_TIMEOUT:
+                return wanted.asked_at
+            del self._under_way[key]
+        return now
+
+    def ask(self, holder: NodeId, source: Endpoint, keys: Sequence[bytes]) -> None:
+        """Ask a member for bodies that it is known to have; at most once in a pull's time for each member."""
+        now = self._core.now
+        if now - self._asked_at.get(holder, -math.inf) < _PULL_TIMEOUT:
+            return
+        if len(self._asked_at) >= _MAX_ASKED:
+            self._asked_at.clear()
+        self._asked_at[holder] = now
+        self._core.send(holder, source, Pull(tuple(keys)))
+
+    def pulled(self, sender: NodeId, source: Endpoint, keys: Sequence[bytes]) -> None:
+        """Someone asks for bodies: vouchers first, for the rest is proven by them."""
+        found = [entry for key in keys[: 2 * _PULLS_A_DATAGRAM] if (entry := self._store.entry(key))]
+        found.sort(key=lambda entry: entry.signed.fact.kind)
+        self._core.send_bodies(sender, source, [entry.signed.data for entry in found])
+
+    def compare(self, sender: NodeId, source: Endpoint, summary: bytes, eager: bool = False) -> None:
+        """The other's set hash is known: when the sets differ and no news is under way, find out where.
+
+        ``eager``: news or not, but one comparison in a round. Who joins is greeted by many, who all know the
+        same; and where many join, each greets many.
+        """
+        now, settings = self._core.now, self._core.settings
+        if summary == self._store.summary:
+            return
+        quiet = now - self._last_change > 3 * settings.gossip_period
+        patience = settings.sync_period if quiet else 4 * settings.sync_period
+        if now - self._last_sync > (settings.gossip_period if eager else patience):
+            self._last_sync = now
+            self._core.send(sender, source, Buckets(self._store.bucket_hashes()))
+
+    def bucketed(self, sender: NodeId, source: Endpoint, hashes: Sequence[bytes]) -> None:
+        """The other's bucket hashes: answer with what is held in those that differ."""
+        buckets: list[int] = []
+        rumours: list[Rumour] = []
+        for bucket in differing(self._store.bucket_hashes(), hashes):
+            held = self._store.rumours_in(bucket)
+            if buckets and len(rumours) + len(held) > _RUMOURS_A_DATAGRAM:
+                self._core.send(sender, source, Contents(tuple(buckets), tuple(rumours)))
+                buckets, rumours = [], []
+            buckets.append(bucket)
+            rumours += held
+        if buckets:
+            self._core.send(sender, source, Contents(tuple(buckets), tuple(rumours)))
+
+    def contents(
+        self, sender: NodeId, source: Endpoint, buckets: Sequence[int], rumours: Sequence[Rumour]
+    ) -> None:
+        """What the other holds in some buckets: pull what is better, tell it of what it lacks."""
+        theirs = {rumour.key: rumour for rumour in rumours}
+        lacking: list[Rumour] = []
+        for bucket in {number for number in buckets if number < len(self._store.bucket_hashes())}:
+            for ours in self._store.rumours_in(bucket):
+                other = theirs.get(ours.key)
+                if other is None or prevails(ours.version, ours.mark, other.version, other.mark):
+                    lacking.append(ours)
+        self._tell(sender, source, lacking)
+        self.heard(sender, source, [rumour for rumour in rumours if bucket_of(rumour.key) in buckets])

@@ -1,0 +1,184 @@
+"""What a member says of itself, and the leader of the pool: records and states, at bounded rates."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+from mesh.protocol.base.context import Core
+from mesh.protocol.leadership.election import Election
+from mesh.protocol.membership.membership import Membership
+from mesh.wire import codec
+from mesh.wire.facts import Fact, PoolState, Profile, Record, Signed, Stage, fitted
+from mesh.wire.identity import NodeId
+
+RECORD, STATE = "record", "state"
+_RECORD_PERIOD = 0.5
+_NOTABLE = 0.1
+
+
+class Reports:
+    """The records of one member and the states that it tells as a leader."""
+
+    def __init__(
+        self,
+        core: Core,
+        membership: Membership,
+        election: Election,
+        publish: Callable[[Fact], Signed[Any]],
+    ) -> None:
+        self._core = core
+        self._membership = membership
+        self._election = election
+        self._publish = publish
+        self._profile = Profile()
+        self._next: Profile | None = None
+        self._nonce = b""
+        self._sequence = 0
+        self._recorded_at = -math.inf
+        self._state: PoolState | None = None
+        self._next_state: tuple[int, str, float, str, float, tuple[Stage, ...]] | None = None
+        self._stated_at = -math.inf
+        self._placed: frozenset[NodeId] = frozenset()
+        self.left = False
+
+    # --- records
+
+    def begin(self, profile: Profile, incarnation: int) -> None:
+        """The first record of this run."""
+        self._profile = fitted(profile)
+        self._nonce = self._core.random.getrandbits(64).to_bytes(8, "big")
+        self.left = False
+        self._incarnate(incarnation)
+
+    def overtake(self, incarnation: int) -> None:
+        """A newer trace of this very node is met (its state was set back): go beyond it."""
+        self._core.notice("warning", "met a newer trace of this node and overtook it")
+        self._incarnate(incarnation + 1)
+
+    def _incarnate(self, incarnation: int) -> None:
+        self._core.persist("incarnation", codec.pack([incarnation]))
+        self._membership.begin(incarnation, self._nonce)
+        self._sequence = 0
+        self._sign_record()
+
+    def publish(self, profile: Profile) -> None:
+        """A changed profile is signed now, or as soon as the last one is old enough."""
+        profile = fitted(profile)
+        old = self._profile
+        if not _notable(old.rank, profile.rank):
+            profile = dataclasses.replace(profile, rank=old.rank)
+        if not _notable(old.memory_free, profile.memory_free):
+            profile = dataclasses.replace(profile, memory_free=old.memory_free)
+        self._election.rank = profile.rank
+        self._election.reconsider()
+        self._next = profile if profile != old else None
+        if self._next is not None:
+            at = max(self._core.now, self._recorded_at + _RECORD_PERIOD)
+            if at <= self._core.now:
+                self.record_due()
+            else:
+                self._core.schedule_by(RECORD, b"", at)
+
+    def record_due(self) -> None:
+        """Sign what is waiting."""
+        if self._next is not None and not self.left:
+            self._profile, self._next = self._next, None
+            self._sign_record()
+
+    def leave(self) -> Signed[Record]:
+        """The last record."""
+        self.left = True
+        return self._sign_record()
+
+    def _sign_record(self) -> Signed[Record]:
+        self._sequence += 1
+        self._recorded_at = self._core.now
+        return self._publish(
+            Record(
+                self._core.pool,
+                self._core.id,
+                self._membership.incarnation,
+                self._nonce,
+                self._sequence,
+                self.left,
+                self._profile,
+            )
+        )
+
+    # --- the pool's state
+
+    def report(
+        self,
+        deployment: int,
+        phase: str,
+        progress: float,
+        reason: str,
+        speed: float,
+        stages: tuple[Stage, ...],
+    ) -> None:
+        """The leader's word on the deployment; changes wait until the last word is old enough."""
+        mine = self._election.mine
+        self._placed = frozenset(stage.member for stage in stages)
+        if mine is None:
+            return
+        reason = reason.encode()[:200].decode(errors="ignore")
+        self._next_state = (deployment, phase[:16], float(progress), reason, float(speed), stages)
+        settings = self._core.settings
+        last = self._state
+        if last is not None and last.term == mine.fact.term:
+            if self._next_state == (
+                last.deployment,
+                last.phase,
+                last.progress,
+                last.reason,
+                last.tokens_per_second,
+                last.stages,
+            ):
+                self._next_state = None
+                return
+            wait = settings.state_period
+            if (last.deployment, last.phase) != (deployment, phase):
+                wait = settings.state_burst
+            if self._core.now < self._stated_at + wait:
+                self._core.schedule_by(STATE, b"", self._stated_at + wait)
+                return
+        self.state_due()
+
+    def restate(self, term: int) -> None:
+        """This leader has claimed anew: what it said in that term holds on, and is not to be missing."""
+        last = self._state
+        if last is not None and last.term == term and self._next_state is None:
+            self._next_state = (
+                last.deployment, last.phase, last.progress, last.reason, last.tokens_per_second, last.stages,
+            )  # fmt: skip
+        self.state_due()
+
+    def state_due(self) -> None:
+        """Sign what is waiting."""
+        mine, waiting = self._election.mine, self._next_state
+        self._next_state = None
+        if mine is None or waiting is None:
+            return
+        last = self._state
+        term = mine.fact.term
+        sequence = last.sequence + 1 if last is not None and last.term == term else 1
+        self._stated_at = self._core.now
+        self._state = PoolState(self._core.pool, self._core.id, term, sequence, *waiting)
+        self._publish(self._state)
+
+    def serves(self, leases: frozenset[NodeId]) -> bool:
+        """Whether the model is placed, and these leases are all that it needs."""
+        return bool(self._placed) and self._placed <= leases
+
+    def stated(self, state: PoolState) -> None:
+        """A leader's word came in; one's own that this run did not say is of a life that the disk forgot."""
+        if state.author == self._core.id and state != self._state:
+            self._election.overtake(state.term)
+
+
+def _notable(old: int, new: int) -> bool:
+    """Whether a measure changed by a tenth."""
+    return abs(new - old) > _NOTABLE * max(1, abs(old))

@@ -1,0 +1,218 @@
+"""The worker's side of leases: each worker alone decides whom it is lent to.
+
+It is lent to one claim at a time and never to a lower one than before; what it grants is on its disk before
+it answers (Gray and Cheriton, "Leases", SOSP 1989). After a restart it grants nothing for one lease, for its
+disk may have been set back to before a grant that still binds it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mesh.protocol.base.context import Core
+from mesh.protocol.base.effects import GateChanged
+from mesh.protocol.base.transitions import Machine
+from mesh.protocol.leadership.election import Election
+from mesh.protocol.membership.membership import Membership
+from mesh.wire import codec
+from mesh.wire.errors import DecodeError
+from mesh.wire.facts import MAX_FACT, Claim, Signed, decode
+from mesh.wire.identity import NodeId
+from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRequest
+
+GATE = "gate"
+
+
+class Lease(StrEnum):
+    """What a worker's lease is in."""
+
+    FREE = "free"
+    BARRED = "barred"
+    LENT = "lent"
+
+
+class Deed(StrEnum):
+    """What happens to it."""
+
+    RESTARTED = "the process starts again"
+    CLEARED = "one lease has passed since"
+    GRANTED = "a claim gets it"
+    RENEWED = "its holder asks again"
+    RETURNED = "its holder gives it back"
+    EXPIRED = "nobody renewed it"
+    VOIDED = "its holder resigned, or may lead no longer"
+    WITHDRAWN = "the worker leaves, or is none any more"
+
+
+LEASE: dict[tuple[Lease, Deed], Lease] = {
+    (Lease.FREE, Deed.RESTARTED): Lease.BARRED,
+    (Lease.BARRED, Deed.RESTARTED): Lease.BARRED,
+    (Lease.BARRED, Deed.CLEARED): Lease.FREE,
+    (Lease.FREE, Deed.GRANTED): Lease.LENT,
+    (Lease.LENT, Deed.GRANTED): Lease.LENT,  # to a higher claim, when the one before binds no more
+    (Lease.LENT, Deed.RENEWED): Lease.LENT,
+    (Lease.LENT, Deed.RETURNED): Lease.FREE,
+    (Lease.LENT, Deed.EXPIRED): Lease.FREE,
+    (Lease.LENT, Deed.VOIDED): Lease.FREE,
+    (Lease.LENT, Deed.WITHDRAWN): Lease.FREE,
+}
+_GRANT = codec.paired(codec.blob(MAX_FACT), codec.UINT)
+
+
+@dataclass(slots=True)
+class _Grant:
+    """To whom the worker was lent last: the claim, and its author's incarnation then."""
+
+    claim: Signed[Claim]
+    incarnation: int
+    expires: float
+    number: int
+
+
+class Arbiter:
+    """One worker's lease."""
+
+    def __init__(self, core: Core, election: Election, membership: Membership) -> None:
+        self._core = core
+        self._election = election
+        self._membership = membership
+        self._grant: _Grant | None = None
+        self._machine = Machine(LEASE, Lease.FREE)
+        self._barred_until = -math.inf
+        self.absorb: Callable[[bytes], bool] = lambda data: False
+        election.lends_to_another = self.lends_to_another
+
+    def restore(self, stored: bytes | None) -> None:
+        """Take up a former run's grant: it, or one that the disk forgot, may bind for one lease yet.
+
+        Its claim is told on, for only a higher one ever gets this worker: whoever stands goes beyond it. One
+        that cannot be read is as good as forgotten.
+        """
+        self._machine.on(Deed.RESTARTED)
+        self._barred_until = self._core.now + self._core.settings.lease
+        if stored is None:
+            return
+        try:
+            data, incarnation = _GRANT.load(codec.unpack(stored, 2 * MAX_FACT))
+            claim = decode(data)
+        except DecodeError:
+            return
+        if isinstance(claim.fact, Claim) and self.absorb(data):
+            self._grant = _Grant(claim, incarnation, self._barred_until, 0)
+
+    def holder(self, now: float) -> Claim | None:
+        """Whose streams the gate may pass."""
+        grant = self._grant
+        return grant.claim.fact if grant is not None and self._is_lent and now < grant.expires else None
+
+    @property
+    def _is_lent(self) -> bool:
+        return self._machine.state is Lease.LENT
+
+    def lends_to_another(self, candidate: NodeId) -> Signed[Claim] | None:
+        """The claim of another than the candidate to which this worker is bound at present."""
+        grant = self._grant
+        if grant is None or grant.claim.fact.author == candidate or not self._bound(grant):
+            return None
+        return grant.claim
+
+    def _bound(self, grant: _Grant) -> bool:
+        """Whether the lease still binds: not expired, not given back, its holder not known to be gone."""
+        author = grant.claim.fact.author
+        if self._core.now >= grant.expires or self._is_void(grant):
+            return False
+        peer = self._membership.peers.get(author)
+        reborn = peer is not None and peer.incarnation > grant.incarnation
+        return not reborn and not self._membership.is_gone(author)
+
+    def request(self, sender: NodeId, request: LeaseRequest) -> LeaseGrant | LeaseRefusal | None:
+        """Decide on a request; None for one that is not in order and deserves no answer."""
+        if request.release:
+            self.absorb(request.release)
+        self.absorb(request.claim)
+        try:
+            claim = decode(request.claim)
+        except DecodeError:
+            return None
+        if not isinstance(claim.fact, Claim) or claim.fact.author != sender:
+            return None
+        stands = self._election.leader()
+        grant = self._grant
+        if grant is not None and claim.fact.order < grant.claim.fact.order:
+            return self._refuse(request, grant.claim, 0.0)
+        if stands is None or stands.fact.author != sender or stands.data != claim.data:
+            return self._refuse(request, stands, 0.0) if stands is not None else None
+        if self._core.now < self._barred_until:
+            return self._refuse(request, claim, self._barred_until - self._core.now)
+        if grant is not None and grant.claim.fact.author != sender and self._bound(grant):
+            return self._refuse(request, grant.claim, grant.expires - self._core.now)
+        if grant is not None and grant.claim.data == claim.data and not _is_later(request, grant):
+            return None
+        return self._lend(claim, request.number, request.incarnation)
+
+    def _lend(self, claim: Signed[Claim], number: int, incarnation: int) -> LeaseGrant:
+        expires = self._core.now + self._core.settings.lease
+        grant = self._grant
+        renewed = grant is not None and grant.claim.data == claim.data and grant.incarnation == incarnation
+        if not renewed:
+            self._core.persist("grant", codec.pack([claim.data, incarnation]))
+        if self._machine.state is Lease.BARRED:
+            self._machine.on(Deed.CLEARED)
+        renewed = renewed and self._is_lent
+        if grant is not None and self._is_lent and self._begins_anew(grant, claim, incarnation):
+            self._core.tell(GateChanged(None))
+        self._grant = _Grant(claim, incarnation, expires, number)
+        self._machine.on(Deed.RENEWED if renewed else Deed.GRANTED)
+        if not renewed:
+            self._core.tell(GateChanged(claim.fact))
+        self._core.schedule(GATE, b"", expires)
+        return LeaseGrant(number, claim.fact.term)
+
+    def _begins_anew(self, grant: _Grant, claim: Signed[Claim], incarnation: int) -> bool:
+        """Whether the leader that has the lease gave it up, or is another process: its streams are over."""
+        same_author = grant.claim.fact.author == claim.fact.author
+        broken_off = grant.incarnation != incarnation or self._is_void(grant)
+        return same_author and broken_off and grant.claim.data != claim.data
+
+    def _refuse(self, request: LeaseRequest, claim: Signed[Claim], wait: float) -> LeaseRefusal:
+        return LeaseRefusal(request.number, math.ceil(max(0.0, wait) * 1000), claim.data)
+
+    def released(self, sender: NodeId, number: int, term: int) -> None:
+        """The holder needs this worker no longer; requests that it made before are void."""
+        grant = self._grant
+        if grant is None or grant.claim.fact.author != sender or grant.claim.fact.term != term:
+            return
+        if number >= grant.number:
+            grant.number = number
+            grant.expires = self._core.now
+            self.close(Deed.RETURNED)
+
+    def review(self) -> None:
+        """Shut the gate behind a holder that gave up its claim or belongs to the pool no longer."""
+        if self._grant is not None and self._is_lent and self._is_void(self._grant):
+            self.close(Deed.VOIDED)
+
+    def _is_void(self, grant: _Grant) -> bool:
+        """Whether the holder gave up its claim, or may lead no longer."""
+        claim = grant.claim.fact
+        return self._election.resignation(claim) is not None or not self._election.may_lead(claim.author)
+
+    def expired(self) -> None:
+        """The lease ran out without being renewed."""
+        if self._grant is not None and self._core.now >= self._grant.expires:
+            self.close(Deed.EXPIRED)
+
+    def close(self, why: Deed = Deed.WITHDRAWN) -> None:
+        """Nobody's streams pass the gate."""
+        self._core.cancel(GATE, b"")
+        if self._is_lent:
+            self._machine.on(why)
+            self._core.tell(GateChanged(None))
+
+
+def _is_later(request: LeaseRequest, grant: _Grant) -> bool:
+    """Whether it was made after the one that was granted last; each process of a leader counts anew."""
+    return (request.incarnation, request.number) > (grant.incarnation, grant.number)

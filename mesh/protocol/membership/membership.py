@@ -1,0 +1,384 @@
+"""Who lives: suspicion, refutation and death of members.
+
+SWIM (Das, Gupta, Motivala, DSN 2002) with Lifeguard's suspicion that shortens with independent accusers
+(Dadgar, Phillips, Currey, 2018). Liveness is apart from records: a pair (incarnation, refutations since
+start), which its subject alone raises. Accusations are signed facts: whoever joins later learns of the dead
+too; nobody is held dead on the word of a single other while the pool has four members or more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from mesh.protocol.base.context import Core
+from mesh.protocol.facts.store import FactStore
+from mesh.protocol.membership.flap_detection import Steadiness
+from mesh.protocol.membership.peers import ALIVE, DEAD, LEFT, SUSPECT, Peer
+from mesh.protocol.trust.roster import Roster
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.envelope import first_number
+from mesh.wire.facts import Accusation, Fact, Liveness, Record, Signed
+from mesh.wire.identity import NodeId
+from mesh.wire.messages import Bodies
+
+SUSPICION = "suspicion"
+_MAX_LEAP = 2**20
+_MANY = 10
+"""In a pool of so many, whoever alone accuses doubts itself as much as its own probes give reason to."""
+
+
+class Membership:
+    """The peers of one member and its own liveness."""
+
+    def __init__(
+        self, core: Core, roster: Roster, store: FactStore, publish: Callable[[Fact], Signed[Any]]
+    ) -> None:
+        self._core = core
+        self._roster = roster
+        self._store = store
+        self._publish = publish
+        self.peers: dict[NodeId, Peer] = {}
+        self.order: list[NodeId] = []
+        """Every peer once, in the order in which they are probed."""
+        self.dead: dict[NodeId, Peer] = {}
+        self.incarnation = 0
+        self.nonce = b""
+        self.refutations = 0
+        self.steadiness = Steadiness(core.settings)
+        self.health = 0
+        self.heard_any = False
+        self._present = 0
+        self.on_accused: Callable[[Peer, bool], None] = lambda peer, hurry: None
+        self.on_last_call: Callable[[Peer], None] = lambda peer: None
+        self.on_gone: Callable[[], None] = lambda: None
+        self.on_outrun: Callable[[int], None] = lambda incarnation: None
+
+    # --- views
+
+    def live_count(self) -> int:
+        """Members that are alive or suspect, self included."""
+        return 1 + self._present
+
+    def endpoint(self, id: NodeId) -> Endpoint | None:
+        peer = self.peers.get(id)
+        return peer.endpoint if peer else None
+
+    def is_present(self, id: NodeId) -> bool:
+        """Whether the member is not known to be gone (self never is)."""
+        if id == self._core.id:
+            return True
+        peer = self.peers.get(id)
+        return peer is not None and peer.present
+
+    def is_gone(self, id: NodeId) -> bool:
+        """Whether it is known here to be dead, to have left or not to belong to the pool."""
+        if id == self._core.id:
+            return False
+        peer = self.peers.get(id)
+        return id not in self._roster or (peer is not None and not peer.present)
+
+    def pick(self, count: int, but: NodeId | None = None) -> list[Peer]:
+        """Some present peers with a known address, at random, each at most once."""
+        chosen: list[Peer] = []
+        if len(self.order) <= 4 * count:
+            there = [self.peers[id] for id in self.order]
+            there = [peer for peer in there if peer.present and peer.endpoint and peer.id != but]
+            return self._core.random.sample(there, min(count, len(there)))
+        for _ in range(4 * count):
+            peer = self.peers[self.order[self._core.random.randrange(len(self.order))]]
+            if peer.present and peer.endpoint and peer.id != but and peer not in chosen:
+                chosen.append(peer)
+                if len(chosen) == count:
+                    break
+        return chosen
+
+    # --- what is heard
+
+    def heard(self, id: NodeId, source: Endpoint) -> Peer | None:
+        """A datagram, proven to be this member's, came from there."""
+        if not self.heard_any:
+            self.heard_any = self._core.stirred = True
+        peer = self.peers.get(id) or self._recall(id)
+        if peer is not None:
+            peer.source = source
+        return peer
+
+    def lives(self, id: NodeId, incarnation: int, refutations: int, steady: bool = True) -> Peer | None:
+        """The member itself says that it lives, at this liveness. None for what is no liveness of another."""
+        if id == self._core.id or id not in self._roster.members:
+            return None
+        peer = self.peers.get(id)
+        if peer is None:
+            if (incarnation, refutations) <= self._store.liveness(id):
+                return None  # it was forgotten, and this is nothing new
+            peer = self._meet(id, incarnation)
+        elif incarnation < peer.incarnation or (
+            incarnation == peer.incarnation and refutations <= peer.refutations
+        ):
+            return peer
+        elif incarnation > peer.incarnation:
+            # Another run of its process, perhaps at another address: what the last one proved is void.
+            peer.proven = peer.source = None
+        left = peer.state == LEFT and incarnation == peer.incarnation
+        peer.incarnation, peer.refutations, peer.steady = incarnation, refutations, steady
+        peer.raised_at = self._core.now
+        if not left:
+            self._acquit(peer)
+            self._set_state(peer, ALIVE if steady else DEAD)
+        self._store.raise_liveness(id, peer.liveness)
+        return peer
+
+    def recorded(self, record: Record) -> None:
+        """A member's record is new."""
+        self._core.members_changed = True
+        if record.author == self._core.id:
+            another = record.incarnation == self.incarnation and record.nonce != self.nonce
+            if record.incarnation > self.incarnation or another:
+                self.on_outrun(record.incarnation)
+            return
+        peer = self.lives(record.author, record.incarnation, 0)
+        if peer is None:
+            return
+        if peer.record is not None and peer.record.profile.addresses != record.profile.addresses:
+            peer.proven = peer.source = None
+        peer.record = record
+        if record.left and record.incarnation == peer.incarnation:
+            self._set_state(peer, LEFT)
+
+    def _meet(self, id: NodeId, incarnation: int) -> Peer:
+        record = self._store.get(Record, id)  # it was a peer before, and forgotten
+        peer = self.peers[id] = Peer(id, incarnation, record=None if record is None else record.fact)
+        self._present += 1
+        self.order.insert(self._core.random.randrange(len(self.order) + 1), id)
+        self._core.members_changed = True
+        return peer
+
+    def _recall(self, id: NodeId) -> Peer | None:
+        """One that was forgotten speaks: it is what its facts say, and can be told of what it is accused."""
+        liveness = self._store.liveness(id)
+        if not liveness or id == self._core.id or id not in self._roster.members:
+            return None
+        peer = self._meet(id, liveness[0])
+        peer.refutations = liveness[1]
+        record, proof = peer.record, self._store.get(Liveness, id)
+        peer.steady = proof is None or proof.fact.version != liveness or proof.fact.steady
+        if record is not None and record.left and record.incarnation == peer.incarnation:
+            self._set_state(peer, LEFT)
+        elif self._store.accusations(id) or not peer.steady:
+            self._set_state(peer, DEAD)
+        return peer
+
+    def acquit_unaccused(self) -> None:
+        """Accusations became void: whoever is accused by nobody any more lives until it is found silent."""
+        for peer in self.peers.values():
+            if peer.state in (SUSPECT, DEAD) and peer.steady and not self._store.accusations(peer.id):
+                self._acquit(peer)
+                self._set_state(peer, ALIVE)
+
+    def forget(self, id: NodeId) -> None:
+        """It is neither asked nor counted any more; what is stored of it stays."""
+        peer = self.peers.pop(id, None)
+        if peer is not None:
+            self._present -= peer.present
+            self.order.remove(id)
+            self.dead.pop(id, None)
+            self._core.cancel(SUSPICION, id)
+            self._core.members_changed = True
+            self.on_gone()
+
+    def _acquit(self, peer: Peer) -> None:
+        peer.accusers.clear()
+        peer.missed = False
+        peer.reset_at = -math.inf
+        self._core.cancel(SUSPICION, peer.id)
+
+    def _set_state(self, peer: Peer, state: str) -> None:
+        if peer.state != state:
+            before = peer.present
+            peer.state = state
+            peer.changed_at = self._core.now
+            self._present += peer.present - before
+            self._core.members_changed = True
+            if state == DEAD:
+                self.dead[peer.id] = peer
+            else:
+                self.dead.pop(peer.id, None)
+        if state in (LEFT, DEAD):
+            self._core.cancel(SUSPICION, peer.id)
+            self.on_gone()
+
+    # --- suspicion
+
+    def accuse(self, peer: Peer, refused: bool = False) -> None:
+        """A probe of the peer failed: say so, unless enough others said it of this liveness already."""
+        if not peer.present:
+            return
+        peer.missed = True
+        if not self.steadiness.holds:
+            return  # it may well be the accuser's own link
+        held = self._store.accusations(peer.id)
+        if len(held) < self._core.settings.accusers and all(s.fact.author != self._core.id for s in held):
+            self._publish(Accusation(self._core.pool, self._core.id, peer.id, *peer.liveness, refused))
+            if peer.endpoint is not None:
+                self.inform(peer, peer.endpoint)
+        self.accused(Accusation(self._core.pool, self._core.id, peer.id, *peer.liveness, refused))
+
+    def accused(self, accusation: Accusation) -> None:
+        """Someone (perhaps this very node) accuses a member."""
+        if accusation.subject == self._core.id:
+            self._answer(accusation)
+            return
+        peer = self.peers.get(accusation.subject)
+        if peer is None or not peer.present or accusation.version != peer.liveness:
+            return
+        if peer.state == ALIVE:
+            self._begin_suspicion(peer)
+            self._set_state(peer, SUSPECT)
+        elif accusation.author in peer.accusers:
+            return
+        peer.accusers.add(accusation.author)
+        self._await(peer)
+        if not peer.missed and self._is_witness(accusation.refused):
+            self.on_accused(peer, accusation.refused)
+
+    def _begin_suspicion(self, peer: Peer) -> None:
+        peer.suspected_at = self._core.now
+        peer.called = False
+
+    def _is_witness(self, refused: bool) -> bool:
+        """Whether to see for oneself: all of a small pool do, of a large one about so many as are needed."""
+        settings = self._core.settings
+        wanted = settings.all_witnesses if refused else settings.witnesses
+        others = self.live_count() - 2
+        return others <= settings.all_witnesses or self._core.random.random() * others < wanted
+
+    def _await(self, peer: Peer) -> None:
+        """Set the timer for what comes next in a suspicion: its last call, or its end."""
+        at = self._deadline(peer)
+        if not (peer.called or self._was_reset(peer)):
+            at -= self._core.settings.last_call
+        self._core.schedule(SUSPICION, peer.id, max(self._core.now, at))
+
+    def _was_reset(self, peer: Peer) -> bool:
+        """Whether this node itself saw that the suspect's process is gone."""
+        return peer.missed and peer.reset_at >= peer.suspected_at - self._core.settings.lease
+
+    def _deadline(self, peer: Peer) -> float:
+        """When the suspicion ends: the later the fewer independent accusers there are."""
+        settings = self._core.settings
+        if self._was_reset(peer):
+            return peer.suspected_at + settings.reset_suspicion
+        live = self.live_count()
+        shortest = settings.suspicion * max(1.0, math.log10(live) - 1.0)
+        shortest = max(shortest, settings.probe_timeout + 3.0 * peer.patience)
+        needed = min(settings.accusers, live - 1) - 1
+        if needed <= 0:
+            return peer.suspected_at + shortest
+        share = min(1.0, math.log(len(peer.accusers)) / math.log(needed + 1))
+        longest = shortest * settings.suspicion_stretch
+        if live >= _MANY and peer.accusers == {self._core.id}:
+            longest *= 1 + self.health
+        return peer.suspected_at + longest - (longest - shortest) * share
+
+    def suspicion_ends(self, id: NodeId) -> None:
+        """The time to refute is over: dead, unless the evidence is another's word alone or an answer came."""
+        peer = self.peers.get(id)
+        if peer is None or peer.state != SUSPECT:
+            return
+        settings = self._core.settings
+        if not peer.called and not self._was_reset(peer):
+            peer.called = True
+            if peer.missed or self.live_count() <= settings.all_witnesses:
+                self.on_last_call(peer)
+            self._await(peer)
+            return
+        trusted = self.steadiness.holds or not peer.accusers <= {self._core.id}
+        enough = (peer.missed and trusted) or len(peer.accusers) >= 2 or self.live_count() < 4
+        answered = peer.acked_at > peer.suspected_at
+        if enough and not answered:
+            self._set_state(peer, DEAD)
+        else:
+            self._begin_suspicion(peer)
+            self._await(peer)
+
+    def reset(self, peer: Peer) -> None:
+        """Its process was seen to be gone."""
+        peer.reset_at = self._core.now
+        if peer.state == SUSPECT and peer.missed:
+            self._await(peer)
+
+    def stalled(self) -> None:
+        """This process was paused: whom it suspects gets the whole time to refute once more."""
+        self.health = min(self._core.settings.max_health, self.health + 2)
+        for peer in self.peers.values():
+            if peer.state == SUSPECT:
+                self._begin_suspicion(peer)
+                self._await(peer)
+
+    def inform(self, peer: Peer, endpoint: Endpoint) -> None:
+        """Let a suspected or dead member know what it is accused of, so that it can refute."""
+        accusations = tuple(signed.data for signed in self._store.accusations(peer.id))
+        if accusations:
+            self._core.send(peer.id, endpoint, Bodies(accusations))
+
+    def _answer(self, accusation: Accusation) -> None:
+        """This very member is accused: refute, or, when it is so for ever, admit that it flaps."""
+        ahead = accusation.refutations - self.refutations
+        if accusation.incarnation != self.incarnation or ahead > _MAX_LEAP or not self.steadiness.holds:
+            return
+        self.refutations = max(self.refutations, accusation.refutations)
+        live, unsteady = self.live_count(), sum(not peer.steady for peer in self.dead.values())
+        now, author, liveness = self._core.now, accusation.author, accusation.version
+        if self.steadiness.accused(now, author, liveness, live, unsteady):
+            self._stay_away()
+        elif accusation.version == (self.incarnation, self.refutations):
+            self.health = min(self._core.settings.max_health, self.health + 1)
+            self._raise()
+
+    def judge_link(self, direct: bool) -> None:
+        """A probe in turn was answered, its first ping or only what was tried after it."""
+        held = self.steadiness.holds
+        unsteady = sum(not peer.steady for peer in self.dead.values())
+        if self.steadiness.probed(self._core.now, direct, self.live_count(), unsteady):
+            (self._stay_away if held else self._recover)()
+
+    def reaches_nobody(self) -> bool:
+        """Whether this node stays away from a pool of which nobody answers: it is alone anyhow."""
+        return not self.steadiness.holds and all(peer.missed for peer in self.peers.values() if peer.present)
+
+    def judge_alone(self) -> None:
+        """There was nobody to be probed, or nobody who answers."""
+        if self.steadiness.alone(self._core.now):
+            self._recover()
+
+    def _stay_away(self) -> None:
+        self._core.notice("warning", "most others cannot reach this machine well: it stays away a while")
+        self._raise()
+
+    def _recover(self) -> None:
+        self._core.notice("info", "this machine can be reached again")
+        self._raise()
+
+    def _raise(self) -> None:
+        self.refutations += 1
+        self._core.stirred = True
+        self._store.raise_liveness(self._core.id, (self.incarnation, self.refutations))
+        liveness = (self.incarnation, self.refutations, self.steadiness.holds)
+        self._publish(Liveness(self._core.pool, self._core.id, *liveness))
+
+    def outlived(self, own: Liveness) -> None:
+        """A liveness of this very node came in that it knows nothing of: its disk was set back."""
+        if own.incarnation > self.incarnation:
+            self.on_outrun(own.incarnation)
+        elif own.incarnation == self.incarnation and own.refutations > self.refutations:
+            self.refutations = own.refutations
+            self._raise()
+
+    def begin(self, incarnation: int, nonce: bytes) -> None:
+        """This process starts (or overtakes a newer trace of itself) with this incarnation."""
+        self.incarnation, self.nonce, self.refutations = incarnation, nonce, 0
+        self._core.sent = max(self._core.sent, first_number(incarnation))
+        self.steadiness.restart()
+        self._store.raise_liveness(self._core.id, (incarnation, 0))

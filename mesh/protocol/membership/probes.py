@@ -1,0 +1,401 @@
+"""Asking members whether they live: round robin, out of turn, again, through others, by TCP.
+
+A question is asked again and again until its time is over. That costs nothing where nothing is lost, and
+where a fifth of all datagrams is, of seven tries (each there and back: 0.64) all fail only once in 1300.
+
+The local health multiplier (Lifeguard) stretches periods and time limits while this node's own probes go
+wrong in ways that speak against itself: those asked to help do not answer either. They may as well be dead:
+when someone is found dead, all others are asked once at the plain pace, though with stretched time limits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+
+from mesh.protocol.base.context import Core
+from mesh.protocol.base.effects import ProbeStream
+from mesh.protocol.facts.store import FactStore
+from mesh.protocol.membership.membership import Membership
+from mesh.protocol.membership.peers import DEAD, SUSPECT, Peer
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.identity import NodeId
+from mesh.wire.messages import Ack, Nack, Ping, PingRequest, Relayed
+
+PERIOD, AGAIN, RELAY = "probe", "probe-again", "probe-relay"
+_TRIES = 16
+_CROWD = 16
+"""With more questions under way, half a pool may be gone: helpers are asked but once for each."""
+_SOON = 1e-3
+"""What is due within this is done at once."""
+_LATE = 1.5
+"""For so long after the end of a question an answer to it still tells something."""
+_TRIPS = 9
+_MAX_OWN_PATIENCE = 1.0
+_MAX_RELAYED = 256
+_MAX_RELAYED_FOR_ONE = 64
+_MAX_ENDPOINTS = 4
+_ASK_DEAD = 4.0
+"""About how often a period each dead member is asked by the whole pool, in a pool of many."""
+
+
+@dataclass(slots=True)
+class _Probe:
+    """One question, asked several times: the number of the try is the last digit of the token sent."""
+
+    peer: NodeId
+    token: int
+    started: float
+    late_at: float
+    """When others are asked to help, ..."""
+    ends: float
+    """... and when there is no answer."""
+    retry: float
+    sent: list[float] = field(default_factory=list)
+    """When each try left."""
+    relays: list[Peer] = field(default_factory=list)
+    nacks: set[NodeId] = field(default_factory=set)
+    regular: bool = True
+    mute: bool = False
+    """A last call: its failure is nothing new, so it is not told."""
+    refused: bool = False
+    helped: bool = False
+    over_at: float = 0.0
+    answered: bool = False
+    direct: bool = False
+    """Whether the very first ping was answered."""
+
+    @property
+    def subject(self) -> bytes:
+        return self.token.to_bytes(8, "big")
+
+
+@dataclass(slots=True)
+class _Relay:
+    """A question asked in another's stead."""
+
+    asker: NodeId
+    endpoint: Endpoint
+    target: NodeId
+    nacked: bool = False
+
+
+class Prober:
+    """The probes of one member."""
+
+    def __init__(self, core: Core, store: FactStore, membership: Membership) -> None:
+        self._core = core
+        self._store = store
+        self._membership = membership
+        self._probes: dict[int, _Probe] = {}
+        self._past: dict[int, _Probe] = {}
+        """Questions that are over, for a while, the first to end first."""
+        self._trips: deque[float] = deque(maxlen=_TRIPS)
+        self._probed: dict[NodeId, int] = {}
+        self._relayed: dict[int, _Relay] = {}
+        self._next = 0
+        self._asked_dead = 0.0
+        self._dead_turns: list[tuple[NodeId, Endpoint]] = []
+        """Addresses of the dead that are yet to be asked, each once, the last one next."""
+        self._dead = 0
+        """How many were held dead at the last turn."""
+        self._unstretched = 0
+        """How many turns come at the plain pace yet."""
+        membership.on_accused = lambda peer, hurry: self.probe(peer, hurry=hurry)
+        membership.on_last_call = lambda peer: self.probe(peer, mute=True, hurry=True)
+
+    @property
+    def _stretch(self) -> int:
+        return 1 + self._membership.health if self._membership.steadiness.holds else 1
+
+    def start(self) -> None:
+        """Begin the round robin, at a random phase."""
+        period = self._core.settings.probe_period
+        self._core.schedule(PERIOD, b"", self._core.now + period * self._core.random.random())
+
+    def tick(self) -> None:
+        """One period: probe the next in turn, and now and then ask a dead member whether it is back."""
+        period = self._core.settings.probe_period
+        self._core.schedule(PERIOD, b"", self._core.now + period * self._pace())
+        self._judge_past()
+        peer = self._next_in_turn()
+        if peer is None or self._membership.reaches_nobody():
+            self._membership.judge_alone()
+        if peer is not None and peer.endpoint is None:
+            self._membership.accuse(peer)  # there is no asking it: if it lives it has to say so
+        elif peer is not None:
+            self.probe(peer, regular=True)
+        self._ask_dead()
+
+    def _pace(self) -> float:
+        """Periods until the next turn. Who dies seldom dies alone: a death lets nobody wait for the rest."""
+        before, self._dead = self._dead, len(self._membership.dead)
+        if self._dead > before:
+            self._unstretched = len(self._membership.order)
+        elif self._unstretched:
+            self._unstretched -= 1
+        if self._membership.steadiness.doubtful:
+            return 0.5
+        return 1.0 if self._unstretched else self._stretch
+
+    def _next_in_turn(self) -> Peer | None:
+        order = self._membership.order
+        for _ in range(len(order)):
+            if self._next >= len(order):
+                self._next = 0
+                self._core.random.shuffle(order)
+            peer = self._membership.peers[order[self._next]]
+            self._next += 1
+            if peer.present:
+                return peer
+        return None
+
+    def _ask_dead(self) -> None:
+        """As many as are due by now: slow turns are to spare the living, the dead have nothing to lose."""
+        dead, settings = self._membership.dead, self._core.settings
+        due = min(self._stretch, int((self._core.now - self._asked_dead) / settings.dead_period))
+        if not dead or not due:
+            return
+        self._asked_dead = self._core.now
+        live = self._membership.live_count()
+        for _ in range(due):
+            if self._core.random.random() * live >= _ASK_DEAD * len(dead):
+                continue
+            turn = self._next_dead()
+            if turn is not None:
+                peer, endpoint = turn
+                self._inform(peer, endpoint)
+                self._ping(peer, endpoint, 0)
+
+    def _next_dead(self) -> tuple[Peer, Endpoint] | None:
+        """Each address of each of the dead in turn, in random order: none is left out for long by chance.
+
+        Who dies meanwhile comes with the next round.
+        """
+        dead = self._membership.dead
+        for _ in range(2):
+            while self._dead_turns:
+                id, endpoint = self._dead_turns.pop()
+                if id in dead and endpoint in dead[id].endpoints():
+                    return dead[id], endpoint
+            self._dead_turns = [(id, endpoint) for id, peer in dead.items() for endpoint in peer.endpoints()]
+            self._core.random.shuffle(self._dead_turns)
+        return None
+
+    def probe(self, peer: Peer, regular: bool = False, hurry: bool = False, mute: bool = False) -> None:
+        """Ask a member now, unless a question to it is under way; in a hurry by TCP at the same time."""
+        endpoint = peer.endpoint
+        if endpoint is None:
+            return
+        if peer.id in self._probed:
+            if hurry:
+                self._core.effects.append(ProbeStream(peer.id, endpoint, self._probed[peer.id]))
+            return
+        token = (self._core.random.getrandbits(44) + 1) * _TRIES
+        settings, now, stretch = self._core.settings, self._core.now, self._stretch
+        patience = max(peer.patience, self._own_patience())
+        retry = min(max(settings.retry, patience), 3.0 * settings.retry) * stretch
+        late_at = now + max(settings.direct_timeout, patience) * stretch
+        ends = late_at + (settings.probe_timeout - settings.direct_timeout) * stretch
+        probe = _Probe(peer.id, token, now, late_at, ends, retry, regular=regular, mute=mute)
+        self._probes[token] = probe
+        self._probed[peer.id] = token
+        if hurry:
+            self._core.effects.append(ProbeStream(peer.id, endpoint, token))
+        self._try(probe, peer)
+
+    def _own_patience(self) -> float:
+        """Twice the median of the last round trips to anyone: when most are slow, it is this node's link."""
+        if len(self._trips) < _TRIPS:
+            return 0.0
+        return min(_MAX_OWN_PATIENCE, 2.0 * sorted(self._trips)[_TRIPS // 2])
+
+    def _try(self, probe: _Probe, peer: Peer) -> None:
+        now, number = self._core.now, len(probe.sent)
+        if peer.endpoint is not None and number < _TRIES:
+            if number % 3 == 0:
+                self._inform(peer, peer.endpoint)
+            self._ping(peer, peer.endpoint, probe.token + number)
+            probe.sent.append(now)
+        again = now + probe.retry
+        if not probe.helped:
+            again = min(again, probe.late_at)
+        self._core.schedule(AGAIN, probe.subject, max(now + _SOON, min(again, probe.ends)))
+
+    def _inform(self, peer: Peer, endpoint: Endpoint) -> None:
+        """Let the accused know, before it answers: then the answer shows the raised liveness."""
+        if peer.state in (SUSPECT, DEAD):
+            self._membership.inform(peer, endpoint)
+
+    def _ping(self, peer: Peer, endpoint: Endpoint, token: int) -> None:
+        mine = self._membership
+        ping = Ping(token, self._store.summary, mine.incarnation, mine.refutations)
+        self._core.send(peer.id, endpoint, ping)
+
+    def again(self, subject: bytes) -> None:
+        """No answer yet: ask again, from some time on with the help of others, or be done."""
+        probe = self._probes.get(int.from_bytes(subject, "big"))
+        peer = self._membership.peers.get(probe.peer) if probe else None
+        if probe is None or peer is None:
+            return
+        if self._core.now + _SOON >= probe.ends:
+            self._ended(probe)
+            return
+        if self._core.now + _SOON >= probe.late_at:
+            self._seek_help(probe, peer)
+        self._try(probe, peer)
+
+    def _seek_help(self, probe: _Probe, peer: Peer) -> None:
+        """No direct answer: try its other addresses, TCP (once), and ask others to try."""
+        if peer.endpoint is None or (probe.helped and len(self._probes) > _CROWD):
+            return
+        for endpoint in peer.endpoints()[:_MAX_ENDPOINTS]:
+            if endpoint != peer.endpoint:
+                self._ping(peer, endpoint, probe.token + min(len(probe.sent), _TRIES - 1))
+        if not probe.helped:
+            probe.helped = True
+            self._core.effects.append(ProbeStream(peer.id, peer.endpoint, probe.token))
+            # A last call tries harder, for a life hangs on it.
+            relays = self._core.settings.relays * (2 if probe.mute else 1)
+            probe.relays = self._membership.pick(relays, but=peer.id)
+        for relay in probe.relays:
+            if relay.endpoint is not None:
+                self._core.send(relay.id, relay.endpoint, PingRequest(probe.token, peer.id, peer.endpoint))
+
+    def _ended(self, probe: _Probe) -> None:
+        """The time for an answer is over: accuse."""
+        self._close(probe)
+        peer = self._membership.peers.get(probe.peer)
+        if {relay.id for relay in probe.relays} - probe.nacks and not probe.refused:
+            self._judge_self(+1)
+        if peer is None:
+            return
+        if probe.refused:
+            self._membership.reset(peer)
+        lived = max(peer.acked_at, peer.raised_at) > probe.started
+        if probe.refused or not (probe.mute or lived):
+            self._membership.accuse(peer, probe.refused)
+
+    def _close(self, probe: _Probe) -> None:
+        del self._probes[probe.token]
+        self._probed.pop(probe.peer, None)
+        self._core.cancel(AGAIN, probe.subject)
+        probe.over_at = self._core.now
+        self._past[probe.token] = probe
+
+    def _judge_past(self) -> None:
+        """Let the link be judged by questions that nothing more is to be heard of."""
+        while self._past:
+            probe = self._past[next(iter(self._past))]
+            if probe.over_at + _LATE > self._core.now:
+                return
+            del self._past[probe.token]
+            if probe.regular and probe.answered:
+                self._membership.judge_link(probe.direct)
+
+    def forget(self, id: NodeId) -> None:
+        """Whoever this was needs no answer and gives none."""
+        token = self._probed.pop(id, None)
+        if token is not None:
+            del self._probes[token]
+            self._core.cancel(AGAIN, token.to_bytes(8, "big"))
+
+    def stop(self) -> None:
+        """Ask nobody any more."""
+        self._core.cancel(PERIOD, b"")
+        self.abandon()
+
+    def abandon(self) -> None:
+        """This process was paused: no question that was under way says anything."""
+        for token in list(self._probes):
+            self._core.cancel(AGAIN, token.to_bytes(8, "big"))
+        self._probes.clear()
+        self._past.clear()
+        self._probed.clear()
+        self._relayed.clear()
+
+    def _judge_self(self, change: int) -> None:
+        mine = self._membership
+        mine.health = min(self._core.settings.max_health, max(0, mine.health + change))
+
+    # --- answers
+
+    def acked(self, sender: NodeId, source: Endpoint | None, token: int) -> None:
+        """The member answered; ``source`` is None when the answer came through another or by TCP."""
+        number = token % _TRIES
+        open_, past = self._probes.get(token - number), self._past.get(token - number)
+        probe, peer = open_ or past, self._membership.peers.get(sender)
+        if probe is None or peer is None or probe.peer != sender:
+            return
+        peer.acked_at = self._core.now
+        peer.missed = False
+        peer.reset_at = -math.inf
+        if source is not None and number < len(probe.sent):
+            trip = self._core.now - probe.sent[number]
+            peer.proven = source
+            peer.measured(trip, late=open_ is None and not probe.answered)
+            probe.direct |= number == 0
+            if not probe.answered:
+                self._trips.append(trip)
+        probe.answered = True
+        if open_ is not None:
+            self._close(open_)
+            if probe.regular:
+                self._judge_self(-1)
+
+    def stream_result(self, to: NodeId, token: int, ok: bool, refused: bool) -> None:
+        """The TCP probe's outcome. A refused port ends the question: the process is gone."""
+        probe = self._probes.get(token)
+        if probe is None or probe.peer != to:
+            return
+        if ok:
+            self.acked(to, None, token)
+        elif refused:
+            probe.refused = True
+            self._ended(probe)
+
+    def nacked(self, sender: NodeId, token: int) -> None:
+        probe = self._probes.get(token)
+        if probe is not None:
+            probe.nacks.add(sender)
+
+    # --- probing in another's stead
+
+    def requested(self, sender: NodeId, source: Endpoint, request: PingRequest) -> None:
+        """Ping the target with the asker's token; its Ack, signed by itself, is handed on as it is."""
+        target = self._membership.peers.get(request.target)
+        if request.target == self._core.id or target is None:
+            return
+        known = self._relayed.get(request.token)
+        if known is None or (known.asker, known.target) != (sender, request.target):
+            of_it = sum(relay.asker == sender for relay in self._relayed.values())
+            if len(self._relayed) >= _MAX_RELAYED or of_it >= _MAX_RELAYED_FOR_ONE:
+                return
+            self._relayed[request.token] = _Relay(sender, source, request.target)
+            settings = self._core.settings
+            wait = 0.7 * (settings.probe_timeout - settings.direct_timeout)
+            self._core.schedule(RELAY, request.token.to_bytes(8, "big"), self._core.now + wait)
+            self._inform(target, target.endpoint or request.endpoint)
+        for endpoint in dict.fromkeys((target.endpoint or request.endpoint, request.endpoint)):
+            self._ping(target, endpoint, request.token)
+
+    def relay(self, sender: NodeId, ack: Ack, datagram: bytes) -> bool:
+        """Hand an Ack on to whoever asked for it; False when nobody did."""
+        relay = self._relayed.get(ack.token)
+        if relay is None or relay.target != sender:
+            return False
+        del self._relayed[ack.token]
+        self._core.cancel(RELAY, ack.token.to_bytes(8, "big"))
+        self._core.send(relay.asker, relay.endpoint, Relayed(ack.token, datagram))
+        return True
+
+    def relay_is_late(self, subject: bytes) -> None:
+        """The target does not answer here either: say at least that this node does, and wait on a while."""
+        token = int.from_bytes(subject, "big")
+        relay = self._relayed.pop(token, None)
+        if relay is not None and not relay.nacked:
+            relay.nacked = True
+            self._relayed[token] = relay
+            self._core.schedule(RELAY, subject, self._core.now + _LATE)
+            self._core.send(relay.asker, relay.endpoint, Nack(token))

@@ -1,0 +1,72 @@
+"""A fact changed the store: those whom it concerns hear of it, and it is spread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mesh.protocol.base.effects import DeploymentChanged, StateChanged
+from mesh.protocol.node.persisted import ACTS
+from mesh.protocol.node.views import Views
+from mesh.protocol.node.wiring import Parts
+from mesh.wire.facts import (
+    Accusation,
+    Claim,
+    Deployment,
+    Eviction,
+    Liveness,
+    PoolState,
+    Record,
+    Resignation,
+    Signed,
+    Voucher,
+)
+
+_KEEP_WITHIN = 1.0
+"""Acts are on the disk after so many seconds: many come at a time."""
+
+
+class News:
+    """Hands the new facts of one Node to its parts."""
+
+    def __init__(self, parts: Parts, views: Views) -> None:
+        self._parts = parts
+        self._views = views
+
+    def take(self, signed: Signed[Any]) -> None:
+        """Let those who care know of this fact, and tell it on."""
+        parts, core, fact = self._parts, self._parts.core, signed.fact
+        if not isinstance(fact, Liveness | Accusation):
+            core.stirred = True
+        if fact.author == core.id:
+            parts.owner.met(signed)
+        if isinstance(fact, Voucher | Eviction):
+            core.members_changed = True
+            core.schedule_by(ACTS, b"", core.now + _KEEP_WITHIN)
+        elif isinstance(fact, Record):
+            parts.membership.recorded(fact)
+        elif isinstance(fact, Liveness) and fact.author == core.id:
+            parts.membership.outlived(fact)
+        elif isinstance(fact, Liveness):
+            parts.membership.lives(fact.author, fact.incarnation, fact.refutations, fact.steady)
+        elif isinstance(fact, Accusation):
+            parts.membership.accused(fact)
+        elif isinstance(fact, Claim):
+            parts.election.claimed(fact)
+        elif isinstance(fact, Resignation):
+            parts.election.resigned(fact)
+        elif isinstance(fact, Deployment):
+            self._deployed(signed)
+        elif isinstance(fact, PoolState):
+            self._stated(fact)
+        parts.gossip.spread(signed)
+
+    def _deployed(self, signed: Signed[Any]) -> None:
+        if self._views.deployment() == signed.fact:
+            self._parts.core.persist("deployment", signed.data)
+            self._parts.core.tell(DeploymentChanged(signed.fact))
+
+    def _stated(self, state: PoolState) -> None:
+        self._parts.reports.stated(state)
+        leader = self._views.leader()
+        if leader is not None and (leader.author, leader.term) == (state.author, state.term):
+            self._parts.core.tell(StateChanged(state))

@@ -1,0 +1,82 @@
+"""What a Node finds on its disk from a former run: the pool, the owners' acts, its term, its grant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mesh.protocol.node.wiring import Parts
+from mesh.wire import codec
+from mesh.wire.errors import DecodeError, MeshError
+from mesh.wire.facts import MAX_FACT, NOBODY, Resignation
+from mesh.wire.identity import ID_BYTES
+
+ACTS = "vouchers"
+_MAX_STORED = 64 * 1024 * 1024
+_MOST_ACTS = 65536
+"""More than a roster holds, fallen ones and all, and as many as the codec lets into one list."""
+
+_ACTS = codec.paired(codec.fixed(ID_BYTES), codec.listed(codec.blob(MAX_FACT), _MOST_ACTS))
+_NUMBER = codec.paired(codec.COUNT)
+
+
+class Memory:
+    """The disk of one Node, as it was when the process started."""
+
+    def __init__(self, parts: Parts, stored: Mapping[str, bytes]) -> None:
+        self._parts = parts
+        self._stored = dict(stored)
+        self._restored = False
+
+    def keep_acts(self) -> None:
+        """All acts are to be on the disk."""
+        core = self._parts.core
+        core.persist(ACTS, codec.pack([core.pool, self._parts.roster.acts()]))
+
+    def restore(self) -> None:
+        """Take up the pool, the acts and the term; MeshError when what holds them is damaged.
+
+        An act in it that is no fact or not proven is refused as from anyone, for members tell it again. What
+        all this tells is told when the Node starts.
+        """
+        stored = self._stored.get(ACTS)
+        if stored is None:
+            return
+        try:
+            pool, acts = _ACTS.load(codec.unpack(stored, _MAX_STORED))
+        except DecodeError:
+            raise MeshError(
+                "The stored vouchers are damaged", "`mesh leave --purge`, then join anew"
+            ) from None
+        parts = self._parts
+        parts.form(pool)
+        self._restored = True
+        parts.intake.absorb_all(acts)
+        parts.owner.restore(self._stored.get("act"))
+        parts.election.highest = self.integer("term")
+        parts.gossip.hush()
+        parts.core.cancel(ACTS, b"")
+
+    def resume(self) -> None:
+        """Take up the grant that may bind yet, and what was to run; one that cannot be read is forgotten."""
+        if self._restored:
+            self._parts.arbiter.restore(self._stored.get("grant"))
+        if (data := self._stored.get("deployment")) is not None:
+            self._parts.intake.absorb(data)
+
+    def integer(self, key: str) -> int:
+        """A stored number; 0 when there is none, MeshError when it is damaged."""
+        stored = self._stored.get(key)
+        if stored is None:
+            return 0
+        try:
+            value: int = _NUMBER.load(codec.unpack(stored, 16))[0]
+        except DecodeError:
+            raise MeshError(f"The stored {key} is damaged", "`mesh leave --purge`, then join anew") from None
+        return value
+
+    def give_up_former_claim(self) -> None:
+        """A claim of a former run of this process is led by nobody now: say so."""
+        term, core = self.integer("claimed"), self._parts.core
+        if term:
+            self._parts.intake.publish(Resignation(core.pool, core.id, term, NOBODY))
+            core.persist("claimed", codec.pack([0]))

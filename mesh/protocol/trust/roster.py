@@ -1,0 +1,184 @@
+"""Who belongs to the pool: whoever the standing acts of its owners vouch for and do not evict.
+
+What stands is a pure function of the set of acts (`mesh.protocol.trust.revocation`), whatever their order.
+Acts that do not stand are remembered as well, within a bound: an eviction that fells others may itself be
+felled later.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mesh.protocol.trust.acts import Acts, is_founding
+from mesh.protocol.trust.revocation import MAX_CHAIN as MAX_CHAIN
+from mesh.protocol.trust.revocation import Ground, Vouched, settle
+from mesh.wire.facts import Eviction, Signed, Voucher
+from mesh.wire.identity import NodeId, PoolId, node_id
+from mesh.wire.rights import Rights
+
+MAX_VOUCHERS = 16384
+MAX_EVICTIONS = 4096
+MAX_DISPUTED = 64
+"""So many evictions by one who is no member any more are looked at: each means to settle all anew."""
+MAX_FALLEN = 4096
+
+
+class Roster:
+    """The members of one pool, and who was evicted from it."""
+
+    def __init__(self, pool: PoolId) -> None:
+        self.pool = pool
+        self.members: dict[NodeId, Vouched] = {}
+        self.leaders: set[NodeId] = set()
+        """Those of them with the right to lead."""
+        self.evicted: dict[NodeId, Signed[Eviction]] = {}
+        """By which eviction each of the evicted is out."""
+        self.changed = False
+        """Whether someone lost rights, or other acts matter; for the caller to clear."""
+        self._acts = Acts()
+        self._ground = Ground(pool, self._acts, {}, frozenset())
+        self._disputed: set[bytes] = set()
+        """Of the fallen those that have their part in what stands."""
+        self._missing: set[bytes] = set()
+        self._fallen: dict[bytes, Signed[Any]] = {}
+
+    def __contains__(self, id: object) -> bool:
+        return id in self.members
+
+    def takes(self, act: Voucher | Eviction) -> bool:
+        """Whether there is room for it: the bound of everything that is kept for each member."""
+        if isinstance(act, Eviction):
+            evictions = self._acts.evictions
+            by_author = sum(signed.fact.author == act.author for signed in evictions.values())
+            disputed = act.author not in self.members and by_author >= MAX_DISPUTED
+            return len(evictions) < MAX_EVICTIONS and not disputed
+        return len(self._acts) - len(self._fallen) < MAX_VOUCHERS
+
+    def is_founding(self, voucher: Voucher) -> bool:
+        """Whether this is the voucher by which the founder vouches for itself."""
+        return is_founding(self.pool, voucher)
+
+    def key(self, id: NodeId) -> bytes | None:
+        """The public key of a present member."""
+        member = self.members.get(id)
+        return member.key if member else None
+
+    def past_key(self, id: NodeId) -> bytes | None:
+        """The public key of whoever was ever vouched for."""
+        return self._acts.keys.get(id)
+
+    def past_rights(self, id: NodeId) -> Rights:
+        """All rights that were ever vouched for, whether or not they were taken away."""
+        return self._acts.rights.get(id, Rights(0))
+
+    def rights(self, id: NodeId) -> Rights:
+        member = self.members.get(id)
+        return member.rights if member else Rights(0)
+
+    def knows(self, act: Signed[Any]) -> bool:
+        """Whether the act was taken in, standing or not."""
+        return act in self._acts
+
+    def stands(self, act: Signed[Any]) -> bool:
+        """Whether an act that was taken in counts."""
+        return act in self._acts and act.hash not in self._fallen
+
+    def matters(self, act: Signed[Any]) -> bool:
+        """Whether an act that was taken in counts, or has its part in what does: all are to know it."""
+        return self.stands(act) or act.hash in self._disputed
+
+    def mattering(self) -> list[Signed[Any]]:
+        """All such acts."""
+        return [signed for signed in self._acts.every() if self.matters(signed)]
+
+    def add(self, signed: Signed[Any]) -> None:
+        """Take in an act whose signature holds."""
+        if signed in self._acts:
+            return
+        fact = signed.fact
+        subject = node_id(fact.key) if isinstance(fact, Voucher) else None
+        leaf = (
+            subject is not None
+            and subject not in self.members
+            and subject not in self.evicted
+            and not self._acts.has_acted(subject)
+            and signed.hash not in self._missing
+        )
+        self._acts.add(signed)
+        author = self.members.get(fact.author)
+        if not leaf or self._disputed or self.is_founding(fact):
+            self._rebuild()
+        elif author is None or Rights.OWN not in author.rights or author.depth >= MAX_CHAIN:
+            self._fall(signed)
+        else:
+            assert subject is not None
+            self._place(subject, Vouched(fact.key, fact.rights, author.depth + 1, signed))
+            if Rights.OWN in fact.rights:
+                self._ground.owners[subject] = (author.depth + 1, signed)
+
+    def chain(self, id: NodeId) -> list[bytes]:
+        """Signed vouchers from the founder's own to the member's; empty for a stranger."""
+        member = self.members.get(id)
+        if member is None:
+            return []
+        links = [member.by]
+        if not self.is_founding(member.by.fact):
+            links += self._ground.path(member.by.fact.author)
+        return [link.data for link in links[::-1]]
+
+    def acts(self) -> list[bytes]:
+        """All acts as signed bytes, so that each can be proven by those before it, the fallen ones last."""
+        depths = {id: depth for id, (depth, _) in self._ground.owners.items()}
+
+        def order(signed: Signed[Any]) -> tuple[bool, int, int, NodeId, int]:
+            fact = signed.fact
+            return (not self.stands(signed), fact.kind, depths.get(fact.author, 99), fact.author, fact.number)
+
+        return [signed.data for signed in sorted(self._acts.every(), key=order)]
+
+    def tips(self, author: NodeId) -> list[Signed[Any]]:
+        """The last acts of an owner that stand, one for each branch of its chain, the longest first."""
+        return [tip for tip in self._acts.tips(author) if self.stands(tip)]
+
+    def after(self, signed: Signed[Any]) -> Roster:
+        """What the roster would be with one more act."""
+        other = Roster(self.pool)
+        for act in self._acts.every():
+            other._acts.add(act)
+        other._acts.add(signed)
+        other._rebuild()
+        return other
+
+    def _place(self, id: NodeId, member: Vouched) -> None:
+        self.members[id] = member
+        if Rights.LEAD in member.rights:
+            self.leaders.add(id)
+
+    def _fall(self, signed: Signed[Any]) -> None:
+        self._fallen[signed.hash] = signed
+        if len(self._fallen) > MAX_FALLEN:
+            surplus = max(self._fallen.values(), key=lambda act: (act.fact.number, act.hash))
+            del self._fallen[surplus.hash]
+            self._acts.drop(surplus)
+            self._disputed.discard(surplus.hash)
+            self.changed |= surplus is not signed
+
+    def _rebuild(self) -> None:
+        """Settle anew what stands."""
+        before, fallen, disputed = self.members, self._fallen, self._disputed
+        settled = settle(self.pool, self._acts)
+        ground = self._ground = settled.ground
+        self.members, self.leaders, self._fallen, self._disputed = {}, set(), {}, set()
+        for id, member in ground.members().items():
+            self._place(id, member)
+        self.evicted = {id: evictions[0] for id, evictions in ground.evictions.items()}
+        for signed in list(self._acts.every()):
+            if not settled.stands(signed):
+                if settled.matters(signed):
+                    self._disputed.add(signed.hash)
+                self._fall(signed)
+        every = (e.fact for e in self._acts.evictions.values())
+        lines = (self._acts.line(fact.subject, fact.last, fact.last_hash) for fact in every)
+        self._missing = {line.missing for line in lines if line.missing is not None}
+        lost = any(member.rights & ~self.rights(id) for id, member in before.items())
+        self.changed |= lost or fallen.keys() != self._fallen.keys() or disputed != self._disputed

@@ -1,0 +1,29 @@
+"""What one machine brings along, in or out of a pool: the values that every part of the sidecar shares."""
+
+from dataclasses import dataclass
+
+from mesh.net.datagrams import Datagrams
+from mesh.net.discovery.tailscale import Tailscale
+from mesh.net.streams import Streams
+from mesh.runtime.change_signal import Changes
+from mesh.runtime.effective_options import Effective
+from mesh.runtime.engine_keeper import EngineKeeper
+from mesh.runtime.lan import Neighbours
+from mesh.runtime.state import StateDir
+from mesh.wire.identity import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Made once when the sidecar starts."""
+
+    options: Effective
+    state: StateDir
+    identity: Identity
+    port: int
+    datagrams: Datagrams
+    streams: Streams
+    tailscale: Tailscale | None
+    neighbours: Neighbours
+    keeper: EngineKeeper
+    changes: Changes

@@ -1,0 +1,186 @@
+"""What `mesh status --json` prints, put together from the Node's views."""
+
+from importlib.metadata import version
+from typing import Final, cast
+
+from mesh.control.operations import (
+    AcceleratorKind,
+    DeploymentState,
+    DeploymentStatus,
+    EngineStatus,
+    LeaderStatus,
+    MemberState,
+    MemberStatus,
+    PlanStatus,
+    PoolName,
+    Right,
+    SelfStatus,
+    Status,
+)
+from mesh.protocol.node.node import Node
+from mesh.protocol.node.views import Member
+from mesh.wire.facts import Model, PoolState
+from mesh.wire.identity import NodeId, PoolId, id_text
+from mesh.wire.rights import Rights
+
+VERSION: Final = version("frankenstein-mesh")
+"""Of what runs: looked up once, for a newer one may be installed meanwhile."""
+
+
+def status(node: Node, id: PoolId, pool_name: str, engine: EngineStatus, api: str) -> Status:
+    """The whole object; shapes and units as `mesh.control.operations` says."""
+    told = current_state(node)
+    return {
+        "version": VERSION,
+        "pool": pool(id, pool_name),
+        "self": self_status(node),
+        "engine": engine,
+        "leader": leader(node),
+        "members": [_member(member, told) for member in node.members()],
+        "deployment": deployment(node),
+        "plan": plan(node),
+        "api": api,
+    }
+
+
+def pool(id: PoolId, name: str) -> PoolName:
+    return {"id": id_text(id), "name": name}
+
+
+def self_status(node: Node) -> SelfStatus:
+    member = node.member(node.id)
+    return {
+        "id": id_text(node.id),
+        "name": _name(member, node.id),
+        "address": _address(member),
+        "paused": bool(member and member.record and member.record.profile.paused),
+    }
+
+
+def leader(node: Node) -> LeaderStatus | None:
+    claim = node.leader()
+    if claim is None:
+        return None
+    return {"id": id_text(claim.author), "name": name_of(node, claim.author), "term": claim.term}
+
+
+def deployment(node: Node) -> DeploymentStatus | None:
+    """The deployment as its leader tells of it; waiting while no leader has spoken of it yet."""
+    wanted = node.deployment()
+    if wanted is None or not wanted.running:
+        return None
+    told = current_state(node)
+    if told is None:
+        phase, progress, reason = "waiting", 0.0, "" if node.leader() else _why_no_leader(node, wanted.model)
+    else:
+        phase, progress, reason = told.phase, told.progress, told.reason
+    return {
+        "model": wanted.model.name,
+        "sha256": wanted.model.root.hex(),
+        "state": cast(DeploymentState, phase),
+        "progress": round(progress, 3),
+        "reason": reason,
+    }
+
+
+def _why_no_leader(node: Node, model: Model) -> str:
+    able = [
+        member
+        for member in node.members()
+        if member.state in ("alive", "suspect")
+        and Rights.LEAD in member.rights
+        and member.record is not None
+        and member.record.profile.rank > 0
+    ]
+    return (
+        "no leader at present"
+        if able
+        else f"none of the machines that are alive may lead{_away(node, model)}"
+    )
+
+
+def _away(node: Node, model: Model) -> str:
+    """Who is missing: those that may lead, and of them those that hold the model."""
+    missing = [m for m in node.members() if Rights.LEAD in m.rights and m.state not in ("alive", "suspect")]
+    named = []
+    for member in missing:
+        held = member.record is not None and model.root in {one.root for one in member.record.profile.models}
+        named.append(f"{_name(member, member.id)} ({member.state}{', holds the model' if held else ''})")
+    return f"; missing: {', '.join(named)}" if named else ""
+
+
+def plan(node: Node) -> PlanStatus | None:
+    told = current_state(node)
+    if told is None or not told.stages:
+        return None
+    return {
+        "term": told.term,
+        "predicted_tokens_per_second": round(told.tokens_per_second, 3),
+        "stages": [
+            {
+                "member": id_text(stage.member),
+                "layers": [stage.first, stage.last],
+                "head": stage.head,
+                "bytes": stage.bytes,
+                "milliseconds": round(stage.milliseconds, 3),
+            }
+            for stage in told.stages
+        ],
+    }
+
+
+def current_state(node: Node) -> PoolState | None:
+    """What the present leader told of the present deployment; None while it has not spoken of it."""
+    claim, told, wanted = node.leader(), node.pool_state(), node.deployment()
+    if claim is None or told is None or wanted is None:
+        return None
+    current = (told.author, told.term, told.deployment) == (claim.author, claim.term, wanted.number)
+    return told if current else None
+
+
+def name_of(node: Node, id: NodeId) -> str:
+    return _name(node.member(id), id)
+
+
+def _name(member: Member | None, id: NodeId) -> str:
+    return member.record.profile.name if member and member.record else id_text(id)[:8]
+
+
+def _address(member: Member | None) -> str:
+    if member is None:
+        return ""
+    if member.endpoint is not None:
+        return str(member.endpoint)
+    return (
+        str(member.record.profile.addresses[0]) if member.record and member.record.profile.addresses else ""
+    )
+
+
+def _member(member: Member, told: PoolState | None) -> MemberStatus:
+    profile = member.record.profile if member.record else None
+    held = (
+        [stage for stage in told.stages if stage.member == member.id and stage.last >= stage.first]
+        if told
+        else []
+    )
+    return {
+        "id": id_text(member.id),
+        "name": _name(member, member.id),
+        "address": _address(member),
+        "state": cast(MemberState, member.state),
+        "rights": cast(list[Right], member.rights.names()),
+        "accelerator": {
+            "kind": cast(AcceleratorKind, profile.accelerator_kind) if profile else "cpu",
+            "name": profile.accelerator_name if profile else "",
+        },
+        "memory": {
+            "total": profile.memory_total if profile else 0,
+            "offered": profile.memory_offered if profile else 0,
+            "free": profile.memory_free if profile else 0,
+        },
+        "rtt_ms": None if member.rtt is None else round(member.rtt * 1000, 3),
+        "llama_cpp": {"commit": profile.engine_commit, "rpc": profile.engine_rpc}
+        if profile and profile.engine_commit
+        else None,
+        "layers": [held[0].first, held[-1].last] if held else None,
+    }

@@ -1,0 +1,141 @@
+"""One llama-server with its tunnels, from the first stream to a worker to the end."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from leader.llama.llama_server import LlamaServer, ServerState
+from leader.llama.slots import Slots
+from leader.llama.tunnels import Opener, Passage, open_tunnels, unreachable
+from leader.reconcile.view import Running, Start
+from mesh.control.paths import log_path
+from mesh.runtime.driver import Shell
+from mesh.runtime.node_context import Machine
+from mesh.runtime.status import name_of
+from mesh.serving.stream_counter import Answers
+from mesh.wire.identity import NodeId
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 5.0
+
+OpenTunnel = Callable[[NodeId, int], Awaitable[Passage]]
+
+
+class Pipeline:
+    """``run`` owns it; ``state`` is what it has come to."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        shell: Shell,
+        start: Start,
+        term: int,
+        open_tunnel: OpenTunnel,
+        on_reset: Callable[[bytes, str], None],
+    ) -> None:
+        """``open_tunnel`` leads to a worker under a term; ``on_reset`` hears whose tunnel did not open, or
+        broke.
+        """
+        self.wanted = start.wanted
+        self.plan = start.plan
+        self.state = ServerState("loading")
+        self.drains = False
+        """Nobody new is let in."""
+        self.answers = Answers(machine.changes.notify)
+        self._machine = machine
+        self._shell = shell
+        self._term = term
+        self._restore = start.restore
+        self._open_tunnel = open_tunnel
+        self._on_reset = on_reset
+        self._server: LlamaServer | None = None
+        self._scope = trio.CancelScope()
+        self._ended = trio.Event()
+
+    @property
+    def port(self) -> int | None:
+        """Where it answers on loopback; None while it takes no request."""
+        if self._server is None or self.state.phase != "ready" or self.drains:
+            return None
+        return self._server.port
+
+    def running(self) -> Running:
+        """As the reconciler sees it."""
+        state = self.state
+        phase = "failed" if state.phase == "stopped" else state.phase
+        load = 0.0 if self._server is None else self._server.load_seconds
+        return Running(self.wanted, self.plan, phase, state.progress, state.reason, self.answers.count, load)
+
+    async def run(self, program: Path) -> None:
+        """Tunnels, then llama-server; ends with it, and takes the tunnels down."""
+        opener = partial(self._opened, self._term)
+        workers = self.plan.workers
+        try:
+            with self._scope:
+                if failed := await self._unreachable(opener):
+                    self._lost(failed)
+                    return
+                async with open_tunnels(workers, opener, self._reset) as tunnels:
+                    folder = self._machine.state.path
+                    self._server = LlamaServer(
+                        program,
+                        self.plan,
+                        tunnels.endpoints,
+                        Path(log_path(str(folder), "llama-server")),
+                        traffic=lambda: tunnels.sent + tunnels.received,
+                        doubt=lambda: bool(self._workers_that_are("suspect", "dead", "left")),
+                        gone=lambda: bool(self._workers_that_are("dead", "left")),
+                        slots=Slots(folder / "slots", self.plan),
+                        restore=self._restore,
+                        name=self.wanted.name,
+                        on_state=self._told,
+                    )
+                    await self._server.run()
+        finally:
+            self._ended.set()
+            self._machine.changes.notify()
+
+    async def stop(self, keep: bool = False) -> None:
+        """End it; with ``keep``, once its conversations are saved."""
+        if keep and self._server is not None:
+            await self._server.keep_conversations()
+        self._scope.cancel()
+        with trio.move_on_after(STOP_SECONDS):
+            await self._ended.wait()
+
+    async def _opened(self, term: int, worker: bytes) -> Passage:
+        return await self._open_tunnel(NodeId(worker), term)
+
+    async def _unreachable(self, opener: Opener) -> dict[bytes, str]:
+        """Whom no tunnel leads to; who is held dead meanwhile is not waited for."""
+        failed: dict[bytes, str] = {}
+        async with trio.open_nursery() as nursery:
+            died = partial(self._machine.changes.cancel_when, nursery.cancel_scope)
+            nursery.start_soon(died, lambda: bool(self._workers_that_are("dead", "left")))
+            failed = await unreachable(self.plan.workers, opener)
+            nursery.cancel_scope.cancel()
+        return failed or dict.fromkeys(self._workers_that_are("dead", "left"), "it is held dead")
+
+    def _lost(self, failed: dict[bytes, str]) -> None:
+        for worker, reason in failed.items():
+            self._on_reset(worker, reason)
+        names = ", ".join(f"{name_of(self._shell.node, NodeId(one))}: {why}" for one, why in failed.items())
+        self._told(ServerState("failed", 0.0, names))
+
+    def _reset(self, worker: bytes, reason: str) -> None:
+        self._on_reset(worker, reason)
+        if self._server is not None:
+            # It would notice at its next token, and abort; until then all seems well.
+            self._server.kill(f"lost {name_of(self._shell.node, NodeId(worker))}: {reason}")
+
+    def _told(self, state: ServerState) -> None:
+        self.state = state
+        self._machine.changes.notify()
+
+    def _workers_that_are(self, *states: str) -> list[bytes]:
+        used = set(self.plan.workers)
+        return [one.id for one in self._shell.node.members() if one.id in used and one.state in states]

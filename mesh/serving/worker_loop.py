@@ -1,0 +1,73 @@
+"""The worker's part of a sidecar: rpc-server behind the gate that only the lease holder passes."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from mesh.control.paths import log_path
+from mesh.engine.process.supervise import Event, State
+from mesh.engine.types import Engine
+from mesh.net.link import trusts_by
+from mesh.net.session import Session
+from mesh.runtime.node_context import Machine
+from mesh.wire.facts import Claim
+from worker.gate import Gate
+from worker.rpc_server import RpcServer
+
+ENGINE_WAIT_SECONDS = 60.0
+
+
+class Work:
+    """Serves the node's engine to whoever holds its lease; ``ready`` once rpc-server answers."""
+
+    def __init__(self, machine: Machine, holder: Callable[[], Claim | None]) -> None:
+        self._machine = machine
+        self._holder = holder
+        self._server: RpcServer | None = None
+        self.gate: Gate | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self._server is not None and self._server.state is State.READY
+
+    def set_holder(self, claim: Claim | None) -> None:
+        """Called at the very moment the lease changes hands: older streams are cut before this returns."""
+        if self.gate is not None:
+            self.gate.set_holder(claim)
+
+    def counted(self) -> dict[str, int]:
+        """What the gate has counted; nothing while there is none."""
+        return {} if self.gate is None else asdict(self.gate.counters)
+
+    async def run(self) -> None:
+        engine = await self._engine()
+        if not self._machine.options.work:
+            return
+        self._server = RpcServer(
+            engine.rpc_server,
+            Path(log_path(str(self._machine.state.path), "rpc-server")),
+            device=engine.backend != "cpu",
+            on_event=self._on_event,
+        )
+        self.gate = Gate(self._server, trusts_by(self._machine.tailscale))
+        self.gate.set_holder(self._holder())
+        try:
+            await self._server.run()
+        finally:
+            self.gate = self._server = None
+
+    async def handle(self, session: Session) -> None:
+        """A leader's stream to rpc-server."""
+        if self.gate is None:
+            await session.send_message({"ok": False, "reason": "the worker's engine is not ready"})
+            return
+        await self.gate.handle(session)
+
+    async def _engine(self) -> Engine:
+        seen = self._machine.changes.count
+        while self._machine.keeper.engine is None:
+            seen = await self._machine.changes.wait(seen, ENGINE_WAIT_SECONDS)
+        return self._machine.keeper.engine
+
+    def _on_event(self, event: Event) -> None:
+        self._machine.changes.notify()

@@ -1,0 +1,182 @@
+"""`mesh doctor`: what this machine has and lacks for a pool, each finding with what helps."""
+
+import shutil
+import socket
+from pathlib import Path
+from typing import Any, TypedDict
+
+import trio
+
+from mesh.control import paths
+from mesh.control.control_client import ask
+from mesh.engine.detect import detect
+from mesh.engine.install.cache import cache_dir
+from mesh.engine.install.installed import find_present
+from mesh.engine.sandbox import launcher
+from mesh.net.discovery.interfaces import local_addresses
+from mesh.net.discovery.tailscale import Tailscale, TailscaleError, find_socket
+from mesh.runtime.effective_options import DEFAULT_PORT
+from mesh.runtime.state import StateDir
+from mesh.wire.errors import MeshError
+from mesh.wire.identity import id_text
+
+DISK_WANTED = 2 << 30
+
+
+class Check(TypedDict):
+    check: str
+    ok: bool
+    detail: str
+    hint: str
+
+
+def check(state_dir: Path) -> list[Check]:
+    """Look at everything that a member needs; seconds at most."""
+    return [
+        _accelerator(),
+        _engine(),
+        _sandbox(),
+        _disk(state_dir),
+        _state(state_dir),
+        _identity(state_dir),
+        _network(),
+        _port(state_dir),
+        _tailnet(state_dir),
+        _sidecar(state_dir),
+    ]
+
+
+def _accelerator() -> Check:
+    backend = detect()
+    return {
+        "check": "accelerator",
+        "ok": True,
+        "detail": f"{backend.kind} {backend.name} ({backend.reason})",
+        "hint": "",
+    }
+
+
+def _engine() -> Check:
+    backend = detect()
+    try:
+        engine = trio.run(find_present, backend, cache_dir())
+    except MeshError as error:
+        return {"check": "engine", "ok": False, "detail": error.message, "hint": error.hint}
+    if engine is None:
+        return {"check": "engine", "ok": True, "detail": "not there yet: mesh join builds it", "hint": ""}
+    detail = f"llama.cpp {engine.commit}, RPC {engine.rpc}, {engine.backend}: {engine.llama_server.parent}"
+    return {"check": "engine", "ok": True, "detail": detail, "hint": ""}
+
+
+def _sandbox() -> Check:
+    """What keeps a leader that takes rpc-server over from taking the machine along."""
+    lacks = launcher.missing()
+    if not lacks:
+        detail = "rpc-server may read its libraries, serve its port, and nothing else"
+        return {"check": "sandbox", "ok": True, "detail": detail, "hint": ""}
+    return {
+        "check": "sandbox",
+        "ok": not launcher.is_open(),
+        "detail": "rpc-server runs without " + "; without ".join(lacks),
+        "hint": "let only whom you trust with this machine lead the pool",
+    }
+
+
+def _disk(state_dir: Path) -> Check:
+    place = next(folder for folder in (state_dir, *state_dir.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    return {
+        "check": "disk",
+        "ok": free > DISK_WANTED,
+        "detail": f"{free / 2**30:.1f} GiB free at {place}",
+        "hint": "the engine's build and model copies need room: free some, or set MESH_CACHE_DIR",
+    }
+
+
+def _state(state_dir: Path) -> Check:
+    if not state_dir.exists():
+        return {
+            "check": "state",
+            "ok": True,
+            "detail": f"{state_dir}, made at the first mesh join",
+            "hint": "",
+        }
+    try:
+        StateDir(state_dir)
+    except MeshError as error:
+        return {"check": "state", "ok": False, "detail": error.message, "hint": error.hint}
+    return {"check": "state", "ok": True, "detail": f"{state_dir}, for this user alone", "hint": ""}
+
+
+def _settings(state_dir: Path) -> dict[str, Any]:
+    """What the last `mesh join` was given; nothing where that cannot be read."""
+    try:
+        return StateDir(state_dir).load("settings") if state_dir.exists() else {}
+    except MeshError:
+        return {}
+
+
+def _identity(state_dir: Path) -> Check:
+    if not (state_dir / "identity.key").exists():
+        return {"check": "identity", "ok": True, "detail": "made at the first mesh join", "hint": ""}
+    try:
+        identity = StateDir(state_dir).identity()
+    except MeshError as error:
+        return {"check": "identity", "ok": False, "detail": error.message, "hint": error.hint}
+    return {"check": "identity", "ok": True, "detail": f"node {id_text(identity.id)}", "hint": ""}
+
+
+def _network() -> Check:
+    addresses = local_addresses(None)
+    return {
+        "check": "network",
+        "ok": bool(addresses),
+        "detail": ", ".join(addresses) if addresses else "no address that others could reach",
+        "hint": "connect to a network, or name an address with --bind",
+    }
+
+
+def _port(state_dir: Path) -> Check:
+    port = _settings(state_dir).get("port") or DEFAULT_PORT
+    if (state_dir / "sidecar.pid").exists():
+        return {"check": "port", "ok": True, "detail": f"{port}, used by this sidecar", "hint": ""}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return {
+                "check": "port",
+                "ok": False,
+                "detail": f"{port} is taken",
+                "hint": "choose another with --port",
+            }
+    return {"check": "port", "ok": True, "detail": f"{port} is free", "hint": ""}
+
+
+def _tailnet(state_dir: Path) -> Check:
+    where = find_socket(_settings(state_dir).get("tailscaled_socket"))
+    if where is None:
+        return {
+            "check": "tailnet",
+            "ok": True,
+            "detail": "no tailscaled here: others join by invite",
+            "hint": "",
+        }
+
+    async def ask_status() -> str:
+        status = await Tailscale(where).status()
+        return f"{status.name} of {status.user or ', '.join(status.tags)}, {len(status.peers)} peers"
+
+    try:
+        return {"check": "tailnet", "ok": True, "detail": trio.run(ask_status), "hint": ""}
+    except TailscaleError as error:
+        return {"check": "tailnet", "ok": False, "detail": error.message, "hint": error.hint}
+
+
+def _sidecar(state_dir: Path) -> Check:
+    try:
+        info = ask(paths.socket_path(str(state_dir)), "info")
+    except MeshError as error:
+        return {"check": "sidecar", "ok": True, "detail": error.message, "hint": error.hint}
+    where = "in a pool" if info["joined"] else "in no pool"
+    return {"check": "sidecar", "ok": True, "detail": f"process {info['pid']}, {where}", "hint": ""}

@@ -1,0 +1,78 @@
+"""llama-server's command line says exactly what the plan says."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from leader.llama.arguments import arguments, environment
+from leader.placement.cost import Device
+from leader.placement.planner import place
+from tests.leader.shapes import GIB, MIB, host, shape, worker
+
+ENDPOINTS = {worker(n).member: f"127.0.0.1:{1000 + n}" for n in range(1, 4)}
+
+
+def value(argv: list[str], option: str) -> str:
+    assert argv.count(option) == 1
+    return argv[argv.index(option) + 1]
+
+
+def test_a_pipeline_names_its_workers_in_order_with_exact_counts() -> None:
+    fixed = {host().member: 2, worker(1).member: 1, worker(2).member: 5}
+    plan = place(shape(8), [host(), worker(1, rtt=0.002), worker(2, memory=GIB, rtt=0.001)], 512, 2, fixed)
+    argv = arguments(plan, ENDPOINTS, 4321)
+    order = [stage.device.name for stage in plan.stages]
+    assert order[0] == "host"
+    assert value(argv, "--rpc") == ",".join(f"127.0.0.1:100{name[1]}" for name in order[1:])
+    assert value(argv, "--device") == "RPC0,RPC1"
+    counts = [stage.layers for stage in plan.stages[1:]]
+    counts[-1] += 1
+    assert value(argv, "-ts") == ",".join(map(str, counts))
+    assert value(argv, "-ngl") == "7"
+    assert value(argv, "-c") == "1024"
+    assert value(argv, "-np") == "2"
+    assert (value(argv, "-fit"), value(argv, "-cram")) == ("off", "0")
+    assert (value(argv, "--host"), value(argv, "--port")) == ("127.0.0.1", "4321")
+
+
+def test_what_it_is_called_and_where_its_slots_are_saved_is_said_when_known() -> None:
+    plan = place(shape(8), [host(memory=GIB)], 512, 1)
+    assert value(arguments(plan, {}, 1), "--alias") == "toy"
+    assert "--slot-save-path" not in arguments(plan, {}, 1)
+    argv = arguments(plan, {}, 1, Path("/state/slots"), "file.gguf")
+    assert value(argv, "--alias") == "file.gguf"
+    assert value(argv, "--slot-save-path") == "/state/slots/"
+
+
+def test_a_model_on_the_leaders_cpu_alone_uses_no_device() -> None:
+    argv = arguments(place(shape(8), [host(memory=GIB)], 512, 1), {}, 1)
+    assert value(argv, "--device") == "none"
+    assert "--rpc" not in argv
+    assert "-ts" not in argv
+
+
+def test_a_head_that_stays_with_the_leader_is_named_by_its_tensor() -> None:
+    devices = [host(memory=70 * MIB, seconds=0.01), worker(1, memory=GIB, down=1e5)]
+    model = replace(shape(8), n_vocab=100_000)
+    plan = place(model, devices, 512, 1)
+    assert plan.stages[0].head
+    assert value(arguments(plan, ENDPOINTS, 1), "-ot") == r"^output\.weight$=CPU"
+    tied = place(replace(model, tied=True), devices, 512, 1)
+    assert value(arguments(tied, ENDPOINTS, 1), "-ot") == r"^token_embd\.weight$=CPU"
+
+
+def test_the_leaders_accelerator_is_a_device_among_the_workers() -> None:
+    gpu = Device(b"\xff" * 16, "me", GIB, 0.0001, local=True, accelerator="CUDA0")
+    plan = place(shape(8), [gpu, worker(1)], 512, 1, {worker(1).member: 3})
+    argv = arguments(plan, ENDPOINTS, 1)
+    assert value(argv, "--device") in ("CUDA0,RPC0", "RPC0,CUDA0")
+    assert value(argv, "-ngl") == "9"
+    alone = arguments(place(shape(8), [gpu], 512, 1), {}, 1)
+    assert value(alone, "--device") == "CUDA0"
+    assert "--rpc" not in alone
+
+
+def test_the_engines_own_variables_are_not_inherited() -> None:
+    made = environment(
+        {"PATH": "/bin", "LLAMA_ARG_CTX_SIZE": "9", "GGML_RPC_DEBUG": "1", "OMP_WAIT_POLICY": "active"}
+    )
+    assert made == {"PATH": "/bin", "GGML_NO_BACKTRACE": "1", "OMP_WAIT_POLICY": "passive"}

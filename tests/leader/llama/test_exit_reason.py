@@ -1,0 +1,59 @@
+"""Why a llama-server ended is said by one line of its log, whichever way it met the end."""
+
+from itertools import permutations
+
+import pytest
+
+from leader.llama.exit_reason import telling_line
+
+ABORT = "/home/anna/source/ggml/src/ggml-rpc/ggml-rpc.cpp:569: Remote RPC server crashed or returned nonsense"
+SEND = "0.01.204.552 E send failed (bytes_sent=0, size_to_send=8)"
+RECV = "recv failed (bytes_recv=0, size_to_recv=8)"
+EARLIER = "0.00.911.100 E srv  send_error: task id = 1, error: the request exceeds the context size"
+LAST = "0.01.204.900 I srv    operator(): operator(): cleaning up before exit..."
+
+
+@pytest.mark.parametrize("lines", list(permutations((ABORT, SEND, RECV, LAST))))
+def test_the_line_of_an_abort_comes_before_how_it_was_met(lines: tuple[str, ...]) -> None:
+    wanted = "ggml-rpc.cpp:569: Remote RPC server crashed or returned nonsense"
+    assert telling_line((EARLIER, *lines)) == wanted
+
+
+def test_an_abort_within_a_line_that_another_thread_had_begun_is_found() -> None:
+    assert telling_line([SEND, f"0.01.204.553 E {ABORT}"]).startswith("ggml-rpc.cpp:569: Remote")
+    assert telling_line([f"0.01.204.553 {ABORT}", "E send failed"]).startswith("ggml-rpc.cpp:569: Remote")
+
+
+def test_a_line_that_says_the_same_as_an_abort_and_more_is_preferred() -> None:
+    lines = ["CUDA error: out of memory", "  current device: 0, in function f at ggml-cuda.cu:120"]
+    assert telling_line([*lines, "/src/ggml-cuda.cu:97: CUDA error"]) == "CUDA error: out of memory"
+
+
+def test_a_failed_assertion_is_told_with_its_place() -> None:
+    line = "/src/ggml/src/ggml-backend.cpp:1234: GGML_ASSERT(n < 16) failed"
+    assert telling_line([LAST, line]) == "ggml-backend.cpp:1234: GGML_ASSERT(n < 16) failed"
+
+
+def test_without_an_abort_the_first_failure_is_told() -> None:
+    lines = [
+        "0.00.005.186 I srv    load_model: loading model 'x.gguf'",
+        "0.00.005.525 E llama_model_load: error loading model: illegal split file idx: 1",
+        "0.00.005.552 E llama_model_load_from_file_impl: failed to load model",
+        "0.00.005.590 I srv    operator(): cleaning up before exit...",
+    ]
+    assert telling_line(lines) == "llama_model_load: error loading model: illegal split file idx: 1"
+    assert telling_line([SEND, *lines]) == "llama_model_load: error loading model: illegal split file idx: 1"
+
+
+def test_how_it_was_met_is_better_than_nothing() -> None:
+    assert telling_line(["all is well", SEND, LAST]) == "send failed (bytes_sent=0, size_to_send=8)"
+
+
+def test_without_any_failure_the_last_line_is_told() -> None:
+    assert telling_line(["quietly gone", ""]) == "quietly gone"
+    assert telling_line([]) == ""
+
+
+def test_a_long_line_is_cut() -> None:
+    assert len(telling_line(["error " * 100])) == 300
+    assert len(telling_line([f"/src/a.cpp:1: {'x' * 400}"])) == 300

@@ -1,0 +1,319 @@
+"""llama-server under a plan, with real rpc-servers behind real tunnels."""
+
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import trio
+
+from leader.llama.arguments import arguments
+from leader.llama.llama_server import LlamaServer, ServerState
+from leader.llama.slots import Slots
+from leader.llama.tunnels import Passage, Tunnels, open_tunnels
+from leader.model.gguf import read
+from leader.model.model_info import Shape
+from leader.placement.cost import Device, assumed_layer_seconds, compute_bytes
+from leader.placement.planner import Plan, place
+from mesh.engine.types import Engine
+from mesh.net.stream_ends import Plain
+from mesh.tools.generator import ModelSpec, generate, spec_of_size
+from tests.leader.llama.bare_server import bare_server, greedy, post, rpc_server
+from tests.leader.shapes import MIB, host, worker
+
+PROMPT = "Tell me a story about two machines"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Shape:
+    spec = spec_of_size(24_000_000, ModelSpec(layers=6, vocabulary=1024))
+    return read(generate(tmp_path_factory.mktemp("model") / "model.gguf", spec)[0])
+
+
+def split_plan(model: Shape, on_leader: int = 2, context: int = 512) -> Plan:
+    """Six layers: ``on_leader`` here, two and the rest on two workers."""
+    devices = [host(1 << 30), worker(1, 1 << 30), worker(2, 1 << 30)]
+    fixed = {devices[0].member: on_leader, devices[1].member: 2, devices[2].member: 4 - on_leader}
+    return place(model, devices, context, 1, fixed)
+
+
+class Nothing:
+    """A session that has nothing left to close."""
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+@asynccontextmanager
+async def tunnelled(ports: dict[bytes, int], resets: list[tuple[bytes, str]]) -> AsyncIterator[Tunnels]:
+    async def opener(member: bytes) -> Passage:
+        return Passage(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", ports[member])))
+
+    async with open_tunnels(ports, opener, lambda *reset: resets.append(reset)) as tunnels:
+        yield tunnels
+
+
+@dataclass
+class Pool:
+    """A running llama-server, its workers' process ids, and what was told."""
+
+    server: LlamaServer
+    pids: list[int]
+    resets: list[tuple[bytes, str]]
+    states: list[ServerState]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}"
+
+    async def until(self, phase: str, seconds: float = 30) -> ServerState:
+        with trio.fail_after(seconds):
+            while self.server.state.phase != phase:
+                assert phase == "failed" or self.server.state.phase != "failed", self.server.state
+                await trio.sleep(0.02)
+        return self.server.state
+
+
+@asynccontextmanager
+async def pool(engine: Engine, plan: Plan, directory: Path, **options: Any) -> AsyncIterator[Pool]:
+    """The plan's workers, tunnels to them and llama-server, all ended afterwards."""
+    async with AsyncExitStack() as stack:
+        ports, pids = {}, []
+        for member in plan.workers:
+            port, process = await stack.enter_async_context(rpc_server(engine.rpc_server, directory))
+            ports[member] = port
+            pids.append(process.pid)
+        resets: list[tuple[bytes, str]] = []
+        states: list[ServerState] = []
+        tunnels = await stack.enter_async_context(tunnelled(ports, resets))
+        server = LlamaServer(
+            engine.llama_server,
+            plan,
+            tunnels.endpoints,
+            directory / "llama-server.log",
+            traffic=lambda: tunnels.sent,
+            on_state=states.append,
+            **options,
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.run)
+            yield Pool(server, pids, resets, states)
+            await server.stop()
+
+
+async def hand_wired(
+    engine: Engine, shape: Shape, directory: Path, placement: Sequence[str], workers: int
+) -> list[int]:
+    """The same split without any of our code in the data path: 60 greedy tokens."""
+    async with AsyncExitStack() as stack:
+        servers = [
+            await stack.enter_async_context(rpc_server(engine.rpc_server, directory)) for _ in range(workers)
+        ]
+        endpoints = ",".join(f"127.0.0.1:{port}" for port, _ in servers)
+        wiring = ["--rpc", endpoints, *placement] if workers else [*placement]
+        url = await stack.enter_async_context(
+            bare_server(engine.llama_server, shape.files[0], directory, "-c", "512", *wiring)
+        )
+        return await greedy(url, PROMPT, 60)
+
+
+async def test_a_pool_answers_as_the_same_split_wired_by_hand(
+    engine: Engine, model: Shape, tmp_path: Path
+) -> None:
+    devices = [
+        Device(
+            device.member, device.name, offered * MIB, assumed_layer_seconds(model, "cpu"), local=device.local
+        )
+        for device, offered in ((host(), 46), (worker(1), 31), (worker(2), 31))
+    ]
+    plan = place(model, devices, 512, 1)
+    assert len(plan.workers) == 2  # such small machines need each other
+    async with pool(engine, plan, tmp_path) as running:
+        await running.until("ready")
+        tokens = await greedy(running.url, PROMPT, 60)
+    counts = [stage.layers for stage in plan.stages if not stage.device.local]
+    wiring = ["--device", "RPC0,RPC1", "-ngl", str(sum(counts) + 1), "-ts", f"{counts[0]},{counts[1] + 1}"]
+    assert tokens == await hand_wired(engine, model, tmp_path, wiring, 2)
+    assert len(set(tokens)) > 20
+    progress = [state.progress for state in running.states if state.phase == "loading"]
+    assert progress == sorted(progress)
+    assert running.states[-1] == ServerState("stopped")
+    assert running.resets == []
+
+
+async def test_a_model_that_fits_runs_without_any_worker(
+    engine: Engine, model: Shape, tmp_path: Path
+) -> None:
+    plan = place(model, [host(1 << 30), worker(1, 1 << 30)], 512, 1)
+    assert plan.workers == ()
+    async with pool(engine, plan, tmp_path) as running:
+        await running.until("ready")
+        assert await greedy(running.url, PROMPT, 60) == await hand_wired(engine, model, tmp_path, [], 0)
+
+
+@pytest.mark.parametrize("on_leader", [0, 1, 3])
+async def test_layers_land_where_the_plan_says(
+    engine: Engine, model: Shape, tmp_path: Path, on_leader: int
+) -> None:
+    plan = split_plan(model, on_leader)
+    async with AsyncExitStack() as stack:
+        endpoints = {}
+        for member in plan.workers:
+            port, _ = await stack.enter_async_context(rpc_server(engine.rpc_server, tmp_path))
+            endpoints[member] = f"127.0.0.1:{port}"
+        argv = arguments(plan, endpoints, 1)
+        placement = argv[argv.index("-c") :]  # what comes before names the model and the port
+        await stack.enter_async_context(
+            bare_server(engine.llama_server, model.files[0], tmp_path, "-v", *placement)
+        )
+        lines = _server_log(tmp_path)
+    found = dict(re.findall(r"layer +(\d+) assigned to device (\w+),", lines))
+    remote = [stage for stage in plan.stages if not stage.device.local]
+    for stage in plan.stages:
+        name = "CPU" if stage.device.host else f"RPC{remote.index(stage)}"
+        assert [found[str(layer)] for layer in range(stage.first, stage.last + 1)] == [name] * stage.layers
+    head_overridden = "output.weight" in "".join(
+        re.findall("tensor (.*) buffer type overridden to CPU", lines)
+    )
+    assert head_overridden == plan.stages[0].head
+    measured = [float(size) for size in re.findall(r"compute buffer size = +([\d.]+) MiB", lines)]
+    assert 0 < max(measured) <= compute_bytes(model, plan.context) / MIB + 0.1
+
+
+async def test_a_worker_takes_no_more_memory_than_was_planned(
+    engine: Engine, model: Shape, tmp_path: Path
+) -> None:
+    if engine.backend != "cpu":
+        pytest.skip("an accelerator's memory is not the process's")
+    plan = split_plan(model, on_leader=0, context=4096)
+    async with pool(engine, plan, tmp_path) as running:
+        await running.until("ready")
+        await greedy(running.url, "many words " * 60, 5)
+        taken = [psutil.Process(pid).memory_info().rss for pid in running.pids]
+    planned = [stage.bytes for stage in plan.stages if not stage.device.local]
+    for used, allowed in zip(taken, planned, strict=True):
+        assert allowed / 2 < used <= allowed
+
+
+async def test_a_worker_that_dies_ends_the_server_with_the_reason(
+    engine: Engine, model: Shape, tmp_path: Path
+) -> None:
+    async with pool(engine, split_plan(model), tmp_path) as running, trio.open_nursery() as nursery:
+        await running.until("ready")
+        nursery.start_soon(_ask_until_cut, running.url)
+        os.kill(running.pids[0], signal.SIGKILL)
+        state = await running.until("failed", 5)
+        assert re.search(r"SIGABRT: ggml-rpc\.cpp:\d+: Remote RPC server crashed", state.reason)
+        assert running.resets
+
+
+async def test_a_worker_that_hangs_is_noticed_in_some_seconds_and_the_server_killed(
+    engine: Engine, model: Shape, tmp_path: Path
+) -> None:
+    async with (
+        pool(engine, split_plan(model, context=4096), tmp_path) as running,
+        trio.open_nursery() as nursery,
+    ):
+        await running.until("ready")
+        nursery.start_soon(_ask_until_cut, running.url)
+        await _until_generating(running.url)
+        os.kill(running.pids[1], signal.SIGSTOP)
+        state = await running.until("failed", 15)
+        assert re.fullmatch(r"llama-server makes no progress with a token for \d+ s", state.reason)
+
+
+async def test_a_server_that_was_stopped_is_killed_without_being_asked(
+    engine: Engine, model: Shape, tmp_path: Path
+) -> None:
+    plan = place(model, [host(1 << 30)], 512, 1)
+    async with pool(engine, plan, tmp_path) as running:
+        await running.until("ready")
+        assert running.server.pid is not None
+        os.kill(running.server.pid, signal.SIGSTOP)
+        state = await running.until("failed", 10)
+        assert state.reason == "llama-server was stopped"
+
+
+async def test_conversations_go_on_in_the_next_server_with_another_split(
+    engine: Engine, model: Shape, tmp_path: Path
+) -> None:
+    request = {"prompt": PROMPT * 8, "n_predict": 8, "temperature": 0, "return_tokens": True}
+    answers = []
+    for restore, on_leader in ((False, 0), (True, 3)):
+        plan = split_plan(model, on_leader)
+        slots = Slots(tmp_path / "slots", plan)
+        async with pool(engine, plan, tmp_path, slots=slots, restore=restore) as running:
+            await running.until("ready")
+            answers.append(await post(f"{running.url}/completion", request))
+            await running.server.keep_conversations()
+    assert answers[0]["timings"]["prompt_n"] > 40
+    assert answers[1]["timings"]["prompt_n"] < 10, "its prompt was there already"
+    assert answers[1]["tokens"] == answers[0]["tokens"]
+
+
+async def test_where_conversations_cannot_be_kept_the_server_runs_without(
+    engine: Engine, model: Shape, tmp_path: Path
+) -> None:
+    plan = place(model, [host(1 << 30)], 512, 1)
+    (tmp_path / "file").touch()
+    async with pool(engine, plan, tmp_path, slots=Slots(tmp_path / "file" / "slots", plan)) as running:
+        await running.until("ready")
+        await running.server.keep_conversations()
+        assert len(await greedy(running.url, PROMPT, 3)) == 3
+
+
+async def test_a_file_that_the_engine_refuses_fails_with_its_words(
+    engine: Engine, model: Shape, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged.gguf"
+    damaged.write_bytes(
+        model.files[0].read_bytes().replace(b"llama.attention.head_count", b"llama.attention.head_xount")
+    )
+    plan = place(read(model.files[0]), [host(1 << 30)], 512, 1)
+    object.__setattr__(plan.shape, "files", (damaged,))
+    async with pool(engine, plan, tmp_path) as running:
+        state = await running.until("failed")
+        assert re.search("status 1: llama_model_load: error loading model: .* has wrong shape", state.reason)
+
+
+async def test_the_reason_is_known_when_all_is_read_that_was_said_before_the_end(
+    model: Shape, tmp_path: Path
+) -> None:
+    program = tmp_path / "llama-server"
+    said = ["send failed (bytes_sent=0, size_to_send=8)", *["noise"] * 8000, "/src/ggml-rpc.cpp:569: crashed"]
+    program.write_text(
+        f"#!{sys.executable}\nimport os\nos.write(2, {chr(10).join(said)!r}.encode())\nos.abort()\n"
+    )
+    program.chmod(0o755)
+    server = LlamaServer(program, place(model, [host(1 << 30)], 512, 1), {}, tmp_path / "log")
+    with trio.fail_after(30):
+        state = await server.run()
+    assert state.reason == "llama-server ended with SIGABRT: ggml-rpc.cpp:569: crashed"
+
+
+async def _ask_until_cut(url: str) -> None:
+    with suppress(httpx.TransportError):
+        await post(f"{url}/completion", {"prompt": "go", "n_predict": 4000, "temperature": 0})
+
+
+async def _until_generating(url: str) -> None:
+    with trio.fail_after(10):
+        async with httpx.AsyncClient(trust_env=False) as client:
+            while True:
+                slots = (await client.get(f"{url}/slots")).json()
+                if any(slot["is_processing"] and slot["next_token"][0]["n_decoded"] > 3 for slot in slots):
+                    return
+                await trio.sleep(0.02)
+
+
+def _server_log(directory: Path) -> str:
+    (log,) = directory.glob("server-*.log")
+    return log.read_text()

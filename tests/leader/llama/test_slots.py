@@ -1,0 +1,103 @@
+"""What is kept of conversations, and what is done when that cannot be."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+
+from leader.llama.slots import Slots
+from leader.placement.planner import place
+from tests.leader.shapes import GIB, host, shape
+
+PLAN = place(shape(8), [host(memory=GIB)], 512, 2)
+
+
+class Server:
+    """Answers the way llama-server does for its slots, of which the second one is empty."""
+
+    def __init__(self, folder: Path) -> None:
+        self.asked: list[str] = []
+        self.folder = folder
+        self.silent = False
+
+    async def answer(self, stream: trio.SocketStream) -> None:
+        request = b""
+        while not request.endswith(b"}"):
+            request += await stream.receive_some(4096)
+        line = request.split(b"\r\n")[0].decode()
+        self.asked.append(line)
+        if self.silent:
+            await trio.sleep_forever()
+        slot, action = line.split()[1].removeprefix("/slots/").split("?action=")
+        tokens = 7 if slot == "0" else 0
+        if action == "save":
+            (self.folder / f"slot-{slot}").write_bytes(b"kv")
+        number = "n_saved" if action == "save" else "n_restored"
+        body = f'{{"id_slot": {slot}, "{number}": {tokens}}}'
+        await stream.send_all(f"HTTP/1.0 200 OK\r\n\r\n{body}".encode())
+        await stream.aclose()
+
+
+def files(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir()]
+
+
+@asynccontextmanager
+async def serving(server: Server) -> AsyncIterator[int]:
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, server.answer, [listener])
+        yield listener.socket.getsockname()[1]
+        nursery.cancel_scope.cancel()
+
+
+async def test_slots_are_kept_and_come_back_once(tmp_path: Path) -> None:
+    slots, server = Slots(tmp_path / "slots", PLAN), Server(tmp_path / "slots")
+    slots.prepare(restore=False)
+    async with serving(server) as port:
+        assert await slots.keep(port) == 7
+        assert files(slots.folder) == ["slot-0"], "an empty slot leaves no file"
+        slots.prepare(restore=True)
+        assert await slots.restore(port) == 7
+        assert files(slots.folder) == []
+        assert await slots.restore(port) == 0
+    assert [line.split("=")[1].split()[0] for line in server.asked] == ["save", "save", "restore"]
+
+
+def test_where_no_folder_can_be_made_nothing_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert not Slots(tmp_path / "file" / "slots", PLAN).prepare(restore=False)
+    assert Slots(tmp_path / "slots", PLAN).prepare(restore=False)
+
+
+async def test_a_run_that_restores_nothing_drops_what_is_left(tmp_path: Path) -> None:
+    slots = Slots(tmp_path, PLAN)
+    (tmp_path / "slot-0").write_bytes(b"old")
+    slots.prepare(restore=False)
+    assert files(tmp_path) == []
+
+
+async def test_a_server_that_is_gone_keeps_nothing(tmp_path: Path) -> None:
+    slots = Slots(tmp_path, PLAN)
+    listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+    port = listener.socket.getsockname()[1]
+    await listener.aclose()
+    assert await slots.keep(port) == 0
+
+
+async def test_one_that_takes_too_long_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leader.llama.slots.KEEP_SECONDS", 0.05)
+    slots, server = Slots(tmp_path, PLAN), Server(tmp_path)
+    server.silent = True
+    async with serving(server) as port:
+        assert await slots.keep(port) == 0
+
+
+async def test_too_small_a_disk_keeps_nothing(tmp_path: Path) -> None:
+    vast = replace(PLAN, shape=replace(PLAN.shape, kv_bytes=(1 << 45,) * 8))
+    assert await Slots(tmp_path, vast).keep(1) == 0

@@ -1,0 +1,103 @@
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+import pytest
+
+from mesh.control import control_client
+from mesh.control.control_client import ask, call
+from mesh.control.control_errors import ControlError, NotJoined, NotRunning
+
+
+@contextmanager
+def answering(path: str, answer: bytes, hold: bool = False) -> Iterator[None]:
+    """Somebody at `path` who says the same to everyone, and with `hold` then keeps silent."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+                while hold and connection.recv(65536):
+                    pass
+
+        thread = Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+
+
+def test_somebody_elses_socket_is_told_nothing(socket_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.makedirs(os.path.dirname(socket_path), exist_ok=True)
+    monkeypatch.setattr(control_client, "user_of", lambda connection: os.geteuid() + 4711)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(socket_path)
+        listening.listen()
+        with pytest.raises(ControlError, match=f"somebody else, user {os.geteuid() + 4711}"):
+            ask(socket_path, "join", {"token": "mesh1:secret"})
+        connection, _ = listening.accept()
+        with connection:
+            assert connection.recv(100) == b""
+
+
+def test_nobody_there_means_not_joined(socket_path: str) -> None:
+    with pytest.raises(NotRunning) as caught:
+        ask(socket_path, "status")
+    assert isinstance(caught.value, NotJoined)
+    assert "mesh join" in caught.value.hint
+
+
+def test_a_socket_left_behind_means_not_joined(socket_path: str) -> None:
+    os.makedirs(os.path.dirname(socket_path))
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(socket_path)
+    with pytest.raises(NotRunning):
+        ask(socket_path, "status")
+
+
+def test_events_come_before_the_result_and_empty_lines_mean_nothing(socket_path: str) -> None:
+    answer = b'\n{"event": {"text": "a"}}\n\n\n{"event": {"text": "b"}}\n{"result": {"n": 1}}\n'
+    with answering(socket_path, answer):
+        conversation = call(socket_path, "x")
+        assert next(conversation) == {"text": "a"}
+        assert next(conversation) == {"text": "b"}
+        with pytest.raises(StopIteration) as end:
+            next(conversation)
+    assert end.value.value == {"n": 1}
+
+
+def test_a_line_may_come_in_many_pieces(socket_path: str) -> None:
+    text = "x" * 300_000
+    with answering(socket_path, f'{{"result": {{"text": "{text}"}}}}\n'.encode()):
+        assert ask(socket_path, "x") == {"text": text}
+
+
+@pytest.mark.parametrize("answer", [b"nonsense\n", b"[]\n", b"{}\n", b'{"error": {}}\n', b"3\n"])
+def test_an_answer_that_makes_no_sense_is_an_error(socket_path: str, answer: bytes) -> None:
+    with answering(socket_path, answer), pytest.raises(ControlError, match="makes no sense"):
+        ask(socket_path, "x")
+
+
+@pytest.mark.parametrize("answer", [b"", b'{"event": {"text": "a"}}\n', b'{"result": {'])
+def test_a_sidecar_that_ends_before_it_answered_is_an_error(socket_path: str, answer: bytes) -> None:
+    with answering(socket_path, answer), pytest.raises(ControlError, match="ended before"):
+        ask(socket_path, "x")
+
+
+def test_a_sidecar_that_is_stuck_is_an_error(socket_path: str) -> None:
+    with answering(socket_path, b"\n", hold=True), pytest.raises(ControlError, match="has not answered"):
+        ask(socket_path, "x", timeout=0.05)
+
+
+def test_a_line_without_end_is_an_error(socket_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh.control.control_client.LONGEST_LINE", 1000)
+    with answering(socket_path, b"x" * 5000), pytest.raises(ControlError, match="makes no sense"):
+        ask(socket_path, "x")

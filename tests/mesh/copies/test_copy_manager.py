@@ -1,0 +1,213 @@
+"""The leader has copies made, one at a time; a member copies for its leader alone, and stops in time."""
+
+import math
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from leader.model import model_hash
+from leader.model.held_models import Models
+from mesh.copies import copy_fetch, copy_manager
+from mesh.copies import copy_policy as plans
+from mesh.copies.copy_manager import COPIES, Copies, CopyState
+from mesh.copies.copy_server import COPY
+from mesh.wire.errors import MeshError
+from mesh.wire.facts import Model
+from tests.mesh.copies.sources import Scripted, Weights, weights
+from tests.mesh.machines import Ground, Here
+
+PIECE = 100_000
+CONTENT = random.Random(5).randbytes(3 * PIECE + 9)
+
+
+class Member:
+    """A machine with the part that is tested."""
+
+    def __init__(self, here: Here, lead: bool = True) -> None:
+        assert here.shell is not None
+        self.here = here
+        self.models = Models(here.state.path / "models.json")
+        self.copies = Copies(here.machine(None, lead=lead), here.shell, self.models)
+        here.handlers[COPY] = self.copies.handle_piece
+        here.handlers[COPIES] = self.copies.handle_ask
+
+    def tell(self) -> None:
+        """Publish which models are held."""
+        held = tuple(Model(one.name, one.size, one.root) for one in self.models.held())
+        assert self.here.shell is not None
+        self.here.shell.do(self.here.node.publish, replace(self.here.profile, models=held))
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        with trio.fail_after(20):
+            while not holds():
+                await self.here.changes.wait(self.here.changes.count, 0.05)
+
+
+class Company:
+    """Anna leads and holds the model; bert and cara do not."""
+
+    def __init__(self, members: list[Member], nursery: trio.Nursery, weights: Weights) -> None:
+        self.anna, self.bert, self.cara = members
+        self.weights = weights
+        self.model = weights.model
+        for member in members:
+            nursery.start_soon(member.copies.run)
+
+    def hold(self, member: Member) -> None:
+        member.models.add(self.model.name, self.model.root, self.weights.files)
+        member.tell()
+
+    def deploy(self, copies: int = 2, running: bool = True, model: Model | None = None) -> None:
+        shell = self.anna.here.shell
+        assert shell is not None
+        shell.do(self.anna.here.node.deploy, model or self.model, 128, 1, running, (), copies)
+        self.anna.here.changes.notify()
+
+
+@pytest.fixture
+async def company(
+    clock: MockClock, ground: Ground, nursery: trio.Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Company]:
+    monkeypatch.setattr(model_hash, "PIECE", PIECE)
+    monkeypatch.setattr(plans, "MARGIN", 1 << 20)
+    monkeypatch.setattr(copy_manager, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(copy_fetch, "LOOK_SECONDS", 0.02)
+    anna, bert, cara = [await ground.machine(name) for name in ("anna", "bert", "cara")]
+    anna.profile = replace(anna.profile, rank=100)
+    bert.profile = replace(bert.profile, memory_offered=1 << 30)
+    anna.found()
+    for here in (bert, cara):
+        here.enter(await here.search().by_host(anna.endpoint, anna.invite()))
+    await ground.acquaint(anna, bert, cara)
+    with trio.fail_after(30):
+        while any((claim := one.node.leader()) is None or claim.author != anna.id for one in ground.machines):
+            await anna.changes.wait(anna.changes.count, 1)
+    clock.autojump_threshold = math.inf
+    clock.rate = 1.0  # files are written by threads, in real time
+    with trio.fail_after(60):
+        company = Company([Member(here) for here in (anna, bert, cara)], nursery, weights(tmp_path, CONTENT))
+        yield company
+
+
+def copied(member: Member, company: Company) -> bool:
+    return member.models.find(company.model.root) is not None
+
+
+async def test_the_leader_has_a_second_copy_made_where_the_most_memory_is(company: Company) -> None:
+    company.hold(company.anna)
+    company.deploy()
+    await company.bert.until(lambda: copied(company.bert, company))
+    held = company.bert.models.find(company.model.root)
+    assert held is not None
+    assert held.files[0].read_bytes() == CONTENT
+    assert held.files[0].name == company.model.name
+    assert not copied(company.cara, company)
+    company.bert.tell()
+    await company.anna.until(lambda: company.anna.copies.lacking == "")
+
+
+async def test_three_copies_are_made_one_after_another_when_three_are_wanted(company: Company) -> None:
+    company.hold(company.anna)
+    company.deploy(copies=3)
+    await company.bert.until(lambda: copied(company.bert, company))
+    company.bert.tell()
+    await company.cara.until(lambda: copied(company.cara, company))
+
+
+async def test_what_keeps_the_pool_from_having_enough_copies_is_told(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for member in (company.bert, company.cara):
+        monkeypatch.setattr(member.copies._store, "free", lambda: 0)
+    company.hold(company.anna)
+    company.deploy()
+    await company.anna.until(lambda: company.anna.copies.lacking != "")
+    assert company.anna.copies.lacking == (
+        "1 of 2 copies: bert lacks 1.3 MiB of disk space, cara lacks 1.3 MiB of disk space"
+    )
+    company.deploy(copies=1)
+    await company.anna.until(lambda: company.anna.copies.lacking == "")
+
+
+async def test_a_leader_without_the_file_copies_it_itself_and_tells_how_far_it_is(company: Company) -> None:
+    source = Scripted(company.weights, hold=trio.Event()).at(company.bert.here)
+    company.hold(company.bert)
+    company.deploy(copies=1)
+    # Whoever may lead and holds it makes a copy enough: this one may not.
+    shell = company.bert.here.shell
+    assert shell is not None
+    held = (company.model,)
+    shell.do(shell.node.publish, replace(company.bert.here.profile, models=held, rank=0))
+    await company.anna.until(lambda: bool(source.asked))
+    assert company.anna.copies.progress == 0.0
+    source.hold.set()
+    await company.anna.until(lambda: company.anna.copies.progress is None)
+    assert copied(company.anna, company)
+
+
+async def test_only_the_leader_may_have_a_member_copy(company: Company) -> None:
+    company.hold(company.anna)
+    company.deploy(copies=1)
+    await company.bert.until(lambda: company.bert.here.node.deployment() is not None)
+    before = company.cara.copies
+    members = [one for one in company.cara.here.node.members() if one.id == company.bert.here.id]
+    states = await before.survey(company.model.root, members, fetch=True)
+    assert states[company.bert.here.id].phase == ""
+    assert company.bert.copies.progress is None
+
+
+async def test_a_copy_ends_when_something_else_is_deployed_and_is_kept(company: Company) -> None:
+    company.hold(company.anna)
+
+    source = Scripted(company.weights, before=lambda number, session: None, hold=trio.Event())
+    source.at(company.anna.here)
+    company.deploy()
+    await company.bert.until(lambda: bool(source.asked))
+    company.deploy(model=replace(company.model, root=b"x" * 32))
+    await company.bert.until(lambda: company.bert.copies.progress is None)
+    assert not copied(company.bert, company)
+    (stored,) = company.bert.copies._store.stored()
+    assert (stored.root, stored.whole) == (company.model.root, False)
+    assert company.bert.copies.prune() == [stored]
+
+
+async def test_pruning_keeps_what_is_deployed(company: Company) -> None:
+    company.hold(company.anna)
+    company.deploy()
+    await company.bert.until(lambda: copied(company.bert, company))
+    assert company.bert.copies.prune() == []
+    company.deploy(running=False)
+    await company.bert.until(lambda: not company.bert.here.node.deployment().running)  # type: ignore[union-attr]
+    (gone,) = company.bert.copies.prune()
+    assert gone.whole
+    assert not copied(company.bert, company)
+
+
+async def test_a_copy_is_superfluous_where_the_model_is_served_from_a_file_of_its_own(
+    company: Company,
+) -> None:
+    company.hold(company.anna)
+    company.deploy()
+    await company.bert.until(lambda: copied(company.bert, company))
+    company.hold(company.bert)  # `mesh serve` of the same file there
+    assert [stored.whole for stored in company.bert.copies.prune()] == [True]
+    assert copied(company.bert, company)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, [], [True], {"holds": True}, [1, 0, 0, "", 0.0, 0, ""], [True, -1, 0, "", 0.0, 0, ""]],
+)
+def test_an_answer_that_is_none_is_refused(answer: object) -> None:
+    with pytest.raises(MeshError):
+        copy_manager._STATE.load(answer)
+
+
+def test_a_state_is_read_as_it_was_told() -> None:
+    state = CopyState(False, 1 << 40, 5, "copying", 1.5, 2, "because")
+    assert copy_manager._STATE.load(list(copy_manager._STATE.dump(state))) == state

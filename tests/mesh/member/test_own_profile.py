@@ -1,0 +1,117 @@
+"""What a machine says of itself: what it offers, whether it can work, how well it would lead."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from leader.model.held_models import HeldModel
+from mesh.control.operations import EngineStatus
+from mesh.engine.types import Backend, Engine
+from mesh.member.own_profile import HOLDS_MODEL, profile, rank, told_models, worth_telling
+from mesh.runtime.effective_options import Effective
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.facts import Deployment, Model, Profile
+from mesh.wire.identity import NodeId, PoolId
+from worker.hardware import Memory
+
+GIB = 1 << 30
+OPTIONS = Effective("attic", None, True, True, None, 50052, 50080, None, None, "off")
+BACKEND = Backend("cuda", "NVIDIA H200", "found one")
+ENGINE = Engine(Path("/e/llama-server"), Path("/e/rpc-server"), "abc123", "7.0.0", "cuda", "built")
+BUILDING: EngineStatus = {"state": "building", "progress": 0.4, "reason": "compiling, 60 s left"}
+READY: EngineStatus = {"state": "ready", "progress": 1.0, "reason": ""}
+MODEL, OTHER = Model("tiny.gguf", 8 << 20, b"r" * 32), Model("other.gguf", 8 << 20, b"o" * 32)
+DEPLOYMENT = Deployment(PoolId(b"p" * 16), NodeId(b"a" * 16), 1, MODEL, 4096, 1, True, ())
+
+
+def told(
+    options: Effective = OPTIONS,
+    engine: Engine | None = ENGINE,
+    status: EngineStatus = READY,
+    worker_ready: bool = True,
+    models: tuple[Model, ...] = (),
+) -> Profile:
+    memory = Memory(total=8 * GIB, available=6 * GIB)
+    at = [Endpoint("192.0.2.1", 50052)]
+    return profile(options, BACKEND, memory, 4 * GIB, engine, status, worker_ready, at, models, DEPLOYMENT)
+
+
+def test_it_names_the_machine_its_addresses_memory_accelerator_and_engine() -> None:
+    record = told()
+    assert (record.name, record.addresses) == ("attic", (Endpoint("192.0.2.1", 50052),))
+    assert (record.memory_total, record.memory_offered, record.memory_free) == (8 * GIB, 4 * GIB, 6 * GIB)
+    assert (record.accelerator_kind, record.accelerator_name) == ("cuda", "NVIDIA H200")
+    assert (record.engine_commit, record.engine_rpc) == ("abc123", "7.0.0")
+
+
+def test_the_deployed_model_is_told_first_for_there_may_be_no_room_for_all() -> None:
+    held = [HeldModel(model.name, model.root, model.size, (), ()) for model in (OTHER, MODEL)]
+    assert told_models(held, DEPLOYMENT) == [MODEL, OTHER]
+    assert told_models(held, None) == [OTHER, MODEL]
+
+
+def test_a_node_that_does_not_work_offers_no_memory() -> None:
+    assert told(dataclasses.replace(OPTIONS, work=False)).memory_offered == 0
+
+
+def test_a_node_that_does_not_lead_has_no_rank_whatever_it_holds() -> None:
+    assert told(dataclasses.replace(OPTIONS, lead=False), models=(MODEL,)).rank == 0
+
+
+@pytest.mark.parametrize(
+    ("engine", "status", "worker_ready", "state"),
+    [
+        (None, BUILDING, False, "building"),
+        (None, {"state": "failed", "progress": 0.0, "reason": "no compiler"}, False, "failed"),
+        (ENGINE, READY, False, "building"),
+        (ENGINE, READY, True, "ready"),
+    ],
+)
+def test_an_engine_is_ready_when_its_worker_answers(
+    engine: Engine | None, status: EngineStatus, worker_ready: bool, state: str
+) -> None:
+    record = told(engine=engine, status=status, worker_ready=worker_ready)
+    assert record.engine_state == state
+    assert (record.engine_progress, record.engine_reason) == (status["progress"], status["reason"])
+
+
+def test_a_node_without_a_worker_waits_for_none() -> None:
+    assert told(dataclasses.replace(OPTIONS, work=False), worker_ready=False).engine_state == "ready"
+
+
+def test_whoever_holds_the_model_leads_before_any_amount_of_memory() -> None:
+    assert rank(1 << 20, [OTHER, MODEL], DEPLOYMENT) > rank(1 << 50, [OTHER], DEPLOYMENT)
+
+
+def test_of_two_that_hold_it_the_one_with_more_memory_leads() -> None:
+    assert rank(2 * GIB, [MODEL], DEPLOYMENT) > rank(GIB, [MODEL], DEPLOYMENT) > HOLDS_MODEL
+
+
+def test_without_a_deployment_a_model_counts_for_nothing_and_everybody_may_lead() -> None:
+    assert rank(GIB, [MODEL], None) == rank(GIB, [], None)
+    assert rank(0, [], None) > 0
+
+
+def test_the_first_word_is_always_worth_telling() -> None:
+    assert worth_telling(None, told())
+
+
+@pytest.mark.parametrize(
+    ("change", "worth"),
+    [
+        ({"memory_free": 6 * GIB - (100 << 20)}, False),
+        ({"memory_free": 5 * GIB}, True),
+        ({"engine_progress": 0.98}, False),
+        ({"engine_progress": 0.9}, True),
+        ({"engine_reason": "59 s left"}, False),
+        ({"engine_state": "failed"}, True),
+        ({"models": (MODEL,)}, True),
+        ({"addresses": ()}, True),
+        ({"rank": 1}, True),
+        ({"paused": True}, True),
+    ],
+)
+def test_small_drifts_are_kept_to_oneself(change: dict[str, object], worth: bool) -> None:
+    before = told()
+    assert worth_telling(before, dataclasses.replace(before, **change)) is worth  # type: ignore[arg-type]

@@ -1,0 +1,93 @@
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mesh.protocol.base.transitions import IllegalTransition, Machine, markdown
+from mesh.protocol.leadership.leader_leases import TENANCY, Step, Tenancy
+from mesh.protocol.leadership.roles import ROLES, Role, Turn
+from mesh.protocol.leadership.worker_lease import LEASE, Deed, Lease
+from tests.mesh.protocol.stories import STORIES, Row
+
+Table = dict[tuple[Any, Any], Any]
+TABLES = {
+    "election": (ROLES, Role.OUTSIDE, Turn),
+    "lease": (LEASE, Lease.FREE, Deed),
+    "tenancy": (TENANCY, Tenancy.UNWANTED, Step),
+}
+every_table = pytest.mark.parametrize(("table", "first", "events"), TABLES.values(), ids=TABLES)
+
+
+def test_a_machine_follows_its_table() -> None:
+    machine = Machine(LEASE, Lease.FREE)
+    states = []
+    for deed in (Deed.GRANTED, Deed.RENEWED, Deed.EXPIRED):
+        machine.on(deed)
+        states.append(machine.state)
+    assert states == [Lease.LENT, Lease.LENT, Lease.FREE]
+
+
+def test_what_the_table_does_not_list_does_not_happen() -> None:
+    machine = Machine(LEASE, Lease.BARRED)
+    with pytest.raises(IllegalTransition, match="gets it while barred"):
+        machine.on(Deed.GRANTED)
+    assert machine.state is Lease.BARRED
+
+
+@every_table
+def test_every_state_can_be_reached_and_left_again(
+    table: Table, first: StrEnum, events: type[StrEnum]
+) -> None:
+    reached = {first}
+    while more := {to for (state, _), to in table.items() if state in reached} - reached:
+        reached |= more
+    assert reached == set(type(first))
+    assert all(any(to != state for (at, _), to in table.items() if at == state) for state in reached)
+
+
+@every_table
+def test_every_event_is_listed(table: Table, first: StrEnum, events: type[StrEnum]) -> None:
+    assert {event for _, event in table} == set(events)
+
+
+def test_whatever_a_member_is_it_can_stop_and_a_leader_gives_up_its_claim_first() -> None:
+    after = {role: ROLES[role, Turn.YIELDED] if role is Role.LEADER else role for role in Role}
+    assert all(ROLES[role, Turn.STOPPED] is Role.OUTSIDE for role in after.values())
+
+
+def test_a_worker_that_is_barred_is_lent_to_nobody() -> None:
+    assert [to for (state, _), to in LEASE.items() if state is Lease.BARRED and to is Lease.LENT] == []
+
+
+@every_table
+def test_the_tables_are_printed_in_the_architecture(
+    table: Table, first: StrEnum, events: type[StrEnum]
+) -> None:
+    text = (Path(__file__).parents[4] / "ARCHITECTURE.md").read_text()
+    assert "\n".join(markdown(table, first)) in text
+
+
+@pytest.fixture
+def happened(monkeypatch: pytest.MonkeyPatch) -> set[Row]:
+    """The rows that any machine follows during the test."""
+    rows: set[Row] = set()
+    follow = Machine.on
+
+    def on(machine: Machine[Any, Any], event: StrEnum) -> None:
+        before = machine.state
+        follow(machine, event)
+        rows.add((before, event))
+
+    monkeypatch.setattr(Machine, "on", on)
+    return rows
+
+
+def test_there_is_a_story_for_every_row() -> None:
+    assert set(STORIES) == {*ROLES, *LEASE, *TENANCY}
+
+
+@pytest.mark.parametrize("row", STORIES, ids=lambda row: f"{row[0]}, {row[1]}")
+def test_every_row_happens_to_a_node(happened: set[Row], row: Row) -> None:
+    STORIES[row]()
+    assert row in happened

@@ -1,0 +1,244 @@
+from mesh.protocol.base.settings import Settings
+from mesh.protocol.facts.store import entry_of
+from mesh.wire import facts, messages
+from mesh.wire.envelope import MAX_BODY
+from mesh.wire.facts import Claim, sign
+from mesh.wire.messages import Bodies, Buckets, Contents, Hello, Ping, Pull, Rumour, Rumours
+from tests.mesh.protocol.stage import Actor, Stage
+
+
+def _rumour(data: bytes) -> Rumour:
+    return entry_of(facts.decode(data)).rumour
+
+
+def _told_keys(stage: Stage, actor: Actor) -> set[bytes]:
+    return {rumour.key for message in stage.take(Rumours, actor) for rumour in message.rumours}
+
+
+def test_news_is_told_at_once_and_a_few_times_then_no_more() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(5.0)
+    stage.take(Rumours)
+    stage.republish(name="renamed")
+    stage.wait(0.05)
+    key = entry_of(facts.decode(actor.record())).key
+    assert key not in _told_keys(stage, actor)
+    stage.wait(5.0)
+    assert len(stage.take(Rumours, actor)) <= 3
+    stage.wait(30.0)
+    assert stage.take(Rumours) == []
+
+
+def test_an_accusation_of_another_is_passed_on_with_its_body() -> None:
+    stage = Stage()
+    accuser, accused, other = (stage.member(number) for number in range(2, 5))
+    accusation = accuser.accusation(accused.id)
+    accuser.tells(accusation)
+    stage.wait(0.15)
+    assert any(accusation in bodies.facts for bodies in stage.take(Bodies, other))
+
+
+def test_the_body_of_a_rumour_is_pulled_and_then_known() -> None:
+    stage = Stage()
+    teller, subject = stage.member(2), stage.member(3, known=False)
+    record = subject.record()
+    teller.says(Rumours((_rumour(record),)))
+    [pull] = stage.take(Pull, teller)
+    assert pull.keys == (_rumour(record).key,)
+    teller.tells(record)
+    assert stage.state_of(subject) == "alive"
+    teller.says(Rumours((_rumour(record),)))
+    assert stage.take(Pull) == []
+
+
+def test_an_old_version_is_not_pulled() -> None:
+    stage = Stage()
+    teller, subject = stage.member(2), stage.member(3)
+    subject.tells(subject.record(sequence=5))
+    teller.says(Rumours((_rumour(subject.record(sequence=4)),)))
+    assert stage.take(Pull) == []
+
+
+def test_a_body_that_does_not_come_is_pulled_from_another() -> None:
+    stage = Stage()
+    one, two, subject = stage.member(2), stage.member(3), stage.member(4, known=False)
+    rumour = _rumour(subject.record())
+    one.says(Rumours((rumour,)))
+    two.says(Rumours((rumour,)))
+    assert len(stage.take(Pull, one)) == 1
+    stage.wait(0.3)
+    assert len(stage.take(Pull, two)) == 1
+
+
+def test_a_body_that_has_to_wait_for_its_authors_voucher_is_not_asked_for_again() -> None:
+    stage = Stage()
+    teller, newcomer = stage.member(2), stage.outsider(3)
+    record = newcomer.record()
+    teller.says(Rumours((_rumour(record),)))
+    assert len(stage.take(Pull, teller)) == 1
+    teller.tells(record)
+    stage.wait(5.0)
+    assert stage.take(Pull) == []
+    stage.member(3, known=False)
+    assert stage.state_of(newcomer) == "alive"
+
+
+def test_a_body_that_waits_came_from_whom_it_was_asked_of_or_is_asked_for_still() -> None:
+    stage = Stage()
+    teller, another, newcomer = stage.member(2), stage.member(3), stage.outsider(4)
+    record = newcomer.record()
+    teller.says(Rumours((_rumour(record),)))
+    stage.take(Pull)
+    another.tells(record)
+    stage.wait(0.3)
+    assert len(stage.take(Pull, teller)) == 1
+
+
+def test_a_body_that_nobody_has_is_given_up() -> None:
+    stage = Stage()
+    teller = stage.member(2)
+    teller.says(Rumours((Rumour(b"nonsense", (1,), b"mark"),)))
+    stage.wait(5.0)
+    assert 1 <= len(stage.take(Pull)) <= 4
+    stage.wait(20.0)
+    assert stage.take(Pull) == []
+
+
+def test_a_flood_of_rumours_is_pulled_in_a_bounded_window() -> None:
+    stage = Stage()
+    teller = stage.member(2)
+    for start in range(0, 2000, 25):
+        teller.says(
+            Rumours(tuple(Rumour(n.to_bytes(8, "big"), (1,), b"mark") for n in range(start, start + 25)))
+        )
+    assert sum(len(pull.keys) for pull in stage.take(Pull)) <= 128
+
+
+def test_asked_for_bodies_it_sends_those_that_it_has_vouchers_first() -> None:
+    stage = Stage()
+    asker = stage.member(2)
+    own = next(m.record for m in stage.node.members() if m.id == stage.node.id)
+    assert own is not None
+    chain = [facts.decode(data) for data in stage.node.chain(asker.id)]
+    keys = [entry_of(sign(own, stage.signer)).key, *(entry_of(link).key for link in chain), bytes(8)]
+    stage.take(Bodies)
+    asker.says(Pull(tuple(keys)))
+    sent = [facts.decode(data).fact for body in stage.take(Bodies, asker) for data in body.facts]
+    assert sent[:2] == [link.fact for link in chain]
+    assert sent[2] == own
+
+
+def test_when_summaries_differ_for_long_the_sets_are_compared() -> None:
+    stage = Stage(settings=Settings(probe_period=1000.0))
+    actor = stage.member(2)
+    stage.wait(3.0)
+    stage.take(Buckets)
+    actor.says(Ping(1, b"another!", 1, 0))
+    assert len(stage.take(Buckets, actor)) == 1
+    actor.says(Ping(2, b"another!", 1, 0))
+    assert stage.take(Buckets, actor) == []
+
+
+def test_many_greetings_in_a_round_lead_to_one_comparison() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 6)]
+    stage.wait(1.0)
+    stage.take(Buckets)
+    for actor in actors:
+        actor.says(Hello(False, bytes(8), ()))
+    assert len(stage.take(Buckets)) == 1
+    stage.wait(0.11)
+    stage.take(Buckets)
+    actors[0].says(Hello(False, bytes(8), ()))
+    assert len(stage.take(Buckets, actors[0])) == 1
+
+
+def test_the_contents_of_differing_buckets_are_named() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.says(Buckets((bytes(8),) * 64))
+    named = {rumour.key for message in stage.take(Contents, actor) for rumour in message.rumours}
+    assert entry_of(facts.decode(actor.record())).key in named
+    assert len(named) >= 4
+
+
+def test_what_the_other_lacks_it_is_told_and_what_it_has_more_is_pulled() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(3.0)
+    stage.take(Rumours)
+    stage.take(Pull)
+    claim = sign(Claim(stage.pool, actor.id, 9, 1), actor.signer)
+    bucket = entry_of(claim).key[0] % 64
+    everything = tuple(range(64))
+    actor.says(Contents((bucket,), (entry_of(claim).rumour,)))
+    assert [pull.keys for pull in stage.take(Pull, actor)] == [(entry_of(claim).key,)]
+    actor.says(Contents(everything, ()))
+    own = entry_of(sign(next(m.record for m in stage.node.members() if m.id == stage.node.id), stage.signer))
+    assert own.key in _told_keys(stage, actor)
+
+
+def test_a_member_hears_of_all_records_in_a_full_comparison() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 40)]
+    actors[0].says(Buckets((bytes(8),) * 64))
+    named = {rumour.key for message in stage.take(Contents) for rumour in message.rumours}
+    keys = {entry_of(facts.decode(actor.record())).key for actor in actors}
+    assert keys <= named
+
+
+def _invented(start: int) -> Rumours:
+    return Rumours(tuple(Rumour(n.to_bytes(8, "big"), (1,), b"mark") for n in range(start, start + 25)))
+
+
+def test_who_invents_rumours_does_not_keep_real_news_waiting() -> None:
+    stage = Stage()
+    liar, honest, subject = stage.member(2), stage.member(3), stage.member(4, known=False)
+    for start in range(0, 4000, 25):
+        liar.says(_invented(start))
+    stage.take(Pull)
+    honest.says(Rumours((_rumour(subject.record()),)))
+    stage.wait(0.3)
+    assert _rumour(subject.record()).key in {key for p in stage.take(Pull, honest) for key in p.keys}
+
+
+def test_what_one_was_the_first_to_tell_is_pulled_from_others_who_have_it_too() -> None:
+    stage = Stage()
+    first, second, another = stage.member(2), stage.member(3), stage.member(4)
+    another.says(_invented(10_000))
+    for teller in (first, second):
+        for start in range(0, 500, 25):
+            teller.says(_invented(start))
+    stage.take(Pull)
+    stage.wait(0.3)
+    asked = [sum(len(pull.keys) for pull in stage.take(Pull, teller)) for teller in (first, second)]
+    assert min(asked) > 0
+    assert sum(asked) > 64, "the share of one of two"
+
+
+def test_whose_rumours_came_to_nothing_is_hardly_asked_again() -> None:
+    stage = Stage()
+    liar = stage.member(2)
+    for start in range(0, 100, 25):
+        liar.says(_invented(start))
+    stage.wait(5.0)
+    stage.take(Pull)
+    for start in range(1000, 3000, 25):
+        liar.says(_invented(start))
+    stage.wait(5.0)
+    assert sum(len(pull.keys) for pull in stage.take(Pull)) <= 4 * 32
+
+
+def test_a_bucket_that_is_too_full_for_a_datagram_is_compared_over_a_stream() -> None:
+    stage = Stage()
+    other = stage.member(2)
+    bucket = 5
+    rumours = tuple(
+        Rumour(bytes([bucket]) + number.to_bytes(7, "big"), (1, 1), bytes(4)) for number in range(90)
+    )
+    full = messages.encode(Contents((bucket,), rumours))
+    assert len(full) > MAX_BODY
+    stage.take(Pull)
+    stage.perform(stage.node.receive_stream(stage.now, other.id, full))
+    assert {key for pull in stage.take(Pull, other) for key in pull.keys} == {each.key for each in rumours}

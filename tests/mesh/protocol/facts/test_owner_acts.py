@@ -1,0 +1,181 @@
+import random
+
+import pytest
+
+from mesh.protocol.base.effects import DeploymentChanged
+from mesh.protocol.node.node import Node
+from mesh.wire import codec, facts
+from mesh.wire.errors import MeshError
+from mesh.wire.facts import NO_PREVIOUS, Deployment, Eviction, Model
+from mesh.wire.rights import ALL_RIGHTS, Rights
+from simulations.signing import KeyedHash, verify
+from tests.mesh.protocol.stage import Stage
+
+MODEL = Model("model.gguf", 1, bytes(32))
+
+
+def _deploy(stage: Stage, running: bool = True) -> None:
+    stage.perform(stage.node.deploy(stage.now, MODEL, 4096, 1, running))
+
+
+def test_the_acts_of_an_owner_are_numbered_and_chained() -> None:
+    stage = Stage()
+    stage.member(5)
+    founding, voucher = (facts.decode(data) for data in stage.node.chain(KeyedHash(5).id))
+    stage.perform(stage.node.evict(stage.now, KeyedHash(5).id))
+    [eviction] = (signed for signed in stage.node.facts() if isinstance(signed.fact, Eviction))
+    assert (founding.fact.number, founding.fact.previous) == (1, NO_PREVIOUS)
+    assert (voucher.fact.number, voucher.fact.previous) == (2, founding.hash)
+    assert (eviction.fact.number, eviction.fact.previous) == (3, voucher.hash)
+
+
+def test_the_chain_goes_on_after_a_restart() -> None:
+    stage = Stage()
+    stage.member(2, known=False)
+    again = stage.restarted()
+    again.member(3, known=False)
+    before, after = (facts.decode(again.node.chain(KeyedHash(n).id)[-1]) for n in (2, 3))
+    assert (after.fact.number, after.fact.previous) == (3, before.hash)
+
+
+@pytest.mark.parametrize("head", [[1], [1, 5], ["1", bytes(16)], [1, bytes(15)], [codec.MAX_UINT, bytes(16)]])
+def test_a_damaged_head_of_the_chain_is_told_as_such(head: list[object]) -> None:
+    disk = {**Stage().disk, "act": codec.pack(head)}
+    with pytest.raises(MeshError, match="chain of this owner's acts is damaged"):
+        Stage(stored=disk)
+
+
+def test_a_deployment_survives_a_restart() -> None:
+    stage = Stage()
+    _deploy(stage)
+    assert stage.restarted().node.deployment() == stage.node.deployment()
+
+
+def test_the_deployment_with_the_highest_number_holds_for_everyone() -> None:
+    stage = Stage()
+    other = stage.member(2)
+    _deploy(stage)
+    first = stage.node.deployment()
+    assert first is not None
+    later = facts.Deployment(stage.pool, other.id, first.number + 1, MODEL, 1, 1, False, ())
+    other.tells(other.sign(later))
+    assert stage.node.deployment() == later
+    assert stage.told(DeploymentChanged)[-1].deployment == later
+    _deploy(stage)
+    present = stage.node.deployment()
+    assert present is not None
+    assert present.number == later.number + 1
+
+
+def test_whoever_is_no_owner_neither_vouches_nor_deploys() -> None:
+    stage = Stage()
+    actor = stage.member(2, rights=Rights.WORK)
+    assert stage.node.rights(actor.id) == Rights.WORK
+    node = Node(stage.settings, actor.signer, verify, random.Random(1), {})
+    node.admit(0.0, stage.node.chain(actor.id))
+    with pytest.raises(MeshError, match="Only an owner"):
+        node.vouch(0.0, KeyedHash(5).public_key, Rights.WORK)
+    with pytest.raises(MeshError, match="Only an owner"):
+        node.deploy(0.0, MODEL, 1, 1, True)
+
+
+def test_nothing_is_vouched_for_without_a_key_or_a_right() -> None:
+    stage = Stage()
+    with pytest.raises(MeshError):
+        stage.node.vouch(stage.now, b"short", Rights.WORK)
+    with pytest.raises(MeshError):
+        stage.node.vouch(stage.now, KeyedHash(5).public_key, Rights(0))
+
+
+def test_two_vouchers_with_one_number_of_an_owner_whose_disk_was_set_back_both_stand() -> None:
+    stage = Stage()
+    before = dict(stage.disk)
+    stage.member(2, known=False)
+    stage.disk = before
+    again = stage.restarted()
+    third = again.member(3)
+    third.tells(*stage.node.chain(KeyedHash(2).id))
+    assert {KeyedHash(2).id, third.id} <= again.node.keys().keys()
+
+
+def test_an_owner_whose_disk_was_set_back_goes_on_after_the_last_act_that_it_meets() -> None:
+    stage = Stage()
+    before = dict(stage.disk)
+    actors = [stage.member(number) for number in range(2, 6)]
+    last = stage.node.chain(actors[-1].id)[-1]
+    stage.disk = before
+    again = stage.restarted()
+    other = again.member(9)
+    other.tells(last)
+    again.perform(again.node.vouch(again.now, KeyedHash(10).public_key, Rights.WORK))
+    act = facts.decode(again.node.chain(KeyedHash(10).id)[-1]).fact
+    assert act.number == facts.decode(last).fact.number + 1
+
+
+def test_who_cannot_be_evicted_is_said_so() -> None:
+    stage = Stage()
+    volunteer = stage.member(2, rights=Rights.WORK)
+    with pytest.raises(MeshError, match="does not evict itself"):
+        stage.node.evict(stage.now, stage.node.id)
+    with pytest.raises(MeshError, match="no such member"):
+        stage.node.evict(stage.now, KeyedHash(9).id)
+    stage.perform(stage.node.evict(stage.now, volunteer.id))
+    with pytest.raises(MeshError, match="already"):
+        stage.node.evict(stage.now, volunteer.id)
+    with pytest.raises(MeshError, match="new identity"):
+        stage.node.vouch(stage.now, volunteer.signer.public_key, Rights.WORK)
+
+
+def test_what_an_evicted_owner_deployed_runs_on_as_the_wish_of_who_evicts_it() -> None:
+    stage = Stage()
+    owner = stage.member(2)
+    owner.tells(owner.sign(Deployment(stage.pool, owner.id, 5, MODEL, 77, 1, True, (), copies=3)))
+    stage.perform(stage.node.evict(stage.now, owner.id))
+    deployment = stage.node.deployment()
+    assert deployment is not None
+    assert (deployment.author, deployment.number, deployment.context) == (stage.node.id, 6, 77)
+    assert deployment.copies == 3
+
+
+def test_an_owner_does_not_evict_by_whom_it_is_what_it_is() -> None:
+    """The only voucher of this owner would fall with any act that it could name as the last."""
+    founder = Stage()
+    middle = founder.member(2, known=False)
+    number, previous = (
+        7,
+        b"p" * 16,
+    )  # acts before this one never came: the chain is not known to its beginning
+    voucher = facts.Voucher(founder.pool, middle.id, number, previous, KeyedHash(3).public_key, ALL_RIGHTS)
+    node = Node(founder.settings, KeyedHash(3), verify, random.Random(1), {})
+    node.admit(0.0, [*founder.node.chain(middle.id), middle.sign(voucher)])
+    with pytest.raises(MeshError, match="by whom it was vouched for"):
+        node.evict(0.0, middle.id)
+
+
+def test_whoever_an_eviction_would_take_along_by_mistake_is_vouched_for_anew() -> None:
+    stage = Stage()
+    owner = stage.member(2)
+    one, other = KeyedHash(3), KeyedHash(4)
+    for key in (one, other):  # two first acts: its disk was set back between them
+        voucher = facts.Voucher(stage.pool, owner.id, 1, NO_PREVIOUS, key.public_key, Rights.WORK)
+        owner.tells(owner.sign(voucher))
+    stage.perform(stage.node.evict(stage.now, owner.id))
+    assert stage.node.rights(one.id) == stage.node.rights(other.id) == Rights.WORK
+
+
+@pytest.mark.parametrize("ahead", [2**21, 2**63 - 1])
+def test_who_uses_up_the_numbers_of_deployments_can_be_evicted_and_what_it_wished_for_stays(
+    ahead: int,
+) -> None:
+    stage = Stage()
+    _deploy(stage)
+    liar = stage.member(2)
+    wish = Deployment(stage.pool, liar.id, ahead, MODEL, 1, 1, True)
+    liar.tells(liar.sign(wish))
+    assert stage.node.deployment() == wish
+    with pytest.raises(MeshError, match="beyond all measure"):
+        _deploy(stage)
+    stage.perform(stage.node.evict(stage.now, liar.id))
+    present = stage.node.deployment()
+    assert present is not None
+    assert (present.author, present.number, present.context) == (stage.node.id, 2, 1)

@@ -1,0 +1,216 @@
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.protocol.facts.store import EQUIVOCATION, NEW, STALE, FactStore, differing, entry_of
+from mesh.wire.facts import (
+    Accusation,
+    Claim,
+    Deployment,
+    Fact,
+    Liveness,
+    Model,
+    PoolState,
+    Profile,
+    Record,
+    Resignation,
+    Signed,
+    sign,
+)
+from mesh.wire.identity import PoolId
+from simulations.signing import KeyedHash
+
+POOL = PoolId(b"p" * 16)
+SIGNERS = [KeyedHash(number) for number in range(12)]
+small, anyone = st.integers(0, 3), st.integers(0, len(SIGNERS) - 1)
+
+
+def _signed(author: int, make: Any) -> Signed[Any]:
+    return sign(make(SIGNERS[author]), SIGNERS[author])
+
+
+RECORDS = st.builds(
+    lambda who, incarnation, sequence, rank: _signed(
+        who,
+        lambda s: Record(POOL, s.id, incarnation, bytes(8), sequence, False, Profile(rank=rank)),
+    ),
+    small, small, small, small,
+)  # fmt: skip
+CLAIMS = st.builds(
+    lambda who, term, rank: _signed(who, lambda s: Claim(POOL, s.id, term, rank)), anyone, small, small
+)
+RESIGNATIONS = st.builds(
+    lambda who, term, heir: _signed(who, lambda s: Resignation(POOL, s.id, term, SIGNERS[heir].id)),
+    anyone, small, small,
+)  # fmt: skip
+STATES = st.builds(
+    lambda who, term, progress: _signed(
+        who, lambda s: PoolState(POOL, s.id, term, 1, 1, "loading", progress / 4, "", 1.0, ())
+    ),
+    anyone, small, small,
+)  # fmt: skip
+DEPLOYMENTS = st.builds(
+    lambda who, number, slots: _signed(
+        who, lambda s: Deployment(POOL, s.id, number, Model("a", 1, bytes(32)), 1, 1 + slots, True)
+    ),
+    small, small, small,
+)  # fmt: skip
+LIVENESSES = st.builds(
+    lambda who, refutations, steady: _signed(who, lambda s: Liveness(POOL, s.id, 1, refutations, steady)),
+    small, small, st.booleans(),
+)  # fmt: skip
+FACTS = st.lists(RECORDS | CLAIMS | RESIGNATIONS | STATES | DEPLOYMENTS | LIVENESSES, max_size=60)
+"""More authors than a store keeps claims of, and many that say two things in one version."""
+
+
+def _filled(facts: list[Signed[Any]]) -> FactStore:
+    store = FactStore(accusers=3)
+    for fact in facts:
+        store.offer(fact)
+    return store
+
+
+def _held(store: FactStore) -> set[bytes]:
+    return {signed.data for signed in store.everything()}
+
+
+def _merged(*stores: FactStore) -> FactStore:
+    """A store that was offered all that these hold, one after the other."""
+    return _filled([signed for store in stores for signed in store.everything()])
+
+
+@given(FACTS, st.randoms(use_true_random=False))
+def test_the_order_in_which_facts_come_makes_no_difference(facts: list[Signed[Any]], random: Any) -> None:
+    shuffled = list(facts)
+    random.shuffle(shuffled)
+    one, other = _filled(facts), _filled(shuffled + facts[:3])
+    assert _held(one) == _held(other)
+    assert one.summary == other.summary
+    assert one.bucket_hashes() == other.bucket_hashes()
+
+
+@given(FACTS, FACTS, FACTS)
+def test_merging_is_commutative_associative_and_idempotent(
+    some: list[Signed[Any]], others: list[Signed[Any]], more: list[Signed[Any]]
+) -> None:
+    a, b, c = _filled(some), _filled(others), _filled(more)
+    assert _held(_merged(a, b)) == _held(_merged(b, a)) == _held(_filled(some + others))
+    assert _held(_merged(_merged(a, b), c)) == _held(_merged(a, _merged(b, c)))
+    assert _held(_merged(a, a)) == _held(a)
+
+
+@given(FACTS, FACTS)
+def test_two_stores_have_one_summary_only_when_they_hold_the_same(
+    some: list[Signed[Any]], others: list[Signed[Any]]
+) -> None:
+    one, other = _filled(some), _filled(others)
+    assert (one.summary == other.summary) == (_held(one) == _held(other))
+
+
+@given(FACTS, FACTS)
+def test_exchanging_what_the_other_wants_makes_two_stores_equal(
+    some: list[Signed[Any]], others: list[Signed[Any]]
+) -> None:
+    one, other = _filled(some), _filled(others)
+    for taker, giver in ((one, other), (other, one)):
+        for bucket in differing(taker.bucket_hashes(), giver.bucket_hashes()):
+            for rumour in giver.rumours_in(bucket):
+                entry = giver.entry(rumour.key)
+                if taker.wants(rumour) and entry is not None:
+                    taker.offer(entry.signed)
+    assert one.summary == other.summary
+
+
+def _record(incarnation: int, sequence: int, rank: int = 0) -> Signed[Any]:
+    profile = Profile(rank=rank)
+    return _signed(0, lambda s: Record(POOL, s.id, incarnation, bytes(8), sequence, False, profile))
+
+
+def test_a_higher_incarnation_prevails_over_any_sequence() -> None:
+    store = FactStore(3)
+    assert store.offer(_record(1, 9)) == NEW
+    assert store.offer(_record(2, 1)) == NEW
+    assert store.offer(_record(1, 10)) == STALE
+    held = store.get(Record, SIGNERS[0].id)
+    assert held is not None
+    assert held.fact.version == (2, 1)
+
+
+def test_who_says_two_things_in_one_version_leaves_proof_of_it() -> None:
+    store = FactStore(3)
+    one, other = _record(1, 1, rank=1), _record(1, 1, rank=2)
+    store.offer(one)
+    assert store.offer(other) == EQUIVOCATION
+    assert set(store.proofs[entry_of(one).key]) == {one.data, other.data}
+
+
+ACCUSED = SIGNERS[0]
+
+
+def _accusation(accuser: int, incarnation: int = 1, refutations: int = 0) -> Signed[Any]:
+    return _signed(accuser, lambda s: Accusation(POOL, s.id, ACCUSED.id, incarnation, refutations))
+
+
+def test_an_accusation_of_a_liveness_that_nobody_saw_is_not_taken() -> None:
+    store = FactStore(3)
+    assert store.offer(_accusation(1)) == STALE
+    store.raise_liveness(ACCUSED.id, (1, 0))
+    assert store.offer(_accusation(1, refutations=1)) == STALE
+    assert store.offer(_accusation(1)) == NEW
+
+
+def test_accusations_lapse_when_the_accused_was_seen_later() -> None:
+    store = FactStore(3)
+    store.raise_liveness(ACCUSED.id, (1, 0))
+    empty = store.summary
+    store.offer(_accusation(1))
+    assert store.summary != empty
+    store.raise_liveness(ACCUSED.id, (1, 1))
+    assert store.accusations(ACCUSED.id) == []
+    assert store.summary == empty
+
+
+@given(st.permutations([KeyedHash(number) for number in range(10, 16)]))
+def test_of_many_accusations_every_store_keeps_the_same_few(accusers: list[KeyedHash]) -> None:
+    def filled(order: list[KeyedHash]) -> FactStore:
+        store = FactStore(3)
+        store.raise_liveness(ACCUSED.id, (1, 0))
+        for signer in order:
+            fact: Fact = Accusation(POOL, signer.id, ACCUSED.id, 1, 0)
+            store.offer(sign(fact, signer))
+        return store
+
+    store = filled(accusers)
+    assert len(store.accusations(ACCUSED.id)) == 3
+    assert store.summary == filled(sorted(accusers, key=lambda signer: signer.id)).summary
+
+
+def test_a_store_tells_kinds_apart() -> None:
+    store = _filled([_record(1, 1), _signed(0, lambda s: Claim(POOL, s.id, 1, 1))])
+    assert len(list(store.all(Record))) == len(list(store.all(Claim))) == 1
+    assert list(store.all(Liveness)) == []
+    assert len(store) == 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 19), st.integers(1, 30), small), max_size=40), st.data())
+def test_of_many_claims_every_store_keeps_the_same_few_highest(said: list[Any], data: Any) -> None:
+    keys = [KeyedHash(number) for number in range(20)]
+    claims: list[Signed[Any]] = [sign(Claim(POOL, keys[a].id, t, rank), keys[a]) for a, t, rank in said]
+    store = _filled(claims)
+    assert store.summary == _filled(data.draw(st.permutations(claims))).summary
+    latest: dict[bytes, Signed[Any]] = {}
+    for claim in sorted(claims, key=lambda signed: signed.fact.term):
+        latest[claim.fact.author] = claim
+    highest = sorted((signed.fact.term for signed in latest.values()), reverse=True)[:8]
+    assert sorted((signed.fact.term for signed in store.all(Claim)), reverse=True) == highest
+
+
+def test_a_claim_below_the_few_that_are_kept_does_not_come_back() -> None:
+    keys = [KeyedHash(number) for number in range(9)]
+    claims: list[Signed[Any]] = [
+        sign(Claim(POOL, key.id, term, 1), key) for term, key in enumerate(keys, start=1)
+    ]
+    store = _filled(claims)
+    assert store.offer(claims[0]) == STALE
+    assert store.get(Claim, keys[0].id) is None

@@ -1,0 +1,170 @@
+import pytest
+
+from mesh.protocol.base.effects import StateChanged
+from mesh.wire.facts import PoolState, Record, sign
+from mesh.wire.facts import Stage as Layers
+from tests.mesh.protocol.stage import Stage
+
+
+def _record(stage: Stage) -> Record:
+    record = next(m.record for m in stage.node.members() if m.id == stage.node.id)
+    assert record is not None
+    return record
+
+
+def test_a_changed_profile_makes_a_new_record_at_most_twice_a_second() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    for number in range(10):
+        stage.republish(name=f"name{number}")
+        stage.wait(0.05)
+    assert _record(stage).sequence == 2
+    stage.wait(0.5)
+    assert _record(stage).sequence == 3
+    assert _record(stage).profile.name == "name9"
+
+
+def test_an_unchanged_profile_makes_none() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    stage.republish()
+    stage.wait(1.0)
+    assert _record(stage).sequence == 1
+
+
+def test_small_changes_of_rank_and_free_memory_are_not_told() -> None:
+    stage = Stage(rank=100)
+    stage.republish(memory_free=10**9)
+    stage.wait(1.0)
+    before = _record(stage)
+    stage.republish(rank=105, memory_free=10**9 + 10**7)
+    stage.wait(1.0)
+    assert _record(stage) == before
+    stage.republish(rank=120)
+    stage.wait(1.0)
+    assert _record(stage).profile.rank == 120
+
+
+def test_a_restart_makes_a_higher_incarnation_with_another_nonce() -> None:
+    stage = Stage()
+    again = stage.restarted()
+    assert _record(again).incarnation == _record(stage).incarnation + 1
+
+
+def _report(stage: Stage, phase: str, progress: float) -> None:
+    stages = (Layers(stage.node.id, 0, 9, True, 1, 1.0),)
+    stage.perform(stage.node.report(stage.now, 1, phase, progress, "", 1.0, stages))
+
+
+def test_the_leaders_progress_is_told_at_most_every_two_seconds_and_the_last_word_always() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    for step in range(30):
+        _report(stage, "loading", step / 30)
+        stage.wait(0.1)
+    assert len(stage.told(StateChanged)) == 2
+    stage.wait(2.0)
+    state = stage.node.pool_state()
+    assert state is not None
+    assert state.progress == 29 / 30
+
+
+def test_a_new_phase_is_told_at_once() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    _report(stage, "loading", 0.5)
+    stage.wait(0.4)
+    _report(stage, "ready", 1.0)
+    state = stage.node.pool_state()
+    assert state is not None
+    assert state.phase == "ready"
+
+
+def test_a_leader_that_claims_anew_says_at_once_what_holds_on() -> None:
+    stage = Stage(rank=10)
+    stage.wait(1.0)
+    _report(stage, "ready", 1.0)
+    gone, witness = stage.member(2, rank=99), stage.member(3)
+    gone.tells(gone.record(sequence=2, left=True))
+    witness.tells(gone.claim(40))
+    stage.wait(2.0)
+    state, leader = stage.node.pool_state(), stage.node.leader()
+    assert leader is not None
+    assert leader.term == 41
+    assert state is not None
+    assert (state.term, state.phase) == (41, "ready")
+
+
+def test_what_was_said_in_a_leadership_before_does_not_hold_on() -> None:
+    stage = Stage(rank=10)
+    stage.wait(1.0)
+    _report(stage, "ready", 1.0)
+    rival, gone = stage.member(2, rank=50), stage.member(3, rank=99)
+    rival.tells(rival.claim(5))
+    rival.tells(rival.resignation(5, successor=stage.node.id))
+    leader = stage.node.leader()
+    assert leader is not None
+    assert (leader.author, leader.term) == (stage.node.id, 6)
+    gone.tells(gone.record(sequence=2, left=True))
+    rival.tells(gone.claim(40))
+    stage.wait(2.0)
+    leader = stage.node.leader()
+    assert leader is not None
+    assert leader.term == 41
+    assert stage.node.pool_state() is None
+
+
+def test_who_does_not_lead_reports_nothing() -> None:
+    stage = Stage()
+    _report(stage, "ready", 1.0)
+    assert stage.node.pool_state() is None
+
+
+def test_a_former_leaders_word_is_not_shown() -> None:
+    stage = Stage(rank=1)
+    stage.wait(1.0)
+    _report(stage, "ready", 1.0)
+    leader = stage.member(2, rank=50)
+    leader.tells(leader.claim(9))
+    assert stage.node.pool_state() is None
+
+
+@pytest.mark.parametrize("term", [1, 40])
+def test_a_leader_that_meets_its_own_word_of_a_life_that_its_disk_forgot_is_heard_again(term: int) -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    _report(stage, "loading", 0.5)
+    witness = stage.member(2)
+    forgotten = PoolState(stage.pool, stage.node.id, term, 11, 2, "ready", 1.0, "", 1.0, ())
+    witness.tells(sign(forgotten, stage.signer).data)
+    _report(stage, "waiting", 0.0)
+    stage.wait(0.4)
+    state, leader = stage.node.pool_state(), stage.node.leader()
+    assert state is not None
+    assert leader is not None
+    assert (state.phase, state.term, leader.author) == ("waiting", term + 1, stage.node.id)
+
+
+def test_who_follows_goes_beyond_its_own_forgotten_word_once_it_leads() -> None:
+    stage = Stage()
+    witness = stage.member(2)
+    forgotten = PoolState(stage.pool, stage.node.id, 40, 11, 2, "ready", 1.0, "", 1.0, ())
+    witness.tells(sign(forgotten, stage.signer).data)
+    stage.wait(4.0)
+    _report(stage, "waiting", 0.0)
+    state = stage.node.pool_state()
+    assert state is not None
+    assert (state.phase, state.term) == ("waiting", 41)
+
+
+@pytest.mark.parametrize("records", [1, 2, 5])
+def test_who_is_shown_a_record_of_another_run_by_its_incarnation_overtakes_it(records: int) -> None:
+    stage = Stage()
+    witness = stage.member(2)
+    former = Record(stage.pool, stage.node.id, 1, b"87654321", 1, False, stage.profile)
+    for number in range(1, records):
+        stage.republish(name=f"name{number}")
+        stage.wait(1.0)
+    assert _record(stage).incarnation == 1
+    witness.tells(sign(former, stage.signer).data)
+    assert _record(stage).incarnation == 2

@@ -1,0 +1,218 @@
+"""A datagram counts once, and only while its sender has not moved on."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.protocol.limits.replays import OTHERS, WINDOW, Replays
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.envelope import Envelope, first_number, seal
+from mesh.wire.facts import Liveness
+from mesh.wire.identity import NodeId, PoolId
+from mesh.wire.messages import Ack, Bodies, Ping, encode
+from tests.mesh.protocol.stage import OWN_ADDRESS, Stage
+
+ELSEWHERE = Endpoint("10.6.6.6", 50052)
+PING = Ping(7, bytes(8), 1, 0)
+
+
+def numbered(number: int, sender: bytes = b"s" * 16) -> Envelope:
+    return Envelope(PoolId(b"p" * 16), NodeId(sender), number, True, b"", b"")
+
+
+@given(st.lists(st.integers(0, 3 * WINDOW), max_size=60))
+def test_a_number_is_new_once_and_never_after_it_fell_out_of_the_window(numbers: list[int]) -> None:
+    replays, noted = Replays(), set[int]()
+    for number in numbers:
+        envelope = numbered(number)
+        expected = number not in noted and number > max(noted, default=0) - WINDOW
+        assert replays.is_new(envelope) is (expected or not noted)
+        if replays.is_new(envelope):
+            replays.note(envelope, 0)
+            noted.add(number)
+
+
+def test_what_comes_late_but_not_too_late_is_taken_in_any_order() -> None:
+    replays, numbers = Replays(), list(range(WINDOW))
+    random.Random(5).shuffle(numbers)
+    for number in numbers:
+        assert replays.is_new(numbered(number))
+        replays.note(numbered(number), 0)
+    assert not any(replays.is_new(numbered(number)) for number in numbers)
+
+
+def test_each_sender_has_a_window_of_its_own() -> None:
+    replays = Replays()
+    replays.note(numbered(5), 0)
+    assert replays.is_new(numbered(5, b"t" * 16))
+
+
+def test_a_run_that_nobody_remembers_shuts_out_none_that_its_sender_is_in() -> None:
+    replays, forgotten = Replays(), numbered(first_number(7) + 1000)
+    replays.note(numbered(first_number(2)), 2)
+    replays.note(forgotten, 2)
+    assert not replays.is_new(forgotten)
+    for number in (first_number(2) + 1, first_number(3), first_number(3) + 1):
+        assert replays.is_new(numbered(number))
+        replays.note(numbered(number), 2)
+        assert not replays.is_new(numbered(number))
+    replays.note(numbered(first_number(3) + 2), 3)
+    replays.note(numbered(first_number(8)), 8)
+    assert not replays.is_new(numbered(first_number(8)))
+    assert replays._others == {}
+
+
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(0, 2)), max_size=80))
+def test_only_the_earliest_runs_have_windows_and_no_number_of_theirs_comes_twice(
+    numbers: list[tuple[int, int]],
+) -> None:
+    replays, noted = Replays(), set[int]()
+    for run, count in numbers:
+        envelope = numbered(first_number(run) + count)
+        if replays.is_new(envelope):
+            assert envelope.number not in noted
+            noted.add(envelope.number)
+            replays.note(envelope, 1)
+        assert len(replays._others.get(envelope.sender, {})) <= OTHERS
+
+
+def test_a_member_is_heard_after_a_datagram_of_a_run_that_all_forgot_was_sent_again() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.incarnation = 7
+    kept = actor.seal(PING)
+    actor.incarnation = 1
+    stage.perform(stage.node.receive(stage.now, ELSEWHERE, kept))
+    stage.take(Ack)
+    for _ in range(3):
+        actor.says(PING)
+    assert len(stage.take(Ack, actor)) == 3
+
+
+def test_a_captured_datagram_that_is_sent_again_gets_no_answer_and_moves_nobody() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    captured = actor.seal(PING)
+    stage.perform(stage.node.receive(stage.now, actor.address, captured))
+    assert len(stage.take(Ack)) == 1
+    for source in (actor.address, ELSEWHERE):
+        stage.perform(stage.node.receive(stage.now, source, captured))
+    assert stage.take(Ack) == []
+    (member,) = [member for member in stage.node.members() if member.id == actor.id]
+    assert member.endpoint == actor.address
+
+
+def test_a_replay_is_dropped_before_any_signature_is_checked() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    captured = actor.seal(PING)
+    stage.perform(stage.node.receive(stage.now, actor.address, captured))
+    stage.node._parts.core.verifier = lambda key, message, signature: False
+    stage.take(Ack)
+    for _ in range(10_000):  # far beyond any budget, which it does not touch either
+        stage.node.receive(stage.now, actor.address, captured)
+    stage.node._parts.core.verifier = lambda key, message, signature: True
+    actor.says(PING)
+    assert len(stage.take(Ack)) == 1
+
+
+def test_what_was_said_to_another_member_proves_nothing_here() -> None:
+    stage = Stage()
+    actor, other = stage.member(2), stage.member(3)
+    body = encode(PING)
+    captured = seal(stage.pool, actor.id, first_number(1) + 11, body, actor.signer, other.id)
+    unaddressed = seal(stage.pool, actor.id, first_number(1) + 12, body, actor.signer)
+    for payload in (captured, unaddressed):
+        stage.perform(stage.node.receive(stage.now, ELSEWHERE, payload))
+    assert stage.take(Ack) == []
+    assert stage.node.refused.counts == {"forged": 2}
+    (member,) = [member for member in stage.node.members() if member.id == actor.id]
+    assert member.endpoint == actor.address
+
+
+def test_what_an_earlier_run_of_a_member_said_is_stale() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    early = actor.seal(PING)
+    actor.incarnation = 2
+    actor.tells(actor.record())
+    stage.perform(stage.node.receive(stage.now, actor.address, early))
+    assert stage.take(Ack) == []
+
+
+def test_a_forged_number_does_not_shut_its_alleged_sender_out() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    payload = bytearray(actor.seal(PING))
+    payload[33:41] = (2**64 - 1).to_bytes(8, "big")
+    stage.perform(stage.node.receive(stage.now, ELSEWHERE, bytes(payload)))
+    actor.says(PING)
+    assert len(stage.take(Ack)) == 1
+
+
+def test_a_member_whose_disk_was_set_back_is_shown_its_newer_record_once_a_second() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.incarnation = 5
+    newest = actor.record()
+    actor.tells(newest)
+    actor.incarnation = 3
+    stage.sent.clear()
+    for _ in range(20):
+        actor.says(PING)
+    assert [body.facts for body in stage.take(Bodies, actor)] == [(newest,)]
+    stage.now += 1.0
+    actor.says(PING)
+    assert len(stage.take(Bodies, actor)) == 1
+
+
+def test_a_member_whose_disk_was_set_back_is_shown_its_liveness_where_no_record_of_it_is_known() -> None:
+    stage = Stage()
+    actor, witness = stage.member(2, known=False), stage.member(3)
+    newer = actor.sign(Liveness(stage.pool, actor.id, 5, 2))
+    witness.tells(newer)
+    stage.sent.clear()
+    actor.says(PING)
+    assert [body.facts for body in stage.take(Bodies, actor)] == [(newer,)]
+
+
+@pytest.mark.parametrize("sequence", [1, 2])
+@pytest.mark.parametrize("nonce", [b"12345678", b"abcdefgh", b"87654321"])
+def test_who_was_set_back_to_an_incarnation_that_it_had_is_shown_its_former_record(
+    sequence: int, nonce: bytes
+) -> None:
+    stage = Stage()
+    actor, witness = stage.member(2), stage.member(3)
+    former = actor.record()
+    for _ in range(10):
+        actor.says(PING)
+    actor.sent = 0  # it starts again, and counts from one
+    witness.tells(actor.record(sequence, nonce=nonce))
+    stage.sent.clear()
+    actor.says(PING)
+    assert former in {fact for body in stage.take(Bodies, actor) for fact in body.facts}
+
+
+def test_a_node_that_was_set_back_overtakes_its_record_and_is_heard_again() -> None:
+    before = Stage()
+    disk = dict(before.disk)
+    later = before.restarted().restarted()
+    (own,) = [s.data for s in later.node.facts() if type(s.fact).__name__ == "Record"]
+    back = Stage(stored=disk, start=False)
+    back.perform(back.node.start(back.now, back.profile))
+    assert back.node.incarnation < later.node.incarnation
+    actor = back.member(2)
+    actor.tells(own)
+    assert back.node.incarnation == later.node.incarnation + 1
+    assert back.node._parts.core.sent >= first_number(later.node.incarnation + 1)
+
+
+def test_a_node_numbers_what_it_sends_upwards_and_above_its_last_run() -> None:
+    stage = Stage()
+    stage.member(2).says(PING)
+    sent = stage.node._parts.core.sent
+    assert sent > first_number(stage.node.incarnation)
+    assert stage.restarted().node._parts.core.sent > sent
+    assert stage.node.members()[0].endpoint in (OWN_ADDRESS, Endpoint("10.0.1.2", 50052))

@@ -1,0 +1,343 @@
+import pytest
+
+from mesh.protocol.base.effects import MembersChanged
+from mesh.protocol.base.settings import Settings
+from mesh.wire import facts
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.facts import Accusation, Liveness, Profile, Record
+from mesh.wire.messages import Ack, Bodies, Ping, Pull
+from tests.mesh.protocol.stage import Actor, Stage
+
+
+def test_a_member_that_is_heard_of_is_alive() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    assert stage.state_of(actor) == "alive"
+    assert stage.told(MembersChanged)
+
+
+def test_a_silent_member_is_suspected_then_dead() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.answers = False
+    stage.wait(1.0)
+    assert stage.state_of(actor) == "suspect"
+    stage.wait(2.0)
+    assert stage.state_of(actor) == "dead"
+
+
+def test_a_member_that_answers_stays_alive_for_ever() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(60.0)
+    assert stage.state_of(actor) == "alive"
+
+
+def test_the_accused_refutes_with_a_higher_liveness() -> None:
+    stage = Stage()
+    accuser = stage.member(2)
+    accuser.tells(accuser.accusation(stage.node.id, incarnation=1))
+    accuser.says(Ping(1, bytes(8), 1, 0))
+    assert stage.take(Ack, accuser)[-1].refutations == 1
+
+
+def test_an_accusation_of_a_past_liveness_is_not_refuted_again() -> None:
+    stage = Stage()
+    accuser = stage.member(2)
+    for _ in range(3):
+        accuser.tells(accuser.accusation(stage.node.id, incarnation=1))
+    accuser.says(Ping(1, bytes(8), 1, 0))
+    assert stage.take(Ack, accuser)[-1].refutations == 1
+
+
+def test_a_refutation_ends_a_suspicion() -> None:
+    stage = Stage()
+    actor, accuser = stage.member(2), stage.member(3)
+    accuser.tells(accuser.accusation(actor.id))
+    assert stage.state_of(actor) == "suspect"
+    accuser.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 1)))
+    assert stage.state_of(actor) == "alive"
+
+
+def test_whoever_hears_an_accusation_probes_out_of_turn_and_tells_the_accused() -> None:
+    stage = Stage()
+    actor, accuser = stage.member(2), stage.member(3)
+    stage.take(Ping)
+    accuser.tells(accuser.accusation(actor.id))
+    assert len(stage.take(Ping, actor)) == 1
+    told = [facts.decode(data).fact for body in stage.take(Bodies, actor) for data in body.facts]
+    assert Accusation(stage.pool, accuser.id, actor.id, 1, 0) in told
+
+
+@pytest.mark.parametrize(("others", "share"), [(60, 1.0), (300, 0.2)])
+def test_all_of_a_small_pool_and_a_few_of_a_large_one_see_for_themselves(others: int, share: float) -> None:
+    stage = Stage()
+    accuser, *members = (stage.member(number) for number in range(2, others + 2))
+    stage.take(Ping)
+    for accused in members[:40]:
+        accuser.tells(accuser.accusation(accused.id))
+    asked = sum(bool(stage.take(Ping, accused)) for accused in members[:40])
+    assert asked == 40 if share == 1.0 else asked <= 40 * share
+
+
+def test_what_raised_its_liveness_since_it_was_asked_is_not_accused() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.answers = False
+    while not stage.take(Ping, actor):
+        stage.wait(0.01)
+    stage.wait(0.2)
+    actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 1)))
+    stage.wait(stage.settings.probe_timeout - 0.1)
+    assert stage.state_of(actor) == "alive"
+
+
+def test_one_liar_cannot_kill_in_a_pool_of_four() -> None:
+    stage = Stage()
+    victim, liar, _ = stage.member(2), stage.member(3), stage.member(4)
+    for refutations in range(20):
+        liar.tells(liar.accusation(victim.id, refutations=refutations))
+        stage.wait(1.0)
+        assert stage.state_of(victim) != "dead"
+
+
+def _time_to_death(accusers: int) -> float:
+    stage = Stage()
+    victim = stage.member(2)
+    others = [stage.member(number) for number in range(3, 10)]
+    victim.answers = False
+    for accuser in others[:accusers]:
+        accuser.tells(accuser.accusation(victim.id))
+    start = stage.now
+    while stage.state_of(victim) != "dead":
+        stage.wait(0.05)
+    return stage.now - start
+
+
+def test_more_independent_accusers_shorten_the_suspicion() -> None:
+    # This node's own failed probe makes it an accuser too.
+    one, two, three = (_time_to_death(count) for count in (1, 2, 3))
+    assert one > two >= three >= Settings().suspicion
+
+
+def test_the_dead_are_asked_now_and_then_and_come_back_when_they_refute() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.answers = False
+    stage.wait(4.0)
+    assert stage.state_of(actor) == "dead"
+    stage.take(Ping)
+    stage.wait(3.0)
+    assert stage.take(Ping, actor)
+    actor.refutations = 1
+    actor.answers = True
+    actor.says(Ping(1, bytes(8), 1, 1))
+    asked = [key for pull in stage.take(Pull, actor) for key in pull.keys]
+    assert facts.place_key(Liveness.kind, actor.id) in asked
+    assert stage.state_of(actor) == "dead"
+    actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 1)))
+    assert stage.state_of(actor) == "alive"
+
+
+def test_who_tells_of_an_accusation_gets_the_refutation_straight_away() -> None:
+    stage = Stage()
+    accuser = stage.member(2)
+    accuser.tells(accuser.accusation(stage.node.id, incarnation=1))
+    told = [facts.decode(data).fact for body in stage.take(Bodies, accuser) for data in body.facts]
+    assert Liveness(stage.pool, stage.node.id, 1, 1) in told
+
+
+def test_a_suspect_that_answers_is_not_dead_though_its_refutation_is_late() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 8)]
+    victim = actors[0]
+    for accuser in actors[1:4]:
+        accuser.tells(accuser.accusation(victim.id))
+    stage.wait(10.0)
+    assert stage.state_of(victim) == "suspect"
+
+
+def _accuse_again_and_again(stage: Stage, accusers: list[Actor], times: int) -> None:
+    for refutations in range(times):
+        for accuser in accusers:
+            accuser.tells(accuser.accusation(stage.node.id, refutations=refutations))
+        stage.wait(0.5)
+
+
+def _own_liveness(stage: Stage) -> Liveness:
+    told = [facts.decode(data).fact for body in stage.take(Bodies) for data in body.facts]
+    return max((f for f in told if isinstance(f, Liveness)), key=lambda fact: fact.version)
+
+
+def test_who_is_accused_by_most_again_and_again_says_that_it_is_not_steady_and_leads_no_more() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 9)]
+    stage.wait(3.0)
+    leader = stage.node.leader()
+    assert leader is not None
+    assert leader.author == stage.node.id
+    _accuse_again_and_again(stage, actors, 6)
+    assert not _own_liveness(stage).steady
+    assert stage.node.leader() is None
+
+
+def test_a_few_that_accuse_for_ever_make_nobody_unsteady() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 9)]
+    _accuse_again_and_again(stage, actors[:3], 20)
+    assert _own_liveness(stage).steady
+
+
+def test_one_burst_of_accusations_by_all_makes_nobody_unsteady() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 17)]
+    _accuse_again_and_again(stage, actors, 1)
+    assert _own_liveness(stage).steady
+
+
+def test_who_says_that_it_is_not_steady_is_dead_until_it_says_otherwise() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 5, steady=False)))
+    assert stage.state_of(actor) == "dead"
+    stage.wait(5.0)
+    assert stage.state_of(actor) == "dead"
+    actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 6)))
+    assert stage.state_of(actor) == "alive"
+
+
+def test_a_new_incarnation_is_alive_again() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.answers = False
+    stage.wait(4.0)
+    actor.incarnation = 2
+    actor.tells(actor.record())
+    assert stage.state_of(actor) == "alive"
+
+
+def test_who_says_goodbye_has_left_and_is_not_accused() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.tells(actor.record(sequence=2, left=True))
+    assert stage.state_of(actor) == "left"
+    actor.answers = False
+    stage.wait(10.0)
+    assert stage.state_of(actor) == "left"
+    actor.incarnation = 2
+    actor.tells(actor.record())
+    assert stage.state_of(actor) == "alive"
+
+
+def test_a_paused_process_holds_nobody_dead_when_it_wakes() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 8)]
+    stage.wait(2.0)
+    stage.sleep(5.0)
+    stage.wait(3.0)
+    assert {stage.state_of(actor) for actor in actors} == {"alive"}
+
+
+def test_a_suspicion_that_ran_out_during_a_pause_starts_over() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.answers = False
+    stage.wait(1.0)
+    assert stage.state_of(actor) == "suspect"
+    stage.sleep(10.0)
+    assert stage.state_of(actor) == "suspect"
+
+
+@pytest.mark.parametrize("after", [0.0, 0.3])
+def test_a_reset_stream_makes_a_silent_member_dead_in_about_a_second(after: float) -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(1.0)
+    actor.answers = False
+    stage.wait(after)
+    stage.perform(stage.node.connection_reset(stage.now, actor.id))
+    stage.wait(1.1)
+    assert stage.state_of(actor) == "dead"
+
+
+def test_a_reset_stream_of_a_member_that_answers_means_nothing() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.perform(stage.node.connection_reset(stage.now, actor.id))
+    stage.wait(5.0)
+    assert stage.state_of(actor) == "alive"
+
+
+def test_a_newer_trace_of_oneself_is_overtaken() -> None:
+    stage = Stage()
+    witness = stage.member(2)
+    former = stage.restarted().restarted()
+    assert former.node.incarnation == 3
+    record = next(m.record for m in former.node.members() if m.id == former.node.id)
+    assert record is not None
+    witness.tells(facts.sign(record, former.signer).data)
+    assert stage.node.incarnation == 4
+    assert stage.disk["incarnation"] == b"\x91\x04"
+
+
+def test_another_trace_of_oneself_with_the_same_incarnation_is_overtaken() -> None:
+    stage = Stage()
+    witness = stage.member(2)
+    profile = Profile(name="before the disk was set back")
+    other = Record(stage.pool, stage.node.id, 1, b"another!", 5, False, profile)
+    witness.tells(facts.sign(other, stage.signer).data)
+    assert stage.node.incarnation == 2
+
+
+def test_a_liveness_of_oneself_that_the_disk_forgot_is_passed() -> None:
+    stage = Stage()
+    witness = stage.member(2)
+    witness.tells(facts.sign(Liveness(stage.pool, stage.node.id, 1, 4), stage.signer).data)
+    witness.says(Ping(1, bytes(8), 1, 0))
+    assert stage.take(Ack, witness)[-1].refutations == 5
+
+
+def test_an_accusation_of_a_liveness_that_the_disk_forgot_is_refuted() -> None:
+    stage = Stage()
+    witness = stage.member(2)
+    witness.tells(witness.accusation(stage.node.id, incarnation=1, refutations=3))
+    witness.says(Ping(1, bytes(8), 1, 0))
+    assert stage.take(Ack, witness)[-1].refutations == 4
+
+
+def test_a_suspect_whose_process_was_reset_and_that_answers_is_awaited_in_steps_of_time() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 9)]
+    actor = actors[0]
+    _accuse_again_and_again(stage, actors[1:], 6)
+    assert not _own_liveness(stage).steady
+    actor.answers = False
+    actors[1].tells(actors[1].accusation(actor.id))
+    stage.perform(stage.node.connection_reset(stage.now, actor.id))
+    effects = len(stage.sent)
+    stage.wait(5.0)
+    assert len(stage.sent) - effects < 500
+
+
+def test_a_member_that_comes_back_at_another_address_is_asked_there() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(3.0)
+    elsewhere = Endpoint("192.0.2.99", 4711)
+    record = Record(stage.pool, actor.id, 2, b"another1", 1, False, Profile(addresses=(elsewhere,), rank=1))
+    messenger = stage.member(3)
+    messenger.tells(actor.sign(record))
+    member = next(member for member in stage.node.members() if member.id == actor.id)
+    assert member.endpoint == elsewhere
+
+
+def test_a_member_that_moves_while_it_runs_is_asked_where_it_says() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(3.0)
+    elsewhere = Endpoint("192.0.2.99", 4711)
+    moved = Record(stage.pool, actor.id, 1, bytes(8), 2, False, Profile(addresses=(elsewhere,), rank=1))
+    messenger = stage.member(3)
+    messenger.tells(actor.sign(moved))
+    member = next(member for member in stage.node.members() if member.id == actor.id)
+    assert member.endpoint == elsewhere

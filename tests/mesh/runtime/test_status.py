@@ -1,0 +1,198 @@
+"""`mesh status` as it comes from a Node: the shape that scripts depend on, whatever is going on."""
+
+import json
+from typing import Any
+
+import pytest
+
+from mesh.admission.pool_names import pool_name
+from mesh.control.operations import EngineStatus
+from mesh.protocol.node.views import Member, Views
+from mesh.runtime.status import current_state, name_of, status
+from mesh.wire.facts import Model, PoolState, Profile, Record, Stage
+from mesh.wire.identity import NodeId, id_text
+from mesh.wire.messages import Bodies
+from mesh.wire.rights import Rights
+from tests.mesh.cli.status_shape import problems
+from tests.mesh.protocol.stage import Actor
+from tests.mesh.protocol.stage import Stage as Scene
+
+MODEL = Model("tiny.gguf", 8 << 20, b"r" * 32)
+ENGINE: EngineStatus = {"state": "ready", "progress": 1.0, "reason": ""}
+
+
+def shown(scene: Scene) -> Any:
+    """The status as a script reads it; its shape is checked."""
+    result = status(scene.node, scene.pool, pool_name(scene.pool), ENGINE, "http://127.0.0.1:50080/v1")
+    read = json.loads(json.dumps(result))
+    assert problems(read) == []
+    return read
+
+
+def deploy(scene: Scene, running: bool = True) -> None:
+    scene.perform(scene.node.deploy(scene.now, MODEL, 4096, 1, running))
+
+
+def report(scene: Scene, number: int = 1, phase: str = "ready", stages: tuple[Stage, ...] = ()) -> None:
+    scene.perform(scene.node.report(scene.now, number, phase, 0.5, "because", 12.3456, stages))
+
+
+def led() -> Scene:
+    """A founder that leads."""
+    scene = Scene()
+    scene.wait(5)
+    assert scene.node.leader() is not None
+    return scene
+
+
+def test_a_founder_is_alone_and_nobody_leads_yet() -> None:
+    scene = Scene()
+    result = shown(scene)
+    assert result["pool"] == {"id": id_text(scene.pool), "name": pool_name(scene.pool)}
+    assert result["self"] == {
+        "id": id_text(scene.node.id), "name": "self", "address": "10.0.0.1:50052", "paused": False
+    }  # fmt: skip
+    assert [member["state"] for member in result["members"]] == ["alive"]
+    assert (result["leader"], result["deployment"], result["plan"]) == (None, None, None)
+    assert result["engine"] == ENGINE
+
+
+def test_a_leader_is_named_with_its_term() -> None:
+    assert shown(scene := led())["leader"] == {"id": id_text(scene.node.id), "name": "self", "term": 1}
+
+
+def test_who_is_missing_is_named_when_only_those_are_left_that_may_not_lead() -> None:
+    scene = Scene(rank=0)
+    holder, other = scene.member(2, rank=9), scene.member(3)
+    profile = Profile(name="anna", addresses=(holder.address,), rank=9, models=(MODEL,))
+    holder.tells(holder.sign(Record(scene.pool, holder.id, 1, bytes(8), 2, False, profile)))
+    volunteer = scene.member(4, rank=0, rights=Rights.WORK)
+    deploy(scene)
+    holder.answers = other.answers = False
+    scene.wait(60)
+    reason = "none of the machines that are alive may lead; missing: "
+    shown_reason = shown(scene)["deployment"]["reason"]
+    assert shown_reason.removeprefix(reason) in (
+        "anna (dead, holds the model), actor (dead)",
+        "actor (dead), anna (dead, holds the model)",
+    )
+    assert volunteer.id in {member.id for member in scene.node.members() if member.state == "alive"}
+
+
+def test_members_are_shown_in_every_state_and_before_they_were_heard_of() -> None:
+    scene = led()
+    alive, silent, left = (scene.member(number) for number in (2, 3, 4))
+    scene.member(5, known=False)
+    silent.answers = False
+    left.tells(left.record(2, left=True))
+    scene.wait(30)
+    states = {member["id"]: member["state"] for member in shown(scene)["members"]}
+    assert states[id_text(alive.id)] == "alive"
+    assert states[id_text(silent.id)] == "dead"
+    assert states[id_text(left.id)] == "left"
+
+
+def test_a_member_without_an_engine_has_no_version_of_it() -> None:
+    scene = led()
+    scene.republish(engine_commit="abc", engine_rpc="7.0.0", memory_total=8, memory_offered=4)
+    actor = scene.member(2)
+    scene.wait(1)
+    members = {member["id"]: member for member in shown(scene)["members"]}
+    assert members[id_text(scene.node.id)]["llama_cpp"] == {"commit": "abc", "rpc": "7.0.0"}
+    assert members[id_text(scene.node.id)]["memory"] == {"total": 8, "offered": 4, "free": 0}
+    assert members[id_text(actor.id)]["llama_cpp"] is None
+
+
+def test_a_deployment_waits_until_its_leader_speaks() -> None:
+    scene = Scene()
+    deploy(scene)
+    assert shown(scene)["deployment"] == {
+        "model": "tiny.gguf", "sha256": (b"r" * 32).hex(), "state": "waiting", "progress": 0.0,
+        "reason": "no leader at present",
+    }  # fmt: skip
+    scene.wait(5)
+    assert shown(scene)["deployment"]["reason"] == ""
+
+
+def test_a_served_model_is_shown_with_its_stages_and_who_has_which_layers() -> None:
+    scene = led()
+    actor = scene.member(2)
+    deploy(scene)
+    me = scene.node.id
+    report(scene, stages=(Stage(me, 0, 3, False, 10, 1.23456), Stage(actor.id, 4, 7, True, 20, 2.0)))
+    result = shown(scene)
+    assert (result["deployment"]["state"], result["deployment"]["progress"]) == ("ready", 0.5)
+    assert result["plan"]["predicted_tokens_per_second"] == 12.346
+    assert [stage["layers"] for stage in result["plan"]["stages"]] == [[0, 3], [4, 7]]
+    assert result["plan"]["stages"][0]["milliseconds"] == 1.235
+    layers = {member["id"]: member["layers"] for member in result["members"]}
+    assert layers == {id_text(me): [0, 3], id_text(actor.id): [4, 7]}
+
+
+def test_who_has_the_head_alone_has_no_layers() -> None:
+    scene = led()
+    deploy(scene)
+    report(scene, stages=(Stage(scene.node.id, 1, 0, True, 10, 1.0),))
+    assert shown(scene)["members"][0]["layers"] is None
+
+
+def test_a_word_about_an_earlier_deployment_is_not_shown_for_the_present_one() -> None:
+    scene = led()
+    deploy(scene)
+    report(scene, number=1)
+    assert shown(scene)["deployment"]["state"] == "ready"
+    deploy(scene, running=False)
+    deploy(scene)
+    assert shown(scene)["deployment"]["state"] == "waiting"
+    assert shown(scene)["plan"] is None
+
+
+def test_a_stopped_deployment_is_none() -> None:
+    scene = led()
+    deploy(scene)
+    report(scene)
+    deploy(scene, running=False)
+    assert shown(scene)["deployment"] is None
+
+
+def test_the_word_of_a_leader_that_was_replaced_does_not_count() -> None:
+    scene = led()
+    deploy(scene)
+    report(scene)
+    actor: Actor = scene.member(2, rank=1000)
+    actor.tells(actor.claim(term=2))
+    scene.wait(1)
+    result = shown(scene)
+    assert result["leader"]["id"] == id_text(actor.id)
+    assert current_state(scene.node) is None
+    assert result["deployment"]["state"] == "waiting"
+    word = PoolState(scene.pool, actor.id, 2, 1, 1, "loading", 0.25, "", 1.0, ())
+    actor.says(Bodies((actor.sign(word),)))
+    assert shown(scene)["deployment"]["state"] == "loading"
+
+
+def test_an_unknown_member_is_called_by_the_start_of_its_id() -> None:
+    nobody = NodeId(b"n" * 16)
+    assert name_of(Scene().node, nobody) == id_text(nobody)[:8]
+
+
+def test_all_members_are_gone_through_once_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = led()
+    for number in range(2, 10):
+        scene.member(number)
+    members, passes = Views.members, []
+
+    def counted(self: Views) -> list[Member]:
+        passes.append(self)
+        return members(self)
+
+    monkeypatch.setattr(Views, "members", counted)
+    assert len(shown(scene)["members"]) == 9
+    assert len(passes) == 1
+
+
+def test_one_member_is_shown_as_it_is_among_all() -> None:
+    scene = led()
+    scene.member(2)
+    assert [scene.node.member(member.id) for member in scene.node.members()] == scene.node.members()
+    assert scene.node.member(NodeId(bytes(16))) is None

@@ -1,0 +1,212 @@
+"""What the reconciler decides is carried out: llama-server runs, its pool is told, and it ends in time."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from leader.model import gguf
+from leader.model.held_models import Models
+from mesh.engine.types import Engine
+from mesh.runtime.status import current_state
+from mesh.serving.leader_loop import Leading
+from mesh.serving.worker_loop import Work
+from mesh.tools.generator import ModelSpec, generate
+from mesh.wire.facts import Model, PoolState
+from tests.mesh.engine.process.processes import until
+from tests.mesh.fake_engine import fake_engine
+from tests.mesh.machines import Ground, Here
+
+SPEC = ModelSpec(layers=4, n_embd=64, heads=2, kv_heads=1, ffn=96, vocabulary=512, context=256)
+GIB = 1 << 30
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generate(tmp_path_factory.mktemp("model") / "small.gguf", SPEC)[0]
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return fake_engine(tmp_path / "engine")
+
+
+class Led:
+    """Anna leads, and her reconciler runs; from here on time is real, as processes need it."""
+
+    def __init__(self, anna: Here, engine: Engine | None, nursery: trio.Nursery) -> None:
+        assert anna.shell is not None
+        self.anna = anna
+        self.models = Models(anna.state.path / "models.json")
+        self.leading = Leading(anna.machine(engine), anna.shell, self.models)
+        nursery.start_soon(self.leading.run)
+
+    def deploy(
+        self, file: Path, running: bool = True, held: bool = True, layers: dict[Here, int] | None = None
+    ) -> None:
+        shape = gguf.read(file)
+        model = Model(file.name, shape.total_bytes, b"r" * 32)
+        if held:
+            self.models.add(model.name, model.root, shape.files)
+        assert self.anna.shell is not None
+        counts = tuple((here.id, count) for here, count in (layers or {}).items())
+        self.anna.shell.do(self.anna.node.deploy, model, 128, 1, running, counts)
+        self.anna.changes.notify()
+
+    def port(self) -> int | None:
+        return self.leading.port
+
+    def told(self) -> PoolState | None:
+        return current_state(self.anna.node)
+
+    async def until_told(self, phase: str) -> PoolState:
+        with trio.fail_after(10):
+            while (told := self.told()) is None or told.phase != phase:
+                await self.anna.changes.wait(self.anna.changes.count, 0.05)
+        return told
+
+
+def able(here: Here, rank: int) -> None:
+    """It offers memory and says that its engine is ready."""
+    here.profile = replace(
+        here.profile, rank=rank, memory_total=GIB, memory_offered=GIB, engine_state="ready",
+        engine_commit="abc", engine_rpc="7.0.0",
+    )  # fmt: skip
+
+
+async def led(
+    ground: Ground, clock: MockClock, engine: Engine | None, nursery: trio.Nursery, *others: Here
+) -> Led:
+    anna = await ground.machine("anna")
+    able(anna, rank=100)
+    anna.found()
+    for here in others:
+        able(here, rank=1)
+        here.enter(await here.search().by_host(anna.endpoint, anna.invite()))
+    await ground.acquaint(anna, *others)
+    with trio.fail_after(30):
+        while (claim := anna.node.leader()) is None or claim.author != anna.id:
+            await anna.changes.wait(anna.changes.count, 1)
+    clock.autojump_threshold = math.inf
+    clock.rate = 1.0
+    return Led(anna, engine, nursery)
+
+
+async def test_a_model_that_fits_here_is_served_here_until_it_is_stopped(
+    clock: MockClock, ground: Ground, engine: Engine, nursery: trio.Nursery, file: Path
+) -> None:
+    one = await led(ground, clock, engine, nursery)
+    assert one.port() is None
+    one.deploy(file)
+    told = await one.until_told("ready")
+    assert [(stage.member, stage.first, stage.last) for stage in told.stages] == [(one.anna.id, 0, 3)]
+    assert told.tokens_per_second > 0
+    port = one.port()
+    assert port is not None
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(b"GET /health HTTP/1.0\r\n\r\n")
+        assert (await stream.receive_some(100)).startswith(b"HTTP/1.0 200")
+    one.deploy(file, running=False)
+    await one.until_told("stopped")
+    assert one.port() is None
+    with pytest.raises(OSError, match="connect"):
+        await trio.open_tcp_stream("127.0.0.1", port)
+
+
+async def test_layers_of_another_machine_are_reached_through_its_gate(
+    clock: MockClock, ground: Ground, engine: Engine, nursery: trio.Nursery, file: Path
+) -> None:
+    bert = await ground.machine("bert")
+    one = await led(ground, clock, engine, nursery, bert)
+    bert.work = Work(bert.machine(engine), lambda: bert.node.holder(trio.current_time()))
+    nursery.start_soon(bert.work.run)
+    one.deploy(file, layers={one.anna: 2, bert: 2})
+    told = await one.until_told("ready")
+    assert [(stage.member, stage.first, stage.last) for stage in told.stages] == [
+        (one.anna.id, 0, 1),
+        (bert.id, 2, 3),
+    ]
+    holder = bert.holders[-1]
+    assert holder is not None
+    assert holder.author == one.anna.id
+    assert bert.work.gate is not None
+    counters = bert.work.gate.counters
+    assert (counters.bytes_in, counters.bytes_out) == (33 + len(b"hello"), 36 + len(b"hello"))
+    one.deploy(file, running=False)
+    with trio.fail_after(10):
+        await until(lambda: bert.holders[-1] is None)
+
+
+async def test_a_llama_server_that_fails_is_told_with_its_reason_and_tried_again(
+    clock: MockClock, ground: Ground, engine: Engine, nursery: trio.Nursery, file: Path
+) -> None:
+    broken = engine.llama_server.with_name("broken")
+    broken.write_text("error: this tensor is upside down")
+    one = await led(ground, clock, engine, nursery)
+    one.deploy(file)
+    with trio.fail_after(10):
+        while (told := one.told()) is None or "upside down" not in told.reason:
+            await one.anna.changes.wait(one.anna.changes.count, 0.05)
+    broken.unlink()
+    await one.until_told("ready")
+
+
+async def test_a_leader_without_the_file_waits_for_it(
+    clock: MockClock, ground: Ground, engine: Engine, nursery: trio.Nursery, file: Path
+) -> None:
+    one = await led(ground, clock, engine, nursery)
+    one.deploy(file, held=False)
+    told = await one.until_told("waiting")
+    assert "does not hold small.gguf, and no member holds it" in told.reason
+    one.deploy(file)
+    await one.until_told("ready")
+
+
+async def test_the_leader_hands_over_to_who_holds_the_file(
+    clock: MockClock, ground: Ground, engine: Engine, nursery: trio.Nursery, file: Path
+) -> None:
+    bert = await ground.machine("bert")
+    bert.profile = replace(bert.profile, models=(Model(file.name, 8, b"r" * 32),))
+    one = await led(ground, clock, engine, nursery, bert)
+    one.deploy(file, held=False)
+    with trio.fail_after(10):
+        while (claim := bert.node.leader()) is None or claim.author != bert.id:
+            await bert.changes.wait(bert.changes.count, 0.05)
+    assert one.port() is None
+
+
+async def test_a_node_that_does_not_lead_runs_nothing(
+    clock: MockClock, ground: Ground, engine: Engine, nursery: trio.Nursery, file: Path
+) -> None:
+    bert = await ground.machine("bert")
+    one = await led(ground, clock, None, nursery, bert)
+    assert bert.shell is not None
+    models = Models(bert.state.path / "models.json")
+    shape = gguf.read(file)
+    models.add(file.name, b"r" * 32, shape.files)
+    follower = Leading(bert.machine(engine), bert.shell, models)
+    nursery.start_soon(follower.run)
+    one.deploy(file, held=False)
+    with trio.fail_after(10):
+        while bert.node.deployment() is None:
+            await bert.changes.wait(bert.changes.count, 0.05)
+    await trio.testing.wait_all_tasks_blocked()
+    assert follower.port is None
+    assert bert.node.leases(trio.current_time()) == frozenset()
+
+
+async def test_what_was_served_ends_with_the_stay(
+    clock: MockClock, ground: Ground, engine: Engine, file: Path
+) -> None:
+    async with trio.open_nursery() as stay:
+        one = await led(ground, clock, engine, stay)
+        one.deploy(file)
+        await one.until_told("ready")
+        port = one.port()
+        stay.cancel_scope.cancel()
+    assert port is not None
+    with pytest.raises(OSError, match="connect"):
+        await trio.open_tcp_stream("127.0.0.1", port)

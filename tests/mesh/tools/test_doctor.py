@@ -1,0 +1,156 @@
+"""`mesh doctor` looks at everything, breaks over nothing, and says what helps."""
+
+import json
+import shutil
+import socket
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import trio
+
+from mesh.engine.sandbox import launcher
+from mesh.engine.types import Backend, Engine
+from mesh.net.discovery.tailscale import TailscaleError
+from mesh.runtime.effective_options import DEFAULT_PORT
+from mesh.runtime.state import StateDir
+from mesh.tools import doctor
+from mesh.tools.doctor import Check, check
+from mesh.wire.errors import MeshError
+from mesh.wire.identity import id_text
+from tests.mesh.machines import Daemon, Tailnet
+
+ENGINE = Engine(Path("/e/llama-server"), Path("/e/rpc-server"), "abc", "7.0.0", "cpu", "built")
+Usage = namedtuple("Usage", "total used free")
+
+
+class Surroundings:
+    """What the machine has, as far as the doctor looks."""
+
+    def __init__(self) -> None:
+        self.engine: Engine | MeshError | None = ENGINE
+        self.addresses = ["192.0.2.1"]
+        self.free = 100 << 30
+        self.lacks: list[str] = []
+
+    async def find_present(self, backend: Backend, cache: Path) -> Engine | None:
+        await trio.lowlevel.checkpoint()
+        if isinstance(self.engine, MeshError):
+            raise self.engine
+        return self.engine
+
+
+@pytest.fixture
+def around(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
+    here = Surroundings()
+    monkeypatch.setattr(doctor, "detect", lambda: Backend("cpu", "a processor", "no accelerator"))
+    monkeypatch.setattr(doctor, "find_present", here.find_present)
+    monkeypatch.setattr(doctor, "local_addresses", lambda bind: here.addresses)
+    monkeypatch.setattr(doctor, "find_socket", lambda option: None)
+    monkeypatch.setattr(launcher, "missing", lambda: here.lacks)
+    monkeypatch.setattr(launcher, "is_open", lambda: len(here.lacks) > 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(200 << 30, 0, here.free))
+    return here
+
+
+def findings(state: Path) -> dict[str, Check]:
+    return {finding["check"]: finding for finding in check(state)}
+
+
+def settings(state: Path, **values: object) -> None:
+    StateDir(state).save("settings", values)
+
+
+def test_a_fresh_machine_is_well_and_nothing_is_created_on_it(around: Surroundings, tmp_path: Path) -> None:
+    state = tmp_path / "none" / "yet"
+    found = findings(state)
+    assert set(found) == {
+        "accelerator", "engine", "sandbox", "disk", "state", "identity", "network", "port", "tailnet",
+        "sidecar",
+    }  # fmt: skip
+    assert [name for name, finding in found.items() if not finding["ok"] and name != "port"] == []
+    assert found["port"]["detail"].startswith(str(DEFAULT_PORT))
+    assert "100.0 GiB free" in found["disk"]["detail"]
+    assert not (tmp_path / "none").exists()
+
+
+def test_findings_are_plain_json(around: Surroundings, tmp_path: Path) -> None:
+    for finding in json.loads(json.dumps(check(tmp_path))):
+        assert {name: type(value) for name, value in finding.items()} == {
+            "check": str, "ok": bool, "detail": str, "hint": str,
+        }  # fmt: skip
+
+
+def test_an_engine_that_does_not_work_is_a_finding_with_its_hint(
+    around: Surroundings, tmp_path: Path
+) -> None:
+    around.engine = MeshError("the engine in /e is not usable", "unset MESH_LLAMA_DIR")
+    engine = findings(tmp_path)["engine"]
+    assert (engine["ok"], engine["detail"]) == (False, "the engine in /e is not usable")
+    assert engine["hint"] == "unset MESH_LLAMA_DIR"
+    around.engine = None
+    assert "mesh join builds it" in findings(tmp_path)["engine"]["detail"]
+    around.engine = ENGINE
+    assert "llama.cpp abc, RPC 7.0.0" in findings(tmp_path)["engine"]["detail"]
+
+
+def test_a_full_disk_and_a_machine_without_network_are_found(around: Surroundings, tmp_path: Path) -> None:
+    around.free, around.addresses = 1 << 30, []
+    found = findings(tmp_path)
+    assert not found["disk"]["ok"]
+    assert not found["network"]["ok"]
+    assert "--bind" in found["network"]["hint"]
+
+
+def test_each_layer_that_the_sandbox_lacks_is_named(around: Surroundings, tmp_path: Path) -> None:
+    assert findings(tmp_path)["sandbox"]["ok"]
+    around.lacks = ["Landlock: it could write files", "seccomp: it could open connections"]
+    found = findings(tmp_path)["sandbox"]
+    assert not found["ok"]
+    around.lacks.pop()
+    assert findings(tmp_path)["sandbox"]["ok"], "a kernel that is a little older is no fault"
+    around.lacks.append("seccomp: it could open connections")
+    assert all(lack in found["detail"] for lack in around.lacks)
+    assert "whom you trust" in found["hint"]
+
+
+def test_a_key_that_others_can_read_is_found(around: Surroundings, tmp_path: Path) -> None:
+    identity = StateDir(tmp_path).identity()
+    assert id_text(identity.id) in findings(tmp_path)["identity"]["detail"]
+    (tmp_path / "identity.key").chmod(0o644)
+    found = findings(tmp_path)["identity"]
+    assert not found["ok"]
+    assert "chmod 600" in found["hint"]
+
+
+def test_a_state_directory_that_others_can_look_into_is_found(around: Surroundings, tmp_path: Path) -> None:
+    settings(tmp_path, port=1)
+    assert findings(tmp_path)["state"]["ok"]
+    tmp_path.chmod(0o755)
+    found = findings(tmp_path)
+    assert not found["state"]["ok"]
+    assert "chmod 700" in found["state"]["hint"]
+
+
+def test_a_port_that_another_program_has_is_found(around: Surroundings, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        settings(tmp_path, port=port)
+        found = findings(tmp_path)["port"]
+        assert (found["ok"], found["detail"]) == (False, f"{port} is taken")
+        (tmp_path / "sidecar.pid").write_text("4711")
+        assert findings(tmp_path)["port"]["detail"] == f"{port}, used by this sidecar"
+
+
+def test_a_tailnet_is_shown_with_its_owner_or_with_what_keeps_it_down(
+    around: Surroundings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tailnet = Tailnet({"127.0.0.1": "alice", "127.0.0.2": "alice"})
+    monkeypatch.setattr(doctor, "find_socket", lambda option: tmp_path / "tailscaled.sock")
+    monkeypatch.setattr(doctor, "Tailscale", lambda where: Daemon(tailnet, "127.0.0.1"))
+    assert findings(tmp_path)["tailnet"]["detail"] == "me of alice, 1 peers"
+    tailnet.down = "the tailnet is stopped"
+    found = findings(tmp_path)["tailnet"]
+    assert (found["ok"], found["detail"]) == (False, "the tailnet is stopped")
+    assert TailscaleError.__name__ not in found["detail"]

@@ -1,0 +1,139 @@
+"""What memory this machine has, and how much of it is offered by default.
+
+rpc-server reports the machine's whole memory as free, whatever else runs and whatever a container is limited
+to; so the mesh measures for itself.
+"""
+
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from mesh.engine.types import Backend
+from mesh.wire.errors import MeshError
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_MIB = 1 << 20
+_SHARE_OF_AVAILABLE = 0.8
+_SHARE_OF_UNIFIED = 0.7
+_SHARE_OF_ACCELERATOR = 0.92
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """In bytes: of the accelerator where it has memory of its own, else of the machine or its container."""
+
+    total: int
+    available: int
+    """What could be used now without anything being swapped out."""
+
+
+def parse_size(text: str) -> int:
+    """Bytes from ``60M``, ``8G``, ``1.5GiB`` or ``1000000``; units are powers of 1024. Raises MeshError."""
+    found = _SIZE.fullmatch(text.strip())
+    size = int(float(found.group(1)) * _UNITS[found.group(2).upper()]) if found else 0
+    if size <= 0 or size >= 1 << 63:
+        raise MeshError(f"{text!r} is no amount of memory", "write it like 8G, 1.5GiB or 600M")
+    return size
+
+
+def format_size(size: int) -> str:
+    """``size`` bytes for people: ``1.5 GiB``, ``60 MiB``, ``512 B``."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        scale = _UNITS[unit[0]]
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}".replace(".0 ", " ")
+    return f"{size} B"
+
+
+def measure(backend: Backend) -> Memory:
+    """The memory that ``backend`` computes in. Blocking; some milliseconds, with a GPU up to seconds."""
+    if backend.memory:
+        free = gpu_free() if backend.kind == "cuda" else None
+        return Memory(backend.memory, backend.memory if free is None else min(free, backend.memory))
+    machine = psutil.virtual_memory()
+    return within_limits(Memory(machine.total, machine.available), Path("/"))
+
+
+def default_offer(memory: Memory, backend: Backend) -> int:
+    """What is offered when nobody says: most of what is free now, in whole MiB."""
+    if backend.memory:
+        share = memory.available * _SHARE_OF_ACCELERATOR
+    elif backend.kind == "metal":
+        share = min(memory.total * _SHARE_OF_UNIFIED, memory.available * _SHARE_OF_AVAILABLE)
+    else:
+        share = memory.available * _SHARE_OF_AVAILABLE
+    return int(share) // _MIB * _MIB
+
+
+def within_limits(memory: Memory, root: Path) -> Memory:
+    """``memory`` cut down to the control groups (v1 or v2) that this process is in, seen below ``root``."""
+    total, available = memory.total, memory.available
+    for directory, limit_name, usage_name in _groups(root):
+        limit = _number(directory / limit_name)
+        if limit is None or limit >= memory.total:  # "no limit" is a huge number in v1, "max" in v2
+            continue
+        used = _number(directory / usage_name) or 0
+        reclaimable = _inactive_file(directory / "memory.stat")
+        total = min(total, limit)
+        available = min(available, max(0, limit - used + reclaimable))
+    return Memory(total, available)
+
+
+def _groups(root: Path) -> list[tuple[Path, str, str]]:
+    """``(folder, limit file, usage file)`` of the group and of all above it, each of which limits too."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    groups = []
+    for line in lines:
+        number, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if number == "0" and not controllers:
+            top, names = root / "sys/fs/cgroup", ("memory.max", "memory.current")
+        elif "memory" in controllers.split(","):
+            top, names = root / "sys/fs/cgroup/memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        else:
+            continue
+        # Inside a container the path may name what only the host sees; its own group is then the top.
+        group = Path(path.strip("/"))
+        groups += [(top / part, *names) for part in (group, *group.parents)]
+    return groups
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _inactive_file(path: Path) -> int:
+    try:
+        text = path.read_text()
+    except OSError:
+        return 0
+    found = re.search(r"^total_inactive_file (\d+)$", text, re.MULTILINE) or re.search(
+        r"^inactive_file (\d+)$", text, re.MULTILINE
+    )
+    return int(found.group(1)) if found else 0
+
+
+def _run_nvidia_smi() -> str:
+    argv = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def gpu_free(run: Callable[[], str] = _run_nvidia_smi) -> int | None:
+    """Bytes free on all NVIDIA GPUs together; None where nvidia-smi does not say."""
+    values = [line.strip() for line in run().splitlines() if line.strip()]
+    if not values or not all(value.isdigit() for value in values):
+        return None
+    return sum(int(value) for value in values) * _MIB
