@@ -79,7 +79,7 @@ def states(node: Node) -> Mapping[NodeId, tuple[tuple[int, int], str]]:
 def own_liveness(node: Node) -> tuple[int, int]:
     """The Node's own liveness."""
     mine = node._parts.membership
-    return (mine.incarnation, mine.refutations)
+    return (mine.generation, mine.incarnation)
 
 
 def stays_away(node: Node) -> bool:
@@ -161,7 +161,7 @@ def is_lent_to_another(node: Node) -> bool:
 def is_new(node: Node, envelope: Envelope) -> bool:
     """Whether the Node will listen to a datagram: no replay, nor from a run of its sender that is over."""
     peer = node._parts.membership.peers.get(envelope.sender)
-    outrun = peer is not None and envelope.number < first_number(peer.incarnation)
+    outrun = peer is not None and envelope.number < first_number(peer.generation)
     return not outrun and node._parts.replays.is_new(envelope)
 
 

@@ -105,11 +105,11 @@ class Lies:
         if victim is None or victim.node is None:
             return
         pool, author = self._pool(liar), victim.id
-        incarnation = victim.node.incarnation + 1
+        generation = victim.node.generation + 1
         self._say(
             liar,
-            Record(pool, author, incarnation, bytes(8), 1, True, victim.profile),
-            Liveness(pool, author, incarnation, 7),
+            Record(pool, author, generation, bytes(8), 1, True, victim.profile),
+            Liveness(pool, author, generation, 7),
             Claim(pool, author, 1000, 1000),
             Resignation(pool, author, 1000, liar.id),
             Deployment(pool, author, 1000, _MODEL, 1, 1, False, ()),
@@ -153,7 +153,7 @@ class Lies:
         halves: list[bytes] = []
         for name in ("this", "that"):
             profile = dataclasses.replace(liar.profile, name=name)
-            record = Record(self._pool(liar), liar.id, liar.node.incarnation, bytes(8), 900, False, profile)
+            record = Record(self._pool(liar), liar.id, liar.node.generation, bytes(8), 900, False, profile)
             halves.append(facts.sign(record, liar.signer).data)
         for number, target in enumerate(self._others(liar)):
             self._send(liar, target, messages.Bodies((halves[number % 2],)))

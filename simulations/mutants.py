@@ -162,7 +162,7 @@ def _any_liveness() -> list[Patch]:
     def accused(membership: Any, accusation: Any) -> None:
         peer = membership.peers.get(accusation.subject)
         if peer is not None:
-            now = {"incarnation": peer.incarnation, "refutations": peer.refutations}
+            now = {"generation": peer.generation, "incarnation": peer.incarnation}
             accusation = dataclasses.replace(accusation, **now)
         original(membership, accusation)
 
@@ -225,7 +225,7 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "a tie wins a vote": _ties_win,
     "terms are not stored": _not_stored("term", "claimed"),
     "grants are not stored": _not_stored("grant"),
-    "incarnations are not stored": _not_stored("incarnation"),
+    "generations are not stored": _not_stored("incarnation"),
     "the gate ignores the fence": lambda: [(Gate, "admits", lambda gate, key: True)],
     "a bound worker lends itself": lambda: [(Arbiter, "_bound", lambda arbiter, grant: False)],
     "a worker lends itself to lower claims": _lower_claims_lend,

@@ -19,7 +19,7 @@ OVERHEAD = _HEAD + SIGNATURE_BYTES
 MAX_BODY = MAX_DATAGRAM - OVERHEAD
 _DOMAIN = b"mesh datagram 1\0"
 _COUNT_BITS = 40
-_MAX_INCARNATION = (1 << 23) - 1
+_MAX_GENERATION = (1 << 23) - 1
 _ADDRESSED = 1 << 63
 NOBODY = NodeId(bytes(ID_BYTES))
 """For whoever gets it: its sender does not know who that will be."""
@@ -42,13 +42,13 @@ class Envelope:
         return verifier(key, signed, self.data[-SIGNATURE_BYTES:])
 
 
-def first_number(incarnation: int) -> int:
+def first_number(generation: int) -> int:
     """What a sender counts up from in this run of its process."""
-    return min(incarnation, _MAX_INCARNATION) << _COUNT_BITS
+    return min(generation, _MAX_GENERATION) << _COUNT_BITS
 
 
 def run_of(number: int) -> int:
-    """The incarnation that a sender had when it sent a datagram of this number."""
+    """The generation that a sender had when it sent a datagram of this number."""
     return number >> _COUNT_BITS
 
 

@@ -106,7 +106,7 @@ class Record:
     kind: ClassVar[int] = 3
     pool: PoolId
     author: NodeId
-    incarnation: int
+    generation: int
     nonce: bytes
     sequence: int
     left: bool
@@ -114,7 +114,7 @@ class Record:
 
     @property
     def version(self) -> Version:
-        return (self.incarnation, self.sequence)
+        return (self.generation, self.sequence)
 
     @property
     def place(self) -> bytes:
@@ -238,7 +238,7 @@ class PoolState:
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """``author`` lives, accused or not: its incarnation and how often it refuted since it started.
+    """``author`` lives, accused or not: its generation and its incarnation.
 
     Not ``steady``: it lives, but so many accuse it again and again that it is to be held dead.
     """
@@ -246,13 +246,13 @@ class Liveness:
     kind: ClassVar[int] = 8
     pool: PoolId
     author: NodeId
+    generation: int
     incarnation: int
-    refutations: int
     steady: bool = True
 
     @property
     def version(self) -> Version:
-        return (self.incarnation, self.refutations)
+        return (self.generation, self.incarnation)
 
     @property
     def place(self) -> bytes:
@@ -270,13 +270,13 @@ class Accusation:
     pool: PoolId
     author: NodeId
     subject: NodeId
+    generation: int
     incarnation: int
-    refutations: int
     refused: bool = False
 
     @property
     def version(self) -> Version:
-        return (self.incarnation, self.refutations)
+        return (self.generation, self.incarnation)
 
     @property
     def place(self) -> bytes:

@@ -31,8 +31,8 @@ class Ping:
     kind: ClassVar[int] = 1
     token: int
     summary: bytes
+    generation: int
     incarnation: int
-    refutations: int
 
 
 @value
@@ -42,8 +42,8 @@ class Ack:
     kind: ClassVar[int] = 2
     token: int
     summary: bytes
+    generation: int
     incarnation: int
-    refutations: int
 
 
 @value
@@ -146,14 +146,14 @@ class Vote:
 class LeaseRequest:
     """Lend yourself to this claim for one lease. ``release``: the predecessor's signed resignation.
 
-    ``worker`` is whom it is meant for: another node may live at the address now. ``incarnation`` is that of
+    ``worker`` is whom it is meant for: another node may live at the address now. ``generation`` is that of
     the process that asks, of which the worker may not have heard yet.
     """
 
     kind: ClassVar[int] = 14
     worker: NodeId
     number: int
-    incarnation: int
+    generation: int
     claim: bytes
     release: bytes
 

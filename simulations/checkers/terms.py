@@ -29,7 +29,7 @@ class Terms:
         self._claims: dict[tuple[NodeId, int], set[Claim]] = {}
         self._own: dict[NodeId, int] = {}
         self._runs: dict[tuple[NodeId, int], set[int]] = {}
-        self._incarnations: dict[NodeId, int] = {}
+        self._generations: dict[NodeId, int] = {}
         self._started: dict[NodeId, float] = {}
         self._read: dict[NodeId, int] = {}
         """How many of its disk's writes were looked at."""
@@ -66,15 +66,15 @@ class Terms:
     def _set_back(self, host: Host) -> None:
         """It may say once more what it forgot; but it goes on from what its disk says."""
         self._own[host.id] = stored(host, "term")
-        self._incarnations[host.id] = stored(host, "incarnation")
+        self._generations[host.id] = stored(host, "incarnation")
 
     def _incarnated(self, host: Host) -> None:
-        """A process of that host has started: never in an incarnation that its disk knew of before."""
+        """A process of that host has started: never in an generation that its disk knew of before."""
         assert host.node is not None
-        incarnation, before = host.node.incarnation, self._incarnations.get(host.id, 0)
-        if incarnation <= before:
-            self._say(f"host{host.number} starts in incarnation {incarnation} after {before}")
-        self._incarnations[host.id] = max(before, incarnation)
+        generation, before = host.node.generation, self._generations.get(host.id, 0)
+        if generation <= before:
+            self._say(f"host{host.number} starts in generation {generation} after {before}")
+        self._generations[host.id] = max(before, generation)
 
     def _observe(self, world: World, host: Host, event: Event) -> None:
         if not isinstance(event, LeaderChanged) or event.claim is None:

@@ -106,10 +106,10 @@ class Liar:
                 continue
             if isinstance(fact, Record):
                 known = self.livenesses.get(fact.author, (0, 0))
-                self.livenesses[fact.author] = max(known, (fact.incarnation, 0))
+                self.livenesses[fact.author] = max(known, (fact.generation, 0))
             elif isinstance(fact, Liveness):
                 known = self.livenesses.get(fact.author, (0, 0))
-                self.livenesses[fact.author] = max(known, (fact.incarnation, fact.refutations))
+                self.livenesses[fact.author] = max(known, (fact.generation, fact.incarnation))
             elif isinstance(fact, Claim):
                 self.claims[fact.author] = fact
 
@@ -142,14 +142,14 @@ class Liar:
             for victim in self.livenesses:
                 if victim != author:
                     yield Eviction(pool, author, 3, zero, victim, 0, zero)
-        for victim, (incarnation, refutations) in list(self.livenesses.items()):
+        for victim, (generation, incarnation) in list(self.livenesses.items()):
             if victim == me:
                 continue
-            yield Record(pool, victim, incarnation, bytes(8), 10**6, True, Profile(name="gone"))
-            yield Liveness(pool, victim, incarnation, refutations + 100, False)
+            yield Record(pool, victim, generation, bytes(8), 10**6, True, Profile(name="gone"))
+            yield Liveness(pool, victim, generation, incarnation + 100, False)
             yield Resignation(pool, victim, term, me)
             # This it may say, but it is not true.
-            yield Accusation(pool, me, victim, incarnation, refutations, True)
+            yield Accusation(pool, me, victim, generation, incarnation, True)
 
     # --- the wire
 

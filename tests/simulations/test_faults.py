@@ -152,9 +152,9 @@ def test_a_disk_that_was_rolled_back_is_noted() -> None:
     scene = Scene()
     scene.world.crash(scene.hosts[2])
     scene.world.restart(scene.hosts[2])
-    incarnation = scene.hosts[2].disk["incarnation"]
+    generation = scene.hosts[2].disk["incarnation"]
     scene.strike("roll back", 2, value=4.0, lasts=1.0)
-    assert scene.hosts[2].disk["incarnation"] < incarnation
+    assert scene.hosts[2].disk["incarnation"] < generation
     assert scene.hosts[2].id in scene.pool.set_back
     scene.world.run(2.0)
     assert scene.runs(2)

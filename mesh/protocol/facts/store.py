@@ -116,7 +116,7 @@ class FactStore:
     def offer(self, signed: Signed[Any]) -> str:
         """Merge one verified fact: NEW, STALE or EQUIVOCATION (both are kept as proof, one by one place).
 
-        Records of two runs that go by one incarnation are an equivocation as well, though one is newer.
+        Records of two runs that go by one generation are an equivocation as well, though one is newer.
         """
         if not self.would_change(signed):
             return STALE
@@ -220,10 +220,10 @@ class FactStore:
 
 
 def _are_of_two_runs(one: Fact, other: Fact) -> bool:
-    """Whether these are records of two runs of one member that go by the same incarnation."""
+    """Whether these are records of two runs of one member that go by the same generation."""
     if not isinstance(one, Record) or not isinstance(other, Record):
         return False
-    return one.incarnation == other.incarnation and one.nonce != other.nonce
+    return one.generation == other.generation and one.nonce != other.nonce
 
 
 def _height(signed: Signed[Any]) -> tuple[Version, NodeId]:

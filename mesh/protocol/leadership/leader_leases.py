@@ -139,7 +139,7 @@ class Tenancies:
             del tenancy.asked[next(iter(tenancy.asked))]
         former = self._election.predecessor()
         release = former.data if former is not None else b""
-        request = LeaseRequest(id, self._numbers, self._membership.incarnation, mine.data, release)
+        request = LeaseRequest(id, self._numbers, self._membership.generation, mine.data, release)
         if id == self._core.id:
             answer = self._arbiter.request(id, request)
             if isinstance(answer, LeaseGrant):

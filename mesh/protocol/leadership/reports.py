@@ -46,21 +46,21 @@ class Reports:
 
     # --- records
 
-    def begin(self, profile: Profile, incarnation: int) -> None:
+    def begin(self, profile: Profile, generation: int) -> None:
         """The first record of this run."""
         self._profile = fitted(profile)
         self._nonce = self._core.random.getrandbits(64).to_bytes(8, "big")
         self.left = False
-        self._incarnate(incarnation)
+        self._begin_generation(generation)
 
-    def overtake(self, incarnation: int) -> None:
+    def overtake(self, generation: int) -> None:
         """A newer trace of this very node is met (its state was set back): go beyond it."""
         self._core.notice("warning", "met a newer trace of this node and overtook it")
-        self._incarnate(incarnation + 1)
+        self._begin_generation(generation + 1)
 
-    def _incarnate(self, incarnation: int) -> None:
-        self._core.persist("incarnation", codec.pack([incarnation]))
-        self._membership.begin(incarnation, self._nonce)
+    def _begin_generation(self, generation: int) -> None:
+        self._core.persist("incarnation", codec.pack([generation]))
+        self._membership.begin(generation, self._nonce)
         self._sequence = 0
         self._sign_record()
 
@@ -100,7 +100,7 @@ class Reports:
             Record(
                 self._core.pool,
                 self._core.id,
-                self._membership.incarnation,
+                self._membership.generation,
                 self._nonce,
                 self._sequence,
                 self.left,

@@ -64,10 +64,10 @@ _GRANT = codec.paired(codec.blob(MAX_FACT), codec.UINT)
 
 @dataclass(slots=True)
 class _Grant:
-    """To whom the worker was lent last: the claim, and its author's incarnation then."""
+    """To whom the worker was lent last: the claim, and its author's generation then."""
 
     claim: Signed[Claim]
-    incarnation: int
+    generation: int
     expires: float
     number: int
 
@@ -96,12 +96,12 @@ class Arbiter:
         if stored is None:
             return
         try:
-            data, incarnation = _GRANT.load(codec.unpack(stored, 2 * MAX_FACT))
+            data, generation = _GRANT.load(codec.unpack(stored, 2 * MAX_FACT))
             claim = decode(data)
         except DecodeError:
             return
         if isinstance(claim.fact, Claim) and self.absorb(data):
-            self._grant = _Grant(claim, incarnation, self._barred_until, 0)
+            self._grant = _Grant(claim, generation, self._barred_until, 0)
 
     def holder(self, now: float) -> Claim | None:
         """Whose streams the gate may pass."""
@@ -125,7 +125,7 @@ class Arbiter:
         if self._core.now >= grant.expires or self._is_void(grant):
             return False
         peer = self._membership.peers.get(author)
-        reborn = peer is not None and peer.incarnation > grant.incarnation
+        reborn = peer is not None and peer.generation > grant.generation
         return not reborn and not self._membership.is_gone(author)
 
     def request(self, sender: NodeId, request: LeaseRequest) -> LeaseGrant | LeaseRefusal | None:
@@ -151,30 +151,30 @@ class Arbiter:
             return self._refuse(request, grant.claim, grant.expires - self._core.now)
         if grant is not None and grant.claim.data == claim.data and not _is_later(request, grant):
             return None
-        return self._lend(claim, request.number, request.incarnation)
+        return self._lend(claim, request.number, request.generation)
 
-    def _lend(self, claim: Signed[Claim], number: int, incarnation: int) -> LeaseGrant:
+    def _lend(self, claim: Signed[Claim], number: int, generation: int) -> LeaseGrant:
         expires = self._core.now + self._core.settings.lease
         grant = self._grant
-        renewed = grant is not None and grant.claim.data == claim.data and grant.incarnation == incarnation
+        renewed = grant is not None and grant.claim.data == claim.data and grant.generation == generation
         if not renewed:
-            self._core.persist("grant", codec.pack([claim.data, incarnation]))
+            self._core.persist("grant", codec.pack([claim.data, generation]))
         if self._machine.state is Lease.BARRED:
             self._machine.on(Deed.CLEARED)
         renewed = renewed and self._is_lent
-        if grant is not None and self._is_lent and self._begins_anew(grant, claim, incarnation):
+        if grant is not None and self._is_lent and self._begins_anew(grant, claim, generation):
             self._core.tell(GateChanged(None))
-        self._grant = _Grant(claim, incarnation, expires, number)
+        self._grant = _Grant(claim, generation, expires, number)
         self._machine.on(Deed.RENEWED if renewed else Deed.GRANTED)
         if not renewed:
             self._core.tell(GateChanged(claim.fact))
         self._core.schedule(GATE, b"", expires)
         return LeaseGrant(number, claim.fact.term)
 
-    def _begins_anew(self, grant: _Grant, claim: Signed[Claim], incarnation: int) -> bool:
+    def _begins_anew(self, grant: _Grant, claim: Signed[Claim], generation: int) -> bool:
         """Whether the leader that has the lease gave it up, or is another process: its streams are over."""
         same_author = grant.claim.fact.author == claim.fact.author
-        broken_off = grant.incarnation != incarnation or self._is_void(grant)
+        broken_off = grant.generation != generation or self._is_void(grant)
         return same_author and broken_off and grant.claim.data != claim.data
 
     def _refuse(self, request: LeaseRequest, claim: Signed[Claim], wait: float) -> LeaseRefusal:
@@ -215,4 +215,4 @@ class Arbiter:
 
 def _is_later(request: LeaseRequest, grant: _Grant) -> bool:
     """Whether it was made after the one that was granted last; each process of a leader counts anew."""
-    return (request.incarnation, request.number) > (grant.incarnation, grant.number)
+    return (request.generation, request.number) > (grant.generation, grant.number)

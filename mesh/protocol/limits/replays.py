@@ -1,6 +1,6 @@
 """Which datagrams of each member came already: a sliding window over their numbers (as in RFC 4303, 3.4.3).
 
-Numbers rise over restarts, for the incarnation is their upper part; they are noted once the signature held,
+Numbers rise over restarts, for the generation is their upper part; they are noted once the signature held,
 and asked about before it is checked, which costs a thousand times as much.
 """
 
@@ -32,7 +32,7 @@ class Replays:
         self._windows: dict[NodeId, _Window] = {}
         """Those of the latest run that its sender was known to be in: of an earlier one nothing is new."""
         self._others: dict[NodeId, dict[int, _Window]] = {}
-        """Those of later runs, by their incarnations."""
+        """Those of later runs, by their generations."""
 
     def is_new(self, envelope: Envelope) -> bool:
         """Whether it was not seen before, as far as the window of its run reaches back."""
@@ -47,8 +47,8 @@ class Replays:
         behind = window[0] - envelope.number
         return behind < 0 or (behind < WINDOW and not window[1] >> behind & 1)
 
-    def note(self, envelope: Envelope, incarnation: int) -> None:
-        """It was proven to be its sender's, whose incarnation is known to be that: earlier runs are over."""
+    def note(self, envelope: Envelope, generation: int) -> None:
+        """It was proven to be its sender's, whose generation is known to be that: earlier runs are over."""
         sender, number, run = envelope.sender, envelope.number, run_of(envelope.number)
         window = self._windows.get(sender)
         if window is not None and run_of(window[0]) == run:
@@ -56,7 +56,7 @@ class Replays:
             return
         others = self._others.pop(sender, {})
         others[run] = _moved(others.get(run), number)
-        if run <= incarnation:
+        if run <= generation:
             self._windows[sender] = others[run]
             others = {later: other for later, other in others.items() if later > run}
         if others:

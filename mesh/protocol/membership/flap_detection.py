@@ -103,7 +103,7 @@ class Steadiness:
         return True
 
     def restart(self) -> None:
-        """A new incarnation begins with a clean sheet, but for the length of the next quarantine."""
+        """A new generation begins with a clean sheet, but for the length of the next quarantine."""
         self.holds = True
         self._doubt = 0
         self._accusations.clear()

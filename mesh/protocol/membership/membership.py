@@ -1,9 +1,9 @@
 """Who lives: suspicion, refutation and death of members.
 
 SWIM (Das, Gupta, Motivala, DSN 2002) with Lifeguard's suspicion that shortens with independent accusers
-(Dadgar, Phillips, Currey, 2018). Liveness is apart from records: a pair (incarnation, refutations since
-start), which its subject alone raises. Accusations are signed facts: whoever joins later learns of the dead
-too; nobody is held dead on the word of a single other while the pool has four members or more.
+(Dadgar, Phillips, Currey, 2018). Liveness is apart from records: a pair (generation, incarnation), which its
+subject alone raises. Accusations are signed facts: whoever joins later learns of the dead too; nobody is held
+dead on the word of a single other while the pool has four members or more.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Membership:
         self.order: list[NodeId] = []
         """Every peer once, in the order in which they are probed."""
         self.dead: dict[NodeId, Peer] = {}
-        self.incarnation = 0
+        self.generation = 0
         self.nonce = b""
-        self.refutations = 0
+        self.incarnation = 0
         self.steadiness = Steadiness(core.settings)
         self.health = 0
         self.heard_any = False
@@ -53,7 +53,7 @@ class Membership:
         self.on_accused: Callable[[Peer, bool], None] = lambda peer, hurry: None
         self.on_last_call: Callable[[Peer], None] = lambda peer: None
         self.on_gone: Callable[[], None] = lambda: None
-        self.on_outrun: Callable[[int], None] = lambda incarnation: None
+        self.on_outrun: Callable[[int], None] = lambda generation: None
 
     # --- views
 
@@ -105,24 +105,24 @@ class Membership:
             peer.source = source
         return peer
 
-    def lives(self, id: NodeId, incarnation: int, refutations: int, steady: bool = True) -> Peer | None:
+    def lives(self, id: NodeId, generation: int, incarnation: int, steady: bool = True) -> Peer | None:
         """The member itself says that it lives, at this liveness. None for what is no liveness of another."""
         if id == self._core.id or id not in self._roster.members:
             return None
         peer = self.peers.get(id)
         if peer is None:
-            if (incarnation, refutations) <= self._store.liveness(id):
+            if (generation, incarnation) <= self._store.liveness(id):
                 return None  # it was forgotten, and this is nothing new
-            peer = self._meet(id, incarnation)
-        elif incarnation < peer.incarnation or (
-            incarnation == peer.incarnation and refutations <= peer.refutations
+            peer = self._meet(id, generation)
+        elif generation < peer.generation or (
+            generation == peer.generation and incarnation <= peer.incarnation
         ):
             return peer
-        elif incarnation > peer.incarnation:
+        elif generation > peer.generation:
             # Another run of its process, perhaps at another address: what the last one proved is void.
             peer.proven = peer.source = None
-        left = peer.state == LEFT and incarnation == peer.incarnation
-        peer.incarnation, peer.refutations, peer.steady = incarnation, refutations, steady
+        left = peer.state == LEFT and generation == peer.generation
+        peer.generation, peer.incarnation, peer.steady = generation, incarnation, steady
         peer.raised_at = self._core.now
         if not left:
             self._acquit(peer)
@@ -134,22 +134,22 @@ class Membership:
         """A member's record is new."""
         self._core.members_changed = True
         if record.author == self._core.id:
-            another = record.incarnation == self.incarnation and record.nonce != self.nonce
-            if record.incarnation > self.incarnation or another:
-                self.on_outrun(record.incarnation)
+            another = record.generation == self.generation and record.nonce != self.nonce
+            if record.generation > self.generation or another:
+                self.on_outrun(record.generation)
             return
-        peer = self.lives(record.author, record.incarnation, 0)
+        peer = self.lives(record.author, record.generation, 0)
         if peer is None:
             return
         if peer.record is not None and peer.record.profile.addresses != record.profile.addresses:
             peer.proven = peer.source = None
         peer.record = record
-        if record.left and record.incarnation == peer.incarnation:
+        if record.left and record.generation == peer.generation:
             self._set_state(peer, LEFT)
 
-    def _meet(self, id: NodeId, incarnation: int) -> Peer:
+    def _meet(self, id: NodeId, generation: int) -> Peer:
         record = self._store.get(Record, id)  # it was a peer before, and forgotten
-        peer = self.peers[id] = Peer(id, incarnation, record=None if record is None else record.fact)
+        peer = self.peers[id] = Peer(id, generation, record=None if record is None else record.fact)
         self._present += 1
         self.order.insert(self._core.random.randrange(len(self.order) + 1), id)
         self._core.members_changed = True
@@ -161,10 +161,10 @@ class Membership:
         if not liveness or id == self._core.id or id not in self._roster.members:
             return None
         peer = self._meet(id, liveness[0])
-        peer.refutations = liveness[1]
+        peer.incarnation = liveness[1]
         record, proof = peer.record, self._store.get(Liveness, id)
         peer.steady = proof is None or proof.fact.version != liveness or proof.fact.steady
-        if record is not None and record.left and record.incarnation == peer.incarnation:
+        if record is not None and record.left and record.generation == peer.generation:
             self._set_state(peer, LEFT)
         elif self._store.accusations(id) or not peer.steady:
             self._set_state(peer, DEAD)
@@ -325,15 +325,15 @@ class Membership:
 
     def _answer(self, accusation: Accusation) -> None:
         """This very member is accused: refute, or, when it is so for ever, admit that it flaps."""
-        ahead = accusation.refutations - self.refutations
-        if accusation.incarnation != self.incarnation or ahead > _MAX_LEAP or not self.steadiness.holds:
+        ahead = accusation.incarnation - self.incarnation
+        if accusation.generation != self.generation or ahead > _MAX_LEAP or not self.steadiness.holds:
             return
-        self.refutations = max(self.refutations, accusation.refutations)
+        self.incarnation = max(self.incarnation, accusation.incarnation)
         live, unsteady = self.live_count(), sum(not peer.steady for peer in self.dead.values())
         now, author, liveness = self._core.now, accusation.author, accusation.version
         if self.steadiness.accused(now, author, liveness, live, unsteady):
             self._stay_away()
-        elif accusation.version == (self.incarnation, self.refutations):
+        elif accusation.version == (self.generation, self.incarnation):
             self.health = min(self._core.settings.max_health, self.health + 1)
             self._raise()
 
@@ -362,23 +362,23 @@ class Membership:
         self._raise()
 
     def _raise(self) -> None:
-        self.refutations += 1
+        self.incarnation += 1
         self._core.stirred = True
-        self._store.raise_liveness(self._core.id, (self.incarnation, self.refutations))
-        liveness = (self.incarnation, self.refutations, self.steadiness.holds)
+        self._store.raise_liveness(self._core.id, (self.generation, self.incarnation))
+        liveness = (self.generation, self.incarnation, self.steadiness.holds)
         self._publish(Liveness(self._core.pool, self._core.id, *liveness))
 
     def outlived(self, own: Liveness) -> None:
         """A liveness of this very node came in that it knows nothing of: its disk was set back."""
-        if own.incarnation > self.incarnation:
-            self.on_outrun(own.incarnation)
-        elif own.incarnation == self.incarnation and own.refutations > self.refutations:
-            self.refutations = own.refutations
+        if own.generation > self.generation:
+            self.on_outrun(own.generation)
+        elif own.generation == self.generation and own.incarnation > self.incarnation:
+            self.incarnation = own.incarnation
             self._raise()
 
-    def begin(self, incarnation: int, nonce: bytes) -> None:
-        """This process starts (or overtakes a newer trace of itself) with this incarnation."""
-        self.incarnation, self.nonce, self.refutations = incarnation, nonce, 0
-        self._core.sent = max(self._core.sent, first_number(incarnation))
+    def begin(self, generation: int, nonce: bytes) -> None:
+        """This process starts (or overtakes a newer trace of itself) with this generation."""
+        self.generation, self.nonce, self.incarnation = generation, nonce, 0
+        self._core.sent = max(self._core.sent, first_number(generation))
         self.steadiness.restart()
-        self._store.raise_liveness(self._core.id, (incarnation, 0))
+        self._store.raise_liveness(self._core.id, (generation, 0))

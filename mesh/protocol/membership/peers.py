@@ -19,8 +19,8 @@ class Peer:
     """Another member, as seen from here."""
 
     id: NodeId
-    incarnation: int
-    refutations: int = 0
+    generation: int
+    incarnation: int = 0
     state: str = ALIVE
     changed_at: float = -math.inf
     """When it was last seen to die, leave or live again."""
@@ -49,7 +49,7 @@ class Peer:
 
     @property
     def liveness(self) -> tuple[int, int]:
-        return (self.incarnation, self.refutations)
+        return (self.generation, self.incarnation)
 
     @property
     def present(self) -> bool:

@@ -230,7 +230,7 @@ class Prober:
 
     def _ping(self, peer: Peer, endpoint: Endpoint, token: int) -> None:
         mine = self._membership
-        ping = Ping(token, self._store.summary, mine.incarnation, mine.refutations)
+        ping = Ping(token, self._store.summary, mine.generation, mine.incarnation)
         self._core.send(peer.id, endpoint, ping)
 
     def again(self, subject: bytes) -> None:

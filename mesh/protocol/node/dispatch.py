@@ -51,12 +51,12 @@ class Router:
         """Whether the datagram was not seen before and is of its sender's present run.
 
         A sender whose disk was set back counts from too low: it is shown its own newer record, once a second,
-        or that of another run which went by the same incarnation; and its liveness, which may be all that is
+        or that of another run which went by the same generation; and its liveness, which may be all that is
         known of it.
         """
         sender, core = envelope.sender, self._parts.core
         peer = self._parts.membership.peers.get(sender)
-        outrun = peer is not None and envelope.number < first_number(peer.incarnation)
+        outrun = peer is not None and envelope.number < first_number(peer.generation)
         if not outrun and self._parts.replays.is_new(envelope):
             return True
         store = self._parts.store
@@ -83,7 +83,7 @@ class Router:
             parts.core.refused.note("forged", source)
             return
         peer = parts.membership.peers.get(sender)
-        parts.replays.note(envelope, 0 if peer is None else peer.incarnation)
+        parts.replays.note(envelope, 0 if peer is None else peer.generation)
         parts.budgets.proven(parts.core.now, source)
         parts.membership.heard(sender, source)
         parts.introductions.answered(sender, source)
@@ -94,9 +94,9 @@ class Router:
         if not (self._is_running() or self._parts.reports.left):
             return
         self._inform(sender, source)
-        ack = messages.Ack(ping.token, self._parts.store.summary, mine.incarnation, mine.refutations)
+        ack = messages.Ack(ping.token, self._parts.store.summary, mine.generation, mine.incarnation)
         self._parts.core.send(sender, source, ack)
-        self._hinted(sender, source, (ping.incarnation, ping.refutations))
+        self._hinted(sender, source, (ping.generation, ping.incarnation))
         self._parts.gossip.compare(sender, source, ping.summary)
 
     def _on_ack(self, sender: NodeId, source: Endpoint, ack: messages.Ack, data: bytes) -> None:
@@ -104,7 +104,7 @@ class Router:
             return
         self._parts.prober.acked(sender, source, ack.token)
         self._inform(sender, source)
-        self._hinted(sender, source, (ack.incarnation, ack.refutations))
+        self._hinted(sender, source, (ack.generation, ack.incarnation))
         self._parts.gossip.compare(sender, source, ack.summary)
 
     def _inform(self, sender: NodeId, source: Endpoint) -> None:

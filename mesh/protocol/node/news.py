@@ -47,7 +47,7 @@ class News:
         elif isinstance(fact, Liveness) and fact.author == core.id:
             parts.membership.outlived(fact)
         elif isinstance(fact, Liveness):
-            parts.membership.lives(fact.author, fact.incarnation, fact.refutations, fact.steady)
+            parts.membership.lives(fact.author, fact.generation, fact.incarnation, fact.steady)
         elif isinstance(fact, Accusation):
             parts.membership.accused(fact)
         elif isinstance(fact, Claim):

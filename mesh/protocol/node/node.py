@@ -130,7 +130,7 @@ class Node(Views):
         return self._end()
 
     def start(self, now: float, profile: Profile) -> list[Effect]:
-        """Take part: with a new incarnation, a record, probes, and a voice in elections."""
+        """Take part: with a new generation, a record, probes, and a voice in elections."""
         self._begin(now)
         if self._core.id in self._parts.roster.evicted:
             raise MeshError(

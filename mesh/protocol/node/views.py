@@ -44,8 +44,8 @@ class Views:
         return self._parts.core.pool if self._parts.core.pool != NO_POOL else None
 
     @property
-    def incarnation(self) -> int:
-        return self._parts.membership.incarnation
+    def generation(self) -> int:
+        return self._parts.membership.generation
 
     def members(self) -> list[Member]:
         """All members that were ever heard of alive, self included, by id."""

@@ -67,8 +67,8 @@ class Parts:
         self.intake.on_lapsed, self.intake.on_kept = self.membership.accused, self.gossip.came
         self.membership.on_gone = self.election.reconsider
 
-    def _outrun(self, incarnation: int) -> None:
-        self.reports.overtake(incarnation)
+    def _outrun(self, generation: int) -> None:
+        self.reports.overtake(generation)
         self.tenancies.forfeit(self.election.highest)  # workers will take this process for another one
 
     def form(self, pool: PoolId) -> None:

@@ -71,7 +71,7 @@ class Play:
 
     def _sealed(self, actor: Actor, body: bytes) -> bytes:
         actor.sent += 1
-        number = first_number(actor.incarnation) + actor.sent
+        number = first_number(actor.generation) + actor.sent
         return seal(self.stage.pool, actor.id, number, body, actor.signer, self.stage.node.id)[:MAX_DATAGRAM]
 
     def _stream(self, actor: Actor, payload: bytes, times: int) -> None:
@@ -161,7 +161,7 @@ def moved(play: Play, fact: Fact, who: int) -> bytes:
         moved = replace(moved, subject=play.actors[1].id, last=0, last_hash=facts.NO_PREVIOUS, number=1)
         moved = replace(moved, previous=facts.NO_PREVIOUS)
     elif hasattr(moved, "subject"):
-        moved = replace(moved, subject=play.actors[1].id, incarnation=1)
+        moved = replace(moved, subject=play.actors[1].id, generation=1)
     return sign(moved, actor.signer).data[:-64]
 
 

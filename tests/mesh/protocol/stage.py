@@ -31,8 +31,8 @@ class Actor:
         self.id: NodeId = self.signer.id
         self.address = Endpoint(f"10.0.1.{number % 250}", 50052)
         self.rank = rank
-        self.incarnation = 1
-        self.refutations = 0
+        self.generation = 1
+        self.incarnation = 0
         self.answers = True
         self.sent = 0
         self._stage = stage
@@ -48,7 +48,7 @@ class Actor:
 
     def record(self, sequence: int = 1, left: bool = False, nonce: bytes = bytes(8)) -> bytes:
         profile = Profile(name="actor", addresses=(self.address,), rank=self.rank)
-        return self.sign(Record(self._stage.pool, self.id, self.incarnation, nonce, sequence, left, profile))
+        return self.sign(Record(self._stage.pool, self.id, self.generation, nonce, sequence, left, profile))
 
     def claim(self, term: int, rank: int | None = None) -> bytes:
         return self.sign(Claim(self._stage.pool, self.id, term, self.rank if rank is None else rank))
@@ -57,13 +57,13 @@ class Actor:
         heir = successor if successor is not None else NodeId(bytes(16))
         return self.sign(Resignation(self._stage.pool, self.id, term, heir))
 
-    def accusation(self, subject: NodeId, incarnation: int = 1, refutations: int = 0) -> bytes:
-        return self.sign(Accusation(self._stage.pool, self.id, subject, incarnation, refutations))
+    def accusation(self, subject: NodeId, generation: int = 1, incarnation: int = 0) -> bytes:
+        return self.sign(Accusation(self._stage.pool, self.id, subject, generation, incarnation))
 
     def seal(self, message: Message) -> bytes:
         """Its next datagram."""
         self.sent += 1
-        number = first_number(self.incarnation) + self.sent
+        number = first_number(self.generation) + self.sent
         return seal(
             self._stage.pool, self.id, number, messages.encode(message), self.signer, self._stage.node.id
         )
@@ -181,7 +181,7 @@ class Stage:
         for endpoint, message in self.sent[start:]:
             actor = self.actors.get(endpoint)
             if isinstance(message, Ping) and actor is not None and actor.answers and message.token:
-                actor.says(Ack(message.token, bytes(8), actor.incarnation, actor.refutations))
+                actor.says(Ack(message.token, bytes(8), actor.generation, actor.incarnation))
 
     def take(self, kind: type[M], to: Actor | None = None) -> list[M]:
         """The messages of a kind sent since the last look, which forgets them."""

@@ -127,7 +127,7 @@ ELECTION: dict[Row, Story] = {
 
 
 def _asks(stage: Stage, leader: Actor, number: int = 1, term: int = 1) -> None:
-    leader.says(LeaseRequest(stage.node.id, number, leader.incarnation, leader.claim(term), b""))
+    leader.says(LeaseRequest(stage.node.id, number, leader.generation, leader.claim(term), b""))
 
 
 def _lent() -> tuple[Stage, Actor]:

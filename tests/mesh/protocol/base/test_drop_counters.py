@@ -58,7 +58,7 @@ def test_facts_are_refused_for_what_is_wrong_with_them() -> None:
     liar.tells(b"no fact")
     worker.tells(worker.claim(1))
     liar.tells(sign(Claim(stage.pool, liar.id, 2**40, 1), liar.signer).data)
-    liar.tells(liar.accusation(stage.node.id, stage.node.incarnation))
+    liar.tells(liar.accusation(stage.node.id, stage.node.generation))
     counts = counted(stage.node)
     assert counts == {
         "forged_fact": 1,

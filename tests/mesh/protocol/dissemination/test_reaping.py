@@ -69,15 +69,15 @@ def test_old_facts_of_the_forgotten_that_are_replayed_do_not_bring_it_back() -> 
     stage = Stage()
     giver = stage.member(3)
     actor = stage.member(2)
-    actor.incarnation = 5
+    actor.generation = 5
     actor.tells(actor.record())
     actor.answers = False
     stage.wait(20.0)
     stage.wait(3700.0)
-    actor.incarnation = 4
+    actor.generation = 4
     giver.tells(actor.record(sequence=99))
     giver.tells(actor.sign(Liveness(stage.pool, actor.id, 4, 7)))
-    actor.incarnation = 5
+    actor.generation = 5
     giver.tells(actor.record(sequence=2))  # of its last run, told late
     assert stage.state_of(actor) == "unknown"
 
@@ -85,7 +85,7 @@ def test_old_facts_of_the_forgotten_that_are_replayed_do_not_bring_it_back() -> 
 def test_the_forgotten_that_starts_anew_is_a_member_like_before() -> None:
     stage = Stage()
     actor = _dead(stage)
-    actor.incarnation, actor.answers = 2, True
+    actor.generation, actor.answers = 2, True
     actor.tells(actor.record())
     assert stage.state_of(actor) == "alive"
     stage.wait(60.0)
@@ -103,7 +103,7 @@ def test_the_forgotten_that_was_cut_off_all_the_time_speaks_learns_of_what_it_is
     assert stage.state_of(actor) == "dead"
     told = [fact for bodies in stage.take(Bodies, actor) for fact in bodies.facts]
     assert any(s.data in told for s in stage.node.facts() if isinstance(s.fact, Accusation))
-    actor.refutations = 1
+    actor.incarnation = 1
     actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 1)))
     assert stage.state_of(actor) == "alive"
 

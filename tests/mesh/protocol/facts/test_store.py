@@ -31,9 +31,9 @@ def _signed(author: int, make: Any) -> Signed[Any]:
 
 
 RECORDS = st.builds(
-    lambda who, incarnation, sequence, rank: _signed(
+    lambda who, generation, sequence, rank: _signed(
         who,
-        lambda s: Record(POOL, s.id, incarnation, bytes(8), sequence, False, Profile(rank=rank)),
+        lambda s: Record(POOL, s.id, generation, bytes(8), sequence, False, Profile(rank=rank)),
     ),
     small, small, small, small,
 )  # fmt: skip
@@ -57,7 +57,7 @@ DEPLOYMENTS = st.builds(
     small, small, small,
 )  # fmt: skip
 LIVENESSES = st.builds(
-    lambda who, refutations, steady: _signed(who, lambda s: Liveness(POOL, s.id, 1, refutations, steady)),
+    lambda who, incarnation, steady: _signed(who, lambda s: Liveness(POOL, s.id, 1, incarnation, steady)),
     small, small, st.booleans(),
 )  # fmt: skip
 FACTS = st.lists(RECORDS | CLAIMS | RESIGNATIONS | STATES | DEPLOYMENTS | LIVENESSES, max_size=60)
@@ -122,9 +122,9 @@ def test_exchanging_what_the_other_wants_makes_two_stores_equal(
     assert one.summary == other.summary
 
 
-def _record(incarnation: int, sequence: int, rank: int = 0) -> Signed[Any]:
+def _record(generation: int, sequence: int, rank: int = 0) -> Signed[Any]:
     profile = Profile(rank=rank)
-    return _signed(0, lambda s: Record(POOL, s.id, incarnation, bytes(8), sequence, False, profile))
+    return _signed(0, lambda s: Record(POOL, s.id, generation, bytes(8), sequence, False, profile))
 
 
 def test_a_higher_incarnation_prevails_over_any_sequence() -> None:
@@ -148,15 +148,15 @@ def test_who_says_two_things_in_one_version_leaves_proof_of_it() -> None:
 ACCUSED = SIGNERS[0]
 
 
-def _accusation(accuser: int, incarnation: int = 1, refutations: int = 0) -> Signed[Any]:
-    return _signed(accuser, lambda s: Accusation(POOL, s.id, ACCUSED.id, incarnation, refutations))
+def _accusation(accuser: int, generation: int = 1, incarnation: int = 0) -> Signed[Any]:
+    return _signed(accuser, lambda s: Accusation(POOL, s.id, ACCUSED.id, generation, incarnation))
 
 
 def test_an_accusation_of_a_liveness_that_nobody_saw_is_not_taken() -> None:
     store = FactStore(3)
     assert store.offer(_accusation(1)) == STALE
     store.raise_liveness(ACCUSED.id, (1, 0))
-    assert store.offer(_accusation(1, refutations=1)) == STALE
+    assert store.offer(_accusation(1, incarnation=1)) == STALE
     assert store.offer(_accusation(1)) == NEW
 
 

@@ -46,10 +46,10 @@ class Store(RuleBasedStateMachine):
         key = KEYS[named].public_key
         self.offer(author, Voucher(POOL, KEYS[author].id, number, bytes(16), key, ALL_RIGHTS))
 
-    @rule(author=members, incarnation=few, sequence=few, name=st.sampled_from(["this", "that"]))
-    def describes_itself(self, author: int, incarnation: int, sequence: int, name: str) -> None:
+    @rule(author=members, generation=few, sequence=few, name=st.sampled_from(["this", "that"]))
+    def describes_itself(self, author: int, generation: int, sequence: int, name: str) -> None:
         profile = Profile(name=name)
-        self.offer(author, Record(POOL, KEYS[author].id, incarnation, bytes(8), sequence, False, profile))
+        self.offer(author, Record(POOL, KEYS[author].id, generation, bytes(8), sequence, False, profile))
 
     @rule(author=anyone, term=few, rank=few)
     def claims(self, author: int, term: int, rank: int) -> None:
@@ -63,15 +63,15 @@ class Store(RuleBasedStateMachine):
     def tells_the_state(self, author: int, term: int, sequence: int) -> None:
         self.offer(author, PoolState(POOL, KEYS[author].id, term, sequence, 1, "ready", 1.0, "", 1.0, ()))
 
-    @rule(author=members, incarnation=few, refutations=few)
-    def lives(self, author: int, incarnation: int, refutations: int) -> None:
-        self.offer(author, Liveness(POOL, KEYS[author].id, incarnation, refutations))
-        self.store.raise_liveness(KEYS[author].id, (incarnation, refutations))
+    @rule(author=members, generation=few, incarnation=few)
+    def lives(self, author: int, generation: int, incarnation: int) -> None:
+        self.offer(author, Liveness(POOL, KEYS[author].id, generation, incarnation))
+        self.store.raise_liveness(KEYS[author].id, (generation, incarnation))
 
-    @rule(author=anyone, subject=members, incarnation=few, refutations=few)
-    def accuses(self, author: int, subject: int, incarnation: int, refutations: int) -> None:
+    @rule(author=anyone, subject=members, generation=few, incarnation=few)
+    def accuses(self, author: int, subject: int, generation: int, incarnation: int) -> None:
         accused = KEYS[subject].id
-        self.offer(author, Accusation(POOL, KEYS[author].id, accused, incarnation, refutations))
+        self.offer(author, Accusation(POOL, KEYS[author].id, accused, generation, incarnation))
 
     @rule(author=anyone)
     def loses_its_voice(self, author: int) -> None:

@@ -99,7 +99,7 @@ def test_who_overtakes_a_newer_trace_of_itself_asks_anew_before_workers_take_it_
     assert stage.told(LeasesChanged)[-1].held == frozenset()
     stage.wait(0.0)
     [again] = stage.take(LeaseRequest, worker)
-    assert (request.incarnation, again.incarnation) == (1, 3)
+    assert (request.generation, again.generation) == (1, 3)
     worker.says(LeaseGrant(again.number, 1))
     assert stage.node.leases(stage.now) == {worker.id}
 

@@ -48,7 +48,7 @@ def test_small_changes_of_rank_and_free_memory_are_not_told() -> None:
 def test_a_restart_makes_a_higher_incarnation_with_another_nonce() -> None:
     stage = Stage()
     again = stage.restarted()
-    assert _record(again).incarnation == _record(stage).incarnation + 1
+    assert _record(again).generation == _record(stage).generation + 1
 
 
 def _report(stage: Stage, phase: str, progress: float) -> None:
@@ -165,6 +165,6 @@ def test_who_is_shown_a_record_of_another_run_by_its_incarnation_overtakes_it(re
     for number in range(1, records):
         stage.republish(name=f"name{number}")
         stage.wait(1.0)
-    assert _record(stage).incarnation == 1
+    assert _record(stage).generation == 1
     witness.tells(sign(former, stage.signer).data)
-    assert _record(stage).incarnation == 2
+    assert _record(stage).generation == 2

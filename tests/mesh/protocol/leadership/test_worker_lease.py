@@ -14,7 +14,7 @@ def _ask(
 ) -> LeaseGrant | LeaseRefusal | None:
     stage.take(LeaseGrant)
     stage.take(LeaseRefusal)
-    actor.says(LeaseRequest(stage.node.id, number, actor.incarnation, actor.claim(term), release))
+    actor.says(LeaseRequest(stage.node.id, number, actor.generation, actor.claim(term), release))
     answers: list[Answer] = [*stage.take(LeaseGrant, actor), *stage.take(LeaseRefusal, actor)]
     return answers[0] if answers else None
 
@@ -35,7 +35,7 @@ def test_the_leader_gets_the_lease_and_its_streams_may_pass() -> None:
 
 def test_a_grant_is_on_the_disk_before_it_is_answered() -> None:
     stage, leader, _ = _stage()
-    effects = leader.says(LeaseRequest(stage.node.id, 1, leader.incarnation, leader.claim(1), b""))
+    effects = leader.says(LeaseRequest(stage.node.id, 1, leader.generation, leader.claim(1), b""))
     kinds = [
         effect.key if isinstance(effect, Persist) else "send"
         for effect in effects
@@ -79,7 +79,7 @@ def test_while_one_holds_the_lease_a_higher_claim_has_to_wait() -> None:
 
 def test_news_that_the_holder_had_started_again_before_it_asked_leave_its_lease_as_it_is() -> None:
     stage, leader, rival = _stage()
-    leader.incarnation = 2
+    leader.generation = 2
     _ask(stage, leader, 1)
     leader.tells(leader.record())
     assert isinstance(_ask(stage, rival, 2), LeaseRefusal)
@@ -104,7 +104,7 @@ def test_the_same_author_goes_on_under_a_higher_claim() -> None:
 def test_the_streams_of_an_author_that_started_again_are_cut_before_it_goes_on() -> None:
     stage, leader, _ = _stage()
     _ask(stage, leader, 1)
-    leader.incarnation = 2
+    leader.generation = 2
     leader.tells(leader.record())
     assert _ask(stage, leader, 2, 2) == LeaseGrant(2, 2)
     assert [event.claim and event.claim.term for event in stage.told(GateChanged)] == [1, None, 2]
@@ -161,7 +161,7 @@ def test_a_running_pipeline_is_not_cut_because_its_leader_is_held_dead() -> None
 def test_when_the_holders_process_was_reset_another_gets_the_lease() -> None:
     stage, leader, rival = _stage()
     _ask(stage, leader, 1)
-    leader.incarnation = 2
+    leader.generation = 2
     leader.tells(leader.record())
     assert isinstance(_ask(stage, rival, 2), LeaseGrant)
 
@@ -247,7 +247,7 @@ def test_a_release_that_is_older_than_the_last_request_changes_nothing() -> None
 
 def test_a_claim_in_anothers_mouth_gets_no_answer() -> None:
     stage, leader, rival = _stage()
-    rival.says(LeaseRequest(stage.node.id, 1, rival.incarnation, leader.claim(1), b""))
+    rival.says(LeaseRequest(stage.node.id, 1, rival.generation, leader.claim(1), b""))
     assert not stage.take(LeaseGrant)
     assert not stage.take(LeaseRefusal)
 
@@ -255,7 +255,7 @@ def test_a_claim_in_anothers_mouth_gets_no_answer() -> None:
 @pytest.mark.parametrize("nonsense", [b"", b"nonsense"])
 def test_a_request_without_a_claim_gets_no_answer(nonsense: bytes) -> None:
     stage, leader, _ = _stage()
-    leader.says(LeaseRequest(stage.node.id, 1, leader.incarnation, nonsense, nonsense))
+    leader.says(LeaseRequest(stage.node.id, 1, leader.generation, nonsense, nonsense))
     assert not stage.take(LeaseGrant)
     assert not stage.take(LeaseRefusal)
 
@@ -271,7 +271,7 @@ def test_what_is_meant_for_another_worker_that_lived_here_changes_nothing() -> N
     _ask(stage, leader, 1, 3)
     leader.says(LeaseRelease(leader.id, 4, 1))
     assert stage.node.holder(stage.now) is not None
-    leader.says(LeaseRequest(leader.id, 5, leader.incarnation, leader.claim(1), b""))
+    leader.says(LeaseRequest(leader.id, 5, leader.generation, leader.claim(1), b""))
     assert stage.take(LeaseGrant, leader) == []
 
 
@@ -279,10 +279,10 @@ def test_a_leader_that_starts_anew_with_the_claim_it_had_is_answered_from_its_fi
     """Its disk was set back: it claims the same once more, and counts its requests from one."""
     stage, leader, _ = _stage()
     assert _ask(stage, leader, 1, number=9) == LeaseGrant(9, 1)
-    leader.incarnation = 2
+    leader.generation = 2
     leader.tells(leader.record())
     assert _ask(stage, leader, 1, number=1) == LeaseGrant(1, 1)
-    leader.incarnation = 1
+    leader.generation = 1
     assert _ask(stage, leader, 1, number=10) is None
 
 

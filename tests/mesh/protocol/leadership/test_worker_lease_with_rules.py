@@ -62,7 +62,7 @@ class Worker(RuleBasedStateMachine):
         self.numbers += 1
         kept_out = self.others_are_kept_out(leader)
         stage.take(LeaseGrant)
-        request = LeaseRequest(stage.node.id, self.numbers, actor.incarnation, actor.claim(term), b"")
+        request = LeaseRequest(stage.node.id, self.numbers, actor.generation, actor.claim(term), b"")
         effects = actor.says(request)
         if not stage.take(LeaseGrant, actor):
             return
@@ -91,7 +91,7 @@ class Worker(RuleBasedStateMachine):
 
     @rule(leader=leaders)
     def starts_anew(self, leader: int) -> None:
-        self.leaders[leader].incarnation += 1
+        self.leaders[leader].generation += 1
         self.leaders[leader].tells(self.leaders[leader].record())
         self.same_process &= self.holder != leader
 

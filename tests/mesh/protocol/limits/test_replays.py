@@ -81,9 +81,9 @@ def test_only_the_earliest_runs_have_windows_and_no_number_of_theirs_comes_twice
 def test_a_member_is_heard_after_a_datagram_of_a_run_that_all_forgot_was_sent_again() -> None:
     stage = Stage()
     actor = stage.member(2)
-    actor.incarnation = 7
+    actor.generation = 7
     kept = actor.seal(PING)
-    actor.incarnation = 1
+    actor.generation = 1
     stage.perform(stage.node.receive(stage.now, ELSEWHERE, kept))
     stage.take(Ack)
     for _ in range(3):
@@ -136,7 +136,7 @@ def test_what_an_earlier_run_of_a_member_said_is_stale() -> None:
     stage = Stage()
     actor = stage.member(2)
     early = actor.seal(PING)
-    actor.incarnation = 2
+    actor.generation = 2
     actor.tells(actor.record())
     stage.perform(stage.node.receive(stage.now, actor.address, early))
     assert stage.take(Ack) == []
@@ -155,10 +155,10 @@ def test_a_forged_number_does_not_shut_its_alleged_sender_out() -> None:
 def test_a_member_whose_disk_was_set_back_is_shown_its_newer_record_once_a_second() -> None:
     stage = Stage()
     actor = stage.member(2)
-    actor.incarnation = 5
+    actor.generation = 5
     newest = actor.record()
     actor.tells(newest)
-    actor.incarnation = 3
+    actor.generation = 3
     stage.sent.clear()
     for _ in range(20):
         actor.says(PING)
@@ -202,17 +202,17 @@ def test_a_node_that_was_set_back_overtakes_its_record_and_is_heard_again() -> N
     (own,) = [s.data for s in later.node.facts() if type(s.fact).__name__ == "Record"]
     back = Stage(stored=disk, start=False)
     back.perform(back.node.start(back.now, back.profile))
-    assert back.node.incarnation < later.node.incarnation
+    assert back.node.generation < later.node.generation
     actor = back.member(2)
     actor.tells(own)
-    assert back.node.incarnation == later.node.incarnation + 1
-    assert back.node._parts.core.sent >= first_number(later.node.incarnation + 1)
+    assert back.node.generation == later.node.generation + 1
+    assert back.node._parts.core.sent >= first_number(later.node.generation + 1)
 
 
 def test_a_node_numbers_what_it_sends_upwards_and_above_its_last_run() -> None:
     stage = Stage()
     stage.member(2).says(PING)
     sent = stage.node._parts.core.sent
-    assert sent > first_number(stage.node.incarnation)
+    assert sent > first_number(stage.node.generation)
     assert stage.restarted().node._parts.core.sent > sent
     assert stage.node.members()[0].endpoint in (OWN_ADDRESS, Endpoint("10.0.1.2", 50052))

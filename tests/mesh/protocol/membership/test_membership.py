@@ -36,18 +36,18 @@ def test_a_member_that_answers_stays_alive_for_ever() -> None:
 def test_the_accused_refutes_with_a_higher_liveness() -> None:
     stage = Stage()
     accuser = stage.member(2)
-    accuser.tells(accuser.accusation(stage.node.id, incarnation=1))
+    accuser.tells(accuser.accusation(stage.node.id, generation=1))
     accuser.says(Ping(1, bytes(8), 1, 0))
-    assert stage.take(Ack, accuser)[-1].refutations == 1
+    assert stage.take(Ack, accuser)[-1].incarnation == 1
 
 
 def test_an_accusation_of_a_past_liveness_is_not_refuted_again() -> None:
     stage = Stage()
     accuser = stage.member(2)
     for _ in range(3):
-        accuser.tells(accuser.accusation(stage.node.id, incarnation=1))
+        accuser.tells(accuser.accusation(stage.node.id, generation=1))
     accuser.says(Ping(1, bytes(8), 1, 0))
-    assert stage.take(Ack, accuser)[-1].refutations == 1
+    assert stage.take(Ack, accuser)[-1].incarnation == 1
 
 
 def test_a_refutation_ends_a_suspicion() -> None:
@@ -95,8 +95,8 @@ def test_what_raised_its_liveness_since_it_was_asked_is_not_accused() -> None:
 def test_one_liar_cannot_kill_in_a_pool_of_four() -> None:
     stage = Stage()
     victim, liar, _ = stage.member(2), stage.member(3), stage.member(4)
-    for refutations in range(20):
-        liar.tells(liar.accusation(victim.id, refutations=refutations))
+    for incarnation in range(20):
+        liar.tells(liar.accusation(victim.id, incarnation=incarnation))
         stage.wait(1.0)
         assert stage.state_of(victim) != "dead"
 
@@ -129,7 +129,7 @@ def test_the_dead_are_asked_now_and_then_and_come_back_when_they_refute() -> Non
     stage.take(Ping)
     stage.wait(3.0)
     assert stage.take(Ping, actor)
-    actor.refutations = 1
+    actor.incarnation = 1
     actor.answers = True
     actor.says(Ping(1, bytes(8), 1, 1))
     asked = [key for pull in stage.take(Pull, actor) for key in pull.keys]
@@ -142,7 +142,7 @@ def test_the_dead_are_asked_now_and_then_and_come_back_when_they_refute() -> Non
 def test_who_tells_of_an_accusation_gets_the_refutation_straight_away() -> None:
     stage = Stage()
     accuser = stage.member(2)
-    accuser.tells(accuser.accusation(stage.node.id, incarnation=1))
+    accuser.tells(accuser.accusation(stage.node.id, generation=1))
     told = [facts.decode(data).fact for body in stage.take(Bodies, accuser) for data in body.facts]
     assert Liveness(stage.pool, stage.node.id, 1, 1) in told
 
@@ -158,9 +158,9 @@ def test_a_suspect_that_answers_is_not_dead_though_its_refutation_is_late() -> N
 
 
 def _accuse_again_and_again(stage: Stage, accusers: list[Actor], times: int) -> None:
-    for refutations in range(times):
+    for incarnation in range(times):
         for accuser in accusers:
-            accuser.tells(accuser.accusation(stage.node.id, refutations=refutations))
+            accuser.tells(accuser.accusation(stage.node.id, incarnation=incarnation))
         stage.wait(0.5)
 
 
@@ -211,7 +211,7 @@ def test_a_new_incarnation_is_alive_again() -> None:
     actor = stage.member(2)
     actor.answers = False
     stage.wait(4.0)
-    actor.incarnation = 2
+    actor.generation = 2
     actor.tells(actor.record())
     assert stage.state_of(actor) == "alive"
 
@@ -224,7 +224,7 @@ def test_who_says_goodbye_has_left_and_is_not_accused() -> None:
     actor.answers = False
     stage.wait(10.0)
     assert stage.state_of(actor) == "left"
-    actor.incarnation = 2
+    actor.generation = 2
     actor.tells(actor.record())
     assert stage.state_of(actor) == "alive"
 
@@ -272,11 +272,11 @@ def test_a_newer_trace_of_oneself_is_overtaken() -> None:
     stage = Stage()
     witness = stage.member(2)
     former = stage.restarted().restarted()
-    assert former.node.incarnation == 3
+    assert former.node.generation == 3
     record = next(m.record for m in former.node.members() if m.id == former.node.id)
     assert record is not None
     witness.tells(facts.sign(record, former.signer).data)
-    assert stage.node.incarnation == 4
+    assert stage.node.generation == 4
     assert stage.disk["incarnation"] == b"\x91\x04"
 
 
@@ -286,7 +286,7 @@ def test_another_trace_of_oneself_with_the_same_incarnation_is_overtaken() -> No
     profile = Profile(name="before the disk was set back")
     other = Record(stage.pool, stage.node.id, 1, b"another!", 5, False, profile)
     witness.tells(facts.sign(other, stage.signer).data)
-    assert stage.node.incarnation == 2
+    assert stage.node.generation == 2
 
 
 def test_a_liveness_of_oneself_that_the_disk_forgot_is_passed() -> None:
@@ -294,15 +294,15 @@ def test_a_liveness_of_oneself_that_the_disk_forgot_is_passed() -> None:
     witness = stage.member(2)
     witness.tells(facts.sign(Liveness(stage.pool, stage.node.id, 1, 4), stage.signer).data)
     witness.says(Ping(1, bytes(8), 1, 0))
-    assert stage.take(Ack, witness)[-1].refutations == 5
+    assert stage.take(Ack, witness)[-1].incarnation == 5
 
 
 def test_an_accusation_of_a_liveness_that_the_disk_forgot_is_refuted() -> None:
     stage = Stage()
     witness = stage.member(2)
-    witness.tells(witness.accusation(stage.node.id, incarnation=1, refutations=3))
+    witness.tells(witness.accusation(stage.node.id, generation=1, incarnation=3))
     witness.says(Ping(1, bytes(8), 1, 0))
-    assert stage.take(Ack, witness)[-1].refutations == 4
+    assert stage.take(Ack, witness)[-1].incarnation == 4
 
 
 def test_a_suspect_whose_process_was_reset_and_that_answers_is_awaited_in_steps_of_time() -> None:

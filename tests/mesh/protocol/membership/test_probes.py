@@ -191,8 +191,8 @@ def test_silent_helpers_make_a_node_doubt_itself_and_slow_down() -> None:
                     if helpers_speak:
                         helper.says(Nack(request.token))
             target.tells(target.record())
-            target.refutations += 1
-            target.says(Ping(0, bytes(8), 1, target.refutations))
+            target.incarnation += 1
+            target.says(Ping(0, bytes(8), 1, target.incarnation))
         return len([ping for ping in stage.take(Ping) if ping.token])
 
     assert pings(helpers_speak=False) < pings(helpers_speak=True)

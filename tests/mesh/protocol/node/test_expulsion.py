@@ -89,15 +89,15 @@ def test_an_evicted_member_is_not_listened_to_but_shown_its_eviction_now_and_the
 def test_the_gate_shuts_on_an_evicted_leader_at_once_and_another_is_granted_the_worker() -> None:
     stage = Stage(rank=1)
     bad, good = stage.member(2, rank=50), stage.member(3, rank=40)
-    bad.says(LeaseRequest(stage.node.id, 1, bad.incarnation, bad.claim(7), b""))
+    bad.says(LeaseRequest(stage.node.id, 1, bad.generation, bad.claim(7), b""))
     assert stage.node.holder(stage.now) is not None
     good.tells(_eviction(stage, good, bad.id))
     assert stage.told(GateChanged)[-1] == GateChanged(None)
     assert stage.node.holder(stage.now) is None
     assert stage.take(LeaseGrant, bad) == [LeaseGrant(1, 7)]
-    bad.says(LeaseRequest(stage.node.id, 2, bad.incarnation, bad.claim(7), b""))
+    bad.says(LeaseRequest(stage.node.id, 2, bad.generation, bad.claim(7), b""))
     assert stage.take(LeaseGrant, bad) == []
-    good.says(LeaseRequest(stage.node.id, 1, good.incarnation, good.claim(8), b""))
+    good.says(LeaseRequest(stage.node.id, 1, good.generation, good.claim(8), b""))
     assert stage.take(LeaseGrant, good) == [LeaseGrant(1, 8)]
 
 

@@ -65,7 +65,7 @@ def test_the_pool_and_its_members_survive_a_restart() -> None:
     assert again.pool == stage.pool
     assert again.node.keys() == stage.node.keys()
     assert again.node.chain(actor.id) == stage.node.chain(actor.id)
-    assert again.node.incarnation == stage.node.incarnation + 1
+    assert again.node.generation == stage.node.generation + 1
 
 
 def test_damaged_state_is_told_as_such() -> None:
