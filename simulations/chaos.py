@@ -106,9 +106,9 @@ def doubt_limit(settings: Settings) -> float:
     Each probe that fails slows the next, and in a pool of many its suspicions, as it is alone in them, are as
     much longer: by the default settings :data:`AGREE_LIMIT` covers that, by those of some seeds it does not.
     """
-    doubt = 1 + settings.max_health
+    doubt = 1 + settings.max_local_health
     probes = settings.probe_period * doubt * (doubt + 1) / 2 + settings.probe_timeout * doubt
-    return probes + settings.suspicion * settings.suspicion_stretch * doubt + _CLAIM_LIMIT
+    return probes + settings.suspicion_timeout * settings.suspicion_timeout_stretch * doubt + _CLAIM_LIMIT
 
 
 @dataclass(slots=True)
@@ -259,7 +259,7 @@ class Chaos:
 
     def _look_around(self, core: list[Host]) -> None:
         for host in self._strays(core):
-            self.world.do(host, "meet", [other.address for other in core if other is not host])
+            self.world.do(host, "add_seeds", [other.address for other in core if other is not host])
 
     def _strays(self, core: list[Host]) -> list[Host]:
         """Whom no chain of acquaintances ties to the first of the core: they are found by looking around.

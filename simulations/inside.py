@@ -11,7 +11,6 @@ from mesh.protocol.node.node import Node
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import Envelope, first_number
 from mesh.wire.facts import (
-    Accusation,
     Claim,
     Deployment,
     Eviction,
@@ -20,13 +19,14 @@ from mesh.wire.facts import (
     Record,
     Resignation,
     Signed,
+    Suspicion,
     Voucher,
 )
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
 
 _KINDS = (
-    Voucher, Eviction, Record, Claim, Resignation, Deployment, PoolState, Liveness, Accusation,
+    Voucher, Eviction, Record, Claim, Resignation, Deployment, PoolState, Liveness, Suspicion,
 )  # fmt: skip
 _CONTAINERS = (dict, list, set, deque, bytearray)
 _SLOTS: dict[type[Any], list[str]] = {}
@@ -62,8 +62,8 @@ def endpoints(node: Node, id: NodeId) -> list[Endpoint]:
 
 def greeted(node: Node) -> list[Endpoint]:
     """Where the Node greets whoever may live there, now or again and again."""
-    introductions = node._parts.introductions
-    return [*introductions._greeted, *introductions._silent]
+    bootstrap = node._parts.bootstrap
+    return [*bootstrap._hello_targets, *bootstrap._silent]
 
 
 def evicted(node: Node) -> frozenset[NodeId]:
@@ -84,15 +84,15 @@ def own_liveness(node: Node) -> tuple[int, int]:
 
 def stays_away(node: Node) -> bool:
     """Whether the Node itself says that it is no steady member at present."""
-    return not node._parts.membership.steadiness.holds
+    return not node._parts.membership.flap_detector.stable
 
 
 def waits_in_doubt(node: Node) -> bool:
     """Whether the Node doubts itself and, alone in suspecting someone, waits longer than if it did not."""
-    settings, mine, now = node._parts.core.settings, node._parts.membership, node._parts.core.now
-    trusting = settings.suspicion * settings.suspicion_stretch
-    return mine.health > 0 and any(
-        peer.state == SUSPECT and peer.accusers == {node.id} and now > peer.suspected_at + trusting
+    settings, mine, now = node._parts.context.settings, node._parts.membership, node._parts.context.now
+    trusting = settings.suspicion_timeout * settings.suspicion_timeout_stretch
+    return mine.local_health > 0 and any(
+        peer.state == SUSPECT and peer.suspectors == {node.id} and now > peer.suspected_at + trusting
         for peer in mine.peers.values()
     )
 
@@ -155,7 +155,7 @@ def asked(node: Node) -> frozenset[NodeId]:
 
 def is_lent_to_another(node: Node) -> bool:
     """Whether its worker is bound to another's claim, which makes its own vote a no."""
-    return node._parts.arbiter.lends_to_another(node.id) is not None
+    return node._parts.worker_lease.bound_to_another(node.id) is not None
 
 
 def is_new(node: Node, envelope: Envelope) -> bool:
@@ -165,27 +165,27 @@ def is_new(node: Node, envelope: Envelope) -> bool:
     return not outrun and node._parts.replays.is_new(envelope)
 
 
-def accusers(node: Node, id: NodeId) -> set[NodeId]:
+def suspectors(node: Node, id: NodeId) -> set[NodeId]:
     """By whose word the Node holds a member for suspect or dead, as far as it noted that."""
     peer = node._parts.membership.peers.get(id)
     stored = signed_accusers(node, id)
-    return stored if peer is None else stored | peer.accusers
+    return stored if peer is None else stored | peer.suspectors
 
 
 def signed_accusers(node: Node, id: NodeId) -> set[NodeId]:
     """Whose accusations of a member the Node stores, as it is at present."""
-    return {signed.fact.author for signed in node._parts.store.accusations(id)}
+    return {signed.fact.author for signed in node._parts.store.suspicions(id)}
 
 
 def judged_for_itself(node: Node, id: NodeId) -> bool:
     """Whether the Node needs nobody's word for a death: its own probe failed, or the member said so."""
     peer = node._parts.membership.peers.get(id)
-    return peer is None or peer.missed or not peer.steady
+    return peer is None or peer.missed or not peer.stable
 
 
 def refused_claims(node: Node) -> int:
     """How many claims this process refused at least once: for their leap, or for who made them."""
-    counts = node._parts.core.refused.counts
+    counts = node._parts.context.drops.counts
     return counts["leaping_claim"] + counts["unauthorised_fact"]
 
 
@@ -196,4 +196,4 @@ def count(node: Node, kind: type[Any]) -> int:
 
 def waiting(node: Node) -> int:
     """How many facts wait for their author's voucher."""
-    return len(node._parts.intake._orphans)
+    return len(node._parts.validator._pending_facts)

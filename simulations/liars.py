@@ -19,7 +19,6 @@ from mesh.wire import codec, facts, messages
 from mesh.wire.envelope import MAX_BODY, seal
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import (
-    Accusation,
     Claim,
     Deployment,
     Liveness,
@@ -27,6 +26,7 @@ from mesh.wire.facts import (
     PoolState,
     Record,
     Resignation,
+    Suspicion,
     Voucher,
 )
 from mesh.wire.identity import NodeId, PoolId
@@ -114,7 +114,7 @@ class Lies:
             Resignation(pool, author, 1000, liar.id),
             Deployment(pool, author, 1000, _MODEL, 1, 1, False, ()),
             Voucher(pool, author, 999, bytes(16), liar.signer.public_key, ALL_RIGHTS),
-            Accusation(pool, author, self._world.hosts[0].id, *inside.own_liveness(victim.node)),
+            Suspicion(pool, author, self._world.hosts[0].id, *inside.own_liveness(victim.node)),
         )
 
     def _foreign(self, liar: Host) -> None:
@@ -145,7 +145,7 @@ class Lies:
         pool = self._pool(liar)
         for victim in self._others(liar):
             if victim.node is not None:
-                self._say(liar, Accusation(pool, liar.id, victim.id, *inside.own_liveness(victim.node)))
+                self._say(liar, Suspicion(pool, liar.id, victim.id, *inside.own_liveness(victim.node)))
 
     def _contradict(self, liar: Host) -> None:
         """Two records of one version, each to one half; often its last word, which nothing later replaces."""
@@ -278,5 +278,5 @@ class Lies:
 def _number(liar: Host) -> int:
     """The number of its next datagram: what is seen to be old would not be listened to."""
     assert liar.node is not None
-    liar.node._parts.core.sent += 1
-    return liar.node._parts.core.sent
+    liar.node._parts.context.sent += 1
+    return liar.node._parts.context.sent

@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mesh.protocol.base.context import Core
+from mesh.protocol.base.context import Context
 from mesh.protocol.dissemination.reaping import Reaper
 from mesh.protocol.facts import pending, store
 from mesh.protocol.facts.store import FactStore
-from mesh.protocol.facts.validation import Intake
+from mesh.protocol.facts.validation import FactValidator
 from mesh.protocol.leadership.election import Election
-from mesh.protocol.leadership.leader_leases import Tenancies
+from mesh.protocol.leadership.leader_leases import LeaderLeases
 from mesh.protocol.leadership.reports import Reports
-from mesh.protocol.leadership.roles import Role, Turn
-from mesh.protocol.leadership.worker_lease import Arbiter
+from mesh.protocol.leadership.roles import Role, RoleEvent
+from mesh.protocol.leadership.worker_lease import WorkerLease
 from mesh.protocol.limits.replays import Replays
 from mesh.protocol.membership.membership import Membership
 from mesh.protocol.membership.peers import DEAD, SUSPECT
@@ -38,24 +38,28 @@ def _nothing(*arguments: Any, **named: Any) -> None:
 
 def _not_stored(*keys: str) -> Callable[[], list[Patch]]:
     def patches() -> list[Patch]:
-        persist = Core.persist
+        persist = Context.persist
 
-        def forgetful(core: Core, key: str, value: bytes) -> None:
+        def forgetful(context: Context, key: str, value: bytes) -> None:
             if key not in keys:
-                persist(core, key, value)
+                persist(context, key, value)
 
-        return [(Core, "persist", forgetful)]
+        return [(Context, "persist", forgetful)]
 
     return patches
 
 
 def _no_pre_vote() -> list[Patch]:
-    def stand(election: Any) -> None:
-        if election.role is Role.WAITING and election.leader() is None and election._turn() is not None:
-            election._machine.on(Turn.STOOD)
-            election._claim(Turn.WON)
+    def campaign(election: Any) -> None:
+        if (
+            election.role is Role.WAITING
+            and election.leader() is None
+            and election._campaign_at() is not None
+        ):
+            election._machine.on(RoleEvent.DELAY_ELAPSED)
+            election._claim(RoleEvent.WON)
 
-    return [(Election, "stand", stand)]
+    return [(Election, "campaign", campaign)]
 
 
 def _asked_of_nobody() -> list[Patch]:
@@ -95,48 +99,48 @@ def _first_come() -> list[Patch]:
 
 
 def _lease_from_the_answer() -> list[Patch]:
-    def granted(tenancies: Any, sender: Any, grant: Any) -> None:
-        tenancy, core = tenancies._wanted.get(sender), tenancies._core
-        if tenancy is not None and grant.number in tenancy.asked:
-            later = core.now + core.settings.drift * core.settings.lease
-            tenancy.asked[grant.number] = (later, tenancy.asked[grant.number][1])
-        original(tenancies, sender, grant)
+    def granted(leader_leases: Any, sender: Any, grant: Any) -> None:
+        lease, context = leader_leases._wanted.get(sender), leader_leases._context
+        if lease is not None and grant.number in lease.asked:
+            later = context.now + context.settings.drift * context.settings.lease
+            lease.asked[grant.number] = (later, lease.asked[grant.number][1])
+        original(leader_leases, sender, grant)
 
-    original = Tenancies.granted
-    return [(Tenancies, "granted", granted)]
+    original = LeaderLeases.granted
+    return [(LeaderLeases, "granted", granted)]
 
 
 def _no_margin() -> list[Patch]:
     """A leader counts its lease by its own clock as the worker does by another."""
 
-    def granted(tenancies: Any, sender: Any, grant: Any) -> None:
-        core = tenancies._core
-        settings = core.settings
-        core.settings = dataclasses.replace(settings, drift=0.0)
-        original(tenancies, sender, grant)
-        core.settings = settings
+    def granted(leader_leases: Any, sender: Any, grant: Any) -> None:
+        context = leader_leases._context
+        settings = context.settings
+        context.settings = dataclasses.replace(settings, drift=0.0)
+        original(leader_leases, sender, grant)
+        context.settings = settings
 
-    original = Tenancies.granted
-    return [(Tenancies, "granted", granted)]
+    original = LeaderLeases.granted
+    return [(LeaderLeases, "granted", granted)]
 
 
 def _first_evicted() -> list[Patch]:
     """Of owners who evict each other the one stands whose eviction is heard first."""
 
-    def consider(intake: Any, signed: Any, giver: Any) -> Any:
-        gone = isinstance(signed.fact, Eviction) and signed.fact.author in intake._roster.evicted
-        return True if gone else original(intake, signed, giver)
+    def consider(validator: Any, signed: Any, source: Any) -> Any:
+        gone = isinstance(signed.fact, Eviction) and signed.fact.author in validator._roster.evicted
+        return True if gone else original(validator, signed, source)
 
-    original = Intake._consider_act
-    return [(Intake, "_consider_act", consider)]
+    original = FactValidator._consider_act
+    return [(FactValidator, "_consider_act", consider)]
 
 
 def _deaf_to_evictions() -> list[Patch]:
-    def consider(intake: Any, signed: Any, giver: Any) -> Any:
-        return True if isinstance(signed.fact, Eviction) else original(intake, signed, giver)
+    def consider(validator: Any, signed: Any, source: Any) -> Any:
+        return True if isinstance(signed.fact, Eviction) else original(validator, signed, source)
 
-    original = Intake._consider_act
-    return [(Intake, "_consider_act", consider)]
+    original = FactValidator._consider_act
+    return [(FactValidator, "_consider_act", consider)]
 
 
 def _no_floor() -> list[Patch]:
@@ -151,34 +155,34 @@ def _no_floor() -> list[Patch]:
 
 
 def _blind_signatures() -> list[Patch]:
-    def __init__(core: Any, settings: Any, signer: Any, verifier: Any, random: Any) -> None:
-        original(core, settings, signer, lambda key, message, signature: True, random)
+    def __init__(context: Any, settings: Any, signer: Any, verifier: Any, random: Any) -> None:
+        original(context, settings, signer, lambda key, message, signature: True, random)
 
-    original = Core.__init__
-    return [(Core, "__init__", __init__)]
+    original = Context.__init__
+    return [(Context, "__init__", __init__)]
 
 
 def _any_liveness() -> list[Patch]:
-    def accused(membership: Any, accusation: Any) -> None:
-        peer = membership.peers.get(accusation.subject)
+    def suspected(membership: Any, suspicion: Any) -> None:
+        peer = membership.peers.get(suspicion.subject)
         if peer is not None:
             now = {"generation": peer.generation, "incarnation": peer.incarnation}
-            accusation = dataclasses.replace(accusation, **now)
-        original(membership, accusation)
+            suspicion = dataclasses.replace(suspicion, **now)
+        original(membership, suspicion)
 
-    original = Membership.accused
-    return [(Membership, "accused", accused), (FactStore, "_may_accuse", lambda *arguments: True)]
+    original = Membership.suspected
+    return [(Membership, "suspected", suspected), (FactStore, "_may_suspect", lambda *arguments: True)]
 
 
 def _one_word_kills() -> list[Patch]:
-    def accused(membership: Any, accusation: Any) -> None:
-        original(membership, accusation)
-        peer = membership.peers.get(accusation.subject)
+    def suspected(membership: Any, suspicion: Any) -> None:
+        original(membership, suspicion)
+        peer = membership.peers.get(suspicion.subject)
         if peer is not None and peer.state == SUSPECT:
             membership._set_state(peer, DEAD)
 
-    original = Membership.accused
-    return [(Membership, "accused", accused)]
+    original = Membership.suspected
+    return [(Membership, "suspected", suspected)]
 
 
 def _one_accuser() -> list[Patch]:
@@ -186,8 +190,8 @@ def _one_accuser() -> list[Patch]:
 
     def ends(membership: Any, id: Any) -> None:
         peer = membership.peers.get(id)
-        if peer is not None and peer.called:
-            peer.accusers.add(NOBODY)
+        if peer is not None and peer.final_probed:
+            peer.suspectors.add(NOBODY)
         original(membership, id)
 
     original = Membership.suspicion_ends
@@ -195,11 +199,11 @@ def _one_accuser() -> list[Patch]:
 
 
 def _unnoticed_pauses() -> list[Patch]:
-    def __init__(core: Any, settings: Any, signer: Any, verifier: Any, random: Any) -> None:
-        original(core, dataclasses.replace(settings, stall=1e9), signer, verifier, random)
+    def __init__(context: Any, settings: Any, signer: Any, verifier: Any, random: Any) -> None:
+        original(context, dataclasses.replace(settings, stall=1e9), signer, verifier, random)
 
-    original = Core.__init__
-    return [(Core, "__init__", __init__)]
+    original = Context.__init__
+    return [(Context, "__init__", __init__)]
 
 
 def _no_yielding() -> list[Patch]:
@@ -211,12 +215,12 @@ def _no_yielding() -> list[Patch]:
 
 
 def _lower_claims_lend() -> list[Patch]:
-    def request(arbiter: Any, sender: Any, message: Any) -> Any:
-        arbiter._grant = None
-        return original(arbiter, sender, message)
+    def request(worker_lease: Any, sender: Any, message: Any) -> Any:
+        worker_lease._grant = None
+        return original(worker_lease, sender, message)
 
-    original = Arbiter.request
-    return [(Arbiter, "request", request)]
+    original = WorkerLease.request
+    return [(WorkerLease, "request", request)]
 
 
 MUTANTS: dict[str, Callable[[], list[Patch]]] = {
@@ -227,9 +231,9 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "grants are not stored": _not_stored("grant"),
     "generations are not stored": _not_stored("incarnation"),
     "the gate ignores the fence": lambda: [(Gate, "admits", lambda gate, key: True)],
-    "a bound worker lends itself": lambda: [(Arbiter, "_bound", lambda arbiter, grant: False)],
+    "a bound worker lends itself": lambda: [(WorkerLease, "_bound", lambda worker_lease, grant: False)],
     "a worker lends itself to lower claims": _lower_claims_lend,
-    "a restarted worker lends itself at once": lambda: [(Arbiter, "restore", _nothing)],
+    "a restarted worker lends itself at once": lambda: [(WorkerLease, "restore", _nothing)],
     "leases count from the answer": _lease_from_the_answer,
     "no margin for the drift of clocks": _no_margin,
     "higher claims are ignored": _no_yielding,
@@ -242,8 +246,8 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "of two contradictions the first stays": _first_come,
     "signatures are not checked": _blind_signatures,
     "rights are not checked": lambda: [
-        (Intake, "allows", lambda intake, signed: True),
-        (Intake, "_may_no_longer", lambda intake, fact: False),
+        (FactValidator, "allows", lambda validator, signed: True),
+        (FactValidator, "_may_no_longer", lambda validator, fact: False),
     ],
     "evictions are ignored by all but their author": _deaf_to_evictions,
     "what the evicted said stays": lambda: [(Expulsion, "enforce", _nothing)],
@@ -255,7 +259,9 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
         (Replays, "is_new", lambda replays, envelope: True),
         (Replays, "note", _nothing),
     ],
-    "terms leap without limit": lambda: [(Intake, "_is_in_reach", lambda intake, claim, giver: True)],
+    "terms leap without limit": lambda: [
+        (FactValidator, "_is_in_reach", lambda validator, claim, source: True)
+    ],
     "a newer trace of oneself is not overtaken": lambda: [(Reports, "overtake", _nothing)],
 }
 

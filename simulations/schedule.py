@@ -36,15 +36,15 @@ def settings(random: Random) -> Settings:
         direct_timeout=0.4 * period,
         probe_timeout=period,
         relays=random.choice([2, 3, 4]),
-        suspicion=random.choice([0.7, 1.0, 2.0]),
-        suspicion_stretch=random.choice([2.0, 3.0, 5.0]),
-        accusers=random.choice([2, 3, 4]),
+        suspicion_timeout=random.choice([0.7, 1.0, 2.0]),
+        suspicion_timeout_stretch=random.choice([2.0, 3.0, 5.0]),
+        suspectors=random.choice([2, 3, 4]),
         gossip_period=random.choice([0.05, 0.1, 0.2]),
         fanout=random.choice([3, 4, 5]),
         lease=lease,
         renew=0.2 * lease,
-        settle=random.choice([1.0, 2.5, 4.0]),
-        patience=random.choice([0.5, 1.0, 2.0]),
+        startup_delay=random.choice([1.0, 2.5, 4.0]),
+        election_delay=random.choice([0.5, 1.0, 2.0]),
     )
 
 

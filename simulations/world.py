@@ -248,7 +248,7 @@ class World:
             return
         self._start(host)
         known = (member.endpoint for member in owner.node.members() if member.endpoint is not None)
-        self.do(host, "meet", [owner.address, *known][:_PEERS])
+        self.do(host, "add_seeds", [owner.address, *known][:_PEERS])
 
     def vouched(self, owner: Host, newcomer: HostSigner, rights: Rights) -> None:
         """Note that the owner vouched for that key; where no host has it, the owner plays that member too."""
@@ -300,7 +300,7 @@ class World:
         self._boot(host)
         self._start(host)
         others = [other.address for other in self.hosts if other is not host]
-        self.do(host, "meet", self.random.sample(others, min(8, len(others))))
+        self.do(host, "add_seeds", self.random.sample(others, min(8, len(others))))
 
     def wipe(self, host: Host) -> None:
         """The disk of a host that does not run is lost, its key too: it is another member when it joins."""

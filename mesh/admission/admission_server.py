@@ -23,7 +23,7 @@ from mesh.net.discovery.tailnet import same_owner
 from mesh.net.discovery.tailscale import Tailscale, TailscaleError
 from mesh.net.session import Session
 from mesh.net.streams import Streams
-from mesh.protocol.base.drop_counters import Refusals
+from mesh.protocol.base.drop_counters import DropCounters
 from mesh.runtime.driver import Shell
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -46,7 +46,7 @@ class Desk:
         self.moving = False
         self.pool_name = ""
         self.waiting = Waiting()
-        self.refused = Refusals()
+        self.drops = DropCounters()
         self._identity = identity
         self._name = name
         self._streams = streams
@@ -97,7 +97,7 @@ class Desk:
             await self.waiting.wait(session, visitor)
 
     def _refuse(self, error: MeshError, session: Session) -> dict[str, Any]:
-        self.refused.note(getattr(error, "why", "other"), session.remote.host)
+        self.drops.count(getattr(error, "why", "other"), session.remote.host)
         log.debug("refused %s: %s", session.remote, error)
         return refusal(error)
 

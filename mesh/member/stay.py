@@ -86,10 +86,10 @@ class Pool:
         self._out = trio.Event()
         self._watch = Watch(
             {
-                "packet": lambda: (machine.datagrams.refused.counts, machine.datagrams.refused.latest),
-                "datagram_or_fact": lambda: (node.refused.counts, node.refused.latest),
-                "stream": lambda: (machine.streams.refused.counts, machine.streams.refused.latest),
-                "admission": lambda: (desk.refused.counts, desk.refused.latest),
+                "packet": lambda: (machine.datagrams.drops.counts, machine.datagrams.drops.latest),
+                "datagram_or_fact": lambda: (node.drops.counts, node.drops.latest),
+                "stream": lambda: (machine.streams.drops.counts, machine.streams.drops.latest),
+                "admission": lambda: (desk.drops.counts, desk.drops.latest),
                 "tunnel": lambda: (_refused_at(self.work.counted()), {}),
             },
             self.work.counted,
@@ -128,7 +128,7 @@ class Pool:
             self.shell.do(self.node.start, self._told)
             await nursery.start(self.shell.run)
             self.desk.shell = self.shell
-            self.shell.do(self.node.meet, self._peers)
+            self.shell.do(self.node.add_seeds, self._peers)
             machine.neighbours.on_sighting = self._greet
             for task in (
                 self._publish,
@@ -246,7 +246,7 @@ class Pool:
     def _greet(self, sighting: Sighting) -> None:
         """A machine on the local network has announced itself just now."""
         if sighting.pool == id_text(self.id):
-            self.shell.do(self.node.meet, sighting.endpoints)
+            self.shell.do(self.node.add_seeds, sighting.endpoints)
 
     async def _look_for_members(self) -> None:
         """Greet whom discovery sees; often while alone, rarely in company."""
@@ -259,7 +259,9 @@ class Pool:
             if alone:
                 seen += self._cached_peers()
                 greeted.clear()
-            self.shell.do(self.node.meet, [one for one in seen if one not in known and one not in greeted])
+            self.shell.do(
+                self.node.add_seeds, [one for one in seen if one not in known and one not in greeted]
+            )
             greeted = set(seen)
             pause = LOOK_SECONDS if alone else min(LOOK_LONGEST, pause * 1.5)
             await trio.sleep(pause)

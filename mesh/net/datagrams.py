@@ -19,7 +19,7 @@ import trio
 
 from mesh.net.addresses import endpoint_of, socket_address
 from mesh.net.metering import Meter
-from mesh.protocol.base.drop_counters import Refusals
+from mesh.protocol.base.drop_counters import DropCounters
 from mesh.wire.endpoint import Endpoint
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Datagrams:
     ) -> None:
         self.is_known: Callable[[Endpoint], bool] = lambda source: False
         """Whether a member is known to speak from there; set by the pool that this machine is in."""
-        self.refused = Refusals()
+        self.drops = DropCounters()
         """What was not handed in: ``flood`` (too many of one source), ``overflow`` and ``oversized``."""
         self._sockets = tuple(sockets)
         self._by_family: dict[int, socket.socket] = {}
@@ -145,11 +145,11 @@ class Datagrams:
         known = self.is_known(source)
         queue, most = (self._known, QUEUE) if known else (self._strange, STRANGE_QUEUE)
         if len(payload) > MAX_DATAGRAM:
-            self.refused.note("oversized", source)
+            self.drops.count("oversized", source)
         elif not self._may_come(source, known, now):
-            self.refused.note("flood", source)
+            self.drops.count("flood", source)
         elif len(queue) >= most:
-            self.refused.note("overflow", source)
+            self.drops.count("overflow", source)
         else:
             queue.append((source, payload))
             self.counts.received += 1

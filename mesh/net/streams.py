@@ -34,7 +34,7 @@ from mesh.net.session import (
     tune,
 )
 from mesh.net.tls import ALPN, ClientContexts, Credentials, ServerTrust, proven_key, unproven_context
-from mesh.protocol.base.drop_counters import Refusals
+from mesh.protocol.base.drop_counters import DropCounters
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import Identity, NodeId, PoolId, id_text, node_id
@@ -84,7 +84,7 @@ class Streams:
         self._source_hosts = tuple(source_hosts)
         self._sessions: dict[NodeId | None, set[Session]] = {}
         self._callers = Callers()
-        self.refused = Refusals()
+        self.drops = DropCounters()
         """How many streams were not accepted, by why; the codes are those of :class:`Refused`, and
         ``flood`` (too many of one source), ``handshake`` and ``silence``.
         """
@@ -121,14 +121,14 @@ class Streams:
             host = ends(connection)[1].host
             scope = self._callers.arrive(host, trio.current_time())
             if scope is None:
-                self.refused.note("flood", host)
+                self.drops.count("flood", host)
                 return
             try:
                 scope.deadline = trio.current_time() + SETUP_SECONDS
                 with scope:
                     session = await self._accept(connection, handlers)
                 if scope.cancelled_caught:
-                    self.refused.note("silence", host)
+                    self.drops.count("silence", host)
             finally:
                 self._callers.depart(scope, session is not None and session.peer is not None)
             if session is not None:
@@ -157,7 +157,7 @@ class Streams:
                 self._forget(session)
                 raise
         except Refused as refusal:
-            self.refused.note(refusal.code, _host_of(connection))
+            self.drops.count(refusal.code, _host_of(connection))
             await _refuse(stream, refusal)
         except (
             StreamError,
@@ -166,7 +166,7 @@ class Streams:
             trio.BrokenResourceError,
             trio.ClosedResourceError,
         ) as error:
-            self.refused.note("handshake", _host_of(connection))
+            self.drops.count("handshake", _host_of(connection))
             log.debug("a stream was not set up: %s", error.__cause__ or error)
         else:
             return session

@@ -248,7 +248,7 @@ class Liveness:
     author: NodeId
     generation: int
     incarnation: int
-    steady: bool = True
+    stable: bool = True
 
     @property
     def version(self) -> Version:
@@ -260,7 +260,7 @@ class Liveness:
 
 
 @dataclass(frozen=True, slots=True)
-class Accusation:
+class Suspicion:
     """``author`` got no answer from ``subject`` when that was at this liveness.
 
     ``refused``: the machine answered that nobody listens, so whoever hears this may see for itself at once.
@@ -283,7 +283,7 @@ class Accusation:
         return self.subject
 
 
-Fact = Voucher | Eviction | Record | Claim | Resignation | Deployment | PoolState | Liveness | Accusation
+Fact = Voucher | Eviction | Record | Claim | Resignation | Deployment | PoolState | Liveness | Suspicion
 F = TypeVar("F", bound=Fact)
 
 
@@ -317,7 +317,7 @@ _SHAPES: dict[int, Shape] = {
         PoolState, _ID, _ID, UINT, UINT, UINT, text(16), FLOAT, text(200), FLOAT, listed(_STAGE, MAX_STAGES)
     ),
     Liveness.kind: struct(Liveness, _ID, _ID, UINT, UINT, BOOL),
-    Accusation.kind: struct(Accusation, _ID, _ID, _ID, UINT, UINT, BOOL),
+    Suspicion.kind: struct(Suspicion, _ID, _ID, _ID, UINT, UINT, BOOL),
 }  # fmt: skip
 
 

@@ -22,30 +22,30 @@ LONGEST_CHAIN = 8
 LONGEST_CONTAINER = 16384
 """The most that any list, dict or set of a Node may hold, whatever it is sent, ..."""
 LIMITS: dict[str, int] = {
-    "orphans._by_author": MAX_WAITING,
-    "orphans._by_author[]": MAX_WAITING,
-    "orphans._given": MAX_WAITING,
+    "pending_facts._by_author": MAX_WAITING,
+    "pending_facts._by_author[]": MAX_WAITING,
+    "pending_facts._by_source": MAX_WAITING,
     "gossip._wanted": gossip._MAX_WANTED,
     "gossip._under_way": gossip._MAX_ASKED,
     "gossip._asked_at": gossip._MAX_ASKED,
     "gossip._vain": gossip._MAX_ASKED,
     "wanted[].holders": gossip._PULL_TRIES,
     "under_way[].holders": gossip._PULL_TRIES,
-    "introductions._greeted": bootstrap._MAX_GREETED,
-    "introductions._silent": bootstrap._MAX_GREETED,
-    "introductions._replies": bootstrap._MAX_REPLIES,
+    "bootstrap._hello_targets": bootstrap._MAX_HELLO_TARGETS,
+    "bootstrap._silent": bootstrap._MAX_HELLO_TARGETS,
+    "bootstrap._replies": bootstrap._MAX_REPLIES,
     "prober._relayed": probes._MAX_RELAYED,
     "prober._trips": probes._TRIPS,
     "probes[].sent": probes._TRIES,
     "past[].sent": probes._TRIES,
     "store.proofs": store._MAX_PROOFS,
-    "steadiness._accusations": flap_detection._MAX_ACCUSATIONS,
-    "steadiness._direct": flap_detection._SAMPLES,
-    "budgets._hosts": rate_limits._MAX_HOSTS,
+    "flap_detector._suspicions": flap_detection._MAX_SUSPICIONS,
+    "flap_detector._direct": flap_detection._SAMPLES,
+    "rate_limits._hosts": rate_limits._MAX_HOSTS,
     "acts.evictions": roster.MAX_EVICTIONS,
     "roster.evicted": roster.MAX_EVICTIONS,
-    "roster._fallen": roster.MAX_FALLEN,
-    "roster._disputed": roster.MAX_FALLEN,
+    "roster._revoked": roster.MAX_REVOKED,
+    "roster._contested": roster.MAX_REVOKED,
     "replays._others[]": replays.OTHERS,
 }
 """... and what those may hold that have a narrower bound, by the last two names of their paths."""
@@ -64,7 +64,7 @@ class Bounds:
     def __init__(self, world: World, verdicts: Verdicts) -> None:
         self._world = world
         self._say = partial(verdicts.say, _NAME)
-        self._limits = LIMITS | {"store._accused[]": world.settings.accusers}
+        self._limits = LIMITS | {"store._suspected[]": world.settings.suspectors}
 
     def scan(self) -> None:
         """Every container of every Node."""

@@ -37,7 +37,7 @@ class Deaths:
     @property
     def _window(self) -> float:
         settings = self._world.settings
-        return _SLACK + 1.5 * settings.suspicion * settings.suspicion_stretch
+        return _SLACK + 1.5 * settings.suspicion_timeout * settings.suspicion_timeout_stretch
 
     def _observe(self, world: World, host: Host, event: Event) -> None:
         if not isinstance(event, MembersChanged) or host.node is None:

@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any
 
 from mesh.wire.facts import (
-    Accusation,
     Claim,
     Deployment,
     Eviction,
     PoolState,
     Resignation,
     Signed,
+    Suspicion,
     Voucher,
 )
 from mesh.wire.identity import NodeId, node_id
@@ -48,7 +48,7 @@ class Facts:
         """The highest liveness that each member really had."""
         self._floors: dict[tuple[NodeId, int], dict[NodeId, tuple[tuple[int, int], str]]] = {}
         """At what liveness and in what state each process held every other member, forgotten ones too."""
-        self._accusers: dict[tuple[NodeId, tuple[int, int]], set[NodeId]] = {}
+        self._suspectors: dict[tuple[NodeId, tuple[int, int]], set[NodeId]] = {}
         """By whose word each member was held for gone at a liveness, wherever that was."""
         self._scanned: dict[int, tuple[int, bytes]] = {}
         """The run and the hash over all facts that each host had at the last look, ..."""
@@ -100,7 +100,7 @@ class Facts:
         """
         if isinstance(fact, _FEW) and not stayed and any(self._world.evictions.values()):
             return True
-        said_of = [fact.author, fact.subject] if isinstance(fact, Accusation) else [fact.author]
+        said_of = [fact.author, fact.subject] if isinstance(fact, Suspicion) else [fact.author]
         return any(self._world.is_disputed(id) for id in said_of)
 
     def _prove(self, host: Host, signed: Signed[Any]) -> None:
@@ -147,11 +147,11 @@ class Facts:
             if known < floor:
                 self._say(f"host{host.number} believes host{subject.number} at an older liveness than before")
             if state in _GONE:
-                self._accusers.setdefault((id, known), set()).update(inside.accusers(host.node, id))
+                self._suspectors.setdefault((id, known), set()).update(inside.suspectors(host.node, id))
             elif known == floor and before in _GONE and not self._is_acquitted(id, known):
                 self._say(f"old news brought host{subject.number} back to life at host{host.number}")
             floors[id] = (known, state)
 
     def _is_acquitted(self, id: NodeId, liveness: tuple[int, int]) -> bool:
         """Whether an eviction may have voided accusations that the member was held for dead by."""
-        return any(map(self._world.is_disputed, self._accusers.get((id, liveness), ())))
+        return any(map(self._world.is_disputed, self._suspectors.get((id, liveness), ())))

@@ -42,5 +42,5 @@ class Words:
     def _is_told_by_several(self, host: Host, id: NodeId) -> bool:
         """Whether two signed that it is silent; the word of one who was evicted since may have counted."""
         assert host.node is not None
-        disputed = any(map(self._world.is_disputed, inside.accusers(host.node, id)))
+        disputed = any(map(self._world.is_disputed, inside.suspectors(host.node, id)))
         return disputed or len(inside.signed_accusers(host.node, id)) > 1

@@ -158,7 +158,7 @@ def together(pools: Sequence[Hours], loss: float, settings: Settings) -> dict[st
     each = [
         (one.among * 3600 / (WINDOW * pool.nodes), one.episode) for pool in pools for one in pool.followed
     ]
-    begun = [often * episode.suspicion for often, episode in each]
+    begun = [often * episode.suspicion_timeout for often, episode in each]
     killing = [often * episode.death for often, episode in each]
     suspicions_upper = rate_upper(counted["suspicions"], node_hours, _EACH)
     if sum(bool(weight) for weight in begun) >= _MANY:
@@ -198,7 +198,7 @@ def withdrawals(loss: float, settings: Settings) -> float:
     the rate. Once it doubts itself, it probes twice as often: here it always does.
     """
     answered = (1 - loss) ** 2
-    top, up, down = flap_detection._UNSTEADY, flap_detection._FAILED, flap_detection._ANSWERED
+    top, up, down = flap_detection._UNSTABLE, flap_detection._FAILED, flap_detection._ANSWERED
     chances = [1.0, *[0.0] * (top - 1)]
     over = 0.0
     for _ in range(_STEPS):

@@ -147,14 +147,14 @@ def state_of(host: Host, id: NodeId) -> str | None:
 
 def is_steady(host: Host) -> bool:
     """Whether a running host holds that it can itself be reached well enough to count."""
-    return _running(host)._parts.membership.steadiness.holds
+    return _running(host)._parts.membership.flap_detector.stable
 
 
 def probes_due(world: Lab, seconds: float) -> list[tuple[Host, float]]:
     """The running hosts that begin a probe in turn within so many seconds, and when by the world's clock."""
     due = []
     for host in world.running():
-        pending = _running(host)._parts.core._pending.get((PERIOD, b""))
+        pending = _running(host)._parts.context._pending.get((PERIOD, b""))
         if pending is not None and host.world_time(pending[1]) < world.now + seconds:
             due.append((host, max(world.now, host.world_time(pending[1]))))
     return due
@@ -173,11 +173,11 @@ def _running(host: Host) -> Node:
 
 
 def _hush(node: Node) -> None:
-    node._parts.gossip.hush()
+    node._parts.gossip.drop_rumours()
 
 
 def _bodies(sender: Host, part: tuple[bytes, ...]) -> bytes:
-    core = _running(sender)._parts.core
+    core = _running(sender)._parts.context
     core.sent += 1
     return seal(core.pool, sender.id, core.sent, messages.encode(Bodies(part)), sender.signer)
 

@@ -28,7 +28,7 @@ def rounds_to_all(nodes: int) -> float:
 def shortest_suspicion(nodes: int, settings: Settings) -> float:
     """The suspicion once enough have accused."""
     stretch = max(1.0, math.log10(nodes) - 1.0)
-    return float(settings.suspicion * stretch)
+    return float(settings.suspicion_timeout * stretch)
 
 
 def silent_crash_known(share: float, nodes: int, settings: Settings) -> float:
@@ -38,7 +38,7 @@ def silent_crash_known(share: float, nodes: int, settings: Settings) -> float:
 
 def dead_process_known(share: float, nodes: int, settings: Settings) -> float:
     """First probe, refused at once, and the short suspicion of what was seen to be gone."""
-    return first_probe(share, nodes, settings) + settings.reset_suspicion
+    return first_probe(share, nodes, settings) + settings.reset_suspicion_timeout
 
 
 def word_known(share: float, nodes: int, settings: Settings) -> float:

@@ -14,7 +14,6 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import NOBODY, WIRE_VERSION, first_number, open_envelope, seal
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.facts import (
-    Accusation,
     Claim,
     Deployment,
     Eviction,
@@ -25,6 +24,7 @@ from mesh.wire.facts import (
     Profile,
     Record,
     Resignation,
+    Suspicion,
     Voucher,
 )
 from mesh.wire.identity import Identity, NodeId, PoolId
@@ -149,7 +149,7 @@ class Liar:
             yield Liveness(pool, victim, generation, incarnation + 100, False)
             yield Resignation(pool, victim, term, me)
             # This it may say, but it is not true.
-            yield Accusation(pool, me, victim, generation, incarnation, True)
+            yield Suspicion(pool, me, victim, generation, incarnation, True)
 
     # --- the wire
 

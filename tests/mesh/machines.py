@@ -149,7 +149,7 @@ class Here:
         shell = self._shell(admitted.pool)
         shell.do(shell.node.admit, admitted.chain)
         self._begin(shell)
-        shell.do(shell.node.meet, admitted.peers)
+        shell.do(shell.node.add_seeds, admitted.peers)
 
     def invite(self, uses: int | None = 1, expires: float = 60.0, rights: Rights = ALL_RIGHTS) -> Token:
         assert self.shell is not None

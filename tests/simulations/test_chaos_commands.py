@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mesh.protocol.leadership.worker_lease import Arbiter
+from mesh.protocol.leadership.worker_lease import WorkerLease
 from simulations import mutants
 from simulations.__main__ import main
 from simulations.chaos import Outcome
@@ -127,7 +127,7 @@ def _harmless(chaos: object) -> object:
 def test_a_mutant_that_merely_crashes_is_not_caught(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(mutants.MUTANTS, "out of date", lambda: [(Arbiter, "request", None)])
+    monkeypatch.setitem(mutants.MUTANTS, "out of date", lambda: [(WorkerLease, "request", None)])
     arguments = ["mutants", "--seeds", "1", "--minutes", "2.5", "--json", "--only", "out of date"]
     assert main(arguments) == 0
     assert json.loads(capsys.readouterr().out)["results"]["survivors"] == ["out of date"]

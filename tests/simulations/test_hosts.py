@@ -46,7 +46,7 @@ def test_a_node_is_never_woken_before_its_clock_says_so() -> None:
     for host in hosts:
         node = host.node
         assert node is not None
-        fire, due = node.fire, node._core._pending
+        fire, due = node.fire, node._context._pending
 
         def watched(now: float, timer: Timer, fire=fire, due=due):  # type: ignore[no-untyped-def]
             pending = due.get((timer.kind, timer.subject))

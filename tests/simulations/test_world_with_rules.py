@@ -102,7 +102,7 @@ class Shaken(RuleBasedStateMachine):
                 self.pool.start(host)
         for host in everyone:
             if host.node is not None:
-                world.do(host, "meet", [other.address for other in everyone if other is not host])
+                world.do(host, "add_seeds", [other.address for other in everyone if other is not host])
         assert world.run_until(lambda: not disagreement(world), AGREE, 0.25), disagreement(world)
         world.do(everyone[0], "deploy", self.pool.models[0], CONTEXT, SLOTS, True)
         world.run(1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from mesh.protocol.base.drop_counters import Refusals
+from mesh.protocol.base.drop_counters import DropCounters
 from mesh.protocol.base.effects import Effect, Event, Notice, Persist, Send, SendStream, SetTimer, Tell, Timer
 from mesh.protocol.base.settings import Settings
 from mesh.wire import messages
@@ -28,7 +28,7 @@ class RandomSource(Protocol):
     def sample(self, population: Sequence[T], k: int) -> list[T]: ...
 
 
-class Core:
+class Context:
     """One Node's identity, clock reading, outbox and timers."""
 
     def __init__(self, settings: Settings, signer: Signer, verifier: Verifier, random: RandomSource) -> None:
@@ -42,9 +42,9 @@ class Core:
         self.sent = 0
         """The number of the last datagram."""
         self.effects: list[Effect] = []
-        self.refused = Refusals()
+        self.drops = DropCounters()
         self.members_changed = False
-        self.stirred = False
+        self.leadership_dirty = False
         """Whether this input changed something that the leadership or a lease rests on."""
         self._pending: dict[tuple[str, bytes], tuple[int, float]] = {}
         self._token = 0

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections import Counter
 
 
-class Refusals:
+class DropCounters:
     """Counts by reason; the reasons are few and our own, so both tables are small."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.latest: dict[str, object] = {}
 
-    def note(self, why: str, whom: object) -> None:
+    def count(self, why: str, whom: object) -> None:
         """Something of ``whom`` (an address, an id) was refused."""
         self.counts[why] += 1
         self.latest[why] = whom

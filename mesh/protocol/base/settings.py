@@ -30,27 +30,27 @@ class Settings:
     """From a probe's start until the member is accused."""
     relays: int = 3
     """How many members are asked to probe in one's stead."""
-    max_health: int = 8
+    max_local_health: int = 8
     """Bound of the local health multiplier (Lifeguard)."""
-    suspicion: float = 1.05
+    suspicion_timeout: float = 1.05
     """The shortest suspicion in a pool of up to 100 members; one more of it for each factor of ten above."""
-    suspicion_stretch: float = 3.0
+    suspicion_timeout_stretch: float = 3.0
     """How much longer a single accuser has to wait."""
-    last_call: float = 0.5
+    final_probe: float = 0.5
     """How long before the end of a suspicion the suspect is asked once more."""
-    reset_suspicion: float = 0.1
+    reset_suspicion_timeout: float = 0.1
     """The suspicion of a member whose process was seen to be gone by this very node."""
-    witnesses: int = 8
+    volunteers: int = 8
     """About how many of a large pool probe out of turn when one member is accused, ..."""
-    all_witnesses: int = 128
+    all_volunteers: int = 128
     """... and all of a pool of up to this size; so many of any pool when its machine is said to refuse."""
-    unsteady_window: float = 15.0
-    unsteady_accusations: int = 14
+    flap_window: float = 15.0
+    flap_suspicions: int = 14
     """So many accusations within the window, by more than half of its probers, make a member unsteady ..."""
     quarantine: float = 30.0
     max_quarantine: float = 3600.0
     """... for so long, twice as long each time."""
-    accusers: int = 3
+    suspectors: int = 3
     """Independent accusers that shorten a suspicion to the shortest, and how many accusations are kept."""
     stall: float = 0.5
     """A timer this late means that this very process was paused: nobody is judged by what it missed."""
@@ -62,16 +62,16 @@ class Settings:
     """At most one comparison of all facts is begun in this time."""
     dead_period: float = 1.0
     """How often one of the members held dead is asked whether it is back."""
-    greetings: int = 4
+    hello_attempts: int = 4
     """How often an address is greeted before it is given up."""
-    greet_period: float = 0.4
-    greet_again: float = 5.0
+    hello_period: float = 0.4
+    hello_again: float = 5.0
     """How often one of the silent addresses is greeted while some member is not present, by each of many."""
-    settle: float = 2.5
+    startup_delay: float = 2.5
     """How long after its start a member waits to hear the others before it would lead."""
-    settle_heard: float = 0.3
+    startup_delay_heard: float = 0.3
     """The same, once it has heard one of them."""
-    patience: float = 1.0
+    election_delay: float = 1.0
     """How much longer the next in rank waits for the one before it to claim."""
     vote_timeout: float = 0.4
     better: float = 1.1

@@ -14,7 +14,7 @@ class IllegalTransition(Exception):
     """The code did what its table does not know: a mistake of the program."""
 
 
-class Machine(Generic[S, E]):
+class StateMachine(Generic[S, E]):
     """A state that follows the table."""
 
     def __init__(self, table: Mapping[tuple[S, E], S], state: S) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mesh.protocol.base.context import Core
+from mesh.protocol.base.context import Context
 from mesh.protocol.facts.store import FactStore
-from mesh.protocol.facts.validation import Intake
+from mesh.protocol.facts.validation import FactValidator
 from mesh.protocol.membership.membership import Membership
 from mesh.protocol.trust.roster import Roster
 from mesh.wire.endpoint import Endpoint
@@ -15,61 +15,66 @@ from mesh.wire.facts import Record
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies, Hello, Message
 
-GREET, GREET_AGAIN = "greet", "greet-again"
-_MAX_GREETED = 512
+HELLO, HELLO_AGAIN = "greet", "greet-again"
+_MAX_HELLO_TARGETS = 512
 _MAX_REPLIES = 16
 _HELLO_ROOM = MAX_BODY - 40
 
 
-class Introductions:
+class Bootstrap:
     """The greetings of one member."""
 
     def __init__(
-        self, core: Core, roster: Roster, store: FactStore, membership: Membership, intake: Intake
+        self,
+        context: Context,
+        roster: Roster,
+        store: FactStore,
+        membership: Membership,
+        validator: FactValidator,
     ) -> None:
-        self._core = core
+        self._context = context
         self._roster = roster
         self._store = store
         self._membership = membership
-        self._intake = intake
-        self._greeted: dict[Endpoint, int] = {}
+        self._validator = validator
+        self._hello_targets: dict[Endpoint, int] = {}
         self._silent: dict[Endpoint, None] = {}
         self._replies: dict[Endpoint, float] = {}
 
-    def meet(self, endpoints: Iterable[Endpoint]) -> None:
+    def add_seeds(self, endpoints: Iterable[Endpoint]) -> None:
         """Greet these addresses, a few times each until a member answers from there."""
         for endpoint in endpoints:
-            if len(self._greeted) < _MAX_GREETED and not self._is_own(endpoint):
-                self._greeted.setdefault(endpoint, 0)
-        self.greet()
+            if len(self._hello_targets) < _MAX_HELLO_TARGETS and not self._is_own(endpoint):
+                self._hello_targets.setdefault(endpoint, 0)
+        self.say_hello()
 
-    def greet(self) -> None:
+    def say_hello(self) -> None:
         """Greet whoever has not answered yet."""
-        for endpoint, times in list(self._greeted.items()):
-            if times >= self._core.settings.greetings:
-                del self._greeted[endpoint]
+        for endpoint, times in list(self._hello_targets.items()):
+            if times >= self._context.settings.hello_attempts:
+                del self._hello_targets[endpoint]
                 self.remember(endpoint)
             else:
-                self._greeted[endpoint] += 1
-                self.introduce(None, endpoint, answer=True)
-        if self._greeted:
-            self._core.schedule_by(GREET, b"", self._core.now + self._core.settings.greet_period)
+                self._hello_targets[endpoint] += 1
+                self.send_hello(None, endpoint, answer=True)
+        if self._hello_targets:
+            self._context.schedule_by(HELLO, b"", self._context.now + self._context.settings.hello_period)
 
     def remember(self, endpoint: Endpoint) -> None:
         """Nobody answers there now: perhaps the network is cut, so try again later."""
-        if endpoint not in self._silent and len(self._silent) < _MAX_GREETED:
+        if endpoint not in self._silent and len(self._silent) < _MAX_HELLO_TARGETS:
             self._silent[endpoint] = None
-        self._core.schedule_by(GREET_AGAIN, b"", self._core.now + self._pause())
+        self._context.schedule_by(HELLO_AGAIN, b"", self._context.now + self._pause())
 
     def _pause(self) -> float:
         """Until the next silent address: the fewer are left to greet the others, the more often each does.
 
         So whoever was cut off for so long that all have forgotten one another is found within a minute.
         """
-        settings = self._core.settings
-        return min(settings.greet_again, self._membership.live_count() * settings.dead_period)
+        settings = self._context.settings
+        return min(settings.hello_again, self._membership.live_count() * settings.dead_period)
 
-    def greet_again(self) -> None:
+    def hello_again(self) -> None:
         """While members are vouched for that are not present: one silent address at a time.
 
         One that left may be back there, or somebody let in meanwhile on the machine of one that is gone.
@@ -77,24 +82,24 @@ class Introductions:
         if not self._silent:
             return
         # Even while all are known: who is vouched for later may live at one of these addresses.
-        self._core.schedule_by(GREET_AGAIN, b"", self._core.now + self._pause())
+        self._context.schedule_by(HELLO_AGAIN, b"", self._context.now + self._pause())
         if self._membership.live_count() < len(self._roster.members):
             endpoint = next(iter(self._silent))
             del self._silent[endpoint]
             self._silent[endpoint] = None
-            self.introduce(None, endpoint, answer=True)
+            self.send_hello(None, endpoint, answer=True)
 
-    def introduce(self, to: NodeId | None, endpoint: Endpoint, answer: bool) -> None:
+    def send_hello(self, to: NodeId | None, endpoint: Endpoint, answer: bool) -> None:
         """Say who one is: the chain of vouchers, what does not fit beside the greeting going ahead of it."""
-        chain = self._roster.chain(self._core.id)
+        chain = self._roster.chain(self._context.id)
         ahead: list[bytes] = []
         while sum(len(link) + 3 for link in chain) > _HELLO_ROOM:
             ahead.append(chain.pop(0))
-        self._core.send_bodies(to, endpoint, ahead)
-        self._core.send(to, endpoint, Hello(answer, self._store.summary, tuple(chain)))
-        record = self._store.get(Record, self._core.id)
+        self._context.send_bodies(to, endpoint, ahead)
+        self._context.send(to, endpoint, Hello(answer, self._store.summary, tuple(chain)))
+        record = self._store.get(Record, self._context.id)
         if record is not None:
-            self._core.send_bodies(to, endpoint, [record.data])
+            self._context.send_bodies(to, endpoint, [record.data])
 
     def answered(self, sender: NodeId, source: Endpoint) -> None:
         """A member was heard from there: no need to greet it again, once it is known what it says of itself.
@@ -103,8 +108,8 @@ class Introductions:
         """
         if sender not in self._membership.peers:
             return
-        if self._greeted:
-            self._greeted.pop(source, None)
+        if self._hello_targets:
+            self._hello_targets.pop(source, None)
         if self._silent:
             self._silent.pop(source, None)
 
@@ -115,29 +120,29 @@ class Introductions:
         """
         if sender in self._roster.evicted:
             if self._may_reply(source):
-                self.turn_away(sender, source)
+                self.show_eviction(sender, source)
             return
         if isinstance(message, Hello):
-            self._intake.absorb_all(message.chain, source.host)
+            self._validator.absorb_all(message.chain, source.host)
         elif isinstance(message, Bodies):
-            self._intake.absorb_all(message.facts, source.host)
+            self._validator.absorb_all(message.facts, source.host)
         if sender not in self._roster and not isinstance(message, Bodies):
             self._ask(source)
 
     def _ask(self, source: Endpoint) -> None:
         """Introduce oneself to a stranger, who will do the same; at most once a second for each address."""
         if self._may_reply(source):
-            self.introduce(None, source, answer=True)
+            self.send_hello(None, source, answer=True)
 
-    def turn_away(self, evicted: NodeId, endpoint: Endpoint) -> None:
+    def show_eviction(self, evicted: NodeId, endpoint: Endpoint) -> None:
         """Show somebody its eviction, and by what right it was evicted."""
         eviction = self._roster.evicted[evicted]
         chain = self._roster.chain(eviction.fact.author)
-        self._core.send_bodies(None, endpoint, [*chain, eviction.data])
+        self._context.send_bodies(None, endpoint, [*chain, eviction.data])
 
     def _may_reply(self, source: Endpoint) -> bool:
         """At most once a second to each address, and to few addresses at a time."""
-        now = self._core.now
+        now = self._context.now
         self._replies = {endpoint: at for endpoint, at in self._replies.items() if now - at < 1.0}
         if source in self._replies or len(self._replies) >= _MAX_REPLIES:
             return False
@@ -145,5 +150,5 @@ class Introductions:
         return True
 
     def _is_own(self, endpoint: Endpoint) -> bool:
-        record = self._store.get(Record, self._core.id)
+        record = self._store.get(Record, self._context.id)
         return record is not None and endpoint in record.fact.profile.addresses

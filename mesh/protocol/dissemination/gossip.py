@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mesh.protocol.base.context import Core
+from mesh.protocol.base.context import Context
 from mesh.protocol.facts.store import Entry, FactStore, bucket_of, differing, prevails
 from mesh.protocol.membership.membership import Membership
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Accusation, Liveness, Signed
+from mesh.wire.facts import Liveness, Signed, Suspicion
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Buckets, Contents, Pull, Rumour, Rumours
 
@@ -51,8 +51,8 @@ class _Wanted:
 class Gossip:
     """The rumours being told, the bodies being pulled and the comparison of sets, of one member."""
 
-    def __init__(self, core: Core, store: FactStore, membership: Membership) -> None:
-        self._core = core
+    def __init__(self, context: Context, store: FactStore, membership: Membership) -> None:
+        self._context = context
         self._store = store
         self._membership = membership
         self._hot: dict[bytes, int] = {}
@@ -77,25 +77,25 @@ class Gossip:
         key = signed.key
         self._hot[key] = 0
         self._forget(key, found=True)
-        self._last_change = self._core.now
-        self._core.schedule_by(ROUND, b"", max(self._core.now, self._last_round + self._period))
+        self._last_change = self._context.now
+        self._context.schedule_by(ROUND, b"", max(self._context.now, self._last_round + self._period))
 
-    def hush(self) -> None:
+    def drop_rumours(self) -> None:
         """Tell nothing of what was taken in so far."""
         self._hot.clear()
-        self._core.cancel(ROUND, b"")
+        self._context.cancel(ROUND, b"")
 
     @property
     def _period(self) -> float:
-        return self._core.settings.gossip_period
+        return self._context.settings.gossip_period
 
     def round(self) -> None:
         """One round: the least told rumours to a few members at random."""
-        self._last_round = self._core.now
+        self._last_round = self._context.now
         self._hot = {key: told for key, told in self._hot.items() if key in self._store}
         if not self._hot:
             return
-        targets = self._membership.pick(self._core.settings.fanout)
+        targets = self._membership.pick(self._context.settings.fanout)
         if not targets:
             self._hot.clear()
             return
@@ -105,7 +105,7 @@ class Gossip:
         rumours = [entry.rumour for entry in entries if entry.signed.data not in bodies]
         for peer in targets:
             if peer.endpoint is not None:
-                self._core.send_bodies(peer.id, peer.endpoint, bodies)
+                self._context.send_bodies(peer.id, peer.endpoint, bodies)
                 self._tell(peer.id, peer.endpoint, rumours)
         limit = self._rounds()
         for key in keys:
@@ -113,7 +113,7 @@ class Gossip:
             if self._hot[key] >= limit:
                 del self._hot[key]
         if self._hot:
-            self._core.schedule_by(ROUND, b"", self._core.now + self._period)
+            self._context.schedule_by(ROUND, b"", self._context.now + self._period)
 
     def _is_urgent(self, entry: Entry) -> bool:
         """Whether it is told with its body, for a pull would cost a round trip and may be lost.
@@ -121,9 +121,9 @@ class Gossip:
         One's own news nobody else can have yet; on doubts of a member, and on its answer, a life hangs.
         """
         fact, told = entry.signed.fact, self._hot[entry.key]
-        if isinstance(fact, Liveness | Accusation):
+        if isinstance(fact, Liveness | Suspicion):
             return told < _URGENT_TELLINGS
-        return told == 0 and fact.author == self._core.id
+        return told == 0 and fact.author == self._context.id
 
     def _rounds(self) -> int:
         """In how many rounds a rumour is told.
@@ -132,7 +132,7 @@ class Gossip:
         about e^-c / n, c = 7 (from the coupon collector's bound for random push; Pittel, "On Spreading a
         Rumor", 1987, has ln n rounds for one telling each). What is missed even so is found by comparison.
         """
-        settings = self._core.settings
+        settings = self._context.settings
         tellings = (2.0 * math.log(self._membership.live_count()) + 7.0) / (1.0 - settings.survived_loss)
         return math.ceil(tellings / settings.fanout)
 
@@ -141,7 +141,7 @@ class Gossip:
             return
         for start in range(0, len(rumours), _RUMOURS_A_DATAGRAM):
             part = tuple(rumours[start : start + _RUMOURS_A_DATAGRAM])
-            self._core.send(to, endpoint, Rumours(part))
+            self._context.send(to, endpoint, Rumours(part))
 
     def heard(self, sender: NodeId, source: Endpoint, rumours: Iterable[Rumour]) -> None:
         """Someone told of facts: pull the bodies of those that would change anything."""
@@ -159,10 +159,10 @@ class Gossip:
                 wanted.holders.append(sender)
         self._pull()
 
-    def came(self, key: bytes, giver: object) -> None:
+    def came(self, key: bytes, source: object) -> None:
         """Who was asked for a body gave it, though it cannot be taken in before another one is."""
         wanted = self._wanted.get(key)
-        if wanted is not None and wanted.asked == giver:
+        if wanted is not None and wanted.asked == source:
             self._forget(key, found=True)
 
     def received(self) -> None:
@@ -202,11 +202,11 @@ class Gossip:
         """Ask for what is wanted and come back to it; nothing to do while all that may be is asked for."""
         if not self._wanted:
             return
-        now = self._core.now
+        now = self._context.now
         if self._asking_is_due or now - self._first_asked >= _PULL_TIMEOUT:
             self._request(now)
         if self._wanted:
-            self._core.schedule_by(RETRY, b"", now + _PULL_TIMEOUT)
+            self._context.schedule_by(RETRY, b"", now + _PULL_TIMEOUT)
 
     def _request(self, now: float) -> None:
         """Ask within a window that those who are asked share evenly, so that no liar takes it all."""
@@ -241,7 +241,7 @@ class Gossip:
             endpoint = self._membership.endpoint(holder)
             for start in range(0, len(keys), _PULLS_A_DATAGRAM):
                 if endpoint is not None:
-                    self._core.send(holder, endpoint, Pull(tuple(keys[start : start + _PULLS_A_DATAGRAM])))
+                    self._context.send(holder, endpoint, Pull(tuple(keys[start : start + _PULLS_A_DATAGRAM])))
 
     def _oldest_question(self, now: float) -> float:
         """When the oldest of the questions under way was asked, ``now`` without any; drops those too old."""
@@ -254,19 +254,19 @@ class Gossip:
 
     def ask(self, holder: NodeId, source: Endpoint, keys: Sequence[bytes]) -> None:
         """Ask a member for bodies that it is known to have; at most once in a pull's time for each member."""
-        now = self._core.now
+        now = self._context.now
         if now - self._asked_at.get(holder, -math.inf) < _PULL_TIMEOUT:
             return
         if len(self._asked_at) >= _MAX_ASKED:
             self._asked_at.clear()
         self._asked_at[holder] = now
-        self._core.send(holder, source, Pull(tuple(keys)))
+        self._context.send(holder, source, Pull(tuple(keys)))
 
     def pulled(self, sender: NodeId, source: Endpoint, keys: Sequence[bytes]) -> None:
         """Someone asks for bodies: vouchers first, for the rest is proven by them."""
         found = [entry for key in keys[: 2 * _PULLS_A_DATAGRAM] if (entry := self._store.entry(key))]
         found.sort(key=lambda entry: entry.signed.fact.kind)
-        self._core.send_bodies(sender, source, [entry.signed.data for entry in found])
+        self._context.send_bodies(sender, source, [entry.signed.data for entry in found])
 
     def compare(self, sender: NodeId, source: Endpoint, summary: bytes, eager: bool = False) -> None:
         """The other's set hash is known: when the sets differ and no news is under way, find out where.
@@ -274,14 +274,14 @@ class Gossip:
         ``eager``: news or not, but one comparison in a round. Who joins is greeted by many, who all know the
         same; and where many join, each greets many.
         """
-        now, settings = self._core.now, self._core.settings
+        now, settings = self._context.now, self._context.settings
         if summary == self._store.summary:
             return
         quiet = now - self._last_change > 3 * settings.gossip_period
         patience = settings.sync_period if quiet else 4 * settings.sync_period
         if now - self._last_sync > (settings.gossip_period if eager else patience):
             self._last_sync = now
-            self._core.send(sender, source, Buckets(self._store.bucket_hashes()))
+            self._context.send(sender, source, Buckets(self._store.bucket_hashes()))
 
     def bucketed(self, sender: NodeId, source: Endpoint, hashes: Sequence[bytes]) -> None:
         """The other's bucket hashes: answer with what is held in those that differ."""
@@ -290,12 +290,12 @@ class Gossip:
         for bucket in differing(self._store.bucket_hashes(), hashes):
             held = self._store.rumours_in(bucket)
             if buckets and len(rumours) + len(held) > _RUMOURS_A_DATAGRAM:
-                self._core.send(sender, source, Contents(tuple(buckets), tuple(rumours)))
+                self._context.send(sender, source, Contents(tuple(buckets), tuple(rumours)))
                 buckets, rumours = [], []
             buckets.append(bucket)
             rumours += held
         if buckets:
-            self._core.send(sender, source, Contents(tuple(buckets), tuple(rumours)))
+            self._context.send(sender, source, Contents(tuple(buckets), tuple(rumours)))
 
     def contents(
         self, sender: NodeId, source: Endpoint, buckets: Sequence[int], rumours: Sequence[Rumour]

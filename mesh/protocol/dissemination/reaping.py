@@ -7,8 +7,8 @@ forgotten and whoever has not. A member that speaks again, or starts anew, is on
 
 from __future__ import annotations
 
-from mesh.protocol.base.context import Core
-from mesh.protocol.dissemination.bootstrap import Introductions
+from mesh.protocol.base.context import Context
+from mesh.protocol.dissemination.bootstrap import Bootstrap
 from mesh.protocol.membership.membership import Membership
 from mesh.protocol.membership.peers import LEFT, Peer
 from mesh.protocol.membership.probes import Prober
@@ -22,37 +22,37 @@ class Reaper:
     """Forgets the dead and the departed of one Node's view."""
 
     def __init__(
-        self, core: Core, membership: Membership, prober: Prober, introductions: Introductions
+        self, context: Context, membership: Membership, prober: Prober, bootstrap: Bootstrap
     ) -> None:
-        self._core = core
+        self._context = context
         self._membership = membership
         self._prober = prober
-        self._introductions = introductions
+        self._bootstrap = bootstrap
 
     def start(self) -> None:
         """Look again in a while, for as long as the Node runs."""
-        settings = self._core.settings
+        settings = self._context.settings
         period = min(settings.reap_dead, settings.reap_left) / _SHARE
-        self._core.schedule_by(REAP, b"", self._core.now + period)
+        self._context.schedule_by(REAP, b"", self._context.now + period)
 
     def reap(self) -> None:
         """Forget whoever is gone too long, and of too many those who are gone longest."""
         self.start()
         gone = [peer for peer in self._membership.peers.values() if not peer.present]
         gone.sort(key=lambda peer: (peer.changed_at, peer.id))
-        surplus = len(gone) - self._core.settings.max_gone
+        surplus = len(gone) - self._context.settings.max_gone
         for number, peer in enumerate(gone):
             if number < surplus or self._is_overdue(peer):
                 self._forget(peer)
 
     def _is_overdue(self, peer: Peer) -> bool:
-        settings = self._core.settings
+        settings = self._context.settings
         limit = settings.reap_left if peer.state == LEFT else settings.reap_dead
-        return self._core.now - peer.changed_at >= limit
+        return self._context.now - peer.changed_at >= limit
 
     def _forget(self, peer: Peer) -> None:
         # The other half of a network that was cut for hours is dead as well: greet it now and then.
         if peer.state != LEFT and peer.endpoint is not None:
-            self._introductions.remember(peer.endpoint)
+            self._bootstrap.remember(peer.endpoint)
         self._membership.forget(peer.id)
         self._prober.forget(peer.id)

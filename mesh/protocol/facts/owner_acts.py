@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mesh.protocol.base.context import Core
+from mesh.protocol.base.context import Context
 from mesh.protocol.facts.store import FactStore
 from mesh.protocol.trust.roster import MAX_CHAIN, Roster
 from mesh.wire import codec
@@ -23,9 +23,9 @@ class Owner:
     """The acts of one member; each is on the disk as the chain's head before it is told."""
 
     def __init__(
-        self, core: Core, roster: Roster, store: FactStore, take: Callable[[Signed[Any]], None]
+        self, context: Context, roster: Roster, store: FactStore, take: Callable[[Signed[Any]], None]
     ) -> None:
-        self._core = core
+        self._context = context
         self._roster = roster
         self._store = store
         self._take = take
@@ -42,8 +42,8 @@ class Owner:
 
     def found(self) -> Signed[Voucher]:
         """The founder vouches for itself."""
-        key = self._core.signer.public_key
-        return self._act(Voucher(self._core.pool, self._core.id, 1, NO_PREVIOUS, key, ALL_RIGHTS))
+        key = self._context.signer.public_key
+        return self._act(Voucher(self._context.pool, self._context.id, 1, NO_PREVIOUS, key, ALL_RIGHTS))
 
     def vouch(self, key: bytes, rights: Rights) -> Signed[Voucher]:
         """Vouch for the holder of a public key."""
@@ -56,8 +56,8 @@ class Owner:
             )
         if node_id(key) in self._roster.evicted:
             raise MeshError("That machine was evicted from this pool", "coming back takes a new identity")
-        core = self._core
-        return self._act(Voucher(core.pool, core.id, self._number + 1, self._previous, key, rights))
+        context = self._context
+        return self._act(Voucher(context.pool, context.id, self._number + 1, self._previous, key, rights))
 
     def evict(self, subject: NodeId) -> Signed[Eviction]:
         """Put a member out for ever. What it did as an owner, as far as it is known here, stands.
@@ -66,7 +66,7 @@ class Owner:
         them can be named as standing; for whoever would fall with the other this owner vouches itself.
         """
         self._must_own()
-        if subject == self._core.id:
+        if subject == self._context.id:
             raise MeshError("An owner does not evict itself", "to go: mesh leave")
         if subject in self._roster.evicted:
             raise MeshError("That member was evicted already")
@@ -94,16 +94,16 @@ class Owner:
         """The last act of the subject to be named, such that this owner stays one; and what then stands."""
         lasts = [(tip.fact.number, tip.hash) for tip in self._roster.tips(subject)]
         for last in [*lasts, (0, NO_PREVIOUS)]:
-            after = self._roster.after(sign(self._eviction(subject, last), self._core.signer))
-            if subject not in after and Rights.OWN in after.rights(self._core.id):
+            after = self._roster.after(sign(self._eviction(subject, last), self._context.signer))
+            if subject not in after and Rights.OWN in after.rights(self._context.id):
                 return last, after
         raise MeshError(
             "This owner cannot evict by whom it was vouched for", "ask another owner, nearer to the founder"
         )
 
     def _eviction(self, subject: NodeId, last: tuple[int, bytes]) -> Eviction:
-        core = self._core
-        return Eviction(core.pool, core.id, self._number + 1, self._previous, subject, *last)
+        context = self._context
+        return Eviction(context.pool, context.id, self._number + 1, self._previous, subject, *last)
 
     def deploy(
         self,
@@ -116,22 +116,22 @@ class Owner:
     ) -> Signed[Deployment]:
         """Say what is to run in the pool from now on."""
         self._must_own()
-        highest, core = self._highest(), self._core
+        highest, node = self._highest(), self._context
         if highest is not None and self._leaps():
             raise MeshError(
                 f"{id_text(highest.author)} counts its deployments beyond all measure",
                 "evict it: `mesh evict`",
             )
         number = 1 if highest is None else highest.number + 1
-        wish = Deployment(core.pool, core.id, number, model, context, slots, running, layers, copies)
-        signed = sign(wish, core.signer)
+        wish = Deployment(node.pool, node.id, number, model, context, slots, running, layers, copies)
+        signed = sign(wish, node.signer)
         self._take(signed)
         return signed
 
     def _leaps(self) -> bool:
         """Whether another's deployment is so far ahead that whoever goes beyond it uses up the numbers."""
         highest = self._highest()
-        if highest is None or highest.author == self._core.id:
+        if highest is None or highest.author == self._context.id:
             return False
         rest = (s.fact.number for s in self._store.all(Deployment) if s.fact.author != highest.author)
         return bool(highest.number > max(rest, default=0) + _MAX_LEAP)
@@ -146,19 +146,19 @@ class Owner:
             self._advance(signed.fact.number, signed.hash)
 
     def _can_vouch(self) -> bool:
-        return self._roster.members[self._core.id].depth < MAX_CHAIN
+        return self._roster.members[self._context.id].depth < MAX_CHAIN
 
     def _must_own(self) -> None:
-        if Rights.OWN not in self._roster.rights(self._core.id):
+        if Rights.OWN not in self._roster.rights(self._context.id):
             raise MeshError("Only an owner of the pool may do this", "ask for an invite with the right `own`")
 
     def _act(self, fact: Any) -> Signed[Any]:
         """Number the act, note it as the chain's new head, tell it."""
-        signed = sign(fact, self._core.signer)
+        signed = sign(fact, self._context.signer)
         self._advance(self._number + 1, signed.hash)
         self._take(signed)
         return signed
 
     def _advance(self, number: int, hash: bytes) -> None:
         self._number, self._previous = number, hash
-        self._core.persist("act", codec.pack([number, hash]))
+        self._context.persist("act", codec.pack([number, hash]))

@@ -10,34 +10,34 @@ from mesh.wire.facts import Signed
 from mesh.wire.identity import NodeId
 
 MAX_WAITING = 512
-MAX_GIVEN = 64
+MAX_OF_A_SOURCE = 64
 
 
-class Orphans:
+class PendingFacts:
     """At most 512 facts, at most 64 of them given by one source; who gave most makes room for others."""
 
     def __init__(self) -> None:
         self._by_author: dict[NodeId, dict[bytes, tuple[Signed[Any], object]]] = {}
-        self._given: Counter[object] = Counter()
+        self._by_source: Counter[object] = Counter()
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def keep(self, signed: Signed[Any], giver: object) -> bool:
+    def keep(self, signed: Signed[Any], source: object) -> bool:
         """Let a fact wait, unless its giver has given too many already; whether it waits now."""
         waiting = self._by_author.get(signed.fact.author, {})
         if signed.data in waiting:
             return True
-        if self._given[giver] >= MAX_GIVEN:
+        if self._by_source[source] >= MAX_OF_A_SOURCE:
             return False
         if self._count >= MAX_WAITING:
-            greatest, most = self._given.most_common(1)[0]
-            if most <= self._given[giver] + 1:
+            greatest, most = self._by_source.most_common(1)[0]
+            if most <= self._by_source[source] + 1:
                 return False
             self._drop_one(greatest)
-        self._by_author.setdefault(signed.fact.author, {})[signed.data] = (signed, giver)
-        self._given[giver] += 1
+        self._by_author.setdefault(signed.fact.author, {})[signed.data] = (signed, source)
+        self._by_source[source] += 1
         self._count += 1
         return True
 
@@ -45,27 +45,27 @@ class Orphans:
         """Take out what waits for one of these authors, with its givers."""
         taken = []
         for author in [author for author in self._by_author if author in authors]:
-            for signed, giver in self._by_author.pop(author).values():
-                self._forget(giver)
-                taken.append((signed, giver))
+            for signed, source in self._by_author.pop(author).values():
+                self._forget(source)
+                taken.append((signed, source))
         return taken
 
     def drop(self, authors: Container[NodeId]) -> None:
         """Let nothing wait any more for these authors."""
         self.adopt(authors)
 
-    def _drop_one(self, giver: object) -> None:
+    def _drop_one(self, source: object) -> None:
         for author, waiting in self._by_author.items():
             for data, (_, by) in waiting.items():
-                if by == giver:
+                if by == source:
                     del waiting[data]
                     if not waiting:
                         del self._by_author[author]
-                    self._forget(giver)
+                    self._forget(source)
                     return
 
-    def _forget(self, giver: object) -> None:
+    def _forget(self, source: object) -> None:
         self._count -= 1
-        self._given[giver] -= 1
-        if not self._given[giver]:
-            del self._given[giver]
+        self._by_source[source] -= 1
+        if not self._by_source[source]:
+            del self._by_source[source]

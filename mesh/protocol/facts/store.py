@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.wire.facts import Accusation, Claim, Fact, PoolState, Record, Resignation, Signed, Version
+from mesh.wire.facts import Claim, Fact, PoolState, Record, Resignation, Signed, Suspicion, Version
 from mesh.wire.facts import place_key as place_key
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import BUCKETS, Rumour
@@ -53,13 +53,13 @@ def prevails(version: Version, hash: bytes, over_version: Version, over_hash: by
 class FactStore:
     """Facts by place, with a set hash over all and over each of 64 buckets."""
 
-    def __init__(self, accusers: int) -> None:
-        self._accusers = accusers
+    def __init__(self, suspectors: int) -> None:
+        self._suspectors = suspectors
         self._entries: dict[bytes, Entry] = {}
         self._kinds: dict[int, dict[tuple[NodeId, bytes], Entry]] = {}
         self._buckets: list[dict[bytes, Entry]] = [{} for _ in range(BUCKETS)]
         self._hashes = [0] * BUCKETS
-        self._accused: dict[NodeId, dict[bytes, Entry]] = {}
+        self._suspected: dict[NodeId, dict[bytes, Entry]] = {}
         self._liveness: dict[NodeId, Version] = {}
         self.proofs: dict[bytes, tuple[bytes, bytes]] = {}
         self._bucket_hashes: tuple[bytes, ...] | None = None
@@ -85,9 +85,9 @@ class FactStore:
     def everything(self) -> Iterator[Signed[Any]]:
         return (entry.signed for entry in self._entries.values())
 
-    def accusations(self, subject: NodeId) -> list[Signed[Accusation]]:
+    def suspicions(self, subject: NodeId) -> list[Signed[Suspicion]]:
         """The accusations of this member that have not lapsed."""
-        return [entry.signed for entry in self._accused.get(subject, {}).values()]
+        return [entry.signed for entry in self._suspected.get(subject, {}).values()]
 
     def wants(self, rumour: Rumour) -> bool:
         """Whether a fact so described would prevail over what is held."""
@@ -103,7 +103,7 @@ class FactStore:
         if held is not None and held.signed.data == signed.data:
             return False
         fact: Fact = signed.fact
-        if isinstance(fact, Accusation) and not self._may_accuse(signed.key, fact):
+        if isinstance(fact, Suspicion) and not self._may_suspect(signed.key, fact):
             return False
         if held is None:
             return self._is_among_few(signed)
@@ -139,7 +139,7 @@ class FactStore:
         if liveness <= self._liveness.get(subject, ()):
             return
         self._liveness[subject] = liveness
-        for entry in list(self._accused.get(subject, {}).values()):
+        for entry in list(self._suspected.get(subject, {}).values()):
             if entry.signed.fact.version < liveness:
                 self._drop(entry)
 
@@ -160,7 +160,7 @@ class FactStore:
     def forget(self, subject: NodeId) -> None:
         """What was known of this member's liveness is void, accusations of it are dropped."""
         self._liveness.pop(subject, None)
-        for entry in list(self._accused.pop(subject, {}).values()):
+        for entry in list(self._suspected.pop(subject, {}).values()):
             self._drop(entry)
 
     def rumours_in(self, bucket: int) -> list[Rumour]:
@@ -181,12 +181,12 @@ class FactStore:
         lowest = min(_height(entry.signed) for entry in others.values())
         return bool(_height(signed) > lowest)
 
-    def _may_accuse(self, key: bytes, fact: Accusation) -> bool:
+    def _may_suspect(self, key: bytes, fact: Suspicion) -> bool:
         """An accusation counts against exactly the liveness that was seen signed; few are kept of many."""
         if fact.version != self._liveness.get(fact.subject):
             return False
-        others = self._accused.get(fact.subject, {})
-        return key in others or len(others) < self._accusers or key < max(others)
+        others = self._suspected.get(fact.subject, {})
+        return key in others or len(others) < self._suspectors or key < max(others)
 
     def _put(self, entry: Entry) -> None:
         fact: Fact = entry.signed.fact
@@ -195,10 +195,10 @@ class FactStore:
         same_kind[fact.author, fact.place] = entry
         self._buckets[bucket_of(entry.key)][entry.key] = entry
         self._toggle(entry)
-        if isinstance(fact, Accusation):
-            others = self._accused.setdefault(fact.subject, {})
+        if isinstance(fact, Suspicion):
+            others = self._suspected.setdefault(fact.subject, {})
             others[entry.key] = entry
-            if len(others) > self._accusers:
+            if len(others) > self._suspectors:
                 self._drop(others[max(others)])
         elif len(same_kind) > _FEW.get(fact.kind, len(same_kind)):
             self._drop(min(same_kind.values(), key=lambda entry: _height(entry.signed)))
@@ -209,8 +209,8 @@ class FactStore:
         del self._kinds[fact.kind][fact.author, fact.place]
         del self._buckets[bucket_of(entry.key)][entry.key]
         self._toggle(entry)
-        if isinstance(fact, Accusation):
-            self._accused.get(fact.subject, {}).pop(entry.key, None)
+        if isinstance(fact, Suspicion):
+            self._suspected.get(fact.subject, {}).pop(entry.key, None)
 
     def _toggle(self, entry: Entry) -> None:
         value = int.from_bytes(entry.hash[:8], "big")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mesh.protocol.base.context import Core
-from mesh.protocol.facts.pending import Orphans
+from mesh.protocol.base.context import Context
+from mesh.protocol.facts.pending import PendingFacts
 from mesh.protocol.facts.store import EQUIVOCATION, NEW, FactStore
 from mesh.protocol.trust.roster import Roster
 from mesh.wire.errors import DecodeError
 from mesh.wire.facts import (
-    Accusation,
     Claim,
     Deployment,
     Eviction,
@@ -19,6 +18,7 @@ from mesh.wire.facts import (
     PoolState,
     Resignation,
     Signed,
+    Suspicion,
     Voucher,
     decode,
     sign,
@@ -34,7 +34,7 @@ _NEEDS: dict[int, Rights] = {
 }
 
 
-class Intake:
+class FactValidator:
     """Takes facts into the store and hands those that changed it to ``on_new``.
 
     A fact whose author is not vouched yet waits, in a bounded place, for the voucher.
@@ -42,36 +42,36 @@ class Intake:
 
     def __init__(
         self,
-        core: Core,
+        context: Context,
         roster: Roster,
         store: FactStore,
         term_limit: Callable[[], int],
         on_new: Callable[[Signed[Any]], None],
     ) -> None:
-        self._core = core
+        self._context = context
         self._roster = roster
         self._store = store
         self._term_limit = term_limit
         self._on_new = on_new
-        self._accusations = 0
-        self.may_leap: Callable[[int, object], bool] = lambda term, giver: False
+        self._suspicions = 0
+        self.may_leap: Callable[[int, object], bool] = lambda term, source: False
         """Whether a claim of a term beyond the limit is taken from that giver all the same."""
         self.on_shift: Callable[[], None] = lambda: None
         """Someone lost rights."""
         self.on_term: Callable[[Claim], None] = lambda claim: None
         """A claim of someone who may lead no longer: nobody leads by it, but terms rise."""
-        self.on_lapsed: Callable[[Accusation], None] = lambda accusation: None
-        self.on_kept: Callable[[bytes, object], None] = lambda key, giver: None
+        self.on_lapsed: Callable[[Suspicion], None] = lambda suspicion: None
+        self.on_kept: Callable[[bytes, object], None] = lambda key, source: None
         """A fact came, by its key, and waits for its author's voucher."""
-        self._orphans = Orphans()
+        self._pending_facts = PendingFacts()
 
     def publish(self, fact: Fact) -> Signed[Any]:
         """Sign a fact of one's own and take it in."""
-        signed: Signed[Any] = sign(fact, self._core.signer)
+        signed: Signed[Any] = sign(fact, self._context.signer)
         self.take(signed)
         return signed
 
-    def absorb_all(self, facts: Iterable[bytes], giver: object = None) -> None:
+    def absorb_all(self, facts: Iterable[bytes], source: object = None) -> None:
         """Take in facts; stops at the first that is no fact or not proven, for whoever sent it lies.
 
         Vouchers and evictions come first, for what the others are worth hangs on them. ``giver``: the member
@@ -82,54 +82,54 @@ class Intake:
             try:
                 decoded.append(decode(data))
             except DecodeError:
-                self._refuse("malformed_fact", giver)
+                self._refuse("malformed_fact", source)
                 break
         for signed in sorted(decoded, key=lambda signed: not _is_act(signed)):
-            if not self._consider(signed, giver):
+            if not self._consider(signed, source):
                 return
 
-    def absorb(self, data: bytes, giver: object = None) -> bool:
+    def absorb(self, data: bytes, source: object = None) -> bool:
         """Take in one fact; False when it is malformed, foreign, forged or not its author's to say."""
         try:
             signed = decode(data)
         except DecodeError:
-            return self._refuse("malformed_fact", giver)
-        return self._consider(signed, giver)
+            return self._refuse("malformed_fact", source)
+        return self._consider(signed, source)
 
     def _refuse(self, why: str, whom: object) -> bool:
-        self._core.refused.note(why, id_text(whom) if isinstance(whom, bytes) else whom)
+        self._context.drops.count(why, id_text(whom) if isinstance(whom, bytes) else whom)
         return False
 
-    def _consider(self, signed: Signed[Any], giver: object) -> bool:
+    def _consider(self, signed: Signed[Any], source: object) -> bool:
         fact: Fact = signed.fact
         if fact.pool != self._roster.pool:
-            return self._refuse("foreign_fact", giver)
+            return self._refuse("foreign_fact", source)
         if isinstance(fact, Voucher | Eviction):
-            return self._consider_act(signed, giver)
+            return self._consider_act(signed, source)
         if self._may_no_longer(fact):
-            return self._raise_term(signed, giver)
-        accused = isinstance(fact, Accusation) and fact.subject == self._core.id
+            return self._raise_term(signed, source)
+        suspected = isinstance(fact, Suspicion) and fact.subject == self._context.id
         if not self._store.would_change(signed):
-            if accused:
+            if suspected:
                 self._lapsed(signed)
             return True
         key = self._roster.key(fact.author)
         if key is None or not self.allows(signed):
             if key is not None:
                 self._refuse("unauthorised_fact", fact.author)
-            return self._wait(signed, giver)
-        if not signed.proven_by(key, self._core.verifier):
-            return self._refuse("forged_fact", giver)
-        if isinstance(fact, Claim) and not self._is_in_reach(fact, giver):
-            self._core.notice("warning", f"A claim of {id_text(fact.author)} leaps too far ahead: refused")
+            return self._wait(signed, source)
+        if not signed.proven_by(key, self._context.verifier):
+            return self._refuse("forged_fact", source)
+        if isinstance(fact, Claim) and not self._is_in_reach(fact, source):
+            self._context.notice("warning", f"A claim of {id_text(fact.author)} leaps too far ahead: refused")
             return self._refuse("leaping_claim", fact.author)
-        self._accusations += accused
-        if accused:
-            self._core.refused.note("accusation", id_text(fact.author))
+        self._suspicions += suspected
+        if suspected:
+            self._context.drops.count("accusation", id_text(fact.author))
         self.take(signed)
         return True
 
-    def _consider_act(self, signed: Signed[Any], giver: object) -> bool:
+    def _consider_act(self, signed: Signed[Any], source: object) -> bool:
         """An owner's act, or one of who was an owner: what it counts for is the roster's to say."""
         fact, roster = signed.fact, self._roster
         if roster.knows(signed):
@@ -140,11 +140,11 @@ class Intake:
         if key is None or not (founding or Rights.OWN in rights) or not roster.takes(fact):
             if key is not None:
                 self._refuse("unauthorised_fact", fact.author)
-            return self._wait(signed, giver)
+            return self._wait(signed, source)
         if isinstance(fact, Eviction) and fact.subject == fact.author:
             return False
-        if not signed.proven_by(key, self._core.verifier):
-            return self._refuse("forged_fact", giver)
+        if not signed.proven_by(key, self._context.verifier):
+            return self._refuse("forged_fact", source)
         self.take(signed)
         return True
 
@@ -156,44 +156,44 @@ class Intake:
         lost = isinstance(fact, Claim) and Rights.LEAD in self._roster.past_rights(fact.author)
         return lost or fact.author in self._roster.evicted
 
-    def _wait(self, signed: Signed[Any], giver: object) -> bool:
-        if self._orphans.keep(signed, giver):
-            self.on_kept(signed.key, giver)
+    def _wait(self, signed: Signed[Any], source: object) -> bool:
+        if self._pending_facts.keep(signed, source):
+            self.on_kept(signed.key, source)
         return True
 
-    def _raise_term(self, signed: Signed[Any], giver: object) -> bool:
+    def _raise_term(self, signed: Signed[Any], source: object) -> bool:
         """Nothing of it is kept; but a worker may be bound in that term, so whoever claims goes beyond it."""
         fact = signed.fact
         key = self._roster.past_key(fact.author)
-        known = self._term_limit() - self._core.settings.max_term_jump
+        known = self._term_limit() - self._context.settings.max_term_jump
         self._refuse("unauthorised_fact", fact.author)
         if isinstance(fact, Claim) and key is not None and known < fact.term:
-            if not signed.proven_by(key, self._core.verifier):
-                return self._refuse("forged_fact", giver)
-            if self._is_in_reach(fact, giver):
+            if not signed.proven_by(key, self._context.verifier):
+                return self._refuse("forged_fact", source)
+            if self._is_in_reach(fact, source):
                 self.on_term(fact)
         return True
 
-    def _is_in_reach(self, claim: Claim, giver: object) -> bool:
-        return claim.term <= self._term_limit() or self.may_leap(claim.term, giver)
+    def _is_in_reach(self, claim: Claim, source: object) -> bool:
+        return claim.term <= self._term_limit() or self.may_leap(claim.term, source)
 
-    def _lapsed(self, signed: Signed[Accusation]) -> None:
+    def _lapsed(self, signed: Signed[Suspicion]) -> None:
         """An accusation of this very node that it refuted already: still it counts how many there are."""
         key = self._roster.key(signed.fact.author)
-        if key is not None and signed.proven_by(key, self._core.verifier):
-            self._accusations += 1
+        if key is not None and signed.proven_by(key, self._context.verifier):
+            self._suspicions += 1
             self.on_lapsed(signed.fact)
 
-    def take_accusations(self) -> int:
+    def take_suspicions(self) -> int:
         """How many accusations of this very node came since the last call."""
-        count, self._accusations = self._accusations, 0
+        count, self._suspicions = self._suspicions, 0
         return count
 
     def allows(self, signed: Signed[Any]) -> bool:
         """Whether a fact may be held: said by a member who has the right to, or an act that matters."""
         fact = signed.fact
         if isinstance(fact, Voucher | Eviction):
-            return self._roster.matters(signed)
+            return self._roster.is_relevant(signed)
         needed = _NEEDS.get(fact.kind, Rights(0))
         return fact.author in self._roster and self._roster.rights(fact.author) & needed == needed
 
@@ -203,14 +203,14 @@ class Intake:
             self._merge(signed)
             return
         self._roster.add(signed)
-        if self._roster.matters(signed):
+        if self._roster.is_relevant(signed):
             self._merge(signed)
         if self._roster.changed:
             self._roster.changed = False
-            for act in self._roster.mattering():
+            for act in self._roster.relevant():
                 if act.key not in self._store:
                     self._merge(act)
-            self._orphans.drop(self._roster.evicted)
+            self._pending_facts.drop(self._roster.evicted)
             self.on_shift()
         self._adopt()
 
@@ -218,10 +218,10 @@ class Intake:
         outcome = self._store.offer(signed)
         if outcome == EQUIVOCATION:
             self._refuse("equivocation", signed.fact.author)
-            self._core.notice(
+            self._context.notice(
                 "warning", f"{id_text(signed.fact.author)} said two things at once: kept as proof"
             )
-        own = signed.fact.author == self._core.id
+        own = signed.fact.author == self._context.id
         if outcome == NEW or (outcome == EQUIVOCATION and (own or self._holds(signed))):
             self._on_new(signed)
 
@@ -232,8 +232,8 @@ class Intake:
 
     def _adopt(self) -> None:
         """After a voucher: try again what waited for its subject, or for rights that it has now."""
-        for signed, giver in self._orphans.adopt(self._roster):
-            self._consider(signed, giver)
+        for signed, source in self._pending_facts.adopt(self._roster):
+            self._consider(signed, source)
 
 
 def _is_act(signed: Signed[Any]) -> bool:

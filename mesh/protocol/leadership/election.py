@@ -12,10 +12,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from mesh.protocol.base.context import Core
-from mesh.protocol.base.transitions import Machine
+from mesh.protocol.base.context import Context
+from mesh.protocol.base.transitions import StateMachine
 from mesh.protocol.facts.store import FactStore
-from mesh.protocol.leadership.roles import ROLES, Role, Turn
+from mesh.protocol.leadership.roles import ROLES, Role, RoleEvent
 from mesh.protocol.membership.membership import Membership
 from mesh.protocol.membership.peers import ALIVE
 from mesh.protocol.trust.roster import Roster
@@ -25,7 +25,7 @@ from mesh.wire.facts import NOBODY, Claim, Fact, Resignation, Signed
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Vote, VoteRequest
 
-STAND, VOTES = "stand", "votes"
+CAMPAIGN, VOTES = "campaign", "votes"
 SERVES = 1 << 60
 """What is added to the rank of a leader that serves: more than any rank."""
 _MANY = 8
@@ -41,13 +41,13 @@ class Election:
 
     def __init__(
         self,
-        core: Core,
+        context: Context,
         roster: Roster,
         store: FactStore,
         membership: Membership,
         publish: Callable[[Fact], Signed[Any]],
     ) -> None:
-        self._core = core
+        self._context = context
         self._roster = roster
         self._store = store
         self._membership = membership
@@ -55,9 +55,9 @@ class Election:
         self.highest = 0
         self.rank = 0
         self.mine: Signed[Claim] | None = None
-        self._machine = Machine(ROLES, Role.OUTSIDE)
+        self._state_machine = StateMachine(ROLES, Role.OUTSIDE)
         self.absorb: Callable[[bytes], bool] = lambda data: False
-        self.lends_to_another: Callable[[NodeId], Signed[Claim] | None] = lambda candidate: None
+        self.bound_to_another: Callable[[NodeId], Signed[Claim] | None] = lambda candidate: None
         self.serves: Callable[[], bool] = lambda: False
         """Whether this leader has a model placed and the leases that this takes."""
         self.on_bid: Callable[[int], None] = lambda term: None
@@ -70,17 +70,17 @@ class Election:
         """How far the limit has come to meet such claims, ..."""
         self._stretched_at = -math.inf
         """... and when it did so last."""
-        self._standing: int | None = None
+        self._campaign_term: int | None = None
         self._asked: set[NodeId] = set()
         self._yes: set[NodeId] = set()
         self._no: set[NodeId] = set()
         self._vacant_since = -math.inf
-        self._settled_at = math.inf
+        self._ready_at = math.inf
         self._retry_at = -math.inf
         self._refusals = 0
         self._last_claim = -math.inf
         self._claiming = False
-        self._outdone_at = math.inf
+        self._superseded_at = math.inf
         """When it was first seen that a claim higher than this leader's own exists, by which nobody leads."""
         self._reconsider = True
 
@@ -88,13 +88,13 @@ class Election:
 
     @property
     def role(self) -> Role:
-        return self._machine.state
+        return self._state_machine.state
 
     def term_limit(self) -> int:
         """Claims above this are refused, at first."""
-        return self.highest + self._core.settings.max_term_jump
+        return self.highest + self._context.settings.max_term_jump
 
-    def may_leap(self, term: int, giver: object) -> bool:
+    def may_leap(self, term: int, source: object) -> bool:
         """Whether a claim above the limit, given by that member, is taken all the same.
 
         It is if most others gave such claims: members give what they took themselves, so it is the pool that
@@ -102,15 +102,15 @@ class Election:
         all terms: who was led ahead while it was cut off is not refused for ever, and all hold the same.
         """
         present = {peer.id for peer in self._membership.peers.values() if peer.present}
-        self._leapt = {id for id in (*self._leapt, giver) if id in present}
+        self._leapt = {id for id in (*self._leapt, source) if id in present}
         enough = max(_FEWEST, min(_MANY, len(present) // 2 + 1))
-        if self._core.now >= self._settled_at and len(self._leapt) >= enough:
+        if self._context.now >= self._ready_at and len(self._leapt) >= enough:
             self._leapt.clear()
             return True
         reached = term <= self._reach
-        if not reached and self._core.now >= self._stretched_at + _STRETCH:
-            self._stretched_at = self._core.now
-            self._reach = max(self._reach, self.term_limit()) + self._core.settings.max_term_jump
+        if not reached and self._context.now >= self._stretched_at + _STRETCH:
+            self._stretched_at = self._context.now
+            self._reach = max(self._reach, self.term_limit()) + self._context.settings.max_term_jump
         return reached
 
     def leader(self) -> Signed[Claim] | None:
@@ -118,7 +118,7 @@ class Election:
         best: Signed[Claim] | None = None
         for signed in self._store.all(Claim):
             claim: Claim = signed.fact
-            if (best is None or claim.order > best.fact.order) and self._stands(claim):
+            if (best is None or claim.order > best.fact.order) and self._is_valid(claim):
                 best = signed
         return best
 
@@ -133,8 +133,8 @@ class Election:
         past = [s for s in self._store.all(Resignation) if mine is not None and s.fact.term < mine.fact.term]
         return max(past, key=lambda signed: (signed.fact.term, signed.fact.author), default=None)
 
-    def _stands(self, claim: Claim) -> bool:
-        if claim.author == self._core.id and (self.mine is None or self.mine.fact != claim):
+    def _is_valid(self, claim: Claim) -> bool:
+        if claim.author == self._context.id and (self.mine is None or self.mine.fact != claim):
             return False
         return (
             self._membership.is_present(claim.author)
@@ -146,8 +146,8 @@ class Election:
         """Those who may and would lead (rank 0: not), best first: a named successor, then by rank, id."""
         candidates: list[tuple[bool, int, NodeId]] = []
         successor = self._successor()
-        if self.rank and self._membership.steadiness.holds and self._core.id in self._roster.leaders:
-            candidates.append((successor == self._core.id, self.rank, self._core.id))
+        if self.rank and self._membership.flap_detector.stable and self._context.id in self._roster.leaders:
+            candidates.append((successor == self._context.id, self.rank, self._context.id))
         candidates += [
             (successor == peer.id, peer.record.profile.rank, peer.id)
             for peer in self._membership.peers.values()
@@ -175,31 +175,33 @@ class Election:
 
     def start(self) -> None:
         """Listen for a while before leading; a member that is alone need not wait for anyone."""
-        self._machine.on(Turn.STARTED)
-        settings = self._core.settings
+        self._state_machine.on(RoleEvent.STARTED)
+        settings = self._context.settings
         alone = len(self._roster.members) == 1
-        self._settled_at = self._core.now + (settings.settle_heard if alone else settings.settle)
-        self._vacant_since = self._core.now
-        self._core.schedule_by(STAND, b"", self._settled_at)
+        self._ready_at = self._context.now + (
+            settings.startup_delay_heard if alone else settings.startup_delay
+        )
+        self._vacant_since = self._context.now
+        self._context.schedule_by(CAMPAIGN, b"", self._ready_at)
 
     def stop(self) -> None:
         """Take no further part."""
-        self._settled_at = math.inf
-        self._core.cancel(STAND, b"")
-        self._core.cancel(VOTES, b"")
-        self._standing = None
+        self._ready_at = math.inf
+        self._context.cancel(CAMPAIGN, b"")
+        self._context.cancel(VOTES, b"")
+        self._campaign_term = None
         self.step_down()
-        self._machine.on(Turn.STOPPED)
+        self._state_machine.on(RoleEvent.STOPPED)
 
     def stalled(self) -> None:
         """This process was paused: what it was about to do rests on old views, so listen anew."""
-        self._standing = None
-        self._outdone_at = math.inf
-        self._core.cancel(VOTES, b"")
+        self._campaign_term = None
+        self._superseded_at = math.inf
+        self._context.cancel(VOTES, b"")
         if self.role is not Role.OUTSIDE:
-            self._machine.on(Turn.PAUSED)
-            self._settled_at = self._core.now + self._core.settings.patience
-            self._core.schedule(STAND, b"", self._settled_at)
+            self._state_machine.on(RoleEvent.PAUSED)
+            self._ready_at = self._context.now + self._context.settings.election_delay
+            self._context.schedule(CAMPAIGN, b"", self._ready_at)
 
     def depose(self) -> None:
         """This node may lead no longer: take no further part, and say nothing, for its word is void."""
@@ -217,13 +219,13 @@ class Election:
     def _raise(self, term: int) -> None:
         if term > self.highest:
             self.highest = term
-            self._core.persist("term", codec.pack([term]))
+            self._context.persist("term", codec.pack([term]))
 
-    def overtake(self, term: int) -> None:
+    def advance_term(self, term: int) -> None:
         """This node led by that term in a life that its disk forgot: its word as a leader is to be newer."""
         self._raise(term)
         if self.mine is not None and self.mine.fact.term <= term:
-            self._claim(Turn.BID)
+            self._claim(RoleEvent.RECLAIMED)
 
     def claimed(self, claim: Claim) -> None:
         """A claim came in."""
@@ -231,80 +233,80 @@ class Election:
         given_up = self.resignation(claim)
         if given_up is not None:  # it overtook its claim on the way: only now it is known whom it names
             self.resigned(given_up.fact)
-        if claim.author == self._core.id and not self._claiming:
-            self._disown(claim)
+        if claim.author == self._context.id and not self._claiming:
+            self._repudiate(claim)
 
-    def _disown(self, claim: Claim) -> None:
+    def _repudiate(self, claim: Claim) -> None:
         """A claim of a former run, which this one knows nothing of: nobody leads by it."""
         if self.resignation(claim) is None and (self.mine is None or self.mine.fact.term < claim.term):
             self._give_up()
-            self._publish(Resignation(self._core.pool, self._core.id, claim.term, NOBODY))
+            self._publish(Resignation(self._context.pool, self._context.id, claim.term, NOBODY))
 
     def resigned(self, resignation: Resignation) -> None:
         """A leader gave up; whom it named claims at once."""
-        if resignation.author == self._core.id:
+        if resignation.author == self._context.id:
             self._gave_up(resignation.term)
-        heir = resignation.successor == self._core.id == self._successor()
-        willing = self.rank > 0 and self.may_lead(self._core.id)
+        heir = resignation.successor == self._context.id == self._successor()
+        willing = self.rank > 0 and self.may_lead(self._context.id)
         if heir and willing and self.mine is None and self.leader() is None and self.role is not Role.OUTSIDE:
-            self._claim(Turn.NAMED)
+            self._claim(RoleEvent.NAMED)
 
     def _gave_up(self, term: int) -> None:
         """This node resigned in a life that its disk forgot: whoever hears of it is free of older claims."""
-        self.overtake(term)
+        self.advance_term(term)
         self.on_void(term)
 
     def review(self) -> None:
         """Something changed: yield, go on, stand, or wait. Called after every input that may matter."""
         leader = self.leader()
         if self.mine is not None:
-            if not self._membership.steadiness.holds:
+            if not self._membership.flap_detector.stable:
                 self.step_down()
-            elif leader is not None and leader.fact.author != self._core.id:
+            elif leader is not None and leader.fact.author != self._context.id:
                 self._contested(leader.fact)
             elif self._is_lost(self.mine):
-                self._claim(Turn.BID)
+                self._claim(RoleEvent.RECLAIMED)
             elif self._is_behind(self.mine.fact):
-                self._outdone()
+                self._superseded()
             return
         if self.role is Role.OUTSIDE:
             return
         if leader is not None:
             if self.role is not Role.FOLLOWER:
-                self._machine.on(Turn.HEARD)
+                self._state_machine.on(RoleEvent.HEARD)
             self._vacant_since = -math.inf
             self._refusals = 0
-            self._core.cancel(STAND, b"")
-            self._core.cancel(VOTES, b"")
-            self._standing = None
+            self._context.cancel(CAMPAIGN, b"")
+            self._context.cancel(VOTES, b"")
+            self._campaign_term = None
             return
         if self.role is Role.FOLLOWER:
-            self._machine.on(Turn.LOST)
+            self._state_machine.on(RoleEvent.LOST)
         if self.role is Role.CANDIDATE:
             return
         if self._vacant_since == -math.inf:
-            self._vacant_since = self._core.now
-        settled_at = self._core.now + self._core.settings.settle_heard
-        if self._membership.heard_any and settled_at < self._settled_at:
-            self._settled_at = settled_at
+            self._vacant_since = self._context.now
+        settled_at = self._context.now + self._context.settings.startup_delay_heard
+        if self._membership.heard_any and settled_at < self._ready_at:
+            self._ready_at = settled_at
             self._reconsider = True
-        if self._reconsider or not self._core.is_scheduled(STAND, b""):
+        if self._reconsider or not self._context.is_scheduled(CAMPAIGN, b""):
             self._reconsider = False
-            turn = self._turn()
+            turn = self._campaign_at()
             if turn is not None:
-                self._core.schedule_by(STAND, b"", turn)
+                self._context.schedule_by(CAMPAIGN, b"", turn)
 
     def reconsider(self) -> None:
         """This node's turn may come earlier than thought: look again. (That it comes later, it sees then.)"""
-        self._reconsider = self._core.stirred = True
+        self._reconsider = self._context.leadership_dirty = True
 
-    def _turn(self) -> float | None:
+    def _campaign_at(self) -> float | None:
         """When this node is to stand: the worse its rank, the longer it leaves to those before it."""
         ranking = self.ranking()
-        if self._core.id not in ranking:
+        if self._context.id not in ranking:
             return None
-        patience = ranking.index(self._core.id) * self._core.settings.patience
-        return max(self._core.now, self._settled_at, self._vacant_since + patience, self._retry_at)
+        patience = ranking.index(self._context.id) * self._context.settings.election_delay
+        return max(self._context.now, self._ready_at, self._vacant_since + patience, self._retry_at)
 
     def _contested(self, higher: Claim) -> None:
         """Another's claim is higher: yield, unless this node leads so much better that it claims anew.
@@ -312,9 +314,9 @@ class Election:
         A leader that serves is better than who claimed before it could: a member that was cut off, say.
         """
         rank = self._weight()
-        if rank >= self._core.settings.better * higher.rank and rank > higher.rank:
-            self._core.notice("info", "leading on against a higher claim of a lower rank")
-            self._claim(Turn.BID)
+        if rank >= self._context.settings.better * higher.rank and rank > higher.rank:
+            self._context.notice("info", "leading on against a higher claim of a lower rank")
+            self._claim(RoleEvent.RECLAIMED)
         else:
             self.step_down()
 
@@ -328,67 +330,67 @@ class Election:
         Claims of so many others are higher, though none of them leads; or its disk was set back, and it had
         claimed that term before, with another rank.
         """
-        held = self._store.get(Claim, self._core.id)
+        held = self._store.get(Claim, self._context.id)
         return held is None or held.data != mine.data
 
     def _is_behind(self, mine: Claim) -> bool:
         """Whether a claim higher than that is known: of a later term, or of its own and a better rank."""
         return mine.term < self.highest or any(s.fact.order > mine.order for s in self._store.all(Claim))
 
-    def _outdone(self) -> None:
+    def _superseded(self) -> None:
         """A higher claim exists, though nobody leads by it: whoever was lent by it takes none but a higher.
 
         So this leader goes beyond it, now and not in the middle of a move that needs such a worker; after a
         while, for the claim may have been heard before its author was.
         """
-        now, patience = self._core.now, self._core.settings.patience
-        if self._outdone_at == math.inf:
-            self._outdone_at = now
-            self._core.schedule_by(STAND, b"", now + patience)
-        elif now >= self._outdone_at + patience:
-            self._claim(Turn.BID)
+        now, patience = self._context.now, self._context.settings.election_delay
+        if self._superseded_at == math.inf:
+            self._superseded_at = now
+            self._context.schedule_by(CAMPAIGN, b"", now + patience)
+        elif now >= self._superseded_at + patience:
+            self._claim(RoleEvent.RECLAIMED)
 
-    def stand(self) -> None:
+    def campaign(self) -> None:
         """It is this node's turn: ask the others whether they still hear a leader."""
-        turn = self._turn()
+        turn = self._campaign_at()
         if self.role is not Role.WAITING or self.leader() is not None or turn is None:
             return
-        if turn > self._core.now:
-            self._core.schedule(STAND, b"", turn)
+        if turn > self._context.now:
+            self._context.schedule(CAMPAIGN, b"", turn)
             return
-        self._machine.on(Turn.STOOD)
-        self._standing = self.highest + 1
+        self._state_machine.on(RoleEvent.DELAY_ELAPSED)
+        self._campaign_term = self.highest + 1
         self._yes, self._no = set(), set()
         self._asked = set()
-        holder = self.lends_to_another(self._core.id)
+        holder = self.bound_to_another(self._context.id)
         if holder is not None:
-            self._no.add(self._core.id)
+            self._no.add(self._context.id)
         else:
-            self._yes.add(self._core.id)
+            self._yes.add(self._context.id)
         for peer in self._membership.peers.values():
             if peer.present and peer.endpoint is not None:
                 self._asked.add(peer.id)
-                self._core.send(peer.id, peer.endpoint, VoteRequest(self._standing))
-        self._core.schedule(VOTES, b"", self._core.now + self._core.settings.vote_timeout)
+                self._context.send(peer.id, peer.endpoint, VoteRequest(self._campaign_term))
+        self._context.schedule(VOTES, b"", self._context.now + self._context.settings.vote_timeout)
         self._count()
 
     def asked(self, sender: NodeId, source: Endpoint, term: int) -> None:
         """Someone would claim: no while a leader is heard or this worker is lent to one."""
         standing = self.leader()
         if standing is None or standing.fact.author == sender:
-            standing = self.lends_to_another(sender)
+            standing = self.bound_to_another(sender)
         if standing is not None and standing.fact.author != sender:
-            self._core.send(sender, source, Vote(term, False, standing.data))
+            self._context.send(sender, source, Vote(term, False, standing.data))
             return
         known = max(self._store.all(Claim), key=lambda signed: signed.fact.order, default=None)
         ahead = known.data if known is not None and known.fact.term >= term else b""
-        self._core.send(sender, source, Vote(term, True, ahead))
+        self._context.send(sender, source, Vote(term, True, ahead))
 
     def voted(self, sender: NodeId, vote: Vote) -> None:
         """An answer; the claim that comes with it is learnt in any case."""
         if vote.claim:
             self.absorb(vote.claim)
-        if self._standing != vote.term or sender not in self._asked:
+        if self._campaign_term != vote.term or sender not in self._asked:
             return
         (self._yes if vote.yes else self._no).add(sender)
         self._count()
@@ -400,38 +402,38 @@ class Election:
 
     def votes_are_in(self) -> None:
         """The time to answer is over: the silent do not count."""
-        if self._standing is not None:
+        if self._campaign_term is not None:
             self._decide()
 
     def _decide(self) -> None:
-        self._standing = None
-        self._core.cancel(VOTES, b"")
+        self._campaign_term = None
+        self._context.cancel(VOTES, b"")
         if len(self._yes) > len(self._no) and self.leader() is None:
-            self._claim(Turn.WON)
+            self._claim(RoleEvent.WON)
         else:
-            self._machine.on(Turn.REFUSED)
-            wait = self._core.settings.vote_timeout * (0.5 + self._core.random.random())
+            self._state_machine.on(RoleEvent.REFUSED)
+            wait = self._context.settings.vote_timeout * (0.5 + self._context.random.random())
             wait *= 2 ** min(self._refusals, 3)
             self._refusals += 1
-            self._retry_at = self._core.now + wait
-            self._core.schedule(STAND, b"", self._retry_at)
+            self._retry_at = self._context.now + wait
+            self._context.schedule(CAMPAIGN, b"", self._retry_at)
 
-    def _claim(self, turn: Turn) -> None:
+    def _claim(self, turn: RoleEvent) -> None:
         """Claim the next term; it is on the disk before anyone hears of it."""
-        self._machine.on(turn)
+        self._state_machine.on(turn)
         former, term = self.mine, self.highest + 1
-        self._core.persist("term", codec.pack([term]))
-        self._core.persist("claimed", codec.pack([term]))
+        self._context.persist("term", codec.pack([term]))
+        self._context.persist("claimed", codec.pack([term]))
         self.highest = term
-        self._last_claim = self._core.now
+        self._last_claim = self._context.now
         self._vacant_since = -math.inf
-        self._outdone_at = math.inf
-        self._standing = None
-        self._core.cancel(STAND, b"")
+        self._superseded_at = math.inf
+        self._campaign_term = None
+        self._context.cancel(CAMPAIGN, b"")
         self._claiming = True
-        self.mine = self._publish(Claim(self._core.pool, self._core.id, term, self._weight()))
+        self.mine = self._publish(Claim(self._context.pool, self._context.id, term, self._weight()))
         self._claiming = False
-        if turn is Turn.BID and former is not None:
+        if turn is RoleEvent.RECLAIMED and former is not None:
             self.on_bid(former.fact.term)
 
     def outranked(self) -> None:
@@ -439,17 +441,17 @@ class Election:
         if (
             self.mine is not None
             and self._is_behind(self.mine.fact)
-            and self._core.now - self._last_claim > self._core.settings.vote_timeout
+            and self._context.now - self._last_claim > self._context.settings.vote_timeout
         ):
             leader = self.leader()
-            if leader is not None and leader.fact.author == self._core.id:
-                self._claim(Turn.BID)
+            if leader is not None and leader.fact.author == self._context.id:
+                self._claim(RoleEvent.RECLAIMED)
 
     def _give_up(self) -> None:
         if self.mine is not None:
             self.mine = None
-            self._outdone_at = math.inf
-            self._machine.on(Turn.YIELDED)
+            self._superseded_at = math.inf
+            self._state_machine.on(RoleEvent.YIELDED)
 
     def step_down(self, successor: NodeId = NOBODY) -> Signed[Resignation] | None:
         """Give up one's claim and every lease under it, signed; None when there is none."""
@@ -457,4 +459,4 @@ class Election:
             return None
         term = self.mine.fact.term
         self._give_up()
-        return self._publish(Resignation(self._core.pool, self._core.id, term, successor))
+        return self._publish(Resignation(self._context.pool, self._context.id, term, successor))

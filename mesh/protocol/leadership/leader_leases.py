@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from mesh.protocol.base.context import Core
+from mesh.protocol.base.context import Context
 from mesh.protocol.base.effects import LeasesChanged
-from mesh.protocol.base.transitions import Machine
+from mesh.protocol.base.transitions import StateMachine
 from mesh.protocol.leadership.election import Election
-from mesh.protocol.leadership.worker_lease import Arbiter
+from mesh.protocol.leadership.worker_lease import WorkerLease
 from mesh.protocol.membership.membership import Membership
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest
 
-LEASE, HELD = "lease", "held"
+WORKER_LEASE, HELD = "lease", "held"
 _MAX_ASKED = 32
 
 
-class Tenancy(StrEnum):
+class LeaderLeaseState(StrEnum):
     """How a leader stands with a worker."""
 
     UNWANTED = "unwanted"
@@ -31,33 +31,33 @@ class Tenancy(StrEnum):
     HOLDING = "holding"
 
 
-class Step(StrEnum):
+class LeaderLeaseEvent(StrEnum):
     """What happens between them."""
 
     WANTED = "the leader needs it"
-    GRANTED = "the worker lends itself"
-    LAPSED = "the lease is over by the leader's clock"
-    RELEASED = "it is given back"
+    GRANTED = "the worker grants it"
+    EXPIRED = "the lease is over by the leader's clock"
+    RELEASED = "it is released"
     UNFIT = "it is no worker any more"
     DEPOSED = "the leader leads no longer"
 
 
-TENANCY: dict[tuple[Tenancy, Step], Tenancy] = {
-    (Tenancy.UNWANTED, Step.WANTED): Tenancy.ASKING,
-    (Tenancy.ASKING, Step.GRANTED): Tenancy.HOLDING,
-    (Tenancy.HOLDING, Step.GRANTED): Tenancy.HOLDING,
-    (Tenancy.HOLDING, Step.LAPSED): Tenancy.ASKING,
-    (Tenancy.ASKING, Step.RELEASED): Tenancy.UNWANTED,
-    (Tenancy.HOLDING, Step.RELEASED): Tenancy.UNWANTED,
-    (Tenancy.ASKING, Step.UNFIT): Tenancy.UNWANTED,
-    (Tenancy.HOLDING, Step.UNFIT): Tenancy.UNWANTED,
-    (Tenancy.ASKING, Step.DEPOSED): Tenancy.UNWANTED,
-    (Tenancy.HOLDING, Step.DEPOSED): Tenancy.UNWANTED,
+LEADER_LEASE: dict[tuple[LeaderLeaseState, LeaderLeaseEvent], LeaderLeaseState] = {
+    (LeaderLeaseState.UNWANTED, LeaderLeaseEvent.WANTED): LeaderLeaseState.ASKING,
+    (LeaderLeaseState.ASKING, LeaderLeaseEvent.GRANTED): LeaderLeaseState.HOLDING,
+    (LeaderLeaseState.HOLDING, LeaderLeaseEvent.GRANTED): LeaderLeaseState.HOLDING,
+    (LeaderLeaseState.HOLDING, LeaderLeaseEvent.EXPIRED): LeaderLeaseState.ASKING,
+    (LeaderLeaseState.ASKING, LeaderLeaseEvent.RELEASED): LeaderLeaseState.UNWANTED,
+    (LeaderLeaseState.HOLDING, LeaderLeaseEvent.RELEASED): LeaderLeaseState.UNWANTED,
+    (LeaderLeaseState.ASKING, LeaderLeaseEvent.UNFIT): LeaderLeaseState.UNWANTED,
+    (LeaderLeaseState.HOLDING, LeaderLeaseEvent.UNFIT): LeaderLeaseState.UNWANTED,
+    (LeaderLeaseState.ASKING, LeaderLeaseEvent.DEPOSED): LeaderLeaseState.UNWANTED,
+    (LeaderLeaseState.HOLDING, LeaderLeaseEvent.DEPOSED): LeaderLeaseState.UNWANTED,
 }
 
 
 @dataclass(slots=True)
-class _Tenancy:
+class _LeaderLease:
     """One wanted worker: what was asked of it, and until when its lease is held."""
 
     number: int = 0
@@ -69,18 +69,22 @@ class _Tenancy:
     """Under which its lease was granted."""
     confirmed_at: float = float("-inf")
     """When the last request was made that the worker granted."""
-    machine: Machine[Tenancy, Step] = field(default_factory=lambda: Machine(TENANCY, Tenancy.UNWANTED))
+    machine: StateMachine[LeaderLeaseState, LeaderLeaseEvent] = field(
+        default_factory=lambda: StateMachine(LEADER_LEASE, LeaderLeaseState.UNWANTED)
+    )
 
 
-class Tenancies:
+class LeaderLeases:
     """The leases of one leader."""
 
-    def __init__(self, core: Core, election: Election, membership: Membership, arbiter: Arbiter) -> None:
-        self._core = core
+    def __init__(
+        self, context: Context, election: Election, membership: Membership, worker_lease: WorkerLease
+    ) -> None:
+        self._context = context
         self._election = election
         self._membership = membership
-        self._arbiter = arbiter
-        self._wanted: dict[NodeId, _Tenancy] = {}
+        self._worker_lease = worker_lease
+        self._wanted: dict[NodeId, _LeaderLease] = {}
         self._told: frozenset[NodeId] = frozenset()
         self._numbers = 0
         self._paused_at = float("-inf")
@@ -90,28 +94,28 @@ class Tenancies:
         """The workers whose lease is held at this instant."""
         if self._election.mine is None:
             return frozenset()
-        return frozenset(id for id, tenancy in self._wanted.items() if now < tenancy.until)
+        return frozenset(id for id, lease in self._wanted.items() if now < lease.until)
 
     def confirmed(self, now: float) -> frozenset[NodeId]:
         """Of these the ones that said so since this process last stood still: others may have them by now."""
-        if self._core.is_late():
+        if self._context.is_late():
             return frozenset()
         return frozenset(id for id in self.held(now) if self._wanted[id].confirmed_at > self._paused_at)
 
     def stalled(self) -> None:
         """This process was paused."""
-        self._paused_at = self._core.now
+        self._paused_at = self._context.now
 
-    def forfeit(self, term: int) -> None:
+    def invalidate(self, term: int) -> None:
         """What was granted under that term, and those before, binds nobody any longer: ask anew.
 
         Not here and now, for this may be the answer to another leader's request.
         """
-        for id, tenancy in self._wanted.items():
-            tenancy.asked = {number: asked for number, asked in tenancy.asked.items() if asked[1] > term}
-            if tenancy.term <= term:
-                tenancy.until = float("-inf")
-                self._core.schedule(LEASE, id, self._core.now)
+        for id, lease in self._wanted.items():
+            lease.asked = {number: asked for number, asked in lease.asked.items() if asked[1] > term}
+            if lease.term <= term:
+                lease.until = float("-inf")
+                self._context.schedule(WORKER_LEASE, id, self._context.now)
         self.review()
 
     def want(self, workers: Iterable[NodeId]) -> None:
@@ -122,26 +126,26 @@ class Tenancies:
         self.release([id for id in self._wanted if id not in workers])
         for id in sorted(workers):
             if id not in self._wanted:
-                self._wanted[id] = _Tenancy()
-                self._wanted[id].machine.on(Step.WANTED)
+                self._wanted[id] = _LeaderLease()
+                self._wanted[id].machine.on(LeaderLeaseEvent.WANTED)
                 self.ask(id)
 
     def ask(self, id: NodeId) -> None:
         """Ask a worker for its lease, or for its renewal, and come back to it."""
-        mine, tenancy = self._election.mine, self._wanted.get(id)
-        if mine is None or tenancy is None:
+        mine, lease = self._election.mine, self._wanted.get(id)
+        if mine is None or lease is None:
             return
-        settings = self._core.settings
+        settings = self._context.settings
         self._numbers += 1
-        tenancy.number = self._numbers
-        tenancy.asked[self._numbers] = (self._core.now, mine.fact.term)
-        if len(tenancy.asked) > _MAX_ASKED:
-            del tenancy.asked[next(iter(tenancy.asked))]
+        lease.number = self._numbers
+        lease.asked[self._numbers] = (self._context.now, mine.fact.term)
+        if len(lease.asked) > _MAX_ASKED:
+            del lease.asked[next(iter(lease.asked))]
         former = self._election.predecessor()
         release = former.data if former is not None else b""
         request = LeaseRequest(id, self._numbers, self._membership.generation, mine.data, release)
-        if id == self._core.id:
-            answer = self._arbiter.request(id, request)
+        if id == self._context.id:
+            answer = self._worker_lease.request(id, request)
             if isinstance(answer, LeaseGrant):
                 self.granted(id, answer)
             elif isinstance(answer, LeaseRefusal):
@@ -149,24 +153,26 @@ class Tenancies:
         else:
             endpoint = self._membership.endpoint(id)
             if endpoint is not None:
-                self._core.send(id, endpoint, request)
-        healthy = tenancy.until > self._core.now + settings.lease - settings.renew - 1.0
-        self._core.schedule(LEASE, id, self._core.now + (settings.renew if healthy else settings.lease_retry))
+                self._context.send(id, endpoint, request)
+        healthy = lease.until > self._context.now + settings.lease - settings.renew - 1.0
+        self._context.schedule(
+            WORKER_LEASE, id, self._context.now + (settings.renew if healthy else settings.lease_retry)
+        )
 
     def granted(self, sender: NodeId, grant: LeaseGrant) -> None:
         """A worker lends itself: from when that was asked for, if no later request was answered already."""
-        tenancy, mine = self._wanted.get(sender), self._election.mine
-        asked = tenancy.asked.pop(grant.number, None) if tenancy is not None else None
-        if tenancy is None or mine is None or asked is None or grant.term != asked[1]:
+        lease, mine = self._wanted.get(sender), self._election.mine
+        asked = lease.asked.pop(grant.number, None) if lease is not None else None
+        if lease is None or mine is None or asked is None or grant.term != asked[1]:
             return
-        settings, asked_at = self._core.settings, asked[0]
+        settings, asked_at = self._context.settings, asked[0]
         until = asked_at + settings.lease * (1.0 - settings.drift)
-        if mine.fact.term < grant.term or until <= max(tenancy.until, self._core.now):
+        if mine.fact.term < grant.term or until <= max(lease.until, self._context.now):
             return
-        tenancy.machine.on(Step.GRANTED)
-        tenancy.confirmed_at, tenancy.until, tenancy.term = asked_at, until, grant.term
-        self._core.schedule(HELD, sender, until)
-        self._core.schedule(LEASE, sender, max(self._core.now, asked_at + settings.renew))
+        lease.machine.on(LeaderLeaseEvent.GRANTED)
+        lease.confirmed_at, lease.until, lease.term = asked_at, until, grant.term
+        self._context.schedule(HELD, sender, until)
+        self._context.schedule(WORKER_LEASE, sender, max(self._context.now, asked_at + settings.renew))
         self.review()
 
     def refused(self, refusal: LeaseRefusal) -> None:
@@ -177,39 +183,41 @@ class Tenancies:
     def release(self, workers: Iterable[NodeId]) -> None:
         """Give workers back; each is told, and the lease runs out where that is lost."""
         mine = self._election.mine
-        given_back = [(id, self._end(id, Step.RELEASED)) for id in sorted(workers) if id in self._wanted]
+        given_back = [
+            (id, self._end(id, LeaderLeaseEvent.RELEASED)) for id in sorted(workers) if id in self._wanted
+        ]
         self.review()
-        for id, tenancy in given_back:
+        for id, lease in given_back:
             endpoint = self._membership.endpoint(id)
-            if mine is None or tenancy.number == 0:
+            if mine is None or lease.number == 0:
                 continue
-            if id == self._core.id:
-                self._arbiter.released(id, tenancy.number, mine.fact.term)
+            if id == self._context.id:
+                self._worker_lease.released(id, lease.number, mine.fact.term)
             elif endpoint is not None:
-                self._core.send(id, endpoint, LeaseRelease(id, tenancy.number, mine.fact.term))
+                self._context.send(id, endpoint, LeaseRelease(id, lease.number, mine.fact.term))
 
     def release_unfit(self, fit: Callable[[NodeId], bool]) -> None:
         """Let go of workers that are none any more, without a word to them."""
         for id in [id for id in self._wanted if not fit(id)]:
-            self._end(id, Step.UNFIT)
+            self._end(id, LeaderLeaseEvent.UNFIT)
         self.review()
 
-    def _end(self, id: NodeId, why: Step) -> _Tenancy:
-        tenancy = self._wanted.pop(id)
-        tenancy.machine.on(why)
-        self._core.cancel(LEASE, id)
-        self._core.cancel(HELD, id)
-        return tenancy
+    def _end(self, id: NodeId, why: LeaderLeaseEvent) -> _LeaderLease:
+        lease = self._wanted.pop(id)
+        lease.machine.on(why)
+        self._context.cancel(WORKER_LEASE, id)
+        self._context.cancel(HELD, id)
+        return lease
 
     def review(self) -> None:
         """Tell when the set of held leases changed; forget all when this node leads no longer."""
         if self._election.mine is None:
             for id in list(self._wanted):
-                self._end(id, Step.DEPOSED)
-        for tenancy in self._wanted.values():
-            if tenancy.machine.state is Tenancy.HOLDING and self._core.now >= tenancy.until:
-                tenancy.machine.on(Step.LAPSED)
-        held = self.held(self._core.now)
+                self._end(id, LeaderLeaseEvent.DEPOSED)
+        for lease in self._wanted.values():
+            if lease.machine.state is LeaderLeaseState.HOLDING and self._context.now >= lease.until:
+                lease.machine.on(LeaderLeaseEvent.EXPIRED)
+        held = self.held(self._context.now)
         if held != self._told:
             self._told = held
-            self._core.tell(LeasesChanged(held))
+            self._context.tell(LeasesChanged(held))

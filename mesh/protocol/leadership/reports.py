@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from mesh.protocol.base.context import Core
+from mesh.protocol.base.context import Context
 from mesh.protocol.leadership.election import Election
 from mesh.protocol.membership.membership import Membership
 from mesh.wire import codec
@@ -24,12 +24,12 @@ class Reports:
 
     def __init__(
         self,
-        core: Core,
+        context: Context,
         membership: Membership,
         election: Election,
         publish: Callable[[Fact], Signed[Any]],
     ) -> None:
-        self._core = core
+        self._context = context
         self._membership = membership
         self._election = election
         self._publish = publish
@@ -49,17 +49,17 @@ class Reports:
     def begin(self, profile: Profile, generation: int) -> None:
         """The first record of this run."""
         self._profile = fitted(profile)
-        self._nonce = self._core.random.getrandbits(64).to_bytes(8, "big")
+        self._nonce = self._context.random.getrandbits(64).to_bytes(8, "big")
         self.left = False
         self._begin_generation(generation)
 
-    def overtake(self, generation: int) -> None:
+    def advance_generation(self, generation: int) -> None:
         """A newer trace of this very node is met (its state was set back): go beyond it."""
-        self._core.notice("warning", "met a newer trace of this node and overtook it")
+        self._context.notice("warning", "met a newer trace of this node and overtook it")
         self._begin_generation(generation + 1)
 
     def _begin_generation(self, generation: int) -> None:
-        self._core.persist("incarnation", codec.pack([generation]))
+        self._context.persist("incarnation", codec.pack([generation]))
         self._membership.begin(generation, self._nonce)
         self._sequence = 0
         self._sign_record()
@@ -76,11 +76,11 @@ class Reports:
         self._election.reconsider()
         self._next = profile if profile != old else None
         if self._next is not None:
-            at = max(self._core.now, self._recorded_at + _RECORD_PERIOD)
-            if at <= self._core.now:
+            at = max(self._context.now, self._recorded_at + _RECORD_PERIOD)
+            if at <= self._context.now:
                 self.record_due()
             else:
-                self._core.schedule_by(RECORD, b"", at)
+                self._context.schedule_by(RECORD, b"", at)
 
     def record_due(self) -> None:
         """Sign what is waiting."""
@@ -95,11 +95,11 @@ class Reports:
 
     def _sign_record(self) -> Signed[Record]:
         self._sequence += 1
-        self._recorded_at = self._core.now
+        self._recorded_at = self._context.now
         return self._publish(
             Record(
-                self._core.pool,
-                self._core.id,
+                self._context.pool,
+                self._context.id,
                 self._membership.generation,
                 self._nonce,
                 self._sequence,
@@ -126,7 +126,7 @@ class Reports:
             return
         reason = reason.encode()[:200].decode(errors="ignore")
         self._next_state = (deployment, phase[:16], float(progress), reason, float(speed), stages)
-        settings = self._core.settings
+        settings = self._context.settings
         last = self._state
         if last is not None and last.term == mine.fact.term:
             if self._next_state == (
@@ -142,8 +142,8 @@ class Reports:
             wait = settings.state_period
             if (last.deployment, last.phase) != (deployment, phase):
                 wait = settings.state_burst
-            if self._core.now < self._stated_at + wait:
-                self._core.schedule_by(STATE, b"", self._stated_at + wait)
+            if self._context.now < self._stated_at + wait:
+                self._context.schedule_by(STATE, b"", self._stated_at + wait)
                 return
         self.state_due()
 
@@ -165,8 +165,8 @@ class Reports:
         last = self._state
         term = mine.fact.term
         sequence = last.sequence + 1 if last is not None and last.term == term else 1
-        self._stated_at = self._core.now
-        self._state = PoolState(self._core.pool, self._core.id, term, sequence, *waiting)
+        self._stated_at = self._context.now
+        self._state = PoolState(self._context.pool, self._context.id, term, sequence, *waiting)
         self._publish(self._state)
 
     def serves(self, leases: frozenset[NodeId]) -> bool:
@@ -175,8 +175,8 @@ class Reports:
 
     def stated(self, state: PoolState) -> None:
         """A leader's word came in; one's own that this run did not say is of a life that the disk forgot."""
-        if state.author == self._core.id and state != self._state:
-            self._election.overtake(state.term)
+        if state.author == self._context.id and state != self._state:
+            self._election.advance_term(state.term)
 
 
 def _notable(old: int, new: int) -> bool:

@@ -15,42 +15,42 @@ class Role(StrEnum):
     FOLLOWER = "follower"
 
 
-class Turn(StrEnum):
+class RoleEvent(StrEnum):
     """What happens to it."""
 
     STARTED = "starts"
     HEARD = "hears a leader"
-    LOST = "hears none any more"
-    STOOD = "its turn comes"
-    WON = "more say yes than no"
-    REFUSED = "more say no, or nobody"
+    LOST = "hears no leader any more"
+    DELAY_ELAPSED = "election delay elapsed"
+    WON = "wins the vote"
+    REFUSED = "loses the vote, or hears no answer"
     NAMED = "is named successor"
-    BID = "claims anew, higher"
-    YIELDED = "gives up its claim"
+    RECLAIMED = "reclaims in a higher term"
+    YIELDED = "steps down"
     PAUSED = "its process was paused"
-    STOPPED = "leaves, or is expelled"
+    STOPPED = "leaves, or is evicted"
     """A leader gives up its claim first."""
 
 
-ROLES: dict[tuple[Role, Turn], Role] = {
-    (Role.OUTSIDE, Turn.STARTED): Role.WAITING,
-    (Role.WAITING, Turn.HEARD): Role.FOLLOWER,
-    (Role.CANDIDATE, Turn.HEARD): Role.FOLLOWER,
-    (Role.FOLLOWER, Turn.LOST): Role.WAITING,
-    (Role.WAITING, Turn.STOOD): Role.CANDIDATE,
-    (Role.CANDIDATE, Turn.WON): Role.LEADER,
-    (Role.CANDIDATE, Turn.REFUSED): Role.WAITING,
-    (Role.WAITING, Turn.NAMED): Role.LEADER,
-    (Role.CANDIDATE, Turn.NAMED): Role.LEADER,
-    (Role.FOLLOWER, Turn.NAMED): Role.LEADER,
-    (Role.LEADER, Turn.BID): Role.LEADER,
-    (Role.LEADER, Turn.YIELDED): Role.WAITING,
-    (Role.WAITING, Turn.PAUSED): Role.WAITING,
-    (Role.CANDIDATE, Turn.PAUSED): Role.WAITING,
-    (Role.LEADER, Turn.PAUSED): Role.LEADER,
-    (Role.FOLLOWER, Turn.PAUSED): Role.FOLLOWER,
-    (Role.OUTSIDE, Turn.STOPPED): Role.OUTSIDE,
-    (Role.WAITING, Turn.STOPPED): Role.OUTSIDE,
-    (Role.CANDIDATE, Turn.STOPPED): Role.OUTSIDE,
-    (Role.FOLLOWER, Turn.STOPPED): Role.OUTSIDE,
+ROLES: dict[tuple[Role, RoleEvent], Role] = {
+    (Role.OUTSIDE, RoleEvent.STARTED): Role.WAITING,
+    (Role.WAITING, RoleEvent.HEARD): Role.FOLLOWER,
+    (Role.CANDIDATE, RoleEvent.HEARD): Role.FOLLOWER,
+    (Role.FOLLOWER, RoleEvent.LOST): Role.WAITING,
+    (Role.WAITING, RoleEvent.DELAY_ELAPSED): Role.CANDIDATE,
+    (Role.CANDIDATE, RoleEvent.WON): Role.LEADER,
+    (Role.CANDIDATE, RoleEvent.REFUSED): Role.WAITING,
+    (Role.WAITING, RoleEvent.NAMED): Role.LEADER,
+    (Role.CANDIDATE, RoleEvent.NAMED): Role.LEADER,
+    (Role.FOLLOWER, RoleEvent.NAMED): Role.LEADER,
+    (Role.LEADER, RoleEvent.RECLAIMED): Role.LEADER,
+    (Role.LEADER, RoleEvent.YIELDED): Role.WAITING,
+    (Role.WAITING, RoleEvent.PAUSED): Role.WAITING,
+    (Role.CANDIDATE, RoleEvent.PAUSED): Role.WAITING,
+    (Role.LEADER, RoleEvent.PAUSED): Role.LEADER,
+    (Role.FOLLOWER, RoleEvent.PAUSED): Role.FOLLOWER,
+    (Role.OUTSIDE, RoleEvent.STOPPED): Role.OUTSIDE,
+    (Role.WAITING, RoleEvent.STOPPED): Role.OUTSIDE,
+    (Role.CANDIDATE, RoleEvent.STOPPED): Role.OUTSIDE,
+    (Role.FOLLOWER, RoleEvent.STOPPED): Role.OUTSIDE,
 }

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mesh.protocol.base.context import Core
+from mesh.protocol.base.context import Context
 from mesh.protocol.base.effects import GateChanged
-from mesh.protocol.base.transitions import Machine
+from mesh.protocol.base.transitions import StateMachine
 from mesh.protocol.leadership.election import Election
 from mesh.protocol.membership.membership import Membership
 from mesh.wire import codec
@@ -26,38 +26,41 @@ from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRequest
 GATE = "gate"
 
 
-class Lease(StrEnum):
+class WorkerLeaseState(StrEnum):
     """What a worker's lease is in."""
 
     FREE = "free"
-    BARRED = "barred"
-    LENT = "lent"
+    RESTART_GRACE = "restart grace"
+    GRANTED = "granted"
 
 
-class Deed(StrEnum):
+class WorkerLeaseEvent(StrEnum):
     """What happens to it."""
 
     RESTARTED = "the process starts again"
-    CLEARED = "one lease has passed since"
-    GRANTED = "a claim gets it"
+    GRACE_ENDED = "one lease has passed since"
+    GRANTED = "a claim is granted it"
     RENEWED = "its holder asks again"
-    RETURNED = "its holder gives it back"
+    RELEASED = "its holder releases it"
     EXPIRED = "nobody renewed it"
-    VOIDED = "its holder resigned, or may lead no longer"
+    INVALIDATED = "its holder resigned, or may lead no longer"
     WITHDRAWN = "the worker leaves, or is none any more"
 
 
-LEASE: dict[tuple[Lease, Deed], Lease] = {
-    (Lease.FREE, Deed.RESTARTED): Lease.BARRED,
-    (Lease.BARRED, Deed.RESTARTED): Lease.BARRED,
-    (Lease.BARRED, Deed.CLEARED): Lease.FREE,
-    (Lease.FREE, Deed.GRANTED): Lease.LENT,
-    (Lease.LENT, Deed.GRANTED): Lease.LENT,  # to a higher claim, when the one before binds no more
-    (Lease.LENT, Deed.RENEWED): Lease.LENT,
-    (Lease.LENT, Deed.RETURNED): Lease.FREE,
-    (Lease.LENT, Deed.EXPIRED): Lease.FREE,
-    (Lease.LENT, Deed.VOIDED): Lease.FREE,
-    (Lease.LENT, Deed.WITHDRAWN): Lease.FREE,
+WORKER_LEASE: dict[tuple[WorkerLeaseState, WorkerLeaseEvent], WorkerLeaseState] = {
+    (WorkerLeaseState.FREE, WorkerLeaseEvent.RESTARTED): WorkerLeaseState.RESTART_GRACE,
+    (WorkerLeaseState.RESTART_GRACE, WorkerLeaseEvent.RESTARTED): WorkerLeaseState.RESTART_GRACE,
+    (WorkerLeaseState.RESTART_GRACE, WorkerLeaseEvent.GRACE_ENDED): WorkerLeaseState.FREE,
+    (WorkerLeaseState.FREE, WorkerLeaseEvent.GRANTED): WorkerLeaseState.GRANTED,
+    (
+        WorkerLeaseState.GRANTED,
+        WorkerLeaseEvent.GRANTED,
+    ): WorkerLeaseState.GRANTED,  # to a higher claim, when the one before binds no more
+    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.RENEWED): WorkerLeaseState.GRANTED,
+    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.RELEASED): WorkerLeaseState.FREE,
+    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.EXPIRED): WorkerLeaseState.FREE,
+    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.INVALIDATED): WorkerLeaseState.FREE,
+    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.WITHDRAWN): WorkerLeaseState.FREE,
 }
 _GRANT = codec.paired(codec.blob(MAX_FACT), codec.UINT)
 
@@ -72,18 +75,18 @@ class _Grant:
     number: int
 
 
-class Arbiter:
+class WorkerLease:
     """One worker's lease."""
 
-    def __init__(self, core: Core, election: Election, membership: Membership) -> None:
-        self._core = core
+    def __init__(self, context: Context, election: Election, membership: Membership) -> None:
+        self._context = context
         self._election = election
         self._membership = membership
         self._grant: _Grant | None = None
-        self._machine = Machine(LEASE, Lease.FREE)
-        self._barred_until = -math.inf
+        self._state_machine = StateMachine(WORKER_LEASE, WorkerLeaseState.FREE)
+        self._grace_until = -math.inf
         self.absorb: Callable[[bytes], bool] = lambda data: False
-        election.lends_to_another = self.lends_to_another
+        election.bound_to_another = self.bound_to_another
 
     def restore(self, stored: bytes | None) -> None:
         """Take up a former run's grant: it, or one that the disk forgot, may bind for one lease yet.
@@ -91,8 +94,8 @@ class Arbiter:
         Its claim is told on, for only a higher one ever gets this worker: whoever stands goes beyond it. One
         that cannot be read is as good as forgotten.
         """
-        self._machine.on(Deed.RESTARTED)
-        self._barred_until = self._core.now + self._core.settings.lease
+        self._state_machine.on(WorkerLeaseEvent.RESTARTED)
+        self._grace_until = self._context.now + self._context.settings.lease
         if stored is None:
             return
         try:
@@ -101,18 +104,18 @@ class Arbiter:
         except DecodeError:
             return
         if isinstance(claim.fact, Claim) and self.absorb(data):
-            self._grant = _Grant(claim, generation, self._barred_until, 0)
+            self._grant = _Grant(claim, generation, self._grace_until, 0)
 
     def holder(self, now: float) -> Claim | None:
         """Whose streams the gate may pass."""
         grant = self._grant
-        return grant.claim.fact if grant is not None and self._is_lent and now < grant.expires else None
+        return grant.claim.fact if grant is not None and self._is_granted and now < grant.expires else None
 
     @property
-    def _is_lent(self) -> bool:
-        return self._machine.state is Lease.LENT
+    def _is_granted(self) -> bool:
+        return self._state_machine.state is WorkerLeaseState.GRANTED
 
-    def lends_to_another(self, candidate: NodeId) -> Signed[Claim] | None:
+    def bound_to_another(self, candidate: NodeId) -> Signed[Claim] | None:
         """The claim of another than the candidate to which this worker is bound at present."""
         grant = self._grant
         if grant is None or grant.claim.fact.author == candidate or not self._bound(grant):
@@ -122,7 +125,7 @@ class Arbiter:
     def _bound(self, grant: _Grant) -> bool:
         """Whether the lease still binds: not expired, not given back, its holder not known to be gone."""
         author = grant.claim.fact.author
-        if self._core.now >= grant.expires or self._is_void(grant):
+        if self._context.now >= grant.expires or self._is_void(grant):
             return False
         peer = self._membership.peers.get(author)
         reborn = peer is not None and peer.generation > grant.generation
@@ -145,30 +148,30 @@ class Arbiter:
             return self._refuse(request, grant.claim, 0.0)
         if stands is None or stands.fact.author != sender or stands.data != claim.data:
             return self._refuse(request, stands, 0.0) if stands is not None else None
-        if self._core.now < self._barred_until:
-            return self._refuse(request, claim, self._barred_until - self._core.now)
+        if self._context.now < self._grace_until:
+            return self._refuse(request, claim, self._grace_until - self._context.now)
         if grant is not None and grant.claim.fact.author != sender and self._bound(grant):
-            return self._refuse(request, grant.claim, grant.expires - self._core.now)
+            return self._refuse(request, grant.claim, grant.expires - self._context.now)
         if grant is not None and grant.claim.data == claim.data and not _is_later(request, grant):
             return None
-        return self._lend(claim, request.number, request.generation)
+        return self._grant_lease(claim, request.number, request.generation)
 
-    def _lend(self, claim: Signed[Claim], number: int, generation: int) -> LeaseGrant:
-        expires = self._core.now + self._core.settings.lease
+    def _grant_lease(self, claim: Signed[Claim], number: int, generation: int) -> LeaseGrant:
+        expires = self._context.now + self._context.settings.lease
         grant = self._grant
         renewed = grant is not None and grant.claim.data == claim.data and grant.generation == generation
         if not renewed:
-            self._core.persist("grant", codec.pack([claim.data, generation]))
-        if self._machine.state is Lease.BARRED:
-            self._machine.on(Deed.CLEARED)
-        renewed = renewed and self._is_lent
-        if grant is not None and self._is_lent and self._begins_anew(grant, claim, generation):
-            self._core.tell(GateChanged(None))
+            self._context.persist("grant", codec.pack([claim.data, generation]))
+        if self._state_machine.state is WorkerLeaseState.RESTART_GRACE:
+            self._state_machine.on(WorkerLeaseEvent.GRACE_ENDED)
+        renewed = renewed and self._is_granted
+        if grant is not None and self._is_granted and self._begins_anew(grant, claim, generation):
+            self._context.tell(GateChanged(None))
         self._grant = _Grant(claim, generation, expires, number)
-        self._machine.on(Deed.RENEWED if renewed else Deed.GRANTED)
+        self._state_machine.on(WorkerLeaseEvent.RENEWED if renewed else WorkerLeaseEvent.GRANTED)
         if not renewed:
-            self._core.tell(GateChanged(claim.fact))
-        self._core.schedule(GATE, b"", expires)
+            self._context.tell(GateChanged(claim.fact))
+        self._context.schedule(GATE, b"", expires)
         return LeaseGrant(number, claim.fact.term)
 
     def _begins_anew(self, grant: _Grant, claim: Signed[Claim], generation: int) -> bool:
@@ -187,13 +190,13 @@ class Arbiter:
             return
         if number >= grant.number:
             grant.number = number
-            grant.expires = self._core.now
-            self.close(Deed.RETURNED)
+            grant.expires = self._context.now
+            self.close(WorkerLeaseEvent.RELEASED)
 
     def review(self) -> None:
         """Shut the gate behind a holder that gave up its claim or belongs to the pool no longer."""
-        if self._grant is not None and self._is_lent and self._is_void(self._grant):
-            self.close(Deed.VOIDED)
+        if self._grant is not None and self._is_granted and self._is_void(self._grant):
+            self.close(WorkerLeaseEvent.INVALIDATED)
 
     def _is_void(self, grant: _Grant) -> bool:
         """Whether the holder gave up its claim, or may lead no longer."""
@@ -202,15 +205,15 @@ class Arbiter:
 
     def expired(self) -> None:
         """The lease ran out without being renewed."""
-        if self._grant is not None and self._core.now >= self._grant.expires:
-            self.close(Deed.EXPIRED)
+        if self._grant is not None and self._context.now >= self._grant.expires:
+            self.close(WorkerLeaseEvent.EXPIRED)
 
-    def close(self, why: Deed = Deed.WITHDRAWN) -> None:
+    def close(self, why: WorkerLeaseEvent = WorkerLeaseEvent.WITHDRAWN) -> None:
         """Nobody's streams pass the gate."""
-        self._core.cancel(GATE, b"")
-        if self._is_lent:
-            self._machine.on(why)
-            self._core.tell(GateChanged(None))
+        self._context.cancel(GATE, b"")
+        if self._is_granted:
+            self._state_machine.on(why)
+            self._context.tell(GateChanged(None))
 
 
 def _is_later(request: LeaseRequest, grant: _Grant) -> bool:

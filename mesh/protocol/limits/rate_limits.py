@@ -33,7 +33,7 @@ class _Bucket:
         return enough
 
 
-class Budgets:
+class RateLimits:
     """The buckets of one member; both tables are bounded, the one that was made first goes first."""
 
     def __init__(self) -> None:

@@ -47,7 +47,7 @@ class Replays:
         behind = window[0] - envelope.number
         return behind < 0 or (behind < WINDOW and not window[1] >> behind & 1)
 
-    def note(self, envelope: Envelope, generation: int) -> None:
+    def mark(self, envelope: Envelope, generation: int) -> None:
         """It was proven to be its sender's, whose generation is known to be that: earlier runs are over."""
         sender, number, run = envelope.sender, envelope.number, run_of(envelope.number)
         window = self._windows.get(sender)

@@ -15,67 +15,67 @@ from mesh.protocol.base.settings import Settings
 from mesh.wire.facts import Version
 from mesh.wire.identity import NodeId
 
-_MAX_ACCUSATIONS = 256
+_MAX_SUSPICIONS = 256
 _PROBERS = 24
 _SAMPLES = 32
 _GOOD_SAMPLES = 20
 _EPISODES = 4
 _FAILED, _ANSWERED = 2, -3
 """About log(0.8 / 0.36) and log(0.2 / 0.64), in units of 0.4."""
-_UNSTEADY = 64
-_DOUBTFUL = 16
+_UNSTABLE = 64
+_DEGRADED = 16
 
 
-class Steadiness:
+class FlapDetector:
     """One member's judgement of its own reachability."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._accusations: dict[tuple[NodeId, Version], float] = {}
+        self._suspicions: dict[tuple[NodeId, Version], float] = {}
         self._direct: deque[bool] = deque(maxlen=_SAMPLES)
         self._quarantine = settings.quarantine
         self._until = 0.0
-        self._doubt = 0
-        self.holds = True
+        self._degradation = 0
+        self.stable = True
 
     @property
-    def doubtful(self) -> bool:
+    def degraded(self) -> bool:
         """Whether so many first pings failed of late that a judgement is worth having soon."""
-        return self._doubt >= _DOUBTFUL
+        return self._degradation >= _DEGRADED
 
-    def accused(self, now: float, author: NodeId, liveness: Version, live: int, unsteady: int = 0) -> bool:
+    def suspected(self, now: float, author: NodeId, liveness: Version, live: int, unstable: int = 0) -> bool:
         """An accusation came, in a pool of ``live``; True when this makes it too many to go on.
 
         Too many: within the window by more than half of those who probe it (of 24 in large pools), and of so
         many livenesses that no single burst, however wide, is the reason. Not when a quarter of the pool is
         ``unsteady`` already: then it is the network, and no member, that is to blame.
         """
-        if not self.holds:
+        if not self.stable:
             return False
-        start = now - self._settings.unsteady_window
-        self._accusations = {key: at for key, at in self._accusations.items() if at > start}
-        if len(self._accusations) < _MAX_ACCUSATIONS:
-            self._accusations[author, liveness] = now
-        accusers = {key[0] for key in self._accusations}
-        wide = 2 * len(accusers) > min(live - 1, _PROBERS)
-        often = len({key[1] for key in self._accusations}) >= _EPISODES
-        if not (wide and often and len(self._accusations) >= self._settings.unsteady_accusations):
+        start = now - self._settings.flap_window
+        self._suspicions = {key: at for key, at in self._suspicions.items() if at > start}
+        if len(self._suspicions) < _MAX_SUSPICIONS:
+            self._suspicions[author, liveness] = now
+        suspectors = {key[0] for key in self._suspicions}
+        wide = 2 * len(suspectors) > min(live - 1, _PROBERS)
+        often = len({key[1] for key in self._suspicions}) >= _EPISODES
+        if not (wide and often and len(self._suspicions) >= self._settings.flap_suspicions):
             return False
-        return self._lapse(now, live, unsteady)
+        return self._lapse(now, live, unstable)
 
-    def _lapse(self, now: float, live: int, unsteady: int) -> bool:
+    def _lapse(self, now: float, live: int, unstable: int) -> bool:
         """Be steady no longer, unless so many are not already that it is the network."""
-        if 4 * (unsteady + 1) > live + unsteady:
+        if 4 * (unstable + 1) > live + unstable:
             return False
-        self.holds = False
+        self.stable = False
         self._until = now + self._quarantine
         self._quarantine = min(2 * self._quarantine, self._settings.max_quarantine)
-        self._doubt = 0
-        self._accusations.clear()
+        self._degradation = 0
+        self._suspicions.clear()
         self._direct.clear()
         return True
 
-    def probed(self, now: float, direct: bool, live: int, unsteady: int = 0) -> bool:
+    def probed(self, now: float, direct: bool, live: int, unstable: int = 0) -> bool:
         """A probe in turn was answered, ``direct``: its first ping; True when this changes the judgement.
 
         Only what lives answers, so a first ping that failed speaks of the link, whichever way lost it. A sum
@@ -86,25 +86,25 @@ class Steadiness:
         To come back it has to keep away for its quarantine, and 20 of the last 32 first pings have to be
         answered (once in 10^7 when each succeeds with 0.2, and mostly where a fifth of all is lost).
         """
-        if self.holds:
-            self._doubt = min(_UNSTEADY, max(0, self._doubt + (_ANSWERED if direct else _FAILED)))
-            return self._doubt >= _UNSTEADY and self._lapse(now, live, unsteady)
+        if self.stable:
+            self._degradation = min(_UNSTABLE, max(0, self._degradation + (_ANSWERED if direct else _FAILED)))
+            return self._degradation >= _UNSTABLE and self._lapse(now, live, unstable)
         self._direct.append(direct)
         if now < self._until or sum(self._direct) < _GOOD_SAMPLES:
             return False
-        self.holds = True
+        self.stable = True
         return True
 
     def alone(self, now: float) -> bool:
         """There is nobody to be probed; True when the end of the quarantine makes it steady again."""
-        if self.holds or now < self._until:
+        if self.stable or now < self._until:
             return False
-        self.holds = True
+        self.stable = True
         return True
 
     def restart(self) -> None:
         """A new generation begins with a clean sheet, but for the length of the next quarantine."""
-        self.holds = True
-        self._doubt = 0
-        self._accusations.clear()
+        self.stable = True
+        self._degradation = 0
+        self._suspicions.clear()
         self._direct.clear()

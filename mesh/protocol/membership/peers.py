@@ -39,12 +39,12 @@ class Peer:
     reset_at: float = -math.inf
     """When its process was seen to be gone: a stream reset, a port refused."""
     suspected_at: float = -math.inf
-    accusers: set[NodeId] = field(default_factory=set)
+    suspectors: set[NodeId] = field(default_factory=set)
     missed: bool = False
     """Whether a probe from here failed since it was last known to live."""
-    steady: bool = True
+    stable: bool = True
     """Whether it says of itself that it can be reached well enough."""
-    called: bool = False
+    final_probed: bool = False
     """Whether the last call of this suspicion went out."""
 
     @property

@@ -14,7 +14,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
-from mesh.protocol.base.context import Core
+from mesh.protocol.base.context import Context
 from mesh.protocol.base.effects import ProbeStream
 from mesh.protocol.facts.store import FactStore
 from mesh.protocol.membership.membership import Membership
@@ -84,8 +84,8 @@ class _Relay:
 class Prober:
     """The probes of one member."""
 
-    def __init__(self, core: Core, store: FactStore, membership: Membership) -> None:
-        self._core = core
+    def __init__(self, context: Context, store: FactStore, membership: Membership) -> None:
+        self._context = context
         self._store = store
         self._membership = membership
         self._probes: dict[int, _Probe] = {}
@@ -102,28 +102,28 @@ class Prober:
         """How many were held dead at the last turn."""
         self._unstretched = 0
         """How many turns come at the plain pace yet."""
-        membership.on_accused = lambda peer, hurry: self.probe(peer, hurry=hurry)
-        membership.on_last_call = lambda peer: self.probe(peer, mute=True, hurry=True)
+        membership.on_suspected = lambda peer, hurry: self.probe(peer, hurry=hurry)
+        membership.on_final_probe = lambda peer: self.probe(peer, mute=True, hurry=True)
 
     @property
     def _stretch(self) -> int:
-        return 1 + self._membership.health if self._membership.steadiness.holds else 1
+        return 1 + self._membership.local_health if self._membership.flap_detector.stable else 1
 
     def start(self) -> None:
         """Begin the round robin, at a random phase."""
-        period = self._core.settings.probe_period
-        self._core.schedule(PERIOD, b"", self._core.now + period * self._core.random.random())
+        period = self._context.settings.probe_period
+        self._context.schedule(PERIOD, b"", self._context.now + period * self._context.random.random())
 
     def tick(self) -> None:
         """One period: probe the next in turn, and now and then ask a dead member whether it is back."""
-        period = self._core.settings.probe_period
-        self._core.schedule(PERIOD, b"", self._core.now + period * self._pace())
+        period = self._context.settings.probe_period
+        self._context.schedule(PERIOD, b"", self._context.now + period * self._pace())
         self._judge_past()
         peer = self._next_in_turn()
         if peer is None or self._membership.reaches_nobody():
             self._membership.judge_alone()
         if peer is not None and peer.endpoint is None:
-            self._membership.accuse(peer)  # there is no asking it: if it lives it has to say so
+            self._membership.suspect(peer)  # there is no asking it: if it lives it has to say so
         elif peer is not None:
             self.probe(peer, regular=True)
         self._ask_dead()
@@ -135,7 +135,7 @@ class Prober:
             self._unstretched = len(self._membership.order)
         elif self._unstretched:
             self._unstretched -= 1
-        if self._membership.steadiness.doubtful:
+        if self._membership.flap_detector.degraded:
             return 0.5
         return 1.0 if self._unstretched else self._stretch
 
@@ -144,7 +144,7 @@ class Prober:
         for _ in range(len(order)):
             if self._next >= len(order):
                 self._next = 0
-                self._core.random.shuffle(order)
+                self._context.random.shuffle(order)
             peer = self._membership.peers[order[self._next]]
             self._next += 1
             if peer.present:
@@ -153,14 +153,14 @@ class Prober:
 
     def _ask_dead(self) -> None:
         """As many as are due by now: slow turns are to spare the living, the dead have nothing to lose."""
-        dead, settings = self._membership.dead, self._core.settings
-        due = min(self._stretch, int((self._core.now - self._asked_dead) / settings.dead_period))
+        dead, settings = self._membership.dead, self._context.settings
+        due = min(self._stretch, int((self._context.now - self._asked_dead) / settings.dead_period))
         if not dead or not due:
             return
-        self._asked_dead = self._core.now
+        self._asked_dead = self._context.now
         live = self._membership.live_count()
         for _ in range(due):
-            if self._core.random.random() * live >= _ASK_DEAD * len(dead):
+            if self._context.random.random() * live >= _ASK_DEAD * len(dead):
                 continue
             turn = self._next_dead()
             if turn is not None:
@@ -180,7 +180,7 @@ class Prober:
                 if id in dead and endpoint in dead[id].endpoints():
                     return dead[id], endpoint
             self._dead_turns = [(id, endpoint) for id, peer in dead.items() for endpoint in peer.endpoints()]
-            self._core.random.shuffle(self._dead_turns)
+            self._context.random.shuffle(self._dead_turns)
         return None
 
     def probe(self, peer: Peer, regular: bool = False, hurry: bool = False, mute: bool = False) -> None:
@@ -190,10 +190,10 @@ class Prober:
             return
         if peer.id in self._probed:
             if hurry:
-                self._core.effects.append(ProbeStream(peer.id, endpoint, self._probed[peer.id]))
+                self._context.effects.append(ProbeStream(peer.id, endpoint, self._probed[peer.id]))
             return
-        token = (self._core.random.getrandbits(44) + 1) * _TRIES
-        settings, now, stretch = self._core.settings, self._core.now, self._stretch
+        token = (self._context.random.getrandbits(44) + 1) * _TRIES
+        settings, now, stretch = self._context.settings, self._context.now, self._stretch
         patience = max(peer.patience, self._own_patience())
         retry = min(max(settings.retry, patience), 3.0 * settings.retry) * stretch
         late_at = now + max(settings.direct_timeout, patience) * stretch
@@ -202,7 +202,7 @@ class Prober:
         self._probes[token] = probe
         self._probed[peer.id] = token
         if hurry:
-            self._core.effects.append(ProbeStream(peer.id, endpoint, token))
+            self._context.effects.append(ProbeStream(peer.id, endpoint, token))
         self._try(probe, peer)
 
     def _own_patience(self) -> float:
@@ -212,7 +212,7 @@ class Prober:
         return min(_MAX_OWN_PATIENCE, 2.0 * sorted(self._trips)[_TRIPS // 2])
 
     def _try(self, probe: _Probe, peer: Peer) -> None:
-        now, number = self._core.now, len(probe.sent)
+        now, number = self._context.now, len(probe.sent)
         if peer.endpoint is not None and number < _TRIES:
             if number % 3 == 0:
                 self._inform(peer, peer.endpoint)
@@ -221,7 +221,7 @@ class Prober:
         again = now + probe.retry
         if not probe.helped:
             again = min(again, probe.late_at)
-        self._core.schedule(AGAIN, probe.subject, max(now + _SOON, min(again, probe.ends)))
+        self._context.schedule(AGAIN, probe.subject, max(now + _SOON, min(again, probe.ends)))
 
     def _inform(self, peer: Peer, endpoint: Endpoint) -> None:
         """Let the accused know, before it answers: then the answer shows the raised liveness."""
@@ -231,7 +231,7 @@ class Prober:
     def _ping(self, peer: Peer, endpoint: Endpoint, token: int) -> None:
         mine = self._membership
         ping = Ping(token, self._store.summary, mine.generation, mine.incarnation)
-        self._core.send(peer.id, endpoint, ping)
+        self._context.send(peer.id, endpoint, ping)
 
     def again(self, subject: bytes) -> None:
         """No answer yet: ask again, from some time on with the help of others, or be done."""
@@ -239,10 +239,10 @@ class Prober:
         peer = self._membership.peers.get(probe.peer) if probe else None
         if probe is None or peer is None:
             return
-        if self._core.now + _SOON >= probe.ends:
+        if self._context.now + _SOON >= probe.ends:
             self._ended(probe)
             return
-        if self._core.now + _SOON >= probe.late_at:
+        if self._context.now + _SOON >= probe.late_at:
             self._seek_help(probe, peer)
         self._try(probe, peer)
 
@@ -255,13 +255,13 @@ class Prober:
                 self._ping(peer, endpoint, probe.token + min(len(probe.sent), _TRIES - 1))
         if not probe.helped:
             probe.helped = True
-            self._core.effects.append(ProbeStream(peer.id, peer.endpoint, probe.token))
+            self._context.effects.append(ProbeStream(peer.id, peer.endpoint, probe.token))
             # A last call tries harder, for a life hangs on it.
-            relays = self._core.settings.relays * (2 if probe.mute else 1)
+            relays = self._context.settings.relays * (2 if probe.mute else 1)
             probe.relays = self._membership.pick(relays, but=peer.id)
         for relay in probe.relays:
             if relay.endpoint is not None:
-                self._core.send(relay.id, relay.endpoint, PingRequest(probe.token, peer.id, peer.endpoint))
+                self._context.send(relay.id, relay.endpoint, PingRequest(probe.token, peer.id, peer.endpoint))
 
     def _ended(self, probe: _Probe) -> None:
         """The time for an answer is over: accuse."""
@@ -275,20 +275,20 @@ class Prober:
             self._membership.reset(peer)
         lived = max(peer.acked_at, peer.raised_at) > probe.started
         if probe.refused or not (probe.mute or lived):
-            self._membership.accuse(peer, probe.refused)
+            self._membership.suspect(peer, probe.refused)
 
     def _close(self, probe: _Probe) -> None:
         del self._probes[probe.token]
         self._probed.pop(probe.peer, None)
-        self._core.cancel(AGAIN, probe.subject)
-        probe.over_at = self._core.now
+        self._context.cancel(AGAIN, probe.subject)
+        probe.over_at = self._context.now
         self._past[probe.token] = probe
 
     def _judge_past(self) -> None:
         """Let the link be judged by questions that nothing more is to be heard of."""
         while self._past:
             probe = self._past[next(iter(self._past))]
-            if probe.over_at + _LATE > self._core.now:
+            if probe.over_at + _LATE > self._context.now:
                 return
             del self._past[probe.token]
             if probe.regular and probe.answered:
@@ -299,17 +299,17 @@ class Prober:
         token = self._probed.pop(id, None)
         if token is not None:
             del self._probes[token]
-            self._core.cancel(AGAIN, token.to_bytes(8, "big"))
+            self._context.cancel(AGAIN, token.to_bytes(8, "big"))
 
     def stop(self) -> None:
         """Ask nobody any more."""
-        self._core.cancel(PERIOD, b"")
+        self._context.cancel(PERIOD, b"")
         self.abandon()
 
     def abandon(self) -> None:
         """This process was paused: no question that was under way says anything."""
         for token in list(self._probes):
-            self._core.cancel(AGAIN, token.to_bytes(8, "big"))
+            self._context.cancel(AGAIN, token.to_bytes(8, "big"))
         self._probes.clear()
         self._past.clear()
         self._probed.clear()
@@ -317,7 +317,7 @@ class Prober:
 
     def _judge_self(self, change: int) -> None:
         mine = self._membership
-        mine.health = min(self._core.settings.max_health, max(0, mine.health + change))
+        mine.local_health = min(self._context.settings.max_local_health, max(0, mine.local_health + change))
 
     # --- answers
 
@@ -328,11 +328,11 @@ class Prober:
         probe, peer = open_ or past, self._membership.peers.get(sender)
         if probe is None or peer is None or probe.peer != sender:
             return
-        peer.acked_at = self._core.now
+        peer.acked_at = self._context.now
         peer.missed = False
         peer.reset_at = -math.inf
         if source is not None and number < len(probe.sent):
-            trip = self._core.now - probe.sent[number]
+            trip = self._context.now - probe.sent[number]
             peer.proven = source
             peer.measured(trip, late=open_ is None and not probe.answered)
             probe.direct |= number == 0
@@ -365,7 +365,7 @@ class Prober:
     def requested(self, sender: NodeId, source: Endpoint, request: PingRequest) -> None:
         """Ping the target with the asker's token; its Ack, signed by itself, is handed on as it is."""
         target = self._membership.peers.get(request.target)
-        if request.target == self._core.id or target is None:
+        if request.target == self._context.id or target is None:
             return
         known = self._relayed.get(request.token)
         if known is None or (known.asker, known.target) != (sender, request.target):
@@ -373,9 +373,9 @@ class Prober:
             if len(self._relayed) >= _MAX_RELAYED or of_it >= _MAX_RELAYED_FOR_ONE:
                 return
             self._relayed[request.token] = _Relay(sender, source, request.target)
-            settings = self._core.settings
+            settings = self._context.settings
             wait = 0.7 * (settings.probe_timeout - settings.direct_timeout)
-            self._core.schedule(RELAY, request.token.to_bytes(8, "big"), self._core.now + wait)
+            self._context.schedule(RELAY, request.token.to_bytes(8, "big"), self._context.now + wait)
             self._inform(target, target.endpoint or request.endpoint)
         for endpoint in dict.fromkeys((target.endpoint or request.endpoint, request.endpoint)):
             self._ping(target, endpoint, request.token)
@@ -386,8 +386,8 @@ class Prober:
         if relay is None or relay.target != sender:
             return False
         del self._relayed[ack.token]
-        self._core.cancel(RELAY, ack.token.to_bytes(8, "big"))
-        self._core.send(relay.asker, relay.endpoint, Relayed(ack.token, datagram))
+        self._context.cancel(RELAY, ack.token.to_bytes(8, "big"))
+        self._context.send(relay.asker, relay.endpoint, Relayed(ack.token, datagram))
         return True
 
     def relay_is_late(self, subject: bytes) -> None:
@@ -397,5 +397,5 @@ class Prober:
         if relay is not None and not relay.nacked:
             relay.nacked = True
             self._relayed[token] = relay
-            self._core.schedule(RELAY, subject, self._core.now + _LATE)
-            self._core.send(relay.asker, relay.endpoint, Nack(token))
+            self._context.schedule(RELAY, subject, self._context.now + _LATE)
+            self._context.send(relay.asker, relay.endpoint, Nack(token))

@@ -42,8 +42,8 @@ class Router:
             messages.VoteRequest: lambda f, at, m, _: self._parts.election.asked(f, at, m.term),
             messages.Vote: lambda f, at, m, _: self._parts.election.voted(f, m),
             messages.LeaseRequest: self._on_lease_request,
-            messages.LeaseGrant: lambda f, at, m, _: self._parts.tenancies.granted(f, m),
-            messages.LeaseRefusal: lambda f, at, m, _: self._parts.tenancies.refused(m),
+            messages.LeaseGrant: lambda f, at, m, _: self._parts.leader_leases.granted(f, m),
+            messages.LeaseRefusal: lambda f, at, m, _: self._parts.leader_leases.refused(m),
             messages.LeaseRelease: self._on_lease_release,
         }
 
@@ -54,17 +54,17 @@ class Router:
         or that of another run which went by the same generation; and its liveness, which may be all that is
         known of it.
         """
-        sender, core = envelope.sender, self._parts.core
+        sender, context = envelope.sender, self._parts.context
         peer = self._parts.membership.peers.get(sender)
-        outrun = peer is not None and envelope.number < first_number(peer.generation)
-        if not outrun and self._parts.replays.is_new(envelope):
+        outdated = peer is not None and envelope.number < first_number(peer.generation)
+        if not outdated and self._parts.replays.is_new(envelope):
             return True
         store = self._parts.store
         held = [fact for fact in (store.get(Record, sender), store.get(Liveness, sender)) if fact is not None]
-        if held and core.now - self._shown.get(sender, -math.inf) >= 1.0:
-            self._shown[sender] = core.now
+        if held and context.now - self._shown.get(sender, -math.inf) >= 1.0:
+            self._shown[sender] = context.now
             proofs = store.proofs.get(place_key(Record.kind, sender), ())
-            core.send_bodies(sender, source, [*proofs, *(fact.data for fact in held)])
+            context.send_bodies(sender, source, [*proofs, *(fact.data for fact in held)])
         return False
 
     def deliver(self, envelope: Envelope, source: Endpoint, message: Message) -> None:
@@ -72,21 +72,21 @@ class Router:
         parts, sender = self._parts, envelope.sender
         members = parts.roster.members
         if sender not in members:
-            parts.introductions.unknown(sender, source, message)
+            parts.bootstrap.unknown(sender, source, message)
         vouched = members.get(sender)
         if vouched is None:
-            parts.core.refused.note("stranger", source)
+            parts.context.drops.count("stranger", source)
             return
         if not (envelope.addressed or type(message) in _FOR_ANYBODY) or not envelope.proven_by(
-            vouched.key, parts.core.verifier, parts.core.id
+            vouched.key, parts.context.verifier, parts.context.id
         ):
-            parts.core.refused.note("forged", source)
+            parts.context.drops.count("forged", source)
             return
         peer = parts.membership.peers.get(sender)
-        parts.replays.note(envelope, 0 if peer is None else peer.generation)
-        parts.budgets.proven(parts.core.now, source)
+        parts.replays.mark(envelope, 0 if peer is None else peer.generation)
+        parts.rate_limits.proven(parts.context.now, source)
         parts.membership.heard(sender, source)
-        parts.introductions.answered(sender, source)
+        parts.bootstrap.answered(sender, source)
         self._receivers[type(message)](sender, source, message, envelope.data)
 
     def _on_ping(self, sender: NodeId, source: Endpoint, ping: messages.Ping, _: bytes) -> None:
@@ -95,7 +95,7 @@ class Router:
             return
         self._inform(sender, source)
         ack = messages.Ack(ping.token, self._parts.store.summary, mine.generation, mine.incarnation)
-        self._parts.core.send(sender, source, ack)
+        self._parts.context.send(sender, source, ack)
         self._hinted(sender, source, (ping.generation, ping.incarnation))
         self._parts.gossip.compare(sender, source, ping.summary)
 
@@ -126,32 +126,32 @@ class Router:
         envelope = open_envelope(relayed.datagram, MAX_DATAGRAM)
         ack = messages.decode(envelope.body, MAX_DATAGRAM)
         key = self._parts.roster.key(envelope.sender)
-        if key is None or envelope.pool != self._parts.core.pool or not isinstance(ack, messages.Ack):
+        if key is None or envelope.pool != self._parts.context.pool or not isinstance(ack, messages.Ack):
             return
-        if ack.token == relayed.token and envelope.proven_by(key, self._parts.core.verifier, helper):
+        if ack.token == relayed.token and envelope.proven_by(key, self._parts.context.verifier, helper):
             self._parts.prober.acked(envelope.sender, None, ack.token)
 
     def _on_hello(self, sender: NodeId, source: Endpoint, hello: messages.Hello, _: bytes) -> None:
-        self._parts.intake.absorb_all(hello.chain, sender)
+        self._parts.validator.absorb_all(hello.chain, sender)
         if hello.answer:
-            self._parts.introductions.introduce(sender, source, answer=False)
+            self._parts.bootstrap.send_hello(sender, source, answer=False)
         self._parts.gossip.compare(sender, source, hello.summary, eager=True)
 
     def _on_bodies(self, sender: NodeId, source: Endpoint, bodies: messages.Bodies, _: bytes) -> None:
         """Facts came; who told this node of an accusation against it gets the refutation straight away."""
         self._bodies(sender, source, bodies)
-        if self._parts.intake.take_accusations():
-            proof = self._parts.store.get(Liveness, self._parts.core.id)
+        if self._parts.validator.take_suspicions():
+            proof = self._parts.store.get(Liveness, self._parts.context.id)
             if proof is not None:
-                self._parts.core.send_bodies(sender, source, [proof.data])
+                self._parts.context.send_bodies(sender, source, [proof.data])
 
     def _bodies(self, sender: NodeId, source: Endpoint, bodies: messages.Bodies) -> None:
         """Facts came: each proves itself, whoever brought it, which costs as much as a datagram does."""
         parts = self._parts
-        if not parts.budgets.allow(parts.core.now, source, len(bodies.facts)):
-            parts.core.refused.note("flood", source)
+        if not parts.rate_limits.allow(parts.context.now, source, len(bodies.facts)):
+            parts.context.drops.count("flood", source)
             return
-        parts.intake.absorb_all(bodies.facts, sender)
+        parts.validator.absorb_all(bodies.facts, sender)
         parts.gossip.received()
 
     def streamed(self, sender: NodeId, source: Endpoint, message: Message) -> None:
@@ -164,14 +164,14 @@ class Router:
     def _on_lease_request(
         self, sender: NodeId, source: Endpoint, request: messages.LeaseRequest, _: bytes
     ) -> None:
-        me = self._parts.core.id
+        me = self._parts.context.id
         if self._is_running() and request.worker == me and Rights.WORK in self._parts.roster.rights(me):
-            answer = self._parts.arbiter.request(sender, request)
+            answer = self._parts.worker_lease.request(sender, request)
             if answer is not None:
-                self._parts.core.send(sender, source, answer)
+                self._parts.context.send(sender, source, answer)
 
     def _on_lease_release(
         self, sender: NodeId, source: Endpoint, release: messages.LeaseRelease, _: bytes
     ) -> None:
-        if release.worker == self._parts.core.id:
-            self._parts.arbiter.released(sender, release.number, release.term)
+        if release.worker == self._parts.context.id:
+            self._parts.worker_lease.released(sender, release.number, release.term)

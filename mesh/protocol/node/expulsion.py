@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from mesh.protocol.base.context import Core
+from mesh.protocol.base.context import Context
 from mesh.protocol.base.effects import Expelled, MemberLost
 from mesh.protocol.facts.store import FactStore
-from mesh.protocol.facts.validation import Intake
+from mesh.protocol.facts.validation import FactValidator
 from mesh.protocol.leadership.election import Election
-from mesh.protocol.leadership.leader_leases import Tenancies
-from mesh.protocol.leadership.worker_lease import Arbiter
+from mesh.protocol.leadership.leader_leases import LeaderLeases
+from mesh.protocol.leadership.worker_lease import WorkerLease
 from mesh.protocol.membership.membership import Membership
 from mesh.protocol.membership.probes import Prober
 from mesh.protocol.trust.roster import Roster
@@ -22,60 +22,60 @@ class Expulsion:
 
     def __init__(
         self,
-        core: Core,
+        context: Context,
         roster: Roster,
         store: FactStore,
-        intake: Intake,
+        validator: FactValidator,
         membership: Membership,
         prober: Prober,
         election: Election,
-        arbiter: Arbiter,
-        tenancies: Tenancies,
+        worker_lease: WorkerLease,
+        leader_leases: LeaderLeases,
     ) -> None:
-        self._core = core
+        self._context = context
         self._roster = roster
         self._store = store
-        self._intake = intake
+        self._validator = validator
         self._membership = membership
         self._prober = prober
         self._election = election
-        self._arbiter = arbiter
-        self._tenancies = tenancies
+        self._worker_lease = worker_lease
+        self._leader_leases = leader_leases
         self.expelled = False
         """Whether this very node was a member of its pool and is none any more."""
 
     def enforce(self) -> None:
         """Someone lost rights: drop what it had no right to say, forget who is out, cut it off."""
-        core, roster = self._core, self._roster
+        context, roster = self._context, self._roster
         lost = [id for id in self._membership.peers if id not in roster]
         events = [MemberLost(id, self._name(id), *self._by(id)) for id in sorted(lost)]
-        expelled = Expelled(*self._by(core.id)) if core.id not in roster else None
-        self._store.retain(self._intake.allows)
+        expelled = Expelled(*self._by(context.id)) if context.id not in roster else None
+        self._store.retain(self._validator.allows)
         for id in self._store.subjects():  # who was forgotten long ago is no peer, but among these
-            if id not in roster and id != core.id:
+            if id not in roster and id != context.id:
                 self._store.forget(id)
         for id in lost:
             self._membership.forget(id)
             self._prober.forget(id)
-        self._membership.acquit_unaccused()
+        self._membership.clear_unsuspected()
         if expelled is not None and not self.expelled:
             self._withdraw()
-            core.tell(expelled)
-        elif Rights.LEAD not in roster.rights(core.id):
+            context.tell(expelled)
+        elif Rights.LEAD not in roster.rights(context.id):
             self._election.step_down()
         for event in events:
-            core.tell(event)
-        if Rights.WORK not in roster.rights(core.id):
-            self._arbiter.close()
-        self._tenancies.release_unfit(lambda id: Rights.WORK in roster.rights(id))
-        core.stirred = core.members_changed = True
+            context.tell(event)
+        if Rights.WORK not in roster.rights(context.id):
+            self._worker_lease.close()
+        self._leader_leases.release_unfit(lambda id: Rights.WORK in roster.rights(id))
+        context.leadership_dirty = context.members_changed = True
 
     def _withdraw(self) -> None:
         """Take no further part: what this node signs now counts for nobody."""
         self.expelled = True
         self._election.depose()
-        self._tenancies.review()
-        self._arbiter.close()
+        self._leader_leases.review()
+        self._worker_lease.close()
         self._prober.stop()
 
     def _name(self, id: NodeId) -> str:

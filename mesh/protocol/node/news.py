@@ -9,7 +9,6 @@ from mesh.protocol.node.persisted import ACTS
 from mesh.protocol.node.views import Views
 from mesh.protocol.node.wiring import Parts
 from mesh.wire.facts import (
-    Accusation,
     Claim,
     Deployment,
     Eviction,
@@ -18,6 +17,7 @@ from mesh.wire.facts import (
     Record,
     Resignation,
     Signed,
+    Suspicion,
     Voucher,
 )
 
@@ -34,22 +34,22 @@ class News:
 
     def take(self, signed: Signed[Any]) -> None:
         """Let those who care know of this fact, and tell it on."""
-        parts, core, fact = self._parts, self._parts.core, signed.fact
-        if not isinstance(fact, Liveness | Accusation):
-            core.stirred = True
-        if fact.author == core.id:
+        parts, context, fact = self._parts, self._parts.context, signed.fact
+        if not isinstance(fact, Liveness | Suspicion):
+            context.leadership_dirty = True
+        if fact.author == context.id:
             parts.owner.met(signed)
         if isinstance(fact, Voucher | Eviction):
-            core.members_changed = True
-            core.schedule_by(ACTS, b"", core.now + _KEEP_WITHIN)
+            context.members_changed = True
+            context.schedule_by(ACTS, b"", context.now + _KEEP_WITHIN)
         elif isinstance(fact, Record):
             parts.membership.recorded(fact)
-        elif isinstance(fact, Liveness) and fact.author == core.id:
+        elif isinstance(fact, Liveness) and fact.author == context.id:
             parts.membership.outlived(fact)
         elif isinstance(fact, Liveness):
-            parts.membership.lives(fact.author, fact.generation, fact.incarnation, fact.steady)
-        elif isinstance(fact, Accusation):
-            parts.membership.accused(fact)
+            parts.membership.lives(fact.author, fact.generation, fact.incarnation, fact.stable)
+        elif isinstance(fact, Suspicion):
+            parts.membership.suspected(fact)
         elif isinstance(fact, Claim):
             parts.election.claimed(fact)
         elif isinstance(fact, Resignation):
@@ -62,11 +62,11 @@ class News:
 
     def _deployed(self, signed: Signed[Any]) -> None:
         if self._views.deployment() == signed.fact:
-            self._parts.core.persist("deployment", signed.data)
-            self._parts.core.tell(DeploymentChanged(signed.fact))
+            self._parts.context.persist("deployment", signed.data)
+            self._parts.context.tell(DeploymentChanged(signed.fact))
 
     def _stated(self, state: PoolState) -> None:
         self._parts.reports.stated(state)
         leader = self._views.leader()
         if leader is not None and (leader.author, leader.term) == (state.author, state.term):
-            self._parts.core.tell(StateChanged(state))
+            self._parts.context.tell(StateChanged(state))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from mesh.protocol.base.context import NO_POOL, Core, RandomSource
+from mesh.protocol.base.context import NO_POOL, Context, RandomSource
 from mesh.protocol.base.effects import (
     Effect,
     LeaderChanged,
@@ -22,7 +22,7 @@ from mesh.protocol.leadership.reports import RECORD, STATE
 from mesh.protocol.membership import membership, probes
 from mesh.protocol.node.dispatch import Router
 from mesh.protocol.node.news import News
-from mesh.protocol.node.persisted import ACTS, Memory
+from mesh.protocol.node.persisted import ACTS, PersistedState
 from mesh.protocol.node.views import Views
 from mesh.protocol.node.wiring import Parts
 from mesh.wire import messages
@@ -43,8 +43,8 @@ from mesh.wire.identity import NodeId, Signer, Verifier, pool_id
 from mesh.wire.messages import MAX_DATAGRAM, MAX_STREAMED
 from mesh.wire.rights import Rights
 
-_STIRRING = frozenset(
-    {election.STAND, election.VOTES, worker_lease.GATE, leader_leases.HELD, leader_leases.LEASE}
+_LEADERSHIP_TIMERS = frozenset(
+    {election.CAMPAIGN, election.VOTES, worker_lease.GATE, leader_leases.HELD, leader_leases.WORKER_LEASE}
 )
 """Timers of the leadership and the leases; the others stir them only by what they change."""
 
@@ -61,17 +61,17 @@ class Node(Views):
         stored: Mapping[str, bytes],
     ) -> None:
         super().__init__(
-            Parts(Core(settings, signer, verifier, random), lambda signed: self._news.take(signed))
+            Parts(Context(settings, signer, verifier, random), lambda signed: self._news.take(signed))
         )
-        self._core = self._parts.core
+        self._context = self._parts.context
         self._news = News(self._parts, self)
-        self._memory = Memory(self._parts, stored)
+        self._persisted = PersistedState(self._parts, stored)
         self._running = False
         self._router = Router(self._parts, lambda: self._running)
         self._timers = self._actions()
         self._told_leader: Claim | None = None
         self._stalled_at = float("-inf")
-        self._memory.restore()
+        self._persisted.restore()
 
     def _actions(self) -> dict[str, Callable[[bytes], None]]:
         """What each kind of timer sets off."""
@@ -82,17 +82,17 @@ class Node(Views):
             membership.SUSPICION: lambda subject: self._parts.membership.suspicion_ends(NodeId(subject)),
             gossip.ROUND: lambda _: self._parts.gossip.round(),
             gossip.RETRY: lambda _: self._parts.gossip.retry(),
-            bootstrap.GREET: lambda _: self._parts.introductions.greet(),
-            bootstrap.GREET_AGAIN: lambda _: self._parts.introductions.greet_again(),
-            election.STAND: lambda _: self._parts.election.stand(),
+            bootstrap.HELLO: lambda _: self._parts.bootstrap.say_hello(),
+            bootstrap.HELLO_AGAIN: lambda _: self._parts.bootstrap.hello_again(),
+            election.CAMPAIGN: lambda _: self._parts.election.campaign(),
             election.VOTES: lambda _: self._parts.election.votes_are_in(),
-            worker_lease.GATE: lambda _: self._parts.arbiter.expired(),
-            leader_leases.LEASE: lambda subject: self._parts.tenancies.ask(NodeId(subject)),
-            leader_leases.HELD: lambda _: self._parts.tenancies.review(),
+            worker_lease.GATE: lambda _: self._parts.worker_lease.expired(),
+            leader_leases.WORKER_LEASE: lambda subject: self._parts.leader_leases.ask(NodeId(subject)),
+            leader_leases.HELD: lambda _: self._parts.leader_leases.review(),
             reaping.REAP: lambda _: self._parts.reaper.reap(),
             RECORD: lambda _: self._parts.reports.record_due(),
             STATE: lambda _: self._parts.reports.state_due(),
-            ACTS: lambda _: self._memory.keep_acts(),
+            ACTS: lambda _: self._persisted.keep_acts(),
         }
 
     # --- becoming a member, starting, leaving
@@ -102,9 +102,9 @@ class Node(Views):
         self._begin(now)
         if self.pool is not None:
             raise MeshError("This node belongs to a pool already", "leave it first: `mesh leave`")
-        self._parts.form(pool_id(self._core.signer.public_key))
+        self._parts.form(pool_id(self._context.signer.public_key))
         self._parts.owner.found()
-        self._memory.keep_acts()
+        self._persisted.keep_acts()
         return self._end()
 
     def admit(self, now: float, chain: Sequence[bytes]) -> list[Effect]:
@@ -122,29 +122,29 @@ class Node(Views):
         if self.pool not in (None, first.pool):
             raise MeshError("This node belongs to a pool already", "leave it first: `mesh leave`")
         self._parts.form(first.pool)
-        self._parts.intake.absorb_all(chain)
-        if self._core.id not in self._parts.roster:
+        self._parts.validator.absorb_all(chain)
+        if self._context.id not in self._parts.roster:
             self._parts.form(NO_POOL)
             raise MeshError("The admission does not lead from the pool's founder to this node")
-        self._memory.keep_acts()
+        self._persisted.keep_acts()
         return self._end()
 
     def start(self, now: float, profile: Profile) -> list[Effect]:
         """Take part: with a new generation, a record, probes, and a voice in elections."""
         self._begin(now)
-        if self._core.id in self._parts.roster.evicted:
+        if self._context.id in self._parts.roster.evicted:
             raise MeshError(
                 "This machine was evicted from the pool", "`mesh leave --purge`, then join anew as another"
             )
-        if self.pool is None or self._core.id not in self._parts.roster:
+        if self.pool is None or self._context.id not in self._parts.roster:
             raise MeshError("This node belongs to no pool yet", "`mesh join`")
         self._running = True
-        self._memory.resume()
-        self._parts.reports.begin(profile, self._memory.integer("incarnation") + 1)
+        self._persisted.resume()
+        self._parts.reports.begin(profile, self._persisted.integer("incarnation") + 1)
         self._parts.prober.start()
         self._parts.reaper.start()
         self._parts.election.rank = profile.rank
-        self._memory.give_up_former_claim()
+        self._persisted.give_up_former_claim()
         self._parts.election.start()
         return self._end()
 
@@ -152,36 +152,36 @@ class Node(Views):
         """Say goodbye: leases and claim are given up, a last record says so; probes are still answered."""
         self._begin(now)
         if self._running:
-            self._parts.tenancies.release(self._parts.tenancies.held(now))
+            self._parts.leader_leases.release(self._parts.leader_leases.held(now))
             self._parts.election.stop()
-            self._parts.tenancies.review()
-            self._parts.arbiter.close()
+            self._parts.leader_leases.review()
+            self._parts.worker_lease.close()
             self._parts.prober.stop()
             self._running = False
             farewell = self._parts.reports.leave()
             last = [farewell.data]
-            resignation = self._parts.store.get(Resignation, self._core.id)
+            resignation = self._parts.store.get(Resignation, self._context.id)
             if resignation is not None:
                 last.append(resignation.data)
             for peer in self._parts.membership.pick(16):
                 if peer.endpoint is not None:
-                    self._core.send_bodies(peer.id, peer.endpoint, last)
+                    self._context.send_bodies(peer.id, peer.endpoint, last)
         return self._end()
 
     # --- inputs
 
     def receive(self, now: float, source: Endpoint, payload: bytes) -> list[Effect]:
         """A datagram came from there."""
-        self._begin(now, stirred=False)
+        self._begin(now, leadership_dirty=False)
         try:
             envelope = open_envelope(payload, MAX_DATAGRAM)
             why = self._refusal(envelope, source)
             if why is None:
                 self._router.deliver(envelope, source, messages.decode(envelope.body, MAX_DATAGRAM))
             elif why:
-                self._core.refused.note(why, source)
+                self._context.drops.count(why, source)
         except DecodeError:
-            self._core.refused.note("malformed", source)
+            self._context.drops.count("malformed", source)
         return self._end()
 
     def _refusal(self, envelope: Envelope, source: Endpoint) -> str | None:
@@ -189,13 +189,13 @@ class Node(Views):
 
         The cheapest checks come first, each to spare the next one; decoding and the signature come after.
         """
-        if envelope.pool != self._core.pool or self._core.pool == NO_POOL:
+        if envelope.pool != self._context.pool or self._context.pool == NO_POOL:
             return "foreign"
-        if envelope.sender == self._core.id or self._parts.expulsion.expelled:
+        if envelope.sender == self._context.id or self._parts.expulsion.expelled:
             return ""
         if not self._router.is_new(envelope, source):
             return "replayed"
-        return None if self._parts.budgets.allow(self._core.now, source) else "flood"
+        return None if self._parts.rate_limits.allow(self._context.now, source) else "flood"
 
     def receive_stream(self, now: float, peer: NodeId, payload: bytes) -> list[Effect]:
         """A message too large for a datagram came over a stream that proved to be this member's."""
@@ -206,19 +206,19 @@ class Node(Views):
             try:
                 self._router.streamed(peer, known.endpoint, messages.decode(payload, MAX_STREAMED))
             except DecodeError:
-                self._core.refused.note("malformed", known.endpoint)
+                self._context.drops.count("malformed", known.endpoint)
         return self._end()
 
     def fire(self, now: float, timer: Timer) -> list[Effect]:
         """A timer is due; a stale one changes nothing."""
-        due = self._core.due(timer)
+        due = self._context.due(timer)
         if due is None or self._parts.expulsion.expelled:
             return []
-        self._begin(now, stirred=timer.kind in _STIRRING)
-        late = now - due > self._core.settings.stall
+        self._begin(now, leadership_dirty=timer.kind in _LEADERSHIP_TIMERS)
+        late = now - due > self._context.settings.stall
         if late:
             self._stall(now)
-        if not (late and timer.kind in (membership.SUSPICION, election.VOTES, election.STAND)):
+        if not (late and timer.kind in (membership.SUSPICION, election.VOTES, election.CAMPAIGN)):
             self._timers[timer.kind](timer.subject)
         return self._end()
 
@@ -229,18 +229,18 @@ class Node(Views):
             self._parts.reports.publish(profile)
         return self._end()
 
-    def meet(self, now: float, endpoints: Iterable[Endpoint]) -> list[Effect]:
+    def add_seeds(self, now: float, endpoints: Iterable[Endpoint]) -> list[Effect]:
         """Members may live at these addresses: greet them."""
         self._begin(now)
         if self._running:
-            self._parts.introductions.meet(endpoints)
+            self._parts.bootstrap.add_seeds(endpoints)
         return self._end()
 
     def vouch(self, now: float, key: bytes, rights: Rights) -> list[Effect]:
         """Vouch for a key; raises MeshError when this node is no owner."""
         self._begin(now)
         self._parts.owner.vouch(key, rights)
-        self._memory.keep_acts()
+        self._persisted.keep_acts()
         return self._end()
 
     def evict(self, now: float, member: NodeId) -> list[Effect]:
@@ -248,9 +248,9 @@ class Node(Views):
         self._begin(now)
         endpoint = self._parts.membership.endpoint(member)
         self._parts.owner.evict(member)
-        self._memory.keep_acts()
+        self._persisted.keep_acts()
         if endpoint is not None:
-            self._parts.introductions.turn_away(member, endpoint)
+            self._parts.bootstrap.show_eviction(member, endpoint)
         return self._end()
 
     def deploy(
@@ -271,13 +271,13 @@ class Node(Views):
     def want_leases(self, now: float, workers: Iterable[NodeId]) -> list[Effect]:
         """The leader needs these workers; nothing happens on any other node."""
         self._begin(now)
-        self._parts.tenancies.want(workers)
+        self._parts.leader_leases.want(workers)
         return self._end()
 
     def release_leases(self, now: float, workers: Iterable[NodeId]) -> list[Effect]:
         """The leader gives these workers back."""
         self._begin(now)
-        self._parts.tenancies.release(workers)
+        self._parts.leader_leases.release(workers)
         return self._end()
 
     def report(
@@ -305,7 +305,7 @@ class Node(Views):
             raise MeshError("That member cannot lead at present", "see `mesh members`")
         resignation = self._parts.election.step_down(to)
         if resignation is not None and peer.endpoint is not None:
-            self._core.send_bodies(to, peer.endpoint, [resignation.data])
+            self._context.send_bodies(to, peer.endpoint, [resignation.data])
         return self._end()
 
     def connection_reset(self, now: float, peer: NodeId) -> list[Effect]:
@@ -327,23 +327,23 @@ class Node(Views):
 
     # --- the frame of every input
 
-    def _begin(self, now: float, stirred: bool = True) -> None:
-        core = self._core
-        if now > core.now:
-            core.now = now
-        core.effects = []
-        core.stirred = stirred
+    def _begin(self, now: float, leadership_dirty: bool = True) -> None:
+        context = self._context
+        if now > context.now:
+            context.now = now
+        context.effects = []
+        context.leadership_dirty = leadership_dirty
 
     def _end(self) -> list[Effect]:
         """What follows from what changed, and all effects of this input in their order."""
-        if self._core.stirred or self._core.members_changed:
+        if self._context.leadership_dirty or self._context.members_changed:
             self._review()
-        return self._core.effects
+        return self._context.effects
 
     def _withdraw(self) -> None:
         """This node was put out of its pool."""
         self._running = False
-        self._memory.keep_acts()
+        self._persisted.keep_acts()
 
     def _review(self) -> None:
         if self._running and self._parts.expulsion.expelled:
@@ -351,21 +351,21 @@ class Node(Views):
         if self._running:
             self._parts.election.review()
         leader = self.leader()
-        self._parts.arbiter.review()
+        self._parts.worker_lease.review()
         if leader != self._told_leader:
             self._told_leader = leader
-            self._parts.tenancies.review()
-            self._core.tell(LeaderChanged(leader))
-        if self._core.members_changed:
-            self._core.members_changed = False
-            self._core.tell(MembersChanged())
+            self._parts.leader_leases.review()
+            self._context.tell(LeaderChanged(leader))
+        if self._context.members_changed:
+            self._context.members_changed = False
+            self._context.tell(MembersChanged())
 
     def _stall(self, now: float) -> None:
-        if now - self._stalled_at > self._core.settings.stall:
+        if now - self._stalled_at > self._context.settings.stall:
             self._stalled_at = now
-            self._core.stirred = True
-            self._core.notice("warning", "this process was paused for a while")
+            self._context.leadership_dirty = True
+            self._context.notice("warning", "this process was paused for a while")
             self._parts.membership.stalled()
             self._parts.prober.abandon()
             self._parts.election.stalled()
-            self._parts.tenancies.stalled()
+            self._parts.leader_leases.stalled()

@@ -19,7 +19,7 @@ _ACTS = codec.paired(codec.fixed(ID_BYTES), codec.listed(codec.blob(MAX_FACT), _
 _NUMBER = codec.paired(codec.COUNT)
 
 
-class Memory:
+class PersistedState:
     """The disk of one Node, as it was when the process started."""
 
     def __init__(self, parts: Parts, stored: Mapping[str, bytes]) -> None:
@@ -29,8 +29,8 @@ class Memory:
 
     def keep_acts(self) -> None:
         """All acts are to be on the disk."""
-        core = self._parts.core
-        core.persist(ACTS, codec.pack([core.pool, self._parts.roster.acts()]))
+        context = self._parts.context
+        context.persist(ACTS, codec.pack([context.pool, self._parts.roster.acts()]))
 
     def restore(self) -> None:
         """Take up the pool, the acts and the term; MeshError when what holds them is damaged.
@@ -50,18 +50,18 @@ class Memory:
         parts = self._parts
         parts.form(pool)
         self._restored = True
-        parts.intake.absorb_all(acts)
+        parts.validator.absorb_all(acts)
         parts.owner.restore(self._stored.get("act"))
         parts.election.highest = self.integer("term")
-        parts.gossip.hush()
-        parts.core.cancel(ACTS, b"")
+        parts.gossip.drop_rumours()
+        parts.context.cancel(ACTS, b"")
 
     def resume(self) -> None:
         """Take up the grant that may bind yet, and what was to run; one that cannot be read is forgotten."""
         if self._restored:
-            self._parts.arbiter.restore(self._stored.get("grant"))
+            self._parts.worker_lease.restore(self._stored.get("grant"))
         if (data := self._stored.get("deployment")) is not None:
-            self._parts.intake.absorb(data)
+            self._parts.validator.absorb(data)
 
     def integer(self, key: str) -> int:
         """A stored number; 0 when there is none, MeshError when it is damaged."""
@@ -76,7 +76,7 @@ class Memory:
 
     def give_up_former_claim(self) -> None:
         """A claim of a former run of this process is led by nobody now: say so."""
-        term, core = self.integer("claimed"), self._parts.core
+        term, context = self.integer("claimed"), self._parts.context
         if term:
-            self._parts.intake.publish(Resignation(core.pool, core.id, term, NOBODY))
-            core.persist("claimed", codec.pack([0]))
+            self._parts.validator.publish(Resignation(context.pool, context.id, term, NOBODY))
+            context.persist("claimed", codec.pack([0]))

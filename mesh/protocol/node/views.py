@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mesh.protocol.base.context import NO_POOL
-from mesh.protocol.base.drop_counters import Refusals
+from mesh.protocol.base.drop_counters import DropCounters
 from mesh.protocol.membership.peers import ALIVE, LEFT
 from mesh.protocol.node.wiring import Parts
 from mesh.wire.endpoint import Endpoint
@@ -37,11 +37,11 @@ class Views:
 
     @property
     def id(self) -> NodeId:
-        return self._parts.core.id
+        return self._parts.context.id
 
     @property
     def pool(self) -> PoolId | None:
-        return self._parts.core.pool if self._parts.core.pool != NO_POOL else None
+        return self._parts.context.pool if self._parts.context.pool != NO_POOL else None
 
     @property
     def generation(self) -> int:
@@ -104,12 +104,12 @@ class Views:
 
     def knows(self, source: Endpoint) -> bool:
         """Whether a member has proven to speak from that address."""
-        return self._parts.budgets.knows(source)
+        return self._parts.rate_limits.knows(source)
 
     @property
-    def refused(self) -> Refusals:
+    def drops(self) -> DropCounters:
         """What came and was not taken."""
-        return self._parts.core.refused
+        return self._parts.context.drops
 
     def is_evicted(self, id: NodeId) -> bool:
         """Whether this key is barred from the pool for ever."""
@@ -120,8 +120,8 @@ class Views:
 
     def leases(self, now: float) -> frozenset[NodeId]:
         """The workers whose lease this leader holds."""
-        return self._parts.tenancies.held(now)
+        return self._parts.leader_leases.held(now)
 
     def holder(self, now: float) -> Claim | None:
         """The claim whose author's streams this worker's gate may pass."""
-        return self._parts.arbiter.holder(now)
+        return self._parts.worker_lease.holder(now)

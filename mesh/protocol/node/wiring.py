@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mesh.protocol.base.context import NO_POOL, Core
-from mesh.protocol.dissemination.bootstrap import Introductions
+from mesh.protocol.base.context import NO_POOL, Context
+from mesh.protocol.dissemination.bootstrap import Bootstrap
 from mesh.protocol.dissemination.gossip import Gossip
 from mesh.protocol.dissemination.reaping import Reaper
 from mesh.protocol.facts.owner_acts import Owner
 from mesh.protocol.facts.store import FactStore
-from mesh.protocol.facts.validation import Intake
+from mesh.protocol.facts.validation import FactValidator
 from mesh.protocol.leadership.election import Election
-from mesh.protocol.leadership.leader_leases import Tenancies
+from mesh.protocol.leadership.leader_leases import LeaderLeases
 from mesh.protocol.leadership.reports import Reports
-from mesh.protocol.leadership.worker_lease import Arbiter
-from mesh.protocol.limits.rate_limits import Budgets
+from mesh.protocol.leadership.worker_lease import WorkerLease
+from mesh.protocol.limits.rate_limits import RateLimits
 from mesh.protocol.limits.replays import Replays
 from mesh.protocol.membership.membership import Membership
 from mesh.protocol.membership.probes import Prober
@@ -29,48 +29,50 @@ from mesh.wire.identity import PoolId
 class Parts:
     """One of each, built from the ground up; ``on_new`` hears of every fact that changed the store."""
 
-    def __init__(self, core: Core, on_new: Callable[[Signed[Any]], None]) -> None:
-        self.core = core
-        self.budgets = Budgets()
+    def __init__(self, context: Context, on_new: Callable[[Signed[Any]], None]) -> None:
+        self.context = context
+        self.rate_limits = RateLimits()
         self.replays = Replays()
         self.roster = Roster(NO_POOL)
-        self.store = FactStore(core.settings.accusers)
-        self.intake = Intake(core, self.roster, self.store, lambda: self.election.term_limit(), on_new)
-        publish, absorb = self.intake.publish, self.intake.absorb
-        self.membership = Membership(core, self.roster, self.store, publish)
-        self.prober = Prober(core, self.store, self.membership)
-        self.gossip = Gossip(core, self.store, self.membership)
-        self.election = Election(core, self.roster, self.store, self.membership, publish)
-        self.arbiter = Arbiter(core, self.election, self.membership)
-        self.tenancies = Tenancies(core, self.election, self.membership, self.arbiter)
-        self.introductions = Introductions(core, self.roster, self.store, self.membership, self.intake)
-        self.reaper = Reaper(core, self.membership, self.prober, self.introductions)
-        self.owner = Owner(core, self.roster, self.store, self.intake.take)
+        self.store = FactStore(context.settings.suspectors)
+        self.validator = FactValidator(
+            context, self.roster, self.store, lambda: self.election.term_limit(), on_new
+        )
+        publish, absorb = self.validator.publish, self.validator.absorb
+        self.membership = Membership(context, self.roster, self.store, publish)
+        self.prober = Prober(context, self.store, self.membership)
+        self.gossip = Gossip(context, self.store, self.membership)
+        self.election = Election(context, self.roster, self.store, self.membership, publish)
+        self.worker_lease = WorkerLease(context, self.election, self.membership)
+        self.leader_leases = LeaderLeases(context, self.election, self.membership, self.worker_lease)
+        self.bootstrap = Bootstrap(context, self.roster, self.store, self.membership, self.validator)
+        self.reaper = Reaper(context, self.membership, self.prober, self.bootstrap)
+        self.owner = Owner(context, self.roster, self.store, self.validator.take)
         self.expulsion = Expulsion(
-            core,
+            context,
             self.roster,
             self.store,
-            self.intake,
+            self.validator,
             self.membership,
             self.prober,
             self.election,
-            self.arbiter,
-            self.tenancies,
+            self.worker_lease,
+            self.leader_leases,
         )
-        self.reports = Reports(core, self.membership, self.election, publish)
-        self.election.serves = lambda: self.reports.serves(self.tenancies.confirmed(core.now))
-        self.election.on_bid, self.election.on_void = self.reports.restate, self.tenancies.forfeit
-        self.intake.may_leap = self.election.may_leap
-        self.election.absorb = self.arbiter.absorb = self.tenancies.absorb = absorb
+        self.reports = Reports(context, self.membership, self.election, publish)
+        self.election.serves = lambda: self.reports.serves(self.leader_leases.confirmed(context.now))
+        self.election.on_bid, self.election.on_void = self.reports.restate, self.leader_leases.invalidate
+        self.validator.may_leap = self.election.may_leap
+        self.election.absorb = self.worker_lease.absorb = self.leader_leases.absorb = absorb
         self.membership.on_outrun = self._outrun
-        self.intake.on_shift, self.intake.on_term = self.expulsion.enforce, self.election.raise_term
-        self.intake.on_lapsed, self.intake.on_kept = self.membership.accused, self.gossip.came
+        self.validator.on_shift, self.validator.on_term = self.expulsion.enforce, self.election.raise_term
+        self.validator.on_lapsed, self.validator.on_kept = self.membership.suspected, self.gossip.came
         self.membership.on_gone = self.election.reconsider
 
     def _outrun(self, generation: int) -> None:
-        self.reports.overtake(generation)
-        self.tenancies.forfeit(self.election.highest)  # workers will take this process for another one
+        self.reports.advance_generation(generation)
+        self.leader_leases.invalidate(self.election.highest)  # workers will take this process for another one
 
     def form(self, pool: PoolId) -> None:
         """All parts are of this pool from now on."""
-        self.core.pool = self.roster.pool = pool
+        self.context.pool = self.roster.pool = pool

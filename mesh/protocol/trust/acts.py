@@ -24,7 +24,7 @@ def is_founding(pool: PoolId, act: Act) -> bool:
     )
 
 
-class Line(NamedTuple):
+class Ancestry(NamedTuple):
     """Acts of one author, from the last that stands back to the first, as far as they are known.
 
     While an act between them is ``missing`` here, those numbered below the gap are taken to stand.
@@ -34,7 +34,7 @@ class Line(NamedTuple):
     below: int
     missing: bytes | None
 
-    def bears(self, act: Signed[Any]) -> bool:
+    def upholds(self, act: Signed[Any]) -> bool:
         """Whether the act is one of them."""
         return act.hash in self.hashes or act.fact.number < self.below
 
@@ -100,17 +100,17 @@ class Acts:
         """All acts, in no order."""
         return (signed for acts in self._by_author.values() for signed in acts.values())
 
-    def line(self, author: NodeId, number: int, last: bytes) -> Line:
+    def ancestry(self, author: NodeId, number: int, last: bytes) -> Ancestry:
         """What stands of an author's acts when the last to stand has this number and hash."""
         acts = self._by_author.get(author, {})
         hashes: set[bytes] = set()
         while last != NO_PREVIOUS:
             act = acts.get(last)
             if act is None:
-                return Line(frozenset(hashes), number, last)
+                return Ancestry(frozenset(hashes), number, last)
             hashes.add(last)
             number, last = act.fact.number, act.fact.previous
-        return Line(frozenset(hashes), 0, None)
+        return Ancestry(frozenset(hashes), 0, None)
 
     def tips(self, author: NodeId) -> list[Signed[Any]]:
         """The last act of each branch of an author's chain that is known to its beginning, longest first.
@@ -120,5 +120,5 @@ class Acts:
         acts = self._by_author.get(author, {})
         followed = {signed.fact.previous for signed in acts.values()}
         tips = [signed for hash, signed in acts.items() if hash not in followed]
-        whole = [tip for tip in tips if self.line(author, tip.fact.number, tip.hash).missing is None]
+        whole = [tip for tip in tips if self.ancestry(author, tip.fact.number, tip.hash).missing is None]
         return sorted(whole, key=lambda signed: (-signed.fact.number, signed.hash))

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from mesh.protocol.trust.acts import Acts, Line, is_founding
+from mesh.protocol.trust.acts import Acts, Ancestry, is_founding
 from mesh.wire.facts import Signed, Voucher
 from mesh.wire.identity import NodeId, PoolId, node_id
 from mesh.wire.rights import Rights
@@ -39,13 +39,13 @@ class Vouched:
     by: Signed[Voucher]
 
 
-class Ground:
+class CandidateWorld:
     """What stands when exactly these evictions are in force."""
 
-    def __init__(self, pool: PoolId, acts: Acts, lines: dict[bytes, Line], in_force: Hashes) -> None:
+    def __init__(self, pool: PoolId, acts: Acts, ancestries: dict[bytes, Ancestry], in_force: Hashes) -> None:
         self._pool = pool
         self._acts = acts
-        self._lines = lines
+        self._ancestries = ancestries
         self.in_force = in_force
         self.evictions: dict[NodeId, list[Signed[Any]]] = {}
         """Those in force, by whom they evict."""
@@ -73,10 +73,10 @@ class Ground:
     def vouchers_of(self, author: NodeId) -> Iterator[Signed[Voucher]]:
         """The vouchers of this author that stand."""
         for signed in self._acts.of(author):
-            if isinstance(signed.fact, Voucher) and self.bears(signed):
+            if isinstance(signed.fact, Voucher) and self.upholds(signed):
                 yield signed
 
-    def bears(self, signed: Signed[Any]) -> bool:
+    def upholds(self, signed: Signed[Any]) -> bool:
         """Whether the act stands, leaving aside evictions that its own author and its subject exchanged."""
         act = signed.fact
         if is_founding(self._pool, act):
@@ -84,14 +84,14 @@ class Ground:
         place = self.owners.get(act.author)
         if place is None or (isinstance(act, Voucher) and place[0] >= MAX_CHAIN):
             return False
-        return all(self._lines[e.hash].bears(signed) for e in self.evictions.get(act.author, ()))
+        return all(self._ancestries[e.hash].upholds(signed) for e in self.evictions.get(act.author, ()))
 
     def admits(self, signed: Signed[Any]) -> bool:
         """Whether the eviction stands; whoever is evicted by its subject evicts that no more."""
         countered = any(
             e.fact.author == signed.fact.subject for e in self.evictions.get(signed.fact.author, ())
         )
-        return self.bears(signed) and not countered and signed.fact.author != signed.fact.subject
+        return self.upholds(signed) and not countered and signed.fact.author != signed.fact.subject
 
     def path(self, owner: NodeId) -> list[Signed[Voucher]]:
         """The vouchers by which an owner hangs on the founder, its own first."""
@@ -119,15 +119,15 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Resolved:
     """What stands, and what else has its part in that.
 
     It has if it would stand but for how circles were settled, or is of a chain that such an eviction names
     and by one who then would be an owner. No other act makes a difference, known or not.
     """
 
-    ground: Ground
-    possible: Ground
+    world: CandidateWorld
+    possible: CandidateWorld
     evictions: Hashes
     """Those that may stand while circles are left alone, ..."""
     named: Hashes
@@ -135,55 +135,56 @@ class Settled:
 
     def stands(self, signed: Signed[Any]) -> bool:
         """Whether the act counts."""
-        counts = isinstance(signed.fact, Voucher) or signed.hash in self.ground.in_force
-        return counts and self.ground.bears(signed)
+        counts = isinstance(signed.fact, Voucher) or signed.hash in self.world.in_force
+        return counts and self.world.upholds(signed)
 
-    def matters(self, signed: Signed[Any]) -> bool:
+    def is_relevant(self, signed: Signed[Any]) -> bool:
         """Whether it counts or has its part in what does."""
         may = isinstance(signed.fact, Voucher) or signed.hash in self.evictions
         named = signed.hash in self.named and signed.fact.author in self.possible.owners
-        return self.stands(signed) or named or (may and self.possible.bears(signed))
+        return self.stands(signed) or named or (may and self.possible.upholds(signed))
 
 
-def settle(pool: PoolId, acts: Acts) -> Settled:
+def resolve_revocations(pool: PoolId, acts: Acts) -> Resolved:
     """Decide which evictions stand, and with them everything else."""
-    lines = {
-        hash: acts.line(e.fact.subject, e.fact.last, e.fact.last_hash) for hash, e in acts.evictions.items()
+    ancestries = {
+        hash: acts.ancestry(e.fact.subject, e.fact.last, e.fact.last_hash)
+        for hash, e in acts.evictions.items()
     }
     fixed: Hashes = frozenset()
     void: Hashes = frozenset()
-    low, high = _bounds(pool, acts, lines, fixed, void)
-    possible, evictions = Ground(pool, acts, lines, low), high
-    ground = possible
+    low, high = _bounds(pool, acts, ancestries, fixed, void)
+    possible, evictions = CandidateWorld(pool, acts, ancestries, low), high
+    world = possible
     while undecided := high - low:
 
-        def precedence(hash: bytes, ground: Ground = ground) -> tuple[int, NodeId, int, bytes]:
+        def precedence(hash: bytes, world: CandidateWorld = world) -> tuple[int, NodeId, int, bytes]:
             act = acts.evictions[hash].fact
-            return (ground.owners[act.author][0], act.author, act.number, hash)
+            return (world.owners[act.author][0], act.author, act.number, hash)
 
         best = acts.evictions[min(undecided, key=precedence)]
-        path = ground.path(best.fact.author)
-        felling = {h for h in undecided if _fells(acts.evictions[h], lines[h], best, path)}
+        path = world.path(best.fact.author)
+        felling = {h for h in undecided if _revokes(acts.evictions[h], ancestries[h], best, path)}
         if best.hash in felling:
             void |= {best.hash}
         else:
             fixed |= {best.hash}
             void |= felling
-        low, high = _bounds(pool, acts, lines, fixed, void)
-        ground = Ground(pool, acts, lines, low)
-    named = frozenset[bytes]().union(*(lines[hash].hashes for hash in evictions))
-    return Settled(ground, possible, evictions, named)
+        low, high = _bounds(pool, acts, ancestries, fixed, void)
+        world = CandidateWorld(pool, acts, ancestries, low)
+    named = frozenset[bytes]().union(*(ancestries[hash].hashes for hash in evictions))
+    return Resolved(world, possible, evictions, named)
 
 
 def _bounds(
-    pool: PoolId, acts: Acts, lines: dict[bytes, Line], fixed: Hashes, void: Hashes
+    pool: PoolId, acts: Acts, ancestries: dict[bytes, Ancestry], fixed: Hashes, void: Hashes
 ) -> tuple[Hashes, Hashes]:
     """Evictions that surely stand, and those that may: the alternating fixpoint of Van Gelder."""
 
     @cache
     def standing(in_force: Hashes) -> Hashes:
-        ground = Ground(pool, acts, lines, in_force)
-        return (frozenset(h for h, e in acts.evictions.items() if ground.admits(e)) | fixed) - void
+        world = CandidateWorld(pool, acts, ancestries, in_force)
+        return (frozenset(h for h, e in acts.evictions.items() if world.admits(e)) | fixed) - void
 
     low: Hashes = frozenset()
     while True:
@@ -194,14 +195,18 @@ def _bounds(
         low = surer
 
 
-def _fells(felling: Signed[Any], line: Line, eviction: Signed[Any], path: list[Signed[Voucher]]) -> bool:
+def _revokes(
+    felling: Signed[Any], ancestry: Ancestry, eviction: Signed[Any], path: list[Signed[Voucher]]
+) -> bool:
     """Whether the one eviction would fell the other, or a voucher by which the other's author is an owner."""
     subject = felling.fact.subject
     mutual = felling.fact.author == eviction.fact.subject
-    if subject == eviction.fact.author and (mutual or not line.bears(eviction)):
+    if subject == eviction.fact.author and (mutual or not ancestry.upholds(eviction)):
         return True
     return any(
-        link.fact.author == subject and not line.bears(link) and link.fact.author != node_id(link.fact.key)
+        link.fact.author == subject
+        and not ancestry.upholds(link)
+        and link.fact.author != node_id(link.fact.key)
         for link in path
     )
 

@@ -11,16 +11,16 @@ from typing import Any
 
 from mesh.protocol.trust.acts import Acts, is_founding
 from mesh.protocol.trust.revocation import MAX_CHAIN as MAX_CHAIN
-from mesh.protocol.trust.revocation import Ground, Vouched, settle
+from mesh.protocol.trust.revocation import CandidateWorld, Vouched, resolve_revocations
 from mesh.wire.facts import Eviction, Signed, Voucher
 from mesh.wire.identity import NodeId, PoolId, node_id
 from mesh.wire.rights import Rights
 
 MAX_VOUCHERS = 16384
 MAX_EVICTIONS = 4096
-MAX_DISPUTED = 64
+MAX_CONTESTED = 64
 """So many evictions by one who is no member any more are looked at: each means to settle all anew."""
-MAX_FALLEN = 4096
+MAX_REVOKED = 4096
 
 
 class Roster:
@@ -36,11 +36,11 @@ class Roster:
         self.changed = False
         """Whether someone lost rights, or other acts matter; for the caller to clear."""
         self._acts = Acts()
-        self._ground = Ground(pool, self._acts, {}, frozenset())
-        self._disputed: set[bytes] = set()
+        self._world = CandidateWorld(pool, self._acts, {}, frozenset())
+        self._contested: set[bytes] = set()
         """Of the fallen those that have their part in what stands."""
         self._missing: set[bytes] = set()
-        self._fallen: dict[bytes, Signed[Any]] = {}
+        self._revoked: dict[bytes, Signed[Any]] = {}
 
     def __contains__(self, id: object) -> bool:
         return id in self.members
@@ -50,9 +50,9 @@ class Roster:
         if isinstance(act, Eviction):
             evictions = self._acts.evictions
             by_author = sum(signed.fact.author == act.author for signed in evictions.values())
-            disputed = act.author not in self.members and by_author >= MAX_DISPUTED
+            disputed = act.author not in self.members and by_author >= MAX_CONTESTED
             return len(evictions) < MAX_EVICTIONS and not disputed
-        return len(self._acts) - len(self._fallen) < MAX_VOUCHERS
+        return len(self._acts) - len(self._revoked) < MAX_VOUCHERS
 
     def is_founding(self, voucher: Voucher) -> bool:
         """Whether this is the voucher by which the founder vouches for itself."""
@@ -81,15 +81,15 @@ class Roster:
 
     def stands(self, act: Signed[Any]) -> bool:
         """Whether an act that was taken in counts."""
-        return act in self._acts and act.hash not in self._fallen
+        return act in self._acts and act.hash not in self._revoked
 
-    def matters(self, act: Signed[Any]) -> bool:
+    def is_relevant(self, act: Signed[Any]) -> bool:
         """Whether an act that was taken in counts, or has its part in what does: all are to know it."""
-        return self.stands(act) or act.hash in self._disputed
+        return self.stands(act) or act.hash in self._contested
 
-    def mattering(self) -> list[Signed[Any]]:
+    def relevant(self) -> list[Signed[Any]]:
         """All such acts."""
-        return [signed for signed in self._acts.every() if self.matters(signed)]
+        return [signed for signed in self._acts.every() if self.is_relevant(signed)]
 
     def add(self, signed: Signed[Any]) -> None:
         """Take in an act whose signature holds."""
@@ -106,15 +106,15 @@ class Roster:
         )
         self._acts.add(signed)
         author = self.members.get(fact.author)
-        if not leaf or self._disputed or self.is_founding(fact):
+        if not leaf or self._contested or self.is_founding(fact):
             self._rebuild()
         elif author is None or Rights.OWN not in author.rights or author.depth >= MAX_CHAIN:
-            self._fall(signed)
+            self._revoke(signed)
         else:
             assert subject is not None
             self._place(subject, Vouched(fact.key, fact.rights, author.depth + 1, signed))
             if Rights.OWN in fact.rights:
-                self._ground.owners[subject] = (author.depth + 1, signed)
+                self._world.owners[subject] = (author.depth + 1, signed)
 
     def chain(self, id: NodeId) -> list[bytes]:
         """Signed vouchers from the founder's own to the member's; empty for a stranger."""
@@ -123,12 +123,12 @@ class Roster:
             return []
         links = [member.by]
         if not self.is_founding(member.by.fact):
-            links += self._ground.path(member.by.fact.author)
+            links += self._world.path(member.by.fact.author)
         return [link.data for link in links[::-1]]
 
     def acts(self) -> list[bytes]:
         """All acts as signed bytes, so that each can be proven by those before it, the fallen ones last."""
-        depths = {id: depth for id, (depth, _) in self._ground.owners.items()}
+        depths = {id: depth for id, (depth, _) in self._world.owners.items()}
 
         def order(signed: Signed[Any]) -> tuple[bool, int, int, NodeId, int]:
             fact = signed.fact
@@ -154,31 +154,31 @@ class Roster:
         if Rights.LEAD in member.rights:
             self.leaders.add(id)
 
-    def _fall(self, signed: Signed[Any]) -> None:
-        self._fallen[signed.hash] = signed
-        if len(self._fallen) > MAX_FALLEN:
-            surplus = max(self._fallen.values(), key=lambda act: (act.fact.number, act.hash))
-            del self._fallen[surplus.hash]
+    def _revoke(self, signed: Signed[Any]) -> None:
+        self._revoked[signed.hash] = signed
+        if len(self._revoked) > MAX_REVOKED:
+            surplus = max(self._revoked.values(), key=lambda act: (act.fact.number, act.hash))
+            del self._revoked[surplus.hash]
             self._acts.drop(surplus)
-            self._disputed.discard(surplus.hash)
+            self._contested.discard(surplus.hash)
             self.changed |= surplus is not signed
 
     def _rebuild(self) -> None:
         """Settle anew what stands."""
-        before, fallen, disputed = self.members, self._fallen, self._disputed
-        settled = settle(self.pool, self._acts)
-        ground = self._ground = settled.ground
-        self.members, self.leaders, self._fallen, self._disputed = {}, set(), {}, set()
-        for id, member in ground.members().items():
+        before, fallen, disputed = self.members, self._revoked, self._contested
+        settled = resolve_revocations(self.pool, self._acts)
+        world = self._world = settled.world
+        self.members, self.leaders, self._revoked, self._contested = {}, set(), {}, set()
+        for id, member in world.members().items():
             self._place(id, member)
-        self.evicted = {id: evictions[0] for id, evictions in ground.evictions.items()}
+        self.evicted = {id: evictions[0] for id, evictions in world.evictions.items()}
         for signed in list(self._acts.every()):
             if not settled.stands(signed):
-                if settled.matters(signed):
-                    self._disputed.add(signed.hash)
-                self._fall(signed)
+                if settled.is_relevant(signed):
+                    self._contested.add(signed.hash)
+                self._revoke(signed)
         every = (e.fact for e in self._acts.evictions.values())
-        lines = (self._acts.line(fact.subject, fact.last, fact.last_hash) for fact in every)
-        self._missing = {line.missing for line in lines if line.missing is not None}
+        ancestries = (self._acts.ancestry(fact.subject, fact.last, fact.last_hash) for fact in every)
+        self._missing = {ancestry.missing for ancestry in ancestries if ancestry.missing is not None}
         lost = any(member.rights & ~self.rights(id) for id, member in before.items())
-        self.changed |= lost or fallen.keys() != self._fallen.keys() or disputed != self._disputed
+        self.changed |= lost or fallen.keys() != self._revoked.keys() or disputed != self._contested

@@ -182,7 +182,7 @@ async def test_each_refusal_is_counted_by_why_with_the_host_that_it_was_told(
             await ask(bert, anna, token)
     await answer_to(bert, anna, {"signature": bytes(64)})
     await answer_to(bert, anna, "nonsense")
-    assert anna.desk.refused.counts == {
+    assert anna.desk.drops.counts == {
         "no_invite": 1,
         "used_invite": 1,
         "foreign_invite": 1,
@@ -190,7 +190,7 @@ async def test_each_refusal_is_counted_by_why_with_the_host_that_it_was_told(
         "wrong_signature": 1,
         "malformed": 1,
     }
-    assert set(anna.desk.refused.latest.values()) == {bert.endpoint.host}
+    assert set(anna.desk.drops.latest.values()) == {bert.endpoint.host}
 
 
 # --- who was evicted

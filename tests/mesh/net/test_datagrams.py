@@ -96,7 +96,7 @@ async def test_an_oversized_datagram_is_not_handed_in(net: Net, monkeypatch: pyt
     assert a.send(at_b, b"fits")
     with trio.fail_after(5):
         assert await b.receive() == (at_a, b"fits")
-    assert b.refused.counts == {"oversized": 1}
+    assert b.drops.counts == {"oversized": 1}
 
 
 async def test_of_a_host_that_floods_a_part_is_handed_in_and_of_others_all(net: Net) -> None:
@@ -104,13 +104,13 @@ async def test_of_a_host_that_floods_a_part_is_handed_in_and_of_others_all(net: 
     b, at_b = await net.node()
     c, at_c = await net.node("127.0.0.3")
     with trio.fail_after(20):
-        while not b.refused.counts["flood"]:
+        while not b.drops.counts["flood"]:
             for _ in range(50):
                 a.send(at_b, b"flood")
             while b._strange:
                 await b.receive()
             await trio.lowlevel.checkpoint()
-    assert b.refused.latest["flood"] == at_a
+    assert b.drops.latest["flood"] == at_a
     assert c.send(at_b, b"fine")
     with trio.fail_after(5):
         while await b.receive() != (at_c, b"fine"):
@@ -138,7 +138,7 @@ async def test_a_slow_reader_costs_datagrams_but_no_memory(net: Net, known: bool
     b, at_b = await net.node()
     b.is_known = lambda source: known
     with trio.fail_after(20):
-        while not b.refused.counts["overflow"]:
+        while not b.drops.counts["overflow"]:
             for _ in range(50):
                 a.send(at_b, b"x")
             await trio.lowlevel.checkpoint()

@@ -322,7 +322,7 @@ async def test_a_host_whose_connections_say_nothing_gets_no_more_of_them_and_hol
     bound.trust(members(b.identity))
     idle = [await trio.open_tcp_stream(b.endpoint.host, b.endpoint.port) for _ in range(300)]
     await trio.testing.wait_all_tasks_blocked()
-    assert b.streams.refused.counts["flood"] == 300 - MAX_CALLERS_OF_A_SOURCE
+    assert b.streams.drops.counts["flood"] == 300 - MAX_CALLERS_OF_A_SOURCE
     with trio.fail_after(2):
         session = await bound.open(b.id, [b.endpoint], "hello")
     assert await session.receive_message() == "hello"
@@ -346,7 +346,7 @@ async def test_a_refused_stream_is_counted_by_why(lan: Lan, monkeypatch: pytest.
     garbage = await trio.open_tcp_stream(b.endpoint.host, b.endpoint.port)
     await garbage.send_all(bytes(64))
     await trio.sleep(0.3)
-    assert b.streams.refused.counts == {"unknown_kind": 1, "not_member": 1, "handshake": 2, "silence": 1}
+    assert b.streams.drops.counts == {"unknown_kind": 1, "not_member": 1, "handshake": 2, "silence": 1}
     for stream in (garbage, stalled):
         await trio.aclose_forcefully(stream)
 

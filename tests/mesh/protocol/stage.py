@@ -13,7 +13,7 @@ from mesh.protocol.node.node import Node
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import first_number, open_envelope, seal
-from mesh.wire.facts import Accusation, Claim, Fact, Profile, Record, Resignation, sign
+from mesh.wire.facts import Claim, Fact, Profile, Record, Resignation, Suspicion, sign
 from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.messages import Ack, Bodies, Message, Ping
 from mesh.wire.rights import ALL_RIGHTS, Rights
@@ -57,8 +57,8 @@ class Actor:
         heir = successor if successor is not None else NodeId(bytes(16))
         return self.sign(Resignation(self._stage.pool, self.id, term, heir))
 
-    def accusation(self, subject: NodeId, generation: int = 1, incarnation: int = 0) -> bytes:
-        return self.sign(Accusation(self._stage.pool, self.id, subject, generation, incarnation))
+    def suspicion(self, subject: NodeId, generation: int = 1, incarnation: int = 0) -> bytes:
+        return self.sign(Suspicion(self._stage.pool, self.id, subject, generation, incarnation))
 
     def seal(self, message: Message) -> bytes:
         """Its next datagram."""

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from enum import StrEnum
 
-from mesh.protocol.leadership.leader_leases import Step, Tenancy
-from mesh.protocol.leadership.roles import Role, Turn
-from mesh.protocol.leadership.worker_lease import Deed, Lease
+from mesh.protocol.leadership.leader_leases import LeaderLeaseEvent, LeaderLeaseState
+from mesh.protocol.leadership.roles import Role, RoleEvent
+from mesh.protocol.leadership.worker_lease import WorkerLeaseEvent, WorkerLeaseState
 from mesh.wire.facts import NO_PREVIOUS, Eviction
 from mesh.wire.messages import LeaseGrant, LeaseRelease, LeaseRequest, Vote, VoteRequest
 from tests.mesh.protocol.stage import Actor, Stage
@@ -23,7 +23,7 @@ def _waits() -> tuple[Stage, Actor]:
     return stage, stage.member(2, rank=10)
 
 
-def _stands() -> tuple[Stage, Actor]:
+def _is_valid() -> tuple[Stage, Actor]:
     """It asked for votes just now, of this other and of one more."""
     stage, other = _waits()
     stage.member(3)
@@ -56,7 +56,7 @@ def _is_outside() -> tuple[Stage, Actor]:
 
 
 def _is_refused() -> None:
-    stage, _ = _stands()
+    stage, _ = _is_valid()
     for voter in stage.actors.values():
         voter.says(Vote(1, False, b""))
 
@@ -100,26 +100,26 @@ def _is_evicted() -> None:
 
 
 ELECTION: dict[Row, Story] = {
-    (Role.OUTSIDE, Turn.STARTED): _waits,
-    (Role.WAITING, Turn.HEARD): _follows,
-    (Role.CANDIDATE, Turn.HEARD): lambda: _hears(_stands()),
-    (Role.FOLLOWER, Turn.LOST): _loses,
-    (Role.WAITING, Turn.STOOD): _stands,
-    (Role.CANDIDATE, Turn.WON): _leads,
-    (Role.CANDIDATE, Turn.REFUSED): _is_refused,
-    (Role.WAITING, Turn.NAMED): lambda: _is_named(_waits()),
-    (Role.CANDIDATE, Turn.NAMED): lambda: _is_named(_stands()),
-    (Role.FOLLOWER, Turn.NAMED): lambda: _is_named(_follows()),
-    (Role.LEADER, Turn.BID): lambda: _is_contested(rank=1),
-    (Role.LEADER, Turn.YIELDED): lambda: _is_contested(rank=10),
-    (Role.WAITING, Turn.PAUSED): lambda: _pauses(_waits()),
-    (Role.CANDIDATE, Turn.PAUSED): lambda: _pauses(_stands()),
-    (Role.LEADER, Turn.PAUSED): lambda: _pauses(_leads()),
-    (Role.FOLLOWER, Turn.PAUSED): lambda: _pauses(_follows()),
-    (Role.OUTSIDE, Turn.STOPPED): _is_evicted,
-    (Role.WAITING, Turn.STOPPED): lambda: _leaves(_waits()),
-    (Role.CANDIDATE, Turn.STOPPED): lambda: _leaves(_stands()),
-    (Role.FOLLOWER, Turn.STOPPED): lambda: _leaves(_follows()),
+    (Role.OUTSIDE, RoleEvent.STARTED): _waits,
+    (Role.WAITING, RoleEvent.HEARD): _follows,
+    (Role.CANDIDATE, RoleEvent.HEARD): lambda: _hears(_is_valid()),
+    (Role.FOLLOWER, RoleEvent.LOST): _loses,
+    (Role.WAITING, RoleEvent.DELAY_ELAPSED): _is_valid,
+    (Role.CANDIDATE, RoleEvent.WON): _leads,
+    (Role.CANDIDATE, RoleEvent.REFUSED): _is_refused,
+    (Role.WAITING, RoleEvent.NAMED): lambda: _is_named(_waits()),
+    (Role.CANDIDATE, RoleEvent.NAMED): lambda: _is_named(_is_valid()),
+    (Role.FOLLOWER, RoleEvent.NAMED): lambda: _is_named(_follows()),
+    (Role.LEADER, RoleEvent.RECLAIMED): lambda: _is_contested(rank=1),
+    (Role.LEADER, RoleEvent.YIELDED): lambda: _is_contested(rank=10),
+    (Role.WAITING, RoleEvent.PAUSED): lambda: _pauses(_waits()),
+    (Role.CANDIDATE, RoleEvent.PAUSED): lambda: _pauses(_is_valid()),
+    (Role.LEADER, RoleEvent.PAUSED): lambda: _pauses(_leads()),
+    (Role.FOLLOWER, RoleEvent.PAUSED): lambda: _pauses(_follows()),
+    (Role.OUTSIDE, RoleEvent.STOPPED): _is_evicted,
+    (Role.WAITING, RoleEvent.STOPPED): lambda: _leaves(_waits()),
+    (Role.CANDIDATE, RoleEvent.STOPPED): lambda: _leaves(_is_valid()),
+    (Role.FOLLOWER, RoleEvent.STOPPED): lambda: _leaves(_follows()),
 }
 
 
@@ -170,16 +170,16 @@ def _resigns() -> None:
 
 
 LEASES: dict[Row, Story] = {
-    (Lease.FREE, Deed.RESTARTED): _barred,
-    (Lease.BARRED, Deed.RESTARTED): _restarts_twice,
-    (Lease.BARRED, Deed.CLEARED): _clears,
-    (Lease.FREE, Deed.GRANTED): _lent,
-    (Lease.LENT, Deed.GRANTED): lambda: _asks(*_lent(), number=2, term=2),
-    (Lease.LENT, Deed.RENEWED): lambda: _asks(*_lent(), number=2),
-    (Lease.LENT, Deed.RETURNED): _gives_back,
-    (Lease.LENT, Deed.EXPIRED): _lets_run_out,
-    (Lease.LENT, Deed.VOIDED): _resigns,
-    (Lease.LENT, Deed.WITHDRAWN): lambda: _leaves(_lent()),
+    (WorkerLeaseState.FREE, WorkerLeaseEvent.RESTARTED): _barred,
+    (WorkerLeaseState.RESTART_GRACE, WorkerLeaseEvent.RESTARTED): _restarts_twice,
+    (WorkerLeaseState.RESTART_GRACE, WorkerLeaseEvent.GRACE_ENDED): _clears,
+    (WorkerLeaseState.FREE, WorkerLeaseEvent.GRANTED): _lent,
+    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.GRANTED): lambda: _asks(*_lent(), number=2, term=2),
+    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.RENEWED): lambda: _asks(*_lent(), number=2),
+    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.RELEASED): _gives_back,
+    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.EXPIRED): _lets_run_out,
+    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.INVALIDATED): _resigns,
+    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.WITHDRAWN): lambda: _leaves(_lent()),
 }
 
 
@@ -230,16 +230,16 @@ def _yields(scene: tuple[Stage, Actor]) -> None:
 
 
 TENANCIES: dict[Row, Story] = {
-    (Tenancy.UNWANTED, Step.WANTED): _wants,
-    (Tenancy.ASKING, Step.GRANTED): _holds,
-    (Tenancy.HOLDING, Step.GRANTED): _renews,
-    (Tenancy.HOLDING, Step.LAPSED): _lapses,
-    (Tenancy.ASKING, Step.RELEASED): lambda: _releases(_wants()),
-    (Tenancy.HOLDING, Step.RELEASED): lambda: _releases(_holds()),
-    (Tenancy.ASKING, Step.UNFIT): lambda: _evicts(_wants()),
-    (Tenancy.HOLDING, Step.UNFIT): lambda: _evicts(_holds()),
-    (Tenancy.ASKING, Step.DEPOSED): lambda: _yields(_wants()),
-    (Tenancy.HOLDING, Step.DEPOSED): lambda: _yields(_holds()),
+    (LeaderLeaseState.UNWANTED, LeaderLeaseEvent.WANTED): _wants,
+    (LeaderLeaseState.ASKING, LeaderLeaseEvent.GRANTED): _holds,
+    (LeaderLeaseState.HOLDING, LeaderLeaseEvent.GRANTED): _renews,
+    (LeaderLeaseState.HOLDING, LeaderLeaseEvent.EXPIRED): _lapses,
+    (LeaderLeaseState.ASKING, LeaderLeaseEvent.RELEASED): lambda: _releases(_wants()),
+    (LeaderLeaseState.HOLDING, LeaderLeaseEvent.RELEASED): lambda: _releases(_holds()),
+    (LeaderLeaseState.ASKING, LeaderLeaseEvent.UNFIT): lambda: _evicts(_wants()),
+    (LeaderLeaseState.HOLDING, LeaderLeaseEvent.UNFIT): lambda: _evicts(_holds()),
+    (LeaderLeaseState.ASKING, LeaderLeaseEvent.DEPOSED): lambda: _yields(_wants()),
+    (LeaderLeaseState.HOLDING, LeaderLeaseEvent.DEPOSED): lambda: _yields(_holds()),
 }
 
 

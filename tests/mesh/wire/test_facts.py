@@ -10,7 +10,6 @@ from mesh.wire import codec, facts
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError
 from mesh.wire.facts import (
-    Accusation,
     Claim,
     Deployment,
     Eviction,
@@ -22,6 +21,7 @@ from mesh.wire.facts import (
     Record,
     Resignation,
     Stage,
+    Suspicion,
     Voucher,
 )
 from mesh.wire.identity import Identity, NodeId, PoolId, node_id, verify
@@ -43,7 +43,7 @@ FACTS: list[Fact] = [
     Deployment(POOL, ME, 1, MODEL, 4096, 2, True, ((ME, 3), (OTHER, 4)), copies=3),
     PoolState(POOL, ME, 5, 1, 3, "ready", 1.0, "", 12.5, (Stage(ME, 0, 9, True, 10**9, 1.5),)),
     Liveness(POOL, ME, 3, 1),
-    Accusation(POOL, ME, OTHER, 3, 0),
+    Suspicion(POOL, ME, OTHER, 3, 0),
 ]  # fmt: skip
 
 

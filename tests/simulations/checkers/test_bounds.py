@@ -24,7 +24,7 @@ def test_a_container_that_outgrows_every_bound_is_caught() -> None:
     pool = Watched()
     node = pool.hosts[1].node
     assert node is not None
-    node._core._pending.update({("x", bytes([n % 256, n // 256])): (0, 0.0) for n in range(20_000)})
+    node._context._pending.update({("x", bytes([n % 256, n // 256])): (0, 0.0) for n in range(20_000)})
     pool.checkers.bounds.scan()
     assert "_pending of host1 holds 20" in pool.said
 
@@ -32,12 +32,12 @@ def test_a_container_that_outgrows_every_bound_is_caught() -> None:
 @pytest.mark.parametrize(
     ("path", "entries", "limit"),
     [
-        ("intake._orphans._by_author", 513, 512),
+        ("validator._pending_facts._by_author", 513, 512),
         ("gossip._wanted", 8193, 8192),
         ("gossip._under_way", 129, 128),
-        ("introductions._greeted", 513, 512),
-        ("introductions._silent", 513, 512),
-        ("introductions._replies", 17, 16),
+        ("bootstrap._hello_targets", 513, 512),
+        ("bootstrap._silent", 513, 512),
+        ("bootstrap._replies", 17, 16),
         ("prober._relayed", 257, 256),
         ("store.proofs", 65, 64),
     ],
@@ -66,13 +66,13 @@ def test_a_queue_that_outgrows_its_bound_is_caught() -> None:
 def test_accusations_of_one_member_beyond_those_that_count_are_caught() -> None:
     pool = Watched()
     assert pool.hosts[1].node is not None
-    accused: dict[Any, Any] = pool.hosts[1].node._parts.store._accused
-    accused[pool.hosts[2].id] = dict.fromkeys(range(pool.world.settings.accusers))
+    suspected: dict[Any, Any] = pool.hosts[1].node._parts.store._suspected
+    suspected[pool.hosts[2].id] = dict.fromkeys(range(pool.world.settings.suspectors))
     pool.checkers.bounds.scan()
     assert pool.said == ""
-    accused[pool.hosts[2].id][b"one more"] = None
+    suspected[pool.hosts[2].id][b"one more"] = None
     pool.checkers.bounds.scan()
-    assert "store._accused[] of host1 holds 4, more than 3" in pool.said
+    assert "store._suspected[] of host1 holds 4, more than 3" in pool.said
 
 
 def test_more_claims_than_a_store_keeps_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +110,7 @@ def test_every_container_with_a_bound_of_its_own_is_found_in_a_pool_that_was_flo
     pool.world.run(5.0)
     other = pool.hosts[2].node
     assert other is not None
-    other._core.sent += first_number(1)  # as if of a run that nobody knows of
+    other._context.sent += first_number(1)  # as if of a run that nobody knows of
     found: set[str] = set()
     for _ in range(5):
         lies.tell(lies.kinds.index(lies._flood), pool.hosts[3])
@@ -125,7 +125,7 @@ def test_a_calm_pool_must_hold_little() -> None:
     pool = Watched()
     node = pool.hosts[1].node
     assert node is not None
-    node._core._pending.update({("x", bytes([n % 256, n // 256])): (0, 0.0) for n in range(2000)})
+    node._context._pending.update({("x", bytes([n % 256, n // 256])): (0, 0.0) for n in range(2000)})
     pool.checkers.bounds.scan()
     assert pool.said == ""
     pool.checkers.bounds.calm()

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from mesh.wire.facts import Accusation, Claim, Deployment, Liveness, Model, PoolState, Record, Signed, sign
+from mesh.wire.facts import Claim, Deployment, Liveness, Model, PoolState, Record, Signed, Suspicion, sign
 from mesh.wire.identity import PoolId
 from mesh.wire.rights import Rights
 from simulations import inside
@@ -89,12 +89,12 @@ def test_a_member_that_old_news_bring_back_is_caught(monkeypatch: pytest.MonkeyP
 
 
 def _acquitted(
-    pool: Watched, monkeypatch: pytest.MonkeyPatch, at: Host, subject: Host, accuser: Host, out: Host
+    pool: Watched, monkeypatch: pytest.MonkeyPatch, at: Host, subject: Host, suspector: Host, out: Host
 ) -> str:
     """What is said when one that the accuser's word held for dead lives again as another is put out."""
     seen = {subject.id: ((1, 3), "dead")}
     monkeypatch.setattr(inside, "states", lambda node: seen if node is at.node else {})
-    monkeypatch.setattr(inside, "accusers", lambda node, id: {accuser.id})
+    monkeypatch.setattr(inside, "suspectors", lambda node, id: {suspector.id})
     pool.checkers.facts.scan()
     pool.world.evict(pool.hosts[0], out.id)
     seen[subject.id] = ((1, 3), "alive")
@@ -187,7 +187,7 @@ def test_a_state_that_goes_back_as_one_is_let_in_is_caught(monkeypatch: pytest.M
 
 def test_an_accusation_may_go_back_once_its_subject_was_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, one, volunteer, id = _pool()
-    newer, older = (sign(Accusation(id, one.id, volunteer.id, n, 0), one.signer) for n in (2, 1))
+    newer, older = (sign(Suspicion(id, one.id, volunteer.id, n, 0), one.signer) for n in (2, 1))
     _stored(pool, monkeypatch, one, newer)
     pool.world.evict(pool.hosts[0], volunteer.id)
     monkeypatch.undo()
@@ -196,5 +196,5 @@ def test_an_accusation_may_go_back_once_its_subject_was_evicted(monkeypatch: pyt
 
 def test_true_facts_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, one, volunteer, id = _pool()
-    accusation = sign(Accusation(id, volunteer.id, one.id, 1, 0), volunteer.signer)
-    assert _stored(pool, monkeypatch, pool.hosts[1], accusation) == ""
+    suspicion = sign(Suspicion(id, volunteer.id, one.id, 1, 0), volunteer.signer)
+    assert _stored(pool, monkeypatch, pool.hosts[1], suspicion) == ""

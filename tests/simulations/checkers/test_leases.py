@@ -61,7 +61,7 @@ def _lead_on(pool: Watched) -> Any:
     pool.world.run(0.5)
     before = leader.node.leader()
     assert before is not None
-    grant: Any = leader.node._parts.arbiter._grant
+    grant: Any = leader.node._parts.worker_lease._grant
     grant.claim = sign(pool.claim(leader, before.term + 1), leader.signer)
     return grant
 

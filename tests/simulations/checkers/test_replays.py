@@ -7,9 +7,9 @@ from tests.simulations.checkers.pools import Watched
 def _datagram(source: Host, target: Host, message: messages.Message) -> bytes:
     assert source.node is not None
     assert source.node.pool is not None
-    source.node._core.sent += 1
+    source.node._context.sent += 1
     body = messages.encode(message)
-    return seal(source.node.pool, source.id, source.node._core.sent, body, source.signer, target.id)
+    return seal(source.node.pool, source.id, source.node._context.sent, body, source.signer, target.id)
 
 
 def _ping(source: Host, target: Host) -> bytes:

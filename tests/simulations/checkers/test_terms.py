@@ -125,7 +125,7 @@ def test_an_incarnation_that_a_disk_forgot_may_come_again_but_once() -> None:
     one.disk["incarnation"] = kept  # as if the last one had not been stored
     pool.world.restart(one)
     pool.world.run(0.1)
-    assert "terms: host1 starts in incarnation 2 after 2" in pool.said
+    assert "terms: host1 starts in generation 2 after 2" in pool.said
 
 
 def _leap(pool: Watched, host: Host, term: int) -> str:
@@ -147,7 +147,7 @@ def test_a_leap_at_the_first_word_of_it_is_caught() -> None:
 def test_a_leap_after_one_that_was_refused_may_be_right() -> None:
     pool = Watched()
     assert pool.hosts[1].node is not None
-    pool.hosts[1].node._core.refused.note("leaping_claim", "")
+    pool.hosts[1].node._context.drops.count("leaping_claim", "")
     assert _leap(pool, pool.hosts[1], 2**30) == ""
 
 

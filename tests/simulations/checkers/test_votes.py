@@ -19,11 +19,11 @@ def _ask(pool: Watched, candidate: Host, term: int) -> None:
 def _carried(pool: Watched, source: Host, target: Host, message: messages.Message) -> None:
     assert source.node is not None
     assert source.node.pool is not None
-    source.node._core.sent += 1
+    source.node._context.sent += 1
     payload = seal(
         source.node.pool,
         source.id,
-        source.node._core.sent,
+        source.node._context.sent,
         messages.encode(message),
         source.signer,
         target.id,

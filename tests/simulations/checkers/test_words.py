@@ -47,7 +47,7 @@ def test_in_a_small_pool_a_single_word_suffices(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_word_of_one_who_was_evicted_since_may_have_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Watched(5)
-    accuser: Host = pool.hosts[2]
-    monkeypatch.setattr(inside, "accusers", lambda node, id: {pool.hosts[1].id, accuser.id})
-    pool.world.evictions[pool.hosts[0].id] = {accuser.id: pool.world.now}
+    suspector: Host = pool.hosts[2]
+    monkeypatch.setattr(inside, "suspectors", lambda node, id: {pool.hosts[1].id, suspector.id})
+    pool.world.evictions[pool.hosts[0].id] = {suspector.id: pool.world.now}
     assert _dies(pool, monkeypatch, {pool.hosts[1].id}) == ""

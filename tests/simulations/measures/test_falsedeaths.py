@@ -4,7 +4,7 @@ import random
 import pytest
 
 from mesh.protocol.base.settings import Settings
-from mesh.protocol.membership.flap_detection import Steadiness
+from mesh.protocol.membership.flap_detection import FlapDetector
 from simulations.measures.episodes import Episode
 from simulations.measures.falsedeaths import WINDOW, Followed, Hours, goal_at, together, withdrawals
 
@@ -59,10 +59,10 @@ def test_without_a_suspicion_sampled_the_hours_alone_bound_the_rate() -> None:
 def test_withdrawals_are_computed_as_they_happen() -> None:
     """At a loss at which they are frequent: the protocol's own rule, fed with coins."""
     settings, source, loss, probes = Settings(), random.Random(1), 0.4, 200_000
-    rule, seen = Steadiness(settings), 0
+    rule, seen = FlapDetector(settings), 0
     for _ in range(probes):
         rule.probed(0.0, source.random() < (1 - loss) ** 2, NODES)
-        if not rule.holds:
+        if not rule.stable:
             seen += 1
             rule.restart()
     computed = withdrawals(loss, settings) * probes * settings.probe_period / 3600 / 2

@@ -16,7 +16,7 @@ NUMBER = first_number(1) + 1
 
 
 def counted(node: Node) -> dict[str, int]:
-    return dict(node.refused.counts)
+    return dict(node.drops.counts)
 
 
 def hit(stage: Stage, payload: bytes) -> None:
@@ -37,7 +37,7 @@ def test_datagrams_are_refused_for_what_is_wrong_with_them() -> None:
     hit(stage, seal(stage.pool, stranger.id, NUMBER, PING, stranger))
     hit(stage, seal(stage.pool, actor.id, NUMBER + 9, b"\x99", actor.signer, stage.node.id))
     assert counted(stage.node) == {"replayed": 1, "malformed": 2, "foreign": 1, "forged": 1, "stranger": 1}
-    assert stage.node.refused.latest["forged"] == SOMEWHERE
+    assert stage.node.drops.latest["forged"] == SOMEWHERE
 
 
 def test_a_flood_is_counted_and_not_verified() -> None:
@@ -58,7 +58,7 @@ def test_facts_are_refused_for_what_is_wrong_with_them() -> None:
     liar.tells(b"no fact")
     worker.tells(worker.claim(1))
     liar.tells(sign(Claim(stage.pool, liar.id, 2**40, 1), liar.signer).data)
-    liar.tells(liar.accusation(stage.node.id, stage.node.generation))
+    liar.tells(liar.suspicion(stage.node.id, stage.node.generation))
     counts = counted(stage.node)
     assert counts == {
         "forged_fact": 1,
@@ -68,8 +68,8 @@ def test_facts_are_refused_for_what_is_wrong_with_them() -> None:
         "leaping_claim": 1,
         "accusation": 1,
     }
-    assert stage.node.refused.latest["unauthorised_fact"] == id_text(worker.id)
-    assert stage.node.refused.latest["accusation"] == id_text(liar.id)
+    assert stage.node.drops.latest["unauthorised_fact"] == id_text(worker.id)
+    assert stage.node.drops.latest["accusation"] == id_text(liar.id)
 
 
 def test_who_says_two_things_at_once_is_counted_with_its_id() -> None:
@@ -80,4 +80,4 @@ def test_who_says_two_things_at_once_is_counted_with_its_id() -> None:
     liar.tells(liar.sign(one))
     liar.tells(liar.sign(other))
     assert counted(stage.node) == {"equivocation": 1}
-    assert stage.node.refused.latest["equivocation"] == id_text(liar.id)
+    assert stage.node.drops.latest["equivocation"] == id_text(liar.id)

@@ -4,35 +4,35 @@ from typing import Any
 
 import pytest
 
-from mesh.protocol.base.transitions import IllegalTransition, Machine, markdown
-from mesh.protocol.leadership.leader_leases import TENANCY, Step, Tenancy
-from mesh.protocol.leadership.roles import ROLES, Role, Turn
-from mesh.protocol.leadership.worker_lease import LEASE, Deed, Lease
+from mesh.protocol.base.transitions import IllegalTransition, StateMachine, markdown
+from mesh.protocol.leadership.leader_leases import LEADER_LEASE, LeaderLeaseEvent, LeaderLeaseState
+from mesh.protocol.leadership.roles import ROLES, Role, RoleEvent
+from mesh.protocol.leadership.worker_lease import WORKER_LEASE, WorkerLeaseEvent, WorkerLeaseState
 from tests.mesh.protocol.stories import STORIES, Row
 
 Table = dict[tuple[Any, Any], Any]
 TABLES = {
-    "election": (ROLES, Role.OUTSIDE, Turn),
-    "lease": (LEASE, Lease.FREE, Deed),
-    "tenancy": (TENANCY, Tenancy.UNWANTED, Step),
+    "election": (ROLES, Role.OUTSIDE, RoleEvent),
+    "lease": (WORKER_LEASE, WorkerLeaseState.FREE, WorkerLeaseEvent),
+    "tenancy": (LEADER_LEASE, LeaderLeaseState.UNWANTED, LeaderLeaseEvent),
 }
 every_table = pytest.mark.parametrize(("table", "first", "events"), TABLES.values(), ids=TABLES)
 
 
 def test_a_machine_follows_its_table() -> None:
-    machine = Machine(LEASE, Lease.FREE)
+    machine = StateMachine(WORKER_LEASE, WorkerLeaseState.FREE)
     states = []
-    for deed in (Deed.GRANTED, Deed.RENEWED, Deed.EXPIRED):
+    for deed in (WorkerLeaseEvent.GRANTED, WorkerLeaseEvent.RENEWED, WorkerLeaseEvent.EXPIRED):
         machine.on(deed)
         states.append(machine.state)
-    assert states == [Lease.LENT, Lease.LENT, Lease.FREE]
+    assert states == [WorkerLeaseState.GRANTED, WorkerLeaseState.GRANTED, WorkerLeaseState.FREE]
 
 
 def test_what_the_table_does_not_list_does_not_happen() -> None:
-    machine = Machine(LEASE, Lease.BARRED)
-    with pytest.raises(IllegalTransition, match="gets it while barred"):
-        machine.on(Deed.GRANTED)
-    assert machine.state is Lease.BARRED
+    machine = StateMachine(WORKER_LEASE, WorkerLeaseState.RESTART_GRACE)
+    with pytest.raises(IllegalTransition, match="is granted it while restart grace"):
+        machine.on(WorkerLeaseEvent.GRANTED)
+    assert machine.state is WorkerLeaseState.RESTART_GRACE
 
 
 @every_table
@@ -52,12 +52,16 @@ def test_every_event_is_listed(table: Table, first: StrEnum, events: type[StrEnu
 
 
 def test_whatever_a_member_is_it_can_stop_and_a_leader_gives_up_its_claim_first() -> None:
-    after = {role: ROLES[role, Turn.YIELDED] if role is Role.LEADER else role for role in Role}
-    assert all(ROLES[role, Turn.STOPPED] is Role.OUTSIDE for role in after.values())
+    after = {role: ROLES[role, RoleEvent.YIELDED] if role is Role.LEADER else role for role in Role}
+    assert all(ROLES[role, RoleEvent.STOPPED] is Role.OUTSIDE for role in after.values())
 
 
 def test_a_worker_that_is_barred_is_lent_to_nobody() -> None:
-    assert [to for (state, _), to in LEASE.items() if state is Lease.BARRED and to is Lease.LENT] == []
+    assert [
+        to
+        for (state, _), to in WORKER_LEASE.items()
+        if state is WorkerLeaseState.RESTART_GRACE and to is WorkerLeaseState.GRANTED
+    ] == []
 
 
 @every_table
@@ -72,19 +76,19 @@ def test_the_tables_are_printed_in_the_architecture(
 def happened(monkeypatch: pytest.MonkeyPatch) -> set[Row]:
     """The rows that any machine follows during the test."""
     rows: set[Row] = set()
-    follow = Machine.on
+    follow = StateMachine.on
 
-    def on(machine: Machine[Any, Any], event: StrEnum) -> None:
+    def on(machine: StateMachine[Any, Any], event: StrEnum) -> None:
         before = machine.state
         follow(machine, event)
         rows.add((before, event))
 
-    monkeypatch.setattr(Machine, "on", on)
+    monkeypatch.setattr(StateMachine, "on", on)
     return rows
 
 
 def test_there_is_a_story_for_every_row() -> None:
-    assert set(STORIES) == {*ROLES, *LEASE, *TENANCY}
+    assert set(STORIES) == {*ROLES, *WORKER_LEASE, *LEADER_LEASE}
 
 
 @pytest.mark.parametrize("row", STORIES, ids=lambda row: f"{row[0]}, {row[1]}")

@@ -20,7 +20,7 @@ SOMEWHERE = Endpoint("10.0.7.7", 50052)
 
 def test_an_address_is_greeted_a_few_times_with_the_chain_and_the_record() -> None:
     stage = Stage()
-    stage.perform(stage.node.meet(stage.now, [SOMEWHERE]))
+    stage.perform(stage.node.add_seeds(stage.now, [SOMEWHERE]))
     [hello] = stage.take(Hello)
     assert hello.answer
     assert list(hello.chain) == stage.node.chain(stage.node.id)
@@ -32,7 +32,7 @@ def test_an_address_is_greeted_a_few_times_with_the_chain_and_the_record() -> No
 def test_an_address_where_a_member_answers_is_not_greeted_again() -> None:
     stage = Stage()
     actor = stage.member(2)
-    stage.perform(stage.node.meet(stage.now, [actor.address]))
+    stage.perform(stage.node.add_seeds(stage.now, [actor.address]))
     stage.take(Hello)
     actor.says(Ping(1, bytes(8), 1, 0))
     stage.wait(4.0)
@@ -42,7 +42,7 @@ def test_an_address_where_a_member_answers_is_not_greeted_again() -> None:
 def test_who_answers_but_whose_record_was_lost_is_greeted_on() -> None:
     stage = Stage()
     actor = stage.member(2, known=False)
-    stage.perform(stage.node.meet(stage.now, [actor.address]))
+    stage.perform(stage.node.add_seeds(stage.now, [actor.address]))
     stage.take(Hello)
     actor.says(Ping(1, bytes(8), 1, 0))
     stage.wait(2.0)
@@ -51,7 +51,7 @@ def test_who_answers_but_whose_record_was_lost_is_greeted_on() -> None:
 
 def test_ones_own_address_is_not_greeted() -> None:
     stage = Stage()
-    stage.perform(stage.node.meet(stage.now, stage.profile.addresses))
+    stage.perform(stage.node.add_seeds(stage.now, stage.profile.addresses))
     assert stage.take(Hello) == []
 
 
@@ -63,7 +63,7 @@ def test_a_silent_address_is_greeted_the_more_often_the_fewer_are_present_while_
     stage.member(2, known=False)
     for number in range(3, 3 + others):
         stage.member(number)
-    stage.perform(stage.node.meet(stage.now, [SOMEWHERE]))
+    stage.perform(stage.node.add_seeds(stage.now, [SOMEWHERE]))
     stage.wait(5.0)
     stage.take(Hello)
     stage.wait(20.0)
@@ -83,7 +83,7 @@ def test_a_silent_address_is_greeted_again_while_a_member_is_gone() -> None:
     stage = Stage()
     actor = stage.member(2)
     silent = Endpoint("10.9.9.9", 1)
-    stage.perform(stage.node.meet(stage.now, [silent]))
+    stage.perform(stage.node.add_seeds(stage.now, [silent]))
     stage.wait(5.0)
     actor.tells(actor.record(sequence=2, left=True))
     stage.sent.clear()
@@ -94,7 +94,7 @@ def test_a_silent_address_is_greeted_again_while_a_member_is_gone() -> None:
 def test_an_address_that_was_silent_before_is_greeted_for_a_member_vouched_for_later() -> None:
     stage = Stage()
     silent = Endpoint("10.9.9.9", 1)
-    stage.perform(stage.node.meet(stage.now, [silent]))
+    stage.perform(stage.node.add_seeds(stage.now, [silent]))
     stage.wait(60.0)
     stage.sent.clear()
     stage.member(2, known=False)
@@ -161,7 +161,7 @@ def test_a_chain_of_any_allowed_length_is_introduced_in_datagrams(links: int) ->
     node, chain = _admitted(links)
     node.start(0.0, Profile(name="far"))
     seen: list[bytes] = []
-    for effect in node.meet(0.0, [SOMEWHERE]):
+    for effect in node.add_seeds(0.0, [SOMEWHERE]):
         payload = getattr(effect, "payload", None)
         if payload is not None:
             assert len(payload) <= 1200

@@ -32,11 +32,11 @@ def test_news_is_told_at_once_and_a_few_times_then_no_more() -> None:
 
 def test_an_accusation_of_another_is_passed_on_with_its_body() -> None:
     stage = Stage()
-    accuser, accused, other = (stage.member(number) for number in range(2, 5))
-    accusation = accuser.accusation(accused.id)
-    accuser.tells(accusation)
+    suspector, suspected, other = (stage.member(number) for number in range(2, 5))
+    suspicion = suspector.suspicion(suspected.id)
+    suspector.tells(suspicion)
     stage.wait(0.15)
-    assert any(accusation in bodies.facts for bodies in stage.take(Bodies, other))
+    assert any(suspicion in bodies.facts for bodies in stage.take(Bodies, other))
 
 
 def test_the_body_of_a_rumour_is_pulled_and_then_known() -> None:

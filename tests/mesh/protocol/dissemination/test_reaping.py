@@ -2,7 +2,7 @@ import pytest
 
 from mesh.protocol.base.settings import Settings
 from mesh.wire import messages
-from mesh.wire.facts import Accusation, Liveness, Record
+from mesh.wire.facts import Liveness, Record, Suspicion
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies, Hello, Ping
 from simulations import inside
@@ -62,12 +62,12 @@ def test_what_is_stored_of_the_forgotten_stays_so_that_sets_agree_and_joiners_ca
     assert stage.state_of(actor) == "unknown"
     assert {signed.data for signed in stage.node.facts()} == before
     assert _stored(stage, actor.id) == {Record}
-    assert any(isinstance(s.fact, Accusation) and s.fact.subject == actor.id for s in stage.node.facts())
+    assert any(isinstance(s.fact, Suspicion) and s.fact.subject == actor.id for s in stage.node.facts())
 
 
 def test_old_facts_of_the_forgotten_that_are_replayed_do_not_bring_it_back() -> None:
     stage = Stage()
-    giver = stage.member(3)
+    source = stage.member(3)
     actor = stage.member(2)
     actor.generation = 5
     actor.tells(actor.record())
@@ -75,10 +75,10 @@ def test_old_facts_of_the_forgotten_that_are_replayed_do_not_bring_it_back() -> 
     stage.wait(20.0)
     stage.wait(3700.0)
     actor.generation = 4
-    giver.tells(actor.record(sequence=99))
-    giver.tells(actor.sign(Liveness(stage.pool, actor.id, 4, 7)))
+    source.tells(actor.record(sequence=99))
+    source.tells(actor.sign(Liveness(stage.pool, actor.id, 4, 7)))
     actor.generation = 5
-    giver.tells(actor.record(sequence=2))  # of its last run, told late
+    source.tells(actor.record(sequence=2))  # of its last run, told late
     assert stage.state_of(actor) == "unknown"
 
 
@@ -102,7 +102,7 @@ def test_the_forgotten_that_was_cut_off_all_the_time_speaks_learns_of_what_it_is
     actor.says(Ping(1, bytes(8), 1, 0))
     assert stage.state_of(actor) == "dead"
     told = [fact for bodies in stage.take(Bodies, actor) for fact in bodies.facts]
-    assert any(s.data in told for s in stage.node.facts() if isinstance(s.fact, Accusation))
+    assert any(s.data in told for s in stage.node.facts() if isinstance(s.fact, Suspicion))
     actor.incarnation = 1
     actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 1)))
     assert stage.state_of(actor) == "alive"
@@ -119,7 +119,7 @@ def test_where_the_forgotten_lived_is_greeted_now_and_then() -> None:
 def test_who_was_accused_by_an_evicted_member_alone_lives_again() -> None:
     stage = Stage()
     liar, actor = stage.member(3), stage.member(2)
-    liar.tells(liar.accusation(actor.id))
+    liar.tells(liar.suspicion(actor.id))
     assert stage.state_of(actor) == "suspect"
     stage.perform(stage.node.evict(stage.now, liar.id))
     assert stage.state_of(actor) == "alive"
@@ -171,7 +171,7 @@ def test_a_pool_forgets_its_dead_agrees_and_takes_them_back_when_they_start_anew
 
 @pytest.mark.parametrize("seed", range(3))
 def test_two_halves_that_have_forgotten_each_other_find_together_again(seed: int) -> None:
-    world = World(seed, Settings(reap_dead=20.0, greet_again=1.0))
+    world = World(seed, Settings(reap_dead=20.0, hello_again=1.0))
     hosts = [world.add(rank=10) for _ in range(4)]
     world.found(hosts[0])
     for host in hosts[1:]:

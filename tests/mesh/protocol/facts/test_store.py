@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from mesh.protocol.facts.store import EQUIVOCATION, NEW, STALE, FactStore, differing, entry_of
 from mesh.wire.facts import (
-    Accusation,
     Claim,
     Deployment,
     Fact,
@@ -16,6 +15,7 @@ from mesh.wire.facts import (
     Record,
     Resignation,
     Signed,
+    Suspicion,
     sign,
 )
 from mesh.wire.identity import PoolId
@@ -57,7 +57,7 @@ DEPLOYMENTS = st.builds(
     small, small, small,
 )  # fmt: skip
 LIVENESSES = st.builds(
-    lambda who, incarnation, steady: _signed(who, lambda s: Liveness(POOL, s.id, 1, incarnation, steady)),
+    lambda who, incarnation, stable: _signed(who, lambda s: Liveness(POOL, s.id, 1, incarnation, stable)),
     small, small, st.booleans(),
 )  # fmt: skip
 FACTS = st.lists(RECORDS | CLAIMS | RESIGNATIONS | STATES | DEPLOYMENTS | LIVENESSES, max_size=60)
@@ -65,7 +65,7 @@ FACTS = st.lists(RECORDS | CLAIMS | RESIGNATIONS | STATES | DEPLOYMENTS | LIVENE
 
 
 def _filled(facts: list[Signed[Any]]) -> FactStore:
-    store = FactStore(accusers=3)
+    store = FactStore(suspectors=3)
     for fact in facts:
         store.offer(fact)
     return store
@@ -113,10 +113,10 @@ def test_exchanging_what_the_other_wants_makes_two_stores_equal(
     some: list[Signed[Any]], others: list[Signed[Any]]
 ) -> None:
     one, other = _filled(some), _filled(others)
-    for taker, giver in ((one, other), (other, one)):
-        for bucket in differing(taker.bucket_hashes(), giver.bucket_hashes()):
-            for rumour in giver.rumours_in(bucket):
-                entry = giver.entry(rumour.key)
+    for taker, source in ((one, other), (other, one)):
+        for bucket in differing(taker.bucket_hashes(), source.bucket_hashes()):
+            for rumour in source.rumours_in(bucket):
+                entry = source.entry(rumour.key)
                 if taker.wants(rumour) and entry is not None:
                     taker.offer(entry.signed)
     assert one.summary == other.summary
@@ -148,8 +148,8 @@ def test_who_says_two_things_in_one_version_leaves_proof_of_it() -> None:
 ACCUSED = SIGNERS[0]
 
 
-def _accusation(accuser: int, generation: int = 1, incarnation: int = 0) -> Signed[Any]:
-    return _signed(accuser, lambda s: Accusation(POOL, s.id, ACCUSED.id, generation, incarnation))
+def _accusation(suspector: int, generation: int = 1, incarnation: int = 0) -> Signed[Any]:
+    return _signed(suspector, lambda s: Suspicion(POOL, s.id, ACCUSED.id, generation, incarnation))
 
 
 def test_an_accusation_of_a_liveness_that_nobody_saw_is_not_taken() -> None:
@@ -167,23 +167,23 @@ def test_accusations_lapse_when_the_accused_was_seen_later() -> None:
     store.offer(_accusation(1))
     assert store.summary != empty
     store.raise_liveness(ACCUSED.id, (1, 1))
-    assert store.accusations(ACCUSED.id) == []
+    assert store.suspicions(ACCUSED.id) == []
     assert store.summary == empty
 
 
 @given(st.permutations([KeyedHash(number) for number in range(10, 16)]))
-def test_of_many_accusations_every_store_keeps_the_same_few(accusers: list[KeyedHash]) -> None:
+def test_of_many_accusations_every_store_keeps_the_same_few(suspectors: list[KeyedHash]) -> None:
     def filled(order: list[KeyedHash]) -> FactStore:
         store = FactStore(3)
         store.raise_liveness(ACCUSED.id, (1, 0))
         for signer in order:
-            fact: Fact = Accusation(POOL, signer.id, ACCUSED.id, 1, 0)
+            fact: Fact = Suspicion(POOL, signer.id, ACCUSED.id, 1, 0)
             store.offer(sign(fact, signer))
         return store
 
-    store = filled(accusers)
-    assert len(store.accusations(ACCUSED.id)) == 3
-    assert store.summary == filled(sorted(accusers, key=lambda signer: signer.id)).summary
+    store = filled(suspectors)
+    assert len(store.suspicions(ACCUSED.id)) == 3
+    assert store.summary == filled(sorted(suspectors, key=lambda signer: signer.id)).summary
 
 
 def test_a_store_tells_kinds_apart() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mesh.protocol.facts.store import EQUIVOCATION, NEW, FactStore, bucket_of
-from mesh.wire.facts import Accusation, Claim, Fact, Liveness, PoolState, Record, Resignation, Voucher, sign
+from mesh.wire.facts import Claim, Fact, Liveness, PoolState, Record, Resignation, Suspicion, Voucher, sign
 from mesh.wire.identity import PoolId
 from mesh.wire.messages import BUCKETS
 from mesh.wire.profile import Profile
@@ -70,8 +70,8 @@ class Store(RuleBasedStateMachine):
 
     @rule(author=anyone, subject=members, generation=few, incarnation=few)
     def accuses(self, author: int, subject: int, generation: int, incarnation: int) -> None:
-        accused = KEYS[subject].id
-        self.offer(author, Accusation(POOL, KEYS[author].id, accused, generation, incarnation))
+        suspected = KEYS[subject].id
+        self.offer(author, Suspicion(POOL, KEYS[author].id, suspected, generation, incarnation))
 
     @rule(author=anyone)
     def loses_its_voice(self, author: int) -> None:
@@ -81,7 +81,7 @@ class Store(RuleBasedStateMachine):
     @rule(subject=members)
     def is_forgotten(self, subject: int) -> None:
         self.store.forget(KEYS[subject].id)
-        assert self.store.accusations(KEYS[subject].id) == []
+        assert self.store.suspicions(KEYS[subject].id) == []
         assert self.store.liveness(KEYS[subject].id) == ()
 
     @invariant()
@@ -108,9 +108,9 @@ class Store(RuleBasedStateMachine):
         assert len(list(self.store.all(Claim))) <= 8
         assert len(list(self.store.all(PoolState))) <= 4
         for key in KEYS:
-            accusations = self.store.accusations(key.id)
-            assert len(accusations) <= ACCUSERS
-            assert all(signed.fact.version == self.store.liveness(key.id) for signed in accusations)
+            suspicions = self.store.suspicions(key.id)
+            assert len(suspicions) <= ACCUSERS
+            assert all(signed.fact.version == self.store.liveness(key.id) for signed in suspicions)
 
 
 TestStore = Store.TestCase

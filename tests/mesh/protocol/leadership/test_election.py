@@ -140,13 +140,13 @@ def _serving() -> tuple[Stage, Actor]:
     stage.wait(1.0)
     worker = stage.member(2, rank=1)
     stage.perform(stage.node.want_leases(stage.now, [worker.id]))
-    _lend(stage, worker)
+    _grant_lease(stage, worker)
     stages = (Layers(worker.id, 0, 9, True, 1, 1.0),)
     stage.perform(stage.node.report(stage.now, 1, "ready", 1.0, "", 1.0, stages))
     return stage, worker
 
 
-def _lend(stage: Stage, worker: Actor) -> None:
+def _grant_lease(stage: Stage, worker: Actor) -> None:
     """The worker grants what it was asked for last."""
     request = stage.take(LeaseRequest, worker)[-1]
     leader = stage.node.leader()
@@ -208,7 +208,7 @@ def test_a_paused_leader_counts_as_serving_again_when_its_worker_said_so_since()
     stage, worker = _serving()
     stage.sleep(1.0)
     stage.wait(2.5)
-    _lend(stage, worker)
+    _grant_lease(stage, worker)
     stray = stage.member(3, rank=50)
     stray.tells(stray.claim(7))
     assert _leads(stage)
@@ -228,11 +228,11 @@ def test_a_better_rank_alone_does_not_take_over() -> None:
 def test_the_claim_of_the_dead_only_raises_the_next_term() -> None:
     stage = Stage(rank=10)
     stage.wait(1.0)
-    ghost, witness = stage.member(2, rank=99), stage.member(3)
+    ghost, volunteer = stage.member(2, rank=99), stage.member(3)
     ghost.answers = False
     stage.wait(6.0)
     assert stage.state_of(ghost) == "dead"
-    witness.tells(ghost.claim(40))
+    volunteer.tells(ghost.claim(40))
     assert _leads(stage)
     leader = stage.node.leader()
     assert leader is not None
@@ -247,9 +247,9 @@ def test_a_leader_goes_beyond_a_higher_claim_that_nobody_leads_by(claimed: int, 
     """Of a later term, or of its own term and a better rank."""
     stage = Stage(rank=10)
     stage.wait(1.0)
-    gone, witness = stage.member(2, rank=99), stage.member(3)
+    gone, volunteer = stage.member(2, rank=99), stage.member(3)
     gone.tells(gone.record(sequence=2, left=True))
-    witness.tells(gone.claim(claimed))
+    volunteer.tells(gone.claim(claimed))
     stage.wait(0.9)
     assert stage.node.leader() == Claim(stage.pool, stage.node.id, 1, 10)
     stage.wait(0.2)
@@ -261,8 +261,8 @@ def test_a_leader_goes_beyond_a_higher_claim_that_nobody_leads_by(claimed: int, 
 def test_a_claim_that_is_heard_before_its_author_is_yielded_to_when_that_is_heard() -> None:
     stage = Stage(rank=10)
     stage.wait(1.0)
-    rival, witness = stage.member(2, rank=10, known=False), stage.member(3)
-    witness.tells(rival.claim(40))
+    rival, volunteer = stage.member(2, rank=10, known=False), stage.member(3)
+    volunteer.tells(rival.claim(40))
     assert _leads(stage)
     stage.wait(0.9)
     rival.tells(rival.record())
@@ -362,9 +362,9 @@ def test_who_would_not_lead_is_not_handed_the_lead_and_does_not_take_it() -> Non
 
 def test_a_claim_of_a_former_run_that_the_disk_forgot_is_given_up() -> None:
     stage = Stage()
-    witness = stage.member(2, rank=1)
+    volunteer = stage.member(2, rank=1)
     forgotten = facts.sign(Claim(stage.pool, stage.node.id, 7, 10), stage.signer).data
-    witness.tells(forgotten)
+    volunteer.tells(forgotten)
     assert stage.node.leader() is None
     stage.wait(4.0)
     leader = stage.node.leader()
@@ -377,9 +377,9 @@ def test_a_leader_that_claims_a_term_again_which_its_disk_forgot_goes_beyond_it(
     """Of two claims of one term and author one prevails everywhere, perhaps the former."""
     stage = Stage()
     stage.wait(4.0)
-    witness = stage.member(2, rank=1)
+    volunteer = stage.member(2, rank=1)
     former = Claim(stage.pool, stage.node.id, 1, rank)
-    witness.tells(facts.sign(former, stage.signer).data)
+    volunteer.tells(facts.sign(former, stage.signer).data)
     stage.wait(2.0)
     leader = stage.node.leader()
     assert leader is not None
@@ -420,9 +420,9 @@ def test_who_never_claimed_names_no_successor() -> None:
 def test_a_leader_goes_beyond_a_resignation_that_its_disk_forgot() -> None:
     stage = Stage()
     stage.wait(4.0)
-    witness = stage.member(2, rank=1)
+    volunteer = stage.member(2, rank=1)
     forgotten = Resignation(stage.pool, stage.node.id, 7, facts.NOBODY)
-    witness.tells(facts.sign(forgotten, stage.signer).data)
+    volunteer.tells(facts.sign(forgotten, stage.signer).data)
     leader = stage.node.leader()
     assert leader is not None
     assert (leader.author, leader.term) == (stage.node.id, 8)
@@ -431,12 +431,12 @@ def test_a_leader_goes_beyond_a_resignation_that_its_disk_forgot() -> None:
 def test_a_leader_whose_claim_is_among_the_highest_no_longer_claims_anew() -> None:
     stage = Stage(rank=100)
     stage.wait(5.0)
-    witness = stage.member(2)
+    volunteer = stage.member(2)
     gone = [stage.member(number, rank=1) for number in range(10, 19)]
     for actor in gone:
         actor.tells(actor.record(sequence=2, left=True))
     for term, actor in enumerate(gone, start=20):
-        witness.tells(actor.claim(term))
+        volunteer.tells(actor.claim(term))
     leader = stage.node.leader()
     assert leader is not None
     assert leader.author == stage.node.id

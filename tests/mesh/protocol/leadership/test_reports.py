@@ -84,9 +84,9 @@ def test_a_leader_that_claims_anew_says_at_once_what_holds_on() -> None:
     stage = Stage(rank=10)
     stage.wait(1.0)
     _report(stage, "ready", 1.0)
-    gone, witness = stage.member(2, rank=99), stage.member(3)
+    gone, volunteer = stage.member(2, rank=99), stage.member(3)
     gone.tells(gone.record(sequence=2, left=True))
-    witness.tells(gone.claim(40))
+    volunteer.tells(gone.claim(40))
     stage.wait(2.0)
     state, leader = stage.node.pool_state(), stage.node.leader()
     assert leader is not None
@@ -134,9 +134,9 @@ def test_a_leader_that_meets_its_own_word_of_a_life_that_its_disk_forgot_is_hear
     stage = Stage()
     stage.wait(1.0)
     _report(stage, "loading", 0.5)
-    witness = stage.member(2)
+    volunteer = stage.member(2)
     forgotten = PoolState(stage.pool, stage.node.id, term, 11, 2, "ready", 1.0, "", 1.0, ())
-    witness.tells(sign(forgotten, stage.signer).data)
+    volunteer.tells(sign(forgotten, stage.signer).data)
     _report(stage, "waiting", 0.0)
     stage.wait(0.4)
     state, leader = stage.node.pool_state(), stage.node.leader()
@@ -147,9 +147,9 @@ def test_a_leader_that_meets_its_own_word_of_a_life_that_its_disk_forgot_is_hear
 
 def test_who_follows_goes_beyond_its_own_forgotten_word_once_it_leads() -> None:
     stage = Stage()
-    witness = stage.member(2)
+    volunteer = stage.member(2)
     forgotten = PoolState(stage.pool, stage.node.id, 40, 11, 2, "ready", 1.0, "", 1.0, ())
-    witness.tells(sign(forgotten, stage.signer).data)
+    volunteer.tells(sign(forgotten, stage.signer).data)
     stage.wait(4.0)
     _report(stage, "waiting", 0.0)
     state = stage.node.pool_state()
@@ -160,11 +160,11 @@ def test_who_follows_goes_beyond_its_own_forgotten_word_once_it_leads() -> None:
 @pytest.mark.parametrize("records", [1, 2, 5])
 def test_who_is_shown_a_record_of_another_run_by_its_incarnation_overtakes_it(records: int) -> None:
     stage = Stage()
-    witness = stage.member(2)
+    volunteer = stage.member(2)
     former = Record(stage.pool, stage.node.id, 1, b"87654321", 1, False, stage.profile)
     for number in range(1, records):
         stage.republish(name=f"name{number}")
         stage.wait(1.0)
     assert _record(stage).generation == 1
-    witness.tells(sign(former, stage.signer).data)
+    volunteer.tells(sign(former, stage.signer).data)
     assert _record(stage).generation == 2

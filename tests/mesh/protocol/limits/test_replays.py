@@ -30,7 +30,7 @@ def test_a_number_is_new_once_and_never_after_it_fell_out_of_the_window(numbers:
         expected = number not in noted and number > max(noted, default=0) - WINDOW
         assert replays.is_new(envelope) is (expected or not noted)
         if replays.is_new(envelope):
-            replays.note(envelope, 0)
+            replays.mark(envelope, 0)
             noted.add(number)
 
 
@@ -39,27 +39,27 @@ def test_what_comes_late_but_not_too_late_is_taken_in_any_order() -> None:
     random.Random(5).shuffle(numbers)
     for number in numbers:
         assert replays.is_new(numbered(number))
-        replays.note(numbered(number), 0)
+        replays.mark(numbered(number), 0)
     assert not any(replays.is_new(numbered(number)) for number in numbers)
 
 
 def test_each_sender_has_a_window_of_its_own() -> None:
     replays = Replays()
-    replays.note(numbered(5), 0)
+    replays.mark(numbered(5), 0)
     assert replays.is_new(numbered(5, b"t" * 16))
 
 
 def test_a_run_that_nobody_remembers_shuts_out_none_that_its_sender_is_in() -> None:
     replays, forgotten = Replays(), numbered(first_number(7) + 1000)
-    replays.note(numbered(first_number(2)), 2)
-    replays.note(forgotten, 2)
+    replays.mark(numbered(first_number(2)), 2)
+    replays.mark(forgotten, 2)
     assert not replays.is_new(forgotten)
     for number in (first_number(2) + 1, first_number(3), first_number(3) + 1):
         assert replays.is_new(numbered(number))
-        replays.note(numbered(number), 2)
+        replays.mark(numbered(number), 2)
         assert not replays.is_new(numbered(number))
-    replays.note(numbered(first_number(3) + 2), 3)
-    replays.note(numbered(first_number(8)), 8)
+    replays.mark(numbered(first_number(3) + 2), 3)
+    replays.mark(numbered(first_number(8)), 8)
     assert not replays.is_new(numbered(first_number(8)))
     assert replays._others == {}
 
@@ -74,7 +74,7 @@ def test_only_the_earliest_runs_have_windows_and_no_number_of_theirs_comes_twice
         if replays.is_new(envelope):
             assert envelope.number not in noted
             noted.add(envelope.number)
-            replays.note(envelope, 1)
+            replays.mark(envelope, 1)
         assert len(replays._others.get(envelope.sender, {})) <= OTHERS
 
 
@@ -109,11 +109,11 @@ def test_a_replay_is_dropped_before_any_signature_is_checked() -> None:
     actor = stage.member(2)
     captured = actor.seal(PING)
     stage.perform(stage.node.receive(stage.now, actor.address, captured))
-    stage.node._parts.core.verifier = lambda key, message, signature: False
+    stage.node._parts.context.verifier = lambda key, message, signature: False
     stage.take(Ack)
     for _ in range(10_000):  # far beyond any budget, which it does not touch either
         stage.node.receive(stage.now, actor.address, captured)
-    stage.node._parts.core.verifier = lambda key, message, signature: True
+    stage.node._parts.context.verifier = lambda key, message, signature: True
     actor.says(PING)
     assert len(stage.take(Ack)) == 1
 
@@ -127,7 +127,7 @@ def test_what_was_said_to_another_member_proves_nothing_here() -> None:
     for payload in (captured, unaddressed):
         stage.perform(stage.node.receive(stage.now, ELSEWHERE, payload))
     assert stage.take(Ack) == []
-    assert stage.node.refused.counts == {"forged": 2}
+    assert stage.node.drops.counts == {"forged": 2}
     (member,) = [member for member in stage.node.members() if member.id == actor.id]
     assert member.endpoint == actor.address
 
@@ -170,9 +170,9 @@ def test_a_member_whose_disk_was_set_back_is_shown_its_newer_record_once_a_secon
 
 def test_a_member_whose_disk_was_set_back_is_shown_its_liveness_where_no_record_of_it_is_known() -> None:
     stage = Stage()
-    actor, witness = stage.member(2, known=False), stage.member(3)
+    actor, volunteer = stage.member(2, known=False), stage.member(3)
     newer = actor.sign(Liveness(stage.pool, actor.id, 5, 2))
-    witness.tells(newer)
+    volunteer.tells(newer)
     stage.sent.clear()
     actor.says(PING)
     assert [body.facts for body in stage.take(Bodies, actor)] == [(newer,)]
@@ -184,12 +184,12 @@ def test_who_was_set_back_to_an_incarnation_that_it_had_is_shown_its_former_reco
     sequence: int, nonce: bytes
 ) -> None:
     stage = Stage()
-    actor, witness = stage.member(2), stage.member(3)
+    actor, volunteer = stage.member(2), stage.member(3)
     former = actor.record()
     for _ in range(10):
         actor.says(PING)
     actor.sent = 0  # it starts again, and counts from one
-    witness.tells(actor.record(sequence, nonce=nonce))
+    volunteer.tells(actor.record(sequence, nonce=nonce))
     stage.sent.clear()
     actor.says(PING)
     assert former in {fact for body in stage.take(Bodies, actor) for fact in body.facts}
@@ -206,13 +206,13 @@ def test_a_node_that_was_set_back_overtakes_its_record_and_is_heard_again() -> N
     actor = back.member(2)
     actor.tells(own)
     assert back.node.generation == later.node.generation + 1
-    assert back.node._parts.core.sent >= first_number(later.node.generation + 1)
+    assert back.node._parts.context.sent >= first_number(later.node.generation + 1)
 
 
 def test_a_node_numbers_what_it_sends_upwards_and_above_its_last_run() -> None:
     stage = Stage()
     stage.member(2).says(PING)
-    sent = stage.node._parts.core.sent
+    sent = stage.node._parts.context.sent
     assert sent > first_number(stage.node.generation)
-    assert stage.restarted().node._parts.core.sent > sent
+    assert stage.restarted().node._parts.context.sent > sent
     assert stage.node.members()[0].endpoint in (OWN_ADDRESS, Endpoint("10.0.1.2", 50052))

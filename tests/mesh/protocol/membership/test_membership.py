@@ -4,7 +4,7 @@ from mesh.protocol.base.effects import MembersChanged
 from mesh.protocol.base.settings import Settings
 from mesh.wire import facts
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Accusation, Liveness, Profile, Record
+from mesh.wire.facts import Liveness, Profile, Record, Suspicion
 from mesh.wire.messages import Ack, Bodies, Ping, Pull
 from tests.mesh.protocol.stage import Actor, Stage
 
@@ -35,48 +35,48 @@ def test_a_member_that_answers_stays_alive_for_ever() -> None:
 
 def test_the_accused_refutes_with_a_higher_liveness() -> None:
     stage = Stage()
-    accuser = stage.member(2)
-    accuser.tells(accuser.accusation(stage.node.id, generation=1))
-    accuser.says(Ping(1, bytes(8), 1, 0))
-    assert stage.take(Ack, accuser)[-1].incarnation == 1
+    suspector = stage.member(2)
+    suspector.tells(suspector.suspicion(stage.node.id, generation=1))
+    suspector.says(Ping(1, bytes(8), 1, 0))
+    assert stage.take(Ack, suspector)[-1].incarnation == 1
 
 
 def test_an_accusation_of_a_past_liveness_is_not_refuted_again() -> None:
     stage = Stage()
-    accuser = stage.member(2)
+    suspector = stage.member(2)
     for _ in range(3):
-        accuser.tells(accuser.accusation(stage.node.id, generation=1))
-    accuser.says(Ping(1, bytes(8), 1, 0))
-    assert stage.take(Ack, accuser)[-1].incarnation == 1
+        suspector.tells(suspector.suspicion(stage.node.id, generation=1))
+    suspector.says(Ping(1, bytes(8), 1, 0))
+    assert stage.take(Ack, suspector)[-1].incarnation == 1
 
 
 def test_a_refutation_ends_a_suspicion() -> None:
     stage = Stage()
-    actor, accuser = stage.member(2), stage.member(3)
-    accuser.tells(accuser.accusation(actor.id))
+    actor, suspector = stage.member(2), stage.member(3)
+    suspector.tells(suspector.suspicion(actor.id))
     assert stage.state_of(actor) == "suspect"
-    accuser.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 1)))
+    suspector.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 1)))
     assert stage.state_of(actor) == "alive"
 
 
 def test_whoever_hears_an_accusation_probes_out_of_turn_and_tells_the_accused() -> None:
     stage = Stage()
-    actor, accuser = stage.member(2), stage.member(3)
+    actor, suspector = stage.member(2), stage.member(3)
     stage.take(Ping)
-    accuser.tells(accuser.accusation(actor.id))
+    suspector.tells(suspector.suspicion(actor.id))
     assert len(stage.take(Ping, actor)) == 1
     told = [facts.decode(data).fact for body in stage.take(Bodies, actor) for data in body.facts]
-    assert Accusation(stage.pool, accuser.id, actor.id, 1, 0) in told
+    assert Suspicion(stage.pool, suspector.id, actor.id, 1, 0) in told
 
 
 @pytest.mark.parametrize(("others", "share"), [(60, 1.0), (300, 0.2)])
 def test_all_of_a_small_pool_and_a_few_of_a_large_one_see_for_themselves(others: int, share: float) -> None:
     stage = Stage()
-    accuser, *members = (stage.member(number) for number in range(2, others + 2))
+    suspector, *members = (stage.member(number) for number in range(2, others + 2))
     stage.take(Ping)
-    for accused in members[:40]:
-        accuser.tells(accuser.accusation(accused.id))
-    asked = sum(bool(stage.take(Ping, accused)) for accused in members[:40])
+    for suspected in members[:40]:
+        suspector.tells(suspector.suspicion(suspected.id))
+    asked = sum(bool(stage.take(Ping, suspected)) for suspected in members[:40])
     assert asked == 40 if share == 1.0 else asked <= 40 * share
 
 
@@ -96,18 +96,18 @@ def test_one_liar_cannot_kill_in_a_pool_of_four() -> None:
     stage = Stage()
     victim, liar, _ = stage.member(2), stage.member(3), stage.member(4)
     for incarnation in range(20):
-        liar.tells(liar.accusation(victim.id, incarnation=incarnation))
+        liar.tells(liar.suspicion(victim.id, incarnation=incarnation))
         stage.wait(1.0)
         assert stage.state_of(victim) != "dead"
 
 
-def _time_to_death(accusers: int) -> float:
+def _time_to_death(suspectors: int) -> float:
     stage = Stage()
     victim = stage.member(2)
     others = [stage.member(number) for number in range(3, 10)]
     victim.answers = False
-    for accuser in others[:accusers]:
-        accuser.tells(accuser.accusation(victim.id))
+    for suspector in others[:suspectors]:
+        suspector.tells(suspector.suspicion(victim.id))
     start = stage.now
     while stage.state_of(victim) != "dead":
         stage.wait(0.05)
@@ -117,7 +117,7 @@ def _time_to_death(accusers: int) -> float:
 def test_more_independent_accusers_shorten_the_suspicion() -> None:
     # This node's own failed probe makes it an accuser too.
     one, two, three = (_time_to_death(count) for count in (1, 2, 3))
-    assert one > two >= three >= Settings().suspicion
+    assert one > two >= three >= Settings().suspicion_timeout
 
 
 def test_the_dead_are_asked_now_and_then_and_come_back_when_they_refute() -> None:
@@ -141,9 +141,9 @@ def test_the_dead_are_asked_now_and_then_and_come_back_when_they_refute() -> Non
 
 def test_who_tells_of_an_accusation_gets_the_refutation_straight_away() -> None:
     stage = Stage()
-    accuser = stage.member(2)
-    accuser.tells(accuser.accusation(stage.node.id, generation=1))
-    told = [facts.decode(data).fact for body in stage.take(Bodies, accuser) for data in body.facts]
+    suspector = stage.member(2)
+    suspector.tells(suspector.suspicion(stage.node.id, generation=1))
+    told = [facts.decode(data).fact for body in stage.take(Bodies, suspector) for data in body.facts]
     assert Liveness(stage.pool, stage.node.id, 1, 1) in told
 
 
@@ -151,16 +151,16 @@ def test_a_suspect_that_answers_is_not_dead_though_its_refutation_is_late() -> N
     stage = Stage()
     actors = [stage.member(number) for number in range(2, 8)]
     victim = actors[0]
-    for accuser in actors[1:4]:
-        accuser.tells(accuser.accusation(victim.id))
+    for suspector in actors[1:4]:
+        suspector.tells(suspector.suspicion(victim.id))
     stage.wait(10.0)
     assert stage.state_of(victim) == "suspect"
 
 
-def _accuse_again_and_again(stage: Stage, accusers: list[Actor], times: int) -> None:
+def _accuse_again_and_again(stage: Stage, suspectors: list[Actor], times: int) -> None:
     for incarnation in range(times):
-        for accuser in accusers:
-            accuser.tells(accuser.accusation(stage.node.id, incarnation=incarnation))
+        for suspector in suspectors:
+            suspector.tells(suspector.suspicion(stage.node.id, incarnation=incarnation))
         stage.wait(0.5)
 
 
@@ -177,7 +177,7 @@ def test_who_is_accused_by_most_again_and_again_says_that_it_is_not_steady_and_l
     assert leader is not None
     assert leader.author == stage.node.id
     _accuse_again_and_again(stage, actors, 6)
-    assert not _own_liveness(stage).steady
+    assert not _own_liveness(stage).stable
     assert stage.node.leader() is None
 
 
@@ -185,20 +185,20 @@ def test_a_few_that_accuse_for_ever_make_nobody_unsteady() -> None:
     stage = Stage()
     actors = [stage.member(number) for number in range(2, 9)]
     _accuse_again_and_again(stage, actors[:3], 20)
-    assert _own_liveness(stage).steady
+    assert _own_liveness(stage).stable
 
 
 def test_one_burst_of_accusations_by_all_makes_nobody_unsteady() -> None:
     stage = Stage()
     actors = [stage.member(number) for number in range(2, 17)]
     _accuse_again_and_again(stage, actors, 1)
-    assert _own_liveness(stage).steady
+    assert _own_liveness(stage).stable
 
 
 def test_who_says_that_it_is_not_steady_is_dead_until_it_says_otherwise() -> None:
     stage = Stage()
     actor = stage.member(2)
-    actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 5, steady=False)))
+    actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 5, stable=False)))
     assert stage.state_of(actor) == "dead"
     stage.wait(5.0)
     assert stage.state_of(actor) == "dead"
@@ -270,39 +270,39 @@ def test_a_reset_stream_of_a_member_that_answers_means_nothing() -> None:
 
 def test_a_newer_trace_of_oneself_is_overtaken() -> None:
     stage = Stage()
-    witness = stage.member(2)
+    volunteer = stage.member(2)
     former = stage.restarted().restarted()
     assert former.node.generation == 3
     record = next(m.record for m in former.node.members() if m.id == former.node.id)
     assert record is not None
-    witness.tells(facts.sign(record, former.signer).data)
+    volunteer.tells(facts.sign(record, former.signer).data)
     assert stage.node.generation == 4
     assert stage.disk["incarnation"] == b"\x91\x04"
 
 
 def test_another_trace_of_oneself_with_the_same_incarnation_is_overtaken() -> None:
     stage = Stage()
-    witness = stage.member(2)
+    volunteer = stage.member(2)
     profile = Profile(name="before the disk was set back")
     other = Record(stage.pool, stage.node.id, 1, b"another!", 5, False, profile)
-    witness.tells(facts.sign(other, stage.signer).data)
+    volunteer.tells(facts.sign(other, stage.signer).data)
     assert stage.node.generation == 2
 
 
 def test_a_liveness_of_oneself_that_the_disk_forgot_is_passed() -> None:
     stage = Stage()
-    witness = stage.member(2)
-    witness.tells(facts.sign(Liveness(stage.pool, stage.node.id, 1, 4), stage.signer).data)
-    witness.says(Ping(1, bytes(8), 1, 0))
-    assert stage.take(Ack, witness)[-1].incarnation == 5
+    volunteer = stage.member(2)
+    volunteer.tells(facts.sign(Liveness(stage.pool, stage.node.id, 1, 4), stage.signer).data)
+    volunteer.says(Ping(1, bytes(8), 1, 0))
+    assert stage.take(Ack, volunteer)[-1].incarnation == 5
 
 
 def test_an_accusation_of_a_liveness_that_the_disk_forgot_is_refuted() -> None:
     stage = Stage()
-    witness = stage.member(2)
-    witness.tells(witness.accusation(stage.node.id, generation=1, incarnation=3))
-    witness.says(Ping(1, bytes(8), 1, 0))
-    assert stage.take(Ack, witness)[-1].incarnation == 4
+    volunteer = stage.member(2)
+    volunteer.tells(volunteer.suspicion(stage.node.id, generation=1, incarnation=3))
+    volunteer.says(Ping(1, bytes(8), 1, 0))
+    assert stage.take(Ack, volunteer)[-1].incarnation == 4
 
 
 def test_a_suspect_whose_process_was_reset_and_that_answers_is_awaited_in_steps_of_time() -> None:
@@ -310,9 +310,9 @@ def test_a_suspect_whose_process_was_reset_and_that_answers_is_awaited_in_steps_
     actors = [stage.member(number) for number in range(2, 9)]
     actor = actors[0]
     _accuse_again_and_again(stage, actors[1:], 6)
-    assert not _own_liveness(stage).steady
+    assert not _own_liveness(stage).stable
     actor.answers = False
-    actors[1].tells(actors[1].accusation(actor.id))
+    actors[1].tells(actors[1].suspicion(actor.id))
     stage.perform(stage.node.connection_reset(stage.now, actor.id))
     effects = len(stage.sent)
     stage.wait(5.0)

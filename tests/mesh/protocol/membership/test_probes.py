@@ -62,7 +62,7 @@ def test_an_answer_that_comes_after_the_accusation_keeps_the_accused_from_being_
     stage.wait(0.2)
     assert stage.state_of(actor) == "suspect"
     actor.says(Ack(pings[-1].token, bytes(8), 1, 0))
-    stage.wait(stage.settings.suspicion)
+    stage.wait(stage.settings.suspicion_timeout)
     assert stage.state_of(actor) == "suspect"
 
 
@@ -205,12 +205,16 @@ def test_a_node_that_doubts_itself_finds_all_dead_soon_once_it_found_one() -> No
     stage.wait(settings.probe_timeout)
     for other in others:
         other.answers = False
-    membership.health = settings.max_health
+    membership.local_health = settings.max_local_health
     while not membership.dead:
         stage.wait(0.1)
     turn = settings.probe_period + settings.probe_timeout
-    suspicion = settings.suspicion * settings.suspicion_stretch
-    stage.wait((1 + settings.max_health) * turn + len(membership.order) * settings.probe_period + suspicion)
+    suspicion_timeout = settings.suspicion_timeout * settings.suspicion_timeout_stretch
+    stage.wait(
+        (1 + settings.max_local_health) * turn
+        + len(membership.order) * settings.probe_period
+        + suspicion_timeout
+    )
     assert [stage.state_of(other) for other in others] == ["dead"] * len(others)
 
 
@@ -223,13 +227,13 @@ def test_a_node_asks_as_many_of_the_dead_however_much_it_doubts_itself(company: 
     others = [stage.member(number) for number in range(2, 6)]
     for other in others:
         other.answers = False
-    membership.health = settings.max_health
+    membership.local_health = settings.max_local_health
     while len(membership.dead) < len(others):
         stage.wait(1.0)
-    turn = (1 + settings.max_health) * settings.probe_period
+    turn = (1 + settings.max_local_health) * settings.probe_period
     stage.wait(turn)
     stage.sent.clear()
-    membership.health = settings.max_health
+    membership.local_health = settings.max_local_health
     stage.wait(3 * turn)
     assert sum(len(stage.take(Ping, other)) for other in others) >= 0.6 * 3 * turn / settings.dead_period
 
@@ -292,7 +296,7 @@ def test_who_stays_away_from_a_pool_that_is_gone_comes_back_when_its_quarantine_
     actors = [stage.member(number) for number in (2, 3)]
     for actor in actors:
         actor.answers = False
-    steadiness = stage.node._parts.membership.steadiness
-    steadiness.holds = False
+    flap_detector = stage.node._parts.membership.flap_detector
+    flap_detector.stable = False
     stage.wait(60.0)
-    assert steadiness.holds
+    assert flap_detector.stable

@@ -2,7 +2,7 @@ import pytest
 
 from mesh.protocol.base.effects import Expelled, GateChanged, LeaderChanged, LeasesChanged, MemberLost
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import NO_PREVIOUS, Accusation, Eviction, Resignation, Voucher, decode
+from mesh.wire.facts import NO_PREVIOUS, Eviction, Resignation, Suspicion, Voucher, decode
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Ack, Bodies, LeaseGrant, LeaseRequest, Ping
 from mesh.wire.rights import ALL_RIGHTS, Rights
@@ -28,27 +28,27 @@ def test_all_facts_of_an_evicted_member_are_dropped_and_no_later_one_is_taken() 
     stage = Stage(rank=1)
     bad, good = stage.member(2, rank=50), stage.member(3)
     bad.tells(bad.claim(1))
-    good.tells(good.accusation(bad.id))
+    good.tells(good.suspicion(bad.id))
     _evict(stage, bad)
     assert bad.id not in _authors(stage)
     assert not stage.node.rights(bad.id)
     assert bad.id not in {member.id for member in stage.node.members()}
     good.tells(bad.record(sequence=9))
     good.tells(bad.claim(2), bad.resignation(2))
-    good.tells(bad.accusation(good.id), good.accusation(bad.id))
+    good.tells(bad.suspicion(good.id), good.suspicion(bad.id))
     good.tells(bad.sign(Voucher(stage.pool, bad.id, 1, NO_PREVIOUS, b"k" * 32, ALL_RIGHTS)))
     assert bad.id not in _authors(stage)
-    accusations = [s.fact for s in stage.node.facts() if isinstance(s.fact, Accusation)]
-    assert all(accusation.subject != bad.id for accusation in accusations)
+    suspicions = [s.fact for s in stage.node.facts() if isinstance(s.fact, Suspicion)]
+    assert all(suspicion.subject != bad.id for suspicion in suspicions)
 
 
 def test_what_is_said_of_one_who_was_forgotten_is_dropped_with_it() -> None:
     stage = Stage()
     bad, good = stage.member(2), stage.member(3)
-    good.tells(good.accusation(bad.id))
+    good.tells(good.suspicion(bad.id))
     stage.node._parts.membership.forget(bad.id)
     _evict(stage, bad)
-    assert not [s for s in stage.node.facts() if isinstance(s.fact, Accusation)]
+    assert not [s for s in stage.node.facts() if isinstance(s.fact, Suspicion)]
 
 
 def test_the_shell_is_told_who_was_evicted_by_whom() -> None:
@@ -183,13 +183,13 @@ def test_who_loses_the_right_to_lead_steps_down_and_stays() -> None:
     key = actor.signer.public_key
     promotion = promoter.sign(Voucher(founder.pool, promoter.id, 1, NO_PREVIOUS, key, Rights.LEAD))
     node = _stage_of(actor, founder)
-    giver = node.outsider(9)
-    giver.tells(*founder.node.chain(promoter.id), promotion)
+    source = node.outsider(9)
+    source.tells(*founder.node.chain(promoter.id), promotion)
     node.wait(5.0)
     assert node.node.leader() is not None
     _evict(founder, promoter)
     evictions = [s.data for s in founder.node.facts() if isinstance(s.fact, Eviction)]
-    giver.tells(*evictions)
+    source.tells(*evictions)
     assert node.node.leader() is None
     assert node.node.rights(actor.id) == Rights.WORK
     assert node.told(Expelled) == []

@@ -212,7 +212,7 @@ def test_real_keys_do_as_well_as_simulated_ones() -> None:
     nodes[0].vouch(0.0, joiner.public_key, ALL_RIGHTS)
     nodes[1].admit(0.0, nodes[0].chain(joiner.id))
     nodes[1].start(0.0, Profile(name="two", addresses=(there,)))
-    waiting = [(1, effect) for effect in nodes[1].meet(0.0, [here])]
+    waiting = [(1, effect) for effect in nodes[1].add_seeds(0.0, [here])]
     for _ in range(40):
         sender, effect = waiting.pop(0) if waiting else (0, SetTimer(Timer("", b"", 0), 0.0))
         if isinstance(effect, Send):

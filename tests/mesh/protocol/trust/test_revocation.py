@@ -58,13 +58,13 @@ def _roster(acts: list[Signed[Any]]) -> Roster:
     return roster
 
 
-def _standing(roster: Roster) -> list[Signed[Any]]:
+def _campaign_term(roster: Roster) -> list[Signed[Any]]:
     return [act for act in map(decode, roster.acts()) if roster.stands(act)]
 
 
 def _view(roster: Roster) -> object:
     members = {id: (member.rights, member.depth) for id, member in roster.members.items()}
-    return members, {id: e.hash for id, e in roster.evicted.items()}, {a.hash for a in _standing(roster)}
+    return members, {id: e.hash for id, e in roster.evicted.items()}, {a.hash for a in _campaign_term(roster)}
 
 
 def _names(roster: Roster) -> set[str]:
@@ -132,7 +132,7 @@ def test_an_eviction_that_falls_decides_what_else_does() -> None:
     owners.evict(DORA, BERT, but=9)
     whole, without = owners.roster(), _roster([act for act in owners.acts if act is not falls])
     assert not whole.stands(falls)
-    assert whole.matters(falls)
+    assert whole.is_relevant(falls)
     assert _names(whole) == {"Anna", "Bert", "Dora"}
     assert _names(without) == {"Anna", "Carl", "Dora"}
 
@@ -285,29 +285,29 @@ def test_every_order_of_arrival_gives_the_same_result(moves: list[Any], random: 
 def test_whoever_knows_all_acts_that_matter_holds_the_same_for_members(moves: list[Any], random: Any) -> None:
     acts = _play([move for move in moves if move[0] != move[1]])  # nobody takes what evicts its own author
     whole = _roster(acts)
-    rest = [act for act in acts if not whole.matters(act)]
-    some = _roster(whole.mattering() + random.sample(rest, random.randrange(len(rest) + 1)))
+    rest = [act for act in acts if not whole.is_relevant(act)]
+    some = _roster(whole.relevant() + random.sample(rest, random.randrange(len(rest) + 1)))
     assert _view(some) == _view(whole)
-    assert {act.hash for act in some.mattering()} == {act.hash for act in whole.mattering()}
+    assert {act.hash for act in some.relevant()} == {act.hash for act in whole.relevant()}
 
 
 @given(ACTS)
 def test_every_act_that_matters_is_proven_by_others_that_do(moves: list[Any]) -> None:
-    mattering = _roster(_play(moves)).mattering()
-    vouchers = [act.fact for act in mattering if isinstance(act.fact, Voucher)]
+    relevant = _roster(_play(moves)).relevant()
+    vouchers = [act.fact for act in relevant if isinstance(act.fact, Voucher)]
     owners = {node_id(voucher.key) for voucher in vouchers if Rights.OWN in voucher.rights}
-    assert {act.fact.author for act in mattering} <= owners
+    assert {act.fact.author for act in relevant} <= owners
 
 
 @given(ACTS)
 def test_what_stands_holds_together(moves: list[Any]) -> None:
     roster = _roster(_play(moves))
-    ground = roster._ground
+    world = roster._world
     assert not roster.members.keys() & roster.evicted.keys()
-    for act in _standing(roster):
-        assert ground.bears(act)
-    for hash in ground.in_force:
-        assert ground.admits(roster._acts.evictions[hash])
+    for act in _campaign_term(roster):
+        assert world.upholds(act)
+    for hash in world.in_force:
+        assert world.admits(roster._acts.evictions[hash])
 
 
 @given(ACTS)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.protocol.trust import roster as module
-from mesh.protocol.trust.roster import MAX_CHAIN, MAX_DISPUTED, Roster
+from mesh.protocol.trust.roster import MAX_CHAIN, MAX_CONTESTED, Roster
 from mesh.wire.facts import NO_PREVIOUS, Eviction, Signed, Voucher, sign
 from mesh.wire.identity import NodeId, pool_id
 from mesh.wire.rights import ALL_RIGHTS, Rights
@@ -23,7 +23,7 @@ def _voucher(author: int, subject: int, rights: Rights = ALL_RIGHTS, number: int
 def test_of_who_is_out_only_a_few_evictions_are_looked_at() -> None:
     roster = _roster(FOUNDING, _voucher(0, 1), _voucher(0, 2))
     roster.add(_eviction(0, KEYS[1].id))
-    for number in range(MAX_DISPUTED):
+    for number in range(MAX_CONTESTED):
         act = _eviction(1, NodeId(number.to_bytes(16, "big")))
         assert roster.takes(act.fact)
         roster.add(act)
@@ -106,7 +106,7 @@ def test_acts_are_listed_so_that_each_can_be_proven_by_those_before_it() -> None
 def test_of_who_fell_with_an_evicted_owner_nothing_is_kept_beyond_the_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MAX_FALLEN", 50)
+    monkeypatch.setattr(module, "MAX_REVOKED", 50)
     roster = Roster(POOL)
     eviction = Eviction(POOL, FOUNDER.id, 3, NO_PREVIOUS, KEYS[1].id, 0, NO_PREVIOUS)
     for act in (FOUNDING, _voucher(0, 1), sign(eviction, FOUNDER)):
