@@ -14,7 +14,7 @@ from mesh.wire.errors import MeshError
 from mesh.wire.rights import Rights
 from simulations.checkers.verdicts import Excuses
 from simulations.hosts import Host
-from simulations.leading import Leading, Serving
+from simulations.leading import LeaderLoop, Serving
 from simulations.liars import Lies
 from simulations.network import LinkFault
 from simulations.pools import Pool
@@ -329,7 +329,7 @@ class Storm:
         for leading in self._servers():
             leading.wish("now" if fault.value else "idle")
 
-    def _servers(self) -> list[Leading]:
+    def _servers(self) -> list[LeaderLoop]:
         found = (self._serving.leading(host) for host in self._world.running())
         return [leading for leading in found if leading is not None and leading.server is not None]
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from leader.model.model_info import Shape
+from leader.model.model_info import ModelInfo
 from leader.reconcile.decide import decide
 from leader.reconcile.member_views import member_view
 from leader.reconcile.view import (
     Action,
     HandOver,
-    Memory,
+    ReconcilerMemory,
     ReleaseLeases,
     Report,
+    ResolveMove,
     Running,
-    Settle,
     Start,
     Stop,
     View,
@@ -46,10 +46,10 @@ _UNREACHABLE = 2.0
 _WORTH_A_LOOK = (DeploymentChanged, LeaderChanged, LeasesChanged, MembersChanged)
 
 
-def shape(name: str, layers: int) -> Shape:
+def model_info(name: str, layers: int) -> ModelInfo:
     """A small model of so many layers of 8 MiB each."""
     mib = 1 << 20
-    return Shape(
+    return ModelInfo(
         name=name,
         architecture="llama",
         files=(Path(name),),
@@ -75,14 +75,14 @@ class Serving:
     with what it saw.
     """
 
-    def __init__(self, world: World, shapes: dict[Model, Shape]) -> None:
+    def __init__(self, world: World, shapes: dict[Model, ModelInfo]) -> None:
         self.world = world
         self.wire = Wire(world)
-        self.shapes = {model.root: shape for model, shape in shapes.items()}
+        self.shapes = {model.root: model_info for model, model_info in shapes.items()}
         self.passes: list[BytesPass] = []
         self.stops: list[Callable[[Host, View], None]] = []
         self._gates: dict[int, Gate] = {}
-        self._leading: dict[int, Leading] = {}
+        self._leading: dict[int, LeaderLoop] = {}
         world.observers.append(self._observe)
         world.on_start.append(self._started)
         world.on_crash.append(self._crashed)
@@ -90,13 +90,13 @@ class Serving:
     def gate(self, host: Host) -> Gate | None:
         return self._gates.get(host.number)
 
-    def leading(self, host: Host) -> Leading | None:
+    def leading(self, host: Host) -> LeaderLoop | None:
         """The reconciler of a running host."""
         return self._leading.get(host.number)
 
     def _started(self, host: Host) -> None:
         self._gates[host.number] = Gate(self.world, self.wire, host, self._passed)
-        self._leading[host.number] = Leading(self, host)
+        self._leading[host.number] = LeaderLoop(self, host)
 
     def _crashed(self, host: Host) -> None:
         self._gates.pop(host.number, None)
@@ -130,14 +130,14 @@ class Serving:
             told(worker, key)
 
 
-class Leading:
+class LeaderLoop:
     """The reconciler of one process of a host; it does nothing while another leads."""
 
     def __init__(self, serving: Serving, host: Host) -> None:
         self._serving = serving
         self._world = serving.world
         self._host = host
-        self._memory = Memory()
+        self._memory = ReconcilerMemory()
         self._number = 0
         self._unreachable: dict[NodeId, float] = {}
         self._look_at = float("inf")
@@ -158,7 +158,7 @@ class Leading:
             return
         self._look_at = float("inf")
         view = self._view()
-        if not (view.leading or view.asked or view.running) and self._memory == Memory():
+        if not (view.leading or view.asked or view.running) and self._memory == ReconcilerMemory():
             return
         now = self._host.local(self._world.now)
         decision = decide(now, view, self._memory)
@@ -226,7 +226,7 @@ class Leading:
                     self._serving.stopped(host, view)
                     self.server.stop()
                     self.server = None
-            case Settle():
+            case ResolveMove():
                 self._wish = ""
             case Report():
                 self._report(action)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from leader.model.model_info import Shape
+from leader.model.model_info import ModelInfo
 from leader.placement.planner import Infeasible, place
 from leader.reconcile.member_views import device
 from mesh.wire.errors import MeshError
@@ -15,7 +15,7 @@ from mesh.wire.facts import Model, Profile
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from simulations.hosts import Host
-from simulations.leading import shape
+from simulations.leading import model_info
 from simulations.world import World
 
 _MIB = 1 << 20
@@ -71,12 +71,12 @@ class Pool:
         self.traits = traits
         self.set_back: dict[NodeId, float] = {}
         """When the disk of an identity was rolled back last: it may not know any more what it said before."""
-        shapes = [shape("a.gguf", 8), shape("b.gguf", 12)]
+        shapes = [model_info("a.gguf", 8), model_info("b.gguf", 12)]
         self.models = [
-            Model(shape.name, shape.total_bytes, bytes([number + 1]) * 32)
-            for number, shape in enumerate(shapes)
+            Model(model_info.name, model_info.total_bytes, bytes([number + 1]) * 32)
+            for number, model_info in enumerate(shapes)
         ]
-        self.shapes: dict[Model, Shape] = dict(zip(self.models, shapes, strict=True))
+        self.shapes: dict[Model, ModelInfo] = dict(zip(self.models, shapes, strict=True))
         for trait in traits:
             host = world.add(trait.rank)
             host.rate, host.offset = trait.rate, trait.offset

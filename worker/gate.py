@@ -39,7 +39,7 @@ class Holder(Protocol):
         """The claim's term."""
 
 
-class Session(Bare, Protocol):
+class GateSession(Bare, Protocol):
     """An authenticated stream of a member, which asked with ``{"term": int}``."""
 
     @property
@@ -50,7 +50,7 @@ class Session(Bare, Protocol):
         """Close it; returns within a second."""
 
 
-class Server(Protocol):
+class GateServer(Protocol):
     """What the gate stands before."""
 
     async def free_up(self) -> None:
@@ -61,7 +61,7 @@ class Server(Protocol):
 
 
 @dataclass(slots=True)
-class Counters:
+class GateCounters:
     """Since the gate was made; bytes as seen from the worker. ``malformed`` counts streams that did not begin
     as rpc-server's protocol does.
     """
@@ -96,8 +96,8 @@ class Gate:
     stream.
     """
 
-    def __init__(self, server: Server, trusts: Trusts = never) -> None:
-        self._counters = Counters()
+    def __init__(self, server: GateServer, trusts: Trusts = never) -> None:
+        self._counters = GateCounters()
         self._server = server
         self._trusts = trusts
         self._holder: bytes | None = None
@@ -108,12 +108,12 @@ class Gate:
         self._turn = trio.StrictFIFOLock()
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> GateCounters:
         """As of now, the stream that passes included."""
         counted, bridge = self._counters, self._passing
         if bridge is None:
             return counted
-        return Counters(
+        return GateCounters(
             counted.passed,
             counted.refused,
             counted.cut,
@@ -144,7 +144,7 @@ class Gate:
     def _admits(self, key: tuple[bytes, int]) -> bool:
         return key[0] == self._holder and key[1] in self._terms
 
-    async def handle(self, session: Session) -> None:
+    async def handle(self, session: GateSession) -> None:
         """Serve one stream to its end, which is: either side's, or a cut. Leaves it closed."""
         key = (session.peer or b"", _term(session.arguments))
         reason = self._refusal(key)
@@ -177,12 +177,12 @@ class Gate:
             return f"{_MOST_SESSIONS} streams of this claim wait already"
         return None
 
-    async def _refuse(self, session: Session, reason: str) -> None:
+    async def _refuse(self, session: GateSession, reason: str) -> None:
         self._counters.refused += 1
         with trio.move_on_after(_MESSAGE_SECONDS):
             await session.send_message({"ok": False, "reason": reason})
 
-    async def _pass(self, session: Session, stream: _Stream) -> None:
+    async def _pass(self, session: GateSession, stream: _Stream) -> None:
         await self._server.free_up()
         local: trio.SocketStream | None = None
         with trio.move_on_after(_CONNECT_SECONDS):

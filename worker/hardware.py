@@ -24,7 +24,7 @@ _SHARE_OF_ACCELERATOR = 0.92
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MachineMemory:
     """In bytes: of the accelerator where it has memory of its own, else of the machine or its container."""
 
     total: int
@@ -50,16 +50,16 @@ def format_size(size: int) -> str:
     return f"{size} B"
 
 
-def measure(backend: Backend) -> Memory:
+def measure(backend: Backend) -> MachineMemory:
     """The memory that ``backend`` computes in. Blocking; some milliseconds, with a GPU up to seconds."""
     if backend.memory:
         free = gpu_free() if backend.kind == "cuda" else None
-        return Memory(backend.memory, backend.memory if free is None else min(free, backend.memory))
+        return MachineMemory(backend.memory, backend.memory if free is None else min(free, backend.memory))
     machine = psutil.virtual_memory()
-    return within_limits(Memory(machine.total, machine.available), Path("/"))
+    return within_limits(MachineMemory(machine.total, machine.available), Path("/"))
 
 
-def default_offer(memory: Memory, backend: Backend) -> int:
+def default_offer(memory: MachineMemory, backend: Backend) -> int:
     """What is offered when nobody says: most of what is free now, in whole MiB."""
     if backend.memory:
         share = memory.available * _SHARE_OF_ACCELERATOR
@@ -70,7 +70,7 @@ def default_offer(memory: Memory, backend: Backend) -> int:
     return int(share) // _MIB * _MIB
 
 
-def within_limits(memory: Memory, root: Path) -> Memory:
+def within_limits(memory: MachineMemory, root: Path) -> MachineMemory:
     """``memory`` cut down to the control groups (v1 or v2) that this process is in, seen below ``root``."""
     total, available = memory.total, memory.available
     for directory, limit_name, usage_name in _groups(root):
@@ -81,7 +81,7 @@ def within_limits(memory: Memory, root: Path) -> Memory:
         reclaimable = _inactive_file(directory / "memory.stat")
         total = min(total, limit)
         available = min(available, max(0, limit - used + reclaimable))
-    return Memory(total, available)
+    return MachineMemory(total, available)
 
 
 def _groups(root: Path) -> list[tuple[Path, str, str]]:

@@ -12,7 +12,7 @@ from mesh.engine.process.logfile import LogFile
 from mesh.engine.process.restarts import Restarts
 from mesh.engine.process.rpc_port import CLOSED, free_port, knock
 from mesh.engine.process.standstill import Standstill, look
-from mesh.engine.process.supervise import Event, Launch, Run, State, Supervised
+from mesh.engine.process.supervise import Launch, Run, State, Supervised, SupervisorEvent
 from mesh.engine.sandbox.launcher import environment, sandboxed
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class RpcServer:
         *,
         threads: int | None = None,
         device: bool = False,
-        on_event: Callable[[Event], None] = lambda _: None,
+        on_event: Callable[[SupervisorEvent], None] = lambda _: None,
         restarts: Restarts | None = None,
     ) -> None:
         """``threads`` for the processor's share, by default one per physical core; ``device``: it drives an

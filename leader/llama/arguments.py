@@ -33,8 +33,8 @@ def arguments(
     ``endpoints`` gives each remote member's loopback ``host:port``, ``slots`` where slots may be saved,
     ``name`` what the API calls the model.
     """
-    shape = plan.shape
-    result = ["--model", str(shape.files[0]), "--alias", name or shape.name]
+    model_info = plan.model_info
+    result = ["--model", str(model_info.files[0]), "--alias", name or model_info.name]
     result += ["--host", "127.0.0.1", "--port", str(port), "--no-ui", "--offline", "--metrics"]
     # It listens on loopback for the gateway alone: no web page has business with it.
     result += ["--cors-origins", "http://127.0.0.1"]
@@ -62,6 +62,6 @@ def _placement(plan: Plan, endpoints: Mapping[bytes, str]) -> list[str]:
     result = ["--rpc", ",".join(remote)] if remote else []
     result += ["--device", ",".join(names), "-ngl", str(sum(counts)), "-ts", ",".join(map(str, counts))]
     if any(stage.head for stage in plan.stages if stage.device.host):
-        head = "token_embd" if plan.shape.tied else "output"
+        head = "token_embd" if plan.model_info.tied else "output"
         result += ["-ot", rf"^{head}\.weight$=CPU"]
     return result

@@ -20,7 +20,7 @@ from leader.llama.arguments import arguments, environment
 from leader.llama.exit_reason import telling_line
 from leader.llama.local_http import get
 from leader.llama.slots import Slots
-from leader.llama.watchdog import Sighting, Watchdog, read_slots
+from leader.llama.watchdog import EngineSample, Watchdog, read_slots
 from leader.placement.planner import Plan
 from mesh.engine.process.logfile import LogFile
 from mesh.engine.process.rpc_port import free_port
@@ -169,7 +169,7 @@ class LlamaServer:
             if self.state.phase != "ready" or doubt or gone or now - looked >= LOOK_SECONDS:
                 looked = now
                 activity, counters = await self._activity()
-                sighting = Sighting(activity, (counters, self._traffic()), doubt, gone)
+                sighting = EngineSample(activity, (counters, self._traffic()), doubt, gone)
                 reason = watchdog.see(trio.current_time(), sighting)
                 if reason is not None:
                     self.kill(f"llama-server {reason}")

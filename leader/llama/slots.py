@@ -32,7 +32,10 @@ class Slots:
         self.folder = folder
         self._count = plan.slots
         self._bytes = (
-            plan.shape.kv_bytes_per_layer_per_token * plan.shape.n_layers * plan.context * plan.slots
+            plan.model_info.kv_bytes_per_layer_per_token
+            * plan.model_info.n_layers
+            * plan.context
+            * plan.slots
         )
 
     def prepare(self, restore: bool) -> bool:

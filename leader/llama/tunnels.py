@@ -30,14 +30,14 @@ class Closing(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class OpenTunnel:
     """A way to a worker's rpc-server that its gate has opened."""
 
     session: Closing
     end: End
 
 
-Opener = Callable[[bytes], Awaitable[Passage]]
+Opener = Callable[[bytes], Awaitable[OpenTunnel]]
 ResetHandler = Callable[[bytes, str], None]
 
 _RESETS = {
@@ -81,8 +81,8 @@ class Tunnels:
             except (MeshError, OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
                 self._on_reset(worker, f"no tunnel: {error}")
 
-    async def _carry(self, worker: bytes, near: Plain, passage: Passage) -> None:
-        bridge = Bridge(near, passage.end, partial(self._ended, worker))
+    async def _carry(self, worker: bytes, near: Plain, tunnel: OpenTunnel) -> None:
+        bridge = Bridge(near, tunnel.end, partial(self._ended, worker))
         self._bridges.add(bridge)
         try:
             await bridge.run()
@@ -91,7 +91,7 @@ class Tunnels:
             self._sent += bridge.outward.moved
             self._received += bridge.inward.moved
             with trio.move_on_after(LINGER, shield=True):
-                await passage.session.aclose()
+                await tunnel.session.aclose()
 
     def _ended(self, worker: bytes, ending: Ending) -> None:
         """llama-server that died or let go is no fault of the worker's."""
@@ -110,12 +110,12 @@ async def unreachable(workers: Iterable[bytes], opener: Opener) -> dict[bytes, s
 
     async def try_one(worker: bytes) -> None:
         try:
-            passage = await opener(worker)
+            tunnel = await opener(worker)
         except (MeshError, OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
             failed[worker] = f"no tunnel: {error}"
             return
-        passage.end.close()
-        await passage.session.aclose()
+        tunnel.end.close()
+        await tunnel.session.aclose()
 
     async with trio.open_nursery() as nursery:
         for worker in workers:
@@ -131,7 +131,7 @@ class TunnelRefused(MeshError):
     """The worker's gate does not let this leader in."""
 
 
-async def pass_gate(session: GatedSession, trusts: Trusts = never) -> Passage:
+async def pass_gate(session: GatedSession, trusts: Trusts = never) -> OpenTunnel:
     """Wait for the gate's word; afterwards the bytes are rpc-server's own. Raises TunnelRefused with its
     reason.
 
@@ -141,7 +141,7 @@ async def pass_gate(session: GatedSession, trusts: Trusts = never) -> Passage:
     if not isinstance(answer, dict) or answer.get("ok") is not True:
         reason = answer.get("reason") if isinstance(answer, dict) else None
         raise TunnelRefused(f"the worker's gate refused: {reason or 'no reason given'}")
-    return Passage(session, await go_in(session, answer, trusts))
+    return OpenTunnel(session, await go_in(session, answer, trusts))
 
 
 @asynccontextmanager

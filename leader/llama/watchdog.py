@@ -24,7 +24,7 @@ PREFILL_TOKENS: Final = 512  # in one step
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class EngineSample:
     """What was seen of the engine. ``counters`` is anything that changes with progress."""
 
     activity: str  # idle, loading, prefill, generating, silent (does not answer)
@@ -47,7 +47,7 @@ class Watchdog:
         self._seen = 0.0
         self._slowest = 0.0
 
-    def see(self, now: float, sighting: Sighting) -> str | None:
+    def see(self, now: float, sighting: EngineSample) -> str | None:
         """The reason to give up, or None. ``now`` in seconds."""
         if now - self._seen > LONGEST_GAP:
             self._since += now - self._seen
@@ -71,7 +71,7 @@ class Watchdog:
         }.get(sighting.activity, "makes no progress with a token")
         return f"{what} for {stood:.0f} s"
 
-    def _patience(self, sighting: Sighting) -> float:
+    def _patience(self, sighting: EngineSample) -> float:
         if sighting.gone:
             return GONE_PATIENCE
         if sighting.doubt or sighting.activity == "silent":

@@ -15,10 +15,10 @@ from typing import Final
 
 from leader.model.gguf_reader import GgufError, Reader, Scalar
 from leader.model.gguf_types import TENSOR_TYPES
-from leader.model.model_info import Shape
+from leader.model.model_info import ModelInfo
 from leader.model.model_names import PART, part_name
 
-__all__ = ["GgufError", "Shape", "read"]
+__all__ = ["GgufError", "ModelInfo", "read"]
 
 MAGIC: Final = b"GGUF"
 MAX_PAIRS: Final = 65_536
@@ -39,7 +39,7 @@ class Tensor:
     """One entry of the directory. ``shape`` is innermost first, as the file has it; ``size`` in bytes."""
 
     name: str
-    shape: tuple[int, ...]
+    model_info: tuple[int, ...]
     size: int
 
 
@@ -53,7 +53,7 @@ class _Part:
     tensors: list[Tensor] = field(default_factory=list)
 
 
-def read(path: Path) -> Shape:
+def read(path: Path) -> ModelInfo:
     """The shape of the model in ``path``; of a split model, ``path`` may be any part, and all are read.
 
     Raises GgufError. Blocks: reads at most some tens of MB of headers, so call it in a thread.
@@ -61,7 +61,7 @@ def read(path: Path) -> Shape:
     first = _read_part(path)
     count = _integer(first, "split.count", 1)
     parts = [first] if count == 1 else _read_parts(first, count)
-    return _shape(parts)
+    return _model_info(parts)
 
 
 def _read_parts(given: _Part, count: int) -> list[_Part]:
@@ -140,24 +140,24 @@ def _tensor(path: Path, reader: Reader, alignment: int, expected_offset: int) ->
     n_dimensions = reader.u32()
     if n_dimensions > 4:
         raise GgufError(f"{where} has {n_dimensions} dimensions, at most 4 are possible")
-    shape = tuple(reader.u64() for _ in range(n_dimensions))
+    model_info = tuple(reader.u64() for _ in range(n_dimensions))
     kind = reader.u32()
     if kind not in TENSOR_TYPES:
         raise GgufError(f"{where} has the unknown data type {kind}", "it may need a newer llama.cpp")
     type_name, block, block_bytes = TENSOR_TYPES[kind]
     elements = 1
-    for extent in shape:
+    for extent in model_info:
         elements *= extent
         if extent >= 1 << 62 or elements >= 1 << 62:
-            raise GgufError(f"{where} has the impossible shape {shape}")
-    row = shape[0] if shape else 1
+            raise GgufError(f"{where} has the impossible shape {model_info}")
+    row = model_info[0] if model_info else 1
     if row % block:
         raise GgufError(f"{where}: rows of {row} elements are no multiple of {type_name}'s block of {block}")
     size = elements // block * block_bytes
     offset = reader.u64()
     if offset != expected_offset:
         raise GgufError(f"{where} says its data is at offset {offset}, expected {expected_offset}")
-    return Tensor(name, shape, size), expected_offset + _pad(size, alignment)
+    return Tensor(name, model_info, size), expected_offset + _pad(size, alignment)
 
 
 def _complete(part: _Part, directory_end: int, alignment: int) -> None:
@@ -173,7 +173,7 @@ def _complete(part: _Part, directory_end: int, alignment: int) -> None:
         )
 
 
-def _shape(parts: list[_Part]) -> Shape:
+def _model_info(parts: list[_Part]) -> ModelInfo:
     first = parts[0]
     architecture = first.metadata.get("general.architecture")
     if not isinstance(architecture, str) or not architecture:
@@ -205,14 +205,14 @@ def _shape(parts: list[_Part]) -> Shape:
             embedding += size
             if tensor.name == "token_embd.weight":
                 token_embedding = size
-                n_vocab = tensor.shape[1] if len(tensor.shape) > 1 else 0
+                n_vocab = tensor.model_info[1] if len(tensor.model_info) > 1 else 0
     empty = [str(number) for number, size in enumerate(layers) if not size]
     if empty:
         raise GgufError(f"{first.path}: layers {', '.join(empty[:5])} have no tensors")
     if not token_embedding:
         raise GgufError(f"{first.path}: has no token embedding: it is no language model")
     n_embd = _width(first, f"{architecture}.embedding_length")
-    return Shape(
+    return ModelInfo(
         name=_name(first),
         architecture=architecture,
         files=tuple(part.path for part in parts),

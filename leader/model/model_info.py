@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ModelInfo:
     """A model's measures. Layers count from 0; ``layer_bytes`` and ``kv_bytes`` have one entry a layer.
 
     ``kv_bytes`` is K and V of one token in 16-bit floats. ``head_bytes`` is the output matrix and its norm

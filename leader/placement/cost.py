@@ -20,7 +20,7 @@ CPU nothing more is sent.
 from dataclasses import dataclass
 from typing import Final
 
-from leader.model.model_info import Shape
+from leader.model.model_info import ModelInfo
 
 UBATCH: Final = 512  # tokens computed at once in a prefill: llama-server's default
 CACHE_GRAIN: Final = 256  # the engine rounds a slot's context up to a multiple of it
@@ -100,22 +100,22 @@ class Range:
     high_head: int
 
 
-def demand(shape: Shape, context: int, slots: int, batch: int) -> Demand:
+def demand(model_info: ModelInfo, context: int, slots: int, batch: int) -> Demand:
     """What ``shape`` asks for with ``slots`` slots of ``context`` tokens each, ``batch`` of them decoding."""
     cells = -(-context // CACHE_GRAIN) * CACHE_GRAIN * slots
-    compute = compute_bytes(shape, context)
+    compute = compute_bytes(model_info, context)
     return Demand(
-        n_layers=shape.n_layers,
-        layer=max(shape.layer_bytes) + shape.kv_bytes_per_layer_per_token * cells,
-        work=max(compute, shape.largest_tensor),
-        head=shape.head_bytes + max(0, shape.head_bytes - compute) + 4 * shape.n_vocab * slots,
-        embedding=shape.embedding_bytes,
-        activation=batch * 4 * shape.n_embd,
-        logits=batch * 4 * shape.n_vocab,
+        n_layers=model_info.n_layers,
+        layer=max(model_info.layer_bytes) + model_info.kv_bytes_per_layer_per_token * cells,
+        work=max(compute, model_info.largest_tensor),
+        head=model_info.head_bytes + max(0, model_info.head_bytes - compute) + 4 * model_info.n_vocab * slots,
+        embedding=model_info.embedding_bytes,
+        activation=batch * 4 * model_info.n_embd,
+        logits=batch * 4 * model_info.n_vocab,
     )
 
 
-def compute_bytes(shape: Shape, context: int) -> int:
+def compute_bytes(model_info: ModelInfo, context: int) -> int:
     """An upper bound of a device's compute buffer: ``U * (4 * (3 * n_ffn + 4 * n_embd) + 2 * context)``, U =
     512 tokens.
 
@@ -125,23 +125,23 @@ def compute_bytes(shape: Shape, context: int) -> int:
     have a mask of their own context each, one at a time.
     """
     context = -(-context // CACHE_GRAIN) * CACHE_GRAIN
-    return UBATCH * (4 * (3 * shape.n_ffn + 4 * shape.n_embd) + 2 * context)
+    return UBATCH * (4 * (3 * model_info.n_ffn + 4 * model_info.n_embd) + 2 * context)
 
 
-def assumed_layer_seconds(shape: Shape, accelerator_kind: str) -> float:
+def assumed_layer_seconds(model_info: ModelInfo, accelerator_kind: str) -> float:
     """Seconds a token for one layer where nothing was measured:
 
     Its bytes over an assumed memory bandwidth.
     """
-    return max(shape.layer_bytes) / ASSUMED_BANDWIDTH.get(accelerator_kind, ASSUMED_BANDWIDTH["cpu"])
+    return max(model_info.layer_bytes) / ASSUMED_BANDWIDTH.get(accelerator_kind, ASSUMED_BANDWIDTH["cpu"])
 
 
-def head_seconds(shape: Shape, device: Device) -> float:
+def head_seconds(model_info: ModelInfo, device: Device) -> float:
     """Seconds a token for the head on ``device``:
 
     It streams its weights at the speed that the layers show.
     """
-    return device.layer_seconds * shape.head_bytes / max(shape.layer_bytes)
+    return device.layer_seconds * model_info.head_bytes / max(model_info.layer_bytes)
 
 
 def entry_seconds(wants: Demand, device: Device) -> float:
@@ -151,7 +151,7 @@ def entry_seconds(wants: Demand, device: Device) -> float:
     return device.rtt + wants.activation * (1 / device.up + 1 / device.down)
 
 
-def head_extra_seconds(shape: Shape, wants: Demand, device: Device) -> float:
+def head_extra_seconds(model_info: ModelInfo, wants: Demand, device: Device) -> float:
     """Seconds a step that the head adds on ``device``."""
     sent = 0.0 if device.local else (wants.logits - wants.activation) / device.down
-    return head_seconds(shape, device) + sent
+    return head_seconds(model_info, device) + sent

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from leader.model.model_info import Shape
+from leader.model.model_info import ModelInfo
 from leader.placement.cost import (
     MAX_DEVICES,
     Demand,
@@ -65,7 +65,7 @@ class Plan:
     ``context`` is tokens for each of the ``slots``; ``step_seconds`` of one decode step.
     """
 
-    shape: Shape
+    model_info: ModelInfo
     context: int
     slots: int
     objective: str
@@ -85,9 +85,9 @@ class Plan:
     @property
     def remote_bytes(self) -> int:
         """Bytes of weights that go over the network at a load."""
-        layer = max(self.shape.layer_bytes)
+        layer = max(self.model_info.layer_bytes)
         remote = [stage for stage in self.stages if not stage.device.local]
-        return sum(stage.layers * layer + self.shape.head_bytes * stage.head for stage in remote)
+        return sum(stage.layers * layer + self.model_info.head_bytes * stage.head for stage in remote)
 
     def explain(self) -> dict[str, Any]:
         """Every term of the decision, for people and scripts.
@@ -95,8 +95,8 @@ class Plan:
         Seconds as milliseconds, members by name and id in hex.
         """
         return {
-            "model": self.shape.name,
-            "layers": self.shape.n_layers,
+            "model": self.model_info.name,
+            "layers": self.model_info.n_layers,
             "context": self.context,
             "slots": self.slots,
             "objective": self.objective,
@@ -124,7 +124,7 @@ class Plan:
 
 
 def place(
-    shape: Shape,
+    model_info: ModelInfo,
     devices: Sequence[Device],
     context: int,
     slots: int,
@@ -141,14 +141,14 @@ def place(
     if context < 1 or slots < 1:
         raise Infeasible(f"a context of {context} and {slots} slots make no sense")
     batch = slots if objective == "throughput" else 1
-    wants = demand(shape, context, slots, batch)
+    wants = demand(model_info, context, slots, batch)
     ordered = sorted(devices, key=lambda device: (not device.host, device.rtt, device.member))
     from leader.placement.table import best_counts  # takes numpy along, which only who plans should pay for
 
-    counts = best_counts(shape, wants, ordered, _ranges(wants, ordered, fixed or {}))
+    counts = best_counts(model_info, wants, ordered, _ranges(wants, ordered, fixed or {}))
     if counts is None:
-        raise _infeasible(shape, wants, ordered, fixed or {})
-    return _plan(shape, wants, ordered, counts, context, slots, objective, batch)
+        raise _infeasible(model_info, wants, ordered, fixed or {})
+    return _plan(model_info, wants, ordered, counts, context, slots, objective, batch)
 
 
 def _ranges(wants: Demand, devices: Sequence[Device], fixed: Mapping[bytes, int]) -> list[Range]:
@@ -165,7 +165,7 @@ def _ranges(wants: Demand, devices: Sequence[Device], fixed: Mapping[bytes, int]
 
 
 def _plan(
-    shape: Shape,
+    model_info: ModelInfo,
     wants: Demand,
     devices: Sequence[Device],
     counts: Sequence[tuple[int, bool]],
@@ -190,17 +190,17 @@ def _plan(
                 capacity=wants.capacity(device, head),
                 layer_seconds=layers * device.layer_seconds,
                 link_seconds=entry_seconds(wants, device),
-                head_seconds=head_extra_seconds(shape, wants, device) if head else 0.0,
+                head_seconds=head_extra_seconds(model_info, wants, device) if head else 0.0,
             )
         )
         first += layers
     return Plan(
-        shape, context, slots, objective, tuple(stages), sum(stage.seconds for stage in stages), batch
+        model_info, context, slots, objective, tuple(stages), sum(stage.seconds for stage in stages), batch
     )
 
 
 def _infeasible(
-    shape: Shape, wants: Demand, devices: Sequence[Device], fixed: Mapping[bytes, int]
+    model_info: ModelInfo, wants: Demand, devices: Sequence[Device], fixed: Mapping[bytes, int]
 ) -> Infeasible:
     """Says what is missing: of the fixed numbers, of the host, of memory, or of devices."""
     offers = ", ".join(
@@ -216,15 +216,15 @@ def _infeasible(
                 missing=needed - device.memory_offered,
             )
     most, head_fits = _most_layers(wants, devices)
-    if most >= shape.n_layers and head_fits:
+    if most >= model_info.n_layers and head_fits:
         return Infeasible(
-            f"the numbers of layers that were asked for leave no way to place all {shape.n_layers}"
+            f"the numbers of layers that were asked for leave no way to place all {model_info.n_layers}"
         )
-    lacking = max(0, shape.n_layers - most)
+    lacking = max(0, model_info.n_layers - most)
     missing = lacking * wants.layer if lacking else wants.head
-    total = shape.n_layers * wants.layer + wants.head
+    total = model_info.n_layers * wants.layer + wants.head
     return Infeasible(
-        f"{shape.name} needs {size_text(total)} for its {shape.n_layers} layers, context and head: "
+        f"{model_info.name} needs {size_text(total)} for its {model_info.n_layers} layers, context and head: "
         f"{size_text(missing)} are missing; offered: {offers}",
         "let more machines join, raise --memory, or serve with a smaller --ctx",
         missing,

@@ -15,39 +15,41 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from leader.model.model_info import Shape
+from leader.model.model_info import ModelInfo
 from leader.placement.cost import MAX_DEVICES, Demand, Device, Range, entry_seconds, head_extra_seconds
 
 Table = npt.NDArray[np.float64]
 
 
 def best_counts(
-    shape: Shape, wants: Demand, devices: Sequence[Device], ranges: Sequence[Range]
+    model_info: ModelInfo, wants: Demand, devices: Sequence[Device], ranges: Sequence[Range]
 ) -> list[tuple[int, bool]] | None:
     """(layers, head) of each device in the fastest placement; None when nothing fits.
 
     ``devices`` come in pipeline order, the pipeline's host first, with a range each.
     """
-    tables = _fill(shape, wants, devices, ranges)
-    final = tables[-1][1, :, shape.n_layers]
+    tables = _fill(model_info, wants, devices, ranges)
+    final = tables[-1][1, :, model_info.n_layers]
     used = int(np.argmin(final))
     if not np.isfinite(final[used]):
         return None
-    return _read_back(shape, wants, devices, ranges, tables, used)
+    return _read_back(model_info, wants, devices, ranges, tables, used)
 
 
-def _fill(shape: Shape, wants: Demand, devices: Sequence[Device], ranges: Sequence[Range]) -> list[Table]:
+def _fill(
+    model_info: ModelInfo, wants: Demand, devices: Sequence[Device], ranges: Sequence[Range]
+) -> list[Table]:
     """The tables before the first device and after each.
 
     Axes: head placed, devices used (0..15), layers placed.
     """
-    table = np.full((2, MAX_DEVICES + 1, shape.n_layers + 1), np.inf)
+    table = np.full((2, MAX_DEVICES + 1, model_info.n_layers + 1), np.inf)
     table[0, 0, 0] = 0.0
     tables = [table]
     for device, span in zip(devices, ranges, strict=True):
         before = tables[-1]
         after = before.copy() if span.low == 0 else np.full_like(before, np.inf)
-        entry, head = entry_seconds(wants, device), head_extra_seconds(shape, wants, device)
+        entry, head = entry_seconds(wants, device), head_extra_seconds(model_info, wants, device)
         low = 0 if device.host else 1
         for placed, extra, high in ((0, 0.0, span.high), (1, head, span.high_head)):
             # Without the head either state stays; with it, only "not placed" becomes "placed".
@@ -83,7 +85,7 @@ def _window(table: Table, low: int, high: int, slope: float) -> Table:
 
 
 def _read_back(
-    shape: Shape,
+    model_info: ModelInfo,
     wants: Demand,
     devices: Sequence[Device],
     ranges: Sequence[Range],
@@ -92,10 +94,10 @@ def _read_back(
 ) -> list[tuple[int, bool]]:
     """(layers, head) of each device, found backwards: each step asks which choice gave the table's value."""
     counts: list[tuple[int, bool]] = []
-    placed, layers = 1, shape.n_layers
+    placed, layers = 1, model_info.n_layers
     for index in range(len(devices) - 1, -1, -1):
         device, span, before = devices[index], ranges[index], tables[index]
-        entry, extra = entry_seconds(wants, device), head_extra_seconds(shape, wants, device)
+        entry, extra = entry_seconds(wants, device), head_extra_seconds(model_info, wants, device)
         low, step = max(span.low, 0 if device.host else 1), 0 if device.host else 1
         best = before[placed, used, layers] if span.low == 0 else np.inf
         choice = (0, placed, False)

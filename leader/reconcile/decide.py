@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from leader.model.model_info import Shape
+from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
 from leader.placement.planner import Infeasible, Plan, place
 from leader.reconcile.rebalance import DRAIN, QUIET, SLIGHT, STEADY, better, pays, shares
@@ -33,11 +33,11 @@ from leader.reconcile.view import (
     Drain,
     HandOver,
     MemberView,
-    Memory,
+    ReconcilerMemory,
     ReleaseLeases,
     Report,
+    ResolveMove,
     Running,
-    Settle,
     Start,
     Stop,
     View,
@@ -55,18 +55,18 @@ GIVING_UP: Final = 4  # failures in a row from which the phase is "failed"; it i
 HANDOVER_AGAIN: Final = 5.0
 
 
-def decide(now: float, view: View, memory: Memory) -> Decision:
+def decide(now: float, view: View, memory: ReconcilerMemory) -> Decision:
     """What to do at ``now``; hand the decision's memory to the next call."""
     decision = _decide(now, view, memory)
     served = view.leading and view.running is not None and view.running.phase == "ready"
     if view.asked and not (served and view.running and view.running.wanted == view.wanted):
         return replace(
-            decision, actions=(*decision.actions, Settle("nothing is served here that could move"))
+            decision, actions=(*decision.actions, ResolveMove("nothing is served here that could move"))
         )
     return decision
 
 
-def _decide(now: float, view: View, memory: Memory) -> Decision:
+def _decide(now: float, view: View, memory: ReconcilerMemory) -> Decision:
     wanted = view.wanted
     if not view.leading:
         return _idle(view, "does not lead any more", None)
@@ -76,12 +76,12 @@ def _decide(now: float, view: View, memory: Memory) -> Decision:
         return _idle(view, "was stopped", Report("stopped"))
     if view.running is not None:
         return _running(now, view, view.running, wanted, memory)
-    if view.shape is None:
+    if view.model_info is None:
         return _without_file(now, view, wanted, memory)
     me = _member(view, view.me)
     if me is None or me.engine != "ready":
         return _without_engine(now, view, wanted, me, memory)
-    return _plan(now, view, wanted, view.shape, me, memory)
+    return _plan(now, view, wanted, view.model_info, me, memory)
 
 
 def _idle(view: View, reason: str, report: Report | None) -> Decision:
@@ -91,10 +91,10 @@ def _idle(view: View, reason: str, report: Report | None) -> Decision:
     actions += _release(view.leases)
     if report is not None:
         actions.append(report)
-    return Decision(tuple(actions), Memory())
+    return Decision(tuple(actions), ReconcilerMemory())
 
 
-def _running(now: float, view: View, running: Running, wanted: Wanted, memory: Memory) -> Decision:
+def _running(now: float, view: View, running: Running, wanted: Wanted, memory: ReconcilerMemory) -> Decision:
     used = frozenset(stage.device.member for stage in running.plan.stages)
     lost = used - view.leases
     if running.wanted != wanted:
@@ -104,17 +104,24 @@ def _running(now: float, view: View, running: Running, wanted: Wanted, memory: M
     if lost:
         reason = f"lost {_names(view, lost)}"
         return Decision(
-            (Stop(reason), Report("moving", 0.0, reason)), Memory(moved=reason, failures=memory.failures), now
+            (Stop(reason), Report("moving", 0.0, reason)),
+            ReconcilerMemory(moved=reason, failures=memory.failures),
+            now,
         )
     if running.phase == "ready":
         return _ready(now, view, running, used, memory)
     report = Report("moving" if memory.moved else "loading", running.progress, memory.moved or running.reason)
     actions = (*_lease(view, used), report)
-    return Decision(actions, Memory(asked=used, failures=memory.failures, moved=memory.moved))
+    return Decision(actions, ReconcilerMemory(asked=used, failures=memory.failures, moved=memory.moved))
 
 
 def _replaced(
-    now: float, running: Running, wanted: Wanted, used: frozenset[bytes], broken: bool, memory: Memory
+    now: float,
+    running: Running,
+    wanted: Wanted,
+    used: frozenset[bytes],
+    broken: bool,
+    memory: ReconcilerMemory,
 ) -> Decision:
     """Something else is to run: the answers that are being given come to their end, if that is soon."""
     same = wanted.root == running.wanted.root
@@ -122,15 +129,21 @@ def _replaced(
     since = now if memory.draining_since is None else memory.draining_since
     if running.phase == "ready" and running.answers and not broken and now < since + DRAIN:
         report = Report("loading", 0.0, f"{what} once {_answers(running)} given")
-        return Decision((WantLeases(used), Drain(), report), Memory(draining_since=since), since + DRAIN)
-    return Decision((Stop("something else is deployed"), Report("loading", 0.0, what)), Memory(), now)
+        return Decision(
+            (WantLeases(used), Drain(), report), ReconcilerMemory(draining_since=since), since + DRAIN
+        )
+    return Decision(
+        (Stop("something else is deployed"), Report("loading", 0.0, what)), ReconcilerMemory(), now
+    )
 
 
-def _ready(now: float, view: View, running: Running, used: frozenset[bytes], memory: Memory) -> Decision:
+def _ready(
+    now: float, view: View, running: Running, used: frozenset[bytes], memory: ReconcilerMemory
+) -> Decision:
     """It serves; perhaps it should serve from elsewhere."""
     since = now if memory.ready_since is None else memory.ready_since
     quiet = None if running.answers else now if memory.quiet_since is None else memory.quiet_since
-    memory = Memory(
+    memory = ReconcilerMemory(
         asked=used,
         ready_since=since,
         failures=0 if now - since >= GOOD_RUN else memory.failures,
@@ -165,13 +178,13 @@ def _asked(
     running: Running,
     used: frozenset[bytes],
     found: tuple[Plan, float] | None,
-    memory: Memory,
+    memory: ReconcilerMemory,
 ) -> Decision:
     """A person wishes for the best placement, whether the move pays or not."""
 
     def refuse(text: str) -> Decision:
         decision = _stay(view, used, replace(memory, asked_since=None, draining_since=None))
-        return replace(decision, actions=(*decision.actions, Settle(text)))
+        return replace(decision, actions=(*decision.actions, ResolveMove(text)))
 
     if found is None or found[1] < SLIGHT:
         return refuse(f"{running.wanted.name} is placed as well as it can be")
@@ -190,16 +203,18 @@ def _asked(
         return Decision((WantLeases(needed), Drain(), report), memory, draining + DRAIN)
     reason = f"a placement {1 + gain:.2f} times as fast"
     decision = _move(now, running, best, reason, keep=not running.answers)
-    return replace(decision, actions=(Settle(f"moves to {reason}"), *decision.actions))
+    return replace(decision, actions=(ResolveMove(f"moves to {reason}"), *decision.actions))
 
 
-def _stay(view: View, leased: frozenset[bytes], memory: Memory, again_at: float | None = None) -> Decision:
+def _stay(
+    view: View, leased: frozenset[bytes], memory: ReconcilerMemory, again_at: float | None = None
+) -> Decision:
     return Decision((*_lease(view, leased), Report("ready", 1.0)), memory, again_at)
 
 
 def _move(now: float, running: Running, to: Plan, reason: str, keep: bool) -> Decision:
     target = tuple(sorted(shares(to).items()))
-    memory = Memory(moved=reason, kept=running.wanted if keep else None, target=target)
+    memory = ReconcilerMemory(moved=reason, kept=running.wanted if keep else None, target=target)
     return Decision((Stop(reason, keep), Report("moving", 0.0, reason)), memory, now)
 
 
@@ -212,23 +227,23 @@ def _lease(view: View, workers: frozenset[bytes]) -> tuple[Action, ...]:
     return (WantLeases(workers), *_release(view.leases - workers))
 
 
-def _failed(now: float, view: View, running: Running, memory: Memory) -> Decision:
+def _failed(now: float, view: View, running: Running, memory: ReconcilerMemory) -> Decision:
     """llama-server ended. A lost worker explains that: plan again at once. Else pause, longer each time."""
     lost = [worker for worker in running.plan.workers if not _usable_worker(view, worker)]
     if lost:
         reason = f"lost {_names(view, lost)}"
-        memory = Memory(moved=reason, failures=memory.failures)
+        memory = ReconcilerMemory(moved=reason, failures=memory.failures)
         return Decision((Stop(reason), Report("moving", 0.0, reason)), memory, now)
     good = memory.ready_since is not None and now - memory.ready_since >= GOOD_RUN
     failures = 1 if good else memory.failures + 1
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - 1, 10))
-    memory = Memory(
+    memory = ReconcilerMemory(
         failures=failures, retry_at=now + pause, last_failure=running.reason, moved=running.reason
     )
     return Decision((Stop(running.reason), _pause_report(memory)), memory, now + pause)
 
 
-def _without_file(now: float, view: View, wanted: Wanted, memory: Memory) -> Decision:
+def _without_file(now: float, view: View, wanted: Wanted, memory: ReconcilerMemory) -> Decision:
     holders = [member for member in view.members if wanted.root in member.models and member.id != view.me]
     reason = f"this leader does not hold {wanted.name}"
     if view.lost:
@@ -239,18 +254,18 @@ def _without_file(now: float, view: View, wanted: Wanted, memory: Memory) -> Dec
     if view.copying is not None:
         sources = _names(view, [holder.id for holder in holders if holder.alive])
         report = Report("copying", view.copying, f"copies {wanted.name}" + (sources and f" from {sources}"))
-        return Decision((*_release(view.leases), report), Memory())
+        return Decision((*_release(view.leases), report), ReconcilerMemory())
     if holders:
         reason += "; it is held by " + ", ".join(
             f"{holder.name} ({_why_not_lead(holder)})" for holder in holders
         )
     else:
         reason += ", and no member holds it: bring it back or serve it again"
-    return Decision((*_release(view.leases), Report("waiting", 0.0, reason)), Memory())
+    return Decision((*_release(view.leases), Report("waiting", 0.0, reason)), ReconcilerMemory())
 
 
 def _without_engine(
-    now: float, view: View, wanted: Wanted, me: MemberView | None, memory: Memory
+    now: float, view: View, wanted: Wanted, me: MemberView | None, memory: ReconcilerMemory
 ) -> Decision:
     if me is not None and me.engine == "failed":
         others = [other for other in view.members if wanted.root in other.models and other.id != view.me]
@@ -264,16 +279,18 @@ def _without_engine(
     )
 
 
-def _hand_over(now: float, view: View, target: MemberView, reason: str, memory: Memory) -> Decision:
+def _hand_over(now: float, view: View, target: MemberView, reason: str, memory: ReconcilerMemory) -> Decision:
     again = now if memory.handed_over_at is None else memory.handed_over_at + HANDOVER_AGAIN
     report = Report("waiting", 0.0, f"{reason}: it is asked to lead")
     if now < again:
         return Decision((report,), memory, again)
     actions: list[Action] = [*_release(view.leases), report, HandOver(target.id, reason)]
-    return Decision(tuple(actions), Memory(handed_over_at=now), now + HANDOVER_AGAIN)
+    return Decision(tuple(actions), ReconcilerMemory(handed_over_at=now), now + HANDOVER_AGAIN)
 
 
-def _plan(now: float, view: View, wanted: Wanted, shape: Shape, me: MemberView, memory: Memory) -> Decision:
+def _plan(
+    now: float, view: View, wanted: Wanted, model_info: ModelInfo, me: MemberView, memory: ReconcilerMemory
+) -> Decision:
     usable = [member for member in view.members if why_unusable(member, me) is None]
     asked = frozenset(member.id for member in usable)
     since = now if memory.asked_since is None else memory.asked_since
@@ -292,10 +309,10 @@ def _plan(now: float, view: View, wanted: Wanted, shape: Shape, me: MemberView, 
         return wait(Report("waiting", 0.0, reason))
     pending = asked - view.leases
     granted = [member.device for member in usable if member.id in view.leases and member.device is not None]
-    plan, refusal = _chosen(memory, shape, granted, wanted)
+    plan, refusal = _chosen(memory, model_info, granted, wanted)
     if pending and now < since + SETTLE and not (plan and memory.target):
         # One whose lease does not come (its sidecar has just started, say) is not waited for in vain.
-        all_of_them, _ = _place(shape, [one.device for one in usable if one.device], wanted)
+        all_of_them, _ = _place(model_info, [one.device for one in usable if one.device], wanted)
         if plan is None or _speed(all_of_them) >= WORTH_WAITING * _speed(plan):
             return wait(
                 Report("waiting", 0.0, f"asks {_names(view, pending)} for their leases"), since + SETTLE
@@ -315,22 +332,22 @@ def _plan(now: float, view: View, wanted: Wanted, shape: Shape, me: MemberView, 
 
 
 def _chosen(
-    memory: Memory, shape: Shape, devices: Sequence[Device], wanted: Wanted
+    memory: ReconcilerMemory, model_info: ModelInfo, devices: Sequence[Device], wanted: Wanted
 ) -> tuple[Plan | None, str]:
     """The placement that a move was made for, if that is still possible, else the best."""
     if memory.target:
         # Chosen anew it might be another one: what a move is decided by leaves out small differences.
         target = {device.member: 0 for device in devices} | dict(memory.target)
-        plan, _ = _place(shape, devices, replace(wanted, layers=target))
+        plan, _ = _place(model_info, devices, replace(wanted, layers=target))
         if plan is not None:
             return plan, ""
-    return _place(shape, devices, wanted)
+    return _place(model_info, devices, wanted)
 
 
-def _place(shape: Shape, devices: Sequence[Device], wanted: Wanted) -> tuple[Plan | None, str]:
+def _place(model_info: ModelInfo, devices: Sequence[Device], wanted: Wanted) -> tuple[Plan | None, str]:
     """The plan, or None with what is missing."""
     try:
-        return place(shape, devices, wanted.context, wanted.slots, wanted.layers), ""
+        return place(model_info, devices, wanted.context, wanted.slots, wanted.layers), ""
     except Infeasible as error:
         return None, error.message
 
@@ -339,7 +356,7 @@ def _speed(plan: Plan | None) -> float:
     return 0.0 if plan is None else plan.predicted_tokens_per_second
 
 
-def _pause_report(memory: Memory) -> Report:
+def _pause_report(memory: ReconcilerMemory) -> Report:
     phase = "failed" if memory.failures >= GIVING_UP else "waiting"
     return Report(phase, 0.0, f"{memory.last_failure}; started again soon (failure {memory.failures})")
 

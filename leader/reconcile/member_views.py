@@ -1,6 +1,6 @@
 """A member as the reconciler and placement see it. Pure."""
 
-from leader.model.model_info import Shape
+from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device, assumed_layer_seconds
 from leader.reconcile.view import MemberView
 from mesh.protocol.node.views import Member
@@ -13,7 +13,9 @@ ACCELERATORS = {"cuda": "CUDA0", "rocm": "ROCm0", "vulkan": "Vulkan0", "metal": 
 """llama.cpp's name of the first device of each kind; the CPU is no device but the pipeline's host."""
 
 
-def member_view(member: Member, leader: NodeId, shape: Shape | None, reachable: bool = True) -> MemberView:
+def member_view(
+    member: Member, leader: NodeId, model_info: ModelInfo | None, reachable: bool = True
+) -> MemberView:
     """The member as the reconciler sees it, with ``leader`` leading and ``shape`` as the model at hand."""
     profile = member.record.profile if member.record else Profile(engine_state="missing")
     return MemberView(
@@ -28,17 +30,17 @@ def member_view(member: Member, leader: NodeId, shape: Shape | None, reachable: 
         engine_reason=profile.engine_reason,
         engine_version=f"{profile.engine_commit} {profile.engine_rpc}",
         models=frozenset(model.root for model in profile.models),
-        device=None if shape is None else device(member.id, profile, member.rtt, shape, leader),
+        device=None if model_info is None else device(member.id, profile, member.rtt, model_info, leader),
     )
 
 
-def device(id: NodeId, profile: Profile, rtt: float | None, shape: Shape, leader: NodeId) -> Device:
+def device(id: NodeId, profile: Profile, rtt: float | None, model_info: ModelInfo, leader: NodeId) -> Device:
     """The member as placement sees it; the leader's own accelerator or CPU has no network before it."""
     return Device(
         member=id,
         name=profile.name,
         memory_offered=profile.memory_offered,
-        layer_seconds=assumed_layer_seconds(shape, profile.accelerator_kind),
+        layer_seconds=assumed_layer_seconds(model_info, profile.accelerator_kind),
         rtt=0.0 if id == leader else rtt or UNMEASURED_RTT,
         local=id == leader,
         accelerator=ACCELERATORS.get(profile.accelerator_kind, "") if id == leader else "",

@@ -6,7 +6,7 @@ Plain values; times in seconds, memory in bytes, members by id.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from leader.model.model_info import Shape
+from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
 from leader.placement.planner import Plan
 
@@ -72,7 +72,7 @@ class View:
     me: bytes
     leading: bool
     wanted: Wanted | None = None
-    shape: Shape | None = None
+    model_info: ModelInfo | None = None
     members: tuple[MemberView, ...] = ()
     leases: frozenset[bytes] = frozenset()
     running: Running | None = None
@@ -118,7 +118,7 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
+class ResolveMove:
     """What becomes of the wish that was in the view; it is granted, or refused, by this."""
 
     text: str
@@ -141,11 +141,11 @@ class HandOver:
     reason: str
 
 
-Action = WantLeases | ReleaseLeases | Start | Stop | Drain | Settle | Report | HandOver
+Action = WantLeases | ReleaseLeases | Start | Stop | Drain | ResolveMove | Report | HandOver
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class ReconcilerMemory:
     """What the reconciler remembers from one decision to the next."""
 
     asked: frozenset[bytes] = frozenset()
@@ -171,5 +171,5 @@ class Decision:
     """
 
     actions: tuple[Action, ...]
-    memory: Memory
+    memory: ReconcilerMemory
     again_at: float | None = None

@@ -7,8 +7,8 @@ import trio
 
 from mesh.admission.handshake import (
     REDEEM,
+    AdmissionRefused,
     Greeting,
-    Refused,
     Uninvited,
     admitted,
     answer,
@@ -18,13 +18,13 @@ from mesh.admission.handshake import (
     signed_request,
 )
 from mesh.admission.invites import Invites
-from mesh.admission.pairing_lobby import Visitor, Waiting
+from mesh.admission.pairing_lobby import Applicant, PairingLobby
 from mesh.net.discovery.tailnet import same_owner
 from mesh.net.discovery.tailscale import Tailscale, TailscaleError
 from mesh.net.session import Session
 from mesh.net.streams import Streams
 from mesh.protocol.base.drop_counters import DropCounters
-from mesh.runtime.driver import Shell
+from mesh.runtime.driver import Driver
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity, NodeId, node_id, pool_id, verify
@@ -33,19 +33,19 @@ from mesh.wire.rights import ALL_RIGHTS, Rights
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 10.0
-MALFORMED = Refused("that is not a request", why="malformed")
+MALFORMED = AdmissionRefused("that is not a request", why="malformed")
 
 
-class Desk:
+class AdmissionServer:
     """Answers at this node's door. ``shell`` is the pool it belongs to at present, if any."""
 
     def __init__(
         self, identity: Identity, name: str, streams: Streams, invites: Invites, tailscale: Tailscale | None
     ) -> None:
-        self.shell: Shell | None = None
+        self.driver: Driver | None = None
         self.moving = False
         self.pool_name = ""
-        self.waiting = Waiting()
+        self.lobby = PairingLobby()
         self.drops = DropCounters()
         self._identity = identity
         self._name = name
@@ -55,21 +55,21 @@ class Desk:
 
     def alone(self) -> bool:
         """A founder without company and without work: it may still move to another pool."""
-        if self.shell is None:
+        if self.driver is None:
             return True
-        node = self.shell.node
+        node = self.driver.node
         # A machine just admitted has a key before it has said anything.
         return len(node.keys()) == 1 and node.deployment() is None
 
     def greeting(self) -> Greeting:
-        if self.shell is None or self.moving:
+        if self.driver is None or self.moving:
             state, pool, chain = (
                 "moving" if self.moving else "searching",
                 pool_id(self._identity.public_key),
                 [],
             )
         else:
-            state, pool, chain = "member", self.shell.pool, self.shell.node.chain(self._identity.id)
+            state, pool, chain = "member", self.driver.pool, self.driver.node.chain(self._identity.id)
         return Greeting(state, pool, self.pool_name, self._name, self.alone(), new_nonce(), tuple(chain))
 
     async def handle(self, session: Session) -> None:
@@ -83,7 +83,7 @@ class Desk:
                 key = self._proven(greeting, request)
                 waiting = "slot" in request
                 if waiting:
-                    visitor = self._visitor(session, key, request)
+                    applicant = self._visitor(session, key, request)
                     reply: dict[str, Any] = {"waiting": True}
                 else:
                     reply = await self._decide(session, key, request)
@@ -94,18 +94,23 @@ class Desk:
             await session.send_message(reply)
         if waiting:
             # As long as its stream may last.
-            await self.waiting.wait(session, visitor)
+            await self.lobby.wait(session, applicant)
 
     def _refuse(self, error: MeshError, session: Session) -> dict[str, Any]:
         self.drops.count(getattr(error, "why", "other"), session.remote.host)
         log.debug("refused %s: %s", session.remote, error)
         return refusal(error)
 
-    def _visitor(self, session: Session, key: bytes, request: dict[str, object]) -> Visitor:
+    def _visitor(self, session: Session, key: bytes, request: dict[str, object]) -> Applicant:
         """Who is to wait here for an approval; MeshError when there is no room."""
-        visitor = {"key": key, "name": request["name"], "slot": request["slot"], "host": session.remote.host}
-        parsed = Visitor.parse(visitor)
-        self.waiting.check_room(parsed)
+        applicant = {
+            "key": key,
+            "name": request["name"],
+            "slot": request["slot"],
+            "host": session.remote.host,
+        }
+        parsed = Applicant.parse(applicant)
+        self.lobby.check_room(parsed)
         return parsed
 
     def _proven(self, greeting: Greeting, request: dict[str, object]) -> bytes:
@@ -114,24 +119,24 @@ class Desk:
         if not isinstance(key, bytes) or not isinstance(signature, bytes) or len(key) != 32:
             raise ValueError
         if not verify(key, signed_request(self._identity.id, greeting.nonce), signature):
-            raise Refused("the key is not yours: its signature is wrong", why="wrong_signature")
-        if greeting.state != "member" or self.shell is None or self.moving:
-            raise Refused(
+            raise AdmissionRefused("the key is not yours: its signature is wrong", why="wrong_signature")
+        if greeting.state != "member" or self.driver is None or self.moving:
+            raise AdmissionRefused(
                 "this machine is joining a pool itself", "try again in a few seconds", why="no_pool"
             )
-        if self.shell.node.is_evicted(node_id(key)):
-            raise Refused(
+        if self.driver.node.is_evicted(node_id(key)):
+            raise AdmissionRefused(
                 "this machine was evicted from the pool", "its key is barred for ever: ask an owner"
             )
         return key
 
     async def handle_approve(self, session: Session) -> None:
         """An owner asks who waits here, or talks with one of them."""
-        node = None if self.shell is None else self.shell.node
+        node = None if self.driver is None else self.driver.node
         if node is None or session.peer is None or Rights.OWN not in node.rights(session.peer):
-            await session.send_message(refusal(Refused("only an owner may approve")))
+            await session.send_message(refusal(AdmissionRefused("only an owner may approve")))
             return
-        await self.waiting.pass_on(session)
+        await self.lobby.pass_on(session)
 
     async def _decide(self, session: Session, key: bytes, request: dict[str, object]) -> dict[str, object]:
         if "issuer" in request:
@@ -139,7 +144,7 @@ class Desk:
         return await self._neighbour(session.remote, key)
 
     async def _invited(self, request: dict[str, object], key: bytes) -> dict[str, object]:
-        assert self.shell is not None
+        assert self.driver is not None
         issuer, name, proof = request["issuer"], request["invite"], request["proof"]
         if not (isinstance(issuer, bytes) and isinstance(name, bytes) and isinstance(proof, bytes)):
             raise ValueError
@@ -148,12 +153,12 @@ class Desk:
         try:
             session = await self._streams.open(
                 NodeId(issuer),
-                self.shell.endpoints(NodeId(issuer)),
+                self.driver.endpoints(NodeId(issuer)),
                 REDEEM,
                 {"invite": name, "key": key, "proof": proof},
             )
         except MeshError as error:
-            raise Refused(
+            raise AdmissionRefused(
                 f"only {self._name_of(issuer)}, its issuer, can redeem the invite, and does not answer",
                 "wait until it is back, or ask another owner for an invite",
                 why="issuer_away",
@@ -162,7 +167,7 @@ class Desk:
             reply = await session.receive_message()
         finally:
             await session.aclose()
-        admitted(reply, self.shell.pool, key)
+        admitted(reply, self.driver.pool, key)
         assert isinstance(reply, dict)
         return reply
 
@@ -179,11 +184,11 @@ class Desk:
             await session.send_message(reply)
 
     def _redeem(self, name: bytes, key: bytes, proof: bytes) -> dict[str, object]:
-        if self.shell is None:
-            raise Refused("this machine has left the pool")
-        if self.shell.node.is_evicted(node_id(key)):
-            raise Refused("that machine was evicted from the pool", why="evicted")
-        return self.vouch(key, self._invites.redeem(self.shell.pool, name, key, proof))
+        if self.driver is None:
+            raise AdmissionRefused("this machine has left the pool")
+        if self.driver.node.is_evicted(node_id(key)):
+            raise AdmissionRefused("that machine was evicted from the pool", why="evicted")
+        return self.vouch(key, self._invites.redeem(self.driver.pool, name, key, proof))
 
     async def _neighbour(self, remote: Endpoint, key: bytes) -> dict[str, object]:
         """No invite: a machine of the same owner on the same tailnet needs none."""
@@ -192,29 +197,29 @@ class Desk:
             raise Uninvited("this pool admits by invite", ask)
         try:
             status = await self._tailscale.status()
-            visitor = await self._tailscale.whois(remote)
+            applicant = await self._tailscale.whois(remote)
         except TailscaleError as error:
             raise Uninvited(f"the tailnet cannot tell who you are: {error.message}", ask) from error
-        if visitor is None:
+        if applicant is None:
             raise Uninvited("you are no machine of this pool's tailnet", ask)
-        same, reason = same_owner(status, visitor)
+        same, reason = same_owner(status, applicant)
         if not same:
-            raise Uninvited(f"{visitor.name or 'this machine'} {reason}", ask)
+            raise Uninvited(f"{applicant.name or 'this machine'} {reason}", ask)
         return self.vouch(key, ALL_RIGHTS)
 
     def vouch(self, key: bytes, rights: Rights) -> dict[str, Any]:
         """Make the holder of ``key`` a member with at least these rights; what to answer it."""
-        if self.shell is None:
-            raise Refused("this machine has left the pool")
-        node = self.shell.node
+        if self.driver is None:
+            raise AdmissionRefused("this machine has left the pool")
+        node = self.driver.node
         subject = node_id(key)
         if node.keys().get(subject) is None or rights & ~node.rights(subject):
-            self.shell.command(node.vouch, key, rights)
+            self.driver.command(node.vouch, key, rights)
             log.info("admitted %s", subject.hex())
-        peers = [endpoint for member in node.members() for endpoint in self.shell.endpoints(member.id)[:2]]
+        peers = [endpoint for member in node.members() for endpoint in self.driver.endpoints(member.id)[:2]]
         return answer(node.chain(subject), peers)
 
     def _name_of(self, issuer: bytes) -> str:
-        assert self.shell is not None
-        member = self.shell.node.member(NodeId(issuer))
+        assert self.driver is not None
+        member = self.driver.node.member(NodeId(issuer))
         return member.record.profile.name if member and member.record else "the machine"

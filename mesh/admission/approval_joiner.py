@@ -10,8 +10,8 @@ from typing import Any
 import trio
 
 from mesh.admission.codes import Code
-from mesh.admission.handshake import Admitted, Door, Greeting, Refused, admitted, raw
-from mesh.admission.pake import Exchange, WrongCode, signed_opening
+from mesh.admission.handshake import AdmissionClient, AdmissionRefused, Admitted, Greeting, admitted, raw
+from mesh.admission.pake import Pake, WrongCode, signed_opening
 from mesh.admission.pool_names import pool_name
 from mesh.admission.search import Say, Search
 from mesh.net.session import StreamError
@@ -59,24 +59,24 @@ async def await_approval(search: Search, where: Where) -> Admitted:
 
 
 async def _wait_in_turn(
-    search: Search, doors: Callable[[], Sequence[Endpoint]], pool: PoolId | None
+    search: Search, clients: Callable[[], Sequence[Endpoint]], pool: PoolId | None
 ) -> Admitted:
     """One pool: knock at its members' doors in turn, with a new code whenever the old one was tried."""
     wrong, code, shown = 0, Code.new(), ""
     while True:
-        for endpoint in list(doors()):
+        for endpoint in list(clients()):
             try:
-                door = await Door.knock(search.streams, endpoint)
+                client = await AdmissionClient.knock(search.streams, endpoint)
             except (StreamError, MeshError):
                 continue
-            greeting = door.greeting
+            greeting = client.greeting
             try:
                 if greeting.state != "member" or pool not in (None, greeting.pool):
                     continue
                 if shown != str(code):
                     shown = str(code)
                     await _show(search.say, greeting, code)
-                return await wait_at(door, search.identity, search.name, code)
+                return await wait_at(client, search.identity, search.name, code)
             except WrongCode as error:
                 wrong, code = wrong + 1, Code.new()
                 if wrong >= MAX_WRONG:
@@ -85,12 +85,12 @@ async def _wait_in_turn(
                     ) from error
                 await search.say(f"{pool_name(greeting.pool)}: a wrong code was tried, here is a new one")
                 break
-            except Refused:
+            except AdmissionRefused:
                 raise
             except (StreamError, DecodeError, MeshError):
                 continue  # that member went away; another may be there
             finally:
-                await door.aclose()
+                await client.aclose()
         await trio.sleep(AGAIN_SECONDS)
 
 
@@ -100,35 +100,37 @@ async def _show(say: Say, greeting: Greeting, code: Code) -> None:
     await say(f"an owner of {name} lets this machine in with: mesh approve {code}")
 
 
-async def wait_at(door: Door, identity: Identity, name: str, code: Code) -> Admitted:
+async def wait_at(client: AdmissionClient, identity: Identity, name: str, code: Code) -> Admitted:
     """Wait at an open door until an owner comes with the code. WrongCode when one came with another."""
-    await door.request(identity, name, {"slot": code.slot})
-    await _expect_answer(door, identity.public_key, waiting=True)
+    await client.request(identity, name, {"slot": code.slot})
+    await _expect_answer(client, identity.public_key, waiting=True)
     while True:
-        opening = await _expect_answer(door, identity.public_key)
-        owner_key = _owner(opening, door.greeting.pool, identity.public_key)
+        opening = await _expect_answer(client, identity.public_key)
+        owner_key = _owner(opening, client.greeting.pool, identity.public_key)
         if owner_key is None:
             raise MeshError("the machine at the door lies about who owns its pool")
-        exchange = Exchange("joiner", code, door.greeting.pool, owner_key, identity.public_key)
+        exchange = Pake("joiner", code, client.greeting.pool, owner_key, identity.public_key)
         exchange.agree(raw(opening["opening"]))
         # From here on the code is used up, whatever comes.
         try:
-            await door.session.send_message({"opening": exchange.opening, "proof": exchange.proof("joiner")})
+            await client.session.send_message(
+                {"opening": exchange.opening, "proof": exchange.proof("joiner")}
+            )
             with trio.fail_after(VERDICT_SECONDS):
-                verdict = await door.session.receive_message()
-            result = admitted(verdict, door.greeting.pool, identity.public_key)
+                verdict = await client.session.receive_message()
+            result = admitted(verdict, client.greeting.pool, identity.public_key)
             exchange.check(raw(verdict["proof"]), "owner", result.chain)
         except (MeshError, trio.TooSlowError, TypeError, KeyError) as error:
             raise WrongCode("that code was wrong") from error
-        await door.session.send_message({"entered": True})
+        await client.session.send_message({"entered": True})
         return result
 
 
-async def _expect_answer(door: Door, key: bytes, waiting: bool = False) -> dict[str, Any]:
+async def _expect_answer(client: AdmissionClient, key: bytes, waiting: bool = False) -> dict[str, Any]:
     """The next message; what it refuses is raised as `admitted` does."""
-    message = await door.session.receive_message()
+    message = await client.session.receive_message()
     if not isinstance(message, dict) or "error" in message or (waiting and not message.get("waiting")):
-        admitted(message, door.greeting.pool, key)  # raises what there is to say
+        admitted(message, client.greeting.pool, key)  # raises what there is to say
         raise MeshError("the member's answer makes no sense")
     return message
 

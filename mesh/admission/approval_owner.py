@@ -11,14 +11,14 @@ from typing import Any
 
 import trio
 
-from mesh.admission.admission_server import Desk
+from mesh.admission.admission_server import AdmissionServer
 from mesh.admission.codes import Code
 from mesh.admission.handshake import refusal
-from mesh.admission.pairing_lobby import APPROVE, REPLY_SECONDS, Ask, Visitor
-from mesh.admission.pake import Exchange, WrongCode, signed_opening
+from mesh.admission.pairing_lobby import APPROVE, REPLY_SECONDS, Applicant, Ask
+from mesh.admission.pake import Pake, WrongCode, signed_opening
 from mesh.net.session import StreamError
 from mesh.net.streams import Streams
-from mesh.runtime.driver import Shell
+from mesh.runtime.driver import Driver
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import Identity, NodeId
 from mesh.wire.rights import Rights
@@ -34,24 +34,30 @@ WRONG_SECONDS = 600.0
 class Seen:
     """A waiting machine, and the member at whose door it stands (None: this one)."""
 
-    visitor: Visitor
+    applicant: Applicant
     at: NodeId | None
 
 
 class Approver:
     """Approves for one node, which is to be an owner. It counts the wrong codes of the last ten minutes."""
 
-    def __init__(self, identity: Identity, streams: Streams, desk: Desk, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        streams: Streams,
+        admission_server: AdmissionServer,
+        now: Callable[[], float],
+    ) -> None:
         self._identity = identity
         self._streams = streams
-        self._desk = desk
+        self._admission_server = admission_server
         self._now = now
         self._wrong: list[float] = []
 
-    async def approve(self, shell: Shell, code: Code, rights: Rights) -> Visitor:
+    async def approve(self, driver: Driver, code: Code, rights: Rights) -> Applicant:
         """Let the machine that shows ``code`` in. MeshError when there is none, or it shows another code."""
         self._refuse_guessing()
-        seen = await self._seen(shell, code.slot)
+        seen = await self._seen(driver, code.slot)
         if not seen:
             raise MeshError(
                 f"no machine waits with a code that begins with {code.slot}",
@@ -61,10 +67,10 @@ class Approver:
         for one in seen[:MAX_TRIED]:
             try:
                 with trio.fail_after(2 * REPLY_SECONDS):
-                    await self._admit(shell, one, code, rights)
-                return one.visitor
+                    await self._admit(driver, one, code, rights)
+                return one.applicant
             except trio.TooSlowError:
-                failures.append(MeshError(f"{one.visitor.name} does not answer"))
+                failures.append(MeshError(f"{one.applicant.name} does not answer"))
             except WrongCode as error:
                 failures.append(error)
             except (StreamError, DecodeError, MeshError) as error:
@@ -85,37 +91,37 @@ class Approver:
 
     # --- who waits, and where
 
-    async def _seen(self, shell: Shell, slot: int) -> list[Seen]:
+    async def _seen(self, driver: Driver, slot: int) -> list[Seen]:
         """Those that show a code with this number, each once, at whatever member's door."""
-        found = {one.key: Seen(one, None) for one in self._desk.waiting.visitors(slot)}
+        found = {one.key: Seen(one, None) for one in self._admission_server.lobby.applicants(slot)}
         limit = trio.CapacityLimiter(ASKED_AT_ONCE)
 
         async def ask(member: NodeId) -> None:
             async with limit:
-                for visitor in await self._listed(shell, member, slot):
-                    found.setdefault(visitor.key, Seen(visitor, member))
+                for applicant in await self._listed(driver, member, slot):
+                    found.setdefault(applicant.key, Seen(applicant, member))
 
         async with trio.open_nursery() as nursery:
-            for member in shell.node.members():
+            for member in driver.node.members():
                 if member.state == "alive" and member.id != self._identity.id:
                     nursery.start_soon(ask, member.id)
         return list(found.values())
 
-    async def _listed(self, shell: Shell, member: NodeId, slot: int) -> list[Visitor]:
+    async def _listed(self, driver: Driver, member: NodeId, slot: int) -> list[Applicant]:
         with trio.move_on_after(LIST_SECONDS):
             try:
-                async with self._stream(shell, member, {"slot": slot}) as (_, heard):
-                    return [Visitor.parse(one) for one in heard["visitors"][:ASKED_AT_ONCE]]
+                async with self._stream(driver, member, {"slot": slot}) as (_, heard):
+                    return [Applicant.parse(one) for one in heard["visitors"][:ASKED_AT_ONCE]]
             except (StreamError, DecodeError, KeyError, TypeError, ValueError):
                 return []  # a member that is away or talks nonsense has nobody at its door
         return []
 
     @asynccontextmanager
     async def _stream(
-        self, shell: Shell, member: NodeId, arguments: dict[str, Any]
+        self, driver: Driver, member: NodeId, arguments: dict[str, Any]
     ) -> AsyncIterator[tuple[Ask, Any]]:
         """A stream of kind ``approve``: what asks over it, and the first message that came."""
-        session = await self._streams.open(member, shell.endpoints(member), APPROVE, arguments)
+        session = await self._streams.open(member, driver.endpoints(member), APPROVE, arguments)
 
         async def ask(message: Any) -> Any:
             await session.send_message(message)
@@ -128,30 +134,32 @@ class Approver:
 
     # --- one attempt
 
-    async def _admit(self, shell: Shell, seen: Seen, code: Code, rights: Rights) -> None:
+    async def _admit(self, driver: Driver, seen: Seen, code: Code, rights: Rights) -> None:
         if seen.at is None:
-            async with self._desk.waiting.turn(seen.visitor.key) as ask:
-                await self._converse(shell, ask, seen.visitor, code, rights)
+            async with self._admission_server.lobby.turn(seen.applicant.key) as ask:
+                await self._converse(driver, ask, seen.applicant, code, rights)
             return
-        async with self._stream(shell, seen.at, {"key": seen.visitor.key}) as (ask, heard):
+        async with self._stream(driver, seen.at, {"key": seen.applicant.key}) as (ask, heard):
             _raise_error(heard)
-            await self._converse(shell, ask, seen.visitor, code, rights)
+            await self._converse(driver, ask, seen.applicant, code, rights)
 
-    async def _converse(self, shell: Shell, ask: Ask, visitor: Visitor, code: Code, rights: Rights) -> None:
-        key, own = visitor.key, self._identity.public_key
-        exchange = Exchange("owner", code, shell.pool, own, key)
+    async def _converse(
+        self, driver: Driver, ask: Ask, applicant: Applicant, code: Code, rights: Rights
+    ) -> None:
+        key, own = applicant.key, self._identity.public_key
+        exchange = Pake("owner", code, driver.pool, own, key)
         reply = await ask(
             {
-                "chain": list(shell.node.chain(self._identity.id)),
+                "chain": list(driver.node.chain(self._identity.id)),
                 "opening": exchange.opening,
-                "signature": self._identity.sign(signed_opening(shell.pool, key, exchange.opening)),
+                "signature": self._identity.sign(signed_opening(driver.pool, key, exchange.opening)),
             }
         )
         _raise_error(reply)
         try:
             exchange.agree(_bytes(reply, "opening"))
             exchange.check(_bytes(reply, "proof"), "joiner")
-            answer = self._desk.vouch(key, rights)
+            answer = self._admission_server.vouch(key, rights)
         except MeshError as error:
             with suppress(MeshError):
                 await ask(refusal(error))

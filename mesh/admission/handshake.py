@@ -30,7 +30,7 @@ NONCE_BYTES = 16
 MAX_PEERS = 64
 
 
-class Refused(MeshError):
+class AdmissionRefused(MeshError):
     """The pool answered, and the answer is no; ``why`` says so in a word for whoever counts."""
 
     def __init__(self, message: str, hint: str = "", why: str = "other") -> None:
@@ -38,7 +38,7 @@ class Refused(MeshError):
         self.why = why
 
 
-class Uninvited(Refused):
+class Uninvited(AdmissionRefused):
     """The pool would let this machine in with an invite, or when an owner approves it."""
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -114,7 +114,7 @@ def signed_request(member: NodeId, nonce: bytes) -> bytes:
     return b"mesh admit" + member + nonce
 
 
-class Door:
+class AdmissionClient:
     """The joiner's side of one ``admit`` stream."""
 
     def __init__(self, session: Session, greeting: Greeting) -> None:
@@ -122,7 +122,7 @@ class Door:
         self.greeting = greeting
 
     @classmethod
-    async def knock(cls, streams: Streams, endpoint: Endpoint) -> "Door":
+    async def knock(cls, streams: Streams, endpoint: Endpoint) -> "AdmissionClient":
         """Open a door and read its greeting; MeshError when nobody, or no mesh, answers."""
         session = await streams.open_unproven(endpoint, ADMIT, {})
         try:
@@ -164,7 +164,7 @@ def admitted(answer: Any, pool: PoolId, key: bytes) -> Admitted:
         raise MeshError("the member's answer makes no sense")
     try:
         if "error" in answer:
-            kind = Uninvited if answer.get("uninvited") is True else Refused
+            kind = Uninvited if answer.get("uninvited") is True else AdmissionRefused
             raise kind(str(answer["error"])[:500], str(answer.get("hint", ""))[:500])
         chain = tuple(raw(link) for link in answer["chain"][: MAX_CHAIN + 1])
         peers = tuple(ENDPOINT.load(peer) for peer in answer["peers"][:MAX_PEERS])

@@ -27,7 +27,7 @@ Ask = Callable[[Any], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
+class Applicant:
     """A waiting machine as an owner's node is told of it; nothing of this is proven."""
 
     key: bytes
@@ -39,7 +39,7 @@ class Visitor:
         return {"key": self.key, "name": self.name, "slot": self.slot, "host": self.host}
 
     @classmethod
-    def parse(cls, message: Any) -> "Visitor":
+    def parse(cls, message: Any) -> "Applicant":
         """Raises KeyError, TypeError or ValueError for anything else than a visitor."""
         key, slot = message["key"], message["slot"]
         if not isinstance(key, bytes) or len(key) != 32 or type(slot) is not int or not 0 <= slot < SLOTS:
@@ -51,35 +51,35 @@ class Visitor:
 class _Place:
     """One that waits: its stream, what it said and nobody has taken yet, and whose turn it is to talk."""
 
-    visitor: Visitor
+    applicant: Applicant
     session: Session
     said: trio.MemoryReceiveChannel[Any]
     turn: trio.Lock = field(default_factory=trio.Lock)
 
 
-class Waiting:
+class PairingLobby:
     """Those that wait here."""
 
     def __init__(self) -> None:
         self._places: dict[bytes, _Place] = {}
 
-    def visitors(self, slot: int) -> list[Visitor]:
+    def applicants(self, slot: int) -> list[Applicant]:
         """Who shows a code with this number."""
-        return [place.visitor for place in self._places.values() if place.visitor.slot == slot]
+        return [place.applicant for place in self._places.values() if place.applicant.slot == slot]
 
-    def check_room(self, visitor: Visitor) -> None:
+    def check_room(self, applicant: Applicant) -> None:
         """MeshError when there is no room for this machine."""
-        same_host = [place for place in self._places.values() if place.visitor.host == visitor.host]
+        same_host = [place for place in self._places.values() if place.applicant.host == applicant.host]
         if len(self._places) >= MAX_WAITING or len(same_host) >= MAX_WAITING_OF_A_HOST:
             raise MeshError("too many machines wait at this door", "try again in a few minutes")
-        if visitor.key in self._places:
+        if applicant.key in self._places:
             raise MeshError("this machine waits here already")
 
-    async def wait(self, session: Session, visitor: Visitor) -> None:
+    async def wait(self, session: Session, applicant: Applicant) -> None:
         """Keep a machine waiting until it goes."""
-        self.check_room(visitor)
+        self.check_room(applicant)
         hear, said = trio.open_memory_channel[Any](1)
-        self._places[visitor.key] = _Place(visitor, session, said)
+        self._places[applicant.key] = _Place(applicant, session, said)
         try:
             while True:
                 # Who says more than it was asked for is sent away.
@@ -87,7 +87,7 @@ class Waiting:
         except (trio.WouldBlock, StreamError, DecodeError):
             pass
         finally:
-            del self._places[visitor.key]
+            del self._places[applicant.key]
             hear.close()
 
     @asynccontextmanager
@@ -114,7 +114,7 @@ class Waiting:
         arguments = session.arguments
         slot, key = arguments.get("slot"), arguments.get("key")
         if type(slot) is int:
-            await session.send_message({"visitors": [one.message() for one in self.visitors(slot)]})
+            await session.send_message({"visitors": [one.message() for one in self.applicants(slot)]})
             return
         try:
             async with self.turn(key if isinstance(key, bytes) else b"") as ask:

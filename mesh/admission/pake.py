@@ -22,7 +22,7 @@ class WrongCode(MeshError):
     """The other side does not know the code."""
 
 
-class Exchange:
+class Pake:
     """One side of one exchange; ``opening`` is what it sends."""
 
     def __init__(self, side: Side, code: Code, pool: PoolId, owner_key: bytes, joiner_key: bytes) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from mesh.admission.handshake import Admitted, Door, Refused, Uninvited
+from mesh.admission.handshake import AdmissionClient, AdmissionRefused, Admitted, Uninvited
 from mesh.admission.invites import Token
 from mesh.admission.pool_names import pool_name
 from mesh.net.discovery.mdns import Sighting
@@ -49,7 +49,7 @@ class Search:
     tailscale: Tailscale | None
     neighbours: Neighbours
     say: Say
-    refusals: dict[str, Refused] = field(default_factory=dict)
+    refusals: dict[str, AdmissionRefused] = field(default_factory=dict)
 
     @classmethod
     def of(cls, machine: Machine, say: Say) -> "Search":
@@ -65,7 +65,7 @@ class Search:
                 for endpoint in dict.fromkeys([*token.hints, *self._lan(token), *await self._tailnet()]):
                     try:
                         return await self._ask(endpoint, token)
-                    except Refused:
+                    except AdmissionRefused:
                         raise
                     except MeshError as error:
                         failures[endpoint] = error
@@ -82,7 +82,7 @@ class Search:
             while True:
                 try:
                     return await self._ask(endpoint, token, SEARCH_SECONDS)
-                except Refused as refused:
+                except AdmissionRefused as refused:
                     if "joining a pool itself" not in refused.message:
                         raise
                     await trio.sleep(ROUND_SECONDS)
@@ -90,9 +90,9 @@ class Search:
 
     async def pool_at(self, endpoint: Endpoint) -> PoolId | None:
         """The pool that the machine at ``endpoint`` is in, if any; MeshError when it does not answer."""
-        door = await self._knock(endpoint, SEARCH_SECONDS)
-        await door.aclose()
-        return door.greeting.pool if door.greeting.state == "member" else None
+        client = await self._knock(endpoint, SEARCH_SECONDS)
+        await client.aclose()
+        return client.greeting.pool if client.greeting.state == "member" else None
 
     async def by_tailnet(self) -> Admitted | None:
         """A pool of this owner on the tailnet. None: there is none, and this machine is to found it."""
@@ -108,17 +108,19 @@ class Search:
         with trio.move_on_after(SEARCH_SECONDS):
             while True:
                 searching = False
-                async with self._doors(await self._tailnet()) as doors:
-                    for door in sorted(doors, key=lambda door: (door.greeting.alone, door.greeting.pool)):
-                        if door.greeting.state == "member":
+                async with self._clients(await self._tailnet()) as clients:
+                    for client in sorted(
+                        clients, key=lambda client: (client.greeting.alone, client.greeting.pool)
+                    ):
+                        if client.greeting.state == "member":
                             try:
-                                admitted = await self._enter(door, None)
-                                await self._check_owner(door)
+                                admitted = await self._enter(client, None)
+                                await self._check_owner(client)
                                 return admitted
                             except MeshError as error:
-                                log.info("%s: %s", door.session.remote, error)
+                                log.info("%s: %s", client.session.remote, error)
                         else:
-                            searching |= door.greeting.state == "moving" or door.greeting.pool < mine
+                            searching |= client.greeting.state == "moving" or client.greeting.pool < mine
                 if not searching:
                     return None
                 await trio.sleep(ROUND_SECONDS)
@@ -128,7 +130,7 @@ class Search:
         """A pool of the tailnet that said no is a reason to stop: founding another is hardly meant."""
         for where, refused in self.refusals.items():
             hint = f"{refused.hint}; or found a pool of your own: mesh join --found"
-            raise Refused(f"{where} does not admit this machine: {refused.message}", hint)
+            raise AdmissionRefused(f"{where} does not admit this machine: {refused.message}", hint)
 
     async def anywhere(self) -> Admitted | None:
         """With nothing typed: the tailnet, then the local network. None: this machine is to found a pool.
@@ -157,23 +159,23 @@ class Search:
         await trio.sleep(LAN_SECONDS)
         return list({sighting.pool: sighting for sighting in self.neighbours.seen()}.values())
 
-    async def _check_owner(self, door: Door) -> None:
+    async def _check_owner(self, client: AdmissionClient) -> None:
         """Nothing was typed: a pool is entered only if tailscaled says that its owner is ours."""
         assert self.tailscale is not None
-        status, whois = await self.tailscale.status(), await self.tailscale.whois(door.session.remote)
+        status, whois = await self.tailscale.status(), await self.tailscale.whois(client.session.remote)
         same, reason = (False, "is nobody's") if whois is None else same_owner(status, whois)
         if not same:
-            refused = Refused(f"it {reason}", "to join it all the same: mesh join HOST")
-            self.refusals[door.greeting.name] = refused
+            refused = AdmissionRefused(f"it {reason}", "to join it all the same: mesh join HOST")
+            self.refusals[client.greeting.name] = refused
             raise refused
 
-    async def better_pool(self) -> Door | None:
+    async def better_pool(self) -> AdmissionClient | None:
         """For a founder still alone: the door of a pool that it should move to. The caller closes it."""
         mine = pool_id(self.identity.public_key)
-        best: Door | None = None
-        async with self._doors(await self._tailnet()) as doors:
-            for door in doors:
-                greeting = door.greeting
+        best: AdmissionClient | None = None
+        async with self._clients(await self._tailnet()) as clients:
+            for client in clients:
+                greeting = client.greeting
                 if (
                     greeting.state != "member"
                     or greeting.pool == mine
@@ -183,10 +185,10 @@ class Search:
                 if best is not None and greeting.pool > best.greeting.pool:
                     continue
                 with suppress(MeshError):
-                    await self._check_owner(door)
-                    best = door
+                    await self._check_owner(client)
+                    best = client
             if best is not None:
-                doors.remove(best)
+                clients.remove(best)
         return best
 
     # --- one door ---------------------------------------------------------------------------------
@@ -194,43 +196,43 @@ class Search:
     async def _ask(
         self, endpoint: Endpoint, token: Token | None, patience: float = KNOCK_SECONDS
     ) -> Admitted:
-        door = await self._knock(endpoint, patience)
+        client = await self._knock(endpoint, patience)
         try:
-            return await self._enter(door, token)
+            return await self._enter(client, token)
         finally:
-            await door.aclose()
+            await client.aclose()
 
-    async def _enter(self, door: Door, token: Token | None) -> Admitted:
-        where = f"{door.greeting.name} ({door.session.remote})"
+    async def _enter(self, client: AdmissionClient, token: Token | None) -> Admitted:
+        where = f"{client.greeting.name} ({client.session.remote})"
         await self.say(f"asking {where}")
         try:
             with trio.fail_after(10.0):
-                return await door.ask(self.identity, self.name, token)
+                return await client.ask(self.identity, self.name, token)
         except trio.TooSlowError as error:
             raise MeshError(f"{where} does not answer") from error
-        except Refused as refused:
+        except AdmissionRefused as refused:
             self.refusals[where] = refused
             raise
 
-    async def _knock(self, endpoint: Endpoint, patience: float = KNOCK_SECONDS) -> Door:
+    async def _knock(self, endpoint: Endpoint, patience: float = KNOCK_SECONDS) -> AdmissionClient:
         try:
             with trio.fail_after(patience):
-                return await Door.knock(self.streams, endpoint)
+                return await AdmissionClient.knock(self.streams, endpoint)
         except trio.TooSlowError as error:
             raise MeshError(
                 f"{endpoint} does not answer", "is mesh running there, and its port reachable?"
             ) from error
 
     @asynccontextmanager
-    async def _doors(self, endpoints: Sequence[Endpoint]) -> AsyncIterator[list[Door]]:
+    async def _clients(self, endpoints: Sequence[Endpoint]) -> AsyncIterator[list[AdmissionClient]]:
         """Knock everywhere at once; the doors that opened, all closed again in the end."""
-        doors: list[Door] = []
+        clients: list[AdmissionClient] = []
         limit = trio.CapacityLimiter(KNOCKS_AT_ONCE)
 
         async def knock(endpoint: Endpoint) -> None:
             async with limit:
                 try:
-                    doors.append(await self._knock(endpoint))
+                    clients.append(await self._knock(endpoint))
                 except MeshError as error:
                     log.debug("nobody at %s: %s", endpoint, error)
 
@@ -238,11 +240,11 @@ class Search:
             for endpoint in endpoints:
                 nursery.start_soon(knock, endpoint)
         try:
-            yield doors
+            yield clients
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
-                for door in doors:
-                    await door.aclose()
+                for client in clients:
+                    await client.aclose()
 
     # --- where to look ----------------------------------------------------------------------------
 
@@ -254,21 +256,21 @@ class Search:
         except TailscaleError as error:
             log.debug("tailnet: %s", error)
             return []
-        return tailnet_doors(status, self.port)
+        return tailnet_endpoints(status, self.port)
 
     def _lan(self, token: Token) -> Sequence[Endpoint]:
-        return self.lan_doors().get(token.pool, ())
+        return self.lan_endpoints().get(token.pool, ())
 
-    def lan_doors(self) -> dict[PoolId | None, list[Endpoint]]:
+    def lan_endpoints(self) -> dict[PoolId | None, list[Endpoint]]:
         """Where members of each pool announce themselves on the local network."""
-        doors: dict[PoolId | None, list[Endpoint]] = {}
+        clients: dict[PoolId | None, list[Endpoint]] = {}
         for sighting in self.neighbours.seen():
             with suppress(MeshError):
-                doors.setdefault(PoolId(parse_id(sighting.pool)), []).extend(sighting.endpoints)
-        return doors
+                clients.setdefault(PoolId(parse_id(sighting.pool)), []).extend(sighting.endpoints)
+        return clients
 
 
-def tailnet_doors(status: TailnetStatus, port: int) -> list[Endpoint]:
+def tailnet_endpoints(status: TailnetStatus, port: int) -> list[Endpoint]:
     """Where the tailnet's machines may have a door: at the usual port, and at this machine's own."""
     ports = dict.fromkeys((DEFAULT_PORT, port))
     return [Endpoint(peer.addresses[0], one) for peer in candidates(status) for one in ports]

@@ -92,7 +92,7 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-class Progress:
+class ProgressBar:
     """Shows the events of an operation that takes its time: a line each, or a bar drawn over itself.
 
     Without a terminal a bar becomes a plain line at every tenth. Everything goes to standard error, so that
@@ -131,7 +131,7 @@ class Progress:
             self._stream.flush()
             self._drawn = False
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressBar":
         return self
 
     def __exit__(self, *_: object) -> None:

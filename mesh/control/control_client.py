@@ -6,8 +6,8 @@ import socket
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
-from mesh.control.control_errors import ControlError, NotRunning, Refused
-from mesh.control.peers import user_of
+from mesh.control.control_errors import ControlError, NotRunning, OperationRefused
+from mesh.control.socket_peer import user_of
 
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes of one line of an answer; a status of ten thousand members has some 5 MiB."""
@@ -35,7 +35,7 @@ def call(
                     yield answer["event"]
                 elif "error" in answer:
                     error = answer["error"]
-                    raise Refused(error["code"], error["message"], error.get("hint", ""))
+                    raise OperationRefused(error["code"], error["message"], error.get("hint", ""))
                 else:
                     result: dict[str, Any] = answer["result"]
                     return result

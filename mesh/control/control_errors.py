@@ -46,7 +46,7 @@ class AlreadyRunning(ControlError):
     code = "already_running"
 
 
-class Refused(ControlError):
+class OperationRefused(ControlError):
     """The sidecar's own answer was an error; ``code`` is the one that it sent."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:

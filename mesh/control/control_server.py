@@ -14,7 +14,7 @@ from typing import Any
 import trio
 
 from mesh.control.control_errors import AlreadyRunning, ControlError
-from mesh.control.peers import user_of
+from mesh.control.socket_peer import user_of
 from mesh.wire.errors import MeshError
 
 Emit = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -63,7 +63,7 @@ async def serve_control(
                     log.warning("control: %d connections are open, one more is refused", MOST_CONNECTIONS)
                     return
                 try:
-                    await _Connection(stream, handlers, survive_hang_up).serve()
+                    await _ControlConnection(stream, handlers, survive_hang_up).serve()
                 except trio.BrokenResourceError:
                     pass  # the client hung up
                 finally:
@@ -76,7 +76,7 @@ async def serve_control(
             where.unlink(missing_ok=True)  # noqa: ASYNC240 - nothing may be awaited on the way out
 
 
-class _Connection:
+class _ControlConnection:
     def __init__(
         self, stream: trio.SocketStream, handlers: Mapping[str, Handler], survive_hang_up: Collection[str]
     ) -> None:

@@ -35,7 +35,7 @@ DeploymentState = Literal["waiting", "copying", "loading", "ready", "moving", "f
 AcceleratorKind = Literal["cpu", "cuda", "metal", "rocm", "vulkan"]
 
 
-class Event(TypedDict):
+class ProgressEvent(TypedDict):
     """A line for the person who waits, such as ``asking 100.64.0.2``; with progress, a bar is drawn."""
 
     text: str
@@ -110,7 +110,7 @@ class Accelerator(TypedDict):
     reason: NotRequired[str]  # why this one was chosen; known of the node itself only
 
 
-class Memory(TypedDict):
+class MemoryStatus(TypedDict):
     total: int
     offered: int
     free: int
@@ -128,7 +128,7 @@ class MemberStatus(TypedDict):
     state: MemberState
     rights: list[Right]
     accelerator: Accelerator
-    memory: Memory
+    memory: MemoryStatus
     rtt_ms: float | None
     llama_cpp: LlamaCpp | None
     layers: list[int] | None  # [first, last]
@@ -280,7 +280,7 @@ class PlanArgs(TypedDict):
     layers: dict[str, int] | None
 
 
-class PlanStage(StageStatus):
+class PlanStageResult(StageStatus):
     """A stage with what it was computed from. The terms sum to ``milliseconds``."""
 
     name: str
@@ -301,7 +301,7 @@ class PlanResult(TypedDict):
     slots: int
     predicted_tokens_per_second: float
     milliseconds_per_token: float
-    stages: list[PlanStage]
+    stages: list[PlanStageResult]
     left_out: list[LeftOut]
     notes: list[str]  # sentences: why this plan
 

@@ -22,7 +22,7 @@ from mesh.copies.copy_server import CopyServing
 from mesh.copies.copy_store import CopyStore, Stored, within
 from mesh.net.session import Session, StreamError
 from mesh.protocol.node.views import Member
-from mesh.runtime.driver import Shell
+from mesh.runtime.driver import Driver
 from mesh.runtime.node_context import Machine
 from mesh.runtime.status import name_of
 from mesh.wire.codec import BOOL, FLOAT, UINT, struct, text
@@ -62,12 +62,12 @@ class CopyState:
 _STATE: Final = struct(CopyState, BOOL, UINT, UINT, text(16), FLOAT, UINT, text(300))
 
 
-class Copies:
+class CopyManager:
     """This node's part, as a holder, as one that copies and as the leader."""
 
-    def __init__(self, machine: Machine, shell: Shell, models: Models) -> None:
+    def __init__(self, machine: Machine, driver: Driver, models: Models) -> None:
         self._machine = machine
-        self._shell = shell
+        self._driver = driver
         self._models = models
         self._store = CopyStore(machine.state.path / "copies")
         self._hashes = machine.state.path / "hashes"
@@ -101,7 +101,7 @@ class Copies:
 
     async def handle_piece(self, session: Session) -> None:
         """A member copies from here; who only computes has no need of a whole model."""
-        if session.peer is None or Rights.LEAD not in self._shell.node.rights(session.peer):
+        if session.peer is None or Rights.LEAD not in self._driver.node.rights(session.peer):
             await session.send_message({"ok": False, "reason": "only members that may lead copy models"})
             return
         await self._serving.handle(session)
@@ -109,7 +109,7 @@ class Copies:
     async def handle_ask(self, session: Session) -> None:
         """A member asks how far this one is; the leader may have it fetch."""
         root, wanted = session.arguments.get("model"), self._wanted()
-        claim = self._shell.node.leader()
+        claim = self._driver.node.leader()
         leads = claim is not None and claim.author == session.peer
         deployed = wanted is not None and wanted.model.root == root
         if session.arguments.get("fetch") and leads and deployed and self._machine.options.lead:
@@ -139,12 +139,12 @@ class Copies:
         return states
 
     async def _ask(self, id: NodeId, root: bytes, fetch: bool) -> CopyState:
-        if id == self._shell.node.id:
+        if id == self._driver.node.id:
             if fetch:
                 self._begin()
             return await self._state(root)
         arguments = {"model": root, "fetch": fetch}
-        endpoints = self._shell.endpoints(id)
+        endpoints = self._driver.endpoints(id)
         session = await self._machine.streams.open(id, endpoints, COPIES, arguments, ASK_SECONDS)
         try:
             state: CopyState = _STATE.load(await session.receive_message())
@@ -218,31 +218,31 @@ class Copies:
             remember(self._hashes, path, Stamp.of(path), file)
 
     def _holders(self) -> Mapping[NodeId, Sequence[Endpoint]]:
-        wanted, node = self._wanted(), self._shell.node
+        wanted, node = self._wanted(), self._driver.node
         if wanted is None:
             return {}
         return {
-            member.id: self._shell.endpoints(member.id)
+            member.id: self._driver.endpoints(member.id)
             for member in node.members()
             if member.id != node.id and member.state == "alive" and _holds(member, wanted.model.root)
         }
 
     def _may_copy(self, peer: NodeId) -> bool:
         """Weights are for those who may serve them."""
-        return Rights.LEAD in self._shell.node.rights(peer)
+        return Rights.LEAD in self._driver.node.rights(peer)
 
     def _round_trips(self) -> dict[NodeId, float]:
-        return {member.id: member.rtt for member in self._shell.node.members() if member.rtt is not None}
+        return {member.id: member.rtt for member in self._driver.node.members() if member.rtt is not None}
 
     def _wanted(self) -> Deployment | None:
-        deployment = self._shell.node.deployment()
+        deployment = self._driver.node.deployment()
         return deployment if deployment is not None and deployment.running else None
 
     # --- the leader's part --------------------------------------------------------------------------
 
     async def _oversee(self, wanted: Deployment | None) -> None:
         """One look: whether there are enough copies, else who is to make the next."""
-        node = self._shell.node
+        node = self._driver.node
         claim = node.leader()
         if wanted is None or claim is None or claim.author != node.id:
             self._lacking = ""
@@ -275,14 +275,14 @@ class Copies:
             self._machine.changes.notify()
 
     def _holds(self, member: Member, root: bytes) -> bool:
-        if member.id == self._shell.node.id:
+        if member.id == self._driver.node.id:
             return self._models.find(root) is not None
         return _holds(member, root)
 
     def _site(self, member: Member, root: bytes, state: CopyState | None) -> Site:
         return Site(
             id=member.id,
-            name=name_of(self._shell.node, member.id),
+            name=name_of(self._driver.node, member.id),
             alive=member.state == "alive",
             away=trio.current_time() - self._away.get(member.id, -math.inf),
             lead=may_lead(member),

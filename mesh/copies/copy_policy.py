@@ -40,7 +40,7 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Next:
+class NextCopy:
     """``fetch`` is who is to copy now, if anybody; ``lacking`` says, for a person, what keeps the pool from
     having enough copies, empty while nothing does.
     """
@@ -49,19 +49,19 @@ class Next:
     lacking: str = ""
 
 
-def next_copy(sites: Sequence[Site], leader: bytes, size: int, copies: int) -> Next:
+def next_copy(sites: Sequence[Site], leader: bytes, size: int, copies: int) -> NextCopy:
     """Who is to copy a model of ``size`` bytes next, that there be ``copies``; ``leader`` comes first."""
     holders = [site for site in sites if site.alive and site.holds]
     held = [site for site in sites if counts(site)]
     if not holders:
-        return Next(lacking="no machine that is alive holds the model")
+        return NextCopy(lacking="no machine that is alive holds the model")
     if len(held) >= copies or any(site.alive and site.fetching for site in sites):
-        return Next()
+        return NextCopy()
     fit = [site for site in sites if _why_not(site, size) is None]
     best = min(fit, key=lambda site: _preference(site, leader), default=None)
     if best is not None:
-        return Next(best.id)
-    return Next(lacking=_lacking(sites, len(held), size, copies)) if len(sites) > 1 else Next()
+        return NextCopy(best.id)
+    return NextCopy(lacking=_lacking(sites, len(held), size, copies)) if len(sites) > 1 else NextCopy()
 
 
 def counts(site: Site) -> bool:

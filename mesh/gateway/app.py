@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from mesh.gateway.access import is_authorized, refused_host, refused_origin, refused_site
-from mesh.gateway.backend import Backend
-from mesh.gateway.connection import Exchange, Request
-from mesh.gateway.counters import Counters, Exposition
+from mesh.gateway.backend import GatewayBackend
+from mesh.gateway.connection import HttpExchange, Request
+from mesh.gateway.counters import Exposition, GatewayCounters
 from mesh.gateway.dashboard import dashboard
 from mesh.gateway.feed import Feed
 from mesh.gateway.leaders import Leaders
@@ -25,15 +25,17 @@ _OWN: Final = frozenset({"/", "/healthz", "/readyz", "/metrics", "/events", "/st
 class Gateway:
     """The handler of all exchanges."""
 
-    def __init__(self, backend: Backend, api_key: str | None, collectors: "Sequence[Collector]") -> None:
+    def __init__(
+        self, backend: GatewayBackend, api_key: str | None, collectors: "Sequence[Collector]"
+    ) -> None:
         self._backend = backend
         self._api_key = api_key
-        self._counters = Counters()
+        self._counters = GatewayCounters()
         self._exposition = Exposition(self._counters, collectors)
         self.feed = Feed(backend)
         self._proxy = Proxy(Leaders(backend, self.feed), self._counters)
 
-    async def handle(self, exchange: Exchange) -> None:
+    async def handle(self, exchange: HttpExchange) -> None:
         """Answer one request."""
         try:
             await self._route(exchange)
@@ -41,7 +43,7 @@ class Gateway:
             if exchange.status is not None:
                 self._counters.answered(exchange.request.path, exchange.status)
 
-    async def _route(self, exchange: Exchange) -> None:
+    async def _route(self, exchange: HttpExchange) -> None:
         request = exchange.request
         if refusal := self._refusal(request):
             await exchange.reply(refusal)

@@ -38,7 +38,7 @@ class Serving(NamedTuple):
     model: str
 
 
-class Backend(Protocol):
+class GatewayBackend(Protocol):
     """The node, as its gateway sees it."""
 
     async def open_leader(self) -> trio.abc.Stream:

@@ -61,7 +61,7 @@ class Request:
         return next((value.decode("latin-1") for key, value in self.headers if key == name), None)
 
 
-class Exchange:
+class HttpExchange:
     """A request and its answer."""
 
     def __init__(self, connection: "Connection", request: Request) -> None:
@@ -104,7 +104,7 @@ class Exchange:
         self._connection.aborted = True
 
 
-Handler = Callable[[Exchange], Awaitable[None]]
+Handler = Callable[[HttpExchange], Awaitable[None]]
 
 
 class Connection:
@@ -148,7 +148,7 @@ class Connection:
         if request is None:
             self.aborted = True
             return False
-        exchange = Exchange(self, request)
+        exchange = HttpExchange(self, request)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, exchange, nursery.cancel_scope)
             await self._handle(exchange)
@@ -198,7 +198,7 @@ class Connection:
             self._body_ended.set()
         return request
 
-    async def _handle(self, exchange: Exchange) -> None:
+    async def _handle(self, exchange: HttpExchange) -> None:
         """Run the handler, and end what it began."""
         try:
             await self._handler(exchange)
@@ -213,19 +213,19 @@ class Connection:
                 self.aborted = False
                 await self._fail(exchange)
 
-    async def _end(self, exchange: Exchange) -> None:
+    async def _end(self, exchange: HttpExchange) -> None:
         if exchange.status is None:
             raise RuntimeError("a handler gave no answer")
         await self._send(self._http.send(h11.EndOfMessage()) or b"")
 
-    async def _fail(self, exchange: Exchange) -> None:
+    async def _fail(self, exchange: HttpExchange) -> None:
         try:
             await exchange.reply(error_reply(500, "internal_error", "the gateway failed; its log says how"))
             await self._end(exchange)
         except ClientGone:
             exchange.client_gone = True
 
-    async def _watch(self, exchange: Exchange, scope: trio.CancelScope) -> None:
+    async def _watch(self, exchange: HttpExchange, scope: trio.CancelScope) -> None:
         """Once the request is here, notice the client's end. An early next request is kept for later."""
         await self._body_ended.wait()
         try:

@@ -17,7 +17,7 @@ _LLAMA_PATHS = (
 _ENDPOINTS = frozenset((*_OWN_PATHS, *_OPENAI_PATHS, *_LLAMA_PATHS))
 
 
-class Counters:
+class GatewayCounters:
     """Plain numbers, so that counting costs nothing and imports nothing."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Counters:
 
 
 class _GatewayCollector:
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: GatewayCounters) -> None:
         self._counters = counters
 
     def collect(self) -> "Iterable[Metric]":
@@ -82,7 +82,7 @@ class Exposition:
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 
-    def __init__(self, counters: Counters, collectors: "Sequence[Collector]" = ()) -> None:
+    def __init__(self, counters: GatewayCounters, collectors: "Sequence[Collector]" = ()) -> None:
         self._collectors = (_GatewayCollector(counters), *collectors)
 
     def render(self) -> bytes:

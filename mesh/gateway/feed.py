@@ -5,8 +5,8 @@ from typing import Final
 
 import trio
 
-from mesh.gateway.backend import Backend
-from mesh.gateway.connection import Exchange
+from mesh.gateway.backend import GatewayBackend
+from mesh.gateway.connection import HttpExchange
 from mesh.gateway.replies import json_bytes, unavailable
 
 MAX_WATCHERS: Final = 64
@@ -19,7 +19,7 @@ MIN_INTERVAL: Final = 0.1
 class Feed:
     """Follows ``backend.changes()`` once, and keeps the newest status alone: that bounds it."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: GatewayBackend) -> None:
         self._backend = backend
         self._newest = b""
         self._changed = trio.Event()
@@ -41,7 +41,7 @@ class Feed:
         with trio.move_on_after(seconds):
             await self._changed.wait()
 
-    async def watch(self, exchange: Exchange) -> None:
+    async def watch(self, exchange: HttpExchange) -> None:
         """Send the status now and after each change, until the client hangs up."""
         if self._watchers >= MAX_WATCHERS:
             await exchange.reply(unavailable("overloaded", f"{MAX_WATCHERS} are watching already", 30))
@@ -55,7 +55,7 @@ class Feed:
         finally:
             self._watchers -= 1
 
-    async def _follow(self, exchange: Exchange) -> None:
+    async def _follow(self, exchange: HttpExchange) -> None:
         changed = self._changed
         sent = json_bytes(self._backend.status())
         await exchange.send(_event(sent))

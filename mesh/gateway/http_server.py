@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from mesh.gateway.app import Gateway
-from mesh.gateway.backend import Backend
+from mesh.gateway.backend import GatewayBackend
 from mesh.gateway.connection import Connection
 from mesh.wire.errors import MeshError
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 async def serve_gateway(
     binds: Sequence[tuple[str, int]],
-    backend: Backend,
+    backend: GatewayBackend,
     *,
     api_key: str | None = None,
     collectors: "Sequence[Collector]" = (),

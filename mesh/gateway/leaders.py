@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import trio
 
-from mesh.gateway.backend import Backend, NothingServed, NotReady, Serving
+from mesh.gateway.backend import GatewayBackend, NothingServed, NotReady, Serving
 from mesh.gateway.feed import Feed
 from mesh.gateway.replies import Headers
 from mesh.gateway.upstream import NOT_SERVING, Head, NotServing, Upstream, UpstreamLost
@@ -22,11 +22,11 @@ _WHOLE_LIMIT: Final = 64 << 20
 """Bytes of an answer that is read whole."""
 
 
-class Refused(MeshError):
+class RequestRefused(MeshError):
     """llama-server answered a question with an error."""
 
 
-class Leg:
+class UpstreamAttempt:
     """One leader's part of an answer: a connection to it, for one exchange after the other."""
 
     def __init__(self, leaders: "Leaders", upstream: Upstream, serving: Serving | None) -> None:
@@ -35,7 +35,7 @@ class Leg:
         self.upstream = upstream
         self.serving = serving
 
-    async def __aenter__(self) -> "Leg":
+    async def __aenter__(self) -> "UpstreamAttempt":
         self._leaders.legs.add(self)
         return self
 
@@ -74,7 +74,9 @@ class Leg:
         if head.status == 503:
             raise UpstreamLost("the leader's llama-server is not ready")
         if head.status != 200:
-            raise Refused(f"llama-server answered {head.status}: {content[:300].decode(errors='replace')}")
+            raise RequestRefused(
+                f"llama-server answered {head.status}: {content[:300].decode(errors='replace')}"
+            )
         try:
             return json.loads(content)
         except (ValueError, RecursionError) as error:
@@ -100,29 +102,29 @@ class Leg:
 class Leaders:
     """Opens legs to whoever leads, and ends those to whom does no more."""
 
-    def __init__(self, backend: Backend, feed: Feed) -> None:
+    def __init__(self, backend: GatewayBackend, feed: Feed) -> None:
         self._backend = backend
         self._feed = feed
         self._waiting = 0
-        self.legs: set[Leg] = set()
+        self.legs: set[UpstreamAttempt] = set()
         feed.on_change = self._compare
 
     def _compare(self) -> None:
         """A machine that hangs resets no stream; but when another leads, nothing comes from it any more."""
         serving = self._backend.serving()
-        for leg in self.legs:
-            if serving is not None and leg.serving is not None:
-                other = serving.leader != leg.serving.leader
-                leg.upstream.doubt("another machine leads now" if other else "")
+        for attempt in self.legs:
+            if serving is not None and attempt.serving is not None:
+                other = serving.leader != attempt.serving.leader
+                attempt.upstream.doubt("another machine leads now" if other else "")
 
-    async def reach(self, seconds: float, *, begun: bool = False) -> Leg:
+    async def reach(self, seconds: float, *, begun: bool = False) -> UpstreamAttempt:
         """Open a leg to the leader, waiting so many seconds for one that is ready.
 
         ``begun``: an answer has begun, for which more is waited for. Raises `NotReady` and `UpstreamLost`.
         """
         deadline = trio.current_time() + seconds
         try:
-            return Leg(self, *await self.open())
+            return UpstreamAttempt(self, *await self.open())
         except MeshError as error:
             self._check(error, deadline, begun)
             if self._waiting >= MAX_WAITING:
@@ -132,7 +134,7 @@ class Leaders:
             while True:
                 await self._feed.changed(RETRY)
                 try:
-                    return Leg(self, *await self.open())
+                    return UpstreamAttempt(self, *await self.open())
                 except MeshError as error:
                     self._check(error, deadline, begun)
         finally:

@@ -4,14 +4,14 @@ from typing import Final, cast
 
 import trio
 
-from mesh.gateway.answering import Answering
 from mesh.gateway.backend import NotReady
-from mesh.gateway.connection import BadRequest, ClientGone, Exchange, Request
-from mesh.gateway.counters import Counters
+from mesh.gateway.connection import BadRequest, ClientGone, HttpExchange, Request
+from mesh.gateway.counters import GatewayCounters
 from mesh.gateway.headers import end_to_end, forwarded_headers
 from mesh.gateway.leaders import Leaders
 from mesh.gateway.replies import error_event, error_reply, unavailable
-from mesh.gateway.resuming.answer import Answer
+from mesh.gateway.resumable_completion import ResumableCompletion
+from mesh.gateway.resuming.answer import ResumableAnswer
 from mesh.gateway.resuming.pace import How
 from mesh.gateway.resuming.request import DIALECTS, read_request
 from mesh.gateway.sse import EventFramer, generated_tokens
@@ -47,11 +47,11 @@ good HTTP order; nothing but the missing last event tells it from an answer."""
 class Proxy:
     """Passes exchanges on to whoever leads."""
 
-    def __init__(self, leaders: Leaders, counters: Counters) -> None:
+    def __init__(self, leaders: Leaders, counters: GatewayCounters) -> None:
         self._leaders = leaders
         self._counters = counters
 
-    async def handle(self, exchange: Exchange) -> None:
+    async def handle(self, exchange: HttpExchange) -> None:
         """Answer one exchange by the leader's llama-server, or say why not."""
         if self._counters.in_flight >= MAX_IN_FLIGHT:
             await exchange.reply(unavailable("overloaded", f"{MAX_IN_FLIGHT} requests are in flight", 1))
@@ -71,25 +71,27 @@ class Proxy:
         finally:
             self._counters.in_flight -= 1
 
-    async def _answer(self, exchange: Exchange) -> None:
+    async def _answer(self, exchange: HttpExchange) -> None:
         stage = "open"
         try:
             wish, patience = _wishes(exchange.request)
             noted = wish != "off" and _may_be_noted(exchange.request)
             content = await self._read(exchange) if noted else b""
-            leg = await self._leaders.reach(ARRIVAL_PATIENCE if patience is None else patience)
+            attempt = await self._leaders.reach(ARRIVAL_PATIENCE if patience is None else patience)
             asked = read_request(exchange.request.path, content) if len(content) <= MAX_NOTED_BODY else None
             if asked is not None:
-                answer = Answer(asked, cast(How | None, wish))
+                answer = ResumableAnswer(asked, cast(How | None, wish))
                 wait = ANSWER_PATIENCE if patience is None else patience
-                await Answering(exchange, answer, content, self._leaders, self._counters, wait).run(leg)
+                await ResumableCompletion(exchange, answer, content, self._leaders, self._counters, wait).run(
+                    attempt
+                )
                 return
-            async with leg:
+            async with attempt:
                 stage = "first_byte"
-                await self._send_request(exchange, leg.upstream, content)
-                head = await leg.upstream.receive_head()
+                await self._send_request(exchange, attempt.upstream, content)
+                head = await attempt.upstream.receive_head()
                 stage = "stream"
-                await self._return_answer(exchange, leg.upstream, head)
+                await self._return_answer(exchange, attempt.upstream, head)
         except NotReady as error:
             await exchange.reply(unavailable("not_ready", str(error), error.retry_after))
         except BadRequest as error:
@@ -98,7 +100,7 @@ class Proxy:
             self._counters.upstream_failures[stage] += 1
             await self._lost(exchange, error)
 
-    async def _read(self, exchange: Exchange) -> bytes:
+    async def _read(self, exchange: HttpExchange) -> bytes:
         """Read the body; of a large one, a little more than is kept."""
         content = bytearray()
         while len(content) <= MAX_NOTED_BODY and (piece := await exchange.receive_body()):
@@ -108,7 +110,7 @@ class Proxy:
 
     # --- passing on -----------------------------------------------------------------------------------
 
-    async def _send_request(self, exchange: Exchange, upstream: Upstream, begun: bytes) -> None:
+    async def _send_request(self, exchange: HttpExchange, upstream: Upstream, begun: bytes) -> None:
         """Send the request on, piece by piece. A leader that cuts it short may have answered: go and see."""
         request = exchange.request
         try:
@@ -122,7 +124,7 @@ class Proxy:
         except UpstreamLost:
             return
 
-    async def _return_answer(self, exchange: Exchange, upstream: Upstream, head: Head) -> None:
+    async def _return_answer(self, exchange: HttpExchange, upstream: Upstream, head: Head) -> None:
         headers = end_to_end(head.headers)
         if head.status == 503 and not any(name == b"retry-after" for name, _ in headers):
             headers.append((b"retry-after", b"2"))
@@ -133,7 +135,7 @@ class Proxy:
         else:
             await self._return_bytes(exchange, upstream)
 
-    async def _return_bytes(self, exchange: Exchange, upstream: Upstream) -> None:
+    async def _return_bytes(self, exchange: HttpExchange, upstream: Upstream) -> None:
         tail = b""
         while piece := await upstream.receive():
             await exchange.send(piece)
@@ -141,7 +143,7 @@ class Proxy:
             tail = (tail + piece)[-_TAIL:]
         self._counters.tokens += generated_tokens(tail) or 0
 
-    async def _return_events(self, exchange: Exchange, upstream: Upstream) -> None:
+    async def _return_events(self, exchange: HttpExchange, upstream: Upstream) -> None:
         """Pass whole events only: after a loss the error begins on a seam."""
         framer = EventFramer()
         try:
@@ -156,7 +158,7 @@ class Proxy:
         if proper_end and proper_end not in framer.last and b'"error"' not in framer.last:
             raise UpstreamLost("the leader stopped before the answer's end")
 
-    async def _lost(self, exchange: Exchange, error: MeshError) -> None:
+    async def _lost(self, exchange: HttpExchange, error: MeshError) -> None:
         """Tell the client that the leader is lost: with an error, an error event, or, where neither fits any
         more, with an answer that visibly breaks off."""
         if exchange.status is None:
@@ -166,7 +168,7 @@ class Proxy:
         else:
             exchange.abort()
 
-    async def _say_farewell(self, exchange: Exchange) -> None:
+    async def _say_farewell(self, exchange: HttpExchange) -> None:
         with trio.CancelScope(shield=True), trio.move_on_after(FAREWELL_LIMIT):
             try:
                 if exchange.status is None:

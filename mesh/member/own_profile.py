@@ -9,7 +9,7 @@ from mesh.engine.types import Backend, Engine
 from mesh.runtime.effective_options import Effective
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Deployment, Model, Profile
-from worker.hardware import Memory
+from worker.hardware import MachineMemory
 
 HOLDS_MODEL = 1 << 40
 """Weighs more than any amount of memory: whoever leads must have the model's file."""
@@ -21,7 +21,7 @@ MEANINGFUL = 0.1
 def profile(
     options: Effective,
     backend: Backend,
-    memory: Memory,
+    memory: MachineMemory,
     offered: int,
     engine: Engine | None,
     status: EngineStatus,

@@ -8,13 +8,13 @@ from functools import partial
 import trio
 
 from leader.model.held_models import Models
-from mesh.admission.admission_server import Desk
+from mesh.admission.admission_server import AdmissionServer
 from mesh.admission.handshake import Admitted
 from mesh.admission.invites import Invites
 from mesh.admission.pool_names import pool_name
-from mesh.admission.search import Search, tailnet_doors
+from mesh.admission.search import Search, tailnet_endpoints
 from mesh.control.operations import Status
-from mesh.copies.copy_manager import Copies
+from mesh.copies.copy_manager import CopyManager
 from mesh.gateway.api_key import read_api_key
 from mesh.gateway.backend import NothingServed, NotReady, Serving
 from mesh.gateway.http_server import serve_gateway
@@ -29,16 +29,16 @@ from mesh.net.session import Session, StreamError
 from mesh.protocol.base.effects import Expelled
 from mesh.protocol.node.node import Node
 from mesh.runtime.clock import now
-from mesh.runtime.driver import Shell
+from mesh.runtime.driver import Driver
 from mesh.runtime.node_context import Machine
 from mesh.runtime.status import current_state, status
-from mesh.serving.leader_loop import Leading
-from mesh.serving.worker_loop import Work
+from mesh.serving.leader_loop import LeaderLoop
+from mesh.serving.worker_loop import WorkerLoop
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Claim, Profile
 from mesh.wire.identity import PoolId, id_text
-from worker.hardware import Memory, default_offer, measure
+from worker.hardware import MachineMemory, default_offer, measure
 
 log = logging.getLogger(__name__)
 
@@ -57,30 +57,30 @@ class Pool:
     def __init__(
         self,
         machine: Machine,
-        desk: Desk,
+        admission_server: AdmissionServer,
         invites: Invites,
         id: PoolId,
         node: Node,
         peers: Sequence[Endpoint],
     ) -> None:
         self.machine = machine
-        self.desk = desk
+        self.admission_server = admission_server
         self.invites = invites
         self.id = id
         self.name = pool_name(id)
         self.api = ""
         self.models = Models(machine.state.path / "models.json")
         self._peers = tuple(peers)
-        self._memory: Memory | None = None
+        self._memory: MachineMemory | None = None
         self._offered = 0
         self._told: Profile | None = None
         self._admitted: Admitted | None = None
-        self.work = Work(machine, lambda: node.holder(now()))
-        self.shell = Shell(
+        self.work = WorkerLoop(machine, lambda: node.holder(now()))
+        self.driver = Driver(
             id, node, machine.datagrams, machine.streams, self._persist, machine.changes, self.work.set_holder
         )
-        self.copies = Copies(machine, self.shell, self.models)
-        self.leading = Leading(machine, self.shell, self.models, self.copies)
+        self.copies = CopyManager(machine, self.driver, self.models)
+        self.leading = LeaderLoop(machine, self.driver, self.models, self.copies)
         self.expelled: str | None = None
         """Why this machine is a member no longer, for the person who asks; None while it is one."""
         self._out = trio.Event()
@@ -89,25 +89,25 @@ class Pool:
                 "packet": lambda: (machine.datagrams.drops.counts, machine.datagrams.drops.latest),
                 "datagram_or_fact": lambda: (node.drops.counts, node.drops.latest),
                 "stream": lambda: (machine.streams.drops.counts, machine.streams.drops.latest),
-                "admission": lambda: (desk.drops.counts, desk.drops.latest),
+                "admission": lambda: (admission_server.drops.counts, admission_server.drops.latest),
                 "tunnel": lambda: (_refused_at(self.work.counted()), {}),
             },
             self.work.counted,
         )
-        self.shell.on_lost = lambda lost: invites.close_for(lost.id)
-        self.shell.on_expelled = self._expel
+        self.driver.on_lost = lambda lost: invites.close_for(lost.id)
+        self.driver.on_expelled = self._expel
 
     @property
     def node(self) -> Node:
-        return self.shell.node
+        return self.driver.node
 
     def _persist(self, key: str, value: bytes) -> None:
         self.machine.state.persist(self.id, key, value)
 
     def status(self) -> Status:
         result = status(self.node, self.id, self.name, self.machine.keeper.status(), self.api)
-        if self.shell.trouble is not None:
-            result["trouble"] = str(self.shell.trouble)
+        if self.driver.trouble is not None:
+            result["trouble"] = str(self.driver.trouble)
         return result
 
     # --- the stay ---------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ class Pool:
         machine = self.machine
         machine.streams.pool = self.id
         machine.datagrams.is_known = self.node.knows
-        self.desk.pool_name = self.name
+        self.admission_server.pool_name = self.name
         self._memory = await trio.to_thread.run_sync(measure, machine.keeper.backend)
         wanted = machine.options.memory or default_offer(self._memory, machine.keeper.backend)
         self._offered = min(wanted, self._memory.total)
@@ -125,10 +125,10 @@ class Pool:
             bound = await nursery.start(self._serve_gateway)
             self.api = f"http://{bound[0][0]}:{bound[0][1]}/v1"
             self._told = self._profile()
-            self.shell.do(self.node.start, self._told)
-            await nursery.start(self.shell.run)
-            self.desk.shell = self.shell
-            self.shell.do(self.node.add_seeds, self._peers)
+            self.driver.do(self.node.start, self._told)
+            await nursery.start(self.driver.run)
+            self.admission_server.driver = self.driver
+            self.driver.do(self.node.add_seeds, self._peers)
             machine.neighbours.on_sighting = self._greet
             for task in (
                 self._publish,
@@ -148,9 +148,9 @@ class Pool:
 
     async def say_goodbye(self) -> None:
         """Tell the others that this node leaves of its own will, and give them a moment to hear it."""
-        self.desk.shell = None
+        self.admission_server.driver = None
         await self.leading.stop()
-        self.shell.do(self.node.leave)
+        self.driver.do(self.node.leave)
         await trio.sleep(FAREWELL_SECONDS if len(self.node.members()) > 1 else 0)
 
     def _expel(self, expelled: Expelled) -> None:
@@ -203,7 +203,7 @@ class Pool:
             fresh = self._profile()
             if worth_telling(self._told, fresh):
                 self._told = fresh
-                self.shell.do(self.node.publish, fresh)
+                self.driver.do(self.node.publish, fresh)
             before = seen
             seen = await self.machine.changes.wait(seen, PUBLISH_SECONDS)
             if seen == before:
@@ -246,7 +246,7 @@ class Pool:
     def _greet(self, sighting: Sighting) -> None:
         """A machine on the local network has announced itself just now."""
         if sighting.pool == id_text(self.id):
-            self.shell.do(self.node.add_seeds, sighting.endpoints)
+            self.driver.do(self.node.add_seeds, sighting.endpoints)
 
     async def _look_for_members(self) -> None:
         """Greet whom discovery sees; often while alone, rarely in company."""
@@ -259,7 +259,7 @@ class Pool:
             if alone:
                 seen += self._cached_peers()
                 greeted.clear()
-            self.shell.do(
+            self.driver.do(
                 self.node.add_seeds, [one for one in seen if one not in known and one not in greeted]
             )
             greeted = set(seen)
@@ -274,7 +274,7 @@ class Pool:
         ]
         if machine.tailscale is not None:
             try:
-                seen += tailnet_doors(await machine.tailscale.status(), machine.port)
+                seen += tailnet_endpoints(await machine.tailscale.status(), machine.port)
             except TailscaleError as error:
                 log.debug("tailnet: %s", error)
         return seen
@@ -285,23 +285,23 @@ class Pool:
         search = Search.of(machine, _log_line)
         while machine.tailscale is not None:
             await trio.sleep(LOOK_SECONDS * (0.5 + (self.node.id[0] / 255)))
-            if not self.desk.alone():
+            if not self.admission_server.alone():
                 continue
-            door = await search.better_pool()
-            if door is None:
+            client = await search.better_pool()
+            if client is None:
                 continue
-            self.desk.moving = True
+            self.admission_server.moving = True
             try:
                 with trio.fail_after(LOOK_SECONDS):
                     if len(self.node.members()) == 1:
-                        self._admitted = await door.ask(machine.identity, machine.options.name, None)
+                        self._admitted = await client.ask(machine.identity, machine.options.name, None)
                         stay.cancel()
                         return
             except (MeshError, trio.TooSlowError) as error:
-                log.info("not moving to %s: %s", door.greeting.pool_name, error)
+                log.info("not moving to %s: %s", client.greeting.pool_name, error)
             finally:
-                self.desk.moving = False
-                await door.aclose()
+                self.admission_server.moving = False
+                await client.aclose()
 
     # --- the gateway's backend ----------------------------------------------------------------------
 
@@ -334,7 +334,7 @@ class Pool:
             nursery.start_soon(deposed, lambda: self.node.leader() != claim)
             try:
                 session = await self.machine.streams.open(
-                    claim.author, self.shell.endpoints(claim.author), "api"
+                    claim.author, self.driver.endpoints(claim.author), "api"
                 )
             except StreamError as error:
                 reason = f"the leader does not answer: {error.message}"

@@ -45,7 +45,7 @@ class WrongPeer(StreamError):
     """Another machine than the one that was meant answered."""
 
 
-class Refused(StreamError):
+class StreamRefused(StreamError):
     """The peer answered, and said no; ``code`` says why in a word."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:

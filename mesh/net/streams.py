@@ -21,10 +21,10 @@ from mesh.net.session import (
     MESSAGE_LIMIT,
     WIRE_VERSION,
     NobodyListens,
-    Refused,
     Session,
     StreamClosed,
     StreamError,
+    StreamRefused,
     StreamReset,
     TlsStream,
     Unreachable,
@@ -55,7 +55,7 @@ PROBE = "probe"
 Handler = Callable[[Session], Awaitable[None]]
 
 
-class Answer(enum.Enum):
+class ProbeAnswer(enum.Enum):
     """What a probe over TCP met."""
 
     ALIVE = "alive"
@@ -77,7 +77,7 @@ class Streams:
         self.pool: PoolId | None = None
         """The pool that this node belongs to: streams of another are refused. None: it belongs to none yet.
         """
-        self.is_mute: Callable[[], bool] = lambda: False
+        self.is_fenced: Callable[[], bool] = lambda: False
         """Whether this node is to be taken for gone: then it answers no probe."""
         self._trust = ServerTrust(credentials)
         self._clients = ClientContexts(credentials)
@@ -156,7 +156,7 @@ class Streams:
             except BaseException:
                 self._forget(session)
                 raise
-        except Refused as refusal:
+        except StreamRefused as refusal:
             self.drops.count(refusal.code, _host_of(connection))
             await _refuse(stream, refusal)
         except (
@@ -182,27 +182,27 @@ class Streams:
     ) -> tuple[str, dict[str, Any]]:
         """(kind, arguments) of a stream that may be; :class:`Refused` for any other."""
         if not isinstance(preface, dict):
-            raise Refused("malformed", "the stream's preface is malformed")
+            raise StreamRefused("malformed", "the stream's preface is malformed")
         kind, arguments = preface.get("kind"), preface.get("arguments")
         if preface.get("wire") != WIRE_VERSION:
-            raise Refused(
+            raise StreamRefused(
                 "wire_version", f"this node speaks wire version {WIRE_VERSION}", "upgrade the older"
             )
         if not isinstance(kind, str) or not isinstance(arguments, dict):
-            raise Refused("malformed", "the stream's preface is malformed")
+            raise StreamRefused("malformed", "the stream's preface is malformed")
         # Asked again after the handshake: membership may have changed while it ran.
         if peer is not None and self._trust.keys.get(peer) != key:
-            raise Refused("not_member", "this machine is no member of the pool")
+            raise StreamRefused("not_member", "this machine is no member of the pool")
         if peer is None and kind not in OPEN_KINDS:
-            raise Refused("not_member", "only members may open such a stream", "join the pool first")
+            raise StreamRefused("not_member", "only members may open such a stream", "join the pool first")
         if peer is not None and self.pool is not None and preface.get("pool") != id_text(self.pool):
-            raise Refused("other_pool", "that node belongs to another pool")
-        if kind == PROBE and self.is_mute():
-            raise Refused("mute", "this node may not say that it is there")
+            raise StreamRefused("other_pool", "that node belongs to another pool")
+        if kind == PROBE and self.is_fenced():
+            raise StreamRefused("mute", "this node may not say that it is there")
         if kind != PROBE and kind not in handlers:
-            raise Refused("unknown_kind", f"this node serves no stream of kind {kind[:32]!r}")
+            raise StreamRefused("unknown_kind", f"this node serves no stream of kind {kind[:32]!r}")
         if self._is_full(peer, remote):
-            raise Refused("busy", "that node has too many streams open", "try again in a moment")
+            raise StreamRefused("busy", "that node has too many streams open", "try again in a moment")
         return kind, arguments
 
     def _is_full(self, peer: NodeId | None, remote: Endpoint) -> bool:
@@ -253,11 +253,11 @@ class Streams:
         """
         key = self._trust.keys.get(peer)
         if key is None:
-            raise Refused("not_member", f"{id_text(peer)} is no member of this pool")
+            raise StreamRefused("not_member", f"{id_text(peer)} is no member of this pool")
         stream = await self._open(endpoints, self._clients.to(key), key, kind, arguments, timeout)
         if self._trust.keys.get(peer) != key:
             stream.cut()
-            raise Refused("not_member", f"{id_text(peer)} is no member of this pool any more")
+            raise StreamRefused("not_member", f"{id_text(peer)} is no member of this pool any more")
         self._sessions.setdefault(peer, set()).add(stream)
         return stream
 
@@ -280,16 +280,16 @@ class Streams:
         peer: NodeId,
         endpoints: Sequence[Endpoint],
         timeout: float = 1.0,  # noqa: ASYNC109
-    ) -> Answer:
+    ) -> ProbeAnswer:
         """Whether ``peer`` answers over TCP, as the member it is."""
         try:
             session = await self.open(peer, endpoints, PROBE, timeout=timeout)
         except NobodyListens:
-            return Answer.NOBODY
+            return ProbeAnswer.NOBODY
         except StreamError:
-            return Answer.SILENCE
+            return ProbeAnswer.SILENCE
         await session.aclose()
-        return Answer.ALIVE
+        return ProbeAnswer.ALIVE
 
     async def _open(
         self,
@@ -355,7 +355,7 @@ async def _present(stream: TlsStream, preface: dict[str, Any], remote: Endpoint)
         cause = error.__cause__ and error.__cause__.__cause__
         # With TLS 1.3 a client learns only now that its certificate was not accepted.
         if isinstance(cause, ssl.SSLError) and "UNKNOWN_CA" in (cause.reason or ""):
-            raise Refused("not_member", f"{remote} does not know this machine as a member") from error
+            raise StreamRefused("not_member", f"{remote} does not know this machine as a member") from error
         raise Unreachable(f"{remote} broke off before it answered: {error.message}") from error
     except DecodeError as error:
         raise Unreachable(f"what listens at {remote} speaks another protocol") from error
@@ -363,10 +363,10 @@ async def _present(stream: TlsStream, preface: dict[str, Any], remote: Endpoint)
         raise Unreachable(f"what listens at {remote} speaks another protocol")
     refusal = answer.get("error")
     if isinstance(refusal, dict):
-        raise Refused(*(str(refusal.get(key, ""))[:500] for key in ("code", "message", "hint")))
+        raise StreamRefused(*(str(refusal.get(key, ""))[:500] for key in ("code", "message", "hint")))
 
 
-async def _refuse(stream: TlsStream, refusal: Refused) -> None:
+async def _refuse(stream: TlsStream, refusal: StreamRefused) -> None:
     error = {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}
     try:
         await send_message(stream, {"error": error})

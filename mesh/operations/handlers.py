@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, cast
 import trio
 
 from leader.model.model_hash import hash_model
-from leader.model.model_info import Shape
+from leader.model.model_info import ModelInfo
 from leader.model.model_names import told_name
 from leader.placement.planner import place
 from leader.placement.reading import read_model
@@ -22,12 +22,12 @@ from mesh.admission.search import Say, Search
 from mesh.control.control_errors import NotJoined
 from mesh.control.control_server import Emit, Handler
 from mesh.control.operations import (
-    Event,
     Info,
     JoinArgs,
     JoinResult,
     LeaveResult,
     PlanResult,
+    ProgressEvent,
     Right,
     ServeResult,
     ShutdownResult,
@@ -145,7 +145,7 @@ class Handlers:
 
     async def join(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
         async def say(text: str) -> None:
-            event: Event = {"text": text}
+            event: ProgressEvent = {"text": text}
             await emit(event)
 
         request = cast(JoinArgs, args)
@@ -207,10 +207,10 @@ class Handlers:
         try:
             return await search.anywhere()
         except Uninvited as refused:
-            if not approved or not search.lan_doors():
+            if not approved or not search.lan_endpoints():
                 raise
             await search.say(f"{refused.message}; to found another: mesh join --found")
-            return await await_approval(search, search.lan_doors)
+            return await await_approval(search, search.lan_endpoints)
 
     async def _joined(self, how: How) -> Mapping[str, Any]:
         machine, pool = self._sidecar.machine, self._pool()
@@ -221,7 +221,7 @@ class Handlers:
                 seen = await machine.changes.wait(seen, ELECTION_SECONDS)
         token: Token | None = None
         if Rights.OWN in node.rights(node.id):
-            hints = pool.shell.endpoints(node.id)
+            hints = pool.driver.endpoints(node.id)
             token = pool.invites.unlimited(pool.id, node.id, hints)
             if token is None and how == "founded":
                 token = pool.invites.create(pool.id, node.id, hints, ALL_RIGHTS, FIRST_INVITE_SECONDS, None)
@@ -258,21 +258,21 @@ class Handlers:
             raise MeshError(
                 "this machine may not decide what runs: it is no owner of the pool", "serve from an owner's"
             )
-        shape = await trio.to_thread.run_sync(read_model, Path(args["model"]))
-        context, slots = context_of(shape, args["context"]), args["slots"] or DEFAULT_SLOTS
+        model_info = await trio.to_thread.run_sync(read_model, Path(args["model"]))
+        context, slots = context_of(model_info, args["context"]), args["slots"] or DEFAULT_SLOTS
         fixed = fixed_layers(args["layers"], node.members())
-        self._check_fit(pool, shape, context, slots, fixed)
-        model = await self._hash(shape, emit)
+        self._check_fit(pool, model_info, context, slots, fixed)
+        model = await self._hash(model_info, emit)
         copies = copies_of(args.get("copies"), model, node.deployment())
         try:
-            await trio.to_thread.run_sync(pool.models.add, model.name, model.root, shape.files)
+            await trio.to_thread.run_sync(pool.models.add, model.name, model.root, model_info.files)
         except OSError as error:
             raise MeshError(f"cannot note the model: {error.strerror}", "free some disk space") from error
         self._sidecar.machine.changes.notify()
         layers = tuple((NodeId(member), count) for member, count in sorted(fixed.items()))
         wanted = Deployment(pool.id, node.id, 0, model, context, slots, True, layers, copies)
         if not same(node.deployment(), wanted):
-            pool.shell.command(node.deploy, model, context, slots, True, layers, copies)
+            pool.driver.command(node.deploy, model, context, slots, True, layers, copies)
         if args.get("wait"):
             await self._wait_until_served(pool, wanted, emit)
         deployment = views.deployment(node)
@@ -281,15 +281,15 @@ class Handlers:
         return result
 
     def _check_fit(
-        self, pool: Pool, shape: Shape, context: int, slots: int, fixed: Mapping[bytes, int]
+        self, pool: Pool, model_info: ModelInfo, context: int, slots: int, fixed: Mapping[bytes, int]
     ) -> None:
         """A model that the whole pool could not hold is refused before anything is changed."""
-        views = [member_view(member, pool.node.id, shape) for member in pool.node.members()]
+        views = [member_view(member, pool.node.id, model_info) for member in pool.node.members()]
         refuse_unable({view.id: (view.name, why_never(view)) for view in views}, fixed)
         devices = [view.device for view in views if why_never(view) is None and view.device is not None]
-        place(shape, devices, context, slots, fixed)
+        place(model_info, devices, context, slots, fixed)
 
-    async def _hash(self, shape: Shape, emit: Emit) -> Model:
+    async def _hash(self, model_info: ModelInfo, emit: Emit) -> Model:
         """Read the whole file once to name it by its hash tree; the next time its stamp tells."""
         done = 0.0
 
@@ -300,13 +300,13 @@ class Handlers:
         async def tell() -> None:
             while True:
                 await trio.sleep(TELL_SECONDS)
-                await emit({"text": f"reading {shape.files[0].name}", "progress": done})
+                await emit({"text": f"reading {model_info.files[0].name}", "progress": done})
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(tell)
-            root, _ = await hash_model(shape.files, self._sidecar.state.path / "hashes", report)
+            root, _ = await hash_model(model_info.files, self._sidecar.state.path / "hashes", report)
             nursery.cancel_scope.cancel()
-        return Model(told_name(shape.files[0].name), shape.total_bytes, root)
+        return Model(told_name(model_info.files[0].name), model_info.total_bytes, root)
 
     async def _wait_until_served(self, pool: Pool, wanted: Deployment, emit: Emit) -> None:
         """Until that very deployment is ready; MeshError with the leader's reason when it has failed."""
@@ -324,7 +324,7 @@ class Handlers:
         result: StopResult = {"model": None}
         if wanted is not None and wanted.running:
             settings = (wanted.model, wanted.context, wanted.slots, False, wanted.layers, wanted.copies)
-            pool.shell.command(pool.node.deploy, *settings)
+            pool.driver.command(pool.node.deploy, *settings)
             result["model"] = wanted.model.name
         return result
 
@@ -334,11 +334,11 @@ class Handlers:
         if wanted is not None and not wanted.running:
             wanted = None
         path = Path(args["model"]) if args["model"] else self._deployed_path(pool, wanted)
-        shape = await trio.to_thread.run_sync(read_model, path)
+        model_info = await trio.to_thread.run_sync(read_model, path)
         deployed = wanted if args["model"] is None else None
         claim = node.leader()
         leader = claim.author if claim is not None and _leader_is_known(node) else node.id
-        views = {member.id: member_view(member, leader, shape) for member in node.members()}
+        views = {member.id: member_view(member, leader, model_info) for member in node.members()}
         reasons: dict[bytes, tuple[str, str | None]] = {
             id: (view.name, why_unusable(view, views[leader])) for id, view in views.items()
         }
@@ -346,9 +346,9 @@ class Handlers:
         refuse_unable(reasons, fixed)
         usable = [view.device for id, view in views.items() if reasons[id][1] is None]
         plan = place(
-            shape,
+            model_info,
             [device for device in usable if device is not None],
-            deployed.context if deployed else context_of(shape, None),
+            deployed.context if deployed else context_of(model_info, None),
             deployed.slots if deployed else DEFAULT_SLOTS,
             fixed,
         )

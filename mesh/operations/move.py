@@ -47,7 +47,7 @@ async def _ask(pool: Pool, leader: NodeId, now: bool) -> str:
     try:
         with trio.fail_after(ANSWER_SECONDS):
             session = await pool.machine.streams.open(
-                leader, pool.shell.endpoints(leader), MOVE, {"now": now}
+                leader, pool.driver.endpoints(leader), MOVE, {"now": now}
             )
             try:
                 answer = await session.receive_message()

@@ -37,7 +37,7 @@ class Owning:
         pool = self._owned("invite", "mesh invite")
         node = pool.node
         rights = Rights.parse(",".join(args["rights"]))
-        hints = pool.shell.endpoints(node.id)
+        hints = pool.driver.endpoints(node.id)
         uses, expires = int(args["uses"]), float(args["expires"])
         token = pool.invites.create(pool.id, node.id, hints, rights, expires, uses or None)
         result: InviteResult = {
@@ -53,12 +53,12 @@ class Owning:
         code, rights = Code.parse(args["code"]), Rights.parse(",".join(args["rights"]))
         machine = pool.machine
         if self._approver is None:
-            self._approver = Approver(machine.identity, machine.streams, pool.desk, now)
-        visitor = await self._approver.approve(pool.shell, code, rights)
-        subject = node_id(visitor.key)
+            self._approver = Approver(machine.identity, machine.streams, pool.admission_server, now)
+        applicant = await self._approver.approve(pool.driver, code, rights)
+        subject = node_id(applicant.key)
         result: ApproveResult = {
             "id": id_text(subject),
-            "name": visitor.name,
+            "name": applicant.name,
             "rights": cast(list[Right], pool.node.rights(subject).names()),
         }
         return result
@@ -68,7 +68,7 @@ class Owning:
         id = NodeId(parse_id(args["member"]))
         known = pool.node.member(id)
         before = set(pool.node.keys())
-        pool.shell.command(pool.node.evict, id)
+        pool.driver.command(pool.node.evict, id)
         result: EvictResult = {
             "id": id_text(id),
             "name": known.record.profile.name if known is not None and known.record is not None else "",

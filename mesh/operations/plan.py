@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from leader.model.model_info import Shape
+from leader.model.model_info import ModelInfo
 from leader.placement.cost import demand
 from leader.placement.planner import Plan, PlanStage, place
 from leader.placement.reading import layers, read_model
 from leader.reconcile.decide import why_unusable
 from leader.reconcile.view import MemberView
-from mesh.control.operations import LeftOut, PlanResult
-from mesh.control.operations import PlanStage as StageResult
+from mesh.control.operations import LeftOut, PlanResult, PlanStageResult
 from mesh.operations.pool_file import read_pool
 from mesh.protocol.node.views import Member
 from mesh.wire.errors import MeshError
@@ -20,11 +19,11 @@ DEFAULT_CONTEXT = 4096
 DEFAULT_SLOTS = 1
 
 
-def context_of(shape: Shape, wanted: int | None) -> int:
+def context_of(model_info: ModelInfo, wanted: int | None) -> int:
     """Tokens of context a slot: what was asked for, else 4096, or the training's if that is less."""
     if wanted is not None:
         return wanted
-    return min(DEFAULT_CONTEXT, shape.context_train) if shape.context_train else DEFAULT_CONTEXT
+    return min(DEFAULT_CONTEXT, model_info.context_train) if model_info.context_train else DEFAULT_CONTEXT
 
 
 def fixed_layers(layers: Mapping[str, int] | None, members: Sequence[Member]) -> dict[bytes, int]:
@@ -54,7 +53,7 @@ def refuse_unable(reasons: Mapping[bytes, tuple[str, str | None]], fixed: Mappin
 
 
 def describe(plan: Plan, left_out: Sequence[LeftOut]) -> PlanResult:
-    wants = demand(plan.shape, plan.context, plan.slots, plan.batch)
+    wants = demand(plan.model_info, plan.context, plan.slots, plan.batch)
     used = {stage.device.member for stage in plan.stages}
     notes = []
     if len(used) == 1:
@@ -62,8 +61,8 @@ def describe(plan: Plan, left_out: Sequence[LeftOut]) -> PlanResult:
     if any(stage.head and stage.device.local for stage in plan.stages):
         notes.append("The head stays with the leader, so only activations cross the network.")
     return {
-        "model": plan.shape.name,
-        "layers": plan.shape.n_layers,
+        "model": plan.model_info.name,
+        "layers": plan.model_info.n_layers,
         "context": plan.context,
         "slots": plan.slots,
         "predicted_tokens_per_second": round(plan.predicted_tokens_per_second, 3),
@@ -74,7 +73,7 @@ def describe(plan: Plan, left_out: Sequence[LeftOut]) -> PlanResult:
     }
 
 
-def _stage(plan: Plan, stage: PlanStage, layer: int, head: int) -> StageResult:
+def _stage(plan: Plan, stage: PlanStage, layer: int, head: int) -> PlanStageResult:
     held, kept_head = stage.layers * layer, head if stage.head else 0
     return {
         "member": id_text(stage.device.member),
@@ -115,15 +114,15 @@ def plan_from_file(pool: Path, model: Path | None, layers: Mapping[str, int] | N
     """Plan for machines described in a JSON file (see `mesh.operations.pool_file`), without a sidecar."""
     if model is None:
         raise MeshError("--pool needs a model", "mesh plan MODEL.gguf --pool FILE.json")
-    shape = read_model(model)
-    described = read_pool(pool, shape)
+    model_info = read_model(model)
+    described = read_pool(pool, model_info)
     fixed: dict[bytes, int] = {}
     for name, count in (layers or {}).items():
         if name not in {one.name for one in described.devices}:
             raise MeshError(f"no member is called {name}", f"it is not in {pool}")
         fixed[name.encode()] = count
-    context = context_of(shape, described.context)
-    plan = place(shape, described.devices, context, described.slots or DEFAULT_SLOTS, fixed)
+    context = context_of(model_info, described.context)
+    plan = place(model_info, described.devices, context, described.slots or DEFAULT_SLOTS, fixed)
     used = {stage.device.member for stage in plan.stages}
     unused: list[LeftOut] = [
         {"member": one.name, "name": one.name, "reason": "the plan is faster without it"}

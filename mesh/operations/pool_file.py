@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from leader.model.model_info import Shape
+from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device, assumed_layer_seconds
 from mesh.wire.errors import MeshError
 from worker.hardware import parse_size
@@ -28,7 +28,7 @@ class Described:
     slots: int | None
 
 
-def read_pool(path: Path, shape: Shape) -> Described:
+def read_pool(path: Path, model_info: ModelInfo) -> Described:
     """The pool in ``path``, its speeds for the model ``shape``. Raises MeshError."""
     content = _read(path)
     members = [_member(entry) for entry in content["members"]]
@@ -39,7 +39,7 @@ def read_pool(path: Path, shape: Shape) -> Described:
     if len(leaders) > 1:
         _refuse(f"{path}: {leaders[0]} and {leaders[1]} cannot both lead")
     leader = leaders[0] if leaders else names[0]
-    devices = [_device(entry, shape, entry["name"] == leader) for entry in members]
+    devices = [_device(entry, model_info, entry["name"] == leader) for entry in members]
     return Described(devices, _count(content, "context"), _count(content, "slots"))
 
 
@@ -66,14 +66,14 @@ def _member(entry: Any) -> dict[str, Any]:
     return result
 
 
-def _device(entry: dict[str, Any], shape: Shape, local: bool) -> Device:
+def _device(entry: dict[str, Any], model_info: ModelInfo, local: bool) -> Device:
     name, memory = entry["name"], entry["memory"]
     offered = memory if type(memory) is int else parse_size(str(memory))
     if offered <= 0:
         _refuse(f"{name} cannot offer {memory} of memory")
     seconds = _milliseconds(entry, "layer_ms", above=0.0)
     if seconds is None:
-        seconds = assumed_layer_seconds(shape, str(entry.get("kind", "cpu")))
+        seconds = assumed_layer_seconds(model_info, str(entry.get("kind", "cpu")))
     rtt = _milliseconds(entry, "rtt_ms")
     if rtt is None:
         rtt = 0.001

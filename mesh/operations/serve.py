@@ -1,6 +1,6 @@
 """Whether what somebody asked to be served is what the pool serves."""
 
-from mesh.control.operations import Event
+from mesh.control.operations import ProgressEvent
 from mesh.protocol.node.node import Node
 from mesh.runtime import status as views
 from mesh.wire.errors import MeshError
@@ -35,7 +35,7 @@ def copies_of(wanted: int | None, model: Model, present: Deployment | None) -> i
     return present.copies if present is not None and present.model == model else DEFAULT_COPIES
 
 
-def outlook(node: Node, wanted: Deployment) -> Event | None:
+def outlook(node: Node, wanted: Deployment) -> ProgressEvent | None:
     """How far ``wanted`` is; None when it is ready.
 
     Raises MeshError when it cannot be served, or when it is no longer what is to be served: another model's

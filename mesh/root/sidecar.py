@@ -14,13 +14,13 @@ from typing import Any, cast
 
 import trio
 
-from mesh.admission.admission_server import Desk
+from mesh.admission.admission_server import AdmissionServer
 from mesh.admission.handshake import ADMIT, REDEEM, Admitted
 from mesh.admission.invites import Invites
 from mesh.admission.pairing_lobby import APPROVE
 from mesh.admission.pool_names import pool_name
 from mesh.control.control_server import serve_control
-from mesh.control.operations import Event, JoinArgs, JoinResult
+from mesh.control.operations import JoinArgs, JoinResult, ProgressEvent
 from mesh.control.paths import socket_path
 from mesh.control.sidecar_options import SidecarOptions
 from mesh.copies.copy_manager import COPIES
@@ -38,8 +38,8 @@ from mesh.operations.handlers import Handlers
 from mesh.operations.move import MOVE, handle_move
 from mesh.protocol.base.settings import Settings
 from mesh.protocol.node.node import Node
-from mesh.root.logs import log_to
-from mesh.runtime.change_signal import Changes
+from mesh.root.log_files import log_to
+from mesh.runtime.change_signal import ChangeSignal
 from mesh.runtime.clock import now
 from mesh.runtime.effective_options import settle
 from mesh.runtime.engine_keeper import EngineKeeper
@@ -75,7 +75,7 @@ class Sidecar:
     async def run(
         self,
         join: JoinArgs | None = None,
-        on_event: Callable[[Event], None] = lambda event: None,
+        on_event: Callable[[ProgressEvent], None] = lambda event: None,
         on_joined: Callable[[JoinResult], None] = lambda result: None,
     ) -> None:
         """Run until asked to stop, in a state directory that is locked already.
@@ -106,14 +106,14 @@ class Sidecar:
         self, nursery: trio.Nursery, udp: Sequence[Any], tcp: Sequence[Any], hosts: Sequence[str], port: int
     ) -> None:
         identity = self.state.identity()
-        changes = Changes()
+        changes = ChangeSignal()
         streams = Streams(identity, hosts if self.options.bind is not None else ())
         datagrams = Datagrams(udp, on_unreachable=self._refused)
         socket = find_socket(self.options.tailscaled_socket)
         tailscale = None if socket is None else Tailscale(socket)
         mdns = Mdns(local_addresses(self.options.bind))
         self.invites = Invites(self.state, time.time)
-        self.desk = Desk(identity, self.options.name, streams, self.invites, tailscale)
+        self.admission_server = AdmissionServer(identity, self.options.name, streams, self.invites, tailscale)
         neighbours = Neighbours(mdns, id_text(identity.id), changes)
         keeper = EngineKeeper(cache_dir(), changes)
         self.machine = Machine(
@@ -129,10 +129,10 @@ class Sidecar:
             changes,
         )
         kinds: dict[str, Callable[[Session], Awaitable[None]]] = {
-            ADMIT: self.desk.handle,
-            REDEEM: self.desk.handle_redeem,
-            APPROVE: self.desk.handle_approve,
-            "gossip": self._in_pool(lambda pool: pool.shell.messages.handle),
+            ADMIT: self.admission_server.handle,
+            REDEEM: self.admission_server.handle_redeem,
+            APPROVE: self.admission_server.handle_approve,
+            "gossip": self._in_pool(lambda pool: pool.driver.messages.handle),
             "tunnel": self._in_pool(lambda pool: pool.work.handle),
             "api": self._in_pool(lambda pool: pool.handle_api),
             MOVE: self._in_pool(lambda pool: partial(handle_move, pool)),
@@ -150,10 +150,13 @@ class Sidecar:
         await nursery.start(serve_control, Path(path), Handlers(self).operations())
 
     async def _join_at_once(
-        self, join: JoinArgs, on_event: Callable[[Event], None], on_joined: Callable[[JoinResult], None]
+        self,
+        join: JoinArgs,
+        on_event: Callable[[ProgressEvent], None],
+        on_joined: Callable[[JoinResult], None],
     ) -> None:
         async def emit(event: Mapping[str, Any]) -> None:
-            on_event(cast(Event, event))
+            on_event(cast(ProgressEvent, event))
 
         result = await Handlers(self).join(cast(dict[str, Any], join), emit)
         on_joined(cast(JoinResult, result))
@@ -170,7 +173,7 @@ class Sidecar:
 
     def _refused(self, endpoint: Endpoint) -> None:
         if self.pool is not None:
-            self.pool.shell.refused(endpoint)
+            self.pool.driver.refused(endpoint)
 
     def _in_pool(
         self, handler: Callable[[Pool], Callable[[Session], Awaitable[None]]]
@@ -190,7 +193,7 @@ class Sidecar:
         return Node(Settings(), identity, verify, source, self.state.stored(pool))
 
     def _pool_of(self, id: PoolId, node: Node, peers: Sequence[Endpoint]) -> Pool:
-        return Pool(self.machine, self.desk, self.invites, id, node, peers)
+        return Pool(self.machine, self.admission_server, self.invites, id, node, peers)
 
     async def found(self) -> None:
         """Begin a pool of this node's own."""
@@ -200,7 +203,7 @@ class Sidecar:
 
         def begin(here: Pool) -> None:
             if node.pool is None:  # else it comes back to the pool that it had founded and left
-                here.shell.do(node.found)
+                here.driver.do(node.found)
 
         await self._stay_in(self._pool_of(pool, node, ()), begin)
 
@@ -210,7 +213,7 @@ class Sidecar:
         node = self._node(admitted.pool)
         await self._stay_in(
             self._pool_of(admitted.pool, node, admitted.peers),
-            lambda here: here.shell.do(node.admit, admitted.chain),
+            lambda here: here.driver.do(node.admit, admitted.chain),
         )
 
     async def enter(self, pool: PoolId, peers: Sequence[Endpoint]) -> None:
@@ -236,7 +239,7 @@ class Sidecar:
             with trio.CancelScope() as self._stay:
                 admitted = await pool.run(task_status=task_status)
         finally:
-            self.desk.shell = None
+            self.admission_server.driver = None
             self.machine.neighbours.on_sighting = None
             self.machine.streams.pool = None
             self.machine.datagrams.is_known = lambda source: False
@@ -265,7 +268,7 @@ class Sidecar:
 def main(
     options: SidecarOptions,
     join: JoinArgs | None = None,
-    on_event: Callable[[Event], None] = lambda event: None,
+    on_event: Callable[[ProgressEvent], None] = lambda event: None,
     on_joined: Callable[[JoinResult], None] = lambda result: None,
 ) -> int:
     """Run the sidecar until it is told to stop; its exit code. Raises MeshError when it cannot start."""

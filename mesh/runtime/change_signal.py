@@ -7,7 +7,7 @@ import trio
 LOOK_SECONDS = 1.0
 
 
-class Changes:
+class ChangeSignal:
     """Level, not edge: ``wait`` returns at once when something has changed since ``seen``."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ import trio
 
 from mesh.net.datagrams import Datagrams
 from mesh.net.gossip_streams import StreamMessages
-from mesh.net.streams import Answer, Streams
+from mesh.net.streams import ProbeAnswer, Streams
 from mesh.protocol.base.effects import (
     Effect,
     Expelled,
@@ -31,9 +31,9 @@ from mesh.protocol.base.effects import (
     Timer,
 )
 from mesh.protocol.node.node import Node
-from mesh.runtime.change_signal import Changes
+from mesh.runtime.change_signal import ChangeSignal
 from mesh.runtime.clock import now
-from mesh.runtime.durability import Ledger
+from mesh.runtime.durability import DurabilityGate
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Claim
@@ -48,7 +48,7 @@ PROBE_SECONDS = 2.0
 LONGEST_NAP = 0.5
 
 
-class Shell:
+class Driver:
     """Runs one Node. ``run`` owns all its tasks; ``do`` may be called from any of them."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Shell:
         datagrams: Datagrams,
         streams: Streams,
         persist: Callable[[str, bytes], None],
-        changes: Changes,
+        changes: ChangeSignal,
         set_holder: Callable[[Claim | None], None],
     ) -> None:
         self.pool = pool
@@ -66,8 +66,8 @@ class Shell:
         self.changes = changes
         self._datagrams = datagrams
         self._streams = streams
-        self._ledger = Ledger(persist)
-        streams.is_mute = lambda: self._ledger.silent
+        self._durability = DurabilityGate(persist)
+        streams.is_fenced = lambda: self._durability.fenced
         self._set_holder = set_holder
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_count = 0
@@ -85,9 +85,9 @@ class Shell:
         self, step: Callable[Concatenate[float, P], list[Effect]], *args: P.args, **kwargs: P.kwargs
     ) -> None:
         """One input of the Node, its effects performed."""
-        was_silent = self._ledger.silent
-        self._ledger.settle(now())
-        if was_silent and not self._ledger.silent:
+        was_silent = self._durability.fenced
+        self._durability.settle(now())
+        if was_silent and not self._durability.fenced:
             self._set_holder(self.node.holder(now()))
         for effect in step(now(), *args, **kwargs):
             self._perform(effect)
@@ -97,17 +97,17 @@ class Shell:
     ) -> None:
         """The same for an act of a person, who is to know when it is not on the disk: MeshError then."""
         self.do(step, *args, **kwargs)
-        if self._ledger.silent and self.trouble is not None:
+        if self._durability.fenced and self.trouble is not None:
             raise self.trouble
 
     @property
     def trouble(self) -> MeshError | None:
         """Why the disk does not take what the protocol must keep; None when it does."""
-        return self._ledger.trouble
+        return self._durability.trouble
 
     def _perform(self, effect: Effect) -> None:
         match effect:
-            case Send() | SendStream() | ProbeStream() if self._ledger.silent:
+            case Send() | SendStream() | ProbeStream() if self._durability.fenced:
                 pass
             case Send(endpoint=endpoint, payload=payload):
                 self._datagrams.send(endpoint, payload)
@@ -116,7 +116,7 @@ class Shell:
                 heapq.heappush(self._timers, (at, self._timer_count, timer))
                 self._sooner.set()
             case Persist(key=key, value=value):
-                self._ledger.write(now(), key, value)
+                self._durability.write(now(), key, value)
             case SendStream(to=to, payload=payload):
                 self.messages.send(to, self.endpoints(to), payload)
             case ProbeStream():
@@ -125,7 +125,7 @@ class Shell:
                 log.log(logging.getLevelNamesMapping().get(level.upper(), logging.INFO), "%s", text)
             case Tell(event=GateChanged(claim=claim)):
                 # At once: no byte of an older claim passes after a newer one's grant.
-                self._set_holder(None if self._ledger.silent else claim)
+                self._set_holder(None if self._durability.fenced else claim)
                 self.changes.notify()
             case Tell(event=LeaderChanged(claim=claim)):
                 who = "nobody" if claim is None else f"{id_text(claim.author)[:8]} in term {claim.term}"
@@ -210,5 +210,5 @@ class Shell:
             answer = await self._streams.probe(probe.to, [probe.endpoint], PROBE_SECONDS)
         finally:
             self._probes -= 1
-        alive, refused = answer is Answer.ALIVE, answer is Answer.NOBODY
+        alive, refused = answer is ProbeAnswer.ALIVE, answer is ProbeAnswer.NOBODY
         self.do(self.node.probe_result, probe.to, probe.token, alive, refused)

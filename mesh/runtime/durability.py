@@ -14,10 +14,10 @@ from mesh.wire.errors import MeshError
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 1.0
-NO_PROMISES = frozenset({"vouchers", "deployment"})
+NOT_OWED = frozenset({"vouchers", "deployment"})
 
 
-class Ledger:
+class DurabilityGate:
     """Writes by ``persist``, which raises MeshError when it cannot; keeps what could not be written."""
 
     def __init__(self, persist: Callable[[str, bytes], None]) -> None:
@@ -29,9 +29,9 @@ class Ledger:
         self._again_at = 0.0
 
     @property
-    def silent(self) -> bool:
+    def fenced(self) -> bool:
         """Whether a promise is owed, so that nothing may leave this machine."""
-        return not self._owed.keys() <= NO_PROMISES
+        return not self._owed.keys() <= NOT_OWED
 
     def write(self, now: float, key: str, value: bytes) -> None:
         """On the disk when this returns, or owed to it."""

@@ -10,7 +10,7 @@ from mesh.control.operations import Accelerator, EngineStatus
 from mesh.engine.detect import detect
 from mesh.engine.install.installed import find_present
 from mesh.engine.types import Backend, Engine, Progress
-from mesh.runtime.change_signal import Changes
+from mesh.runtime.change_signal import ChangeSignal
 from mesh.wire.errors import MeshError
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ RETRY_SECONDS = 300.0
 class EngineKeeper:
     """Holds the engine once there is one; ``engine`` is None until then."""
 
-    def __init__(self, cache: Path, changes: Changes) -> None:
+    def __init__(self, cache: Path, changes: ChangeSignal) -> None:
         self.engine: Engine | None = None
         self.backend = Backend("cpu", platform.processor() or "CPU", "not looked at yet")
         self._cache = cache

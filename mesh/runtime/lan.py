@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from mesh.net.discovery.mdns import Mdns, Sighting
-from mesh.runtime.change_signal import Changes
+from mesh.runtime.change_signal import ChangeSignal
 
 MAX_SEEN = 256
 
@@ -14,7 +14,7 @@ MAX_SEEN = 256
 class Neighbours:
     """The latest sighting of each node on the local network, this one left out."""
 
-    def __init__(self, mdns: Mdns, own: str, changes: Changes) -> None:
+    def __init__(self, mdns: Mdns, own: str, changes: ChangeSignal) -> None:
         self.on_sighting: Callable[[Sighting], None] | None = None
         """Called with each sighting at once; set by the pool that this machine is in."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mesh.net.datagrams import Datagrams
 from mesh.net.discovery.tailscale import Tailscale
 from mesh.net.streams import Streams
-from mesh.runtime.change_signal import Changes
+from mesh.runtime.change_signal import ChangeSignal
 from mesh.runtime.effective_options import Effective
 from mesh.runtime.engine_keeper import EngineKeeper
 from mesh.runtime.lan import Neighbours
@@ -26,4 +26,4 @@ class Machine:
     tailscale: Tailscale | None
     neighbours: Neighbours
     keeper: EngineKeeper
-    changes: Changes
+    changes: ChangeSignal

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import trio
 
-from leader.llama.tunnels import Passage, TunnelRefused, pass_gate
+from leader.llama.tunnels import OpenTunnel, TunnelRefused, pass_gate
 from leader.model.held_models import Models
-from leader.model.model_info import Shape
+from leader.model.model_info import ModelInfo
 from leader.placement.reading import layers, read_model
 from leader.reconcile.decide import decide
 from leader.reconcile.member_views import member_view
@@ -23,20 +23,20 @@ from leader.reconcile.view import (
     Action,
     Drain,
     HandOver,
-    Memory,
+    ReconcilerMemory,
     ReleaseLeases,
     Report,
-    Settle,
+    ResolveMove,
     Start,
     Stop,
     View,
     Wanted,
     WantLeases,
 )
-from mesh.copies.copy_manager import Copies
+from mesh.copies.copy_manager import CopyManager
 from mesh.net.link import trusts_by
 from mesh.runtime.clock import now
-from mesh.runtime.driver import Shell
+from mesh.runtime.driver import Driver
 from mesh.runtime.node_context import Machine
 from mesh.runtime.status import name_of
 from mesh.serving.pipeline import Pipeline
@@ -53,7 +53,7 @@ UNREACHABLE_SECONDS = 1.0
 MOVE_SECONDS = 60.0
 
 
-class Wish:
+class MoveRequest:
     """A person's wish for the best placement: by "idle", once answers are given, or "now"."""
 
     def __init__(self, when: str) -> None:
@@ -62,20 +62,22 @@ class Wish:
         self.settled = trio.Event()
 
 
-class Leading:
+class LeaderLoop:
     """Runs on every member that may lead; does nothing while another leads."""
 
-    def __init__(self, machine: Machine, shell: Shell, models: Models, copies: Copies | None = None) -> None:
+    def __init__(
+        self, machine: Machine, driver: Driver, models: Models, copies: CopyManager | None = None
+    ) -> None:
         self._machine = machine
-        self._shell = shell
+        self._driver = driver
         self._models = models
         self._copies = copies
-        self._memory = Memory()
+        self._memory = ReconcilerMemory()
         self._number = 0
         self._pipeline: Pipeline | None = None
-        self._shapes: dict[bytes, Shape] = {}
+        self._model_infos: dict[bytes, ModelInfo] = {}
         self._unreachable: dict[bytes, float] = {}
-        self._wish: Wish | None = None
+        self._move_request: MoveRequest | None = None
 
     @property
     def port(self) -> int | None:
@@ -94,15 +96,15 @@ class Leading:
 
     async def move(self, at_once: bool) -> str:
         """Move to the best placement, ``at_once`` even while answers are given; what comes of it."""
-        if self._wish is None:
-            self._wish = Wish("now" if at_once else "idle")
-        wish = self._wish
+        if self._move_request is None:
+            self._move_request = MoveRequest("now" if at_once else "idle")
+        move_request = self._move_request
         if at_once:
-            wish.when = "now"
+            move_request.when = "now"
         self._machine.changes.notify()
         with trio.fail_after(MOVE_SECONDS):
-            await wish.settled.wait()
-        return wish.text
+            await move_request.settled.wait()
+        return move_request.text
 
     async def run(self) -> None:
         """Decide whenever something changed, and every second."""
@@ -127,14 +129,14 @@ class Leading:
     # --- the view -----------------------------------------------------------------------------------
 
     async def _view(self) -> View:
-        node = self._shell.node
+        node = self._driver.node
         running = None if self._pipeline is None else self._pipeline.running()
-        asked = "" if self._wish is None else self._wish.when
+        asked = "" if self._move_request is None else self._move_request.when
         claim, deployment = node.leader(), node.deployment()
         leading = claim is not None and claim.author == node.id
         if not leading or deployment is None:
             if deployment is not None and deployment.running and self._machine.options.lead:
-                await self._shape(deployment.model.root)  # who may lead next has it at hand
+                await self._model_info(deployment.model.root)  # who may lead next has it at hand
             return View(node.id, leading, running=running, asked=asked)
         root = deployment.model.root
         self._number = deployment.number
@@ -146,34 +148,34 @@ class Leading:
             deployment.running,
             {bytes(member): count for member, count in deployment.layers},
         )
-        shape = await self._shape(root)
+        model_info = await self._model_info(root)
         members = tuple(
-            member_view(member, node.id, shape, self._unreachable.get(member.id, 0.0) <= now())
+            member_view(member, node.id, model_info, self._unreachable.get(member.id, 0.0) <= now())
             for member in node.members()
         )
         leases = frozenset(bytes(worker) for worker in node.leases(now()))
-        lost = "" if shape is not None else self._models.lost(root)
+        lost = "" if model_info is not None else self._models.lost(root)
         copying = None if self._copies is None else self._copies.progress
-        return View(node.id, True, wanted, shape, members, leases, running, lost, copying, asked)
+        return View(node.id, True, wanted, model_info, members, leases, running, lost, copying, asked)
 
-    async def _shape(self, root: bytes) -> Shape | None:
+    async def _model_info(self, root: bytes) -> ModelInfo | None:
         """The deployed model's shape, read once; None when its file is not, or no longer, on this machine."""
         held = self._models.find(root)
         if held is None:
-            self._shapes.pop(root, None)
+            self._model_infos.pop(root, None)
             return None
-        if root not in self._shapes:
+        if root not in self._model_infos:
             try:
-                self._shapes = {root: await trio.to_thread.run_sync(_make_ready, held.files)}
+                self._model_infos = {root: await trio.to_thread.run_sync(_make_ready, held.files)}
             except MeshError as error:
                 log.error("%s: %s", held.files[0], error)
                 return None
-        return self._shapes[root]
+        return self._model_infos[root]
 
     # --- the actions --------------------------------------------------------------------------------
 
     async def _perform(self, action: Action, nursery: trio.Nursery) -> None:
-        node, do = self._shell.node, self._shell.do
+        node, do = self._driver.node, self._driver.do
         match action:
             case WantLeases(workers):
                 do(node.want_leases, frozenset(map(NodeId, workers)))
@@ -184,17 +186,17 @@ class Leading:
                 if claim is not None and engine is not None:
                     log.info("starting %s on %d stages", wanted.name, len(plan.stages))
                     self._pipeline = Pipeline(
-                        self._machine, self._shell, action, claim.term, self._open_tunnel, self._on_reset
+                        self._machine, self._driver, action, claim.term, self._open_tunnel, self._on_reset
                     )
                     nursery.start_soon(self._pipeline.run, engine.llama_server)
             case Stop(reason, keep):
                 log.info("stopping: %s", reason)
                 await self.stop(keep)
-            case Settle(text):
-                if self._wish is not None:
-                    self._wish.text = text
-                    self._wish.settled.set()
-                    self._wish = None
+            case ResolveMove(text):
+                if self._move_request is not None:
+                    self._move_request.text = text
+                    self._move_request.settled.set()
+                    self._move_request = None
             case Report(phase, progress, reason):
                 self._report(phase, progress, reason)
             case HandOver(to, reason):
@@ -218,16 +220,16 @@ class Leading:
                 if s.layers or s.head
             )
         number = self._number
-        self._shell.do(self._shell.node.report, number, phase, progress, reason[:180], speed, stages)
+        self._driver.do(self._driver.node.report, number, phase, progress, reason[:180], speed, stages)
 
     # --- the tunnels --------------------------------------------------------------------------------
 
-    async def _open_tunnel(self, worker: NodeId, term: int) -> Passage:
+    async def _open_tunnel(self, worker: NodeId, term: int) -> OpenTunnel:
         """A stream through the worker's gate; a worker whose rpc-server is just starting is asked again."""
         with trio.fail_after(TUNNEL_SECONDS):
             while True:
                 session = await self._machine.streams.open(
-                    worker, self._shell.endpoints(worker), "tunnel", {"term": term, "plain": True}
+                    worker, self._driver.endpoints(worker), "tunnel", {"term": term, "plain": True}
                 )
                 try:
                     return await pass_gate(session, trusts_by(self._machine.tailscale))
@@ -238,20 +240,20 @@ class Leading:
                 await trio.sleep(TUNNEL_AGAIN_SECONDS)
 
     def _on_reset(self, worker: bytes, reason: str) -> None:
-        log.warning("tunnel to %s: %s", name_of(self._shell.node, NodeId(worker)), reason)
+        log.warning("tunnel to %s: %s", name_of(self._driver.node, NodeId(worker)), reason)
         self._unreachable[worker] = now() + UNREACHABLE_SECONDS
-        self._shell.do(self._shell.node.connection_reset, NodeId(worker))
+        self._driver.do(self._driver.node.connection_reset, NodeId(worker))
 
 
-def _make_ready(files: Sequence[Path]) -> Shape:
+def _make_ready(files: Sequence[Path]) -> ModelInfo:
     """Read a model's header, and have the system read its files ahead where memory is plenty.
 
     Blocks, so call it in a thread.
     """
-    shape = read_model(files[0])
+    model_info = read_model(files[0])
     advise = getattr(os, "posix_fadvise", None)  # macOS has none
-    if advise is not None and psutil.virtual_memory().available > 2 * shape.total_bytes:
+    if advise is not None and psutil.virtual_memory().available > 2 * model_info.total_bytes:
         for file in files:
             with suppress(OSError), file.open("rb") as opened:
                 advise(opened.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
-    return shape
+    return model_info

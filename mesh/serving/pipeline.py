@@ -9,10 +9,10 @@ import trio
 
 from leader.llama.llama_server import LlamaServer, ServerState
 from leader.llama.slots import Slots
-from leader.llama.tunnels import Opener, Passage, open_tunnels, unreachable
+from leader.llama.tunnels import Opener, OpenTunnel, open_tunnels, unreachable
 from leader.reconcile.view import Running, Start
 from mesh.control.paths import log_path
-from mesh.runtime.driver import Shell
+from mesh.runtime.driver import Driver
 from mesh.runtime.node_context import Machine
 from mesh.runtime.status import name_of
 from mesh.serving.stream_counter import Answers
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5.0
 
-OpenTunnel = Callable[[NodeId, int], Awaitable[Passage]]
+TunnelOpener = Callable[[NodeId, int], Awaitable[OpenTunnel]]
 
 
 class Pipeline:
@@ -31,10 +31,10 @@ class Pipeline:
     def __init__(
         self,
         machine: Machine,
-        shell: Shell,
+        driver: Driver,
         start: Start,
         term: int,
-        open_tunnel: OpenTunnel,
+        open_tunnel: TunnelOpener,
         on_reset: Callable[[bytes, str], None],
     ) -> None:
         """``open_tunnel`` leads to a worker under a term; ``on_reset`` hears whose tunnel did not open, or
@@ -47,7 +47,7 @@ class Pipeline:
         """Nobody new is let in."""
         self.answers = Answers(machine.changes.notify)
         self._machine = machine
-        self._shell = shell
+        self._driver = driver
         self._term = term
         self._restore = start.restore
         self._open_tunnel = open_tunnel
@@ -107,7 +107,7 @@ class Pipeline:
         with trio.move_on_after(STOP_SECONDS):
             await self._ended.wait()
 
-    async def _opened(self, term: int, worker: bytes) -> Passage:
+    async def _opened(self, term: int, worker: bytes) -> OpenTunnel:
         return await self._open_tunnel(NodeId(worker), term)
 
     async def _unreachable(self, opener: Opener) -> dict[bytes, str]:
@@ -123,14 +123,14 @@ class Pipeline:
     def _lost(self, failed: dict[bytes, str]) -> None:
         for worker, reason in failed.items():
             self._on_reset(worker, reason)
-        names = ", ".join(f"{name_of(self._shell.node, NodeId(one))}: {why}" for one, why in failed.items())
+        names = ", ".join(f"{name_of(self._driver.node, NodeId(one))}: {why}" for one, why in failed.items())
         self._told(ServerState("failed", 0.0, names))
 
     def _reset(self, worker: bytes, reason: str) -> None:
         self._on_reset(worker, reason)
         if self._server is not None:
             # It would notice at its next token, and abort; until then all seems well.
-            self._server.kill(f"lost {name_of(self._shell.node, NodeId(worker))}: {reason}")
+            self._server.kill(f"lost {name_of(self._driver.node, NodeId(worker))}: {reason}")
 
     def _told(self, state: ServerState) -> None:
         self.state = state
@@ -138,4 +138,4 @@ class Pipeline:
 
     def _workers_that_are(self, *states: str) -> list[bytes]:
         used = set(self.plan.workers)
-        return [one.id for one in self._shell.node.members() if one.id in used and one.state in states]
+        return [one.id for one in self._driver.node.members() if one.id in used and one.state in states]

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mesh.control.paths import log_path
-from mesh.engine.process.supervise import Event, State
+from mesh.engine.process.supervise import State, SupervisorEvent
 from mesh.engine.types import Engine
 from mesh.net.link import trusts_by
 from mesh.net.session import Session
@@ -17,7 +17,7 @@ from worker.rpc_server import RpcServer
 ENGINE_WAIT_SECONDS = 60.0
 
 
-class Work:
+class WorkerLoop:
     """Serves the node's engine to whoever holds its lease; ``ready`` once rpc-server answers."""
 
     def __init__(self, machine: Machine, holder: Callable[[], Claim | None]) -> None:
@@ -69,5 +69,5 @@ class Work:
             seen = await self._machine.changes.wait(seen, ENGINE_WAIT_SECONDS)
         return self._machine.keeper.engine
 
-    def _on_event(self, event: Event) -> None:
+    def _on_event(self, event: SupervisorEvent) -> None:
         self._machine.changes.notify()

@@ -27,7 +27,7 @@ _BYTES = (b"\xc4", b"\xc5", b"\xc6")
 """What the bulk of all streams begins with: nothing is in it, so nothing in it needs to be looked at."""
 
 
-class Shape(NamedTuple):
+class Codec(NamedTuple):
     """How one value goes into msgpack's types (``dump``) and comes back, checked (``load``)."""
 
     dump: Callable[[Any], Any]
@@ -68,15 +68,15 @@ def _load_bool(value: Any) -> bool:
     return value
 
 
-UINT = Shape(_same, _load_uint)
-COUNT = Shape(_same, _load_count)
+UINT = Codec(_same, _load_uint)
+COUNT = Codec(_same, _load_count)
 """A number that its reader counts on from: what comes next is a UINT as well."""
 
-FLOAT = Shape(float, _load_float)
-BOOL = Shape(_same, _load_bool)
+FLOAT = Codec(float, _load_float)
+BOOL = Codec(_same, _load_bool)
 
 
-def fixed(length: int) -> Shape:
+def fixed(length: int) -> Codec:
     """Exactly ``length`` bytes."""
 
     def load(value: Any) -> bytes:
@@ -84,10 +84,10 @@ def fixed(length: int) -> Shape:
             raise DecodeError(f"Expected {length} bytes")
         return value
 
-    return Shape(_same, load)
+    return Codec(_same, load)
 
 
-def blob(limit: int) -> Shape:
+def blob(limit: int) -> Codec:
     """At most ``limit`` bytes."""
 
     def load(value: Any) -> bytes:
@@ -95,10 +95,10 @@ def blob(limit: int) -> Shape:
             raise DecodeError(f"Expected at most {limit} bytes")
         return value
 
-    return Shape(_same, load)
+    return Codec(_same, load)
 
 
-def text(limit: int) -> Shape:
+def text(limit: int) -> Codec:
     """Text of at most ``limit`` bytes of UTF-8."""
 
     def load(value: Any) -> str:
@@ -106,10 +106,10 @@ def text(limit: int) -> Shape:
             raise DecodeError(f"Expected a text of at most {limit} bytes")
         return value
 
-    return Shape(_same, load)
+    return Codec(_same, load)
 
 
-def listed(item: Shape, limit: int) -> Shape:
+def listed(item: Codec, limit: int) -> Codec:
     """A tuple of at most ``limit`` items."""
 
     def load(value: Any) -> tuple[Any, ...]:
@@ -118,10 +118,10 @@ def listed(item: Shape, limit: int) -> Shape:
         return tuple([load_item(each) for each in value])
 
     load_item, dump_item = item.load, item.dump
-    return Shape(_same if item.is_plain else lambda values: [dump_item(each) for each in values], load)
+    return Codec(_same if item.is_plain else lambda values: [dump_item(each) for each in values], load)
 
 
-def paired(*items: Shape) -> Shape:
+def paired(*items: Codec) -> Codec:
     """A tuple with one item for each shape."""
 
     def load(value: Any) -> tuple[Any, ...]:
@@ -131,11 +131,11 @@ def paired(*items: Shape) -> Shape:
 
     loads = [item.load for item in items]
     if all(item.is_plain for item in items):
-        return Shape(_same, load)
-    return Shape(lambda values: [s.dump(v) for s, v in zip(items, values, strict=True)], load)
+        return Codec(_same, load)
+    return Codec(lambda values: [s.dump(v) for s, v in zip(items, values, strict=True)], load)
 
 
-def struct(cls: type[Any], *items: Shape) -> Shape:
+def struct(cls: type[Any], *items: Codec) -> Codec:
     """A dataclass or a named tuple, as the array of its fields in order."""
     tuples = issubclass(cls, tuple)
     names = cls._fields if tuples else tuple(field.name for field in dataclasses.fields(cls))
@@ -149,12 +149,12 @@ def struct(cls: type[Any], *items: Shape) -> Shape:
 
     fields, loads, count = paired(*items), [item.load for item in items], len(items)
     if fields.is_plain and tuples:
-        return Shape(_same, load)
+        return Codec(_same, load)
     values = attrgetter(*names) if count > 1 else lambda value: (getattr(value, names[0]),)
     if fields.is_plain:
-        return Shape(values, load)
+        return Codec(values, load)
     dump_fields = fields.dump
-    return Shape(lambda value: dump_fields(values(value)), load)
+    return Codec(lambda value: dump_fields(values(value)), load)
 
 
 def _load_endpoint(value: Any) -> Endpoint:
@@ -165,7 +165,7 @@ def _load_endpoint(value: Any) -> Endpoint:
     return Endpoint(value[0], value[1])
 
 
-ENDPOINT = Shape(_same, _load_endpoint)
+ENDPOINT = Codec(_same, _load_endpoint)
 
 
 _PACKER = msgpack.Packer(use_bin_type=True)

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Any, ClassVar, Generic, TypeVar
 
 from mesh.wire import codec
-from mesh.wire.codec import BOOL, FLOAT, UINT, Shape, fixed, listed, paired, struct, text
+from mesh.wire.codec import BOOL, FLOAT, UINT, Codec, fixed, listed, paired, struct, text
 from mesh.wire.errors import DecodeError
 from mesh.wire.identity import (
     ID_BYTES,
@@ -301,12 +301,12 @@ def _load_copies(value: Any) -> int:
 
 _ID = fixed(ID_BYTES)
 _HASH = fixed(HASH_BYTES)
-_RIGHTS = Shape(lambda rights: rights.value, _load_rights)
-_COPIES = Shape(UINT.dump, _load_copies)
+_RIGHTS = Codec(lambda rights: rights.value, _load_rights)
+_COPIES = Codec(UINT.dump, _load_copies)
 _STAGE = struct(Stage, _ID, UINT, UINT, BOOL, UINT, FLOAT)
 _LAYERS = listed(paired(_ID, UINT), MAX_STAGES)
 
-_SHAPES: dict[int, Shape] = {
+_CODECS: dict[int, Codec] = {
     Voucher.kind: struct(Voucher, _ID, _ID, UINT, _HASH, fixed(KEY_BYTES), _RIGHTS),
     Eviction.kind: struct(Eviction, _ID, _ID, UINT, _HASH, _ID, UINT, _HASH),
     Record.kind: struct(Record, _ID, _ID, UINT, fixed(8), UINT, BOOL, PROFILE),
@@ -350,7 +350,7 @@ class Signed(Generic[F]):
 
 def sign(fact: F, signer: Signer) -> Signed[F]:
     """Make the fact's signed bytes; raises DecodeError when it breaks the bounds that a receiver keeps to."""
-    shape = _SHAPES[fact.kind]
+    shape = _CODECS[fact.kind]
     body = codec.pack([fact.kind, *shape.dump(fact)])
     shape.load(codec.unpack(body, MAX_FACT)[1:])
     return Signed(fact, body + signer.sign(_DOMAIN + body))
@@ -366,7 +366,7 @@ def decode(data: bytes) -> Signed[Any]:
     if not SIGNATURE_BYTES < len(data) <= MAX_FACT:
         raise DecodeError("A fact of impossible length")
     array = codec.unpack(data[:-SIGNATURE_BYTES], MAX_FACT)
-    shape = _SHAPES.get(array[0]) if array and type(array[0]) is int else None
+    shape = _CODECS.get(array[0]) if array and type(array[0]) is int else None
     if shape is None:
         raise DecodeError("A fact of an unknown kind")
     fact = shape.load(array[1:])

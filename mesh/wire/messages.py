@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from mesh.wire import codec
-from mesh.wire.codec import BOOL, ENDPOINT, UINT, Shape, blob, fixed, listed, struct
+from mesh.wire.codec import BOOL, ENDPOINT, UINT, Codec, blob, fixed, listed, struct
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError
 from mesh.wire.facts import MAX_FACT
@@ -211,7 +211,7 @@ _ID = fixed(ID_BYTES)
 _HASH8 = fixed(8)
 _FACT = blob(MAX_FACT)
 _RUMOURS = listed(RUMOUR, _MAX_ITEMS)
-_SHAPES: dict[int, tuple[type, Shape]] = {
+_CODECS: dict[int, tuple[type, Codec]] = {
     cls.kind: (cls, struct(cls, *shapes))
     for cls, *shapes in (
         (Ping, UINT, _HASH8, UINT, UINT),
@@ -237,13 +237,13 @@ _SHAPES: dict[int, tuple[type, Shape]] = {
 
 def encode(message: Message) -> bytes:
     """The canonical bytes of a message."""
-    return codec.pack((message.kind, *_SHAPES[message.kind][1].dump(message)))
+    return codec.pack((message.kind, *_CODECS[message.kind][1].dump(message)))
 
 
 def decode(body: bytes, limit: int = MAX_STREAMED) -> Message:
     """Read a message of at most ``limit`` bytes; raises DecodeError."""
     array = codec.unpack(body, limit)
-    known = _SHAPES.get(array[0]) if array and type(array[0]) is int else None
+    known = _CODECS.get(array[0]) if array and type(array[0]) is int else None
     if known is None:
         raise DecodeError("A message of an unknown kind")
     message: Any = known[1].load(array[1:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from mesh.wire.codec import MAX_UINT, UINT, Shape
+from mesh.wire.codec import MAX_UINT, UINT, Codec
 from mesh.wire.errors import DecodeError
 from mesh.wire.facts import Version
 
@@ -38,4 +38,4 @@ def _load(value: Any) -> Rumour:
     raise DecodeError("A rumour is malformed")
 
 
-RUMOUR = Shape(UINT.dump, _load)
+RUMOUR = Codec(UINT.dump, _load)

@@ -183,7 +183,7 @@ async def _node(config: dict[str, Any]) -> AsyncIterator[Any]:
 
 
 @dataclass
-class Answering:
+class ResumableCompletion:
     """A llama-server that has loaded its model."""
 
     client: httpx.AsyncClient
@@ -205,7 +205,9 @@ class Answering:
 
 
 @asynccontextmanager
-async def _llama_server(engine: Engine, model: Path, endpoints: Sequence[str]) -> AsyncIterator[Answering]:
+async def _llama_server(
+    engine: Engine, model: Path, endpoints: Sequence[str]
+) -> AsyncIterator[ResumableCompletion]:
     port = free_port()
     argv = [
         *(str(engine.llama_server), "--model", str(model), "--host", "127.0.0.1", "--port", str(port)),
@@ -226,7 +228,7 @@ async def _llama_server(engine: Engine, model: Path, endpoints: Sequence[str]) -
                 if process.returncode is not None:
                     raise MeshError("llama-server ended before it was ready")
                 await trio.sleep(0.02)
-        yield Answering(client, time.perf_counter() - began)
+        yield ResumableCompletion(client, time.perf_counter() - began)
 
 
 async def _is_ready(client: httpx.AsyncClient) -> bool:

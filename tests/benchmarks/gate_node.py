@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from leader.llama.tunnels import Passage, open_tunnels, pass_gate
+from leader.llama.tunnels import OpenTunnel, open_tunnels, pass_gate
 from mesh.net.port import bind_port
 from mesh.net.streams import Streams
 from mesh.wire.endpoint import Endpoint
@@ -89,7 +89,7 @@ class Node:
             for worker, port in zip(self.workers, self.config["ports"], strict=True)
         }
 
-        async def opener(worker: bytes) -> Passage:
+        async def opener(worker: bytes) -> OpenTunnel:
             session = await self.streams.open(
                 NodeId(worker), [endpoints[NodeId(worker)]], "tunnel", {"term": TERM, "plain": True}
             )

@@ -19,7 +19,7 @@ from typing import Any
 
 import trio
 
-from mesh.admission.handshake import Door, Refused
+from mesh.admission.handshake import AdmissionClient, AdmissionRefused
 from mesh.admission.invites import Token, invite_id, proof
 from mesh.net.streams import Streams
 from mesh.wire.endpoint import Endpoint
@@ -58,7 +58,7 @@ async def _try(there: Endpoint, kind: str, text: str) -> str | None:
         request["proof"] = proof(secret, token.pool, victim.public_key)
     if kind == "unsigned":
         request["signature"] = bytes(64)
-    door = await Door.knock(Streams(identity), there)
+    door = await AdmissionClient.knock(Streams(identity), there)
     try:
         await door.request(identity, "mallory", request)
         answer = await door.session.receive_message()
@@ -72,7 +72,7 @@ async def cut_in(arguments: Arguments) -> dict[str, Any]:
     """Open streams of the kinds that members alone may open, with no certificate and with a stranger's."""
     refused: Counter[str] = Counter()
     stranger = Streams(Identity.generate())
-    door = await Door.knock(stranger, endpoint(arguments))
+    door = await AdmissionClient.knock(stranger, endpoint(arguments))
     await door.aclose()
     assert door.session.peer_key is not None
     member = node_id(door.session.peer_key)
@@ -236,7 +236,7 @@ def main() -> None:
     attack, arguments = sys.argv[1], json.loads(sys.argv[2])
     try:
         result = trio.run({**ATTACKS, "lie": lie}[attack], arguments)
-    except Refused as error:
+    except AdmissionRefused as error:
         result = {"error": error.message}
     print(json.dumps(result))
 

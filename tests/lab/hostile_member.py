@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 
-from mesh.admission.handshake import Admitted, Door
+from mesh.admission.handshake import AdmissionClient, Admitted
 from mesh.admission.invites import Token
 from mesh.net.streams import Streams
 from mesh.wire import facts, messages
@@ -38,7 +38,7 @@ async def lie(arguments: dict[str, Any]) -> dict[str, Any]:
     """Join by ``token``, and lie to all ``targets`` for some ``seconds``."""
     identity = Identity.generate()
     targets = [Endpoint.parse(target, PORT) for target in arguments["targets"]]
-    door = await Door.knock(Streams(identity), targets[0])
+    door = await AdmissionClient.knock(Streams(identity), targets[0])
     admitted = await door.ask(identity, "mallory", Token.parse(arguments["token"]))
     await door.aclose()
     liar = Liar(identity, admitted, targets)

@@ -5,10 +5,10 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Model, Profile, Record
 from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.rights import ALL_RIGHTS, Rights
-from tests.leader.shapes import MIB, shape
+from tests.leader.shapes import MIB, model_info
 
 ANNA, BERT = NodeId(b"a" * 16), NodeId(b"b" * 16)
-TOY = shape()
+TOY = model_info()
 PROFILE = Profile(
     name="anna", accelerator_kind="cuda", memory_offered=60 * MIB, engine_state="ready",
     engine_commit="abc", engine_rpc="7.0.0", models=(Model("toy", 8, b"r" * 32),), rank=5,

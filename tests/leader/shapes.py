@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from leader.model.model_info import Shape
+from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
 
 MIB = 1 << 20
 GIB = 1 << 30
 
 
-def shape(n_layers: int = 8, layer_bytes: int = 8 * MIB) -> Shape:
+def model_info(n_layers: int = 8, layer_bytes: int = 8 * MIB) -> ModelInfo:
     """A model of equal layers; compute buffers of about 9 MiB, a head of 4 MiB."""
-    return Shape(
+    return ModelInfo(
         name="toy",
         architecture="llama",
         files=(Path("/models/toy.gguf"),),

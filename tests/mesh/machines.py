@@ -12,7 +12,7 @@ from typing import Any
 
 import trio
 
-from mesh.admission.admission_server import Desk
+from mesh.admission.admission_server import AdmissionServer
 from mesh.admission.handshake import ADMIT, REDEEM, Admitted
 from mesh.admission.invites import Invites, Token
 from mesh.admission.pairing_lobby import APPROVE
@@ -29,14 +29,14 @@ from mesh.net.session import Session
 from mesh.net.streams import Streams
 from mesh.protocol.base.settings import Settings
 from mesh.protocol.node.node import Node
-from mesh.runtime.change_signal import Changes
-from mesh.runtime.driver import Shell
+from mesh.runtime.change_signal import ChangeSignal
+from mesh.runtime.driver import Driver
 from mesh.runtime.effective_options import Effective
 from mesh.runtime.engine_keeper import EngineKeeper
 from mesh.runtime.lan import Neighbours
 from mesh.runtime.node_context import Machine
 from mesh.runtime.state import StateDir
-from mesh.serving.worker_loop import Work
+from mesh.serving.worker_loop import WorkerLoop
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Claim, Profile
 from mesh.wire.identity import Identity, NodeId, PoolId, pool_id, verify
@@ -112,15 +112,15 @@ class Here:
         self.datagrams = datagrams
         self.streams = Streams(identity, [endpoint.host])
         self.invites = Invites(state, lambda: WALL_CLOCK)
-        self.changes = Changes()
+        self.changes = ChangeSignal()
         self.mdns = QuietMdns()
         self.neighbours = Neighbours(self.mdns, "", self.changes)
-        self.desk = Desk(identity, name, self.streams, self.invites, tailscale)
+        self.admission_server = AdmissionServer(identity, name, self.streams, self.invites, tailscale)
         self.tailscale = tailscale
-        self.shell: Shell | None = None
+        self.driver: Driver | None = None
         self.said: list[str] = []
         self.holders: list[Claim | None] = []
-        self.work: Work | None = None
+        self.work: WorkerLoop | None = None
         self.handlers: dict[str, Callable[[Session], Awaitable[None]]] = {}
         self.profile = Profile(name=name, addresses=(endpoint,), rank=1)
 
@@ -135,25 +135,25 @@ class Here:
 
     @property
     def node(self) -> Node:
-        assert self.shell is not None, f"{self.name} is in no pool"
-        return self.shell.node
+        assert self.driver is not None, f"{self.name} is in no pool"
+        return self.driver.node
 
     def found(self) -> None:
         """Found a pool of one."""
-        shell = self._shell(self.own_pool)
-        shell.do(shell.node.found)
-        self._begin(shell)
+        driver = self._driver(self.own_pool)
+        driver.do(driver.node.found)
+        self._begin(driver)
 
     def enter(self, admitted: Admitted) -> None:
         """Become a member by the answer at some door."""
-        shell = self._shell(admitted.pool)
-        shell.do(shell.node.admit, admitted.chain)
-        self._begin(shell)
-        shell.do(shell.node.add_seeds, admitted.peers)
+        driver = self._driver(admitted.pool)
+        driver.do(driver.node.admit, admitted.chain)
+        self._begin(driver)
+        driver.do(driver.node.add_seeds, admitted.peers)
 
     def invite(self, uses: int | None = 1, expires: float = 60.0, rights: Rights = ALL_RIGHTS) -> Token:
-        assert self.shell is not None
-        return self.invites.create(self.shell.pool, self.id, [self.endpoint], rights, expires, uses)
+        assert self.driver is not None
+        return self.invites.create(self.driver.pool, self.id, [self.endpoint], rights, expires, uses)
 
     def search(self) -> Search:
         async def say(text: str) -> None:
@@ -164,8 +164,8 @@ class Here:
         )
 
     async def on_gossip(self, session: Session) -> None:
-        if self.shell is not None:
-            await self.shell.messages.handle(session)
+        if self.driver is not None:
+            await self.driver.messages.handle(session)
 
     async def on_tunnel(self, session: Session) -> None:
         if self.work is not None:
@@ -183,24 +183,24 @@ class Here:
             self.streams, self.tailscale, self.neighbours, keeper, self.changes,
         )  # fmt: skip
 
-    def _shell(self, pool: PoolId) -> Shell:
+    def _driver(self, pool: PoolId) -> Driver:
         node = Node(Settings(), self.identity, verify, random.Random(7), self.state.stored(pool))
 
         def persist(key: str, value: bytes) -> None:
             self.state.persist(pool, key, value)
 
-        return Shell(pool, node, self.datagrams, self.streams, persist, self.changes, self._set_holder)
+        return Driver(pool, node, self.datagrams, self.streams, persist, self.changes, self._set_holder)
 
     def _set_holder(self, claim: Claim | None) -> None:
         self.holders.append(claim)
         if self.work is not None:
             self.work.set_holder(claim)
 
-    def _begin(self, shell: Shell) -> None:
-        shell.do(shell.node.start, self.profile)
-        self.streams.pool = shell.pool
-        self.desk.pool_name = pool_name(shell.pool)
-        self.desk.shell = self.shell = shell
+    def _begin(self, driver: Driver) -> None:
+        driver.do(driver.node.start, self.profile)
+        self.streams.pool = driver.pool
+        self.admission_server.pool_name = pool_name(driver.pool)
+        self.admission_server.driver = self.driver = driver
 
 
 class Ground:
@@ -227,9 +227,9 @@ class Ground:
         state = StateDir(self._folder / name)
         here = Here(name, identity or Identity.generate(), state, datagrams, endpoint, daemon)
         here.handlers = {
-            ADMIT: here.desk.handle,
-            REDEEM: here.desk.handle_redeem,
-            APPROVE: here.desk.handle_approve,
+            ADMIT: here.admission_server.handle,
+            REDEEM: here.admission_server.handle_redeem,
+            APPROVE: here.admission_server.handle_approve,
             KIND: here.on_gossip,
             "tunnel": here.on_tunnel,
         }
@@ -242,8 +242,8 @@ class Ground:
     async def acquaint(self, *machines: Here) -> None:
         """Let the nodes of these members talk to each other from now on; returns when all know all."""
         for here in machines:
-            assert here.shell is not None
-            await self._nursery.start(here.shell.run)
+            assert here.driver is not None
+            await self._nursery.start(here.driver.run)
         with trio.fail_after(30):
             for here in machines:
                 while len(here.node.members()) < len(machines):

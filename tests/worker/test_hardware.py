@@ -4,7 +4,15 @@ import pytest
 
 from mesh.engine.types import Backend
 from mesh.wire.errors import MeshError
-from worker.hardware import Memory, default_offer, format_size, gpu_free, measure, parse_size, within_limits
+from worker.hardware import (
+    MachineMemory,
+    default_offer,
+    format_size,
+    gpu_free,
+    measure,
+    parse_size,
+    within_limits,
+)
 
 GIB = 1 << 30
 CPU = Backend("cpu", "x", "")
@@ -62,7 +70,7 @@ def test_a_control_group_of_version_2_limits_what_is_there(tmp_path: Path) -> No
             "sys/fs/cgroup/box/memory.stat": f"anon 5\ninactive_file {GIB // 4}\n",
         },
     )
-    assert within_limits(Memory(8 * GIB, 6 * GIB), root) == Memory(2 * GIB, GIB + GIB // 4)
+    assert within_limits(MachineMemory(8 * GIB, 6 * GIB), root) == MachineMemory(2 * GIB, GIB + GIB // 4)
 
 
 def test_a_control_group_of_version_1_limits_what_is_there(tmp_path: Path) -> None:
@@ -76,7 +84,7 @@ def test_a_control_group_of_version_1_limits_what_is_there(tmp_path: Path) -> No
             "sys/fs/cgroup/memory/box/memory.stat": f"inactive_file 1\ntotal_inactive_file {GIB // 2}\n",
         },
     )
-    assert within_limits(Memory(8 * GIB, 6 * GIB), root) == Memory(2 * GIB, GIB + GIB // 2)
+    assert within_limits(MachineMemory(8 * GIB, 6 * GIB), root) == MachineMemory(2 * GIB, GIB + GIB // 2)
 
 
 def test_a_container_that_sees_its_group_as_the_top_is_limited(tmp_path: Path) -> None:
@@ -88,7 +96,7 @@ def test_a_container_that_sees_its_group_as_the_top_is_limited(tmp_path: Path) -
             "sys/fs/cgroup/memory.current": "0\n",
         },
     )
-    assert within_limits(Memory(8 * GIB, 6 * GIB), root) == Memory(GIB, GIB)
+    assert within_limits(MachineMemory(8 * GIB, 6 * GIB), root) == MachineMemory(GIB, GIB)
 
 
 def test_more_use_than_the_limit_leaves_nothing_not_less(tmp_path: Path) -> None:
@@ -100,11 +108,11 @@ def test_more_use_than_the_limit_leaves_nothing_not_less(tmp_path: Path) -> None
             "sys/fs/cgroup/memory.current": f"{2 * GIB}\n",
         },
     )
-    assert within_limits(Memory(8 * GIB, 6 * GIB), root).available == 0
+    assert within_limits(MachineMemory(8 * GIB, 6 * GIB), root).available == 0
 
 
 def test_a_machine_without_control_groups_is_not_limited(tmp_path: Path) -> None:
-    assert within_limits(Memory(8 * GIB, 6 * GIB), tmp_path) == Memory(8 * GIB, 6 * GIB)
+    assert within_limits(MachineMemory(8 * GIB, 6 * GIB), tmp_path) == MachineMemory(8 * GIB, 6 * GIB)
 
 
 def test_this_machine_has_memory_and_offers_less_than_it_has_free() -> None:
@@ -116,12 +124,12 @@ def test_this_machine_has_memory_and_offers_less_than_it_has_free() -> None:
 def test_an_accelerators_own_memory_is_what_counts() -> None:
     vulkan = Backend("vulkan", "GPU", "", memory=10 * GIB)
     memory = measure(vulkan)
-    assert memory == Memory(10 * GIB, 10 * GIB)
+    assert memory == MachineMemory(10 * GIB, 10 * GIB)
     assert 9 * GIB <= default_offer(memory, vulkan) < 10 * GIB
 
 
 def test_metal_leaves_a_part_of_the_shared_memory_to_the_system() -> None:
-    assert default_offer(Memory(16 * GIB, 16 * GIB), Backend("metal", "M2", "")) < 12 * GIB
+    assert default_offer(MachineMemory(16 * GIB, 16 * GIB), Backend("metal", "M2", "")) < 12 * GIB
 
 
 def test_free_memory_of_several_gpus_is_added() -> None:

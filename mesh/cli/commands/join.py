@@ -13,7 +13,7 @@ from mesh.wire.errors import MeshError
 
 if TYPE_CHECKING:
     from mesh.cli.spawning import Started
-    from mesh.cli.terminal import Progress
+    from mesh.cli.terminal import ProgressBar
     from mesh.control.operations import Info, JoinArgs, JoinResult
     from mesh.control.sidecar_options import SidecarOptions
 
@@ -110,11 +110,11 @@ def summary(result: "JoinResult", command: str) -> str:
 
 def _in_background(socket: str, options: "SidecarOptions", request: "JoinArgs") -> "JoinResult":
     from mesh.cli.spawning import alone, wait_until_it_answers
-    from mesh.cli.terminal import Progress
+    from mesh.cli.terminal import ProgressBar
     from mesh.control.control_client import ask
 
     started: Started | None = None
-    with Progress() as progress:
+    with ProgressBar() as progress:
         try:
             with alone(str(options.state_dir)):
                 if not _runs_as_wanted(socket, options, progress):
@@ -130,7 +130,7 @@ def _in_background(socket: str, options: "SidecarOptions", request: "JoinArgs") 
     return result
 
 
-def _runs_as_wanted(socket: str, options: "SidecarOptions", progress: "Progress") -> bool:
+def _runs_as_wanted(socket: str, options: "SidecarOptions", progress: "ProgressBar") -> bool:
     """Whether a sidecar answers here; one with other options than are asked for now is ended first."""
     from mesh.cli.spawning import wait_until_it_ended
     from mesh.control.control_client import ask
@@ -193,7 +193,7 @@ def _hide_token(request: "JoinArgs") -> None:
 def _in_foreground(
     args: argparse.Namespace, socket: str, options: "SidecarOptions", request: "JoinArgs"
 ) -> int:
-    from mesh.cli.terminal import Progress
+    from mesh.cli.terminal import ProgressBar
     from mesh.control.control_client import ask
     from mesh.control.control_errors import AlreadyRunning, NotRunning
 
@@ -208,7 +208,7 @@ def _in_foreground(
         )
     from mesh.root.sidecar import main
 
-    with Progress() as progress:
+    with ProgressBar() as progress:
 
         def joined(result: "JoinResult") -> None:
             progress.close()

@@ -23,10 +23,10 @@ def configure(options: Options) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from mesh.cli.spawning import wait_until_it_ended
-    from mesh.cli.terminal import Progress, clean
+    from mesh.cli.terminal import ProgressBar, clean
 
     try:
-        with Progress() as progress:
+        with ProgressBar() as progress:
             result: LeaveResult = ask_sidecar(args, "leave", {"purge": args.purge}, progress.show)
     except NotRunning:
         return _without_sidecar(state_of(args), args.purge)

@@ -46,7 +46,7 @@ def configure(options: Options) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from mesh.cli.commands.status import plan_line
-    from mesh.cli.terminal import Progress, clean, paint
+    from mesh.cli.terminal import ProgressBar, clean, paint
 
     request: ServeArgs = {
         "model": gguf_file(args.model),
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         "copies": args.copies,
         "wait": args.wait,
     }
-    with Progress() as progress:
+    with ProgressBar() as progress:
         try:
             result: ServeResult = ask_sidecar(args, "serve", request, progress.show)
         except KeyboardInterrupt:

@@ -30,7 +30,7 @@ class State(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class SupervisorEvent:
     """A change of state; ``pause`` is in seconds, ``reason`` one line for people."""
 
     state: State
@@ -99,7 +99,7 @@ class Supervised:
         restarts: Restarts | None = None,
         ready_seconds: float = 30.0,
         grace: float = 2.0,
-        on_event: Callable[[Event], None] = lambda _: None,
+        on_event: Callable[[SupervisorEvent], None] = lambda _: None,
         on_line: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.name = name
@@ -135,13 +135,13 @@ class Supervised:
                 if self._stop_wanted():
                     break
                 if self._restarts is None:
-                    self._tell(Event(State.FAILED, code=code, reason=reason))
+                    self._tell(SupervisorEvent(State.FAILED, code=code, reason=reason))
                     return code
                 await self._back_off(code, reason, trio.current_time() - began)
         finally:
             self.log.close()
             if self.state is not State.FAILED:
-                self._tell(Event(State.STOPPED, code=code))
+                self._tell(SupervisorEvent(State.STOPPED, code=code))
         return code
 
     async def stop(self) -> None:
@@ -180,7 +180,7 @@ class Supervised:
         if self._again:
             return
         self._restarts, pause = self._restarts.after_exit(ran_for)
-        self._tell(Event(State.BACKING_OFF, code=code, reason=reason, pause=pause))
+        self._tell(SupervisorEvent(State.BACKING_OFF, code=code, reason=reason, pause=pause))
         with trio.move_on_after(pause):
             await self._hurry.wait()
 
@@ -195,7 +195,7 @@ class Supervised:
         _log.info("%s: started as %d: %s", self.name, process.pid, shlex.join(launch.argv))
         run = Run(process.pid)
         self._process = process
-        self._tell(Event(State.STARTING, pid=process.pid))
+        self._tell(SupervisorEvent(State.STARTING, pid=process.pid))
         late = False
 
         async def watch_readiness() -> None:
@@ -206,7 +206,7 @@ class Supervised:
                 late = True
                 process.signal_group(signal.SIGKILL)
             else:
-                self._tell(Event(State.READY, pid=process.pid))
+                self._tell(SupervisorEvent(State.READY, pid=process.pid))
 
         def keep(line: str) -> None:
             self.log.write(line)
@@ -228,7 +228,7 @@ class Supervised:
         said = [line.strip() for line in self.log.last_lines if line.strip()]
         return f": {said[-1][:200]}" if said else ""
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: SupervisorEvent) -> None:
         self.state = event.state
         level = logging.WARNING if event.state in (State.FAILED, State.BACKING_OFF) else logging.INFO
         _log.log(level, "%s: %s %s", self.name, event.state.value, event.reason)

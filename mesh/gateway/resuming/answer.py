@@ -12,11 +12,9 @@ from mesh.gateway.resuming.continuation import (
     continuation,
     continuation_by_text,
 )
-from mesh.gateway.resuming.dialects import Piece, is_preliminary, parse_event, read_piece
-from mesh.gateway.resuming.notes import Notes
+from mesh.gateway.resuming.dialects import StreamPiece, is_preliminary, parse_event, read_piece
 from mesh.gateway.resuming.pace import How, choose
-from mesh.gateway.resuming.request import Asked, Dialect
-from mesh.gateway.resuming.writing import (
+from mesh.gateway.resuming.reencoding import (
     DONE,
     Continued,
     ContinuedByText,
@@ -25,6 +23,8 @@ from mesh.gateway.resuming.writing import (
     whole_answer,
     without_extras,
 )
+from mesh.gateway.resuming.request import Asked, Dialect
+from mesh.gateway.resuming.token_log import TokenLog
 from mesh.gateway.sse import generated_tokens
 
 _ENVELOPE: Final = ("created", "id", "model", "system_fingerprint")
@@ -36,7 +36,7 @@ _FULL: Final = "exceed_context_size"
 """What llama-server calls it when a prompt has no room in the context."""
 
 
-class Next(Enum):
+class NextStep(Enum):
     """What can be done after a loss."""
 
     CONTINUE = "continue"
@@ -44,7 +44,7 @@ class Next(Enum):
     END = "end"
 
 
-class Answer:
+class ResumableAnswer:
     """Takes llama-server's events, gives those for the client, and knows what to do when a leader is lost.
 
     With an obstacle in what was asked for, events pass as they come, and nothing but a new beginning is
@@ -57,7 +57,7 @@ class Answer:
         self._reset()
 
     def _reset(self) -> None:
-        self.notes = Notes()
+        self.token_log = TokenLog()
         self.ended = False
         """Whether the answer is whole, its proper end included."""
         self.failed: Mapping[str, Any] | None = None
@@ -95,12 +95,12 @@ class Answer:
         if "error" in value:
             self.ended, self.failed = True, value
             return event
-        if self.asked.obstacle:
+        if self.asked.why_not_resumable:
             return self._pass_on(event, value)
         try:
             return self._take(now, event, value)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
-            self.notes.foreign = self._is_strange = True
+            self.token_log.foreign = self._is_strange = True
             return self._release(event)
 
     def _pass_on(self, event: bytes, value: Mapping[str, Any]) -> bytes:
@@ -132,7 +132,9 @@ class Answer:
         chat = (self._continued or self.asked).dialect is Dialect.CHAT
         return chat and awaited and bool(value["choices"])
 
-    def _note(self, now: float, value: Mapping[str, Any], piece: Piece, told: Mapping[str, Any]) -> None:
+    def _note(
+        self, now: float, value: Mapping[str, Any], piece: StreamPiece, told: Mapping[str, Any]
+    ) -> None:
         if not self._envelope:
             self._envelope = {key: value[key] for key in _ENVELOPE if key in value}
         if piece.finish is not None:
@@ -141,7 +143,7 @@ class Answer:
             self._finish = self._reason
             self.ended = self.ended or self.asked.dialect is Dialect.NATIVE
         if self._continued is None or self._continued.reason is None:
-            self.notes.add(now, piece)
+            self.token_log.add(now, piece)
             self._text.append(piece.text)
             self._length += len(piece.text) + len(piece.thought)
             if self._length > MAX_TEXT:
@@ -149,7 +151,7 @@ class Answer:
             self._reasoning.append(piece.thought)
         self._is_strange = self._is_strange or piece.foreign
         if piece.text or piece.thought:
-            self._told = self.notes.made
+            self._told = self.token_log.made
         timings = value.get("timings")
         if timings and not self._prompt:
             self._prompt = timings["cache_n"] + timings["prompt_n"]
@@ -166,32 +168,32 @@ class Answer:
 
     # --- a loss -------------------------------------------------------------------------------------
 
-    def lost(self) -> Next:
+    def lost(self) -> NextStep:
         """Say what can be done now that a stream broke off. Raises `CannotContinue`."""
         if self._finish is not None:
-            return self.again("its last text is missing") if self._lacks_tail() else Next.END
-        notes = self.notes
-        if self.asked.obstacle:
-            why = f"it has {self.asked.obstacle}"
+            return self.again("its last text is missing") if self._lacks_tail() else NextStep.END
+        token_log = self.token_log
+        if self.asked.why_not_resumable:
+            why = f"it has {self.asked.why_not_resumable}"
         elif self._is_known() or self._has_text():
-            return Next.CONTINUE
-        elif notes.foreign or notes.ragged:
+            return NextStep.CONTINUE
+        elif token_log.foreign or token_log.ragged:
             why = "it holds more than plain text"
         else:
             why = "nothing of it is known"
         return self.again(why)
 
-    def refused(self, why: str) -> Next:
+    def refused(self, why: str) -> NextStep:
         """Say what can be done where a leader refuses to go on. Raises `CannotContinue`."""
         if _FULL in why and self._is_known() and not self._is_full:
             # It ended there, and only its end was not told.
             self._is_full = True
-            return Next.CONTINUE
+            return NextStep.CONTINUE
         return self.again(why)
 
     def _is_known(self) -> bool:
         """Whether what the client has is what the settled tokens say."""
-        return self.notes.settled > 0 and not (self.notes.foreign or self.notes.ragged)
+        return self.token_log.settled > 0 and not (self.token_log.foreign or self.token_log.ragged)
 
     def _has_text(self) -> bool:
         """Whether the text that the client has could be put into the mouth of the model, to go on from."""
@@ -199,12 +201,12 @@ class Answer:
         ours = self.asked.dialect is Dialect.CHAT and messages and messages[-1].get("role") != "assistant"
         return bool(ours) and self._told > 0 and not self._is_strange
 
-    def again(self, why: str) -> Next:
+    def again(self, why: str) -> NextStep:
         """Begin anew, if the client has nothing of the answer yet. Raises `CannotContinue` with `why`."""
         if self._begun and self.asked.streaming:
             raise CannotContinue(why)
         self._reset()
-        return Next.AGAIN
+        return NextStep.AGAIN
 
     def continuation(self, too_slow: TooSlow) -> Generator[Ask, Any, Onward]:
         """Yield what to ask the new leader, and return the request whose stream continues the answer."""
@@ -221,40 +223,49 @@ class Answer:
         return (yield from self._by_text(hasty))
 
     def _by_ids(self, too_slow: TooSlow) -> Generator[Ask, Any, Onward]:
-        settled = self.notes.settled
-        how = choose(self._wish, settled, self.notes.seconds_per_token())
-        self.notes.cut()
-        onward = yield from continuation(self.asked, self.notes, how, too_slow, self._is_full)
+        settled = self.token_log.settled
+        how = choose(self._wish, settled, self.token_log.seconds_per_token())
+        self.token_log.cut()
+        request_for_rest = yield from continuation(self.asked, self.token_log, how, too_slow, self._is_full)
         self._continued = Continued(
-            self.asked, self._envelope, self._text[0], settled, onward.prompt_tokens, onward.ending
+            self.asked,
+            self._envelope,
+            self._text[0],
+            settled,
+            request_for_rest.prompt_tokens,
+            request_for_rest.ending,
         )
-        return onward
+        return request_for_rest
 
     def _by_text(self, too_slow: TooSlow) -> Generator[Ask, Any, Onward]:
         told = self._told
-        how = choose(self._wish, told, self.notes.seconds_per_token())
-        self.notes.cut(told)
-        self.notes.foreign = True
+        how = choose(self._wish, told, self.token_log.seconds_per_token())
+        self.token_log.cut(told)
+        self.token_log.foreign = True
         thought, text = self._reasoning[0], self._text[0]
-        onward = yield from continuation_by_text(self.asked, thought, text, told, how, too_slow)
-        self._continued = ContinuedByText(self.asked, self._envelope, told, self._prompt, onward.ending)
-        return onward
+        request_for_rest = yield from continuation_by_text(self.asked, thought, text, told, how, too_slow)
+        self._continued = ContinuedByText(
+            self.asked, self._envelope, told, self._prompt, request_for_rest.ending
+        )
+        return request_for_rest
 
     # --- the end ------------------------------------------------------------------------------------
 
     def _lacks_tail(self) -> bool:
         """Whether text is missing that no stream tells: the last, where it could become a stop string."""
-        cut_off = self._finish in ("limit", "length") and self.notes.made > self.notes.settled
-        return cut_off and not self.asked.streaming and not self.notes.foreign and not self.notes.ragged
+        cut_off = self._finish in ("limit", "length") and self.token_log.made > self.token_log.settled
+        return (
+            cut_off and not self.asked.streaming and not self.token_log.foreign and not self.token_log.ragged
+        )
 
     def tail(self) -> Generator[Ask, Any, None]:
         """Ask for the text that a stream holds back to its end and an answer that is whole has."""
         if not self._lacks_tail():
             return
-        count = self.notes.made - self.notes.settled
-        self.notes.cut()
-        onward = yield from continuation(self.asked, self.notes, "fast")
-        body = {**onward.body, "stream": False, "n_predict": count, "cache_prompt": True}
+        count = self.token_log.made - self.token_log.settled
+        self.token_log.cut()
+        request_for_rest = yield from continuation(self.asked, self.token_log, "fast")
+        body = {**request_for_rest.body, "stream": False, "n_predict": count, "cache_prompt": True}
         self._text.append((yield Ask("/completion", body))["content"])
 
     def end(self) -> bytes:
@@ -265,7 +276,7 @@ class Answer:
     @property
     def tokens(self) -> int:
         """How many tokens were generated, as far as can be told."""
-        return self.notes.made or self._told_tokens or self._events
+        return self.token_log.made or self._told_tokens or self._events
 
     @property
     def status(self) -> int:

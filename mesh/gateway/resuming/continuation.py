@@ -10,9 +10,9 @@ from collections.abc import Callable, Generator
 from typing import Any, Final, Literal, NamedTuple
 
 from mesh.gateway.resuming.dialects import text_bytes
-from mesh.gateway.resuming.notes import Gap, Notes
 from mesh.gateway.resuming.pace import How
 from mesh.gateway.resuming.request import LIMITS, Asked, Dialect, one_prompt
+from mesh.gateway.resuming.token_log import Gap, TokenLog
 
 TooSlow = Callable[[int, int], bool]
 """Whether a replay is to be given up, of which so many steps of so many are done."""
@@ -71,7 +71,7 @@ class Onward(NamedTuple):
 
 def continuation(
     asked: Asked,
-    notes: Notes,
+    token_log: TokenLog,
     how: How,
     too_slow: TooSlow = lambda done, total: False,
     full: bool = False,
@@ -82,12 +82,12 @@ def continuation(
     more tokens. Raises `CannotContinue`.
     """
     prompt = yield from _prompt_ids(asked)
-    for gap in list(notes.gaps):
-        yield from _fill(notes, gap)
-    done = notes.ids()
+    for gap in list(token_log.gaps):
+        yield from _fill(token_log, gap)
+    done = token_log.ids()
     ending: Ending = "limit" if asked.limit is not None and len(done) >= asked.limit else ""
     ending = "full" if full else ending
-    start, text = notes.last
+    start, text = token_log.last
     over = yield from _how_it_ended(asked, done[start:], text)
     if over:
         ending = over
@@ -97,19 +97,19 @@ def continuation(
     slot = -1
     if how == "exact" and not ending:
         slot = yield from _replay(asked, prompt, done, too_slow)
-    return _onward(asked, prompt, done, slot, ending)
+    return _continuation_request(asked, prompt, done, slot, ending)
 
 
-def _fill(notes: Notes, gap: Gap) -> Generator[Ask, Any, None]:
+def _fill(token_log: TokenLog, gap: Gap) -> Generator[Ask, Any, None]:
     body = {"content": gap.before + gap.text, "parse_special": False, "with_pieces": True}
     answer = yield Ask("/tokenize", body)
     candidates = [(token["id"], text_bytes(token["piece"])) for token in answer["tokens"]]
-    last = notes.last_id(gap)
+    last = token_log.last_id(gap)
     if last is not None:
         name = (yield Ask("/detokenize", {"tokens": [last]}))["content"]
         if _is_silent(name, gap.text):
             candidates.append((last, b""))
-    if not notes.fill(gap, candidates):
+    if not token_log.fill(gap, candidates):
         raise CannotContinue("the ids of some of its tokens are not known")
 
 
@@ -198,7 +198,9 @@ def _replay(asked: Asked, prompt: list[int], done: list[int], too_slow: TooSlow)
     return slot
 
 
-def _onward(asked: Asked, prompt: list[int], done: list[int], slot: int, ending: Ending) -> Onward:
+def _continuation_request(
+    asked: Asked, prompt: list[int], done: list[int], slot: int, ending: Ending
+) -> Onward:
     left = 0 if ending else -1 if asked.limit is None else asked.limit - len(done)
     dropped = _REPLACED | (_CHAT_ALONE if asked.dialect is Dialect.CHAT else frozenset())
     body = {key: value for key, value in asked.body.items() if key not in dropped}

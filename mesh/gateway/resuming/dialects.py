@@ -15,7 +15,7 @@ from mesh.gateway.resuming.request import Dialect
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class StreamPiece:
     """Part of an answer.
 
     ``ids`` are tokens that are told of, ``count`` how many there were in this stream so far, if told; ``raw``
@@ -43,14 +43,14 @@ def parse_event(event: bytes) -> Mapping[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def read_piece(dialect: Dialect, event: Mapping[str, Any]) -> Piece:
+def read_piece(dialect: Dialect, event: Mapping[str, Any]) -> StreamPiece:
     """Read an event. Raises ``LookupError``, ``TypeError`` or ``ValueError`` where it is no such event."""
     if dialect is Dialect.NATIVE:
         return _native(event, event["content"])
     if dialect is Dialect.TEXT:
         choice = event["choices"][0]
         piece = _native(event["__verbose"], choice["text"])
-        return Piece(piece.ids, piece.count, piece.raw, piece.text, finish=choice["finish_reason"])
+        return StreamPiece(piece.ids, piece.count, piece.raw, piece.text, finish=choice["finish_reason"])
     return _chat(event)
 
 
@@ -66,19 +66,19 @@ def is_preliminary(dialect: Dialect, event: Mapping[str, Any]) -> bool:
     return "role" in delta and not said and not choices[0].get("finish_reason")
 
 
-def _native(event: Mapping[str, Any], text: str) -> Piece:
+def _native(event: Mapping[str, Any], text: str) -> StreamPiece:
     if "prompt_progress" in event:
-        return Piece()
+        return StreamPiece()
     finish = event.get("stop_type", "none") if event["stop"] else None
-    return Piece(tuple(event["tokens"]), event["tokens_predicted"], text, text, finish=finish)
+    return StreamPiece(tuple(event["tokens"]), event["tokens_predicted"], text, text, finish=finish)
 
 
-def _chat(event: Mapping[str, Any]) -> Piece:
+def _chat(event: Mapping[str, Any]) -> StreamPiece:
     count = event.get("timings", {}).get("predicted_n")
     if "prompt_progress" in event:
-        return Piece()
+        return StreamPiece()
     if not event["choices"]:
-        return Piece(count=count)
+        return StreamPiece(count=count)
     choice = event["choices"][0]
     delta = choice["delta"]
     told = (choice.get("logprobs") or {}).get("content") or []
@@ -86,7 +86,7 @@ def _chat(event: Mapping[str, Any]) -> Piece:
     foreign = bool(delta.get("tool_calls"))
     raw = b"".join(text_bytes(token["bytes"]) for token in told).decode(errors="replace")
     ids = tuple(token["id"] for token in told)
-    return Piece(ids, count, raw, delta.get("content") or "", thought, foreign, choice["finish_reason"])
+    return StreamPiece(ids, count, raw, delta.get("content") or "", thought, foreign, choice["finish_reason"])
 
 
 def text_bytes(text: Any) -> bytes:

@@ -60,7 +60,7 @@ class Asked:
     body: Mapping[str, Any]
     streaming: bool
     limit: int | None
-    obstacle: str
+    why_not_resumable: str
 
     @property
     def wants_usage(self) -> bool:
@@ -101,7 +101,9 @@ def read_request(path: str, content: bytes) -> Asked | None:
     limit = next((body[name] for name in LIMITS if body.get(name) is not None), -1)
     if not _is_int(limit) or limit < -1:
         return None
-    return Asked(dialect, path, body, streaming, None if limit == -1 else limit, _obstacle(dialect, body))
+    return Asked(
+        dialect, path, body, streaming, None if limit == -1 else limit, _why_not_resumable(dialect, body)
+    )
 
 
 def is_greedy(body: Mapping[str, Any]) -> bool:
@@ -110,7 +112,7 @@ def is_greedy(body: Mapping[str, Any]) -> bool:
     return body.get("top_k") == 1 or (isinstance(temperature, int | float) and temperature <= 0)
 
 
-def _obstacle(dialect: Dialect, body: Mapping[str, Any]) -> str:
+def _why_not_resumable(dialect: Dialect, body: Mapping[str, Any]) -> str:
     for name, what in _STATEFUL.items():
         if body.get(name):
             return what

@@ -8,16 +8,16 @@ from typing import Any, cast
 import msgpack
 import trio
 
-from mesh.admission.admission_server import Desk
+from mesh.admission.admission_server import AdmissionServer
 from mesh.admission.approval_joiner import wait_at
 from mesh.admission.approval_owner import _bytes, _raise_error
 from mesh.admission.codes import Code
-from mesh.admission.handshake import Door, Greeting, admitted, answer, signed_request
+from mesh.admission.handshake import AdmissionClient, Greeting, admitted, answer, signed_request
 from mesh.admission.invites import Invites, invite_id, proof
-from mesh.admission.pairing_lobby import Visitor
-from mesh.admission.pake import MESSAGE_BYTES, Exchange, WrongCode, signed_opening
+from mesh.admission.pairing_lobby import Applicant
+from mesh.admission.pake import MESSAGE_BYTES, Pake, WrongCode, signed_opening
 from mesh.control.control_errors import ControlError
-from mesh.control.control_server import _Connection
+from mesh.control.control_server import _ControlConnection
 from mesh.net.session import StreamError
 from mesh.net.streams import Streams
 from mesh.protocol.base.settings import Settings
@@ -125,13 +125,13 @@ class Knock:
 
     async def _wait(self, said: bytes) -> None:
         greeting = Greeting("member", POOL, "", "", False, NONCE, ())
-        door = Door(cast(Any, Talk(Tape(said))), greeting)
-        await wait_at(door, STRANGER, "carl", CODE)
+        client = AdmissionClient(cast(Any, Talk(Tape(said))), greeting)
+        await wait_at(client, STRANGER, "carl", CODE)
 
 
 def _knocks() -> list[bytes]:
     other = Code(42, ("swift", "otter", "fox"))
-    opening = Exchange("owner", other, POOL, ME.public_key, STRANGER.public_key).opening
+    opening = Pake("owner", other, POOL, ME.public_key, STRANGER.public_key).opening
     verdict = {**answer(founder().chain(MEMBER.id), [HERE]), "proof": bytes(32)}
     told = [opening + msgpack.packb(each) for each in (verdict, {"error": "no"})]
     return [*told, b"A" + bytes(32), b"A" + b"\1" * 32]
@@ -147,8 +147,8 @@ class Asked:
         invites = Invites(cast(Any, Memory()), lambda: 1.0)
         token = invites.create(POOL, ME.id, [HERE], ALL_RIGHTS, 3600.0, None)
         self._secret = token.secret
-        self._desk = Desk(ME, "anna", Streams(ME), invites, None)
-        self._desk.shell = cast(Any, Shell())
+        self._admission_server = AdmissionServer(ME, "anna", Streams(ME), invites, None)
+        self._admission_server.driver = cast(Any, Shell())
 
     def __call__(self, data: bytes) -> None:
         said = loose(data[1:])
@@ -161,15 +161,15 @@ class Asked:
 
     async def _serve(self, talk: Talk, more: dict[str, Any], what: int) -> None:
         if what == 0:
-            await self._desk.handle(cast(Any, Honest(talk, more, self._secret)))
+            await self._admission_server.handle(cast(Any, Honest(talk, more, self._secret)))
         elif what == 1:
-            await self._desk.handle_redeem(cast(Any, talk))
+            await self._admission_server.handle_redeem(cast(Any, talk))
         elif what == 2:
             with suppress(StreamError, DecodeError):
-                await self._desk.handle_approve(cast(Any, talk))
+                await self._admission_server.handle_approve(cast(Any, talk))
         else:
             with suppress(StreamError, DecodeError):
-                await self._desk.handle(cast(Any, talk))
+                await self._admission_server.handle(cast(Any, talk))
 
 
 class Honest:
@@ -219,18 +219,21 @@ def approver(data: bytes) -> None:
         _raise_error(heard)
         _bytes(heard, "opening")
     with suppress(KeyError, TypeError, ValueError):
-        visitors = [Visitor.parse(one) for one in heard["visitors"][:16]]
-        assert all(len(visitor.name) <= 64 and 0 <= visitor.slot < 100 for visitor in visitors)
+        applicants = [Applicant.parse(one) for one in heard["visitors"][:16]]
+        assert all(len(applicant.name) <= 64 and 0 <= applicant.slot < 100 for applicant in applicants)
 
 
 def _heard() -> list[bytes]:
-    visitor = Visitor(bytes(32), "carl", 42, "10.0.0.3").message()
-    return [msgpack.packb({"visitors": [visitor]}), msgpack.packb({"opening": bytes(33), "proof": bytes(32)})]
+    applicant = Applicant(bytes(32), "carl", 42, "10.0.0.3").message()
+    return [
+        msgpack.packb({"visitors": [applicant]}),
+        msgpack.packb({"opening": bytes(33), "proof": bytes(32)}),
+    ]
 
 
 def spake(data: bytes) -> None:
     """The other side's part of SPAKE2: any bytes, but none make a machine that has another code believed."""
-    exchange = Exchange("joiner", CODE, POOL, ME.public_key, STRANGER.public_key)
+    exchange = Pake("joiner", CODE, POOL, ME.public_key, STRANGER.public_key)
     with suppress(WrongCode):
         exchange.agree(data)
         exchange.check(data[:32], "owner")
@@ -242,7 +245,7 @@ def spake(data: bytes) -> None:
 
 def control(data: bytes) -> None:
     """A request at the control socket."""
-    connection = _Connection(cast(Any, Tape(data, 1 + len(data) // 2)), {}, ())
+    connection = _ControlConnection(cast(Any, Tape(data, 1 + len(data) // 2)), {}, ())
 
     async def read() -> None:
         with suppress(ControlError):

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 
 from leader.llama.local_http import parse_answer
 from mesh.gateway.access import is_authorized, refused_host, refused_origin, refused_site
-from mesh.gateway.connection import BadRequest, Connection, Exchange
+from mesh.gateway.connection import BadRequest, Connection, HttpExchange
 from mesh.gateway.headers import forwarded_headers, request_headers
 from mesh.gateway.replies import reply
 from mesh.gateway.resuming.dialects import is_preliminary, parse_event, read_piece
@@ -54,7 +54,7 @@ class Http:
         logger.addHandler(self._surprises)
         logger.propagate = False
 
-    async def _handle(self, exchange: Exchange) -> None:
+    async def _handle(self, exchange: HttpExchange) -> None:
         request = exchange.request
         host = request.header(b"host")
         refused_host(host, request.local)

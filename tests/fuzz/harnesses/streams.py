@@ -11,8 +11,8 @@ from mesh.net.gossip_streams import StreamMessages
 from mesh.net.session import (
     MESSAGE_LIMIT,
     WIRE_VERSION,
-    Refused,
     StreamError,
+    StreamRefused,
     TlsStream,
     Unreachable,
     receive_message,
@@ -116,7 +116,7 @@ def _prefaces() -> list[bytes]:
 
 def reply(data: bytes) -> None:
     """The client's side: what a server answers to a preface."""
-    with suppress(Refused, Unreachable):
+    with suppress(StreamRefused, Unreachable):
         run_through(_present(tls(Tape(in_frame(data))), {"kind": "gossip"}, THERE))
 
 

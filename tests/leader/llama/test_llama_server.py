@@ -18,9 +18,9 @@ import trio
 from leader.llama.arguments import arguments
 from leader.llama.llama_server import LlamaServer, ServerState
 from leader.llama.slots import Slots
-from leader.llama.tunnels import Passage, Tunnels, open_tunnels
+from leader.llama.tunnels import OpenTunnel, Tunnels, open_tunnels
 from leader.model.gguf import read
-from leader.model.model_info import Shape
+from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device, assumed_layer_seconds, compute_bytes
 from leader.placement.planner import Plan, place
 from mesh.engine.types import Engine
@@ -33,12 +33,12 @@ PROMPT = "Tell me a story about two machines"
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Shape:
+def model(tmp_path_factory: pytest.TempPathFactory) -> ModelInfo:
     spec = spec_of_size(24_000_000, ModelSpec(layers=6, vocabulary=1024))
     return read(generate(tmp_path_factory.mktemp("model") / "model.gguf", spec)[0])
 
 
-def split_plan(model: Shape, on_leader: int = 2, context: int = 512) -> Plan:
+def split_plan(model: ModelInfo, on_leader: int = 2, context: int = 512) -> Plan:
     """Six layers: ``on_leader`` here, two and the rest on two workers."""
     devices = [host(1 << 30), worker(1, 1 << 30), worker(2, 1 << 30)]
     fixed = {devices[0].member: on_leader, devices[1].member: 2, devices[2].member: 4 - on_leader}
@@ -54,8 +54,8 @@ class Nothing:
 
 @asynccontextmanager
 async def tunnelled(ports: dict[bytes, int], resets: list[tuple[bytes, str]]) -> AsyncIterator[Tunnels]:
-    async def opener(member: bytes) -> Passage:
-        return Passage(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", ports[member])))
+    async def opener(member: bytes) -> OpenTunnel:
+        return OpenTunnel(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", ports[member])))
 
     async with open_tunnels(ports, opener, lambda *reset: resets.append(reset)) as tunnels:
         yield tunnels
@@ -110,7 +110,7 @@ async def pool(engine: Engine, plan: Plan, directory: Path, **options: Any) -> A
 
 
 async def hand_wired(
-    engine: Engine, shape: Shape, directory: Path, placement: Sequence[str], workers: int
+    engine: Engine, model_info: ModelInfo, directory: Path, placement: Sequence[str], workers: int
 ) -> list[int]:
     """The same split without any of our code in the data path: 60 greedy tokens."""
     async with AsyncExitStack() as stack:
@@ -120,13 +120,13 @@ async def hand_wired(
         endpoints = ",".join(f"127.0.0.1:{port}" for port, _ in servers)
         wiring = ["--rpc", endpoints, *placement] if workers else [*placement]
         url = await stack.enter_async_context(
-            bare_server(engine.llama_server, shape.files[0], directory, "-c", "512", *wiring)
+            bare_server(engine.llama_server, model_info.files[0], directory, "-c", "512", *wiring)
         )
         return await greedy(url, PROMPT, 60)
 
 
 async def test_a_pool_answers_as_the_same_split_wired_by_hand(
-    engine: Engine, model: Shape, tmp_path: Path
+    engine: Engine, model: ModelInfo, tmp_path: Path
 ) -> None:
     devices = [
         Device(
@@ -150,7 +150,7 @@ async def test_a_pool_answers_as_the_same_split_wired_by_hand(
 
 
 async def test_a_model_that_fits_runs_without_any_worker(
-    engine: Engine, model: Shape, tmp_path: Path
+    engine: Engine, model: ModelInfo, tmp_path: Path
 ) -> None:
     plan = place(model, [host(1 << 30), worker(1, 1 << 30)], 512, 1)
     assert plan.workers == ()
@@ -161,7 +161,7 @@ async def test_a_model_that_fits_runs_without_any_worker(
 
 @pytest.mark.parametrize("on_leader", [0, 1, 3])
 async def test_layers_land_where_the_plan_says(
-    engine: Engine, model: Shape, tmp_path: Path, on_leader: int
+    engine: Engine, model: ModelInfo, tmp_path: Path, on_leader: int
 ) -> None:
     plan = split_plan(model, on_leader)
     async with AsyncExitStack() as stack:
@@ -189,7 +189,7 @@ async def test_layers_land_where_the_plan_says(
 
 
 async def test_a_worker_takes_no_more_memory_than_was_planned(
-    engine: Engine, model: Shape, tmp_path: Path
+    engine: Engine, model: ModelInfo, tmp_path: Path
 ) -> None:
     if engine.backend != "cpu":
         pytest.skip("an accelerator's memory is not the process's")
@@ -204,7 +204,7 @@ async def test_a_worker_takes_no_more_memory_than_was_planned(
 
 
 async def test_a_worker_that_dies_ends_the_server_with_the_reason(
-    engine: Engine, model: Shape, tmp_path: Path
+    engine: Engine, model: ModelInfo, tmp_path: Path
 ) -> None:
     async with pool(engine, split_plan(model), tmp_path) as running, trio.open_nursery() as nursery:
         await running.until("ready")
@@ -216,7 +216,7 @@ async def test_a_worker_that_dies_ends_the_server_with_the_reason(
 
 
 async def test_a_worker_that_hangs_is_noticed_in_some_seconds_and_the_server_killed(
-    engine: Engine, model: Shape, tmp_path: Path
+    engine: Engine, model: ModelInfo, tmp_path: Path
 ) -> None:
     async with (
         pool(engine, split_plan(model, context=4096), tmp_path) as running,
@@ -231,7 +231,7 @@ async def test_a_worker_that_hangs_is_noticed_in_some_seconds_and_the_server_kil
 
 
 async def test_a_server_that_was_stopped_is_killed_without_being_asked(
-    engine: Engine, model: Shape, tmp_path: Path
+    engine: Engine, model: ModelInfo, tmp_path: Path
 ) -> None:
     plan = place(model, [host(1 << 30)], 512, 1)
     async with pool(engine, plan, tmp_path) as running:
@@ -243,7 +243,7 @@ async def test_a_server_that_was_stopped_is_killed_without_being_asked(
 
 
 async def test_conversations_go_on_in_the_next_server_with_another_split(
-    engine: Engine, model: Shape, tmp_path: Path
+    engine: Engine, model: ModelInfo, tmp_path: Path
 ) -> None:
     request = {"prompt": PROMPT * 8, "n_predict": 8, "temperature": 0, "return_tokens": True}
     answers = []
@@ -260,7 +260,7 @@ async def test_conversations_go_on_in_the_next_server_with_another_split(
 
 
 async def test_where_conversations_cannot_be_kept_the_server_runs_without(
-    engine: Engine, model: Shape, tmp_path: Path
+    engine: Engine, model: ModelInfo, tmp_path: Path
 ) -> None:
     plan = place(model, [host(1 << 30)], 512, 1)
     (tmp_path / "file").touch()
@@ -271,21 +271,21 @@ async def test_where_conversations_cannot_be_kept_the_server_runs_without(
 
 
 async def test_a_file_that_the_engine_refuses_fails_with_its_words(
-    engine: Engine, model: Shape, tmp_path: Path
+    engine: Engine, model: ModelInfo, tmp_path: Path
 ) -> None:
     damaged = tmp_path / "damaged.gguf"
     damaged.write_bytes(
         model.files[0].read_bytes().replace(b"llama.attention.head_count", b"llama.attention.head_xount")
     )
     plan = place(read(model.files[0]), [host(1 << 30)], 512, 1)
-    object.__setattr__(plan.shape, "files", (damaged,))
+    object.__setattr__(plan.model_info, "files", (damaged,))
     async with pool(engine, plan, tmp_path) as running:
         state = await running.until("failed")
         assert re.search("status 1: llama_model_load: error loading model: .* has wrong shape", state.reason)
 
 
 async def test_the_reason_is_known_when_all_is_read_that_was_said_before_the_end(
-    model: Shape, tmp_path: Path
+    model: ModelInfo, tmp_path: Path
 ) -> None:
     program = tmp_path / "llama-server"
     said = ["send failed (bytes_sent=0, size_to_send=8)", *["noise"] * 8000, "/src/ggml-rpc.cpp:569: crashed"]

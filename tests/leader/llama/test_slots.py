@@ -10,9 +10,9 @@ import trio
 
 from leader.llama.slots import Slots
 from leader.placement.planner import place
-from tests.leader.shapes import GIB, host, shape
+from tests.leader.shapes import GIB, host, model_info
 
-PLAN = place(shape(8), [host(memory=GIB)], 512, 2)
+PLAN = place(model_info(8), [host(memory=GIB)], 512, 2)
 
 
 class Server:
@@ -99,5 +99,5 @@ async def test_one_that_takes_too_long_is_not_waited_for(
 
 
 async def test_too_small_a_disk_keeps_nothing(tmp_path: Path) -> None:
-    vast = replace(PLAN, shape=replace(PLAN.shape, kv_bytes=(1 << 45,) * 8))
+    vast = replace(PLAN, model_info=replace(PLAN.model_info, kv_bytes=(1 << 45,) * 8))
     assert await Slots(tmp_path, vast).keep(1) == 0

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from leader.llama.tunnels import Passage, TunnelRefused, Tunnels, open_tunnels, pass_gate, unreachable
+from leader.llama.tunnels import OpenTunnel, TunnelRefused, Tunnels, open_tunnels, pass_gate, unreachable
 from mesh.net.stream_ends import CHUNK, Plain
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -48,9 +48,9 @@ async def bench(handler: Handler) -> AsyncIterator[Bench]:
         listeners = await nursery.start(trio.serve_tcp, handler, 0)
         port = listeners[0].socket.getsockname()[1]
 
-        async def opener(worker: bytes) -> Passage:
+        async def opener(worker: bytes) -> OpenTunnel:
             assert worker == WORKER
-            return Passage(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", port)))
+            return OpenTunnel(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", port)))
 
         async with open_tunnels([WORKER], opener, lambda *reset: resets.append(reset)) as tunnels:
             yield Bench(tunnels, resets)
@@ -133,7 +133,7 @@ async def test_a_client_that_goes_is_no_fault_of_the_workers() -> None:
 async def test_a_worker_that_cannot_be_reached_is_told_and_the_client_sees_an_end() -> None:
     resets = []
 
-    async def opener(worker: bytes) -> Passage:
+    async def opener(worker: bytes) -> OpenTunnel:
         raise MeshError("the gate is shut")
 
     async with open_tunnels([WORKER], opener, lambda *reset: resets.append(reset)) as tunnels:
@@ -156,10 +156,10 @@ async def test_who_cannot_be_reached_is_known_before_anything_starts() -> None:
         listeners = await nursery.start(trio.serve_tcp, handler, 0)
         port = listeners[0].socket.getsockname()[1]
 
-        async def opener(worker: bytes) -> Passage:
+        async def opener(worker: bytes) -> OpenTunnel:
             if worker != WORKER:
                 raise TunnelRefused("the worker's gate refused: not you")
-            return Passage(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", port)))
+            return OpenTunnel(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", port)))
 
         failed = await unreachable([WORKER, b"x" * 16], opener)
         assert failed == {b"x" * 16: "no tunnel: the worker's gate refused: not you"}
@@ -183,8 +183,8 @@ async def test_a_tunnel_under_tls_is_ended_with_the_client() -> None:
         async def aclose(self) -> None:
             closed.set()
 
-    async def opener(worker: bytes) -> Passage:
-        return Passage(Closing(), ours)
+    async def opener(worker: bytes) -> OpenTunnel:
+        return OpenTunnel(Closing(), ours)
 
     def take() -> bytes:
         taken = bytes(theirs.receive())
@@ -262,5 +262,5 @@ async def test_a_gates_refusal_is_an_error_with_its_reason(word: object, reason:
 
 async def test_a_gate_that_lets_pass_lets_pass() -> None:
     session = Spoken({"ok": True})
-    passage: Any = await pass_gate(session)
-    assert (passage.session, passage.end, session.said) == (session, "sealed", [])
+    tunnel: Any = await pass_gate(session)
+    assert (tunnel.session, tunnel.end, session.said) == (session, "sealed", [])

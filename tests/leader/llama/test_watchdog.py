@@ -9,13 +9,15 @@ from leader.llama.watchdog import (
     GONE_PATIENCE,
     LOAD_PATIENCE,
     PREFILL_PATIENCE,
-    Sighting,
+    EngineSample,
     Watchdog,
     read_slots,
 )
 
 
-def first_alarm(watchdog: Watchdog, sightings: Iterable[tuple[float, Sighting]]) -> tuple[float, str] | None:
+def first_alarm(
+    watchdog: Watchdog, sightings: Iterable[tuple[float, EngineSample]]
+) -> tuple[float, str] | None:
     for now, sighting in sightings:
         reason = watchdog.see(now, sighting)
         if reason is not None:
@@ -23,9 +25,9 @@ def first_alarm(watchdog: Watchdog, sightings: Iterable[tuple[float, Sighting]])
     return None
 
 
-def still(activity: str, seconds: float, doubt: bool = False) -> list[tuple[float, Sighting]]:
+def still(activity: str, seconds: float, doubt: bool = False) -> list[tuple[float, EngineSample]]:
     """The same sighting every half second."""
-    return [(100 + half / 2, Sighting(activity, "same", doubt)) for half in range(int(seconds * 2) + 1)]
+    return [(100 + half / 2, EngineSample(activity, "same", doubt)) for half in range(int(seconds * 2) + 1)]
 
 
 def test_an_idle_engine_is_left_alone() -> None:
@@ -53,14 +55,14 @@ def test_a_doubted_stage_leaves_five_seconds_whatever_is_done(activity: str) -> 
 
 
 def test_a_stage_that_is_held_dead_leaves_less() -> None:
-    seen = [(now, Sighting(one.activity, one.counters, True, True)) for now, one in still("prefill", 10)]
+    seen = [(now, EngineSample(one.activity, one.counters, True, True)) for now, one in still("prefill", 10)]
     alarm = first_alarm(Watchdog(), seen)
     assert alarm is not None
     assert alarm[0] == 100 + GONE_PATIENCE
 
 
 def test_a_long_prefill_that_sends_bytes_now_and_then_is_left_alone() -> None:
-    seen = [(now, Sighting("prefill", now // 50)) for now in range(3600)]
+    seen = [(now, EngineSample("prefill", now // 50)) for now in range(3600)]
     assert first_alarm(Watchdog(), [(float(now), sighting) for now, sighting in seen]) is None
 
 
@@ -72,9 +74,9 @@ def test_slow_machines_get_the_time_that_a_batch_takes_them() -> None:
 
 def test_slow_tokens_are_waited_for_by_their_own_measure() -> None:
     watchdog = Watchdog()
-    slow = [(half / 2, Sighting("generating", half // 6)) for half in range(60)]  # a token each 3 s
+    slow = [(half / 2, EngineSample("generating", half // 6)) for half in range(60)]  # a token each 3 s
     assert first_alarm(watchdog, slow) is None
-    alarm = first_alarm(watchdog, [(30 + half / 2, Sighting("generating", 9)) for half in range(1000)])
+    alarm = first_alarm(watchdog, [(30 + half / 2, EngineSample("generating", 9)) for half in range(1000)])
     assert alarm is not None
     assert 27 + 60 <= alarm[0] <= 27 + 66
 
@@ -82,14 +84,14 @@ def test_slow_tokens_are_waited_for_by_their_own_measure() -> None:
 def test_our_own_pause_is_not_the_engines() -> None:
     watchdog = Watchdog()
     assert first_alarm(watchdog, still("generating", 2)) is None
-    assert watchdog.see(5000.0, Sighting("generating", "same")) is None
-    assert watchdog.see(5000.5, Sighting("generating", "moved")) is None
+    assert watchdog.see(5000.0, EngineSample("generating", "same")) is None
+    assert watchdog.see(5000.5, EngineSample("generating", "moved")) is None
 
 
 def test_an_engine_that_does_not_answer_is_given_up_at_the_pace_of_the_real_looks() -> None:
     pace = LOOK_SECONDS + ANSWER_SECONDS  # each look waits in vain for an answer, then a pause is made
     watchdog = Watchdog()
-    alarm = first_alarm(watchdog, [(look * pace, Sighting("silent")) for look in range(10)])
+    alarm = first_alarm(watchdog, [(look * pace, EngineSample("silent")) for look in range(10)])
     assert alarm is not None
     assert alarm[0] <= 2 * pace + 5.0
 
@@ -97,8 +99,8 @@ def test_an_engine_that_does_not_answer_is_given_up_at_the_pace_of_the_real_look
 def test_a_new_answer_does_not_inherit_the_patience_of_an_old_one() -> None:
     watchdog = Watchdog()
     for half in range(60):
-        watchdog.see(half / 2, Sighting("generating", half // 6))
-    watchdog.see(30.0, Sighting("idle"))
+        watchdog.see(half / 2, EngineSample("generating", half // 6))
+    watchdog.see(30.0, EngineSample("idle"))
     alarm = first_alarm(watchdog, still("generating", 1000))
     assert alarm is not None
     assert alarm[0] == 105.0

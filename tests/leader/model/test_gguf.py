@@ -42,26 +42,36 @@ def write(path: Path, content: bytes) -> Path:
 
 
 def test_a_model_has_the_measures_it_was_made_with(model: Path) -> None:
-    shape = read(model)
+    model_info = read(model)
     norms = 2 * SPEC.n_embd * 4
     layer = (2 * 128 * 128 + 2 * 128 * SPEC.kv_width + 3 * 128 * 160) * 2 + norms
-    assert shape.name == "tiny"
-    assert (shape.architecture, shape.n_layers, shape.n_embd, shape.n_vocab) == ("llama", 3, 128, 512)
-    assert (shape.n_ffn, shape.n_heads, shape.context_train, shape.tied) == (160, 4, 777, False)
-    assert shape.layer_bytes == (layer,) * 3
-    assert shape.kv_bytes == (2 * SPEC.kv_width * 2,) * 3
-    assert shape.kv_bytes_per_layer_per_token == 2 * SPEC.kv_width * 2
-    assert shape.embedding_bytes == 512 * 128 * 2
-    assert shape.head_bytes == 512 * 128 * 2 + 128 * 4
-    assert shape.total_bytes == model.stat().st_size
-    assert shape.files == (model,)
+    assert model_info.name == "tiny"
+    assert (model_info.architecture, model_info.n_layers, model_info.n_embd, model_info.n_vocab) == (
+        "llama",
+        3,
+        128,
+        512,
+    )
+    assert (model_info.n_ffn, model_info.n_heads, model_info.context_train, model_info.tied) == (
+        160,
+        4,
+        777,
+        False,
+    )
+    assert model_info.layer_bytes == (layer,) * 3
+    assert model_info.kv_bytes == (2 * SPEC.kv_width * 2,) * 3
+    assert model_info.kv_bytes_per_layer_per_token == 2 * SPEC.kv_width * 2
+    assert model_info.embedding_bytes == 512 * 128 * 2
+    assert model_info.head_bytes == 512 * 128 * 2 + 128 * 4
+    assert model_info.total_bytes == model.stat().st_size
+    assert model_info.files == (model,)
 
 
 def test_a_tied_head_is_a_second_copy_of_the_embedding(tmp_path: Path) -> None:
     spec = ModelSpec(layers=1, n_embd=64, heads=1, kv_heads=1, ffn=64, vocabulary=512, tied=True)
-    shape = read(generate(tmp_path / "tied.gguf", spec)[0])
-    assert shape.tied
-    assert shape.head_bytes == shape.embedding_bytes + 64 * 4
+    model_info = read(generate(tmp_path / "tied.gguf", spec)[0])
+    assert model_info.tied
+    assert model_info.head_bytes == model_info.embedding_bytes + 64 * 4
 
 
 @pytest.mark.parametrize("chosen", [0, 2])
@@ -69,11 +79,11 @@ def test_a_split_model_is_the_same_model_whichever_part_is_named(
     model: Path, tmp_path: Path, chosen: int
 ) -> None:
     parts = generate(tmp_path / "split.gguf", SPEC, parts=3)
-    shape, whole = read(parts[chosen]), read(model)
-    assert shape.files == tuple(parts)
-    assert shape.layer_bytes == whole.layer_bytes
-    assert shape.head_bytes == whole.head_bytes
-    assert shape.total_bytes == sum(part.stat().st_size for part in parts)
+    model_info, whole = read(parts[chosen]), read(model)
+    assert model_info.files == tuple(parts)
+    assert model_info.layer_bytes == whole.layer_bytes
+    assert model_info.head_bytes == whole.head_bytes
+    assert model_info.total_bytes == sum(part.stat().st_size for part in parts)
 
 
 def test_a_missing_part_is_named(tmp_path: Path) -> None:
@@ -108,9 +118,9 @@ def test_layers_may_differ_in_their_kv_heads(tmp_path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    shape = read(tmp_path / "a.gguf")
-    assert shape.kv_bytes == (96, 0, 48)
-    assert shape.layer_bytes == (512, 512, 512)
+    model_info = read(tmp_path / "a.gguf")
+    assert model_info.kv_bytes == (96, 0, 48)
+    assert model_info.layer_bytes == (512, 512, 512)
 
 
 def test_sizes_of_data_types_agree_with_the_gguf_package() -> None:

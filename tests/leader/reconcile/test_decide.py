@@ -13,7 +13,7 @@ from leader.reconcile.view import (
     Drain,
     HandOver,
     MemberView,
-    Memory,
+    ReconcilerMemory,
     ReleaseLeases,
     Report,
     Running,
@@ -23,12 +23,12 @@ from leader.reconcile.view import (
     Wanted,
     WantLeases,
 )
-from tests.leader.shapes import GIB, MIB, host, shape, worker
+from tests.leader.shapes import GIB, MIB, host, model_info, worker
 
 ME, W1, W2 = b"\xff" * 16, worker(1).member, worker(2).member
 ROOT = b"r" * 32
 WANTED = Wanted("toy", ROOT, 512, 1)
-SHAPE = shape(8)
+SHAPE = model_info(8)
 
 
 def leader(memory: int = 60 * MIB, **changes: Any) -> MemberView:
@@ -46,7 +46,7 @@ def member(number: int, memory: int = 100 * MIB, **changes: Any) -> MemberView:
 def view(*members: MemberView, **changes: Any) -> View:
     members = members or (leader(), member(1), member(2))
     return View(
-        **{"me": ME, "leading": True, "wanted": WANTED, "shape": SHAPE, "members": members, **changes}
+        **{"me": ME, "leading": True, "wanted": WANTED, "model_info": SHAPE, "members": members, **changes}
     )
 
 
@@ -81,31 +81,31 @@ def kinds(decision: Decision) -> list[type[Action]]:
     ],
 )
 def test_without_a_task_the_engine_ends_and_leases_are_given_back(changes: Any, report: list[Report]) -> None:
-    decision = decide(0, view(running=running(), leases=USED, **changes), Memory(asked=USED))
+    decision = decide(0, view(running=running(), leases=USED, **changes), ReconcilerMemory(asked=USED))
     assert kinds(decision)[:2] == [Stop, ReleaseLeases]
     assert list(decision.actions[2:]) == report
-    assert decision.memory == Memory()
+    assert decision.memory == ReconcilerMemory()
 
 
 def test_with_nothing_to_do_nothing_is_done() -> None:
-    assert decide(0, view(wanted=None), Memory()).actions == ()
+    assert decide(0, view(wanted=None), ReconcilerMemory()).actions == ()
 
 
 def test_first_all_usable_workers_and_the_leader_itself_are_asked_for_leases() -> None:
-    decision = decide(10.0, view(), Memory())
+    decision = decide(10.0, view(), ReconcilerMemory())
     assert only(decision, WantLeases).workers == ALL
     assert only(decision, Report) == Report("waiting", 0.0, "asks me, w1, w2 for their leases")
     assert decision.again_at == 10.0 + SETTLE
 
 
 def test_when_all_leases_are_granted_it_starts_at_once() -> None:
-    asked = decide(10.0, view(), Memory()).memory
+    asked = decide(10.0, view(), ReconcilerMemory()).memory
     decision = decide(10.1, view(leases=ALL), asked)
     assert sum(stage.layers for stage in only(decision, Start).plan.stages) == 8
 
 
 def test_a_lease_that_would_not_help_is_not_waited_for() -> None:
-    asked = decide(10.0, view(), Memory()).memory
+    asked = decide(10.0, view(), ReconcilerMemory()).memory
     plan = only(decide(10.1, view(leases=USED), asked), Start).plan
     assert plan.workers == (W1,)
 
@@ -113,7 +113,7 @@ def test_a_lease_that_would_not_help_is_not_waited_for() -> None:
 def test_a_lease_that_would_make_it_better_is_waited_for_one_second() -> None:
     fast = replace(worker(2), layer_seconds=0.0001)
     better = view(leader(), member(1), member(2, device=fast), leases=USED)
-    asked = decide(10.0, better, Memory()).memory
+    asked = decide(10.0, better, ReconcilerMemory()).memory
     waiting = decide(10.5, better, asked)
     assert Start not in kinds(waiting)
     assert only(waiting, Report).reason == "asks w2 for their leases"
@@ -123,7 +123,7 @@ def test_a_lease_that_would_make_it_better_is_waited_for_one_second() -> None:
 
 def test_a_plan_that_lacks_a_lease_waits_as_long_as_it_must() -> None:
     small = view(leader(), member(1, 60 * MIB), member(2, 60 * MIB), leases=USED)
-    decision = decide(99.0, small, Memory(asked=ALL, asked_since=10.0))
+    decision = decide(99.0, small, ReconcilerMemory(asked=ALL, asked_since=10.0))
     report = only(decision, Report)
     assert report.phase == "waiting"
     assert "are missing" in report.reason
@@ -132,16 +132,16 @@ def test_a_plan_that_lacks_a_lease_waits_as_long_as_it_must() -> None:
 
 def test_a_model_that_fits_on_the_leader_runs_there_and_frees_the_others() -> None:
     big = view(leader(GIB), member(1), member(2), leases=ALL)
-    start = only(decide(0, big, Memory()), Start)
+    start = only(decide(0, big, ReconcilerMemory()), Start)
     assert start.plan.workers == ()
     runs = replace(big, running=Running(WANTED, start.plan, "loading"))
-    decision = decide(1, runs, Memory())
+    decision = decide(1, runs, ReconcilerMemory())
     assert only(decision, WantLeases).workers == {ME}
     assert only(decision, ReleaseLeases).workers == {W1, W2}
 
 
 def test_too_large_a_model_waits_and_says_who_offered_what() -> None:
-    decision = decide(0, view(shape=shape(100), leases=ALL), Memory())
+    decision = decide(0, view(model_info=model_info(100), leases=ALL), ReconcilerMemory())
     report = only(decision, Report)
     assert report.phase == "waiting"
     for part in ("are missing", "host 60.0 MiB", "w1 100.0 MiB", "w2 100.0 MiB"):
@@ -164,7 +164,9 @@ def test_too_large_a_model_waits_and_says_who_offered_what() -> None:
 )
 def test_a_worker_that_cannot_is_not_asked_and_the_reason_is_told(changes: Any, why: str) -> None:
     decision = decide(
-        0, view(leader(), member(1, **changes), shape=shape(100), leases=frozenset({ME})), Memory()
+        0,
+        view(leader(), member(1, **changes), model_info=model_info(100), leases=frozenset({ME})),
+        ReconcilerMemory(),
     )
     assert only(decision, WantLeases).workers == {ME}
     assert f"not used: w1 ({why})" in only(decision, Report).reason
@@ -174,14 +176,14 @@ def test_fixed_layers_wait_for_the_member_they_name() -> None:
     wanted = replace(WANTED, layers={W2: 3})
     gone = member(3, alive=False)
     absent = view(leader(), member(1), member(2, paused=True), gone, wanted=wanted, leases=USED)
-    report = only(decide(0, absent, Memory()), Report)
+    report = only(decide(0, absent, ReconcilerMemory()), Report)
     assert report.reason == "w2 is to hold layers but cannot: w2 (is paused)"
-    start = only(decide(0, view(wanted=wanted, leases=ALL), Memory()), Start)
+    start = only(decide(0, view(wanted=wanted, leases=ALL), ReconcilerMemory()), Start)
     assert {s.device.member: s.layers for s in start.plan.stages}[W2] == 3
 
 
 def test_while_loading_the_progress_is_told_and_only_the_plans_leases_are_kept() -> None:
-    decision = decide(0, view(running=running("loading", progress=0.4), leases=ALL), Memory())
+    decision = decide(0, view(running=running("loading", progress=0.4), leases=ALL), ReconcilerMemory())
     assert only(decision, Report) == Report("loading", 0.4)
     assert only(decision, WantLeases).workers == USED
     assert only(decision, ReleaseLeases).workers == {W2}
@@ -189,19 +191,23 @@ def test_while_loading_the_progress_is_told_and_only_the_plans_leases_are_kept()
 
 def test_a_newly_come_worker_does_not_disturb_a_running_plan() -> None:
     decision = decide(
-        0, view(leader(), member(1), member(2), member(3, GIB), running=running(), leases=USED), Memory()
+        0,
+        view(leader(), member(1), member(2), member(3, GIB), running=running(), leases=USED),
+        ReconcilerMemory(),
     )
     assert kinds(decision) == [WantLeases, Report]
     assert only(decision, Report) == Report("ready", 1.0)
 
 
 def test_a_used_worker_that_membership_holds_dead_does_not_end_a_plan_that_runs() -> None:
-    decision = decide(0, view(leader(), member(1, alive=False), running=running(), leases=USED), Memory())
+    decision = decide(
+        0, view(leader(), member(1, alive=False), running=running(), leases=USED), ReconcilerMemory()
+    )
     assert Stop not in kinds(decision)
 
 
 def test_a_used_worker_whose_lease_is_lost_ends_the_plan_and_the_next_is_a_move() -> None:
-    lost = decide(5, view(running=running(), leases=frozenset({ME})), Memory())
+    lost = decide(5, view(running=running(), leases=frozenset({ME})), ReconcilerMemory())
     assert only(lost, Stop).reason == "lost w1"
     assert only(lost, Report).phase == "moving"
     assert lost.again_at == 5
@@ -214,14 +220,16 @@ def test_a_used_worker_whose_lease_is_lost_ends_the_plan_and_the_next_is_a_move(
 def test_a_dead_worker_explains_a_dead_llama_server_so_that_there_is_no_pause() -> None:
     died = running("failed", reason="llama-server was killed by SIGABRT")
     decision = decide(
-        5, view(leader(), member(1, reachable=False), member(2), running=died, leases=USED), Memory()
+        5,
+        view(leader(), member(1, reachable=False), member(2), running=died, leases=USED),
+        ReconcilerMemory(),
     )
     assert only(decision, Stop).reason == "lost w1"
     assert decision.memory.failures == 0
 
 
 def test_llama_server_is_started_again_after_pauses_that_grow() -> None:
-    memory = Memory()
+    memory = ReconcilerMemory()
     now, pauses = 100.0, []
     for _ in range(9):
         decision = decide(now, view(running=running("failed", reason="out of memory"), leases=USED), memory)
@@ -238,14 +246,14 @@ def test_llama_server_is_started_again_after_pauses_that_grow() -> None:
 
 
 def test_after_some_failures_in_a_row_the_phase_says_failed() -> None:
-    memory = Memory(failures=GIVING_UP - 1)
+    memory = ReconcilerMemory(failures=GIVING_UP - 1)
     decision = decide(0, view(running=running("failed", reason="bad file"), leases=USED), memory)
     assert only(decision, Report).phase == "failed"
 
 
 def test_a_good_run_forgives_earlier_failures() -> None:
     ready = view(running=running(), leases=USED)
-    memory = decide(0, ready, Memory(failures=5)).memory
+    memory = decide(0, ready, ReconcilerMemory(failures=5)).memory
     assert memory.failures == 5
     memory = decide(31, ready, memory).memory
     assert memory.failures == 0
@@ -256,7 +264,7 @@ def test_a_good_run_forgives_earlier_failures() -> None:
 def test_answers_that_are_given_come_to_their_end_before_another_model_takes_over() -> None:
     other = replace(WANTED, name="new", root=b"n" * 32)
     busy = view(wanted=other, running=running(answers=2), leases=USED)
-    first = decide(100, busy, Memory())
+    first = decide(100, busy, ReconcilerMemory())
     assert kinds(first) == [WantLeases, Drain, Report]
     assert only(first, Report) == Report("loading", 0.0, "new replaces toy once 2 answers are given")
     assert Drain in kinds(decide(129, busy, first.memory))
@@ -268,65 +276,70 @@ def test_answers_that_cannot_go_on_are_not_waited_for() -> None:
     other = replace(WANTED, name="new", root=b"n" * 32)
     for cut in (running(answers=1), running("failed", answers=1), running("loading", answers=1)):
         leases = frozenset({ME}) if cut.phase == "ready" else USED
-        assert Stop in kinds(decide(0, view(wanted=other, running=cut, leases=leases), Memory()))
+        assert Stop in kinds(decide(0, view(wanted=other, running=cut, leases=leases), ReconcilerMemory()))
 
 
 def test_another_deployment_ends_what_runs_and_the_same_again_does_not() -> None:
     other = replace(WANTED, context=1024)
-    decision = decide(0, view(wanted=other, running=running(), leases=USED), Memory())
+    decision = decide(0, view(wanted=other, running=running(), leases=USED), ReconcilerMemory())
     assert Stop in kinds(decision)
     assert "toy gets other settings" in only(decision, Report).reason
     same = replace(WANTED, layers={})
-    assert Stop not in kinds(decide(0, view(wanted=same, running=running(), leases=USED), Memory()))
+    assert Stop not in kinds(decide(0, view(wanted=same, running=running(), leases=USED), ReconcilerMemory()))
 
 
 def test_a_leader_without_the_file_hands_over_to_the_best_member_that_holds_it() -> None:
     holds: Any = {"models": frozenset({ROOT})}
     members = (leader(models=frozenset()), member(1, **holds), member(2, GIB, **holds), member(3, GIB))
-    decision = decide(7, view(*members, shape=None, leases=frozenset({ME})), Memory())
+    decision = decide(7, view(*members, model_info=None, leases=frozenset({ME})), ReconcilerMemory())
     assert only(decision, HandOver).to == W2
     assert kinds(decision)[0] is ReleaseLeases
-    again = decide(8, view(*members, shape=None), decision.memory)
+    again = decide(8, view(*members, model_info=None), decision.memory)
     assert HandOver not in kinds(again)
     assert again.again_at == 12
-    assert HandOver in kinds(decide(12, view(*members, shape=None), again.memory))
+    assert HandOver in kinds(decide(12, view(*members, model_info=None), again.memory))
 
 
 def test_a_leader_without_the_file_waits_and_says_who_holds_it() -> None:
     holds: Any = {"models": frozenset({ROOT})}
     members = (leader(models=frozenset()), member(1, alive=False, **holds), member(2, lead=False, **holds))
-    report = only(decide(0, view(*members, shape=None), Memory()), Report)
+    report = only(decide(0, view(*members, model_info=None), ReconcilerMemory()), Report)
     assert (
         report.reason
         == "this leader does not hold toy; it is held by w1 (is not reachable), w2 (may not lead)"
     )
-    nobody = only(decide(0, view(leader(models=frozenset()), shape=None), Memory()), Report)
+    nobody = only(decide(0, view(leader(models=frozenset()), model_info=None), ReconcilerMemory()), Report)
     again = "and no member holds it: bring it back or serve it again"
     assert nobody.reason == f"this leader does not hold toy, {again}"
-    lost = only(decide(0, view(leader(models=frozenset()), shape=None, lost="t.gguf"), Memory()), Report)
+    lost = only(
+        decide(0, view(leader(models=frozenset()), model_info=None, lost="t.gguf"), ReconcilerMemory()),
+        Report,
+    )
     assert lost.reason == f"t.gguf was moved, removed or changed, {again}"
 
 
 def test_a_leader_that_copies_the_file_from_who_may_not_lead_says_how_far_it_is() -> None:
     holder = member(2, lead=False, models=frozenset({ROOT}))
     absent = leader(models=frozenset())
-    decision = decide(0, view(absent, holder, shape=None, copying=0.25, leases=ALL), Memory())
+    decision = decide(0, view(absent, holder, model_info=None, copying=0.25, leases=ALL), ReconcilerMemory())
     assert decision.actions == (ReleaseLeases(ALL), Report("copying", 0.25, "copies toy from w2"))
     able = replace(holder, lead=True)
-    handing = decide(0, view(absent, able, shape=None, copying=0.25), Memory())
+    handing = decide(0, view(absent, able, model_info=None, copying=0.25), ReconcilerMemory())
     assert only(handing, HandOver).to == W2
 
 
 def test_a_leader_whose_engine_is_being_built_waits() -> None:
-    decision = decide(0, view(leader(engine="building", engine_reason="compiling 40%"), member(1)), Memory())
+    decision = decide(
+        0, view(leader(engine="building", engine_reason="compiling 40%"), member(1)), ReconcilerMemory()
+    )
     assert decision.actions == (Report("waiting", 0.0, "the leader's engine is being built: compiling 40%"),)
 
 
 def test_a_leader_that_cannot_get_an_engine_hands_over_or_fails_with_the_reason() -> None:
     broken = leader(engine="failed", engine_reason="no compiler")
     holds: Any = {"models": frozenset({ROOT})}
-    assert only(decide(0, view(broken, member(1, **holds)), Memory()), HandOver).to == W1
-    report = only(decide(0, view(broken, member(1)), Memory()), Report)
+    assert only(decide(0, view(broken, member(1, **holds)), ReconcilerMemory()), HandOver).to == W1
+    report = only(decide(0, view(broken, member(1)), ReconcilerMemory()), Report)
     assert report == Report("failed", 0.0, "no engine here: no compiler")
 
 
@@ -335,6 +348,6 @@ def test_what_takes_the_place_of_what_runs_is_named() -> None:
         (replace(WANTED, name="new", root=b"n" * 32), "new replaces toy"),
         (replace(WANTED, context=256), "toy gets other settings"),
     ):
-        decision = decide(0, view(wanted=wanted, running=running(), leases=USED), Memory())
+        decision = decide(0, view(wanted=wanted, running=running(), leases=USED), ReconcilerMemory())
         assert only(decision, Report) == Report("loading", 0.0, reason)
         assert Stop in kinds(decision)

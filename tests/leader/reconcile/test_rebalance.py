@@ -12,11 +12,11 @@ from leader.reconcile.rebalance import DRAIN, LEAST_GAIN, LONGEST_STAY, QUIET, S
 from leader.reconcile.view import (
     Drain,
     MemberView,
-    Memory,
+    ReconcilerMemory,
     ReleaseLeases,
     Report,
+    ResolveMove,
     Running,
-    Settle,
     Start,
     Stop,
     View,
@@ -37,7 +37,7 @@ from tests.leader.reconcile.test_decide import (
     only,
     view,
 )
-from tests.leader.shapes import GIB, MIB, host, shape, worker
+from tests.leader.shapes import GIB, MIB, host, model_info, worker
 
 FAST = replace(worker(2), layer_seconds=0.0001, memory_offered=GIB)
 SLOW_PLAN = place(SHAPE, [host(60 * MIB), worker(1)], 512, 1)
@@ -49,15 +49,15 @@ def ready(answers: int = 0, plan: Plan = SLOW_PLAN, load: float = 1.0) -> Runnin
     return Running(WANTED, plan, "ready", 1.0, answers=answers, load_seconds=load)
 
 
-def settled(leases: frozenset[bytes] = ALL, **changes: object) -> tuple[View, Memory]:
+def settled(leases: frozenset[bytes] = ALL, **changes: object) -> tuple[View, ReconcilerMemory]:
     """A model ready since 0, a faster worker there and leased, nothing to do: as of 100 s."""
     seen = view(*BOTH, running=ready(), leases=leases)
-    return replace(seen, **changes), Memory(ready_since=0.0, better_since=0.0, quiet_since=0.0)  # type: ignore[arg-type]
+    return replace(seen, **changes), ReconcilerMemory(ready_since=0.0, better_since=0.0, quiet_since=0.0)  # type: ignore[arg-type]
 
 
 def test_a_faster_worker_that_came_is_leased_only_when_it_stays() -> None:
     seen, _ = settled(leases=USED)
-    memory = decide(0, seen, Memory()).memory
+    memory = decide(0, seen, ReconcilerMemory()).memory
     first = decide(100, seen, memory)
     assert only(first, WantLeases).workers == USED
     assert first.again_at == 100 + STEADY
@@ -108,31 +108,31 @@ def test_a_wish_for_a_move_waits_for_answers_but_not_for_ever() -> None:
 def test_a_wish_for_a_move_now_is_granted_at_once() -> None:
     seen, memory = settled(running=ready(answers=1), asked="now")
     decision = decide(100, seen, memory)
-    assert kinds(decision)[:2] == [Settle, Stop]
+    assert kinds(decision)[:2] == [ResolveMove, Stop]
 
 
 def test_a_wish_is_granted_though_the_move_would_not_pay() -> None:
     seen, _ = settled(running=ready(load=1e6), asked="idle")
-    assert Stop in kinds(decide(0.0, seen, Memory()))
-    assert Stop not in kinds(decide(0.0, replace(seen, asked=""), Memory()))
+    assert Stop in kinds(decide(0.0, seen, ReconcilerMemory()))
+    assert Stop not in kinds(decide(0.0, replace(seen, asked=""), ReconcilerMemory()))
 
 
 def test_a_wish_that_nothing_can_be_done_about_is_answered() -> None:
     placed, memory = settled(members=BOTH[:2], asked="idle")
-    assert only(decide(100, placed, memory), Settle).text == "toy is placed as well as it can be"
+    assert only(decide(100, placed, memory), ResolveMove).text == "toy is placed as well as it can be"
     barred, memory = settled(leases=USED, asked="now")
     waits = decide(100, barred, memory)
-    assert Settle not in kinds(waits)
+    assert ResolveMove not in kinds(waits)
     refused = decide(100 + ASKING, barred, waits.memory)
-    assert only(refused, Settle).text == "no lease from w2"
+    assert only(refused, ResolveMove).text == "no lease from w2"
     assert Stop not in kinds(refused)
     for idle in (replace(placed, running=None), replace(placed, leading=False), replace(placed, wanted=None)):
-        assert "nothing is served" in only(decide(100, idle, Memory()), Settle).text
+        assert "nothing is served" in only(decide(100, idle, ReconcilerMemory()), ResolveMove).text
 
 
 def test_what_was_kept_is_restored_for_the_same_deployment_alone() -> None:
     seen, _ = settled(running=None)
-    kept = Memory(moved="a better placement", kept=WANTED)
+    kept = ReconcilerMemory(moved="a better placement", kept=WANTED)
     assert only(decide(0, seen, kept), Start).restore
     other = replace(seen, wanted=replace(WANTED, context=256))
     assert not only(decide(0, other, kept), Start).restore
@@ -167,7 +167,7 @@ def test_a_move_goes_where_it_was_decided_to_go_and_rests_there() -> None:
     assert start.plan.workers == (far.member,)
     assert sum(stage.layers for stage in start.plan.stages) == 8
     rests = replace(seen, running=ready(plan=start.plan), leases=ALL)
-    assert decide(1e6, rests, Memory(ready_since=0.0)).memory.better_since is None
+    assert decide(1e6, rests, ReconcilerMemory(ready_since=0.0)).memory.better_since is None
 
 
 def test_a_move_whose_aim_is_gone_goes_to_what_is_left() -> None:
@@ -209,10 +209,10 @@ def test_in_a_world_that_stays_as_it_is_a_pool_comes_to_rest(
     """At most one move from any placement to the best; then every decision is to stay."""
     devices = [worker(number + 1, memory * MIB, *rest) for number, (memory, *rest) in enumerate(workers)]
     members = [leader(200 * MIB), *(member(n + 1, device=device) for n, device in enumerate(devices))]
-    plan = place(shape(8), [host(200 * MIB)], 512, 1)
+    plan = place(model_info(8), [host(200 * MIB)], 512, 1)
     everyone = frozenset(one.id for one in members)
     seen = View(ME, True, Wanted("toy", ROOT, 512, 1), SHAPE, tuple(members), everyone)
-    moves, memory, run = 0, Memory(), ready(answers, plan)
+    moves, memory, run = 0, ReconcilerMemory(), ready(answers, plan)
     for second in range(0, 400, 4):
         decision = decide(float(second), replace(seen, running=run), memory)
         memory = decision.memory

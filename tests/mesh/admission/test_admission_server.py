@@ -7,9 +7,9 @@ import trio
 from trio.testing import MockClock
 
 from mesh.admission.admission_server import ANSWER_SECONDS
-from mesh.admission.handshake import REDEEM, Admitted, Door, Refused, signed_request
+from mesh.admission.handshake import REDEEM, AdmissionClient, AdmissionRefused, Admitted, signed_request
 from mesh.admission.invites import Token, invite_id, proof
-from mesh.net.session import Refused as StreamRefused
+from mesh.net.session import StreamRefused
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Model
 from mesh.wire.identity import Identity
@@ -18,26 +18,26 @@ from tests.mesh.machines import Ground, Here
 
 
 async def ask(joiner: Here, member: Here, token: Token | None = None) -> Admitted:
-    door = await Door.knock(joiner.streams, member.endpoint)
+    client = await AdmissionClient.knock(joiner.streams, member.endpoint)
     try:
-        return await door.ask(joiner.identity, joiner.name, token)
+        return await client.ask(joiner.identity, joiner.name, token)
     finally:
-        await door.aclose()
+        await client.aclose()
 
 
 async def answer_to(joiner: Here, member: Here, request: Any) -> Any:
     """What the desk says to a request that no honest joiner makes; a dict is completed first."""
-    door = await Door.knock(joiner.streams, member.endpoint)
+    client = await AdmissionClient.knock(joiner.streams, member.endpoint)
     if isinstance(request, dict):
-        signature = joiner.identity.sign(signed_request(member.id, door.greeting.nonce))
+        signature = joiner.identity.sign(signed_request(member.id, client.greeting.nonce))
         honest = {"key": joiner.identity.public_key, "name": joiner.name, "signature": signature}
         request = {**honest, **request}
     try:
-        await door.session.send_message(request)
+        await client.session.send_message(request)
         with trio.fail_after(ANSWER_SECONDS + 5):
-            return await door.session.receive_message()
+            return await client.session.receive_message()
     finally:
-        await door.aclose()
+        await client.aclose()
 
 
 async def in_company(ground: Ground) -> tuple[Here, Here, Here]:
@@ -65,7 +65,7 @@ async def test_a_machine_of_the_same_owner_needs_no_invite_and_gets_all_rights(
 async def test_another_owners_machine_is_refused_with_both_names(clock: MockClock, ground: Ground) -> None:
     anna, bert = await ground.machine("anna", "alice"), await ground.machine("bert", "bob")
     anna.found()
-    with pytest.raises(Refused, match="belongs to bob, this pool to alice") as caught:
+    with pytest.raises(AdmissionRefused, match="belongs to bob, this pool to alice") as caught:
         await ask(bert, anna)
     assert "mesh invite" in caught.value.hint
     assert anna.node.chain(bert.id) == []
@@ -74,14 +74,14 @@ async def test_another_owners_machine_is_refused_with_both_names(clock: MockCloc
 async def test_a_machine_that_is_not_on_the_tailnet_is_refused(clock: MockClock, ground: Ground) -> None:
     anna, bert = await ground.machine("anna", "alice"), await ground.machine("bert")
     anna.found()
-    with pytest.raises(Refused, match="no machine of this pool's tailnet"):
+    with pytest.raises(AdmissionRefused, match="no machine of this pool's tailnet"):
         await ask(bert, anna)
 
 
 async def test_without_a_tailnet_a_pool_admits_by_invite_alone(clock: MockClock, ground: Ground) -> None:
     anna, bert = await ground.machine("anna"), await ground.machine("bert")
     anna.found()
-    with pytest.raises(Refused, match="admits by invite"):
+    with pytest.raises(AdmissionRefused, match="admits by invite"):
         await ask(bert, anna)
 
 
@@ -91,7 +91,7 @@ async def test_nobody_is_let_in_while_the_tailnet_cannot_tell_who_asks(
     anna, bert = await ground.machine("anna", "alice"), await ground.machine("bert", "alice")
     anna.found()
     ground.tailnet.down = "the tailnet is stopped"
-    with pytest.raises(Refused, match="cannot tell who you are: the tailnet is stopped"):
+    with pytest.raises(AdmissionRefused, match="cannot tell who you are: the tailnet is stopped"):
         await ask(bert, anna)
 
 
@@ -132,19 +132,19 @@ async def test_an_issuers_no_reaches_the_joiner_through_another_member(
     clock: MockClock, ground: Ground
 ) -> None:
     anna, bert, carl = await in_company(ground)
-    with pytest.raises(Refused, match="has expired"):
+    with pytest.raises(AdmissionRefused, match="has expired"):
         await ask(carl, bert, anna.invite(expires=0))
 
 
 async def test_without_the_issuer_its_invite_cannot_be_redeemed(clock: MockClock, ground: Ground) -> None:
     anna, bert, carl = await in_company(ground)
     nobody = Token(anna.own_pool, Identity.generate().id, b"s" * 16, ())
-    with pytest.raises(Refused, match="only the machine, its issuer, can redeem") as caught:
+    with pytest.raises(AdmissionRefused, match="only the machine, its issuer, can redeem") as caught:
         await ask(carl, bert, nobody)
     assert "another owner" in caught.value.hint
     token = anna.invite()
-    anna.desk.shell = None
-    with pytest.raises(Refused, match="has left the pool"):
+    anna.admission_server.driver = None
+    with pytest.raises(AdmissionRefused, match="has left the pool"):
         await ask(carl, bert, token)
 
 
@@ -178,11 +178,11 @@ async def test_each_refusal_is_counted_by_why_with_the_host_that_it_was_told(
     )
     foreign = Token(anna.own_pool, anna.id, b"s" * 16, ())
     for token in (None, once, foreign, anna.invite(expires=0)):
-        with pytest.raises(Refused):
+        with pytest.raises(AdmissionRefused):
             await ask(bert, anna, token)
     await answer_to(bert, anna, {"signature": bytes(64)})
     await answer_to(bert, anna, "nonsense")
-    assert anna.desk.drops.counts == {
+    assert anna.admission_server.drops.counts == {
         "no_invite": 1,
         "used_invite": 1,
         "foreign_invite": 1,
@@ -190,7 +190,7 @@ async def test_each_refusal_is_counted_by_why_with_the_host_that_it_was_told(
         "wrong_signature": 1,
         "malformed": 1,
     }
-    assert set(anna.desk.drops.latest.values()) == {bert.endpoint.host}
+    assert set(anna.admission_server.drops.latest.values()) == {bert.endpoint.host}
 
 
 # --- who was evicted
@@ -202,11 +202,11 @@ async def test_who_was_evicted_is_let_in_by_no_way_and_uses_no_invite_up(
     anna, bert, carl = [await ground.machine(name, "alice") for name in ("anna", "bert", "carl")]
     anna.found()
     await ask(bert, anna)
-    assert anna.shell is not None
-    anna.shell.command(anna.node.evict, bert.id)
+    assert anna.driver is not None
+    anna.driver.command(anna.node.evict, bert.id)
     once = anna.invite(uses=1)
     for token in (None, once):
-        with pytest.raises(Refused, match="was evicted from the pool") as caught:
+        with pytest.raises(AdmissionRefused, match="was evicted from the pool") as caught:
             await ask(bert, anna, token)
         assert "for ever" in caught.value.hint
     assert anna.node.chain(bert.id) == []
@@ -218,8 +218,8 @@ async def test_an_issuer_redeems_nothing_for_who_was_evicted_whoever_asks(
 ) -> None:
     anna, bert, carl = await in_company(ground)
     await ask(carl, anna, anna.invite())
-    assert anna.shell is not None
-    anna.shell.command(anna.node.evict, carl.id)
+    assert anna.driver is not None
+    anna.driver.command(anna.node.evict, carl.id)
     token = anna.invite()
     key = carl.identity.public_key
     arguments = {"invite": invite_id(token.secret), "key": key, "proof": proof(token.secret, token.pool, key)}
@@ -235,18 +235,18 @@ async def test_a_machine_without_a_pool_says_that_it_searches_itself(
     clock: MockClock, ground: Ground
 ) -> None:
     anna, bert = await ground.machine("anna", "alice"), await ground.machine("bert", "alice")
-    with pytest.raises(Refused, match="joining a pool itself"):
+    with pytest.raises(AdmissionRefused, match="joining a pool itself"):
         await ask(bert, anna)
 
 
 async def test_a_founder_about_to_move_lets_nobody_in(clock: MockClock, ground: Ground) -> None:
     anna, bert = await ground.machine("anna", "alice"), await ground.machine("bert", "alice")
     anna.found()
-    anna.desk.moving = True
-    door = await Door.knock(bert.streams, anna.endpoint)
-    assert door.greeting.state == "moving"
-    await door.aclose()
-    with pytest.raises(Refused, match="joining a pool itself"):
+    anna.admission_server.moving = True
+    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    assert client.greeting.state == "moving"
+    await client.aclose()
+    with pytest.raises(AdmissionRefused, match="joining a pool itself"):
         await ask(bert, anna)
 
 
@@ -255,32 +255,32 @@ async def test_a_founder_that_starts_to_move_after_the_greeting_lets_nobody_in(
 ) -> None:
     anna, bert = await ground.machine("anna", "alice"), await ground.machine("bert", "alice")
     anna.found()
-    door = await Door.knock(bert.streams, anna.endpoint)
-    assert door.greeting.state == "member"
-    anna.desk.moving = True
-    with pytest.raises(Refused, match="joining a pool itself"):
-        await door.ask(bert.identity, "bert", None)
-    await door.aclose()
+    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    assert client.greeting.state == "member"
+    anna.admission_server.moving = True
+    with pytest.raises(AdmissionRefused, match="joining a pool itself"):
+        await client.ask(bert.identity, "bert", None)
+    await client.aclose()
     assert anna.node.chain(bert.id) == []
 
 
 async def test_a_founder_counts_as_alone_until_it_has_company(clock: MockClock, ground: Ground) -> None:
     anna, bert = await ground.machine("anna", "alice"), await ground.machine("bert", "alice")
-    assert anna.desk.alone()
+    assert anna.admission_server.alone()
     anna.found()
-    assert anna.desk.alone()
+    assert anna.admission_server.alone()
     bert.enter(await ask(bert, anna))
     await ground.acquaint(anna, bert)
-    assert not anna.desk.alone()
-    assert not anna.desk.greeting().alone
+    assert not anna.admission_server.alone()
+    assert not anna.admission_server.greeting().alone
 
 
 async def test_a_founder_that_has_something_to_serve_is_not_alone(clock: MockClock, ground: Ground) -> None:
     anna = await ground.machine("anna", "alice")
     anna.found()
-    assert anna.shell is not None
-    anna.shell.do(anna.node.deploy, Model("tiny.gguf", 8, b"r" * 32), 512, 1, True)
-    assert not anna.desk.alone()
+    assert anna.driver is not None
+    anna.driver.do(anna.node.deploy, Model("tiny.gguf", 8, b"r" * 32), 512, 1, True)
+    assert not anna.admission_server.alone()
 
 
 # --- visitors that are not honest
@@ -322,7 +322,7 @@ async def test_what_is_no_request_is_refused_and_the_desk_stays_open(
 async def test_a_visitor_that_says_nothing_is_sent_away(clock: MockClock, ground: Ground) -> None:
     anna, bert = await ground.machine("anna", "alice"), await ground.machine("bert", "alice")
     anna.found()
-    door = await Door.knock(bert.streams, anna.endpoint)
+    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
     with pytest.raises(MeshError), trio.fail_after(ANSWER_SECONDS + 1):
-        await door.session.receive_message()
-    await door.aclose()
+        await client.session.receive_message()
+    await client.aclose()

@@ -11,9 +11,9 @@ from mesh.admission import approval_joiner
 from mesh.admission.approval_joiner import WAIT_SECONDS, await_approval
 from mesh.admission.approval_owner import MAX_WRONG, WRONG_SECONDS, Approver
 from mesh.admission.codes import Code
-from mesh.admission.handshake import ADMIT, Admitted, Door, Refused
-from mesh.admission.pairing_lobby import APPROVE, MAX_WAITING_OF_A_HOST, Visitor
-from mesh.admission.pake import Exchange, signed_opening
+from mesh.admission.handshake import ADMIT, AdmissionClient, AdmissionRefused, Admitted
+from mesh.admission.pairing_lobby import APPROVE, MAX_WAITING_OF_A_HOST, Applicant
+from mesh.admission.pake import Pake, signed_opening
 from mesh.net.session import Session
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -33,10 +33,10 @@ class Joiner:
         self.error: MeshError | None = None
         self.scope = trio.CancelScope()
 
-    async def wait(self, doors: Doors) -> None:
+    async def wait(self, clients: Doors) -> None:
         with self.scope:
             try:
-                self.admitted = await await_approval(self.here.search(), lambda: doors)
+                self.admitted = await await_approval(self.here.search(), lambda: clients)
             except MeshError as error:
                 self.error = error
 
@@ -49,16 +49,19 @@ class Joiner:
 async def waiting(nursery: trio.Nursery, here: Here, *members: Here) -> Joiner:
     """Bert waits at the doors of the members' pool, at the first of them that answers."""
     joiner = Joiner(here)
-    pool = members[0].shell.pool if members[0].shell else None
-    doors: Doors = {pool: [member.endpoint for member in members]}
-    nursery.start_soon(joiner.wait, doors)
+    pool = members[0].driver.pool if members[0].driver else None
+    clients: Doors = {pool: [member.endpoint for member in members]}
+    nursery.start_soon(joiner.wait, clients)
     await until_waiting(joiner, members[0])
     return joiner
 
 
 async def until_waiting(joiner: Joiner, at: Here, codes: int = 1) -> None:
     await until(
-        lambda: len(joiner.codes()) >= codes and bool(at.desk.waiting.visitors(joiner.codes()[-1].slot))
+        lambda: (
+            len(joiner.codes()) >= codes
+            and bool(at.admission_server.lobby.applicants(joiner.codes()[-1].slot))
+        )
     )
 
 
@@ -71,12 +74,12 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 def approver(here: Here) -> Approver:
-    return Approver(here.identity, here.streams, here.desk, trio.current_time)
+    return Approver(here.identity, here.streams, here.admission_server, trio.current_time)
 
 
-async def approve(owner: Here, code: Code, rights: Rights = Rights.WORK) -> Visitor:
-    assert owner.shell is not None
-    return await approver(owner).approve(owner.shell, code, rights)
+async def approve(owner: Here, code: Code, rights: Rights = Rights.WORK) -> Applicant:
+    assert owner.driver is not None
+    return await approver(owner).approve(owner.driver, code, rights)
 
 
 def other(code: Code) -> Code:
@@ -88,9 +91,9 @@ async def company(ground: Ground, rights: Rights = ALL_RIGHTS) -> tuple[Here, He
     """Anna's pool with bert in it; carl stands outside."""
     anna, bert, carl = [await ground.machine(name) for name in ("anna", "bert", "carl")]
     anna.found()
-    door = await Door.knock(bert.streams, anna.endpoint)
-    bert.enter(await door.ask(bert.identity, "bert", anna.invite(rights=rights)))
-    await door.aclose()
+    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    bert.enter(await client.ask(bert.identity, "bert", anna.invite(rights=rights)))
+    await client.aclose()
     await ground.acquaint(anna, bert)
     return anna, bert, carl
 
@@ -101,8 +104,8 @@ async def test_an_owner_who_types_the_code_lets_the_machine_in(
     anna, bert = await ground.machine("anna"), await ground.machine("bert")
     anna.found()
     joiner = await waiting(nursery, bert, anna)
-    visitor = await approve(anna, joiner.codes()[0])
-    assert (visitor.name, visitor.key) == ("bert", bert.identity.public_key)
+    applicant = await approve(anna, joiner.codes()[0])
+    assert (applicant.name, applicant.key) == ("bert", bert.identity.public_key)
     assert anna.node.rights(bert.id) == Rights.WORK
     await trio.testing.wait_all_tasks_blocked()
     assert joiner.admitted is not None
@@ -187,14 +190,14 @@ async def test_an_owner_who_types_wrong_codes_over_and_over_has_to_wait(
 ) -> None:
     anna = await ground.machine("anna")
     anna.found()
-    assert anna.shell is not None
+    assert anna.driver is not None
     one = approver(anna)
     one._wrong = [trio.current_time()] * MAX_WRONG
     with pytest.raises(MeshError, match="codes were wrong"):
-        await one.approve(anna.shell, Code.new(), Rights.WORK)
+        await one.approve(anna.driver, Code.new(), Rights.WORK)
     await trio.sleep(WRONG_SECONDS)
     with pytest.raises(MeshError, match="no machine waits"):
-        await one.approve(anna.shell, Code.new(), Rights.WORK)
+        await one.approve(anna.driver, Code.new(), Rights.WORK)
 
 
 async def test_when_nobody_approves_it_ends_after_ten_minutes(
@@ -206,7 +209,7 @@ async def test_when_nobody_approves_it_ends_after_ten_minutes(
     await trio.sleep(WAIT_SECONDS + 5)
     assert joiner.error is not None
     assert "nobody approved" in joiner.error.message
-    assert anna.desk.waiting.visitors(joiner.codes()[0].slot) == []
+    assert anna.admission_server.lobby.applicants(joiner.codes()[0].slot) == []
 
 
 async def test_a_machine_that_goes_away_waits_no_longer(
@@ -227,8 +230,8 @@ async def test_when_the_member_at_the_door_goes_another_one_is_waited_at_with_th
 ) -> None:
     anna, bert, carl = await company(ground)
     joiner = await waiting(nursery, carl, bert, anna)
-    (place,) = bert.desk.waiting._places.values()
-    bert.desk.moving = True
+    (place,) = bert.admission_server.lobby._places.values()
+    bert.admission_server.moving = True
     place.session.cut()
     await until_waiting(joiner, anna)
     assert len(joiner.codes()) == 1
@@ -244,19 +247,19 @@ async def test_each_pool_that_is_seen_gets_a_code_of_its_own(
     anna.found()
     mallory.found()
     joiner = Joiner(bert)
-    doors: Doors = {
+    clients: Doors = {
         anna.own_pool: [anna.endpoint],
         mallory.own_pool: [mallory.endpoint],
     }
-    nursery.start_soon(joiner.wait, doors)
+    nursery.start_soon(joiner.wait, clients)
     await until(lambda: len(joiner.codes()) == 2)
     await trio.sleep(1)
     pools = [line.split()[2] for line in bert.said if line.startswith("found pool")]
     by_pool = dict(zip(pools, joiner.codes(), strict=True))
     assert len({code.words for code in by_pool.values()}) == 2
     with pytest.raises(MeshError):
-        await approve(mallory, other(by_pool[mallory.desk.pool_name]))
-    await approve(anna, by_pool[anna.desk.pool_name])
+        await approve(mallory, other(by_pool[mallory.admission_server.pool_name]))
+    await approve(anna, by_pool[anna.admission_server.pool_name])
     await trio.testing.wait_all_tasks_blocked()
     assert joiner.admitted is not None
     assert joiner.admitted.pool == anna.own_pool
@@ -268,8 +271,8 @@ async def test_a_door_of_another_pool_than_was_announced_is_passed_by(
     mallory, bert = await ground.machine("mallory"), await ground.machine("bert")
     mallory.found()
     joiner = Joiner(bert)
-    doors: Doors = {PoolId(b"p" * 16): [mallory.endpoint]}
-    nursery.start_soon(joiner.wait, doors)
+    clients: Doors = {PoolId(b"p" * 16): [mallory.endpoint]}
+    nursery.start_soon(joiner.wait, clients)
     await trio.sleep(10)
     assert joiner.codes() == []
 
@@ -280,21 +283,21 @@ async def test_two_of_one_host_may_wait_and_a_third_is_refused(
     anna, bert = await ground.machine("anna"), await ground.machine("bert")
     anna.found()
     for number in range(MAX_WAITING_OF_A_HOST):
-        door = await Door.knock(bert.streams, anna.endpoint)
-        nursery.start_soon(_wait_for_ever, door, f"one{number}")
+        client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+        nursery.start_soon(_wait_for_ever, client, f"one{number}")
     await trio.sleep(1)
-    door = await Door.knock(bert.streams, anna.endpoint)
-    with pytest.raises(Refused, match="too many machines wait"):
-        await approval_joiner.wait_at(door, bert.identity, "bert", Code.new())
-    await door.aclose()
+    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    with pytest.raises(AdmissionRefused, match="too many machines wait"):
+        await approval_joiner.wait_at(client, bert.identity, "bert", Code.new())
+    await client.aclose()
 
 
-async def _wait_for_ever(door: Door, name: str) -> None:
+async def _wait_for_ever(client: AdmissionClient, name: str) -> None:
     try:
-        await approval_joiner.wait_at(door, Identity.generate(), name, Code.new())
+        await approval_joiner.wait_at(client, Identity.generate(), name, Code.new())
     finally:
         with trio.CancelScope(shield=True):
-            await door.aclose()
+            await client.aclose()
 
 
 async def test_who_waits_and_says_more_than_it_is_asked_for_is_sent_away(
@@ -302,25 +305,25 @@ async def test_who_waits_and_says_more_than_it_is_asked_for_is_sent_away(
 ) -> None:
     anna, bert = await ground.machine("anna"), await ground.machine("bert")
     anna.found()
-    door = await Door.knock(bert.streams, anna.endpoint)
-    await door.request(bert.identity, "bert", {"slot": 7})
-    assert await door.session.receive_message() == {"waiting": True}
+    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    await client.request(bert.identity, "bert", {"slot": 7})
+    assert await client.session.receive_message() == {"waiting": True}
     for _ in range(3):
-        await door.session.send_message("let me in")
+        await client.session.send_message("let me in")
     with pytest.raises(MeshError), trio.fail_after(5):
-        await door.session.receive_message()
-    await door.aclose()
-    assert anna.desk.waiting.visitors(7) == []
+        await client.session.receive_message()
+    await client.aclose()
+    assert anna.admission_server.lobby.applicants(7) == []
 
 
 @pytest.mark.parametrize("slot", [-1, 100, "7", None, True])
 async def test_a_number_that_no_code_has_is_refused(clock: MockClock, ground: Ground, slot: Any) -> None:
     anna, bert = await ground.machine("anna"), await ground.machine("bert")
     anna.found()
-    door = await Door.knock(bert.streams, anna.endpoint)
-    await door.request(bert.identity, "bert", {"slot": slot})
-    assert "error" in await door.session.receive_message()
-    await door.aclose()
+    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    await client.request(bert.identity, "bert", {"slot": slot})
+    assert "error" in await client.session.receive_message()
+    await client.aclose()
 
 
 # --- members that lie
@@ -341,7 +344,7 @@ class Liar:
         self.answers: list[Any] = []
 
     async def handle(self, session: Session, *said: Any) -> None:
-        await session.send_message(self.here.desk.greeting().message())
+        await session.send_message(self.here.admission_server.greeting().message())
         await session.receive_message()
         await session.send_message({"waiting": True})
         for message in said:
@@ -356,7 +359,7 @@ async def test_a_member_that_is_no_owner_cannot_use_a_code_up(
     anna, bert, carl = await company(ground, Rights.WORK)
     code = Code.new()
     key = carl.identity.public_key
-    exchange = Exchange("owner", code, anna.own_pool, anna.identity.public_key, key)
+    exchange = Pake("owner", code, anna.own_pool, anna.identity.public_key, key)
     target = bert.identity.public_key if lie == "signed for another machine" else key
     signature = anna.identity.sign(signed_opening(anna.own_pool, target, exchange.opening))
     opening = {
@@ -368,8 +371,8 @@ async def test_a_member_that_is_no_owner_cannot_use_a_code_up(
         opening["chain"] = []
     liar = Liar(bert)
     bert.handlers[ADMIT] = lambda session: liar.handle(session, opening)
-    door = await Door.knock(carl.streams, bert.endpoint)
+    client = await AdmissionClient.knock(carl.streams, bert.endpoint)
     with pytest.raises(MeshError, match="lies about who owns"):
-        await approval_joiner.wait_at(door, carl.identity, "carl", code)
-    await door.aclose()
+        await approval_joiner.wait_at(client, carl.identity, "carl", code)
+    await client.aclose()
     assert liar.answers == []

@@ -12,10 +12,10 @@ from trio.testing import MockClock
 
 from mesh.admission.handshake import (
     MAX_PEERS,
+    AdmissionClient,
+    AdmissionRefused,
     Admitted,
-    Door,
     Greeting,
-    Refused,
     admitted,
     answer,
     new_nonce,
@@ -115,7 +115,7 @@ def test_any_answer_that_is_no_voucher_is_an_error(message: Any) -> None:
 def test_an_answer_that_makes_no_sense_is_an_error_for_people(message: Any) -> None:
     with pytest.raises(MeshError) as caught:
         admitted(message, POOL, FOUNDER.public_key)
-    assert not isinstance(caught.value, Refused)
+    assert not isinstance(caught.value, AdmissionRefused)
 
 
 def test_an_answer_for_somebody_else_is_refused() -> None:
@@ -125,10 +125,10 @@ def test_an_answer_for_somebody_else_is_refused() -> None:
 
 
 def test_a_refusal_is_told_with_its_hint_and_bounded() -> None:
-    with pytest.raises(Refused, match="no room") as caught:
+    with pytest.raises(AdmissionRefused, match="no room") as caught:
         admitted({"error": "no room", "hint": "come later"}, POOL, JOINER.public_key)
     assert caught.value.hint == "come later"
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(AdmissionRefused) as caught:
         admitted({"error": "x" * 100_000}, POOL, JOINER.public_key)
     assert len(caught.value.message) <= 500
 
@@ -147,14 +147,14 @@ def test_nonces_differ() -> None:
 
 async def test_a_door_shows_who_stands_behind_it(clock: MockClock, ground: Ground) -> None:
     anna, bert = await ground.machine("anna"), await ground.machine("bert")
-    door = await Door.knock(bert.streams, anna.endpoint)
-    assert (door.greeting.state, door.greeting.pool) == ("searching", anna.own_pool)
-    await door.aclose()
+    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    assert (client.greeting.state, client.greeting.pool) == ("searching", anna.own_pool)
+    await client.aclose()
     anna.found()
-    door = await Door.knock(bert.streams, anna.endpoint)
-    assert (door.greeting.state, door.greeting.name, door.greeting.alone) == ("member", "anna", True)
-    assert door.greeting.pool == anna.own_pool
-    await door.aclose()
+    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    assert (client.greeting.state, client.greeting.name, client.greeting.alone) == ("member", "anna", True)
+    assert client.greeting.pool == anna.own_pool
+    await client.aclose()
 
 
 async def test_an_invited_machine_gets_a_chain_of_its_own_and_the_way_to_the_others(
@@ -162,9 +162,9 @@ async def test_an_invited_machine_gets_a_chain_of_its_own_and_the_way_to_the_oth
 ) -> None:
     anna, bert = await ground.machine("anna"), await ground.machine("bert")
     anna.found()
-    door = await Door.knock(bert.streams, anna.endpoint)
-    result = await door.ask(bert.identity, "bert", anna.invite(rights=Rights.WORK))
-    await door.aclose()
+    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    result = await client.ask(bert.identity, "bert", anna.invite(rights=Rights.WORK))
+    await client.aclose()
     assert result == Admitted(anna.own_pool, tuple(anna.node.chain(bert.id)), (anna.endpoint,))
     assert anna.node.rights(bert.id) == Rights.WORK
     bert.enter(result)
@@ -175,18 +175,18 @@ async def test_a_token_of_another_pool_is_not_shown_at_the_door(clock: MockClock
     anna, bert, carl = [await ground.machine(name) for name in ("anna", "bert", "carl")]
     anna.found()
     carl.found()
-    door = await Door.knock(bert.streams, anna.endpoint)
+    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
     with pytest.raises(MeshError, match="another pool than the token"):
-        await door.ask(bert.identity, "bert", carl.invite())
-    await door.aclose()
+        await client.ask(bert.identity, "bert", carl.invite())
+    await client.aclose()
     assert anna.node.chain(bert.id) == []
 
 
-async def speak(lan: Lan, words: Callable[[Session], Awaitable[None]]) -> Door:
+async def speak(lan: Lan, words: Callable[[Session], Awaitable[None]]) -> AdmissionClient:
     """Knock where somebody says other things than a member would."""
     liar = await lan.host({"admit": words})
     knocking = (await lan.host({})).streams
-    return await Door.knock(knocking, liar.endpoint)
+    return await AdmissionClient.knock(knocking, liar.endpoint)
 
 
 async def test_a_door_that_hangs_up_is_an_error(lan: Lan) -> None:
@@ -208,7 +208,7 @@ async def test_a_door_that_speaks_nonsense_is_an_error(lan: Lan) -> None:
 async def test_where_nobody_listens_nobody_answers(clock: MockClock, ground: Ground) -> None:
     anna = await ground.machine("anna")
     with pytest.raises(Unreachable), trio.fail_after(5):
-        await Door.knock(anna.streams, Endpoint(anna.endpoint.host, 1))
+        await AdmissionClient.knock(anna.streams, Endpoint(anna.endpoint.host, 1))
 
 
 def test_the_members_signature_is_bound_to_one_member_and_one_visit() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.admission.codes import Code
-from mesh.admission.pake import Exchange, WrongCode
+from mesh.admission.pake import Pake, WrongCode
 from mesh.wire.identity import PoolId
 
 CODE, OTHER = Code(42, ("swift", "otter", "elm")), Code(42, ("swift", "otter", "fox"))
@@ -17,9 +17,9 @@ ANY = st.binary(max_size=40) | st.binary(min_size=32, max_size=32).map(lambda po
 
 def pair(
     *, code: Code = CODE, pool: PoolId = POOL, owner: bytes = OWNER, joiner: bytes = JOINER
-) -> tuple[Exchange, Exchange]:
+) -> tuple[Pake, Pake]:
     """An owner with the right code, and a joiner that differs from what the owner thinks in what is given."""
-    one, other = Exchange("owner", CODE, POOL, OWNER, JOINER), Exchange("joiner", code, pool, owner, joiner)
+    one, other = Pake("owner", CODE, POOL, OWNER, JOINER), Pake("joiner", code, pool, owner, joiner)
     one.agree(other.opening)
     other.agree(one.opening)
     return one, other
@@ -55,12 +55,12 @@ def test_a_proof_is_for_one_side_and_for_what_was_said_with_it() -> None:
 
 def test_who_sits_in_between_without_the_code_convinces_neither() -> None:
     owner, joiner = (
-        Exchange("owner", CODE, POOL, OWNER, JOINER),
-        Exchange("joiner", CODE, POOL, OWNER, JOINER),
+        Pake("owner", CODE, POOL, OWNER, JOINER),
+        Pake("joiner", CODE, POOL, OWNER, JOINER),
     )
     to_owner, to_joiner = (
-        Exchange("joiner", OTHER, POOL, OWNER, JOINER),
-        Exchange("owner", OTHER, POOL, OWNER, JOINER),
+        Pake("joiner", OTHER, POOL, OWNER, JOINER),
+        Pake("owner", OTHER, POOL, OWNER, JOINER),
     )
     owner.agree(to_owner.opening)
     joiner.agree(to_joiner.opening)
@@ -75,10 +75,10 @@ def test_who_sits_in_between_without_the_code_convinces_neither() -> None:
 
 
 def test_an_opening_that_is_reflected_is_refused() -> None:
-    owner = Exchange("owner", CODE, POOL, OWNER, JOINER)
+    owner = Pake("owner", CODE, POOL, OWNER, JOINER)
     with pytest.raises(WrongCode):
         owner.agree(owner.opening)
-    joiner = Exchange("joiner", CODE, POOL, OWNER, JOINER)
+    joiner = Pake("joiner", CODE, POOL, OWNER, JOINER)
     with pytest.raises(WrongCode):
         joiner.agree(b"A" + joiner.opening[1:])
 
@@ -90,7 +90,7 @@ def test_an_opening_that_is_reflected_is_refused() -> None:
     | st.binary(min_size=32, max_size=32).map(lambda point: b"B" + point)
 )
 def test_any_other_opening_is_refused_or_leads_nowhere(opening: bytes) -> None:
-    owner = Exchange("owner", CODE, POOL, OWNER, JOINER)
+    owner = Pake("owner", CODE, POOL, OWNER, JOINER)
     try:
         owner.agree(opening)
     except WrongCode:

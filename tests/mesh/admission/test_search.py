@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from mesh.admission.handshake import Refused
+from mesh.admission.handshake import AdmissionRefused
 from mesh.admission.invites import Token
 from mesh.admission.search import LAN_SECONDS, SEARCH_SECONDS, TOKEN_SECONDS
 from mesh.net.discovery.mdns import Sighting
@@ -38,7 +38,7 @@ async def join(here: Here) -> None:
 
 
 def sighting(here: Here, endpoints: tuple[Endpoint, ...]) -> Sighting:
-    pool = here.own_pool if here.shell is None else here.shell.pool
+    pool = here.own_pool if here.driver is None else here.driver.pool
     return Sighting(id_text(pool), id_text(here.id), here.name, "1", endpoints)
 
 
@@ -84,7 +84,9 @@ async def test_a_pool_of_another_owner_that_says_no_is_a_reason_to_stop(
     bob.found()
     search = anna.search()
     assert await search.by_tailnet() is None
-    with pytest.raises(Refused, match=r"bob .* does not admit this machine: .* belongs to alice") as caught:
+    with pytest.raises(
+        AdmissionRefused, match=r"bob .* does not admit this machine: .* belongs to alice"
+    ) as caught:
         search.check_refusals()
     assert "mesh join --found" in caught.value.hint
 
@@ -100,7 +102,7 @@ async def test_a_strangers_pool_is_not_entered_though_it_would_admit(
     bob.tailscale._tailnet = type(ground.tailnet)(bob_sees)  # type: ignore[attr-defined]
     search = anna.search()
     assert await search.by_tailnet() is None
-    with pytest.raises(Refused, match="belongs to bob"):
+    with pytest.raises(AdmissionRefused, match="belongs to bob"):
         search.check_refusals()
 
 
@@ -142,7 +144,7 @@ async def test_one_that_starts_while_another_searches_waits_for_it(clock: MockCl
     async with trio.open_nursery() as nursery:
         nursery.start_soon(join, second)
         await trio.sleep(0.7)
-        assert second.shell is None
+        assert second.driver is None
         nursery.start_soon(join, first)
     assert second.node.pool == first.node.pool == first.own_pool
 
@@ -162,11 +164,11 @@ async def test_of_two_founders_still_alone_the_later_in_order_moves(clock: MockC
     first.found()
     second.found()
     assert await first.search().better_pool() is None
-    door = await second.search().better_pool()
-    assert door is not None
-    assert door.greeting.pool == first.own_pool
-    admitted = await door.ask(second.identity, second.name, None)
-    await door.aclose()
+    client = await second.search().better_pool()
+    assert client is not None
+    assert client.greeting.pool == first.own_pool
+    admitted = await client.ask(second.identity, second.name, None)
+    await client.aclose()
     assert admitted.pool == first.own_pool
 
 
@@ -178,10 +180,10 @@ async def test_a_founder_moves_to_a_pool_in_company_whatever_the_order(
     second.found()
     third.enter(await third.search().by_host(second.endpoint, None))
     await ground.acquaint(second, third)
-    door = await first.search().better_pool()
-    assert door is not None
-    assert door.greeting.pool == second.own_pool
-    await door.aclose()
+    client = await first.search().better_pool()
+    assert client is not None
+    assert client.greeting.pool == second.own_pool
+    await client.aclose()
 
 
 async def test_nobody_moves_to_another_owners_pool(clock: MockClock, ground: Ground) -> None:
@@ -198,7 +200,7 @@ async def test_nobody_moves_to_another_owners_pool(clock: MockClock, ground: Gro
 async def test_a_named_host_is_asked_with_the_token_if_there_is_one(clock: MockClock, ground: Ground) -> None:
     anna, bert = await ground.machine("anna"), await ground.machine("bert")
     anna.found()
-    with pytest.raises(Refused, match="admits by invite"):
+    with pytest.raises(AdmissionRefused, match="admits by invite"):
         await bert.search().by_host(anna.endpoint, None)
     admitted = await bert.search().by_host(anna.endpoint, anna.invite())
     assert admitted.pool == anna.own_pool
@@ -265,7 +267,7 @@ async def test_a_refused_token_is_not_tried_again(clock: MockClock, ground: Grou
     anna, bert = await ground.machine("anna"), await ground.machine("bert")
     anna.found()
     start = trio.current_time()
-    with pytest.raises(Refused, match="has expired"):
+    with pytest.raises(AdmissionRefused, match="has expired"):
         await bert.search().by_token(anna.invite(expires=0))
     assert trio.current_time() - start < 1
 

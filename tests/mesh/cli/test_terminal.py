@@ -3,7 +3,7 @@ import io
 import pytest
 
 from mesh.cli import terminal
-from mesh.cli.terminal import Progress
+from mesh.cli.terminal import ProgressBar
 
 
 class Tty(io.StringIO):
@@ -72,7 +72,7 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
 
 def test_without_a_terminal_progress_is_a_line_at_every_tenth() -> None:
     stream = io.StringIO()
-    with Progress(stream) as progress:
+    with ProgressBar(stream) as progress:
         progress.show({"text": "searching"})
         progress.show({"text": "searching"})
         for step in range(101):
@@ -86,7 +86,7 @@ def test_without_a_terminal_progress_is_a_line_at_every_tenth() -> None:
 
 def test_on_a_terminal_the_bar_is_drawn_over_itself_and_taken_away() -> None:
     stream = Tty()
-    with Progress(stream) as progress:
+    with ProgressBar(stream) as progress:
         progress.show({"text": "loading", "progress": 0.1})
         progress.show({"text": "loading", "progress": 0.2})
         progress.show({"text": "ready"})

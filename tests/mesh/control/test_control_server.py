@@ -12,7 +12,7 @@ import trio.testing
 
 from mesh.control import control_server
 from mesh.control.control_client import ask
-from mesh.control.control_errors import AlreadyRunning, NotJoined, Refused
+from mesh.control.control_errors import AlreadyRunning, NotJoined, OperationRefused
 from mesh.control.control_server import Emit, serve_control
 from mesh.wire.errors import MeshError
 
@@ -66,7 +66,7 @@ async def test_an_error_is_answered_with_code_message_and_hint(
         raise error
 
     await nursery.start(serve_control, socket_path, {"refuse": refuse})
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(OperationRefused) as caught:
         await trio.to_thread.run_sync(ask, socket_path, "refuse")
     assert (caught.value.code, caught.value.message, caught.value.hint) == (code, message, "do")
 
@@ -78,7 +78,7 @@ async def test_a_surprise_is_logged_and_ends_the_request_alone(
         raise ZeroDivisionError("oops")
 
     await nursery.start(serve_control, socket_path, {"stumble": stumble, "echo": echo})
-    with pytest.raises(Refused, match="stumble failed: ZeroDivisionError"):
+    with pytest.raises(OperationRefused, match="stumble failed: ZeroDivisionError"):
         await trio.to_thread.run_sync(ask, socket_path, "stumble")
     assert "Traceback" in caplog.text
     assert await trio.to_thread.run_sync(ask, socket_path, "echo") == {"args": {}}
@@ -106,7 +106,7 @@ async def test_an_unknown_operation_points_at_different_versions(
     socket_path: str, nursery: trio.Nursery
 ) -> None:
     await nursery.start(serve_control, socket_path, {})
-    with pytest.raises(Refused, match="does not know how to 'fly'"):
+    with pytest.raises(OperationRefused, match="does not know how to 'fly'"):
         await trio.to_thread.run_sync(ask, socket_path, "fly")
 
 

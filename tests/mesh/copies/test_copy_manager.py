@@ -14,7 +14,7 @@ from leader.model import model_hash
 from leader.model.held_models import Models
 from mesh.copies import copy_fetch, copy_manager
 from mesh.copies import copy_policy as plans
-from mesh.copies.copy_manager import COPIES, Copies, CopyState
+from mesh.copies.copy_manager import COPIES, CopyManager, CopyState
 from mesh.copies.copy_server import COPY
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Model
@@ -29,18 +29,18 @@ class Member:
     """A machine with the part that is tested."""
 
     def __init__(self, here: Here, lead: bool = True) -> None:
-        assert here.shell is not None
+        assert here.driver is not None
         self.here = here
         self.models = Models(here.state.path / "models.json")
-        self.copies = Copies(here.machine(None, lead=lead), here.shell, self.models)
+        self.copies = CopyManager(here.machine(None, lead=lead), here.driver, self.models)
         here.handlers[COPY] = self.copies.handle_piece
         here.handlers[COPIES] = self.copies.handle_ask
 
     def tell(self) -> None:
         """Publish which models are held."""
         held = tuple(Model(one.name, one.size, one.root) for one in self.models.held())
-        assert self.here.shell is not None
-        self.here.shell.do(self.here.node.publish, replace(self.here.profile, models=held))
+        assert self.here.driver is not None
+        self.here.driver.do(self.here.node.publish, replace(self.here.profile, models=held))
 
     async def until(self, holds: Callable[[], bool]) -> None:
         with trio.fail_after(20):
@@ -63,9 +63,9 @@ class Company:
         member.tell()
 
     def deploy(self, copies: int = 2, running: bool = True, model: Model | None = None) -> None:
-        shell = self.anna.here.shell
-        assert shell is not None
-        shell.do(self.anna.here.node.deploy, model or self.model, 128, 1, running, (), copies)
+        driver = self.anna.here.driver
+        assert driver is not None
+        driver.do(self.anna.here.node.deploy, model or self.model, 128, 1, running, (), copies)
         self.anna.here.changes.notify()
 
 
@@ -139,10 +139,10 @@ async def test_a_leader_without_the_file_copies_it_itself_and_tells_how_far_it_i
     company.hold(company.bert)
     company.deploy(copies=1)
     # Whoever may lead and holds it makes a copy enough: this one may not.
-    shell = company.bert.here.shell
-    assert shell is not None
+    driver = company.bert.here.driver
+    assert driver is not None
     held = (company.model,)
-    shell.do(shell.node.publish, replace(company.bert.here.profile, models=held, rank=0))
+    driver.do(driver.node.publish, replace(company.bert.here.profile, models=held, rank=0))
     await company.anna.until(lambda: bool(source.asked))
     assert company.anna.copies.progress == 0.0
     source.hold.set()

@@ -4,7 +4,7 @@ import pytest
 from trio.testing import MockClock
 
 from leader.model.held_models import Models
-from mesh.copies.copy_manager import Copies
+from mesh.copies.copy_manager import CopyManager
 from mesh.copies.copy_server import COPY
 from mesh.wire.rights import Rights
 from tests.mesh.machines import Ground
@@ -23,9 +23,9 @@ async def test_a_model_is_given_to_members_that_may_lead(
 ) -> None:
     anna, bert = await ground.machine("anna"), await ground.machine("bert")
     anna.found()
-    assert anna.shell is not None
+    assert anna.driver is not None
     models = Models(anna.state.path / "models.json")
-    anna.handlers[COPY] = Copies(anna.machine(None), anna.shell, models).handle_piece
+    anna.handlers[COPY] = CopyManager(anna.machine(None), anna.driver, models).handle_piece
     bert.enter(await bert.search().by_host(anna.endpoint, anna.invite(rights=rights)))
     await ground.acquaint(anna, bert)
     session = await bert.streams.open(anna.id, [anna.endpoint], COPY, {"model": bytes(32)})

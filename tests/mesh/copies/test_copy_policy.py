@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.copies.copy_policy import MARGIN, PATIENCE, Next, Site, bytes_text, missing_room, next_copy
+from mesh.copies.copy_policy import MARGIN, PATIENCE, NextCopy, Site, bytes_text, missing_room, next_copy
 
 GIB = 1 << 30
 SIZE = 4 * GIB
@@ -18,7 +18,7 @@ CARA = Site(b"c" * 16, "cara", free=200 * GIB)
 
 def test_the_second_copy_goes_to_whoever_offers_most_memory() -> None:
     bert = replace(BERT, memory=8 * GIB)
-    assert next_copy([ANNA, bert, CARA], ANNA.id, SIZE, 2) == Next(bert.id)
+    assert next_copy([ANNA, bert, CARA], ANNA.id, SIZE, 2) == NextCopy(bert.id)
 
 
 def test_whoever_has_begun_goes_on() -> None:
@@ -32,23 +32,23 @@ def test_a_leader_without_the_file_comes_first() -> None:
 
 
 def test_one_copies_at_a_time() -> None:
-    assert next_copy([ANNA, replace(BERT, fetching=True), CARA], ANNA.id, SIZE, 3) == Next()
+    assert next_copy([ANNA, replace(BERT, fetching=True), CARA], ANNA.id, SIZE, 3) == NextCopy()
 
 
 def test_enough_copies_are_enough() -> None:
-    assert next_copy([ANNA, replace(BERT, holds=True), CARA], ANNA.id, SIZE, 2) == Next()
-    assert next_copy([ANNA, BERT], ANNA.id, SIZE, 1) == Next()
+    assert next_copy([ANNA, replace(BERT, holds=True), CARA], ANNA.id, SIZE, 2) == NextCopy()
+    assert next_copy([ANNA, BERT], ANNA.id, SIZE, 1) == NextCopy()
 
 
 def test_a_holder_that_has_just_vanished_is_waited_for() -> None:
     vanished = replace(BERT, holds=True, alive=False, away=PATIENCE - 1)
-    assert next_copy([ANNA, vanished, CARA], ANNA.id, SIZE, 2) == Next()
+    assert next_copy([ANNA, vanished, CARA], ANNA.id, SIZE, 2) == NextCopy()
     assert next_copy([ANNA, replace(vanished, away=PATIENCE), CARA], ANNA.id, SIZE, 2).fetch == CARA.id
     assert next_copy([vanished, CARA], CARA.id, SIZE, 1).lacking == "no machine that is alive holds the model"
 
 
 def test_a_machine_that_is_alone_lacks_nothing() -> None:
-    assert next_copy([ANNA], ANNA.id, SIZE, 2) == Next()
+    assert next_copy([ANNA], ANNA.id, SIZE, 2) == NextCopy()
 
 
 def test_a_copy_where_nobody_may_lead_does_not_count() -> None:

@@ -10,7 +10,7 @@ from tests.mesh.gateway.doubles import Call, Client, Node, Script
 Connect = Callable[[], Awaitable[Client]]
 
 
-class Door:
+class AdmissionClient:
     """A gateway that is open, the node behind it, and its clients."""
 
     def __init__(self, node: Node, port: int) -> None:
@@ -31,7 +31,7 @@ class Door:
         return await client.answer()
 
 
-OpenDoor = Callable[..., Awaitable[Door]]
+OpenDoor = Callable[..., Awaitable[AdmissionClient]]
 
 
 async def _unasked(call: Call) -> None:
@@ -41,16 +41,16 @@ async def _unasked(call: Call) -> None:
 @pytest.fixture
 async def open_door(nursery: trio.Nursery) -> AsyncIterator[OpenDoor]:
     """Open a gateway before a leader that follows a script."""
-    doors: list[Door] = []
+    doors: list[AdmissionClient] = []
 
-    async def open_one(script: Script = _unasked, **options: Any) -> Door:
+    async def open_one(script: Script = _unasked, **options: Any) -> AdmissionClient:
         node = Node(nursery, script)
 
         async def serve(*, task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
             await serve_gateway([("127.0.0.1", 0)], node, task_status=task_status, **options)
 
         [(_, port)] = await nursery.start(serve)
-        doors.append(Door(node, port))
+        doors.append(AdmissionClient(node, port))
         return doors[-1]
 
     yield open_one

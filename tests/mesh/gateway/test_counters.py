@@ -2,7 +2,7 @@ from collections.abc import Iterable
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from mesh.gateway.counters import Counters, Exposition
+from mesh.gateway.counters import Exposition, GatewayCounters
 
 
 class Members:
@@ -11,18 +11,18 @@ class Members:
 
 
 def test_other_parts_add_their_own_numbers() -> None:
-    text = Exposition(Counters(), [Members()]).render().decode()
+    text = Exposition(GatewayCounters(), [Members()]).render().decode()
     assert "mesh_members 3.0" in text
     assert "mesh_gateway_tokens_total 0.0" in text
 
 
 def test_paths_that_callers_make_up_do_not_grow_the_counters() -> None:
-    counters = Counters()
+    counters = GatewayCounters()
     for number in range(1000):
         counters.answered(f"/{number}", 404)
     assert counters.requests == {("other", "404"): 1000}
 
 
 def test_failures_stand_at_zero_before_the_first() -> None:
-    text = Exposition(Counters()).render().decode()
+    text = Exposition(GatewayCounters()).render().decode()
     assert 'mesh_gateway_upstream_failures_total{stage="stream"} 0.0' in text

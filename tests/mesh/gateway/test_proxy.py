@@ -9,14 +9,14 @@ import trio.testing
 from mesh.gateway import proxy
 from mesh.gateway.backend import NotReady
 from mesh.wire.errors import MeshError
-from tests.mesh.gateway.conftest import Door, OpenDoor
+from tests.mesh.gateway.conftest import AdmissionClient, OpenDoor
 from tests.mesh.gateway.doubles import END, Call, chunk, sse
 
 LIMIT = 5
 CHAT = "/v1/chat/completions"
 
 
-async def metric(door: Door, name: str) -> float:
+async def metric(door: AdmissionClient, name: str) -> float:
     _, _, body = await door.fetch("GET", "/metrics")
     return next(float(line.split()[-1]) for line in body.decode().splitlines() if line.startswith(name + " "))
 

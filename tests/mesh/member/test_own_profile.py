@@ -13,7 +13,7 @@ from mesh.runtime.effective_options import Effective
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Deployment, Model, Profile
 from mesh.wire.identity import NodeId, PoolId
-from worker.hardware import Memory
+from worker.hardware import MachineMemory
 
 GIB = 1 << 30
 OPTIONS = Effective("attic", None, True, True, None, 50052, 50080, None, None, "off")
@@ -32,7 +32,7 @@ def told(
     worker_ready: bool = True,
     models: tuple[Model, ...] = (),
 ) -> Profile:
-    memory = Memory(total=8 * GIB, available=6 * GIB)
+    memory = MachineMemory(total=8 * GIB, available=6 * GIB)
     at = [Endpoint("192.0.2.1", 50052)]
     return profile(options, BACKEND, memory, 4 * GIB, engine, status, worker_ready, at, models, DEPLOYMENT)
 

@@ -13,16 +13,16 @@ from mesh.net.connecting import connect_first
 from mesh.net.session import (
     MESSAGE_LIMIT,
     WIRE_VERSION,
-    Refused,
     Session,
     StreamClosed,
+    StreamRefused,
     StreamReset,
     Unreachable,
     WrongPeer,
     receive_message,
     send_message,
 )
-from mesh.net.streams import Answer, Streams
+from mesh.net.streams import ProbeAnswer, Streams
 from mesh.net.tls import unproven_context
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -78,7 +78,7 @@ async def test_a_node_that_is_no_member_is_refused_by_name(lan: Lan) -> None:
     stranger = Streams(Identity.generate())
     stranger.trust(members(b.identity))
     for _ in range(20):
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(StreamRefused) as caught:
             await stranger.open(b.id, [b.endpoint], "echo")
         assert caught.value.code == "not_member"
 
@@ -86,7 +86,7 @@ async def test_a_node_that_is_no_member_is_refused_by_name(lan: Lan) -> None:
 async def test_without_a_certificate_only_open_kinds_are_served(lan: Lan) -> None:
     _a, b = await pair(lan)
     joiner = Streams(Identity.generate())
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(StreamRefused) as caught:
         await joiner.open_unproven(b.endpoint, "echo")
     assert caught.value.code == "not_member"
     session = await joiner.open_unproven(b.endpoint, "admit", {"token": "t"})
@@ -134,10 +134,10 @@ async def test_an_evicted_members_streams_are_cut_on_both_sides(lan: Lan) -> Non
         await session.receive_message()
     with trio.fail_after(5), pytest.raises(StreamClosed):
         await back.receive_message()
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(StreamRefused) as caught:
         await a.streams.open(b.id, [b.endpoint], "echo")
     assert caught.value.code == "not_member"
-    with pytest.raises(Refused):
+    with pytest.raises(StreamRefused):
         await b.streams.open(a.id, [a.endpoint], "echo")
     await session.aclose()
     await back.aclose()
@@ -178,14 +178,14 @@ async def test_a_member_of_another_pool_is_refused(lan: Lan) -> None:
     a, b = await pair(lan)
     a.streams.pool = pool_id(b"a" * 32)
     b.streams.pool = pool_id(b"b" * 32)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(StreamRefused) as caught:
         await a.streams.open(b.id, [b.endpoint], "echo")
     assert caught.value.code == "other_pool"
 
 
 async def test_a_kind_that_is_not_served_is_refused(lan: Lan) -> None:
     a, b = await pair(lan)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(StreamRefused) as caught:
         await a.streams.open(b.id, [b.endpoint], "nonsense")
     assert caught.value.code == "unknown_kind"
 
@@ -215,7 +215,7 @@ async def test_hostile_prefaces_end_the_stream_and_nothing_else(lan: Lan, payloa
     with trio.fail_after(5), pytest.raises(MeshError):
         await send_raw_and_wait(stream, payload)
     await trio.aclose_forcefully(stream)
-    assert await a.streams.probe(b.id, [b.endpoint]) is Answer.ALIVE
+    assert await a.streams.probe(b.id, [b.endpoint]) is ProbeAnswer.ALIVE
 
 
 async def send_raw_and_wait(stream: Any, payload: bytes) -> None:
@@ -237,7 +237,7 @@ async def test_what_is_no_tls_ends_the_stream_and_nothing_else(lan: Lan) -> None
         except trio.BrokenResourceError:
             await trio.lowlevel.checkpoint()
     await stream.aclose()
-    assert await a.streams.probe(b.id, [b.endpoint]) is Answer.ALIVE
+    assert await a.streams.probe(b.id, [b.endpoint]) is ProbeAnswer.ALIVE
 
 
 async def test_a_server_that_is_no_mesh_node_is_said_so(lan: Lan) -> None:
@@ -293,7 +293,7 @@ async def test_a_handlers_error_ends_its_stream_alone(lan: Lan, caplog: pytest.L
             await session.receive_message()
         await session.aclose()
     assert "a bug" in caplog.text
-    assert await a.streams.probe(b.id, [b.endpoint]) is Answer.ALIVE
+    assert await a.streams.probe(b.id, [b.endpoint]) is ProbeAnswer.ALIVE
 
 
 async def fill(open_one: Callable[[], Any], count: int) -> list[Session]:
@@ -307,7 +307,7 @@ async def test_a_host_may_hold_a_few_unproven_streams_and_no_more(
     b = await lan.host(HANDLERS)
     joiner = Streams(Identity.generate())
     sessions = await fill(lambda: joiner.open_unproven(b.endpoint, "admit"), 2)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(StreamRefused) as caught:
         await joiner.open_unproven(b.endpoint, "admit")
     assert caught.value.code == "busy"
     for session in sessions:
@@ -335,13 +335,13 @@ async def test_a_refused_stream_is_counted_by_why(lan: Lan, monkeypatch: pytest.
     monkeypatch.setattr(module, "SETUP_SECONDS", 0.2)
     a, b = await pair(lan)
     stalled = await connect_first([b.endpoint], unproven_context(), None)
-    with pytest.raises(Refused):
+    with pytest.raises(StreamRefused):
         await a.streams.open(b.id, [b.endpoint], "nothing")
-    with pytest.raises(Refused):
+    with pytest.raises(StreamRefused):
         await a.streams.open_unproven(b.endpoint, "echo")
     stranger = Streams(Identity.generate())
     stranger.trust(members(b.identity))
-    with pytest.raises(Refused):
+    with pytest.raises(StreamRefused):
         await stranger.open(b.id, [b.endpoint], "echo")
     garbage = await trio.open_tcp_stream(b.endpoint.host, b.endpoint.port)
     await garbage.send_all(bytes(64))
@@ -366,7 +366,7 @@ async def test_a_member_may_hold_many_streams_and_no_more(lan: Lan, monkeypatch:
     monkeypatch.setattr(module, "MAX_SESSIONS_OF_A_PEER", 2)
     a, b = await pair(lan)
     sessions = await fill(lambda: a.streams.open(b.id, [b.endpoint], "echo"), 2)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(StreamRefused) as caught:
         await a.streams.open(b.id, [b.endpoint], "echo")
     assert caught.value.code == "busy"
     for session in sessions:
@@ -375,20 +375,20 @@ async def test_a_member_may_hold_many_streams_and_no_more(lan: Lan, monkeypatch:
 
 async def test_probing_says_whether_the_member_answers(lan: Lan) -> None:
     a, b = await pair(lan)
-    assert await a.streams.probe(b.id, [b.endpoint]) is Answer.ALIVE
-    assert await a.streams.probe(b.id, [Endpoint("127.0.0.1", 1)]) is Answer.NOBODY
-    assert await a.streams.probe(b.id, [a.endpoint]) is Answer.SILENCE
-    assert await a.streams.probe(Identity.generate().id, [b.endpoint]) is Answer.SILENCE
+    assert await a.streams.probe(b.id, [b.endpoint]) is ProbeAnswer.ALIVE
+    assert await a.streams.probe(b.id, [Endpoint("127.0.0.1", 1)]) is ProbeAnswer.NOBODY
+    assert await a.streams.probe(b.id, [a.endpoint]) is ProbeAnswer.SILENCE
+    assert await a.streams.probe(Identity.generate().id, [b.endpoint]) is ProbeAnswer.SILENCE
 
 
 async def test_who_is_mute_answers_no_probe_and_serves_all_else(lan: Lan) -> None:
     a, b = await pair(lan)
-    b.streams.is_mute = lambda: True
-    assert await a.streams.probe(b.id, [b.endpoint]) is Answer.SILENCE
+    b.streams.is_fenced = lambda: True
+    assert await a.streams.probe(b.id, [b.endpoint]) is ProbeAnswer.SILENCE
     session = await a.streams.open(b.id, [b.endpoint], "echo")
     await session.aclose()
-    b.streams.is_mute = lambda: False
-    assert await a.streams.probe(b.id, [b.endpoint]) is Answer.ALIVE
+    b.streams.is_fenced = lambda: False
+    assert await a.streams.probe(b.id, [b.endpoint]) is ProbeAnswer.ALIVE
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")

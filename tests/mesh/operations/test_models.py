@@ -11,7 +11,7 @@ from mesh.copies.copy_store import Stored
 from mesh.member.stay import Pool
 from mesh.operations.models import Modelling
 from mesh.protocol.node.node import Node
-from mesh.runtime.change_signal import Changes
+from mesh.runtime.change_signal import ChangeSignal
 from mesh.wire.facts import Model, Profile, Record
 from mesh.wire.identity import NodeId, id_text
 from tests.mesh.protocol.stage import Actor
@@ -42,7 +42,7 @@ class FakePool:
         self.node = node
         self.copies = FakeCopies()
         self.machine = self
-        self.changes = Changes()
+        self.changes = ChangeSignal()
 
 
 @pytest.fixture

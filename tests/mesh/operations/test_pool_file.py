@@ -6,9 +6,9 @@ import pytest
 
 from mesh.operations.pool_file import MAX_BYTES, read_pool
 from mesh.wire.errors import MeshError
-from tests.leader.shapes import shape
+from tests.leader.shapes import model_info
 
-SHAPE = shape()
+SHAPE = model_info()
 ANNA = {"name": "anna", "memory": "8G"}
 
 

@@ -3,11 +3,11 @@
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mesh.runtime.change_signal import Changes
+from mesh.runtime.change_signal import ChangeSignal
 
 
 async def test_a_waiter_is_woken_by_the_next_change(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    changes = Changes()
+    changes = ChangeSignal()
     woken: list[int] = []
 
     async def wait() -> None:
@@ -23,7 +23,7 @@ async def test_a_waiter_is_woken_by_the_next_change(nursery: trio.Nursery, autoj
 
 
 async def test_a_change_that_was_missed_is_told_at_once(autojump_clock: MockClock) -> None:
-    changes = Changes()
+    changes = ChangeSignal()
     changes.notify()
     changes.notify()
     start = trio.current_time()
@@ -33,12 +33,12 @@ async def test_a_change_that_was_missed_is_told_at_once(autojump_clock: MockCloc
 
 async def test_without_a_change_the_wait_ends_at_its_limit(autojump_clock: MockClock) -> None:
     start = trio.current_time()
-    assert await Changes().wait(0, 100) == 0
+    assert await ChangeSignal().wait(0, 100) == 0
     assert trio.current_time() == start + 100
 
 
 async def test_what_must_end_when_something_holds_ends_then() -> None:
-    changes, holds = Changes(), False
+    changes, holds = ChangeSignal(), False
     async with trio.open_nursery() as nursery:
         nursery.start_soon(changes.cancel_when, nursery.cancel_scope, lambda: holds)
         nursery.start_soon(trio.sleep_forever)

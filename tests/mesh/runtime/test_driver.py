@@ -23,7 +23,7 @@ from mesh.protocol.base.effects import (
     Tell,
     Timer,
 )
-from mesh.runtime.driver import LONGEST_NAP, MAX_PROBES, Shell
+from mesh.runtime.driver import LONGEST_NAP, MAX_PROBES, Driver
 from mesh.runtime.durability import AGAIN_SECONDS
 from mesh.wire import codec, messages
 from mesh.wire.endpoint import Endpoint
@@ -57,20 +57,20 @@ class Journal(Datagrams):
         return await (super().receive() if self._real is None else self._real.receive())
 
 
-async def founder(ground: Ground) -> tuple[Here, Journal, Shell]:
+async def founder(ground: Ground) -> tuple[Here, Journal, Driver]:
     """A founder whose datagrams are noted rather than sent."""
     anna = await ground.machine("anna")
     anna.datagrams = journal = Journal(anna.state.path)
     anna.found()
-    assert anna.shell is not None
+    assert anna.driver is not None
     journal.sent.clear()
-    return anna, journal, anna.shell
+    return anna, journal, anna.driver
 
 
 async def test_what_is_persisted_is_on_the_disk_before_a_later_datagram_leaves(
     clock: MockClock, ground: Ground
 ) -> None:
-    _, journal, shell = await founder(ground)
+    _, journal, driver = await founder(ground)
 
     def step(now: float) -> list[Effect]:
         return [
@@ -81,7 +81,7 @@ async def test_what_is_persisted_is_on_the_disk_before_a_later_datagram_leaves(
             Send(None, SOMEWHERE, b"after"),
         ]
 
-    shell.do(step)
+    driver.do(step)
     assert [(payload, disk.get("promise")) for payload, disk in journal.sent] == [
         (b"before", None),
         (b"between", b"1"),
@@ -92,21 +92,21 @@ async def test_what_is_persisted_is_on_the_disk_before_a_later_datagram_leaves(
 async def test_while_the_disk_takes_no_promise_nothing_leaves_and_afterwards_all_goes_on(
     clock: MockClock, ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    anna, journal, shell = await founder(ground)
+    anna, journal, driver = await founder(ground)
     with monkeypatch.context() as full:
         full.setattr(anna.state, "persist", disk_is_full)
-        shell.do(lambda now: [Persist("term", b"9"), Send(None, SOMEWHERE, b"after")])
-        shell.do(lambda now: [Send(None, SOMEWHERE, b"later")])
+        driver.do(lambda now: [Persist("term", b"9"), Send(None, SOMEWHERE, b"after")])
+        driver.do(lambda now: [Send(None, SOMEWHERE, b"later")])
         assert journal.sent == []
-        assert shell.trouble is not None
-        assert anna.streams.is_mute()
+        assert driver.trouble is not None
+        assert anna.streams.is_fenced()
         with pytest.raises(MeshError, match="disk is full"):
-            shell.command(lambda now: [])
+            driver.command(lambda now: [])
     await trio.sleep(AGAIN_SECONDS)
-    shell.do(lambda now: [Send(None, SOMEWHERE, b"again")])
+    driver.do(lambda now: [Send(None, SOMEWHERE, b"again")])
     assert [(payload, disk.get("term")) for payload, disk in journal.sent] == [(b"again", b"9")]
-    assert not anna.streams.is_mute()
-    assert shell.trouble is None
+    assert not anna.streams.is_fenced()
+    assert driver.trouble is None
 
 
 def disk_is_full(*_: object) -> None:
@@ -148,10 +148,10 @@ async def test_a_node_has_its_term_on_the_disk_when_it_speaks_of_it(clock: MockC
 
 
 async def test_a_founder_comes_to_lead_by_its_timers_alone(clock: MockClock, ground: Ground) -> None:
-    anna, _, shell = await founder(ground)
+    anna, _, driver = await founder(ground)
     start, led_at_first = trio.current_time(), anna.node.leader()
     async with trio.open_nursery() as nursery:
-        await nursery.start(shell.run)
+        await nursery.start(driver.run)
         with trio.fail_after(30):
             while anna.node.leader() is None:
                 await anna.changes.wait(anna.changes.count, 1)
@@ -164,8 +164,8 @@ async def test_a_founder_comes_to_lead_by_its_timers_alone(clock: MockClock, gro
 async def test_timers_fire_in_their_order_and_not_before_their_time(
     clock: MockClock, ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    anna, _, shell = await founder(ground)
-    shell._timers.clear()
+    anna, _, driver = await founder(ground)
+    driver._timers.clear()
     fired: list[tuple[float, str]] = []
 
     def fire(now: float, timer: Timer) -> list[Effect]:
@@ -175,11 +175,11 @@ async def test_timers_fire_in_their_order_and_not_before_their_time(
     monkeypatch.setattr(anna.node, "fire", fire)
     start = trio.current_time()
     wanted = {"last": 3 * LONGEST_NAP, "first": 0.1, "second": 0.2}
-    shell.do(lambda now: [SetTimer(Timer(kind, b"", 1), now + after) for kind, after in wanted.items()])
+    driver.do(lambda now: [SetTimer(Timer(kind, b"", 1), now + after) for kind, after in wanted.items()])
     async with trio.open_nursery() as nursery:
-        await nursery.start(shell.run)
+        await nursery.start(driver.run)
         await trio.sleep(0.15)
-        shell.do(lambda now: [SetTimer(Timer("sooner", b"", 1), now)])
+        driver.do(lambda now: [SetTimer(Timer("sooner", b"", 1), now)])
         await trio.sleep(5)
         nursery.cancel_scope.cancel()
     assert [kind for _, kind in fired] == ["first", "sooner", "second", "last"]
@@ -191,7 +191,7 @@ async def test_timers_fire_in_their_order_and_not_before_their_time(
 async def test_the_gate_follows_at_once_and_before_any_later_datagram(
     clock: MockClock, ground: Ground
 ) -> None:
-    anna, journal, shell = await founder(ground)
+    anna, journal, driver = await founder(ground)
     claim = Claim(anna.own_pool, anna.id, 7, 1)
     holders_when_sent: list[int] = []
 
@@ -206,7 +206,7 @@ async def test_the_gate_follows_at_once_and_before_any_later_datagram(
 
     anna.holders.clear()
     journal.send = noting  # type: ignore[method-assign]
-    shell.do(step)
+    driver.do(step)
     assert anna.holders == [claim, None]
     assert holders_when_sent == [1]
 
@@ -214,10 +214,10 @@ async def test_the_gate_follows_at_once_and_before_any_later_datagram(
 async def test_whoever_is_vouched_for_is_trusted_before_anything_else_happens(
     clock: MockClock, ground: Ground
 ) -> None:
-    anna, _, shell = await founder(ground)
+    anna, _, driver = await founder(ground)
     key = Identity.generate().public_key
     before = anna.changes.count
-    shell.do(anna.node.vouch, key, ALL_RIGHTS)
+    driver.do(anna.node.vouch, key, ALL_RIGHTS)
     assert key in anna.streams._trust.keys.values()
     assert anna.changes.count > before
 
@@ -225,9 +225,9 @@ async def test_whoever_is_vouched_for_is_trusted_before_anything_else_happens(
 async def test_notices_go_to_the_log(
     clock: MockClock, ground: Ground, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _, _, shell = await founder(ground)
+    _, _, driver = await founder(ground)
     with caplog.at_level(logging.INFO):
-        shell.do(lambda now: [Tell(Notice("warning", "the clock stood still"))])
+        driver.do(lambda now: [Tell(Notice("warning", "the clock stood still"))])
     assert [(r.levelname, r.message) for r in caplog.records] == [("WARNING", "the clock stood still")]
 
 
@@ -236,9 +236,9 @@ async def test_two_members_that_meet_learn_of_each_other(clock: MockClock, groun
     anna.found()
     bert.enter(await bert.search().by_host(anna.endpoint, anna.invite()))
     await ground.acquaint(anna, bert)
-    assert anna.shell is not None
-    assert anna.shell.endpoints(bert.id) == [bert.endpoint]
-    assert anna.shell.endpoints(NodeId(b"?" * 16)) == []
+    assert anna.driver is not None
+    assert anna.driver.endpoints(bert.id) == [bert.endpoint]
+    assert anna.driver.endpoints(NodeId(b"?" * 16)) == []
     session = await bert.streams.open(anna.id, [anna.endpoint], "gossip")
     await session.aclose()
 
@@ -260,9 +260,9 @@ async def test_a_probe_by_stream_is_answered_to_the_node(
         return []
 
     monkeypatch.setattr(anna.node, "probe_result", probe_result)
-    assert anna.shell is not None
+    assert anna.driver is not None
     nobody = Endpoint(bert.endpoint.host, 1)
-    anna.shell.do(lambda now: [ProbeStream(bert.id, bert.endpoint, 1), ProbeStream(bert.id, nobody, 2)])
+    anna.driver.do(lambda now: [ProbeStream(bert.id, bert.endpoint, 1), ProbeStream(bert.id, nobody, 2)])
     with trio.fail_after(10):
         await answered.wait()
     outcomes = {token: outcome[0] for _, token, outcome in results}
@@ -272,7 +272,7 @@ async def test_a_probe_by_stream_is_answered_to_the_node(
 async def test_no_more_probes_than_the_bound_are_under_way(
     clock: MockClock, ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    anna, _, shell = await founder(ground)
+    anna, _, driver = await founder(ground)
     asked: list[int] = []
 
     async def silent(*_: object) -> None:
@@ -281,8 +281,8 @@ async def test_no_more_probes_than_the_bound_are_under_way(
 
     monkeypatch.setattr(anna.streams, "probe", silent)
     async with trio.open_nursery() as nursery:
-        await nursery.start(shell.run)
-        shell.do(lambda now: [ProbeStream(anna.id, SOMEWHERE, n) for n in range(2 * MAX_PROBES)])
+        await nursery.start(driver.run)
+        driver.do(lambda now: [ProbeStream(anna.id, SOMEWHERE, n) for n in range(2 * MAX_PROBES)])
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert len(asked) == MAX_PROBES
@@ -302,10 +302,10 @@ async def test_a_refused_address_makes_its_member_suspect_at_once(
         return [Tell(MembersChanged())]
 
     monkeypatch.setattr(anna.node, "connection_reset", connection_reset)
-    assert anna.shell is not None
-    anna.shell.refused(Endpoint("192.0.2.77", 50052))
+    assert anna.driver is not None
+    anna.driver.refused(Endpoint("192.0.2.77", 50052))
     assert reset == []
-    anna.shell.refused(bert.endpoint)
+    anna.driver.refused(bert.endpoint)
     assert reset == [bert.id]
 
 
@@ -316,14 +316,14 @@ async def test_an_eviction_cuts_the_streams_with_the_evicted_and_tells_both_ends
     anna.found()
     bert.enter(await bert.search().by_host(anna.endpoint, anna.invite()))
     await ground.acquaint(anna, bert)
-    assert anna.shell is not None
-    assert bert.shell is not None
+    assert anna.driver is not None
+    assert bert.driver is not None
     lost: list[NodeId] = []
     expelled: list[str] = []
-    anna.shell.on_lost = lambda event: lost.append(event.id)
-    bert.shell.on_expelled = lambda event: expelled.append(event.by_name)
+    anna.driver.on_lost = lambda event: lost.append(event.id)
+    bert.driver.on_expelled = lambda event: expelled.append(event.by_name)
     session = await bert.streams.open(anna.id, [anna.endpoint], KIND)
-    anna.shell.command(anna.node.evict, bert.id)
+    anna.driver.command(anna.node.evict, bert.id)
     assert lost == [bert.id]
     with pytest.raises(StreamError), trio.fail_after(2):
         await session.receive_message()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.runtime.durability import AGAIN_SECONDS, Ledger
+from mesh.runtime.durability import AGAIN_SECONDS, DurabilityGate
 from mesh.wire.errors import MeshError
 
 
@@ -21,34 +21,34 @@ class Disk:
 
 def test_what_is_written_is_on_the_disk_at_once() -> None:
     disk = Disk()
-    ledger = Ledger(disk.persist)
-    ledger.write(0.0, "term", b"1")
+    durability = DurabilityGate(disk.persist)
+    durability.write(0.0, "term", b"1")
     assert disk.files == {"term": b"1"}
-    assert not ledger.silent
-    assert ledger.trouble is None
+    assert not durability.fenced
+    assert durability.trouble is None
 
 
 @pytest.mark.parametrize(("key", "silent"), [("term", True), ("grant", True), ("vouchers", False)])
 def test_a_promise_that_is_owed_silences_and_others_know_the_rest(key: str, silent: bool) -> None:
     disk = Disk()
-    ledger = Ledger(disk.persist)
+    durability = DurabilityGate(disk.persist)
     disk.full = True
-    ledger.write(0.0, key, b"1")
-    assert ledger.silent is silent
-    assert ledger.trouble is not None
+    durability.write(0.0, key, b"1")
+    assert durability.fenced is silent
+    assert durability.trouble is not None
 
 
 def test_the_newest_is_written_when_there_is_room_again_and_not_asked_for_all_the_time() -> None:
     disk = Disk()
-    ledger = Ledger(disk.persist)
+    durability = DurabilityGate(disk.persist)
     disk.full = True
-    ledger.write(0.0, "term", b"1")
-    ledger.write(0.1, "term", b"2")
+    durability.write(0.0, "term", b"1")
+    durability.write(0.1, "term", b"2")
     before = disk.attempts
-    ledger.settle(0.2)
+    durability.settle(0.2)
     assert disk.attempts == before
     disk.full = False
-    ledger.settle(0.1 + AGAIN_SECONDS)
+    durability.settle(0.1 + AGAIN_SECONDS)
     assert disk.files == {"term": b"2"}
-    assert not ledger.silent
-    assert ledger.trouble is None
+    assert not durability.fenced
+    assert durability.trouble is None

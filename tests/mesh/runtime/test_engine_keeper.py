@@ -10,7 +10,7 @@ from trio.testing import MockClock
 from mesh.engine.install import build
 from mesh.engine.types import Backend, Engine, Progress, Report
 from mesh.runtime import engine_keeper
-from mesh.runtime.change_signal import Changes
+from mesh.runtime.change_signal import ChangeSignal
 from mesh.runtime.engine_keeper import RETRY_SECONDS, EngineKeeper
 from mesh.wire.errors import MeshError
 
@@ -54,12 +54,12 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> FakeEngines:
 
 
 @pytest.fixture
-def changes() -> Changes:
-    return Changes()
+def changes() -> ChangeSignal:
+    return ChangeSignal()
 
 
 @pytest.fixture
-def keeper(tmp_path: Path, changes: Changes) -> EngineKeeper:
+def keeper(tmp_path: Path, changes: ChangeSignal) -> EngineKeeper:
     return EngineKeeper(tmp_path, changes)
 
 
@@ -103,7 +103,7 @@ async def test_a_build_is_shown_with_its_progress_and_its_end(
 async def test_a_failed_build_is_shown_and_tried_again_later(
     engines: FakeEngines,
     keeper: EngineKeeper,
-    changes: Changes,
+    changes: ChangeSignal,
     nursery: trio.Nursery,
     autojump_clock: MockClock,
 ) -> None:

@@ -7,7 +7,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from mesh.net.discovery.mdns import Sighting
-from mesh.runtime.change_signal import Changes
+from mesh.runtime.change_signal import ChangeSignal
 from mesh.runtime.lan import MAX_SEEN, Neighbours
 from mesh.wire.endpoint import Endpoint
 from tests.mesh.machines import QuietMdns
@@ -16,7 +16,7 @@ from tests.mesh.machines import QuietMdns
 class Seen:
     def __init__(self) -> None:
         self.mdns = QuietMdns()
-        self.changes = Changes()
+        self.changes = ChangeSignal()
         self.neighbours = Neighbours(self.mdns, "me", self.changes)
 
     async def see(self, *nodes: str, pool: str = "pool", port: int = 1) -> None:

@@ -12,8 +12,8 @@ from leader.model import gguf
 from leader.model.held_models import Models
 from mesh.engine.types import Engine
 from mesh.runtime.status import current_state
-from mesh.serving.leader_loop import Leading
-from mesh.serving.worker_loop import Work
+from mesh.serving.leader_loop import LeaderLoop
+from mesh.serving.worker_loop import WorkerLoop
 from mesh.tools.generator import ModelSpec, generate
 from mesh.wire.facts import Model, PoolState
 from tests.mesh.engine.process.processes import until
@@ -38,22 +38,22 @@ class Led:
     """Anna leads, and her reconciler runs; from here on time is real, as processes need it."""
 
     def __init__(self, anna: Here, engine: Engine | None, nursery: trio.Nursery) -> None:
-        assert anna.shell is not None
+        assert anna.driver is not None
         self.anna = anna
         self.models = Models(anna.state.path / "models.json")
-        self.leading = Leading(anna.machine(engine), anna.shell, self.models)
+        self.leading = LeaderLoop(anna.machine(engine), anna.driver, self.models)
         nursery.start_soon(self.leading.run)
 
     def deploy(
         self, file: Path, running: bool = True, held: bool = True, layers: dict[Here, int] | None = None
     ) -> None:
-        shape = gguf.read(file)
-        model = Model(file.name, shape.total_bytes, b"r" * 32)
+        model_info = gguf.read(file)
+        model = Model(file.name, model_info.total_bytes, b"r" * 32)
         if held:
-            self.models.add(model.name, model.root, shape.files)
-        assert self.anna.shell is not None
+            self.models.add(model.name, model.root, model_info.files)
+        assert self.anna.driver is not None
         counts = tuple((here.id, count) for here, count in (layers or {}).items())
-        self.anna.shell.do(self.anna.node.deploy, model, 128, 1, running, counts)
+        self.anna.driver.do(self.anna.node.deploy, model, 128, 1, running, counts)
         self.anna.changes.notify()
 
     def port(self) -> int | None:
@@ -121,7 +121,7 @@ async def test_layers_of_another_machine_are_reached_through_its_gate(
 ) -> None:
     bert = await ground.machine("bert")
     one = await led(ground, clock, engine, nursery, bert)
-    bert.work = Work(bert.machine(engine), lambda: bert.node.holder(trio.current_time()))
+    bert.work = WorkerLoop(bert.machine(engine), lambda: bert.node.holder(trio.current_time()))
     nursery.start_soon(bert.work.run)
     one.deploy(file, layers={one.anna: 2, bert: 2})
     told = await one.until_told("ready")
@@ -183,11 +183,11 @@ async def test_a_node_that_does_not_lead_runs_nothing(
 ) -> None:
     bert = await ground.machine("bert")
     one = await led(ground, clock, None, nursery, bert)
-    assert bert.shell is not None
+    assert bert.driver is not None
     models = Models(bert.state.path / "models.json")
-    shape = gguf.read(file)
-    models.add(file.name, b"r" * 32, shape.files)
-    follower = Leading(bert.machine(engine), bert.shell, models)
+    model_info = gguf.read(file)
+    models.add(file.name, b"r" * 32, model_info.files)
+    follower = LeaderLoop(bert.machine(engine), bert.driver, models)
     nursery.start_soon(follower.run)
     one.deploy(file, held=False)
     with trio.fail_after(10):

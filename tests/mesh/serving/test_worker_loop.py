@@ -10,7 +10,7 @@ import trio
 from leader.llama.tunnels import TunnelRefused, pass_gate
 from mesh.net.link import trusts_by
 from mesh.net.stream_ends import End, Plain, Sealed
-from mesh.serving.worker_loop import Work
+from mesh.serving.worker_loop import WorkerLoop
 from mesh.wire.facts import Claim
 from tests.mesh.engine.process.processes import until
 from tests.mesh.fake_engine import fake_engine
@@ -62,7 +62,7 @@ async def ends(end: End) -> bool:
     return await trio.to_thread.run_sync(look)
 
 
-async def running(ground: Ground, worker: Here, work: Work, nursery: trio.Nursery) -> None:
+async def running(ground: Ground, worker: Here, work: WorkerLoop, nursery: trio.Nursery) -> None:
     worker.work = work
     nursery.start_soon(work.run)
     with trio.fail_after(10):
@@ -73,7 +73,7 @@ async def test_the_lease_holder_reaches_rpc_server(
     real_ground: Ground, nursery: trio.Nursery, tmp_path: Path
 ) -> None:
     anna, bert = await leader_and_worker(real_ground)
-    work = Work(bert.machine(fake_engine(tmp_path / "engine")), lambda: claim(anna))
+    work = WorkerLoop(bert.machine(fake_engine(tmp_path / "engine")), lambda: claim(anna))
     await running(real_ground, bert, work, nursery)
     with trio.fail_after(10):
         for plain, kind in ((True, Plain), (False, Sealed)):
@@ -90,7 +90,7 @@ async def test_another_term_or_nobodys_lease_is_refused_with_the_reason(
     real_ground: Ground, nursery: trio.Nursery, tmp_path: Path
 ) -> None:
     anna, bert = await leader_and_worker(real_ground)
-    work = Work(bert.machine(fake_engine(tmp_path / "engine")), lambda: None)
+    work = WorkerLoop(bert.machine(fake_engine(tmp_path / "engine")), lambda: None)
     await running(real_ground, bert, work, nursery)
     with trio.fail_after(10):
         with pytest.raises(TunnelRefused, match="leased to nobody"):
@@ -106,7 +106,7 @@ async def test_streams_are_cut_when_the_lease_changes_hands(
     real_ground: Ground, nursery: trio.Nursery, tmp_path: Path
 ) -> None:
     anna, bert = await leader_and_worker(real_ground)
-    work = Work(bert.machine(fake_engine(tmp_path / "engine")), lambda: claim(anna))
+    work = WorkerLoop(bert.machine(fake_engine(tmp_path / "engine")), lambda: claim(anna))
     await running(real_ground, bert, work, nursery)
     with trio.fail_after(10):
         async with tunnel(anna, bert) as end:
@@ -121,7 +121,7 @@ async def test_before_there_is_an_engine_a_leader_is_told_so(
     real_ground: Ground, nursery: trio.Nursery
 ) -> None:
     anna, bert = await leader_and_worker(real_ground)
-    bert.work = Work(bert.machine(None), lambda: claim(anna))
+    bert.work = WorkerLoop(bert.machine(None), lambda: claim(anna))
     nursery.start_soon(bert.work.run)
     with trio.fail_after(10), pytest.raises(TunnelRefused, match="not ready"):
         async with tunnel(anna, bert):
@@ -134,7 +134,7 @@ async def test_an_engine_that_comes_later_is_put_to_work(
 ) -> None:
     _, bert = await leader_and_worker(real_ground)
     machine = bert.machine(None)
-    work = Work(machine, lambda: None)
+    work = WorkerLoop(machine, lambda: None)
     nursery.start_soon(work.run)
     await trio.testing.wait_all_tasks_blocked()
     machine.keeper.engine = fake_engine(tmp_path / "engine")
@@ -147,7 +147,7 @@ async def test_an_engine_that_comes_later_is_put_to_work(
 
 async def test_a_node_that_does_not_work_starts_nothing(real_ground: Ground, tmp_path: Path) -> None:
     _, bert = await leader_and_worker(real_ground)
-    work = Work(bert.machine(fake_engine(tmp_path / "engine"), work=False), lambda: None)
+    work = WorkerLoop(bert.machine(fake_engine(tmp_path / "engine"), work=False), lambda: None)
     with trio.fail_after(10):
         await work.run()
     assert work.gate is None
@@ -156,7 +156,7 @@ async def test_a_node_that_does_not_work_starts_nothing(real_ground: Ground, tmp
 
 async def test_when_the_stay_ends_nothing_of_it_runs_on(real_ground: Ground, tmp_path: Path) -> None:
     _, bert = await leader_and_worker(real_ground)
-    work = Work(bert.machine(fake_engine(tmp_path / "engine")), lambda: None)
+    work = WorkerLoop(bert.machine(fake_engine(tmp_path / "engine")), lambda: None)
     async with trio.open_nursery() as nursery:
         await running(real_ground, bert, work, nursery)
         nursery.cancel_scope.cancel()

@@ -71,7 +71,7 @@ def test_nesting_without_end_is_refused() -> None:
         (codec.ENDPOINT, "1.2.3.4"),
     ],
 )
-def test_a_value_out_of_its_bounds_is_refused(shape: codec.Shape, bad: object) -> None:
+def test_a_value_out_of_its_bounds_is_refused(shape: codec.Codec, bad: object) -> None:
     with pytest.raises(DecodeError):
         shape.load(bad)
 

@@ -10,7 +10,7 @@ import trio
 
 from mesh.engine.process.logfile import LogFile
 from mesh.engine.process.restarts import Restarts
-from mesh.engine.process.supervise import Event, Launch, Run, State, Supervised, describe_exit
+from mesh.engine.process.supervise import Launch, Run, State, Supervised, SupervisorEvent, describe_exit
 from tests.mesh.engine.process.processes import is_gone, until
 
 SERVE = "import signal; print('up', flush=True); signal.pause()"
@@ -34,7 +34,7 @@ async def owned(supervised: Supervised) -> AsyncIterator[Supervised]:
 
 
 async def test_a_program_is_ready_when_its_check_says_so_and_ends_with_its_owner(tmp_path: Path) -> None:
-    events: list[Event] = []
+    events: list[SupervisorEvent] = []
     supervised = Supervised("x", launching(SERVE), LogFile(tmp_path / "log"), on_event=events.append)
     async with owned(supervised):
         await supervised.wait_ready()
@@ -47,7 +47,7 @@ async def test_a_program_is_ready_when_its_check_says_so_and_ends_with_its_owner
 
 
 async def test_a_crash_is_followed_by_a_pause_and_a_new_start(tmp_path: Path) -> None:
-    events: list[Event] = []
+    events: list[SupervisorEvent] = []
     log = LogFile(tmp_path / "log")
     supervised = Supervised("x", launching(SERVE), log, restarts=Restarts(first=0.01), on_event=events.append)
     async with owned(supervised):
@@ -67,7 +67,7 @@ async def test_a_program_that_keeps_crashing_is_started_less_and_less_often(tmp_
     pauses: list[float] = []
     enough = trio.Event()
 
-    def note(event: Event) -> None:
+    def note(event: SupervisorEvent) -> None:
         if event.state is State.BACKING_OFF:
             pauses.append(event.pause)
             if len(pauses) == 4:
@@ -81,7 +81,7 @@ async def test_a_program_that_keeps_crashing_is_started_less_and_less_often(tmp_
 
 
 async def test_a_program_run_once_gives_its_exit_status_and_last_words(tmp_path: Path) -> None:
-    events: list[Event] = []
+    events: list[SupervisorEvent] = []
     script = "print('up', flush=True); print('no such model', flush=True); raise SystemExit(3)"
     supervised = Supervised("x", launching(script), LogFile(tmp_path / "log"), on_event=events.append)
     with trio.fail_after(20):
@@ -92,7 +92,7 @@ async def test_a_program_run_once_gives_its_exit_status_and_last_words(tmp_path:
 
 
 async def test_a_program_that_is_never_ready_is_killed_and_that_is_the_reason(tmp_path: Path) -> None:
-    events: list[Event] = []
+    events: list[SupervisorEvent] = []
     supervised = Supervised(
         "x",
         launching("import signal; signal.pause()"),
@@ -127,7 +127,7 @@ async def test_a_stop_before_the_run_has_begun_is_not_lost(tmp_path: Path) -> No
 async def test_stop_during_a_pause_does_not_wait_for_its_end(tmp_path: Path) -> None:
     backing_off = trio.Event()
 
-    def note(event: Event) -> None:
+    def note(event: SupervisorEvent) -> None:
         if event.state is State.BACKING_OFF:
             backing_off.set()
 
@@ -168,7 +168,7 @@ async def test_restart_ends_a_pause(tmp_path: Path) -> None:
         f"new and os._exit(1); {SERVE}"
     )
 
-    def note(event: Event) -> None:
+    def note(event: SupervisorEvent) -> None:
         if event.state is State.BACKING_OFF:
             backing_off.set()
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.gateway.resuming.answer import Answer, Next
+from mesh.gateway.resuming.answer import NextStep, ResumableAnswer
 from mesh.gateway.resuming.continuation import CannotContinue
 from mesh.gateway.resuming.dialects import parse_event
 from mesh.gateway.resuming.pace import How
@@ -19,22 +19,22 @@ NATIVE, TEXT, CHAT = "/completion", "/v1/completions", "/v1/chat/completions"
 PATHS = (NATIVE, TEXT, CHAT)
 
 
-def make(path: str, how: How | None = None, **more: Any) -> Answer:
+def make(path: str, how: How | None = None, **more: Any) -> ResumableAnswer:
     asked: dict[str, Any] = {"messages": [{"role": "user", "content": "Say it"}]} if path == CHAT else {}
     body = {**(asked or {"prompt": PROMPT_TEXT}), "stream": True, **more}
     read = read_request(path, json.dumps(body).encode())
     assert read is not None
-    return Answer(read, how)
+    return ResumableAnswer(read, how)
 
 
 class Client:
     """Brings an answer by leaders that die after so many events each, as the gateway does."""
 
-    def __init__(self, model: FakeLlama, answer: Answer) -> None:
+    def __init__(self, model: FakeLlama, answer: ResumableAnswer) -> None:
         self.model = model
         self.answer = answer
         self.got = b""
-        self.steps: list[Next] = []
+        self.steps: list[NextStep] = []
 
     def run(self, cuts: Sequence[int]) -> bytes:
         asked = self.answer.asked
@@ -47,11 +47,11 @@ class Client:
             if self.answer.ended:
                 return self.got
             self.steps.append(self.answer.lost())
-            if self.steps[-1] is Next.END:
+            if self.steps[-1] is NextStep.END:
                 self.got += self.answer.end()
                 return self.got
             path, body = asked.path, asked.first()
-            if self.steps[-1] is Next.CONTINUE:
+            if self.steps[-1] is NextStep.CONTINUE:
                 path, body = self._continue()
         raise AssertionError("an answer that nothing cuts comes to its end")
 
@@ -62,8 +62,8 @@ class Client:
             try:
                 ask = script.send(reply)
             except StopIteration as end:
-                onward = end.value
-                return onward.path, onward.body
+                request_for_rest = end.value
+                return request_for_rest.path, request_for_rest.body
             reply = self.model.ask(ask.path, ask.body)
 
 

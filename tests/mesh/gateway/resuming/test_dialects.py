@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from mesh.gateway.resuming.dialects import Piece, is_preliminary, parse_event, read_piece, text_bytes
+from mesh.gateway.resuming.dialects import StreamPiece, is_preliminary, parse_event, read_piece, text_bytes
 from mesh.gateway.resuming.request import Dialect
 
 
@@ -13,20 +13,20 @@ def chat(delta: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def test_a_native_event_tells_its_tokens() -> None:
     event = {"content": "é", "tokens": [7], "stop": False, "tokens_predicted": 3}
-    assert read_piece(Dialect.NATIVE, event) == Piece((7,), 3, "é", "é")
-    assert read_piece(Dialect.NATIVE, {**event, "prompt_progress": {}}) == Piece()
+    assert read_piece(Dialect.NATIVE, event) == StreamPiece((7,), 3, "é", "é")
+    assert read_piece(Dialect.NATIVE, {**event, "prompt_progress": {}}) == StreamPiece()
 
 
 def test_a_text_event_tells_them_in_its_debugging_output() -> None:
     native = {"content": "x", "tokens": [7], "stop": True, "stop_type": "eos", "tokens_predicted": 3}
     event = {"choices": [{"text": "x", "finish_reason": "stop"}], "__verbose": native}
-    assert read_piece(Dialect.TEXT, event) == Piece((7,), 3, "x", "x", finish="stop")
+    assert read_piece(Dialect.TEXT, event) == StreamPiece((7,), 3, "x", "x", finish="stop")
 
 
 def test_a_chat_event_tells_them_as_log_probabilities() -> None:
     event = chat({"content": " é"}, timings={"predicted_n": 3})
     event["choices"][0]["logprobs"] = {"content": [{"id": 7, "bytes": list("é".encode())}]}
-    assert read_piece(Dialect.CHAT, event) == Piece((7,), 3, "é", " é")
+    assert read_piece(Dialect.CHAT, event) == StreamPiece((7,), 3, "é", " é")
 
 
 def test_a_chat_event_may_hold_thoughts_and_calls() -> None:

@@ -35,11 +35,11 @@ def read(path: str = "/completion", **body: Any) -> Asked:
 )
 def test_plain_answers_can_be_continued(path: str, dialect: Dialect, body: dict[str, Any]) -> None:
     asked = read(path, **body)
-    assert (asked.dialect, asked.obstacle) == (dialect, "")
+    assert (asked.dialect, asked.why_not_resumable) == (dialect, "")
 
 
 @pytest.mark.parametrize(
-    ("more", "obstacle"),
+    ("more", "why_not_resumable"),
     [
         ({"tools": [{"type": "function"}]}, "tool calls"),
         ({"grammar": "root ::= x"}, "a grammar"),
@@ -59,14 +59,14 @@ def test_plain_answers_can_be_continued(path: str, dialect: Dialect, body: dict[
         ({"return_tokens": True}, "the ids of all tokens"),
     ],
 )
-def test_what_keeps_more_state_than_tokens_cannot(more: dict[str, Any], obstacle: str) -> None:
-    assert read(**{"prompt": "x", **more}).obstacle == obstacle
+def test_what_keeps_more_state_than_tokens_cannot(more: dict[str, Any], why_not_resumable: str) -> None:
+    assert read(**{"prompt": "x", **more}).why_not_resumable == why_not_resumable
 
 
 def test_pictures_cannot_be_sent_again_as_tokens() -> None:
     content = [{"type": "image_url", "image_url": {"url": "data:..."}}]
     asked = read("/v1/chat/completions", messages=[{"role": "user", "content": content}])
-    assert asked.obstacle == "media, or several prompts"
+    assert asked.why_not_resumable == "media, or several prompts"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from mesh.control.paths import log_path
 from mesh.control.sidecar_options import SidecarOptions
-from mesh.root.logs import LIMIT, log_to
+from mesh.root.log_files import LIMIT, log_to
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 import os
 import socket
 
-from mesh.control.peers import user_of
+from mesh.control.socket_peer import user_of
 
 
 def test_both_ends_of_a_unix_socket_know_whose_the_other_is() -> None:

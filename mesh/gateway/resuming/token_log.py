@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mesh.gateway.resuming.dialects import Piece
+from mesh.gateway.resuming.dialects import StreamPiece
 
 CONTEXT: Final = 24
 """Characters before a stretch of text that are tokenized with it, so that it is cut as it was."""
@@ -23,7 +23,7 @@ class Gap:
     text: str
 
 
-class Notes:
+class TokenLog:
     """Kept while an answer streams. A cut keeps what the client has all text of, and forgets the rest."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Notes:
         self._timed = 0
         self._rate = 0.0
 
-    def add(self, now: float, piece: Piece) -> None:
+    def add(self, now: float, piece: StreamPiece) -> None:
         """Note a piece that came at ``now``. Raises ``ValueError`` where its count makes no sense."""
         if piece.count is not None:
             untold = self.base + piece.count - len(self._ids) - len(piece.ids)

@@ -11,15 +11,15 @@ from typing import Any, Final, TypeVar
 import trio
 
 from mesh.gateway.backend import NotReady
-from mesh.gateway.connection import ClientGone, Exchange
-from mesh.gateway.counters import Counters
+from mesh.gateway.connection import ClientGone, HttpExchange
+from mesh.gateway.counters import GatewayCounters
 from mesh.gateway.headers import end_to_end, request_headers
-from mesh.gateway.leaders import RETRY, Leaders, Leg, Refused
+from mesh.gateway.leaders import RETRY, Leaders, RequestRefused, UpstreamAttempt
 from mesh.gateway.replies import Headers, error_event, error_reply, unavailable
-from mesh.gateway.resuming.answer import Answer, Next
+from mesh.gateway.resuming.answer import NextStep, ResumableAnswer
 from mesh.gateway.resuming.continuation import Ask, CannotContinue
 from mesh.gateway.resuming.pace import Pace
-from mesh.gateway.resuming.writing import encode
+from mesh.gateway.resuming.reencoding import encode
 from mesh.gateway.sse import EventSplitter
 from mesh.gateway.upstream import Head, NotServing, UpstreamLost
 from mesh.wire.errors import MeshError
@@ -27,7 +27,7 @@ from mesh.wire.errors import MeshError
 COMMENT_EVERY: Final = 5.0
 """Seconds between two comments to a client whose answer waits for a leader."""
 COMMENT: Final = b": waiting for a leader\n\n"
-MAX_FRUITLESS: Final = 3
+MAX_ATTEMPTS_WITHOUT_PROGRESS: Final = 3
 """Leaders that may be lost over a request without a new token: perhaps it is the request that kills them."""
 
 SAME_DEATH: Final = 1.0
@@ -38,42 +38,42 @@ _T = TypeVar("_T")
 logger = logging.getLogger(__name__)
 
 
-class Answering:
+class ResumableCompletion:
     """Brings one answer. ``content`` is the request's body, ``patience`` the seconds a pause may last."""
 
     def __init__(
         self,
-        exchange: Exchange,
-        answer: Answer,
+        exchange: HttpExchange,
+        answer: ResumableAnswer,
         content: bytes,
         leaders: Leaders,
-        counters: Counters,
+        counters: GatewayCounters,
         patience: float,
     ) -> None:
         self._exchange = exchange
         self._answer = answer
-        self._content = content if answer.asked.obstacle else encode(answer.asked.first())
+        self._content = content if answer.asked.why_not_resumable else encode(answer.asked.first())
         self._leaders = leaders
         self._counters = counters
         self._patience = patience
-        self._fruitless = 0
+        self._attempts_without_progress = 0
         self._refusals = 0
         self._lost_at = -math.inf
         self._same = False
         self._headed = False
 
-    async def run(self, leg: Leg) -> None:
+    async def run(self, attempt: UpstreamAttempt) -> None:
         """Answer, beginning with this leg. Raises `ClientGone`."""
-        self._leg = leg
-        self._model = leg.serving.model if leg.serving else None
-        step = Next.AGAIN
+        self._upstream_attempt = attempt
+        self._model = attempt.serving.model if attempt.serving else None
+        step = NextStep.AGAIN
         try:
-            while step is not Next.END:
-                settled = self._answer.notes.settled
+            while step is not NextStep.END:
+                settled = self._answer.token_log.settled
                 lost = await self._attempt(step)
                 if lost is None:
                     return
-                self._count(lost, self._answer.notes.settled > settled)
+                self._count(lost, self._answer.token_log.settled > settled)
                 try:
                     step = await self._after(lost)
                 except (MeshError, CannotContinue) as error:
@@ -81,7 +81,7 @@ class Answering:
                     return
             await self._finish()
         finally:
-            await self._leg.aclose()
+            await self._upstream_attempt.aclose()
 
     def _count(self, lost: Exception, progress: bool) -> None:
         """Note whether a loss is one more, or of a llama-server that was lost before."""
@@ -91,45 +91,47 @@ class Answering:
         if not self._same:
             self._lost_at = now
         if progress:
-            self._fruitless = self._refusals = 0
+            self._attempts_without_progress = self._refusals = 0
         elif refused:
             self._refusals += 1
         elif not self._same:
-            self._fruitless += 1
+            self._attempts_without_progress += 1
 
-    async def _attempt(self, step: Next) -> Exception | None:
+    async def _attempt(self, step: NextStep) -> Exception | None:
         """Answer by one leader; return by what that ended too early."""
         self._headed = False
-        leg = self._leg
+        attempt = self._upstream_attempt
         try:
-            async with leg:
-                await (self._continue(leg) if step is Next.CONTINUE else self._begin(leg))
+            async with attempt:
+                await (self._continue(attempt) if step is NextStep.CONTINUE else self._begin(attempt))
         except NotServing as error:
             return error
         except UpstreamLost as error:
             self._counters.upstream_failures["stream" if self._headed else "first_byte"] += 1
             return error
-        except (CannotContinue, Refused) as error:
+        except (CannotContinue, RequestRefused) as error:
             return error
         return None
 
-    async def _after(self, lost: Exception) -> Next:
+    async def _after(self, lost: Exception) -> NextStep:
         """Find the next leader, and say what is to be done there. Raises `CannotContinue`, `MeshError`."""
         if isinstance(lost, UpstreamLost):
             step = self._answer.lost()
         else:
-            step = (self._answer.refused if isinstance(lost, Refused) else self._answer.again)(str(lost))
-        logger.info("an answer broke off after %d tokens: %s", self._answer.notes.settled, lost)
-        if self._fruitless >= MAX_FRUITLESS:
-            raise UpstreamLost(f"{MAX_FRUITLESS} leaders were lost over this request")
+            step = (self._answer.refused if isinstance(lost, RequestRefused) else self._answer.again)(
+                str(lost)
+            )
+        logger.info("an answer broke off after %d tokens: %s", self._answer.token_log.settled, lost)
+        if self._attempts_without_progress >= MAX_ATTEMPTS_WITHOUT_PROGRESS:
+            raise UpstreamLost(f"{MAX_ATTEMPTS_WITHOUT_PROGRESS} leaders were lost over this request")
         if self._refusals * RETRY > self._patience:
             raise lost
         if self._same:
             await self._commenting(self._pause)
-        if step is not Next.END:
+        if step is not NextStep.END:
             await self._commenting(self._reach)
-            serving = self._leg.serving
-            if step is Next.CONTINUE and serving is not None and serving.model != self._model:
+            serving = self._upstream_attempt.serving
+            if step is NextStep.CONTINUE and serving is not None and serving.model != self._model:
                 step = self._answer.again("another model is served now")
             self._model = serving.model if serving else None
         if not self._same:
@@ -140,41 +142,45 @@ class Answering:
         await trio.sleep(RETRY)
 
     async def _reach(self) -> None:
-        self._leg = await self._leaders.reach(self._patience, begun=True)
+        self._upstream_attempt = await self._leaders.reach(self._patience, begun=True)
 
     # --- one leg ------------------------------------------------------------------------------------
 
-    async def _begin(self, leg: Leg) -> None:
+    async def _begin(self, attempt: UpstreamAttempt) -> None:
         """Ask for the answer from its beginning."""
         request = self._exchange.request
-        head = await leg.send(request.method, request.target, request_headers(request), self._content)
+        head = await attempt.send(request.method, request.target, request_headers(request), self._content)
         self._headed = True
         if not _is_event_stream(head):
-            await self._pass_whole(leg, head)
+            await self._pass_whole(attempt, head)
             return
         if self._answer.asked.streaming and self._exchange.status is None:
             await self._exchange.start(head.status, end_to_end(head.headers))
-        await self._stream(leg, head)
+        await self._stream(attempt, head)
 
-    async def _continue(self, leg: Leg) -> None:
+    async def _continue(self, attempt: UpstreamAttempt) -> None:
         """Bring the leader to where the answer broke off, and go on."""
         began, pace = trio.current_time(), Pace()
         script = self._answer.continuation(
             lambda done, total: pace.is_too_slow(trio.current_time(), done, total)
         )
-        onward = await self._commenting(lambda: _perform(leg, script))
+        request_for_rest = await self._commenting(lambda: _perform(attempt, script))
         logger.info("an answer goes on after %.2f s of replay", trio.current_time() - began)
         headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-        head = await leg.send("POST", onward.path.encode(), headers, encode(onward.body))
+        head = await attempt.send(
+            "POST", request_for_rest.path.encode(), headers, encode(request_for_rest.body)
+        )
         self._headed = True
         if not _is_event_stream(head):
-            content = await leg.rest()
-            raise Refused(f"llama-server answered {head.status}: {content[:300].decode(errors='replace')}")
-        await self._stream(leg, head)
+            content = await attempt.rest()
+            raise RequestRefused(
+                f"llama-server answered {head.status}: {content[:300].decode(errors='replace')}"
+            )
+        await self._stream(attempt, head)
 
-    async def _stream(self, leg: Leg, head: Head) -> None:
+    async def _stream(self, attempt: UpstreamAttempt, head: Head) -> None:
         answer, splitter = self._answer, EventSplitter()
-        while not answer.ended and (data := await leg.upstream.receive()):
+        while not answer.ended and (data := await attempt.upstream.receive()):
             try:
                 events = splitter.feed(data)
             except ValueError as error:
@@ -187,14 +193,14 @@ class Answering:
         self._counters.tokens += answer.tokens
         if not answer.asked.streaming:
             try:
-                await _perform(leg, answer.tail())
-            except (CannotContinue, Refused) as error:
+                await _perform(attempt, answer.tail())
+            except (CannotContinue, RequestRefused) as error:
                 logger.info("an answer lacks its last text: %s", error)
             await self._reply_whole(head.headers)
 
-    async def _pass_whole(self, leg: Leg, head: Head) -> None:
+    async def _pass_whole(self, attempt: UpstreamAttempt, head: Head) -> None:
         """Pass on what is no stream: an answer that was asked for whole, or an error."""
-        content = await leg.rest()
+        content = await attempt.rest()
         headers = end_to_end(head.headers)
         if head.status == 503 and not any(name == b"retry-after" for name, _ in headers):
             headers.append((b"retry-after", b"2"))
@@ -275,7 +281,7 @@ class Answering:
             await self._send(error_event(code, text))
 
 
-async def _perform(leg: Leg, script: Generator[Ask, Any, _T]) -> _T:
+async def _perform(attempt: UpstreamAttempt, script: Generator[Ask, Any, _T]) -> _T:
     """Ask what the script wants to know, until it has its result."""
     answer: Any = None
     while True:
@@ -286,7 +292,7 @@ async def _perform(leg: Leg, script: Generator[Ask, Any, _T]) -> _T:
             return result
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise CannotContinue(f"llama-server's answers make no sense: {error!r}") from error
-        answer = await leg.ask(ask.path, ask.body)
+        answer = await attempt.ask(ask.path, ask.body)
 
 
 def _is_event_stream(head: Head) -> bool:

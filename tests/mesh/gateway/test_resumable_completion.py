@@ -7,10 +7,10 @@ import h11
 import pytest
 import trio
 
-from mesh.gateway import answering, upstream
+from mesh.gateway import resumable_completion, upstream
 from mesh.gateway.backend import NothingServed, NotReady
 from mesh.gateway.upstream import not_serving
-from tests.mesh.gateway.conftest import Door, OpenDoor
+from tests.mesh.gateway.conftest import AdmissionClient, OpenDoor
 from tests.mesh.gateway.doubles import END, STATUS, Call, Client, chunk, sse
 
 LIMIT = 5
@@ -81,7 +81,7 @@ def said(body: bytes) -> list[str]:
     return [json.loads(line[6:])["content"] for line in body.splitlines() if line.startswith(b"data: ")]
 
 
-async def ask(door: Door, body: bytes = BODY, **headers: str) -> Client:
+async def ask(door: AdmissionClient, body: bytes = BODY, **headers: str) -> Client:
     client = await door.connect()
     await client.ask("POST", "/completion", body, **headers)
     return client
@@ -113,7 +113,7 @@ async def test_a_client_that_wants_it_whole_notices_nothing(open_door: OpenDoor)
 async def test_a_client_is_kept_alive_while_its_answer_waits(
     open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answering, "COMMENT_EVERY", 0.01)
+    monkeypatch.setattr(resumable_completion, "COMMENT_EVERY", 0.01)
     leaders = Leaders()
     door = await open_door(leaders)
     client = await ask(door)
@@ -132,7 +132,7 @@ async def test_a_client_is_kept_alive_while_its_answer_waits(
     assert said(body + rest) == [*TEXTS, ""]
 
 
-async def error_after(door: Door, error: NotReady, **headers: str) -> dict[str, Any]:
+async def error_after(door: AdmissionClient, error: NotReady, **headers: str) -> dict[str, Any]:
     """The error event of an answer that is lost while there is no leader for this reason."""
     client = await ask(door, BODY, **headers)
     with trio.fail_after(LIMIT):
@@ -242,7 +242,7 @@ async def test_an_answer_that_flows_is_not_given_up_while_another_leads_for_a_mo
 async def test_a_request_that_kills_leaders_is_given_up(
     open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answering, "SAME_DEATH", 0.0)
+    monkeypatch.setattr(resumable_completion, "SAME_DEATH", 0.0)
     calls = 0
 
     async def die(call: Call) -> None:
@@ -253,7 +253,7 @@ async def test_a_request_that_kills_leaders_is_given_up(
     door = await open_door(die)
     with trio.fail_after(LIMIT):
         status, _, body = await (await ask(door)).answer()
-    assert (status, calls) == (502, answering.MAX_FRUITLESS)
+    assert (status, calls) == (502, resumable_completion.MAX_ATTEMPTS_WITHOUT_PROGRESS)
     assert "leaders were lost over this request" in json.loads(body)["error"]["message"]
 
 
@@ -322,7 +322,7 @@ async def test_a_leader_without_llama_server_is_asked_again_and_is_not_lost_over
 
     async def refuse_at_first(call: Call) -> None:
         nonlocal refusals
-        if leaders.streams and refusals <= answering.MAX_FRUITLESS:
+        if leaders.streams and refusals <= resumable_completion.MAX_ATTEMPTS_WITHOUT_PROGRESS:
             refusals += 1
             await call.request()
             await call.send(not_serving())
@@ -333,7 +333,7 @@ async def test_a_leader_without_llama_server_is_asked_again_and_is_not_lost_over
     door = await open_door(refuse_at_first)
     with trio.fail_after(LIMIT):
         _, _, body = await (await ask(door)).answer()
-    assert refusals > answering.MAX_FRUITLESS
+    assert refusals > resumable_completion.MAX_ATTEMPTS_WITHOUT_PROGRESS
     assert said(body) == [*TEXTS, ""]
 
 
@@ -342,7 +342,7 @@ async def test_a_llama_server_that_dies_slowly_is_lost_once(open_door: OpenDoor)
 
     async def die_slowly(call: Call) -> None:
         nonlocal dying
-        if leaders.streams and dying <= answering.MAX_FRUITLESS:
+        if leaders.streams and dying <= resumable_completion.MAX_ATTEMPTS_WITHOUT_PROGRESS:
             dying += 1
             await call.request()
         else:
@@ -351,7 +351,7 @@ async def test_a_llama_server_that_dies_slowly_is_lost_once(open_door: OpenDoor)
     door = await open_door(die_slowly)
     with trio.fail_after(LIMIT):
         _, _, body = await (await ask(door)).answer()
-    assert dying > answering.MAX_FRUITLESS
+    assert dying > resumable_completion.MAX_ATTEMPTS_WITHOUT_PROGRESS
     assert said(body) == [*TEXTS, ""]
     _, _, metrics = await door.fetch("GET", "/metrics")
     assert b'mesh_gateway_resumed_total{how="continue"} 1.0' in metrics

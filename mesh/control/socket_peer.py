@@ -9,11 +9,11 @@ _SOL_LOCAL, _LOCAL_PEERCRED = 0, 1
 _XUCRED_BYTES = 76
 
 
-class _Connection(Protocol):
+class _UnixSocket(Protocol):
     def getsockopt(self, level: int, option: int, length: int, /) -> bytes: ...
 
 
-def user_of(connection: _Connection) -> int:
+def user_of(connection: _UnixSocket) -> int:
     """The user id of the process that connected, or, seen from there, of the one that listens."""
     if sys.platform == "darwin":
         # What getpeereid(3) reads: struct xucred, a version, the user id, groups.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mesh.gateway.resuming.continuation import Ending
-from mesh.gateway.resuming.dialects import Piece, is_preliminary
+from mesh.gateway.resuming.dialects import StreamPiece, is_preliminary
 from mesh.gateway.resuming.request import Asked, Dialect
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -26,7 +26,7 @@ def encode(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
 
 
-def without_extras(asked: Asked, event: Mapping[str, Any], piece: Piece) -> Event:
+def without_extras(asked: Asked, event: Mapping[str, Any], piece: StreamPiece) -> Event:
     """Return the event as it would have come, had it been asked for as the client did."""
     result = {key: value for key, value in event.items() if key != "__verbose"}
     if asked.dialect is not Dialect.CHAT:
@@ -63,7 +63,7 @@ class ContinuedByText:
         self._base = base
         self._prompt = prompt
 
-    def write(self, event: Mapping[str, Any], piece: Piece) -> list[Event]:
+    def write(self, event: Mapping[str, Any], piece: StreamPiece) -> list[Event]:
         """Return what the client gets for an event."""
         ends = piece.finish is not None or not event["choices"]
         if is_preliminary(Dialect.CHAT, event) or (self.reason is not None and not ends):
@@ -101,7 +101,7 @@ class Continued:
         self._prompt = prompt
         self._ending = ending
 
-    def write(self, event: Mapping[str, Any], piece: Piece) -> list[Event]:
+    def write(self, event: Mapping[str, Any], piece: StreamPiece) -> list[Event]:
         """Return what the client gets for an event."""
         if self._ending and piece.finish is None:
             return []
@@ -139,7 +139,7 @@ class Continued:
             result["choices"] = [{**event["choices"][0], "finish_reason": self.reason}]
         return result
 
-    def _chat(self, event: Mapping[str, Any], piece: Piece) -> list[Event]:
+    def _chat(self, event: Mapping[str, Any], piece: StreamPiece) -> list[Event]:
         if piece.finish is None:
             return [self._chunk({"content": piece.text}, None)] if piece.text else []
         finish = self.reason if self._ending else piece.finish
