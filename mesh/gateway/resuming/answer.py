@@ -234,6 +234,7 @@ class ResumableAnswer:
             settled,
             request_for_rest.prompt_tokens,
             request_for_rest.ending,
+            request_for_rest.last,
         )
         return request_for_rest
 

@@ -60,13 +60,15 @@ class Onward(NamedTuple):
     """The request whose stream continues the answer, and the tokens that the prompt had at first.
 
     ``ending``: all tokens are there, for this reason, and the stream is to tell of the end alone; the token
-    that llama-server generates even then is nobody's.
+    that llama-server generates even then is nobody's. ``last`` is the text that came with the last tokens,
+    and what of it stands in the prompt: where the answer has ended, its last token does not.
     """
 
     path: str
     body: dict[str, Any]
     prompt_tokens: int
     ending: Ending
+    last: tuple[str, str] = ("", "")
 
 
 def continuation(
@@ -94,10 +96,13 @@ def continuation(
     if over or full:
         # The one that is generated in its stead has room even in a full context.
         done.pop()
+        kept = (yield Ask("/detokenize", {"tokens": done[start:]}))["content"] if done[start:] else ""
+    else:
+        kept = text
     slot = -1
     if how == "exact" and not ending:
         slot = yield from _replay(asked, prompt, done, too_slow)
-    return _continuation_request(asked, prompt, done, slot, ending)
+    return _continuation_request(asked, prompt, done, slot, ending)._replace(last=(text, kept))
 
 
 def _fill(token_log: TokenLog, gap: Gap) -> Generator[Ask, Any, None]:

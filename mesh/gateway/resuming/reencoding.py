@@ -11,9 +11,6 @@ from mesh.gateway.resuming.request import Asked, Dialect
 
 DONE: Final = b"data: [DONE]\n\n"
 
-_BLUR: Final = 256
-"""Characters of an answer's end that may be in doubt."""
-
 Event = dict[str, Any]
 
 
@@ -86,17 +83,25 @@ class Continued:
     """Writes the events of a stream that continues an answer.
 
     ``envelope`` holds what all chunks of the answer share, ``text`` is what the client had before: ``base``
-    tokens after a prompt of ``prompt`` tokens; ``ending`` is that of `Onward`.
+    tokens after a prompt of ``prompt`` tokens; ``ending`` and ``last`` are those of `Onward`.
     """
 
     def __init__(
-        self, asked: Asked, envelope: Mapping[str, Any], text: str, base: int, prompt: int, ending: Ending
+        self,
+        asked: Asked,
+        envelope: Mapping[str, Any],
+        text: str,
+        base: int,
+        prompt: int,
+        ending: Ending,
+        last: tuple[str, str],
     ) -> None:
         self.dialect = Dialect.NATIVE if asked.dialect is Dialect.NATIVE else Dialect.TEXT
         self.reason = reason(ending)
         self._asked = asked
         self._envelope = dict(envelope)
         self._text = text
+        self._in_prompt = text.removesuffix(last[0]) + last[1]
         self._base = base
         self._prompt = prompt
         self._ending = ending
@@ -122,7 +127,7 @@ class Continued:
             "max_tokens": limit,
             "n_predict": limit,
         }
-        result["prompt"] = _without(event["prompt"], self._text, self._ending)
+        result["prompt"] = event["prompt"].removesuffix(self._in_prompt)
         fresh = event["has_new_line"] and not self._ending
         result["has_new_line"] = fresh or "\n" in self._text
         if self._ending:
@@ -158,18 +163,6 @@ class Continued:
         made = 0 if self._ending else told["completion_tokens"]
         cached = min(self._prompt, told.get("prompt_tokens_details", {}).get("cached_tokens", 0))
         return usage(self._prompt, self._base + made, cached)
-
-
-def _without(prompt: str, text: str, ending: Ending) -> str:
-    """Return a prompt without the answer's text after it, which a stop string or a missing token may blur."""
-    if prompt.endswith(text):
-        return prompt.removesuffix(text)
-    if ending == "full":
-        lengths = range(len(text) - 1, max(0, len(text) - _BLUR), -1)
-        known = next((length for length in lengths if prompt.endswith(text[:length])), 0)
-        return prompt[: len(prompt) - known]
-    found = prompt.rfind(text, max(0, len(prompt) - len(text) - _BLUR))
-    return prompt if found == -1 else prompt[:found]
 
 
 def chat_chunk(envelope: Mapping[str, Any], delta: dict[str, Any], finish: str | None) -> Event:
