@@ -120,7 +120,23 @@ def test_an_answer_that_is_cut_anywhere_reads_as_one_that_is_not(
         # Ids that nobody told cannot always be found. What has gone out is the beginning of the same.
         assert events_of(wanted)[: len(events_of(client.got))] == events_of(client.got)
     else:
-        assert events_of(got) == events_of(wanted)
+        assert except_for_counts(got, client, len(model.said)) == except_for_counts(wanted, client, 0)
+
+
+def except_for_counts(got: bytes, client: Client, most_again: int) -> list[Any]:
+    """The events; but for the usage where the answer went on from its text at least once.
+
+    Tokens whose text is held back at a cut, as they may become a stop string, are generated again from there,
+    and nobody tells how many of the tokens those were: so the usage may count each of them once more a cut.
+    """
+    events = events_of(got)
+    if any("continue_final_message" in body for _, body in client.model.asked):
+        for event in events:
+            usage = event.pop("usage", None) if isinstance(event, dict) else None
+            if usage is not None:
+                made, cuts = len(client.model.said) + 1, len(client.steps)
+                assert 0 < usage["completion_tokens"] <= made + most_again * cuts
+    return events
 
 
 WORDS = st.lists(st.sampled_from([b" one", b" two", b" three"]), min_size=1, max_size=8)
