@@ -226,9 +226,6 @@ class World:
         """Whose identity that is or was."""
         return self._by_id[id]
 
-    def host_at(self, endpoint: Endpoint) -> Host | None:
-        return self._by_address.get(endpoint)
-
     def found(self, host: Host) -> None:
         """The host founds a pool and starts."""
         self._boot(host)

@@ -5,13 +5,13 @@ to; so the mesh measures for itself.
 """
 
 import re
-import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from mesh.engine.backends.table import kind_named
+from mesh.engine.detect import MachineProbes
 from mesh.engine.types import Backend
 from mesh.wire.errors import MeshError
 
@@ -19,7 +19,6 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _MIB = 1 << 20
 _SHARE_OF_AVAILABLE = 0.8
-_SHARE_OF_UNIFIED = 0.7
 _SHARE_OF_ACCELERATOR = 0.92
 
 
@@ -41,19 +40,10 @@ def parse_size(text: str) -> int:
     return size
 
 
-def format_size(size: int) -> str:
-    """``size`` bytes for people: ``1.5 GiB``, ``60 MiB``, ``512 B``."""
-    for unit in ("TiB", "GiB", "MiB", "KiB"):
-        scale = _UNITS[unit[0]]
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}".replace(".0 ", " ")
-    return f"{size} B"
-
-
 def measure(backend: Backend) -> MachineMemory:
     """The memory that ``backend`` computes in. Blocking; some milliseconds, with a GPU up to seconds."""
     if backend.memory:
-        free = gpu_free() if backend.kind == "cuda" else None
+        free = kind_named(backend.kind).free_memory(MachineProbes())
         return MachineMemory(backend.memory, backend.memory if free is None else min(free, backend.memory))
     machine = psutil.virtual_memory()
     return within_limits(MachineMemory(machine.total, machine.available), Path("/"))
@@ -63,10 +53,9 @@ def default_offer(memory: MachineMemory, backend: Backend) -> int:
     """What is offered when nobody says: most of what is free now, in whole MiB."""
     if backend.memory:
         share = memory.available * _SHARE_OF_ACCELERATOR
-    elif backend.kind == "metal":
-        share = min(memory.total * _SHARE_OF_UNIFIED, memory.available * _SHARE_OF_AVAILABLE)
     else:
-        share = memory.available * _SHARE_OF_AVAILABLE
+        most = memory.total * kind_named(backend.kind).share_of_machine
+        share = min(most, memory.available * _SHARE_OF_AVAILABLE)
     return int(share) // _MIB * _MIB
 
 
@@ -121,19 +110,3 @@ def _inactive_file(path: Path) -> int:
         r"^inactive_file (\d+)$", text, re.MULTILINE
     )
     return int(found.group(1)) if found else 0
-
-
-def _run_nvidia_smi() -> str:
-    argv = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
-    try:
-        return subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-
-
-def gpu_free(run: Callable[[], str] = _run_nvidia_smi) -> int | None:
-    """Bytes free on all NVIDIA GPUs together; None where nvidia-smi does not say."""
-    values = [line.strip() for line in run().splitlines() if line.strip()]
-    if not values or not all(value.isdigit() for value in values):
-        return None
-    return sum(int(value) for value in values) * _MIB

@@ -21,16 +21,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from leader.model.model_info import ModelInfo
+from mesh.engine.backends.table import kind_named
 
 UBATCH: Final = 512  # tokens computed at once in a prefill: llama-server's default
 CACHE_GRAIN: Final = 256  # the engine rounds a slot's context up to a multiple of it
 WORKER_MARGIN: Final = 8 << 20  # measured: an rpc-server in use has 5-6 MiB beyond its buffers
 HOST_MARGIN: Final = 24 << 20  # measured: llama-server has 8 MiB of heap, 12 MiB of program pages
 
-# Memory bandwidth in bytes a second that is assumed of a kind of accelerator until something was measured.
-# Decoding reads every weight once a token, so a layer takes its bytes over this. Deliberately at the low end
-# of what machines of today have.
-ASSUMED_BANDWIDTH: Final = {"cpu": 10e9, "metal": 80e9, "vulkan": 80e9, "cuda": 250e9, "rocm": 250e9}
 ASSUMED_LINK: Final = 100e6  # bytes a second each way: gigabit Ethernet
 MAX_DEVICES: Final = 15  # the engine asserts at 16, and takes 15 values of -ts; the host's CPU does not count
 
@@ -133,7 +130,7 @@ def assumed_layer_seconds(model_info: ModelInfo, accelerator_kind: str) -> float
 
     Its bytes over an assumed memory bandwidth.
     """
-    return max(model_info.layer_bytes) / ASSUMED_BANDWIDTH.get(accelerator_kind, ASSUMED_BANDWIDTH["cpu"])
+    return max(model_info.layer_bytes) / kind_named(accelerator_kind).bandwidth
 
 
 def head_seconds(model_info: ModelInfo, device: Device) -> float:

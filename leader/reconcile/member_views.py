@@ -3,14 +3,13 @@
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device, assumed_layer_seconds
 from leader.reconcile.view import MemberView
+from mesh.engine.backends.table import kind_named
 from mesh.protocol.node.views import Member
 from mesh.wire.facts import Profile
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.rights import Rights
 
 UNMEASURED_RTT = 0.001
-ACCELERATORS = {"cuda": "CUDA0", "rocm": "ROCm0", "vulkan": "Vulkan0", "metal": "MTL0"}
-"""llama.cpp's name of the first device of each kind; the CPU is no device but the pipeline's host."""
 
 
 def member_view(
@@ -43,5 +42,5 @@ def device(id: NodeId, profile: Profile, rtt: float | None, model_info: ModelInf
         layer_seconds=assumed_layer_seconds(model_info, profile.accelerator_kind),
         rtt=0.0 if id == leader else rtt or UNMEASURED_RTT,
         local=id == leader,
-        accelerator=ACCELERATORS.get(profile.accelerator_kind, "") if id == leader else "",
+        accelerator=kind_named(profile.accelerator_kind).first_device if id == leader else "",
     )

@@ -14,11 +14,11 @@ import trio
 from mesh.admission.handshake import AdmissionClient, AdmissionRefused, Admitted, Uninvited
 from mesh.admission.invites import Token
 from mesh.admission.pool_names import pool_name
+from mesh.control.sidecar_options import DEFAULT_PORT
 from mesh.net.discovery.mdns import Sighting
 from mesh.net.discovery.tailnet import TailnetStatus, candidates, same_owner
 from mesh.net.discovery.tailscale import Tailscale, TailscaleError
 from mesh.net.streams import Streams
-from mesh.runtime.effective_options import DEFAULT_PORT
 from mesh.runtime.lan import Neighbours
 from mesh.runtime.node_context import Machine
 from mesh.wire.endpoint import Endpoint

@@ -2,21 +2,9 @@
 
 import re
 
-from mesh.wire.errors import MeshError
-
 RIGHTS = ("work", "lead", "own")
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def memory(text: str) -> int:
-    """``8G``, ``512M``, ``1.5GiB`` as bytes."""
-    from worker.hardware import parse_size
-
-    try:
-        return parse_size(text)
-    except MeshError as error:
-        raise ValueError(str(error)) from None
 
 
 def duration(text: str) -> float:
@@ -25,13 +13,6 @@ def duration(text: str) -> float:
     if match is None or float(match[1]) == 0:
         raise ValueError(f"{text!r} is not a time such as 24h, 30m or 7d")
     return float(match[1]) * _SECONDS[match[2]]
-
-
-def port(text: str) -> int:
-    """A port; 0 picks a free one."""
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise ValueError(f"{text!r} is not a port (0 to 65535)")
-    return int(text)
 
 
 def positive(text: str) -> int:

@@ -32,7 +32,6 @@ Right = Literal["work", "lead", "own"]
 MemberState = Literal["alive", "suspect", "dead", "left"]
 EngineState = Literal["missing", "building", "ready", "failed"]
 DeploymentState = Literal["waiting", "copying", "loading", "ready", "moving", "failed"]
-AcceleratorKind = Literal["cpu", "cuda", "metal", "rocm", "vulkan"]
 
 
 class ProgressEvent(TypedDict):
@@ -55,22 +54,7 @@ class Info(TypedDict):
     state_dir: str
     joined: bool
     stopping: NotRequired[bool]  # it was told to end and is about to
-    options: "OptionValues"  # what it was started with, defaults and stored settings filled in
-
-
-class OptionValues(TypedDict, total=False):
-    """The fields of `SidecarOptions` that shape a node, as JSON; paths are text."""
-
-    name: str | None
-    memory: int | None
-    work: bool
-    lead: bool
-    bind: str | None
-    port: int
-    api_port: int
-    listen: str | None
-    api_key: str | None  # the path of the key's file, never the key
-    tailscaled_socket: str | None
+    options: dict[str, str | int | bool | None]  # the values of `NodeOptions` that it runs with
 
 
 class ShutdownResult(TypedDict):
@@ -105,7 +89,7 @@ class LeaderStatus(TypedDict):
 
 
 class Accelerator(TypedDict):
-    kind: AcceleratorKind
+    kind: str  # a name of `mesh.engine.backends.table`, or of another version's
     name: str
     reason: NotRequired[str]  # why this one was chosen; known of the node itself only
 

@@ -1,30 +1,146 @@
-"""What a sidecar is started with."""
+"""What a sidecar is started with. Each option of a node is declared here, once: a field of `NodeOptions`.
 
-from dataclasses import dataclass
+All else follows from the fields: the options of the command line with their ``MESH_*`` variables and keys of
+the configuration file, what ``mesh join`` passes on to the sidecar, what is remembered, and what the node
+runs with. Values are those of JSON: a path is text.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from mesh.wire.errors import MeshError
+
+DEFAULT_PORT = 50052
+DEFAULT_API_PORT = 50080
+
+
+def _memory(text: str) -> int:
+    """``8G``, ``512M``, ``1.5GiB`` as bytes."""
+    from worker.hardware import parse_size  # psutil takes its time
+
+    try:
+        return parse_size(text)
+    except MeshError as error:
+        raise ValueError(str(error)) from None
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise ValueError(f"{text!r} is not a port (0 to 65535)")
+    return int(text)
+
+
+def _name(text: str) -> str:
+    if not 0 < len(text.encode()) <= 63:
+        raise ValueError("a name has 1 to 63 bytes")
+    return text
+
+
+def _file(text: str) -> str | None:
+    """Its absolute path, since the sidecar runs in another directory; none where there is no text."""
+    return os.path.abspath(os.path.expanduser(text)) if text else None
+
+
+def _socket(text: str) -> str | None:
+    return _file(text) if text not in ("", "off") else text
+
+
+def _host_name() -> str:
+    return os.uname().nodename.partition(".")[0] or "node"
+
+
+def _cli(help: str, metavar: str | None = None, read: Callable[[str], Any] = str) -> Mapping[str, Any]:
+    """How the command line takes an option; ``read`` raises ValueError with what it expected."""
+    return {"help": help, "metavar": metavar, "read": read}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOptions:
+    """The options that shape a node, all filled in. The types are str, int, bool, or one of them and None."""
+
+    name: str = field(
+        default_factory=_host_name,
+        metadata=_cli("what this machine is called (its host name)", "N", _name),
+    )
+    memory: int | None = field(
+        default=None, metadata=_cli("memory to offer (most of what is free)", "8G", _memory)
+    )
+    """In bytes; None leaves it to measuring."""
+    work: bool = field(default=True, metadata=_cli("hold layers for the pool (yes)"))
+    lead: bool = field(default=True, metadata=_cli("be ready to lead the pool (yes)"))
+    bind: str | None = field(default=None, metadata=_cli("bind and advertise this address alone", "ADDR"))
+    port: int = field(
+        default=DEFAULT_PORT,
+        metadata=_cli("the mesh's port; 0 picks a free one", f"{DEFAULT_PORT}", _port),
+    )
+    api_port: int = field(
+        default=DEFAULT_API_PORT,
+        metadata=_cli("the API's port; 0 picks a free one", f"{DEFAULT_API_PORT}", _port),
+    )
+    listen: str | None = field(
+        default=None, metadata=_cli("answer the API here too; takes --api-key", "ADDR")
+    )
+    api_key: str | None = field(
+        default=None, metadata=_cli("file with the key that --listen asks clients for", "FILE", _file)
+    )
+    """The path of the key's file, never the key."""
+    tailscaled_socket: str | None = field(
+        default=None, metadata=_cli("tailscaled's socket, where it is unusual", "PATH|off", _socket)
+    )
+
+    def values(self) -> dict[str, Any]:
+        """As JSON, by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOption:
+    """A field of `NodeOptions`, as those see it that treat all alike."""
+
+    name: str
+    kind: type
+    """str, int, or bool, which makes it a switch."""
+    help: str
+    metavar: str | None
+    read: Callable[[str], Any]
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+
+def declared() -> list[NodeOption]:
+    """All options of a node, in the order in which help lists them."""
+    return [NodeOption(each.name, _kind(each.type), **each.metadata) for each in fields(NodeOptions)]
+
+
+def _kind(annotation: object) -> type:
+    return next(kind for kind in (str, int, bool) if annotation in (kind, kind | None))
+
+
+def fill_in(given: Mapping[str, Any], remembered: Mapping[str, Any]) -> NodeOptions:
+    """What is given, else what is remembered, else the default.
+
+    What is remembered with another type, as in a file that a person edited, counts as not there.
+    """
+    kept = {
+        option.name: remembered[option.name]
+        for option in declared()
+        if type(remembered.get(option.name)) is option.kind
+    }
+    return NodeOptions(**{**kept, **given})
 
 
 @dataclass(frozen=True, slots=True)
 class SidecarOptions:
-    """The options of ``mesh join`` that shape a node. None: not given, the stored setting stands.
-
-    `memory` is in bytes. `work` and `lead` say whether this node offers itself for that. `bind` is an address
-    to bind and advertise; `listen` a further address for the API, which then asks for the key in the file
-    `api_key`. `tailscaled_socket` is a path, or ``off``. `foreground` says that a person watches: the log
-    goes to stderr as well.
-    """
+    """What ``mesh join`` starts a sidecar with."""
 
     state_dir: Path
     log_format: Literal["text", "json"] = "text"
-    name: str | None = None
-    memory: int | None = None
-    work: bool | None = None
-    lead: bool | None = None
-    bind: str | None = None
-    port: int | None = None
-    api_port: int | None = None
-    listen: str | None = None
-    api_key: Path | None = None
-    tailscaled_socket: str | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """Values of `NodeOptions` by name; for those that are not there what is remembered stands."""
     foreground: bool = False
+    """A person watches: the log goes to stderr as well."""

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal["cpu", "cuda", "metal", "rocm", "vulkan"]
-
 
 @dataclass(frozen=True, slots=True)
 class Backend:
     """What a machine computes with, and why that was chosen."""
 
-    kind: Kind
+    kind: str
+    """Its name in `mesh.engine.backends.table`."""
     name: str
     """The accelerator as its maker calls it, e.g. ``NVIDIA H200`` or the processor's model name."""
     reason: str

@@ -8,8 +8,9 @@ SHORTEST = 16
 MAKE = "(umask 077; openssl rand -hex 16 > FILE) makes a good one"
 
 
-def read_api_key(path: Path) -> str:
-    """The key in ``path``. MeshError when others can read the file, or what it holds is no key."""
+def read_api_key(file: str | Path) -> str:
+    """The key in ``file``. MeshError when others can read it, or what it holds is no key."""
+    path = Path(file)
     try:
         mode = path.stat().st_mode
         content = path.read_text(encoding="ascii").strip()

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from leader.model.held_models import HeldModel
 from mesh.control.operations import EngineStatus
+from mesh.control.sidecar_options import NodeOptions
 from mesh.engine.types import Backend, Engine
-from mesh.runtime.effective_options import Effective
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Deployment, Model, Profile
 from worker.hardware import MachineMemory
@@ -19,7 +19,7 @@ MEANINGFUL = 0.1
 
 
 def profile(
-    options: Effective,
+    options: NodeOptions,
     backend: Backend,
     memory: MachineMemory,
     offered: int,

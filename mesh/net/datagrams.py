@@ -48,7 +48,6 @@ class Counts:
     """What became of datagrams since the start."""
 
     sent: int = 0
-    sent_bytes: int = 0
     received: int = 0
     send_dropped: int = 0
     unreachable: int = 0
@@ -100,7 +99,6 @@ class Datagrams:
                     break
             else:
                 self.counts.sent += 1
-                self.counts.sent_bytes += len(payload)
                 return True
         self.counts.send_dropped += 1
         return False

@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Hashable
 
+from mesh.protocol.limits.token_bucket import TokenBucket
+
 MAX_SOURCES = 4096
 
 
@@ -11,24 +13,22 @@ class Meter:
 
     def __init__(self, rate: float, burst: float, most: int = MAX_SOURCES) -> None:
         self._rate, self._burst, self._most = rate, burst, most
-        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     def take(self, source: Hashable, now: float) -> bool:
         """Whether the source may have one more."""
-        tokens, at = self._buckets.get(source, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - at) * self._rate)
-        enough = tokens >= 1.0
-        self._buckets[source] = (tokens - 1.0 if enough else tokens, now)
+        bucket = self._buckets.get(source)
+        if bucket is None:
+            bucket = self._buckets[source] = TokenBucket(self._rate, self._burst, now)
         self._buckets.move_to_end(source)
         if len(self._buckets) > self._most:
             self._buckets.popitem(last=False)
-        return enough
+        return bucket.take(now)
 
     def give_back(self, source: Hashable) -> None:
         """The last one is not to be counted."""
         if source in self._buckets:
-            tokens, at = self._buckets[source]
-            self._buckets[source] = (min(self._burst, tokens + 1.0), at)
+            self._buckets[source].give_back()

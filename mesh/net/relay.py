@@ -3,24 +3,17 @@
 import trio
 
 from mesh.net.session import Session
+from mesh.net.wrapped_stream import WrappedStream
 
 CHUNK = 64 * 1024
 
 
-class SessionStream(trio.abc.Stream):
+class SessionStream(WrappedStream):
     """A session as a plain stream whose closing closes the session."""
 
     def __init__(self, session: Session) -> None:
+        super().__init__(session.stream)
         self._session = session
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._session.stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._session.stream.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        return await self._session.stream.receive_some(max_bytes)
 
     async def aclose(self) -> None:
         await self._session.aclose()

@@ -34,6 +34,7 @@ from mesh.control.operations import (
     Status,
     StopResult,
 )
+from mesh.control.sidecar_options import NodeOptions
 from mesh.member.stay import Pool
 from mesh.net.resolve import resolve
 from mesh.operations.models import Modelling
@@ -50,7 +51,6 @@ from mesh.operations.plan import (
 from mesh.operations.serve import copies_of, outlook, same
 from mesh.protocol.node.node import Node
 from mesh.runtime import status as views
-from mesh.runtime.effective_options import Effective
 from mesh.runtime.node_context import Machine
 from mesh.runtime.state import StateDir
 from mesh.wire.endpoint import Endpoint
@@ -72,7 +72,7 @@ class Home(Protocol):
     """The sidecar, as far as its commands are concerned: a machine, and the pool it is in, if any."""
 
     machine: Machine
-    options: Effective
+    options: NodeOptions
     state: StateDir
     pool: Pool | None
     joining: trio.Lock

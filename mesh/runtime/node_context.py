@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from mesh.control.sidecar_options import NodeOptions
 from mesh.net.datagrams import Datagrams
 from mesh.net.discovery.tailscale import Tailscale
 from mesh.net.streams import Streams
 from mesh.runtime.change_signal import ChangeSignal
-from mesh.runtime.effective_options import Effective
 from mesh.runtime.engine_keeper import EngineKeeper
 from mesh.runtime.lan import Neighbours
 from mesh.runtime.state import StateDir
@@ -17,7 +17,7 @@ from mesh.wire.identity import Identity
 class Machine:
     """Made once when the sidecar starts."""
 
-    options: Effective
+    options: NodeOptions
     state: StateDir
     identity: Identity
     port: int

@@ -4,7 +4,6 @@ from importlib.metadata import version
 from typing import Final, cast
 
 from mesh.control.operations import (
-    AcceleratorKind,
     DeploymentState,
     DeploymentStatus,
     EngineStatus,
@@ -170,7 +169,7 @@ def _member(member: Member, told: PoolState | None) -> MemberStatus:
         "state": cast(MemberState, member.state),
         "rights": cast(list[Right], member.rights.names()),
         "accelerator": {
-            "kind": cast(AcceleratorKind, profile.accelerator_kind) if profile else "cpu",
+            "kind": profile.accelerator_kind if profile else "cpu",
             "name": profile.accelerator_name if profile else "",
         },
         "memory": {

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import trio
 
+from mesh.net.wrapped_stream import WrappedStream
+
 
 class Answers:
     """``count`` of them are open; ``on_last`` is called when the last one ends."""
@@ -23,22 +25,13 @@ class Answers:
             self._on_last()
 
 
-class _Counted(trio.abc.Stream):
+class _Counted(WrappedStream):
     def __init__(self, stream: trio.abc.Stream, on_close: Callable[[], None]) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._on_close: Callable[[], None] | None = on_close
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        return await self._stream.receive_some(max_bytes)
 
     async def aclose(self) -> None:
         on_close, self._on_close = self._on_close, None
         if on_close is not None:
             on_close()
-        await self._stream.aclose()
+        await super().aclose()

@@ -9,13 +9,13 @@ import trio
 
 from mesh.control import paths
 from mesh.control.control_client import ask
+from mesh.control.sidecar_options import DEFAULT_PORT
 from mesh.engine.detect import detect
 from mesh.engine.install.cache import cache_dir
 from mesh.engine.install.installed import find_present
 from mesh.engine.sandbox import launcher
 from mesh.net.discovery.interfaces import local_addresses
 from mesh.net.discovery.tailscale import Tailscale, TailscaleError, find_socket
-from mesh.runtime.effective_options import DEFAULT_PORT
 from mesh.runtime.state import StateDir
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import id_text

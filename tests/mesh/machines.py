@@ -18,6 +18,7 @@ from mesh.admission.invites import Invites, Token
 from mesh.admission.pairing_lobby import APPROVE
 from mesh.admission.pool_names import pool_name
 from mesh.admission.search import Search
+from mesh.control.sidecar_options import NodeOptions
 from mesh.engine.types import Engine
 from mesh.net.datagrams import Datagrams
 from mesh.net.discovery.mdns import Mdns, Sighting
@@ -31,7 +32,6 @@ from mesh.protocol.base.settings import Settings
 from mesh.protocol.node.node import Node
 from mesh.runtime.change_signal import ChangeSignal
 from mesh.runtime.driver import Driver
-from mesh.runtime.effective_options import Effective
 from mesh.runtime.engine_keeper import EngineKeeper
 from mesh.runtime.lan import Neighbours
 from mesh.runtime.node_context import Machine
@@ -173,8 +173,12 @@ class Here:
 
     def machine(self, engine: Engine | None, **options: Any) -> Machine:
         """What the parts of a sidecar share; the engine comes at once, or never."""
-        effective = Effective(
-            self.name, None, True, True, self.endpoint.host, self.endpoint.port, 0, None, None, "off"
+        effective = NodeOptions(
+            name=self.name,
+            bind=self.endpoint.host,
+            port=self.endpoint.port,
+            api_port=0,
+            tailscaled_socket="off",
         )
         keeper = EngineKeeper(self.state.path, self.changes)
         keeper.engine = engine

@@ -4,15 +4,7 @@ import pytest
 
 from mesh.engine.types import Backend
 from mesh.wire.errors import MeshError
-from worker.hardware import (
-    MachineMemory,
-    default_offer,
-    format_size,
-    gpu_free,
-    measure,
-    parse_size,
-    within_limits,
-)
+from worker.hardware import MachineMemory, default_offer, measure, parse_size, within_limits
 
 GIB = 1 << 30
 CPU = Backend("cpu", "x", "")
@@ -42,13 +34,6 @@ def test_what_is_no_amount_of_memory_is_refused_with_an_example(text: str) -> No
     with pytest.raises(MeshError) as caught:
         parse_size(text)
     assert "8G" in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    ("size", "text"), [(512, "512 B"), (60 << 20, "60 MiB"), (3 * GIB // 2, "1.5 GiB"), (2 << 40, "2 TiB")]
-)
-def test_amounts_are_shown_for_people(size: int, text: str) -> None:
-    assert format_size(size) == text
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:
@@ -130,9 +115,3 @@ def test_an_accelerators_own_memory_is_what_counts() -> None:
 
 def test_metal_leaves_a_part_of_the_shared_memory_to_the_system() -> None:
     assert default_offer(MachineMemory(16 * GIB, 16 * GIB), Backend("metal", "M2", "")) < 12 * GIB
-
-
-def test_free_memory_of_several_gpus_is_added() -> None:
-    assert gpu_free(lambda: "1024\n2048\n") == 3 * GIB
-    assert gpu_free(lambda: "[N/A]\n") is None
-    assert gpu_free(lambda: "") is None

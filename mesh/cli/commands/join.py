@@ -46,8 +46,9 @@ def run(args: argparse.Namespace) -> int:
     request = request_of(args)
     state = state_of(args)
     options = node_options.sidecar_options(args, state, foreground=args.foreground)
-    if options.api_key is not None and not os.path.isfile(options.api_key):
-        raise MeshError(f"there is no API key at {options.api_key}", "write one word into that file")
+    api_key = options.given.get("api_key")
+    if api_key is not None and not os.path.isfile(api_key):
+        raise MeshError(f"there is no API key at {api_key}", "write one word into that file")
     socket = paths.socket_path(state)
     if args.foreground:
         _hide_token(request)
@@ -140,7 +141,7 @@ def _runs_as_wanted(socket: str, options: "SidecarOptions", progress: "ProgressB
         info: Info = ask(socket, "info")
         if not info.get("stopping"):
             current = info["options"]
-            if all(current.get(name, value) == value for name, value in node_options.given(options).items()):
+            if all(current.get(name, value) == value for name, value in options.given.items()):
                 return True
             progress.show({"text": "restarting the sidecar with the new options"})
             ask(socket, "shutdown")

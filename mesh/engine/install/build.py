@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 
 import trio
 
+from mesh.engine.backends.table import kind_named
 from mesh.engine.engine_errors import EngineError
 from mesh.engine.install import pins
 from mesh.engine.install.build_progress import Course
@@ -38,8 +39,6 @@ __all__ = ["Progress", "ensure"]
 T = TypeVar("T")
 Inspect = Callable[[Path, Path, Literal["installed", "built"]], Awaitable[Engine]]
 
-_DISK_NEEDED = {"cpu": 500_000_000, "metal": 500_000_000, "vulkan": 1_000_000_000}
-_DISK_NEEDED_OTHERS = 3_000_000_000
 _DISK_NEEDED_ZIG = 1_200_000_000
 _PROGRESS_FILE = "progress.json"
 _PROGRESS_SECONDS = 1.0
@@ -139,7 +138,7 @@ class Builder:
             found = await find_compiler(Path(work))
         if isinstance(found, Toolchain):
             return found
-        if self._backend.kind in ("cuda", "rocm"):
+        if kind_named(self._backend.kind).own_compiler:
             raise EngineError(
                 f"building for {self._backend.kind} needs the machine's own C++ compiler: {found}",
                 "install one, for example: sudo apt-get install g++; or build for the CPU: MESH_BACKEND=cpu",
@@ -162,8 +161,8 @@ class Builder:
             return await fetch(report)
 
     async def _check_space(self, more: int) -> None:
-        needed = _DISK_NEEDED.get(self._backend.kind, _DISK_NEEDED_OTHERS) + more
-        await check_space(self._cache, needed, self._free)
+        needed = kind_named(self._backend.kind).disk_needed
+        await check_space(self._cache, needed + more, self._free)
 
     def _publish(self, directory: Path) -> None:
         """Let builds that wait for this one see how far it is."""

@@ -11,12 +11,14 @@ from typing import Literal
 
 import trio
 
+from mesh.engine.backends.cpu import CPU
+from mesh.engine.backends.table import kind_of_device
 from mesh.engine.engine_errors import EngineError, PairError
 from mesh.engine.install import pins
 from mesh.engine.install.cache import LLAMA_SERVER, RPC_SERVER
 from mesh.engine.process.child import Process
 from mesh.engine.process.rpc_port import ACCEPTED, free_port, greeting_version, knock
-from mesh.engine.types import Engine, Kind
+from mesh.engine.types import Engine
 
 __all__ = ["Engine", "find_installed", "inspect_pair"]
 
@@ -24,11 +26,8 @@ RPC_SERVER_NAMES = (RPC_SERVER, "rpc-server")
 _HOMEBREW = ("/opt/homebrew/bin", "/usr/local/bin", "/home/linuxbrew/.linuxbrew/bin")
 _PROBE_SECONDS = 30.0
 _COMMIT = re.compile(r"^version: .*?(?:\(|commit )([0-9a-f]{7,40})\)", re.MULTILINE)
-_DEVICE = re.compile(r"^\s+(CUDA|MTL|Metal|ROCm|HIP|Vulkan)\d*:", re.MULTILINE)
+_DEVICE = re.compile(r"^\s+([A-Za-z]+)\d*:", re.MULTILINE)
 _RPC_DEVICE = re.compile(r"^\s+RPC\d*\W", re.MULTILINE)
-_KIND_OF_DEVICE: Mapping[str, Kind] = {
-    "CUDA": "cuda", "MTL": "metal", "Metal": "metal", "ROCm": "rocm", "HIP": "rocm", "Vulkan": "vulkan",
-}  # fmt: skip
 
 
 async def find_installed(environ: Mapping[str, str] = os.environ) -> Engine | None:
@@ -97,10 +96,10 @@ def commit_in(version_output: str) -> str:
     return found.group(1)[:9]
 
 
-def backend_in(device_list: str) -> Kind:
-    """What ``llama-server --list-devices`` computes with."""
-    found = _DEVICE.search(device_list)
-    return _KIND_OF_DEVICE[found.group(1)] if found else "cpu"
+def backend_in(device_list: str) -> str:
+    """The name of the backend with which ``llama-server --list-devices`` computes."""
+    kinds = (kind_of_device(device) for device in _DEVICE.findall(device_list))
+    return next(filter(None, kinds), CPU).name
 
 
 async def _probe(llama_server: Path, rpc_server: Path, directory: Path) -> tuple[str, str]:

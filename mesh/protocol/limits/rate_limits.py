@@ -7,6 +7,7 @@ together one more, so that neither many ports nor many forged hosts get further.
 
 from __future__ import annotations
 
+from mesh.protocol.limits.token_bucket import TokenBucket
 from mesh.wire.endpoint import Endpoint
 
 _MEMBER_RATE, _MEMBER_BURST = 1000.0, 4000.0
@@ -16,30 +17,13 @@ _MAX_MEMBERS = 16384
 _MAX_HOSTS = 1024
 
 
-class _Bucket:
-    """Fills at ``rate`` tokens a second up to ``burst``."""
-
-    __slots__ = ("_at", "_burst", "_rate", "_tokens")
-
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate, self._burst, self._tokens, self._at = rate, burst, burst, now
-
-    def take(self, now: float, cost: float) -> bool:
-        """Whether there is so much, or it is full: what costs more than it holds is paid for afterwards."""
-        tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        enough = tokens >= min(cost, self._burst)
-        self._tokens = tokens - cost if enough else tokens
-        return enough
-
-
 class RateLimits:
     """The buckets of one member; both tables are bounded, the one that was made first goes first."""
 
     def __init__(self) -> None:
-        self._members: dict[Endpoint, _Bucket] = {}
-        self._hosts: dict[str, _Bucket] = {}
-        self._strangers = _Bucket(_STRANGERS_RATE, _STRANGERS_BURST, 0.0)
+        self._members: dict[Endpoint, TokenBucket] = {}
+        self._hosts: dict[str, TokenBucket] = {}
+        self._strangers = TokenBucket(_STRANGERS_RATE, _STRANGERS_BURST, 0.0)
 
     def allow(self, now: float, source: Endpoint, cost: float = 1.0) -> bool:
         """Whether so many signatures from there may be verified, of a datagram or of facts; counts them."""
@@ -50,7 +34,7 @@ class RateLimits:
         if host is None:
             if len(self._hosts) >= _MAX_HOSTS:
                 del self._hosts[next(iter(self._hosts))]
-            host = self._hosts[source.host] = _Bucket(_HOST_RATE, _HOST_BURST, now)
+            host = self._hosts[source.host] = TokenBucket(_HOST_RATE, _HOST_BURST, now)
         return host.take(now, cost) and self._strangers.take(now, cost)
 
     def knows(self, source: Endpoint) -> bool:
@@ -62,4 +46,4 @@ class RateLimits:
         if source not in self._members:
             if len(self._members) >= _MAX_MEMBERS:
                 del self._members[next(iter(self._members))]
-            self._members[source] = _Bucket(_MEMBER_RATE, _MEMBER_BURST, now)
+            self._members[source] = TokenBucket(_MEMBER_RATE, _MEMBER_BURST, now)

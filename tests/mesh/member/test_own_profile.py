@@ -7,16 +7,16 @@ import pytest
 
 from leader.model.held_models import HeldModel
 from mesh.control.operations import EngineStatus
+from mesh.control.sidecar_options import NodeOptions
 from mesh.engine.types import Backend, Engine
 from mesh.member.own_profile import HOLDS_MODEL, profile, rank, told_models, worth_telling
-from mesh.runtime.effective_options import Effective
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Deployment, Model, Profile
 from mesh.wire.identity import NodeId, PoolId
 from worker.hardware import MachineMemory
 
 GIB = 1 << 30
-OPTIONS = Effective("attic", None, True, True, None, 50052, 50080, None, None, "off")
+OPTIONS = NodeOptions(name="attic")
 BACKEND = Backend("cuda", "NVIDIA H200", "found one")
 ENGINE = Engine(Path("/e/llama-server"), Path("/e/rpc-server"), "abc123", "7.0.0", "cuda", "built")
 BUILDING: EngineStatus = {"state": "building", "progress": 0.4, "reason": "compiling, 60 s left"}
@@ -26,7 +26,7 @@ DEPLOYMENT = Deployment(PoolId(b"p" * 16), NodeId(b"a" * 16), 1, MODEL, 4096, 1,
 
 
 def told(
-    options: Effective = OPTIONS,
+    options: NodeOptions = OPTIONS,
     engine: Engine | None = ENGINE,
     status: EngineStatus = READY,
     worker_ready: bool = True,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mesh.control.sidecar_options import SidecarOptions
-from mesh.runtime.effective_options import DEFAULT_API_PORT, DEFAULT_PORT, settle
+from mesh.control.sidecar_options import DEFAULT_API_PORT, DEFAULT_PORT, SidecarOptions
+from mesh.runtime.effective_options import settle
 from mesh.runtime.state import StateDir
 from mesh.wire.errors import MeshError
 
@@ -16,7 +16,7 @@ def state(tmp_path: Path) -> StateDir:
 
 
 def given(state: StateDir, **options: object) -> SidecarOptions:
-    return SidecarOptions(state.path, **options)  # type: ignore[arg-type]
+    return SidecarOptions(state.path, given=options)
 
 
 def test_nothing_given_means_the_defaults(state: StateDir) -> None:
@@ -50,14 +50,14 @@ def test_the_api_is_opened_to_the_network_with_a_key_only(state: StateDir, tmp_p
     key.write_text("open-sesame-0123")
     key.chmod(0o644)
     with pytest.raises(MeshError, match="others can read"):
-        settle(given(state, listen="0.0.0.0", api_key=key), state)
+        settle(given(state, listen="0.0.0.0", api_key=str(key)), state)
     key.chmod(0o600)
-    assert settle(given(state, listen="0.0.0.0", api_key=key), state).api_key == key
+    assert settle(given(state, listen="0.0.0.0", api_key=str(key)), state).api_key == str(key)
 
 
 def test_the_values_are_plain_json_and_name_the_keys_file_alone(state: StateDir, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("very secret")
-    values = settle(given(state, api_key=tmp_path / "key"), state).values()
+    values = settle(given(state, api_key=str(tmp_path / "key")), state).values()
     assert values["api_key"] == str(tmp_path / "key")
     assert "very secret" not in str(values)
     assert state.load("settings") == values

@@ -17,15 +17,3 @@ async def test_open_streams_are_counted_and_the_last_one_rings_the_bell() -> Non
     await tracked[1].aclose()
     await tracked[1].aclose()
     assert (answers.count, rung) == (0, [0])
-
-
-async def test_a_tracked_stream_passes_everything_on() -> None:
-    near, far = memory_stream_pair()
-    tracked = Answers(lambda: None).track(near)
-    await tracked.send_all(b"question")
-    assert await far.receive_some(8) == b"question"
-    await far.send_all(b"answer")
-    await tracked.wait_send_all_might_not_block()
-    assert await tracked.receive_some(6) == b"answer"
-    await tracked.aclose()
-    assert await far.receive_some(1) == b""

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from mesh.control.sidecar_options import DEFAULT_PORT
 from mesh.engine.sandbox import launcher
 from mesh.engine.types import Backend, Engine
 from mesh.net.discovery.tailscale import TailscaleError
-from mesh.runtime.effective_options import DEFAULT_PORT
 from mesh.runtime.state import StateDir
 from mesh.tools import doctor
 from mesh.tools.doctor import Check, check

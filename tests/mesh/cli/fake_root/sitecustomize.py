@@ -59,7 +59,7 @@ async def _serve(options: "SidecarOptions", ready: Callable[[], None]) -> None:
     joined = False
 
     async def info(args: dict[str, Any], emit: "Emit") -> dict[str, Any]:
-        given = {"port": options.port or 50052, "work": options.work is not False, "memory": options.memory}
+        given = {"port": 50052, "work": True, "memory": None, **options.given}
         return {
             "pid": os.getpid(),
             "version": "0",

@@ -1,0 +1,73 @@
+"""What the program must know of one kind of backend."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from mesh.engine.types import Backend
+
+
+class Probes(Protocol):
+    """How a machine is looked at."""
+
+    environ: Mapping[str, str]
+
+    def system(self) -> str:
+        """``Linux`` or ``Darwin``."""
+
+    def machine(self) -> str:
+        """The processor's architecture."""
+
+    def find(self, name: str, *places: str) -> str | None:
+        """Full path of a program on the PATH or in ``places``."""
+
+    def exists(self, path: str) -> bool:
+        """Whether a file is there."""
+
+    def read(self, pattern: str) -> list[str]:
+        """The texts of the files that match a pattern."""
+
+    def run(self, *argv: str) -> str | None:
+        """What a program prints; None when it fails or takes more than 10 s."""
+
+
+def _unknown(probes: Probes) -> int | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendKind:
+    """One kind: how to find it on a machine, to build for it, and what to expect of it."""
+
+    name: str
+    """As members publish it, and as ``MESH_BACKEND`` names it; at most 16 characters."""
+    detect: Callable[[Probes], Backend | str]
+    """The backend of this machine with the flags to build for it; else why there is none, in words.
+
+    It is chosen when there is a device *and* what it takes to build for it. A device that has to lie idle for
+    want of a compiler is named in the reason, with what would help.
+    """
+    on_darwin: bool = False
+    elsewhere: bool = True
+    """Whether to look for it on systems other than Darwin."""
+    devices: tuple[str, ...] = ()
+    """llama.cpp's names of its devices, letters without the number, today's first; none: the host."""
+    bandwidth: float
+    """Memory bandwidth in bytes a second that is assumed until something was measured.
+
+    Decoding reads every weight once a token, so a layer takes its bytes over this. Deliberately at the low
+    end of what machines of today have.
+    """
+    disk_needed: int
+    """Bytes of disk that building takes."""
+    own_compiler: bool = False
+    """Its toolkit works with the machine's own C++ compiler alone."""
+    free_memory: Callable[[Probes], int | None] = _unknown
+    """Bytes free on its devices; None where nobody says. Asked where they have memory of their own."""
+    share_of_machine: float = 1.0
+    """Share of the machine's memory that it may use where its devices have none of their own."""
+
+    @property
+    def first_device(self) -> str:
+        """llama.cpp's name of the first device, as ``CUDA0``; empty where the host computes."""
+        return f"{self.devices[0]}0" if self.devices else ""
