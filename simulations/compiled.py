@@ -30,6 +30,7 @@ _COMPILED = (
     "leader/reconcile/rebalance.py",
     "leader/placement/planner.py",
     "leader/reconcile/decide.py",
+    "leader/reconcile/driver.py",
     "leader/placement/table.py",
     "leader/reconcile/view.py",
     "leader/model/model_info.py",
@@ -42,6 +43,7 @@ _COMPILED = (
     "simulations/network.py",
     "simulations/signing.py",
     "simulations/world.py",
+    "worker/fence.py",
     # What is compiled cannot be inherited from by what is not.
     "simulations/measures/lab.py",
     "simulations/measures/stubs.py",

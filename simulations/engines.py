@@ -17,6 +17,7 @@ from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
 from simulations.hosts import Host
 from simulations.world import World
+from worker.fence import Fence
 
 Key = tuple[NodeId, int]
 """Of whom a stream is: the author and the term of its claim."""
@@ -94,70 +95,55 @@ class Tunnel:
 
 
 class Gate:
-    """Passes the streams of the lease's holder, one after another, to the rpc-server behind it."""
+    """Passes the streams that the worker's fence admits, one after another, to the rpc-server behind it."""
 
     def __init__(self, world: World, wire: Wire, host: Host, passes: BytesPass) -> None:
         self._world = world
         self._wire = wire
         self._host = host
         self._passes = passes
-        self._holder: NodeId | None = None
-        self._terms = range(0)
+        self._fence: Fence[Tunnel] = Fence()
         self._stopped = False
-        self._sessions: list[Tunnel] = []
 
     @property
     def busy(self) -> bool:
         """Whether rpc-server has a client."""
-        return bool(self._sessions)
+        return bool(self._fence.streams)
 
     def set_holder(self, claim: Claim | None) -> None:
-        """Cut what is of another claim before anything of this one is let in.
-
-        A holder that follows itself by a higher claim keeps what it has.
-        """
-        if claim is None or claim.author != self._holder:
-            self._terms = range(0) if claim is None else range(claim.term, claim.term + 1)
-        else:
-            self._terms = range(self._terms.start, claim.term + 1)
-        self._holder = None if claim is None else claim.author
-        self._cut_others()
+        """Cut what is of another claim before anything of this one is let in."""
+        self._cut(self._fence.set_holder(claim))
         self._serve_next()
 
-    def _cut_others(self) -> None:
-        for tunnel in [tunnel for tunnel in self._sessions if not self.admits(tunnel.key)]:
-            self._drop(tunnel, "cut by the worker's gate")
-
-    def admits(self, key: Key) -> bool:
-        """Whether streams of that claim pass now."""
-        return key[0] == self._holder and key[1] in self._terms
+    def _cut(self, tunnels: list[Tunnel]) -> None:
+        for tunnel in tunnels:
+            self._break(tunnel, "cut by the worker's gate")
 
     def open(self, tunnel: Tunnel) -> None:
         """A stream asks to pass; one whose end overtook it on the way is over already."""
         if tunnel.closed:
             return
-        if not self.admits(tunnel.key):
-            self._back(tunnel, lambda: tunnel.on_broken("refused by the worker's gate"))
+        if not self._fence.admits(*tunnel.key):
+            self._break(tunnel, "refused by the worker's gate")
             return
-        self._terms = range(tunnel.key[1], self._terms.stop)
-        self._cut_others()
-        self._sessions.append(tunnel)
-        if self._sessions[0] is tunnel and not self._stopped:
+        self._cut(self._fence.admit(tunnel, *tunnel.key))
+        if self._fence.streams[0] is tunnel and not self._stopped:
             self._back(tunnel, tunnel.on_open)
 
     def pass_bytes(self, tunnel: Tunnel) -> None:
         """Bytes came on a stream: to rpc-server, which answers."""
-        if self._sessions and self._sessions[0] is tunnel:
+        admitted = self._fence.streams
+        if tunnel not in admitted:
+            self._break(tunnel, "reset")
+        elif admitted[0] is tunnel:
             self._passes(self._host, tunnel.key)
             if not self._stopped:
                 self._back(tunnel, tunnel.on_acknowledged)
-        elif tunnel not in self._sessions:
-            self._back(tunnel, lambda: tunnel.on_broken("reset"))
 
     def close(self, tunnel: Tunnel) -> None:
         """The leader's end is closed or gone; rpc-server is free for the next."""
-        if tunnel in self._sessions:
-            self._sessions.remove(tunnel)
+        if tunnel in self._fence.streams:
+            self._fence.remove(tunnel)
             self._serve_next()
 
     def stop_engine(self) -> None:
@@ -169,16 +155,16 @@ class Gate:
     def restart_engine(self) -> None:
         """rpc-server dies and is started again: whoever was connected is cut off."""
         self._stopped = False
-        for tunnel in list(self._sessions):
-            self._drop(tunnel, "the worker's rpc-server ended")
+        for tunnel in self._fence.streams:
+            self._fence.remove(tunnel)
+            self._break(tunnel, "the worker's rpc-server ended")
 
-    def _drop(self, tunnel: Tunnel, reason: str) -> None:
-        self._sessions.remove(tunnel)
+    def _break(self, tunnel: Tunnel, reason: str) -> None:
         self._back(tunnel, lambda: tunnel.on_broken(reason))
 
     def _serve_next(self) -> None:
-        if self._sessions and not self._stopped:
-            first = self._sessions[0]
+        if self.busy and not self._stopped:
+            first = self._fence.streams[0]
             self._back(first, first.on_open)
 
     def _back(self, tunnel: Tunnel, action: Callable[[], None]) -> None:

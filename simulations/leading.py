@@ -1,29 +1,27 @@
 """The leader's reconciler in the loop: `leader.reconcile` decides, the engine models of a host carry it out.
 
-This is what mesh/root does in a real sidecar, on simulated hosts, so that "it serves again" can be checked.
+The driver is the one that `mesh.serving.leader_loop` runs in a sidecar, so that "it serves again" can be
+checked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from leader.model.model_info import ModelInfo
-from leader.reconcile.decide import decide
-from leader.reconcile.member_views import member_view
+from leader.reconcile.driver import Input, LeaderDriver, pause
 from leader.reconcile.view import (
     Action,
+    Drain,
     HandOver,
     ReconcilerMemory,
-    ReleaseLeases,
-    Report,
     ResolveMove,
     Running,
     Start,
     Stop,
     View,
-    Wanted,
-    WantLeases,
 )
 from mesh.protocol.base.effects import (
     DeploymentChanged,
@@ -34,13 +32,12 @@ from mesh.protocol.base.effects import (
     MembersChanged,
 )
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Model, Stage
+from mesh.wire.facts import Model
 from mesh.wire.identity import NodeId
 from simulations.engines import BytesPass, Gate, LlamaServer, Wire
 from simulations.hosts import Host
 from simulations.world import World
 
-_LOOK = 1.0
 _SOON = 0.001
 _UNREACHABLE = 2.0
 _WORTH_A_LOOK = (DeploymentChanged, LeaderChanged, LeasesChanged, MembersChanged)
@@ -134,15 +131,22 @@ class LeaderLoop:
     """The reconciler of one process of a host; it does nothing while another leads."""
 
     def __init__(self, serving: Serving, host: Host) -> None:
+        assert host.node is not None
         self._serving = serving
         self._world = serving.world
         self._host = host
-        self._memory = ReconcilerMemory()
-        self._number = 0
-        self._unreachable: dict[NodeId, float] = {}
+        self._node = host.node
+        self._driver = LeaderDriver(host.node, self._do, self)
         self._look_at = float("inf")
         self._wish = ""
         self.server: LlamaServer | None = None
+
+    def _do(self, step: Input) -> None:
+        self._world.perform(self._host, step(self._now()))
+
+    def _now(self) -> float:
+        """What the host's clock shows."""
+        return self._host.local(self._world.now)
 
     def look_soon(self) -> None:
         """Something changed: decide, once what changes together has changed."""
@@ -157,46 +161,18 @@ class LeaderLoop:
         if when != self._look_at:
             return
         self._look_at = float("inf")
-        view = self._view()
-        if not (view.leading or view.asked or view.running) and self._memory == ReconcilerMemory():
+        now = self._now()
+        view = self._driver.view(now)
+        if not (view.leading or view.asked or view.running) and self._driver.memory == ReconcilerMemory():
             return
-        now = self._host.local(self._world.now)
-        decision = decide(now, view, self._memory)
-        self._memory = decision.memory
+        decision = self._driver.decide(now, view)
         for action in decision.actions:
             self._perform(action, view)
-        again = _LOOK if decision.again_at is None else max(0.01, min(_LOOK, decision.again_at - now))
-        self._look_by(self._world.now + again)
+        self._look_by(self._world.now + pause(now, decision))
 
-    # --- the view
+    # --- what the driver asks
 
-    def _view(self) -> View:
-        node = self._host.node
-        assert node is not None
-        claim, deployment, running = node.leader(), node.deployment(), self._running()
-        leading = claim is not None and claim.author == node.id
-        if not leading or deployment is None:
-            return View(node.id, leading, running=running, asked=self._wish)
-        root = deployment.model.root
-        self._number = deployment.number
-        wanted = Wanted(
-            deployment.model.name,
-            root,
-            deployment.context,
-            deployment.slots,
-            deployment.running,
-            {bytes(member): count for member, count in deployment.layers},
-        )
-        held = {model.root for model in self._host.profile.models}
-        model = self._serving.shapes[root] if root in held else None
-        members = tuple(
-            member_view(member, node.id, model, self._unreachable.get(member.id, 0.0) <= self._world.now)
-            for member in node.members()
-        )
-        leases = frozenset(bytes(id) for id in node.leases(self._host.local(self._world.now)))
-        return View(node.id, True, wanted, model, members, leases, running, asked=self._wish)
-
-    def _running(self) -> Running | None:
+    def running(self) -> Running | None:
         server = self.server
         if server is None:
             return None
@@ -204,6 +180,21 @@ class LeaderLoop:
             server.wanted, server.plan, server.phase, server.progress, server.reason, server.answers,
             server.load_seconds,
         )  # fmt: skip
+
+    def asked(self) -> str:
+        return self._wish
+
+    def model_info(self, root: bytes) -> ModelInfo | None:
+        held = any(model.root == root for model in self._host.profile.models)
+        return self._serving.shapes[root] if held else None
+
+    def lost(self, root: bytes) -> str:
+        """No file is lost."""
+        return ""
+
+    def copying(self) -> float | None:
+        """Nothing is copied."""
+        return None
 
     # --- the actions
 
@@ -213,61 +204,33 @@ class LeaderLoop:
         self.look_soon()
 
     def _perform(self, action: Action, view: View) -> None:
-        world, host = self._world, self._host
         match action:
-            case WantLeases(workers):
-                world.do(host, "want_leases", sorted(workers))
-            case ReleaseLeases(workers):
-                world.do(host, "release_leases", sorted(workers))
             case Start():
                 self._start(action)
             case Stop():
                 if self.server is not None:
-                    self._serving.stopped(host, view)
+                    self._serving.stopped(self._host, view)
                     self.server.stop()
                     self.server = None
             case ResolveMove():
                 self._wish = ""
-            case Report():
-                self._report(action)
-            case HandOver(to, _):
-                try:
-                    world.do(host, "hand_over", NodeId(to))
-                except MeshError:
-                    return
+            case Drain():
+                pass  # the model of llama-server lets requests in at all times
+            case HandOver():
+                with suppress(MeshError):
+                    self._driver.perform(action)
+            case _:
+                self._driver.perform(action)
 
     def _start(self, start: Start) -> None:
-        claim = self._host.node.leader() if self._host.node is not None else None
+        claim = self._node.leader()
         if claim is None:
             return
         self.server = LlamaServer(
             self._world, self._serving.wire, self._serving, self._host,
-            start.wanted, start.plan, claim.term, self.look_soon, self._lost,
+            start.wanted, start.plan, claim.term, self.look_soon, self._tunnel_broke,
         )  # fmt: skip
         self.server.start()
 
-    def _lost(self, worker: NodeId) -> None:
-        """A tunnel broke: the worker is not used for a moment, and asked whether it lives."""
-        self._unreachable[worker] = self._world.now + _UNREACHABLE
-        self._world.do(self._host, "connection_reset", worker)
-
-    def _report(self, report: Report) -> None:
-        stages: tuple[Stage, ...] = ()
-        speed = 0.0
-        if self.server is not None:
-            speed = self.server.plan.predicted_tokens_per_second
-            stages = tuple(
-                Stage(NodeId(s.device.member), s.first, s.last, s.head, s.bytes, s.seconds * 1000)
-                for s in self.server.plan.stages
-                if s.layers
-            )
-        self._world.do(
-            self._host,
-            "report",
-            self._number,
-            report.phase,
-            report.progress,
-            report.reason[:180],
-            speed,
-            stages,
-        )
+    def _tunnel_broke(self, worker: NodeId) -> None:
+        self._driver.connection_lost(worker, self._host.local(self._world.now + _UNREACHABLE))

@@ -1,7 +1,7 @@
 """The protocol broken on purpose, in one place at a time: for each breakage some seed must fail.
 
-A checker that catches none of these is no checker. Each mutant replaces attributes of the protocol's (or the
-gate model's) classes while it is applied, and puts them back.
+A checker that catches none of these is no checker. Each mutant replaces attributes of the product's (or
+the llama-server model's) classes while it is applied, and puts them back.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from mesh.protocol.membership.membership import Membership
 from mesh.protocol.membership.peers import DEAD, SUSPECT
 from mesh.protocol.node.expulsion import Expulsion
 from mesh.wire.facts import NOBODY, Eviction
-from simulations.engines import Gate, LlamaServer
+from simulations.engines import LlamaServer
+from worker.fence import Fence
 
 Patch = tuple[Any, str, Any]
 """The owner of an attribute, its name, and what it is replaced by."""
@@ -230,7 +231,8 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "terms are not stored": _not_stored("term", "claimed"),
     "grants are not stored": _not_stored("grant"),
     "generations are not stored": _not_stored("incarnation"),
-    "the gate ignores the fence": lambda: [(Gate, "admits", lambda gate, key: True)],
+    "the gate ignores the fence": lambda: [(Fence, "admits", lambda fence, author, term: True)],
+    "a gate cuts no stream": lambda: [(Fence, "_cut", lambda fence: [])],
     "a bound worker lends itself": lambda: [(WorkerLease, "_bound", lambda worker_lease, grant: False)],
     "a worker lends itself to lower claims": _lower_claims_lend,
     "a restarted worker lends itself at once": lambda: [(WorkerLease, "restore", _nothing)],

@@ -4,6 +4,7 @@ rpc-server serves one client at a time and lets a second one wait, silently, unt
 leader's open socket would starve its successor. So the gate cuts the streams of an old claim before it lets
 in those of a newer one, and lets the streams of one holder in one after the other. (llama-server has one
 connection open per worker; while it looks at its devices it opens and closes some in turn.)
+`worker.fence` decides which streams pass and which are cut.
 """
 
 import logging
@@ -18,6 +19,7 @@ from mesh.net.link import Bare, Trusts, let_in, never
 from mesh.net.session import StreamError
 from mesh.net.stream_ends import Plain
 from mesh.wire.errors import DecodeError
+from worker.fence import Fence, Holder
 from worker.greeting import blank_reply, blank_request
 
 _log = logging.getLogger(__name__)
@@ -25,18 +27,6 @@ _log = logging.getLogger(__name__)
 _MOST_SESSIONS = 16
 _CONNECT_SECONDS = 5.0
 _MESSAGE_SECONDS = 5.0
-
-
-class Holder(Protocol):
-    """The claim that a worker's lease was granted to."""
-
-    @property
-    def author(self) -> bytes:
-        """The leader's node id."""
-
-    @property
-    def term(self) -> int:
-        """The claim's term."""
 
 
 class GateSession(Bare, Protocol):
@@ -78,7 +68,8 @@ class GateCounters:
 class _Stream:
     """One that waits for its turn or passes."""
 
-    key: tuple[bytes, int]
+    author: bytes
+    term: int
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     bridge: Bridge | None = None
 
@@ -100,10 +91,9 @@ class Gate:
         self._counters = GateCounters()
         self._server = server
         self._trusts = trusts
-        self._holder: bytes | None = None
-        self._terms = range(0)
-        """Under which of its terms the holder's streams pass."""
-        self._open: set[_Stream] = set()
+        self._fence: Fence[_Stream] = Fence()
+        self._open = 0
+        """How many streams wait or pass, those included that were cut and are not closed yet."""
         self._passing: Bridge | None = None
         self._turn = trio.StrictFIFOLock()
 
@@ -127,55 +117,40 @@ class Gate:
 
         A holder that follows itself by a higher claim keeps the streams that it has.
         """
-        holder = None if claim is None else claim.author
-        if claim is None or holder != self._holder:
-            self._terms = range(0) if claim is None else range(claim.term, claim.term + 1)
-        else:
-            self._terms = range(self._terms.start, claim.term + 1)
-        self._holder = holder
-        self._cut_others()
+        self._cut(self._fence.set_holder(claim))
 
-    def _cut_others(self) -> None:
-        for stream in self._open:
-            if not self._admits(stream.key) and not stream.scope.cancel_called:
+    def _cut(self, streams: list[_Stream]) -> None:
+        for stream in streams:
+            if not stream.scope.cancel_called:  # rpc-server may have ended it already
                 stream.cut()
                 self._counters.cut += 1
 
-    def _admits(self, key: tuple[bytes, int]) -> bool:
-        return key[0] == self._holder and key[1] in self._terms
-
     async def handle(self, session: GateSession) -> None:
         """Serve one stream to its end, which is: either side's, or a cut. Leaves it closed."""
-        key = (session.peer or b"", _term(session.arguments))
-        reason = self._refusal(key)
+        stream = _Stream(session.peer or b"", _term(session.arguments))
         try:
-            if reason is not None:
+            if (reason := self._refusal(stream)) is not None:
                 await self._refuse(session, reason)
                 return
-            # Whoever begins anew under a later term is done with what it began before.
-            self._terms = range(key[1], self._terms.stop)
-            self._cut_others()
-            stream = _Stream(key)
+            self._cut(self._fence.admit(stream, stream.author, stream.term))
+            self._open += 1
             with stream.scope:
-                self._open.add(stream)
                 try:
                     async with self._turn:
                         await self._pass(session, stream)
                 finally:
-                    self._open.discard(stream)
+                    self._open -= 1
+                    self._fence.remove(stream)
         except (StreamError, DecodeError) as error:
             _log.debug("a tunnel's stream broke: %s", error)
         finally:
             await session.aclose()
 
-    def _refusal(self, key: tuple[bytes, int]) -> str | None:
-        if self._holder is None:
-            return "this worker is leased to nobody"
-        if not self._admits(key):
-            return f"this worker is leased to another claim, of term {self._terms[-1]}"
-        if len(self._open) >= _MOST_SESSIONS:
-            return f"{_MOST_SESSIONS} streams of this claim wait already"
-        return None
+    def _refusal(self, stream: _Stream) -> str | None:
+        reason = self._fence.refusal(stream.author, stream.term)
+        if reason is None and self._open >= _MOST_SESSIONS:
+            reason = f"{_MOST_SESSIONS} streams of this claim wait already"
+        return reason
 
     async def _refuse(self, session: GateSession, reason: str) -> None:
         self._counters.refused += 1
@@ -202,7 +177,7 @@ class Gate:
         bridge = Bridge(Plain.take(local), leader, ended, asks=blank_request, answers=blank_reply)
         self._counters.passed += 1
         self._passing = stream.bridge = bridge
-        whose = f"{stream.key[0].hex()[:8]} in term {stream.key[1]}"
+        whose = f"{stream.author.hex()[:8]} in term {stream.term}"
         _log.info("lets %s in", whose)
         try:
             await bridge.run()

@@ -54,6 +54,11 @@ class PlanStage:
         return self.first + self.layers - 1
 
     @property
+    def span(self) -> tuple[int, int]:
+        """First and last layer, inclusive; (1, 0), which is no layer, for the head alone."""
+        return (self.first, self.last) if self.layers else (1, 0)
+
+    @property
     def seconds(self) -> float:
         return self.layer_seconds + self.link_seconds + self.head_seconds
 

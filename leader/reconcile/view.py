@@ -141,7 +141,13 @@ class HandOver:
     reason: str
 
 
-Action = WantLeases | ReleaseLeases | Start | Stop | Drain | ResolveMove | Report | HandOver
+NodeAction = WantLeases | ReleaseLeases | Report | HandOver
+"""What the driver makes an input of the Node."""
+
+OwnerAction = Start | Stop | Drain | ResolveMove
+"""What the driver's owner carries out."""
+
+Action = NodeAction | OwnerAction
 
 
 @dataclass(frozen=True, slots=True)

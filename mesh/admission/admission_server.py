@@ -24,7 +24,7 @@ from mesh.net.discovery.tailscale import Tailscale, TailscaleError
 from mesh.net.session import Session
 from mesh.net.streams import Streams
 from mesh.protocol.base.drop_counters import DropCounters
-from mesh.runtime.driver import Driver
+from mesh.runtime.node_driver import NodeDriver
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity, NodeId, node_id, pool_id, verify
@@ -42,7 +42,7 @@ class AdmissionServer:
     def __init__(
         self, identity: Identity, name: str, streams: Streams, invites: Invites, tailscale: Tailscale | None
     ) -> None:
-        self.driver: Driver | None = None
+        self.driver: NodeDriver | None = None
         self.moving = False
         self.pool_name = ""
         self.lobby = PairingLobby()

@@ -18,7 +18,7 @@ from mesh.admission.pairing_lobby import APPROVE, REPLY_SECONDS, Applicant, Ask
 from mesh.admission.pake import Pake, WrongCode, signed_opening
 from mesh.net.session import StreamError
 from mesh.net.streams import Streams
-from mesh.runtime.driver import Driver
+from mesh.runtime.node_driver import NodeDriver
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import Identity, NodeId
 from mesh.wire.rights import Rights
@@ -54,7 +54,7 @@ class Approver:
         self._now = now
         self._wrong: list[float] = []
 
-    async def approve(self, driver: Driver, code: Code, rights: Rights) -> Applicant:
+    async def approve(self, driver: NodeDriver, code: Code, rights: Rights) -> Applicant:
         """Let the machine that shows ``code`` in. MeshError when there is none, or it shows another code."""
         self._refuse_guessing()
         seen = await self._seen(driver, code.slot)
@@ -91,7 +91,7 @@ class Approver:
 
     # --- who waits, and where
 
-    async def _seen(self, driver: Driver, slot: int) -> list[Seen]:
+    async def _seen(self, driver: NodeDriver, slot: int) -> list[Seen]:
         """Those that show a code with this number, each once, at whatever member's door."""
         found = {one.key: Seen(one, None) for one in self._admission_server.lobby.applicants(slot)}
         limit = trio.CapacityLimiter(ASKED_AT_ONCE)
@@ -107,7 +107,7 @@ class Approver:
                     nursery.start_soon(ask, member.id)
         return list(found.values())
 
-    async def _listed(self, driver: Driver, member: NodeId, slot: int) -> list[Applicant]:
+    async def _listed(self, driver: NodeDriver, member: NodeId, slot: int) -> list[Applicant]:
         with trio.move_on_after(LIST_SECONDS):
             try:
                 async with self._stream(driver, member, {"slot": slot}) as (_, heard):
@@ -118,7 +118,7 @@ class Approver:
 
     @asynccontextmanager
     async def _stream(
-        self, driver: Driver, member: NodeId, arguments: dict[str, Any]
+        self, driver: NodeDriver, member: NodeId, arguments: dict[str, Any]
     ) -> AsyncIterator[tuple[Ask, Any]]:
         """A stream of kind ``approve``: what asks over it, and the first message that came."""
         session = await self._streams.open(member, driver.endpoints(member), APPROVE, arguments)
@@ -134,7 +134,7 @@ class Approver:
 
     # --- one attempt
 
-    async def _admit(self, driver: Driver, seen: Seen, code: Code, rights: Rights) -> None:
+    async def _admit(self, driver: NodeDriver, seen: Seen, code: Code, rights: Rights) -> None:
         if seen.at is None:
             async with self._admission_server.lobby.turn(seen.applicant.key) as ask:
                 await self._converse(driver, ask, seen.applicant, code, rights)
@@ -144,7 +144,7 @@ class Approver:
             await self._converse(driver, ask, seen.applicant, code, rights)
 
     async def _converse(
-        self, driver: Driver, ask: Ask, applicant: Applicant, code: Code, rights: Rights
+        self, driver: NodeDriver, ask: Ask, applicant: Applicant, code: Code, rights: Rights
     ) -> None:
         key, own = applicant.key, self._identity.public_key
         exchange = Pake("owner", code, driver.pool, own, key)

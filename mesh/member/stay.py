@@ -29,8 +29,8 @@ from mesh.net.session import Session, StreamError
 from mesh.protocol.base.effects import Expelled
 from mesh.protocol.node.node import Node
 from mesh.runtime.clock import now
-from mesh.runtime.driver import Driver
 from mesh.runtime.node_context import Machine
+from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import current_state, status
 from mesh.serving.leader_loop import LeaderLoop
 from mesh.serving.worker_loop import WorkerLoop
@@ -76,7 +76,7 @@ class Pool:
         self._told: Profile | None = None
         self._admitted: Admitted | None = None
         self.work = WorkerLoop(machine, lambda: node.holder(now()))
-        self.driver = Driver(
+        self.driver = NodeDriver(
             id, node, machine.datagrams, machine.streams, self._persist, machine.changes, self.work.set_holder
         )
         self.copies = CopyManager(machine, self.driver, self.models)

@@ -6,7 +6,7 @@ from pathlib import Path
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import demand
 from leader.placement.planner import Plan, PlanStage, place
-from leader.placement.reading import layers, read_model
+from leader.placement.reading import read_model
 from leader.reconcile.decide import why_unusable
 from leader.reconcile.view import MemberView
 from mesh.control.operations import LeftOut, PlanResult, PlanStageResult
@@ -78,7 +78,7 @@ def _stage(plan: Plan, stage: PlanStage, layer: int, head: int) -> PlanStageResu
     return {
         "member": id_text(stage.device.member),
         "name": stage.device.name,
-        "layers": list(layers(stage)),
+        "layers": list(stage.span),
         "head": stage.head,
         "bytes": stage.bytes,
         "milliseconds": round(stage.seconds * 1000, 3),

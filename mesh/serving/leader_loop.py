@@ -1,13 +1,14 @@
 """The leader's part of a sidecar: carries out what the reconciler decides.
 
-The reconciler is pure; here its view is put together from the Node and what runs, and its actions are
-performed: leases asked for, tunnels opened, llama-server started and ended, the pool told.
+The reconciler and its driver are pure. This loop gives them what only this machine knows, opens the tunnels,
+and starts and ends llama-server.
 """
 
 import logging
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -16,37 +17,21 @@ import trio
 from leader.llama.tunnels import OpenTunnel, TunnelRefused, pass_gate
 from leader.model.held_models import Models
 from leader.model.model_info import ModelInfo
-from leader.placement.reading import layers, read_model
-from leader.reconcile.decide import decide
-from leader.reconcile.member_views import member_view
-from leader.reconcile.view import (
-    Action,
-    Drain,
-    HandOver,
-    ReconcilerMemory,
-    ReleaseLeases,
-    Report,
-    ResolveMove,
-    Start,
-    Stop,
-    View,
-    Wanted,
-    WantLeases,
-)
+from leader.placement.reading import read_model
+from leader.reconcile.driver import LeaderDriver, pause
+from leader.reconcile.view import Action, Drain, HandOver, Report, ResolveMove, Running, Start, Stop
 from mesh.copies.copy_manager import CopyManager
 from mesh.net.link import trusts_by
 from mesh.runtime.clock import now
-from mesh.runtime.driver import Driver
 from mesh.runtime.node_context import Machine
+from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import name_of
 from mesh.serving.pipeline import Pipeline
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Stage
 from mesh.wire.identity import NodeId
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
 TUNNEL_SECONDS = 10.0
 TUNNEL_AGAIN_SECONDS = 0.1
 UNREACHABLE_SECONDS = 1.0
@@ -66,17 +51,15 @@ class LeaderLoop:
     """Runs on every member that may lead; does nothing while another leads."""
 
     def __init__(
-        self, machine: Machine, driver: Driver, models: Models, copies: CopyManager | None = None
+        self, machine: Machine, driver: NodeDriver, models: Models, copies: CopyManager | None = None
     ) -> None:
         self._machine = machine
         self._driver = driver
         self._models = models
         self._copies = copies
-        self._memory = ReconcilerMemory()
-        self._number = 0
+        self._leadership = LeaderDriver(driver.node, driver.do, self)
         self._pipeline: Pipeline | None = None
         self._model_infos: dict[bytes, ModelInfo] = {}
-        self._unreachable: dict[bytes, float] = {}
         self._move_request: MoveRequest | None = None
 
     @property
@@ -111,14 +94,14 @@ class LeaderLoop:
         async with trio.open_nursery() as nursery:
             seen = -1
             while True:
-                decision = decide(now(), await self._view(), self._memory)
-                self._memory = decision.memory
+                await self._read_ahead()
+                at = now()
+                decision = self._leadership.decide(at, self._leadership.view(at))
                 if self._pipeline is not None:
                     self._pipeline.drains = any(isinstance(action, Drain) for action in decision.actions)
                 for action in decision.actions:
                     await self._perform(action, nursery)
-                again = LOOK_SECONDS if decision.again_at is None else decision.again_at - now()
-                seen = await self._machine.changes.wait(seen, max(0.01, min(LOOK_SECONDS, again)))
+                seen = await self._machine.changes.wait(seen, pause(now(), decision))
 
     async def stop(self, keep: bool = False) -> None:
         """End llama-server, if it runs, and ``keep`` its conversations."""
@@ -126,101 +109,87 @@ class LeaderLoop:
         if pipeline is not None:
             await pipeline.stop(keep)
 
-    # --- the view -----------------------------------------------------------------------------------
+    # --- what the driver asks -----------------------------------------------------------------------
 
-    async def _view(self) -> View:
-        node = self._driver.node
-        running = None if self._pipeline is None else self._pipeline.running()
-        asked = "" if self._move_request is None else self._move_request.when
-        claim, deployment = node.leader(), node.deployment()
-        leading = claim is not None and claim.author == node.id
-        if not leading or deployment is None:
-            if deployment is not None and deployment.running and self._machine.options.lead:
-                await self._model_info(deployment.model.root)  # who may lead next has it at hand
-            return View(node.id, leading, running=running, asked=asked)
-        root = deployment.model.root
-        self._number = deployment.number
-        wanted = Wanted(
-            deployment.model.name,
-            root,
-            deployment.context,
-            deployment.slots,
-            deployment.running,
-            {bytes(member): count for member, count in deployment.layers},
-        )
-        model_info = await self._model_info(root)
-        members = tuple(
-            member_view(member, node.id, model_info, self._unreachable.get(member.id, 0.0) <= now())
-            for member in node.members()
-        )
-        leases = frozenset(bytes(worker) for worker in node.leases(now()))
-        lost = "" if model_info is not None else self._models.lost(root)
-        copying = None if self._copies is None else self._copies.progress
-        return View(node.id, True, wanted, model_info, members, leases, running, lost, copying, asked)
+    def running(self) -> Running | None:
+        """What the pipeline does; None while there is none."""
+        return None if self._pipeline is None else self._pipeline.running()
 
-    async def _model_info(self, root: bytes) -> ModelInfo | None:
-        """The deployed model's shape, read once; None when its file is not, or no longer, on this machine."""
+    def asked(self) -> str:
+        """A person's request for the best placement; empty for none."""
+        return "" if self._move_request is None else self._move_request.when
+
+    def model_info(self, root: bytes) -> ModelInfo | None:
+        """The shape of the model with that hash, if it was read."""
+        return self._model_infos.get(root)
+
+    def lost(self, root: bytes) -> str:
+        """The name of a file of that model which this machine held once; empty for none."""
+        return self._models.lost(root)
+
+    def copying(self) -> float | None:
+        """How much of the wanted model was copied, 0 to 1; None while nothing is copied."""
+        return None if self._copies is None else self._copies.progress
+
+    async def _read_ahead(self) -> None:
+        """Read the deployed model's header, once, where this machine leads or may lead next."""
+        root, read = self._wanted_root(), None
+        while root is not None and root != read:  # another model may be deployed while one is read
+            await self._read(root)
+            root, read = self._wanted_root(), root
+
+    def _wanted_root(self) -> bytes | None:
+        deployment = self._driver.node.deployment()
+        if deployment is None:
+            return None
+        may_lead_next = deployment.running and self._machine.options.lead
+        return deployment.model.root if self._leadership.leads or may_lead_next else None
+
+    async def _read(self, root: bytes) -> None:
         held = self._models.find(root)
         if held is None:
             self._model_infos.pop(root, None)
-            return None
-        if root not in self._model_infos:
+        elif root not in self._model_infos:
             try:
                 self._model_infos = {root: await trio.to_thread.run_sync(_make_ready, held.files)}
             except MeshError as error:
                 log.error("%s: %s", held.files[0], error)
-                return None
-        return self._model_infos[root]
 
     # --- the actions --------------------------------------------------------------------------------
 
     async def _perform(self, action: Action, nursery: trio.Nursery) -> None:
-        node, do = self._driver.node, self._driver.do
         match action:
-            case WantLeases(workers):
-                do(node.want_leases, frozenset(map(NodeId, workers)))
-            case ReleaseLeases(workers):
-                do(node.release_leases, frozenset(map(NodeId, workers)))
-            case Start(wanted, plan):
-                claim, engine = node.leader(), self._machine.keeper.engine
-                if claim is not None and engine is not None:
-                    log.info("starting %s on %d stages", wanted.name, len(plan.stages))
-                    self._pipeline = Pipeline(
-                        self._machine, self._driver, action, claim.term, self._open_tunnel, self._on_reset
-                    )
-                    nursery.start_soon(self._pipeline.run, engine.llama_server)
+            case Start():
+                self._start(action, nursery)
             case Stop(reason, keep):
                 log.info("stopping: %s", reason)
                 await self.stop(keep)
+            case Drain():
+                pass  # `run` does it, before all actions
             case ResolveMove(text):
                 if self._move_request is not None:
                     self._move_request.text = text
                     self._move_request.settled.set()
                     self._move_request = None
-            case Report(phase, progress, reason):
-                self._report(phase, progress, reason)
-            case HandOver(to, reason):
+            case HandOver(_, reason):
                 log.info("handing over: %s", reason)
                 try:
-                    do(node.hand_over, NodeId(to))
+                    self._leadership.perform(action)
                 except MeshError as error:
                     log.warning("cannot hand over: %s", error)
+            case Report("ready", _, "") if self._copies is not None:
+                self._leadership.perform(replace(action, reason=self._copies.lacking))
+            case _:
+                self._leadership.perform(action)
 
-    def _report(self, phase: str, progress: float, reason: str) -> None:
-        pipeline = self._pipeline
-        if phase == "ready" and not reason and self._copies is not None:
-            reason = self._copies.lacking
-        stages: tuple[Stage, ...] = ()
-        speed = 0.0
-        if pipeline is not None:
-            speed = pipeline.plan.predicted_tokens_per_second
-            stages = tuple(
-                Stage(NodeId(s.device.member), *layers(s), s.head, s.bytes, s.seconds * 1000)
-                for s in pipeline.plan.stages
-                if s.layers or s.head
+    def _start(self, start: Start, nursery: trio.Nursery) -> None:
+        claim, engine = self._driver.node.leader(), self._machine.keeper.engine
+        if claim is not None and engine is not None:
+            log.info("starting %s on %d stages", start.wanted.name, len(start.plan.stages))
+            self._pipeline = Pipeline(
+                self._machine, self._driver, start, claim.term, self._open_tunnel, self._on_reset
             )
-        number = self._number
-        self._driver.do(self._driver.node.report, number, phase, progress, reason[:180], speed, stages)
+            nursery.start_soon(self._pipeline.run, engine.llama_server)
 
     # --- the tunnels --------------------------------------------------------------------------------
 
@@ -241,8 +210,7 @@ class LeaderLoop:
 
     def _on_reset(self, worker: bytes, reason: str) -> None:
         log.warning("tunnel to %s: %s", name_of(self._driver.node, NodeId(worker)), reason)
-        self._unreachable[worker] = now() + UNREACHABLE_SECONDS
-        self._driver.do(self._driver.node.connection_reset, NodeId(worker))
+        self._leadership.connection_lost(worker, now() + UNREACHABLE_SECONDS)
 
 
 def _make_ready(files: Sequence[Path]) -> ModelInfo:

@@ -31,10 +31,10 @@ from mesh.net.streams import Streams
 from mesh.protocol.base.settings import Settings
 from mesh.protocol.node.node import Node
 from mesh.runtime.change_signal import ChangeSignal
-from mesh.runtime.driver import Driver
 from mesh.runtime.engine_keeper import EngineKeeper
 from mesh.runtime.lan import Neighbours
 from mesh.runtime.node_context import Machine
+from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.state import StateDir
 from mesh.serving.worker_loop import WorkerLoop
 from mesh.wire.endpoint import Endpoint
@@ -117,7 +117,7 @@ class Here:
         self.neighbours = Neighbours(self.mdns, "", self.changes)
         self.admission_server = AdmissionServer(identity, name, self.streams, self.invites, tailscale)
         self.tailscale = tailscale
-        self.driver: Driver | None = None
+        self.driver: NodeDriver | None = None
         self.said: list[str] = []
         self.holders: list[Claim | None] = []
         self.work: WorkerLoop | None = None
@@ -187,20 +187,20 @@ class Here:
             self.streams, self.tailscale, self.neighbours, keeper, self.changes,
         )  # fmt: skip
 
-    def _driver(self, pool: PoolId) -> Driver:
+    def _driver(self, pool: PoolId) -> NodeDriver:
         node = Node(Settings(), self.identity, verify, random.Random(7), self.state.stored(pool))
 
         def persist(key: str, value: bytes) -> None:
             self.state.persist(pool, key, value)
 
-        return Driver(pool, node, self.datagrams, self.streams, persist, self.changes, self._set_holder)
+        return NodeDriver(pool, node, self.datagrams, self.streams, persist, self.changes, self._set_holder)
 
     def _set_holder(self, claim: Claim | None) -> None:
         self.holders.append(claim)
         if self.work is not None:
             self.work.set_holder(claim)
 
-    def _begin(self, driver: Driver) -> None:
+    def _begin(self, driver: NodeDriver) -> None:
         driver.do(driver.node.start, self.profile)
         self.streams.pool = driver.pool
         self.admission_server.pool_name = pool_name(driver.pool)

@@ -222,3 +222,10 @@ def test_sixty_four_workers_and_128_layers_are_placed_in_a_moment() -> None:
         place(model_info(128), devices, 512, 1)
         fastest = min(fastest, time.perf_counter() - began)
     assert fastest < 0.1
+
+
+def test_a_stage_with_the_head_alone_has_no_layers() -> None:
+    stage = place(model_info(8), [host(GIB)], 512, 1).stages[0]
+    assert stage.span == (0, 7)
+    first, last = replace(stage, layers=0).span
+    assert first > last

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from leader.placement.planner import Infeasible, place
-from leader.placement.reading import layers
 from leader.reconcile.member_views import member_view
 from mesh.operations.plan import (
     context_of,
@@ -83,13 +82,6 @@ def test_a_plans_terms_add_up_and_its_layers_follow_each_other() -> None:
 def test_a_plan_for_one_machine_says_that_a_pool_would_not_help() -> None:
     told = describe(place(TOY, [host(1 << 30)], 512, 1), [])
     assert any("fits on one machine" in note for note in told["notes"])
-
-
-def test_a_stage_with_the_head_alone_has_no_layers() -> None:
-    stage = place(TOY, [host(1 << 30)], 512, 1).stages[0]
-    assert layers(stage) == (0, TOY.n_layers - 1)
-    first, last = layers(replace(stage, layers=0))
-    assert first > last
 
 
 def test_who_has_no_share_is_named_with_the_reason() -> None:

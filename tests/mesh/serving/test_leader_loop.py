@@ -1,6 +1,7 @@
 """What the reconciler decides is carried out: llama-server runs, its pool is told, and it ends in time."""
 
 import math
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from trio.testing import MockClock
 
 from leader.model import gguf
 from leader.model.held_models import Models
+from leader.model.model_info import ModelInfo
+from leader.placement.reading import read_model
+from leader.reconcile.decide import decide
+from leader.reconcile.view import Decision, ReconcilerMemory, View
 from mesh.engine.types import Engine
 from mesh.runtime.status import current_state
 from mesh.serving.leader_loop import LeaderLoop
@@ -45,10 +50,15 @@ class Led:
         nursery.start_soon(self.leading.run)
 
     def deploy(
-        self, file: Path, running: bool = True, held: bool = True, layers: dict[Here, int] | None = None
+        self,
+        file: Path,
+        running: bool = True,
+        held: bool = True,
+        layers: dict[Here, int] | None = None,
+        root: bytes = b"r" * 32,
     ) -> None:
         model_info = gguf.read(file)
-        model = Model(file.name, model_info.total_bytes, b"r" * 32)
+        model = Model(file.name, model_info.total_bytes, root)
         if held:
             self.models.add(model.name, model.root, model_info.files)
         assert self.anna.driver is not None
@@ -176,6 +186,38 @@ async def test_the_leader_hands_over_to_who_holds_the_file(
         while (claim := bert.node.leader()) is None or claim.author != bert.id:
             await bert.changes.wait(bert.changes.count, 0.05)
     assert one.port() is None
+
+
+async def test_a_model_deployed_while_another_is_read_is_read_before_anything_is_decided(
+    clock: MockClock,
+    ground: Ground,
+    engine: Engine,
+    nursery: trio.Nursery,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    views: list[View] = []
+    reading, read_on = threading.Event(), threading.Event()
+
+    def read_slowly(path: Path) -> ModelInfo:
+        reading.set()
+        assert read_on.wait(10)
+        return read_model(path)
+
+    def watched(now: float, view: View, memory: ReconcilerMemory) -> Decision:
+        views.append(view)
+        return decide(now, view, memory)
+
+    monkeypatch.setattr("mesh.serving.leader_loop.read_model", read_slowly)
+    monkeypatch.setattr("leader.reconcile.driver.decide", watched)
+    one = await led(ground, clock, engine, nursery)
+    one.deploy(file)
+    with trio.fail_after(10):
+        await until(reading.is_set)
+    one.deploy(file, root=b"s" * 32)
+    read_on.set()
+    await one.until_told("ready")
+    assert [view for view in views if view.wanted is not None and view.model_info is None] == []
 
 
 async def test_a_node_that_does_not_lead_runs_nothing(

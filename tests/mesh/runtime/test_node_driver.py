@@ -23,8 +23,8 @@ from mesh.protocol.base.effects import (
     Tell,
     Timer,
 )
-from mesh.runtime.driver import LONGEST_NAP, MAX_PROBES, Driver
 from mesh.runtime.durability import AGAIN_SECONDS
+from mesh.runtime.node_driver import LONGEST_NAP, MAX_PROBES, NodeDriver
 from mesh.wire import codec, messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import open_envelope
@@ -57,7 +57,7 @@ class Journal(Datagrams):
         return await (super().receive() if self._real is None else self._real.receive())
 
 
-async def founder(ground: Ground) -> tuple[Here, Journal, Driver]:
+async def founder(ground: Ground) -> tuple[Here, Journal, NodeDriver]:
     """A founder whose datagrams are noted rather than sent."""
     anna = await ground.machine("anna")
     anna.datagrams = journal = Journal(anna.state.path)

@@ -48,7 +48,7 @@ PROBE_SECONDS = 2.0
 LONGEST_NAP = 0.5
 
 
-class Driver:
+class NodeDriver:
     """Runs one Node. ``run`` owns all its tasks; ``do`` may be called from any of them."""
 
     def __init__(

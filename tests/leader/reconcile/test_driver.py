@@ -1,0 +1,226 @@
+"""The driver before a real Node: what it sees of it, and what it makes of an action there."""
+
+from dataclasses import replace
+
+import pytest
+
+from leader.model.model_info import ModelInfo
+from leader.placement.planner import place
+from leader.reconcile.driver import LOOK, SOONEST, Input, LeaderDriver, pause, stages
+from leader.reconcile.view import (
+    Decision,
+    HandOver,
+    MemberView,
+    ReconcilerMemory,
+    ReleaseLeases,
+    Report,
+    Running,
+    View,
+    Wanted,
+    WantLeases,
+)
+from mesh.wire.errors import MeshError
+from mesh.wire.facts import Model, PoolState, Resignation, Stage, decode
+from mesh.wire.identity import NodeId
+from mesh.wire.messages import Bodies, LeaseGrant, LeaseRelease, LeaseRequest, Ping
+from tests.leader.shapes import GIB, MIB, host, model_info, worker
+from tests.mesh.protocol.stage import Actor
+from tests.mesh.protocol.stage import Stage as Led
+
+ROOT = b"r" * 32
+TOY = model_info(8)
+PLAN = place(TOY, [host(60 * MIB), worker(1)], 512, 1)
+WANTED = Wanted("toy", ROOT, 512, 1)
+
+
+class Local:
+    """An owner of whom everything is set by hand."""
+
+    def __init__(self) -> None:
+        self.present: Running | None = None
+        self.shapes = {ROOT: TOY}
+
+    def running(self) -> Running | None:
+        return self.present
+
+    def asked(self) -> str:
+        return "idle"
+
+    def model_info(self, root: bytes) -> ModelInfo | None:
+        return self.shapes.get(root)
+
+    def lost(self, root: bytes) -> str:
+        return f"{root[:1].decode()}.gguf"
+
+    def copying(self) -> float | None:
+        return 0.5
+
+
+class Driven:
+    """A Node that leads, one more member, and the driver of its reconciler."""
+
+    def __init__(self) -> None:
+        self.stage = Led(rank=10)
+        self.other = self.stage.member(2, rank=1)
+        self.stage.wait(5.0)
+        self.local = Local()
+        self.driver = LeaderDriver(self.stage.node, self._do, self.local)
+        assert self.driver.leads
+
+    def _do(self, step: Input) -> None:
+        self.stage.perform(step(self.stage.now))
+
+    def deploy(self, layers: tuple[tuple[NodeId, int], ...] = ()) -> None:
+        stage = self.stage
+        stage.perform(stage.node.deploy(stage.now, Model("toy", 8, ROOT), 512, 1, True, layers))
+
+    def view(self) -> View:
+        return self.driver.view(self.stage.now)
+
+    def seen(self, actor: Actor) -> MemberView:
+        return next(member for member in self.view().members if member.id == actor.id)
+
+
+@pytest.fixture
+def driven() -> Driven:
+    return Driven()
+
+
+# --- the view
+
+
+def test_where_nothing_is_deployed_the_view_holds_what_runs_and_what_was_asked(driven: Driven) -> None:
+    driven.local.present = Running(WANTED, PLAN, "ready")
+    expected = View(driven.stage.node.id, True, running=driven.local.present, asked="idle")
+    assert driven.view() == expected
+
+
+def test_a_node_that_follows_sees_nothing_of_the_deployment(driven: Driven) -> None:
+    driven.deploy()
+    driven.driver.perform(HandOver(driven.other.id, "it holds the file"))
+    assert not driven.driver.leads
+    assert driven.view() == View(driven.stage.node.id, False, asked="idle")
+
+
+def test_a_leader_sees_the_deployment_its_members_and_what_is_copied(driven: Driven) -> None:
+    driven.deploy(((driven.other.id, 3),))
+    view = driven.view()
+    assert view.wanted == replace(WANTED, layers={driven.other.id: 3})
+    assert {member.id for member in view.members} == {driven.stage.node.id, driven.other.id}
+    assert all(member.device is not None for member in view.members)
+    assert (view.model_info, view.lost, view.copying, view.asked) == (TOY, "", 0.5, "idle")
+
+
+def test_a_model_that_is_not_at_hand_is_seen_with_the_file_that_was_lost(driven: Driven) -> None:
+    driven.deploy()
+    driven.local.shapes.clear()
+    view = driven.view()
+    assert (view.model_info, view.lost) == (None, "r.gguf")
+    assert [member.device for member in view.members] == [None, None]
+
+
+def test_a_worker_whose_connection_broke_is_probed_and_not_reachable_for_a_while(driven: Driven) -> None:
+    driven.deploy()
+    driven.stage.take(Ping)
+    driven.driver.connection_lost(driven.other.id, driven.stage.now + 1.0)
+    assert driven.stage.take(Ping, driven.other)
+    assert not driven.seen(driven.other).reachable
+    driven.stage.wait(1.0)
+    assert driven.seen(driven.other).reachable
+
+
+# --- actions
+
+
+def test_leases_are_asked_for_seen_and_given_back(driven: Driven) -> None:
+    driven.deploy()
+    driven.driver.perform(WantLeases(frozenset({driven.other.id})))
+    [request] = driven.stage.take(LeaseRequest, driven.other)
+    assert driven.view().leases == frozenset()
+    claim = driven.stage.node.leader()
+    assert claim is not None
+    driven.other.says(LeaseGrant(request.number, claim.term))
+    assert driven.view().leases == {driven.other.id}
+    driven.driver.perform(ReleaseLeases(frozenset({driven.other.id})))
+    assert driven.stage.take(LeaseRelease, driven.other)
+    assert driven.view().leases == frozenset()
+
+
+def reported(driven: Driven, report: Report) -> PoolState:
+    driven.driver.perform(report)
+    driven.stage.wait(10.0)
+    state = driven.stage.node.pool_state()
+    assert state is not None
+    return state
+
+
+def test_a_report_tells_the_pool_of_the_plan_that_runs(driven: Driven) -> None:
+    driven.deploy()
+    driven.deploy()
+    driven.local.present = Running(WANTED, PLAN, "loading")
+    driven.driver.view(driven.stage.now)
+    state = reported(driven, Report("loading", 0.25, "x" * 500))
+    deployment = driven.stage.node.deployment()
+    assert deployment is not None
+    assert (state.deployment, state.phase, state.progress) == (deployment.number, "loading", 0.25)
+    assert state.reason == "x" * 180
+    assert state.tokens_per_second == PLAN.predicted_tokens_per_second
+    assert state.stages == stages(PLAN)
+
+
+def test_a_report_while_nothing_runs_has_no_stages(driven: Driven) -> None:
+    driven.deploy()
+    driven.driver.view(driven.stage.now)
+    state = reported(driven, Report("waiting"))
+    assert (state.phase, state.stages, state.tokens_per_second) == ("waiting", (), 0.0)
+
+
+def test_leadership_is_handed_over(driven: Driven) -> None:
+    driven.driver.perform(HandOver(driven.other.id, "it holds the file"))
+    facts = [decode(body).fact for told in driven.stage.take(Bodies, driven.other) for body in told.facts]
+    assert [fact.successor for fact in facts if isinstance(fact, Resignation)] == [driven.other.id]
+    assert not driven.driver.leads
+
+
+def test_a_hand_over_that_the_node_refuses_is_an_error(driven: Driven) -> None:
+    with pytest.raises(MeshError, match="cannot lead"):
+        driven.driver.perform(HandOver(b"?" * 16, "nobody knows it"))
+
+
+def test_failures_in_a_row_are_counted_from_one_decision_to_the_next(driven: Driven) -> None:
+    driven.deploy()
+    alone = place(TOY, [replace(host(GIB), member=driven.stage.node.id)], 512, 1)
+    driven.local.present = Running(WANTED, alone, "failed", reason="it crashed")
+    view = replace(driven.view(), leases=frozenset({driven.stage.node.id}))
+    for failures in (1, 2, 3):
+        driven.driver.decide(driven.stage.now, view)
+        assert driven.driver.memory.failures == failures
+
+
+# --- when to decide again
+
+
+@pytest.mark.parametrize(
+    ("again_at", "seconds"), [(None, LOOK), (100.5, 0.5), (200.0, LOOK), (100.0, SOONEST), (90.0, SOONEST)]
+)
+def test_the_pause_ends_when_the_decision_says_but_within_bounds(
+    again_at: float | None, seconds: float
+) -> None:
+    assert pause(100.0, Decision((), ReconcilerMemory(), again_at)) == seconds
+
+
+# --- what the pool is told of a plan
+
+
+def test_stages_are_told_with_their_layers_and_milliseconds() -> None:
+    plan = place(TOY, [host(GIB)], 512, 1)
+    [only] = plan.stages
+    member = NodeId(only.device.member)
+    assert stages(plan) == (Stage(member, 0, 7, True, only.bytes, only.seconds * 1000),)
+
+
+def test_a_device_with_the_head_alone_is_told_and_one_with_nothing_is_not() -> None:
+    plan = place(TOY, [host(GIB)], 512, 1)
+    head = replace(plan.stages[0], layers=0, head=True)
+    [told] = stages(replace(plan, stages=(head, replace(head, head=False))))
+    assert (told.first, told.last, told.head) == (1, 0, True)
