@@ -16,12 +16,13 @@ from mesh.protocol.dissemination.reaping import Reaper
 from mesh.protocol.facts import pending, store
 from mesh.protocol.facts.store import FactStore
 from mesh.protocol.facts.validation import FactValidator
-from mesh.protocol.leadership.election import Election
+from mesh.protocol.leadership.claims import Claims
+from mesh.protocol.leadership.election import Election, Role, RoleEvent
 from mesh.protocol.leadership.leader_leases import LeaderLeases
 from mesh.protocol.leadership.reports import Reports
-from mesh.protocol.leadership.roles import Role, RoleEvent
 from mesh.protocol.leadership.worker_lease import WorkerLease
 from mesh.protocol.limits.replays import Replays
+from mesh.protocol.limits.term_limit import TermLimit
 from mesh.protocol.membership.membership import Membership
 from mesh.protocol.membership.peers import DEAD, SUSPECT
 from mesh.protocol.node.expulsion import Expulsion
@@ -54,7 +55,7 @@ def _no_pre_vote() -> list[Patch]:
     def campaign(election: Any) -> None:
         if (
             election.role is Role.WAITING
-            and election.leader() is None
+            and election._claims.leader() is None
             and election._campaign_at() is not None
         ):
             election._machine.on(RoleEvent.DELAY_ELAPSED)
@@ -208,11 +209,11 @@ def _unnoticed_pauses() -> list[Patch]:
 
 
 def _no_yielding() -> list[Patch]:
-    def leader(election: Any) -> Any:
-        return election.mine if election.mine is not None else original(election)
+    def leader(claims: Any) -> Any:
+        return claims.mine if claims.mine is not None else original(claims)
 
-    original = Election.leader
-    return [(Election, "_contested", _nothing), (Election, "leader", leader)]
+    original = Claims.leader
+    return [(Election, "_contested", _nothing), (Claims, "leader", leader)]
 
 
 def _lower_claims_lend() -> list[Patch]:
@@ -261,9 +262,7 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
         (Replays, "is_new", lambda replays, envelope: True),
         (Replays, "note", _nothing),
     ],
-    "terms leap without limit": lambda: [
-        (FactValidator, "_is_in_reach", lambda validator, claim, source: True)
-    ],
+    "terms leap without limit": lambda: [(TermLimit, "admits", lambda limit, term, source: True)],
     "a newer trace of oneself is not overtaken": lambda: [(Reports, "overtake", _nothing)],
 }
 

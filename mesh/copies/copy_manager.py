@@ -21,7 +21,7 @@ from mesh.copies.copy_policy import Site, counts, next_copy
 from mesh.copies.copy_server import CopyServing
 from mesh.copies.copy_store import CopyStore, Stored, within
 from mesh.net.session import Session, StreamError
-from mesh.protocol.node.views import Member
+from mesh.protocol.node.node import Member
 from mesh.runtime.node_context import Machine
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import name_of

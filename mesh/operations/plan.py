@@ -11,7 +11,7 @@ from leader.reconcile.decide import why_unusable
 from leader.reconcile.view import MemberView
 from mesh.control.operations import LeftOut, PlanResult, PlanStageResult
 from mesh.operations.pool_file import read_pool
-from mesh.protocol.node.views import Member
+from mesh.protocol.node.node import Member
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import id_text
 

@@ -16,8 +16,7 @@ from mesh.control.operations import (
     SelfStatus,
     Status,
 )
-from mesh.protocol.node.node import Node
-from mesh.protocol.node.views import Member
+from mesh.protocol.node.node import Member, Node
 from mesh.wire.facts import Model, PoolState
 from mesh.wire.identity import NodeId, PoolId, id_text
 from mesh.wire.rights import Rights

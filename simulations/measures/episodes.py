@@ -43,7 +43,7 @@ COPIES = 3
 class Episode:
     """What came of one probe: the weight with which it began a suspicion, and with which it killed."""
 
-    suspicion_timeout: float = 0.0
+    suspicion: float = 0.0
     death: float = 0.0
     plainly: bool = False
     """Whether the copy killed in which nothing was tilted after the suspicion."""

@@ -158,7 +158,7 @@ def together(pools: Sequence[Hours], loss: float, settings: Settings) -> dict[st
     each = [
         (one.among * 3600 / (WINDOW * pool.nodes), one.episode) for pool in pools for one in pool.followed
     ]
-    begun = [often * episode.suspicion_timeout for often, episode in each]
+    begun = [often * episode.suspicion for often, episode in each]
     killing = [often * episode.death for often, episode in each]
     suspicions_upper = rate_upper(counted["suspicions"], node_hours, _EACH)
     if sum(bool(weight) for weight in begun) >= _MANY:

@@ -1,6 +1,6 @@
 """Members as the protocol shows them, for tests of what is made of them."""
 
-from mesh.protocol.node.views import Member
+from mesh.protocol.node.node import Member
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Model, Profile, Record
 from mesh.wire.identity import NodeId, PoolId

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from mesh.protocol.base.drop_counters import DropCounters
 from mesh.protocol.base.effects import Effect, Event, Notice, Persist, Send, SendStream, SetTimer, Tell, Timer
+from mesh.protocol.base.internal_events import InternalEvent
 from mesh.protocol.base.settings import Settings
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
@@ -43,9 +44,14 @@ class Context:
         """The number of the last datagram."""
         self.effects: list[Effect] = []
         self.drops = DropCounters()
+        self.running = False
+        """Whether this node takes part: it started, and neither left nor was expelled since."""
         self.members_changed = False
+        """This input changed what is shown of members: the Node tells so, once, at the input's end."""
         self.leadership_dirty = False
-        """Whether this input changed something that the leadership or a lease rests on."""
+        """This input may change the leader or a lease: the Node evaluates both anew at the input's end."""
+        self.dispatch: Callable[[InternalEvent], None]
+        """The Node's table of reactions, set once while the Node is built."""
         self._pending: dict[tuple[str, bytes], tuple[int, float]] = {}
         self._token = 0
 
@@ -74,6 +80,10 @@ class Context:
 
     def persist(self, key: str, value: bytes) -> None:
         self.effects.append(Persist(key, value))
+
+    def emit(self, event: InternalEvent) -> None:
+        """Let other parts of this Node react, now; `mesh.protocol.node.dispatch` lists which do."""
+        self.dispatch(event)
 
     def tell(self, event: Event) -> None:
         self.effects.append(Tell(event))

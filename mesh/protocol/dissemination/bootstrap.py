@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mesh.protocol.base.context import Context
+from mesh.protocol.dissemination.gossip import Gossip
 from mesh.protocol.facts.store import FactStore
 from mesh.protocol.facts.validation import FactValidator
 from mesh.protocol.membership.membership import Membership
@@ -29,14 +30,16 @@ class Bootstrap:
         context: Context,
         roster: Roster,
         store: FactStore,
-        membership: Membership,
         validator: FactValidator,
+        membership: Membership,
+        gossip: Gossip,
     ) -> None:
         self._context = context
         self._roster = roster
         self._store = store
-        self._membership = membership
         self._validator = validator
+        self._membership = membership
+        self._gossip = gossip
         self._hello_targets: dict[Endpoint, int] = {}
         self._silent: dict[Endpoint, None] = {}
         self._replies: dict[Endpoint, float] = {}
@@ -100,6 +103,13 @@ class Bootstrap:
         record = self._store.get(Record, self._context.id)
         if record is not None:
             self._context.send_bodies(to, endpoint, [record.data])
+
+    def greeted(self, sender: NodeId, source: Endpoint, hello: Hello) -> None:
+        """A member says who it is: answer if it asks to, and compare what both hold."""
+        self._validator.absorb_all(hello.chain, sender)
+        if hello.answer:
+            self.send_hello(sender, source, answer=False)
+        self._gossip.compare(sender, source, hello.summary, eager=True)
 
     def answered(self, sender: NodeId, source: Endpoint) -> None:
         """A member was heard from there: no need to greet it again, once it is known what it says of itself.

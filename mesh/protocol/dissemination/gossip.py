@@ -14,6 +14,8 @@ from typing import Any
 
 from mesh.protocol.base.context import Context
 from mesh.protocol.facts.store import Entry, FactStore, bucket_of, differing, prevails
+from mesh.protocol.facts.validation import FactValidator
+from mesh.protocol.limits.rate_limits import RateLimits
 from mesh.protocol.membership.membership import Membership
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Liveness, Signed, Suspicion
@@ -51,9 +53,18 @@ class _Wanted:
 class Gossip:
     """The rumours being told, the bodies being pulled and the comparison of sets, of one member."""
 
-    def __init__(self, context: Context, store: FactStore, membership: Membership) -> None:
+    def __init__(
+        self,
+        context: Context,
+        rate_limits: RateLimits,
+        store: FactStore,
+        validator: FactValidator,
+        membership: Membership,
+    ) -> None:
         self._context = context
+        self._rate_limits = rate_limits
         self._store = store
+        self._validator = validator
         self._membership = membership
         self._hot: dict[bytes, int] = {}
         self._wanted: dict[bytes, _Wanted] = {}
@@ -165,10 +176,21 @@ class Gossip:
         if wanted is not None and wanted.asked == source:
             self._forget(key, found=True)
 
-    def received(self) -> None:
-        """Bodies came in: go on pulling, as a window of requests allows."""
+    def received(self, sender: NodeId, source: Endpoint, facts: Sequence[bytes]) -> None:
+        """Bodies came: each proves itself, which costs as much as a datagram does. Then go on pulling."""
+        if not self._rate_limits.allow(self._context.now, source, len(facts)):
+            self._context.drops.count("flood", source)
+            return
+        self._validator.absorb_all(facts, sender)
         if self._wanted:
             self._pull()
+
+    def refute(self, sender: NodeId, source: Endpoint) -> None:
+        """A member that brought a suspicion of this very node gets the refutation straight away."""
+        if self._validator.take_suspicions():
+            proof = self._store.get(Liveness, self._context.id)
+            if proof is not None:
+                self._context.send_bodies(sender, source, [proof.data])
 
     def retry(self) -> None:
         """Time to ask another for what was asked for and did not come."""
@@ -262,9 +284,9 @@ class Gossip:
         self._asked_at[holder] = now
         self._context.send(holder, source, Pull(tuple(keys)))
 
-    def pulled(self, sender: NodeId, source: Endpoint, keys: Sequence[bytes]) -> None:
+    def pulled(self, sender: NodeId, source: Endpoint, pull: Pull) -> None:
         """Someone asks for bodies: vouchers first, for the rest is proven by them."""
-        found = [entry for key in keys[: 2 * _PULLS_A_DATAGRAM] if (entry := self._store.entry(key))]
+        found = [entry for key in pull.keys[: 2 * _PULLS_A_DATAGRAM] if (entry := self._store.entry(key))]
         found.sort(key=lambda entry: entry.signed.fact.kind)
         self._context.send_bodies(sender, source, [entry.signed.data for entry in found])
 
@@ -283,11 +305,11 @@ class Gossip:
             self._last_sync = now
             self._context.send(sender, source, Buckets(self._store.bucket_hashes()))
 
-    def bucketed(self, sender: NodeId, source: Endpoint, hashes: Sequence[bytes]) -> None:
+    def bucketed(self, sender: NodeId, source: Endpoint, theirs: Buckets) -> None:
         """The other's bucket hashes: answer with what is held in those that differ."""
         buckets: list[int] = []
         rumours: list[Rumour] = []
-        for bucket in differing(self._store.bucket_hashes(), hashes):
+        for bucket in differing(self._store.bucket_hashes(), theirs.hashes):
             held = self._store.rumours_in(bucket)
             if buckets and len(rumours) + len(held) > _RUMOURS_A_DATAGRAM:
                 self._context.send(sender, source, Contents(tuple(buckets), tuple(rumours)))
@@ -297,16 +319,15 @@ class Gossip:
         if buckets:
             self._context.send(sender, source, Contents(tuple(buckets), tuple(rumours)))
 
-    def contents(
-        self, sender: NodeId, source: Endpoint, buckets: Sequence[int], rumours: Sequence[Rumour]
-    ) -> None:
+    def contents(self, sender: NodeId, source: Endpoint, held: Contents) -> None:
         """What the other holds in some buckets: pull what is better, tell it of what it lacks."""
-        theirs = {rumour.key: rumour for rumour in rumours}
+        theirs = {rumour.key: rumour for rumour in held.rumours}
         lacking: list[Rumour] = []
-        for bucket in {number for number in buckets if number < len(self._store.bucket_hashes())}:
+        for bucket in {number for number in held.buckets if number < len(self._store.bucket_hashes())}:
             for ours in self._store.rumours_in(bucket):
                 other = theirs.get(ours.key)
                 if other is None or prevails(ours.version, ours.mark, other.version, other.mark):
                     lacking.append(ours)
         self._tell(sender, source, lacking)
-        self.heard(sender, source, [rumour for rumour in rumours if bucket_of(rumour.key) in buckets])
+        asked = [rumour for rumour in held.rumours if bucket_of(rumour.key) in held.buckets]
+        self.heard(sender, source, asked)

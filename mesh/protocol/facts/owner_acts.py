@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from mesh.protocol.base.context import Context
+from mesh.protocol.base.effects import DeploymentChanged
 from mesh.protocol.facts.store import FactStore
+from mesh.protocol.facts.validation import FactValidator
 from mesh.protocol.trust.roster import MAX_CHAIN, Roster
 from mesh.wire import codec
 from mesh.wire.errors import DecodeError, MeshError
@@ -22,13 +23,11 @@ _ACT = codec.paired(codec.COUNT, codec.fixed(HASH_BYTES))
 class Owner:
     """The acts of one member; each is on the disk as the chain's head before it is told."""
 
-    def __init__(
-        self, context: Context, roster: Roster, store: FactStore, take: Callable[[Signed[Any]], None]
-    ) -> None:
+    def __init__(self, context: Context, roster: Roster, store: FactStore, validator: FactValidator) -> None:
         self._context = context
         self._roster = roster
         self._store = store
-        self._take = take
+        self._validator = validator
         self._number = 0
         self._previous = NO_PREVIOUS
 
@@ -76,7 +75,7 @@ class Owner:
         for id, member in self._roster.members.items():
             if id != subject and member.rights & ~after.rights(id) and self._can_vouch():
                 self.vouch(member.key, member.rights)
-        wish = self._highest()
+        wish = self.deployment()
         falls = wish is not None and wish.author == subject
         leaps = self._leaps()
         if falls and not leaps:
@@ -116,7 +115,7 @@ class Owner:
     ) -> Signed[Deployment]:
         """Say what is to run in the pool from now on."""
         self._must_own()
-        highest, node = self._highest(), self._context
+        highest, node = self.deployment(), self._context
         if highest is not None and self._leaps():
             raise MeshError(
                 f"{id_text(highest.author)} counts its deployments beyond all measure",
@@ -124,21 +123,27 @@ class Owner:
             )
         number = 1 if highest is None else highest.number + 1
         wish = Deployment(node.pool, node.id, number, model, context, slots, running, layers, copies)
-        signed = sign(wish, node.signer)
-        self._take(signed)
-        return signed
+        return self._validator.publish(wish)
 
     def _leaps(self) -> bool:
         """Whether another's deployment is so far ahead that whoever goes beyond it uses up the numbers."""
-        highest = self._highest()
+        highest = self.deployment()
         if highest is None or highest.author == self._context.id:
             return False
         rest = (s.fact.number for s in self._store.all(Deployment) if s.fact.author != highest.author)
         return bool(highest.number > max(rest, default=0) + _MAX_LEAP)
 
-    def _highest(self) -> Deployment | None:
-        every = (signed.fact for signed in self._store.all(Deployment))
+    def deployment(self) -> Deployment | None:
+        """What the pool is to run: of all owners' deployments the one with the highest number."""
+        every = (s.fact for s in self._store.all(Deployment) if s.fact.author in self._roster)
         return max(every, key=lambda fact: (fact.number, fact.author), default=None)
+
+    def deployed(self, deployment: Deployment) -> None:
+        """It was stored: if it is what the pool is to run, the disk keeps it and the driver hears of it."""
+        signed = self._store.get(Deployment, deployment.author)
+        if signed is not None and self.deployment() == deployment:
+            self._context.persist("deployment", signed.data)
+            self._context.tell(DeploymentChanged(deployment))
 
     def met(self, signed: Signed[Any]) -> None:
         """An act of this very owner came in: one beyond the known head (its disk was set back) is it."""
@@ -156,7 +161,7 @@ class Owner:
         """Number the act, note it as the chain's new head, tell it."""
         signed = sign(fact, self._context.signer)
         self._advance(self._number + 1, signed.hash)
-        self._take(signed)
+        self._validator.take(signed)
         return signed
 
     def _advance(self, number: int, hash: bytes) -> None:

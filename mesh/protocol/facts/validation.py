@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from mesh.protocol.base.context import Context
+from mesh.protocol.base.internal_events import FactDeferred, FactStored, RightsLost, StaleSuspicionHeard
 from mesh.protocol.facts.pending import PendingFacts
 from mesh.protocol.facts.store import EQUIVOCATION, NEW, FactStore
+from mesh.protocol.limits.term_limit import TermLimit
 from mesh.protocol.trust.roster import Roster
 from mesh.wire.errors import DecodeError
 from mesh.wire.facts import (
@@ -35,34 +37,17 @@ _NEEDS: dict[int, Rights] = {
 
 
 class FactValidator:
-    """Takes facts into the store and hands those that changed it to ``on_new``.
+    """Takes facts into the store, and emits what follows for other parts.
 
     A fact whose author is not vouched yet waits, in a bounded place, for the voucher.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        roster: Roster,
-        store: FactStore,
-        term_limit: Callable[[], int],
-        on_new: Callable[[Signed[Any]], None],
-    ) -> None:
+    def __init__(self, context: Context, roster: Roster, store: FactStore, terms: TermLimit) -> None:
         self._context = context
         self._roster = roster
         self._store = store
-        self._term_limit = term_limit
-        self._on_new = on_new
+        self._terms = terms
         self._suspicions = 0
-        self.may_leap: Callable[[int, object], bool] = lambda term, source: False
-        """Whether a claim of a term beyond the limit is taken from that giver all the same."""
-        self.on_shift: Callable[[], None] = lambda: None
-        """Someone lost rights."""
-        self.on_term: Callable[[Claim], None] = lambda claim: None
-        """A claim of someone who may lead no longer: nobody leads by it, but terms rise."""
-        self.on_lapsed: Callable[[Suspicion], None] = lambda suspicion: None
-        self.on_kept: Callable[[bytes, object], None] = lambda key, source: None
-        """A fact came, by its key, and waits for its author's voucher."""
         self._pending_facts = PendingFacts()
 
     def publish(self, fact: Fact) -> Signed[Any]:
@@ -120,7 +105,7 @@ class FactValidator:
             return self._wait(signed, source)
         if not signed.proven_by(key, self._context.verifier):
             return self._refuse("forged_fact", source)
-        if isinstance(fact, Claim) and not self._is_in_reach(fact, source):
+        if isinstance(fact, Claim) and not self._terms.admits(fact.term, source):
             self._context.notice("warning", f"A claim of {id_text(fact.author)} leaps too far ahead: refused")
             return self._refuse("leaping_claim", fact.author)
         self._suspicions += suspected
@@ -158,31 +143,27 @@ class FactValidator:
 
     def _wait(self, signed: Signed[Any], source: object) -> bool:
         if self._pending_facts.keep(signed, source):
-            self.on_kept(signed.key, source)
+            self._context.emit(FactDeferred(signed.key, source))
         return True
 
     def _raise_term(self, signed: Signed[Any], source: object) -> bool:
         """Nothing of it is kept; but a worker may be bound in that term, so whoever claims goes beyond it."""
         fact = signed.fact
         key = self._roster.past_key(fact.author)
-        known = self._term_limit() - self._context.settings.max_term_jump
         self._refuse("unauthorised_fact", fact.author)
-        if isinstance(fact, Claim) and key is not None and known < fact.term:
+        if isinstance(fact, Claim) and key is not None and self._terms.highest < fact.term:
             if not signed.proven_by(key, self._context.verifier):
                 return self._refuse("forged_fact", source)
-            if self._is_in_reach(fact, source):
-                self.on_term(fact)
+            if self._terms.admits(fact.term, source):
+                self._terms.raise_to(fact.term)
         return True
-
-    def _is_in_reach(self, claim: Claim, source: object) -> bool:
-        return claim.term <= self._term_limit() or self.may_leap(claim.term, source)
 
     def _lapsed(self, signed: Signed[Suspicion]) -> None:
         """An accusation of this very node that it refuted already: still it counts how many there are."""
         key = self._roster.key(signed.fact.author)
         if key is not None and signed.proven_by(key, self._context.verifier):
             self._suspicions += 1
-            self.on_lapsed(signed.fact)
+            self._context.emit(StaleSuspicionHeard(signed.fact))
 
     def take_suspicions(self) -> int:
         """How many accusations of this very node came since the last call."""
@@ -211,7 +192,7 @@ class FactValidator:
                 if act.key not in self._store:
                     self._merge(act)
             self._pending_facts.drop(self._roster.evicted)
-            self.on_shift()
+            self._context.emit(RightsLost())
         self._adopt()
 
     def _merge(self, signed: Signed[Any]) -> None:
@@ -223,7 +204,7 @@ class FactValidator:
             )
         own = signed.fact.author == self._context.id
         if outcome == NEW or (outcome == EQUIVOCATION and (own or self._holds(signed))):
-            self._on_new(signed)
+            self._context.emit(FactStored(signed))
 
     def _holds(self, signed: Signed[Any]) -> bool:
         fact = signed.fact

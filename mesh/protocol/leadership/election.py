@@ -9,31 +9,80 @@ that is cut off elects a leader of its own, and what must not be shared is fence
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from enum import StrEnum
 
 from mesh.protocol.base.context import Context
+from mesh.protocol.base.internal_events import Reclaimed
 from mesh.protocol.base.transitions import StateMachine
 from mesh.protocol.facts.store import FactStore
-from mesh.protocol.leadership.roles import ROLES, Role, RoleEvent
+from mesh.protocol.facts.validation import FactValidator
+from mesh.protocol.leadership.claims import Claims
+from mesh.protocol.leadership.leader_leases import LeaderLeases
+from mesh.protocol.leadership.worker_lease import WorkerLease
+from mesh.protocol.limits.term_limit import TermLimit
 from mesh.protocol.membership.membership import Membership
 from mesh.protocol.membership.peers import ALIVE
 from mesh.protocol.trust.roster import Roster
 from mesh.wire import codec
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import NOBODY, Claim, Fact, Resignation, Signed
+from mesh.wire.facts import NOBODY, Claim, Resignation, Signed
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Vote, VoteRequest
 
 CAMPAIGN, VOTES = "campaign", "votes"
 SERVES = 1 << 60
 """What is added to the rank of a leader that serves: more than any rank."""
-_MANY = 8
-"""So many others are believed whatever the size of the pool."""
-_FEWEST = 2
-"""Fewer are not: to whoever is cut off a single liar may be all that is left of the pool."""
-_STRETCH = 1.0
-"""How many seconds the limit of terms takes for a jump towards claims above it."""
+
+
+class Role(StrEnum):
+    """What a member is in an election."""
+
+    OUTSIDE = "outside"
+    WAITING = "waiting"
+    CANDIDATE = "candidate"
+    LEADER = "leader"
+    FOLLOWER = "follower"
+
+
+class RoleEvent(StrEnum):
+    """What happens to it."""
+
+    STARTED = "starts"
+    HEARD = "hears a leader"
+    LOST = "hears no leader any more"
+    DELAY_ELAPSED = "election delay elapsed"
+    WON = "wins the vote"
+    REFUSED = "loses the vote, or hears no answer"
+    NAMED = "is named successor"
+    RECLAIMED = "reclaims in a higher term"
+    YIELDED = "steps down"
+    PAUSED = "its process was paused"
+    STOPPED = "leaves, or is evicted"
+    """A leader gives up its claim first."""
+
+
+ROLES: dict[tuple[Role, RoleEvent], Role] = {
+    (Role.OUTSIDE, RoleEvent.STARTED): Role.WAITING,
+    (Role.WAITING, RoleEvent.HEARD): Role.FOLLOWER,
+    (Role.CANDIDATE, RoleEvent.HEARD): Role.FOLLOWER,
+    (Role.FOLLOWER, RoleEvent.LOST): Role.WAITING,
+    (Role.WAITING, RoleEvent.DELAY_ELAPSED): Role.CANDIDATE,
+    (Role.CANDIDATE, RoleEvent.WON): Role.LEADER,
+    (Role.CANDIDATE, RoleEvent.REFUSED): Role.WAITING,
+    (Role.WAITING, RoleEvent.NAMED): Role.LEADER,
+    (Role.CANDIDATE, RoleEvent.NAMED): Role.LEADER,
+    (Role.FOLLOWER, RoleEvent.NAMED): Role.LEADER,
+    (Role.LEADER, RoleEvent.RECLAIMED): Role.LEADER,
+    (Role.LEADER, RoleEvent.YIELDED): Role.WAITING,
+    (Role.WAITING, RoleEvent.PAUSED): Role.WAITING,
+    (Role.CANDIDATE, RoleEvent.PAUSED): Role.WAITING,
+    (Role.LEADER, RoleEvent.PAUSED): Role.LEADER,
+    (Role.FOLLOWER, RoleEvent.PAUSED): Role.FOLLOWER,
+    (Role.OUTSIDE, RoleEvent.STOPPED): Role.OUTSIDE,
+    (Role.WAITING, RoleEvent.STOPPED): Role.OUTSIDE,
+    (Role.CANDIDATE, RoleEvent.STOPPED): Role.OUTSIDE,
+    (Role.FOLLOWER, RoleEvent.STOPPED): Role.OUTSIDE,
+}
 
 
 class Election:
@@ -44,38 +93,29 @@ class Election:
         context: Context,
         roster: Roster,
         store: FactStore,
+        terms: TermLimit,
+        validator: FactValidator,
         membership: Membership,
-        publish: Callable[[Fact], Signed[Any]],
+        claims: Claims,
+        worker_lease: WorkerLease,
+        leader_leases: LeaderLeases,
     ) -> None:
         self._context = context
         self._roster = roster
         self._store = store
+        self._terms = terms
+        self._validator = validator
         self._membership = membership
-        self._publish = publish
-        self.highest = 0
+        self._claims = claims
+        self._worker_lease = worker_lease
+        self._leader_leases = leader_leases
         self.rank = 0
-        self.mine: Signed[Claim] | None = None
         self._state_machine = StateMachine(ROLES, Role.OUTSIDE)
-        self.absorb: Callable[[bytes], bool] = lambda data: False
-        self.bound_to_another: Callable[[NodeId], Signed[Claim] | None] = lambda candidate: None
-        self.serves: Callable[[], bool] = lambda: False
-        """Whether this leader has a model placed and the leases that this takes."""
-        self.on_bid: Callable[[int], None] = lambda term: None
-        """This leader, of that term, has claimed anew."""
-        self.on_void: Callable[[int], None] = lambda term: None
-        """What workers granted this node under that term, and those before, binds them no longer."""
-        self._leapt: set[object] = set()
-        """Who gave claims above the limit, at most as many as it takes to believe them."""
-        self._reach = 0
-        """How far the limit has come to meet such claims, ..."""
-        self._stretched_at = -math.inf
-        """... and when it did so last."""
         self._campaign_term: int | None = None
         self._asked: set[NodeId] = set()
         self._yes: set[NodeId] = set()
         self._no: set[NodeId] = set()
         self._vacant_since = -math.inf
-        self._ready_at = math.inf
         self._retry_at = -math.inf
         self._refusals = 0
         self._last_claim = -math.inf
@@ -89,58 +129,6 @@ class Election:
     @property
     def role(self) -> Role:
         return self._state_machine.state
-
-    def term_limit(self) -> int:
-        """Claims above this are refused, at first."""
-        return self.highest + self._context.settings.max_term_jump
-
-    def may_leap(self, term: int, source: object) -> bool:
-        """Whether a claim above the limit, given by that member, is taken all the same.
-
-        It is if most others gave such claims: members give what they took themselves, so it is the pool that
-        went ahead and no liar that leaps. If not, the limit comes to meet it, so slowly that nobody uses up
-        all terms: who was led ahead while it was cut off is not refused for ever, and all hold the same.
-        """
-        present = {peer.id for peer in self._membership.peers.values() if peer.present}
-        self._leapt = {id for id in (*self._leapt, source) if id in present}
-        enough = max(_FEWEST, min(_MANY, len(present) // 2 + 1))
-        if self._context.now >= self._ready_at and len(self._leapt) >= enough:
-            self._leapt.clear()
-            return True
-        reached = term <= self._reach
-        if not reached and self._context.now >= self._stretched_at + _STRETCH:
-            self._stretched_at = self._context.now
-            self._reach = max(self._reach, self.term_limit()) + self._context.settings.max_term_jump
-        return reached
-
-    def leader(self) -> Signed[Claim] | None:
-        """The highest claim of a present member that has not given it up."""
-        best: Signed[Claim] | None = None
-        for signed in self._store.all(Claim):
-            claim: Claim = signed.fact
-            if (best is None or claim.order > best.fact.order) and self._is_valid(claim):
-                best = signed
-        return best
-
-    def resignation(self, claim: Claim) -> Signed[Resignation] | None:
-        """The resignation that ended this claim, if there is one."""
-        signed = self._store.get(Resignation, claim.author)
-        return signed if signed is not None and signed.fact.term >= claim.term else None
-
-    def predecessor(self) -> Signed[Resignation] | None:
-        """The resignation of the last leader before this node's own claim."""
-        mine = self.mine
-        past = [s for s in self._store.all(Resignation) if mine is not None and s.fact.term < mine.fact.term]
-        return max(past, key=lambda signed: (signed.fact.term, signed.fact.author), default=None)
-
-    def _is_valid(self, claim: Claim) -> bool:
-        if claim.author == self._context.id and (self.mine is None or self.mine.fact != claim):
-            return False
-        return (
-            self._membership.is_present(claim.author)
-            and claim.author in self._roster.leaders
-            and self.resignation(claim) is None
-        )
 
     def ranking(self) -> list[NodeId]:
         """Those who may and would lead (rank 0: not), best first: a named successor, then by rank, id."""
@@ -164,7 +152,7 @@ class Election:
         for signed in self._store.all(Resignation):
             resignation: Resignation = signed.fact
             claim = self._store.get(Claim, resignation.author)
-            if resignation.term != self.highest or resignation.successor == NOBODY or claim is None:
+            if resignation.term != self._terms.highest or resignation.successor == NOBODY or claim is None:
                 continue
             order = claim.fact.order
             if order[0] == resignation.term and (named is None or order > named[0]):
@@ -178,15 +166,15 @@ class Election:
         self._state_machine.on(RoleEvent.STARTED)
         settings = self._context.settings
         alone = len(self._roster.members) == 1
-        self._ready_at = self._context.now + (
+        self._terms.settled_at = self._context.now + (
             settings.startup_delay_heard if alone else settings.startup_delay
         )
         self._vacant_since = self._context.now
-        self._context.schedule_by(CAMPAIGN, b"", self._ready_at)
+        self._context.schedule_by(CAMPAIGN, b"", self._terms.settled_at)
 
     def stop(self) -> None:
         """Take no further part."""
-        self._ready_at = math.inf
+        self._terms.settled_at = math.inf
         self._context.cancel(CAMPAIGN, b"")
         self._context.cancel(VOTES, b"")
         self._campaign_term = None
@@ -200,37 +188,24 @@ class Election:
         self._context.cancel(VOTES, b"")
         if self.role is not Role.OUTSIDE:
             self._state_machine.on(RoleEvent.PAUSED)
-            self._ready_at = self._context.now + self._context.settings.election_delay
-            self._context.schedule(CAMPAIGN, b"", self._ready_at)
+            self._terms.settled_at = self._context.now + self._context.settings.election_delay
+            self._context.schedule(CAMPAIGN, b"", self._terms.settled_at)
 
     def depose(self) -> None:
         """This node may lead no longer: take no further part, and say nothing, for its word is void."""
         self._give_up()
         self.stop()
 
-    def may_lead(self, id: NodeId) -> bool:
-        """Whether a member has the right to lead."""
-        return id in self._roster.leaders
-
-    def raise_term(self, claim: Claim) -> None:
-        """A signed claim was seen: terms rise by it, whoever's it is."""
-        self._raise(claim.term)
-
-    def _raise(self, term: int) -> None:
-        if term > self.highest:
-            self.highest = term
-            self._context.persist("term", codec.pack([term]))
-
     def advance_term(self, term: int) -> None:
         """This node led by that term in a life that its disk forgot: its word as a leader is to be newer."""
-        self._raise(term)
-        if self.mine is not None and self.mine.fact.term <= term:
+        self._terms.raise_to(term)
+        if self._claims.mine is not None and self._claims.mine.fact.term <= term:
             self._claim(RoleEvent.RECLAIMED)
 
     def claimed(self, claim: Claim) -> None:
         """A claim came in."""
-        self.raise_term(claim)
-        given_up = self.resignation(claim)
+        self._terms.raise_to(claim.term)
+        given_up = self._claims.resignation(claim)
         if given_up is not None:  # it overtook its claim on the way: only now it is known whom it names
             self.resigned(given_up.fact)
         if claim.author == self._context.id and not self._claiming:
@@ -238,35 +213,37 @@ class Election:
 
     def _repudiate(self, claim: Claim) -> None:
         """A claim of a former run, which this one knows nothing of: nobody leads by it."""
-        if self.resignation(claim) is None and (self.mine is None or self.mine.fact.term < claim.term):
+        mine = self._claims.mine
+        if self._claims.resignation(claim) is None and (mine is None or mine.fact.term < claim.term):
             self._give_up()
-            self._publish(Resignation(self._context.pool, self._context.id, claim.term, NOBODY))
+            self._validator.publish(Resignation(self._context.pool, self._context.id, claim.term, NOBODY))
 
     def resigned(self, resignation: Resignation) -> None:
         """A leader gave up; whom it named claims at once."""
         if resignation.author == self._context.id:
             self._gave_up(resignation.term)
         heir = resignation.successor == self._context.id == self._successor()
-        willing = self.rank > 0 and self.may_lead(self._context.id)
-        if heir and willing and self.mine is None and self.leader() is None and self.role is not Role.OUTSIDE:
+        willing = self.rank > 0 and self._claims.may_lead(self._context.id)
+        vacant = self._claims.mine is None and self._claims.leader() is None
+        if heir and willing and vacant and self.role is not Role.OUTSIDE:
             self._claim(RoleEvent.NAMED)
 
     def _gave_up(self, term: int) -> None:
         """This node resigned in a life that its disk forgot: whoever hears of it is free of older claims."""
         self.advance_term(term)
-        self.on_void(term)
+        self._leader_leases.invalidate(term)  # what workers granted this node until then binds them no longer
 
     def review(self) -> None:
         """Something changed: yield, go on, stand, or wait. Called after every input that may matter."""
-        leader = self.leader()
-        if self.mine is not None:
+        leader = self._claims.leader()
+        if self._claims.mine is not None:
             if not self._membership.flap_detector.stable:
                 self.step_down()
             elif leader is not None and leader.fact.author != self._context.id:
                 self._contested(leader.fact)
-            elif self._is_lost(self.mine):
+            elif self._is_lost(self._claims.mine):
                 self._claim(RoleEvent.RECLAIMED)
-            elif self._is_behind(self.mine.fact):
+            elif self._is_behind(self._claims.mine.fact):
                 self._superseded()
             return
         if self.role is Role.OUTSIDE:
@@ -287,8 +264,8 @@ class Election:
         if self._vacant_since == -math.inf:
             self._vacant_since = self._context.now
         settled_at = self._context.now + self._context.settings.startup_delay_heard
-        if self._membership.heard_any and settled_at < self._ready_at:
-            self._ready_at = settled_at
+        if self._membership.heard_any and settled_at < self._terms.settled_at:
+            self._terms.settled_at = settled_at
             self._reconsider = True
         if self._reconsider or not self._context.is_scheduled(CAMPAIGN, b""):
             self._reconsider = False
@@ -306,7 +283,7 @@ class Election:
         if self._context.id not in ranking:
             return None
         patience = ranking.index(self._context.id) * self._context.settings.election_delay
-        return max(self._context.now, self._ready_at, self._vacant_since + patience, self._retry_at)
+        return max(self._context.now, self._terms.settled_at, self._vacant_since + patience, self._retry_at)
 
     def _contested(self, higher: Claim) -> None:
         """Another's claim is higher: yield, unless this node leads so much better that it claims anew.
@@ -322,7 +299,7 @@ class Election:
 
     def _weight(self) -> int:
         """The rank of this node as a leader, or as one that would be."""
-        return self.rank + SERVES if self.serves() else self.rank
+        return self.rank + SERVES if self._leader_leases.serves() else self.rank
 
     def _is_lost(self, mine: Signed[Claim]) -> bool:
         """Whether nobody can follow this leader's claim.
@@ -335,7 +312,9 @@ class Election:
 
     def _is_behind(self, mine: Claim) -> bool:
         """Whether a claim higher than that is known: of a later term, or of its own and a better rank."""
-        return mine.term < self.highest or any(s.fact.order > mine.order for s in self._store.all(Claim))
+        if mine.term < self._terms.highest:
+            return True
+        return any(signed.fact.order > mine.order for signed in self._store.all(Claim))
 
     def _superseded(self) -> None:
         """A higher claim exists, though nobody leads by it: whoever was lent by it takes none but a higher.
@@ -353,16 +332,16 @@ class Election:
     def campaign(self) -> None:
         """It is this node's turn: ask the others whether they still hear a leader."""
         turn = self._campaign_at()
-        if self.role is not Role.WAITING or self.leader() is not None or turn is None:
+        if self.role is not Role.WAITING or self._claims.leader() is not None or turn is None:
             return
         if turn > self._context.now:
             self._context.schedule(CAMPAIGN, b"", turn)
             return
         self._state_machine.on(RoleEvent.DELAY_ELAPSED)
-        self._campaign_term = self.highest + 1
+        self._campaign_term = self._terms.highest + 1
         self._yes, self._no = set(), set()
         self._asked = set()
-        holder = self.bound_to_another(self._context.id)
+        holder = self._worker_lease.bound_to_another(self._context.id)
         if holder is not None:
             self._no.add(self._context.id)
         else:
@@ -374,22 +353,22 @@ class Election:
         self._context.schedule(VOTES, b"", self._context.now + self._context.settings.vote_timeout)
         self._count()
 
-    def asked(self, sender: NodeId, source: Endpoint, term: int) -> None:
+    def asked(self, sender: NodeId, source: Endpoint, request: VoteRequest) -> None:
         """Someone would claim: no while a leader is heard or this worker is lent to one."""
-        standing = self.leader()
+        standing = self._claims.leader()
         if standing is None or standing.fact.author == sender:
-            standing = self.bound_to_another(sender)
+            standing = self._worker_lease.bound_to_another(sender)
         if standing is not None and standing.fact.author != sender:
-            self._context.send(sender, source, Vote(term, False, standing.data))
+            self._context.send(sender, source, Vote(request.term, False, standing.data))
             return
         known = max(self._store.all(Claim), key=lambda signed: signed.fact.order, default=None)
-        ahead = known.data if known is not None and known.fact.term >= term else b""
-        self._context.send(sender, source, Vote(term, True, ahead))
+        ahead = known.data if known is not None and known.fact.term >= request.term else b""
+        self._context.send(sender, source, Vote(request.term, True, ahead))
 
     def voted(self, sender: NodeId, vote: Vote) -> None:
         """An answer; the claim that comes with it is learnt in any case."""
         if vote.claim:
-            self.absorb(vote.claim)
+            self._validator.absorb(vote.claim)
         if self._campaign_term != vote.term or sender not in self._asked:
             return
         (self._yes if vote.yes else self._no).add(sender)
@@ -408,7 +387,7 @@ class Election:
     def _decide(self) -> None:
         self._campaign_term = None
         self._context.cancel(VOTES, b"")
-        if len(self._yes) > len(self._no) and self.leader() is None:
+        if len(self._yes) > len(self._no) and self._claims.leader() is None:
             self._claim(RoleEvent.WON)
         else:
             self._state_machine.on(RoleEvent.REFUSED)
@@ -421,42 +400,43 @@ class Election:
     def _claim(self, turn: RoleEvent) -> None:
         """Claim the next term; it is on the disk before anyone hears of it."""
         self._state_machine.on(turn)
-        former, term = self.mine, self.highest + 1
-        self._context.persist("term", codec.pack([term]))
+        former, term = self._claims.mine, self._terms.highest + 1
+        self._terms.raise_to(term)
         self._context.persist("claimed", codec.pack([term]))
-        self.highest = term
         self._last_claim = self._context.now
         self._vacant_since = -math.inf
         self._superseded_at = math.inf
         self._campaign_term = None
         self._context.cancel(CAMPAIGN, b"")
         self._claiming = True
-        self.mine = self._publish(Claim(self._context.pool, self._context.id, term, self._weight()))
+        self._claims.mine = self._validator.publish(
+            Claim(self._context.pool, self._context.id, term, self._weight())
+        )
         self._claiming = False
         if turn is RoleEvent.RECLAIMED and former is not None:
-            self.on_bid(former.fact.term)
+            self._context.emit(Reclaimed(former.fact.term))
 
     def outranked(self) -> None:
         """A worker named a claim that is higher and whose author is gone: only a new term gets its lease."""
         if (
-            self.mine is not None
-            and self._is_behind(self.mine.fact)
+            self._claims.mine is not None
+            and self._is_behind(self._claims.mine.fact)
             and self._context.now - self._last_claim > self._context.settings.vote_timeout
         ):
-            leader = self.leader()
+            leader = self._claims.leader()
             if leader is not None and leader.fact.author == self._context.id:
                 self._claim(RoleEvent.RECLAIMED)
 
     def _give_up(self) -> None:
-        if self.mine is not None:
-            self.mine = None
+        if self._claims.mine is not None:
+            self._claims.mine = None
             self._superseded_at = math.inf
             self._state_machine.on(RoleEvent.YIELDED)
 
     def step_down(self, successor: NodeId = NOBODY) -> Signed[Resignation] | None:
         """Give up one's claim and every lease under it, signed; None when there is none."""
-        if self.mine is None:
+        if self._claims.mine is None:
             return None
-        term = self.mine.fact.term
+        term = self._claims.mine.fact.term
         self._give_up()
-        return self._publish(Resignation(self._context.pool, self._context.id, term, successor))
+        return self._validator.publish(Resignation(self._context.pool, self._context.id, term, successor))

@@ -12,14 +12,16 @@ from enum import StrEnum
 
 from mesh.protocol.base.context import Context
 from mesh.protocol.base.effects import LeasesChanged
+from mesh.protocol.base.internal_events import LeaseRefused
 from mesh.protocol.base.transitions import StateMachine
-from mesh.protocol.leadership.election import Election
+from mesh.protocol.facts.validation import FactValidator
+from mesh.protocol.leadership.claims import Claims
 from mesh.protocol.leadership.worker_lease import WorkerLease
 from mesh.protocol.membership.membership import Membership
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest
 
-WORKER_LEASE, HELD = "lease", "held"
+LEASE_DUE, HELD = "lease", "held"
 _MAX_ASKED = 32
 
 
@@ -78,21 +80,35 @@ class LeaderLeases:
     """The leases of one leader."""
 
     def __init__(
-        self, context: Context, election: Election, membership: Membership, worker_lease: WorkerLease
+        self,
+        context: Context,
+        validator: FactValidator,
+        membership: Membership,
+        claims: Claims,
+        worker_lease: WorkerLease,
     ) -> None:
         self._context = context
-        self._election = election
+        self._validator = validator
         self._membership = membership
+        self._claims = claims
         self._worker_lease = worker_lease
         self._wanted: dict[NodeId, _LeaderLease] = {}
         self._told: frozenset[NodeId] = frozenset()
         self._numbers = 0
         self._paused_at = float("-inf")
-        self.absorb: Callable[[bytes], bool] = lambda data: False
+        self._placed: frozenset[NodeId] = frozenset()
+
+    def place(self, workers: frozenset[NodeId]) -> None:
+        """The model runs, or is to run, on exactly these workers."""
+        self._placed = workers
+
+    def serves(self) -> bool:
+        """Whether the model is placed and every lease that it takes is confirmed."""
+        return bool(self._placed) and self._placed <= self.confirmed(self._context.now)
 
     def held(self, now: float) -> frozenset[NodeId]:
         """The workers whose lease is held at this instant."""
-        if self._election.mine is None:
+        if self._claims.mine is None:
             return frozenset()
         return frozenset(id for id, lease in self._wanted.items() if now < lease.until)
 
@@ -115,12 +131,12 @@ class LeaderLeases:
             lease.asked = {number: asked for number, asked in lease.asked.items() if asked[1] > term}
             if lease.term <= term:
                 lease.until = float("-inf")
-                self._context.schedule(WORKER_LEASE, id, self._context.now)
+                self._context.schedule(LEASE_DUE, id, self._context.now)
         self.review()
 
     def want(self, workers: Iterable[NodeId]) -> None:
         """The leader needs exactly these workers from now on; what it no longer needs is released."""
-        if self._election.mine is None:
+        if self._claims.mine is None:
             return
         workers = frozenset(workers)
         self.release([id for id in self._wanted if id not in workers])
@@ -132,7 +148,7 @@ class LeaderLeases:
 
     def ask(self, id: NodeId) -> None:
         """Ask a worker for its lease, or for its renewal, and come back to it."""
-        mine, lease = self._election.mine, self._wanted.get(id)
+        mine, lease = self._claims.mine, self._wanted.get(id)
         if mine is None or lease is None:
             return
         settings = self._context.settings
@@ -141,7 +157,7 @@ class LeaderLeases:
         lease.asked[self._numbers] = (self._context.now, mine.fact.term)
         if len(lease.asked) > _MAX_ASKED:
             del lease.asked[next(iter(lease.asked))]
-        former = self._election.predecessor()
+        former = self._claims.predecessor()
         release = former.data if former is not None else b""
         request = LeaseRequest(id, self._numbers, self._membership.generation, mine.data, release)
         if id == self._context.id:
@@ -156,12 +172,12 @@ class LeaderLeases:
                 self._context.send(id, endpoint, request)
         healthy = lease.until > self._context.now + settings.lease - settings.renew - 1.0
         self._context.schedule(
-            WORKER_LEASE, id, self._context.now + (settings.renew if healthy else settings.lease_retry)
+            LEASE_DUE, id, self._context.now + (settings.renew if healthy else settings.lease_retry)
         )
 
     def granted(self, sender: NodeId, grant: LeaseGrant) -> None:
         """A worker lends itself: from when that was asked for, if no later request was answered already."""
-        lease, mine = self._wanted.get(sender), self._election.mine
+        lease, mine = self._wanted.get(sender), self._claims.mine
         asked = lease.asked.pop(grant.number, None) if lease is not None else None
         if lease is None or mine is None or asked is None or grant.term != asked[1]:
             return
@@ -172,17 +188,17 @@ class LeaderLeases:
         lease.machine.on(LeaderLeaseEvent.GRANTED)
         lease.confirmed_at, lease.until, lease.term = asked_at, until, grant.term
         self._context.schedule(HELD, sender, until)
-        self._context.schedule(WORKER_LEASE, sender, max(self._context.now, asked_at + settings.renew))
+        self._context.schedule(LEASE_DUE, sender, max(self._context.now, asked_at + settings.renew))
         self.review()
 
     def refused(self, refusal: LeaseRefusal) -> None:
-        """A worker does not: learn the claim that it names, and yield to it or outbid it."""
-        self.absorb(refusal.claim)
-        self._election.outranked()
+        """A worker does not: learn the claim that it names; the election yields to it or goes beyond it."""
+        self._validator.absorb(refusal.claim)
+        self._context.emit(LeaseRefused())
 
     def release(self, workers: Iterable[NodeId]) -> None:
         """Give workers back; each is told, and the lease runs out where that is lost."""
-        mine = self._election.mine
+        mine = self._claims.mine
         given_back = [
             (id, self._end(id, LeaderLeaseEvent.RELEASED)) for id in sorted(workers) if id in self._wanted
         ]
@@ -191,10 +207,11 @@ class LeaderLeases:
             endpoint = self._membership.endpoint(id)
             if mine is None or lease.number == 0:
                 continue
+            release = LeaseRelease(id, lease.number, mine.fact.term)
             if id == self._context.id:
-                self._worker_lease.released(id, lease.number, mine.fact.term)
+                self._worker_lease.released(id, release)
             elif endpoint is not None:
-                self._context.send(id, endpoint, LeaseRelease(id, lease.number, mine.fact.term))
+                self._context.send(id, endpoint, release)
 
     def release_unfit(self, fit: Callable[[NodeId], bool]) -> None:
         """Let go of workers that are none any more, without a word to them."""
@@ -205,13 +222,13 @@ class LeaderLeases:
     def _end(self, id: NodeId, why: LeaderLeaseEvent) -> _LeaderLease:
         lease = self._wanted.pop(id)
         lease.machine.on(why)
-        self._context.cancel(WORKER_LEASE, id)
+        self._context.cancel(LEASE_DUE, id)
         self._context.cancel(HELD, id)
         return lease
 
     def review(self) -> None:
         """Tell when the set of held leases changed; forget all when this node leads no longer."""
-        if self._election.mine is None:
+        if self._claims.mine is None:
             for id in list(self._wanted):
                 self._end(id, LeaderLeaseEvent.DEPOSED)
         for lease in self._wanted.values():

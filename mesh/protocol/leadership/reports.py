@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
-from typing import Any
 
 from mesh.protocol.base.context import Context
+from mesh.protocol.base.effects import StateChanged
+from mesh.protocol.facts.validation import FactValidator
+from mesh.protocol.leadership.claims import Claims
 from mesh.protocol.leadership.election import Election
+from mesh.protocol.leadership.leader_leases import LeaderLeases
 from mesh.protocol.membership.membership import Membership
 from mesh.wire import codec
-from mesh.wire.facts import Fact, PoolState, Profile, Record, Signed, Stage, fitted
-from mesh.wire.identity import NodeId
+from mesh.wire.facts import PoolState, Profile, Record, Signed, Stage, fitted
 
 RECORD, STATE = "record", "state"
 _RECORD_PERIOD = 0.5
@@ -25,14 +26,18 @@ class Reports:
     def __init__(
         self,
         context: Context,
+        validator: FactValidator,
         membership: Membership,
+        claims: Claims,
+        leader_leases: LeaderLeases,
         election: Election,
-        publish: Callable[[Fact], Signed[Any]],
     ) -> None:
         self._context = context
+        self._validator = validator
         self._membership = membership
+        self._claims = claims
+        self._leader_leases = leader_leases
         self._election = election
-        self._publish = publish
         self._profile = Profile()
         self._next: Profile | None = None
         self._nonce = b""
@@ -41,7 +46,6 @@ class Reports:
         self._state: PoolState | None = None
         self._next_state: tuple[int, str, float, str, float, tuple[Stage, ...]] | None = None
         self._stated_at = -math.inf
-        self._placed: frozenset[NodeId] = frozenset()
         self.left = False
 
     # --- records
@@ -96,7 +100,7 @@ class Reports:
     def _sign_record(self) -> Signed[Record]:
         self._sequence += 1
         self._recorded_at = self._context.now
-        return self._publish(
+        return self._validator.publish(
             Record(
                 self._context.pool,
                 self._context.id,
@@ -120,8 +124,8 @@ class Reports:
         stages: tuple[Stage, ...],
     ) -> None:
         """The leader's word on the deployment; changes wait until the last word is old enough."""
-        mine = self._election.mine
-        self._placed = frozenset(stage.member for stage in stages)
+        mine = self._claims.mine
+        self._leader_leases.place(frozenset(stage.member for stage in stages))
         if mine is None:
             return
         reason = reason.encode()[:200].decode(errors="ignore")
@@ -158,7 +162,7 @@ class Reports:
 
     def state_due(self) -> None:
         """Sign what is waiting."""
-        mine, waiting = self._election.mine, self._next_state
+        mine, waiting = self._claims.mine, self._next_state
         self._next_state = None
         if mine is None or waiting is None:
             return
@@ -167,16 +171,15 @@ class Reports:
         sequence = last.sequence + 1 if last is not None and last.term == term else 1
         self._stated_at = self._context.now
         self._state = PoolState(self._context.pool, self._context.id, term, sequence, *waiting)
-        self._publish(self._state)
-
-    def serves(self, leases: frozenset[NodeId]) -> bool:
-        """Whether the model is placed, and these leases are all that it needs."""
-        return bool(self._placed) and self._placed <= leases
+        self._validator.publish(self._state)
 
     def stated(self, state: PoolState) -> None:
         """A leader's word came in; one's own that this run did not say is of a life that the disk forgot."""
         if state.author == self._context.id and state != self._state:
             self._election.advance_term(state.term)
+        leader = self._claims.leader()
+        if leader is not None and (leader.fact.author, leader.fact.term) == (state.author, state.term):
+            self._context.tell(StateChanged(state))
 
 
 def _notable(old: int, new: int) -> bool:

@@ -8,20 +8,23 @@ disk may have been set back to before a grant that still binds it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from mesh.protocol.base.context import Context
 from mesh.protocol.base.effects import GateChanged
 from mesh.protocol.base.transitions import StateMachine
-from mesh.protocol.leadership.election import Election
+from mesh.protocol.facts.validation import FactValidator
+from mesh.protocol.leadership.claims import Claims
 from mesh.protocol.membership.membership import Membership
+from mesh.protocol.trust.roster import Roster
 from mesh.wire import codec
+from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError
 from mesh.wire.facts import MAX_FACT, Claim, Signed, decode
 from mesh.wire.identity import NodeId
-from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRequest
+from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest
+from mesh.wire.rights import Rights
 
 GATE = "gate"
 
@@ -78,15 +81,22 @@ class _Grant:
 class WorkerLease:
     """One worker's lease."""
 
-    def __init__(self, context: Context, election: Election, membership: Membership) -> None:
+    def __init__(
+        self,
+        context: Context,
+        roster: Roster,
+        validator: FactValidator,
+        membership: Membership,
+        claims: Claims,
+    ) -> None:
         self._context = context
-        self._election = election
+        self._roster = roster
+        self._validator = validator
         self._membership = membership
+        self._claims = claims
         self._grant: _Grant | None = None
         self._state_machine = StateMachine(WORKER_LEASE, WorkerLeaseState.FREE)
         self._grace_until = -math.inf
-        self.absorb: Callable[[bytes], bool] = lambda data: False
-        election.bound_to_another = self.bound_to_another
 
     def restore(self, stored: bytes | None) -> None:
         """Take up a former run's grant: it, or one that the disk forgot, may bind for one lease yet.
@@ -103,7 +113,7 @@ class WorkerLease:
             claim = decode(data)
         except DecodeError:
             return
-        if isinstance(claim.fact, Claim) and self.absorb(data):
+        if isinstance(claim.fact, Claim) and self._validator.absorb(data):
             self._grant = _Grant(claim, generation, self._grace_until, 0)
 
     def holder(self, now: float) -> Claim | None:
@@ -131,18 +141,26 @@ class WorkerLease:
         reborn = peer is not None and peer.generation > grant.generation
         return not reborn and not self._membership.is_gone(author)
 
+    def requested(self, sender: NodeId, source: Endpoint, request: LeaseRequest) -> None:
+        """Another member asks for the lease of this worker, if it is one."""
+        me = self._context.id
+        if self._context.running and request.worker == me and Rights.WORK in self._roster.rights(me):
+            answer = self.request(sender, request)
+            if answer is not None:
+                self._context.send(sender, source, answer)
+
     def request(self, sender: NodeId, request: LeaseRequest) -> LeaseGrant | LeaseRefusal | None:
         """Decide on a request; None for one that is not in order and deserves no answer."""
         if request.release:
-            self.absorb(request.release)
-        self.absorb(request.claim)
+            self._validator.absorb(request.release)
+        self._validator.absorb(request.claim)
         try:
             claim = decode(request.claim)
         except DecodeError:
             return None
         if not isinstance(claim.fact, Claim) or claim.fact.author != sender:
             return None
-        stands = self._election.leader()
+        stands = self._claims.leader()
         grant = self._grant
         if grant is not None and claim.fact.order < grant.claim.fact.order:
             return self._refuse(request, grant.claim, 0.0)
@@ -183,13 +201,15 @@ class WorkerLease:
     def _refuse(self, request: LeaseRequest, claim: Signed[Claim], wait: float) -> LeaseRefusal:
         return LeaseRefusal(request.number, math.ceil(max(0.0, wait) * 1000), claim.data)
 
-    def released(self, sender: NodeId, number: int, term: int) -> None:
+    def released(self, sender: NodeId, release: LeaseRelease) -> None:
         """The holder needs this worker no longer; requests that it made before are void."""
         grant = self._grant
-        if grant is None or grant.claim.fact.author != sender or grant.claim.fact.term != term:
+        if grant is None or release.worker != self._context.id:
             return
-        if number >= grant.number:
-            grant.number = number
+        if (grant.claim.fact.author, grant.claim.fact.term) != (sender, release.term):
+            return
+        if release.number >= grant.number:
+            grant.number = release.number
             grant.expires = self._context.now
             self.close(WorkerLeaseEvent.RELEASED)
 
@@ -201,7 +221,7 @@ class WorkerLease:
     def _is_void(self, grant: _Grant) -> bool:
         """Whether the holder gave up its claim, or may lead no longer."""
         claim = grant.claim.fact
-        return self._election.resignation(claim) is not None or not self._election.may_lead(claim.author)
+        return self._claims.resignation(claim) is not None or not self._claims.may_lead(claim.author)
 
     def expired(self) -> None:
         """The lease ran out without being renewed."""

@@ -9,17 +9,22 @@ dead on the word of a single other while the pool has four members or more.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 from mesh.protocol.base.context import Context
+from mesh.protocol.base.internal_events import (
+    FinalProbeDue,
+    MemberGone,
+    NewerGenerationSeen,
+    SuspicionRaised,
+)
 from mesh.protocol.facts.store import FactStore
+from mesh.protocol.facts.validation import FactValidator
 from mesh.protocol.membership.flap_detection import FlapDetector
 from mesh.protocol.membership.peers import ALIVE, DEAD, LEFT, SUSPECT, Peer
 from mesh.protocol.trust.roster import Roster
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import first_number
-from mesh.wire.facts import Fact, Liveness, Record, Signed, Suspicion
+from mesh.wire.facts import Liveness, Record, Suspicion
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies
 
@@ -33,12 +38,18 @@ class Membership:
     """The peers of one member and its own liveness."""
 
     def __init__(
-        self, context: Context, roster: Roster, store: FactStore, publish: Callable[[Fact], Signed[Any]]
+        self,
+        context: Context,
+        roster: Roster,
+        store: FactStore,
+        validator: FactValidator,
+        present: set[NodeId],
     ) -> None:
+        """``present``: an empty set, which is kept to the peers that are not known to be gone."""
         self._context = context
         self._roster = roster
         self._store = store
-        self._publish = publish
+        self._validator = validator
         self.peers: dict[NodeId, Peer] = {}
         self.order: list[NodeId] = []
         """Every peer once, in the order in which they are probed."""
@@ -49,17 +60,13 @@ class Membership:
         self.flap_detector = FlapDetector(context.settings)
         self.local_health = 0
         self.heard_any = False
-        self._present = 0
-        self.on_suspected: Callable[[Peer, bool], None] = lambda peer, hurry: None
-        self.on_final_probe: Callable[[Peer], None] = lambda peer: None
-        self.on_gone: Callable[[], None] = lambda: None
-        self.on_outrun: Callable[[int], None] = lambda generation: None
+        self._present = present
 
     # --- views
 
     def live_count(self) -> int:
         """Members that are alive or suspect, self included."""
-        return 1 + self._present
+        return 1 + len(self._present)
 
     def endpoint(self, id: NodeId) -> Endpoint | None:
         peer = self.peers.get(id)
@@ -136,7 +143,7 @@ class Membership:
         if record.author == self._context.id:
             another = record.generation == self.generation and record.nonce != self.nonce
             if record.generation > self.generation or another:
-                self.on_outrun(record.generation)
+                self._context.emit(NewerGenerationSeen(record.generation))
             return
         peer = self.lives(record.author, record.generation, 0)
         if peer is None:
@@ -150,7 +157,7 @@ class Membership:
     def _add_peer(self, id: NodeId, generation: int) -> Peer:
         record = self._store.get(Record, id)  # it was a peer before, and forgotten
         peer = self.peers[id] = Peer(id, generation, record=None if record is None else record.fact)
-        self._present += 1
+        self._present.add(id)
         self.order.insert(self._context.random.randrange(len(self.order) + 1), id)
         self._context.members_changed = True
         return peer
@@ -181,12 +188,12 @@ class Membership:
         """It is neither asked nor counted any more; what is stored of it stays."""
         peer = self.peers.pop(id, None)
         if peer is not None:
-            self._present -= peer.present
+            self._present.discard(id)
             self.order.remove(id)
             self.dead.pop(id, None)
             self._context.cancel(SUSPICION, id)
             self._context.members_changed = True
-            self.on_gone()
+            self._context.emit(MemberGone())
 
     def _clear(self, peer: Peer) -> None:
         peer.suspectors.clear()
@@ -196,10 +203,12 @@ class Membership:
 
     def _set_state(self, peer: Peer, state: str) -> None:
         if peer.state != state:
-            before = peer.present
             peer.state = state
             peer.changed_at = self._context.now
-            self._present += peer.present - before
+            if peer.present:
+                self._present.add(peer.id)
+            else:
+                self._present.discard(peer.id)
             self._context.members_changed = True
             if state == DEAD:
                 self.dead[peer.id] = peer
@@ -207,7 +216,7 @@ class Membership:
                 self.dead.pop(peer.id, None)
         if state in (LEFT, DEAD):
             self._context.cancel(SUSPICION, peer.id)
-            self.on_gone()
+            self._context.emit(MemberGone())
 
     # --- suspicion
 
@@ -222,7 +231,9 @@ class Membership:
         if len(held) < self._context.settings.suspectors and all(
             s.fact.author != self._context.id for s in held
         ):
-            self._publish(Suspicion(self._context.pool, self._context.id, peer.id, *peer.liveness, refused))
+            self._validator.publish(
+                Suspicion(self._context.pool, self._context.id, peer.id, *peer.liveness, refused)
+            )
             if peer.endpoint is not None:
                 self.inform(peer, peer.endpoint)
         self.suspected(Suspicion(self._context.pool, self._context.id, peer.id, *peer.liveness, refused))
@@ -243,7 +254,7 @@ class Membership:
         peer.suspectors.add(suspicion.author)
         self._await(peer)
         if not peer.missed and self._is_volunteer(suspicion.refused):
-            self.on_suspected(peer, suspicion.refused)
+            self._context.emit(SuspicionRaised(peer.id, suspicion.refused))
 
     def _begin_suspicion(self, peer: Peer) -> None:
         peer.suspected_at = self._context.now
@@ -293,7 +304,7 @@ class Membership:
         if not peer.final_probed and not self._was_reset(peer):
             peer.final_probed = True
             if peer.missed or self.live_count() <= settings.all_volunteers:
-                self.on_final_probe(peer)
+                self._context.emit(FinalProbeDue(peer.id))
             self._await(peer)
             return
         trusted = self.flap_detector.stable or not peer.suspectors <= {self._context.id}
@@ -370,12 +381,19 @@ class Membership:
         self._context.leadership_dirty = True
         self._store.raise_liveness(self._context.id, (self.generation, self.incarnation))
         liveness = (self.generation, self.incarnation, self.flap_detector.stable)
-        self._publish(Liveness(self._context.pool, self._context.id, *liveness))
+        self._validator.publish(Liveness(self._context.pool, self._context.id, *liveness))
 
-    def outlived(self, own: Liveness) -> None:
+    def liveness_stored(self, liveness: Liveness) -> None:
+        """A member says that it lives, or this very node did."""
+        if liveness.author == self._context.id:
+            self._outlived(liveness)
+        else:
+            self.lives(liveness.author, liveness.generation, liveness.incarnation, liveness.stable)
+
+    def _outlived(self, own: Liveness) -> None:
         """A liveness of this very node came in that it knows nothing of: its disk was set back."""
         if own.generation > self.generation:
-            self.on_outrun(own.generation)
+            self._context.emit(NewerGenerationSeen(own.generation))
         elif own.generation == self.generation and own.incarnation > self.incarnation:
             self.incarnation = own.incarnation
             self._raise()

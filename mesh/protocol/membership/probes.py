@@ -19,9 +19,12 @@ from mesh.protocol.base.effects import ProbeStream
 from mesh.protocol.facts.store import FactStore
 from mesh.protocol.membership.membership import Membership
 from mesh.protocol.membership.peers import DEAD, SUSPECT, Peer
+from mesh.protocol.trust.roster import Roster
+from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
+from mesh.wire.envelope import open_envelope
 from mesh.wire.identity import NodeId
-from mesh.wire.messages import Ack, Nack, Ping, PingRequest, Relayed
+from mesh.wire.messages import MAX_DATAGRAM, Ack, Nack, Ping, PingRequest, Relayed
 
 PERIOD, AGAIN, RELAY = "probe", "probe-again", "probe-relay"
 _TRIES = 16
@@ -84,8 +87,9 @@ class _Relay:
 class Prober:
     """The probes of one member."""
 
-    def __init__(self, context: Context, store: FactStore, membership: Membership) -> None:
+    def __init__(self, context: Context, roster: Roster, store: FactStore, membership: Membership) -> None:
         self._context = context
+        self._roster = roster
         self._store = store
         self._membership = membership
         self._probes: dict[int, _Probe] = {}
@@ -102,8 +106,6 @@ class Prober:
         """How many were held dead at the last turn."""
         self._unstretched = 0
         """How many turns come at the plain pace yet."""
-        membership.on_suspected = lambda peer, hurry: self.probe(peer, hurry=hurry)
-        membership.on_final_probe = lambda peer: self.probe(peer, mute=True, hurry=True)
 
     @property
     def _stretch(self) -> int:
@@ -204,6 +206,14 @@ class Prober:
         if hurry:
             self._context.effects.append(ProbeStream(peer.id, endpoint, token))
         self._try(probe, peer)
+
+    def see_for_itself(self, suspect: NodeId, hurry: bool) -> None:
+        """Another member suspects it."""
+        self.probe(self._membership.peers[suspect], hurry=hurry)
+
+    def call_last(self, suspect: NodeId) -> None:
+        """Its suspicion is about to end: ask it in every way, though a failure is nothing new."""
+        self.probe(self._membership.peers[suspect], mute=True, hurry=True)
 
     def _own_patience(self) -> float:
         """Twice the median of the last round trips to anyone: when most are slow, it is this node's link."""
@@ -389,6 +399,16 @@ class Prober:
         self._context.cancel(RELAY, ack.token.to_bytes(8, "big"))
         self._context.send(relay.asker, relay.endpoint, Relayed(ack.token, datagram))
         return True
+
+    def relayed(self, helper: NodeId, relayed: Relayed) -> None:
+        """An Ack that a helper hands on: proven by its author's own signature, which is for the helper."""
+        envelope = open_envelope(relayed.datagram, MAX_DATAGRAM)
+        ack = messages.decode(envelope.body, MAX_DATAGRAM)
+        key = self._roster.key(envelope.sender)
+        if key is None or envelope.pool != self._context.pool or not isinstance(ack, Ack):
+            return
+        if ack.token == relayed.token and envelope.proven_by(key, self._context.verifier, helper):
+            self.acked(envelope.sender, None, ack.token)
 
     def relay_is_late(self, subject: bytes) -> None:
         """The target does not answer here either: say at least that this node does, and wait on a while."""

@@ -1,177 +1,234 @@
-"""From a datagram to the part that it concerns."""
+"""What reacts to what inside a Node: a table each for messages, stored facts, timers and internal events."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from mesh.protocol.base import internal_events as events
+from mesh.protocol.base.internal_events import InternalEvent
+from mesh.protocol.dissemination import bootstrap, gossip, reaping
+from mesh.protocol.leadership import election, leader_leases, reports, worker_lease
+from mesh.protocol.membership import membership, probes
 from mesh.protocol.membership.peers import DEAD, SUSPECT
+from mesh.protocol.node.persisted import ACTS, PersistedState
 from mesh.protocol.node.wiring import Parts
-from mesh.wire import messages
+from mesh.wire import facts, messages
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import Envelope, first_number, open_envelope
-from mesh.wire.facts import Liveness, Record, place_key
+from mesh.wire.facts import place_key
 from mesh.wire.identity import NodeId
-from mesh.wire.messages import MAX_DATAGRAM, Message
-from mesh.wire.rights import Rights
+from mesh.wire.messages import Message
 
-_FOR_ANYBODY = frozenset({messages.Hello, messages.Bodies})
-"""What may be sent to an address of which it is not known who lives there."""
+T = TypeVar("T")
+Receiver = Callable[[NodeId, Endpoint, Any], None]
+"""Takes a message: its sender, the address that it came from, the message."""
 
 
-class Router:
-    """Proves who sent a datagram and hands its message on."""
+@dataclass(frozen=True, slots=True)
+class TimerReaction:
+    """What a kind of timer sets off, given the timer's subject."""
 
-    def __init__(self, parts: Parts, is_running: Callable[[], bool]) -> None:
-        self._parts = parts
-        self._is_running = is_running
-        self._shown: dict[NodeId, float] = {}
-        self._receivers: dict[type, Callable[[NodeId, Endpoint, Any, bytes], None]] = {
-            messages.Ping: self._on_ping,
-            messages.Ack: self._on_ack,
-            messages.PingRequest: lambda f, at, m, _: self._parts.prober.requested(f, at, m),
-            messages.Relayed: lambda f, at, m, _: self._on_relayed(f, m),
-            messages.Nack: lambda f, at, m, _: self._parts.prober.nacked(f, m.token),
-            messages.Hello: self._on_hello,
-            messages.Rumours: lambda f, at, m, _: self._parts.gossip.heard(f, at, m.rumours),
-            messages.Pull: lambda f, at, m, _: self._parts.gossip.pulled(f, at, m.keys),
-            messages.Bodies: self._on_bodies,
-            messages.Buckets: lambda f, at, m, _: self._parts.gossip.bucketed(f, at, m.hashes),
-            messages.Contents: lambda f, at, m, _: self._parts.gossip.contents(f, at, m.buckets, m.rumours),
-            messages.VoteRequest: lambda f, at, m, _: self._parts.election.asked(f, at, m.term),
-            messages.Vote: lambda f, at, m, _: self._parts.election.voted(f, m),
-            messages.LeaseRequest: self._on_lease_request,
-            messages.LeaseGrant: lambda f, at, m, _: self._parts.leader_leases.granted(f, m),
-            messages.LeaseRefusal: lambda f, at, m, _: self._parts.leader_leases.refused(m),
-            messages.LeaseRelease: self._on_lease_release,
-        }
+    react: Callable[[bytes], None]
+    leadership: bool
+    """Whether the leader and the leases are to be evaluated anew, whatever the reaction changed."""
+    void_when_late: bool
+    """Whether nothing happens when it fires so late that this process must have been paused."""
 
-    def is_new(self, envelope: Envelope, source: Endpoint) -> bool:
-        """Whether the datagram was not seen before and is of its sender's present run.
 
-        A sender whose disk was set back counts from too low: it is shown its own newer record, once a second,
-        or that of another run which went by the same generation; and its liveness, which may be all that is
-        known of it.
-        """
-        sender, context = envelope.sender, self._parts.context
-        peer = self._parts.membership.peers.get(sender)
-        outdated = peer is not None and envelope.number < first_number(peer.generation)
-        if not outdated and self._parts.replays.is_new(envelope):
-            return True
-        store = self._parts.store
-        held = [fact for fact in (store.get(Record, sender), store.get(Liveness, sender)) if fact is not None]
-        if held and context.now - self._shown.get(sender, -math.inf) >= 1.0:
-            self._shown[sender] = context.now
-            proofs = store.proofs.get(place_key(Record.kind, sender), ())
-            context.send_bodies(sender, source, [*proofs, *(fact.data for fact in held)])
-        return False
+def _message(kind: type[T], receive: Callable[[NodeId, Endpoint, T], None]) -> tuple[type[Any], Receiver]:
+    return kind, receive
 
-    def deliver(self, envelope: Envelope, source: Endpoint, message: Message) -> None:
-        """Let the message act once its sender is known and proven; a stranger may show its vouchers."""
-        parts, sender = self._parts, envelope.sender
-        members = parts.roster.members
-        if sender not in members:
-            parts.bootstrap.unknown(sender, source, message)
-        vouched = members.get(sender)
-        if vouched is None:
-            parts.context.drops.count("stranger", source)
+
+def _fact(kind: type[T], react: Callable[[T], None]) -> tuple[type[Any], Callable[[Any], None]]:
+    return kind, react
+
+
+def _timer(
+    kind: str, react: Callable[[bytes], None], leadership: bool = False, void_when_late: bool = False
+) -> tuple[str, TimerReaction]:
+    return kind, TimerReaction(react, leadership, void_when_late)
+
+
+def _event(
+    kind: type[T], *reactions: Callable[[T], None]
+) -> tuple[type[Any], tuple[Callable[[Any], None], ...]]:
+    return kind, reactions
+
+
+class Dispatch:
+    """The four tables of one Node, and the reactions in which several parts share."""
+
+    def __init__(self, parts: Parts, memory: PersistedState) -> None:
+        self._context = parts.context
+        self._store = parts.store
+        self._owner = parts.owner
+        self._membership = parts.membership
+        self._prober = parts.prober
+        self._gossip = parts.gossip
+        self._reports = parts.reports
+        self.messages = self._message_table(parts)
+        self.facts = self._fact_table(parts, memory)
+        self.timers = self._timer_table(parts, memory)
+        self.events = self._event_table(parts)
+
+    # --- the tables
+
+    def _message_table(self, parts: Parts) -> dict[type[Any], Receiver]:
+        """Which part receives each type of message; the sender is a member and proven."""
+        return dict([
+            _message(messages.Ping, self._pinged),
+            _message(messages.Ack, self._acked),
+            _message(messages.PingRequest, parts.prober.requested),
+            _message(messages.Relayed, lambda sender, _, m: parts.prober.relayed(sender, m)),
+            _message(messages.Nack, lambda sender, _, m: parts.prober.nacked(sender, m.token)),
+            _message(messages.Hello, parts.bootstrap.greeted),
+            _message(messages.Rumours, lambda sender, at, m: parts.gossip.heard(sender, at, m.rumours)),
+            _message(messages.Pull, parts.gossip.pulled),
+            _message(messages.Bodies, self._facts_came),
+            _message(messages.Buckets, parts.gossip.bucketed),
+            _message(messages.Contents, parts.gossip.contents),
+            _message(messages.VoteRequest, parts.election.asked),
+            _message(messages.Vote, lambda sender, _, m: parts.election.voted(sender, m)),
+            _message(messages.LeaseRequest, parts.worker_lease.requested),
+            _message(messages.LeaseGrant, lambda sender, _, m: parts.leader_leases.granted(sender, m)),
+            _message(messages.LeaseRefusal, lambda _, __, m: parts.leader_leases.refused(m)),
+            _message(messages.LeaseRelease, lambda sender, _, m: parts.worker_lease.released(sender, m)),
+        ])  # fmt: skip
+
+    def _fact_table(self, parts: Parts, memory: PersistedState) -> dict[type[Any], Callable[[Any], None]]:
+        """What follows from each kind of fact that changed the store, before it is spread."""
+        return dict([
+            _fact(facts.Voucher, lambda _: memory.act_stored()),
+            _fact(facts.Eviction, lambda _: memory.act_stored()),
+            _fact(facts.Record, parts.membership.recorded),
+            _fact(facts.Liveness, parts.membership.liveness_stored),
+            _fact(facts.Suspicion, parts.membership.suspected),
+            _fact(facts.Claim, parts.election.claimed),
+            _fact(facts.Resignation, parts.election.resigned),
+            _fact(facts.Deployment, parts.owner.deployed),
+            _fact(facts.PoolState, parts.reports.stated),
+        ])  # fmt: skip
+
+    def _timer_table(self, parts: Parts, memory: PersistedState) -> dict[str, TimerReaction]:
+        """What each kind of timer sets off."""
+        return dict([
+            _timer(probes.PERIOD, lambda _: parts.prober.tick()),
+            _timer(probes.AGAIN, parts.prober.again),
+            _timer(probes.RELAY, parts.prober.relay_is_late),
+            _timer(
+                membership.SUSPICION,
+                lambda id: parts.membership.suspicion_ends(NodeId(id)),
+                void_when_late=True,
+            ),
+            _timer(gossip.ROUND, lambda _: parts.gossip.round()),
+            _timer(gossip.RETRY, lambda _: parts.gossip.retry()),
+            _timer(bootstrap.HELLO, lambda _: parts.bootstrap.say_hello()),
+            _timer(bootstrap.HELLO_AGAIN, lambda _: parts.bootstrap.hello_again()),
+            _timer(
+                election.CAMPAIGN, lambda _: parts.election.campaign(), leadership=True, void_when_late=True
+            ),
+            _timer(
+                election.VOTES, lambda _: parts.election.votes_are_in(), leadership=True, void_when_late=True
+            ),
+            _timer(worker_lease.GATE, lambda _: parts.worker_lease.expired(), leadership=True),
+            _timer(
+                leader_leases.LEASE_DUE, lambda id: parts.leader_leases.ask(NodeId(id)), leadership=True
+            ),
+            _timer(leader_leases.HELD, lambda _: parts.leader_leases.review(), leadership=True),
+            _timer(reaping.REAP, lambda _: parts.reaper.reap()),
+            _timer(reports.RECORD, lambda _: parts.reports.record_due()),
+            _timer(reports.STATE, lambda _: parts.reports.state_due()),
+            _timer(ACTS, lambda _: memory.keep_acts()),
+        ])  # fmt: skip
+
+    def _event_table(self, parts: Parts) -> dict[type[Any], tuple[Callable[[Any], None], ...]]:
+        """Who reacts to each internal event, in this order."""
+        return dict([
+            _event(events.FactStored, self._fact_stored),
+            _event(events.FactDeferred, lambda e: parts.gossip.came(e.key, e.source)),
+            _event(events.StaleSuspicionHeard, lambda e: parts.membership.suspected(e.suspicion)),
+            _event(events.RightsLost, lambda _: parts.expulsion.enforce()),
+            _event(events.SuspicionRaised, lambda e: parts.prober.see_for_itself(e.suspect, e.refused)),
+            _event(events.FinalProbeDue, lambda e: parts.prober.call_last(e.suspect)),
+            _event(events.MemberGone, lambda _: parts.election.reconsider()),
+            _event(
+                events.NewerGenerationSeen,
+                lambda e: parts.reports.advance_generation(e.generation),
+                lambda _: parts.leader_leases.invalidate(parts.terms.highest),  # of another generation
+            ),
+            _event(events.LeaseRefused, lambda _: parts.election.outranked()),
+            _event(events.Reclaimed, lambda e: parts.reports.restate(e.former_term)),
+            _event(
+                events.ProcessPaused,
+                lambda _: parts.membership.stalled(),
+                lambda _: parts.prober.abandon(),
+                lambda _: parts.election.stalled(),
+                lambda _: parts.leader_leases.stalled(),
+            ),
+        ])  # fmt: skip
+
+    # --- the inputs of the tables
+
+    def receive(self, sender: NodeId, source: Endpoint, message: Message, datagram: bytes) -> None:
+        """A datagram that a member proved to have sent; an Ack for another member is handed on as it is."""
+        if type(message) is messages.Ack and self._prober.relay(sender, message, datagram):
             return
-        if not (envelope.addressed or type(message) in _FOR_ANYBODY) or not envelope.proven_by(
-            vouched.key, parts.context.verifier, parts.context.id
-        ):
-            parts.context.drops.count("forged", source)
-            return
-        peer = parts.membership.peers.get(sender)
-        parts.replays.mark(envelope, 0 if peer is None else peer.generation)
-        parts.rate_limits.proven(parts.context.now, source)
-        parts.membership.heard(sender, source)
-        parts.bootstrap.answered(sender, source)
-        self._receivers[type(message)](sender, source, message, envelope.data)
+        self.messages[type(message)](sender, source, message)
 
-    def _on_ping(self, sender: NodeId, source: Endpoint, ping: messages.Ping, _: bytes) -> None:
-        mine = self._parts.membership
-        if not (self._is_running() or self._parts.reports.left):
-            return
-        self._inform(sender, source)
-        ack = messages.Ack(ping.token, self._parts.store.summary, mine.generation, mine.incarnation)
-        self._parts.context.send(sender, source, ack)
-        self._hinted(sender, source, (ping.generation, ping.incarnation))
-        self._parts.gossip.compare(sender, source, ping.summary)
-
-    def _on_ack(self, sender: NodeId, source: Endpoint, ack: messages.Ack, data: bytes) -> None:
-        if self._parts.prober.relay(sender, ack, data):
-            return
-        self._parts.prober.acked(sender, source, ack.token)
-        self._inform(sender, source)
-        self._hinted(sender, source, (ack.generation, ack.incarnation))
-        self._parts.gossip.compare(sender, source, ack.summary)
-
-    def _inform(self, sender: NodeId, source: Endpoint) -> None:
-        """Who is suspected or held dead, and yet speaks, learns of what it is accused."""
-        peer = self._parts.membership.peers.get(sender)
-        if peer is not None and peer.state in (DEAD, SUSPECT):
-            self._parts.membership.inform(peer, source)
-
-    def _hinted(self, sender: NodeId, source: Endpoint, liveness: tuple[int, int]) -> None:
-        """A datagram names its sender's liveness; it counts as soon as the fact that proves it is here."""
-        peer = self._parts.membership.peers.get(sender)
-        if peer is None or liveness > peer.liveness:
-            self._parts.gossip.ask(
-                sender, source, [place_key(kind.kind, sender) for kind in (Liveness, Record)]
-            )
-
-    def _on_relayed(self, helper: NodeId, relayed: messages.Relayed) -> None:
-        """An Ack to another that asked for this node: proven by its author's own signature."""
-        envelope = open_envelope(relayed.datagram, MAX_DATAGRAM)
-        ack = messages.decode(envelope.body, MAX_DATAGRAM)
-        key = self._parts.roster.key(envelope.sender)
-        if key is None or envelope.pool != self._parts.context.pool or not isinstance(ack, messages.Ack):
-            return
-        if ack.token == relayed.token and envelope.proven_by(key, self._parts.context.verifier, helper):
-            self._parts.prober.acked(envelope.sender, None, ack.token)
-
-    def _on_hello(self, sender: NodeId, source: Endpoint, hello: messages.Hello, _: bytes) -> None:
-        self._parts.validator.absorb_all(hello.chain, sender)
-        if hello.answer:
-            self._parts.bootstrap.send_hello(sender, source, answer=False)
-        self._parts.gossip.compare(sender, source, hello.summary, eager=True)
-
-    def _on_bodies(self, sender: NodeId, source: Endpoint, bodies: messages.Bodies, _: bytes) -> None:
-        """Facts came; who told this node of an accusation against it gets the refutation straight away."""
-        self._bodies(sender, source, bodies)
-        if self._parts.validator.take_suspicions():
-            proof = self._parts.store.get(Liveness, self._parts.context.id)
-            if proof is not None:
-                self._parts.context.send_bodies(sender, source, [proof.data])
-
-    def _bodies(self, sender: NodeId, source: Endpoint, bodies: messages.Bodies) -> None:
-        """Facts came: each proves itself, whoever brought it, which costs as much as a datagram does."""
-        parts = self._parts
-        if not parts.rate_limits.allow(parts.context.now, source, len(bodies.facts)):
-            parts.context.drops.count("flood", source)
-            return
-        parts.validator.absorb_all(bodies.facts, sender)
-        parts.gossip.received()
-
-    def streamed(self, sender: NodeId, source: Endpoint, message: Message) -> None:
+    def receive_stream(self, sender: NodeId, source: Endpoint, message: Message) -> None:
         """What may be too large for a datagram: facts, and all that is in a well-filled bucket."""
         if isinstance(message, messages.Bodies):
-            self._bodies(sender, source, message)
+            self._gossip.received(sender, source, message.facts)
         elif isinstance(message, messages.Contents):
-            self._parts.gossip.contents(sender, source, message.buckets, message.rumours)
+            self._gossip.contents(sender, source, message)
 
-    def _on_lease_request(
-        self, sender: NodeId, source: Endpoint, request: messages.LeaseRequest, _: bytes
-    ) -> None:
-        me = self._parts.context.id
-        if self._is_running() and request.worker == me and Rights.WORK in self._parts.roster.rights(me):
-            answer = self._parts.worker_lease.request(sender, request)
-            if answer is not None:
-                self._parts.context.send(sender, source, answer)
+    def react(self, event: InternalEvent) -> None:
+        """A part of the Node emitted it."""
+        for react in self.events[type(event)]:
+            react(event)
 
-    def _on_lease_release(
-        self, sender: NodeId, source: Endpoint, release: messages.LeaseRelease, _: bytes
-    ) -> None:
-        if release.worker == self._parts.context.id:
-            self._parts.worker_lease.released(sender, release.number, release.term)
+    # --- reactions in which several parts share
+
+    def _fact_stored(self, stored: events.FactStored) -> None:
+        """Let those parts react that the fact concerns, then spread it."""
+        signed, context = stored.signed, self._context
+        fact = signed.fact
+        if not isinstance(fact, facts.Liveness | facts.Suspicion):
+            context.leadership_dirty = True
+        if fact.author == context.id:
+            self._owner.met(signed)
+        self.facts[type(fact)](fact)
+        self._gossip.spread(signed)
+
+    def _pinged(self, sender: NodeId, source: Endpoint, ping: messages.Ping) -> None:
+        mine = self._membership
+        if not (self._context.running or self._reports.left):
+            return
+        self._inform(sender, source)
+        ack = messages.Ack(ping.token, self._store.summary, mine.generation, mine.incarnation)
+        self._context.send(sender, source, ack)
+        self._compare(sender, source, ping)
+
+    def _acked(self, sender: NodeId, source: Endpoint, ack: messages.Ack) -> None:
+        self._prober.acked(sender, source, ack.token)
+        self._inform(sender, source)
+        self._compare(sender, source, ack)
+
+    def _inform(self, sender: NodeId, source: Endpoint) -> None:
+        """A member that is suspected or held dead, and yet speaks, learns of what it is accused."""
+        peer = self._membership.peers.get(sender)
+        if peer is not None and peer.state in (DEAD, SUSPECT):
+            self._membership.inform(peer, source)
+
+    def _compare(self, sender: NodeId, source: Endpoint, theirs: messages.Ping | messages.Ack) -> None:
+        """A datagram names its sender's liveness, which counts once the fact that proves it is here."""
+        peer = self._membership.peers.get(sender)
+        if peer is None or (theirs.generation, theirs.incarnation) > peer.liveness:
+            proofs = [place_key(kind.kind, sender) for kind in (facts.Liveness, facts.Record)]
+            self._gossip.ask(sender, source, proofs)
+        self._gossip.compare(sender, source, theirs.summary)
+
+    def _facts_came(self, sender: NodeId, source: Endpoint, bodies: messages.Bodies) -> None:
+        self._gossip.received(sender, source, bodies.facts)
+        self._gossip.refute(sender, source)

@@ -6,50 +6,57 @@ opens no socket and draws no random number of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from mesh.protocol.base.context import NO_POOL, Context, RandomSource
-from mesh.protocol.base.effects import (
-    Effect,
-    LeaderChanged,
-    MembersChanged,
-    Timer,
-)
+from mesh.protocol.base.drop_counters import DropCounters
+from mesh.protocol.base.effects import Effect, LeaderChanged, MembersChanged, Timer
+from mesh.protocol.base.internal_events import ProcessPaused
 from mesh.protocol.base.settings import Settings
-from mesh.protocol.dissemination import bootstrap, gossip, reaping
-from mesh.protocol.leadership import election, leader_leases, worker_lease
-from mesh.protocol.leadership.reports import RECORD, STATE
-from mesh.protocol.membership import membership, probes
-from mesh.protocol.node.dispatch import Router
-from mesh.protocol.node.news import News
-from mesh.protocol.node.persisted import ACTS, PersistedState
-from mesh.protocol.node.views import Views
+from mesh.protocol.membership.peers import ALIVE, LEFT
+from mesh.protocol.node.authentication import Authentication
+from mesh.protocol.node.dispatch import Dispatch
+from mesh.protocol.node.persisted import PersistedState
 from mesh.protocol.node.wiring import Parts
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import Envelope, open_envelope
+from mesh.wire.envelope import open_envelope
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.facts import (
     DEFAULT_COPIES,
     Claim,
+    Deployment,
     Model,
+    PoolState,
     Profile,
+    Record,
     Resignation,
+    Signed,
     Stage,
     Voucher,
     decode,
 )
-from mesh.wire.identity import NodeId, Signer, Verifier, pool_id
+from mesh.wire.identity import NodeId, PoolId, Signer, Verifier, pool_id
 from mesh.wire.messages import MAX_DATAGRAM, MAX_STREAMED
 from mesh.wire.rights import Rights
 
-_LEADERSHIP_TIMERS = frozenset(
-    {election.CAMPAIGN, election.VOTES, worker_lease.GATE, leader_leases.HELD, leader_leases.WORKER_LEASE}
-)
-"""Timers of the leadership and the leases; the others stir them only by what they change."""
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member as status shows it; ``rtt`` in seconds, None while not measured."""
+
+    id: NodeId
+    key: bytes
+    rights: Rights
+    record: Record | None
+    state: str
+    endpoint: Endpoint | None
+    rtt: float | None
 
 
-class Node(Views):
+class Node:
     """A member, or one that is about to become one by ``found`` or ``admit``."""
 
     def __init__(
@@ -60,40 +67,15 @@ class Node(Views):
         random: RandomSource,
         stored: Mapping[str, bytes],
     ) -> None:
-        super().__init__(
-            Parts(Context(settings, signer, verifier, random), lambda signed: self._news.take(signed))
-        )
-        self._context = self._parts.context
-        self._news = News(self._parts, self)
+        self._context = Context(settings, signer, verifier, random)
+        self._parts = Parts(self._context)
         self._persisted = PersistedState(self._parts, stored)
-        self._running = False
-        self._router = Router(self._parts, lambda: self._running)
-        self._timers = self._actions()
+        self._authentication = Authentication(self._parts)
+        self._dispatch = Dispatch(self._parts, self._persisted)
+        self._context.dispatch = self._dispatch.react
         self._told_leader: Claim | None = None
         self._stalled_at = float("-inf")
         self._persisted.restore()
-
-    def _actions(self) -> dict[str, Callable[[bytes], None]]:
-        """What each kind of timer sets off."""
-        return {
-            probes.PERIOD: lambda _: self._parts.prober.tick(),
-            probes.AGAIN: self._parts.prober.again,
-            probes.RELAY: self._parts.prober.relay_is_late,
-            membership.SUSPICION: lambda subject: self._parts.membership.suspicion_ends(NodeId(subject)),
-            gossip.ROUND: lambda _: self._parts.gossip.round(),
-            gossip.RETRY: lambda _: self._parts.gossip.retry(),
-            bootstrap.HELLO: lambda _: self._parts.bootstrap.say_hello(),
-            bootstrap.HELLO_AGAIN: lambda _: self._parts.bootstrap.hello_again(),
-            election.CAMPAIGN: lambda _: self._parts.election.campaign(),
-            election.VOTES: lambda _: self._parts.election.votes_are_in(),
-            worker_lease.GATE: lambda _: self._parts.worker_lease.expired(),
-            leader_leases.WORKER_LEASE: lambda subject: self._parts.leader_leases.ask(NodeId(subject)),
-            leader_leases.HELD: lambda _: self._parts.leader_leases.review(),
-            reaping.REAP: lambda _: self._parts.reaper.reap(),
-            RECORD: lambda _: self._parts.reports.record_due(),
-            STATE: lambda _: self._parts.reports.state_due(),
-            ACTS: lambda _: self._persisted.keep_acts(),
-        }
 
     # --- becoming a member, starting, leaving
 
@@ -138,7 +120,7 @@ class Node(Views):
             )
         if self.pool is None or self._context.id not in self._parts.roster:
             raise MeshError("This node belongs to no pool yet", "`mesh join`")
-        self._running = True
+        self._context.running = True
         self._persisted.resume()
         self._parts.reports.begin(profile, self._persisted.integer("incarnation") + 1)
         self._parts.prober.start()
@@ -151,13 +133,13 @@ class Node(Views):
     def leave(self, now: float) -> list[Effect]:
         """Say goodbye: leases and claim are given up, a last record says so; probes are still answered."""
         self._begin(now)
-        if self._running:
+        if self._context.running:
             self._parts.leader_leases.release(self._parts.leader_leases.held(now))
             self._parts.election.stop()
             self._parts.leader_leases.review()
             self._parts.worker_lease.close()
             self._parts.prober.stop()
-            self._running = False
+            self._context.running = False
             farewell = self._parts.reports.leave()
             last = [farewell.data]
             resignation = self._parts.store.get(Resignation, self._context.id)
@@ -175,27 +157,16 @@ class Node(Views):
         self._begin(now, leadership_dirty=False)
         try:
             envelope = open_envelope(payload, MAX_DATAGRAM)
-            why = self._refusal(envelope, source)
+            why = self._authentication.refusal(envelope, source)
             if why is None:
-                self._router.deliver(envelope, source, messages.decode(envelope.body, MAX_DATAGRAM))
+                message = messages.decode(envelope.body, MAX_DATAGRAM)
+                if self._authentication.proves(envelope, source, message):
+                    self._dispatch.receive(envelope.sender, source, message, envelope.data)
             elif why:
                 self._context.drops.count(why, source)
         except DecodeError:
             self._context.drops.count("malformed", source)
         return self._end()
-
-    def _refusal(self, envelope: Envelope, source: Endpoint) -> str | None:
-        """Why a datagram is not looked into, empty for no fault of its sender's; None for one that is.
-
-        The cheapest checks come first, each to spare the next one; decoding and the signature come after.
-        """
-        if envelope.pool != self._context.pool or self._context.pool == NO_POOL:
-            return "foreign"
-        if envelope.sender == self._context.id or self._parts.expulsion.expelled:
-            return ""
-        if not self._router.is_new(envelope, source):
-            return "replayed"
-        return None if self._parts.rate_limits.allow(self._context.now, source) else "flood"
 
     def receive_stream(self, now: float, peer: NodeId, payload: bytes) -> list[Effect]:
         """A message too large for a datagram came over a stream that proved to be this member's."""
@@ -204,7 +175,7 @@ class Node(Views):
         ours = peer in self._parts.roster and not self._parts.expulsion.expelled
         if known is not None and known.endpoint is not None and ours:
             try:
-                self._router.streamed(peer, known.endpoint, messages.decode(payload, MAX_STREAMED))
+                self._dispatch.receive_stream(peer, known.endpoint, messages.decode(payload, MAX_STREAMED))
             except DecodeError:
                 self._context.drops.count("malformed", known.endpoint)
         return self._end()
@@ -214,25 +185,26 @@ class Node(Views):
         due = self._context.due(timer)
         if due is None or self._parts.expulsion.expelled:
             return []
-        self._begin(now, leadership_dirty=timer.kind in _LEADERSHIP_TIMERS)
+        reaction = self._dispatch.timers[timer.kind]
+        self._begin(now, reaction.leadership)
         late = now - due > self._context.settings.stall
         if late:
-            self._stall(now)
-        if not (late and timer.kind in (membership.SUSPICION, election.VOTES, election.CAMPAIGN)):
-            self._timers[timer.kind](timer.subject)
+            self._paused(now)
+        if not (late and reaction.void_when_late):
+            reaction.react(timer.subject)
         return self._end()
 
     def publish(self, now: float, profile: Profile) -> list[Effect]:
         """The machine has changed; told at most twice a second; small changes of rank and memory are not."""
         self._begin(now)
-        if self._running:
+        if self._context.running:
             self._parts.reports.publish(profile)
         return self._end()
 
     def add_seeds(self, now: float, endpoints: Iterable[Endpoint]) -> list[Effect]:
         """Members may live at these addresses: greet them."""
         self._begin(now)
-        if self._running:
+        if self._context.running:
             self._parts.bootstrap.add_seeds(endpoints)
         return self._end()
 
@@ -299,7 +271,7 @@ class Node(Views):
         """Let another lead; raises MeshError when this node does not lead or the other may not."""
         self._begin(now)
         peer = self._parts.membership.peers.get(to)
-        if self._parts.election.mine is None:
+        if self._parts.claims.mine is None:
             raise MeshError("This node does not lead")
         if peer is None or to not in self._parts.election.ranking():
             raise MeshError("That member cannot lead at present", "see `mesh members`")
@@ -312,7 +284,7 @@ class Node(Views):
         """A stream of the member was reset, or its host says that nobody listens: probe it at once."""
         self._begin(now)
         known = self._parts.membership.peers.get(peer)
-        if known is not None and known.present and self._running:
+        if known is not None and known.present and self._context.running:
             self._parts.membership.reset(known)
             self._parts.prober.probe(known, hurry=True)
         return self._end()
@@ -342,13 +314,13 @@ class Node(Views):
 
     def _withdraw(self) -> None:
         """This node was put out of its pool."""
-        self._running = False
+        self._context.running = False
         self._persisted.keep_acts()
 
     def _review(self) -> None:
-        if self._running and self._parts.expulsion.expelled:
+        if self._context.running and self._parts.expulsion.expelled:
             self._withdraw()
-        if self._running:
+        if self._context.running:
             self._parts.election.review()
         leader = self.leader()
         self._parts.worker_lease.review()
@@ -360,12 +332,101 @@ class Node(Views):
             self._context.members_changed = False
             self._context.tell(MembersChanged())
 
-    def _stall(self, now: float) -> None:
+    def _paused(self, now: float) -> None:
         if now - self._stalled_at > self._context.settings.stall:
             self._stalled_at = now
             self._context.leadership_dirty = True
             self._context.notice("warning", "this process was paused for a while")
-            self._parts.membership.stalled()
-            self._parts.prober.abandon()
-            self._parts.election.stalled()
-            self._parts.leader_leases.stalled()
+            self._context.emit(ProcessPaused())
+
+    # --- what a Node shows of itself to status, gateway, discovery and checkers: plain values
+
+    @property
+    def id(self) -> NodeId:
+        return self._parts.context.id
+
+    @property
+    def pool(self) -> PoolId | None:
+        return self._parts.context.pool if self._parts.context.pool != NO_POOL else None
+
+    @property
+    def generation(self) -> int:
+        return self._parts.membership.generation
+
+    def members(self) -> list[Member]:
+        """All members that were ever heard of alive, self included, by id."""
+        ids = sorted([self.id, *self._parts.membership.peers])
+        return [member for id in ids if (member := self.member(id)) is not None]
+
+    def member(self, id: NodeId) -> Member | None:
+        """One of `members`."""
+        vouched = self._parts.roster.members.get(id)
+        if vouched is None:
+            return None
+        if id == self.id:
+            own = self._parts.store.get(Record, id)
+            if own is None:
+                return None
+            addresses = own.fact.profile.addresses
+            state = LEFT if own.fact.left else ALIVE
+            endpoint = addresses[0] if addresses else None
+            return Member(id, vouched.key, vouched.rights, own.fact, state, endpoint, None)
+        peer = self._parts.membership.peers.get(id)
+        if peer is None:
+            return None
+        return Member(id, vouched.key, vouched.rights, peer.record, peer.state, peer.endpoint, peer.rtt)
+
+    def leader(self) -> Claim | None:
+        signed = self._parts.claims.leader()
+        return signed.fact if signed is not None else None
+
+    def deployment(self) -> Deployment | None:
+        """What the pool is to run: of all owners' the one with the highest number."""
+        return self._parts.owner.deployment()
+
+    def pool_state(self) -> PoolState | None:
+        """What the present leader says of the deployment."""
+        leader = self.leader()
+        signed = self._parts.store.get(PoolState, leader.author) if leader is not None else None
+        state: PoolState | None = signed.fact if signed is not None else None
+        return state if state is not None and leader is not None and state.term == leader.term else None
+
+    def facts(self) -> Iterator[Signed[Any]]:
+        """Everything that is stored, for checkers."""
+        return self._parts.store.everything()
+
+    def liveness(self) -> Mapping[NodeId, tuple[int, int]]:
+        """The liveness at which each other member was last seen, for checkers."""
+        return {peer.id: peer.liveness for peer in self._parts.membership.peers.values()}
+
+    def chain(self, id: NodeId) -> list[bytes]:
+        """Signed vouchers from the founder to the member; empty for a stranger."""
+        return self._parts.roster.chain(id)
+
+    def keys(self) -> Mapping[NodeId, bytes]:
+        """The public keys of all present members of the pool."""
+        return {id: vouched.key for id, vouched in self._parts.roster.members.items()}
+
+    def knows(self, source: Endpoint) -> bool:
+        """Whether a member has proven to speak from that address."""
+        return self._parts.rate_limits.knows(source)
+
+    @property
+    def drops(self) -> DropCounters:
+        """What came and was not taken."""
+        return self._parts.context.drops
+
+    def is_evicted(self, id: NodeId) -> bool:
+        """Whether this key is barred from the pool for ever."""
+        return id in self._parts.roster.evicted
+
+    def rights(self, id: NodeId) -> Rights:
+        return self._parts.roster.rights(id)
+
+    def leases(self, now: float) -> frozenset[NodeId]:
+        """The workers whose lease this leader holds."""
+        return self._parts.leader_leases.held(now)
+
+    def holder(self, now: float) -> Claim | None:
+        """The claim whose author's streams this worker's gate may pass."""
+        return self._parts.worker_lease.holder(now)

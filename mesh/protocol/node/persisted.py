@@ -11,6 +11,8 @@ from mesh.wire.facts import MAX_FACT, NOBODY, Resignation
 from mesh.wire.identity import ID_BYTES
 
 ACTS = "vouchers"
+_KEEP_WITHIN = 1.0
+"""Acts are on the disk after so many seconds: many come at a time."""
 _MAX_STORED = 64 * 1024 * 1024
 _MOST_ACTS = 65536
 """More than a roster holds, fallen ones and all, and as many as the codec lets into one list."""
@@ -32,6 +34,12 @@ class PersistedState:
         context = self._parts.context
         context.persist(ACTS, codec.pack([context.pool, self._parts.roster.acts()]))
 
+    def act_stored(self) -> None:
+        """A voucher or an eviction changed the store: it is to be on the disk soon."""
+        context = self._parts.context
+        context.members_changed = True
+        context.schedule_by(ACTS, b"", context.now + _KEEP_WITHIN)
+
     def restore(self) -> None:
         """Take up the pool, the acts and the term; MeshError when what holds them is damaged.
 
@@ -52,7 +60,7 @@ class PersistedState:
         self._restored = True
         parts.validator.absorb_all(acts)
         parts.owner.restore(self._stored.get("act"))
-        parts.election.highest = self.integer("term")
+        parts.terms.highest = self.integer("term")
         parts.gossip.drop_rumours()
         parts.context.cancel(ACTS, b"")
 

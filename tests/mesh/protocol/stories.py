@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from enum import StrEnum
 
+from mesh.protocol.leadership.election import Role, RoleEvent
 from mesh.protocol.leadership.leader_leases import LeaderLeaseEvent, LeaderLeaseState
-from mesh.protocol.leadership.roles import Role, RoleEvent
 from mesh.protocol.leadership.worker_lease import WorkerLeaseEvent, WorkerLeaseState
 from mesh.wire.facts import NO_PREVIOUS, Eviction
 from mesh.wire.messages import LeaseGrant, LeaseRelease, LeaseRequest, Vote, VoteRequest

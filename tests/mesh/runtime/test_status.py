@@ -7,7 +7,7 @@ import pytest
 
 from mesh.admission.pool_names import pool_name
 from mesh.control.operations import EngineStatus
-from mesh.protocol.node.views import Member, Views
+from mesh.protocol.node.node import Member, Node
 from mesh.runtime.status import current_state, name_of, status
 from mesh.wire.facts import Model, PoolState, Profile, Record, Stage
 from mesh.wire.identity import NodeId, id_text
@@ -180,13 +180,13 @@ def test_all_members_are_gone_through_once_however_many_there_are(monkeypatch: p
     scene = led()
     for number in range(2, 10):
         scene.member(number)
-    members, passes = Views.members, []
+    members, passes = Node.members, []
 
-    def counted(self: Views) -> list[Member]:
+    def counted(self: Node) -> list[Member]:
         passes.append(self)
         return members(self)
 
-    monkeypatch.setattr(Views, "members", counted)
+    monkeypatch.setattr(Node, "members", counted)
     assert len(shown(scene)["members"]) == 9
     assert len(passes) == 1
 

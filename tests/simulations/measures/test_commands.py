@@ -54,7 +54,7 @@ def test_people_get_a_table_with_what_was_met_and_missed(capsys: pytest.CaptureF
 
 
 def test_a_missed_goal_fails_only_with_check(capsys: pytest.CaptureFixture[str]) -> None:
-    slow = ["detect", "--nodes", "5", "--seeds", "1", "--kinds", "silent", "--set", "suspicion=9"]
+    slow = ["detect", "--nodes", "5", "--seeds", "1", "--kinds", "silent", "--set", "suspicion_timeout=9"]
     assert main(slow) == 0
     assert main([*slow, "--check"]) == 1
     assert "MISSED silent machine known everywhere" in capsys.readouterr().out

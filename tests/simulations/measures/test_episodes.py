@@ -33,7 +33,7 @@ def episodes() -> list[Episode]:
 def test_probes_that_fail_begin_suspicions_and_weigh_no_more_than_the_mixture_allows(
     episodes: list[Episode],
 ) -> None:
-    begun = [episode.suspicion_timeout for episode in episodes if episode.suspicion_timeout]
+    begun = [episode.suspicion for episode in episodes if episode.suspicion]
     assert 5 <= len(begun) < 30
     assert max(begun) <= 1 / USUAL
 
@@ -41,7 +41,7 @@ def test_probes_that_fail_begin_suspicions_and_weigh_no_more_than_the_mixture_al
 def test_weights_put_right_how_often_a_probe_fails(episodes: list[Episode]) -> None:
     """There and back fails with 0.36, the four segments of the TCP probe with 0.59; somewhat less often both
     fail and nobody else suspected the subject before."""
-    chance = sum(episode.suspicion_timeout for episode in episodes) / len(episodes)
+    chance = sum(episode.suspicion for episode in episodes) / len(episodes)
     assert 0.03 < chance < 0.4
 
 

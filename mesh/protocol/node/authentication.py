@@ -1,0 +1,87 @@
+"""Which datagrams a Node looks into, and the proof of who sent one."""
+
+from __future__ import annotations
+
+import math
+
+from mesh.protocol.base.context import NO_POOL
+from mesh.protocol.node.wiring import Parts
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.envelope import Envelope, first_number
+from mesh.wire.facts import Liveness, Record, place_key
+from mesh.wire.identity import NodeId
+from mesh.wire.messages import Bodies, Hello, Message
+
+_FOR_ANYBODY = frozenset({Hello, Bodies})
+"""What may be sent to an address of which it is not known who lives there."""
+_SHOW_AGAIN = 1.0
+"""Seconds until a sender of a past generation is shown its newer facts once more."""
+
+
+class Authentication:
+    """The checks that every datagram passes, the cheapest first: each spares the next one."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._context = parts.context
+        self._roster = parts.roster
+        self._store = parts.store
+        self._replays = parts.replays
+        self._rate_limits = parts.rate_limits
+        self._membership = parts.membership
+        self._bootstrap = parts.bootstrap
+        self._expulsion = parts.expulsion
+        self._shown: dict[NodeId, float] = {}
+
+    def refusal(self, envelope: Envelope, source: Endpoint) -> str | None:
+        """Why a datagram is dropped before it is decoded: None if it is not, empty if nobody is at fault."""
+        if envelope.pool != self._context.pool or self._context.pool == NO_POOL:
+            return "foreign"
+        if envelope.sender == self._context.id or self._expulsion.expelled:
+            return ""
+        if not self._is_new(envelope, source):
+            return "replayed"
+        return None if self._rate_limits.allow(self._context.now, source) else "flood"
+
+    def _is_new(self, envelope: Envelope, source: Endpoint) -> bool:
+        """Whether the datagram was not seen before and is of its sender's present generation.
+
+        A sender whose disk was rolled back counts from too low. At most once a second it is shown its own
+        newer record, or that of another run of the same generation, and its liveness: that may be all that is
+        known of it.
+        """
+        sender = envelope.sender
+        peer = self._membership.peers.get(sender)
+        outrun = peer is not None and envelope.number < first_number(peer.generation)
+        if not outrun and self._replays.is_new(envelope):
+            return True
+        store, now = self._store, self._context.now
+        held = [fact for fact in (store.get(Record, sender), store.get(Liveness, sender)) if fact is not None]
+        if held and now - self._shown.get(sender, -math.inf) >= _SHOW_AGAIN:
+            self._shown[sender] = now
+            proofs = store.proofs.get(place_key(Record.kind, sender), ())
+            self._context.send_bodies(sender, source, [*proofs, *(fact.data for fact in held)])
+        return False
+
+    def proves(self, envelope: Envelope, source: Endpoint, message: Message) -> bool:
+        """Whether a member sent the message; what the proof shows of the member is noted.
+
+        A stranger may show its vouchers by the very message, and is a member then.
+        """
+        sender, members = envelope.sender, self._roster.members
+        if sender not in members:
+            self._bootstrap.unknown(sender, source, message)
+        vouched = members.get(sender)
+        if vouched is None:
+            self._context.drops.count("stranger", source)
+            return False
+        if not (envelope.addressed or type(message) in _FOR_ANYBODY) or not envelope.proven_by(
+            vouched.key, self._context.verifier, self._context.id
+        ):
+            self._context.drops.count("forged", source)
+            return False
+        peer = self._membership.peers.get(sender)
+        self._replays.mark(envelope, 0 if peer is None else peer.generation)
+        self._rate_limits.proven(self._context.now, source)
+        self._membership.heard(sender, source)
+        self._bootstrap.answered(sender, source)
+        return True
