@@ -19,14 +19,13 @@ from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
-from simulations import inside
 from simulations.checkers import Checkers
 from simulations.checkers.settled import disagreement, lawless, unlike, unrest, unserved, views
 from simulations.faults import Fault, Storm
 from simulations.hosts import Host
 from simulations.leading import Serving
 from simulations.liars import Lies
-from simulations.pools import CONTEXT, SLOTS, Pool, Trait, traits
+from simulations.population import CONTEXT, SLOTS, Population, Trait, traits
 from simulations.schedule import families, schedule, settings
 from simulations.world import World
 
@@ -56,7 +55,7 @@ CURVES_EVERY = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ChaosPlan:
     """All that a seed decides up front."""
 
     seed: int
@@ -76,7 +75,7 @@ class Plan:
         return [fault for faults in self.rounds for fault in faults]
 
 
-def plan(seed: int, nodes: int | None = None, minutes: float = 10.0) -> Plan:
+def plan(seed: int, nodes: int | None = None, minutes: float = 10.0) -> ChaosPlan:
     """What happens in that seed's run: 5 to 9 hosts unless ``nodes`` says how many."""
     random = Random(seed ^ 0x5EED)
     count = nodes or random.randrange(5, 10)
@@ -88,7 +87,7 @@ def plan(seed: int, nodes: int | None = None, minutes: float = 10.0) -> Plan:
     seconds = 60.0 * minutes
     rounds = max(1, round(seconds / _ROUND))
     length = _STORM if rounds > 1 else min(_STORM, 0.6 * seconds)
-    return Plan(
+    return ChaosPlan(
         seed,
         tuned,
         hosts,
@@ -112,7 +111,7 @@ def doubt_limit(settings: Settings) -> float:
 
 
 @dataclass(slots=True)
-class Outcome:
+class ChaosOutcome:
     """What became of one seed; times in seconds after each healing."""
 
     seed: int
@@ -134,24 +133,24 @@ class Chaos:
     """One run of a plan, or of a part of its faults: those whose number (over all rounds) is in ``only``."""
 
     def __init__(
-        self, plan: Plan, only: Collection[int] | None = None, trace: Callable[[str], None] | None = None
+        self, plan: ChaosPlan, only: Collection[int] | None = None, trace: Callable[[str], None] | None = None
     ) -> None:
         self.plan = plan
         self._only = only
         self._trace = trace
         self.world = world = World(plan.seed, plan.settings, curves=plan.seed % CURVES_EVERY == 0)
         world.network.delay = world.network.jitter = plan.delay
-        self.pool = Pool(world, plan.traits)
+        self.pool = Population(world, plan.traits)
         self.serving = Serving(world, self.pool.shapes)
         self.checkers = Checkers(world, self.serving, plan.families)
-        self.outcome = Outcome(plan.seed, len(plan.traits))
+        self.outcome = ChaosOutcome(plan.seed, len(plan.traits))
         lying = any(trait.liar for trait in plan.traits)
         self._lies = Lies(world, plan.seed, self.checkers.excuses.liars) if lying else None
         world.on_start.append(self._started)
         if trace is not None:
             world.observers.append(self._tell)
 
-    def run(self) -> Outcome:
+    def run(self) -> ChaosOutcome:
         """Found and fill a pool, then storm and heal in turn until something is wrong or all is done."""
         world, plan = self.world, self.plan
         founder = world.hosts[0]
@@ -254,7 +253,7 @@ class Chaos:
         world, agreed = self.world, lambda: not self._apart(core, liars)
         if world.run_until(agreed, AGREE_LIMIT, 0.25):
             return True
-        doubtful = any(host.node is not None and inside.waits_in_doubt(host.node) for host in honest)
+        doubtful = any(host.node is not None and host.node.inspect().waits_in_doubt() for host in honest)
         return doubtful and world.run_until(agreed, doubt_limit(world.settings) - AGREE_LIMIT, 0.25)
 
     def _look_around(self, core: list[Host]) -> None:
@@ -370,8 +369,8 @@ def _are_acquainted(one: Host, other: Host) -> bool:
     """Whether one of the two holds the other for a member, and knows where it lives or greets it there."""
     return any(
         a.node is not None
-        and b.id in inside.roster(a.node)
-        and b.address in (*inside.endpoints(a.node, b.id), *inside.greeted(a.node))
+        and b.id in (inside := a.node.inspect()).roster()
+        and b.address in (*inside.endpoints(b.id), *inside.hello_targets())
         for a, b in ((one, other), (other, one))
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from simulations import mutants
-from simulations.chaos import CURVES_EVERY, Chaos, Outcome, Plan, plan
+from simulations.chaos import CURVES_EVERY, Chaos, ChaosOutcome, ChaosPlan, plan
 from simulations.shrink import checker_of, fails, shrink
 
 _CHUNK = 4
@@ -70,7 +70,7 @@ def _numbers(text: str) -> frozenset[int]:
 # --- chaos
 
 
-def _run(task: tuple[int, int | None, float]) -> Outcome:
+def _run(task: tuple[int, int | None, float]) -> ChaosOutcome:
     seed, nodes, minutes = task
     started = time.process_time()
     try:
@@ -80,13 +80,13 @@ def _run(task: tuple[int, int | None, float]) -> Outcome:
             if again.digest != outcome.digest:
                 outcome.violations.append(f"0.000 repeat: trace {outcome.digest}, then {again.digest}")
     except Exception as error:
-        outcome = Outcome(seed, nodes or 0)
+        outcome = ChaosOutcome(seed, nodes or 0)
         outcome.violations.append(f"0.000 crash: {type(error).__name__}: {error}")
     outcome.cpu_seconds = time.process_time() - started
     return outcome
 
 
-def _outcomes(options: argparse.Namespace) -> Iterator[Outcome]:
+def _outcomes(options: argparse.Namespace) -> Iterator[ChaosOutcome]:
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     tasks = [(seed, options.nodes, options.minutes) for seed in seeds]
     if options.jobs <= 1:
@@ -123,7 +123,7 @@ def _print(options: argparse.Namespace, report: dict[str, Any]) -> None:
     print(", ".join(shown))
 
 
-def _report(options: argparse.Namespace, outcomes: list[Outcome], elapsed: float) -> dict[str, Any]:
+def _report(options: argparse.Namespace, outcomes: list[ChaosOutcome], elapsed: float) -> dict[str, Any]:
     events = sum(outcome.events for outcome in outcomes)
     failed = sorted((outcome for outcome in outcomes if outcome.violations), key=lambda outcome: outcome.seed)
     cpu = sum(outcome.cpu_seconds for outcome in outcomes)
@@ -171,7 +171,7 @@ def _goals_of_the_usual_size(
         yield _goal(what, _JUDGED, round(share, 3), "of all", share >= _JUDGED)
 
 
-def _rounds(outcomes: list[Outcome]) -> dict[str, int]:
+def _rounds(outcomes: list[ChaosOutcome]) -> dict[str, int]:
     """How far rounds were judged: a core that cannot serve, or holds nobody honest, ends a round early."""
     return {
         "rounds": sum(outcome.rounds for outcome in outcomes),
@@ -196,7 +196,7 @@ def _goal(what: str, goal: float, measured: float, unit: str, met: bool) -> dict
     return {"what": what, "goal": goal, "measured": measured, "unit": unit, "met": met}
 
 
-def _line(outcome: Outcome) -> str:
+def _line(outcome: ChaosOutcome) -> str:
     line = f"seed {outcome.seed}: {outcome.nodes} nodes, {outcome.events} events, trace {outcome.digest}"
     return "\n  ".join([line, *outcome.violations])
 
@@ -224,7 +224,7 @@ def _replay_command(options: argparse.Namespace) -> int:
 
 
 def _replayed(
-    options: argparse.Namespace, made: Plan, kept: list[int], outcome: Outcome | None
+    options: argparse.Namespace, made: ChaosPlan, kept: list[int], outcome: ChaosOutcome | None
 ) -> dict[str, Any]:
     """What became of these faults of the plan; only what they are where nothing was run."""
     results: dict[str, Any] = {
@@ -287,12 +287,12 @@ def _replay_of(options: argparse.Namespace, kept: list[int]) -> str:
     return f"python -m simulations replay {options.seed} --only '{only}' --minutes {options.minutes:g}{nodes}"
 
 
-def _texts(made: Plan, kept: Sequence[int]) -> list[str]:
+def _texts(made: ChaosPlan, kept: Sequence[int]) -> list[str]:
     """These faults with their times, as they are listed."""
     return [f"{made.every[number].at:.3f} {made.every[number]}" for number in kept]
 
 
-def _listed(made: Plan, kept: Sequence[int]) -> str:
+def _listed(made: ChaosPlan, kept: Sequence[int]) -> str:
     """These faults a line, with the numbers that name them."""
     return "\n".join(f"{number:4} {made.every[number].at:8.3f} {made.every[number]}" for number in kept)
 

@@ -38,16 +38,14 @@ _COMPILED = (
     "simulations/checkers/*.py",
     "simulations/engines.py",
     "simulations/hosts.py",
-    "simulations/inside.py",
     "simulations/leading.py",
     "simulations/network.py",
     "simulations/signing.py",
     "simulations/world.py",
     "worker/fence.py",
     # What is compiled cannot be inherited from by what is not.
-    "simulations/measures/lab.py",
-    "simulations/measures/stubs.py",
-    "simulations/measures/tilting.py",
+    "simulations/measures/stubbed_world.py",
+    "simulations/measures/falsedeaths/tilting.py",
 )
 _PLAIN = {
     # Dataclasses with a ClassVar before fields without a default, and a cached_property.

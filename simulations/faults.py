@@ -17,7 +17,7 @@ from simulations.hosts import Host
 from simulations.leading import LeaderLoop, Serving
 from simulations.liars import Lies
 from simulations.network import LinkFault
-from simulations.pools import Pool
+from simulations.population import Population
 from simulations.world import World
 
 _LATE = 1.0
@@ -84,7 +84,7 @@ class Storm:
     def __init__(
         self,
         world: World,
-        pool: Pool,
+        pool: Population,
         serving: Serving,
         lies: Lies | None,
         excuses: Excuses,

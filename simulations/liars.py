@@ -31,7 +31,6 @@ from mesh.wire.facts import (
 )
 from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.rights import ALL_RIGHTS
-from simulations import inside
 from simulations.hosts import Host, HostSigner
 from simulations.signing import KeyedHash
 from simulations.world import World
@@ -114,7 +113,7 @@ class Lies:
             Resignation(pool, author, 1000, liar.id),
             Deployment(pool, author, 1000, _MODEL, 1, 1, False, ()),
             Voucher(pool, author, 999, bytes(16), liar.signer.public_key, ALL_RIGHTS),
-            Suspicion(pool, author, self._world.hosts[0].id, *inside.own_liveness(victim.node)),
+            Suspicion(pool, author, self._world.hosts[0].id, *victim.node.inspect().own_liveness()),
         )
 
     def _foreign(self, liar: Host) -> None:
@@ -145,7 +144,7 @@ class Lies:
         pool = self._pool(liar)
         for victim in self._others(liar):
             if victim.node is not None:
-                self._say(liar, Suspicion(pool, liar.id, victim.id, *inside.own_liveness(victim.node)))
+                self._say(liar, Suspicion(pool, liar.id, victim.id, *victim.node.inspect().own_liveness()))
 
     def _contradict(self, liar: Host) -> None:
         """Two records of one version, each to one half; often its last word, which nothing later replaces."""
@@ -213,7 +212,7 @@ class Lies:
             term = leader.term if leader is not None else 1
             data = b""
             if leader is not None and target.node is not None:
-                held = [s.data for s in inside.facts(target.node) if s.fact == leader]
+                held = [s.data for s in target.node.inspect().facts() if s.fact == leader]
                 data = held[0] if held else b""
             for message in (
                 messages.Nack(1), messages.Relayed(1, b"lie"), messages.Vote(term + 1, False, data),
@@ -278,5 +277,4 @@ class Lies:
 def _number(liar: Host) -> int:
     """The number of its next datagram: what is seen to be old would not be listened to."""
     assert liar.node is not None
-    liar.node._parts.context.sent += 1
-    return liar.node._parts.context.sent
+    return liar.node.take_number()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from simulations.chaos import Chaos, Plan
+from simulations.chaos import Chaos, ChaosPlan
 
 
 def checker_of(violation: str) -> str:
@@ -16,7 +16,7 @@ def checker_of(violation: str) -> str:
     return violation.split(" ", 1)[-1].split(":", 1)[0]
 
 
-def fails(plan: Plan, checkers: set[str]) -> Callable[[Sequence[int]], bool]:
+def fails(plan: ChaosPlan, checkers: set[str]) -> Callable[[Sequence[int]], bool]:
     """Whether a part of the plan's faults, by number, makes one of these checkers speak."""
 
     def judge(kept: Sequence[int]) -> bool:

@@ -228,7 +228,7 @@ class World:
 
     def found(self, host: Host) -> None:
         """The host founds a pool and starts."""
-        self._boot(host)
+        self.boot(host)
         self.do(host, "found")
         self.granted[host.id] = ALL_RIGHTS
         self._start(host)
@@ -239,7 +239,7 @@ class World:
         self.vouched(owner, host.signer, rights)
         if owner.node is None:
             raise MeshError("The owner's process died before it had answered")
-        self._boot(host)
+        self.boot(host)
         self.do(host, "admit", owner.node.chain(host.id))
         if host.node is None:
             return
@@ -294,7 +294,7 @@ class World:
 
     def restart(self, host: Host) -> None:
         """The process starts again from the disk and greets the addresses that it had known."""
-        self._boot(host)
+        self.boot(host)
         self._start(host)
         others = [other.address for other in self.hosts if other is not host]
         self.do(host, "add_seeds", self.random.sample(others, min(8, len(others))))
@@ -355,7 +355,8 @@ class World:
         if host.node is not None:
             self.perform(host, getattr(host.node, step)(host.local(self.now), *arguments))
 
-    def _boot(self, host: Host) -> None:
+    def boot(self, host: Host) -> None:
+        """Start a Node from the host's disk, without an input yet."""
         host.run += 1
         host.powered = True
         source = self._sources[host.number] = random.Random(self.random.getrandbits(64))

@@ -12,12 +12,12 @@ from simulations.checkers.bounds import Bounds
 from simulations.checkers.deaths import HARMLESS, Deaths
 from simulations.checkers.elections import Elections
 from simulations.checkers.expulsions import Expulsions
-from simulations.checkers.facts import Facts
 from simulations.checkers.leases import Leases
 from simulations.checkers.moves import Moves
-from simulations.checkers.replays import Replays
+from simulations.checkers.repeated_pings import RepeatedPings
 from simulations.checkers.setbacks import Setbacks
 from simulations.checkers.settled import disagreement
+from simulations.checkers.stored_facts import StoredFacts
 from simulations.checkers.terms import Terms
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.checkers.votes import Votes
@@ -44,9 +44,9 @@ class Checkers:
         self.setbacks = Setbacks(world)
         self.leases = Leases(world, self.verdicts, self.excuses, self.setbacks)
         self.terms = Terms(world, self.verdicts, self.excuses, self.setbacks)
-        self.facts = Facts(world, self.verdicts, self.excuses)
+        self.facts = StoredFacts(world, self.verdicts, self.excuses)
         self.words = Words(world, self.verdicts)
-        self.replays = Replays(world, self.verdicts)
+        self.replays = RepeatedPings(world, self.verdicts)
         self.bounds = Bounds(world, self.verdicts)
         self.elections = Elections(world, self.verdicts, self.excuses)
         self.votes = Votes(world, self.verdicts)

@@ -11,7 +11,6 @@ from mesh.protocol.limits import rate_limits, replays
 from mesh.protocol.membership import flap_detection, probes
 from mesh.protocol.trust import roster
 from mesh.wire.facts import Claim, PoolState, Resignation
-from simulations import inside
 from simulations.checkers.verdicts import Verdicts
 from simulations.hosts import Host
 from simulations.world import World
@@ -22,31 +21,31 @@ LONGEST_CHAIN = 8
 LONGEST_CONTAINER = 16384
 """The most that any list, dict or set of a Node may hold, whatever it is sent, ..."""
 LIMITS: dict[str, int] = {
-    "pending_facts._by_author": MAX_WAITING,
-    "pending_facts._by_author[]": MAX_WAITING,
-    "pending_facts._by_source": MAX_WAITING,
-    "gossip._wanted": gossip._MAX_WANTED,
-    "gossip._under_way": gossip._MAX_ASKED,
-    "gossip._asked_at": gossip._MAX_ASKED,
-    "gossip._vain": gossip._MAX_ASKED,
-    "wanted[].holders": gossip._PULL_TRIES,
-    "under_way[].holders": gossip._PULL_TRIES,
-    "bootstrap._hello_targets": bootstrap._MAX_HELLO_TARGETS,
-    "bootstrap._silent": bootstrap._MAX_HELLO_TARGETS,
-    "bootstrap._replies": bootstrap._MAX_REPLIES,
-    "prober._relayed": probes._MAX_RELAYED,
-    "prober._trips": probes._TRIPS,
-    "probes[].sent": probes._TRIES,
-    "past[].sent": probes._TRIES,
-    "store.proofs": store._MAX_PROOFS,
-    "flap_detector._suspicions": flap_detection._MAX_SUSPICIONS,
-    "flap_detector._direct": flap_detection._SAMPLES,
-    "rate_limits._hosts": rate_limits._MAX_HOSTS,
+    "pending_facts.by_author": MAX_WAITING,
+    "pending_facts.by_author[]": MAX_WAITING,
+    "pending_facts.by_source": MAX_WAITING,
+    "gossip.wanted": gossip.MAX_WANTED,
+    "gossip.under_way": gossip.MAX_ASKED,
+    "gossip.asked_at": gossip.MAX_ASKED,
+    "gossip.vain": gossip.MAX_ASKED,
+    "wanted[].holders": gossip.MAX_PULL_TRIES,
+    "under_way[].holders": gossip.MAX_PULL_TRIES,
+    "bootstrap.hello_targets": bootstrap.MAX_HELLO_TARGETS,
+    "bootstrap.silent": bootstrap.MAX_HELLO_TARGETS,
+    "bootstrap.replies": bootstrap.MAX_REPLIES,
+    "prober.relayed": probes.MAX_RELAYED,
+    "prober.trips": probes.MAX_TRIPS,
+    "probes[].sent": probes.MAX_TRIES,
+    "past[].sent": probes.MAX_TRIES,
+    "store.proofs": store.MAX_PROOFS,
+    "flap_detector.suspicions": flap_detection.MAX_SUSPICIONS,
+    "flap_detector.direct": flap_detection.MAX_SAMPLES,
+    "rate_limits.hosts": rate_limits.MAX_HOSTS,
     "acts.evictions": roster.MAX_EVICTIONS,
     "roster.evicted": roster.MAX_EVICTIONS,
-    "roster._revoked": roster.MAX_REVOKED,
-    "roster._contested": roster.MAX_REVOKED,
-    "replays._others[]": replays.OTHERS,
+    "roster.revoked": roster.MAX_REVOKED,
+    "roster.contested": roster.MAX_REVOKED,
+    "replays.others[]": replays.OTHERS,
 }
 """... and what those may hold that have a narrower bound, by the last two names of their paths."""
 FEW = {Claim: 8, Resignation: 32, PoolState: 4}
@@ -64,7 +63,7 @@ class Bounds:
     def __init__(self, world: World, verdicts: Verdicts) -> None:
         self._world = world
         self._say = partial(verdicts.say, _NAME)
-        self._limits = LIMITS | {"store._suspected[]": world.settings.suspectors}
+        self._limits = LIMITS | {"store.suspected[]": world.settings.suspectors}
 
     def scan(self) -> None:
         """Every container of every Node."""
@@ -82,21 +81,22 @@ class Bounds:
     def _measure(self, most: int, when: str) -> None:
         for host in self._world.running():
             if host.node is not None:
-                for path, length in inside.containers(host.node):
+                for path, length in host.node.inspect().containers():
                     limit = min(most, self._limits.get(last_names(path), most))
                     if length > limit:
                         self._say(f"{path} of host{host.number} holds {length}, more than {limit}{when}")
 
     def _measure_facts(self, host: Host) -> None:
         assert host.node is not None
-        waiting = inside.waiting(host.node)
+        inside = host.node.inspect()
+        waiting = inside.pending_facts()
         if waiting > MAX_WAITING:
             self._say(f"with host{host.number} {waiting} facts wait for a voucher")
         for kind, most in FEW.items():
-            held = inside.count(host.node, kind)
+            held = sum(1 for _ in inside.facts(kind))
             if held > most:
                 self._say(f"host{host.number} holds {held} facts of the kind {kind.__name__}")
-        for id in inside.roster(host.node):
+        for id in inside.roster():
             links = len(host.node.chain(id)) - 1
             if links > LONGEST_CHAIN:
                 subject = self._world.host_of(id)
@@ -105,4 +105,4 @@ class Bounds:
 
 def last_names(path: str) -> str:
     """The last two names of a path, by which a container is known: the part and its attribute."""
-    return ".".join(path.rsplit(".", 2)[-2:]).lstrip("_")
+    return ".".join(path.rsplit(".", 2)[-2:])

@@ -6,7 +6,6 @@ from functools import partial
 
 from mesh.protocol.base.effects import Event, MembersChanged
 from mesh.wire.identity import NodeId
-from simulations import inside
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.hosts import Host
 from simulations.world import World
@@ -57,7 +56,7 @@ class Deaths:
                 )
 
     def _excused(self, victim: Host, id: NodeId) -> bool:
-        if victim.node is None or victim.id != id or inside.stays_away(victim.node):
+        if victim.node is None or victim.id != id or victim.node.inspect().is_quarantined():
             return True
         if self._world.is_disputed(id):
             return True

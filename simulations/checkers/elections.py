@@ -13,7 +13,7 @@ from mesh.protocol.base.effects import Event, LeaderChanged
 from mesh.protocol.node.node import Node
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
-from simulations import inside
+from simulations.checkers.handovers import is_named
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.hosts import Host
 from simulations.world import World
@@ -58,7 +58,7 @@ class Elections:
         if (
             not led
             and not new
-            and not (host.node is not None and inside.is_named(host.node, event.claim.term))
+            and not (host.node is not None and is_named(host.node, event.claim.term))
             and host.id not in self._excuses.liars
             and self._clear()
         ):
@@ -105,4 +105,4 @@ class Elections:
 
 def _is_found(node: Node, host: Host) -> bool:
     """Whether the Node would ask where the host lives now."""
-    return inside.endpoints(node, host.id)[:1] == [host.address]
+    return node.inspect().endpoints(host.id)[:1] == [host.address]

@@ -6,7 +6,6 @@ from functools import partial
 
 from mesh.protocol.base.effects import Event, Expelled
 from mesh.wire.identity import NodeId
-from simulations import inside
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.hosts import Host
 from simulations.world import World
@@ -40,15 +39,16 @@ class Expulsions:
     def scan(self) -> None:
         """What every honest Node keeps."""
         for host in self._world.running():
-            if host.node is None or host.id in self._excuses.liars or not inside.evicted(host.node):
+            if host.node is None or host.id in self._excuses.liars:
                 continue
-            out = inside.evicted(host.node)
-            for signed in inside.facts(host.node):
+            inside = host.node.inspect()
+            out = inside.evicted()
+            for signed in inside.facts() if out else ():
                 kind = type(signed.fact).__name__
                 if signed.fact.author in out and kind not in ACTS:
                     self._say(f"host{host.number} keeps a {kind} of one who it knows was evicted")
 
     def passed(self, worker: Host, key: tuple[NodeId, int]) -> None:
         """Bytes of a stream reached the worker's rpc-server."""
-        if worker.node is not None and key[0] in inside.evicted(worker.node):
+        if worker.node is not None and key[0] in worker.node.inspect().evicted():
             self._say(f"bytes of an evicted leader passed the gate of host{worker.number}")

@@ -7,10 +7,10 @@ from functools import partial
 from mesh.protocol.base.effects import Event, GateChanged
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
+from simulations.checkers.handovers import resigned_term
 from simulations.checkers.setbacks import Setbacks, stored_grant
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.hosts import Host
-from simulations.inside import given_up
 from simulations.world import World
 
 _GONE = ("dead", "left")
@@ -129,7 +129,7 @@ class Leases:
     def _forgot(self, holder: Host, claim: Claim) -> bool:
         """Whether it may have given up that term in a life that it forgot, and has not heard of that yet."""
         forgot = self._setbacks.times(claim.author, claim.term) > 0
-        return forgot and holder.node is not None and given_up(holder.node) < claim.term
+        return forgot and holder.node is not None and resigned_term(holder.node) < claim.term
 
     def _jumped(self, worker: Host) -> bool:
         jumped = self._excuses.jumped.get(worker.id, float("-inf"))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mesh.protocol.base.effects import Event, LeaderChanged
+from mesh.protocol.node.inspect import Inspection
 from mesh.wire.identity import NodeId
-from simulations import inside
 from simulations.hosts import Host
 from simulations.leading import Serving
 from simulations.world import World
@@ -43,7 +43,7 @@ def disagreement(
 
 def lawless(hosts: Sequence[Host], outlaws: frozenset[NodeId]) -> str:
     """Why hosts do not hold the same members, or hold one that was evicted; empty when they do neither."""
-    held = {host.number: (inside.roster(host.node), inside.evicted(host.node)) for host in hosts if host.node}
+    held = {host.number: (inside.roster(), inside.evicted()) for host, inside in _inspected(hosts)}
     first = next(iter(held))
     for number, (roster, out) in held.items():
         if (roster, out) != held[first]:
@@ -55,8 +55,12 @@ def lawless(hosts: Sequence[Host], outlaws: frozenset[NodeId]) -> str:
 
 def unlike(hosts: Sequence[Host]) -> str:
     """Why hosts do not hold the same facts; empty when they do. News take a while to be everywhere."""
-    held = {inside.summary(host.node) for host in hosts if host.node is not None}
+    held = {inside.summary() for _, inside in _inspected(hosts)}
     return "not all hold the same facts" if len(held) > 1 else ""
+
+
+def _inspected(hosts: Sequence[Host]) -> Iterator[tuple[Host, Inspection]]:
+    return ((host, host.node.inspect()) for host in hosts if host.node is not None)
 
 
 def unserved(serving: Serving, among: Sequence[Host]) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from mesh.protocol.base.effects import Event, LeaderChanged
+from mesh.protocol.node.node import Node
 from mesh.wire import codec
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
-from simulations import inside
 from simulations.checkers.setbacks import Setbacks, stored
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.hosts import Host
@@ -60,7 +60,7 @@ class Terms:
         for (when, _), before, after in zip(noted, terms, terms[1:], strict=False):
             leaps = after - before > self._world.settings.max_term_jump
             known = when < self._started.get(host.id, 0.0) or self._setbacks.times(host.id, after)
-            if leaps and not known and not inside.refused_claims(host.node):
+            if leaps and not known and not _refused_claims(host.node):
                 self._say(f"host{host.number} leaps from term {before} to {after} at the first word of it")
 
     def _set_back(self, host: Host) -> None:
@@ -103,6 +103,12 @@ class Terms:
             self._say(f"host{host.number} leads in term {claim.term} of a former process")
         if stored(host, "term") < claim.term:
             self._say(f"host{host.number} leads in term {claim.term} before that was on its disk")
+
+
+def _refused_claims(node: Node) -> int:
+    """How many claims this process refused at least once: for their leap, or for who made them."""
+    counts = node.drops.counts
+    return counts["leaping_claim"] + counts["unauthorised_fact"]
 
 
 def _counted(claims: set[Claim]) -> str:

@@ -13,7 +13,7 @@ from mesh.wire import messages
 from mesh.wire.envelope import open_envelope
 from mesh.wire.errors import DecodeError
 from mesh.wire.identity import NodeId
-from simulations import inside
+from simulations.checkers.handovers import is_named
 from simulations.checkers.verdicts import Verdicts
 from simulations.hosts import Host
 from simulations.world import World
@@ -57,7 +57,8 @@ class Votes:
                 poll is not None and (poll.run, poll.term, poll.asked_at) == (source.run, message.term, now)
             ):
                 return
-            asked, against = inside.asked(node), inside.is_lent_to_another(node)
+            inside = node.inspect()
+            asked, against = inside.voters(), inside.is_leased_to_another()
             self._polls[source.id] = _Poll(source.run, message.term, now, asked, against)
 
     def _arrived(self, host: Host, payload: bytes) -> None:
@@ -72,7 +73,11 @@ class Votes:
         key = self._world.keys.get(envelope.sender)
         if poll is None or key is None or not envelope.proven_by(key, self._world.verifier, host.id):
             return
-        if envelope.sender not in poll.asked or host.node is None or not inside.is_new(host.node, envelope):
+        if (
+            envelope.sender not in poll.asked
+            or host.node is None
+            or not host.node.inspect().accepts(envelope)
+        ):
             return
         if isinstance(message, messages.Vote) and message.term == poll.term:
             (poll.yes if message.yes else poll.no).add(envelope.sender)
@@ -83,9 +88,9 @@ class Votes:
         poll = self._polls.get(host.id)
         if poll is None or host.node is None or (poll.run, poll.term) != (host.run, event.claim.term):
             return
-        if inside.is_named(host.node, event.claim.term):
+        if is_named(host.node, event.claim.term):
             return  # it was asking when the leader named it: that needs no votes
-        if inside.asked(host.node) != poll.asked:
+        if host.node.inspect().voters() != poll.asked:
             return  # it stood once more since, with nobody there to be asked
         patience = self._world.settings.vote_timeout + 0.1
         disputed = any(map(world.is_disputed, (host.id, *poll.no, *poll.yes)))

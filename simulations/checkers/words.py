@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from mesh.protocol.base.effects import Event, MembersChanged
+from mesh.protocol.node.inspect import Inspection
 from mesh.wire.identity import NodeId
-from simulations import inside
 from simulations.checkers.verdicts import Verdicts
 from simulations.hosts import Host
 from simulations.world import World
@@ -29,18 +29,18 @@ class Words:
     def _observe(self, world: World, host: Host, event: Event) -> None:
         if not isinstance(event, MembersChanged) or host.node is None:
             return
-        states = {id: state for id, (_, state) in inside.states(host.node).items()}
+        inside = host.node.inspect()
+        states = {id: state for id, (_, state) in inside.states().items()}
         before = self._present.get((host.id, host.run), set())
         present = self._present[host.id, host.run] = {id for id in states if states[id] in _PRESENT}
         if 1 + len(present) + 1 < _FEW:  # itself, those that are left, and who was there just before
             return
         for id in sorted(id for id in before if states.get(id) == "dead"):
-            if not inside.judged_for_itself(host.node, id) and not self._is_told_by_several(host, id):
+            if not inside.saw_for_itself(id) and not self._is_told_by_several(inside, id):
                 victim = world.host_of(id)
                 self._say(f"host{host.number} holds host{victim.number} for dead on a single word")
 
-    def _is_told_by_several(self, host: Host, id: NodeId) -> bool:
+    def _is_told_by_several(self, inside: Inspection, id: NodeId) -> bool:
         """Whether two signed that it is silent; the word of one who was evicted since may have counted."""
-        assert host.node is not None
-        disputed = any(map(self._world.is_disputed, inside.suspectors(host.node, id)))
-        return disputed or len(inside.signed_accusers(host.node, id)) > 1
+        disputed = any(map(self._world.is_disputed, inside.suspectors(id)))
+        return disputed or len(inside.signed_suspectors(id)) > 1

@@ -6,58 +6,65 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 from mesh.protocol.base.settings import Settings
 from mesh.wire.errors import MeshError
-from simulations.measures import converge, detect, failover, falsedeaths, idle, join, report, throughput
-from simulations.measures.outcome import Outcome, as_json, as_text
-from simulations.measures.repeats import Plan
+from simulations.measures import (
+    converge,
+    crash_detection,
+    failover,
+    idle,
+    mass_join,
+    report,
+    throughput,
+)
+from simulations.measures.falsedeaths import command as falsedeaths
+from simulations.measures.measurement import Measurement, as_json, as_text
+from simulations.measures.trials import TrialPlan
 
 
-class Measure(NamedTuple):
-    """One command: what it asks, its usual size, its own options, how it is done."""
+class Measure(Protocol):
+    """A module that measures something: its own options, and how it is done."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def measure(self, plan: TrialPlan, options: argparse.Namespace) -> Measurement: ...
+
+
+class MeasureCommand(NamedTuple):
+    """What a command asks, its usual number of members and of repeats, the module that does it."""
 
     help: str
     nodes: int
     seeds: int
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    measure: Callable[[Plan, argparse.Namespace], Outcome]
+    module: Measure
 
 
 MEASURES = {
-    "detect": Measure(
-        "until a crash is known everywhere, and troubles that are no crash",
-        100, 100, detect.add_arguments, detect.measure,
+    "detect": MeasureCommand(
+        "until a crash is known everywhere, and troubles that are no crash", 100, 100, crash_detection
     ),
-    "falsedeaths": Measure(
-        "how often a healthy member is held dead when datagrams are lost",
-        100, 1, falsedeaths.add_arguments, falsedeaths.measure,
+    "falsedeaths": MeasureCommand(
+        "how often a healthy member is held dead when datagrams are lost", 100, 1, falsedeaths
     ),
-    "converge": Measure(
-        "rounds until a new fact is known everywhere", 100, 200, converge.add_arguments, converge.measure
+    "converge": MeasureCommand("rounds until a new fact is known everywhere", 100, 200, converge),
+    "join": MeasureCommand("until all know all when everybody joins at once", 100, 20, mass_join),
+    "idle": MeasureCommand("bytes a second when nothing happens", 100, 1, idle),
+    "failover": MeasureCommand(
+        "from the leader's end to one new leader known everywhere", 100, 100, failover
     ),
-    "join": Measure(
-        "until all know all when everybody joins at once", 100, 20, join.add_arguments, join.measure
-    ),
-    "idle": Measure("bytes a second when nothing happens", 100, 1, idle.add_arguments, idle.measure),
-    "failover": Measure(
-        "from the leader's end to one new leader known everywhere",
-        100, 100, failover.add_arguments, failover.measure,
-    ),
-    "throughput": Measure(
-        "how fast the simulator is", 1000, 10, throughput.add_arguments, throughput.measure
-    ),
-}  # fmt: skip
+    "throughput": MeasureCommand("how fast the simulator is", 1000, 10, throughput),
+}
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the measuring commands, and the one that runs them all."""
-    for name, measure in MEASURES.items():
-        parser = commands.add_parser(name, help=measure.help)
-        parser.add_argument("--nodes", type=int, default=measure.nodes)
-        parser.add_argument("--seeds", type=int, default=measure.seeds, help="repeats")
+    for name, command in MEASURES.items():
+        parser = commands.add_parser(name, help=command.help)
+        parser.add_argument("--nodes", type=int, default=command.nodes)
+        parser.add_argument("--seeds", type=int, default=command.seeds, help="repeats")
         parser.add_argument("--first-seed", type=int, default=1)
         parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
         parser.add_argument("--json", action="store_true", help="print one object")
@@ -65,29 +72,29 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         parser.add_argument(
             "--set", action="append", default=[], metavar="NAME=VALUE", help="another value of a setting"
         )
-        measure.add_arguments(parser)
-        parser.set_defaults(run=_run, measure=measure.measure)
+        command.module.add_arguments(parser)
+        parser.set_defaults(run=_run, measure=command.module.measure)
     parser = commands.add_parser("report", help="all measures within a time, with curves, into a folder")
     report.add_arguments(parser)
     parser.set_defaults(run=_report)
 
 
-def measured(options: argparse.Namespace) -> Outcome:
+def measured(options: argparse.Namespace) -> Measurement:
     """Do what the options of a measure ask for; raises MeshError on a setting that is none."""
     settings = changed(Settings(), options.set)
-    plan = Plan(max(2, options.nodes), max(1, options.seeds), options.first_seed, options.jobs, settings)
-    outcome: Outcome = options.measure(plan, options)
-    outcome.parameters["settings"] = options.set
-    return outcome
+    plan = TrialPlan(max(2, options.nodes), max(1, options.seeds), options.first_seed, options.jobs, settings)
+    measurement: Measurement = options.measure(plan, options)
+    measurement.parameters["settings"] = options.set
+    return measurement
 
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        outcome = measured(options)
+        measurement = measured(options)
     except MeshError as error:
         return _refused(error)
-    print(as_json(outcome) if options.json else as_text(outcome))
-    return 1 if options.check and not all(goal.met for goal in outcome.goals) else 0
+    print(as_json(measurement) if options.json else as_text(measurement))
+    return 1 if options.check and not all(goal.met for goal in measurement.goals) else 0
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -95,10 +102,10 @@ def _report(options: argparse.Namespace) -> int:
     register(parser.add_subparsers(dest="command"))
 
     def run(command: str, arguments: Sequence[str]) -> dict[str, Any]:
-        outcome = measured(parser.parse_args([command, "--jobs", str(options.jobs), *arguments]))
+        measurement = measured(parser.parse_args([command, "--jobs", str(options.jobs), *arguments]))
         if not options.json:
-            print(as_text(outcome), flush=True)
-        return outcome.told()
+            print(as_text(measurement), flush=True)
+        return measurement.told()
 
     try:
         told = report.produce(options.out, options.minutes, run, curves=not options.no_curves)

@@ -7,17 +7,16 @@ import argparse
 from mesh.protocol.base.effects import DeploymentChanged, Event
 from mesh.wire.facts import Model
 from simulations.measures import theory
-from simulations.measures.estimates import summary
-from simulations.measures.lab import Lab
-from simulations.measures.outcome import Outcome, tail_goal
-from simulations.measures.repeats import Plan, repeat
+from simulations.measures.measurement import Measurement, tail_goal
+from simulations.measures.percentiles import summary
+from simulations.measures.trials import TrialPlan, repeat
 from simulations.world import Host, World
 
 LIMIT = 30.0
 _MODEL = Model("news.gguf", 1, bytes(32))
 
 
-def news(world: Lab) -> float:
+def news(world: World) -> float:
     """An owner at random says what to run; seconds until the last member has heard it."""
     at: dict[int, float] = {}
 
@@ -39,20 +38,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--loss", type=float, default=0.0, help="share of datagrams lost everywhere")
 
 
-def measure(plan: Plan, options: argparse.Namespace) -> Outcome:
-    outcome = Outcome("converge", {**plan.parameters(), "loss": options.loss})
+def measure(plan: TrialPlan, options: argparse.Namespace) -> Measurement:
+    measurement = Measurement("converge", {**plan.parameters(), "loss": options.loss})
 
-    def trial(world: Lab) -> float:
+    def trial(world: World) -> float:
         world.network.loss = options.loss
         return news(world) / world.settings.gossip_period
 
     rounds = repeat(plan, trial)
     theirs = theory.rounds_to_all(plan.nodes)
-    outcome.results["rounds to all"] = {
+    measurement.results["rounds to all"] = {
         **summary(rounds),
         "closed_form": round(theirs, 3),
         "samples": sorted(round(each, 3) for each in rounds),
     }
     what = f"a new fact everywhere, n={plan.nodes}"
-    outcome.goals.append(tail_goal(what, round(1.5 * theirs, 3), rounds, "rounds"))
-    return outcome
+    measurement.goals.append(tail_goal(what, round(1.5 * theirs, 3), rounds, "rounds"))
+    return measurement

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mesh.protocol.base.settings import Settings
 from mesh.wire.errors import MeshError
 from simulations.measures import theory
-from simulations.measures.falsedeaths import goal_at
+from simulations.measures.falsedeaths.command import goal_at
 from simulations.measures.troubles import AWAKE_WITHIN, LOSSY, LOSSY_SHARE, PAUSED, REMOVED_WITHIN
 
 if TYPE_CHECKING:

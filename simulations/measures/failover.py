@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from mesh.protocol.base.effects import Event, LeaderChanged
 from simulations.measures import theory
-from simulations.measures.detect import KINDS, SILENT
-from simulations.measures.estimates import summary
-from simulations.measures.lab import Lab
-from simulations.measures.outcome import Goal, Outcome, median_goal, tail_goal
-from simulations.measures.pool import leader_of, one_leader
-from simulations.measures.repeats import Plan, repeat
+from simulations.measures.crash_detection import KINDS, SILENT
+from simulations.measures.measurement import Goal, Measurement, median_goal, tail_goal
+from simulations.measures.percentiles import summary
+from simulations.measures.ready_pool import leader_of, one_leader
+from simulations.measures.trials import TrialPlan, repeat
 from simulations.world import Host, World
 
 LIMIT = 60.0
@@ -28,7 +27,7 @@ class Failover:
     flaps: int
 
 
-def failover(world: Lab, kind: str) -> Failover:
+def failover(world: World, kind: str) -> Failover:
     """The leader ends."""
     leader = leader_of(world)
     since = world.now
@@ -53,13 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kinds", default="silent,process", help="how the leader ends: silent, process")
 
 
-def measure(plan: Plan, options: argparse.Namespace) -> Outcome:
-    outcome = Outcome("failover", {**plan.parameters(), "kinds": options.kinds.split(",")})
+def measure(plan: TrialPlan, options: argparse.Namespace) -> Measurement:
+    measurement = Measurement("failover", {**plan.parameters(), "kinds": options.kinds.split(",")})
     for kind in (KINDS[name] for name in options.kinds.split(",")):
         trials = repeat(plan, lambda world, kind=kind: failover(world, kind))  # type: ignore[misc]
         seconds = [trial.seconds for trial in trials]
         known = theory.silent_crash_known if kind == SILENT else theory.dead_process_known
-        outcome.results[kind] = {
+        measurement.results[kind] = {
             **summary(seconds),
             "limit_median": round(known(0.5, plan.nodes, plan.settings), 3),
             "limit_p99": round(known(0.99, plan.nodes, plan.settings), 3),
@@ -68,6 +67,6 @@ def measure(plan: Plan, options: argparse.Namespace) -> Outcome:
         flaps = sum(bool(trial.flaps) for trial in trials)
         if plan.nodes <= _SMALL:
             what = f"leader's {kind}: one leader known everywhere, n={plan.nodes}"
-            outcome.goals += [median_goal(what, 3.0, seconds), tail_goal(what, 6.0, seconds)]
-        outcome.goals.append(Goal(f"leader's {kind}: repeats with a later change", 0, flaps, "repeats"))
-    return outcome
+            measurement.goals += [median_goal(what, 3.0, seconds), tail_goal(what, 6.0, seconds)]
+        measurement.goals.append(Goal(f"leader's {kind}: repeats with a later change", 0, flaps, "repeats"))
+    return measurement

@@ -6,17 +6,17 @@ import argparse
 
 from simulations.measures import theory
 from simulations.measures.branches import in_branch
-from simulations.measures.estimates import percentile
-from simulations.measures.outcome import Goal, Outcome
-from simulations.measures.pool import ready
-from simulations.measures.repeats import Plan
+from simulations.measures.measurement import Goal, Measurement
+from simulations.measures.percentiles import percentile
+from simulations.measures.ready_pool import ready
+from simulations.measures.trials import TrialPlan
 
 FULL = 100
 SETTLING = 5.0
 _GOALS = ((100, 1000.0), (1000, 1500.0), (10_000, 2500.0))
 
 
-def sent(plan: Plan, full: int, seconds: float) -> list[float]:
+def sent(plan: TrialPlan, full: int, seconds: float) -> list[float]:
     """Bytes a second that each full member sent."""
     world = ready(plan.nodes, plan.first_seed, plan.settings, full)
     world.run(SETTLING)
@@ -37,12 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def measure(plan: Plan, options: argparse.Namespace) -> Outcome:
+def measure(plan: TrialPlan, options: argparse.Namespace) -> Measurement:
     full = options.full or (plan.nodes if plan.nodes <= 1000 else FULL)
-    outcome = Outcome("idle", {"nodes": plan.nodes, "full": full, "seconds": options.seconds})
+    measurement = Measurement("idle", {"nodes": plan.nodes, "full": full, "seconds": options.seconds})
     rates = in_branch(lambda: sent(plan, full, options.seconds))
     mean = sum(rates) / len(rates)
-    outcome.results["bytes a second and member"] = {
+    measurement.results["bytes a second and member"] = {
         "members": len(rates),
         "mean": round(mean, 1),
         "median": round(percentile(rates, 0.5), 1),
@@ -50,7 +50,7 @@ def measure(plan: Plan, options: argparse.Namespace) -> Outcome:
         "probing_alone": round(theory.probe_bytes(plan.settings), 1),
     }
     goal = next((goal for size, goal in _GOALS if plan.nodes <= size), _GOALS[-1][1])
-    outcome.goals.append(
+    measurement.goals.append(
         Goal(f"sent by the busiest member, n={plan.nodes}", goal, round(max(rates), 1), "B/s")
     )
-    return outcome
+    return measurement

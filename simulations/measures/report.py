@@ -23,7 +23,7 @@ Runner = Callable[[str, Sequence[str]], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PlannedRun:
     """One run: its command, size and options, its share of the budget, how many repeats it wants at most.
 
     ``repeats`` names the option that says how many; ``cost`` guesses the seconds of the least run, which
@@ -40,33 +40,37 @@ class Entry:
     cost: float = 1.0
 
 
-ENTRIES = (
-    Entry("detect", 10, 3, 1000, options=("--kinds", "silent,process")),
-    Entry("detect", 100, 12, 1000, options=("--kinds", "silent,process"), cost=5),
-    Entry("detect", 1000, 14, 200, options=("--kinds", "silent,process"), cost=240),
-    Entry("detect", 10, 1, 300, least=3, options=("--kinds", "pause,full-link"), cost=3),
-    Entry("detect", 100, 14, 300, least=3, options=("--kinds", "pause,one-way,full-link"), cost=60),
-    Entry("detect", 1000, 12, 100, least=3, options=("--kinds", "pause,full-link"), cost=400),
-    Entry("falsedeaths", 100, 10, 2000, 100, ("--loss", "0.05", "--hours", "100"), "--probes", 55),
-    Entry("falsedeaths", 100, 10, 2000, 5, ("--loss", "0.2", "--hours", "10"), "--probes", 100),
-    Entry("converge", 10, 0.5, 1000),
-    Entry("converge", 100, 1.5, 1000, cost=3),
-    Entry("converge", 1000, 6, 200, cost=150),
-    Entry("join", 10, 0.5, 1000),
-    Entry("join", 100, 8, 10_000, cost=10),
-    Entry("join", 1000, 14, 100, 1, cost=400),
-    Entry("idle", 10, 0.2, 60, 10, repeats="--seconds"),
-    Entry("idle", 100, 0.5, 60, 10, repeats="--seconds", cost=3),
-    Entry("idle", 1000, 5, 30, 5, repeats="--seconds", cost=150),
-    Entry("idle", 10_000, 5, 60, 5, repeats="--seconds", cost=200),
-    Entry("failover", 10, 2, 1000),
-    Entry("failover", 100, 10, 1000, cost=5),
-    Entry("throughput", 1000, 6, 20, cost=200),
+PLANNED_RUNS = (
+    PlannedRun("detect", 10, 3, 1000, options=("--kinds", "silent,process")),
+    PlannedRun("detect", 100, 12, 1000, options=("--kinds", "silent,process"), cost=5),
+    PlannedRun("detect", 1000, 14, 200, options=("--kinds", "silent,process"), cost=240),
+    PlannedRun("detect", 10, 1, 300, least=3, options=("--kinds", "pause,full-link"), cost=3),
+    PlannedRun("detect", 100, 14, 300, least=3, options=("--kinds", "pause,one-way,full-link"), cost=60),
+    PlannedRun("detect", 1000, 12, 100, least=3, options=("--kinds", "pause,full-link"), cost=400),
+    PlannedRun("falsedeaths", 100, 10, 2000, 100, ("--loss", "0.05", "--hours", "100"), "--probes", 55),
+    PlannedRun("falsedeaths", 100, 10, 2000, 5, ("--loss", "0.2", "--hours", "10"), "--probes", 100),
+    PlannedRun("converge", 10, 0.5, 1000),
+    PlannedRun("converge", 100, 1.5, 1000, cost=3),
+    PlannedRun("converge", 1000, 6, 200, cost=150),
+    PlannedRun("join", 10, 0.5, 1000),
+    PlannedRun("join", 100, 8, 10_000, cost=10),
+    PlannedRun("join", 1000, 14, 100, 1, cost=400),
+    PlannedRun("idle", 10, 0.2, 60, 10, repeats="--seconds"),
+    PlannedRun("idle", 100, 0.5, 60, 10, repeats="--seconds", cost=3),
+    PlannedRun("idle", 1000, 5, 30, 5, repeats="--seconds", cost=150),
+    PlannedRun("idle", 10_000, 5, 60, 5, repeats="--seconds", cost=200),
+    PlannedRun("failover", 10, 2, 1000),
+    PlannedRun("failover", 100, 10, 1000, cost=5),
+    PlannedRun("throughput", 1000, 6, 20, cost=200),
 )
 
 
 def produce(
-    folder: Path, minutes: float, run: Runner, entries: Sequence[Entry] | None = None, curves: bool = True
+    folder: Path,
+    minutes: float,
+    run: Runner,
+    planned_runs: Sequence[PlannedRun] | None = None,
+    curves: bool = True,
 ) -> dict[str, Any]:
     """Run what fits, draw, write ``report.json`` and ``REPORT.md``; returns the whole as one object.
 
@@ -76,18 +80,18 @@ def produce(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise MeshError(f"{folder} cannot be made: {problem.strerror}") from None
-    entries = ENTRIES if entries is None else entries
-    shares = sum(entry.share for entry in entries)
+    planned_runs = PLANNED_RUNS if planned_runs is None else planned_runs
+    shares = sum(planned.share for planned in planned_runs)
     runs, left_out = [], []
     ends = time.monotonic() + 60 * minutes
-    for entry in entries:
+    for planned in planned_runs:
         # What others did not use is shared by those that are to come.
-        seconds = max(0.0, ends - time.monotonic()) * entry.share / shares
-        shares -= entry.share
-        if entry.cost > seconds:
-            left_out.append(f"{entry.command} at n={entry.nodes} {' '.join(entry.options)}".rstrip())
+        seconds = max(0.0, ends - time.monotonic()) * planned.share / shares
+        shares -= planned.share
+        if planned.cost > seconds:
+            left_out.append(f"{planned.command} at n={planned.nodes} {' '.join(planned.options)}".rstrip())
         else:
-            runs.append(_fitted(entry, seconds, run))
+            runs.append(_fitted(planned, seconds, run))
     report = {
         "name": "report",
         "parameters": {"minutes": minutes, "left_out": left_out},
@@ -100,19 +104,19 @@ def produce(
     return report
 
 
-def _fitted(entry: Entry, seconds: float, run: Runner) -> dict[str, Any]:
-    """Run an entry with as many repeats as its share of the time allows."""
-    arguments = ["--nodes", str(entry.nodes), *entry.options]
+def _fitted(planned: PlannedRun, seconds: float, run: Runner) -> dict[str, Any]:
+    """Run an planned with as many repeats as its share of the time allows."""
+    arguments = ["--nodes", str(planned.nodes), *planned.options]
     started = time.monotonic()
-    told = run(entry.command, [*arguments, entry.repeats, str(entry.least)])
+    told = run(planned.command, [*arguments, planned.repeats, str(planned.least)])
     spent = max(1e-3, time.monotonic() - started)
-    repeats = min(entry.most, int(entry.least * (seconds - spent) / spent))
-    if repeats > entry.least:
-        arguments += [entry.repeats, str(repeats)]
-        told = run(entry.command, arguments)
+    repeats = min(planned.most, int(planned.least * (seconds - spent) / spent))
+    if repeats > planned.least:
+        arguments += [planned.repeats, str(repeats)]
+        told = run(planned.command, arguments)
     else:
-        arguments += [entry.repeats, str(entry.least)]
-    told["command"] = " ".join(["python -m simulations", entry.command, *arguments])
+        arguments += [planned.repeats, str(planned.least)]
+    told["command"] = " ".join(["python -m simulations", planned.command, *arguments])
     return told
 
 

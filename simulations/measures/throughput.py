@@ -11,12 +11,12 @@ import time
 
 from simulations import chaos_commands
 from simulations.measures.branches import in_branch
-from simulations.measures.outcome import Goal, Outcome
-from simulations.measures.pool import ready
-from simulations.measures.repeats import Plan
+from simulations.measures.measurement import Goal, Measurement
+from simulations.measures.ready_pool import ready
+from simulations.measures.trials import TrialPlan
 
 
-def speed(plan: Plan, nodes: int, seconds: float) -> dict[str, float]:
+def speed(plan: TrialPlan, nodes: int, seconds: float) -> dict[str, float]:
     """Events and simulated seconds, by a second of one core and by the clock, of a pool at rest.
 
     Also what it took to build: CPU seconds, and MiB of memory at most.
@@ -60,18 +60,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="simulated time that is measured")
 
 
-def measure(plan: Plan, options: argparse.Namespace) -> Outcome:
+def measure(plan: TrialPlan, options: argparse.Namespace) -> Measurement:
     """``--nodes`` is the large pool; ``--seeds`` the number of chaos runs."""
-    outcome = Outcome("throughput", {**plan.parameters(), "seconds": options.seconds})
+    measurement = Measurement("throughput", {**plan.parameters(), "seconds": options.seconds})
     small = in_branch(lambda: speed(plan, min(100, plan.nodes), options.seconds))
     large = in_branch(lambda: speed(plan, plan.nodes, options.seconds))
     chaos = in_branch(lambda: chaos_speed(plan.seeds, plan.first_seed))
-    outcome.results = {
+    measurement.results = {
         f"n={min(100, plan.nodes)}": small,
         f"n={plan.nodes}": large,
         "chaos": chaos,
     }
-    outcome.goals = [
+    measurement.goals = [
         Goal(
             f"protocol events, n={min(100, plan.nodes)}",
             1e5,
@@ -84,4 +84,4 @@ def measure(plan: Plan, options: argparse.Namespace) -> Outcome:
             f"chaos seeds, of {plan.seeds}", 5000, chaos["seeds_per_cpu_hour"], "1/h and core", at_least=True
         ),
     ]
-    return outcome
+    return measurement

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from mesh.protocol.membership.peers import ALIVE
-from simulations.measures.estimates import summary
-from simulations.measures.lab import Lab
-from simulations.measures.outcome import Goal, Outcome, tail_goal
-from simulations.measures.pool import state_of
-from simulations.measures.repeats import Plan, repeat
-from simulations.measures.watch import Watch
+from simulations.measures.measurement import Goal, Measurement, tail_goal
+from simulations.measures.percentiles import summary
+from simulations.measures.ready_pool import state_of
+from simulations.measures.state_watch import StateWatch
+from simulations.measures.trials import TrialPlan, repeat
 from simulations.network import LinkFault
-from simulations.world import Host
+from simulations.world import Host, World
 
 WAKING_LIMIT = 30.0
 AWAKE_WITHIN = 2.0
@@ -38,9 +38,9 @@ class Pause:
     back: float
 
 
-def pause(world: Lab, seconds: float) -> Pause:
+def pause(world: World, seconds: float) -> Pause:
     """One member stands still for so long."""
-    watch = Watch(world)
+    watch = StateWatch(world)
     victim = _any(world)
     world.pause(victim, seconds)
     world.run(seconds)
@@ -53,32 +53,32 @@ def pause(world: Lab, seconds: float) -> Pause:
     return Pause(itself, len(watch.dead(all_of - {victim.number}, all_of)), back)
 
 
-def all_well(world: Lab, victim: Host) -> bool:
+def all_well(world: World, victim: Host) -> bool:
     """Whether all hold it alive, and it all others."""
     others = [host for host in world.running() if host is not victim]
     return all(state_of(host, victim.id) == ALIVE and state_of(victim, host.id) == ALIVE for host in others)
 
 
-def pauses(plan: Plan, outcome: Outcome) -> None:
+def pauses(plan: TrialPlan, measurement: Measurement) -> None:
     """A second and five seconds."""
     short = repeat(plan, lambda world: pause(world, 1.0))
     deaths = sum(bool(trial.itself + trial.others) for trial in short)
-    outcome.results["pause of 1 s"] = {"repeats": len(short), "with a death": deaths}
-    outcome.goals.append(
+    measurement.results["pause of 1 s"] = {"repeats": len(short), "with a death": deaths}
+    measurement.goals.append(
         Goal(f"pauses of 1 s with a death, n={plan.nodes}, of {len(short)}", 0, deaths, "repeats")
     )
     long = repeat(plan, lambda world: pause(world, 5.0))
     back = [trial.back for trial in long]
     others = sum(bool(trial.others) for trial in long)
-    outcome.results[PAUSED] = {
+    measurement.results[PAUSED] = {
         **summary(back),
         "samples": sorted(round(each, 3) for each in back),
         "itself held dead": sum(bool(trial.itself) for trial in long),
         "others held dead": others,
     }
     what = f"pauses of 5 s with another held dead, n={plan.nodes}, of {len(long)}"
-    outcome.goals.append(Goal(what, 0, others, "repeats"))
-    outcome.goals.append(
+    measurement.goals.append(Goal(what, 0, others, "repeats"))
+    measurement.goals.append(
         tail_goal(f"alive everywhere after a pause of 5 s, n={plan.nodes}", AWAKE_WITHIN, back)
     )
 
@@ -93,16 +93,16 @@ class Lossy:
     seen_by_bad: int
 
 
-def lossy(world: Lab, bad: int, inward: bool) -> Lossy:
+def lossy(world: World, bad: int, inward: bool) -> Lossy:
     """Some members lose most of what comes in, or of what goes out."""
-    watch = Watch(world)
+    watch = StateWatch(world)
     victims = world.random.sample(world.hosts, bad)
     numbers = {host.number for host in victims}
     healthy = {host.number for host in world.hosts} - numbers
     links = frozenset(numbers)
-    world.trouble(
-        LinkFault(targets=links, loss=LOSSY_SHARE) if inward else LinkFault(sources=links, loss=LOSSY_SHARE)
-    )
+    lossy = LinkFault(loss=LOSSY_SHARE)
+    way = dataclasses.replace(lossy, targets=links) if inward else dataclasses.replace(lossy, sources=links)
+    world.set_faults((way,))
     since = world.now
     gone: dict[int, float] = {}
     while world.now < since + LOSSY_SECONDS:
@@ -117,7 +117,7 @@ def lossy(world: Lab, bad: int, inward: bool) -> Lossy:
     )
 
 
-def one_way(plan: Plan, outcome: Outcome) -> None:
+def one_way(plan: TrialPlan, measurement: Measurement) -> None:
     """One to three in a hundred, each way."""
     for inward, way in ((True, "in"), (False, "out")):
         trials: list[Lossy] = []
@@ -127,7 +127,7 @@ def one_way(plan: Plan, outcome: Outcome) -> None:
             trials += repeat(part, lambda world, bad=bad, inward=inward: lossy(world, bad, inward))  # type: ignore[misc]
         removed = [trial.removed for trial in trials]
         name = LOSSY[way]
-        outcome.results[name] = {
+        measurement.results[name] = {
             **summary(removed),
             "samples": sorted(round(each, 3) for each in removed),
             "healthy pairs dead": sum(trial.healthy for trial in trials),
@@ -137,34 +137,32 @@ def one_way(plan: Plan, outcome: Outcome) -> None:
         what, dead = f"{name}, n={plan.nodes}", sum(bool(trial.healthy) for trial in trials)
         slowest = f"{what}: the bad removed everywhere, slowest of {len(removed)}"
         changes = max((trial.changes for trial in trials), default=0)
-        outcome.goals += [
+        measurement.goals += [
             Goal(f"{what}: repeats with a healthy one dead, of {len(trials)}", 0, dead, "repeats"),
             Goal(slowest, REMOVED_WITHIN, max(removed), "s"),
             Goal(f"{what}: changes of state that one observer saw", 2, changes, "changes"),
         ]
 
 
-def full_link(world: Lab, queue: float) -> int:
+def full_link(world: World, queue: float) -> int:
     """A member's link is full: all that comes and goes waits in a queue. How many pairs turned dead."""
-    watch = Watch(world)
+    watch = StateWatch(world)
     link = frozenset({_any(world).number})
-    world.trouble(
-        LinkFault(sources=link, rate=FULL_RATE, queue=queue),
-        LinkFault(targets=link, rate=FULL_RATE, queue=queue),
-    )
+    full = LinkFault(rate=FULL_RATE, queue=queue)
+    world.set_faults((dataclasses.replace(full, sources=link), dataclasses.replace(full, targets=link)))
     world.run(FULL_SECONDS)
     return sum(watch.deaths.values())
 
 
-def full_links(plan: Plan, outcome: Outcome) -> None:
+def full_links(plan: TrialPlan, measurement: Measurement) -> None:
     """Queues from those of a good switch to those of a bad home router."""
     for queue in QUEUES:
         part = _share(plan, -(-plan.seeds // len(QUEUES)))
-        run: Callable[[Lab], int] = lambda world, queue=queue: full_link(world, queue)  # type: ignore[misc] # noqa: E731
+        run: Callable[[World], int] = lambda world, queue=queue: full_link(world, queue)  # type: ignore[misc] # noqa: E731
         deaths = repeat(part, run)
         name = f"link full, {queue * 1000:g} ms of queue each way"
-        outcome.results[name] = {"repeats": len(deaths), "with a death": sum(map(bool, deaths))}
-        outcome.goals.append(
+        measurement.results[name] = {"repeats": len(deaths), "with a death": sum(map(bool, deaths))}
+        measurement.goals.append(
             Goal(
                 f"{name}, n={plan.nodes}: repeats with a death, of {len(deaths)}",
                 0,
@@ -174,9 +172,9 @@ def full_links(plan: Plan, outcome: Outcome) -> None:
         )
 
 
-def _share(plan: Plan, seeds: int) -> Plan:
-    return Plan(plan.nodes, max(1, seeds), plan.first_seed, plan.jobs, plan.settings, plan.sharing)
+def _share(plan: TrialPlan, seeds: int) -> TrialPlan:
+    return TrialPlan(plan.nodes, max(1, seeds), plan.first_seed, plan.jobs, plan.settings, plan.sharing)
 
 
-def _any(world: Lab) -> Host:
+def _any(world: World) -> Host:
     return world.hosts[world.random.randrange(len(world.hosts))]

@@ -9,7 +9,7 @@ from simulations.checkers import Checkers
 from simulations.checkers.settled import unserved
 from simulations.hosts import Host
 from simulations.leading import Serving
-from simulations.pools import CONTEXT, Pool, Trait
+from simulations.population import CONTEXT, Population, Trait
 from simulations.world import World
 
 
@@ -19,7 +19,7 @@ class Stage:
     def __init__(self, count: int = 4) -> None:
         self.world = World(1)
         traits = [Trait(ALL_RIGHTS, 50 - number, 70, (0,), 1.0, 0.0) for number in range(count)]
-        self.pool = Pool(self.world, traits)
+        self.pool = Population(self.world, traits)
         self.hosts = self.world.hosts
         self.serving = Serving(self.world, self.pool.shapes)
         self.checkers = Checkers(self.world, self.serving)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mesh.protocol.base.settings import Settings
-from simulations.chaos import AGREE_LIMIT, Chaos, Outcome, doubt_limit, plan
+from simulations.chaos import AGREE_LIMIT, Chaos, ChaosOutcome, doubt_limit, plan
 
 ROOT = Path(__file__).parents[2]
 SEEDS = range(7001, 7013)
@@ -66,7 +66,7 @@ def test_no_property_is_violated_among_few_hosts(nodes: int) -> None:
     assert not any(said.values()), said
 
 
-def _short(seed: int) -> Outcome:
+def _short(seed: int) -> ChaosOutcome:
     return Chaos(plan(seed, 5, SHORT)).run()
 
 

@@ -5,7 +5,7 @@ import pytest
 from mesh.protocol.leadership.worker_lease import WorkerLease
 from simulations import mutants
 from simulations.__main__ import main
-from simulations.chaos import Outcome
+from simulations.chaos import ChaosOutcome
 
 SHORT = ["--minutes", "2.5", "--nodes", "5"]
 
@@ -24,7 +24,7 @@ def test_chaos_prints_one_object_with_its_goals(capsys: pytest.CaptureFixture[st
 def test_a_missed_goal_fails_with_check_though_no_property_is_violated(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("simulations.chaos.Chaos.run", lambda chaos: Outcome(1, 5, rounds=4, calm=3))
+    monkeypatch.setattr("simulations.chaos.Chaos.run", lambda chaos: ChaosOutcome(1, 5, rounds=4, calm=3))
     monkeypatch.setattr("simulations.chaos_commands._FASTEST", 0)
     assert main(["chaos", "--seeds", "9", "--json", "--check"]) == 0
     assert [goal["met"] for goal in json.loads(capsys.readouterr().out)["goals"]] == [True, True]
@@ -40,7 +40,7 @@ def test_every_fiftieth_seed_runs_twice_and_must_leave_the_same_trace(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     digests = iter("abcdefgh")
-    monkeypatch.setattr("simulations.chaos.Chaos.run", lambda chaos: Outcome(1, 5, digest=next(digests)))
+    monkeypatch.setattr("simulations.chaos.Chaos.run", lambda chaos: ChaosOutcome(1, 5, digest=next(digests)))
     assert main(["chaos", "--seeds", "3", "--first-seed", "49", *SHORT]) == 0
     assert capsys.readouterr().out.count("0.000 repeat: trace b, then c") == 1
     assert next(digests) == "e"
@@ -121,7 +121,7 @@ def test_mutants_names_seed_and_checker_and_who_survived(
 
 
 def _harmless(chaos: object) -> object:
-    return Outcome(1, 5)
+    return ChaosOutcome(1, 5)
 
 
 def test_a_mutant_that_merely_crashes_is_not_caught(

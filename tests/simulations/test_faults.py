@@ -4,13 +4,12 @@ import pytest
 
 from mesh.protocol.node.node import Node
 from mesh.wire.rights import ALL_RIGHTS
-from simulations import inside
 from simulations.checkers.verdicts import Excuses
 from simulations.faults import Fault, Storm
 from simulations.hosts import Host
 from simulations.leading import Serving
 from simulations.liars import Lies
-from simulations.pools import CONTEXT, Pool, Trait
+from simulations.population import CONTEXT, Population, Trait
 from simulations.world import World
 
 
@@ -20,7 +19,7 @@ class Scene:
     def __init__(self) -> None:
         self.world = World(5)
         traits = [Trait(ALL_RIGHTS, 50 - number, 90, (0, 1), 1.0, 0.0) for number in range(4)]
-        self.pool = Pool(self.world, traits)
+        self.pool = Population(self.world, traits)
         self.serving = Serving(self.world, self.pool.shapes)
         self.excuses = Excuses()
         self.notes: list[str] = []
@@ -176,10 +175,10 @@ def test_who_is_evicted_comes_back_with_a_new_key() -> None:
     assert scene.world.is_disputed(before)
     assert scene.pool.outlaws(scene.hosts) == {before}
     scene.world.run(3.0)
-    assert before not in inside.roster(_node(scene.hosts[0]))
+    assert before not in _node(scene.hosts[0]).inspect().roster()
     scene.world.run(5.0)
     assert scene.hosts[3].id != before
-    assert scene.hosts[3].id in inside.roster(_node(scene.hosts[0]))
+    assert scene.hosts[3].id in _node(scene.hosts[0]).inspect().roster()
     assert not scene.world.is_disputed(scene.hosts[3].id)
 
 

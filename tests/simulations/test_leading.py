@@ -4,7 +4,7 @@ import pytest
 
 from simulations.checkers.settled import unserved
 from simulations.network import LinkFault
-from simulations.pools import CONTEXT
+from simulations.population import CONTEXT
 from tests.simulations.stage import Stage
 
 

@@ -2,7 +2,6 @@ import pytest
 
 from mesh.protocol.base.effects import Notice
 from mesh.wire.rights import ALL_RIGHTS, Rights
-from simulations import inside
 from simulations.checkers import Checkers, disagreement
 from simulations.liars import Lies
 from simulations.world import World
@@ -84,12 +83,12 @@ def test_a_liar_that_owns_does_as_it_likes_until_it_is_evicted() -> None:
         lies.tell(11, liar)
     world.run(2.0)
     assert founder.node is not None
-    assert len(inside.roster(founder.node)) == 6
+    assert len(founder.node.inspect().roster()) == 6
     deployment = founder.node.deployment()
     assert deployment is not None
     assert deployment.model.name == "lie.gguf"
     world.evict(founder, liar.id)
     world.run(2.0)
-    assert liar.id not in inside.roster(founder.node)
+    assert liar.id not in founder.node.inspect().roster()
     assert len(checkers.excuses.liars) == 2
     assert checkers.violations == []

@@ -5,7 +5,6 @@ import pytest
 from mesh.protocol.base.effects import Event, LeaderChanged, Notice, Persist, Send, SetTimer, Tell, Timer
 from mesh.wire.errors import MeshError
 from mesh.wire.rights import Rights
-from simulations import inside
 from simulations.checkers import Checkers, disagreement
 from simulations.world import Host, World
 
@@ -336,7 +335,7 @@ def test_an_act_that_its_owner_died_over_is_one_only_if_it_is_on_the_disk(writte
     assert world.is_disputed(victim.id)
     world.run(2.0)
     assert hosts[0].node is not None
-    assert victim.id not in inside.roster(hosts[0].node)
+    assert victim.id not in hosts[0].node.inspect().roster()
 
 
 def test_whoever_is_let_in_by_one_who_dies_over_it_may_come_in_by_another() -> None:

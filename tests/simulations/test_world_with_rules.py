@@ -9,7 +9,7 @@ from simulations.checkers import Checkers, disagreement
 from simulations.checkers.settled import unserved
 from simulations.faults import Fault, Storm
 from simulations.leading import Serving
-from simulations.pools import CONTEXT, SLOTS, Pool, Trait
+from simulations.population import CONTEXT, SLOTS, Population, Trait
 from simulations.world import World
 
 HOSTS = 4
@@ -27,7 +27,9 @@ class Shaken(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World(11)
-        self.pool = Pool(self.world, [Trait(ALL_RIGHTS, 50 - n, 90, (0, 1), 1.0, 0.0) for n in range(HOSTS)])
+        self.pool = Population(
+            self.world, [Trait(ALL_RIGHTS, 50 - n, 90, (0, 1), 1.0, 0.0) for n in range(HOSTS)]
+        )
         self.serving = Serving(self.world, self.pool.shapes)
         self.checkers = Checkers(self.world, self.serving)
         self.storm = Storm(

@@ -113,6 +113,11 @@ class Context:
     def is_scheduled(self, kind: str, subject: bytes) -> bool:
         return (kind, subject) in self._pending
 
+    def scheduled(self, kind: str, subject: bytes) -> float | None:
+        """When the timer of this kind and subject fires; None when none is set."""
+        pending = self._pending.get((kind, subject))
+        return None if pending is None else pending[1]
+
     def due(self, timer: Timer) -> float | None:
         """Take a timer that fired: when it was due, or None when it is stale."""
         name = (timer.kind, timer.subject)

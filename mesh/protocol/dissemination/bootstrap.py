@@ -17,8 +17,8 @@ from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies, Hello, Message
 
 HELLO, HELLO_AGAIN = "greet", "greet-again"
-_MAX_HELLO_TARGETS = 512
-_MAX_REPLIES = 16
+MAX_HELLO_TARGETS = 512
+MAX_REPLIES = 16
 _HELLO_ROOM = MAX_BODY - 40
 
 
@@ -47,7 +47,7 @@ class Bootstrap:
     def add_seeds(self, endpoints: Iterable[Endpoint]) -> None:
         """Greet these addresses, a few times each until a member answers from there."""
         for endpoint in endpoints:
-            if len(self._hello_targets) < _MAX_HELLO_TARGETS and not self._is_own(endpoint):
+            if len(self._hello_targets) < MAX_HELLO_TARGETS and not self._is_own(endpoint):
                 self._hello_targets.setdefault(endpoint, 0)
         self.say_hello()
 
@@ -63,9 +63,13 @@ class Bootstrap:
         if self._hello_targets:
             self._context.schedule_by(HELLO, b"", self._context.now + self._context.settings.hello_period)
 
+    def targets(self) -> list[Endpoint]:
+        """The addresses that are greeted, now or again and again."""
+        return [*self._hello_targets, *self._silent]
+
     def remember(self, endpoint: Endpoint) -> None:
         """Nobody answers there now: perhaps the network is cut, so try again later."""
-        if endpoint not in self._silent and len(self._silent) < _MAX_HELLO_TARGETS:
+        if endpoint not in self._silent and len(self._silent) < MAX_HELLO_TARGETS:
             self._silent[endpoint] = None
         self._context.schedule_by(HELLO_AGAIN, b"", self._context.now + self._pause())
 
@@ -154,7 +158,7 @@ class Bootstrap:
         """At most once a second to each address, and to few addresses at a time."""
         now = self._context.now
         self._replies = {endpoint: at for endpoint, at in self._replies.items() if now - at < 1.0}
-        if source in self._replies or len(self._replies) >= _MAX_REPLIES:
+        if source in self._replies or len(self._replies) >= MAX_REPLIES:
             return False
         self._replies[source] = now
         return True

@@ -28,14 +28,14 @@ _DATAGRAMS_A_ROUND = 4
 _BODIES_A_ROUND = 4
 _URGENT_TELLINGS = 2
 _PULLS_A_DATAGRAM = 100
-_MAX_ASKED = 128
+MAX_ASKED = 128
 _MIN_SHARE = 8
-_MAX_WANTED = 8192
+MAX_WANTED = 8192
 _MAX_TOLD = 4096
 _MAX_VAIN = 32
 _MAX_TOLD_BY_LIARS = 32
 _PULL_TIMEOUT = 0.25
-_PULL_TRIES = 4
+MAX_PULL_TRIES = 4
 
 
 class _Wanted:
@@ -162,11 +162,11 @@ class Gossip:
             wanted = self._wanted.get(rumour.key)
             if wanted is None:
                 share = _MAX_TOLD if self._vain[sender] < _MAX_VAIN else _MAX_TOLD_BY_LIARS
-                if len(self._wanted) < _MAX_WANTED and self._told_by[sender] < share:
+                if len(self._wanted) < MAX_WANTED and self._told_by[sender] < share:
                     self._wanted[rumour.key] = _Wanted(sender)
                     self._told_by[sender] += 1
                     self._asking_is_due = True
-            elif sender not in wanted.holders and len(wanted.holders) < _PULL_TRIES:
+            elif sender not in wanted.holders and len(wanted.holders) < MAX_PULL_TRIES:
                 wanted.holders.append(sender)
         self._pull()
 
@@ -208,7 +208,7 @@ class Gossip:
             del self._told_by[teller]
         if found:
             self._vain.pop(teller, None)
-        elif len(self._vain) < _MAX_ASKED or teller in self._vain:
+        elif len(self._vain) < MAX_ASKED or teller in self._vain:
             self._vain[teller] += 1
             if self._vain[teller] == _MAX_VAIN:
                 self._disbelieve(teller)
@@ -236,16 +236,16 @@ class Gossip:
         self._first_asked = self._oldest_question(now)
         asked = len(self._under_way)
         asked_of = Counter(wanted.asked for wanted in self._under_way.values())
-        share = max(_MIN_SHARE, _MAX_ASKED // max(1, len(self._told_by)))
+        share = max(_MIN_SHARE, MAX_ASKED // max(1, len(self._told_by)))
         requests: dict[NodeId, list[bytes]] = {}
         for key in list(self._wanted):
             wanted = self._wanted.get(key)
             if wanted is None or key in self._under_way:
                 continue
-            if wanted.tries >= _PULL_TRIES:
+            if wanted.tries >= MAX_PULL_TRIES:
                 self._forget(key, found=False)
                 continue
-            if asked >= _MAX_ASKED:
+            if asked >= MAX_ASKED:
                 break
             turn = wanted.tries % len(wanted.holders)
             for holder in (*wanted.holders[turn:], *wanted.holders[:turn]):
@@ -279,7 +279,7 @@ class Gossip:
         now = self._context.now
         if now - self._asked_at.get(holder, -math.inf) < _PULL_TIMEOUT:
             return
-        if len(self._asked_at) >= _MAX_ASKED:
+        if len(self._asked_at) >= MAX_ASKED:
             self._asked_at.clear()
         self._asked_at[holder] = now
         self._context.send(holder, source, Pull(tuple(keys)))

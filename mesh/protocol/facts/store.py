@@ -18,7 +18,7 @@ from mesh.wire.identity import NodeId
 from mesh.wire.messages import BUCKETS, Rumour
 
 NEW, STALE, EQUIVOCATION = "new", "stale", "equivocation"
-_MAX_PROOFS = 64
+MAX_PROOFS = 64
 _ENTRY = "entry"
 _FEW = {Claim.kind: 8, Resignation.kind: 32, PoolState.kind: 4}
 """How many are kept of what only leaders say, whoever led in all the terms before."""
@@ -127,7 +127,7 @@ class FactStore:
             return NEW
         before, after = held.signed.fact, signed.fact
         same = before.version == after.version or _are_of_two_runs(before, after)
-        if same and len(self.proofs) < _MAX_PROOFS:
+        if same and len(self.proofs) < MAX_PROOFS:
             self.proofs[entry.key] = (held.signed.data, signed.data)
         if prevails(signed.fact.version, entry.hash, held.signed.fact.version, held.hash):
             self._drop(held)

@@ -50,6 +50,11 @@ class FactValidator:
         self._suspicions = 0
         self._pending_facts = PendingFacts()
 
+    @property
+    def pending(self) -> int:
+        """How many facts wait for the voucher of their author."""
+        return len(self._pending_facts)
+
     def publish(self, fact: Fact) -> Signed[Any]:
         """Sign a fact of one's own and take it in."""
         signed: Signed[Any] = sign(fact, self._context.signer)

@@ -130,6 +130,11 @@ class Election:
     def role(self) -> Role:
         return self._state_machine.state
 
+    @property
+    def voters(self) -> frozenset[NodeId]:
+        """The members that were asked for a vote in the last campaign."""
+        return frozenset(self._asked)
+
     def ranking(self) -> list[NodeId]:
         """Those who may and would lead (rank 0: not), best first: a named successor, then by rank, id."""
         candidates: list[tuple[bool, int, NodeId]] = []

@@ -14,7 +14,7 @@ _MEMBER_RATE, _MEMBER_BURST = 1000.0, 4000.0
 _HOST_RATE, _HOST_BURST = 100.0, 400.0
 _STRANGERS_RATE, _STRANGERS_BURST = 500.0, 1000.0
 _MAX_MEMBERS = 16384
-_MAX_HOSTS = 1024
+MAX_HOSTS = 1024
 
 
 class RateLimits:
@@ -32,7 +32,7 @@ class RateLimits:
             return bucket.take(now, cost)
         host = self._hosts.get(source.host)
         if host is None:
-            if len(self._hosts) >= _MAX_HOSTS:
+            if len(self._hosts) >= MAX_HOSTS:
                 del self._hosts[next(iter(self._hosts))]
             host = self._hosts[source.host] = TokenBucket(_HOST_RATE, _HOST_BURST, now)
         return host.take(now, cost) and self._strangers.take(now, cost)

@@ -15,14 +15,14 @@ from mesh.protocol.base.settings import Settings
 from mesh.wire.facts import Version
 from mesh.wire.identity import NodeId
 
-_MAX_SUSPICIONS = 256
+MAX_SUSPICIONS = 256
 _PROBERS = 24
-_SAMPLES = 32
+MAX_SAMPLES = 32
 _GOOD_SAMPLES = 20
 _EPISODES = 4
-_FAILED, _ANSWERED = 2, -3
+FAILED_STEP, ANSWERED_STEP = 2, -3
 """About log(0.8 / 0.36) and log(0.2 / 0.64), in units of 0.4."""
-_UNSTABLE = 64
+THRESHOLD = 64
 _DEGRADED = 16
 
 
@@ -32,7 +32,7 @@ class FlapDetector:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._suspicions: dict[tuple[NodeId, Version], float] = {}
-        self._direct: deque[bool] = deque(maxlen=_SAMPLES)
+        self._direct: deque[bool] = deque(maxlen=MAX_SAMPLES)
         self._quarantine = settings.quarantine
         self._until = 0.0
         self._degradation = 0
@@ -54,7 +54,7 @@ class FlapDetector:
             return False
         start = now - self._settings.flap_window
         self._suspicions = {key: at for key, at in self._suspicions.items() if at > start}
-        if len(self._suspicions) < _MAX_SUSPICIONS:
+        if len(self._suspicions) < MAX_SUSPICIONS:
             self._suspicions[author, liveness] = now
         suspectors = {key[0] for key in self._suspicions}
         wide = 2 * len(suspectors) > min(live - 1, _PROBERS)
@@ -87,8 +87,10 @@ class FlapDetector:
         answered (once in 10^7 when each succeeds with 0.2, and mostly where a fifth of all is lost).
         """
         if self.stable:
-            self._degradation = min(_UNSTABLE, max(0, self._degradation + (_ANSWERED if direct else _FAILED)))
-            return self._degradation >= _UNSTABLE and self._lapse(now, live, unstable)
+            self._degradation = min(
+                THRESHOLD, max(0, self._degradation + (ANSWERED_STEP if direct else FAILED_STEP))
+            )
+            return self._degradation >= THRESHOLD and self._lapse(now, live, unstable)
         self._direct.append(direct)
         if now < self._until or sum(self._direct) < _GOOD_SAMPLES:
             return False

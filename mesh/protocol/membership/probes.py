@@ -27,16 +27,16 @@ from mesh.wire.identity import NodeId
 from mesh.wire.messages import MAX_DATAGRAM, Ack, Nack, Ping, PingRequest, Relayed
 
 PERIOD, AGAIN, RELAY = "probe", "probe-again", "probe-relay"
-_TRIES = 16
+MAX_TRIES = 16
 _CROWD = 16
 """With more questions under way, half a pool may be gone: helpers are asked but once for each."""
 _SOON = 1e-3
 """What is due within this is done at once."""
 _LATE = 1.5
 """For so long after the end of a question an answer to it still tells something."""
-_TRIPS = 9
+MAX_TRIPS = 9
 _MAX_OWN_PATIENCE = 1.0
-_MAX_RELAYED = 256
+MAX_RELAYED = 256
 _MAX_RELAYED_FOR_ONE = 64
 _MAX_ENDPOINTS = 4
 _ASK_DEAD = 4.0
@@ -44,7 +44,7 @@ _ASK_DEAD = 4.0
 
 
 @dataclass(slots=True)
-class _Probe:
+class Probe:
     """One question, asked several times: the number of the try is the last digit of the token sent."""
 
     peer: NodeId
@@ -92,10 +92,10 @@ class Prober:
         self._roster = roster
         self._store = store
         self._membership = membership
-        self._probes: dict[int, _Probe] = {}
-        self._past: dict[int, _Probe] = {}
+        self._probes: dict[int, Probe] = {}
+        self._past: dict[int, Probe] = {}
         """Questions that are over, for a while, the first to end first."""
-        self._trips: deque[float] = deque(maxlen=_TRIPS)
+        self._trips: deque[float] = deque(maxlen=MAX_TRIPS)
         self._probed: dict[NodeId, int] = {}
         self._relayed: dict[int, _Relay] = {}
         self._next = 0
@@ -194,13 +194,13 @@ class Prober:
             if hurry:
                 self._context.effects.append(ProbeStream(peer.id, endpoint, self._probed[peer.id]))
             return
-        token = (self._context.random.getrandbits(44) + 1) * _TRIES
+        token = (self._context.random.getrandbits(44) + 1) * MAX_TRIES
         settings, now, stretch = self._context.settings, self._context.now, self._stretch
         patience = max(peer.patience, self._own_patience())
         retry = min(max(settings.retry, patience), 3.0 * settings.retry) * stretch
         late_at = now + max(settings.direct_timeout, patience) * stretch
         ends = late_at + (settings.probe_timeout - settings.direct_timeout) * stretch
-        probe = _Probe(peer.id, token, now, late_at, ends, retry, regular=regular, mute=mute)
+        probe = Probe(peer.id, token, now, late_at, ends, retry, regular=regular, mute=mute)
         self._probes[token] = probe
         self._probed[peer.id] = token
         if hurry:
@@ -217,13 +217,13 @@ class Prober:
 
     def _own_patience(self) -> float:
         """Twice the median of the last round trips to anyone: when most are slow, it is this node's link."""
-        if len(self._trips) < _TRIPS:
+        if len(self._trips) < MAX_TRIPS:
             return 0.0
-        return min(_MAX_OWN_PATIENCE, 2.0 * sorted(self._trips)[_TRIPS // 2])
+        return min(_MAX_OWN_PATIENCE, 2.0 * sorted(self._trips)[MAX_TRIPS // 2])
 
-    def _try(self, probe: _Probe, peer: Peer) -> None:
+    def _try(self, probe: Probe, peer: Peer) -> None:
         now, number = self._context.now, len(probe.sent)
-        if peer.endpoint is not None and number < _TRIES:
+        if peer.endpoint is not None and number < MAX_TRIES:
             if number % 3 == 0:
                 self._inform(peer, peer.endpoint)
             self._ping(peer, peer.endpoint, probe.token + number)
@@ -256,13 +256,13 @@ class Prober:
             self._seek_help(probe, peer)
         self._try(probe, peer)
 
-    def _seek_help(self, probe: _Probe, peer: Peer) -> None:
+    def _seek_help(self, probe: Probe, peer: Peer) -> None:
         """No direct answer: try its other addresses, TCP (once), and ask others to try."""
         if peer.endpoint is None or (probe.helped and len(self._probes) > _CROWD):
             return
         for endpoint in peer.endpoints()[:_MAX_ENDPOINTS]:
             if endpoint != peer.endpoint:
-                self._ping(peer, endpoint, probe.token + min(len(probe.sent), _TRIES - 1))
+                self._ping(peer, endpoint, probe.token + min(len(probe.sent), MAX_TRIES - 1))
         if not probe.helped:
             probe.helped = True
             self._context.effects.append(ProbeStream(peer.id, peer.endpoint, probe.token))
@@ -273,7 +273,7 @@ class Prober:
             if relay.endpoint is not None:
                 self._context.send(relay.id, relay.endpoint, PingRequest(probe.token, peer.id, peer.endpoint))
 
-    def _ended(self, probe: _Probe) -> None:
+    def _ended(self, probe: Probe) -> None:
         """The time for an answer is over: accuse."""
         self._close(probe)
         peer = self._membership.peers.get(probe.peer)
@@ -287,7 +287,7 @@ class Prober:
         if probe.refused or not (probe.mute or lived):
             self._membership.suspect(peer, probe.refused)
 
-    def _close(self, probe: _Probe) -> None:
+    def _close(self, probe: Probe) -> None:
         del self._probes[probe.token]
         self._probed.pop(probe.peer, None)
         self._context.cancel(AGAIN, probe.subject)
@@ -303,6 +303,11 @@ class Prober:
             del self._past[probe.token]
             if probe.regular and probe.answered:
                 self._membership.judge_link(probe.direct)
+
+    def under_way(self, id: NodeId) -> Probe | None:
+        """The question to a member that is not over yet."""
+        token = self._probed.get(id)
+        return None if token is None else self._probes[token]
 
     def forget(self, id: NodeId) -> None:
         """Whoever this was needs no answer and gives none."""
@@ -333,7 +338,7 @@ class Prober:
 
     def acked(self, sender: NodeId, source: Endpoint | None, token: int) -> None:
         """The member answered; ``source`` is None when the answer came through another or by TCP."""
-        number = token % _TRIES
+        number = token % MAX_TRIES
         open_, past = self._probes.get(token - number), self._past.get(token - number)
         probe, peer = open_ or past, self._membership.peers.get(sender)
         if probe is None or peer is None or probe.peer != sender:
@@ -380,7 +385,7 @@ class Prober:
         known = self._relayed.get(request.token)
         if known is None or (known.asker, known.target) != (sender, request.target):
             of_it = sum(relay.asker == sender for relay in self._relayed.values())
-            if len(self._relayed) >= _MAX_RELAYED or of_it >= _MAX_RELAYED_FOR_ONE:
+            if len(self._relayed) >= MAX_RELAYED or of_it >= _MAX_RELAYED_FOR_ONE:
                 return
             self._relayed[request.token] = _Relay(sender, source, request.target)
             settings = self._context.settings

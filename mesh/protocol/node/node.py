@@ -6,9 +6,8 @@ opens no socket and draws no random number of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mesh.protocol.base.context import NO_POOL, Context, RandomSource
 from mesh.protocol.base.drop_counters import DropCounters
@@ -18,6 +17,7 @@ from mesh.protocol.base.settings import Settings
 from mesh.protocol.membership.peers import ALIVE, LEFT
 from mesh.protocol.node.authentication import Authentication
 from mesh.protocol.node.dispatch import Dispatch
+from mesh.protocol.node.inspect import Inspection
 from mesh.protocol.node.persisted import PersistedState
 from mesh.protocol.node.wiring import Parts
 from mesh.wire import messages
@@ -33,7 +33,6 @@ from mesh.wire.facts import (
     Profile,
     Record,
     Resignation,
-    Signed,
     Stage,
     Voucher,
     decode,
@@ -297,6 +296,17 @@ class Node:
         self._parts.prober.stream_result(to, token, ok, refused)
         return self._end()
 
+    # --- for simulations: what no program does with a running Node
+
+    def take_number(self) -> int:
+        """The number for a datagram that is sealed outside of this Node with its key; given once."""
+        self._context.sent += 1
+        return self._context.sent
+
+    def drop_rumours(self) -> None:
+        """Spread nothing of what was taken in so far, as after a restart."""
+        self._parts.gossip.drop_rumours()
+
     # --- the frame of every input
 
     def _begin(self, now: float, leadership_dirty: bool = True) -> None:
@@ -391,13 +401,9 @@ class Node:
         state: PoolState | None = signed.fact if signed is not None else None
         return state if state is not None and leader is not None and state.term == leader.term else None
 
-    def facts(self) -> Iterator[Signed[Any]]:
-        """Everything that is stored, for checkers."""
-        return self._parts.store.everything()
-
-    def liveness(self) -> Mapping[NodeId, tuple[int, int]]:
-        """The liveness at which each other member was last seen, for checkers."""
-        return {peer.id: peer.liveness for peer in self._parts.membership.peers.values()}
+    def inspect(self) -> Inspection:
+        """What is inside, for checkers and measurements."""
+        return Inspection(self, self._parts)
 
     def chain(self, id: NodeId) -> list[bytes]:
         """Signed vouchers from the founder to the member; empty for a stranger."""

@@ -86,7 +86,7 @@ def disk(data: bytes) -> None:
     stage.wait(SECONDS)
     node = stage.node
     keys = node.keys()
-    for held in node.facts():
+    for held in node.inspect().facts():
         key = keys.get(held.fact.author)
         assert key is None or held.proven_by(key, verify)
     node.leader(), node.holder(stage.now), node.deployment()

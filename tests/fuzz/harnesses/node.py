@@ -93,7 +93,7 @@ class Play:
         """Whatever was said: what is stored was said by members, and the Node still works."""
         node = self.stage.node
         keys = node.keys()
-        for held in node.facts():
+        for held in node.inspect().facts():
             assert held.proven_by(keys[held.fact.author], verify)
             assert facts.decode(held.data) == held
         assert self.actors[4].id not in keys or not node.is_evicted(self.actors[4].id)
@@ -101,7 +101,7 @@ class Play:
         for member in node.members():
             assert len(node.chain(member.id)) <= 9
         node.leader(), node.holder(self.stage.now), node.leases(self.stage.now)
-        assert len(list(node.facts())) < 500
+        assert len(list(node.inspect().facts())) < 500
 
 
 def signed(signer: Signer, body: bytes) -> bytes:

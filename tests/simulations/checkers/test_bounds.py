@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
+from mesh.protocol.node.inspect import Inspection
 from mesh.protocol.node.node import Node
 from mesh.wire.envelope import first_number
 from mesh.wire.facts import Claim
-from simulations import inside
 from simulations.checkers.bounds import LIMITS, last_names
 from simulations.liars import Lies
-from tests.simulations.checkers.pools import Watched
+from tests.simulations.checkers.watched import Watched
 
 
 def test_a_datagram_that_is_too_large_is_caught() -> None:
@@ -26,7 +26,7 @@ def test_a_container_that_outgrows_every_bound_is_caught() -> None:
     assert node is not None
     node._context._pending.update({("x", bytes([n % 256, n // 256])): (0, 0.0) for n in range(20_000)})
     pool.checkers.bounds.scan()
-    assert "_pending of host1 holds 20" in pool.said
+    assert "context.pending of host1 holds 20" in pool.said
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_queue_that_outgrows_its_bound_is_caught() -> None:
     assert pool.hosts[1].node is not None
     pool.hosts[1].node._parts.prober._trips = deque([0.1] * 10)
     pool.checkers.bounds.scan()
-    assert "prober._trips of host1 holds 10, more than 9" in pool.said
+    assert "prober.trips of host1 holds 10, more than 9" in pool.said
 
 
 def test_accusations_of_one_member_beyond_those_that_count_are_caught() -> None:
@@ -72,12 +72,12 @@ def test_accusations_of_one_member_beyond_those_that_count_are_caught() -> None:
     assert pool.said == ""
     suspected[pool.hosts[2].id][b"one more"] = None
     pool.checkers.bounds.scan()
-    assert "store._suspected[] of host1 holds 4, more than 3" in pool.said
+    assert "store.suspected[] of host1 holds 4, more than 3" in pool.said
 
 
 def test_more_claims_than_a_store_keeps_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Watched()
-    monkeypatch.setattr(inside, "count", lambda node, kind: 9 if kind is Claim else 0)
+    monkeypatch.setattr(Inspection, "facts", lambda _, kind: iter([None] * 9 if kind is Claim else []))
     pool.checkers.bounds.scan()
     assert "bounds: host0 holds 9 facts of the kind Claim" in pool.said
 
@@ -86,7 +86,7 @@ def test_a_crowd_of_facts_that_wait_is_caught_however_few_their_authors_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pool = Watched()
-    monkeypatch.setattr(inside, "waiting", lambda node: 513)
+    monkeypatch.setattr(Inspection, "pending_facts", lambda _: 513)
     pool.checkers.bounds.scan()
     assert "bounds: with host0 513 facts wait for a voucher" in pool.said
 
@@ -117,7 +117,7 @@ def test_every_container_with_a_bound_of_its_own_is_found_in_a_pool_that_was_flo
         pool.world.run(0.05)
         for host in pool.world.running():
             assert host.node is not None
-            found |= {last_names(path) for path, _ in inside.containers(host.node)}
+            found |= {last_names(path) for path, _ in host.node.inspect().containers()}
     assert found >= LIMITS.keys()
 
 
@@ -130,12 +130,3 @@ def test_a_calm_pool_must_hold_little() -> None:
     assert pool.said == ""
     pool.checkers.bounds.calm()
     assert "in a calm pool" in pool.said
-
-
-def test_every_container_of_a_node_is_found() -> None:
-    node = Watched().hosts[0].node
-    assert node is not None
-    paths = {path for path, _ in inside.containers(node)}
-    assert any(path.endswith("store._entries") for path in paths)
-    assert any(path.endswith("membership.peers") for path in paths)
-    assert any("peers[]" in path for path in paths)

@@ -1,5 +1,5 @@
 from simulations.network import LinkFault
-from tests.simulations.checkers.pools import Watched
+from tests.simulations.checkers.watched import Watched
 
 
 def _cut_off(pool: Watched) -> None:

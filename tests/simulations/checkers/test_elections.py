@@ -1,7 +1,7 @@
 from mesh.protocol.base.effects import LeaderChanged
 from simulations.hosts import address
 from simulations.network import LinkFault
-from tests.simulations.checkers.pools import Watched
+from tests.simulations.checkers.watched import Watched
 
 
 def test_a_claim_while_most_hear_a_leader_is_caught() -> None:

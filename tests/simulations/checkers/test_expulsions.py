@@ -1,8 +1,8 @@
 import pytest
 
 from mesh.protocol.base.effects import Expelled
-from simulations import inside
-from tests.simulations.checkers.pools import Watched
+from mesh.protocol.node.inspect import Inspection
+from tests.simulations.checkers.watched import Watched
 
 
 def test_an_eviction_that_is_obeyed_is_no_violation() -> None:
@@ -21,13 +21,13 @@ def test_one_who_goes_on_sending_is_caught() -> None:
 
 def test_one_who_keeps_facts_of_the_evicted_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Watched()
-    monkeypatch.setattr(inside, "evicted", lambda node: frozenset({pool.hosts[3].id}))
+    monkeypatch.setattr(Inspection, "evicted", lambda _: frozenset({pool.hosts[3].id}))
     pool.checkers.expulsions.scan()
     assert "expulsions: host0 keeps a Record of one who it knows was evicted" in pool.said
 
 
 def test_bytes_of_an_evicted_leader_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Watched()
-    monkeypatch.setattr(inside, "evicted", lambda node: frozenset({pool.hosts[0].id}))
+    monkeypatch.setattr(Inspection, "evicted", lambda _: frozenset({pool.hosts[0].id}))
     pool.checkers.expulsions.passed(pool.hosts[1], (pool.hosts[0].id, 1))
     assert "expulsions: bytes of an evicted leader passed the gate of host1" in pool.said

@@ -5,7 +5,7 @@ import pytest
 from mesh.protocol.base.effects import GateChanged
 from mesh.wire.facts import sign
 from simulations.hosts import Host
-from tests.simulations.checkers.pools import Watched
+from tests.simulations.checkers.watched import Watched
 
 
 def test_a_worker_that_goes_down_to_a_lower_claim_is_caught() -> None:
@@ -207,7 +207,7 @@ def test_it_may_no_longer_when_it_has_heard_of_that_itself(
     heir: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool, worker = _forgetful()
-    monkeypatch.setattr("simulations.checkers.leases.given_up", lambda node: 99)
+    monkeypatch.setattr("simulations.checkers.leases.resigned_term", lambda node: 99)
     pool.lend(worker, None if heir is None else pool.claim(pool.hosts[heir], 99))
     assert "host0 (term " in pool.said
 

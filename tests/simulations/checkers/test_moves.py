@@ -7,7 +7,7 @@ from leader.reconcile.view import Running, View
 from simulations.leading import Serving
 from tests.leader.reconcile.test_decide import ME, SHAPE, USED, WANTED
 from tests.leader.shapes import MIB, host, worker
-from tests.simulations.checkers.pools import Watched
+from tests.simulations.checkers.watched import Watched
 
 PLAN = place(SHAPE, [host(60 * MIB), worker(1)], 512, 1)
 SEEN = View(ME, True, WANTED, SHAPE, (), USED, Running(WANTED, PLAN, "ready"))

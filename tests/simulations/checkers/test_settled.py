@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 
 from mesh.protocol.base.effects import LeaderChanged
-from simulations import inside
+from mesh.protocol.node.inspect import Inspection
 from simulations.checkers.settled import MOVES, Calm, disagreement, lawless, unlike, unrest
-from tests.simulations.checkers.pools import Watched
+from tests.simulations.checkers.watched import Watched
 from tests.simulations.stage import Stage
 
 
@@ -117,8 +117,8 @@ def test_a_move_excuses_no_change_of_leader() -> None:
 def test_two_who_hold_different_facts_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Watched()
     assert unlike(pool.hosts) == ""
-    summary, odd = inside.summary, pool.hosts[2].node
-    monkeypatch.setattr(inside, "summary", lambda node: b"odd" if node is odd else summary(node))
+    summary, odd = Inspection.summary, pool.hosts[2].id
+    monkeypatch.setattr(Inspection, "summary", lambda seen: b"odd" if seen.id == odd else summary(seen))
     assert unlike(pool.hosts) == "not all hold the same facts"
 
 
@@ -134,6 +134,6 @@ def test_who_holds_an_evicted_member_is_caught() -> None:
 
 def test_two_who_hold_different_members_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Watched()
-    roster, odd = inside.roster, pool.hosts[2].node
-    monkeypatch.setattr(inside, "roster", lambda node: {} if node is odd else roster(node))
+    roster, odd = Inspection.roster, pool.hosts[2].id
+    monkeypatch.setattr(Inspection, "roster", lambda seen: {} if seen.id == odd else roster(seen))
     assert lawless(pool.hosts, frozenset()).startswith("host0 and host2 do not")

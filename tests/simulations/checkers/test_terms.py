@@ -1,7 +1,7 @@
 from mesh.wire import codec
 from mesh.wire.rights import Rights
 from simulations.hosts import Host
-from tests.simulations.checkers.pools import Watched
+from tests.simulations.checkers.watched import Watched
 
 
 def test_two_claims_of_one_term_by_one_author_are_caught() -> None:

@@ -1,11 +1,11 @@
 import pytest
 
+from mesh.protocol.node.inspect import Inspection
 from mesh.wire import messages
 from mesh.wire.envelope import seal
 from mesh.wire.facts import Claim
-from simulations import inside
 from simulations.hosts import Host
-from tests.simulations.checkers.pools import Watched
+from tests.simulations.checkers.watched import Watched
 
 
 def _ask(pool: Watched, candidate: Host, term: int) -> None:
@@ -19,11 +19,10 @@ def _ask(pool: Watched, candidate: Host, term: int) -> None:
 def _carried(pool: Watched, source: Host, target: Host, message: messages.Message) -> None:
     assert source.node is not None
     assert source.node.pool is not None
-    source.node._context.sent += 1
     payload = seal(
         source.node.pool,
         source.id,
-        source.node._context.sent,
+        source.node.take_number(),
         messages.encode(message),
         source.signer,
         target.id,
@@ -82,7 +81,7 @@ def test_a_claim_that_its_own_vote_decides_is_none_against_the_votes() -> None:
 
 
 def test_a_candidate_that_is_lent_to_another_counts_itself_as_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inside, "is_lent_to_another", lambda node: True)
+    monkeypatch.setattr(Inspection, "is_leased_to_another", lambda _: True)
     assert "after 1 noes and 2 ayes, its own vote being no" in _polled(Watched(), 1, 2)
     assert _polled(Watched(), 0, 2) == ""
 
@@ -103,6 +102,6 @@ def test_who_stood_once_more_with_nobody_to_ask_needs_no_votes(monkeypatch: pyte
     candidate = pool.hosts[3]
     _ask(pool, candidate, 40)
     _carried(pool, pool.hosts[1], candidate, messages.Vote(40, False, b""))
-    monkeypatch.setattr(inside, "asked", lambda node: frozenset())
+    monkeypatch.setattr(Inspection, "voters", lambda _: frozenset())
     _claim(pool, candidate, 40)
     assert "votes" not in pool.said

@@ -1,9 +1,9 @@
 import pytest
 
+from mesh.protocol.node.inspect import Inspection
 from mesh.wire.identity import NodeId
-from simulations import inside
 from simulations.hosts import Host
-from tests.simulations.checkers.pools import Watched
+from tests.simulations.checkers.watched import Watched
 
 
 def _dies(
@@ -16,7 +16,7 @@ def _dies(
     one, victim = pool.hosts[0], pool.hosts[-1]
     assert one.node is not None
     pool.look_at_members(one)
-    monkeypatch.setattr(inside, "signed_accusers", lambda node, id: signed)
+    monkeypatch.setattr(Inspection, "signed_suspectors", lambda _, id: signed)
     peer = one.node._parts.membership.peers[victim.id]
     peer.missed = missed
     one.node._parts.membership._set_state(peer, "dead")
@@ -48,6 +48,6 @@ def test_in_a_small_pool_a_single_word_suffices(monkeypatch: pytest.MonkeyPatch)
 def test_the_word_of_one_who_was_evicted_since_may_have_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Watched(5)
     suspector: Host = pool.hosts[2]
-    monkeypatch.setattr(inside, "suspectors", lambda node, id: {pool.hosts[1].id, suspector.id})
+    monkeypatch.setattr(Inspection, "suspectors", lambda _, id: {pool.hosts[1].id, suspector.id})
     pool.world.evictions[pool.hosts[0].id] = {suspector.id: pool.world.now}
     assert _dies(pool, monkeypatch, {pool.hosts[1].id}) == ""

@@ -8,7 +8,7 @@ from mesh.wire.errors import MeshError
 from simulations.__main__ import main
 from simulations.measures import theory
 from simulations.measures.commands import MEASURES, changed
-from simulations.measures.outcome import Goal, tail_goal
+from simulations.measures.measurement import Goal, tail_goal
 
 SMALL = {
     "detect": ["--seeds", "3", "--kinds", "silent,process,pause"],

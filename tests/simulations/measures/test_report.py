@@ -5,23 +5,23 @@ from typing import Any
 import pytest
 
 from simulations.__main__ import main
-from simulations.measures.report import ENTRIES, Entry, produce
+from simulations.measures.report import PLANNED_RUNS, PlannedRun, produce
 
 FEW = (
-    Entry("detect", 5, 1, 3, options=("--kinds", "silent,process")),
-    Entry("detect", 5, 1, 3, least=3, options=("--kinds", "pause,one-way")),
-    Entry("converge", 5, 1, 4),
-    Entry("join", 5, 1, 3),
-    Entry("idle", 5, 1, 5, 2, repeats="--seconds"),
-    Entry("failover", 5, 1, 3),
-    Entry("falsedeaths", 5, 1, 2, 1, ("--loss", "0.2", "--hours", "0.1"), "--probes"),
-    Entry("throughput", 1000, 1, 2, cost=1e9),
+    PlannedRun("detect", 5, 1, 3, options=("--kinds", "silent,process")),
+    PlannedRun("detect", 5, 1, 3, least=3, options=("--kinds", "pause,one-way")),
+    PlannedRun("converge", 5, 1, 4),
+    PlannedRun("join", 5, 1, 3),
+    PlannedRun("idle", 5, 1, 5, 2, repeats="--seconds"),
+    PlannedRun("failover", 5, 1, 3),
+    PlannedRun("falsedeaths", 5, 1, 2, 1, ("--loss", "0.2", "--hours", "0.1"), "--probes"),
+    PlannedRun("throughput", 1000, 1, 2, cost=1e9),
 )
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
-    monkeypatch.setattr("simulations.measures.report.ENTRIES", FEW)
+    monkeypatch.setattr("simulations.measures.report.PLANNED_RUNS", FEW)
     assert main(["report", "--out", str(tmp_path / "out"), "--minutes", "10", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["name"] == "report"
@@ -52,7 +52,7 @@ def test_the_repeats_are_what_the_time_buys(tmp_path: Path) -> None:
         asked.append([command, *arguments])
         return {"name": command, "parameters": {}, "results": {}, "goals": []}
 
-    produce(tmp_path, 1.0, run, (Entry("join", 7, 1, 500, 3),), curves=False)
+    produce(tmp_path, 1.0, run, (PlannedRun("join", 7, 1, 500, 3),), curves=False)
     assert asked == [["join", "--nodes", "7", "--seeds", "3"], ["join", "--nodes", "7", "--seeds", "500"]]
     assert not list(tmp_path.glob("*.svg"))
 
@@ -65,8 +65,8 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path: Path, capsys: pytest.Captu
 
 def test_a_full_report_has_every_measure_at_every_size() -> None:
     sizes: dict[str, set[int]] = {}
-    for entry in ENTRIES:
-        sizes.setdefault(entry.command, set()).add(entry.nodes)
+    for planned in PLANNED_RUNS:
+        sizes.setdefault(planned.command, set()).add(planned.nodes)
     assert sizes["detect"] == sizes["converge"] == sizes["join"] == {10, 100, 1000}
     assert sizes["idle"] == {10, 100, 1000, 10_000}
     assert set(sizes) == {"detect", "falsedeaths", "converge", "join", "idle", "failover", "throughput"}

@@ -5,7 +5,6 @@ from mesh.wire import messages
 from mesh.wire.facts import Liveness, Record, Suspicion
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies, Hello, Ping
-from simulations import inside
 from simulations.world import Host, LinkFault, World
 from tests.mesh.protocol.stage import Actor, Stage
 
@@ -22,7 +21,7 @@ def _dead(stage: Stage, number: int = 2) -> Actor:
 
 
 def _stored(stage: Stage, of: NodeId) -> set[type]:
-    return {type(signed.fact) for signed in stage.node.facts() if signed.fact.author == of}
+    return {type(signed.fact) for signed in stage.node.inspect().facts() if signed.fact.author == of}
 
 
 def test_who_is_dead_for_an_hour_is_forgotten_and_who_lives_is_not() -> None:
@@ -57,12 +56,12 @@ def test_what_is_stored_of_the_forgotten_stays_so_that_sets_agree_and_joiners_ca
     actor = stage.member(2)
     actor.answers = False
     stage.wait(20.0)
-    before = {signed.data for signed in stage.node.facts()}
+    before = {signed.data for signed in stage.node.inspect().facts()}
     stage.wait(3700.0)
     assert stage.state_of(actor) == "unknown"
-    assert {signed.data for signed in stage.node.facts()} == before
+    assert {signed.data for signed in stage.node.inspect().facts()} == before
     assert _stored(stage, actor.id) == {Record}
-    assert any(isinstance(s.fact, Suspicion) and s.fact.subject == actor.id for s in stage.node.facts())
+    assert any(s.fact.subject == actor.id for s in stage.node.inspect().facts(Suspicion))
 
 
 def test_old_facts_of_the_forgotten_that_are_replayed_do_not_bring_it_back() -> None:
@@ -102,7 +101,7 @@ def test_the_forgotten_that_was_cut_off_all_the_time_speaks_learns_of_what_it_is
     actor.says(Ping(1, bytes(8), 1, 0))
     assert stage.state_of(actor) == "dead"
     told = [fact for bodies in stage.take(Bodies, actor) for fact in bodies.facts]
-    assert any(s.data in told for s in stage.node.facts() if isinstance(s.fact, Suspicion))
+    assert any(s.data in told for s in stage.node.inspect().facts() if isinstance(s.fact, Suspicion))
     actor.incarnation = 1
     actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 1)))
     assert stage.state_of(actor) == "alive"
@@ -130,7 +129,7 @@ def _views(hosts: list[Host]) -> list[dict[NodeId, str]]:
 
 
 def _summaries(hosts: list[Host]) -> set[bytes]:
-    return {inside.summary(host.node) for host in hosts if host.node is not None}
+    return {host.node.inspect().summary() for host in hosts if host.node is not None}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -143,7 +142,7 @@ def test_a_pool_forgets_its_dead_agrees_and_takes_them_back_when_they_start_anew
     world.run(5.0)
     *living, dead, departed = hosts
     assert dead.node is not None
-    old = [s.data for s in dead.node.facts() if s.fact.author == dead.id and isinstance(s.fact, Record)]
+    old = [s.data for s in dead.node.inspect().facts(Record) if s.fact.author == dead.id]
     world.crash(dead)
     world.leave(departed)
     world.run(60.0)

@@ -23,7 +23,7 @@ def test_the_acts_of_an_owner_are_numbered_and_chained() -> None:
     stage.member(5)
     founding, voucher = (facts.decode(data) for data in stage.node.chain(KeyedHash(5).id))
     stage.perform(stage.node.evict(stage.now, KeyedHash(5).id))
-    [eviction] = (signed for signed in stage.node.facts() if isinstance(signed.fact, Eviction))
+    [eviction] = (signed for signed in stage.node.inspect().facts() if isinstance(signed.fact, Eviction))
     assert (founding.fact.number, founding.fact.previous) == (1, NO_PREVIOUS)
     assert (voucher.fact.number, voucher.fact.previous) == (2, founding.hash)
     assert (eviction.fact.number, eviction.fact.previous) == (3, voucher.hash)

@@ -384,7 +384,7 @@ def test_a_leader_that_claims_a_term_again_which_its_disk_forgot_goes_beyond_it(
     leader = stage.node.leader()
     assert leader is not None
     assert (leader.author, leader.rank) == (stage.node.id, 10)
-    assert leader.term == 2 or any(signed.fact == leader for signed in stage.node.facts())
+    assert leader.term == 2 or any(signed.fact == leader for signed in stage.node.inspect().facts())
 
 
 def test_the_word_of_who_may_not_lead_names_no_successor() -> None:
@@ -394,7 +394,7 @@ def test_the_word_of_who_may_not_lead_names_no_successor() -> None:
     for term in range(4):
         meddler.tells(meddler.resignation(term, successor=stage.node.id))
     assert stage.node.leader() is None
-    assert not [s for s in stage.node.facts() if isinstance(s.fact, Resignation)]
+    assert not [s for s in stage.node.inspect().facts() if isinstance(s.fact, Resignation)]
 
 
 def test_who_may_not_lead_does_not_when_it_is_named() -> None:
@@ -407,7 +407,7 @@ def test_who_may_not_lead_does_not_when_it_is_named() -> None:
     leader.tells(leader.record())
     leader.tells(leader.claim(3))
     leader.tells(leader.resignation(3, successor=named.id))
-    assert not [s for s in stage.node.facts() if isinstance(s.fact, Claim) and s.fact.author == named.id]
+    assert not [s for s in stage.node.inspect().facts(Claim) if s.fact.author == named.id]
 
 
 def test_who_never_claimed_names_no_successor() -> None:

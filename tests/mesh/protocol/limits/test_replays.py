@@ -199,7 +199,7 @@ def test_a_node_that_was_set_back_overtakes_its_record_and_is_heard_again() -> N
     before = Stage()
     disk = dict(before.disk)
     later = before.restarted().restarted()
-    (own,) = [s.data for s in later.node.facts() if type(s.fact).__name__ == "Record"]
+    (own,) = [s.data for s in later.node.inspect().facts() if type(s.fact).__name__ == "Record"]
     back = Stage(stored=disk, start=False)
     back.perform(back.node.start(back.now, back.profile))
     assert back.node.generation < later.node.generation

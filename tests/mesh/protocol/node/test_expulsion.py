@@ -6,7 +6,6 @@ from mesh.wire.facts import NO_PREVIOUS, Eviction, Resignation, Suspicion, Vouch
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Ack, Bodies, LeaseGrant, LeaseRequest, Ping
 from mesh.wire.rights import ALL_RIGHTS, Rights
-from simulations import inside
 from simulations.world import Host, LinkFault, World
 from tests.mesh.protocol.stage import Actor, Stage
 
@@ -21,7 +20,7 @@ def _evict(stage: Stage, actor: Actor) -> None:
 
 
 def _authors(stage: Stage) -> set[NodeId]:
-    return {signed.fact.author for signed in stage.node.facts()}
+    return {signed.fact.author for signed in stage.node.inspect().facts()}
 
 
 def test_all_facts_of_an_evicted_member_are_dropped_and_no_later_one_is_taken() -> None:
@@ -38,7 +37,7 @@ def test_all_facts_of_an_evicted_member_are_dropped_and_no_later_one_is_taken() 
     good.tells(bad.suspicion(good.id), good.suspicion(bad.id))
     good.tells(bad.sign(Voucher(stage.pool, bad.id, 1, NO_PREVIOUS, b"k" * 32, ALL_RIGHTS)))
     assert bad.id not in _authors(stage)
-    suspicions = [s.fact for s in stage.node.facts() if isinstance(s.fact, Suspicion)]
+    suspicions = [s.fact for s in stage.node.inspect().facts() if isinstance(s.fact, Suspicion)]
     assert all(suspicion.subject != bad.id for suspicion in suspicions)
 
 
@@ -48,7 +47,7 @@ def test_what_is_said_of_one_who_was_forgotten_is_dropped_with_it() -> None:
     good.tells(good.suspicion(bad.id))
     stage.node._parts.membership.forget(bad.id)
     _evict(stage, bad)
-    assert not [s for s in stage.node.facts() if isinstance(s.fact, Suspicion)]
+    assert not [s for s in stage.node.inspect().facts() if isinstance(s.fact, Suspicion)]
 
 
 def test_the_shell_is_told_who_was_evicted_by_whom() -> None:
@@ -188,12 +187,12 @@ def test_who_loses_the_right_to_lead_steps_down_and_stays() -> None:
     node.wait(5.0)
     assert node.node.leader() is not None
     _evict(founder, promoter)
-    evictions = [s.data for s in founder.node.facts() if isinstance(s.fact, Eviction)]
+    evictions = [s.data for s in founder.node.inspect().facts() if isinstance(s.fact, Eviction)]
     source.tells(*evictions)
     assert node.node.leader() is None
     assert node.node.rights(actor.id) == Rights.WORK
     assert node.told(Expelled) == []
-    assert any(isinstance(s.fact, Resignation) for s in node.node.facts())
+    assert any(isinstance(s.fact, Resignation) for s in node.node.inspect().facts())
 
 
 def test_an_eviction_acts_before_the_other_facts_that_come_with_it() -> None:
@@ -237,7 +236,8 @@ def _agree(hosts: list[Host], on: list[Host]) -> bool:
     """Whether these hosts hold exactly those for members, and the same facts."""
     nodes = [host.node for host in hosts if host.node is not None]
     ids = {host.id for host in on}
-    return all(node.keys().keys() == ids for node in nodes) and len({inside.summary(n) for n in nodes}) == 1
+    summaries = {node.inspect().summary() for node in nodes}
+    return all(node.keys().keys() == ids for node in nodes) and len(summaries) == 1
 
 
 def _evict_each_other(world: World, one: Host, other: Host) -> None:

@@ -1,7 +1,7 @@
 from mesh.wire import messages
 from mesh.wire.envelope import seal
 from simulations.hosts import Host
-from tests.simulations.checkers.pools import Watched
+from tests.simulations.checkers.watched import Watched
 
 
 def _datagram(source: Host, target: Host, message: messages.Message) -> bytes:

@@ -2,13 +2,13 @@ from typing import Any
 
 import pytest
 
+from mesh.protocol.node.inspect import Inspection
 from mesh.wire.facts import Claim, Deployment, Liveness, Model, PoolState, Record, Signed, Suspicion, sign
 from mesh.wire.identity import PoolId
 from mesh.wire.rights import Rights
-from simulations import inside
 from simulations.hosts import Host
 from simulations.signing import KeyedHash
-from tests.simulations.checkers.pools import Watched
+from tests.simulations.checkers.watched import Watched
 
 
 def _pool() -> tuple[Watched, Host, Host, PoolId]:
@@ -24,9 +24,11 @@ def _pool() -> tuple[Watched, Host, Host, PoolId]:
 
 def _stored(pool: Watched, monkeypatch: pytest.MonkeyPatch, at: Host, signed: Signed[Any]) -> str:
     """What is said when the host's Node holds that fact, however it came there."""
-    facts = inside.facts
-    monkeypatch.setattr(inside, "facts", lambda node: [*facts(node), *([signed] if node is at.node else [])])
-    monkeypatch.setattr(inside, "summary", lambda node: b"changed")
+    facts = Inspection.facts
+    monkeypatch.setattr(
+        Inspection, "facts", lambda seen: [*facts(seen), *([signed] if seen.id == at.id else [])]
+    )
+    monkeypatch.setattr(Inspection, "summary", lambda _: b"changed")
     pool.checkers.facts.scan()
     return pool.said
 
@@ -68,11 +70,11 @@ def test_a_record_that_goes_back_is_caught(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_liveness_that_its_subject_never_had_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, one, volunteer, _ = _pool()
-    known = inside.liveness
+    known = Inspection.liveness
     monkeypatch.setattr(
-        inside,
+        Inspection,
         "liveness",
-        lambda node: {**known(node), **({volunteer.id: (9, 9)} if node is one.node else {})},
+        lambda seen: {**known(seen), **({volunteer.id: (9, 9)} if seen.id == one.id else {})},
     )
     pool.checkers.facts.scan()
     assert "host0 believes host4 at a liveness it never had: (9, 9)" in pool.said
@@ -81,7 +83,7 @@ def test_a_liveness_that_its_subject_never_had_is_caught(monkeypatch: pytest.Mon
 def test_a_member_that_old_news_bring_back_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, one, volunteer, _ = _pool()
     seen = {volunteer.id: ((1, 3), "dead")}
-    monkeypatch.setattr(inside, "states", lambda node: seen if node is one.node else {})
+    monkeypatch.setattr(Inspection, "states", lambda node: seen if node.id == one.id else {})
     pool.checkers.facts.scan()
     seen[volunteer.id] = ((1, 3), "alive")
     pool.checkers.facts.scan()
@@ -93,8 +95,8 @@ def _acquitted(
 ) -> str:
     """What is said when one that the accuser's word held for dead lives again as another is put out."""
     seen = {subject.id: ((1, 3), "dead")}
-    monkeypatch.setattr(inside, "states", lambda node: seen if node is at.node else {})
-    monkeypatch.setattr(inside, "suspectors", lambda node, id: {suspector.id})
+    monkeypatch.setattr(Inspection, "states", lambda node: seen if node.id == at.id else {})
+    monkeypatch.setattr(Inspection, "suspectors", lambda node, id: {suspector.id})
     pool.checkers.facts.scan()
     pool.world.evict(pool.hosts[0], out.id)
     seen[subject.id] = ((1, 3), "alive")
@@ -118,7 +120,7 @@ def test_the_eviction_of_another_brings_nobody_back_to_life(monkeypatch: pytest.
 def test_a_liveness_that_goes_back_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, one, volunteer, _ = _pool()
     seen = {volunteer.id: ((2, 0), "alive")}
-    monkeypatch.setattr(inside, "states", lambda node: seen if node is one.node else {})
+    monkeypatch.setattr(Inspection, "states", lambda node: seen if node.id == one.id else {})
     pool.checkers.facts.scan()
     seen[volunteer.id] = ((1, 9), "alive")
     pool.checkers.facts.scan()
@@ -127,15 +129,16 @@ def test_a_liveness_that_goes_back_is_caught(monkeypatch: pytest.MonkeyPatch) ->
 
 def _states(pool: Watched, monkeypatch: pytest.MonkeyPatch, at: Host, *sequences: int) -> str:
     """What is said when the host's Node holds these states of one leader in turn; 0: none."""
-    node, facts = at.node, inside.facts
+    node = at.node
     assert node is not None
     assert node.pool is not None
+    facts = Inspection.facts
     for sequence in sequences:
         state = PoolState(node.pool, at.id, 1, sequence, 1, "ready", 1.0, "", 1.0, ())
         held = [sign(state, at.signer)] if sequence else []
-        others = [signed for signed in facts(node) if not isinstance(signed.fact, PoolState)]
-        monkeypatch.setattr(inside, "facts", lambda _, every=(*others, *held): iter(every))
-        monkeypatch.setattr(inside, "summary", lambda _, sequence=sequence: bytes([sequence]))
+        others = [signed for signed in facts(node.inspect()) if not isinstance(signed.fact, PoolState)]
+        monkeypatch.setattr(Inspection, "facts", lambda _, every=(*others, *held): iter(every))
+        monkeypatch.setattr(Inspection, "summary", lambda _, sequence=sequence: bytes([sequence]))
         pool.checkers.facts.scan()
     return pool.said
 
@@ -157,7 +160,7 @@ def test_a_state_may_come_back_older_where_the_evicted_left_room(monkeypatch: py
     pool.world.evict(one, volunteer.id)
     pool.world.run(1.0)
     assert _states(pool, monkeypatch, one, 3, 0, 2) == ""
-    monkeypatch.setattr(inside, "summary", lambda _: b"something else changed")
+    monkeypatch.setattr(Inspection, "summary", lambda _: b"something else changed")
     pool.checkers.facts.scan()
     assert pool.said == ""
     assert "host0 took an older PoolState after a newer one" in _states(pool, monkeypatch, one, 3, 2)

@@ -11,7 +11,7 @@ from mesh.wire.facts import Liveness, Record, place_key
 from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.messages import PingRequest, Pull, Relayed, Rumour, Rumours
 from simulations.hosts import address
-from simulations.measures.tilting import (
+from simulations.measures.falsedeaths.tilting import (
     ANYONE,
     ASKS,
     FROM,

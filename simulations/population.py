@@ -63,7 +63,7 @@ def traits(random: Random, count: int, liars: int, drift: float) -> tuple[Trait,
     return tuple(made)
 
 
-class Pool:
+class Population:
     """The hosts of one world by their traits; the first one founds when the pool is made."""
 
     def __init__(self, world: World, traits: Sequence[Trait]) -> None:

@@ -18,18 +18,17 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mesh.protocol.membership.probes import PERIOD
+from mesh.wire.identity import NodeId
 from simulations.measures.branches import in_branch
-from simulations.measures.lab import Lab
-from simulations.measures.pool import is_probing
-from simulations.measures.tilting import ANYONE, Tilt, TiltedNetwork, weight
-from simulations.measures.watch import Watch
-from simulations.world import Host
+from simulations.measures.falsedeaths.episode_watch import EpisodeWatch
+from simulations.measures.falsedeaths.tilting import ANYONE, Tilt, TiltedNetwork, weight
+from simulations.measures.ready_pool import node_of
+from simulations.world import Host, World
 
 STEP = 0.02
 EPISODE = 60.0
 """Seconds after which an episode counts as over."""
-
-
 EAGERNESS = (0.6, 1.0)
 """How far tilts go from the usual loss towards that which a failure shows in hindsight."""
 ALWAYS = 0.97
@@ -79,7 +78,23 @@ def tilts_of_suspicion(prober: int, loss: float) -> list[Tilt]:
     return told
 
 
-def follow(world: Lab, watch: Watch, host: Host, due: float, seed: int) -> Episode:
+def probes_due(world: World, seconds: float) -> list[tuple[Host, float]]:
+    """The running hosts that begin a probe in turn within so many seconds, and when by the world's clock."""
+    due = []
+    for host in world.running():
+        local = node_of(host).inspect().due(PERIOD)
+        if local is not None and host.world_time(local) < world.now + seconds:
+            due.append((host, max(world.now, host.world_time(local))))
+    return due
+
+
+def is_probing(host: Host, id: NodeId, regular: bool = True, since: float | None = None) -> bool:
+    """Whether a running host waits for a member's answer, asked in turn or not; asked just then."""
+    probe = node_of(host).inspect().probe(id)
+    return probe is not None and probe.regular == regular and (since is None or probe.started >= since - 1e-6)
+
+
+def follow(world: World, watch: EpisodeWatch, host: Host, due: float, seed: int) -> Episode:
     """Run a world, in place, from before a host's next probe in turn (due then) to the end of all it does."""
     source = random.Random(seed)
     world.reseed(source.getrandbits(64))
@@ -116,7 +131,7 @@ def _drawn(tilts: Sequence[Tilt], source: random.Random) -> int:
 
 
 def _first_asked(
-    world: Lab, network: TiltedNetwork, host: Host, due: float, tilt: Tilt
+    world: World, network: TiltedNetwork, host: Host, due: float, tilt: Tilt
 ) -> Callable[[int, int], None]:
     """Lets the network follow whomever the host probes first from that time on."""
 
@@ -131,8 +146,8 @@ def _first_asked(
 
 
 def _copy(
-    world: Lab,
-    watch: Watch,
+    world: World,
+    watch: EpisodeWatch,
     network: TiltedNetwork,
     prober: int,
     tilts: Sequence[Tilt],
@@ -162,6 +177,6 @@ def _copy(
     return 0.0
 
 
-def _asking(world: Lab, subject: Host) -> set[int]:
+def _asking(world: World, subject: Host) -> set[int]:
     """Who asks the subject out of turn."""
     return {host.number for host in world.running() if is_probing(host, subject.id, regular=False)}

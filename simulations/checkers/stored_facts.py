@@ -17,7 +17,6 @@ from mesh.wire.facts import (
 )
 from mesh.wire.identity import NodeId, node_id
 from mesh.wire.rights import Rights
-from simulations import inside
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.hosts import Host
 from simulations.world import World
@@ -35,7 +34,7 @@ _RIGHTS = {
 }
 
 
-class Facts:
+class StoredFacts:
     """Looks through the stores of all Nodes from time to time."""
 
     def __init__(self, world: World, verdicts: Verdicts, excuses: Excuses) -> None:
@@ -69,17 +68,17 @@ class Facts:
 
     def _note_liveness(self, host: Host) -> None:
         if host.node is not None:
-            mine = inside.own_liveness(host.node)
+            mine = host.node.inspect().own_liveness()
             self._liveness[host.id] = max(mine, self._liveness.get(host.id, (0, 0)))
 
     def _scan_store(self, host: Host) -> None:
         assert host.node is not None
-        summary = inside.summary(host.node)
+        summary = host.node.inspect().summary()
         if self._scanned.get(host.number) == (host.run, summary):
             return
         self._scanned[host.number] = (host.run, summary)
         seen = self._versions.setdefault((host.id, host.run), {})
-        facts, before = list(inside.facts(host.node)), self._held.get(host.number, set[bytes]())
+        facts, before = list(host.node.inspect().facts()), self._held.get(host.number, set[bytes]())
         self._held[host.number] = {signed.key for signed in facts}
         evictions = {signed.key for signed in facts if isinstance(signed.fact, Eviction)}
         stayed = before if evictions <= before else set[bytes]()  # a new one may have emptied any place
@@ -128,7 +127,7 @@ class Facts:
     def _scan_liveness(self, host: Host) -> None:
         """Only its subject raises a liveness."""
         assert host.node is not None
-        for id, known in inside.liveness(host.node).items():
+        for id, known in host.node.inspect().liveness().items():
             if known > self._liveness.get(id, known) and id not in self._excuses.liars:
                 subject = self._world.host_of(id)
                 self._say(
@@ -138,8 +137,8 @@ class Facts:
     def _scan_floors(self, host: Host) -> None:
         """What is known of a member never goes back, not even after it was forgotten."""
         assert host.node is not None
-        floors = self._floors.setdefault((host.id, host.run), {})
-        for id, (known, state) in inside.states(host.node).items():
+        inside, floors = host.node.inspect(), self._floors.setdefault((host.id, host.run), {})
+        for id, (known, state) in inside.states().items():
             floor, before = floors.get(id, ((0, 0), state))
             subject = self._world.host_of(id)
             if self._world.is_disputed(id):
@@ -147,7 +146,7 @@ class Facts:
             if known < floor:
                 self._say(f"host{host.number} believes host{subject.number} at an older liveness than before")
             if state in _GONE:
-                self._suspectors.setdefault((id, known), set()).update(inside.suspectors(host.node, id))
+                self._suspectors.setdefault((id, known), set()).update(inside.suspectors(id))
             elif known == floor and before in _GONE and not self._is_acquitted(id, known):
                 self._say(f"old news brought host{subject.number} back to life at host{host.number}")
             floors[id] = (known, state)

@@ -5,8 +5,8 @@ import pytest
 
 from mesh.protocol.base.settings import Settings
 from mesh.protocol.membership.flap_detection import FlapDetector
-from simulations.measures.episodes import Episode
-from simulations.measures.falsedeaths import WINDOW, Followed, Hours, goal_at, together, withdrawals
+from simulations.measures.falsedeaths.command import WINDOW, Followed, Hours, goal_at, together, withdrawals
+from simulations.measures.falsedeaths.episodes import Episode
 
 NODES = 100
 LOSS = 0.2

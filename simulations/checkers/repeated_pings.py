@@ -13,7 +13,7 @@ from simulations.world import World
 _NAME = "replays"
 
 
-class Replays:
+class RepeatedPings:
     """Matches answers to pings: each follows its ping at once, so they tell what a Node listens to."""
 
     def __init__(self, world: World, verdicts: Verdicts) -> None:

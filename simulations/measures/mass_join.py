@@ -6,12 +6,11 @@ import argparse
 from collections.abc import Callable
 
 from simulations.measures.branches import each_in_branch
-from simulations.measures.estimates import summary
-from simulations.measures.lab import Lab
-from simulations.measures.outcome import Goal, Outcome, tail_goal
-from simulations.measures.pool import alive_count
-from simulations.measures.repeats import Plan
-from simulations.world import Host
+from simulations.measures.measurement import Goal, Measurement, tail_goal
+from simulations.measures.percentiles import summary
+from simulations.measures.ready_pool import alive_count
+from simulations.measures.trials import TrialPlan
+from simulations.world import Host, World
 
 LIMIT = 60.0
 WINDOW = 0.1
@@ -20,9 +19,9 @@ LONG = 10.0
 """A join that takes longer is a stall."""
 
 
-def mass_join(plan: Plan, seed: int, loss: float = 0.0) -> float:
+def mass_join(plan: TrialPlan, seed: int, loss: float = 0.0) -> float:
     """Seconds from the first start until all members hold all others alive."""
-    world = Lab(seed, plan.settings)
+    world = World(seed, plan.settings)
     world.network.loss = loss
     founder = world.add(world.random.randrange(1, 1000))
     world.found(founder)
@@ -46,7 +45,7 @@ def mass_join(plan: Plan, seed: int, loss: float = 0.0) -> float:
     return world.now - since
 
 
-def _joining(world: Lab, host: Host, founder: Host) -> Callable[[], None]:
+def _joining(world: World, host: Host, founder: Host) -> Callable[[], None]:
     return lambda: world.join(host, founder)
 
 
@@ -54,21 +53,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--loss", type=float, default=0.0, help="share of datagrams lost everywhere")
 
 
-def measure(plan: Plan, options: argparse.Namespace) -> Outcome:
-    outcome = Outcome("join", {**plan.parameters(), "loss": options.loss, "window": WINDOW})
+def measure(plan: TrialPlan, options: argparse.Namespace) -> Measurement:
+    measurement = Measurement("join", {**plan.parameters(), "loss": options.loss, "window": WINDOW})
     seeds = range(plan.first_seed, plan.first_seed + plan.seeds)
     seconds = list(each_in_branch(lambda seed: mass_join(plan, seed, options.loss), seeds, plan.jobs))
-    outcome.results["all know all"] = {
+    measurement.results["all know all"] = {
         **summary(seconds),
         "longer than 10 s": sum(each > LONG for each in seconds),
         "slowest seeds": [seed for _, seed in sorted(zip(seconds, seeds, strict=True))[-3:]],
         "samples": sorted(round(each, 3) for each in seconds),
     }
     what = f"mass join, n={plan.nodes}"
-    outcome.goals += [
+    measurement.goals += [
         tail_goal(what, 3.0, seconds),
         Goal(
             f"{what}: longer than {LONG:g} s, of {len(seconds)}", 0, sum(s > LONG for s in seconds), "repeats"
         ),
     ]
-    return outcome
+    return measurement

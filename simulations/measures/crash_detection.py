@@ -6,11 +6,11 @@ import argparse
 from dataclasses import dataclass
 
 from simulations.measures import theory, troubles
-from simulations.measures.estimates import summary
-from simulations.measures.lab import Lab
-from simulations.measures.outcome import Goal, Outcome, median_goal, tail_goal
-from simulations.measures.repeats import Plan, repeat
-from simulations.measures.watch import Known
+from simulations.measures.measurement import Goal, Measurement, median_goal, tail_goal
+from simulations.measures.percentiles import summary
+from simulations.measures.state_watch import DeathWatch
+from simulations.measures.trials import TrialPlan, repeat
+from simulations.world import World
 
 LIMIT = 60.0
 SILENT, DEAD_PROCESS = "silent machine", "dead process"
@@ -27,11 +27,11 @@ class Crash:
     missed: int
 
 
-def crash(world: Lab, kind: str) -> Crash:
+def crash(world: World, kind: str) -> Crash:
     """One member, chosen at random, crashes."""
     victim = world.hosts[world.random.randrange(len(world.hosts))]
     since = world.now
-    known = Known(world, victim.id)
+    known = DeathWatch(world, victim.id)
     world.crash(victim, silent=kind == SILENT)
     others = len(world.running())
     world.run_until(lambda: len(known.at) == others, LIMIT, 0.1)
@@ -48,37 +48,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def measure(plan: Plan, options: argparse.Namespace) -> Outcome:
+def measure(plan: TrialPlan, options: argparse.Namespace) -> Measurement:
     kinds = options.kinds.split(",")
-    outcome = Outcome("detect", {**plan.parameters(), "kinds": kinds})
+    measurement = Measurement("detect", {**plan.parameters(), "kinds": kinds})
     for name in kinds:
         if name in KINDS:
-            _crashes(plan, KINDS[name], outcome)
+            _crashes(plan, KINDS[name], measurement)
     if "pause" in kinds:
-        troubles.pauses(plan, outcome)
+        troubles.pauses(plan, measurement)
     if "one-way" in kinds:
-        troubles.one_way(plan, outcome)
+        troubles.one_way(plan, measurement)
     if "full-link" in kinds:
-        troubles.full_links(plan, outcome)
-    return outcome
+        troubles.full_links(plan, measurement)
+    return measurement
 
 
-def _crashes(plan: Plan, kind: str, outcome: Outcome) -> None:
+def _crashes(plan: TrialPlan, kind: str, measurement: Measurement) -> None:
     trials = repeat(plan, lambda world: crash(world, kind))
     last = [trial.last for trial in trials]
     limit = theory.silent_crash_known if kind == SILENT else theory.dead_process_known
-    outcome.results[kind] = {
+    measurement.results[kind] = {
         **summary(last),
         "limit_median": round(limit(0.5, plan.nodes, plan.settings), 3),
         "limit_p99": round(limit(0.99, plan.nodes, plan.settings), 3),
         "first_probe_median": round(theory.first_probe(0.5, plan.nodes, plan.settings), 3),
         "samples": sorted(round(each, 3) for each in last),
     }
-    outcome.results[f"{kind}, first to know"] = summary([trial.first for trial in trials])
+    measurement.results[f"{kind}, first to know"] = summary([trial.first for trial in trials])
     median, tail = _goals(kind, plan.nodes)
     what = f"{kind} known everywhere, n={plan.nodes}"
-    outcome.goals += [median_goal(what, median, last), tail_goal(what, tail, last)]
-    outcome.goals.append(
+    measurement.goals += [median_goal(what, median, last), tail_goal(what, tail, last)]
+    measurement.goals.append(
         Goal(f"{kind} never noticed by some within {LIMIT:g} s", 0, sum(t.missed for t in trials), "members")
     )
 

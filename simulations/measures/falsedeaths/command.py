@@ -1,22 +1,4 @@
-"""``falsedeaths``: how often a healthy member is held dead by someone when datagrams are lost at random.
-
-Directly: pools run for hours, and deaths are counted; that bounds the rate by three in so many hours. And for
-rates that no waiting shows it is taken apart:
-
-    false deaths = suspicions x P(someone holds the suspect dead | it came to be suspected) + withdrawals
-
-Suspicions are as rare, so their rate comes from importance sampling (simulations.measures.tilting has the
-sources): at random times probes in turn are followed in copies of the pool in which more of what matters is
-lost, and weights put that right (simulations.measures.episodes). From each suspicion so found some copies go
-on tilted again, against what would clear the suspect: their weights give the rate of deaths itself, and its
-bound. Such a bound does not see ways to die that no tilt leads to. So one copy goes on as things are, and
-there is a second bound that trusts no tilt beyond the suspicion: suspicions that did not kill, their number
-being what the weights are worth. It falls with the CPU time spent alone. Withdrawals (a member finds its own
-link too bad) are computed.
-
-Where enough is seen directly, both are compared; a protocol made worse shows enough: ``--nodes 20 --loss 0.1
---hours 10 --probes 500 --set relays=1 --set retry=1``.
-"""
+"""``falsedeaths``: pools are watched under loss, some of their probes followed, and rates made of both."""
 
 from __future__ import annotations
 
@@ -31,13 +13,19 @@ from typing import Any
 from mesh.protocol.base.settings import Settings
 from mesh.protocol.membership import flap_detection
 from simulations.measures.branches import each_in_branch, in_branch
-from simulations.measures.episodes import Episode, follow
-from simulations.measures.estimates import effective, mean_upper, proportion_upper, rate_upper, standard_error
-from simulations.measures.lab import Lab
-from simulations.measures.outcome import Goal, Outcome
-from simulations.measures.pool import probes_due, ready
-from simulations.measures.repeats import Plan
-from simulations.measures.watch import Watch
+from simulations.measures.falsedeaths.confidence import (
+    effective,
+    mean_upper,
+    proportion_upper,
+    rate_upper,
+    standard_error,
+)
+from simulations.measures.falsedeaths.episode_watch import EpisodeWatch
+from simulations.measures.falsedeaths.episodes import Episode, follow, probes_due
+from simulations.measures.measurement import Goal, Measurement
+from simulations.measures.ready_pool import ready
+from simulations.measures.trials import TrialPlan
+from simulations.world import World
 
 SETTLING = 10.0
 WINDOW = 0.03
@@ -73,12 +61,12 @@ class Hours:
     followed: list[Followed] = field(default_factory=list)
 
 
-def watch_pool(plan: Plan, seed: int, loss: float, hours: float, probes: int) -> Hours:
+def watch_pool(plan: TrialPlan, seed: int, loss: float, hours: float, probes: int) -> Hours:
     """Let one pool live under loss for so many member-hours, and follow so many of its probes meanwhile."""
     world = ready(plan.nodes, seed, plan.settings)
     world.network.loss = loss
     world.run(SETTLING)
-    watch = Watch(world)
+    watch = EpisodeWatch(world)
     source = random.Random(seed)
     seen = Hours(plan.nodes)
     since = world.now
@@ -95,7 +83,7 @@ def watch_pool(plan: Plan, seed: int, loss: float, hours: float, probes: int) ->
     return seen
 
 
-def _follow_one(world: Lab, watch: Watch, source: random.Random) -> Followed:
+def _follow_one(world: World, watch: EpisodeWatch, source: random.Random) -> Followed:
     """Follow one of the probes that are about to begin, in a copy of the world."""
     due = probes_due(world, WINDOW)
     if not due:
@@ -110,18 +98,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--probes", type=int, default=100, help="probes to follow, in all")
 
 
-def measure(plan: Plan, options: argparse.Namespace) -> Outcome:
+def measure(plan: TrialPlan, options: argparse.Namespace) -> Measurement:
     """``--seeds`` is the number of pools, each with its share of hours and probes."""
     losses = options.loss or [0.05, 0.2]
-    outcome = Outcome("falsedeaths", {**plan.parameters(), "loss": losses, "hours": options.hours})
+    measurement = Measurement("falsedeaths", {**plan.parameters(), "loss": losses, "hours": options.hours})
     seeds = range(plan.first_seed, plan.first_seed + plan.seeds)
     for loss in losses:
         hours, probes = options.hours / plan.seeds, -(-options.probes // plan.seeds)
         watched = functools.partial(_watched, plan, loss, hours, probes)
         told = together(list(each_in_branch(watched, seeds, plan.jobs)), loss, plan.settings)
-        outcome.results[f"{loss:.0%} lost"] = told
+        measurement.results[f"{loss:.0%} lost"] = told
         what = f"false deaths, {loss:.0%} lost, n={plan.nodes}"
-        outcome.goals += [
+        measurement.goals += [
             Goal(f"{what}: upper 95% bound, sampled", goal_at(loss), told["sampled_upper"], "1/node-hour"),
             Goal(f"{what}: upper 95% bound, trusting no tilt", goal_at(loss), told["upper"], "1/node-hour"),
             Goal(
@@ -134,8 +122,8 @@ def measure(plan: Plan, options: argparse.Namespace) -> Outcome:
         for name in ("suspicions", "deaths"):
             if told[name] >= ENOUGH:
                 off = f"{name}, {loss:.0%} lost, n={plan.nodes}: estimate beside {told[name]} counted"
-                outcome.goals.append(Goal(off, AGREE, _distance(told, name), "standard errors"))
-    return outcome
+                measurement.goals.append(Goal(off, AGREE, _distance(told, name), "standard errors"))
+    return measurement
 
 
 def goal_at(loss: float) -> float:
@@ -143,7 +131,7 @@ def goal_at(loss: float) -> float:
     return 1e-6 if loss <= 0.05 else 1e-5
 
 
-def _watched(plan: Plan, loss: float, hours: float, probes: int, seed: int) -> Hours:
+def _watched(plan: TrialPlan, loss: float, hours: float, probes: int, seed: int) -> Hours:
     return watch_pool(plan, seed, loss, hours, probes)
 
 
@@ -198,7 +186,7 @@ def withdrawals(loss: float, settings: Settings) -> float:
     the rate. Once it doubts itself, it probes twice as often: here it always does.
     """
     answered = (1 - loss) ** 2
-    top, up, down = flap_detection._UNSTABLE, flap_detection._FAILED, flap_detection._ANSWERED
+    top, up, down = flap_detection.THRESHOLD, flap_detection.FAILED_STEP, flap_detection.ANSWERED_STEP
     chances = [1.0, *[0.0] * (top - 1)]
     over = 0.0
     for _ in range(_STEPS):

@@ -8,13 +8,12 @@ from mesh.wire.envelope import first_number, open_envelope, seal
 from mesh.wire.facts import Record
 from mesh.wire.identity import PoolId
 from mesh.wire.messages import Ack, Message, Ping
-from simulations.measures.lab import Lab
-from simulations.world import Host
+from simulations.world import Host, World
 
 FIRST_INCARNATION = 1
 
 
-class StubbedLab(Lab):
+class StubbedWorld(World):
     """Hosts that run no Node answer pings, and ping the full ones as often as a pool of this size would.
 
     A stand-in echoes the set hash that it is shown: it holds what the other holds.
@@ -56,7 +55,7 @@ class StubbedLab(Lab):
     def _ask(self, full: Host, period: float) -> None:
         if full.node is not None:
             stub = self.stubs[self.random.randrange(len(self.stubs))]
-            summary = full.node._parts.store.summary
+            summary = full.node.inspect().summary()
             ping = Ping(self.random.getrandbits(48), summary, FIRST_INCARNATION, 0)
             self.carry(stub, full, self._sealed(stub, full, ping))
         self.at(self.now + period, lambda: self._ask(full, period))

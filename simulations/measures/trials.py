@@ -9,14 +9,14 @@ from typing import TypeVar
 
 from mesh.protocol.base.settings import Settings
 from simulations.measures.branches import each_in_branch
-from simulations.measures.lab import Lab
-from simulations.measures.pool import ready
+from simulations.measures.ready_pool import ready
+from simulations.world import World
 
 R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrialPlan:
     """How many members and repeats, from which seed on, how many processes, with which settings."""
 
     nodes: int
@@ -31,18 +31,18 @@ class Plan:
         return {"nodes": self.nodes, "seeds": self.seeds, "first_seed": self.first_seed}
 
 
-def repeat(plan: Plan, trial: Callable[[Lab], R]) -> list[R]:
+def repeat(plan: TrialPlan, trial: Callable[[World], R]) -> list[R]:
     """What the trial returned from each repeat, in the order of the seeds."""
     return list(_repeat(plan, trial))
 
 
-def _repeat(plan: Plan, trial: Callable[[Lab], R]) -> Iterator[R]:
+def _repeat(plan: TrialPlan, trial: Callable[[World], R]) -> Iterator[R]:
     seeds = range(plan.first_seed, plan.first_seed + plan.seeds)
     sharing = plan.sharing if plan.nodes <= 200 else max(plan.sharing, 50)
     for start in range(0, len(seeds), sharing):
         world = ready(plan.nodes, seeds[start], plan.settings)
 
-        def branch(seed: int, world: Lab = world) -> R:
+        def branch(seed: int, world: World = world) -> R:
             world.reseed(seed)
             world.run(0.5 + world.random.random() * min(3.0, plan.nodes * plan.settings.probe_period))
             return trial(world)

@@ -1,7 +1,7 @@
 from mesh.protocol.base.settings import Settings
-from mesh.protocol.membership.peers import ALIVE, DEAD
-from simulations.measures.pool import alive_count, leader_of, one_leader, ready, state_of
-from simulations.measures.watch import Known, Watch
+from mesh.protocol.membership.peers import ALIVE
+from simulations.measures.ready_pool import alive_count, leader_of, one_leader, ready, state_of
+from simulations.measures.state_watch import DeathWatch
 
 
 def test_a_ready_pool_knows_itself_has_one_leader_and_is_quiet() -> None:
@@ -20,7 +20,7 @@ def test_a_ready_pool_is_a_pool_like_any_other() -> None:
     """It notices a crash, and takes a member that comes back."""
     world = ready(5, 2, Settings())
     victim = world.hosts[3]
-    known = Known(world, victim.id)
+    known = DeathWatch(world, victim.id)
     world.crash(victim)
     assert world.run_until(lambda: len(known.at) == 4, 20.0)
     world.restart(victim)
@@ -50,25 +50,6 @@ def test_stand_ins_are_held_alive_and_keep_the_rest_busy() -> None:
     whole.run(20.0)
     usual = (whole.bytes_sent.total() - sum(before.values())) / 20.0 / 40
     assert all(abs(rate - usual) < 0.15 * usual for rate in rates)
-
-
-def test_a_watch_counts_suspicions_deaths_and_returns() -> None:
-    world = ready(5, 3, Settings())
-    watch = Watch(world)
-    victim = world.hosts[2]
-    world.crash(victim, silent=True)
-    world.run(20.0)
-    assert watch.suspicions == 1
-    assert [subject for subject, _ in watch.begun] == [2]
-    assert watch.killed == {2: 1}
-    everyone = {0, 1, 2, 3, 4}
-    assert sorted(watch.dead({2}, everyone)) == [(0, 2), (1, 2), (3, 2), (4, 2)]
-    assert watch.dead({0, 1, 3, 4}, everyone) == []
-    assert state_of(world.hosts[0], victim.id) == DEAD
-    world.restart(victim)
-    world.run(20.0)
-    assert watch.changes[0, 2] == 2
-    assert not watch.suspected[2]
 
 
 def test_of_more_members_than_one_may_tell_of_at_once_all_are_held_alive() -> None:

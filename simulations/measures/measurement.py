@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulations.measures.estimates import enough_for, percentile
+from simulations.measures.percentiles import enough_for, percentile
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Goal:
 
 
 @dataclass(slots=True)
-class Outcome:
+class Measurement:
     """One command's run."""
 
     name: str
@@ -71,21 +71,21 @@ def median_goal(what: str, goal: float, samples: Sequence[float], unit: str = "s
     return Goal(f"{what}, median of {len(samples)}", goal, measured, unit)
 
 
-def as_json(outcome: Outcome) -> str:
-    return json.dumps(outcome.told())
+def as_json(measurement: Measurement) -> str:
+    return json.dumps(measurement.told())
 
 
-def as_text(outcome: Outcome) -> str:
+def as_text(measurement: Measurement) -> str:
     """A table for people: results one a line, then the goals."""
-    shown = ", ".join(f"{key} {_short(value)}" for key, value in outcome.parameters.items())
-    lines = [f"{outcome.name}: {shown}"]
-    for name, value in outcome.results.items():
+    shown = ", ".join(f"{key} {_short(value)}" for key, value in measurement.parameters.items())
+    lines = [f"{measurement.name}: {shown}"]
+    for name, value in measurement.results.items():
         if isinstance(value, Mapping):
             flat = {key: each for key, each in value.items() if not isinstance(each, list | dict)}
             lines.append(f"  {name:<28} " + "  ".join(f"{key} {_short(each)}" for key, each in flat.items()))
         elif not isinstance(value, list):
             lines.append(f"  {name:<28} {_short(value)}")
-    for goal in outcome.goals:
+    for goal in measurement.goals:
         sign = ">=" if goal.at_least else "<="
         lines.append(
             f"{'met   ' if goal.met else 'MISSED'} {goal.what}: {_short(goal.measured)} {goal.unit} "

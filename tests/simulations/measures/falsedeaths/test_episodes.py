@@ -4,10 +4,17 @@ import pytest
 
 from mesh.protocol.base.settings import Settings
 from simulations.measures.branches import each_in_branch
-from simulations.measures.episodes import USUAL, Episode, follow, tilts_of_probe, tilts_of_suspicion
-from simulations.measures.lab import Lab
-from simulations.measures.pool import probes_due, ready
-from simulations.measures.watch import Watch
+from simulations.measures.falsedeaths.episode_watch import EpisodeWatch
+from simulations.measures.falsedeaths.episodes import (
+    USUAL,
+    Episode,
+    follow,
+    probes_due,
+    tilts_of_probe,
+    tilts_of_suspicion,
+)
+from simulations.measures.ready_pool import ready
+from simulations.world import World
 
 LOSS = 0.2
 WORSE = Settings(relays=0, retry=1.0)
@@ -19,7 +26,7 @@ def followed(seed: int, count: int) -> list[Episode]:
     world = ready(5, 1, WORSE)
     world.network.loss = LOSS
     world.run(5.0)
-    watch, source = Watch(world), random.Random(seed)
+    watch, source = EpisodeWatch(world), random.Random(seed)
     host, due = probes_due(world, 1.0)[0]
     seeds = [source.getrandbits(60) for _ in range(count)]
     return list(each_in_branch(lambda seed: follow(world, watch, host, due, seed), seeds))
@@ -62,7 +69,7 @@ def test_probes_due_are_those_that_begin() -> None:
     assert sent(world, host.number) > before
 
 
-def sent(world: Lab, number: int) -> int:
+def sent(world: World, number: int) -> int:
     return world.bytes_sent[number]
 
 

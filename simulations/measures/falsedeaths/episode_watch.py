@@ -1,0 +1,59 @@
+"""Episodes of suspicion and death, followed from outside at every change."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from mesh.protocol.membership.peers import DEAD, SUSPECT
+from simulations.measures.state_watch import StateWatch
+from simulations.world import Host, World
+
+
+class EpisodeWatch(StateWatch):
+    """Counts episodes beside changes of state.
+
+    A member that says itself that it cannot be reached well is held dead by all, but killed by none.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.suspected: dict[int, set[int]] = {}
+        """For each subject the hosts that suspect it now."""
+        self.suspicions = 0
+        """Episodes: a member came to be suspected by some while it was suspected by none."""
+        self.begun: list[tuple[int, int]] = []
+        """Episodes that began: the subject, and the host that suspected it; emptied by its readers."""
+        self.killed: Counter[int] = Counter()
+        """For each subject the episodes in which some host held it dead."""
+        self.withdrawn = 0
+        """How often a running member came to say so of itself."""
+        self._spared: set[int] = set()
+        """The subjects that no host has held dead yet in the present episode."""
+        self._away: set[int] = set()
+        self._hosts = world.hosts
+        super().__init__(world)
+        self.suspicions = self.withdrawn = 0
+        self.begun.clear()
+        self.killed.clear()
+
+    def _note_withdrawal(self, host: Host) -> None:
+        if host.node is None or not host.node.inspect().is_quarantined():
+            self._away.discard(host.number)
+        elif host.number not in self._away:
+            self._away.add(host.number)
+            self.withdrawn += 1
+
+    def changed(self, observer: int, subject: int, before: str | None, state: str | None) -> None:
+        super().changed(observer, subject, before, state)
+        self._note_withdrawal(self._hosts[subject])
+        if state == DEAD and subject in self._spared and subject not in self._away:
+            self._spared.discard(subject)
+            self.killed[subject] += 1
+        if state == SUSPECT:
+            suspecting = self.suspected.setdefault(subject, set())
+            if not suspecting:
+                self.suspicions += 1
+                self.begun.append((subject, observer))
+                self._spared.add(subject)
+            suspecting.add(observer)
+        elif before == SUSPECT:
+            self.suspected[subject].discard(observer)
