@@ -152,7 +152,7 @@ def test_a_datagram_is_accepted_once() -> None:
 def test_every_container_of_a_node_is_found_once() -> None:
     paths = [path for path, _ in node_of(pool().hosts[0]).inspect().containers()]
     assert len(paths) > 50
-    for known in ("store.entries", "membership.peers", "context.pending", "memory.stored", "gossip.hot"):
+    for known in ("store.entries", "membership.peers", "context.pending", "persisted.stored", "gossip.hot"):
         assert sum(path.endswith(known) for path in paths) == 1
     assert any("peers[]" in path for path in paths)
     assert not any("._" in path for path in paths)
