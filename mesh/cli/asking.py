@@ -5,11 +5,14 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from mesh.control import paths
-from mesh.control.control_client import ask
+from mesh.control.control_client import send
 from mesh.control.control_errors import Evicted, NotRunning
+from mesh.control.operations import OperationRequest
+
+Result = TypeVar("Result", bound=Mapping[str, Any])
 
 
 def state_of(args: argparse.Namespace) -> str:
@@ -19,14 +22,13 @@ def state_of(args: argparse.Namespace) -> str:
 
 def ask_sidecar(
     args: argparse.Namespace,
-    op: str,
-    arguments: Mapping[str, Any] | None = None,
+    request: OperationRequest[Result],
     on_event: Callable[[dict[str, Any]], None] | None = None,
-) -> Any:
-    """The result of `op`; callers annotate it with its type in mesh.control.operations."""
+) -> Result:
+    """The sidecar's answer; where it has left word that its node was evicted, that is the error."""
     state = state_of(args)
     try:
-        return ask(paths.socket_path(state), op, arguments, on_event)
+        return send(paths.socket_path(state), request, on_event)
     except NotRunning:
         with contextlib.suppress(OSError), open(paths.eviction_path(state), encoding="utf-8") as file:
             raise Evicted(file.read(500)) from None

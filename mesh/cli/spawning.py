@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator, Sequence
 
 from mesh.control import paths
-from mesh.control.control_client import ask
+from mesh.control.control_client import send
 from mesh.control.control_errors import ControlError, NotRunning
-from mesh.control.operations import Info
+from mesh.control.operations import INFO, Info
 from mesh.wire.errors import MeshError
 
 START_LIMIT = 30.0
@@ -126,8 +126,7 @@ def wait_until_it_answers(socket: str, started: Started) -> Info:
     while time.monotonic() < deadline:
         ended = started.process.poll() is not None
         with contextlib.suppress(NotRunning):
-            info: Info = ask(socket, "info")
-            return info
+            return send(socket, INFO.request({}))
         if ended:
             raise started.failure()
         time.sleep(0.03)

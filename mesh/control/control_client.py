@@ -4,10 +4,13 @@ import json
 import os
 import socket
 from collections.abc import Callable, Generator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from mesh.control.control_errors import ControlError, NotRunning, OperationRefused
+from mesh.control.operations import OperationRequest
 from mesh.control.socket_peer import user_of
+
+Result = TypeVar("Result", bound=Mapping[str, Any])
 
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes of one line of an answer; a status of ten thousand members has some 5 MiB."""
@@ -61,10 +64,7 @@ def ask(
     on_event: Callable[[dict[str, Any]], None] | None = None,
     timeout: float = SILENCE,
 ) -> Any:
-    """`call`, run to its end: events go to `on_event`, the result is returned.
-
-    The result is the operation's in `mesh.control.operations`; callers annotate it with that type.
-    """
+    """`call`, run to its end: events go to `on_event`, the result is returned."""
     conversation = call(path, op, args, timeout)
     try:
         while True:
@@ -75,6 +75,17 @@ def ask(
         return end.value
     finally:
         conversation.close()
+
+
+def send(
+    path: str,
+    request: OperationRequest[Result],
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+    timeout: float = SILENCE,
+) -> Result:
+    """`ask` with what an operation of `mesh.control.operations` declares: the types of both are known."""
+    result: Result = ask(path, request.name, request.args, on_event, timeout)
+    return result
 
 
 def _connect(path: str, timeout: float) -> socket.socket:

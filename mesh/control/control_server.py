@@ -13,6 +13,7 @@ from typing import Any
 
 import trio
 
+from mesh.control.arguments import OTHER_VERSION
 from mesh.control.control_errors import AlreadyRunning, ControlError
 from mesh.control.socket_peer import user_of
 from mesh.wire.errors import MeshError
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 async def serve_control(
     path: str | Path,
     handlers: Mapping[str, Handler],
-    survive_hang_up: Collection[str] = frozenset({"leave", "stop", "evict", "shutdown"}),
+    survive_hang_up: Collection[str] = (),
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -184,10 +185,7 @@ def _explained(op: str, failure: Exception) -> MeshError:
 
 
 def _unknown(op: str) -> ControlError:
-    return ControlError(
-        f"the sidecar does not know how to {op[:40]!r}",
-        "it is of another version than this command: mesh leave, then mesh join",
-    )
+    return ControlError(f"the sidecar does not know how to {op[:40]!r}", OTHER_VERSION)
 
 
 @contextmanager

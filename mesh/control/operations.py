@@ -1,37 +1,52 @@
-"""What may be asked over the control socket: each operation's arguments, events and result.
+"""What may be asked over the control socket: each operation with its arguments, its events and its result.
 
 A request is one line ``{"op": NAME, "args": {...}}``. The answer is any number of lines ``{"event": Event}``
 followed by one ``{"result": {...}}`` or ``{"error": {"code", "message", "hint"}}``. Empty lines in between
 only show that the sidecar is alive. Sizes are bytes and durations seconds unless a name says otherwise;
 layers are inclusive and counted from 0; members are named by the text of their id.
 
-| operation | arguments      | result         | events | ends when the client hangs up |
-|-----------|----------------|----------------|--------|-------------------------------|
-| info      | -              | Info           |        | yes                           |
-| status    | -              | Status         |        | yes                           |
-| join      | JoinArgs       | JoinResult     | yes    | yes                           |
-| leave     | LeaveArgs      | LeaveResult    | yes    | no; the sidecar then ends     |
-| serve     | ServeArgs      | ServeResult    | yes    | the waiting, not the serving  |
-| stop      | -              | StopResult     |        | no                            |
-| move      | MoveArgs       | MoveResult     |        | yes                           |
-| plan      | PlanArgs       | PlanResult     |        | yes                           |
-| invite    | InviteArgs     | InviteResult   |        | yes                           |
-| approve   | ApproveArgs    | ApproveResult  |        | yes                           |
-| evict     | EvictArgs      | EvictResult    |        | no                            |
-| models    | -              | ModelsResult   |        | yes                           |
-| prune     | -              | PruneResult    |        | no                            |
-| shutdown  | -              | ShutdownResult |        | no; the sidecar then ends     |
-
-Every operation but ``info``, ``join`` and ``shutdown`` raises `mesh.control.control_errors.NotJoined` on a
-node without pool.
+A new operation is declared here and bound to its method in `mesh.operations.table`. Every operation but
+``info``, ``join`` and ``shutdown`` raises `mesh.control.control_errors.NotJoined` on a node without pool. A
+client that hangs up ends the operation, unless it survives that; what `SERVE` has begun to serve goes on,
+only its waiting ends.
 """
 
-from typing import Literal, NotRequired, TypedDict
+from collections.abc import Mapping
+from typing import Any, Generic, Literal, NamedTuple, NotRequired, TypedDict, TypeVar
 
-Right = Literal["work", "lead", "own"]
+from mesh.wire.rights import Right
+
 MemberState = Literal["alive", "suspect", "dead", "left"]
 EngineState = Literal["missing", "building", "ready", "failed"]
 DeploymentState = Literal["waiting", "copying", "loading", "ready", "moving", "failed"]
+CopyPhase = Literal["asking", "checking", "copying", "finishing", "idle"]
+
+Args = TypeVar("Args", bound=Mapping[str, Any])
+Result = TypeVar("Result", bound=Mapping[str, Any])
+
+
+class OperationRequest(NamedTuple, Generic[Result]):
+    """What is sent: the operation's name, its arguments, and the type of the result that will come."""
+
+    name: str
+    args: Mapping[str, Any]
+    result: type[Result]
+
+
+class Operation(NamedTuple, Generic[Args, Result]):
+    """The declaration that the command line asks by and the sidecar answers by."""
+
+    name: str
+    args: type[Args]
+    result: type[Result]
+    survives_hang_up: bool = False
+
+    def request(self, args: Args) -> OperationRequest[Result]:
+        return OperationRequest(self.name, args, self.result)
+
+
+class NoArgs(TypedDict):
+    """For operations that need to be told nothing."""
 
 
 class ProgressEvent(TypedDict):
@@ -59,6 +74,10 @@ class Info(TypedDict):
 
 class ShutdownResult(TypedDict):
     pid: int
+
+
+INFO = Operation("info", NoArgs, Info)
+SHUTDOWN = Operation("shutdown", NoArgs, ShutdownResult, survives_hang_up=True)
 
 
 # -- status: scripts depend on this shape; keys may be added, never renamed ----------------------------------
@@ -153,6 +172,9 @@ class Status(TypedDict):
     trouble: NotRequired[str]  # what keeps this machine from taking part, such as a full disk
 
 
+STATUS = Operation("status", NoArgs, Status)
+
+
 # -- join, leave ---------------------------------------------------------------------------------------------
 
 
@@ -187,7 +209,11 @@ class LeaveResult(TypedDict):
     pid: int
 
 
-# -- serve, stop, models -------------------------------------------------------------------------------------
+JOIN = Operation("join", JoinArgs, JoinResult)
+LEAVE = Operation("leave", LeaveArgs, LeaveResult, survives_hang_up=True)
+
+
+# -- serve, stop ---------------------------------------------------------------------------------------------
 
 
 class ServeArgs(TypedDict):
@@ -195,8 +221,8 @@ class ServeArgs(TypedDict):
     context: int | None
     slots: int | None
     layers: dict[str, int] | None  # member's name or id -> number of layers
-    copies: int | None  # members that are to hold the model's file
-    wait: bool  # events until it is ready; an error when it fails
+    copies: NotRequired[int | None]  # members that are to hold the model's file
+    wait: NotRequired[bool]  # events until it is ready; an error when it fails
 
 
 class ServeResult(TypedDict):
@@ -209,15 +235,11 @@ class StopResult(TypedDict):
     model: str | None  # None: nothing was being served
 
 
-class CopyMade(TypedDict):
-    """A copy of the served model that is being made, or was begun."""
+SERVE = Operation("serve", ServeArgs, ServeResult)
+STOP = Operation("stop", NoArgs, StopResult, survives_hang_up=True)
 
-    member: str
-    state: Literal["asking", "checking", "copying", "finishing", "idle"]
-    progress: float  # 0..1, verified
-    rate: float  # bytes a second
-    sources: int  # members that it comes from
-    reason: str  # why it was not made, if so
+
+# -- move ----------------------------------------------------------------------------------------------------
 
 
 class MoveArgs(TypedDict):
@@ -228,6 +250,23 @@ class MoveResult(TypedDict):
     """What comes of it, in words: where to, or why not."""
 
     text: str
+
+
+MOVE = Operation("move", MoveArgs, MoveResult)
+
+
+# -- models, prune -------------------------------------------------------------------------------------------
+
+
+class CopyMade(TypedDict):
+    """A copy of the served model that is being made, or was begun."""
+
+    member: str
+    state: CopyPhase
+    progress: float  # 0..1, verified
+    rate: float  # bytes a second
+    sources: int  # members that it comes from
+    reason: str  # why it was not made, if so
 
 
 class ModelHeld(TypedDict):
@@ -256,7 +295,11 @@ class PruneResult(TypedDict):
     removed: list[Pruned]
 
 
-# -- plan, invite --------------------------------------------------------------------------------------------
+MODELS = Operation("models", NoArgs, ModelsResult)
+PRUNE = Operation("prune", NoArgs, PruneResult, survives_hang_up=True)
+
+
+# -- plan ----------------------------------------------------------------------------------------------------
 
 
 class PlanArgs(TypedDict):
@@ -290,6 +333,12 @@ class PlanResult(TypedDict):
     notes: list[str]  # sentences: why this plan
 
 
+PLAN = Operation("plan", PlanArgs, PlanResult)
+
+
+# -- invite, approve, evict ----------------------------------------------------------------------------------
+
+
 class InviteArgs(TypedDict):
     rights: list[Right]
     expires: float  # seconds from now
@@ -301,9 +350,6 @@ class InviteResult(TypedDict):
     rights: list[Right]
     expires: float
     uses: int
-
-
-# -- approve, evict ----------------------------------------------------------------------------------------
 
 
 class ApproveArgs(TypedDict):
@@ -324,8 +370,13 @@ class EvictArgs(TypedDict):
 
 
 class EvictResult(TypedDict):
-    """Who is out for ever; ``fallen`` are the ids of those who went with it, vouched for by it alone."""
+    """The member that is out for ever; ``fallen`` are the ids of those that it alone had vouched for."""
 
     id: str
     name: str
     fallen: list[str]
+
+
+INVITE = Operation("invite", InviteArgs, InviteResult)
+APPROVE = Operation("approve", ApproveArgs, ApproveResult)
+EVICT = Operation("evict", EvictArgs, EvictResult, survives_hang_up=True)

@@ -1,12 +1,7 @@
-"""The wish for the best placement: from the command line to the leader, wherever it is."""
-
-from collections.abc import Callable, Mapping
-from typing import Any
+"""The stream that carries the wish for the best placement from an owner to the leader: both its ends."""
 
 import trio
 
-from mesh.control.control_server import Emit, Handler
-from mesh.control.operations import MoveResult
 from mesh.member.stay import Pool
 from mesh.net.session import Session, StreamError
 from mesh.wire.errors import MeshError
@@ -18,32 +13,8 @@ MOVE = "move"
 ANSWER_SECONDS = 90.0
 
 
-class Moving:
-    """Answers for one sidecar; ``pool`` gives the pool that it is in, or raises NotJoined."""
-
-    def __init__(self, pool: Callable[[], Pool]) -> None:
-        self._pool = pool
-
-    def operations(self) -> Mapping[str, Handler]:
-        return {"move": self.move}
-
-    async def move(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
-        pool, now = self._pool(), bool(args["now"])
-        node = pool.node
-        if Rights.OWN not in node.rights(node.id):
-            raise MeshError(
-                "this machine may not move what runs: it is no owner of the pool",
-                "ask an owner: mesh move there",
-            )
-        claim = node.leader()
-        if claim is None:
-            raise MeshError("the pool has no leader at present", "try again in a moment")
-        text = await (pool.leading.move(now) if claim.author == node.id else _ask(pool, claim.author, now))
-        result: MoveResult = {"text": text}
-        return result
-
-
-async def _ask(pool: Pool, leader: NodeId, now: bool) -> str:
+async def ask_leader(pool: Pool, leader: NodeId, now: bool) -> str:
+    """What the leader makes of the wish, in words. MeshError when it refuses or does not answer."""
     try:
         with trio.fail_after(ANSWER_SECONDS):
             session = await pool.machine.streams.open(

@@ -6,11 +6,11 @@ import random
 import resource
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import trio
 
@@ -34,8 +34,8 @@ from mesh.net.discovery.tailscale import Tailscale, find_socket
 from mesh.net.port import EVERY_ADDRESS, bind_port
 from mesh.net.session import Session
 from mesh.net.streams import Streams
-from mesh.operations.handlers import Handlers
 from mesh.operations.move import MOVE, handle_move
+from mesh.operations.table import OperationTable
 from mesh.protocol.base.settings import Settings
 from mesh.protocol.node.node import Node
 from mesh.root.log_files import log_to
@@ -64,11 +64,13 @@ class Sidecar:
         self.state = StateDir(options.state_dir)
         self.pool: Pool | None = None
         self.stopping = trio.Event()
+        self.leaving = False
         self.purge = False
         self.joining = trio.Lock()
         self._stay: trio.CancelScope | None = None
         self._gone = trio.Event()
         self._nursery: trio.Nursery | None = None
+        self._operations = OperationTable(self)
 
     # --- the process --------------------------------------------------------------------------------
 
@@ -147,7 +149,8 @@ class Sidecar:
         if current is not None:
             await self.enter(current, ())
         path = socket_path(str(self.state.path))
-        await nursery.start(serve_control, Path(path), Handlers(self).operations())
+        table = self._operations
+        await nursery.start(serve_control, Path(path), table.handlers(), table.survive_hang_up())
 
     async def _join_at_once(
         self,
@@ -155,11 +158,10 @@ class Sidecar:
         on_event: Callable[[ProgressEvent], None],
         on_joined: Callable[[JoinResult], None],
     ) -> None:
-        async def emit(event: Mapping[str, Any]) -> None:
-            on_event(cast(ProgressEvent, event))
+        async def emit(event: ProgressEvent) -> None:
+            on_event(event)
 
-        result = await Handlers(self).join(cast(dict[str, Any], join), emit)
-        on_joined(cast(JoinResult, result))
+        on_joined(await self._operations.join.join(join, emit))
 
     async def _stop_on_signal(self) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:

@@ -12,7 +12,6 @@ from mesh.control.operations import (
     MemberStatus,
     PlanStatus,
     PoolName,
-    Right,
     SelfStatus,
     Status,
 )
@@ -166,7 +165,7 @@ def _member(member: Member, told: PoolState | None) -> MemberStatus:
         "name": _name(member, member.id),
         "address": _address(member),
         "state": cast(MemberState, member.state),
-        "rights": cast(list[Right], member.rights.names()),
+        "rights": member.rights.names(),
         "accelerator": {
             "kind": profile.accelerator_kind if profile else "cpu",
             "name": profile.accelerator_name if profile else "",

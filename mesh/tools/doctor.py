@@ -8,7 +8,8 @@ from typing import Any, TypedDict
 import trio
 
 from mesh.control import paths
-from mesh.control.control_client import ask
+from mesh.control.control_client import send
+from mesh.control.operations import INFO
 from mesh.control.sidecar_options import DEFAULT_PORT
 from mesh.engine.detect import detect
 from mesh.engine.install.cache import cache_dir
@@ -175,7 +176,7 @@ def _tailnet(state_dir: Path) -> Check:
 
 def _sidecar(state_dir: Path) -> Check:
     try:
-        info = ask(paths.socket_path(str(state_dir)), "info")
+        info = send(paths.socket_path(str(state_dir)), INFO.request({}))
     except MeshError as error:
         return {"check": "sidecar", "ok": True, "detail": error.message, "hint": error.hint}
     where = "in a pool" if info["joined"] else "in no pool"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import enum
+from typing import Literal
 
 from mesh.wire.errors import MeshError
+
+Right = Literal["work", "lead", "own"]
 
 
 class Rights(enum.Flag):
@@ -14,9 +17,10 @@ class Rights(enum.Flag):
     LEAD = 2
     OWN = 4
 
-    def names(self) -> list[str]:
+    def names(self) -> list[Right]:
         """The names of the rights that are set, in the order work, lead, own."""
-        return [right.name.lower() for right in Rights if right in self and right.name]
+        named: dict[Right, Rights] = {"work": Rights.WORK, "lead": Rights.LEAD, "own": Rights.OWN}
+        return [name for name, right in named.items() if right in self]
 
     @classmethod
     def parse(cls, text: str) -> Rights:

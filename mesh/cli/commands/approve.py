@@ -1,14 +1,11 @@
 """``mesh approve``."""
 
 import argparse
-from typing import TYPE_CHECKING
 
 from mesh.cli import option_values
 from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.options import Options
-
-if TYPE_CHECKING:
-    from mesh.control.operations import ApproveArgs, ApproveResult
+from mesh.control.operations import APPROVE
 
 DESCRIPTION = """\
 Let in the machine that shows CODE, because `mesh join` runs there and found this pool. Have the code read to
@@ -33,8 +30,7 @@ def configure(options: Options) -> None:
 def run(args: argparse.Namespace) -> int:
     from mesh.cli.terminal import clean
 
-    request: ApproveArgs = {"code": " ".join(args.code), "rights": args.rights}
-    result: ApproveResult = ask_sidecar(args, "approve", request)
+    result = ask_sidecar(args, APPROVE.request({"code": " ".join(args.code), "rights": args.rights}))
     if args.json:
         print_json(result)
     else:

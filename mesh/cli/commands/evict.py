@@ -2,14 +2,11 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
 
 from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.options import Options, UsageError
+from mesh.control.operations import EVICT, STATUS, MemberStatus
 from mesh.wire.errors import MeshError
-
-if TYPE_CHECKING:
-    from mesh.control.operations import EvictArgs, EvictResult, MemberStatus, Status
 
 DESCRIPTION = """\
 Put a member out of the pool, for ever and everywhere: its streams are cut, what it signed is dropped, and its
@@ -31,15 +28,14 @@ def configure(options: Options) -> None:
 def run(args: argparse.Namespace) -> int:
     from mesh.cli.terminal import clean, count
 
-    status: Status = ask_sidecar(args, "status")
+    status = ask_sidecar(args, STATUS.request({}))
     member = find(status["members"], args.member)
     id, name = (args.member, "") if member is None else (member["id"], clean(member["name"]))
     if not args.yes:
         _ask_whether(
             f"evict {name or 'the member'} ({id}) from pool {clean(status['pool']['name'])} for ever"
         )
-    request: EvictArgs = {"member": id}
-    result: EvictResult = ask_sidecar(args, "evict", request)
+    result = ask_sidecar(args, EVICT.request({"member": id}))
     if args.json:
         print_json(result)
         return 0
@@ -48,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def find(members: "list[MemberStatus]", what: str) -> "MemberStatus | None":
+def find(members: list[MemberStatus], what: str) -> MemberStatus | None:
     """The one member that is called so, or whose id begins so; None for a whole id that status does not show.
 
     Raises `MeshError` when there are several, or none.

@@ -2,14 +2,11 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
 
 from mesh.cli import option_values
 from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.options import Options
-
-if TYPE_CHECKING:
-    from mesh.control.operations import InviteArgs, InviteResult
+from mesh.control.operations import INVITE
 
 DESCRIPTION = """\
 Make an invite and print the line that lets another machine join with it. This machine redeems it, so it has
@@ -52,8 +49,8 @@ def configure(options: Options) -> None:
 def run(args: argparse.Namespace) -> int:
     from mesh.cli.terminal import duration, paint
 
-    request: InviteArgs = {"rights": args.rights, "expires": args.expires, "uses": args.uses}
-    result: InviteResult = ask_sidecar(args, "invite", request)
+    request = INVITE.request({"rights": args.rights, "expires": args.expires, "uses": args.uses})
+    result = ask_sidecar(args, request)
     if args.json:
         print_json(result)
         return 0

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from mesh.cli import node_options, option_values
 from mesh.cli.asking import invocation, state_of
 from mesh.cli.options import Options, UsageError
+from mesh.control.operations import INFO, JOIN, SHUTDOWN, JoinArgs, JoinResult
 from mesh.wire.errors import MeshError
 
 if TYPE_CHECKING:
     from mesh.cli.spawning import Started
     from mesh.cli.terminal import ProgressBar
-    from mesh.control.operations import Info, JoinArgs, JoinResult
     from mesh.control.sidecar_options import SidecarOptions
 
 DESCRIPTION = """\
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def request_of(args: argparse.Namespace) -> "JoinArgs":
+def request_of(args: argparse.Namespace) -> JoinArgs:
     """What to ask the sidecar for. Raises `UsageError` on contradictions."""
     request: JoinArgs = {}
     token, target = args.token, args.target
@@ -78,7 +78,7 @@ def request_of(args: argparse.Namespace) -> "JoinArgs":
     return request
 
 
-def summary(result: "JoinResult", command: str) -> str:
+def summary(result: JoinResult, command: str) -> str:
     """What a person wants to know of a machine that has become a member."""
     from mesh.cli.terminal import clean, count, fields, paint
 
@@ -109,10 +109,10 @@ def summary(result: "JoinResult", command: str) -> str:
     return f"{head} {pool}, {count(result['members'], 'machine')} alive\n{fields(lines, indent='  ')}"
 
 
-def _in_background(socket: str, options: "SidecarOptions", request: "JoinArgs") -> "JoinResult":
+def _in_background(socket: str, options: "SidecarOptions", request: JoinArgs) -> JoinResult:
     from mesh.cli.spawning import alone, wait_until_it_answers
     from mesh.cli.terminal import ProgressBar
-    from mesh.control.control_client import ask
+    from mesh.control.control_client import send
 
     started: Started | None = None
     with ProgressBar() as progress:
@@ -121,7 +121,7 @@ def _in_background(socket: str, options: "SidecarOptions", request: "JoinArgs") 
                 if not _runs_as_wanted(socket, options, progress):
                     started = _start(options)
                     wait_until_it_answers(socket, started)
-            result: JoinResult = ask(socket, "join", request, progress.show)
+            result = send(socket, JOIN.request(request), progress.show)
         except BaseException:
             if started is not None:
                 _end_without_pool(socket, started)
@@ -134,17 +134,17 @@ def _in_background(socket: str, options: "SidecarOptions", request: "JoinArgs") 
 def _runs_as_wanted(socket: str, options: "SidecarOptions", progress: "ProgressBar") -> bool:
     """Whether a sidecar answers here; one with other options than are asked for now is ended first."""
     from mesh.cli.spawning import wait_until_it_ended
-    from mesh.control.control_client import ask
+    from mesh.control.control_client import send
     from mesh.control.control_errors import NotRunning
 
     try:
-        info: Info = ask(socket, "info")
+        info = send(socket, INFO.request({}))
         if not info.get("stopping"):
             current = info["options"]
             if all(current.get(name, value) == value for name, value in options.given.items()):
                 return True
             progress.show({"text": "restarting the sidecar with the new options"})
-            ask(socket, "shutdown")
+            send(socket, SHUTDOWN.request({}))
     except NotRunning:
         return False
     if not wait_until_it_ended(info["pid"]):
@@ -160,11 +160,11 @@ def _start(options: "SidecarOptions") -> "Started":
 
 def _end_without_pool(socket: str, started: "Started") -> None:
     """After a failure, a sidecar that this command started stays only if it is in a pool."""
-    from mesh.control.control_client import ask
+    from mesh.control.control_client import send
 
     if started.process.poll() is None:
         try:
-            info: Info = ask(socket, "info", timeout=5.0)
+            info = send(socket, INFO.request({}), timeout=5.0)
             joined = info["joined"]
         except MeshError:
             joined = False
@@ -173,7 +173,7 @@ def _end_without_pool(socket: str, started: "Started") -> None:
     started.release()
 
 
-def _hide_token(request: "JoinArgs") -> None:
+def _hide_token(request: JoinArgs) -> None:
     """Start anew without the token on the command line, where everybody sees it for as long as this runs."""
     token = request.get("token")
     told = [number for number, word in enumerate(sys.argv) if token is not None and token in word]
@@ -195,11 +195,11 @@ def _in_foreground(
     args: argparse.Namespace, socket: str, options: "SidecarOptions", request: "JoinArgs"
 ) -> int:
     from mesh.cli.terminal import ProgressBar
-    from mesh.control.control_client import ask
+    from mesh.control.control_client import send
     from mesh.control.control_errors import AlreadyRunning, NotRunning
 
     try:
-        info = ask(socket, "info")
+        info = send(socket, INFO.request({}))
     except NotRunning:
         pass
     else:
@@ -211,7 +211,7 @@ def _in_foreground(
 
     with ProgressBar() as progress:
 
-        def joined(result: "JoinResult") -> None:
+        def joined(result: JoinResult) -> None:
             progress.close()
             print(summary(result, invocation(args)), flush=True)
 

@@ -2,14 +2,11 @@
 
 import argparse
 import os
-from typing import TYPE_CHECKING
 
 from mesh.cli.asking import ask_sidecar, state_of
 from mesh.cli.options import Options
 from mesh.control.control_errors import ControlError, NotJoined, NotRunning
-
-if TYPE_CHECKING:
-    from mesh.control.operations import LeaveResult
+from mesh.control.operations import LEAVE
 
 DESCRIPTION = """\
 Leave the pool: the others are told, the memory is freed, the sidecar ends. This node's identity is kept for
@@ -27,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         with ProgressBar() as progress:
-            result: LeaveResult = ask_sidecar(args, "leave", {"purge": args.purge}, progress.show)
+            result = ask_sidecar(args, LEAVE.request({"purge": args.purge}), progress.show)
     except NotRunning:
         return _without_sidecar(state_of(args), args.purge)
     if not wait_until_it_ended(result["pid"]):

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.commands.status import STATE_STYLES, accelerator, layers
 from mesh.cli.options import Options
+from mesh.control.operations import STATUS
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
-    from mesh.control.operations import Status
 
 DESCRIPTION = "Every member of the pool with its id, address, rights, memory and engine."
 EXAMPLE = "  mesh members --json | jq -r '.members[].name'"
@@ -27,7 +27,7 @@ def configure(options: Options) -> None:
 def run(args: argparse.Namespace) -> int:
     from mesh.cli.terminal import size, table
 
-    status: Status = ask_sidecar(args, "status")
+    status = ask_sidecar(args, STATUS.request({}))
     if args.json:
         print_json({"pool": status["pool"], "members": status["members"]})
         return 0

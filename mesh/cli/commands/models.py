@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.options import Options
+from mesh.control.operations import MODELS, PRUNE, STATUS, CopyMade
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
-    from mesh.control.operations import CopyMade, ModelsResult, PruneResult, Status
 
 DESCRIPTION = """\
 The models whose files members hold. Of the one that is served, the leader has copies made, so that another
@@ -28,14 +28,14 @@ def run(args: argparse.Namespace) -> int:
 
     if args.prune:
         return _prune(args)
-    result: ModelsResult = ask_sidecar(args, "models")
+    result = ask_sidecar(args, MODELS.request({}))
     if args.json:
         print_json(result)
         return 0
     if not result["models"]:
         print("no member holds a model; bring one with: mesh serve MODEL.gguf")
         return 0
-    status: Status = ask_sidecar(args, "status")
+    status = ask_sidecar(args, STATUS.request({}))
     names = {member["id"]: member["name"] for member in status["members"]}
     rows: list[list[Cell]] = [["NAME", "SIZE", "SHA256", "HELD BY", ""]]
     for model in result["models"]:
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _copy_line(copy: "CopyMade", name: str) -> str:
+def _copy_line(copy: CopyMade, name: str) -> str:
     from mesh.cli.terminal import size
 
     line = f"copy to {name}: {copy['progress']:.0%}"
@@ -62,7 +62,7 @@ def _copy_line(copy: "CopyMade", name: str) -> str:
 def _prune(args: argparse.Namespace) -> int:
     from mesh.cli.terminal import clean, size
 
-    result: PruneResult = ask_sidecar(args, "prune")
+    result = ask_sidecar(args, PRUNE.request({}))
     if args.json:
         print_json(result)
         return 0

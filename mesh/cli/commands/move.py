@@ -1,13 +1,10 @@
 """``mesh move``."""
 
 import argparse
-from typing import TYPE_CHECKING
 
 from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.options import Options
-
-if TYPE_CHECKING:
-    from mesh.control.operations import MoveArgs, MoveResult
+from mesh.control.operations import MOVE
 
 DESCRIPTION = """\
 Move the model to the best placement there is now, as after a machine has come back. The pool does this by
@@ -28,8 +25,7 @@ def configure(options: Options) -> None:
 def run(args: argparse.Namespace) -> int:
     from mesh.cli.terminal import clean
 
-    request: MoveArgs = {"now": args.now}
-    result: MoveResult = ask_sidecar(args, "move", request)
+    result = ask_sidecar(args, MOVE.request({"now": args.now}))
     if args.json:
         print_json(result)
     else:

@@ -9,10 +9,10 @@ from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.commands.serve import gguf_file
 from mesh.cli.commands.status import layers
 from mesh.cli.options import Options
+from mesh.control.operations import PLAN, PlanResult
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
-    from mesh.control.operations import PlanArgs, PlanResult
 
 DESCRIPTION = """\
 Compute which layers each member would hold and print every term of it; nothing is changed. Without a model,
@@ -42,8 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
         plan = plan_from_file(Path(args.pool), None if model is None else Path(model), args.layers)
     else:
-        request: PlanArgs = {"model": model, "layers": args.layers}
-        plan = ask_sidecar(args, "plan", request)
+        plan = ask_sidecar(args, PLAN.request({"model": model, "layers": args.layers}))
     if args.json:
         print_json(plan)
     else:
@@ -51,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def describe(plan: "PlanResult") -> str:
+def describe(plan: PlanResult) -> str:
     """The plan as people read it: time and memory of each stage, who is left out, and why."""
     from mesh.cli.terminal import clean, count, paint, table
 
@@ -72,7 +71,7 @@ def describe(plan: "PlanResult") -> str:
     return "\n\n".join(parts)
 
 
-def _times(plan: "PlanResult") -> str:
+def _times(plan: PlanResult) -> str:
     from mesh.cli.terminal import table
 
     terms = list(dict.fromkeys(term for stage in plan["stages"] for term in stage["terms_ms"]))
@@ -84,7 +83,7 @@ def _times(plan: "PlanResult") -> str:
     return table(rows, right=range(2, len(rows[0])))
 
 
-def _memory(plan: "PlanResult") -> str:
+def _memory(plan: PlanResult) -> str:
     from mesh.cli.terminal import size, table
 
     terms = list(dict.fromkeys(term for stage in plan["stages"] for term in stage["memory"]))

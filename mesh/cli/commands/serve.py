@@ -3,15 +3,12 @@
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from mesh.cli import option_values
 from mesh.cli.asking import ask_sidecar, invocation
 from mesh.cli.options import Options
+from mesh.control.operations import SERVE, STATUS, ServeArgs
 from mesh.wire.errors import MeshError
-
-if TYPE_CHECKING:
-    from mesh.control.operations import ServeArgs, ServeResult, Status
 
 DESCRIPTION = """\
 Serve a model with the pool. The file has to be on this machine, which then leads, unless the leader has the
@@ -58,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     }
     with ProgressBar() as progress:
         try:
-            result: ServeResult = ask_sidecar(args, "serve", request, progress.show)
+            result = ask_sidecar(args, SERVE.request(request), progress.show)
         except KeyboardInterrupt:
             progress.close()
             print(
@@ -75,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         why = f" ({clean(deployment['reason'])})" if deployment["reason"] else ""
         print(f"{name}: {deployment['state']}{why}; follow it with: {invocation(args)} status --watch")
     if result["plan"] is not None:
-        status: Status = ask_sidecar(args, "status")
+        status = ask_sidecar(args, STATUS.request({}))
         names = {member["id"]: member["name"] for member in status["members"]}
         print(clean(plan_line(result["plan"], names)))
     return 0

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.options import Options, UsageError
+from mesh.control.operations import STATUS, MemberStatus, PlanStatus, Status
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
-    from mesh.control.operations import MemberStatus, PlanStatus, Status
 
 DESCRIPTION = "Who is in the pool, which layers each member holds, and what the pool serves."
 EXAMPLE = "  mesh status --watch\n  mesh status --json | jq .leader.name"
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--json prints one object, so it does not go with --watch")
     if args.watch:
         return _watch(args)
-    status: Status = ask_sidecar(args, "status")
+    status = ask_sidecar(args, STATUS.request({}))
     if args.json:
         print_json(status)
     else:
@@ -48,7 +48,7 @@ def _watch(args: argparse.Namespace) -> int:
     drawn = 0
     try:
         while True:
-            text = describe(ask_sidecar(args, "status"))
+            text = describe(ask_sidecar(args, STATUS.request({})))
             if sys.stdout.isatty():
                 lines = text.splitlines()[: os.get_terminal_size(sys.stdout.fileno()).lines - 1]
                 print(redrawn(lines, drawn), end="", flush=True)
@@ -71,7 +71,7 @@ def redrawn(lines: list[str], drawn: int) -> str:
     return f"\x1b[?7l{back}{text}\x1b[J\x1b[?7h"
 
 
-def describe(status: "Status") -> str:
+def describe(status: Status) -> str:
     """The status as people read it."""
     from mesh.cli.terminal import clean, count, fields, paint, table
 
@@ -93,7 +93,7 @@ def describe(status: "Status") -> str:
     return "\n".join([head, "", table(_members(status), right=(5, 6)), "", fields(lines)])
 
 
-def accelerator(member: "MemberStatus") -> str:
+def accelerator(member: MemberStatus) -> str:
     """Such as ``cuda NVIDIA L4``."""
     return f"{member['accelerator']['kind']} {member['accelerator']['name']}".strip()
 
@@ -106,7 +106,7 @@ def layers(span: list[int] | None, head: bool = False) -> str:
     return held + (" + head" if head else "")
 
 
-def plan_line(plan: "PlanStatus", names: dict[str, str]) -> str:
+def plan_line(plan: PlanStatus, names: dict[str, str]) -> str:
     """Such as ``alpha 0-7 -> beta 8-15 + head  (12.0 tokens/s predicted)``."""
     stages = [
         f"{names.get(stage['member'], stage['member'][:8])} {layers(stage['layers'], stage['head'])}"
@@ -115,7 +115,7 @@ def plan_line(plan: "PlanStatus", names: dict[str, str]) -> str:
     return f"{' -> '.join(stages)}  ({plan['predicted_tokens_per_second']:.1f} tokens/s predicted)"
 
 
-def _members(status: "Status") -> "list[list[Cell]]":
+def _members(status: Status) -> "list[list[Cell]]":
     from mesh.cli.terminal import size
 
     leader = status["leader"]["id"] if status["leader"] else None
@@ -142,7 +142,7 @@ def _members(status: "Status") -> "list[list[Cell]]":
     return rows
 
 
-def _model(status: "Status") -> tuple[str, str, str]:
+def _model(status: Status) -> tuple[str, str, str]:
     from mesh.cli.terminal import bar
 
     deployment = status["deployment"]
@@ -156,7 +156,7 @@ def _model(status: "Status") -> tuple[str, str, str]:
     return ("model", text, STATE_STYLES.get(deployment["state"], ""))
 
 
-def _engine(status: "Status") -> tuple[str, str, str]:
+def _engine(status: Status) -> tuple[str, str, str]:
     from mesh.cli.terminal import bar
 
     engine = status["engine"]

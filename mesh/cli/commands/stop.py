@@ -1,13 +1,10 @@
 """``mesh stop``."""
 
 import argparse
-from typing import TYPE_CHECKING
 
 from mesh.cli.asking import ask_sidecar
 from mesh.cli.options import Options
-
-if TYPE_CHECKING:
-    from mesh.control.operations import StopResult
+from mesh.control.operations import STOP
 
 DESCRIPTION = "Stop serving; the members stay in the pool and their memory is free again."
 EXAMPLE = "  mesh stop"
@@ -20,6 +17,6 @@ def configure(options: Options) -> None:
 def run(args: argparse.Namespace) -> int:
     from mesh.cli.terminal import clean
 
-    result: StopResult = ask_sidecar(args, "stop")
+    result = ask_sidecar(args, STOP.request({}))
     print("nothing was being served" if result["model"] is None else f"stopped {clean(result['model'])}")
     return 0

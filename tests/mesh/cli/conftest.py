@@ -14,14 +14,12 @@ import pytest
 import trio
 
 from mesh.cli.main import main
-from mesh.control import paths
+from mesh.control import operations, paths
+from mesh.control.arguments import arguments_of
 from mesh.control.control_errors import ControlError
 from mesh.control.control_server import Emit, Handler, serve_control
 
-OPERATIONS = (
-    *("info", "status", "join", "leave", "serve", "stop"),
-    *("plan", "invite", "approve", "evict", "models", "prune", "move", "shutdown"),
-)
+OPERATIONS = {one.name: one for one in vars(operations).values() if isinstance(one, operations.Operation)}
 
 
 @dataclass
@@ -53,7 +51,10 @@ class Terminal:
 
 @dataclass
 class FakeSidecar:
-    """Gives canned answers and notes what it was asked. An answer that is an exception is raised."""
+    """Gives canned answers and notes what it was asked, if that has the types that are declared.
+
+    An answer that is an exception is raised.
+    """
 
     answers: dict[str, Mapping[str, Any] | Exception] = field(default_factory=dict)
     events: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
@@ -64,7 +65,7 @@ class FakeSidecar:
 
     def _handler(self, op: str) -> Handler:
         async def handle(args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
-            self.asked.append((op, args))
+            self.asked.append((op, dict(arguments_of(OPERATIONS[op], args))))
             for event in self.events.get(op, []):
                 await emit(event)
             answer = self.answers.get(op, ControlError(f"no answer to {op} is prepared"))

@@ -144,7 +144,7 @@ async def test_an_operation_that_must_not_be_cut_short_goes_on_after_a_hang_up(
         done.set()
         return {}
 
-    await nursery.start(serve_control, socket_path, {"leave": leave})
+    await nursery.start(serve_control, socket_path, {"leave": leave}, {"leave"})
     stream = await trio.open_unix_socket(socket_path)
     await stream.send_all(b'{"op": "leave"}\n')
     await started.wait()

@@ -1,32 +1,29 @@
-"""What `mesh models` asks: who holds which models, how far copies are; and removing what nobody needs."""
+"""What `mesh models` asks: which members hold which models, how far copies are, and to prune them."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
+from typing import Final
 
 import trio
 
-from mesh.control.control_server import Emit, Handler
-from mesh.control.operations import CopyMade, ModelHeld, ModelsResult, PruneResult
+from mesh.control.operations import CopyMade, CopyPhase, ModelHeld, ModelsResult, NoArgs, PruneResult
 from mesh.copies.copy_manager import CopyState, may_lead
 from mesh.member.stay import Pool
+from mesh.operations.home import EmitEvent, Home, joined_pool
 from mesh.wire.facts import Deployment
 from mesh.wire.identity import NodeId, id_text
 
 MAX_ASKED: Final = 64
+PHASES: Final[tuple[CopyPhase, ...]] = ("asking", "checking", "copying", "finishing")
 
 
-class Modelling:
-    """Answers for the pool that this machine is in."""
+class ModelOperations:
+    """Tells of the models that members hold, and prunes this machine's."""
 
-    def __init__(self, pool: Callable[[], Pool]) -> None:
-        self._pool = pool
+    def __init__(self, home: Home) -> None:
+        self._home = home
 
-    def operations(self) -> Mapping[str, Handler]:
-        return {"models": self.models, "prune": self.prune}
-
-    async def models(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+    async def models(self, args: NoArgs, emit: EmitEvent) -> ModelsResult:
         """Models by name, with their holders; of the one that is served, also the copies under way."""
-        pool = self._pool()
+        pool = joined_pool(self._home)
         wanted = pool.node.deployment()
         serving = wanted.model.root if wanted is not None and wanted.running else b""
         held: dict[bytes, ModelHeld] = {}
@@ -39,8 +36,7 @@ class Modelling:
             served["serving"] = True
             served["copies_wanted"] = wanted.copies
             served["copies"] = await self._copies(pool, wanted, served["members"])
-        result: ModelsResult = {"models": sorted(held.values(), key=lambda entry: entry["name"])}
-        return result
+        return {"models": sorted(held.values(), key=lambda entry: entry["name"])}
 
     async def _copies(self, pool: Pool, wanted: Deployment, holders: list[str]) -> list[CopyMade]:
         """Of the members that may lead and hold it not yet, those that have begun or failed."""
@@ -57,15 +53,12 @@ class Modelling:
             if state.phase or state.done or state.trouble
         ]
 
-    async def prune(self, args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+    async def prune(self, args: NoArgs, emit: EmitEvent) -> PruneResult:
         """Remove this machine's copies that nothing deployed uses."""
-        pool = self._pool()
+        pool = joined_pool(self._home)
         gone = await trio.to_thread.run_sync(pool.copies.prune)
         pool.machine.changes.notify()
-        result: PruneResult = {
-            "removed": [{"name": one.name, "size": one.size, "sha256": one.root.hex()} for one in gone]
-        }
-        return result
+        return {"removed": [{"name": one.name, "size": one.size, "sha256": one.root.hex()} for one in gone]}
 
 
 def _held(name: str, size: int, root: bytes) -> ModelHeld:
@@ -73,13 +66,11 @@ def _held(name: str, size: int, root: bytes) -> ModelHeld:
 
 
 def _made(id: NodeId, state: CopyState, size: int) -> CopyMade:
-    phases = ("asking", "checking", "copying", "finishing")
-    made: dict[str, Any] = {
+    return {
         "member": id_text(id),
-        "state": state.phase if state.phase in phases else "idle",
+        "state": next((phase for phase in PHASES if phase == state.phase), "idle"),
         "progress": round(min(1.0, state.done / max(1, size)), 3),
         "rate": round(state.rate, 1),
         "sources": state.sources,
         "reason": state.trouble,
     }
-    return cast(CopyMade, made)

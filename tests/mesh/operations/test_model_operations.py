@@ -1,19 +1,17 @@
 """What `mesh models` gets: holders of each model, and how far the copies of the served one are."""
 
-import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
+from mesh.control.operations import ModelsResult
 from mesh.copies.copy_manager import CopyState
 from mesh.copies.copy_store import Stored
-from mesh.member.stay import Pool
-from mesh.operations.models import Modelling
-from mesh.protocol.node.node import Node
-from mesh.runtime.change_signal import ChangeSignal
+from mesh.operations.model_operations import ModelOperations
 from mesh.wire.facts import Model, Profile, Record
 from mesh.wire.identity import NodeId, id_text
+from tests.mesh.operations.homes import Events, FakeHome
 from tests.mesh.protocol.stage import Actor
 from tests.mesh.protocol.stage import Stage as Scene
 
@@ -37,30 +35,21 @@ class FakeCopies:
         return self.removed
 
 
-class FakePool:
-    def __init__(self, node: Node) -> None:
-        self.node = node
-        self.copies = FakeCopies()
-        self.machine = self
-        self.changes = ChangeSignal()
-
-
 @pytest.fixture
 def scene() -> Scene:
     return Scene()
 
 
 @pytest.fixture
-def pool(scene: Scene) -> FakePool:
-    return FakePool(scene.node)
+def home(scene: Scene, tmp_path: Path) -> FakeHome:
+    home = FakeHome(tmp_path, scene)
+    home.stay.copies = FakeCopies()
+    home.enter()
+    return home
 
 
-async def asked(pool: FakePool, operation: str = "models") -> Any:
-    async def emit(event: Any) -> None:
-        raise AssertionError("there is nothing to wait for")
-
-    handler = Modelling(lambda: cast(Pool, pool)).operations()[operation]
-    return json.loads(json.dumps(await handler({}, emit)))
+async def asked(home: FakeHome) -> ModelsResult:
+    return await ModelOperations(home).models({}, Events().emit)
 
 
 def holds(scene: Scene, actor: Actor, *models: Model) -> None:
@@ -72,11 +61,11 @@ def deploy(scene: Scene, running: bool = True) -> None:
     scene.perform(scene.node.deploy(scene.now, SERVED, 512, 1, running, (), 3))
 
 
-async def test_models_are_listed_with_those_that_hold_them(scene: Scene, pool: FakePool) -> None:
+async def test_models_are_listed_with_those_that_hold_them(scene: Scene, home: FakeHome) -> None:
     one, two = scene.member(2), scene.member(3)
     holds(scene, one, SERVED, OTHER)
     holds(scene, two, SERVED)
-    models = (await asked(pool))["models"]
+    models = (await asked(home))["models"]
     assert [(model["name"], model["size"], model["serving"]) for model in models] == [
         ("old.gguf", 5, False),
         ("tiny.gguf", 1000, False),
@@ -87,38 +76,47 @@ async def test_models_are_listed_with_those_that_hold_them(scene: Scene, pool: F
 
 
 async def test_copies_of_the_served_model_are_shown_with_how_far_they_are(
-    scene: Scene, pool: FakePool
+    scene: Scene, home: FakeHome
 ) -> None:
     holder, copier, unable, idle = (scene.member(number) for number in (2, 3, 4, 5))
     holds(scene, holder, SERVED)
     deploy(scene)
-    pool.copies.states = {
+    home.stay.copies.states = {
         copier.id: CopyState(False, 250, 10**9, "copying", 99.5, 2, ""),
         unable.id: CopyState(False, 0, 0, "", 0.0, 0, "the disk is broken"),
         idle.id: IDLE,
     }
-    (model,) = (await asked(pool))["models"]
+    (model,) = (await asked(home))["models"]
     assert (model["serving"], model["copies_wanted"]) == (True, 3)
-    shown = {copy.pop("member"): copy for copy in model["copies"]}
-    assert shown == {
-        id_text(copier.id): {
-            "state": "copying", "progress": 0.25, "rate": 99.5, "sources": 2, "reason": ""
+    assert sorted(model["copies"], key=lambda copy: copy["state"]) == [
+        {
+            "member": id_text(copier.id), "state": "copying", "progress": 0.25, "rate": 99.5, "sources": 2,
+            "reason": "",
         },
-        id_text(unable.id): {
-            "state": "idle", "progress": 0.0, "rate": 0.0, "sources": 0, "reason": "the disk is broken"
+        {
+            "member": id_text(unable.id), "state": "idle", "progress": 0.0, "rate": 0.0, "sources": 0,
+            "reason": "the disk is broken",
         },
-    }  # fmt: skip
-    assert holder.id not in pool.copies.asked
+    ]  # fmt: skip
+    assert holder.id not in home.stay.copies.asked
 
 
-async def test_a_served_model_that_nobody_alive_holds_is_listed(scene: Scene, pool: FakePool) -> None:
+async def test_a_served_model_that_nobody_alive_holds_is_listed(scene: Scene, home: FakeHome) -> None:
     deploy(scene)
-    (model,) = (await asked(pool))["models"]
+    (model,) = (await asked(home))["models"]
     assert (model["name"], model["members"], model["serving"]) == ("tiny.gguf", [], True)
 
 
-async def test_removed_copies_are_named_with_what_they_took(pool: FakePool) -> None:
-    before = pool.changes.count
+async def test_a_member_that_has_left_holds_nothing(scene: Scene, home: FakeHome) -> None:
+    gone = scene.member(2)
+    profile = Profile(name="actor", addresses=(gone.address,), rank=1, models=(OTHER,))
+    gone.tells(gone.sign(Record(scene.pool, gone.id, 1, bytes(8), 2, True, profile)))
+    assert scene.state_of(gone) == "left"
+    assert await asked(home) == {"models": []}
+
+
+async def test_removed_copies_are_named_with_what_they_took(home: FakeHome) -> None:
+    before = home.here.changes.count
     removed = {"name": "old.gguf", "size": 4096, "sha256": "73" * 32}
-    assert await asked(pool, "prune") == {"removed": [removed]}
-    assert pool.changes.count > before, "the record is told anew"
+    assert await ModelOperations(home).prune({}, Events().emit) == {"removed": [removed]}
+    assert home.here.changes.count > before, "the record is told anew"

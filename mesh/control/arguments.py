@@ -1,0 +1,75 @@
+"""Checks what came off the control socket against what an operation declares, once and nowhere else."""
+
+from collections.abc import Mapping
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from mesh.control.control_errors import ControlError
+from mesh.control.operations import Operation
+
+Args = TypeVar("Args", bound=Mapping[str, Any])
+Result = TypeVar("Result", bound=Mapping[str, Any])
+
+OTHER_VERSION = "it is of another version than this command: mesh leave, then mesh join"
+
+WORDS: dict[Any, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def arguments_of(operation: Operation[Args, Result], told: Mapping[str, Any]) -> Args:
+    """The arguments as the operation's type has them, a whole number where a number is wanted as a float.
+
+    Raises `ControlError` for one that is missing, unknown or of another type. No value is repeated in it: an
+    argument may be a secret.
+    """
+    try:
+        args: Args = _fields(operation.args, told)
+    except _Misfit as misfit:
+        raise ControlError(
+            f"the sidecar does not understand the arguments of {operation.name}: {misfit}", OTHER_VERSION
+        ) from None
+    return args
+
+
+class _Misfit(Exception):
+    """What is wrong with a value, and where."""
+
+
+def _fields(shape: Any, told: Mapping[str, Any]) -> Any:
+    hints = get_type_hints(shape)
+    for name in told:
+        if name not in hints:
+            raise _Misfit(f"{name[:40]} is unknown")
+    for name in hints:
+        if name in shape.__required_keys__ and name not in told:
+            raise _Misfit(f"{name} is missing")
+    return {name: _as(hints[name], value, name) for name, value in told.items()}
+
+
+def _as(shape: Any, value: Any, where: str) -> Any:
+    """The JSON ``value`` as the type ``shape``; the only unions that are declared are ``X | None``."""
+    origin, inner = get_origin(shape) or shape, get_args(shape)
+    if origin is UnionType:
+        return None if value is None else _as(inner[0], value, where)
+    if origin is Literal and type(value) is str and value in inner:
+        return value
+    if origin is list and type(value) is list:
+        return [_as(inner[0], one, f"{where}[{index}]") for index, one in enumerate(value)]
+    if origin is dict and type(value) is dict:
+        return {name: _as(inner[1], one, f"{where}[{name!r}]") for name, one in value.items()}
+    if origin is float and type(value) in (int, float):
+        return float(value)
+    if origin in (str, int, bool) and type(value) is origin:
+        return value
+    raise _Misfit(f"{where} is to be {_in_words(shape)}")
+
+
+def _in_words(shape: Any) -> str:
+    origin = get_origin(shape) or shape
+    return f"one of {', '.join(get_args(shape))}" if origin is Literal else WORDS[origin]

@@ -1,0 +1,55 @@
+"""What all operations share: the sidecar as they see it, and the pool that it must be in, or must own."""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import trio
+
+from mesh.admission.handshake import Admitted
+from mesh.control.control_errors import NotJoined
+from mesh.control.operations import ProgressEvent
+from mesh.control.sidecar_options import NodeOptions
+from mesh.member.stay import Pool
+from mesh.runtime.node_context import Machine
+from mesh.runtime.state import StateDir
+from mesh.wire.errors import MeshError
+from mesh.wire.rights import Rights
+
+EmitEvent = Callable[[ProgressEvent], Awaitable[None]]
+
+
+class Home(Protocol):
+    """The sidecar, as far as its operations are concerned: a machine, and the pool it is in, if any."""
+
+    machine: Machine
+    options: NodeOptions
+    state: StateDir
+    pool: Pool | None
+    joining: trio.Lock
+    leaving: bool
+    stopping: trio.Event
+    purge: bool
+
+    async def found(self) -> None:
+        """Begin a pool of this node's own."""
+
+    async def admit(self, admitted: Admitted) -> None:
+        """Become a member by an answer at a pool's door."""
+
+    async def leave_pool(self, forget: bool) -> None:
+        """Say goodbye; with ``forget`` for good."""
+
+
+def joined_pool(home: Home) -> Pool:
+    """The pool that this machine is in. Raises NotJoined."""
+    if home.pool is None:
+        raise NotJoined
+    return home.pool
+
+
+def owned_pool(home: Home, act: str, hint: str) -> Pool:
+    """The same; MeshError with ``hint`` when this machine is no owner, which ``act`` takes."""
+    pool = joined_pool(home)
+    if Rights.OWN not in pool.node.rights(pool.node.id):
+        raise MeshError(f"this machine may not {act}: it is no owner of the pool", hint)
+    return pool

@@ -1,0 +1,76 @@
+"""What `mesh plan` asks of the pool that this machine is in."""
+
+from pathlib import Path
+
+import trio
+
+from leader.placement.planner import place
+from leader.placement.reading import read_model
+from leader.reconcile.decide import why_unusable
+from leader.reconcile.member_views import member_view
+from mesh.control.operations import PlanArgs, PlanResult
+from mesh.member.stay import Pool
+from mesh.operations.home import EmitEvent, Home, joined_pool
+from mesh.operations.plan import (
+    DEFAULT_SLOTS,
+    context_of,
+    describe,
+    fixed_layers,
+    left_out,
+    refuse_unable,
+)
+from mesh.protocol.node.node import Node
+from mesh.wire.errors import MeshError
+from mesh.wire.facts import Deployment
+from mesh.wire.identity import NodeId
+
+
+class PlanOperations:
+    """Computes a placement; nothing is changed."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    async def plan(self, args: PlanArgs, emit: EmitEvent) -> PlanResult:
+        """For the model in the file, else for the one that is deployed, with that deployment's settings."""
+        pool = joined_pool(self._home)
+        node = pool.node
+        deployed = None if args["model"] else _running(node)
+        path = Path(args["model"]) if args["model"] else _held_file(pool, deployed)
+        model_info = await trio.to_thread.run_sync(read_model, path)
+        leader = _leader(node)
+        views = {member.id: member_view(member, leader, model_info) for member in node.members()}
+        reasons: dict[bytes, tuple[str, str | None]] = {
+            id: (view.name, why_unusable(view, views[leader])) for id, view in views.items()
+        }
+        fixed = fixed_layers(args["layers"], node.members()) or dict(deployed.layers if deployed else ())
+        refuse_unable(reasons, fixed)
+        usable = [view.device for id, view in views.items() if reasons[id][1] is None]
+        plan = place(
+            model_info,
+            [device for device in usable if device is not None],
+            deployed.context if deployed else context_of(model_info, None),
+            deployed.slots if deployed else DEFAULT_SLOTS,
+            fixed,
+        )
+        return describe(plan, left_out(plan, list(views.values()), views[leader]))
+
+
+def _running(node: Node) -> Deployment | None:
+    wanted = node.deployment()
+    return wanted if wanted is not None and wanted.running else None
+
+
+def _held_file(pool: Pool, deployed: Deployment | None) -> Path:
+    if deployed is None:
+        raise MeshError("no model is deployed", "name one: mesh plan MODEL.gguf")
+    held = pool.models.find(deployed.model.root)
+    if held is None:
+        raise MeshError(f"{deployed.model.name} is not on this machine", "ask where it is: mesh models")
+    return held.files[0]
+
+
+def _leader(node: Node) -> NodeId:
+    """The member that leads; this machine, if none does or it is not known yet."""
+    claim = node.leader()
+    return claim.author if claim is not None and node.member(claim.author) is not None else node.id

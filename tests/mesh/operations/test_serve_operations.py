@@ -1,0 +1,169 @@
+"""What becomes of a model that is to be served: refused before anything changes, or deployed and held."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from leader.model.model_hash import Progress
+from leader.placement.planner import Infeasible
+from mesh.control.operations import ProgressEvent, ServeArgs
+from mesh.operations import serve_operations
+from mesh.operations.serve_operations import ServeOperations
+from mesh.tools.generator import ModelSpec, generate
+from mesh.wire.errors import MeshError
+from mesh.wire.facts import Deployment, Model
+from mesh.wire.identity import id_text
+from mesh.wire.rights import Rights
+from tests.mesh.operations.homes import Events, FakeHome, able, admitted, leading
+from tests.mesh.protocol.stage import Stage as Scene
+
+SPEC = ModelSpec(layers=6, n_embd=64, heads=2, kv_heads=1, ffn=96, vocabulary=512, context=256)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(generate(tmp_path_factory.mktemp("model") / "small.gguf", SPEC)[0])
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> FakeHome:
+    home = FakeHome(tmp_path, able(leading(Scene())))
+    home.enter()
+    return home
+
+
+def wish(model: str) -> ServeArgs:
+    return {"model": model, "context": None, "slots": None, "layers": None}
+
+
+def deployed(home: FakeHome) -> Deployment:
+    deployment = home.scene.node.deployment()
+    assert deployment is not None
+    return deployment
+
+
+async def test_a_model_that_fits_is_deployed_and_held(home: FakeHome, model: str) -> None:
+    result = await ServeOperations(home).serve({**wish(model), "copies": 3}, Events().emit)
+    wanted = deployed(home)
+    assert (wanted.running, wanted.context, wanted.slots, wanted.copies) == (True, 256, 1, 3)
+    assert result["deployment"]["sha256"] == wanted.model.root.hex()
+    assert result["api"] == home.stay.api
+    held = home.stay.models.find(wanted.model.root)
+    assert held is not None
+    assert held.files == (Path(model),)
+    assert home.here.changes.count > 0, "the record is told anew"
+
+
+async def test_the_same_wish_again_deploys_nothing_new(home: FakeHome, model: str) -> None:
+    operations, numbers = ServeOperations(home), []
+    for slots in (None, None, 2):
+        await operations.serve({**wish(model), "slots": slots}, Events().emit)
+        numbers.append(deployed(home).number)
+    assert numbers[0] == numbers[1] < numbers[2]
+
+
+async def test_layers_are_fixed_as_asked(home: FakeHome, model: str) -> None:
+    mine = id_text(home.scene.node.id)
+    await ServeOperations(home).serve({**wish(model), "layers": {mine: 6}}, Events().emit)
+    assert deployed(home).layers == ((home.scene.node.id, 6),)
+
+
+async def test_what_the_pool_cannot_hold_is_refused_before_anything_changes(
+    home: FakeHome, model: str
+) -> None:
+    home.scene.republish(memory_offered=1000)
+    home.scene.wait(3)
+    with pytest.raises(Infeasible, match="self"):
+        await ServeOperations(home).serve(wish(model), Events().emit)
+    assert home.scene.node.deployment() is None
+    assert home.stay.models.held() == []
+
+
+async def test_only_an_owner_decides_what_runs(tmp_path: Path, model: str) -> None:
+    home = FakeHome(tmp_path, admitted(Rights.WORK | Rights.LEAD))
+    home.enter()
+    with pytest.raises(MeshError, match="may not decide what runs: it is no owner"):
+        await ServeOperations(home).serve(wish(model), Events().emit)
+
+
+async def test_a_disk_that_cannot_note_the_model_is_named(
+    home: FakeHome, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(home.stay.models, "add", full)
+    with pytest.raises(MeshError, match="cannot note the model: No space left on device"):
+        await ServeOperations(home).serve(wish(model), Events().emit)
+    assert home.scene.node.deployment() is None
+
+
+async def test_a_client_that_waits_is_told_how_far_it_is_until_it_is_ready(
+    home: FakeHome, model: str, nursery: trio.Nursery
+) -> None:
+    scene, told = home.scene, Events()
+    loading, answered = trio.Event(), trio.Event()
+
+    async def emit(event: ProgressEvent) -> None:
+        await told.emit(event)
+        if event.get("state") == "loading":
+            loading.set()
+
+    async def serve() -> None:
+        result = await ServeOperations(home).serve({**wish(model), "wait": True}, emit)
+        assert result["deployment"]["state"] == "ready"
+        answered.set()
+
+    report = partial(phase, home)
+    nursery.start_soon(serve)
+    with trio.fail_after(30):
+        while scene.node.deployment() is None:
+            await home.here.changes.wait(home.here.changes.count, 0.01)
+        report("loading", 0.5)
+        await loading.wait()
+        assert not answered.is_set()
+        report("ready", 1.0)
+        await answered.wait()
+    assert {"text": "loading", "state": "loading", "progress": 0.5} in told
+
+
+def phase(home: FakeHome, name: str, progress: float) -> None:
+    """The leader, which this node is, tells how far it is."""
+    scene = home.scene
+    scene.wait(2)
+    scene.perform(scene.node.report(scene.now, deployed(home).number, name, progress, "", 1.0, ()))
+    home.here.changes.notify()
+
+
+async def test_a_long_reading_of_the_file_is_told_with_how_far_it_is(
+    home: FakeHome, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, seen = Events(), trio.Event()
+
+    async def slow(files: object, cache: Path, report: Progress) -> tuple[bytes, list[object]]:
+        report(1, 4)
+        await seen.wait()
+        return b"r" * 32, []
+
+    async def emit(event: ProgressEvent) -> None:
+        await told.emit(event)
+        seen.set()
+
+    monkeypatch.setattr(serve_operations, "TELL_SECONDS", 0.001)
+    monkeypatch.setattr(serve_operations, "hash_model", slow)
+    await ServeOperations(home).serve(wish(model), emit)
+    assert told[0] == {"text": "reading small.gguf", "progress": 0.25}
+
+
+async def test_stopping_names_what_was_served_and_keeps_its_settings(home: FakeHome) -> None:
+    scene, operations = home.scene, ServeOperations(home)
+    assert await operations.stop({}, Events().emit) == {"model": None}
+    tiny = Model("tiny.gguf", 8 << 20, b"r" * 32)
+    scene.perform(scene.node.deploy(scene.now, tiny, 512, 3, True, ((scene.node.id, 6),), 4))
+    assert await operations.stop({}, Events().emit) == {"model": "tiny.gguf"}
+    stopped = deployed(home)
+    assert (stopped.running, stopped.context, stopped.slots, stopped.copies) == (False, 512, 3, 4)
+    assert stopped.layers == ((scene.node.id, 6),)
+    assert await operations.stop({}, Events().emit) == {"model": None}
