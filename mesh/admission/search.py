@@ -20,7 +20,7 @@ from mesh.net.discovery.tailnet import TailnetStatus, candidates, same_owner
 from mesh.net.discovery.tailscale import Tailscale, TailscaleError
 from mesh.net.streams import Streams
 from mesh.runtime.lan import Neighbours
-from mesh.runtime.node_context import Machine
+from mesh.runtime.node_context import NodeContext
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity, PoolId, id_text, parse_id, pool_id
@@ -52,7 +52,7 @@ class Search:
     refusals: dict[str, AdmissionRefused] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, machine: Machine, say: Say) -> "Search":
+    def of(cls, machine: NodeContext, say: Say) -> "Search":
         name, port = machine.options.name, machine.port
         return cls(machine.identity, name, port, machine.streams, machine.tailscale, machine.neighbours, say)
 

@@ -22,7 +22,7 @@ from mesh.copies.copy_server import CopyServing
 from mesh.copies.copy_store import CopyStore, Stored, within
 from mesh.net.session import Session, StreamError
 from mesh.protocol.node.node import Member
-from mesh.runtime.node_context import Machine
+from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import name_of
 from mesh.wire.codec import BOOL, FLOAT, UINT, struct, text
@@ -65,7 +65,7 @@ _STATE: Final = struct(CopyState, BOOL, UINT, UINT, text(16), FLOAT, UINT, text(
 class CopyManager:
     """This node's part, as a holder, as one that copies and as the leader."""
 
-    def __init__(self, machine: Machine, driver: NodeDriver, models: Models) -> None:
+    def __init__(self, machine: NodeContext, driver: NodeDriver, models: Models) -> None:
         self._machine = machine
         self._driver = driver
         self._models = models

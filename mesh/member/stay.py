@@ -29,7 +29,7 @@ from mesh.net.session import Session, StreamError
 from mesh.protocol.base.effects import Expelled
 from mesh.protocol.node.node import Node
 from mesh.runtime.clock import now
-from mesh.runtime.node_context import Machine
+from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import current_state, status
 from mesh.serving.leader_loop import LeaderLoop
@@ -51,12 +51,12 @@ REFUSAL_SECONDS = 1.0
 CHANGES_SECONDS = 10.0
 
 
-class Pool:
+class Stay:
     """``run`` lasts until it is cancelled; it returns where to move when a founder has found company."""
 
     def __init__(
         self,
-        machine: Machine,
+        machine: NodeContext,
         admission_server: AdmissionServer,
         invites: Invites,
         id: PoolId,

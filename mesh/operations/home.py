@@ -9,8 +9,8 @@ from mesh.admission.handshake import Admitted
 from mesh.control.control_errors import NotJoined
 from mesh.control.operations import ProgressEvent
 from mesh.control.sidecar_options import NodeOptions
-from mesh.member.stay import Pool
-from mesh.runtime.node_context import Machine
+from mesh.member.stay import Stay
+from mesh.runtime.node_context import NodeContext
 from mesh.runtime.state import StateDir
 from mesh.wire.errors import MeshError
 from mesh.wire.rights import Rights
@@ -21,10 +21,10 @@ EmitEvent = Callable[[ProgressEvent], Awaitable[None]]
 class Home(Protocol):
     """The sidecar, as far as its operations are concerned: a machine, and the pool it is in, if any."""
 
-    machine: Machine
+    machine: NodeContext
     options: NodeOptions
     state: StateDir
-    pool: Pool | None
+    pool: Stay | None
     joining: trio.Lock
     leaving: bool
     stopping: trio.Event
@@ -40,14 +40,14 @@ class Home(Protocol):
         """Say goodbye; with ``forget`` for good."""
 
 
-def joined_pool(home: Home) -> Pool:
+def joined_pool(home: Home) -> Stay:
     """The pool that this machine is in. Raises NotJoined."""
     if home.pool is None:
         raise NotJoined
     return home.pool
 
 
-def owned_pool(home: Home, act: str, hint: str) -> Pool:
+def owned_pool(home: Home, act: str, hint: str) -> Stay:
     """The same; MeshError with ``hint`` when this machine is no owner, which ``act`` takes."""
     pool = joined_pool(home)
     if Rights.OWN not in pool.node.rights(pool.node.id):

@@ -10,7 +10,7 @@ from mesh.admission.handshake import Admitted, Uninvited
 from mesh.admission.invites import Token
 from mesh.admission.search import Say, Search
 from mesh.control.operations import JoinArgs, JoinResult, LeaveArgs, LeaveResult
-from mesh.member.stay import Pool
+from mesh.member.stay import Stay
 from mesh.net.resolve import resolve
 from mesh.operations.home import EmitEvent, Home, joined_pool
 from mesh.protocol.node.node import Node
@@ -96,7 +96,7 @@ class JoinOperations:
             while (claim := node.leader()) is None or node.member(claim.author) is None:
                 seen = await changes.wait(seen, ELECTION_SECONDS)
 
-    def _joined(self, pool: Pool, how: How) -> JoinResult:
+    def _joined(self, pool: Stay, how: How) -> JoinResult:
         node, keeper = pool.node, self._home.machine.keeper
         token = self._invite_for_the_next(pool, how)
         return {
@@ -112,7 +112,7 @@ class JoinOperations:
             "rights": node.rights(node.id).names(),
         }
 
-    def _invite_for_the_next(self, pool: Pool, how: How) -> Token | None:
+    def _invite_for_the_next(self, pool: Stay, how: How) -> Token | None:
         """The invite for any number of machines, which a founder makes at once; other owners may have one."""
         node = pool.node
         if Rights.OWN not in node.rights(node.id):

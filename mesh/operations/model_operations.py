@@ -6,7 +6,7 @@ import trio
 
 from mesh.control.operations import CopyMade, CopyPhase, ModelHeld, ModelsResult, NoArgs, PruneResult
 from mesh.copies.copy_manager import CopyState, may_lead
-from mesh.member.stay import Pool
+from mesh.member.stay import Stay
 from mesh.operations.home import EmitEvent, Home, joined_pool
 from mesh.wire.facts import Deployment
 from mesh.wire.identity import NodeId, id_text
@@ -38,7 +38,7 @@ class ModelOperations:
             served["copies"] = await self._copies(pool, wanted, served["members"])
         return {"models": sorted(held.values(), key=lambda entry: entry["name"])}
 
-    async def _copies(self, pool: Pool, wanted: Deployment, holders: list[str]) -> list[CopyMade]:
+    async def _copies(self, pool: Stay, wanted: Deployment, holders: list[str]) -> list[CopyMade]:
         """Of the members that may lead and hold it not yet, those that have begun or failed."""
         asked = [
             member

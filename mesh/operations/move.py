@@ -2,7 +2,7 @@
 
 import trio
 
-from mesh.member.stay import Pool
+from mesh.member.stay import Stay
 from mesh.net.session import Session, StreamError
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId
@@ -13,7 +13,7 @@ MOVE = "move"
 ANSWER_SECONDS = 90.0
 
 
-async def ask_leader(pool: Pool, leader: NodeId, now: bool) -> str:
+async def ask_leader(pool: Stay, leader: NodeId, now: bool) -> str:
     """What the leader makes of the wish, in words. MeshError when it refuses or does not answer."""
     try:
         with trio.fail_after(ANSWER_SECONDS):
@@ -32,7 +32,7 @@ async def ask_leader(pool: Pool, leader: NodeId, now: bool) -> str:
     return str(told["text"])
 
 
-async def handle_move(pool: Pool, session: Session) -> None:
+async def handle_move(pool: Stay, session: Session) -> None:
     """A member's wish, at the leader: only an owner's is heard."""
     node, peer = pool.node, session.peer
     if peer is None or Rights.OWN not in node.rights(NodeId(peer)):

@@ -10,7 +10,7 @@ from mesh.control.operations import (
     InviteArgs,
     InviteResult,
 )
-from mesh.member.stay import Pool
+from mesh.member.stay import Stay
 from mesh.operations.home import EmitEvent, Home, owned_pool
 from mesh.runtime.clock import now
 from mesh.wire.identity import NodeId, id_text, node_id, parse_id
@@ -24,7 +24,7 @@ class OwnerOperations:
         self._home = home
         self._approver: Approver | None = None
 
-    def _owned(self, act: str) -> Pool:
+    def _owned(self, act: str) -> Stay:
         return owned_pool(self._home, act, f"ask an owner: mesh {act} there")
 
     async def invite(self, args: InviteArgs, emit: EmitEvent) -> InviteResult:

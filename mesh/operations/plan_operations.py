@@ -9,7 +9,7 @@ from leader.placement.reading import read_model
 from leader.reconcile.decide import why_unusable
 from leader.reconcile.member_views import member_view
 from mesh.control.operations import PlanArgs, PlanResult
-from mesh.member.stay import Pool
+from mesh.member.stay import Stay
 from mesh.operations.home import EmitEvent, Home, joined_pool
 from mesh.operations.plan import (
     DEFAULT_SLOTS,
@@ -61,7 +61,7 @@ def _running(node: Node) -> Deployment | None:
     return wanted if wanted is not None and wanted.running else None
 
 
-def _held_file(pool: Pool, deployed: Deployment | None) -> Path:
+def _held_file(pool: Stay, deployed: Deployment | None) -> Path:
     if deployed is None:
         raise MeshError("no model is deployed", "name one: mesh plan MODEL.gguf")
     held = pool.models.find(deployed.model.root)

@@ -14,7 +14,7 @@ from leader.placement.reading import read_model
 from leader.reconcile.decide import why_never
 from leader.reconcile.member_views import member_view
 from mesh.control.operations import NoArgs, ServeArgs, ServeResult, StopResult
-from mesh.member.stay import Pool
+from mesh.member.stay import Stay
 from mesh.operations.home import EmitEvent, Home, joined_pool, owned_pool
 from mesh.operations.plan import DEFAULT_SLOTS, context_of, fixed_layers, refuse_unable
 from mesh.operations.serve import copies_of, outlook, same
@@ -52,7 +52,7 @@ class ServeOperations:
         _deploy(pool, replace(wanted, running=False))
         return {"model": wanted.model.name}
 
-    async def _prepare(self, pool: Pool, args: ServeArgs, emit: EmitEvent) -> Deployment:
+    async def _prepare(self, pool: Stay, args: ServeArgs, emit: EmitEvent) -> Deployment:
         """What is to be deployed, once its model is known to fit and is held here."""
         model_info = await trio.to_thread.run_sync(read_model, Path(args["model"]))
         context, slots = context_of(model_info, args["context"]), args["slots"] or DEFAULT_SLOTS
@@ -88,13 +88,13 @@ class ServeOperations:
         return Model(told_name(model_info.files[0].name), model_info.total_bytes, root)
 
 
-def _deploy(pool: Pool, wanted: Deployment) -> None:
+def _deploy(pool: Stay, wanted: Deployment) -> None:
     settings = (wanted.model, wanted.context, wanted.slots, wanted.running, wanted.layers, wanted.copies)
     pool.driver.command(pool.node.deploy, *settings)
 
 
 def _check_fit(
-    pool: Pool, model_info: ModelInfo, context: int, slots: int, fixed: Mapping[bytes, int]
+    pool: Stay, model_info: ModelInfo, context: int, slots: int, fixed: Mapping[bytes, int]
 ) -> None:
     """A model that the whole pool could not hold is refused before anything is changed."""
     members = [member_view(member, pool.node.id, model_info) for member in pool.node.members()]
@@ -103,7 +103,7 @@ def _check_fit(
     place(model_info, devices, context, slots, fixed)
 
 
-async def _wait_until_served(pool: Pool, wanted: Deployment, emit: EmitEvent) -> None:
+async def _wait_until_served(pool: Stay, wanted: Deployment, emit: EmitEvent) -> None:
     """Until that very deployment is ready; MeshError with the leader's reason when it has failed."""
     seen = -1
     while True:

@@ -26,7 +26,7 @@ from mesh.control.sidecar_options import SidecarOptions
 from mesh.copies.copy_manager import COPIES
 from mesh.copies.copy_server import COPY
 from mesh.engine.install.cache import cache_dir
-from mesh.member.stay import Pool
+from mesh.member.stay import Stay
 from mesh.net.datagrams import Datagrams
 from mesh.net.discovery.interfaces import local_addresses
 from mesh.net.discovery.mdns import Mdns
@@ -44,7 +44,7 @@ from mesh.runtime.clock import now
 from mesh.runtime.effective_options import settle
 from mesh.runtime.engine_keeper import EngineKeeper
 from mesh.runtime.lan import Neighbours
-from mesh.runtime.node_context import Machine
+from mesh.runtime.node_context import NodeContext
 from mesh.runtime.state import StateDir
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -62,7 +62,7 @@ class Sidecar:
     def __init__(self, options: SidecarOptions) -> None:
         self.started = options
         self.state = StateDir(options.state_dir)
-        self.pool: Pool | None = None
+        self.pool: Stay | None = None
         self.stopping = trio.Event()
         self.leaving = False
         self.purge = False
@@ -118,7 +118,7 @@ class Sidecar:
         self.admission_server = AdmissionServer(identity, self.options.name, streams, self.invites, tailscale)
         neighbours = Neighbours(mdns, id_text(identity.id), changes)
         keeper = EngineKeeper(cache_dir(), changes)
-        self.machine = Machine(
+        self.machine = NodeContext(
             self.options,
             self.state,
             identity,
@@ -178,7 +178,7 @@ class Sidecar:
             self.pool.driver.refused(endpoint)
 
     def _in_pool(
-        self, handler: Callable[[Pool], Callable[[Session], Awaitable[None]]]
+        self, handler: Callable[[Stay], Callable[[Session], Awaitable[None]]]
     ) -> Callable[[Session], Awaitable[None]]:
         async def handle(session: Session) -> None:
             if self.pool is not None:
@@ -194,8 +194,8 @@ class Sidecar:
         source = random.Random(os.urandom(16))
         return Node(Settings(), identity, verify, source, self.state.stored(pool))
 
-    def _pool_of(self, id: PoolId, node: Node, peers: Sequence[Endpoint]) -> Pool:
-        return Pool(self.machine, self.admission_server, self.invites, id, node, peers)
+    def _pool_of(self, id: PoolId, node: Node, peers: Sequence[Endpoint]) -> Stay:
+        return Stay(self.machine, self.admission_server, self.invites, id, node, peers)
 
     async def found(self) -> None:
         """Begin a pool of this node's own."""
@@ -203,7 +203,7 @@ class Sidecar:
         self.state.enter(pool)
         node = self._node(pool)
 
-        def begin(here: Pool) -> None:
+        def begin(here: Stay) -> None:
             if node.pool is None:  # else it comes back to the pool that it had founded and left
                 here.driver.do(node.found)
 
@@ -226,7 +226,7 @@ class Sidecar:
             return
         await self._stay_in(self._pool_of(pool, node, peers), lambda here: None)
 
-    async def _stay_in(self, pool: Pool, begin: Callable[[Pool], None]) -> None:
+    async def _stay_in(self, pool: Stay, begin: Callable[[Stay], None]) -> None:
         assert self._nursery is not None
         self._gone = trio.Event()
         begin(pool)
@@ -234,7 +234,7 @@ class Sidecar:
         await self._nursery.start(self._stay_task, pool)
 
     async def _stay_task(
-        self, pool: Pool, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self, pool: Stay, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         admitted: Admitted | None = None
         try:

@@ -14,7 +14,7 @@ from mesh.wire.identity import Identity
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class NodeContext:
     """Made once when the sidecar starts."""
 
     options: NodeOptions

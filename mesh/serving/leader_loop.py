@@ -23,7 +23,7 @@ from leader.reconcile.view import Action, Drain, HandOver, Report, ResolveMove, 
 from mesh.copies.copy_manager import CopyManager
 from mesh.net.link import trusts_by
 from mesh.runtime.clock import now
-from mesh.runtime.node_context import Machine
+from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import name_of
 from mesh.serving.pipeline import Pipeline
@@ -51,7 +51,7 @@ class LeaderLoop:
     """Runs on every member that may lead; does nothing while another leads."""
 
     def __init__(
-        self, machine: Machine, driver: NodeDriver, models: Models, copies: CopyManager | None = None
+        self, machine: NodeContext, driver: NodeDriver, models: Models, copies: CopyManager | None = None
     ) -> None:
         self._machine = machine
         self._driver = driver

@@ -12,7 +12,7 @@ from leader.llama.slots import Slots
 from leader.llama.tunnels import Opener, OpenTunnel, open_tunnels, unreachable
 from leader.reconcile.view import Running, Start
 from mesh.control.paths import log_path
-from mesh.runtime.node_context import Machine
+from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import name_of
 from mesh.serving.stream_counter import Answers
@@ -30,7 +30,7 @@ class Pipeline:
 
     def __init__(
         self,
-        machine: Machine,
+        machine: NodeContext,
         driver: NodeDriver,
         start: Start,
         term: int,

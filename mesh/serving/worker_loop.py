@@ -9,7 +9,7 @@ from mesh.engine.process.supervise import State, SupervisorEvent
 from mesh.engine.types import Engine
 from mesh.net.link import trusts_by
 from mesh.net.session import Session
-from mesh.runtime.node_context import Machine
+from mesh.runtime.node_context import NodeContext
 from mesh.wire.facts import Claim
 from worker.gate import Gate
 from worker.rpc_server import RpcServer
@@ -20,7 +20,7 @@ ENGINE_WAIT_SECONDS = 60.0
 class WorkerLoop:
     """Serves the node's engine to whoever holds its lease; ``ready`` once rpc-server answers."""
 
-    def __init__(self, machine: Machine, holder: Callable[[], Claim | None]) -> None:
+    def __init__(self, machine: NodeContext, holder: Callable[[], Claim | None]) -> None:
         self._machine = machine
         self._holder = holder
         self._server: RpcServer | None = None

@@ -33,7 +33,7 @@ from mesh.protocol.node.node import Node
 from mesh.runtime.change_signal import ChangeSignal
 from mesh.runtime.engine_keeper import EngineKeeper
 from mesh.runtime.lan import Neighbours
-from mesh.runtime.node_context import Machine
+from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.state import StateDir
 from mesh.serving.worker_loop import WorkerLoop
@@ -171,7 +171,7 @@ class Here:
         if self.work is not None:
             await self.work.handle(session)
 
-    def machine(self, engine: Engine | None, **options: Any) -> Machine:
+    def machine(self, engine: Engine | None, **options: Any) -> NodeContext:
         """What the parts of a sidecar share; the engine comes at once, or never."""
         effective = NodeOptions(
             name=self.name,
@@ -182,7 +182,7 @@ class Here:
         )
         keeper = EngineKeeper(self.state.path, self.changes)
         keeper.engine = engine
-        return Machine(
+        return NodeContext(
             replace(effective, **options), self.state, self.identity, self.endpoint.port, self.datagrams,
             self.streams, self.tailscale, self.neighbours, keeper, self.changes,
         )  # fmt: skip

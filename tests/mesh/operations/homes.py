@@ -11,11 +11,11 @@ from mesh.admission.handshake import Admitted
 from mesh.admission.invites import Invites
 from mesh.control.operations import EngineStatus, ProgressEvent
 from mesh.control.sidecar_options import NodeOptions
-from mesh.member.stay import Pool
+from mesh.member.stay import Stay
 from mesh.protocol.base.effects import Effect
 from mesh.runtime import status as views
 from mesh.runtime.change_signal import ChangeSignal
-from mesh.runtime.node_context import Machine
+from mesh.runtime.node_context import NodeContext
 from mesh.runtime.state import StateDir
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.identity import NodeId
@@ -112,11 +112,11 @@ class FakeHome:
     def __init__(self, folder: Path, scene: Scene) -> None:
         self.scene = scene
         self.here = FakeMachine()
-        self.machine = cast(Machine, self.here)
+        self.machine = cast(NodeContext, self.here)
         self.options = OPTIONS
         self.state = StateDir(folder / "state")
         self.stay = FakePool(scene, self.here, self.state)
-        self.pool: Pool | None = None
+        self.pool: Stay | None = None
         self.joining = trio.Lock()
         self.leaving = False
         self.stopping = trio.Event()
@@ -124,7 +124,7 @@ class FakeHome:
         self.done: list[Any] = []
 
     def enter(self) -> None:
-        self.pool = cast(Pool, self.stay)
+        self.pool = cast(Stay, self.stay)
 
     async def found(self) -> None:
         self.done.append("found")

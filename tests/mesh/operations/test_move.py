@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 import trio
 
-from mesh.member.stay import Pool
+from mesh.member.stay import Stay
 from mesh.net.session import Session, StreamError
 from mesh.operations.move import ask_leader, handle_move
 from mesh.wire.errors import MeshError
@@ -45,12 +45,12 @@ def pool(tmp_path: Path) -> FakePool:
 
 async def ask(pool: FakePool, session: FakeSession | Exception) -> str:
     pool.machine.streams.session = session
-    return await ask_leader(cast(Pool, pool), LEADER, True)
+    return await ask_leader(cast(Stay, pool), LEADER, True)
 
 
 async def answer(pool: FakePool, peer: NodeId | None, arguments: Any) -> Any:
     session = FakeSession(peer=peer, arguments=arguments)
-    await handle_move(cast(Pool, pool), cast(Session, session))
+    await handle_move(cast(Stay, pool), cast(Session, session))
     (sent,) = session.sent
     return sent
 
