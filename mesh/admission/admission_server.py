@@ -1,12 +1,12 @@
 """The member's side of admission: who is let in, and who must ask somebody else."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import trio
 
 from mesh.admission.handshake import (
-    REDEEM,
     AdmissionRefused,
     Greeting,
     Uninvited,
@@ -19,9 +19,9 @@ from mesh.admission.handshake import (
 )
 from mesh.admission.invites import Invites
 from mesh.admission.pairing_lobby import Applicant, PairingLobby
-from mesh.net.discovery.tailnet import same_owner
-from mesh.net.discovery.tailscale import Tailscale, TailscaleError
+from mesh.net.discovery.source import DiscoverySource, Ownership
 from mesh.net.session import Session
+from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Streams
 from mesh.protocol.base.drop_counters import DropCounters
 from mesh.runtime.node_driver import NodeDriver
@@ -33,15 +33,22 @@ from mesh.wire.rights import ALL_RIGHTS, Rights
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 10.0
+ASK_FOR_INVITE = "ask an owner of the pool for an invite: mesh invite"
 MALFORMED = AdmissionRefused("that is not a request", why="malformed")
 
 
 class AdmissionServer:
-    """Answers at this node's door. ``shell`` is the pool it belongs to at present, if any."""
+    """Answers at this node's door. ``driver`` is the pool it belongs to at present, if any."""
 
     def __init__(
-        self, identity: Identity, name: str, streams: Streams, invites: Invites, tailscale: Tailscale | None
+        self,
+        identity: Identity,
+        name: str,
+        streams: Streams,
+        invites: Invites,
+        sources: Sequence[DiscoverySource],
     ) -> None:
+        """``sources``: those that can prove whose a machine is admit machines of this one's owner."""
         self.driver: NodeDriver | None = None
         self.moving = False
         self.pool_name = ""
@@ -51,7 +58,7 @@ class AdmissionServer:
         self._name = name
         self._streams = streams
         self._invites = invites
-        self._tailscale = tailscale
+        self._owning = [(one, one.ownership) for one in sources if one.ownership is not None]
 
     def alone(self) -> bool:
         """A founder without company and without work: it may still move to another pool."""
@@ -141,7 +148,7 @@ class AdmissionServer:
     async def _decide(self, session: Session, key: bytes, request: dict[str, object]) -> dict[str, object]:
         if "issuer" in request:
             return await self._invited(request, key)
-        return await self._neighbour(session.remote, key)
+        return await self._same_owner(session.remote, key)
 
     async def _invited(self, request: dict[str, object], key: bytes) -> dict[str, object]:
         assert self.driver is not None
@@ -154,7 +161,7 @@ class AdmissionServer:
             session = await self._streams.open(
                 NodeId(issuer),
                 self.driver.endpoints(NodeId(issuer)),
-                REDEEM,
+                StreamKind.REDEEM,
                 {"invite": name, "key": key, "proof": proof},
             )
         except MeshError as error:
@@ -190,22 +197,17 @@ class AdmissionServer:
             raise AdmissionRefused("that machine was evicted from the pool", why="evicted")
         return self.vouch(key, self._invites.redeem(self.driver.pool, name, key, proof))
 
-    async def _neighbour(self, remote: Endpoint, key: bytes) -> dict[str, object]:
-        """No invite: a machine of the same owner on the same tailnet needs none."""
-        ask = "ask an owner of the pool for an invite: mesh invite"
-        if self._tailscale is None:
-            raise Uninvited("this pool admits by invite", ask)
-        try:
-            status = await self._tailscale.status()
-            applicant = await self._tailscale.whois(remote)
-        except TailscaleError as error:
-            raise Uninvited(f"the tailnet cannot tell who you are: {error.message}", ask) from error
-        if applicant is None:
-            raise Uninvited("you are no machine of this pool's tailnet", ask)
-        same, reason = same_owner(status, applicant)
-        if not same:
-            raise Uninvited(f"{applicant.name or 'this machine'} {reason}", ask)
-        return self.vouch(key, ALL_RIGHTS)
+    async def _same_owner(self, remote: Endpoint, key: bytes) -> dict[str, object]:
+        """No invite: a machine of the same owner needs none, where a source can prove that."""
+        refused = Uninvited("this pool admits by invite", ASK_FOR_INVITE)
+        for source, ownership in self._owning:
+            try:
+                await _check_owner(source.name, ownership, remote)
+            except Uninvited as error:
+                refused = error
+            else:
+                return self.vouch(key, ALL_RIGHTS)
+        raise refused
 
     def vouch(self, key: bytes, rights: Rights) -> dict[str, Any]:
         """Make the holder of ``key`` a member with at least these rights; what to answer it."""
@@ -223,3 +225,15 @@ class AdmissionServer:
         assert self.driver is not None
         member = self.driver.node.member(NodeId(issuer))
         return member.record.profile.name if member and member.record else "the machine"
+
+
+async def _check_owner(source: str, ownership: Ownership, remote: Endpoint) -> None:
+    """Uninvited, with the reason, unless ``source`` says that the applicant has this machine's owner."""
+    try:
+        found = await ownership.check_owner(remote)
+    except MeshError as error:
+        raise Uninvited(f"the {source} cannot tell who you are: {error.message}", ASK_FOR_INVITE) from error
+    if found is None:
+        raise Uninvited(f"you are no machine of this pool's {source}", ASK_FOR_INVITE)
+    if not found.same:
+        raise Uninvited(f"{found.name or 'this machine'} {found.reason}", ASK_FOR_INVITE)

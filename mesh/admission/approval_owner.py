@@ -14,9 +14,10 @@ import trio
 from mesh.admission.admission_server import AdmissionServer
 from mesh.admission.codes import Code
 from mesh.admission.handshake import refusal
-from mesh.admission.pairing_lobby import APPROVE, REPLY_SECONDS, Applicant, Ask
+from mesh.admission.pairing_lobby import REPLY_SECONDS, Applicant, Ask
 from mesh.admission.pake import Pake, WrongCode, signed_opening
 from mesh.net.session import StreamError
+from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Streams
 from mesh.runtime.node_driver import NodeDriver
 from mesh.wire.errors import DecodeError, MeshError
@@ -121,7 +122,7 @@ class Approver:
         self, driver: NodeDriver, member: NodeId, arguments: dict[str, Any]
     ) -> AsyncIterator[tuple[Ask, Any]]:
         """A stream of kind ``approve``: what asks over it, and the first message that came."""
-        session = await self._streams.open(member, driver.endpoints(member), APPROVE, arguments)
+        session = await self._streams.open(member, driver.endpoints(member), StreamKind.APPROVE, arguments)
 
         async def ask(message: Any) -> Any:
             await session.send_message(message)

@@ -16,6 +16,7 @@ from typing import Any
 
 from mesh.admission.invites import Token, invite_id, proof
 from mesh.net.session import Session
+from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Streams
 from mesh.protocol.trust.chain import verify_chain
 from mesh.protocol.trust.roster import MAX_CHAIN
@@ -24,8 +25,6 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity, NodeId, PoolId, node_id, pool_id, verify
 
-ADMIT = "admit"
-REDEEM = "redeem"
 NONCE_BYTES = 16
 MAX_PEERS = 64
 
@@ -124,7 +123,7 @@ class AdmissionClient:
     @classmethod
     async def knock(cls, streams: Streams, endpoint: Endpoint) -> "AdmissionClient":
         """Open a door and read its greeting; MeshError when nobody, or no mesh, answers."""
-        session = await streams.open_unproven(endpoint, ADMIT, {})
+        session = await streams.open_unproven(endpoint, StreamKind.ADMIT, {})
         try:
             if session.peer_key is None:
                 raise MeshError("the machine at the door did not prove its key")

@@ -15,7 +15,6 @@ from mesh.admission.codes import SLOTS
 from mesh.net.session import Session, StreamError
 from mesh.wire.errors import DecodeError, MeshError
 
-APPROVE = "approve"
 MAX_WAITING = 16
 MAX_WAITING_OF_A_HOST = 2
 MAX_NAME = 64

@@ -1,6 +1,6 @@
 """`mesh join`: where a machine without a pool looks for one, in which order, and when it founds its own.
 
-Of machines that start at the same moment on one tailnet exactly one founds: each listens before it knocks, so
+Of one owner's machines that start at the same moment exactly one founds: each listens before it knocks, so
 of any two at least one hears the other searching, and the one with the lower would-be pool id goes first.
 """
 
@@ -14,12 +14,9 @@ import trio
 from mesh.admission.handshake import AdmissionClient, AdmissionRefused, Admitted, Uninvited
 from mesh.admission.invites import Token
 from mesh.admission.pool_names import pool_name
-from mesh.control.sidecar_options import DEFAULT_PORT
-from mesh.net.discovery.mdns import Sighting
-from mesh.net.discovery.tailnet import TailnetStatus, candidates, same_owner
-from mesh.net.discovery.tailscale import Tailscale, TailscaleError
+from mesh.net.discovery.discovery import Discovery, endpoints_of
+from mesh.net.discovery.source import DiscoverySource, Ownership, Sighting
 from mesh.net.streams import Streams
-from mesh.runtime.lan import Neighbours
 from mesh.runtime.node_context import NodeContext
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -28,7 +25,7 @@ from mesh.wire.identity import Identity, PoolId, id_text, parse_id, pool_id
 log = logging.getLogger(__name__)
 
 SEARCH_SECONDS = 5.0
-LAN_SECONDS = 1.5
+LISTEN_SECONDS = 1.5
 ROUND_SECONDS = 0.5
 KNOCK_SECONDS = 1.0
 KNOCKS_AT_ONCE = 16
@@ -44,17 +41,14 @@ class Search:
 
     identity: Identity
     name: str
-    port: int
     streams: Streams
-    tailscale: Tailscale | None
-    neighbours: Neighbours
+    discovery: Discovery
     say: Say
     refusals: dict[str, AdmissionRefused] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, machine: NodeContext, say: Say) -> "Search":
-        name, port = machine.options.name, machine.port
-        return cls(machine.identity, name, port, machine.streams, machine.tailscale, machine.neighbours, say)
+    def of(cls, context: NodeContext, say: Say) -> "Search":
+        return cls(context.identity, context.options.name, context.streams, context.discovery, say)
 
     async def by_token(self, token: Token) -> Admitted:
         """Ask members of the token's pool, at its hints and wherever it is seen, until one says yes."""
@@ -62,7 +56,8 @@ class Search:
         failures: dict[Endpoint, MeshError] = {}
         with trio.move_on_after(TOKEN_SECONDS):
             while True:
-                for endpoint in dict.fromkeys([*token.hints, *self._lan(token), *await self._tailnet()]):
+                found = await self.discovery.endpoints(token.pool)
+                for endpoint in dict.fromkeys([*token.hints, *found]):
                     try:
                         return await self._ask(endpoint, token)
                     except AdmissionRefused:
@@ -94,102 +89,109 @@ class Search:
         await client.aclose()
         return client.greeting.pool if client.greeting.state == "member" else None
 
-    async def by_tailnet(self) -> Admitted | None:
-        """A pool of this owner on the tailnet. None: there is none, and this machine is to found it."""
-        if self.tailscale is None:
-            return None
-        await self.say("searching the tailnet")
-        try:
-            await self.tailscale.status()
-        except TailscaleError as error:
-            await self.say(f"the tailnet cannot be searched: {error}")
-            return None
-        mine = pool_id(self.identity.public_key)
-        with trio.move_on_after(SEARCH_SECONDS):
-            while True:
-                searching = False
-                async with self._clients(await self._tailnet()) as clients:
-                    for client in sorted(
-                        clients, key=lambda client: (client.greeting.alone, client.greeting.pool)
-                    ):
-                        if client.greeting.state == "member":
-                            try:
-                                admitted = await self._enter(client, None)
-                                await self._check_owner(client)
-                                return admitted
-                            except MeshError as error:
-                                log.info("%s: %s", client.session.remote, error)
-                        else:
-                            searching |= client.greeting.state == "moving" or client.greeting.pool < mine
-                if not searching:
-                    return None
-                await trio.sleep(ROUND_SECONDS)
+    async def by_owner(self) -> Admitted | None:
+        """A pool of this owner, as a source proves. None: there is none, and this machine is to found it."""
+        for source, ownership in self.discovery.owning:
+            await self.say(f"searching the {source.name}")
+            try:
+                await source.endpoints(None)
+            except MeshError as error:
+                await self.say(f"the {source.name} cannot be searched: {error}")
+                continue
+            with trio.move_on_after(SEARCH_SECONDS):
+                admitted = await self._enter_owned(source, ownership)
+                if admitted is not None:
+                    return admitted
         return None
 
+    async def _enter_owned(self, source: DiscoverySource, ownership: Ownership) -> Admitted | None:
+        """The same by one source, until no other machine searches that founds first."""
+        mine = pool_id(self.identity.public_key)
+        while True:
+            searching = False
+            async with self._clients(await endpoints_of(source, None)) as clients:
+                for client in sorted(
+                    clients, key=lambda client: (client.greeting.alone, client.greeting.pool)
+                ):
+                    if client.greeting.state == "member":
+                        try:
+                            admitted = await self._enter(client, None)
+                            await self._check_owner(ownership, client)
+                            return admitted
+                        except MeshError as error:
+                            log.info("%s: %s", client.session.remote, error)
+                    else:
+                        searching |= client.greeting.state == "moving" or client.greeting.pool < mine
+            if not searching:
+                return None
+            await trio.sleep(ROUND_SECONDS)
+
     def check_refusals(self) -> None:
-        """A pool of the tailnet that said no is a reason to stop: founding another is hardly meant."""
+        """A pool that may be this owner's and said no is a reason to stop: nobody means to found another."""
         for where, refused in self.refusals.items():
             hint = f"{refused.hint}; or found a pool of your own: mesh join --found"
             raise AdmissionRefused(f"{where} does not admit this machine: {refused.message}", hint)
 
     async def anywhere(self) -> Admitted | None:
-        """With nothing typed: the tailnet, then the local network. None: this machine is to found a pool.
+        """With nothing typed: pools of this owner, then those announced. None: this machine is to found one.
 
         Raises Refused for a pool that said no, `Uninvited` for those that are seen and admit by invite.
         """
-        admitted = await self._asked_tailnet()
+        admitted = await self._asked_own()
         if admitted is None:
-            seen = await self.seen_on_lan()
-            # Meanwhile another machine of the tailnet may have founded what was just seen, or would be soon.
-            admitted = await self._asked_tailnet()
+            seen = await self.seen_nearby()
+            # Meanwhile another machine of this owner may have founded what was just seen, or would be soon.
+            admitted = await self._asked_own()
             if admitted is None and seen:
                 pools = ", ".join(f"{_pool_of(sighting)} (at {sighting.name})" for sighting in seen[:4])
                 raise Uninvited(f"there is a pool on this network: {pools}", INVITED)
         return admitted
 
-    async def _asked_tailnet(self) -> Admitted | None:
-        admitted = await self.by_tailnet()
+    async def _asked_own(self) -> Admitted | None:
+        admitted = await self.by_owner()
         if admitted is None:
             self.check_refusals()
         return admitted
 
-    async def seen_on_lan(self) -> list[Sighting]:
-        """One sighting of each pool that announces itself on the local network."""
-        await self.say("searching the local network")
-        await trio.sleep(LAN_SECONDS)
-        return list({sighting.pool: sighting for sighting in self.neighbours.seen()}.values())
-
-    async def _check_owner(self, client: AdmissionClient) -> None:
-        """Nothing was typed: a pool is entered only if tailscaled says that its owner is ours."""
-        assert self.tailscale is not None
-        status, whois = await self.tailscale.status(), await self.tailscale.whois(client.session.remote)
-        same, reason = (False, "is nobody's") if whois is None else same_owner(status, whois)
-        if not same:
-            refused = AdmissionRefused(f"it {reason}", "to join it all the same: mesh join HOST")
-            self.refusals[client.greeting.name] = refused
-            raise refused
+    async def seen_nearby(self) -> list[Sighting]:
+        """One sighting of each pool that announces itself, after a moment of listening."""
+        for source in self.discovery.sources:
+            if source.announces:
+                await self.say(f"searching the {source.name}")
+        await trio.sleep(LISTEN_SECONDS)
+        return list({sighting.pool: sighting for sighting in self.discovery.sightings()}.values())
 
     async def better_pool(self) -> AdmissionClient | None:
         """For a founder still alone: the door of a pool that it should move to. The caller closes it."""
-        mine = pool_id(self.identity.public_key)
-        best: AdmissionClient | None = None
-        async with self._clients(await self._tailnet()) as clients:
-            for client in clients:
-                greeting = client.greeting
-                if (
-                    greeting.state != "member"
-                    or greeting.pool == mine
-                    or (greeting.alone and greeting.pool > mine)
-                ):
-                    continue
-                if best is not None and greeting.pool > best.greeting.pool:
-                    continue
-                with suppress(MeshError):
-                    await self._check_owner(client)
-                    best = client
-            if best is not None:
-                clients.remove(best)
-        return best
+        for source, ownership in self.discovery.owning:
+            async with self._clients(await endpoints_of(source, None)) as clients:
+                best: AdmissionClient | None = None
+                for client in clients:
+                    if not self._is_better(client) or (best and client.greeting.pool > best.greeting.pool):
+                        continue
+                    with suppress(MeshError):
+                        await self._check_owner(ownership, client)
+                        best = client
+                if best is not None:
+                    clients.remove(best)
+                    return best
+        return None
+
+    def _is_better(self, client: AdmissionClient) -> bool:
+        """Whether a founder still alone goes there, as far as the greeting tells."""
+        mine, greeting = pool_id(self.identity.public_key), client.greeting
+        if greeting.state != "member" or greeting.pool == mine:
+            return False
+        return not (greeting.alone and greeting.pool > mine)
+
+    async def _check_owner(self, ownership: Ownership, client: AdmissionClient) -> None:
+        """Nothing was typed: a pool is entered only if this machine's own source proves its owner."""
+        found = await ownership.check_owner(client.session.remote)
+        if found is None or not found.same:
+            reason = "is nobody's" if found is None else found.reason
+            refused = AdmissionRefused(f"it {reason}", "to join it all the same: mesh join HOST")
+            self.refusals[client.greeting.name] = refused
+            raise refused
 
     # --- one door ---------------------------------------------------------------------------------
 
@@ -246,34 +248,13 @@ class Search:
                 for client in clients:
                     await client.aclose()
 
-    # --- where to look ----------------------------------------------------------------------------
-
-    async def _tailnet(self) -> list[Endpoint]:
-        if self.tailscale is None:
-            return []
-        try:
-            status = await self.tailscale.status()
-        except TailscaleError as error:
-            log.debug("tailnet: %s", error)
-            return []
-        return tailnet_endpoints(status, self.port)
-
-    def _lan(self, token: Token) -> Sequence[Endpoint]:
-        return self.lan_endpoints().get(token.pool, ())
-
     def lan_endpoints(self) -> dict[PoolId | None, list[Endpoint]]:
-        """Where members of each pool announce themselves on the local network."""
+        """Where members of each pool announce themselves."""
         clients: dict[PoolId | None, list[Endpoint]] = {}
-        for sighting in self.neighbours.seen():
+        for sighting in self.discovery.sightings():
             with suppress(MeshError):
                 clients.setdefault(PoolId(parse_id(sighting.pool)), []).extend(sighting.endpoints)
         return clients
-
-
-def tailnet_endpoints(status: TailnetStatus, port: int) -> list[Endpoint]:
-    """Where the tailnet's machines may have a door: at the usual port, and at this machine's own."""
-    ports = dict.fromkeys((DEFAULT_PORT, port))
-    return [Endpoint(peer.addresses[0], one) for peer in candidates(status) for one in ports]
 
 
 def _pool_of(sighting: Sighting) -> str:

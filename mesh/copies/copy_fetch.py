@@ -16,10 +16,11 @@ import trio
 
 from leader.model.model_hash import CHUNK, FileHash
 from mesh.copies.copy_policy import bytes_text, missing_room
-from mesh.copies.copy_server import BLOCK, COPY
+from mesh.copies.copy_server import BLOCK
 from mesh.copies.copy_store import CopyStore, PartialCopy, new_leaf
 from mesh.copies.hash_tree import HASH_BYTES, ModelTree, Piece, WrongTree, checked_tree, leaf_counts
 from mesh.net.session import Session, StreamError
+from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Streams
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
@@ -166,7 +167,7 @@ class Fetch:
             await session.aclose()
 
     async def _open(self, source: NodeId, endpoints: Sequence[Endpoint]) -> tuple[Session, list[int]]:
-        session = await self._streams.open(source, endpoints, COPY, {"model": self.model.root})
+        session = await self._streams.open(source, endpoints, StreamKind.COPY, {"model": self.model.root})
         try:
             with trio.fail_after(STALL_SECONDS):
                 answer: Any = await session.receive_message()

@@ -21,6 +21,7 @@ from mesh.copies.copy_policy import Site, counts, next_copy
 from mesh.copies.copy_server import CopyServing
 from mesh.copies.copy_store import CopyStore, Stored, within
 from mesh.net.session import Session, StreamError
+from mesh.net.stream_kinds import StreamKind
 from mesh.protocol.node.node import Member
 from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
@@ -34,7 +35,6 @@ from mesh.wire.rights import Rights
 
 log = logging.getLogger(__name__)
 
-COPIES: Final = "copies"
 LOOK_SECONDS: Final = 2.0
 ASK_SECONDS: Final = 2.0
 TROUBLE_SECONDS: Final = 20.0
@@ -145,7 +145,7 @@ class CopyManager:
             return await self._state(root)
         arguments = {"model": root, "fetch": fetch}
         endpoints = self._driver.endpoints(id)
-        session = await self._machine.streams.open(id, endpoints, COPIES, arguments, ASK_SECONDS)
+        session = await self._machine.streams.open(id, endpoints, StreamKind.COPIES, arguments, ASK_SECONDS)
         try:
             state: CopyState = _STATE.load(await session.receive_message())
             return state

@@ -26,7 +26,6 @@ from mesh.wire.identity import NodeId, id_text
 
 log = logging.getLogger(__name__)
 
-COPY: Final = "copy"
 BLOCK: Final = 64 * 1024
 """Bytes of a piece, or of a tree, in one message."""
 

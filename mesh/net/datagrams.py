@@ -56,8 +56,8 @@ class Counts:
 class Datagrams:
     """Sends and receives on the UDP sockets of one bound port.
 
-    ``on_unreachable(endpoint)`` hears of addresses whose machine said that nobody listens. A flood from one
-    host is cut off here, at the least cost, and what members say is handed in before what anybody else says.
+    A flood from one host is cut off here, at the least cost, and what members say is handed in before what
+    anybody else says.
     """
 
     def __init__(
@@ -66,14 +66,15 @@ class Datagrams:
         on_unreachable: Callable[[Endpoint], None] = lambda endpoint: None,
     ) -> None:
         self.is_known: Callable[[Endpoint], bool] = lambda source: False
-        """Whether a member is known to speak from there; set by the pool that this machine is in."""
+        """Whether a member is known to speak from there; attached by the stay in a pool."""
+        self.on_unreachable = on_unreachable
+        """Called with each address whose machine said that nobody listens; attached by the stay in a pool."""
         self.drops = DropCounters()
         """What was not handed in: ``flood`` (too many of one source), ``overflow`` and ``oversized``."""
         self._sockets = tuple(sockets)
         self._by_family: dict[int, socket.socket] = {}
         for one in self._sockets:
             self._by_family.setdefault(one.family, one)
-        self._on_unreachable = on_unreachable
         self._known: deque[tuple[Endpoint, bytes]] = deque()
         self._strange: deque[tuple[Endpoint, bytes]] = deque()
         self._arrived = trio.Event()
@@ -171,7 +172,7 @@ class Datagrams:
                 drained += 1
                 if destination and _is_refusal([data for _, _, data in additional]):
                     self.counts.unreachable += 1
-                    self._on_unreachable(endpoint_of(destination))
+                    self.on_unreachable(endpoint_of(destination))
         return drained
 
 

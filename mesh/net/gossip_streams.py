@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from mesh.net.session import Session, StreamError, StreamReset
+from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Streams
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError
@@ -18,7 +19,6 @@ from mesh.wire.identity import NodeId, id_text
 
 log = logging.getLogger(__name__)
 
-KIND = "gossip"
 MAX_MESSAGE = 256 * 1024
 """Bytes of one protocol message."""
 
@@ -107,7 +107,7 @@ class StreamMessages:
             nursery.cancel_scope.cancel()
 
         try:
-            session = await self._streams.open(peer, endpoints, KIND)
+            session = await self._streams.open(peer, endpoints, StreamKind.GOSSIP)
             try:
                 with session.scope:
                     async with trio.open_nursery() as nursery:

@@ -33,6 +33,7 @@ from mesh.net.session import (
     send_message,
     tune,
 )
+from mesh.net.stream_kinds import OPEN_KINDS, StreamKind
 from mesh.net.tls import ALPN, ClientContexts, Credentials, ServerTrust, proven_key, unproven_context
 from mesh.protocol.base.drop_counters import DropCounters
 from mesh.wire.endpoint import Endpoint
@@ -48,9 +49,6 @@ MAX_UNPROVEN = 32
 MAX_UNPROVEN_OF_A_HOST = 8
 UNPROVEN_SECONDS = 600.0
 """How long a stream of a node that is no member may last: a person may have to approve it meanwhile."""
-
-OPEN_KINDS = frozenset({"admit"})
-PROBE = "probe"
 
 Handler = Callable[[Session], Awaitable[None]]
 
@@ -76,6 +74,7 @@ class Streams:
         credentials = Credentials(identity)
         self.pool: PoolId | None = None
         """The pool that this node belongs to: streams of another are refused. None: it belongs to none yet.
+        Attached by the stay in a pool, as is ``is_mute``.
         """
         self.is_fenced: Callable[[], bool] = lambda: False
         """Whether this node is to be taken for gone: then it answers no probe."""
@@ -197,9 +196,9 @@ class Streams:
             raise StreamRefused("not_member", "only members may open such a stream", "join the pool first")
         if peer is not None and self.pool is not None and preface.get("pool") != id_text(self.pool):
             raise StreamRefused("other_pool", "that node belongs to another pool")
-        if kind == PROBE and self.is_fenced():
+        if kind == StreamKind.PROBE and self.is_fenced():
             raise StreamRefused("mute", "this node may not say that it is there")
-        if kind != PROBE and kind not in handlers:
+        if kind != StreamKind.PROBE and kind not in handlers:
             raise StreamRefused("unknown_kind", f"this node serves no stream of kind {kind[:32]!r}")
         if self._is_full(peer, remote):
             raise StreamRefused("busy", "that node has too many streams open", "try again in a moment")
@@ -218,7 +217,7 @@ class Streams:
             if session.peer is None:
                 session.scope.deadline = trio.current_time() + UNPROVEN_SECONDS
             with session.scope:
-                if session.kind != PROBE:
+                if session.kind != StreamKind.PROBE:
                     await handlers[session.kind](session)
         except* (StreamError, DecodeError, trio.BrokenResourceError, trio.ClosedResourceError) as group:
             log.debug("%s stream of %s ended: %s", session.kind, who, group.exceptions[0])
@@ -283,7 +282,7 @@ class Streams:
     ) -> ProbeAnswer:
         """Whether ``peer`` answers over TCP, as the member it is."""
         try:
-            session = await self.open(peer, endpoints, PROBE, timeout=timeout)
+            session = await self.open(peer, endpoints, StreamKind.PROBE, timeout=timeout)
         except NobodyListens:
             return ProbeAnswer.NOBODY
         except StreamError:

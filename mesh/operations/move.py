@@ -4,12 +4,11 @@ import trio
 
 from mesh.member.stay import Stay
 from mesh.net.session import Session, StreamError
+from mesh.net.stream_kinds import StreamKind
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
 
-MOVE = "move"
-"""The kind of stream: its argument is ``{"now": bool}``, its only message ``{"text"}`` or ``{"refused"}``."""
 ANSWER_SECONDS = 90.0
 
 
@@ -18,7 +17,7 @@ async def ask_leader(pool: Stay, leader: NodeId, now: bool) -> str:
     try:
         with trio.fail_after(ANSWER_SECONDS):
             session = await pool.machine.streams.open(
-                leader, pool.driver.endpoints(leader), MOVE, {"now": now}
+                leader, pool.driver.endpoints(leader), StreamKind.MOVE, {"now": now}
             )
             try:
                 answer = await session.receive_message()

@@ -1,16 +1,20 @@
-"""What one machine brings along, in or out of a pool: the values that every part of the sidecar shares."""
+"""The context of one node: the values that its parts share, in a pool or out of one."""
 
+import os
+import random
 from dataclasses import dataclass
 
 from mesh.control.sidecar_options import NodeOptions
 from mesh.net.datagrams import Datagrams
+from mesh.net.discovery.discovery import Discovery
 from mesh.net.discovery.tailscale import Tailscale
 from mesh.net.streams import Streams
+from mesh.protocol.base.settings import Settings
+from mesh.protocol.node.node import Node
 from mesh.runtime.change_signal import ChangeSignal
 from mesh.runtime.engine_keeper import EngineKeeper
-from mesh.runtime.lan import Neighbours
 from mesh.runtime.state import StateDir
-from mesh.wire.identity import Identity
+from mesh.wire.identity import Identity, PoolId, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,14 @@ class NodeContext:
     datagrams: Datagrams
     streams: Streams
     tailscale: Tailscale | None
-    neighbours: Neighbours
+    discovery: Discovery
     keeper: EngineKeeper
     changes: ChangeSignal
+
+    def node_in(self, pool: PoolId, source: random.Random | None = None) -> Node:
+        """This node's protocol state in ``pool``, with all that it has persisted there.
+
+        ``source`` of its randomness is the system's by default: of many that start at once no two act alike.
+        """
+        chosen = source or random.Random(os.urandom(16))
+        return Node(Settings(), self.identity, verify, chosen, self.state.stored(pool))

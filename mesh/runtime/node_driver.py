@@ -1,4 +1,4 @@
-"""The shell around the pure Node: it hands in datagrams, streams and timers, and performs the effects.
+"""The driver of the pure Node: it hands in datagrams, streams and timers, and performs the effects.
 
 Every input goes through ``do``: the clock is read, the Node answers with effects, and these are performed in
 their order before anything else happens. What is to be persisted is on the disk before a later effect leaves;
@@ -34,6 +34,7 @@ from mesh.protocol.node.node import Node
 from mesh.runtime.change_signal import ChangeSignal
 from mesh.runtime.clock import now
 from mesh.runtime.durability import DurabilityGate
+from mesh.runtime.node_context import NodeContext
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Claim
@@ -67,7 +68,6 @@ class NodeDriver:
         self._datagrams = datagrams
         self._streams = streams
         self._durability = DurabilityGate(persist)
-        streams.is_fenced = lambda: self._durability.fenced
         self._set_holder = set_holder
         self._timers: list[tuple[float, int, Timer]] = []
         self._timer_count = 0
@@ -81,13 +81,24 @@ class NodeDriver:
         """Called when this very node is a member no longer."""
         self.messages = StreamMessages(streams, self._stream_message, self._stream_reset)
 
+    @classmethod
+    def of(
+        cls, context: NodeContext, pool: PoolId, node: Node, set_holder: Callable[[Claim | None], None]
+    ) -> "NodeDriver":
+        """The one of this machine's ``node`` in ``pool``."""
+
+        def persist(key: str, value: bytes) -> None:
+            context.state.persist(pool, key, value)
+
+        return cls(pool, node, context.datagrams, context.streams, persist, context.changes, set_holder)
+
     def do(
         self, step: Callable[Concatenate[float, P], list[Effect]], *args: P.args, **kwargs: P.kwargs
     ) -> None:
         """One input of the Node, its effects performed."""
-        was_silent = self._durability.fenced
+        was_fenced = self._durability.fenced
         self._durability.settle(now())
-        if was_silent and not self._durability.fenced:
+        if was_fenced and not self._durability.fenced:
             self._set_holder(self.node.holder(now()))
         for effect in step(now(), *args, **kwargs):
             self._perform(effect)
@@ -99,6 +110,11 @@ class NodeDriver:
         self.do(step, *args, **kwargs)
         if self._durability.fenced and self.trouble is not None:
             raise self.trouble
+
+    @property
+    def fenced(self) -> bool:
+        """Whether a promise is owed to the disk, so that this node must be taken for gone."""
+        return self._durability.fenced
 
     @property
     def trouble(self) -> MeshError | None:

@@ -22,6 +22,7 @@ from leader.reconcile.driver import LeaderDriver, pause
 from leader.reconcile.view import Action, Drain, HandOver, Report, ResolveMove, Running, Start, Stop
 from mesh.copies.copy_manager import CopyManager
 from mesh.net.link import trusts_by
+from mesh.net.stream_kinds import StreamKind
 from mesh.runtime.clock import now
 from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
@@ -198,7 +199,7 @@ class LeaderLoop:
         with trio.fail_after(TUNNEL_SECONDS):
             while True:
                 session = await self._machine.streams.open(
-                    worker, self._driver.endpoints(worker), "tunnel", {"term": term, "plain": True}
+                    worker, self._driver.endpoints(worker), StreamKind.TUNNEL, {"term": term, "plain": True}
                 )
                 try:
                     return await pass_gate(session, trusts_by(self._machine.tailscale))

@@ -7,6 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from mesh.member import stay
 from mesh.runtime import node_driver
 from mesh.serving import leader_loop
 from tests.mesh.machines import Ground
@@ -19,7 +20,7 @@ REAL_SECONDS_OF_SILENCE = 0.01
 def clock(mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> MockClock:
     """Trio's clock and the nodes' are one, which jumps to the next deadline when all is silent."""
     mock_clock.autojump_threshold = REAL_SECONDS_OF_SILENCE
-    for module in (node_driver, leader_loop):
+    for module in (node_driver, leader_loop, stay):
         monkeypatch.setattr(module, "now", trio.current_time)
     return mock_clock
 

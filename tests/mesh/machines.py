@@ -5,44 +5,46 @@ default port. A pretended tailnet says whose they are.
 """
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import trio
 
-from mesh.admission.admission_server import AdmissionServer
-from mesh.admission.handshake import ADMIT, REDEEM, Admitted
-from mesh.admission.invites import Invites, Token
-from mesh.admission.pairing_lobby import APPROVE
+from mesh.admission.handshake import Admitted
+from mesh.admission.invites import Token
 from mesh.admission.pool_names import pool_name
 from mesh.admission.search import Search
 from mesh.control.sidecar_options import NodeOptions
 from mesh.engine.types import Engine
+from mesh.member.attachment import Attachment
+from mesh.member.finding import Finding
+from mesh.member.stay import Stay
 from mesh.net.datagrams import Datagrams
-from mesh.net.discovery.mdns import Mdns, Sighting
+from mesh.net.discovery.mdns import Mdns
+from mesh.net.discovery.source import DiscoverySource, Sighting
 from mesh.net.discovery.tailnet import TailnetPeer, TailnetStatus, Whois
 from mesh.net.discovery.tailscale import Tailscale, TailscaleError
-from mesh.net.gossip_streams import KIND
 from mesh.net.port import BoundPort, bind_port
-from mesh.net.session import Session
-from mesh.net.streams import Streams
-from mesh.protocol.base.settings import Settings
 from mesh.protocol.node.node import Node
-from mesh.runtime.change_signal import ChangeSignal
-from mesh.runtime.engine_keeper import EngineKeeper
-from mesh.runtime.lan import Neighbours
+from mesh.root.services import Services, discovery_sources, make_services
+from mesh.root.stream_table import stream_handlers
 from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
-from mesh.runtime.state import StateDir
+from mesh.runtime.state import StateDir, write_durably
 from mesh.serving.worker_loop import WorkerLoop
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Claim, Profile
-from mesh.wire.identity import Identity, NodeId, PoolId, pool_id, verify
+from mesh.wire.identity import Identity, NodeId, PoolId, pool_id
 from mesh.wire.rights import ALL_RIGHTS, Rights
 
 WALL_CLOCK = 1_000_000.0
+
+
+def identities(count: int) -> list[Identity]:
+    """Keys whose would-be pools come in this order."""
+    return sorted((Identity.generate() for _ in range(count)), key=lambda one: pool_id(one.public_key))
 
 
 @dataclass
@@ -99,30 +101,40 @@ class QuietMdns(Mdns):
 
 
 class Here:
-    """One machine. ``shell`` is its stay in a pool, None before; ``said`` is what a joiner was told."""
+    """One machine. ``driver`` is its membership of a pool, None before; ``said`` is what a joiner was told.
 
-    def __init__(
-        self, name: str, identity: Identity, state: StateDir, datagrams: Datagrams, endpoint: Endpoint,
-        tailscale: Tailscale | None,
-    ) -> None:  # fmt: skip
-        self.name = name
-        self.identity = identity
-        self.state = state
+    Its membership is a stay's without what the tests that use it do not need: gateway, leader loop, copies.
+    """
+
+    def __init__(self, services: Services, mdns: QuietMdns, endpoint: Endpoint) -> None:
+        self.context = services.context
+        self.admission_server = services.admission_server
+        self.invites = services.invites
+        self.mdns = mdns
+        self.name = self.context.options.name
+        self.identity = self.context.identity
+        self.state = self.context.state
+        self.streams = self.context.streams
+        self.changes = self.context.changes
+        self.tailscale = self.context.tailscale
+        self.discovery = self.context.discovery
         self.endpoint = endpoint
-        self.datagrams = datagrams
-        self.streams = Streams(identity, [endpoint.host])
-        self.invites = Invites(state, lambda: WALL_CLOCK)
-        self.changes = ChangeSignal()
-        self.mdns = QuietMdns()
-        self.neighbours = Neighbours(self.mdns, "", self.changes)
-        self.admission_server = AdmissionServer(identity, name, self.streams, self.invites, tailscale)
-        self.tailscale = tailscale
         self.driver: NodeDriver | None = None
+        self.stay: Stay | None = None
+        """A whole one, in place of ``driver``, where a test begins it."""
         self.said: list[str] = []
         self.holders: list[Claim | None] = []
         self.work: WorkerLoop | None = None
-        self.handlers: dict[str, Callable[[Session], Awaitable[None]]] = {}
-        self.profile = Profile(name=name, addresses=(endpoint,), rank=1)
+        self.handlers = stream_handlers(self.admission_server, self._present)
+        self.profile = Profile(name=self.name, addresses=(endpoint,), rank=1)
+
+    @property
+    def datagrams(self) -> Datagrams:
+        return self.context.datagrams
+
+    @datagrams.setter
+    def datagrams(self, datagrams: Datagrams) -> None:
+        self.context = replace(self.context, datagrams=datagrams)
 
     @property
     def id(self) -> NodeId:
@@ -139,9 +151,10 @@ class Here:
         return self.driver.node
 
     def found(self) -> None:
-        """Found a pool of one."""
+        """Found a pool of one, or come back to it."""
         driver = self._driver(self.own_pool)
-        driver.do(driver.node.found)
+        if driver.node.pool is None:
+            driver.do(driver.node.found)
         self._begin(driver)
 
     def enter(self, admitted: Admitted) -> None:
@@ -151,6 +164,19 @@ class Here:
         self._begin(driver)
         driver.do(driver.node.add_seeds, admitted.peers)
 
+    def stays(self, admitted: Admitted | None = None) -> Stay:
+        """A whole stay, in the pool that has admitted this machine or in one of its own; the test runs it."""
+        pool = self.own_pool if admitted is None else admitted.pool
+        node = self.context.node_in(pool, random.Random(7))
+        peers = () if admitted is None else admitted.peers
+        self.stay = stay = Stay(self.context, self.admission_server, self.invites, pool, node, peers)
+        self.driver = stay.driver
+        if admitted is not None:
+            stay.driver.do(node.admit, admitted.chain)
+        elif node.pool is None:
+            stay.driver.do(node.found)
+        return stay
+
     def invite(self, uses: int | None = 1, expires: float = 60.0, rights: Rights = ALL_RIGHTS) -> Token:
         assert self.driver is not None
         return self.invites.create(self.driver.pool, self.id, [self.endpoint], rights, expires, uses)
@@ -159,41 +185,22 @@ class Here:
         async def say(text: str) -> None:
             self.said.append(text)
 
-        return Search(
-            self.identity, self.name, self.endpoint.port, self.streams, self.tailscale, self.neighbours, say
-        )
-
-    async def on_gossip(self, session: Session) -> None:
-        if self.driver is not None:
-            await self.driver.messages.handle(session)
-
-    async def on_tunnel(self, session: Session) -> None:
-        if self.work is not None:
-            await self.work.handle(session)
+        return Search.of(self.context, say)
 
     def machine(self, engine: Engine | None, **options: Any) -> NodeContext:
-        """What the parts of a sidecar share; the engine comes at once, or never."""
-        effective = NodeOptions(
-            name=self.name,
-            bind=self.endpoint.host,
-            port=self.endpoint.port,
-            api_port=0,
-            tailscaled_socket="off",
-        )
-        keeper = EngineKeeper(self.state.path, self.changes)
-        keeper.engine = engine
-        return NodeContext(
-            replace(effective, **options), self.state, self.identity, self.endpoint.port, self.datagrams,
-            self.streams, self.tailscale, self.neighbours, keeper, self.changes,
-        )  # fmt: skip
+        """Its context with these options; the engine comes at once, or never."""
+        self.context.keeper.engine = engine
+        return replace(self.context, options=replace(self.context.options, **options))
+
+    def _present(self) -> Stay | None:
+        # Handlers ask a stay for its parts, of which this machine has those that its test needs.
+        begun = self.driver is not None or self.work is not None
+        return self.stay or (cast(Stay, self) if begun else None)
 
     def _driver(self, pool: PoolId) -> NodeDriver:
-        node = Node(Settings(), self.identity, verify, random.Random(7), self.state.stored(pool))
-
-        def persist(key: str, value: bytes) -> None:
-            self.state.persist(pool, key, value)
-
-        return NodeDriver(pool, node, self.datagrams, self.streams, persist, self.changes, self._set_holder)
+        return NodeDriver.of(
+            self.context, pool, self.context.node_in(pool, random.Random(7)), self._set_holder
+        )
 
     def _set_holder(self, claim: Claim | None) -> None:
         self.holders.append(claim)
@@ -202,9 +209,11 @@ class Here:
 
     def _begin(self, driver: NodeDriver) -> None:
         driver.do(driver.node.start, self.profile)
-        self.streams.pool = driver.pool
-        self.admission_server.pool_name = pool_name(driver.pool)
-        self.admission_server.driver = self.driver = driver
+        greet = Finding(self.discovery, driver).greet
+        Attachment(
+            self.context, self.admission_server, driver, pool_name(driver.pool), greet
+        ).__enter__().open_door()
+        self.driver = driver
 
 
 class Ground:
@@ -219,27 +228,43 @@ class Ground:
         self._bound: BoundPort = bind_port(self._hosts)
         self.machines: list[Here] = []
 
-    async def machine(self, name: str, owner: str | None = None, identity: Identity | None = None) -> Here:
-        """A machine that answers at its door; on the tailnet if it has an ``owner`` there."""
+    async def machine(
+        self,
+        name: str,
+        owner: str | None = None,
+        identity: Identity | None = None,
+        sources: Sequence[DiscoverySource] = (),
+    ) -> Here:
+        """A machine that answers at its door; on the tailnet if it has an ``owner`` there.
+
+        ``sources``: those by which it discovers others, beside the usual ones.
+        """
         number = len(self.machines)
         endpoint = Endpoint(self._hosts[number], self._bound.port)
         daemon = None
         if owner is not None:
             self.tailnet.owners[endpoint.host] = owner
             daemon = Daemon(self.tailnet, endpoint.host)
-        datagrams = Datagrams([self._bound.udp[number]])
         state = StateDir(self._folder / name)
-        here = Here(name, identity or Identity.generate(), state, datagrams, endpoint, daemon)
-        here.handlers = {
-            ADMIT: here.admission_server.handle,
-            REDEEM: here.admission_server.handle_redeem,
-            APPROVE: here.admission_server.handle_approve,
-            KIND: here.on_gossip,
-            "tunnel": here.on_tunnel,
-        }
+        if identity is not None:
+            write_durably(state.path / "identity.key", identity.seed)
+        mdns = QuietMdns()
+        services = make_services(
+            NodeOptions(
+                name=name, bind=endpoint.host, port=endpoint.port, api_port=0, tailscaled_socket="off"
+            ),
+            state,
+            Datagrams([self._bound.udp[number]]),
+            [endpoint.host],
+            daemon,
+            [*discovery_sources(state, endpoint.port, mdns, daemon), *sources],
+            state.path,
+            lambda: WALL_CLOCK,
+        )
+        here = Here(services, mdns, endpoint)
         await self._nursery.start(here.streams.serve, [self._bound.tcp[number]], here.handlers)
-        await self._nursery.start(here.neighbours.run)
-        await self._nursery.start(datagrams.run)
+        await self._nursery.start(here.discovery.run)
+        await self._nursery.start(here.datagrams.run)
         self.machines.append(here)
         return here
 

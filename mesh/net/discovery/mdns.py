@@ -8,12 +8,12 @@ goes on.
 import logging
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import trio
 import zeroconf
 
 from mesh.net.addresses import family_of
+from mesh.net.discovery.source import Sighting
 from mesh.net.session import WIRE_VERSION
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -31,19 +31,6 @@ MAX_ENDPOINTS = 8
 _RESOLVE_SECONDS = 1.5
 _CLOSE_SECONDS = 3.0
 _FAILURES = (OSError, RuntimeError, zeroconf.Error)
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """A node that announces a pool; ids in text form. Nothing of it is proven."""
-
-    pool: str
-    node: str
-    name: str
-    version: str
-    """The wire version that it speaks."""
-
-    endpoints: tuple[Endpoint, ...]
 
 
 class Mdns:

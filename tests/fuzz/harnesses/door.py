@@ -147,7 +147,7 @@ class Asked:
         invites = Invites(cast(Any, Memory()), lambda: 1.0)
         token = invites.create(POOL, ME.id, [HERE], ALL_RIGHTS, 3600.0, None)
         self._secret = token.secret
-        self._admission_server = AdmissionServer(ME, "anna", Streams(ME), invites, None)
+        self._admission_server = AdmissionServer(ME, "anna", Streams(ME), invites, ())
         self._admission_server.driver = cast(Any, Shell())
 
     def __call__(self, data: bytes) -> None:

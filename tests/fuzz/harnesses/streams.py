@@ -17,7 +17,8 @@ from mesh.net.session import (
     Unreachable,
     receive_message,
 )
-from mesh.net.streams import PROBE, Handler, Streams, _present
+from mesh.net.stream_kinds import StreamKind
+from mesh.net.streams import Handler, Streams, _present
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import Identity, NodeId, PoolId, id_text
@@ -94,7 +95,7 @@ class Preface:
         with suppress(DecodeError, StreamError):
             preface = run_through(receive_message(tls(Tape(in_frame(data[1:]))), MESSAGE_LIMIT))
             kind, arguments = self._streams._judge(preface, peer, key, THERE, self._handlers)
-            assert kind in self._handlers or kind == PROBE
+            assert kind in self._handlers or kind == StreamKind.PROBE
             assert who is not STRANGER
             assert who is MEMBER or kind == "admit"
             assert isinstance(arguments, dict)
@@ -107,7 +108,7 @@ def _prefaces() -> list[bytes]:
     others: list[dict[str, Any]] = [
         {},
         {"kind": "admit"},
-        {"kind": PROBE},
+        {"kind": StreamKind.PROBE},
         {"wire": WIRE_VERSION + 1},
         {"arguments": []},
     ]

@@ -7,9 +7,10 @@ import trio
 from trio.testing import MockClock
 
 from mesh.admission.admission_server import ANSWER_SECONDS
-from mesh.admission.handshake import REDEEM, AdmissionClient, AdmissionRefused, Admitted, signed_request
+from mesh.admission.handshake import AdmissionClient, AdmissionRefused, Admitted, signed_request
 from mesh.admission.invites import Token, invite_id, proof
 from mesh.net.session import StreamRefused
+from mesh.net.stream_kinds import StreamKind
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Model
 from mesh.wire.identity import Identity
@@ -155,7 +156,7 @@ async def test_a_member_cannot_redeem_with_a_wrong_proof_or_without_arguments(
     token = anna.invite(uses=None)
     right = {"invite": invite_id(token.secret), "key": carl.identity.public_key}
     for arguments in ({**right, "proof": proof(b"x" * 16, anna.own_pool, right["key"])}, right, {}):
-        session = await bert.streams.open(anna.id, [anna.endpoint], REDEEM, arguments)
+        session = await bert.streams.open(anna.id, [anna.endpoint], StreamKind.REDEEM, arguments)
         assert "error" in await session.receive_message()
         await session.aclose()
     assert anna.node.chain(carl.id) == []
@@ -164,7 +165,7 @@ async def test_a_member_cannot_redeem_with_a_wrong_proof_or_without_arguments(
 async def test_a_stranger_cannot_ask_for_a_redemption(clock: MockClock, ground: Ground) -> None:
     anna, _, carl = await in_company(ground)
     with pytest.raises(StreamRefused):
-        await carl.streams.open_unproven(anna.endpoint, REDEEM, {})
+        await carl.streams.open_unproven(anna.endpoint, StreamKind.REDEEM, {})
 
 
 async def test_each_refusal_is_counted_by_why_with_the_host_that_it_was_told(
@@ -223,7 +224,7 @@ async def test_an_issuer_redeems_nothing_for_who_was_evicted_whoever_asks(
     token = anna.invite()
     key = carl.identity.public_key
     arguments = {"invite": invite_id(token.secret), "key": key, "proof": proof(token.secret, token.pool, key)}
-    session = await bert.streams.open(anna.id, [anna.endpoint], REDEEM, arguments)
+    session = await bert.streams.open(anna.id, [anna.endpoint], StreamKind.REDEEM, arguments)
     assert "was evicted" in (await session.receive_message())["error"]
     await session.aclose()
 

@@ -11,10 +11,11 @@ from mesh.admission import approval_joiner
 from mesh.admission.approval_joiner import WAIT_SECONDS, await_approval
 from mesh.admission.approval_owner import MAX_WRONG, WRONG_SECONDS, Approver
 from mesh.admission.codes import Code
-from mesh.admission.handshake import ADMIT, AdmissionClient, AdmissionRefused, Admitted
-from mesh.admission.pairing_lobby import APPROVE, MAX_WAITING_OF_A_HOST, Applicant
+from mesh.admission.handshake import AdmissionClient, AdmissionRefused, Admitted
+from mesh.admission.pairing_lobby import MAX_WAITING_OF_A_HOST, Applicant
 from mesh.admission.pake import Pake, signed_opening
 from mesh.net.session import Session
+from mesh.net.stream_kinds import StreamKind
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity, PoolId
@@ -331,7 +332,7 @@ async def test_a_number_that_no_code_has_is_refused(clock: MockClock, ground: Gr
 
 async def test_only_an_owner_may_ask_who_waits(clock: MockClock, ground: Ground) -> None:
     anna, bert, _ = await company(ground, Rights.WORK)
-    session = await bert.streams.open(anna.id, [anna.endpoint], APPROVE, {"slot": 1})
+    session = await bert.streams.open(anna.id, [anna.endpoint], StreamKind.APPROVE, {"slot": 1})
     assert "only an owner" in (await session.receive_message())["error"]
     await session.aclose()
 
@@ -370,7 +371,7 @@ async def test_a_member_that_is_no_owner_cannot_use_a_code_up(
     if lie == "no chain":
         opening["chain"] = []
     liar = Liar(bert)
-    bert.handlers[ADMIT] = lambda session: liar.handle(session, opening)
+    bert.handlers[StreamKind.ADMIT] = lambda session: liar.handle(session, opening)
     client = await AdmissionClient.knock(carl.streams, bert.endpoint)
     with pytest.raises(MeshError, match="lies about who owns"):
         await approval_joiner.wait_at(client, carl.identity, "carl", code)

@@ -6,18 +6,13 @@ from trio.testing import MockClock
 
 from mesh.admission.handshake import AdmissionRefused
 from mesh.admission.invites import Token
-from mesh.admission.search import LAN_SECONDS, SEARCH_SECONDS, TOKEN_SECONDS
-from mesh.net.discovery.mdns import Sighting
+from mesh.admission.search import LISTEN_SECONDS, SEARCH_SECONDS, TOKEN_SECONDS
+from mesh.net.discovery.source import Sighting
 from mesh.net.discovery.tailscale import Tailscale
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
-from mesh.wire.identity import Identity, id_text, pool_id
-from tests.mesh.machines import Ground, Here
-
-
-def identities(count: int) -> list[Identity]:
-    """Keys whose would-be pools come in this order."""
-    return sorted((Identity.generate() for _ in range(count)), key=lambda one: pool_id(one.public_key))
+from mesh.wire.identity import id_text
+from tests.mesh.machines import Ground, Here, identities
 
 
 async def owned(ground: Ground, count: int, owner: str = "alice") -> list[Here]:
@@ -30,7 +25,7 @@ async def owned(ground: Ground, count: int, owner: str = "alice") -> list[Here]:
 
 async def join(here: Here) -> None:
     """`mesh join` with nothing typed, as far as the tailnet goes."""
-    admitted = await here.search().by_tailnet()
+    admitted = await here.search().by_owner()
     if admitted is None:
         here.found()
     else:
@@ -47,21 +42,21 @@ def sighting(here: Here, endpoints: tuple[Endpoint, ...]) -> Sighting:
 
 async def test_without_a_tailnet_nothing_is_searched(clock: MockClock, ground: Ground) -> None:
     anna = await ground.machine("anna")
-    assert await anna.search().by_tailnet() is None
+    assert await anna.search().by_owner() is None
     assert anna.said == []
 
 
 async def test_alone_on_the_tailnet_a_machine_founds_at_once(clock: MockClock, ground: Ground) -> None:
     anna = await ground.machine("anna", "alice")
     start = trio.current_time()
-    assert await anna.search().by_tailnet() is None
+    assert await anna.search().by_owner() is None
     assert trio.current_time() - start < SEARCH_SECONDS
 
 
 async def test_a_pool_of_the_same_owner_is_joined(clock: MockClock, ground: Ground) -> None:
     anna, bert = await owned(ground, 2)
     anna.found()
-    admitted = await bert.search().by_tailnet()
+    admitted = await bert.search().by_owner()
     assert admitted is not None
     assert admitted.pool == anna.own_pool
 
@@ -72,7 +67,7 @@ async def test_of_two_pools_the_one_in_company_is_joined(clock: MockClock, groun
     bert.found()
     carl.enter(await carl.search().by_host(bert.endpoint, None))
     await ground.acquaint(bert, carl)
-    found = await dora.search().by_tailnet()
+    found = await dora.search().by_owner()
     assert found is not None
     assert found.pool == bert.own_pool, "a founder still alone can move, a pool of two cannot"
 
@@ -83,7 +78,7 @@ async def test_a_pool_of_another_owner_that_says_no_is_a_reason_to_stop(
     bob, anna = await ground.machine("bob", "bob"), await ground.machine("anna", "alice")
     bob.found()
     search = anna.search()
-    assert await search.by_tailnet() is None
+    assert await search.by_owner() is None
     with pytest.raises(
         AdmissionRefused, match=r"bob .* does not admit this machine: .* belongs to alice"
     ) as caught:
@@ -101,7 +96,7 @@ async def test_a_strangers_pool_is_not_entered_though_it_would_admit(
     assert isinstance(bob.tailscale, Tailscale)
     bob.tailscale._tailnet = type(ground.tailnet)(bob_sees)  # type: ignore[attr-defined]
     search = anna.search()
-    assert await search.by_tailnet() is None
+    assert await search.by_owner() is None
     with pytest.raises(AdmissionRefused, match="belongs to bob"):
         search.check_refusals()
 
@@ -113,7 +108,7 @@ async def test_a_refusal_by_one_pool_does_not_keep_from_another(clock: MockClock
     ]
     bob.found()
     anna.found()
-    admitted = await anton.search().by_tailnet()
+    admitted = await anton.search().by_owner()
     assert admitted is not None
     assert admitted.pool == anna.own_pool
 
@@ -122,7 +117,7 @@ async def test_a_tailnet_that_is_down_is_as_good_as_none(clock: MockClock, groun
     anna, bert = await owned(ground, 2)
     anna.found()
     ground.tailnet.down = "the tailnet is stopped"
-    assert await bert.search().by_tailnet() is None
+    assert await bert.search().by_owner() is None
 
 
 # --- founders that start at the same moment
@@ -303,7 +298,7 @@ async def test_a_quiet_local_network_is_listened_to_for_a_moment(clock: MockCloc
     anna = await ground.machine("anna")
     start = trio.current_time()
     assert await anna.search().anywhere() is None
-    assert trio.current_time() - start == pytest.approx(LAN_SECONDS, abs=0.01)
+    assert trio.current_time() - start == pytest.approx(LISTEN_SECONDS, abs=0.01)
 
 
 async def test_a_pool_that_the_tailnet_gets_while_the_local_network_is_listened_to_is_joined(
@@ -313,7 +308,7 @@ async def test_a_pool_that_the_tailnet_gets_while_the_local_network_is_listened_
     bert_searches = bert.search()
 
     async def found_later() -> None:
-        await trio.sleep(LAN_SECONDS / 2)
+        await trio.sleep(LISTEN_SECONDS / 2)
         anna.found()
         bert.mdns.see.send_nowait(sighting(anna, (anna.endpoint,)))
 

@@ -8,9 +8,10 @@ import trio
 
 from leader.model.held_models import Models
 from leader.model.model_hash import hash_files
-from mesh.copies.copy_server import BLOCK, COPY, CopyServing
+from mesh.copies.copy_server import BLOCK, CopyServing
 from mesh.copies.hash_tree import ModelTree
 from mesh.net.session import Session
+from mesh.net.stream_kinds import StreamKind
 from mesh.wire.facts import Model
 from mesh.wire.identity import NodeId
 from tests.mesh.machines import Here
@@ -43,7 +44,7 @@ def honest(
     models = Models(here.state.path / "models.json")
     models.add(weights.model.name, weights.model.root, weights.files)
     serving = CopyServing(may_copy, dict, models, here.state.path / "hashes")
-    here.handlers[COPY] = serving.handle
+    here.handlers[StreamKind.COPY] = serving.handle
     return serving
 
 
@@ -70,7 +71,7 @@ class Scripted:
     open: int = 0
 
     def at(self, here: Here) -> "Scripted":
-        here.handlers[COPY] = self.handle
+        here.handlers[StreamKind.COPY] = self.handle
         return self
 
     async def handle(self, session: Session) -> None:

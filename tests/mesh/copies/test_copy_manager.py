@@ -14,8 +14,8 @@ from leader.model import model_hash
 from leader.model.held_models import Models
 from mesh.copies import copy_fetch, copy_manager
 from mesh.copies import copy_policy as plans
-from mesh.copies.copy_manager import COPIES, CopyManager, CopyState
-from mesh.copies.copy_server import COPY
+from mesh.copies.copy_manager import CopyManager, CopyState
+from mesh.net.stream_kinds import StreamKind
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Model
 from tests.mesh.copies.sources import Scripted, Weights, weights
@@ -33,8 +33,8 @@ class Member:
         self.here = here
         self.models = Models(here.state.path / "models.json")
         self.copies = CopyManager(here.machine(None, lead=lead), here.driver, self.models)
-        here.handlers[COPY] = self.copies.handle_piece
-        here.handlers[COPIES] = self.copies.handle_ask
+        here.handlers[StreamKind.COPY] = self.copies.handle_piece
+        here.handlers[StreamKind.COPIES] = self.copies.handle_ask
 
     def tell(self) -> None:
         """Publish which models are held."""

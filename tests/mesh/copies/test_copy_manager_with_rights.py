@@ -5,7 +5,7 @@ from trio.testing import MockClock
 
 from leader.model.held_models import Models
 from mesh.copies.copy_manager import CopyManager
-from mesh.copies.copy_server import COPY
+from mesh.net.stream_kinds import StreamKind
 from mesh.wire.rights import Rights
 from tests.mesh.machines import Ground
 
@@ -25,9 +25,9 @@ async def test_a_model_is_given_to_members_that_may_lead(
     anna.found()
     assert anna.driver is not None
     models = Models(anna.state.path / "models.json")
-    anna.handlers[COPY] = CopyManager(anna.machine(None), anna.driver, models).handle_piece
+    anna.handlers[StreamKind.COPY] = CopyManager(anna.machine(None), anna.driver, models).handle_piece
     bert.enter(await bert.search().by_host(anna.endpoint, anna.invite(rights=rights)))
     await ground.acquaint(anna, bert)
-    session = await bert.streams.open(anna.id, [anna.endpoint], COPY, {"model": bytes(32)})
+    session = await bert.streams.open(anna.id, [anna.endpoint], StreamKind.COPY, {"model": bytes(32)})
     assert await session.receive_message() == {"ok": False, "reason": answer}
     await session.aclose()

@@ -11,8 +11,9 @@ import trio
 
 from leader.model import model_hash
 from mesh.copies import copy_server
-from mesh.copies.copy_server import BLOCK, COPY, CopyServing
+from mesh.copies.copy_server import BLOCK, CopyServing
 from mesh.net.session import Session, StreamError
+from mesh.net.stream_kinds import StreamKind
 from tests.mesh.copies.sources import Weights, honest, weights
 from tests.mesh.machines import Ground, Here
 from tests.mesh.net.conftest import members
@@ -31,7 +32,7 @@ class Pair:
     @asynccontextmanager
     async def ask(self, root: bytes | None = None) -> AsyncIterator[tuple[Session, Any]]:
         arguments = {"model": self.weights.tree.root if root is None else root}
-        session = await self.anna.streams.open(self.bert.id, [self.bert.endpoint], COPY, arguments)
+        session = await self.anna.streams.open(self.bert.id, [self.bert.endpoint], StreamKind.COPY, arguments)
         try:
             yield session, await session.receive_message()
         finally:

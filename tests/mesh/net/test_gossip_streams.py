@@ -5,8 +5,9 @@ import pytest
 import trio
 
 from mesh.net import gossip_streams as module
-from mesh.net.gossip_streams import KIND, MAX_MESSAGE, StreamMessages
+from mesh.net.gossip_streams import MAX_MESSAGE, StreamMessages
 from mesh.net.session import Session
+from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Streams
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.identity import Identity, NodeId
@@ -50,7 +51,7 @@ async def both(lan: Lan) -> AsyncIterator[Both]:
     async def handle(session: Session) -> None:
         await talkers[1].handle(session)
 
-    a, b = await lan.host({}), await lan.host({KIND: handle})
+    a, b = await lan.host({}), await lan.host({StreamKind.GOSSIP: handle})
     for one in (a, b):
         one.streams.trust(members(a.identity, b.identity))
         talkers.append(Talker(one.streams))

@@ -60,7 +60,7 @@ class FakeMachine:
         self.port = 50052
 
 
-class FakeShell:
+class FakeDriver:
     """Performs what is commanded on the stage."""
 
     def __init__(self, scene: Scene) -> None:
@@ -97,7 +97,7 @@ class FakePool:
         self.id, self.name, self.api = scene.pool, "swift-otter", "http://127.0.0.1:50080/v1"
         self.node = scene.node
         self.machine = machine
-        self.driver = FakeShell(scene)
+        self.driver = FakeDriver(scene)
         self.invites = Invites(state, lambda: 1000.0)
         self.models = Models(state.path / "models.json")
         self.leading = FakeLeading()

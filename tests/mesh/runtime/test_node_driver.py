@@ -1,4 +1,4 @@
-"""The shell performs what the Node asks, in its order: promises are on the disk before a word leaves."""
+"""The driver performs what the Node asks, in its order: promises are on the disk before a word leaves."""
 
 import logging
 from pathlib import Path
@@ -8,9 +8,9 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mesh.net.datagrams import Datagrams
-from mesh.net.gossip_streams import KIND
 from mesh.net.port import bind_port
 from mesh.net.session import StreamError
+from mesh.net.stream_kinds import StreamKind
 from mesh.protocol.base.effects import (
     Effect,
     GateChanged,
@@ -239,7 +239,7 @@ async def test_two_members_that_meet_learn_of_each_other(clock: MockClock, groun
     assert anna.driver is not None
     assert anna.driver.endpoints(bert.id) == [bert.endpoint]
     assert anna.driver.endpoints(NodeId(b"?" * 16)) == []
-    session = await bert.streams.open(anna.id, [anna.endpoint], "gossip")
+    session = await bert.streams.open(anna.id, [anna.endpoint], StreamKind.GOSSIP)
     await session.aclose()
 
 
@@ -322,7 +322,7 @@ async def test_an_eviction_cuts_the_streams_with_the_evicted_and_tells_both_ends
     expelled: list[str] = []
     anna.driver.on_lost = lambda event: lost.append(event.id)
     bert.driver.on_expelled = lambda event: expelled.append(event.by_name)
-    session = await bert.streams.open(anna.id, [anna.endpoint], KIND)
+    session = await bert.streams.open(anna.id, [anna.endpoint], StreamKind.GOSSIP)
     anna.driver.command(anna.node.evict, bert.id)
     assert lost == [bert.id]
     with pytest.raises(StreamError), trio.fail_after(2):
@@ -333,4 +333,4 @@ async def test_an_eviction_cuts_the_streams_with_the_evicted_and_tells_both_ends
             await bert.changes.wait(bert.changes.count, 0.1)
     assert expelled == ["anna"]
     with pytest.raises(StreamError):
-        await bert.streams.open(anna.id, [anna.endpoint], KIND)
+        await bert.streams.open(anna.id, [anna.endpoint], StreamKind.GOSSIP)

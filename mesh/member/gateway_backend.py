@@ -1,0 +1,106 @@
+"""What the gateway asks of this node: a way to the leader's llama-server, and the status."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from functools import partial
+
+import trio
+
+from mesh.control.operations import Status
+from mesh.gateway.backend import NothingServed, NotReady, Serving
+from mesh.gateway.upstream import not_serving
+from mesh.net.relay import SessionStream, relay
+from mesh.net.session import Session, StreamError
+from mesh.net.stream_kinds import StreamKind
+from mesh.net.streams import Streams
+from mesh.runtime.node_driver import NodeDriver
+from mesh.runtime.status import current_state
+from mesh.serving.leader_loop import LeaderLoop
+from mesh.wire.facts import Claim
+from mesh.wire.identity import id_text
+
+log = logging.getLogger(__name__)
+
+REFUSAL_SECONDS = 1.0
+CHANGES_SECONDS = 10.0
+REST_SECONDS = 0.2
+"""Changes that follow each other faster are told as one."""
+
+
+class GatewayBackend:
+    """Implements `mesh.gateway.backend.Backend` for one stay in a pool; ``status`` is that of the stay."""
+
+    def __init__(
+        self, streams: Streams, driver: NodeDriver, leading: LeaderLoop, status: Callable[[], Status]
+    ) -> None:
+        self.status = status
+        self._streams = streams
+        self._driver = driver
+        self._node = driver.node
+        self._leading = leading
+
+    async def open_leader(self) -> trio.abc.Stream:
+        """A byte stream to the leader's llama-server, which may be this machine's own."""
+        wanted, claim, told = self._node.deployment(), self._node.leader(), current_state(self._node)
+        if wanted is None or not wanted.running:
+            raise NothingServed
+        if claim is None:
+            raise NotReady("the pool has no leader at present", retry_after=2.0)
+        if told is None or told.phase != "ready":
+            phase, reason = (told.phase, told.reason) if told else ("waiting", "")
+            raise NotReady(
+                f"{wanted.model.name} is {phase}{f': {reason}' if reason else ''}",
+                retry_after=2.0,
+                lasting=phase == "failed",
+            )
+        if claim.author == self._node.id:
+            local = await self._leading.answer()
+            if local is None:
+                raise NotReady("the leader's llama-server is not ready", retry_after=2.0)
+            return local
+        return SessionStream(await self._open_api(claim))
+
+    async def _open_api(self, claim: Claim) -> Session:
+        """A stream to the leader, of which one that hangs is not waited for once it leads no more."""
+        session, reason = None, "another machine leads now"
+        async with trio.open_nursery() as nursery:
+            deposed = partial(self._driver.changes.cancel_when, nursery.cancel_scope)
+            nursery.start_soon(deposed, lambda: self._node.leader() != claim)
+            try:
+                endpoints = self._driver.endpoints(claim.author)
+                session = await self._streams.open(claim.author, endpoints, StreamKind.API)
+            except StreamError as error:
+                reason = f"the leader does not answer: {error.message}"
+            nursery.cancel_scope.cancel()
+        if session is None:
+            raise NotReady(reason, retry_after=2.0)
+        return session
+
+    def serving(self) -> Serving | None:
+        """Which member leads, and the hash of the model that is wanted."""
+        wanted, claim = self._node.deployment(), self._node.leader()
+        if claim is None or wanted is None or not wanted.running:
+            return None
+        return Serving(id_text(claim.author), wanted.model.root.hex())
+
+    async def handle_api(self, session: Session) -> None:
+        """A member's gateway asks this node, as the leader, for its llama-server."""
+        local = None
+        try:
+            local = await self._leading.answer()
+        except OSError as error:
+            log.info("llama-server does not take a connection: %s", error)
+        if local is not None:
+            await relay(session.stream, local)
+            return
+        with suppress(trio.BrokenResourceError), trio.move_on_after(REFUSAL_SECONDS):
+            await session.stream.send_all(not_serving())
+
+    async def changes(self) -> AsyncIterator[None]:
+        """One item for each change of the status, and every ten seconds."""
+        seen = -1
+        while True:
+            seen = await self._driver.changes.wait(seen, CHANGES_SECONDS)
+            yield
+            await trio.sleep(REST_SECONDS)

@@ -1,0 +1,80 @@
+"""Keeps what this machine says of itself up to date: its record in the pool, its announcement to others."""
+
+import trio
+
+from leader.model.held_models import Models
+from mesh.member.own_profile import profile, told_models, worth_telling
+from mesh.net.discovery.interfaces import local_addresses
+from mesh.runtime.node_context import NodeContext
+from mesh.runtime.node_driver import NodeDriver
+from mesh.serving.worker_loop import WorkerLoop
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.facts import Profile
+from mesh.wire.identity import id_text
+from worker.hardware import MachineMemory, default_offer, measure
+
+PUBLISH_SECONDS = 2.0
+
+
+class Publisher:
+    """For one stay in a pool: first `measure`, then `first`, then `run`, which lasts until cancelled."""
+
+    def __init__(self, context: NodeContext, driver: NodeDriver, work: WorkerLoop, models: Models) -> None:
+        self._context = context
+        self._driver = driver
+        self._work = work
+        self._models = models
+        self._memory: MachineMemory | None = None
+        self._offered = 0
+        self._told: Profile | None = None
+
+    async def measure(self) -> None:
+        """See how much memory there is, and settle how much of it this machine offers, in bytes."""
+        backend = self._context.keeper.backend
+        self._memory = await trio.to_thread.run_sync(measure, backend)
+        wanted = self._context.options.memory or default_offer(self._memory, backend)
+        self._offered = min(wanted, self._memory.total)
+
+    def first(self) -> Profile:
+        """The record with which the node starts."""
+        self._told = self._profile()
+        return self._told
+
+    async def run(self) -> None:
+        """Publish each change that is worth telling."""
+        changes = self._context.changes
+        seen = changes.count
+        while True:
+            fresh = self._profile()
+            if worth_telling(self._told, fresh):
+                self._told = fresh
+                self._driver.do(self._driver.node.publish, fresh)
+            before = seen
+            seen = await changes.wait(seen, PUBLISH_SECONDS)
+            if seen == before:
+                self._memory = await trio.to_thread.run_sync(measure, self._context.keeper.backend)
+
+    async def announce(self) -> None:
+        """Let machines nearby see that this one is a member."""
+        context = self._context
+        addresses = local_addresses(context.options.bind)
+        pool, node = id_text(self._driver.pool), id_text(self._driver.node.id)
+        await context.discovery.announce(pool, node, context.port, context.options.name, addresses)
+
+    def _profile(self) -> Profile:
+        context = self._context
+        assert self._memory is not None
+        addresses = [Endpoint(host, context.port) for host in local_addresses(context.options.bind)]
+        wanted = self._driver.node.deployment()
+        return profile(
+            context.options,
+            context.keeper.backend,
+            self._memory,
+            self._offered,
+            context.keeper.engine,
+            context.keeper.status(),
+            self._work.ready,
+            addresses,
+            told_models(self._models.held(), wanted),
+            wanted,
+        )

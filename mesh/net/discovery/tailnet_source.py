@@ -1,0 +1,34 @@
+"""The tailnet as a discovery source: its machines are known by name, and so is the owner of each."""
+
+from collections.abc import Sequence
+
+from mesh.net.discovery.source import DiscoverySource, OwnerCheck
+from mesh.net.discovery.tailnet import candidates, same_owner
+from mesh.net.discovery.tailscale import Tailscale
+from mesh.wire.endpoint import Endpoint
+from mesh.wire.identity import PoolId
+
+
+class TailnetSource(DiscoverySource):
+    """Asks this machine's tailscaled, and proves ownership by it.
+
+    A machine's pool and port are not known there, so every machine counts, at each of ``ports``.
+    """
+
+    name = "tailnet"
+
+    def __init__(self, tailscale: Tailscale, ports: Sequence[int]) -> None:
+        self.ownership = self
+        self._tailscale = tailscale
+        self._ports = tuple(dict.fromkeys(ports))
+
+    async def endpoints(self, pool: PoolId | None) -> list[Endpoint]:
+        peers = candidates(await self._tailscale.status())
+        return [Endpoint(peer.addresses[0], port) for peer in peers for port in self._ports]
+
+    async def check_owner(self, remote: Endpoint) -> OwnerCheck | None:
+        status, whois = await self._tailscale.status(), await self._tailscale.whois(remote)
+        if whois is None:
+            return None
+        same, reason = same_owner(status, whois)
+        return OwnerCheck(same, whois.name, reason)

@@ -1,0 +1,25 @@
+"""What a process asks of the system before it works, and how its failure is told."""
+
+import resource
+from contextlib import suppress
+
+from mesh.wire.errors import MeshError
+
+MAX_FILES = 8192
+
+
+def allow_many_files() -> None:
+    """As many open files as this process may have, up to a bound: each stream and each client is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # macOS may allow fewer than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The first error in a group (trio's nurseries raise groups), one for a person if there is one."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    causes = [root_cause(inner) for inner in error.exceptions]
+    return next((cause for cause in causes if isinstance(cause, MeshError)), causes[0])

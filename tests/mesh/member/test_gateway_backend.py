@@ -1,0 +1,162 @@
+"""The gateway's way to the leader: here, at another member, or the reason why there is none."""
+
+from dataclasses import replace
+from typing import cast
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from mesh.gateway.backend import NothingServed, NotReady, Serving
+from mesh.member.gateway_backend import GatewayBackend
+from mesh.net.stream_kinds import StreamKind
+from mesh.runtime.status import current_state, status
+from mesh.serving.leader_loop import LeaderLoop
+from mesh.wire.facts import Model
+from mesh.wire.identity import id_text
+from tests.mesh.machines import Ground, Here
+
+MODEL = Model("small.gguf", 8, b"r" * 32)
+
+
+class Pretended:
+    """A leader loop of which nothing is asked but its llama-server: one that echoes."""
+
+    def __init__(self, listens: bool = True) -> None:
+        self.listens = listens
+
+    async def answer(self) -> trio.abc.Stream | None:
+        await trio.lowlevel.checkpoint()
+        if not self.listens:
+            return None
+        here, there = trio.testing.memory_stream_pair()
+        trio.lowlevel.spawn_system_task(echo, there)
+        return here
+
+
+async def echo(stream: trio.abc.Stream) -> None:
+    async for data in stream:
+        await stream.send_all(data)
+
+
+def backend(here: Here, leading: Pretended) -> GatewayBackend:
+    assert here.driver is not None
+
+    node, id, keeper = here.node, here.own_pool, here.context.keeper
+    made = GatewayBackend(
+        here.streams,
+        here.driver,
+        cast(LeaderLoop, leading),
+        lambda: status(node, id, "pool", keeper.status(), ""),
+    )
+    here.handlers[StreamKind.API] = made.handle_api
+    return made
+
+
+def report(here: Here, phase: str, reason: str = "") -> None:
+    """Say as the leader how far the deployed model is."""
+    assert here.driver is not None
+    wanted = here.node.deployment()
+    assert wanted is not None
+    here.driver.do(here.node.report, wanted.number, phase, 1.0, reason, 0.0, ())
+
+
+async def told(here: Here, phase: str) -> None:
+    """Wait until the leader's word that the model has come to ``phase`` is known there."""
+    with trio.fail_after(30):
+        while (state := current_state(here.node)) is None or state.phase != phase:
+            await here.changes.wait(here.changes.count, 1)
+
+
+async def leader_and_member(ground: Ground) -> tuple[Here, Here]:
+    """Anna leads; bert may not."""
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    bert.profile = replace(bert.profile, rank=0)
+    anna.found()
+    bert.enter(await bert.search().by_host(anna.endpoint, anna.invite()))
+    await ground.acquaint(anna, bert)
+    with trio.fail_after(30):
+        while (claim := bert.node.leader()) is None or claim.author != anna.id:
+            await bert.changes.wait(bert.changes.count, 1)
+    return anna, bert
+
+
+async def deploy(anna: Here, *others: Here) -> None:
+    """Have the model wanted and told ready, and all of them know it."""
+    assert anna.driver is not None
+    anna.driver.do(anna.node.deploy, MODEL, 128, 1, True, ())
+    report(anna, "ready")
+    for here in (anna, *others):
+        await told(here, "ready")
+
+
+async def test_nothing_is_served_until_a_model_is_wanted(clock: MockClock, ground: Ground) -> None:
+    anna, _ = await leader_and_member(ground)
+    one = backend(anna, Pretended())
+    with pytest.raises(NothingServed):
+        await one.open_leader()
+    assert one.serving() is None
+
+
+async def test_without_a_leader_nobody_is_asked(clock: MockClock, ground: Ground) -> None:
+    anna = await ground.machine("anna")
+    anna.found()
+    assert anna.driver is not None
+    anna.driver.do(anna.node.deploy, MODEL, 128, 1, True, ())
+    one = backend(anna, Pretended())
+    with pytest.raises(NotReady, match="no leader"):
+        await one.open_leader()
+    assert one.serving() is None
+
+
+@pytest.mark.parametrize(("phase", "lasting"), [("loading", False), ("failed", True)])
+async def test_a_model_that_is_not_ready_is_not_opened(
+    clock: MockClock, ground: Ground, phase: str, lasting: bool
+) -> None:
+    anna, _ = await leader_and_member(ground)
+    await deploy(anna)
+    report(anna, phase, "for a reason")
+    await told(anna, phase)
+    with pytest.raises(NotReady, match=f"small.gguf is {phase}: for a reason") as caught:
+        await backend(anna, Pretended()).open_leader()
+    assert caught.value.lasting is lasting
+
+
+async def test_the_leader_opens_its_own(clock: MockClock, ground: Ground) -> None:
+    anna, _ = await leader_and_member(ground)
+    await deploy(anna)
+    one = backend(anna, Pretended())
+    async with await one.open_leader() as stream:
+        await stream.send_all(b"hello")
+        assert await stream.receive_some(5) == b"hello"
+    assert one.serving() == Serving(id_text(anna.id), MODEL.root.hex())
+    with pytest.raises(NotReady, match="llama-server is not ready"):
+        await backend(anna, Pretended(listens=False)).open_leader()
+
+
+async def test_a_member_reaches_the_leaders_over_a_stream(clock: MockClock, ground: Ground) -> None:
+    anna, bert = await leader_and_member(ground)
+    await deploy(anna, bert)
+    backend(anna, Pretended())
+    one = backend(bert, Pretended(listens=False))
+    async with await one.open_leader() as stream:
+        await stream.send_all(b"hello")
+        assert await stream.receive_some(5) == b"hello"
+    assert one.serving() == Serving(id_text(anna.id), MODEL.root.hex())
+
+
+async def test_a_leader_whose_llama_server_is_gone_says_so_in_http(clock: MockClock, ground: Ground) -> None:
+    anna, bert = await leader_and_member(ground)
+    await deploy(anna, bert)
+    backend(anna, Pretended(listens=False))
+    async with await backend(bert, Pretended()).open_leader() as stream:
+        assert (await stream.receive_some(100)).startswith(b"HTTP/1.1 503 ")
+
+
+async def test_a_leader_that_refuses_the_stream_is_not_ready(clock: MockClock, ground: Ground) -> None:
+    anna, bert = await leader_and_member(ground)
+    await deploy(anna, bert)
+    one = backend(bert, Pretended())
+    del anna.handlers[StreamKind.API]
+    with pytest.raises(NotReady, match="the leader does not answer"):
+        await one.open_leader()

@@ -1,0 +1,129 @@
+"""A stay in a pool: from the first word to the last, with the gateway, and what ends it."""
+
+import httpx
+import pytest
+import trio
+from trio.testing import MockClock
+
+from mesh.member.stay import Stay
+from mesh.wire.errors import MeshError
+from mesh.wire.identity import id_text
+from tests.mesh.machines import Ground, Here, identities
+
+LIMIT = 60
+
+
+async def begun(here: Here, nursery: trio.Nursery, owner: Here | None = None) -> Stay:
+    """Its stay, in a pool of its own or that of ``owner``."""
+    if owner is None:
+        stay = here.stays()
+    else:
+        stay = here.stays(await here.search().by_host(owner.endpoint, owner.invite()))
+    await nursery.start(stay.run)
+    return stay
+
+
+async def acquainted(*stays: Stay) -> None:
+    with trio.fail_after(LIMIT):
+        for stay in stays:
+            while [member.state for member in stay.node.members()] != ["alive"] * len(stays):
+                await stay.machine.changes.wait(stay.machine.changes.count, 1)
+
+
+async def test_a_founder_is_announced_and_its_gateway_answers_when_its_stay_has_begun(
+    clock: MockClock, ground: Ground, nursery: trio.Nursery
+) -> None:
+    anna = await ground.machine("anna")
+    stay = await begun(anna, nursery)
+    assert anna.mdns.announced == [id_text(anna.own_pool)]
+    assert anna.admission_server.greeting().state == "member"
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(stay.api.replace("/v1", "/status"))
+    assert answer.json()["pool"] == {"id": id_text(anna.own_pool), "name": stay.name}
+    with trio.fail_after(LIMIT):
+        while stay.node.leader() is None:
+            await anna.changes.wait(anna.changes.count, 1)
+
+
+async def test_nothing_of_a_stay_is_left_when_it_is_cancelled(clock: MockClock, ground: Ground) -> None:
+    anna = await ground.machine("anna")
+    async with trio.open_nursery() as nursery:
+        stay = await begun(anna, nursery)
+        nursery.cancel_scope.cancel()
+    assert anna.admission_server.greeting().state == "searching"
+    assert anna.streams.pool is None
+    async with httpx.AsyncClient(trust_env=False) as client:
+        with pytest.raises(httpx.ConnectError):
+            await client.get(stay.api.replace("/v1", "/status"))
+
+
+async def test_a_member_that_says_goodbye_has_left_for_the_others(
+    clock: MockClock, ground: Ground, nursery: trio.Nursery
+) -> None:
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    at_annas = await begun(anna, nursery)
+    at_berts = await begun(bert, nursery, anna)
+    await acquainted(at_annas, at_berts)
+    await at_berts.say_goodbye()
+    assert bert.admission_server.greeting().state == "searching"
+    with trio.fail_after(LIMIT):
+        while (member := at_annas.node.member(bert.id)) is None or member.state != "left":
+            await anna.changes.wait(anna.changes.count, 1)
+
+
+async def test_an_eviction_ends_the_stay_and_says_by_whom(clock: MockClock, ground: Ground) -> None:
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    async with trio.open_nursery() as nursery:
+        at_annas = await begun(anna, nursery)
+        async with trio.open_nursery() as of_bert:
+            at_berts = await begun(bert, of_bert, anna)
+            await acquainted(at_annas, at_berts)
+            at_annas.driver.command(at_annas.node.evict, bert.id)
+            with trio.move_on_after(LIMIT):
+                await trio.sleep_forever()
+        nursery.cancel_scope.cancel()
+    assert at_berts.expelled == f"this machine was evicted from pool {at_berts.name} by anna"
+    assert bert.streams.pool is None
+
+
+async def test_an_evicted_members_invites_are_void(
+    clock: MockClock, ground: Ground, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    stay = await begun(anna, nursery)
+    closed: list[bytes] = []
+    monkeypatch.setattr(anna.invites, "close_for", closed.append)
+    await acquainted(stay, await begun(bert, nursery, anna))
+    stay.driver.command(stay.node.evict, bert.id)
+    assert closed == [bert.id]
+
+
+async def test_of_two_founders_alone_one_ends_its_stay_with_where_to_move(
+    clock: MockClock, ground: Ground, nursery: trio.Nursery
+) -> None:
+    first, second = [
+        await ground.machine(name, "alice", identity)
+        for name, identity in zip(("first", "second"), identities(2), strict=True)
+    ]
+    await begun(first, nursery)
+    stay = second.stays()
+    with trio.fail_after(LIMIT):
+        admitted = await stay.run()
+    assert admitted is not None
+    assert admitted.pool == first.own_pool
+    assert stay.expelled is None
+
+
+async def test_the_status_names_the_trouble_with_the_disk(
+    clock: MockClock, ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna = await ground.machine("anna")
+    stay = anna.stays()
+    assert "trouble" not in stay.status()
+
+    def full(*_: object) -> None:
+        raise MeshError("the disk is full")
+
+    monkeypatch.setattr(anna.state, "persist", full)
+    stay.driver.do(stay.node.vouch, identities(1)[0].public_key, stay.node.rights(anna.id))
+    assert stay.status()["trouble"] == "the disk is full"
