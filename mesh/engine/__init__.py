@@ -1,0 +1,8 @@
+"""llama.cpp as programs: what this machine computes with, getting the pair, running and confining it.
+
+`backends` declares each kind of accelerator; `detect` finds this machine's and says why. `install` finds,
+downloads or builds llama-server and rpc-server. `process` runs a program that dies with this one. `sandbox`
+takes from a program what it does not need. `python -m mesh.engine` gets the engine by itself.
+
+It must not know pools, members or models: it hands out two programs and ways to run them.
+"""

@@ -1,7 +1,9 @@
-"""The HTTP door of every node: OpenAI's API passed through to the leader, and a window on the pool.
+"""The HTTP door of every node: OpenAI's API passed on to the leader, and a window on the pool.
 
-HTTP/1.1 itself is h11's job, on both sides, over trio streams. A ready-made ASGI server does not do here:
-a client's hang-up has to cancel whatever is done for it, and a stop must not wait for a client that has
-ceased to read; Hypercorn shields its writes from cancellation, so such a client would hold up the sidecar's
-end for ever.
+`http_server` and `connection` speak HTTP/1.1 by h11; `app` and `access` say what is where and who may ask;
+`proxy`, `leaders`, `upstream` and `resumable_completion` bring a request to the leader; `resuming` (pure)
+decides how an answer goes on with another leader. `feed`, `dashboard`, `counters`, `readiness` show the pool.
+
+It must not know Node, streams or llama-server's process: it sees its node as the protocol `backend.Backend`.
+Why no ASGI server: `docs/decisions/0009-own-gateway.md`.
 """

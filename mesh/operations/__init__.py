@@ -1,6 +1,8 @@
-"""What the command line asks of a sidecar: `table` names the method that answers each operation.
+"""What commands ask for, carried out: one handler an operation of `mesh.control.operations`.
 
-Each `..._operations` module answers for one subject, over the `Home` that `home` describes. Beside them stand
-the pure parts of some: `plan`, `serve`, `pool_file`; `move` is the stream by which a wish reaches the leader.
-Nothing here knows how the sidecar is put together, nor what a command prints.
+One module a subject of commands: the node, joining, serving, moving, models, an owner's acts. `plan` and
+`serve` hold what is computed for those; `pool_file` reads a pool described in JSON. `move` is also the
+leader's end of the stream by which a request to move arrives.
+
+It must not know argparse, terminals or text for people beyond errors and progress: results are data.
 """

@@ -1,0 +1,8 @@
+"""A node's two loops around the engine: as leader it serves the model, as worker it lends its rpc-server.
+
+`leader_loop` builds the reconciler's view from the Node, calls `leader.reconcile.decide` and performs its
+actions. `pipeline` is one llama-server with its tunnels, from the first stream to the end. `worker_loop` runs
+rpc-server behind the gate. `stream_counter` counts the answers in progress.
+
+It must not decide: `leader.reconcile` says what to run, the Node says which leases are held.
+"""

@@ -1,7 +1,10 @@
 """What must hold in every run, judged from outside the world and apart from it.
 
 Safety (leases, terms, elections, votes, facts, expulsions, deaths, words, replays, bounds, moves) is checked
-while a run goes on; that the pool is whole again (settled), after each healing.
+while a run goes on; that the pool is whole again (settled), after each healing. `setbacks` knows what disks
+that were set back forgot, `verdicts` collects what went wrong.
+
+A checker must not trust what a Node says of itself alone: it compares Nodes, and what was sent.
 """
 
 from __future__ import annotations

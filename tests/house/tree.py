@@ -8,7 +8,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("mesh", "worker", "leader", "simulations")
 SCRIPTS = ("join_pool.sh", "test.sh")
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md")
+DOCUMENTS = tuple(
+    path.relative_to(ROOT).as_posix()
+    for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")))
+)
 
 
 def sources() -> list[Path]:

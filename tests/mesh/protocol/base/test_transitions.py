@@ -1,12 +1,11 @@
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mesh.protocol.base.transitions import IllegalTransition, StateMachine, markdown
-from mesh.protocol.leadership.election import ROLES, Role, RoleEvent
+from mesh.protocol.base.transitions import IllegalTransition, StateMachine
 from mesh.protocol.leadership.leader_leases import LEADER_LEASE, LeaderLeaseEvent, LeaderLeaseState
+from mesh.protocol.leadership.election import ROLES, Role, RoleEvent
 from mesh.protocol.leadership.worker_lease import WORKER_LEASE, WorkerLeaseEvent, WorkerLeaseState
 from tests.mesh.protocol.stories import STORIES, Row
 
@@ -62,14 +61,6 @@ def test_a_worker_that_is_barred_is_lent_to_nobody() -> None:
         for (state, _), to in WORKER_LEASE.items()
         if state is WorkerLeaseState.RESTART_GRACE and to is WorkerLeaseState.GRANTED
     ] == []
-
-
-@every_table
-def test_the_tables_are_printed_in_the_architecture(
-    table: Table, first: StrEnum, events: type[StrEnum]
-) -> None:
-    text = (Path(__file__).parents[4] / "ARCHITECTURE.md").read_text()
-    assert "\n".join(markdown(table, first)) in text
 
 
 @pytest.fixture

@@ -1,0 +1,103 @@
+"""The bounds that docs/internals/limits.md lists: the constants of the code, in words."""
+
+from typing import NamedTuple
+
+
+class Bound(NamedTuple):
+    """``what`` is bounded, by these constants of that module, in this order.
+
+    Those that are private there are named without their underscore.
+    """
+
+    what: str
+    module: str
+    constants: tuple[str, ...]
+
+
+_PROTOCOL = "mesh.protocol"
+
+BOUNDS: dict[str, tuple[Bound, ...]] = {
+    "wire": (
+        Bound(
+            "bytes of a datagram, of a framed message", "mesh.wire.messages", ("MAX_DATAGRAM", "MAX_STREAMED")
+        ),
+        Bound("items of a message, buckets", "mesh.wire.messages", ("MAX_ITEMS", "BUCKETS")),
+        Bound("bytes of a fact; stages of a plan", "mesh.wire.facts", ("MAX_FACT", "MAX_STAGES")),
+        Bound("copies that a deployment asks for", "mesh.wire.facts", ("MAX_COPIES",)),
+        Bound("bytes of a record", "mesh.wire.profile", ("MAX_RECORD",)),
+        Bound("models, addresses in a record", "mesh.wire.profile", ("MAX_MODELS", "MAX_ADDRESSES")),
+        Bound("levels of nested values", "mesh.wire.codec", ("MAX_DEPTH",)),
+    ),
+    "protocol": (
+        Bound("vouchers in a chain", f"{_PROTOCOL}.trust.revocation", ("MAX_CHAIN",)),
+        Bound("vouchers, evictions", f"{_PROTOCOL}.trust.roster", ("MAX_VOUCHERS", "MAX_EVICTIONS")),
+        Bound("evictions by one that is no member", f"{_PROTOCOL}.trust.roster", ("MAX_CONTESTED",)),
+        Bound("revoked acts remembered", f"{_PROTOCOL}.trust.roster", ("MAX_REVOKED",)),
+        Bound(
+            "pending facts, from one source", f"{_PROTOCOL}.facts.pending", ("MAX_WAITING", "MAX_OF_A_SOURCE")
+        ),
+        Bound("proofs of equivocation", f"{_PROTOCOL}.facts.store", ("MAX_PROOFS",)),
+        Bound("deployments gone beyond another's", f"{_PROTOCOL}.facts.owner_acts", ("MAX_LEAP",)),
+        Bound("bodies wanted, asked for", f"{_PROTOCOL}.dissemination.gossip", ("MAX_WANTED", "MAX_ASKED")),
+        Bound(
+            "wanted on one's word, a liar's", f"{_PROTOCOL}.dissemination.gossip", ("MAX_TOLD", "MAX_VAIN")
+        ),
+        Bound("addresses greeted", f"{_PROTOCOL}.dissemination.bootstrap", ("MAX_HELLO_TARGETS",)),
+        Bound("strangers answered a second", f"{_PROTOCOL}.dissemination.bootstrap", ("MAX_REPLIES",)),
+        Bound(
+            "relayed probes, for one asker",
+            f"{_PROTOCOL}.membership.probes",
+            ("MAX_RELAYED", "MAX_RELAYED_FOR_ONE"),
+        ),
+        Bound("suspicions counted", f"{_PROTOCOL}.membership.flap_detection", ("MAX_SUSPICIONS",)),
+        Bound("requests for one lease", f"{_PROTOCOL}.leadership.leader_leases", ("MAX_ASKED",)),
+        Bound("buckets of members, hosts", f"{_PROTOCOL}.limits.rate_limits", ("MAX_MEMBERS", "MAX_HOSTS")),
+        Bound("numbers behind the latest; later runs", f"{_PROTOCOL}.limits.replays", ("WINDOW", "OTHERS")),
+    ),
+    "net": (
+        Bound("datagrams of members that wait", "mesh.net.datagrams", ("QUEUE",)),
+        Bound("datagrams of others that wait", "mesh.net.datagrams", ("STRANGE_QUEUE",)),
+        Bound("a second from a member, another", "mesh.net.datagrams", ("KNOWN_RATE", "STRANGE_RATE")),
+        Bound("connections without proof", "mesh.net.callers", ("MAX_CALLERS",)),
+        Bound("of these from one source", "mesh.net.callers", ("MAX_CALLERS_OF_A_SOURCE",)),
+        Bound("streams, of one member", "mesh.net.streams", ("MAX_SESSIONS", "MAX_SESSIONS_OF_A_PEER")),
+        Bound(
+            "streams of strangers, of a host", "mesh.net.streams", ("MAX_UNPROVEN", "MAX_UNPROVEN_OF_A_HOST")
+        ),
+        Bound("gossip: peers, messages queued", "mesh.net.gossip_streams", ("MAX_PEERS", "MAX_QUEUED")),
+        Bound("bytes a second of copies", "mesh.net.pacing", ("MOST_RATE",)),
+        Bound("sightings on the LAN", "mesh.net.discovery.mdns", ("MAX_SIGHTINGS",)),
+        Bound("machines of a tailnet asked", "mesh.net.discovery.tailnet", ("MAX_CANDIDATES",)),
+        Bound("streams at the gate", "worker.gate", ("MOST_SESSIONS",)),
+        Bound("connections of a tunnel", "leader.llama.tunnels", ("MAX_CONNECTIONS",)),
+    ),
+    "gateway": (
+        Bound("connections", "mesh.gateway.http_server", ("MAX_CONNECTIONS",)),
+        Bound("bytes of a head, of a body", "mesh.gateway.connection", ("MAX_HEAD", "MAX_BODY")),
+        Bound("requests in flight", "mesh.gateway.proxy", ("MAX_IN_FLIGHT",)),
+        Bound("requests that wait for a leader", "mesh.gateway.leaders", ("MAX_WAITING",)),
+        Bound(
+            "seconds before, within an answer", "mesh.gateway.proxy", ("ARRIVAL_PATIENCE", "ANSWER_PATIENCE")
+        ),
+        Bound("bytes of a request that resumes", "mesh.gateway.proxy", ("MAX_NOTED_BODY",)),
+        Bound("bytes of an answer's text", "mesh.gateway.resuming.answer", ("MAX_TEXT",)),
+        Bound("watchers of the status", "mesh.gateway.feed", ("MAX_WATCHERS",)),
+    ),
+    "rest": (
+        Bound("open invites", "mesh.admission.invites", ("MAX_OPEN_INVITES",)),
+        Bound(
+            "machines in the lobby, of a host",
+            "mesh.admission.pairing_lobby",
+            ("MAX_WAITING", "MAX_WAITING_OF_A_HOST"),
+        ),
+        Bound("sources of a copy", "mesh.copies.copy_fetch", ("MAX_SOURCES",)),
+        Bound("copies given, to one member", "mesh.copies.copy_server", ("MAX_SERVED", "MAX_OF_A_PEER")),
+        Bound("bytes that a copy leaves free", "mesh.copies.copy_policy", ("MARGIN",)),
+        Bound("files, pieces of a model", "mesh.copies.hash_tree", ("MAX_FILES", "MAX_PIECES")),
+        Bound("models held", "leader.model.held_models", ("MAX_MODELS",)),
+        Bound("layers, tensors of a model", "leader.model.gguf", ("MAX_LAYERS", "MAX_TENSORS")),
+        Bound("devices of a plan", "leader.placement.cost", ("MAX_DEVICES",)),
+        Bound("open files of a sidecar", "mesh.runtime.process", ("MAX_FILES",)),
+        Bound("commands at the control socket", "mesh.control.control_server", ("MOST_CONNECTIONS",)),
+    ),
+}
