@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from mesh.protocol.base.transitions import IllegalTransition, StateMachine
-from mesh.protocol.leadership.leader_leases import LEADER_LEASE, LeaderLeaseEvent, LeaderLeaseState
 from mesh.protocol.leadership.election import ROLES, Role, RoleEvent
+from mesh.protocol.leadership.leader_leases import LEADER_LEASE, LeaderLeaseEvent, LeaderLeaseState
 from mesh.protocol.leadership.worker_lease import WORKER_LEASE, WorkerLeaseEvent, WorkerLeaseState
 from tests.mesh.protocol.stories import STORIES, Row
 
