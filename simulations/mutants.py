@@ -58,7 +58,7 @@ def _no_pre_vote() -> list[Patch]:
             and election._claims.leader() is None
             and election._campaign_at() is not None
         ):
-            election._machine.on(RoleEvent.DELAY_ELAPSED)
+            election._state_machine.on(RoleEvent.DELAY_ELAPSED)
             election._claim(RoleEvent.WON)
 
     return [(Election, "campaign", campaign)]
