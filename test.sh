@@ -1,11 +1,28 @@
 #!/usr/bin/env bash
-# Runs every gate of the project: formatting, lint, types, import contracts, tests.
-#
-#   bash test.sh                        everything
-#   bash test.sh tests/leader -k gguf   arguments go to pytest; the other gates still run
+# Runs the gates of the project; `bash test.sh --help` says which.
 #
 # The development environment lives outside the tree. Nothing needs to be installed beforehand but Python.
 set -euo pipefail
+
+CHAOS_SEEDS=12
+CHAOS_MINUTES=2.5 # One storm and one healing.
+
+usage() {
+    cat <<'TEXT'
+usage: bash test.sh [--fast | --coverage | --help | arguments of pytest]
+
+  (nothing)      every gate: format, lint, types, import contracts, all tests, fresh chaos seeds
+                 (at most 15 minutes on two cores, and the time to build the engine, once)
+  --fast         format, lint, types, import contracts and unit tests, without the engine
+                 (at most 90 seconds on two cores with warm caches)
+  --coverage     the lines of the pure packages that their unit tests do not run
+  --help         this text
+  anything else  goes to pytest, and the other gates but chaos run as well:
+                 bash test.sh tests/leader -k gguf
+
+Which test belongs to which tier is decided in tests/tiers.py.
+TEXT
+}
 
 say() {
     if [ -t 2 ]; then printf '\033[1m== %s\033[0m\n' "$*" >&2; else printf '== %s\n' "$*" >&2; fi
@@ -38,24 +55,69 @@ install_system_packages() {
         say "iproute2 could not be installed: the lab falls back to 127.x.y.z"
 }
 
-main() {
-    cd "$(dirname "${BASH_SOURCE[0]}")"
-    local root uv
-    root=$(pwd -P)
+enter_environment() {
+    local uv
     uv=$(bash join_pool.sh --bootstrap-uv)
-    export UV_PROJECT_ENVIRONMENT=${UV_PROJECT_ENVIRONMENT:-${XDG_CACHE_HOME:-$HOME/.cache}/frankenstein-mesh/dev-$(path_digest "$root")}
-    # An activated environment of something else would only make uv warn.
-    unset VIRTUAL_ENV
-
-    install_system_packages
+    export UV_PROJECT_ENVIRONMENT=${UV_PROJECT_ENVIRONMENT:-${XDG_CACHE_HOME:-$HOME/.cache}/frankenstein-mesh/dev-$(path_digest "$(pwd -P)")}
+    # An activated environment of something else would only make uv warn; tests that are not cached start slowly.
+    unset VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
     gate "environment" "$uv" sync --frozen --quiet
     export PATH=$UV_PROJECT_ENVIRONMENT/bin:$PATH
-    gate "engine" python -m mesh.engine
+}
+
+checks() {
     gate "ruff check" ruff check .
     gate "ruff format" ruff format --check .
     gate "mypy" mypy
     gate "import contracts" lint-imports
-    gate "pytest" pytest "$@"
+}
+
+# Two processes share the tests that need no machine for themselves.
+beside_each_other() { pytest -n 2 --dist worksteal -m "$1"; }
+
+# Seeds that nobody tried before. What fails names its seed and how to see it again.
+chaos() {
+    local first
+    first=$(python -c "import random; print(random.SystemRandom().randrange(10**7, 10**9))")
+    set -- python -m simulations chaos --first-seed "$first" --seeds "$CHAOS_SEEDS" --minutes "$CHAOS_MINUTES"
+    say "$*"
+    "$@" --jobs 2 --check
+}
+
+every_gate() {
+    install_system_packages
+    enter_environment
+    gate "engine" python -m mesh.engine
+    checks
+    if [ $# -gt 0 ]; then
+        gate "pytest" pytest "$@"
+        return
+    fi
+    gate "tests beside each other" beside_each_other "not alone"
+    gate "tests that run alone" pytest -m alone
+    gate "chaos" chaos
+}
+
+main() {
+    cd "$(dirname "${BASH_SOURCE[0]}")"
+    case ${1-} in
+    --help | -h)
+        usage
+        return
+        ;;
+    --fast)
+        enter_environment
+        checks
+        gate "unit tests" beside_each_other unit
+        ;;
+    --coverage)
+        enter_environment
+        gate "coverage" python -m tests.coverage
+        ;;
+    *)
+        every_gate "$@"
+        ;;
+    esac
     say "all gates passed in $SECONDS s"
 }
 

@@ -103,6 +103,8 @@ def _chaos_command(options: argparse.Namespace) -> int:
         outcomes.append(outcome)
         if not options.json and (outcome.violations or sys.stdout.isatty()):
             print(_line(outcome), flush=True)
+            if outcome.violations:
+                print(_replay_line(options, outcome.seed), flush=True)
     report = _report(options, outcomes, time.perf_counter() - started)
     _print(options, report)
     return _code(options, report)
@@ -199,6 +201,12 @@ def _goal(what: str, goal: float, measured: float, unit: str, met: bool) -> dict
 def _line(outcome: ChaosOutcome) -> str:
     line = f"seed {outcome.seed}: {outcome.nodes} nodes, {outcome.events} events, trace {outcome.digest}"
     return "\n  ".join([line, *outcome.violations])
+
+
+def _replay_line(options: argparse.Namespace, seed: int) -> str:
+    """The command that shows a seed of this run again."""
+    nodes = "" if options.nodes is None else f" --nodes {options.nodes}"
+    return f"  python -m simulations replay {seed} --minutes {options.minutes:g}{nodes}"
 
 
 # --- one seed

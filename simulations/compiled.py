@@ -31,7 +31,7 @@ _COMPILED = (
     "leader/placement/planner.py",
     "leader/reconcile/decide.py",
     "leader/reconcile/driver.py",
-    "leader/placement/table.py",
+    "leader/placement/placement_table.py",
     "leader/reconcile/view.py",
     "leader/model/model_info.py",
     "leader/reconcile/member_views.py",

@@ -257,7 +257,10 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "who was evicted evicts nobody": _first_evicted,
     "answers are not looked at": lambda: [(LlamaServer, "answers", 0)],
     "who is forgotten leaves no floor": _no_floor,
-    "waiting facts have no bound": lambda: [(pending, "MAX_WAITING", 2**40), (pending, "MAX_OF_A_SOURCE", 2**40)],
+    "waiting facts have no bound": lambda: [
+        (pending, "MAX_WAITING", 2**40),
+        (pending, "MAX_OF_A_SOURCE", 2**40),
+    ],
     "replays are taken": lambda: [
         (Replays, "is_new", lambda replays, envelope: True),
         (Replays, "mark", _nothing),

@@ -5,21 +5,34 @@ import secrets
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import psutil
 import pytest
 
+from tests import tiers
 from tests.engine_fixture import engine
 from tests.lab import processes
 from tests.lab.lab import Lab, is_in_open_lab
 
+__all__ = ["engine"]
 
-def pytest_configure() -> None:
-    """Who runs the tests in the background has Ctrl-C ignored; what tests start would inherit that."""
+# How long an example takes depends on what else the machine does: pytest's own limit is enough.
+hypothesis.settings.register_profile("mesh", deadline=None)
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("mesh")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests that run in the background have Ctrl-C ignored; what they start would inherit that."""
+    tiers.register(config)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-__all__ = ["engine"]
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        tiers.mark(item)
+
 
 # Every process that a test starts inherits this, however far it goes from us.
 _MARK = "MESH_TEST_SESSION"
@@ -43,11 +56,11 @@ def _session_mark() -> str:
 @pytest.fixture(autouse=True)
 def _nothing_is_left_running(_session_mark: str) -> Iterator[None]:
     """Fails a test that leaves a process which was not there before it."""
-    before = {process.pid for process in processes.with_variable(_MARK, _session_mark.__eq__)}
+    before = frozenset(psutil.pids())
     yield
-    found = processes.with_variable(_MARK, _session_mark.__eq__)
+    found = processes.with_variable(_MARK, _session_mark.__eq__, but=before)
     # A lab that several tests share answers for its processes when it is closed.
-    left = [process for process in found if process.pid not in before and not is_in_open_lab(process)]
+    left = [process for process in found if not is_in_open_lab(process)]
     _, alive = psutil.wait_procs(left, timeout=_GRACE_SECONDS)
     if alive:
         lines = [" ".join(process.cmdline()) for process in alive if process.is_running()]

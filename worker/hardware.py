@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from mesh.engine.backends.table import kind_named
+from mesh.engine.backends.backend_table import kind_named
 from mesh.engine.detect import MachineProbes
 from mesh.engine.types import Backend
 from mesh.wire.errors import MeshError

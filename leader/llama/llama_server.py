@@ -16,9 +16,9 @@ from typing import Final
 
 import trio
 
-from leader.llama.arguments import arguments, environment
 from leader.llama.exit_reason import telling_line
 from leader.llama.local_http import get
+from leader.llama.server_arguments import arguments, environment
 from leader.llama.slots import Slots
 from leader.llama.watchdog import EngineSample, Watchdog, read_slots
 from leader.placement.planner import Plan

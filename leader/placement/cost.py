@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from leader.model.model_info import ModelInfo
-from mesh.engine.backends.table import kind_named
+from mesh.engine.backends.backend_table import kind_named
 
 UBATCH: Final = 512  # tokens computed at once in a prefill: llama-server's default
 CACHE_GRAIN: Final = 256  # the engine rounds a slot's context up to a multiple of it

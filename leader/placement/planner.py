@@ -1,7 +1,7 @@
 """Which layers go where: subset of devices, counts, head and order together, exactly optimal. Pure.
 
-The search is a table (leader.placement.table). The pipeline's host takes the first layers, the device with
-the head comes last, the rest in between by round trip: their order costs nothing.
+The search is a table (leader.placement.placement_table). The pipeline's host takes the first layers, the
+device with the head comes last, the rest in between by round trip: their order costs nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -148,7 +148,9 @@ def place(
     batch = slots if objective == "throughput" else 1
     wants = demand(model_info, context, slots, batch)
     ordered = sorted(devices, key=lambda device: (not device.host, device.rtt, device.member))
-    from leader.placement.table import best_counts  # takes numpy along, which only who plans should pay for
+    from leader.placement.placement_table import (
+        best_counts,  # takes numpy along, which only who plans should pay for
+    )
 
     counts = best_counts(model_info, wants, ordered, _ranges(wants, ordered, fixed or {}))
     if counts is None:

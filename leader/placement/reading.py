@@ -12,5 +12,5 @@ def read_model(path: Path) -> ModelInfo:
 
     numpy, which placing needs, is loaded on the way: in that thread, and only by those who place something.
     """
-    import_module("leader.placement.table")
+    import_module("leader.placement.placement_table")
     return gguf.read(path)

@@ -3,7 +3,7 @@
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device, assumed_layer_seconds
 from leader.reconcile.view import MemberView
-from mesh.engine.backends.table import kind_named
+from mesh.engine.backends.backend_table import kind_named
 from mesh.protocol.node.node import Member
 from mesh.wire.facts import Profile
 from mesh.wire.identity import NodeId, id_text

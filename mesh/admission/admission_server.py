@@ -19,7 +19,7 @@ from mesh.admission.handshake import (
 )
 from mesh.admission.invites import Invites
 from mesh.admission.pairing_lobby import Applicant, PairingLobby
-from mesh.net.discovery.source import DiscoverySource, Ownership
+from mesh.net.discovery.discovery_source import DiscoverySource, Ownership
 from mesh.net.session import Session
 from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Streams

@@ -15,7 +15,7 @@ from mesh.admission.handshake import AdmissionClient, AdmissionRefused, Admitted
 from mesh.admission.invites import Token
 from mesh.admission.pool_names import pool_name
 from mesh.net.discovery.discovery import Discovery, endpoints_of
-from mesh.net.discovery.source import DiscoverySource, Ownership, Sighting
+from mesh.net.discovery.discovery_source import DiscoverySource, Ownership, Sighting
 from mesh.net.streams import Streams
 from mesh.runtime.node_context import NodeContext
 from mesh.wire.endpoint import Endpoint

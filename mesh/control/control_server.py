@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from mesh.control.arguments import OTHER_VERSION
+from mesh.control.argument_types import OTHER_VERSION
 from mesh.control.control_errors import AlreadyRunning, ControlError
 from mesh.control.socket_peer import user_of
 from mesh.wire.errors import MeshError

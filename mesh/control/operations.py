@@ -5,9 +5,9 @@ followed by one ``{"result": {...}}`` or ``{"error": {"code", "message", "hint"}
 only show that the sidecar is alive. Sizes are bytes and durations seconds unless a name says otherwise;
 layers are inclusive and counted from 0; members are named by the text of their id.
 
-A new operation is declared here and bound to its method in `mesh.operations.table`. Every operation but
-``info``, ``join`` and ``shutdown`` raises `mesh.control.control_errors.NotJoined` on a node without pool. A
-client that hangs up ends the operation, unless it survives that; what `SERVE` has begun to serve goes on,
+A new operation is declared here and bound to its method in `mesh.operations.operation_table`. Every operation
+but ``info``, ``join`` and ``shutdown`` raises `mesh.control.control_errors.NotJoined` on a node without pool.
+A client that hangs up ends the operation, unless it survives that; what `SERVE` has begun to serve goes on,
 only its waiting ends.
 """
 
@@ -108,7 +108,7 @@ class LeaderStatus(TypedDict):
 
 
 class Accelerator(TypedDict):
-    kind: str  # a name of `mesh.engine.backends.table`, or of another version's
+    kind: str  # a name of `mesh.engine.backends.backend_table`, or of another version's
     name: str
     reason: NotRequired[str]  # why this one was chosen; known of the node itself only
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mesh.engine.backends.backend_kind import Probes
-from mesh.engine.backends.table import kinds_on
+from mesh.engine.backends.backend_table import kinds_on
 from mesh.engine.engine_errors import EngineError
 from mesh.engine.types import Backend
 

@@ -11,7 +11,7 @@ class Backend:
     """What a machine computes with, and why that was chosen."""
 
     kind: str
-    """Its name in `mesh.engine.backends.table`."""
+    """Its name in `mesh.engine.backends.backend_table`."""
     name: str
     """The accelerator as its maker calls it, e.g. ``NVIDIA H200`` or the processor's model name."""
     reason: str

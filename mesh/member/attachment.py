@@ -4,7 +4,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from mesh.admission.admission_server import AdmissionServer
-from mesh.net.discovery.source import Sighting
+from mesh.net.discovery.discovery_source import Sighting
 from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
 

@@ -5,7 +5,7 @@ import logging
 import trio
 
 from mesh.net.discovery.discovery import Discovery
-from mesh.net.discovery.source import Sighting
+from mesh.net.discovery.discovery_source import Sighting
 from mesh.runtime.node_driver import NodeDriver
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError

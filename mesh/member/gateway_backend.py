@@ -28,7 +28,7 @@ REST_SECONDS = 0.2
 """Changes that follow each other faster are told as one."""
 
 
-class GatewayBackend:
+class StayBackend:
     """Implements `mesh.gateway.backend.Backend` for one stay in a pool; ``status`` is that of the stay."""
 
     def __init__(

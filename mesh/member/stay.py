@@ -17,7 +17,7 @@ from mesh.gateway.http_server import serve_gateway
 from mesh.member.attachment import Attachment
 from mesh.member.drop_log import Watch
 from mesh.member.finding import Finding
-from mesh.member.gateway_backend import GatewayBackend
+from mesh.member.gateway_backend import StayBackend
 from mesh.member.publisher import Publisher
 from mesh.member.relocation import find_company
 from mesh.protocol.base.effects import Expelled
@@ -59,7 +59,7 @@ class Stay:
         self.driver = NodeDriver.of(machine, id, node, self.work.set_holder)
         self.copies = CopyManager(machine, self.driver, self.models)
         self.leading = LeaderLoop(machine, self.driver, self.models, self.copies)
-        self.gateway = GatewayBackend(machine.streams, self.driver, self.leading, self.status)
+        self.gateway = StayBackend(machine.streams, self.driver, self.leading, self.status)
         self.expelled: str | None = None
         """Why this machine is a member no longer, for the person who asks; None while it is one."""
         self._peers = tuple(peers)

@@ -10,9 +10,9 @@ from mesh.admission.invites import Invites
 from mesh.control.sidecar_options import DEFAULT_PORT, NodeOptions
 from mesh.net.datagrams import Datagrams
 from mesh.net.discovery.discovery import Discovery
+from mesh.net.discovery.discovery_source import DiscoverySource
 from mesh.net.discovery.lan import LanSource
 from mesh.net.discovery.mdns import Mdns
-from mesh.net.discovery.source import DiscoverySource
 from mesh.net.discovery.tailnet_source import TailnetSource
 from mesh.net.discovery.tailscale import Tailscale
 from mesh.net.streams import Streams

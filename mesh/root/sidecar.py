@@ -20,7 +20,7 @@ from mesh.net.discovery.interfaces import local_addresses
 from mesh.net.discovery.mdns import Mdns
 from mesh.net.discovery.tailscale import Tailscale, find_socket
 from mesh.net.port import EVERY_ADDRESS, BoundPort, bind_port
-from mesh.operations.table import OperationTable
+from mesh.operations.operation_table import OperationTable
 from mesh.root.log_files import log_to
 from mesh.root.services import discovery_sources, make_services
 from mesh.root.stream_table import stream_handlers

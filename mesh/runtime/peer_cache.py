@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from mesh.net.discovery.source import DiscoverySource
+from mesh.net.discovery.discovery_source import DiscoverySource
 from mesh.runtime.state import StateDir
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError

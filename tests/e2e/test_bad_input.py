@@ -41,7 +41,7 @@ def test_files_that_are_no_model_are_named_as_such(lab: Lab, tmp_path: Path) -> 
     assert "No such file" in fails(anna, "serve", tmp_path / "absent.gguf")
 
 
-def test_a_model_larger_than_the_pool_is_refused_with_what_is_missing_and_who_offered_what(
+def test_a_model_larger_than_the_pool_is_refused_with_what_is_missing_and_offered(
     lab: Lab, tmp_path: Path
 ) -> None:
     anna, bert = lab.hosts(2)

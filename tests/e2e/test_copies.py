@@ -65,7 +65,7 @@ async def test_a_second_copy_appears_and_its_holder_serves_when_the_first_is_kil
     assert len(await chat(other)) > len(answer) // 2
 
 
-async def test_a_model_of_several_files_is_copied_with_their_names_and_the_copy_answers_alike(
+async def test_a_model_of_several_files_is_copied_by_name_and_the_copy_answers_alike(
     lab: Lab, tmp_path: Path
 ) -> None:
     anna, bert = lab.hosts(2)
@@ -96,7 +96,7 @@ async def test_a_leader_copies_from_a_holder_that_may_not_lead(lab: Lab, tmp_pat
     assert await chat(anna)
 
 
-async def test_a_copy_over_narrow_cables_kills_nobody_and_goes_on_after_kill_9_of_either_end(
+async def test_a_copy_over_narrow_links_kills_no_member_and_survives_kill_9_of_either_end(
     lab: Lab, tmp_path: Path
 ) -> None:
     """66 MB at 40 Mbit/s: the cables are full for all that time, and gossip shares them."""

@@ -6,7 +6,8 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("mesh", "worker", "leader", "simulations")
+PRODUCT = ("mesh", "worker", "leader")
+PACKAGES = (*PRODUCT, "simulations")
 SCRIPTS = ("join_pool.sh", "test.sh")
 DOCUMENTS = tuple(
     path.relative_to(ROOT).as_posix()
@@ -17,6 +18,11 @@ DOCUMENTS = tuple(
 def sources() -> list[Path]:
     """The Python files of the packages."""
     return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def product() -> list[Path]:
+    """Those of the packages that are installed."""
+    return [path for path in sources() if path.relative_to(ROOT).parts[0] in PRODUCT]
 
 
 def files_of_tests() -> list[Path]:

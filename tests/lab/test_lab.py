@@ -249,7 +249,7 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(mode: str) -> None:
     assert leftovers(name) == []
 
 
-def test_a_run_of_this_process_is_not_abandoned_but_one_of_its_number_at_another_time_is() -> None:
+def test_a_run_is_abandoned_when_another_process_has_its_number_and_not_before() -> None:
     prefix, lab, pid, started, nonce = new_run().split("-")
     assert not is_abandoned("-".join([prefix, lab, pid, started, nonce]))
     assert is_abandoned("-".join([prefix, lab, pid, str(int(started) + 1), nonce]))

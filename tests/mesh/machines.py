@@ -22,8 +22,8 @@ from mesh.member.attachment import Attachment
 from mesh.member.finding import Finding
 from mesh.member.stay import Stay
 from mesh.net.datagrams import Datagrams
+from mesh.net.discovery.discovery_source import DiscoverySource, Sighting
 from mesh.net.discovery.mdns import Mdns
-from mesh.net.discovery.source import DiscoverySource, Sighting
 from mesh.net.discovery.tailnet import TailnetPeer, TailnetStatus, Whois
 from mesh.net.discovery.tailscale import Tailscale, TailscaleError
 from mesh.net.port import BoundPort, bind_port

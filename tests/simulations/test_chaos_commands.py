@@ -70,7 +70,9 @@ def test_a_violation_fails_only_with_check_and_names_its_seed(capsys: pytest.Cap
         failed = report["results"]["failed"][0]
         assert report["goals"][0]["met"] is False
         assert main([*arguments, "--check"]) == 1
-        assert f"seed {failed['seed']}: 5 nodes" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert f"seed {failed['seed']}: 5 nodes" in out
+        assert f"python -m simulations replay {failed['seed']} --minutes 2.5 --nodes 5\n" in out
         assert main(["replay", str(failed["seed"]), *SHORT, "--check"]) == 1
         assert failed["violations"][0] in capsys.readouterr().out
 

@@ -83,7 +83,7 @@ def test_one_that_does_not_run_dies_over_what_its_next_process_writes() -> None:
     assert scene.runs(2)
 
 
-def test_one_that_was_evicted_though_it_never_noted_its_admission_comes_back_with_a_new_key() -> None:
+def test_a_host_evicted_before_it_stored_its_admission_comes_back_with_a_new_key() -> None:
     scene = Scene()
     scene.world.crash(scene.hosts[3])
     scene.world.wipe(scene.hosts[3])

@@ -5,8 +5,10 @@ import shutil
 import stat
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import trio
 
@@ -22,48 +24,39 @@ def unpack_tar(archive: Path, prefix: str, target: Path, wanted: Wanted) -> None
     that lead outside are refused. To be run in a trio worker thread: it heeds the cancellation of the task
     that waits for it.
     """
-    partial = _fresh(target)
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                trio.from_thread.check_cancelled()
-                inside = _below(member.name, prefix)
-                if not member.isfile() or inside is None or not wanted(inside):
-                    continue
-                source = tar.extractfile(member)
-                assert source is not None
-                path = partial / inside
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("wb") as output:
-                    shutil.copyfileobj(source, output, 1 << 20)
-                path.chmod(0o755 if member.mode & stat.S_IXUSR else 0o644)
-                os.utime(path, (member.mtime, member.mtime))
-    except (tarfile.TarError, EOFError) as error:
-        raise CorruptDownload(
-            f"{archive} cannot be unpacked: {error}", f"remove it and try again: rm {archive}"
-        ) from error
-    else:
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with _all_or_nothing(archive, target) as partial, tarfile.open(archive) as tar:
+        for member in tar:
+            trio.from_thread.check_cancelled()
+            inside = _below(member.name, prefix)
+            if not member.isfile() or inside is None or not wanted(inside):
+                continue
+            source = tar.extractfile(member)
+            assert source is not None
+            path = _write(partial / inside, source, member.mode)
+            os.utime(path, (member.mtime, member.mtime))
 
 
 def unpack_wheel(archive: Path, target: Path) -> None:
     """Make ``target`` the files of the wheel ``archive``, permissions included; else as ``unpack_tar``."""
-    partial = _fresh(target)
+    with _all_or_nothing(archive, target) as partial, zipfile.ZipFile(archive) as wheel:
+        for entry in wheel.infolist():
+            trio.from_thread.check_cancelled()
+            inside = _below(entry.filename, "")
+            if entry.is_dir() or inside is None:
+                continue
+            with wheel.open(entry) as source:
+                _write(partial / inside, source, entry.external_attr >> 16)
+
+
+@contextmanager
+def _all_or_nothing(archive: Path, target: Path) -> Iterator[Path]:
+    """An empty folder, which becomes ``target`` if nothing is raised; a broken archive is CorruptDownload."""
+    partial = target.with_name(target.name + ".unpacking")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     try:
-        with zipfile.ZipFile(archive) as wheel:
-            for entry in wheel.infolist():
-                trio.from_thread.check_cancelled()
-                inside = _below(entry.filename, "")
-                if entry.is_dir() or inside is None:
-                    continue
-                path = partial / inside
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with wheel.open(entry) as source, path.open("wb") as output:
-                    shutil.copyfileobj(source, output, 1 << 20)
-                path.chmod(0o755 if entry.external_attr >> 16 & stat.S_IXUSR else 0o644)
-    except (zipfile.BadZipFile, EOFError) as error:
+        yield partial
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise CorruptDownload(
             f"{archive} cannot be unpacked: {error}", f"remove it and try again: rm {archive}"
         ) from error
@@ -73,11 +66,13 @@ def unpack_wheel(archive: Path, target: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _fresh(target: Path) -> Path:
-    partial = target.with_name(target.name + ".unpacking")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    return partial
+def _write(path: Path, source: IO[bytes], mode: int) -> Path:
+    """Write a file of the archive; of its permissions only the owner's right to execute is kept."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as output:
+        shutil.copyfileobj(source, output, 1 << 20)
+    path.chmod(0o755 if mode & stat.S_IXUSR else 0o644)
+    return path
 
 
 def _below(name: str, prefix: str) -> PurePosixPath | None:

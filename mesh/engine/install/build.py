@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 import trio
 
-from mesh.engine.backends.table import kind_named
+from mesh.engine.backends.backend_table import kind_named
 from mesh.engine.engine_errors import EngineError
 from mesh.engine.install import pins
 from mesh.engine.install.build_progress import Course
@@ -28,9 +28,9 @@ from mesh.engine.install.cache import (
 )
 from mesh.engine.install.compile import check_space, compile_targets, configure
 from mesh.engine.install.installed import find_present
+from mesh.engine.install.llama_source import fetch_sdist, unpack_source
 from mesh.engine.install.locate import inspect_pair
 from mesh.engine.install.locks import exclusive
-from mesh.engine.install.source import fetch_sdist, unpack_source
 from mesh.engine.install.toolchain import Toolchain, find_compiler, zig_toolchain
 from mesh.engine.types import Backend, Engine, Progress, Report
 

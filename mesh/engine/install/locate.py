@@ -11,8 +11,8 @@ from typing import Literal
 
 import trio
 
+from mesh.engine.backends.backend_table import kind_of_device
 from mesh.engine.backends.cpu import CPU
-from mesh.engine.backends.table import kind_of_device
 from mesh.engine.engine_errors import EngineError, PairError
 from mesh.engine.install import pins
 from mesh.engine.install.cache import LLAMA_SERVER, RPC_SERVER

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from mesh.net.discovery.source import DiscoverySource, Ownership, Sighting
+from mesh.net.discovery.discovery_source import DiscoverySource, Ownership, Sighting
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import PoolId

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from mesh.net.discovery.discovery_source import DiscoverySource, Sighting
 from mesh.net.discovery.mdns import Mdns
-from mesh.net.discovery.source import DiscoverySource, Sighting
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.identity import PoolId, id_text
 

@@ -13,7 +13,7 @@ import trio
 import zeroconf
 
 from mesh.net.addresses import family_of
-from mesh.net.discovery.source import Sighting
+from mesh.net.discovery.discovery_source import Sighting
 from mesh.net.session import WIRE_VERSION
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError

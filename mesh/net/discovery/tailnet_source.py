@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mesh.net.discovery.source import DiscoverySource, OwnerCheck
+from mesh.net.discovery.discovery_source import DiscoverySource, OwnerCheck
 from mesh.net.discovery.tailnet import candidates, same_owner
 from mesh.net.discovery.tailscale import Tailscale
 from mesh.wire.endpoint import Endpoint

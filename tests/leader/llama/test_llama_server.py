@@ -15,8 +15,8 @@ import psutil
 import pytest
 import trio
 
-from leader.llama.arguments import arguments
 from leader.llama.llama_server import LlamaServer, ServerState
+from leader.llama.server_arguments import arguments
 from leader.llama.slots import Slots
 from leader.llama.tunnels import OpenTunnel, Tunnels, open_tunnels
 from leader.model.gguf import read

@@ -226,7 +226,7 @@ async def test_a_machine_that_goes_away_waits_no_longer(
     assert "mesh join" in caught.value.hint
 
 
-async def test_when_the_member_at_the_door_goes_another_one_is_waited_at_with_the_same_code(
+async def test_when_the_member_that_lets_in_goes_another_is_waited_at_with_the_same_code(
     clock: MockClock, ground: Ground, nursery: trio.Nursery
 ) -> None:
     anna, bert, carl = await company(ground)

@@ -7,7 +7,7 @@ from trio.testing import MockClock
 from mesh.admission.handshake import AdmissionRefused
 from mesh.admission.invites import Token
 from mesh.admission.search import LISTEN_SECONDS, SEARCH_SECONDS, TOKEN_SECONDS
-from mesh.net.discovery.source import Sighting
+from mesh.net.discovery.discovery_source import Sighting
 from mesh.net.discovery.tailscale import Tailscale
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -301,7 +301,7 @@ async def test_a_quiet_local_network_is_listened_to_for_a_moment(clock: MockCloc
     assert trio.current_time() - start == pytest.approx(LISTEN_SECONDS, abs=0.01)
 
 
-async def test_a_pool_that_the_tailnet_gets_while_the_local_network_is_listened_to_is_joined(
+async def test_a_pool_that_appears_on_the_tailnet_during_the_local_search_is_joined(
     clock: MockClock, ground: Ground
 ) -> None:
     anna, bert = await ground.machine("anna", "alice"), await ground.machine("bert", "alice")

@@ -15,7 +15,7 @@ import trio
 
 from mesh.cli.main import main
 from mesh.control import operations, paths
-from mesh.control.arguments import arguments_of
+from mesh.control.argument_types import arguments_of
 from mesh.control.control_errors import ControlError
 from mesh.control.control_server import Emit, Handler, serve_control
 

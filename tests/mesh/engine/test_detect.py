@@ -5,7 +5,7 @@ from mesh.engine.engine_errors import EngineError
 from tests.mesh.engine.fake_probes import VULKANINFO, FakeProbes, nvidia
 
 
-def test_a_machine_with_nothing_computes_with_its_processor_and_says_what_it_looked_for() -> None:
+def test_a_machine_without_a_gpu_computes_on_its_cpu_and_says_what_it_looked_for() -> None:
     backend = detect(FakeProbes())
     assert (backend.kind, backend.name, backend.flags, backend.memory) == (
         "cpu",
@@ -16,7 +16,7 @@ def test_a_machine_with_nothing_computes_with_its_processor_and_says_what_it_loo
     assert backend.reason == "no nvidia-smi; no /dev/kfd; no vulkaninfo"
 
 
-def test_an_nvidia_gpu_without_its_compiler_is_used_through_vulkan_where_that_can_be_built() -> None:
+def test_an_nvidia_gpu_without_its_compiler_is_used_through_vulkan_where_possible() -> None:
     probes = nvidia(vulkaninfo="/vulkaninfo", glslc="/glslc")
     probes.outputs["/vulkaninfo"] = VULKANINFO
     probes.paths.add("/usr/include/vulkan/vulkan.h")

@@ -12,7 +12,7 @@ def test_keys_and_wishes_stay_here() -> None:
     assert forwarded_headers(asked) == [(b"host", b"localhost"), (b"x-mine", b"1")]
 
 
-def test_a_body_that_is_written_anew_has_a_length_of_its_own_and_an_answer_that_can_be_read() -> None:
+def test_a_body_that_is_written_anew_has_its_own_length_and_a_readable_answer() -> None:
     asked = request(content_length="5", accept_encoding="gzip", content_type="application/json")
     assert request_headers(asked) == [(b"host", b"localhost"), (b"content-type", b"application/json")]
 

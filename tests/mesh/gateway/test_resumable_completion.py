@@ -315,7 +315,7 @@ async def test_events_may_come_in_any_pieces(open_door: OpenDoor) -> None:
         assert said((await (await ask(door)).answer())[2]) == ["one", " two", ""]
 
 
-async def test_a_leader_without_llama_server_is_asked_again_and_is_not_lost_over_the_request(
+async def test_a_leader_without_llama_server_is_asked_again_and_not_given_up(
     open_door: OpenDoor,
 ) -> None:
     leaders, refusals = Leaders(), 0

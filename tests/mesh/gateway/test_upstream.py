@@ -2,6 +2,7 @@
 
 import pytest
 import trio.testing
+from trio.testing import MockClock
 
 from mesh.gateway.upstream import SILENCE, Upstream, UpstreamLost
 
@@ -29,8 +30,7 @@ async def test_an_answer_that_breaks_off_is_no_whole_one() -> None:
             await upstream.receive()
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_doubted_leader_is_lost_when_it_falls_silent() -> None:
+async def test_a_doubted_leader_is_lost_when_it_falls_silent(autojump_clock: MockClock) -> None:
     here, there = trio.testing.memory_stream_pair()
     async with Upstream(here) as upstream:
         await upstream.send_head("GET", b"/health", [(b"host", b"localhost")])
@@ -43,8 +43,7 @@ async def test_a_doubted_leader_is_lost_when_it_falls_silent() -> None:
             await upstream.receive()
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_leader_that_is_no_longer_doubted_may_be_silent_again() -> None:
+async def test_a_leader_no_longer_doubted_may_be_silent_again(autojump_clock: MockClock) -> None:
     here, there = trio.testing.memory_stream_pair()
     async with Upstream(here) as upstream, trio.open_nursery() as nursery:
         await upstream.send_head("GET", b"/health", [(b"host", b"localhost")])

@@ -4,7 +4,7 @@ import pytest
 from trio.testing import MockClock
 
 from mesh.member.attachment import Attachment
-from mesh.net.discovery.source import Sighting
+from mesh.net.discovery.discovery_source import Sighting
 from mesh.runtime.node_driver import NodeDriver
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError

@@ -6,7 +6,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mesh.member import finding
 from mesh.member.finding import Finding
-from mesh.net.discovery.source import Sighting
+from mesh.net.discovery.discovery_source import Sighting
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import PoolId, id_text

@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from mesh.gateway.backend import NothingServed, NotReady, Serving
-from mesh.member.gateway_backend import GatewayBackend
+from mesh.member.gateway_backend import StayBackend
 from mesh.net.stream_kinds import StreamKind
 from mesh.runtime.status import current_state, status
 from mesh.serving.leader_loop import LeaderLoop
@@ -39,11 +39,11 @@ async def echo(stream: trio.abc.Stream) -> None:
         await stream.send_all(data)
 
 
-def backend(here: Here, leading: Pretended) -> GatewayBackend:
+def backend(here: Here, leading: Pretended) -> StayBackend:
     assert here.driver is not None
 
     node, id, keeper = here.node, here.own_pool, here.context.keeper
-    made = GatewayBackend(
+    made = StayBackend(
         here.streams,
         here.driver,
         cast(LeaderLoop, leading),

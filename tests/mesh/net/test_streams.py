@@ -314,7 +314,7 @@ async def test_a_host_may_hold_a_few_unproven_streams_and_no_more(
         await session.aclose()
 
 
-async def test_a_host_whose_connections_say_nothing_gets_no_more_of_them_and_holds_nobody_up(
+async def test_a_host_whose_connections_stay_silent_gets_no_more_and_delays_no_other(
     lan: Lan,
 ) -> None:
     a, b = await pair(lan)

@@ -38,7 +38,7 @@ def test_a_promise_that_is_owed_silences_and_others_know_the_rest(key: str, sile
     assert durability.trouble is not None
 
 
-def test_the_newest_is_written_when_there_is_room_again_and_not_asked_for_all_the_time() -> None:
+def test_the_newest_is_written_when_there_is_room_again_without_constant_retries() -> None:
     disk = Disk()
     durability = DurabilityGate(disk.persist)
     disk.full = True

@@ -1,6 +1,7 @@
 import contextlib
 import tracemalloc
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgpack
 import pytest
@@ -116,3 +117,15 @@ def test_what_has_no_shape_is_nested_so_deep_and_no_deeper(item: bytes) -> None:
 def test_any_bytes_are_some_value_or_refused_with_the_one_error(data: bytes) -> None:
     with contextlib.suppress(DecodeError):
         repr(codec.unpack_loose(data))
+
+
+class _Pair(NamedTuple):
+    left: int
+    right: int
+
+
+def test_a_shape_has_as_many_items_as_its_class_has_fields() -> None:
+    shape = codec.struct(_Pair, codec.UINT, codec.UINT)
+    assert shape.load(list(shape.dump(_Pair(1, 2)))) == _Pair(1, 2)
+    with pytest.raises(TypeError, match="2 fields, its shape 1"):
+        codec.struct(_Pair, codec.UINT)

@@ -80,6 +80,13 @@ def test_well_formed_nonsense_is_refused_with_the_one_error(kind: int, fields: l
         facts.decode(codec.pack([kind, *fields]) + bytes(64))
 
 
+@pytest.mark.parametrize("rights", [-1, 8, True, "all"])
+def test_rights_that_this_version_does_not_know_are_refused(rights: object) -> None:
+    fields = [Voucher.kind, POOL, ME, 1, facts.NO_PREVIOUS, SIGNER.public_key, rights]
+    with pytest.raises(DecodeError, match="Unknown rights"):
+        facts.decode(codec.pack(fields) + bytes(64))
+
+
 def test_a_fact_that_nobody_could_read_is_not_signed() -> None:
     with pytest.raises(DecodeError):
         facts.sign(Claim(POOL, ME, -1, 0), SIGNER)

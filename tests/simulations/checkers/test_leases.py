@@ -108,7 +108,7 @@ def test_a_worker_whose_clock_leapt_knows_no_better_than_that_a_lease_is_over() 
     assert pool.said == ""
 
 
-def test_a_worker_may_lend_itself_a_lease_after_its_restart_and_at_once_when_it_is_new() -> None:
+def test_a_worker_may_grant_a_lease_after_its_restart_and_at_once_when_it_is_new() -> None:
     pool = Watched()
     leader, _, worker, another = pool.hosts
     pool.lend(another, pool.claim(leader, 9))

@@ -196,3 +196,27 @@ def test_a_count_of_tokens_that_cannot_be_is_not_believed() -> None:
     assert answer.feed(0.0, told) == told
     with pytest.raises(CannotContinue):
         answer.lost()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_answer_that_cannot_be_resumed_passes_unchanged_and_says_why(path: str) -> None:
+    answer = make(path, logprobs=True) if path == CHAT else make(path, n_probs=3)
+    asked = answer.asked
+    events = list(FakeLlama([b"a ", b"few ", b"words"]).stream(path, asked.first()))
+    assert b"".join(answer.feed(float(at), event) for at, event in enumerate(events)) == b"".join(events)
+    assert answer.ended
+    answer = make(path, logprobs=True) if path == CHAT else make(path, n_probs=3)
+    for at, event in enumerate(events[: len(events) // 2]):
+        answer.feed(float(at), event)
+    with pytest.raises(CannotContinue, match="it has log probabilities"):
+        answer.lost()
+
+
+@pytest.mark.parametrize(("code", "status"), [(400, 400), (503, 503), (200, 500), ("many", 500)])
+def test_an_answer_that_fails_ends_with_its_error_and_a_status_of_its_own(code: Any, status: int) -> None:
+    answer = make(NATIVE, stream=False)
+    failure = {"error": {"code": code, "message": "the slot is gone"}}
+    answer.feed(0.0, b"data: " + json.dumps(failure).encode() + b"\n\n")
+    assert answer.ended
+    assert answer.status == status
+    assert json.loads(answer.whole()) == failure

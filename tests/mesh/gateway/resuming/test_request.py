@@ -63,10 +63,17 @@ def test_what_keeps_more_state_than_tokens_cannot(more: dict[str, Any], why_not_
     assert read(**{"prompt": "x", **more}).why_not_resumable == why_not_resumable
 
 
-def test_pictures_cannot_be_sent_again_as_tokens() -> None:
-    content = [{"type": "image_url", "image_url": {"url": "data:..."}}]
+@pytest.mark.parametrize("content", [[{"type": "image_url", "image_url": {"url": "data:..."}}], ["Hi"], 7])
+def test_what_is_no_text_cannot_be_sent_again_as_tokens(content: Any) -> None:
     asked = read("/v1/chat/completions", messages=[{"role": "user", "content": content}])
     assert asked.why_not_resumable == "media, or several prompts"
+
+
+def test_messages_that_are_no_list_are_no_text() -> None:
+    assert (
+        read("/v1/chat/completions", messages={"role": "user"}).why_not_resumable
+        == "media, or several prompts"
+    )
 
 
 @pytest.mark.parametrize(

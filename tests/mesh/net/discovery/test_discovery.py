@@ -6,7 +6,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from mesh.net.discovery.discovery import Discovery
-from mesh.net.discovery.source import DiscoverySource, Sighting
+from mesh.net.discovery.discovery_source import DiscoverySource, Sighting
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import PoolId

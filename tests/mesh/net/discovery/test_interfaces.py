@@ -39,7 +39,7 @@ def test_on_linux_bridges_loopback_and_what_is_down_are_left_out() -> None:
     assert advertised(LINUX) == ["192.168.1.10", "100.101.102.103", "2001:db8::10", "fd7a:115c:a1e0::1"]
 
 
-def test_on_macos_bridges_are_known_by_name_and_cables_without_dhcp_come_after_the_tailnet() -> None:
+def test_on_macos_bridges_are_known_by_name_and_link_local_comes_after_the_tailnet() -> None:
     assert advertised(MACOS) == ["192.168.0.20", "100.64.5.6", "169.254.9.9", "fd00::20"]
 
 

@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from mesh.net.discovery.discovery_source import Sighting
 from mesh.net.discovery.lan import MAX_SEEN, LanSource
-from mesh.net.discovery.source import Sighting
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.identity import PoolId, id_text
 from tests.mesh.machines import QuietMdns

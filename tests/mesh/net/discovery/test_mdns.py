@@ -9,8 +9,8 @@ import pytest
 import trio
 import zeroconf
 
+from mesh.net.discovery.discovery_source import Sighting
 from mesh.net.discovery.mdns import SERVICE_TYPE, Mdns, read_announcement
-from mesh.net.discovery.source import Sighting
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import WIRE_VERSION
 from mesh.wire.identity import Identity, id_text, pool_id

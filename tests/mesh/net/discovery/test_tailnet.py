@@ -142,7 +142,7 @@ def test_who_has_the_same_owner(this: Whois, other: Whois, reason: str) -> None:
     assert same_owner(this, other) == (not reason, reason)
 
 
-def test_online_computers_are_asked_those_of_the_same_owner_first_and_direct_before_relayed() -> None:
+def test_online_machines_of_the_same_owner_are_asked_first_and_direct_before_relayed() -> None:
     peers = (
         dataclasses.replace(PEER, name="relayed", direct=False),
         dataclasses.replace(PEER, name="direct", os="macOS"),

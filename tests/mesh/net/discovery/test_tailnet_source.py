@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.net.discovery.source import OwnerCheck
+from mesh.net.discovery.discovery_source import OwnerCheck
 from mesh.net.discovery.tailnet_source import TailnetSource
 from mesh.net.discovery.tailscale import TailscaleError
 from mesh.wire.endpoint import Endpoint

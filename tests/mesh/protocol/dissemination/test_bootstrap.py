@@ -56,7 +56,7 @@ def test_ones_own_address_is_not_greeted() -> None:
 
 
 @pytest.mark.parametrize(("others", "seconds"), [(0, 1.0), (1, 2.0), (3, 4.0), (4, 5.0), (7, 5.0)])
-def test_a_silent_address_is_greeted_the_more_often_the_fewer_are_present_while_a_member_was_never_heard_of(
+def test_a_silent_address_is_greeted_more_often_the_fewer_members_are_present(
     others: int, seconds: float
 ) -> None:
     stage = Stage()

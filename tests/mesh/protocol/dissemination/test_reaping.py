@@ -51,7 +51,7 @@ def test_of_too_many_who_are_gone_those_are_forgotten_first_who_are_gone_longest
     assert [stage.state_of(actor) for actor in actors] == ["unknown", "left", "left"]
 
 
-def test_what_is_stored_of_the_forgotten_stays_so_that_sets_agree_and_joiners_can_prove_it() -> None:
+def test_facts_of_the_reaped_stay_so_that_sets_agree_and_joiners_can_prove_them() -> None:
     stage = Stage()
     actor = stage.member(2)
     actor.answers = False
@@ -91,9 +91,7 @@ def test_the_forgotten_that_starts_anew_is_a_member_like_before() -> None:
     assert stage.state_of(actor) == "alive"
 
 
-def test_the_forgotten_that_was_cut_off_all_the_time_speaks_learns_of_what_it_is_accused_and_refutes() -> (
-    None
-):
+def test_a_reaped_member_that_was_cut_off_learns_of_its_accusation_and_refutes() -> None:
     stage = Stage()
     actor = _dead(stage)
     actor.answers = True

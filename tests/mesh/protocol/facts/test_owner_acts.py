@@ -164,7 +164,7 @@ def test_whoever_an_eviction_would_take_along_by_mistake_is_vouched_for_anew() -
 
 
 @pytest.mark.parametrize("ahead", [2**21, 2**63 - 1])
-def test_who_uses_up_the_numbers_of_deployments_can_be_evicted_and_what_it_wished_for_stays(
+def test_an_owner_that_uses_up_deployment_numbers_is_evicted_and_its_model_stays(
     ahead: int,
 ) -> None:
     stage = Stage()

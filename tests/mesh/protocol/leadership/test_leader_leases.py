@@ -56,7 +56,7 @@ def test_a_held_lease_is_renewed_every_two_seconds() -> None:
     assert renewal.number > request.number
 
 
-def test_an_unanswered_request_is_repeated_and_each_answer_counts_from_its_own_request() -> None:
+def test_an_unanswered_request_is_repeated_and_each_answer_counts_from_its_own() -> None:
     stage, worker = _leading()
     asked_at = stage.now
     [request] = _want(stage, worker)
@@ -87,7 +87,7 @@ def test_a_lease_is_held_over_a_round_trip_of_seconds() -> None:
     assert all(held[25:])
 
 
-def test_who_overtakes_a_newer_trace_of_itself_asks_anew_before_workers_take_it_for_another() -> None:
+def test_a_leader_that_passes_a_newer_trace_of_itself_asks_for_its_leases_anew() -> None:
     stage, worker = _leading()
     [request] = _want(stage, worker)
     worker.says(LeaseGrant(request.number, 1))
@@ -108,7 +108,7 @@ def _forgotten_resignation(stage: Stage, term: int) -> bytes:
     return facts.sign(Resignation(stage.pool, stage.node.id, term, facts.NOBODY), stage.signer).data
 
 
-def test_who_hears_of_a_resignation_that_its_disk_forgot_asks_anew_for_workers_are_free() -> None:
+def test_a_leader_that_learns_of_its_forgotten_resignation_asks_for_leases_anew() -> None:
     stage, worker = _leading()
     [request] = _want(stage, worker)
     worker.says(LeaseGrant(request.number, 1))
@@ -139,7 +139,7 @@ def test_that_holds_when_it_has_claimed_anew_meanwhile_for_another_reason() -> N
     assert stage.node.leases(stage.now) == frozenset()
 
 
-def test_a_leader_counts_no_longer_on_its_own_worker_that_a_forgotten_resignation_gave_to_another() -> None:
+def test_a_leader_gives_up_its_own_worker_that_a_forgotten_resignation_freed() -> None:
     stage, _ = _leading()
     stage.perform(stage.node.want_leases(stage.now, {stage.node.id}))
     rival = stage.member(3, rank=100)

@@ -56,7 +56,7 @@ def _report(stage: Stage, phase: str, progress: float) -> None:
     stage.perform(stage.node.report(stage.now, 1, phase, progress, "", 1.0, stages))
 
 
-def test_the_leaders_progress_is_told_at_most_every_two_seconds_and_the_last_word_always() -> None:
+def test_progress_is_published_every_two_seconds_at_most_and_the_last_state_always() -> None:
     stage = Stage()
     stage.wait(1.0)
     for step in range(30):
@@ -130,7 +130,7 @@ def test_a_former_leaders_word_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize("term", [1, 40])
-def test_a_leader_that_meets_its_own_word_of_a_life_that_its_disk_forgot_is_heard_again(term: int) -> None:
+def test_a_leader_that_meets_its_own_report_of_a_forgotten_run_is_heard_again(term: int) -> None:
     stage = Stage()
     stage.wait(1.0)
     _report(stage, "loading", 0.5)

@@ -77,7 +77,7 @@ def test_while_one_holds_the_lease_a_higher_claim_has_to_wait() -> None:
     assert isinstance(_ask(stage, rival, 2, 2), LeaseGrant)
 
 
-def test_news_that_the_holder_had_started_again_before_it_asked_leave_its_lease_as_it_is() -> None:
+def test_news_that_the_holder_restarted_before_it_asked_leave_its_lease_as_it_is() -> None:
     stage, leader, rival = _stage()
     leader.generation = 2
     _ask(stage, leader, 1)
@@ -110,7 +110,7 @@ def test_the_streams_of_an_author_that_started_again_are_cut_before_it_goes_on()
     assert [event.claim and event.claim.term for event in stage.told(GateChanged)] == [1, None, 2]
 
 
-def test_the_streams_of_a_claim_that_was_given_up_are_cut_before_its_author_claims_anew() -> None:
+def test_the_streams_of_a_claim_that_was_given_up_are_cut_before_the_next_claim() -> None:
     stage, leader, _ = _stage()
     _ask(stage, leader, 1)
     assert _ask(stage, leader, 2, 2, release=leader.resignation(1)) == LeaseGrant(2, 2)
@@ -197,7 +197,7 @@ def test_a_member_that_has_just_been_admitted_owes_nobody_anything() -> None:
 
 
 @pytest.mark.parametrize("grant", [[5, 1], [b"", 1], [[], 1], [b"no claim", 1], [b"claim"], ["claim", 1], []])
-def test_a_stored_grant_that_cannot_be_read_is_forgotten_but_bars_the_worker_for_one_lease(
+def test_a_stored_grant_that_cannot_be_read_is_dropped_but_bars_for_one_lease(
     grant: list[object],
 ) -> None:
     stage, leader, _ = _stage()
@@ -216,7 +216,7 @@ def test_never_a_lower_claim_also_across_a_restart() -> None:
     assert isinstance(_ask(again, rival, 4), LeaseRefusal)
 
 
-def test_after_a_restart_candidates_learn_what_claim_was_granted_though_it_binds_no_more() -> None:
+def test_after_a_restart_candidates_learn_of_the_claim_whose_grant_binds_no_more() -> None:
     stage = Stage(rank=0)
     leader = stage.member(2, rank=50)
     _ask(stage, leader, 5)
@@ -275,7 +275,7 @@ def test_what_is_meant_for_another_worker_that_lived_here_changes_nothing() -> N
     assert stage.take(LeaseGrant, leader) == []
 
 
-def test_a_leader_that_starts_anew_with_the_claim_it_had_is_answered_from_its_first_request() -> None:
+def test_a_leader_that_restarts_with_its_claim_is_answered_from_its_first_request() -> None:
     """Its disk was set back: it claims the same once more, and counts its requests from one."""
     stage, leader, _ = _stage()
     assert _ask(stage, leader, 1, number=9) == LeaseGrant(9, 1)

@@ -43,6 +43,13 @@ def test_what_comes_late_but_not_too_late_is_taken_in_any_order() -> None:
     assert not any(replays.is_new(numbered(number)) for number in numbers)
 
 
+def test_a_datagram_of_a_run_before_the_present_one_is_not_new() -> None:
+    replays = Replays()
+    replays.mark(numbered(first_number(3)), 3)
+    assert not replays.is_new(numbered(first_number(2) + 5))
+    assert replays.is_new(numbered(first_number(3) + 1))
+
+
 def test_each_sender_has_a_window_of_its_own() -> None:
     replays = Replays()
     replays.mark(numbered(5), 0)
@@ -168,7 +175,7 @@ def test_a_member_whose_disk_was_set_back_is_shown_its_newer_record_once_a_secon
     assert len(stage.take(Bodies, actor)) == 1
 
 
-def test_a_member_whose_disk_was_set_back_is_shown_its_liveness_where_no_record_of_it_is_known() -> None:
+def test_a_member_rolled_back_is_shown_its_liveness_where_its_record_is_unknown() -> None:
     stage = Stage()
     actor, volunteer = stage.member(2, known=False), stage.member(3)
     newer = actor.sign(Liveness(stage.pool, actor.id, 5, 2))

@@ -169,7 +169,7 @@ def _own_liveness(stage: Stage) -> Liveness:
     return max((f for f in told if isinstance(f, Liveness)), key=lambda fact: fact.version)
 
 
-def test_who_is_accused_by_most_again_and_again_says_that_it_is_not_steady_and_leads_no_more() -> None:
+def test_a_member_that_most_accuse_again_and_again_is_unsteady_and_leads_no_more() -> None:
     stage = Stage()
     actors = [stage.member(number) for number in range(2, 9)]
     stage.wait(3.0)
@@ -179,6 +179,31 @@ def test_who_is_accused_by_most_again_and_again_says_that_it_is_not_steady_and_l
     _accuse_again_and_again(stage, actors, 6)
     assert not _own_liveness(stage).stable
     assert stage.node.leader() is None
+
+
+def test_a_quarantined_member_accuses_nobody_until_it_is_steady_again() -> None:
+    stage = Stage()
+    actors = [stage.member(number) for number in range(2, 9)]
+    _accuse_again_and_again(stage, actors, 6)
+    assert not _own_liveness(stage).stable
+    actors[0].answers = False
+    stage.wait(10.0)
+    assert not _accused_by(stage)
+    while not stage.node._parts.membership.flap_detector.stable:
+        stage.wait(1.0)
+    stage.wait(10.0)
+    assert _accused_by(stage) == {actors[0].id}
+
+
+def _accused_by(stage: Stage) -> set[bytes]:
+    """Whom the node itself has accused, by what it gossips and holds."""
+    told = [facts.decode(data).fact for body in stage.take(Bodies) for data in body.facts]
+    held = [signed.fact for signed in stage.node.inspect().facts()]
+    return {
+        fact.subject
+        for fact in (*told, *held)
+        if isinstance(fact, Suspicion) and fact.author == stage.node.id
+    }
 
 
 def test_a_few_that_accuse_for_ever_make_nobody_unsteady() -> None:
@@ -305,7 +330,7 @@ def test_an_accusation_of_a_liveness_that_the_disk_forgot_is_refuted() -> None:
     assert stage.take(Ack, volunteer)[-1].incarnation == 4
 
 
-def test_a_suspect_whose_process_was_reset_and_that_answers_is_awaited_in_steps_of_time() -> None:
+def test_a_suspect_that_was_reset_and_answers_is_awaited_in_steps_of_time() -> None:
     stage = Stage()
     actors = [stage.member(number) for number in range(2, 9)]
     actor = actors[0]
@@ -341,3 +366,13 @@ def test_a_member_that_moves_while_it_runs_is_asked_where_it_says() -> None:
     messenger.tells(actor.sign(moved))
     member = next(member for member in stage.node.members() if member.id == actor.id)
     assert member.endpoint == elsewhere
+
+
+@pytest.mark.parametrize("others", [3, 60])
+def test_members_are_picked_at_random_each_once_and_never_the_excluded_or_the_dead(others: int) -> None:
+    stage = Stage()
+    excluded, dead, *members = (stage.member(number) for number in range(2, others + 4))
+    dead.tells(dead.sign(Liveness(stage.pool, dead.id, 1, 1, stable=False)))
+    picks = [stage.node._parts.membership.pick(3, but=excluded.id) for _ in range(200)]
+    assert all(len({peer.id for peer in pick}) == 3 for pick in picks)
+    assert {peer.id for pick in picks for peer in pick} == {member.id for member in members}

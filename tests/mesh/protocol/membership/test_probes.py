@@ -56,7 +56,7 @@ def test_an_answer_to_any_of_the_tries_counts() -> None:
     assert stage.state_of(actor) == "alive"
 
 
-def test_an_answer_that_comes_after_the_accusation_keeps_the_accused_from_being_held_dead() -> None:
+def test_an_answer_after_the_accusation_keeps_the_suspect_from_being_held_dead() -> None:
     stage = Stage()
     actor, pings = _unanswered(stage)
     stage.wait(0.2)
@@ -104,6 +104,16 @@ def test_when_a_direct_answer_is_late_others_and_tcp_are_tried() -> None:
     assert request is not None
     assert request.token == probe.token
     assert helper.id != probe.to
+
+
+def test_when_a_direct_answer_is_late_its_other_addresses_are_tried() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    moved = Endpoint("10.9.9.9", 4)
+    stage.node._parts.membership.peers[actor.id].source = moved
+    stage.sent.clear()
+    _late(stage)
+    assert {at for at, message in stage.sent if isinstance(message, Ping)} == {actor.address, moved}
 
 
 def test_an_answer_through_another_counts_when_the_target_signed_it() -> None:
@@ -177,6 +187,35 @@ def test_helpers_are_asked_again_and_ask_the_target_again() -> None:
     for _ in range(3):
         other.says(PingRequest(77, target.id, target.address))
     assert [ping.token for ping in stage.take(Ping, target)].count(77) == 3
+
+
+def _tokens_asked_for(stage: Stage, asker: Actor, target: Actor, first: int, count: int) -> set[int]:
+    """The tokens of the pings that the target gets when the asker has questions asked in its stead."""
+    stage.take(Ping, target)
+    for token in range(first, first + count):
+        asker.says(PingRequest(token, target.id, target.address))
+    return {ping.token for ping in stage.take(Ping, target)}
+
+
+def test_a_helper_asks_only_so_many_questions_at_a_time_for_one_asker() -> None:
+    stage = Stage()
+    greedy, modest, target = stage.member(2), stage.member(3), stage.member(4)
+    target.answers = False
+    assert _tokens_asked_for(stage, greedy, target, 1000, 100) == set(range(1000, 1064))
+    assert _tokens_asked_for(stage, modest, target, 2000, 1) == {2000}
+    stage.wait(3.0)
+    assert _tokens_asked_for(stage, greedy, target, 3000, 1) == {3000}
+
+
+def test_a_helper_asks_only_so_many_questions_at_a_time_for_all_askers() -> None:
+    stage = Stage()
+    target, *askers = (stage.member(number) for number in range(2, 9))
+    target.answers = False
+    asked = [
+        len(_tokens_asked_for(stage, asker, target, 1000 * number, 60))
+        for number, asker in enumerate(askers, start=1)
+    ]
+    assert asked == [60, 60, 60, 60, 16, 0]
 
 
 def test_silent_helpers_make_a_node_doubt_itself_and_slow_down() -> None:
@@ -281,7 +320,7 @@ def test_an_old_answer_to_another_question_does_not_count() -> None:
     assert stage.state_of(actor) in ("suspect", "dead")
 
 
-def test_who_cannot_be_asked_for_it_told_no_address_is_accused_and_dies_unless_it_refutes() -> None:
+def test_a_member_without_an_address_is_suspected_and_dead_unless_it_refutes() -> None:
     stage = Stage()
     ghost = stage.member(2, known=False)
     teller = stage.member(3)
@@ -291,7 +330,7 @@ def test_who_cannot_be_asked_for_it_told_no_address_is_accused_and_dies_unless_i
     assert stage.state_of(ghost) == "dead"
 
 
-def test_who_stays_away_from_a_pool_that_is_gone_comes_back_when_its_quarantine_is_over() -> None:
+def test_a_quarantined_member_of_a_pool_that_is_gone_is_steady_after_its_quarantine() -> None:
     stage = Stage()
     actors = [stage.member(number) for number in (2, 3)]
     for actor in actors:

@@ -85,7 +85,7 @@ def test_an_evicted_member_is_not_listened_to_but_shown_its_eviction_now_and_the
     assert len(stage.take(Bodies, bad)) == 1
 
 
-def test_the_gate_shuts_on_an_evicted_leader_at_once_and_another_is_granted_the_worker() -> None:
+def test_the_gate_shuts_on_an_evicted_leader_at_once_and_another_gets_the_worker() -> None:
     stage = Stage(rank=1)
     bad, good = stage.member(2, rank=50), stage.member(3, rank=40)
     bad.says(LeaseRequest(stage.node.id, 1, bad.generation, bad.claim(7), b""))

@@ -57,6 +57,12 @@ def test_a_pool_is_founded_only_once() -> None:
         other.admit(0.0, another.chain(another.id))
 
 
+@pytest.mark.parametrize("chain", [[], [b"nonsense"]])
+def test_an_admission_without_a_founding_voucher_is_refused(chain: list[bytes]) -> None:
+    with pytest.raises(MeshError, match="no voucher of a pool's founder"):
+        _node().admit(0.0, chain)
+
+
 def test_the_pool_and_its_members_survive_a_restart() -> None:
     stage = Stage()
     actor = stage.member(2)

@@ -180,7 +180,7 @@ def test_an_eviction_up_to_the_last_act_that_stands_stays() -> None:
     assert _names(owners.roster()) == {"Anna", "Dora"}
 
 
-def test_in_a_circle_the_eviction_by_the_nearest_stands_and_what_would_fell_it_is_void() -> None:
+def test_in_a_cycle_the_eviction_nearest_to_the_founder_stands_and_voids_the_others() -> None:
     owners = _all_by_anna()
     owners.evict(BERT, CARL)
     owners.evict(CARL, DORA)

@@ -24,7 +24,7 @@ def test_weights_are_worth_as_many_trials_as_equal_ones_would_be() -> None:
     assert effective([0.0, 0.0]) == 0.0
 
 
-def test_the_bound_of_a_mean_of_weights_is_normal_with_many_hits_and_careful_with_few() -> None:
+def test_the_bound_of_a_mean_is_normal_with_many_hits_and_careful_with_few() -> None:
     many = [1.0] * 50 + [0.0] * 50
     assert mean_upper(many) == pytest.approx(0.5 + 1.645 * 0.0503, abs=1e-3)
     few = [3.0] + [0.0] * 99

@@ -7,7 +7,7 @@ import pytest
 
 from leader.placement.cost import assumed_layer_seconds
 from leader.reconcile.member_views import member_view
-from mesh.engine.backends import table
+from mesh.engine.backends import backend_table
 from mesh.engine.backends.backend_kind import BackendKind, Probes
 from mesh.engine.detect import MachineProbes, detect
 from mesh.engine.engine_errors import EngineError
@@ -37,7 +37,7 @@ ABACUS = BackendKind(
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> FakeProbes:
     """A machine with the toy's device, in a program that knows of the toy."""
-    monkeypatch.setattr(table, "BACKENDS", (ABACUS, *table.BACKENDS))
+    monkeypatch.setattr(backend_table, "BACKENDS", (ABACUS, *backend_table.BACKENDS))
     return FakeProbes(paths={"/dev/abacus"})
 
 
@@ -89,7 +89,7 @@ def test_a_kind_that_only_another_version_knows_is_placed_like_a_processor() -> 
 
 
 def test_names_fit_a_record_and_are_those_of_what_is_detected() -> None:
-    names = [kind.name for kind in table.BACKENDS]
+    names = [kind.name for kind in backend_table.BACKENDS]
     assert len(set(names)) == len(names)
     assert all(len(name) <= 16 for name in names)
     assert detect(MachineProbes()).kind in names

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from leader.llama.arguments import arguments, environment
+from leader.llama.server_arguments import arguments, environment
 from leader.placement.cost import Device
 from leader.placement.planner import place
 from tests.leader.shapes import GIB, MIB, host, model_info, worker

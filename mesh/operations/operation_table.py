@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from mesh.control import operations
-from mesh.control.arguments import arguments_of
+from mesh.control.argument_types import arguments_of
 from mesh.control.control_server import Emit, Handler
 from mesh.operations.home import EmitEvent, Home
 from mesh.operations.join_operations import JoinOperations

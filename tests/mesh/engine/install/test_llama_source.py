@@ -4,8 +4,8 @@ import pytest
 
 from mesh.engine.engine_errors import EngineError
 from mesh.engine.install import pins
+from mesh.engine.install.llama_source import choose_sdist, is_needed
 from mesh.engine.install.package_index import IndexFile
-from mesh.engine.install.source import choose_sdist, is_needed
 
 
 def test_the_checksum_is_the_pinned_one_whatever_the_index_says() -> None:

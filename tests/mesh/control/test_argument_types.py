@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mesh.control.arguments import arguments_of
+from mesh.control.argument_types import arguments_of
 from mesh.control.control_errors import ControlError
 from mesh.control.operations import INFO, INVITE, JOIN, SERVE, Operation
 

@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 from mesh.admission.handshake import Uninvited
 from mesh.admission.invites import Token
-from mesh.net.discovery.source import DiscoverySource, OwnerCheck
+from mesh.net.discovery.discovery_source import DiscoverySource, OwnerCheck
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.identity import PoolId
 from tests.mesh.machines import Ground

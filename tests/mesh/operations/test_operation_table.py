@@ -10,7 +10,7 @@ import pytest
 from mesh.control import operations
 from mesh.control.control_errors import ControlError
 from mesh.control.operations import Operation
-from mesh.operations.table import OperationTable
+from mesh.operations.operation_table import OperationTable
 from tests.mesh.operations.homes import FakeHome
 from tests.mesh.protocol.stage import Stage as Scene
 
