@@ -15,7 +15,7 @@ import psutil
 import trio
 
 from tests.benchmarks.report import Report, Row, Summary, at_most
-from tests.e2e.pools import alive, client, found, greedy, is_ready, join, leader, make_model, until
+from tests.e2e.pools import alive, client, found, greedy, is_ready, join, leader, make_model, status_when
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 
@@ -45,7 +45,7 @@ async def _measure(hosts: list[Host], folder: Path, repeats: int, samples: dict[
             await host.amesh("leave", "--purge")
     await _form(hosts, samples["alive"])
     await hosts[0].amesh("serve", make_model(folder), "--ctx", "2048", "--wait", timeout=120)
-    status = await until(hosts[0], is_ready)
+    status = await status_when(hosts[0], is_ready)
     other = next(host for host in hosts if host.name != leader(status))
     for _ in range(repeats):
         began = time.perf_counter()
@@ -56,7 +56,7 @@ async def _measure(hosts: list[Host], folder: Path, repeats: int, samples: dict[
         victim = next(host for host in hosts if host.name == leader(status))
         samples["orphans"].append(await _orphans(victim))
         await victim.amesh("join")
-        status = await until(hosts[0], lambda s: len(alive(s)) == 3 and leader(s) is not None)
+        status = await status_when(hosts[0], lambda s: len(alive(s)) == 3 and leader(s) is not None)
 
 
 async def _form(hosts: list[Host], samples: list[float]) -> None:
@@ -66,7 +66,7 @@ async def _form(hosts: list[Host], samples: list[float]) -> None:
         await trio.to_thread.run_sync(join, host, token)
     began = time.perf_counter()
     for host in hosts:
-        await until(host, lambda status: len(alive(status)) == 3)
+        await status_when(host, lambda status: len(alive(status)) == 3)
     samples.append(time.perf_counter() - began)
 
 

@@ -52,7 +52,7 @@ def _say(answer: Any) -> None:
     print(json.dumps(answer), flush=True)
 
 
-class Node:
+class GateNode:
     """A member that knows all others from the start."""
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -105,7 +105,7 @@ class Node:
 
 async def main() -> None:
     """The first of the seeds is the leader's."""
-    node = Node(json.loads(_line()))
+    node = GateNode(json.loads(_line()))
     with going(node.way):
         await (node.work() if node.config["number"] else node.lead())
 

@@ -66,7 +66,7 @@ def holders(status: dict[str, Any]) -> dict[str, list[int]]:
     return {member["name"]: member["layers"] for member in status["members"] if member["layers"]}
 
 
-async def until(
+async def status_when(
     host: Host, holds: Callable[[dict[str, Any]], bool], seconds: float = PATIENCE
 ) -> dict[str, Any]:
     """The first status of the host for which ``holds``."""

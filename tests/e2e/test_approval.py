@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.pools import JOIN, alive, found, join, until
+from tests.e2e.pools import JOIN, alive, found, join, status_when
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 from tests.lab.terminal import OnTerminal
@@ -43,7 +43,7 @@ async def test_an_owner_lets_in_a_machine_that_waits_at_another_members_door(lab
         await terminal.shows("joined pool .*3 machines alive")
         assert await terminal.ends() == 0
     for host in (anna, vera, cara):
-        status = await until(host, lambda status: len(alive(status)) == 3)
+        status = await status_when(host, lambda status: len(alive(status)) == 3)
         rights = {member["name"]: member["rights"] for member in status["members"]}
         assert rights["cara"] == ["work", "lead"]
 
@@ -67,4 +67,4 @@ async def test_a_named_host_is_waited_at_in_the_same_way(lab: Lab) -> None:
         code = (await terminal.shows(CODE))[1]
         await anna.amesh("approve", *code.split("-"))
         assert await terminal.ends() == 0
-    assert alive(await until(anna, lambda status: len(alive(status)) == 2)) == {"anna", "bert"}
+    assert alive(await status_when(anna, lambda status: len(alive(status)) == 2)) == {"anna", "bert"}

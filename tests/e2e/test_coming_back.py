@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.pools import JOIN, alive, form_pool, found, join, leader, until
+from tests.e2e.pools import JOIN, alive, form_pool, found, join, leader, status_when
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 
@@ -18,14 +18,14 @@ def state_dir(host: Host) -> Path:
 
 async def until_state(host: Host, name: str, state: str) -> None:
     """Wait until the host holds the member for alive, dead or left."""
-    await until(host, lambda s: (name, state) in {(m["name"], m["state"]) for m in s["members"]}, 10.0)
+    await status_when(host, lambda s: (name, state) in {(m["name"], m["state"]) for m in s["members"]}, 10.0)
 
 
 async def test_a_killed_machine_comes_back_with_its_pool_its_name_and_its_company(lab: Lab) -> None:
     anna, bert = lab.hosts(2)
     join(bert, found(anna))
-    before = await until(anna, lambda status: len(alive(status)) == 2)
-    await until(bert, lambda _: (state_dir(bert) / "peers.json").exists(), 5.0)
+    before = await status_when(anna, lambda status: len(alive(status)) == 2)
+    await status_when(bert, lambda _: (state_dir(bert) / "peers.json").exists(), 5.0)
     bert.kill_sidecar()
     await until_state(anna, "bert", "dead")
     assert "2 machines alive" in bert.mesh("join").stdout
@@ -40,7 +40,7 @@ async def test_without_remembered_addresses_it_is_seen_on_the_local_network(lab:
         pytest.skip("machines on 127.x.y.z share no multicast")
     anna, bert = lab.hosts(2)
     join(bert, found(anna))
-    await until(bert, lambda _: (state_dir(bert) / "peers.json").exists(), 5.0)
+    await status_when(bert, lambda _: (state_dir(bert) / "peers.json").exists(), 5.0)
     bert.kill_sidecar()
     (state_dir(bert) / "peers.json").unlink()
     assert "2 machines alive" in bert.mesh("join").stdout
@@ -118,9 +118,9 @@ async def test_a_machine_that_was_killed_comes_back_on_another_port(lab: Lab) ->
     anna, bert, cara = lab.hosts(3)
     form_pool([anna, bert, cara])
     bert.kill_sidecar().wait(5)
-    await until(anna, lambda status: "bert" not in alive(status))
+    await status_when(anna, lambda status: "bert" not in alive(status))
     bert.mesh("join", "--port", "50077")
     for host in (anna, bert, cara):
-        status = await until(host, lambda status: len(alive(status)) == 3, seconds=20)
+        status = await status_when(host, lambda status: len(alive(status)) == 3, seconds=20)
     address = next(member["address"] for member in status["members"] if member["name"] == "bert")
     assert address.endswith(":50077")

@@ -18,7 +18,7 @@ from tests.e2e.pools import (
     join,
     leader,
     make_model,
-    until,
+    status_when,
 )
 from tests.lab.host import Host
 from tests.lab.lab import Lab
@@ -47,7 +47,7 @@ async def test_a_second_copy_appears_and_its_holder_serves_when_the_first_is_kil
     hosts = lab.hosts(3)
     form_pool(hosts)
     hosts[0].mesh("serve", make_model(tmp_path), *SERVE, timeout=120)
-    status = await until(hosts[0], is_ready)
+    status = await status_when(hosts[0], is_ready)
     assert leader(status) == hosts[0].name
     answer = await chat(hosts[2])
 
@@ -60,7 +60,7 @@ async def test_a_second_copy_appears_and_its_holder_serves_when_the_first_is_kil
     hosts[0].kill_sidecar()
 
     other = next(host for host in hosts[1:] if host.name != second)
-    status = await until(other, lambda status: leader(status) == second and is_ready(status))
+    status = await status_when(other, lambda status: leader(status) == second and is_ready(status))
     assert hosts[0].name not in holders(status)
     assert len(await chat(other)) > len(answer) // 2
 
@@ -72,7 +72,7 @@ async def test_a_model_of_several_files_is_copied_by_name_and_the_copy_answers_a
     join(bert, found(anna, "--memory", "400M"), "--memory", "400M")
     files = generate(tmp_path / "toy.gguf", spec_of_size(40_000_000, ModelSpec(layers=8)), parts=3)
     anna.mesh("serve", files[0], *SERVE, timeout=120)
-    await until(bert, is_ready)
+    await status_when(bert, is_ready)
     answer = await complete(bert, "Once upon a time", 48)
     await models_until(bert, lambda entry: len(entry["members"]) == 2)
     copied = {path.name: path.read_bytes() for path in bert.folder.rglob("copies/*/*.gguf")}
@@ -80,7 +80,7 @@ async def test_a_model_of_several_files_is_copied_by_name_and_the_copy_answers_a
 
     anna.kill_sidecar()
 
-    await until(bert, lambda status: leader(status) == bert.name and is_ready(status))
+    await status_when(bert, lambda status: leader(status) == bert.name and is_ready(status))
     assert await complete(bert, "Once upon a time", 48) == answer
 
 
@@ -89,9 +89,9 @@ async def test_a_leader_copies_from_a_holder_that_may_not_lead(lab: Lab, tmp_pat
     token = found(anna, "--no-lead")
     join(bert, token)
     join(cara, token)
-    await until(anna, lambda status: leader(status) is not None)
+    await status_when(anna, lambda status: leader(status) is not None)
     anna.mesh("serve", make_model(tmp_path), *SERVE, timeout=120)
-    status = await until(cara, is_ready)
+    status = await status_when(cara, is_ready)
     assert leader(status) in (bert.name, cara.name)
     assert await chat(anna)
 
@@ -105,7 +105,7 @@ async def test_a_copy_over_narrow_links_kills_no_member_and_survives_kill_9_of_e
     form_pool(hosts)
     model = make_model(tmp_path)
     anna.mesh("serve", model, *SERVE, "--copies", "1", timeout=120)
-    await until(anna, is_ready)
+    await status_when(anna, is_ready)
     for host in hosts:
         host.narrow(40)
     anna.mesh("serve", model, "--copies", "2", "--ctx", "512", "--slots", "1")
@@ -146,6 +146,6 @@ async def test_a_copy_over_narrow_links_kills_no_member_and_survives_kill_9_of_e
     anna.kill_sidecar()
     anna.mesh("join")
     entry = await models_until(anna, lambda entry: len(entry["members"]) == 2, seconds=100)
-    await until(anna, is_ready)
+    await status_when(anna, is_ready)
     assert anna.name in {names[member] for member in entry["members"]}
     assert await chat(cara)

@@ -16,7 +16,7 @@ from tests.e2e.pools import (
     join,
     leader,
     make_model,
-    until,
+    status_when,
 )
 from tests.lab.host import Host
 from tests.lab.lab import Lab
@@ -48,7 +48,7 @@ async def test_an_evicted_member_is_out_everywhere_within_two_seconds_and_told_b
     anna, bert, cara = hosts
     form_pool(hosts)
     for host in hosts:
-        await until(host, lambda status: len(alive(status)) == 3)
+        await status_when(host, lambda status: len(alive(status)) == 3)
     printed = (await anna.amesh("evict", "bert", "--yes")).stdout
     assert printed == "evicted bert\n"
     said = ""
@@ -60,7 +60,7 @@ async def test_an_evicted_member_is_out_everywhere_within_two_seconds_and_told_b
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bert_ends)
         for host in (anna, cara):
-            nursery.start_soon(until, host, lambda status: "bert" not in names(status), 2.0)
+            nursery.start_soon(status_when, host, lambda status: "bert" not in names(status), 2.0)
     assert said.startswith("this machine was evicted from pool ")
     assert said.endswith(" by anna")
     assert [process for process in bert.processes() if "llama" in process.name()] == []
@@ -85,16 +85,16 @@ async def test_who_was_evicted_comes_back_neither_with_its_key_nor_with_its_invi
     refused = bert.mesh("join", token, *JOIN, check=False)
     assert "that invite was closed" in refused.stderr
     join(bert, anna.mesh_json("invite")["token"])
-    assert alive(await until(anna, lambda status: len(alive(status)) == 2)) == {"anna", "bert"}
+    assert alive(await status_when(anna, lambda status: len(alive(status)) == 2)) == {"anna", "bert"}
 
 
 async def test_a_member_that_was_cut_off_learns_of_its_eviction_when_it_is_back(lab: Lab) -> None:
     anna, bert, cara = lab.hosts(3)
     form_pool([anna, bert, cara])
-    await until(cara, lambda status: len(alive(status)) == 3)
+    await status_when(cara, lambda status: len(alive(status)) == 3)
     bert.cut()
     await anna.amesh("evict", "bert", "--yes")
-    await until(cara, lambda status: "bert" not in names(status), 2.0)
+    await status_when(cara, lambda status: "bert" not in names(status), 2.0)
     bert.heal()
     assert "by anna" in await is_out(bert, 10.0)
 
@@ -103,12 +103,12 @@ async def test_the_layers_of_an_evicted_worker_are_placed_anew(lab: Lab, tmp_pat
     hosts = lab.hosts(4)
     form_pool(hosts)
     await hosts[0].amesh("serve", make_model(tmp_path), "--ctx", "512", "--slots", "1", "--wait", timeout=120)
-    status = await until(hosts[0], is_ready)
+    status = await status_when(hosts[0], is_ready)
     worker = next(host for host in hosts if host.name in holders(status) and host.name != leader(status))
     owner = next(host for host in hosts if host is not worker)
     await owner.amesh("evict", worker.name, "--yes")
     await is_out(worker, 5.0)
-    status = await until(owner, lambda s: is_ready(s) and worker.name not in holders(s))
+    status = await status_when(owner, lambda s: is_ready(s) and worker.name not in holders(s))
     assert await chat(owner)
 
 
@@ -116,7 +116,7 @@ async def test_an_eviction_is_asked_about_at_a_terminal_and_refused_to_who_is_no
     anna, vera = lab.host("anna"), lab.host("vera")
     found(anna)
     join(vera, anna.mesh_json("invite")["token"])
-    await until(anna, lambda status: "vera" in names(status))
+    await status_when(anna, lambda status: "vera" in names(status))
     assert anna.mesh("evict", "vera", check=False).returncode == 2
     assert "no owner" in vera.mesh("evict", "anna", "--yes", check=False).stderr
     assert "no member 'nobody'" in anna.mesh("evict", "nobody", "--yes", check=False).stderr

@@ -25,7 +25,7 @@ from tests.e2e.failing import (
     answer,
     five,
 )
-from tests.e2e.pools import alive, chat, is_ready, join, leader, until
+from tests.e2e.pools import alive, chat, is_ready, join, leader, status_when
 from tests.lab.lab import Lab
 from tests.leader.llama.bare_server import bare_server, post
 
@@ -163,8 +163,8 @@ async def test_who_was_cut_off_and_claimed_disturbs_nobody_when_its_cable_is_bac
     failing.need_namespaces(pool)
     before, stray = pool.leading(), pool.following()
     stray.cut()
-    await until(stray, lambda status: leader(status) == stray.name)
-    await until(before, lambda status: stray.name not in alive(status) and is_ready(status))
+    await status_when(stray, lambda status: leader(status) == stray.name)
+    await status_when(before, lambda status: stray.name not in alive(status) and is_ready(status))
     engine, terms = (
         before.engine("llama-server"),
         [pool.status(host)["leader"]["term"] for host in (before, stray)],
@@ -214,7 +214,7 @@ async def test_a_leader_that_owes_its_full_disk_a_promise_is_silent_and_another_
     failing.need_namespaces(pool)
     before, name = pool.leading(), pool.newcomer.name
     join(pool.newcomer, pool.token, "--no-work", "--no-lead")
-    await until(before, lambda status: name in alive(status))
+    await status_when(before, lambda status: name in alive(status))
 
     async def evict() -> None:
         before.fill_disk()
@@ -229,7 +229,7 @@ async def test_a_leader_that_owes_its_full_disk_a_promise_is_silent_and_another_
     assert "trouble" in pool.status(before)
     assert wanted.startswith(await chat(pool.asked))
     await healed(pool)
-    await until(pool.asked, lambda status: name not in alive(status))
+    await status_when(pool.asked, lambda status: name not in alive(status))
 
 
 async def test_who_would_follow_and_cannot_note_it_is_passed_over(pool: Five, wanted: str) -> None:

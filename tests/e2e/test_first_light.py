@@ -21,8 +21,8 @@ from tests.e2e.pools import (
     join,
     leader,
     make_model,
+    status_when,
     stream_chat,
-    until,
 )
 from tests.lab.host import Host
 from tests.lab.lab import Lab
@@ -39,7 +39,7 @@ async def test_three_hosts_with_a_token_and_no_address_see_each_other_within_two
     join(bert, token)
     join(cara, token)
     for host in (anna, bert, cara):
-        status = await until(host, lambda status: len(alive(status)) == 3, seconds=2.0)
+        status = await status_when(host, lambda status: len(alive(status)) == 3, seconds=2.0)
         assert leader(status) in {"anna", "bert", "cara"}
 
 
@@ -50,7 +50,7 @@ async def test_every_gateway_answers_like_one_bare_llama_server_with_the_same_sp
     form_pool(hosts)
     model = make_model(tmp_path)
     hosts[0].mesh("serve", model, *SERVE, timeout=120)
-    status = await until(hosts[0], is_ready)
+    status = await status_when(hosts[0], is_ready)
     assert len(holders(status)) >= 2, "the model is split"
 
     prompt = "Once upon a time"
@@ -97,12 +97,12 @@ async def test_a_worker_that_leaves_frees_its_memory_and_the_pool_serves_on(lab:
     hosts = lab.hosts(4)
     form_pool(hosts)
     hosts[0].mesh("serve", make_model(tmp_path), *SERVE, timeout=120)
-    status = await until(hosts[0], is_ready)
+    status = await status_when(hosts[0], is_ready)
     leaving = next(host for host in hosts if host.name in holders(status) and host.name != leader(status))
     await leaving.amesh("leave")
     assert engine_processes(leaving) == []
     staying = next(host for host in hosts if host is not leaving)
-    status = await until(staying, lambda s: is_ready(s) and leaving.name not in holders(s))
+    status = await status_when(staying, lambda s: is_ready(s) and leaving.name not in holders(s))
     states = {member["name"]: member["state"] for member in status["members"]}
     assert states[leaving.name] == "left"
     assert await chat(staying)
@@ -120,7 +120,7 @@ async def test_when_the_leader_is_killed_another_that_holds_the_file_leads_and_s
     form_pool(hosts)
     model = make_model(tmp_path)
     hosts[0].mesh("serve", model, *SERVE, "--copies", "1", timeout=120)
-    status = await until(hosts[0], is_ready)
+    status = await status_when(hosts[0], is_ready)
     leading = next(host for host in hosts if host.name == leader(status))
     second, other = (host for host in hosts if host is not leading)
     # The second host is given the file as well; what runs is not disturbed by that.
@@ -130,7 +130,7 @@ async def test_when_the_leader_is_killed_another_that_holds_the_file_leads_and_s
 
     leading.kill_sidecar()
 
-    status = await until(other, lambda s: leader(s) == second.name and is_ready(s))
+    status = await status_when(other, lambda s: leader(s) == second.name and is_ready(s))
     assert status["leader"]["term"] > term
     assert leading.name not in holders(status)
     assert len(await chat(other)) > len(before) // 2
@@ -139,10 +139,10 @@ async def test_when_the_leader_is_killed_another_that_holds_the_file_leads_and_s
 async def test_a_host_that_holds_the_file_is_handed_the_leadership(lab: Lab, tmp_path: Path) -> None:
     hosts = lab.hosts(3)
     form_pool(hosts)
-    status = await until(hosts[0], lambda s: leader(s) is not None)
+    status = await status_when(hosts[0], lambda s: leader(s) is not None)
     holder = next(host for host in hosts if host.name != leader(status))
     holder.mesh("serve", make_model(tmp_path), *SERVE, timeout=120)
-    status = await until(hosts[0], is_ready)
+    status = await status_when(hosts[0], is_ready)
     assert leader(status) == holder.name
     assert await chat(hosts[0])
 
@@ -152,7 +152,7 @@ async def test_a_model_that_fits_on_the_leader_alone_runs_there(lab: Lab, tmp_pa
     token = found(hosts[0], "--memory", "400M")
     join(hosts[1], token)
     hosts[0].mesh("serve", make_model(tmp_path, size=40_000_000), *SERVE, timeout=120)
-    status = await until(hosts[1], is_ready)
+    status = await status_when(hosts[1], is_ready)
     assert list(holders(status)) == [hosts[0].name]
     assert await chat(hosts[1])
 
@@ -164,7 +164,7 @@ async def test_a_client_that_hangs_up_frees_the_leaders_slot_within_a_second(
     token = found(hosts[0], "--memory", "1G")
     join(hosts[1], token)
     hosts[0].mesh("serve", make_model(tmp_path, size=40_000_000), "--ctx", "32768", "--wait", timeout=120)
-    status = await until(hosts[1], is_ready)
+    status = await status_when(hosts[1], is_ready)
     host, port = status["api"].removesuffix("/v1").removeprefix("http://").split(":")
     body = json.dumps(greedy("Once", 30_000) | {"stream": True}).encode()
     head = f"POST /completion HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -24,7 +24,7 @@ from tests.e2e.pools import (
     join,
     leader,
     make_model,
-    until,
+    status_when,
 )
 from tests.lab.host import Host
 from tests.lab.lab import Lab
@@ -102,7 +102,7 @@ async def test_nobody_gets_in_without_a_good_invite_and_each_try_is_counted(lab:
     expired = anna.mesh_json("invite", "--expires", "1s")["token"]
     dora = lab.host("dora")
     join(dora, used)  # which takes longer than the other lasts
-    before = await until(anna, lambda status: len(alive(status)) == 3)
+    before = await status_when(anna, lambda status: len(alive(status)) == 3)
     tries = {
         ("none", token): "no_invite",
         ("altered", token): "wrong_secret",
@@ -139,7 +139,7 @@ async def test_a_session_that_was_captured_opens_nothing_when_it_is_replayed(lab
     assert process.stdout is not None
     assert await trio.to_thread.run_sync(process.stdout.readline) == b"listening\n"
     await bert.amesh("join", f"{eve.address}:4444", "--token", token, "--name", "bert", *JOIN)
-    before = await until(anna, lambda status: len(alive(status)) == 2)
+    before = await status_when(anna, lambda status: len(alive(status)) == 2)
     outcome = json.loads(await trio.to_thread.run_sync(process.stdout.read))
     assert outcome["recorded"] > 500
     await until_refused(anna, "stream/handshake")
@@ -155,7 +155,7 @@ async def test_a_member_that_lies_about_everything_changes_nothing(lab: Lab, tmp
     anna = hosts[0]
     await anna.amesh("serve", make_model(tmp_path), *SERVE, timeout=120)
     for host in hosts:
-        await until(host, lambda status: len(alive(status)) == 4 and is_ready(status))
+        await status_when(host, lambda status: len(alive(status)) == 4 and is_ready(status))
     before = anna.status()
     token = anna.mesh_json("invite", "--rights", "work")["token"]
     lying = {"targets": [address(host) for host in hosts], "token": token, "seconds": 12}
@@ -175,7 +175,7 @@ async def test_a_member_that_lies_about_everything_changes_nothing(lab: Lab, tmp
     kinds = ("forged_fact", "unauthorised_fact", "accusation", "malformed", "forged")
     for host in hosts:
         await until_refused(host, *(f"datagram_or_fact/{kind}" for kind in kinds))
-        await until(host, lambda status: alive(status) >= alive(before) and is_ready(status))
+        await status_when(host, lambda status: alive(status) >= alive(before) and is_ready(status))
     await is_untouched(hosts, before)
     assert await chat(anna)
 
@@ -185,7 +185,7 @@ async def test_of_all_ports_the_meshs_own_alone_is_open_and_noise_does_not_hurt_
         pytest.skip("on 127.x.y.z all hosts share their ports")
     anna, bert, eve = lab.hosts(3)
     form_pool([anna, bert])
-    before = await until(anna, lambda status: len(alive(status)) == 2)
+    before = await status_when(anna, lambda status: len(alive(status)) == 2)
     for host in (anna, bert):
         assert await attack(eve, "connect_everywhere", host) == {"open": [50052]}
         await until_refused(host, "stream/handshake")
@@ -196,7 +196,7 @@ async def test_a_thousand_half_open_streams_keep_no_member_and_no_newcomer_out(l
     anna, bert, cara, eve = lab.hosts(4)
     token = found(anna)
     join(bert, token)
-    before = await until(anna, lambda status: len(alive(status)) == 2)
+    before = await status_when(anna, lambda status: len(alive(status)) == 2)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lambda: attack(eve, "half_open", anna, count=1000, seconds=12))
         await until_refused(anna, "stream/flood")
@@ -204,7 +204,7 @@ async def test_a_thousand_half_open_streams_keep_no_member_and_no_newcomer_out(l
         with trio.fail_after(10):
             await cara.amesh("join", token, "--name", "cara", *JOIN)
     await until_refused(anna, "stream/silence")
-    await until(anna, lambda status: alive(status) == {"anna", "bert", "cara"})
+    await status_when(anna, lambda status: alive(status) == {"anna", "bert", "cara"})
     assert anna.sidecar() is not None
 
 
@@ -212,7 +212,7 @@ async def test_a_gigabyte_is_sent_in_vain(lab: Lab, tmp_path: Path) -> None:
     anna, bert, eve = lab.hosts(3)
     form_pool([anna, bert])
     await anna.amesh("serve", make_model(tmp_path), *SERVE, timeout=120)
-    before = await until(bert, lambda status: len(alive(status)) == 2 and is_ready(status))
+    before = await status_when(bert, lambda status: len(alive(status)) == 2 and is_ready(status))
     sidecar = anna.sidecar()
     assert sidecar is not None
     memory = sidecar.memory_info().rss
@@ -234,14 +234,14 @@ async def test_a_leader_that_slept_through_its_successors_election_reaches_no_wo
     form_pool(hosts)
     model = make_model(tmp_path)
     hosts[0].mesh("serve", model, *SERVE, "--copies", "1", timeout=120)
-    status = await until(hosts[0], is_ready)
+    status = await status_when(hosts[0], is_ready)
     stale = next(host for host in hosts if host.name == leader(status))
     heir, worker = (host for host in hosts if host is not stale)
     heir.mesh("serve", model, *SERVE, "--copies", "1", timeout=120)
-    status = await until(worker, is_ready)
+    status = await status_when(worker, is_ready)
     lent = next(host for host in (heir, worker) if host.name in holders(status))
     sleeping = stale.kill_sidecar(signal.SIGSTOP)
-    await until(worker, lambda s: leader(s) == heir.name and is_ready(s))
+    await status_when(worker, lambda s: leader(s) == heir.name and is_ready(s))
     before = await refused(lent)
     assert before["gate/cut"] >= 1, "the old leader's streams were cut before the new one's were let in"
     sleeping.send_signal(signal.SIGCONT)
@@ -249,5 +249,5 @@ async def test_a_leader_that_slept_through_its_successors_election_reaches_no_wo
         assert await chat(worker)
     after = await refused(lent)
     assert after["gate/cut"] == before["gate/cut"], "nothing of the old leader's got in to be cut again"
-    await until(stale, lambda s: leader(s) == heir.name)
-    await until(worker, lambda s: leader(s) == heir.name and is_ready(s) and len(alive(s)) == 3)
+    await status_when(stale, lambda s: leader(s) == heir.name)
+    await status_when(worker, lambda s: leader(s) == heir.name and is_ready(s) and len(alive(s)) == 3)

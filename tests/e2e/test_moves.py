@@ -18,7 +18,7 @@ from tests.e2e.pools import (
     join,
     leader,
     make_model,
-    until,
+    status_when,
 )
 from tests.lab.host import Host
 from tests.lab.lab import Lab
@@ -75,14 +75,14 @@ async def test_a_model_moves_to_a_machine_that_came_and_conversations_come_along
     join(bert, token)
     join(cara, token)
     anna.mesh("serve", make_model(tmp_path), *SERVE, timeout=120)
-    before = await until(anna, is_ready)
+    before = await status_when(anna, is_ready)
     assert len(holders(before)) == 3, "it takes them all"
     token = anna.mesh_json("invite")["token"]
     dora.mesh("join", token, "--name", "dora", "--memory", "400M", "--tailscaled-socket", "off")
     first = await ask(bert, STORY, 8)
     assert first["timings"]["prompt_n"] > 50
     await move(cara)
-    status = await until(bert, lambda s: is_ready(s) and "dora" in holders(s))
+    status = await status_when(bert, lambda s: is_ready(s) and "dora" in holders(s))
     assert leader(status) == leader(before)
     assert len(holders(status)) < 3
     again = await ask(bert, STORY, 8)
@@ -96,7 +96,7 @@ async def test_another_model_takes_over_once_running_answers_are_given(lab: Lab,
     join(bert, token)
     old, new = (make_model(tmp_path, name, 30_000_000) for name in ("old.gguf", "new.gguf"))
     anna.mesh("serve", old, *SERVE, timeout=120)
-    await until(bert, is_ready)
+    await status_when(bert, is_ready)
     running = Stream(bert, "Once", 600)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(running.run)
@@ -105,7 +105,7 @@ async def test_another_model_takes_over_once_running_answers_are_given(lab: Lab,
         waited = await ask(bert, "Twice", 4)
         assert len(running.ids) == 600, "the running answer came first"
     assert len(waited["tokens"]) == 4, "and the one that came meanwhile had waited"
-    status = await until(bert, is_ready)
+    status = await status_when(bert, is_ready)
     assert status["deployment"]["model"] == "new.gguf"
     async with client(bert) as http:
         models = (await http.get("/v1/models")).json()

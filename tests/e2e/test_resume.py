@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.pools import QUESTION, client, form_pool, holders, is_ready, leader, make_model, until
+from tests.e2e.pools import QUESTION, client, form_pool, holders, is_ready, leader, make_model, status_when
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 
@@ -33,7 +33,7 @@ async def serve_on_two(lab: Lab, folder: Path) -> Three:
     form_pool(hosts)
     model = make_model(folder)
     hosts[0].mesh("serve", model, *SERVE, timeout=120)
-    status = await until(hosts[0], is_ready)
+    status = await status_when(hosts[0], is_ready)
     assert len(holders(status)) >= 2, "the model is split"
     leading = next(host for host in hosts if host.name == leader(status))
     second, other = (host for host in hosts if host is not leading)
@@ -88,7 +88,7 @@ async def test_an_answer_goes_on_token_by_token_when_the_leader_is_killed(lab: L
         text, comments = await answer(http, CHAT, "exact", 60, kill)
     assert ": waiting for a leader" in comments
     assert text == wanted
-    assert leader(await until(pool.other, is_ready)) == pool.next.name
+    assert leader(await status_when(pool.other, is_ready)) == pool.next.name
 
 
 async def test_an_answer_goes_on_when_the_leader_hangs(lab: Lab, tmp_path: Path) -> None:
@@ -113,4 +113,4 @@ async def test_an_answer_at_the_host_that_follows_the_leader_goes_on_too(lab: La
         wanted, _ = await answer(http, TEXT, "exact")
         text, _ = await answer(http, TEXT, "exact", 60, kill)
     assert text == wanted
-    assert leader(await until(pool.next, is_ready)) == pool.next.name
+    assert leader(await status_when(pool.next, is_ready)) == pool.next.name

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.pools import JOIN, alive, client, found, until
+from tests.e2e.pools import JOIN, alive, client, found, status_when
 from tests.e2e.test_approval import CODE, joining, needs_multicast
 from tests.lab.host import Host
 from tests.lab.lab import Lab
@@ -77,7 +77,7 @@ async def test_no_secret_is_ever_written_down_where_others_look(lab: Lab) -> Non
         code = (await terminal.shows(CODE))[1]
         await anna.amesh("approve", code)
         assert await terminal.ends() == 0
-    status = await until(anna, lambda status: len(alive(status)) == 3)
+    status = await status_when(anna, lambda status: len(alive(status)) == 3)
     # Some refusals, for those are what is written about.
     assert bert.mesh("join", token[:-2] + "xx", *JOIN, check=False).returncode == 1
     assert anna.mesh("approve", code, check=False).returncode == 1

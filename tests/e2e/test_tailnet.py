@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.pools import alive, until
+from tests.e2e.pools import alive, status_when
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 
@@ -54,7 +54,7 @@ async def test_one_after_the_other_they_become_one_pool_with_nothing_typed(lab: 
     for host in hosts:
         await join(host)
     for host in hosts:
-        status = await until(host, lambda status: len(alive(status)) == 3)
+        status = await status_when(host, lambda status: len(alive(status)) == 3)
         me = next(member for member in status["members"] if member["id"] == status["self"]["id"])
         assert me["rights"] == ["work", "lead", "own"]
 
@@ -67,7 +67,7 @@ async def test_all_at_once_they_become_one_pool(lab: Lab) -> None:
             nursery.start_soon(join, host)
     pools = set()
     for host in hosts:
-        status = await until(host, lambda status: len(alive(status)) == 3)
+        status = await status_when(host, lambda status: len(alive(status)) == 3)
         pools.add(status["pool"]["id"])
     assert len(pools) == 1
 
@@ -81,5 +81,5 @@ async def test_a_machine_of_another_user_is_refused_with_the_reason(lab: Lab) ->
     assert refused.returncode == 1
     assert "belongs to mallory@example.com, this pool to alice@example.com" in refused.stderr
     assert "mesh invite" in refused.stderr
-    status = await until(hosts[0], lambda status: True)
+    status = await status_when(hosts[0], lambda status: True)
     assert len(status["members"]) == 3

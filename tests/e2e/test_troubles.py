@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.pools import chat, form_pool, found, holders, is_ready, join, leader, make_model, until
+from tests.e2e.pools import chat, form_pool, found, holders, is_ready, join, leader, make_model, status_when
 from tests.lab.host import Host
 from tests.lab.lab import Lab
 
@@ -26,11 +26,11 @@ async def test_a_dead_rpc_server_is_noticed_before_anybody_asks_and_the_pool_ser
     hosts = lab.hosts(3)
     form_pool(hosts)
     hosts[0].mesh("serve", make_model(tmp_path), *SERVE, timeout=120)
-    status = await until(hosts[0], is_ready)
+    status = await status_when(hosts[0], is_ready)
     worker = next(host for host in hosts if host.name in holders(status) and host.name != leader(status))
     process(worker, "rpc-server").kill()
     # The third takes its layers, long before its rpc-server would have been missed by a request.
-    await until(worker, lambda status: is_ready(status) and worker.name not in holders(status), 15.0)
+    await status_when(worker, lambda status: is_ready(status) and worker.name not in holders(status), 15.0)
     assert await chat(worker)
 
 
@@ -40,8 +40,8 @@ async def test_a_stopped_llama_server_is_given_up_although_nobody_asks(lab: Lab,
     anna.mesh("serve", make_model(tmp_path, size=8_000_000), *SERVE, timeout=120)
     stopped = process(anna, "llama-server")
     stopped.send_signal(signal.SIGSTOP)
-    await until(anna, lambda status: not is_ready(status), 30.0)
-    await until(anna, is_ready)
+    await status_when(anna, lambda status: not is_ready(status), 30.0)
+    await status_when(anna, is_ready)
     assert process(anna, "llama-server").pid != stopped.pid
     assert await chat(anna)
 
@@ -59,10 +59,10 @@ def test_a_volunteer_lends_cycles_and_decides_nothing(lab: Lab, tmp_path: Path) 
 async def test_options_keep_a_machine_from_working_and_from_leading(lab: Lab, tmp_path: Path) -> None:
     anna, idle = lab.hosts(2)
     join(idle, found(anna), "--no-work", "--no-lead", "--memory", "900M")
-    status = await until(anna, lambda status: len(status["members"]) == 2)
+    status = await status_when(anna, lambda status: len(status["members"]) == 2)
     offered = {member["name"]: member["memory"]["offered"] for member in status["members"]}
     assert offered[idle.name] == 0
     anna.kill_sidecar()
-    await until(idle, lambda status: status["leader"] is None, 10.0)
+    await status_when(idle, lambda status: status["leader"] is None, 10.0)
     refused = idle.mesh("serve", make_model(tmp_path, size=4_000_000), check=False)
     assert "no machine offers memory" in refused.stderr

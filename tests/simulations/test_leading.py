@@ -5,11 +5,11 @@ import pytest
 from simulations.checkers.settled import unserved
 from simulations.network import LinkFault
 from simulations.population import CONTEXT
-from tests.simulations.stage import Stage
+from tests.simulations.served_pool import ServedPool
 
 
 def test_what_an_owner_deploys_is_served_and_known_everywhere() -> None:
-    stage = Stage()
+    stage = ServedPool()
     assert unserved(stage.serving, stage.hosts) == "nothing is deployed"
     stage.deploy()
     assert stage.served(10.0)
@@ -19,7 +19,7 @@ def test_what_an_owner_deploys_is_served_and_known_everywhere() -> None:
 
 
 def test_bytes_pass_only_the_gates_of_used_workers() -> None:
-    stage = Stage()
+    stage = ServedPool()
     stage.deploy()
     assert stage.served()
     passed: set[int] = set()
@@ -30,7 +30,7 @@ def test_bytes_pass_only_the_gates_of_used_workers() -> None:
 
 @pytest.mark.parametrize("silent", [False, True])
 def test_it_serves_again_after_a_used_worker_died(silent: bool) -> None:
-    stage = Stage()
+    stage = ServedPool()
     stage.deploy()
     assert stage.served()
     lost = stage.used()[0]
@@ -42,7 +42,7 @@ def test_it_serves_again_after_a_used_worker_died(silent: bool) -> None:
 
 
 def test_it_serves_again_after_the_leader_died() -> None:
-    stage = Stage()
+    stage = ServedPool()
     stage.deploy()
     assert stage.served()
     former = stage.leader()
@@ -54,7 +54,7 @@ def test_it_serves_again_after_the_leader_died() -> None:
 
 
 def test_who_was_cut_off_and_claimed_does_not_take_over_from_the_leader_that_serves() -> None:
-    stage = Stage()
+    stage = ServedPool()
     stage.deploy()
     assert stage.served()
     leader, stray = stage.leader(), stage.used()[0]
@@ -82,7 +82,7 @@ def test_who_was_cut_off_and_claimed_does_not_take_over_from_the_leader_that_ser
 
 
 def test_it_serves_again_after_a_worker_changed_its_mind_about_its_engine() -> None:
-    stage = Stage()
+    stage = ServedPool()
     stage.deploy()
     assert stage.served()
     gate = stage.serving.gate(stage.used()[0])
@@ -95,7 +95,7 @@ def test_it_serves_again_after_a_worker_changed_its_mind_about_its_engine() -> N
 
 
 def test_a_leader_without_the_model_hands_over_to_who_holds_it() -> None:
-    stage = Stage()
+    stage = ServedPool()
     leader = stage.leader()
     leader.profile = replace(leader.profile, models=())
     stage.world.do(leader, "publish", leader.profile)
@@ -106,7 +106,7 @@ def test_a_leader_without_the_model_hands_over_to_who_holds_it() -> None:
 
 
 def test_a_stopped_deployment_is_served_no_more() -> None:
-    stage = Stage()
+    stage = ServedPool()
     stage.deploy()
     assert stage.served()
     stage.world.do(stage.hosts[0], "deploy", stage.model, CONTEXT, 1, False)
@@ -118,6 +118,6 @@ def test_a_stopped_deployment_is_served_no_more() -> None:
 
 
 def test_a_model_that_fits_nowhere_is_waited_for() -> None:
-    stage = Stage(2)
+    stage = ServedPool(2)
     stage.world.do(stage.hosts[0], "deploy", stage.pool.models[1], CONTEXT, 1, True)
     assert not stage.served(10.0)

@@ -11,8 +11,8 @@ import trio.testing
 
 from mesh.net.stream_ends import Plain
 from mesh.wire.endpoint import Endpoint
-from tests.mesh.engine.process.processes import until
 from tests.mesh.net.blocking import tcp_pair
+from tests.waiting import until
 from worker.gate import Gate
 
 ALICE, BOB = b"a" * 16, b"b" * 16

@@ -17,7 +17,7 @@ from mesh.engine.types import Engine
 from mesh.net.stream_ends import Plain
 from mesh.tools.generator import generate, spec_of_size
 from mesh.wire.endpoint import Endpoint
-from tests.mesh.engine.process.processes import until
+from tests.waiting import until
 from worker.gate import Gate
 from worker.rpc_server import RpcServer
 

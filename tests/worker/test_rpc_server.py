@@ -13,7 +13,8 @@ from mesh.engine.process.rpc_port import free_port
 from mesh.engine.process.supervise import State
 from mesh.engine.sandbox.launcher import missing
 from mesh.engine.types import Engine
-from tests.mesh.engine.process.processes import is_gone, seconds_until_gone, start_python, until
+from tests.mesh.engine.process.processes import is_gone, seconds_until_gone, start_python
+from tests.waiting import until
 from worker import rpc_server
 from worker.rpc_server import RpcServer
 

@@ -14,8 +14,8 @@ from leader.llama.tunnels import OpenTunnel, TunnelRefused, Tunnels, open_tunnel
 from mesh.net.stream_ends import CHUNK, Plain
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
-from tests.mesh.engine.process.processes import until
 from tests.mesh.net.blocking import sealed_pair
+from tests.waiting import until
 
 HERE, THERE = Endpoint("127.0.0.1", 1), Endpoint("127.0.0.1", 2)
 WORKER = b"w" * 16

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from mesh.admission.admission_server import ANSWER_SECONDS
-from mesh.admission.handshake import AdmissionClient, AdmissionRefused, Admitted, signed_request
+from mesh.admission.handshake import AdmissionClient, AdmissionRefused, signed_request
 from mesh.admission.invites import Token, invite_id, proof
 from mesh.net.session import StreamRefused
 from mesh.net.stream_kinds import StreamKind
@@ -15,15 +15,8 @@ from mesh.wire.errors import MeshError
 from mesh.wire.facts import Model
 from mesh.wire.identity import Identity
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from tests.mesh.admission.company import ask, in_company
 from tests.mesh.machines import Ground, Here
-
-
-async def ask(joiner: Here, member: Here, token: Token | None = None) -> Admitted:
-    client = await AdmissionClient.knock(joiner.streams, member.endpoint)
-    try:
-        return await client.ask(joiner.identity, joiner.name, token)
-    finally:
-        await client.aclose()
 
 
 async def answer_to(joiner: Here, member: Here, request: Any) -> Any:
@@ -39,15 +32,6 @@ async def answer_to(joiner: Here, member: Here, request: Any) -> Any:
             return await client.session.receive_message()
     finally:
         await client.aclose()
-
-
-async def in_company(ground: Ground) -> tuple[Here, Here, Here]:
-    """Anna's pool with bert in it, their nodes talking; carl stands outside."""
-    anna, bert, carl = [await ground.machine(name) for name in ("anna", "bert", "carl")]
-    anna.found()
-    bert.enter(await ask(bert, anna, anna.invite()))
-    await ground.acquaint(anna, bert)
-    return anna, bert, carl
 
 
 # --- without an invite

@@ -1,6 +1,6 @@
 """A machine without an invite shows a code, and gets in when an owner types it, at whatever machine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -20,7 +20,9 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity, PoolId
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from tests.mesh.admission.company import in_company
 from tests.mesh.machines import Ground, Here
+from tests.waiting import MOCKED_PAUSE, until
 
 Doors = dict[PoolId | None, Sequence[Endpoint]]
 
@@ -62,16 +64,9 @@ async def until_waiting(joiner: Joiner, at: Here, codes: int = 1) -> None:
         lambda: (
             len(joiner.codes()) >= codes
             and bool(at.admission_server.lobby.applicants(joiner.codes()[-1].slot))
-        )
+        ),
+        pause=MOCKED_PAUSE,
     )
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    with trio.fail_after(30):
-        while True:
-            if holds():
-                return
-            await trio.sleep(0.1)
 
 
 def approver(here: Here) -> Approver:
@@ -86,17 +81,6 @@ async def approve(owner: Here, code: Code, rights: Rights = Rights.WORK) -> Appl
 def other(code: Code) -> Code:
     words = ("swift", "otter", "elm")
     return Code(code.slot, words if code.words != words else ("calm", "otter", "elm"))
-
-
-async def company(ground: Ground, rights: Rights = ALL_RIGHTS) -> tuple[Here, Here, Here]:
-    """Anna's pool with bert in it; carl stands outside."""
-    anna, bert, carl = [await ground.machine(name) for name in ("anna", "bert", "carl")]
-    anna.found()
-    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
-    bert.enter(await client.ask(bert.identity, "bert", anna.invite(rights=rights)))
-    await client.aclose()
-    await ground.acquaint(anna, bert)
-    return anna, bert, carl
 
 
 async def test_an_owner_who_types_the_code_lets_the_machine_in(
@@ -127,7 +111,7 @@ async def test_the_rights_are_those_that_the_owner_gives(
 async def test_an_owner_reaches_a_machine_at_the_door_of_a_member_that_is_none(
     clock: MockClock, ground: Ground, nursery: trio.Nursery
 ) -> None:
-    anna, bert, carl = await company(ground, Rights.WORK)
+    anna, bert, carl = await in_company(ground, Rights.WORK)
     joiner = await waiting(nursery, carl, bert)
     await approve(anna, joiner.codes()[0])
     await trio.testing.wait_all_tasks_blocked()
@@ -181,7 +165,7 @@ async def test_a_pool_where_codes_are_guessed_is_given_up(
             await approve(anna, other(joiner.codes()[-1]))
         if tried < approval_joiner.MAX_WRONG:
             await until_waiting(joiner, anna, codes=tried + 1)
-    await until(lambda: joiner.error is not None)
+    await until(lambda: joiner.error is not None, pause=MOCKED_PAUSE)
     assert joiner.error is not None
     assert "wrong codes were tried" in joiner.error.message
 
@@ -229,7 +213,7 @@ async def test_a_machine_that_goes_away_waits_no_longer(
 async def test_when_the_member_that_lets_in_goes_another_is_waited_at_with_the_same_code(
     clock: MockClock, ground: Ground, nursery: trio.Nursery
 ) -> None:
-    anna, bert, carl = await company(ground)
+    anna, bert, carl = await in_company(ground)
     joiner = await waiting(nursery, carl, bert, anna)
     (place,) = bert.admission_server.lobby._places.values()
     bert.admission_server.moving = True
@@ -253,7 +237,7 @@ async def test_each_pool_that_is_seen_gets_a_code_of_its_own(
         mallory.own_pool: [mallory.endpoint],
     }
     nursery.start_soon(joiner.wait, clients)
-    await until(lambda: len(joiner.codes()) == 2)
+    await until(lambda: len(joiner.codes()) == 2, pause=MOCKED_PAUSE)
     await trio.sleep(1)
     pools = [line.split()[2] for line in bert.said if line.startswith("found pool")]
     by_pool = dict(zip(pools, joiner.codes(), strict=True))
@@ -331,7 +315,7 @@ async def test_a_number_that_no_code_has_is_refused(clock: MockClock, ground: Gr
 
 
 async def test_only_an_owner_may_ask_who_waits(clock: MockClock, ground: Ground) -> None:
-    anna, bert, _ = await company(ground, Rights.WORK)
+    anna, bert, _ = await in_company(ground, Rights.WORK)
     session = await bert.streams.open(anna.id, [anna.endpoint], StreamKind.APPROVE, {"slot": 1})
     assert "only an owner" in (await session.receive_message())["error"]
     await session.aclose()
@@ -357,7 +341,7 @@ class Liar:
 async def test_a_member_that_is_no_owner_cannot_use_a_code_up(
     clock: MockClock, ground: Ground, nursery: trio.Nursery, lie: str
 ) -> None:
-    anna, bert, carl = await company(ground, Rights.WORK)
+    anna, bert, carl = await in_company(ground, Rights.WORK)
     code = Code.new()
     key = carl.identity.public_key
     exchange = Pake("owner", code, anna.own_pool, anna.identity.public_key, key)

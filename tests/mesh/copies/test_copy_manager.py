@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from mesh.wire.errors import MeshError
 from mesh.wire.facts import Model
 from tests.mesh.copies.sources import Scripted, Weights, weights
 from tests.mesh.machines import Ground, Here
+from tests.waiting import MOCKED_PAUSE, until
 
 PIECE = 100_000
 CONTENT = random.Random(5).randbytes(3 * PIECE + 9)
@@ -41,11 +42,6 @@ class Member:
         held = tuple(Model(one.name, one.size, one.root) for one in self.models.held())
         assert self.here.driver is not None
         self.here.driver.do(self.here.node.publish, replace(self.here.profile, models=held))
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        with trio.fail_after(20):
-            while not holds():
-                await self.here.changes.wait(self.here.changes.count, 0.05)
 
 
 class Company:
@@ -101,22 +97,22 @@ def copied(member: Member, company: Company) -> bool:
 async def test_the_leader_has_a_second_copy_made_where_the_most_memory_is(company: Company) -> None:
     company.hold(company.anna)
     company.deploy()
-    await company.bert.until(lambda: copied(company.bert, company))
+    await until(lambda: copied(company.bert, company), pause=MOCKED_PAUSE)
     held = company.bert.models.find(company.model.root)
     assert held is not None
     assert held.files[0].read_bytes() == CONTENT
     assert held.files[0].name == company.model.name
     assert not copied(company.cara, company)
     company.bert.tell()
-    await company.anna.until(lambda: company.anna.copies.lacking == "")
+    await until(lambda: company.anna.copies.lacking == "", pause=MOCKED_PAUSE)
 
 
 async def test_three_copies_are_made_one_after_another_when_three_are_wanted(company: Company) -> None:
     company.hold(company.anna)
     company.deploy(copies=3)
-    await company.bert.until(lambda: copied(company.bert, company))
+    await until(lambda: copied(company.bert, company), pause=MOCKED_PAUSE)
     company.bert.tell()
-    await company.cara.until(lambda: copied(company.cara, company))
+    await until(lambda: copied(company.cara, company), pause=MOCKED_PAUSE)
 
 
 async def test_what_keeps_the_pool_from_having_enough_copies_is_told(
@@ -126,12 +122,12 @@ async def test_what_keeps_the_pool_from_having_enough_copies_is_told(
         monkeypatch.setattr(member.copies._store, "free", lambda: 0)
     company.hold(company.anna)
     company.deploy()
-    await company.anna.until(lambda: company.anna.copies.lacking != "")
+    await until(lambda: company.anna.copies.lacking != "", pause=MOCKED_PAUSE)
     assert company.anna.copies.lacking == (
         "1 of 2 copies: bert lacks 1.3 MiB of disk space, cara lacks 1.3 MiB of disk space"
     )
     company.deploy(copies=1)
-    await company.anna.until(lambda: company.anna.copies.lacking == "")
+    await until(lambda: company.anna.copies.lacking == "", pause=MOCKED_PAUSE)
 
 
 async def test_a_leader_without_the_file_copies_it_itself_and_tells_how_far_it_is(company: Company) -> None:
@@ -143,17 +139,17 @@ async def test_a_leader_without_the_file_copies_it_itself_and_tells_how_far_it_i
     assert driver is not None
     held = (company.model,)
     driver.do(driver.node.publish, replace(company.bert.here.profile, models=held, rank=0))
-    await company.anna.until(lambda: bool(source.asked))
+    await until(lambda: bool(source.asked), pause=MOCKED_PAUSE)
     assert company.anna.copies.progress == 0.0
     source.hold.set()
-    await company.anna.until(lambda: company.anna.copies.progress is None)
+    await until(lambda: company.anna.copies.progress is None, pause=MOCKED_PAUSE)
     assert copied(company.anna, company)
 
 
 async def test_only_the_leader_may_have_a_member_copy(company: Company) -> None:
     company.hold(company.anna)
     company.deploy(copies=1)
-    await company.bert.until(lambda: company.bert.here.node.deployment() is not None)
+    await until(lambda: company.bert.here.node.deployment() is not None, pause=MOCKED_PAUSE)
     before = company.cara.copies
     members = [one for one in company.cara.here.node.members() if one.id == company.bert.here.id]
     states = await before.survey(company.model.root, members, fetch=True)
@@ -167,9 +163,9 @@ async def test_a_copy_ends_when_something_else_is_deployed_and_is_kept(company: 
     source = Scripted(company.weights, before=lambda number, session: None, hold=trio.Event())
     source.at(company.anna.here)
     company.deploy()
-    await company.bert.until(lambda: bool(source.asked))
+    await until(lambda: bool(source.asked), pause=MOCKED_PAUSE)
     company.deploy(model=replace(company.model, root=b"x" * 32))
-    await company.bert.until(lambda: company.bert.copies.progress is None)
+    await until(lambda: company.bert.copies.progress is None, pause=MOCKED_PAUSE)
     assert not copied(company.bert, company)
     (stored,) = company.bert.copies._store.stored()
     assert (stored.root, stored.whole) == (company.model.root, False)
@@ -179,10 +175,10 @@ async def test_a_copy_ends_when_something_else_is_deployed_and_is_kept(company: 
 async def test_pruning_keeps_what_is_deployed(company: Company) -> None:
     company.hold(company.anna)
     company.deploy()
-    await company.bert.until(lambda: copied(company.bert, company))
+    await until(lambda: copied(company.bert, company), pause=MOCKED_PAUSE)
     assert company.bert.copies.prune() == []
     company.deploy(running=False)
-    await company.bert.until(lambda: not company.bert.here.node.deployment().running)  # type: ignore[union-attr]
+    await until(lambda: not company.bert.here.node.deployment().running, pause=MOCKED_PAUSE)  # type: ignore[union-attr]
     (gone,) = company.bert.copies.prune()
     assert gone.whole
     assert not copied(company.bert, company)
@@ -193,7 +189,7 @@ async def test_a_copy_is_superfluous_where_the_model_is_served_from_a_file_of_it
 ) -> None:
     company.hold(company.anna)
     company.deploy()
-    await company.bert.until(lambda: copied(company.bert, company))
+    await until(lambda: copied(company.bert, company), pause=MOCKED_PAUSE)
     company.hold(company.bert)  # `mesh serve` of the same file there
     assert [stored.whole for stored in company.bert.copies.prune()] == [True]
     assert copied(company.bert, company)

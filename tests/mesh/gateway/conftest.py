@@ -5,7 +5,7 @@ import pytest
 import trio
 
 from mesh.gateway.http_server import serve_gateway
-from tests.mesh.gateway.doubles import Call, Client, Node, Script
+from tests.mesh.gateway.doubles import Call, Client, Script, ScriptedBackend
 
 Connect = Callable[[], Awaitable[Client]]
 
@@ -13,7 +13,7 @@ Connect = Callable[[], Awaitable[Client]]
 class AdmissionClient:
     """A gateway that is open, the node behind it, and its clients."""
 
-    def __init__(self, node: Node, port: int) -> None:
+    def __init__(self, node: ScriptedBackend, port: int) -> None:
         self.node = node
         self.port = port
         self.clients: list[Client] = []
@@ -44,7 +44,7 @@ async def open_door(nursery: trio.Nursery) -> AsyncIterator[OpenDoor]:
     doors: list[AdmissionClient] = []
 
     async def open_one(script: Script = _unasked, **options: Any) -> AdmissionClient:
-        node = Node(nursery, script)
+        node = ScriptedBackend(nursery, script)
 
         async def serve(*, task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
             await serve_gateway([("127.0.0.1", 0)], node, task_status=task_status, **options)

@@ -67,7 +67,7 @@ Script = Callable[[Call], Awaitable[None]]
 
 
 @dataclass
-class Node:
+class ScriptedBackend:
     """A backend whose leader follows a script."""
 
     nursery: trio.Nursery

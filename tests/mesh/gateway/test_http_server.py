@@ -8,7 +8,7 @@ from mesh.gateway import http_server
 from mesh.gateway.http_server import serve_gateway
 from mesh.wire.errors import MeshError
 from tests.mesh.gateway.conftest import OpenDoor
-from tests.mesh.gateway.doubles import STATUS, Call, Client, Node, chunk, sse
+from tests.mesh.gateway.doubles import STATUS, Call, Client, ScriptedBackend, chunk, sse
 
 LIMIT = 5
 
@@ -21,7 +21,7 @@ async def silent(call: Call) -> None:
 class Stoppable:
     """A gateway that a test can stop, and that tells how long that took."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: ScriptedBackend) -> None:
         self.node = node
         self.scope = trio.CancelScope()
         self.stopped = trio.Event()
@@ -42,7 +42,7 @@ class Stoppable:
 async def test_what_was_bound_is_reported_in_its_order(nursery: trio.Nursery) -> None:
     async def serve(*, task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
         await serve_gateway(
-            [("127.0.0.1", 0), ("127.0.0.2", 0)], Node(nursery, silent), task_status=task_status
+            [("127.0.0.1", 0), ("127.0.0.2", 0)], ScriptedBackend(nursery, silent), task_status=task_status
         )
 
     bound = await nursery.start(serve)
@@ -59,13 +59,13 @@ async def test_a_port_that_is_taken_is_an_error_with_a_way_out(nursery: trio.Nur
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         with pytest.raises(MeshError, match="taken") as caught:
-            await serve_gateway([("127.0.0.1", 0), ("127.0.0.1", port)], Node(nursery, silent))
+            await serve_gateway([("127.0.0.1", 0), ("127.0.0.1", port)], ScriptedBackend(nursery, silent))
     assert "--api-port" in caught.value.hint
 
 
 async def test_an_address_of_another_machine_is_an_error_with_a_way_out(nursery: trio.Nursery) -> None:
     with pytest.raises(MeshError, match=r"cannot listen on 192\.0\.2\.1"):
-        await serve_gateway([("192.0.2.1", 0)], Node(nursery, silent))
+        await serve_gateway([("192.0.2.1", 0)], ScriptedBackend(nursery, silent))
 
 
 async def test_a_stop_tells_open_streams_and_is_done_within_a_second(nursery: trio.Nursery) -> None:
@@ -74,7 +74,7 @@ async def test_a_stop_tells_open_streams_and_is_done_within_a_second(nursery: tr
         await call.send(sse("1"))
         await call.hung_up()
 
-    gateway = Stoppable(Node(nursery, endless))
+    gateway = Stoppable(ScriptedBackend(nursery, endless))
     [(_, port)] = await nursery.start(gateway.serve)
     client = Client(await trio.open_tcp_stream("127.0.0.1", port))
     await client.ask("POST", "/v1/chat/completions", b"{}")
@@ -97,7 +97,7 @@ async def test_a_stop_does_not_wait_for_a_client_that_has_ceased_to_read(nursery
             pass
 
     flowing = trio.Event()
-    gateway = Stoppable(Node(nursery, flood))
+    gateway = Stoppable(ScriptedBackend(nursery, flood))
     [(_, port)] = await nursery.start(gateway.serve)
     client = Client(await trio.open_tcp_stream("127.0.0.1", port))
     await client.ask("POST", "/v1/chat/completions", b"{}")
@@ -117,7 +117,7 @@ async def test_a_stop_lets_a_request_that_is_nearly_done_end_well(nursery: trio.
         await finish.wait()
         await call.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
 
-    gateway = Stoppable(Node(nursery, leader))
+    gateway = Stoppable(ScriptedBackend(nursery, leader))
     [(_, port)] = await nursery.start(gateway.serve)
     client = Client(await trio.open_tcp_stream("127.0.0.1", port))
     await client.ask("POST", "/completion", b"{}")
@@ -132,7 +132,7 @@ async def test_a_stop_lets_a_request_that_is_nearly_done_end_well(nursery: trio.
 
 
 async def test_a_stop_does_not_wait_for_connections_that_are_idle(nursery: trio.Nursery) -> None:
-    gateway = Stoppable(Node(nursery, silent))
+    gateway = Stoppable(ScriptedBackend(nursery, silent))
     [(_, port)] = await nursery.start(gateway.serve)
     client = Client(await trio.open_tcp_stream("127.0.0.1", port))
     await client.ask("GET", "/healthz")

@@ -13,7 +13,7 @@ from mesh.wire.identity import Identity, NodeId
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class StreamHost:
     """A node that serves streams on 127.0.0.1."""
 
     identity: Identity
@@ -32,13 +32,13 @@ class Lan:
         self._nursery = nursery
         self._ports = ports
 
-    async def host(self, handlers: Mapping[str, Handler]) -> Host:
+    async def host(self, handlers: Mapping[str, Handler]) -> StreamHost:
         identity = Identity.generate()
         streams = Streams(identity)
         port = bind_port(["127.0.0.1"])
         self._ports.append(port)
         await self._nursery.start(streams.serve, port.tcp, handlers)
-        return Host(identity, streams, Endpoint("127.0.0.1", port.port))
+        return StreamHost(identity, streams, Endpoint("127.0.0.1", port.port))
 
     async def foreign(self, speak: Callable[[trio.SocketStream], Awaitable[None]]) -> Endpoint:
         """A server on 127.0.0.1 that speaks something else."""

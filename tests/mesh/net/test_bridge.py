@@ -15,8 +15,8 @@ import trio.testing
 from mesh.net import bridge as module
 from mesh.net.bridge import CAN_SPLICE, Bridge, Ending, Greeting
 from mesh.net.stream_ends import CHUNK, End, Plain
-from tests.mesh.engine.process.processes import until
 from tests.mesh.net.blocking import fill, sealed_pair, tcp_pair
+from tests.waiting import until
 
 WAYS = [
     pytest.param("splice", marks=pytest.mark.skipif(not CAN_SPLICE, reason="splice is Linux's")),

@@ -11,8 +11,8 @@ from mesh.net.bridge import SILENCE_SECONDS, Bridge, Ending
 from mesh.net.stream_ends import CHUNK, Plain
 from tests.lab.host import Host
 from tests.lab.lab import Lab
-from tests.mesh.engine.process.processes import until
 from tests.mesh.net.blocking import tcp_pair
+from tests.waiting import until
 
 PORT = 50052
 

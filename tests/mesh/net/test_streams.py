@@ -28,7 +28,7 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity, pool_id
 
-from .conftest import Host, Lan, members
+from .conftest import Lan, StreamHost, members
 
 
 async def echo(session: Session) -> None:
@@ -43,7 +43,7 @@ async def say_hello(session: Session) -> None:
 HANDLERS = {"echo": echo, "admit": echo, "hello": say_hello}
 
 
-async def pair(lan: Lan) -> tuple[Host, Host]:
+async def pair(lan: Lan) -> tuple[StreamHost, StreamHost]:
     """Two members that trust each other."""
     a, b = await lan.host(HANDLERS), await lan.host(HANDLERS)
     for one in (a, b):

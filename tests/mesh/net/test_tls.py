@@ -32,7 +32,7 @@ def shake_hands(client: ssl.SSLContext, server: ssl.SSLContext) -> tuple[bytes |
     raise AssertionError("the handshake does not end")
 
 
-class Node:
+class Party:
     def __init__(self) -> None:
         self.identity = Identity.generate()
         self.credentials = Credentials(self.identity)
@@ -41,51 +41,51 @@ class Node:
 
 
 @pytest.fixture
-def a() -> Node:
-    return Node()
+def a() -> Party:
+    return Party()
 
 
 @pytest.fixture
-def b() -> Node:
-    return Node()
+def b() -> Party:
+    return Party()
 
 
-def test_members_prove_their_keys_to_each_other(a: Node, b: Node) -> None:
+def test_members_prove_their_keys_to_each_other(a: Party, b: Party) -> None:
     b.trust.update(members(a.identity, b.identity))
     seen = shake_hands(a.clients.to(b.identity.public_key), b.trust.context())
     assert seen == (b.identity.public_key, a.identity.public_key)
 
 
-def test_tls_is_1_3_and_names_the_mesh(a: Node) -> None:
+def test_tls_is_1_3_and_names_the_mesh(a: Party) -> None:
     context = a.trust.context()
     assert context.minimum_version is ssl.TLSVersion.TLSv1_3
     assert context.num_tickets == 0
 
 
-def test_a_strangers_certificate_fails_the_handshake(a: Node, b: Node) -> None:
+def test_a_strangers_certificate_fails_the_handshake(a: Party, b: Party) -> None:
     b.trust.update(members(b.identity))
     with pytest.raises(ssl.SSLCertVerificationError):
         shake_hands(a.clients.to(b.identity.public_key), b.trust.context())
 
 
-def test_a_client_without_a_certificate_is_let_in_unproven(b: Node) -> None:
+def test_a_client_without_a_certificate_is_let_in_unproven(b: Party) -> None:
     assert shake_hands(unproven_context(), b.trust.context()) == (b.identity.public_key, None)
 
 
-def test_a_server_that_is_another_than_the_one_meant_fails_the_handshake(a: Node, b: Node) -> None:
+def test_a_server_that_is_another_than_the_one_meant_fails_the_handshake(a: Party, b: Party) -> None:
     b.trust.update(members(a.identity))
     with pytest.raises(ssl.SSLCertVerificationError):
         shake_hands(a.clients.to(Identity.generate().public_key), b.trust.context())
 
 
-def test_who_comes_is_trusted_by_the_live_context(a: Node, b: Node) -> None:
+def test_who_comes_is_trusted_by_the_live_context(a: Party, b: Party) -> None:
     context = b.trust.context()
     b.trust.update(members(a.identity))
     assert b.trust.context() is context
     assert shake_hands(a.clients.to(b.identity.public_key), context)[1] == a.identity.public_key
 
 
-def test_who_goes_is_trusted_no_more(a: Node, b: Node) -> None:
+def test_who_goes_is_trusted_no_more(a: Party, b: Party) -> None:
     b.trust.update(members(a.identity, b.identity))
     b.trust.context()
     assert b.trust.update(members(b.identity)) == {a.identity.id}
@@ -93,7 +93,7 @@ def test_who_goes_is_trusted_no_more(a: Node, b: Node) -> None:
         shake_hands(a.clients.to(b.identity.public_key), b.trust.context())
 
 
-def test_a_hundred_members_are_told_apart(b: Node) -> None:
+def test_a_hundred_members_are_told_apart(b: Party) -> None:
     others = [Identity.generate() for _ in range(100)]
     b.trust.update(members(*others))
     for one in (others[0], others[50], others[99]):
@@ -101,25 +101,25 @@ def test_a_hundred_members_are_told_apart(b: Node) -> None:
         assert seen[1] == one.public_key
 
 
-def test_a_leaf_in_a_members_name_signed_by_a_stranger_fails(a: Node, b: Node) -> None:
+def test_a_leaf_in_a_members_name_signed_by_a_stranger_fails(a: Party, b: Party) -> None:
     """The forger names a member as issuer; only the member's own key could sign that."""
     b.trust.update(members(a.identity))
-    forger = Node()
+    forger = Party()
     forger.credentials._leaf = _leaf_in_the_name_of(a, forger)
     with pytest.raises(ssl.SSLCertVerificationError):
         shake_hands(forger.clients.to(b.identity.public_key), b.trust.context())
 
 
-def test_a_leaf_that_a_member_issued_for_another_key_shows_that_key(a: Node, b: Node) -> None:
+def test_a_leaf_that_a_member_issued_for_another_key_shows_that_key(a: Party, b: Party) -> None:
     """OpenSSL accepts it, so the streams must judge by the leaf's own key: this shows that they can."""
     b.trust.update(members(a.identity))
-    guest = Node()
+    guest = Party()
     guest.credentials._leaf = _leaf_in_the_name_of(a, guest, signed_by=a)
     seen = shake_hands(guest.clients.to(b.identity.public_key), b.trust.context())
     assert seen[1] == guest.identity.public_key
 
 
-def _leaf_in_the_name_of(issuer: Node, holder: Node, signed_by: Node | None = None) -> bytes:
+def _leaf_in_the_name_of(issuer: Party, holder: Party, signed_by: Party | None = None) -> bytes:
     return _certificate(
         subject=f"node:{id_text(issuer.identity.id)}",
         issuer=f"mesh:{id_text(issuer.identity.id)}",
@@ -134,7 +134,7 @@ def test_what_is_no_certificate_proves_no_key(certificate: bytes | None) -> None
     assert proven_key(certificate) is None
 
 
-def test_the_key_is_read_through_a_pipe_not_a_file(a: Node) -> None:
+def test_the_key_is_read_through_a_pipe_not_a_file(a: Party) -> None:
     kinds: list[bool] = []
 
     class Recording:
@@ -145,7 +145,7 @@ def test_the_key_is_read_through_a_pipe_not_a_file(a: Node) -> None:
     assert kinds == [True, True]
 
 
-def test_kept_client_contexts_are_bounded(a: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_client_contexts_are_bounded(a: Party, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mesh.net.tls.MAX_CLIENT_CONTEXTS", 2)
     keys = [Identity.generate().public_key for _ in range(3)]
     first = a.clients.to(keys[0])

@@ -24,8 +24,8 @@ from mesh.root.sidecar import Sidecar, main
 from mesh.runtime.engine_keeper import EngineKeeper
 from mesh.runtime.state import StateDir
 from mesh.wire.errors import MeshError
-from tests.mesh.engine.process.processes import until
 from tests.mesh.machines import QuietMdns
+from tests.waiting import until
 
 LIMIT = 20
 

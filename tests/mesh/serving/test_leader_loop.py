@@ -21,9 +21,9 @@ from mesh.serving.leader_loop import LeaderLoop
 from mesh.serving.worker_loop import WorkerLoop
 from mesh.tools.generator import ModelSpec, generate
 from mesh.wire.facts import Model, PoolState
-from tests.mesh.engine.process.processes import until
 from tests.mesh.fake_engine import fake_engine
 from tests.mesh.machines import Ground, Here
+from tests.waiting import until
 
 SPEC = ModelSpec(layers=4, n_embd=64, heads=2, kv_heads=1, ffn=96, vocabulary=512, context=256)
 GIB = 1 << 30

@@ -12,10 +12,10 @@ from mesh.net.link import trusts_by
 from mesh.net.stream_ends import End, Plain, Sealed
 from mesh.serving.worker_loop import WorkerLoop
 from mesh.wire.facts import Claim
-from tests.mesh.engine.process.processes import until
 from tests.mesh.fake_engine import fake_engine
 from tests.mesh.machines import Ground, Here
 from tests.mesh.net.conftest import members
+from tests.waiting import until
 
 HELLO = bytes([14, 24]) + bytes(7 + 24)
 

@@ -7,7 +7,7 @@ from mesh.protocol.base.effects import LeaderChanged
 from mesh.protocol.node.inspect import Inspection
 from simulations.checkers.settled import MOVES, Calm, disagreement, lawless, unlike, unrest
 from tests.simulations.checkers.watched import Watched
-from tests.simulations.stage import Stage
+from tests.simulations.served_pool import ServedPool
 
 
 def test_a_pool_at_rest_agrees_and_is_calm() -> None:
@@ -51,7 +51,7 @@ def test_a_change_of_leader_a_death_and_much_talk_are_no_calm() -> None:
     assert "host0 sends 1" in said
 
 
-class Moving(Stage):
+class Moving(ServedPool):
     """A pool that serves; when its model is moved, much is said."""
 
     def __init__(self) -> None:

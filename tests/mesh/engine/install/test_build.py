@@ -19,7 +19,8 @@ from mesh.engine.install.cache import find_built
 from mesh.engine.process.rpc_port import free_port
 from mesh.engine.types import Backend, Engine, Progress
 from tests.mesh.engine.install.fake_index import FakeIndex, make_tar, make_wheel, sha256
-from tests.mesh.engine.process.processes import start_python, until
+from tests.mesh.engine.process.processes import start_python
+from tests.waiting import until
 
 CPU = Backend("cpu", "x", "no GPU")
 

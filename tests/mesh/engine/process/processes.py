@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 
 import psutil
 import trio
@@ -24,12 +23,6 @@ async def seconds_until_gone(pid: int, limit: float = 10.0) -> float:
             return trio.current_time() - start
         await trio.sleep(0.01)
     return limit
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Look again and again until ``condition`` holds; the caller sets a limit."""
-    while not condition():  # noqa: ASYNC110 - what is looked at tells nobody of its changes
-        await trio.sleep(0.005)
 
 
 def start_python(script: str, *arguments: str) -> "subprocess.Popen[str]":

@@ -8,7 +8,8 @@ import pytest
 import trio
 
 from mesh.engine.process.child import Process, guarded_argv
-from tests.mesh.engine.process.processes import is_gone, seconds_until_gone, start_python, until
+from tests.mesh.engine.process.processes import is_gone, seconds_until_gone, start_python
+from tests.waiting import until
 
 PYTHON = sys.executable
 BOTH_GUARDIANS = pytest.mark.parametrize(

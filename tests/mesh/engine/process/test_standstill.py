@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from mesh.engine.process.standstill import STOPPED, STUCK, STUCK_ON_DEVICE, Look, Standstill, look, waiting_in
-from tests.mesh.engine.process.processes import until
+from tests.waiting import until
 
 PAUSED, IDLE, STUCK_LOOK = Look(True, 1.0, 0), Look(False, 1.0, 0), Look(False, 1.0, 4096)
 

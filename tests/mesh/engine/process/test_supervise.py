@@ -11,7 +11,8 @@ import trio
 from mesh.engine.process.logfile import LogFile
 from mesh.engine.process.restarts import Restarts
 from mesh.engine.process.supervise import Launch, Run, State, Supervised, SupervisorEvent, describe_exit
-from tests.mesh.engine.process.processes import is_gone, until
+from tests.mesh.engine.process.processes import is_gone
+from tests.waiting import until
 
 SERVE = "import signal; print('up', flush=True); signal.pause()"
 

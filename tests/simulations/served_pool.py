@@ -13,7 +13,7 @@ from simulations.population import CONTEXT, Population, Trait
 from simulations.world import World
 
 
-class Stage:
+class ServedPool:
     """A pool of hosts that each offer 70 MiB: the model of 8 layers needs two of them."""
 
     def __init__(self, count: int = 4) -> None:
