@@ -213,7 +213,7 @@ def _no_yielding() -> list[Patch]:
         return claims.mine if claims.mine is not None else original(claims)
 
     original = Claims.leader
-    return [(Election, "_contested", _nothing), (Claims, "leader", leader)]
+    return [(Election, "_face_higher_claim", _nothing), (Claims, "leader", leader)]
 
 
 def _lower_claims_lend() -> list[Patch]:
@@ -234,13 +234,13 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "generations are not stored": _not_stored("incarnation"),
     "the gate ignores the fence": lambda: [(Fence, "admits", lambda fence, author, term: True)],
     "a gate cuts no stream": lambda: [(Fence, "_cut", lambda fence: [])],
-    "a bound worker lends itself": lambda: [(WorkerLease, "_bound", lambda worker_lease, grant: False)],
+    "a bound worker lends itself": lambda: [(WorkerLease, "_still_binds", lambda worker_lease, grant: False)],
     "a worker lends itself to lower claims": _lower_claims_lend,
     "a restarted worker lends itself at once": lambda: [(WorkerLease, "restore", _nothing)],
     "leases count from the answer": _lease_from_the_answer,
     "no margin for the drift of clocks": _no_margin,
     "higher claims are ignored": _no_yielding,
-    "nobody refutes": lambda: [(Membership, "_answer", _nothing)],
+    "nobody refutes": lambda: [(Membership, "_refute", _nothing)],
     "accusations of any liveness count": _any_liveness,
     "whoever is accused is dead": _one_word_kills,
     "one accuser suffices": _one_accuser,
@@ -250,7 +250,7 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "signatures are not checked": _blind_signatures,
     "rights are not checked": lambda: [
         (FactValidator, "allows", lambda validator, signed: True),
-        (FactValidator, "_may_no_longer", lambda validator, fact: False),
+        (FactValidator, "_has_lost_the_right", lambda validator, fact: False),
     ],
     "evictions are ignored by all but their author": _deaf_to_evictions,
     "what the evicted said stays": lambda: [(Expulsion, "enforce", _nothing)],

@@ -1,7 +1,7 @@
-"""Bounded, canonical msgpack: a shape says what a value may be; whatever does not fit is a DecodeError.
+"""Bounded, canonical msgpack: a shape says what a value may be; anything else is a DecodeError.
 
 Values travel as arrays in the order of their fields. Encoding is canonical (one value, one byte string), and
-decoding refuses every other spelling, so a hash of the bytes names the value.
+decoding refuses every other encoding, so a hash of the bytes names the value.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from mesh.wire.errors import DecodeError
 MAX_UINT = 2**63 - 1
 MAX_COUNT = MAX_UINT // 2
 MAX_DEPTH = 32
-"""How deep what has no shape may be nested: Python's own tools go no deeper than a thousand or so."""
+"""How deep a value without a shape may be nested: Python's own tools go no deeper than a thousand or so."""
 
 _FEW_ARRAYS = 16
 _BYTES = (b"\xc4", b"\xc5", b"\xc6")
-"""What the bulk of all streams begins with: nothing is in it, so nothing in it needs to be looked at."""
+"""First bytes of msgpack's binary type, the bulk of all streams: it nests nothing, so no check is needed."""
 
 
 class Codec(NamedTuple):
-    """How one value goes into msgpack's types (``dump``) and comes back, checked (``load``)."""
+    """Turns one value into msgpack's types (``dump``) and back, checked (``load`` raises DecodeError)."""
 
     dump: Callable[[Any], Any]
     load: Callable[[Any], Any]
 
     @property
     def is_plain(self) -> bool:
-        """Whether msgpack takes the value as it is, so that nothing needs to walk it."""
+        """Whether msgpack takes the value as it is, so that no code needs to walk it."""
         return self.dump is _same
 
 
@@ -52,7 +52,7 @@ def _load_uint(value: Any) -> int:
 def _load_count(value: Any) -> int:
     number = _load_uint(value)
     if number > MAX_COUNT:
-        raise DecodeError("Nobody has counted that far")
+        raise DecodeError("A count is out of its range")
     return number
 
 
@@ -64,13 +64,13 @@ def _load_float(value: Any) -> float:
 
 def _load_bool(value: Any) -> bool:
     if type(value) is not bool:
-        raise DecodeError("A yes or no is missing")
+        raise DecodeError("Expected a yes or a no")
     return value
 
 
 UINT = Codec(_same, _load_uint)
 COUNT = Codec(_same, _load_count)
-"""A number that its reader counts on from: what comes next is a UINT as well."""
+"""A number that its reader adds to: half the range of a UINT, so that the sum is a UINT as well."""
 
 FLOAT = Codec(float, _load_float)
 BOOL = Codec(_same, _load_bool)
@@ -178,7 +178,10 @@ def pack(value: Any) -> bytes:
 
 
 def unpack(data: bytes, limit: int) -> Any:
-    """The value behind :func:`pack`; raises DecodeError when longer than ``limit`` or not canonical."""
+    """The value that :func:`pack` made into ``data``.
+
+    Raises DecodeError when ``data`` is longer than ``limit`` bytes or not canonical.
+    """
     if len(data) > limit:
         raise DecodeError(f"More than {limit} bytes")
     _refuse_hollow(data)
@@ -200,7 +203,7 @@ def unpack(data: bytes, limit: int) -> Any:
 
 
 def unpack_loose(data: bytes) -> Any:
-    """Any value of msgpack's types, spelt in whatever way; DecodeError when it is none, or is nested deep."""
+    """Any value of msgpack's types, canonical or not; DecodeError when it is none, or nested too deep."""
     if data[:1] not in _BYTES:
         _refuse_hollow(data)
     try:
@@ -213,11 +216,11 @@ def unpack_loose(data: bytes) -> Any:
 
 
 def _refuse_hollow(data: bytes) -> None:
-    """DecodeError where arrays announce items that are not there.
+    """Raise DecodeError where arrays announce items that are not there.
 
-    msgpack makes room for all items of an array before it reads the first, so a thousand long ones in each
-    other, which take three bytes each, would cost hundreds of megabytes. To skip a value costs no room, and
-    what can be skipped is all there.
+    msgpack allocates all items of an array before it reads the first. A thousand nested arrays of three bytes
+    each would cost hundreds of megabytes. Skipping a value allocates nothing, and succeeds only when all its
+    items are there.
     """
     if data.count(b"\xdc") + data.count(b"\xdd") <= _FEW_ARRAYS:
         return

@@ -41,7 +41,7 @@ def is_numeric_host(host: str) -> bool:
     return len(host) <= 64 and _is_address(host)
 
 
-@lru_cache(maxsize=1024)  # the same few are asked about for ever
+@lru_cache(maxsize=1024)  # callers ask about the same few for ever
 def _is_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)

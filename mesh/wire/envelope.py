@@ -1,7 +1,7 @@
 """The datagram: version (1 byte), pool (16), sender (16), number (8), body, the signature over all that (64).
 
-A sender numbers its datagrams upwards, over restarts too, so that a receiver can tell those that it has seen.
-The signature is also over the id of whom it is for, which does not travel: to anybody else it proves nothing.
+A sender numbers its datagrams upwards, over restarts too, so that a receiver recognises those that it has
+seen. The signature also covers the recipient's id, which does not travel: to another node it proves nothing.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _COUNT_BITS = 40
 _MAX_GENERATION = (1 << 23) - 1
 _ADDRESSED = 1 << 63
 NOBODY = NodeId(bytes(ID_BYTES))
-"""For whoever gets it: its sender does not know who that will be."""
+"""The recipient of a datagram for any node: its sender does not know which node lives at the address."""
 
 
 @value
 class Envelope:
-    """A datagram taken apart; ``data`` are its very bytes."""
+    """A parsed datagram; ``data`` is the datagram's bytes."""
 
     pool: PoolId
     sender: NodeId
@@ -37,13 +37,13 @@ class Envelope:
     data: bytes
 
     def proven_by(self, key: bytes, verifier: Verifier, to: NodeId) -> bool:
-        """Whether the holder of ``key`` sent it, to ``to`` or to whoever gets it."""
+        """Whether the holder of ``key`` sent it, to ``to`` or to any node."""
         signed = _DOMAIN + self.data[:-SIGNATURE_BYTES] + (to if self.addressed else NOBODY)
         return verifier(key, signed, self.data[-SIGNATURE_BYTES:])
 
 
 def first_number(generation: int) -> int:
-    """What a sender counts up from in this run of its process."""
+    """The number that a sender counts up from in this run of its process: the generation times 2^40."""
     return min(generation, _MAX_GENERATION) << _COUNT_BITS
 
 
@@ -55,7 +55,7 @@ def run_of(number: int) -> int:
 def seal(
     pool: PoolId, sender: NodeId, number: int, body: bytes, signer: Signer, to: NodeId = NOBODY
 ) -> bytes:
-    """Make a datagram's payload. The caller keeps the body within ``MAX_BODY`` or sends it over a stream."""
+    """Make a datagram's payload. The caller keeps the body within ``MAX_BODY``, or sends it over a stream."""
     if to != NOBODY:
         number |= _ADDRESSED
     head = b"".join((_VERSION, pool, sender, number.to_bytes(8, "big"), body))
@@ -63,12 +63,12 @@ def seal(
 
 
 def open_envelope(payload: bytes, limit: int = MAX_STREAMED) -> Envelope:
-    """Take a payload apart; the signature is not checked here. Raises DecodeError."""
+    """Parse a payload of at most ``limit`` bytes without checking its signature. Raises DecodeError."""
     if not OVERHEAD < len(payload) <= limit:
         raise DecodeError("A datagram of impossible length")
     if payload[0] != WIRE_VERSION:
         raise DecodeError(f"Version {payload[0]} of the protocol is not spoken here")
-    # Not by way of PoolId and NodeId: those are calls, and this is done for every datagram.
+    # PoolId and NodeId are left out here: each is a call, and this code runs for every datagram.
     pool, sender = payload[1 : 1 + ID_BYTES], payload[1 + ID_BYTES : _IDS]
     number, body = int.from_bytes(payload[_IDS:_HEAD], "big"), payload[_HEAD:-SIGNATURE_BYTES]
     addressed = number >= _ADDRESSED

@@ -14,4 +14,4 @@ class MeshError(Exception):
 
 
 class DecodeError(MeshError):
-    """Bytes that are not what they claim to be: the one error that a decoder raises."""
+    """The bytes are not what they claim to be: the one error that a decoder raises."""

@@ -1,7 +1,7 @@
-"""The facts that a pool shares: what each says, who says it, and how it looks as signed bytes.
+"""The facts that a pool shares: what each says, its author, and its form as signed bytes.
 
 A signed fact is its canonical body followed by the author's signature (64 bytes) over a domain prefix and
-the body. Those very bytes are kept and passed on: whoever gets a fact can verify it, whatever hands it came
+the body. Members keep and pass on those very bytes: each can verify a fact, whichever members it came
 through.
 """
 
@@ -36,7 +36,7 @@ from mesh.wire.rights import Rights
 MAX_FACT = 8192
 MAX_STAGES = 128
 DEFAULT_COPIES = 2
-"""One to serve from, and one for when its holder goes."""
+"""One copy to serve from, and one for when its holder goes."""
 
 MAX_COPIES = 64
 HASH_BYTES = 16
@@ -52,8 +52,8 @@ class Voucher:
     """``author`` vouches for the holder of ``key``. The founder vouches for itself with act number 1.
 
     ``number`` counts the author's acts, vouchers and evictions; ``previous`` is the hash of the one before:
-    an owner's acts are a chain. Acts never replace each other: an owner whose disk was set back may number
-    two alike, and both are kept.
+    an owner's acts are a chain. Acts never replace each other: after a state rollback an owner may give two
+    acts one number, and both are kept.
     """
 
     kind: ClassVar[int] = 1
@@ -75,7 +75,7 @@ class Voucher:
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
-    """``subject`` is out for ever; of its own acts those up to (``last``, ``last_hash``) stand.
+    """``subject`` is out for ever; its own acts stay valid up to (``last``, ``last_hash``).
 
     ``last`` 0 with the hash NO_PREVIOUS: none of them.
     """
@@ -101,7 +101,7 @@ class Eviction:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a member says of itself; ``nonce`` (8 random bytes) tells one start from another."""
+    """A member's description of itself; ``nonce`` (8 random bytes) tells one start from another."""
 
     kind: ClassVar[int] = 3
     pool: PoolId
@@ -123,7 +123,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """``author`` claims to lead; immutable, one for each (term, author)."""
+    """``author`` claims to lead; immutable, one claim for each (term, author)."""
 
     kind: ClassVar[int] = 4
     pool: PoolId
@@ -166,11 +166,11 @@ class Resignation:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What an owner wants to run. ``layers`` fixes how many layers some members hold; so many ``copies`` of
-    the model's file are to be kept by members that may lead.
+    """An owner's word on what the pool runs. ``layers`` fixes how many layers some members hold.
 
-    ``number`` is the highest seen in the pool plus one. A wish, and no act of the author's chain: a later
-    one replaces it, and it goes when its author does.
+    Members that may lead keep so many ``copies`` of the model's file. ``number`` is the highest seen in the
+    pool plus one. A deployment is no act of the author's chain: a later one replaces it, and it goes when its
+    author does.
     """
 
     kind: ClassVar[int] = 6
@@ -195,7 +195,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Layers ``first`` to ``last`` (inclusive, from 0) on a member, their bytes and milliseconds a token.
+    """Layers ``first`` to ``last`` (inclusive, from 0) on a member; their bytes and milliseconds a token.
 
     A stage with the head alone has no layers: its ``last`` is less than its ``first``.
     """
@@ -210,7 +210,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
-    """How the deployment of that number goes, told by the leader of ``term``.
+    """The leader of ``term`` says how the deployment of that number goes.
 
     ``tokens_per_second`` as predicted.
     """
@@ -238,9 +238,10 @@ class PoolState:
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """``author`` lives, accused or not: its generation and its incarnation.
+    """``author`` lives, suspected or not, in this generation and incarnation.
 
-    Not ``steady``: it lives, but so many accuse it again and again that it is to be held dead.
+    Not ``stable``: its flap detection found that others cannot reach it well. It lives, but is quarantined:
+    the others hold it dead.
     """
 
     kind: ClassVar[int] = 8
@@ -261,9 +262,9 @@ class Liveness:
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """``author`` got no answer from ``subject`` when that was at this liveness.
+    """``author`` got no answer from ``subject``, which was at this liveness (SWIM).
 
-    ``refused``: the machine answered that nobody listens, so whoever hears this may see for itself at once.
+    ``refused``: the machine refused the port, so a member that hears this can check at once by a probe.
     """
 
     kind: ClassVar[int] = 9
@@ -322,7 +323,7 @@ _CODECS: dict[int, Codec] = {
 
 
 def place_key(kind: int, author: NodeId, place: bytes = b"") -> bytes:
-    """8 bytes that name the place where versions of one fact follow each other."""
+    """8 bytes that name the place where versions of one fact replace each other."""
     return blake2b(bytes([kind]) + author + place, digest_size=8, person=b"mesh fact key").digest()
 
 
@@ -334,22 +335,22 @@ class Signed(Generic[F]):
     data: bytes
 
     def proven_by(self, key: bytes, verifier: Verifier) -> bool:
-        """Whether the holder of ``key`` signed it; that the key is the author's is for the caller to know."""
+        """Whether the holder of ``key`` signed it; the caller has to know that the key is the author's."""
         return verifier(key, _DOMAIN + self.data[:-SIGNATURE_BYTES], self.data[-SIGNATURE_BYTES:])
 
     @cached_property
     def key(self) -> bytes:
-        """Names the place that the fact takes among all facts."""
+        """8 bytes that name the fact's place among all facts."""
         return place_key(self.fact.kind, self.fact.author, self.fact.place)
 
     @cached_property
     def hash(self) -> bytes:
-        """16 bytes that name these very bytes; what the author's next act calls ``previous``."""
+        """16 bytes that name these very bytes; the author's next act has them as ``previous``."""
         return blake2b(self.data, digest_size=HASH_BYTES, person=b"mesh fact hash").digest()
 
 
 def sign(fact: F, signer: Signer) -> Signed[F]:
-    """Make the fact's signed bytes; raises DecodeError when it breaks the bounds that a receiver keeps to."""
+    """Make the fact's signed bytes; raises DecodeError when it breaks the bounds that receivers check."""
     shape = _CODECS[fact.kind]
     body = codec.pack([fact.kind, *shape.dump(fact)])
     shape.load(codec.unpack(body, MAX_FACT)[1:])
@@ -358,10 +359,10 @@ def sign(fact: F, signer: Signer) -> Signed[F]:
 
 @lru_cache(maxsize=4096)
 def decode(data: bytes) -> Signed[Any]:
-    """Read signed bytes; the signature is NOT checked here (see ``proven_by``). Raises DecodeError.
+    """Read signed bytes without checking the signature (see ``proven_by``). Raises DecodeError.
 
-    The same bytes come from many members, so the last ones read are remembered (at most 32 MiB; some 2 MiB
-    of the usual kind).
+    The same bytes come from many members, so a cache keeps the last ones read (at most 32 MiB; some 2 MiB of
+    the usual kind).
     """
     if not SIGNATURE_BYTES < len(data) <= MAX_FACT:
         raise DecodeError("A fact of impossible length")

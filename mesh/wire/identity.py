@@ -1,4 +1,4 @@
-"""Who a node is: an Ed25519 key; its id is a hash of the public half, never an address or a host name."""
+"""A node's identity: an Ed25519 key. Its id is a hash of the public half, never an address or a host name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIGNATURE_BYTES = 64
 
 @lru_cache(maxsize=4096)
 def node_id(public_key: bytes) -> NodeId:
-    """The id (16 bytes) of the node that holds this key; asked of the same few keys again and again."""
+    """The id (16 bytes) of the node that holds this key; cached, since callers ask for the same few keys."""
     return NodeId(blake2b(public_key, digest_size=ID_BYTES, person=b"mesh node id").digest())
 
 
@@ -39,7 +39,7 @@ def id_text(id: bytes) -> str:
 
 
 def parse_id(text: str) -> bytes:
-    """The 16 bytes behind :func:`id_text`; raises MeshError when the text is no id."""
+    """The 16 bytes of an id that :func:`id_text` wrote; raises MeshError when the text is no id."""
     try:
         raw = base64.b32decode(text.strip().upper() + "======")
     except (binascii.Error, ValueError):

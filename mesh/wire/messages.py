@@ -1,7 +1,7 @@
-"""What members say to each other in datagrams (and, when large, framed on a stream).
+"""The messages that members send each other in datagrams (and, when large, framed on a stream).
 
 Every message is an immutable value; :func:`encode` makes the body of an envelope, :func:`decode` reads one
-and raises DecodeError on whatever is not exactly a message.
+and raises DecodeError for bytes that are not exactly a message.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_ITEMS = 4096
 
 @value
 class Ping:
-    """Do you live? ``summary`` is the set hash of the sender's facts; the rest is its own liveness."""
+    """Do you live? ``summary`` is the set hash of the sender's facts; the rest is its own liveness (SWIM)."""
 
     kind: ClassVar[int] = 1
     token: int
@@ -48,7 +48,7 @@ class Ack:
 
 @value
 class PingRequest:
-    """Ping ``target`` for me with this token and hand me its answer."""
+    """Ping ``target`` for me with this token and hand me its answer (SWIM's ping-req)."""
 
     kind: ClassVar[int] = 3
     token: int
@@ -67,7 +67,7 @@ class Relayed:
 
 @value
 class Nack:
-    """I live, but the target that you asked me to ping has not answered me yet."""
+    """I live, but the target that you asked me to ping has not answered me yet (Lifeguard)."""
 
     kind: ClassVar[int] = 5
     token: int
@@ -75,7 +75,7 @@ class Nack:
 
 @value
 class Hello:
-    """I am vouched for by this chain. With ``answer`` the other introduces itself too."""
+    """This chain of vouchers makes me a member. With ``answer`` the other introduces itself too."""
 
     kind: ClassVar[int] = 6
     answer: bool
@@ -85,7 +85,7 @@ class Hello:
 
 @value
 class Rumours:
-    """Facts that are new."""
+    """I hold these new facts."""
 
     kind: ClassVar[int] = 7
     rumours: tuple[Rumour, ...]
@@ -126,7 +126,7 @@ class Contents:
 
 @value
 class VoteRequest:
-    """I would claim ``term``: does anyone still hear the leader?"""
+    """I would claim ``term``: do you still hear a leader? (Ongaro's pre-vote.)"""
 
     kind: ClassVar[int] = 12
     term: int
@@ -134,7 +134,7 @@ class VoteRequest:
 
 @value
 class Vote:
-    """No, with the signed claim that stands; or yes, with the highest known if that is of such a term."""
+    """No, with the signed claim that is in force; or yes, with the highest known if its term is as high."""
 
     kind: ClassVar[int] = 13
     term: int
@@ -144,10 +144,10 @@ class Vote:
 
 @value
 class LeaseRequest:
-    """Lend yourself to this claim for one lease. ``release``: the predecessor's signed resignation.
+    """Grant this claim your lease. ``release``: the predecessor's signed resignation.
 
-    ``worker`` is whom it is meant for: another node may live at the address now. ``generation`` is that of
-    the process that asks, of which the worker may not have heard yet.
+    ``worker`` is the addressee: another node may live at the address now. ``generation`` is that of the
+    asking process, of which the worker may not have heard yet.
     """
 
     kind: ClassVar[int] = 14
@@ -160,7 +160,7 @@ class LeaseRequest:
 
 @value
 class LeaseGrant:
-    """Granted: the request of this number, under the claim of this term."""
+    """I grant the request of this number, under the claim of this term."""
 
     kind: ClassVar[int] = 15
     number: int
@@ -169,7 +169,7 @@ class LeaseGrant:
 
 @value
 class LeaseRefusal:
-    """Refused for about ``wait`` milliseconds; ``claim`` is the signed claim that stands before yours."""
+    """I refuse for about ``wait`` milliseconds; ``claim`` is the signed claim that keeps me from it."""
 
     kind: ClassVar[int] = 16
     number: int
@@ -179,7 +179,7 @@ class LeaseRefusal:
 
 @value
 class LeaseRelease:
-    """The requests up to ``number`` under my claim of ``term`` are no longer needed."""
+    """I no longer need what I requested up to ``number`` under my claim of ``term``."""
 
     kind: ClassVar[int] = 17
     worker: NodeId

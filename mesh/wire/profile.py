@@ -1,4 +1,4 @@
-"""What a machine says of itself, and the bounds that it keeps to so that a record fits a datagram."""
+"""A machine's description of itself, within bounds by which a record fits a datagram."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a machine says of itself. Memory in bytes; ``rank`` is what it would lead with, 0: not."""
+    """A machine's description of itself. Memory in bytes; it would lead with ``rank``, 0: not at all."""
 
     name: str = ""
     addresses: tuple[Endpoint, ...] = ()
@@ -58,7 +58,7 @@ def _clip(value: str, limit: int) -> str:
 
 
 def fitted(profile: Profile) -> Profile:
-    """The profile cut to its bounds: long texts are clipped, surplus models dropped until a record fits."""
+    """The profile cut to its bounds: clips long texts and drops surplus models until a record fits."""
     profile = dataclasses.replace(
         profile,
         name=_clip(profile.name, 48),

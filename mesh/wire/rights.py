@@ -1,4 +1,4 @@
-"""What a voucher permits its subject to do."""
+"""The rights that a voucher gives its subject."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Right = Literal["work", "lead", "own"]
 
 
 class Rights(enum.Flag):
-    """``work``: lend cycles; ``lead``: be elected; ``own``: vouch for others and decide what runs."""
+    """``work``: hold layers; ``lead``: be elected; ``own``: vouch for others, evict, and decide what runs."""
 
     WORK = 1
     LEAD = 2

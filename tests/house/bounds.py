@@ -40,7 +40,9 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound("deployments gone beyond another's", f"{_PROTOCOL}.facts.owner_acts", ("MAX_LEAP",)),
         Bound("bodies wanted, asked for", f"{_PROTOCOL}.dissemination.gossip", ("MAX_WANTED", "MAX_ASKED")),
         Bound(
-            "wanted on one's word, a liar's", f"{_PROTOCOL}.dissemination.gossip", ("MAX_TOLD", "MAX_VAIN")
+            "wanted of one member, a liar",
+            f"{_PROTOCOL}.dissemination.gossip",
+            ("MAX_WANTED_OF_ONE", "MAX_WANTED_OF_A_LIAR"),
         ),
         Bound("addresses greeted", f"{_PROTOCOL}.dissemination.bootstrap", ("MAX_HELLO_TARGETS",)),
         Bound("strangers answered a second", f"{_PROTOCOL}.dissemination.bootstrap", ("MAX_REPLIES",)),

@@ -1,4 +1,4 @@
-"""What all parts of a Node share: who it is, the present instant, the effects gathered so far, the timers."""
+"""The context that all parts of a Node share: identity, the present instant, effects so far, timers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NO_POOL = PoolId(bytes(16))
 
 
 class RandomSource(Protocol):
-    """The part of ``random.Random`` that the protocol draws on; handed in, so that runs can be repeated."""
+    """The part of ``random.Random`` that the protocol draws on; an argument, so that a seed repeats a run."""
 
     def random(self) -> float: ...
     def randrange(self, start: int, /) -> int: ...
@@ -45,18 +45,18 @@ class Context:
         self.effects: list[Effect] = []
         self.drops = DropCounters()
         self.running = False
-        """Whether this node takes part: it started, and neither left nor was expelled since."""
+        """Whether this node takes part: it started, and since then did not leave and was not expelled."""
         self.members_changed = False
-        """This input changed what is shown of members: the Node tells so, once, at the input's end."""
+        """This input changed what status shows of members: at its end the Node tells MembersChanged, once."""
         self.leadership_dirty = False
-        """This input may change the leader or a lease: the Node evaluates both anew at the input's end."""
+        """This input may change the leader or a lease: at its end the Node evaluates both anew."""
         self.dispatch: Callable[[InternalEvent], None]
         """The Node's table of reactions, set once while the Node is built."""
         self._pending: dict[tuple[str, bytes], tuple[int, float]] = {}
         self._token = 0
 
     def send(self, to: NodeId | None, endpoint: Endpoint, message: Message) -> None:
-        """A datagram, or a framed message on a stream when it is too large for one."""
+        """Send a datagram; a message too large for one goes framed over a stream, up to 256 KiB."""
         body = messages.encode(message)
         if len(body) <= MAX_BODY:
             self.sent += 1
@@ -66,7 +66,7 @@ class Context:
             self.effects.append(SendStream(to, body))
 
     def send_bodies(self, to: NodeId | None, endpoint: Endpoint, facts: Sequence[bytes]) -> None:
-        """Facts in as few datagrams as hold them; one that is too large for a datagram goes by stream."""
+        """Send facts in as few datagrams as hold them; a fact too large for one goes over a stream."""
         batch: list[bytes] = []
         size = 0
         for data in facts:
@@ -82,7 +82,7 @@ class Context:
         self.effects.append(Persist(key, value))
 
     def emit(self, event: InternalEvent) -> None:
-        """Let other parts of this Node react, now; `mesh.protocol.node.dispatch` lists which do."""
+        """Let other parts of this Node react, now; `mesh.protocol.node.dispatch` lists them."""
         self.dispatch(event)
 
     def tell(self, event: Event) -> None:
@@ -92,13 +92,13 @@ class Context:
         self.tell(Notice(level, text))
 
     def schedule(self, kind: str, subject: bytes, at: float) -> None:
-        """Set the timer of this kind and subject; one set before becomes stale."""
+        """Set the timer of this kind and subject to fire at ``at`` (seconds); one set before is stale."""
         self._token += 1
         self._pending[kind, subject] = (self._token, at)
         self.effects.append(SetTimer(Timer(kind, subject, self._token), at))
 
     def schedule_by(self, kind: str, subject: bytes, at: float) -> None:
-        """The same, unless it is already set to fire no later than that."""
+        """The same, unless the timer already fires no later than that."""
         pending = self._pending.get((kind, subject))
         if pending is None or pending[1] > at:
             self.schedule(kind, subject, at)
@@ -107,19 +107,19 @@ class Context:
         self._pending.pop((kind, subject), None)
 
     def is_late(self) -> bool:
-        """Whether a timer should have fired long ago: this process was paused, if it did not notice yet."""
+        """Whether a timer should have fired long ago: this process was paused, though it may not know yet."""
         return any(at < self.now - self.settings.stall for _, at in self._pending.values())
 
     def is_scheduled(self, kind: str, subject: bytes) -> bool:
         return (kind, subject) in self._pending
 
     def scheduled(self, kind: str, subject: bytes) -> float | None:
-        """When the timer of this kind and subject fires; None when none is set."""
+        """When the timer of this kind and subject fires, in seconds; None when none is set."""
         pending = self._pending.get((kind, subject))
         return None if pending is None else pending[1]
 
     def due(self, timer: Timer) -> float | None:
-        """Take a timer that fired: when it was due, or None when it is stale."""
+        """Take a timer that fired: when it was due, in seconds, or None when it is stale."""
         name = (timer.kind, timer.subject)
         pending = self._pending.get(name)
         if pending is None or pending[0] != timer.token:

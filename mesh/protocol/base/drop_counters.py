@@ -1,6 +1,6 @@
-"""What was refused, and why: numbers for whoever watches, with the latest offender of each kind.
+"""Counts of what a node refused, by reason, with the latest sender of each, for operators.
 
-Counting is all that is done on the way: whoever floods a node must not make it write as well.
+A refusal costs a count and nothing more: a flood must not make a node write to its log or disk as well.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from collections import Counter
 
 
 class DropCounters:
-    """Counts by reason; the reasons are few and our own, so both tables are small."""
+    """Counts by reason. The code names the reasons, and they are few, so both tables are small."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.latest: dict[str, object] = {}
 
-    def count(self, why: str, whom: object) -> None:
-        """Something of ``whom`` (an address, an id) was refused."""
+    def count(self, why: str, sender: object) -> None:
+        """This node refused something that ``sender`` (an address or an id) sent."""
         self.counts[why] += 1
-        self.latest[why] = whom
+        self.latest[why] = sender

@@ -1,4 +1,4 @@
-"""What a Node asks of the world: effects, the timers among them, and the events that it tells."""
+"""What a Node asks of its driver: effects, timers among them, and the events that it tells."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mesh.wire.immutable import value
 
 @value
 class Timer:
-    """Handed back by ``Node.fire``; the token tells a timer that was set anew from its stale forerunner."""
+    """The driver hands it back to ``Node.fire``; the token tells a new timer from a stale one."""
 
     kind: str
     subject: bytes
@@ -21,7 +21,7 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class MembersChanged:
-    """Someone joined, left, died, came back or changed its record."""
+    """A member joined, left, died, came back or changed its record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class LeaderChanged:
 
 @dataclass(frozen=True, slots=True)
 class GateChanged:
-    """The worker's gate may pass the streams of this claim's author alone; None: nobody's.
+    """The worker's gate may pass the streams of this claim's author alone; None: no streams.
 
-    When another claim of one author follows, with no None between, its lease was not broken off: its streams
-    under the claims before may go on.
+    Another claim of the same author may follow with no None between. Then the lease continued, and the
+    author's streams under its earlier claims may go on.
     """
 
     claim: Claim | None
@@ -42,7 +42,7 @@ class GateChanged:
 
 @dataclass(frozen=True, slots=True)
 class LeasesChanged:
-    """The workers whose lease this leader holds now."""
+    """This leader holds the leases of exactly these workers now."""
 
     held: frozenset[NodeId]
 
@@ -59,9 +59,9 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class MemberLost:
-    """A member is none any more: it was evicted by that owner, or (None) what it was vouched by fell.
+    """A member is out of the pool: the owner ``by`` evicted it, or (None) its voucher was revoked.
 
-    Names are what the two called themselves last. Streams with it are to be cut.
+    The names are from the last records of the two. The driver cuts all streams with the member.
     """
 
     id: NodeId
@@ -72,7 +72,7 @@ class MemberLost:
 
 @dataclass(frozen=True, slots=True)
 class Expelled:
-    """This very node is no member any more, and takes no further part: see :class:`MemberLost`."""
+    """This node is out of the pool and takes no further part; fields as in :class:`MemberLost`."""
 
     by: NodeId | None
     by_name: str
@@ -80,7 +80,7 @@ class Expelled:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something for the log; ``level`` is one of info, warning."""
+    """A line for the log; ``level`` is one of info, warning."""
 
     level: str
     text: str
@@ -101,7 +101,7 @@ Event = (
 
 @value
 class Send:
-    """A datagram of at most 1200 bytes; ``to`` is None while it is unknown who lives there."""
+    """Send a datagram of at most 1200 bytes; ``to`` is None while no member is known at the address."""
 
     to: NodeId | None
     endpoint: Endpoint
@@ -110,7 +110,7 @@ class Send:
 
 @value
 class SendStream:
-    """A message of at most 256 KiB, framed, over an authenticated stream to the member."""
+    """Send a message of at most 256 KiB, framed, over an authenticated stream to the member."""
 
     to: NodeId
     payload: bytes
@@ -124,7 +124,7 @@ class SetTimer:
 
 @value
 class Persist:
-    """To be on the disk before any later effect of the same list is performed."""
+    """Write the value to the disk before performing any later effect of the same list."""
 
     key: str
     value: bytes
@@ -132,7 +132,7 @@ class Persist:
 
 @value
 class ProbeStream:
-    """Try to reach the member by TCP; answered with ``Node.probe_result``."""
+    """Probe the member by TCP; the driver answers with ``Node.probe_result``."""
 
     to: NodeId
     endpoint: Endpoint

@@ -1,6 +1,6 @@
-"""What happens inside a Node that concerns parts on a higher floor: a part emits it, a table says who reacts.
+"""Events inside a Node: a part emits one, and parts on a higher floor react.
 
-A part emits an event with ``Core.emit`` and knows none of the parts that react. The table in
+A part emits an event with ``Context.emit`` and knows none of the parts that react. The table in
 `mesh.protocol.node.dispatch` lists them, in their order. All have reacted before ``emit`` returns: a fact
 takes its full effect before the next fact is considered.
 """
@@ -23,7 +23,7 @@ class FactStored:
 
 @value
 class FactDeferred:
-    """A fact came from ``source`` (a member or a host) and waits for its author's voucher."""
+    """A fact that ``source`` (a member or a host) handed over is pending until its author is vouched for."""
 
     key: bytes
     source: Any
@@ -31,19 +31,19 @@ class FactDeferred:
 
 @value
 class StaleSuspicionHeard:
-    """A member suspects this node at a liveness that it refuted already: one more suspector to count."""
+    """A member suspects this node at a liveness that it has refuted: one more suspector to count."""
 
     suspicion: Suspicion
 
 
 @value
 class RightsLost:
-    """A member lost rights, or other acts of owners count now."""
+    """A member lost rights, or the set of valid acts changed."""
 
 
 @value
 class SuspicionRaised:
-    """This node is to probe a suspect itself; ``refused``: the suspect's machine says that nobody listens."""
+    """This node shall probe a suspect itself; ``refused``: the suspect's machine refused the port."""
 
     suspect: NodeId
     refused: bool
@@ -51,7 +51,7 @@ class SuspicionRaised:
 
 @value
 class FinalProbeDue:
-    """The suspicion of a member is about to end: the last chance to hear it."""
+    """The suspicion of a member is about to end: a final probe is its last chance to answer."""
 
     suspect: NodeId
 
@@ -63,26 +63,26 @@ class MemberGone:
 
 @value
 class NewerGenerationSeen:
-    """A fact of this very node is of a later generation than it runs in: its disk was rolled back."""
+    """A fact of this node has a later generation than it runs in: its state was rolled back."""
 
     generation: int
 
 
 @value
 class LeaseRefused:
-    """A worker keeps its lease to another claim, which is known by now."""
+    """A worker's lease is bound to another claim, which this leader has learnt by now."""
 
 
 @value
 class Reclaimed:
-    """This leader of ``former_term`` claimed a higher term, with no other leader in between."""
+    """This leader of ``former_term`` reclaimed in a higher term, with no other leader in between."""
 
     former_term: int
 
 
 @value
 class ProcessPaused:
-    """A timer fired so late that this process must have stood still."""
+    """A timer fired so late that this process must have been paused."""
 
 
 InternalEvent = (

@@ -1,4 +1,4 @@
-"""State machines whose transitions are a table: what the table does not list does not happen."""
+"""State machines from a table of transitions: an event that the table does not list is an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ E = TypeVar("E", bound=StrEnum)
 
 
 class IllegalTransition(Exception):
-    """The code did what its table does not know: a mistake of the program."""
+    """The code took a transition that its table does not list: a mistake of the program."""
 
 
 class StateMachine(Generic[S, E]):
@@ -22,7 +22,7 @@ class StateMachine(Generic[S, E]):
         self.state = state
 
     def on(self, event: E) -> None:
-        """The event happened."""
+        """Take the transition of this event; IllegalTransition when the table lists none."""
         following = self._table.get((self.state, event))
         if following is None:
             raise IllegalTransition(f"{event} while {self.state}")
@@ -30,7 +30,7 @@ class StateMachine(Generic[S, E]):
 
 
 def markdown(table: Mapping[tuple[S, E], S], first: S) -> list[str]:
-    """The table for people: a column for each state, ``first`` first, a row for each event; empty: never."""
+    """The table in Markdown: a column a state, ``first`` first; a row an event; an empty cell is an error."""
     states = list(type(first))
     events = list(dict.fromkeys(event for _, event in table))
     lines = ["| | " + " | ".join(states) + " |", "|---" * (len(states) + 1) + "|"]

@@ -1,4 +1,4 @@
-"""How members that know each other's pool but not each other meet: greetings that carry one's vouchers."""
+"""Bootstrap: members of one pool that do not know each other meet by hellos, which carry vouchers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mesh.wire.facts import Record
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies, Hello, Message
 
-HELLO, HELLO_AGAIN = "greet", "greet-again"
+HELLO, HELLO_AGAIN = "hello", "hello-again"
 MAX_HELLO_TARGETS = 512
 MAX_REPLIES = 16
 _HELLO_ROOM = MAX_BODY - 40
 
 
 class Bootstrap:
-    """The greetings of one member."""
+    """The hellos of one member, and the addresses that they go to."""
 
     def __init__(
         self,
@@ -45,14 +45,14 @@ class Bootstrap:
         self._replies: dict[Endpoint, float] = {}
 
     def add_seeds(self, endpoints: Iterable[Endpoint]) -> None:
-        """Greet these addresses, a few times each until a member answers from there."""
+        """Send hellos to these addresses, a few times each until a member answers from there."""
         for endpoint in endpoints:
             if len(self._hello_targets) < MAX_HELLO_TARGETS and not self._is_own(endpoint):
                 self._hello_targets.setdefault(endpoint, 0)
         self.say_hello()
 
     def say_hello(self) -> None:
-        """Greet whoever has not answered yet."""
+        """Send a hello to each seed without an answer; remember those that had their share of hellos."""
         for endpoint, times in list(self._hello_targets.items()):
             if times >= self._context.settings.hello_attempts:
                 del self._hello_targets[endpoint]
@@ -64,31 +64,31 @@ class Bootstrap:
             self._context.schedule_by(HELLO, b"", self._context.now + self._context.settings.hello_period)
 
     def targets(self) -> list[Endpoint]:
-        """The addresses that are greeted, now or again and again."""
+        """The addresses that get hellos, now or again and again."""
         return [*self._hello_targets, *self._silent]
 
     def remember(self, endpoint: Endpoint) -> None:
-        """Nobody answers there now: perhaps the network is cut, so try again later."""
+        """No member answers there now: perhaps the network is cut, so try again later."""
         if endpoint not in self._silent and len(self._silent) < MAX_HELLO_TARGETS:
             self._silent[endpoint] = None
         self._context.schedule_by(HELLO_AGAIN, b"", self._context.now + self._pause())
 
     def _pause(self) -> float:
-        """Until the next silent address: the fewer are left to greet the others, the more often each does.
+        """Seconds until the hello to the next silent address: the fewer members are left, the sooner.
 
-        So whoever was cut off for so long that all have forgotten one another is found within a minute.
+        So two parts of a pool that were cut off until they forgot each other meet again within a minute.
         """
         settings = self._context.settings
         return min(settings.hello_again, self._membership.live_count() * settings.dead_period)
 
     def hello_again(self) -> None:
-        """While members are vouched for that are not present: one silent address at a time.
+        """While some members are absent, send a hello to one silent address at a time.
 
-        One that left may be back there, or somebody let in meanwhile on the machine of one that is gone.
+        A member that left may be back there, or a new one may live on the machine of one that is gone.
         """
         if not self._silent:
             return
-        # Even while all are known: who is vouched for later may live at one of these addresses.
+        # Even while all are present: a later member may live at one of these addresses.
         self._context.schedule_by(HELLO_AGAIN, b"", self._context.now + self._pause())
         if self._membership.live_count() < len(self._roster.members):
             endpoint = next(iter(self._silent))
@@ -97,7 +97,7 @@ class Bootstrap:
             self.send_hello(None, endpoint, answer=True)
 
     def send_hello(self, to: NodeId | None, endpoint: Endpoint, answer: bool) -> None:
-        """Say who one is: the chain of vouchers, what does not fit beside the greeting going ahead of it."""
+        """Introduce this node by its chain of vouchers; links that do not fit beside the hello go ahead."""
         chain = self._roster.chain(self._context.id)
         ahead: list[bytes] = []
         while sum(len(link) + 3 for link in chain) > _HELLO_ROOM:
@@ -108,17 +108,17 @@ class Bootstrap:
         if record is not None:
             self._context.send_bodies(to, endpoint, [record.data])
 
-    def greeted(self, sender: NodeId, source: Endpoint, hello: Hello) -> None:
-        """A member says who it is: answer if it asks to, and compare what both hold."""
+    def hello_received(self, sender: NodeId, source: Endpoint, hello: Hello) -> None:
+        """A member introduces itself: answer if it asks for that, and compare both sets of facts."""
         self._validator.absorb_all(hello.chain, sender)
         if hello.answer:
             self.send_hello(sender, source, answer=False)
         self._gossip.compare(sender, source, hello.summary, eager=True)
 
     def answered(self, sender: NodeId, source: Endpoint) -> None:
-        """A member was heard from there: no need to greet it again, once it is known what it says of itself.
+        """A member spoke from ``source``: once its record came, the address needs no further hello.
 
-        Until then go on: what it sent along may have been lost, and nothing else would bring them together.
+        Until then hellos go on: the record may have been lost, and nothing else would bring it.
         """
         if sender not in self._membership.peers:
             return
@@ -128,9 +128,9 @@ class Bootstrap:
             self._silent.pop(source, None)
 
     def unknown(self, sender: NodeId, source: Endpoint, message: Message) -> None:
-        """A datagram of this pool from someone unknown: facts prove themselves; ask who it is otherwise.
+        """A stranger sent a datagram of this pool: take the facts in it, or ask it to introduce itself.
 
-        Who was evicted is told so, and not listened to.
+        An evicted sender gets its eviction as an answer, and nothing of its message counts.
         """
         if sender in self._roster.evicted:
             if self._may_reply(source):
@@ -144,18 +144,18 @@ class Bootstrap:
             self._ask(source)
 
     def _ask(self, source: Endpoint) -> None:
-        """Introduce oneself to a stranger, who will do the same; at most once a second for each address."""
+        """Introduce this node to a stranger, which then does the same; at most once a second an address."""
         if self._may_reply(source):
             self.send_hello(None, source, answer=True)
 
     def show_eviction(self, evicted: NodeId, endpoint: Endpoint) -> None:
-        """Show somebody its eviction, and by what right it was evicted."""
+        """Send an evicted node its eviction, with the vouchers that give the author the right to it."""
         eviction = self._roster.evicted[evicted]
         chain = self._roster.chain(eviction.fact.author)
         self._context.send_bodies(None, endpoint, [*chain, eviction.data])
 
     def _may_reply(self, source: Endpoint) -> bool:
-        """At most once a second to each address, and to few addresses at a time."""
+        """Whether a reply may go there: at most one a second an address, and to few addresses at a time."""
         now = self._context.now
         self._replies = {endpoint: at for endpoint, at in self._replies.items() if now - at < 1.0}
         if source in self._replies or len(self._replies) >= MAX_REPLIES:

@@ -1,8 +1,8 @@
-"""How facts spread: rumours of (key, version) told to a few at random, bodies pulled, sets compared.
+"""Gossip: rumours of (key, version) go to a few members at random, bodies are pulled, sets compared.
 
 Rounds run only while there is something new (Demers et al., "Epidemic Algorithms", PODC 1987: rumour
-mongering with a counter, backed by anti-entropy). Pings carry the set hash; when two differ for longer than
-news needs to spread, bucket hashes are exchanged, then the contents of the buckets that differ.
+mongering with a counter, backed by anti-entropy). Pings carry the set hash. When two differ for longer than
+news needs to spread, members exchange bucket hashes, then the contents of the buckets that differ.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ ROUND, RETRY = "gossip", "pull"
 _RUMOURS_A_DATAGRAM = 28
 _DATAGRAMS_A_ROUND = 4
 _BODIES_A_ROUND = 4
-_URGENT_TELLINGS = 2
+_URGENT_ROUNDS = 2
 _PULLS_A_DATAGRAM = 100
 MAX_ASKED = 128
 _MIN_SHARE = 8
 MAX_WANTED = 8192
-_MAX_TOLD = 4096
+_MAX_WANTED_OF_ONE = 4096
 _MAX_VAIN = 32
-_MAX_TOLD_BY_LIARS = 32
+_MAX_WANTED_OF_A_LIAR = 32
 _PULL_TIMEOUT = 0.25
 MAX_PULL_TRIES = 4
 
 
 class _Wanted:
-    """A body to be pulled: who told of it, whom it was asked of last and when."""
+    """A body to pull: the members that told of it, the one asked last, when (seconds), and how often."""
 
     __slots__ = ("asked", "asked_at", "holders", "tries")
 
@@ -51,7 +51,7 @@ class _Wanted:
 
 
 class Gossip:
-    """The rumours being told, the bodies being pulled and the comparison of sets, of one member."""
+    """The rumours, pulls and comparisons of sets of one member."""
 
     def __init__(
         self,
@@ -69,22 +69,22 @@ class Gossip:
         self._hot: dict[bytes, int] = {}
         self._wanted: dict[bytes, _Wanted] = {}
         self._under_way: dict[bytes, _Wanted] = {}
-        """Those that were asked for of late, the first asked first."""
+        """The wanted bodies with a pull under way, the first asked first."""
         self._told_by: Counter[NodeId] = Counter()
-        """How many wanted bodies each member was the first to tell of."""
+        """How many wanted bodies each member told of first."""
         self._asking_is_due = False
-        """Whether the wanted bodies changed since what can be asked for was asked for."""
+        """Whether the wanted bodies changed since the last requests."""
         self._first_asked = -math.inf
-        """When the oldest question under way then was asked."""
+        """When the oldest pull that was under way then was sent."""
         self._vain: Counter[NodeId] = Counter()
-        """How many in a row of those nobody had."""
+        """How many bodies in a row that each member told of first no member had."""
         self._asked_at: dict[NodeId, float] = {}
         self._last_round = -math.inf
         self._last_sync = -math.inf
         self._last_change = -math.inf
 
     def spread(self, signed: Signed[Any]) -> None:
-        """Tell of a fact that has just been taken in."""
+        """Begin a rumour of a fact that the store just took."""
         key = signed.key
         self._hot[key] = 0
         self._forget(key, found=True)
@@ -92,7 +92,7 @@ class Gossip:
         self._context.schedule_by(ROUND, b"", max(self._context.now, self._last_round + self._period))
 
     def drop_rumours(self) -> None:
-        """Tell nothing of what was taken in so far."""
+        """Drop all rumours that are still to be told."""
         self._hot.clear()
         self._context.cancel(ROUND, b"")
 
@@ -103,7 +103,7 @@ class Gossip:
     def round(self) -> None:
         """One round: the least told rumours to a few members at random."""
         self._last_round = self._context.now
-        self._hot = {key: told for key, told in self._hot.items() if key in self._store}
+        self._hot = {key: rounds for key, rounds in self._hot.items() if key in self._store}
         if not self._hot:
             return
         targets = self._membership.pick(self._context.settings.fanout)
@@ -127,21 +127,22 @@ class Gossip:
             self._context.schedule_by(ROUND, b"", self._context.now + self._period)
 
     def _is_urgent(self, entry: Entry) -> bool:
-        """Whether it is told with its body, for a pull would cost a round trip and may be lost.
+        """Whether to send the body at once, for a pull would cost a round trip and may be lost.
 
-        One's own news nobody else can have yet; on doubts of a member, and on its answer, a life hangs.
+        No other member can hold this node's own news yet; and a member dies unless suspicions of it, and its
+        refutations, spread fast.
         """
-        fact, told = entry.signed.fact, self._hot[entry.key]
+        fact, rounds = entry.signed.fact, self._hot[entry.key]
         if isinstance(fact, Liveness | Suspicion):
-            return told < _URGENT_TELLINGS
-        return told == 0 and fact.author == self._context.id
+            return rounds < _URGENT_ROUNDS
+        return rounds == 0 and fact.author == self._context.id
 
     def _rounds(self) -> int:
-        """In how many rounds a rumour is told.
+        """The number of rounds in which a member tells a rumour.
 
         Each of n members tells it (2 ln n + c) / (1 - loss) times: then all hear it but with a probability of
         about e^-c / n, c = 7 (from the coupon collector's bound for random push; Pittel, "On Spreading a
-        Rumor", 1987, has ln n rounds for one telling each). What is missed even so is found by comparison.
+        Rumor", 1987, has ln n rounds for one telling each). Anti-entropy finds what a member misses even so.
         """
         settings = self._context.settings
         tellings = (2.0 * math.log(self._membership.live_count()) + 7.0) / (1.0 - settings.survived_loss)
@@ -155,13 +156,13 @@ class Gossip:
             self._context.send(to, endpoint, Rumours(part))
 
     def heard(self, sender: NodeId, source: Endpoint, rumours: Iterable[Rumour]) -> None:
-        """Someone told of facts: pull the bodies of those that would change anything."""
+        """A member told of facts: pull the bodies of those that would change the store."""
         for rumour in rumours:
             if not self._store.wants(rumour):
                 continue
             wanted = self._wanted.get(rumour.key)
             if wanted is None:
-                share = _MAX_TOLD if self._vain[sender] < _MAX_VAIN else _MAX_TOLD_BY_LIARS
+                share = _MAX_WANTED_OF_ONE if self._vain[sender] < _MAX_VAIN else _MAX_WANTED_OF_A_LIAR
                 if len(self._wanted) < MAX_WANTED and self._told_by[sender] < share:
                     self._wanted[rumour.key] = _Wanted(sender)
                     self._told_by[sender] += 1
@@ -171,13 +172,13 @@ class Gossip:
         self._pull()
 
     def came(self, key: bytes, source: object) -> None:
-        """Who was asked for a body gave it, though it cannot be taken in before another one is."""
+        """The member that was asked for a body gave it, though it is pending until a voucher comes."""
         wanted = self._wanted.get(key)
         if wanted is not None and wanted.asked == source:
             self._forget(key, found=True)
 
     def received(self, sender: NodeId, source: Endpoint, facts: Sequence[bytes]) -> None:
-        """Bodies came: each proves itself, which costs as much as a datagram does. Then go on pulling."""
+        """Bodies came: validate them, each at the cost of a datagram, then go on pulling."""
         if not self._rate_limits.allow(self._context.now, source, len(facts)):
             self._context.drops.count("flood", source)
             return
@@ -186,14 +187,14 @@ class Gossip:
             self._pull()
 
     def refute(self, sender: NodeId, source: Endpoint) -> None:
-        """A member that brought a suspicion of this very node gets the refutation straight away."""
+        """Send the refutation straight back to a member that brought a suspicion of this node."""
         if self._validator.take_suspicions():
             proof = self._store.get(Liveness, self._context.id)
             if proof is not None:
                 self._context.send_bodies(sender, source, [proof.data])
 
     def retry(self) -> None:
-        """Time to ask another for what was asked for and did not come."""
+        """A pull timed out: ask another member."""
         self._pull()
 
     def _forget(self, key: bytes, found: bool) -> None:
@@ -202,26 +203,26 @@ class Gossip:
             return
         self._under_way.pop(key, None)
         self._asking_is_due = True
-        teller = wanted.holders[0]
-        self._told_by[teller] -= 1
-        if not self._told_by[teller]:
-            del self._told_by[teller]
+        source = wanted.holders[0]
+        self._told_by[source] -= 1
+        if not self._told_by[source]:
+            del self._told_by[source]
         if found:
-            self._vain.pop(teller, None)
-        elif len(self._vain) < MAX_ASKED or teller in self._vain:
-            self._vain[teller] += 1
-            if self._vain[teller] == _MAX_VAIN:
-                self._disbelieve(teller)
+            self._vain.pop(source, None)
+        elif len(self._vain) < MAX_ASKED or source in self._vain:
+            self._vain[source] += 1
+            if self._vain[source] == _MAX_VAIN:
+                self._distrust(source)
 
-    def _disbelieve(self, teller: NodeId) -> None:
-        """Give up whatever nobody but this member told of: comparison will find what is real."""
-        for key in [key for key, wanted in self._wanted.items() if wanted.holders == [teller]]:
+    def _distrust(self, source: NodeId) -> None:
+        """Give up the bodies that this member alone told of: anti-entropy will find those that exist."""
+        for key in [key for key, wanted in self._wanted.items() if wanted.holders == [source]]:
             del self._wanted[key]
             self._under_way.pop(key, None)
-            self._told_by[teller] -= 1
+            self._told_by[source] -= 1
 
     def _pull(self) -> None:
-        """Ask for what is wanted and come back to it; nothing to do while all that may be is asked for."""
+        """Send requests if anything changed or timed out, and set the timer to retry."""
         if not self._wanted:
             return
         now = self._context.now
@@ -231,9 +232,9 @@ class Gossip:
             self._context.schedule_by(RETRY, b"", now + _PULL_TIMEOUT)
 
     def _request(self, now: float) -> None:
-        """Ask within a window that those who are asked share evenly, so that no liar takes it all."""
+        """Send pulls within a window that the asked members share evenly, so that no liar takes it all."""
         self._asking_is_due = False
-        self._first_asked = self._oldest_question(now)
+        self._first_asked = self._oldest_pull(now)
         asked = len(self._under_way)
         asked_of = Counter(wanted.asked for wanted in self._under_way.values())
         share = max(_MIN_SHARE, MAX_ASKED // max(1, len(self._told_by)))
@@ -265,8 +266,8 @@ class Gossip:
                 if endpoint is not None:
                     self._context.send(holder, endpoint, Pull(tuple(keys[start : start + _PULLS_A_DATAGRAM])))
 
-    def _oldest_question(self, now: float) -> float:
-        """When the oldest of the questions under way was asked, ``now`` without any; drops those too old."""
+    def _oldest_pull(self, now: float) -> float:
+        """When the oldest pull under way was sent, ``now`` without any; drops those that timed out."""
         while self._under_way:
             key, wanted = next(iter(self._under_way.items()))
             if now - wanted.asked_at < _PULL_TIMEOUT:
@@ -275,7 +276,7 @@ class Gossip:
         return now
 
     def ask(self, holder: NodeId, source: Endpoint, keys: Sequence[bytes]) -> None:
-        """Ask a member for bodies that it is known to have; at most once in a pull's time for each member."""
+        """Pull bodies that a member must hold; at most once in a pull's timeout for each member."""
         now = self._context.now
         if now - self._asked_at.get(holder, -math.inf) < _PULL_TIMEOUT:
             return
@@ -285,16 +286,16 @@ class Gossip:
         self._context.send(holder, source, Pull(tuple(keys)))
 
     def pulled(self, sender: NodeId, source: Endpoint, pull: Pull) -> None:
-        """Someone asks for bodies: vouchers first, for the rest is proven by them."""
+        """A member pulls bodies: send vouchers first, for they prove the rest."""
         found = [entry for key in pull.keys[: 2 * _PULLS_A_DATAGRAM] if (entry := self._store.entry(key))]
         found.sort(key=lambda entry: entry.signed.fact.kind)
         self._context.send_bodies(sender, source, [entry.signed.data for entry in found])
 
     def compare(self, sender: NodeId, source: Endpoint, summary: bytes, eager: bool = False) -> None:
-        """The other's set hash is known: when the sets differ and no news is under way, find out where.
+        """Begin a comparison when another member's set hash differs and no news is under way.
 
-        ``eager``: news or not, but one comparison in a round. Who joins is greeted by many, who all know the
-        same; and where many join, each greets many.
+        ``eager``: news or not, but one comparison in a round. A member that joins gets hellos from many,
+        which all hold the same facts; and where many join, each sends many hellos.
         """
         now, settings = self._context.now, self._context.settings
         if summary == self._store.summary:
@@ -306,7 +307,7 @@ class Gossip:
             self._context.send(sender, source, Buckets(self._store.bucket_hashes()))
 
     def bucketed(self, sender: NodeId, source: Endpoint, theirs: Buckets) -> None:
-        """The other's bucket hashes: answer with what is held in those that differ."""
+        """Bucket hashes came: answer with the rumours of the buckets that differ."""
         buckets: list[int] = []
         rumours: list[Rumour] = []
         for bucket in differing(self._store.bucket_hashes(), theirs.hashes):
@@ -320,7 +321,7 @@ class Gossip:
             self._context.send(sender, source, Contents(tuple(buckets), tuple(rumours)))
 
     def contents(self, sender: NodeId, source: Endpoint, held: Contents) -> None:
-        """What the other holds in some buckets: pull what is better, tell it of what it lacks."""
+        """The rumours of some of another's buckets came: pull what prevails, tell it of what it lacks."""
         theirs = {rumour.key: rumour for rumour in held.rumours}
         lacking: list[Rumour] = []
         for bucket in {number for number in held.buckets if number < len(self._store.bucket_hashes())}:

@@ -1,8 +1,8 @@
-"""Who is gone for long is forgotten: not shown, not asked, not counted.
+"""Reaping (Serf's word): a node forgets members that are gone for long, and shows and probes them no more.
 
-What stays is the floor below which nothing about it counts: its liveness, and as proof of it for those who
-join later its last signed record and the accusations. All stores keep these alike, so sets agree whoever has
-forgotten and whoever has not. A member that speaks again, or starts anew, is one like before.
+The floor below which nothing about such a member counts stays: its liveness, with its last signed record and
+the suspicions as proof for members that join later. All stores keep these alike, so sets agree whether or not
+a node has forgotten the member. One that speaks again, or starts anew, is a peer as before.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from mesh.protocol.membership.probes import Prober
 
 REAP = "reap"
 _SHARE = 60
-"""How many times it looks in the shortest time after which someone is forgotten."""
+"""The reaper looks so many times within the shorter of the two limits."""
 
 
 class Reaper:
-    """Forgets the dead and the departed of one Node's view."""
+    """Forgets dead and departed members in one Node's view."""
 
     def __init__(
         self, context: Context, membership: Membership, prober: Prober, bootstrap: Bootstrap
@@ -36,7 +36,7 @@ class Reaper:
         self._context.schedule_by(REAP, b"", self._context.now + period)
 
     def reap(self) -> None:
-        """Forget whoever is gone too long, and of too many those who are gone longest."""
+        """Forget members that are gone too long, and of too many the longest gone."""
         self.start()
         gone = [peer for peer in self._membership.peers.values() if not peer.present]
         gone.sort(key=lambda peer: (peer.changed_at, peer.id))
@@ -51,7 +51,7 @@ class Reaper:
         return self._context.now - peer.changed_at >= limit
 
     def _forget(self, peer: Peer) -> None:
-        # The other half of a network that was cut for hours is dead as well: greet it now and then.
+        # The other half of a network that was cut for hours is dead as well: it gets a hello now and then.
         if peer.state != LEFT and peer.endpoint is not None:
             self._bootstrap.remember(peer.endpoint)
         self._membership.forget(peer.id)

@@ -1,4 +1,4 @@
-"""Facts whose authors are not vouched for yet, or not for such facts: a bounded place where they wait."""
+"""Pending facts: their authors are not vouched for yet, or not for such facts. Bounded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_OF_A_SOURCE = 64
 
 
 class PendingFacts:
-    """At most 512 facts, at most 64 of them given by one source; who gave most makes room for others."""
+    """At most 512 facts, at most 64 of them from one source; the largest source makes room for others."""
 
     def __init__(self) -> None:
         self._by_author: dict[NodeId, dict[bytes, tuple[Signed[Any], object]]] = {}
@@ -25,7 +25,7 @@ class PendingFacts:
         return self._count
 
     def keep(self, signed: Signed[Any], source: object) -> bool:
-        """Let a fact wait, unless its giver has given too many already; whether it waits now."""
+        """Keep a fact, unless its source has too many pending already; returns whether it is pending now."""
         waiting = self._by_author.get(signed.fact.author, {})
         if signed.data in waiting:
             return True
@@ -42,7 +42,7 @@ class PendingFacts:
         return True
 
     def adopt(self, authors: Container[NodeId]) -> list[tuple[Signed[Any], object]]:
-        """Take out what waits for one of these authors, with its givers."""
+        """Take out the facts of these authors, each with its source."""
         taken = []
         for author in [author for author in self._by_author if author in authors]:
             for signed, source in self._by_author.pop(author).values():
@@ -51,7 +51,7 @@ class PendingFacts:
         return taken
 
     def drop(self, authors: Container[NodeId]) -> None:
-        """Let nothing wait any more for these authors."""
+        """Drop the facts of these authors."""
         self.adopt(authors)
 
     def _drop_one(self, source: object) -> None:

@@ -1,9 +1,9 @@
 """All facts that a member holds, and the laws by which two versions of one merge.
 
-Of two facts in one place the higher version stays; of two with one version (their author said two things)
-the one with the smaller hash. Accusations lapse when their subject's liveness passes the one they name; of
-the rest only a few with the smallest keys stay. Of claims, resignations and states only the few highest stay.
-All laws commute: who saw the same facts holds the same.
+Of two facts in one place the higher version stays; of two with one version (an equivocation) the one with
+the smaller hash. Suspicions lapse when their subject's liveness passes the one they name; of the rest only a
+few with the smallest keys stay. Of claims, resignations and states only the few highest stay. All laws
+commute (Shapiro et al. 2011): members that saw the same facts hold the same facts.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ NEW, STALE, EQUIVOCATION = "new", "stale", "equivocation"
 MAX_PROOFS = 64
 _ENTRY = "entry"
 _FEW = {Claim.kind: 8, Resignation.kind: 32, PoolState.kind: 4}
-"""How many are kept of what only leaders say, whoever led in all the terms before."""
+"""How many facts of each kind that only leaders sign the store keeps, over all authors and terms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A fact that is held, with the hashes that sets are compared by."""
+    """A stored fact, with the hashes by which members compare sets."""
 
     signed: Signed[Any]
     key: bytes
@@ -35,7 +35,7 @@ class Entry:
 
 
 def entry_of(signed: Signed[Any]) -> Entry:
-    """The entry that this fact has; made once for each fact, whichever stores hold it."""
+    """The entry of this fact; made once for each fact, and shared by all stores of the process."""
     entry: Entry | None = signed.__dict__.get(_ENTRY)
     if entry is None:
         rumour = Rumour(signed.key, signed.fact.version, signed.hash[:4])
@@ -44,7 +44,7 @@ def entry_of(signed: Signed[Any]) -> Entry:
 
 
 def prevails(version: Version, hash: bytes, over_version: Version, over_hash: bytes) -> bool:
-    """The law for two facts in one place (hashes may be shortened alike); false for a fact and itself."""
+    """The merge law for two facts in one place (hashes may be cut to one length); False for equal facts."""
     if version != over_version:
         return version > over_version
     return hash < over_hash
@@ -86,11 +86,11 @@ class FactStore:
         return (entry.signed for entry in self._entries.values())
 
     def suspicions(self, subject: NodeId) -> list[Signed[Suspicion]]:
-        """The accusations of this member that have not lapsed."""
+        """The suspicions of this member that have not lapsed."""
         return [entry.signed for entry in self._suspected.get(subject, {}).values()]
 
     def wants(self, rumour: Rumour) -> bool:
-        """Whether a fact so described would prevail over what is held."""
+        """Whether the fact of this rumour would prevail over the stored one."""
         entry = self._entries.get(rumour.key)
         if entry is None:
             return True
@@ -98,7 +98,7 @@ class FactStore:
         return prevails(rumour.version, rumour.mark, held.version, held.mark)
 
     def would_change(self, signed: Signed[Any]) -> bool:
-        """Whether :meth:`offer` would take it; asked before the dear check of its signature."""
+        """Whether :meth:`offer` would take it; callers ask before the costly check of its signature."""
         held = self._entries.get(signed.key)
         if held is not None and held.signed.data == signed.data:
             return False
@@ -110,13 +110,13 @@ class FactStore:
         version: Version = held.signed.fact.version
         if fact.version >= version:
             return True
-        # An older record, but of another run: whoever it is about has to know that it was here before.
+        # An older record, but of another run: its author has to learn that it was here before.
         return _are_of_two_runs(held.signed.fact, fact) and signed.data not in self.proofs.get(signed.key, ())
 
     def offer(self, signed: Signed[Any]) -> str:
-        """Merge one verified fact: NEW, STALE or EQUIVOCATION (both are kept as proof, one by one place).
+        """Merge one verified fact: NEW, STALE or EQUIVOCATION (then it keeps both as proof, a pair a place).
 
-        Records of two runs that go by one generation are an equivocation as well, though one is newer.
+        Records of two runs with one generation are an equivocation as well, though one is newer.
         """
         if not self.would_change(signed):
             return STALE
@@ -135,7 +135,7 @@ class FactStore:
         return EQUIVOCATION if same else NEW
 
     def raise_liveness(self, subject: NodeId, liveness: Version) -> None:
-        """The subject was seen at this liveness, signed: accusations of an earlier one lapse."""
+        """The subject signed this liveness: suspicions of an earlier one lapse."""
         if liveness <= self._liveness.get(subject, ()):
             return
         self._liveness[subject] = liveness
@@ -150,21 +150,21 @@ class FactStore:
                 self._drop(entry)
 
     def liveness(self, subject: NodeId) -> Version:
-        """The highest liveness of the member that was ever proven: the floor below which nothing counts."""
+        """The highest proven liveness of the member: the floor below which nothing about it counts."""
         return self._liveness.get(subject, ())
 
     def subjects(self) -> list[NodeId]:
-        """Everyone of whom a liveness was proven."""
+        """All members with a proven liveness."""
         return list(self._liveness)
 
     def forget(self, subject: NodeId) -> None:
-        """What was known of this member's liveness is void, accusations of it are dropped."""
+        """Forget this member's liveness and drop the suspicions of it."""
         self._liveness.pop(subject, None)
         for entry in list(self._suspected.pop(subject, {}).values()):
             self._drop(entry)
 
     def rumours_in(self, bucket: int) -> list[Rumour]:
-        """What is held in a bucket, owners' acts first: what the rest is worth hangs on them."""
+        """The rumours of a bucket, owners' acts first: the validity of the rest depends on them."""
         entries = sorted(self._buckets[bucket].values(), key=lambda entry: entry.signed.fact.kind)
         return [entry.rumour for entry in entries]
 
@@ -174,7 +174,7 @@ class FactStore:
         return self._bucket_hashes
 
     def _is_among_few(self, signed: Signed[Any]) -> bool:
-        """Whether a fact in a new place is high enough, where only a few of its kind are kept."""
+        """Whether a fact in a new place is high enough, where the store keeps only a few of its kind."""
         few, others = _FEW.get(signed.fact.kind), self._kinds.get(signed.fact.kind, {})
         if few is None or len(others) < few:
             return True
@@ -182,7 +182,7 @@ class FactStore:
         return bool(_height(signed) > lowest)
 
     def _may_suspect(self, key: bytes, fact: Suspicion) -> bool:
-        """An accusation counts against exactly the liveness that was seen signed; few are kept of many."""
+        """A suspicion counts against exactly the proven liveness; of many the store keeps a few."""
         if fact.version != self._liveness.get(fact.subject):
             return False
         others = self._suspected.get(fact.subject, {})
@@ -220,14 +220,14 @@ class FactStore:
 
 
 def _are_of_two_runs(one: Fact, other: Fact) -> bool:
-    """Whether these are records of two runs of one member that go by the same generation."""
+    """Whether these are records of two runs with one generation (the second after a state rollback)."""
     if not isinstance(one, Record) or not isinstance(other, Record):
         return False
     return one.generation == other.generation and one.nonce != other.nonce
 
 
 def _height(signed: Signed[Any]) -> tuple[Version, NodeId]:
-    """What facts of leaders are compared by; alike for two of one author and version, for one prevails."""
+    """The order of leaders' facts. Two of one author and version share a place, so the store holds one."""
     return (signed.fact.version, signed.fact.author)
 
 

@@ -1,4 +1,4 @@
-"""The one door through which facts come in: decoded, proven, allowed to their author, then merged."""
+"""The only way for facts into the store: decode, check the author's right, verify the signature, merge."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _NEEDS: dict[int, Rights] = {
 
 
 class FactValidator:
-    """Takes facts into the store, and emits what follows for other parts.
+    """Validates facts, takes them into the store, and emits what follows for other parts.
 
-    A fact whose author is not vouched yet waits, in a bounded place, for the voucher.
+    A fact whose author is not vouched for yet is pending, within bounds, until the voucher comes.
     """
 
     def __init__(self, context: Context, roster: Roster, store: FactStore, terms: TermLimit) -> None:
@@ -52,7 +52,7 @@ class FactValidator:
 
     @property
     def pending(self) -> int:
-        """How many facts wait for the voucher of their author."""
+        """How many facts are pending until their author is vouched for."""
         return len(self._pending_facts)
 
     def publish(self, fact: Fact) -> Signed[Any]:
@@ -62,10 +62,10 @@ class FactValidator:
         return signed
 
     def absorb_all(self, facts: Iterable[bytes], source: object = None) -> None:
-        """Take in facts; stops at the first that is no fact or not proven, for whoever sent it lies.
+        """Take in facts; stop at the first that is malformed or forged, for then the source lies.
 
-        Vouchers and evictions come first, for what the others are worth hangs on them. ``giver``: the member
-        or the host that they came from, for what has to wait is bounded for each.
+        Vouchers and evictions come first, for the validity of the others depends on them. ``source``: the
+        member or the host that handed them over, for the number of pending facts is bounded for each.
         """
         decoded: list[Signed[Any]] = []
         for data in facts:
@@ -79,15 +79,15 @@ class FactValidator:
                 return
 
     def absorb(self, data: bytes, source: object = None) -> bool:
-        """Take in one fact; False when it is malformed, foreign, forged or not its author's to say."""
+        """Take in one fact; False when it is malformed, foreign, forged or leaps, or evicts its author."""
         try:
             signed = decode(data)
         except DecodeError:
             return self._refuse("malformed_fact", source)
         return self._consider(signed, source)
 
-    def _refuse(self, why: str, whom: object) -> bool:
-        self._context.drops.count(why, id_text(whom) if isinstance(whom, bytes) else whom)
+    def _refuse(self, why: str, sender: object) -> bool:
+        self._context.drops.count(why, id_text(sender) if isinstance(sender, bytes) else sender)
         return False
 
     def _consider(self, signed: Signed[Any], source: object) -> bool:
@@ -96,22 +96,22 @@ class FactValidator:
             return self._refuse("foreign_fact", source)
         if isinstance(fact, Voucher | Eviction):
             return self._consider_act(signed, source)
-        if self._may_no_longer(fact):
+        if self._has_lost_the_right(fact):
             return self._raise_term(signed, source)
         suspected = isinstance(fact, Suspicion) and fact.subject == self._context.id
         if not self._store.would_change(signed):
             if suspected:
-                self._lapsed(signed)
+                self._count_stale_suspicion(signed)
             return True
         key = self._roster.key(fact.author)
         if key is None or not self.allows(signed):
             if key is not None:
                 self._refuse("unauthorised_fact", fact.author)
-            return self._wait(signed, source)
+            return self._defer(signed, source)
         if not signed.proven_by(key, self._context.verifier):
             return self._refuse("forged_fact", source)
         if isinstance(fact, Claim) and not self._terms.admits(fact.term, source):
-            self._context.notice("warning", f"A claim of {id_text(fact.author)} leaps too far ahead: refused")
+            self._context.notice("warning", f"Refused a claim of {id_text(fact.author)}: its term leaps")
             return self._refuse("leaping_claim", fact.author)
         self._suspicions += suspected
         if suspected:
@@ -120,7 +120,7 @@ class FactValidator:
         return True
 
     def _consider_act(self, signed: Signed[Any], source: object) -> bool:
-        """An owner's act, or one of who was an owner: what it counts for is the roster's to say."""
+        """Take in an act of an owner, past or present: the roster decides whether it is valid."""
         fact, roster = signed.fact, self._roster
         if roster.knows(signed):
             return True
@@ -130,7 +130,7 @@ class FactValidator:
         if key is None or not (founding or Rights.OWN in rights) or not roster.takes(fact):
             if key is not None:
                 self._refuse("unauthorised_fact", fact.author)
-            return self._wait(signed, source)
+            return self._defer(signed, source)
         if isinstance(fact, Eviction) and fact.subject == fact.author:
             return False
         if not signed.proven_by(key, self._context.verifier):
@@ -138,7 +138,7 @@ class FactValidator:
         self.take(signed)
         return True
 
-    def _may_no_longer(self, fact: Fact) -> bool:
+    def _has_lost_the_right(self, fact: Fact) -> bool:
         """Whether the author was evicted, or had the right to say this once and lost it."""
         needed = _NEEDS.get(fact.kind, Rights(0))
         if self._roster.rights(fact.author) & needed == needed and fact.author in self._roster:
@@ -146,13 +146,13 @@ class FactValidator:
         lost = isinstance(fact, Claim) and Rights.LEAD in self._roster.past_rights(fact.author)
         return lost or fact.author in self._roster.evicted
 
-    def _wait(self, signed: Signed[Any], source: object) -> bool:
+    def _defer(self, signed: Signed[Any], source: object) -> bool:
         if self._pending_facts.keep(signed, source):
             self._context.emit(FactDeferred(signed.key, source))
         return True
 
     def _raise_term(self, signed: Signed[Any], source: object) -> bool:
-        """Nothing of it is kept; but a worker may be bound in that term, so whoever claims goes beyond it."""
+        """Keep nothing but a claim's term: a worker may be bound in it, so later claims must exceed it."""
         fact = signed.fact
         key = self._roster.past_key(fact.author)
         self._refuse("unauthorised_fact", fact.author)
@@ -163,20 +163,20 @@ class FactValidator:
                 self._terms.raise_to(fact.term)
         return True
 
-    def _lapsed(self, signed: Signed[Suspicion]) -> None:
-        """An accusation of this very node that it refuted already: still it counts how many there are."""
+    def _count_stale_suspicion(self, signed: Signed[Suspicion]) -> None:
+        """Count a suspicion that this node has refuted already: flap detection counts its suspectors too."""
         key = self._roster.key(signed.fact.author)
         if key is not None and signed.proven_by(key, self._context.verifier):
             self._suspicions += 1
             self._context.emit(StaleSuspicionHeard(signed.fact))
 
     def take_suspicions(self) -> int:
-        """How many accusations of this very node came since the last call."""
+        """How many suspicions of this node came since the last call."""
         count, self._suspicions = self._suspicions, 0
         return count
 
     def allows(self, signed: Signed[Any]) -> bool:
-        """Whether a fact may be held: said by a member who has the right to, or an act that matters."""
+        """Whether the store may hold a fact: its author has the right to it, or it is a relevant act."""
         fact = signed.fact
         if isinstance(fact, Voucher | Eviction):
             return self._roster.is_relevant(signed)
@@ -184,7 +184,7 @@ class FactValidator:
         return fact.author in self._roster and self._roster.rights(fact.author) & needed == needed
 
     def take(self, signed: Signed[Any]) -> None:
-        """Merge a fact that is proven and allowed; of acts those that matter."""
+        """Merge a fact that is proven and allowed; of acts only the relevant ones."""
         if not isinstance(signed.fact, Voucher | Eviction):
             self._merge(signed)
             return
@@ -217,7 +217,7 @@ class FactValidator:
         return held is not None and held.data == signed.data
 
     def _adopt(self) -> None:
-        """After a voucher: try again what waited for its subject, or for rights that it has now."""
+        """After an act: try again the pending facts of present members, which may have the right by now."""
         for signed, source in self._pending_facts.adopt(self._roster):
             self._consider(signed, source)
 

@@ -1,4 +1,4 @@
-"""Which claims to lead stand, as one member sees it: the election and both sides of leases rest on this."""
+"""Which claims to lead are in force in one member's view; the election and both sides of leases use it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mesh.wire.identity import NodeId
 
 
 class Claims:
-    """The claims in the store, judged by resignations, rights and membership."""
+    """Judges the claims in the store by resignations, rights and membership."""
 
     def __init__(self, context: Context, roster: Roster, store: FactStore, membership: Membership) -> None:
         self._context = context
@@ -22,7 +22,7 @@ class Claims:
         """The claim by which this node leads; the election alone sets it."""
 
     def leader(self) -> Signed[Claim] | None:
-        """The highest claim of a present member that has not given it up."""
+        """The highest claim in force: of a present member with the right to lead that did not resign."""
         best: Signed[Claim] | None = None
         for signed in self._store.all(Claim):
             claim: Claim = signed.fact
@@ -40,7 +40,7 @@ class Claims:
         )
 
     def resignation(self, claim: Claim) -> Signed[Resignation] | None:
-        """The resignation that ended this claim, if there is one."""
+        """The resignation that ended this claim, if any."""
         signed = self._store.get(Resignation, claim.author)
         return signed if signed is not None and signed.fact.term >= claim.term else None
 

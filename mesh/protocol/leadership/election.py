@@ -1,9 +1,9 @@
-"""Who leads: a bully election with terms, asked about first.
+"""A bully election with terms and a pre-vote.
 
 Among the live members with the right to lead the best rank wins (Garcia-Molina, "Elections in a Distributed
 Computing System", 1982); equal views give equal winners. A candidate asks the others before it claims (the
-pre-vote of Ongaro's thesis, 9.6): who still hears a leader says no. There is no quorum: a part of the pool
-that is cut off elects a leader of its own, and what must not be shared is fenced by the workers' leases.
+pre-vote of Ongaro's thesis, 9.6): a member that still hears a leader votes no. There is no quorum: a part of
+the pool that is cut off elects a leader of its own, and the workers' leases fence what must not be shared.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from mesh.wire.messages import Vote, VoteRequest
 
 CAMPAIGN, VOTES = "campaign", "votes"
 SERVES = 1 << 60
-"""What is added to the rank of a leader that serves: more than any rank."""
+"""A leader that serves adds this to its rank: more than any rank."""
 
 
 class Role(StrEnum):
-    """What a member is in an election."""
+    """The role of a member in an election."""
 
     OUTSIDE = "outside"
     WAITING = "waiting"
@@ -45,7 +45,7 @@ class Role(StrEnum):
 
 
 class RoleEvent(StrEnum):
-    """What happens to it."""
+    """The event that changes a role."""
 
     STARTED = "starts"
     HEARD = "hears a leader"
@@ -58,7 +58,7 @@ class RoleEvent(StrEnum):
     YIELDED = "steps down"
     PAUSED = "its process was paused"
     STOPPED = "leaves, or is evicted"
-    """A leader gives up its claim first."""
+    """A leader takes YIELDED first."""
 
 
 ROLES: dict[tuple[Role, RoleEvent], Role] = {
@@ -121,7 +121,7 @@ class Election:
         self._last_claim = -math.inf
         self._claiming = False
         self._superseded_at = math.inf
-        """When it was first seen that a claim higher than this leader's own exists, by which nobody leads."""
+        """When this leader first saw that a higher claim exists, by which no member leads."""
         self._reconsider = True
 
     # --- views
@@ -132,11 +132,11 @@ class Election:
 
     @property
     def voters(self) -> frozenset[NodeId]:
-        """The members that were asked for a vote in the last campaign."""
+        """The members that this node asked for a vote in its last campaign."""
         return frozenset(self._asked)
 
     def ranking(self) -> list[NodeId]:
-        """Those who may and would lead (rank 0: not), best first: a named successor, then by rank, id."""
+        """The members that may and would lead (rank 0: not), best first: the successor, then by rank, id."""
         candidates: list[tuple[bool, int, NodeId]] = []
         successor = self._successor()
         if self.rank and self._membership.flap_detector.stable and self._context.id in self._roster.leaders:
@@ -152,7 +152,7 @@ class Election:
         return [id for _, _, id in sorted(candidates, reverse=True)]
 
     def _successor(self) -> NodeId:
-        """Whom the last leader named as its successor; of several leaders of one term, the highest."""
+        """The successor that the last leader named; of several leaders of one term, the highest's."""
         named: tuple[tuple[int, int, bytes], NodeId] | None = None
         for signed in self._store.all(Resignation):
             resignation: Resignation = signed.fact
@@ -167,7 +167,7 @@ class Election:
     # --- the course of an election
 
     def start(self) -> None:
-        """Listen for a while before leading; a member that is alone need not wait for anyone."""
+        """Listen for a while before a campaign; a pool's only member waits for no other."""
         self._state_machine.on(RoleEvent.STARTED)
         settings = self._context.settings
         alone = len(self._roster.members) == 1
@@ -187,7 +187,7 @@ class Election:
         self._state_machine.on(RoleEvent.STOPPED)
 
     def stalled(self) -> None:
-        """This process was paused: what it was about to do rests on old views, so listen anew."""
+        """This process was paused: its intentions rest on an old view, so listen anew."""
         self._campaign_term = None
         self._superseded_at = math.inf
         self._context.cancel(VOTES, b"")
@@ -197,55 +197,55 @@ class Election:
             self._context.schedule(CAMPAIGN, b"", self._terms.settled_at)
 
     def depose(self) -> None:
-        """This node may lead no longer: take no further part, and say nothing, for its word is void."""
+        """This node is out of the pool: take no further part, and sign nothing, for its word is void."""
         self._give_up()
         self.stop()
 
     def advance_term(self, term: int) -> None:
-        """This node led by that term in a life that its disk forgot: its word as a leader is to be newer."""
+        """This node led in that term before a state rollback: raise the term, and reclaim if need be."""
         self._terms.raise_to(term)
         if self._claims.mine is not None and self._claims.mine.fact.term <= term:
             self._claim(RoleEvent.RECLAIMED)
 
     def claimed(self, claim: Claim) -> None:
-        """A claim came in."""
+        """A claim was stored."""
         self._terms.raise_to(claim.term)
         given_up = self._claims.resignation(claim)
-        if given_up is not None:  # it overtook its claim on the way: only now it is known whom it names
+        if given_up is not None:  # the resignation overtook its claim: only now its successor counts
             self.resigned(given_up.fact)
         if claim.author == self._context.id and not self._claiming:
             self._repudiate(claim)
 
     def _repudiate(self, claim: Claim) -> None:
-        """A claim of a former run, which this one knows nothing of: nobody leads by it."""
+        """Resign from a claim of a former run that this run did not make: no process leads by it."""
         mine = self._claims.mine
         if self._claims.resignation(claim) is None and (mine is None or mine.fact.term < claim.term):
             self._give_up()
             self._validator.publish(Resignation(self._context.pool, self._context.id, claim.term, NOBODY))
 
     def resigned(self, resignation: Resignation) -> None:
-        """A leader gave up; whom it named claims at once."""
+        """A leader resigned; its named successor claims at once."""
         if resignation.author == self._context.id:
-            self._gave_up(resignation.term)
-        heir = resignation.successor == self._context.id == self._successor()
+            self._own_resignation_stored(resignation.term)
+        is_successor = resignation.successor == self._context.id == self._successor()
         willing = self.rank > 0 and self._claims.may_lead(self._context.id)
         vacant = self._claims.mine is None and self._claims.leader() is None
-        if heir and willing and vacant and self.role is not Role.OUTSIDE:
+        if is_successor and willing and vacant and self.role is not Role.OUTSIDE:
             self._claim(RoleEvent.NAMED)
 
-    def _gave_up(self, term: int) -> None:
-        """This node resigned in a life that its disk forgot: whoever hears of it is free of older claims."""
+    def _own_resignation_stored(self, term: int) -> None:
+        """An own resignation, perhaps from before a state rollback: it ends all claims up to its term."""
         self.advance_term(term)
-        self._leader_leases.invalidate(term)  # what workers granted this node until then binds them no longer
+        self._leader_leases.invalidate(term)  # grants of up to that term bind the workers no longer
 
     def review(self) -> None:
-        """Something changed: yield, go on, stand, or wait. Called after every input that may matter."""
+        """Yield, reclaim, follow, or await a turn to campaign; called after each input that may matter."""
         leader = self._claims.leader()
         if self._claims.mine is not None:
             if not self._membership.flap_detector.stable:
                 self.step_down()
             elif leader is not None and leader.fact.author != self._context.id:
-                self._contested(leader.fact)
+                self._face_higher_claim(leader.fact)
             elif self._is_lost(self._claims.mine):
                 self._claim(RoleEvent.RECLAIMED)
             elif self._is_behind(self._claims.mine.fact):
@@ -279,21 +279,21 @@ class Election:
                 self._context.schedule_by(CAMPAIGN, b"", turn)
 
     def reconsider(self) -> None:
-        """This node's turn may come earlier than thought: look again. (That it comes later, it sees then.)"""
+        """This node's turn to campaign may come earlier: look again. (The timer notices a later one.)"""
         self._reconsider = self._context.leadership_dirty = True
 
     def _campaign_at(self) -> float | None:
-        """When this node is to stand: the worse its rank, the longer it leaves to those before it."""
+        """When this node campaigns (seconds), one election delay after each better rank; None: never."""
         ranking = self.ranking()
         if self._context.id not in ranking:
             return None
         patience = ranking.index(self._context.id) * self._context.settings.election_delay
         return max(self._context.now, self._terms.settled_at, self._vacant_since + patience, self._retry_at)
 
-    def _contested(self, higher: Claim) -> None:
-        """Another's claim is higher: yield, unless this node leads so much better that it claims anew.
+    def _face_higher_claim(self, higher: Claim) -> None:
+        """Another member's claim is higher: yield, unless this leader is so much better that it reclaims.
 
-        A leader that serves is better than who claimed before it could: a member that was cut off, say.
+        A leader that serves is better than one that does not, a member that was cut off, say.
         """
         rank = self._weight()
         if rank >= self._context.settings.better * higher.rank and rank > higher.rank:
@@ -303,29 +303,29 @@ class Election:
             self.step_down()
 
     def _weight(self) -> int:
-        """The rank of this node as a leader, or as one that would be."""
+        """The rank that this node puts into a claim."""
         return self.rank + SERVES if self._leader_leases.serves() else self.rank
 
     def _is_lost(self, mine: Signed[Claim]) -> bool:
-        """Whether nobody can follow this leader's claim.
+        """Whether this leader's claim is not in the store, so that no member can follow it.
 
-        Claims of so many others are higher, though none of them leads; or its disk was set back, and it had
-        claimed that term before, with another rank.
+        Claims of so many others are higher, though none of them leads; or after a state rollback this node
+        claimed a term for the second time, with another rank.
         """
         held = self._store.get(Claim, self._context.id)
         return held is None or held.data != mine.data
 
     def _is_behind(self, mine: Claim) -> bool:
-        """Whether a claim higher than that is known: of a later term, or of its own and a better rank."""
+        """Whether a higher claim is known: of a later term, or of the same term and a better rank."""
         if mine.term < self._terms.highest:
             return True
         return any(signed.fact.order > mine.order for signed in self._store.all(Claim))
 
     def _superseded(self) -> None:
-        """A higher claim exists, though nobody leads by it: whoever was lent by it takes none but a higher.
+        """A higher claim exists, though no member leads by it: workers bound by it grant only higher ones.
 
-        So this leader goes beyond it, now and not in the middle of a move that needs such a worker; after a
-        while, for the claim may have been heard before its author was.
+        So this leader reclaims now, and not in the middle of a move that needs such a worker. It waits one
+        election delay first, for the claim may have come before its author was heard.
         """
         now, patience = self._context.now, self._context.settings.election_delay
         if self._superseded_at == math.inf:
@@ -335,7 +335,7 @@ class Election:
             self._claim(RoleEvent.RECLAIMED)
 
     def campaign(self) -> None:
-        """It is this node's turn: ask the others whether they still hear a leader."""
+        """This node's turn has come: ask the others whether they still hear a leader."""
         turn = self._campaign_at()
         if self.role is not Role.WAITING or self._claims.leader() is not None or turn is None:
             return
@@ -359,19 +359,19 @@ class Election:
         self._count()
 
     def asked(self, sender: NodeId, source: Endpoint, request: VoteRequest) -> None:
-        """Someone would claim: no while a leader is heard or this worker is lent to one."""
-        standing = self._claims.leader()
-        if standing is None or standing.fact.author == sender:
-            standing = self._worker_lease.bound_to_another(sender)
-        if standing is not None and standing.fact.author != sender:
-            self._context.send(sender, source, Vote(request.term, False, standing.data))
+        """A candidate asks: vote no while a leader is heard or this worker is bound to one."""
+        binding = self._claims.leader()
+        if binding is None or binding.fact.author == sender:
+            binding = self._worker_lease.bound_to_another(sender)
+        if binding is not None and binding.fact.author != sender:
+            self._context.send(sender, source, Vote(request.term, False, binding.data))
             return
         known = max(self._store.all(Claim), key=lambda signed: signed.fact.order, default=None)
         ahead = known.data if known is not None and known.fact.term >= request.term else b""
         self._context.send(sender, source, Vote(request.term, True, ahead))
 
     def voted(self, sender: NodeId, vote: Vote) -> None:
-        """An answer; the claim that comes with it is learnt in any case."""
+        """A vote came; learn the claim that comes with it in any case."""
         if vote.claim:
             self._validator.absorb(vote.claim)
         if self._campaign_term != vote.term or sender not in self._asked:
@@ -385,7 +385,7 @@ class Election:
             self._decide()
 
     def votes_are_in(self) -> None:
-        """The time to answer is over: the silent do not count."""
+        """The time to vote is over: members that did not answer do not count."""
         if self._campaign_term is not None:
             self._decide()
 
@@ -403,7 +403,7 @@ class Election:
             self._context.schedule(CAMPAIGN, b"", self._retry_at)
 
     def _claim(self, turn: RoleEvent) -> None:
-        """Claim the next term; it is on the disk before anyone hears of it."""
+        """Claim the next term; the term is on the disk before any member hears of it."""
         self._state_machine.on(turn)
         former, term = self._claims.mine, self._terms.highest + 1
         self._terms.raise_to(term)
@@ -422,7 +422,7 @@ class Election:
             self._context.emit(Reclaimed(former.fact.term))
 
     def outranked(self) -> None:
-        """A worker named a claim that is higher and whose author is gone: only a new term gets its lease."""
+        """A worker named a higher claim whose author is gone: only a higher term gets its lease."""
         if (
             self._claims.mine is not None
             and self._is_behind(self._claims.mine.fact)
@@ -439,7 +439,7 @@ class Election:
             self._state_machine.on(RoleEvent.YIELDED)
 
     def step_down(self, successor: NodeId = NOBODY) -> Signed[Resignation] | None:
-        """Give up one's claim and every lease under it, signed; None when there is none."""
+        """Resign from this node's claim, which ends every lease under it; None when there is no claim."""
         if self._claims.mine is None:
             return None
         term = self._claims.mine.fact.term

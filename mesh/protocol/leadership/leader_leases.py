@@ -1,7 +1,7 @@
-"""The leader's side of leases: asking for the workers it wants, and knowing which it holds.
+"""The leader's side of leases: it asks workers for theirs, and knows which it holds.
 
-A lease counts from before it was asked for, and is taken to be shorter by the drift that clocks may have: the
-leader lets go before the worker does.
+A lease counts from before the request, and the leader takes it for shorter by the drift that clocks may
+have: so it expires at the leader before it does at the worker (Gray and Cheriton, 1989).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_ASKED = 32
 
 
 class LeaderLeaseState(StrEnum):
-    """How a leader stands with a worker."""
+    """The state of a worker's lease on the leader's side."""
 
     UNWANTED = "unwanted"
     ASKING = "asking"
@@ -34,7 +34,7 @@ class LeaderLeaseState(StrEnum):
 
 
 class LeaderLeaseEvent(StrEnum):
-    """What happens between them."""
+    """The event that changes that state."""
 
     WANTED = "the leader needs it"
     GRANTED = "the worker grants it"
@@ -60,17 +60,17 @@ LEADER_LEASE: dict[tuple[LeaderLeaseState, LeaderLeaseEvent], LeaderLeaseState] 
 
 @dataclass(slots=True)
 class _LeaderLease:
-    """One wanted worker: what was asked of it, and until when its lease is held."""
+    """One wanted worker: the requests to it, and until when the leader holds its lease."""
 
     number: int = 0
     """Of the last request."""
     asked: dict[int, tuple[float, int]] = field(default_factory=dict)
-    """When each of the last requests was made, under which term: an answer may take longer than the next."""
+    """Time and term of the last requests, by number: an answer may come after the next request."""
     until: float = float("-inf")
     term: int = 0
-    """Under which its lease was granted."""
+    """The term of the last grant."""
     confirmed_at: float = float("-inf")
-    """When the last request was made that the worker granted."""
+    """When the leader made the last request that the worker granted."""
     machine: StateMachine[LeaderLeaseState, LeaderLeaseEvent] = field(
         default_factory=lambda: StateMachine(LEADER_LEASE, LeaderLeaseState.UNWANTED)
     )
@@ -93,39 +93,39 @@ class LeaderLeases:
         self._claims = claims
         self._worker_lease = worker_lease
         self._wanted: dict[NodeId, _LeaderLease] = {}
-        self._told: frozenset[NodeId] = frozenset()
+        self._reported: frozenset[NodeId] = frozenset()
         self._numbers = 0
         self._paused_at = float("-inf")
         self._placed: frozenset[NodeId] = frozenset()
 
     def place(self, workers: frozenset[NodeId]) -> None:
-        """The model runs, or is to run, on exactly these workers."""
+        """Note that the plan places the model on exactly these workers."""
         self._placed = workers
 
     def serves(self) -> bool:
-        """Whether the model is placed and every lease that it takes is confirmed."""
+        """Whether the model is placed and every lease that it needs is confirmed."""
         return bool(self._placed) and self._placed <= self.confirmed(self._context.now)
 
     def held(self, now: float) -> frozenset[NodeId]:
-        """The workers whose lease is held at this instant."""
+        """The workers whose leases this leader holds at ``now``."""
         if self._claims.mine is None:
             return frozenset()
         return frozenset(id for id, lease in self._wanted.items() if now < lease.until)
 
     def confirmed(self, now: float) -> frozenset[NodeId]:
-        """Of these the ones that said so since this process last stood still: others may have them by now."""
+        """The leases granted since this process was last paused: others may be bound elsewhere by now."""
         if self._context.is_late():
             return frozenset()
         return frozenset(id for id in self.held(now) if self._wanted[id].confirmed_at > self._paused_at)
 
     def stalled(self) -> None:
-        """This process was paused."""
+        """This process was paused: no lease counts as confirmed until its worker renews it."""
         self._paused_at = self._context.now
 
     def invalidate(self, term: int) -> None:
-        """What was granted under that term, and those before, binds nobody any longer: ask anew.
+        """Grants up to that term bind no worker any longer: ask anew.
 
-        Not here and now, for this may be the answer to another leader's request.
+        By timer and not in this call, for this node may be answering another leader's request.
         """
         for id, lease in self._wanted.items():
             lease.asked = {number: asked for number, asked in lease.asked.items() if asked[1] > term}
@@ -135,7 +135,7 @@ class LeaderLeases:
         self.review()
 
     def want(self, workers: Iterable[NodeId]) -> None:
-        """The leader needs exactly these workers from now on; what it no longer needs is released."""
+        """The leader needs exactly these workers from now on; it releases all others."""
         if self._claims.mine is None:
             return
         workers = frozenset(workers)
@@ -147,7 +147,7 @@ class LeaderLeases:
                 self.ask(id)
 
     def ask(self, id: NodeId) -> None:
-        """Ask a worker for its lease, or for its renewal, and come back to it."""
+        """Ask a worker for its lease or a renewal, and schedule the next request."""
         mine, lease = self._claims.mine, self._wanted.get(id)
         if mine is None or lease is None:
             return
@@ -176,7 +176,7 @@ class LeaderLeases:
         )
 
     def granted(self, sender: NodeId, grant: LeaseGrant) -> None:
-        """A worker lends itself: from when that was asked for, if no later request was answered already."""
+        """A worker grants its lease: it counts from its request, if no later one was granted already."""
         lease, mine = self._wanted.get(sender), self._claims.mine
         asked = lease.asked.pop(grant.number, None) if lease is not None else None
         if lease is None or mine is None or asked is None or grant.term != asked[1]:
@@ -192,12 +192,12 @@ class LeaderLeases:
         self.review()
 
     def refused(self, refusal: LeaseRefusal) -> None:
-        """A worker does not: learn the claim that it names; the election yields to it or goes beyond it."""
+        """A worker refuses: learn the claim that it names; the election yields to it or reclaims."""
         self._validator.absorb(refusal.claim)
         self._context.emit(LeaseRefused())
 
     def release(self, workers: Iterable[NodeId]) -> None:
-        """Give workers back; each is told, and the lease runs out where that is lost."""
+        """Release workers; each gets a message, and its lease expires where that is lost."""
         mine = self._claims.mine
         given_back = [
             (id, self._end(id, LeaderLeaseEvent.RELEASED)) for id in sorted(workers) if id in self._wanted
@@ -214,7 +214,7 @@ class LeaderLeases:
                 self._context.send(id, endpoint, release)
 
     def release_unfit(self, fit: Callable[[NodeId], bool]) -> None:
-        """Let go of workers that are none any more, without a word to them."""
+        """Drop the leases of workers that lost the right to work, without a message to them."""
         for id in [id for id in self._wanted if not fit(id)]:
             self._end(id, LeaderLeaseEvent.UNFIT)
         self.review()
@@ -227,7 +227,7 @@ class LeaderLeases:
         return lease
 
     def review(self) -> None:
-        """Tell when the set of held leases changed; forget all when this node leads no longer."""
+        """Tell the driver when the set of held leases changed; drop all when this node leads no longer."""
         if self._claims.mine is None:
             for id in list(self._wanted):
                 self._end(id, LeaderLeaseEvent.DEPOSED)
@@ -235,6 +235,6 @@ class LeaderLeases:
             if lease.machine.state is LeaderLeaseState.HOLDING and self._context.now >= lease.until:
                 lease.machine.on(LeaderLeaseEvent.EXPIRED)
         held = self.held(self._context.now)
-        if held != self._told:
-            self._told = held
+        if held != self._reported:
+            self._reported = held
             self._context.tell(LeasesChanged(held))

@@ -1,4 +1,4 @@
-"""What a member says of itself, and the leader of the pool: records and states, at bounded rates."""
+"""A member's records of itself and a leader's states of the pool, signed at bounded rates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NOTABLE = 0.1
 
 
 class Reports:
-    """The records of one member and the states that it tells as a leader."""
+    """Signs the records of one member, and the pool states that it publishes as a leader."""
 
     def __init__(
         self,
@@ -51,15 +51,15 @@ class Reports:
     # --- records
 
     def begin(self, profile: Profile, generation: int) -> None:
-        """The first record of this run."""
+        """Sign the first record of this run."""
         self._profile = fitted(profile)
         self._nonce = self._context.random.getrandbits(64).to_bytes(8, "big")
         self.left = False
         self._begin_generation(generation)
 
     def advance_generation(self, generation: int) -> None:
-        """A newer trace of this very node is met (its state was set back): go beyond it."""
-        self._context.notice("warning", "met a newer trace of this node and overtook it")
+        """A later trace of this node came in, for its state was rolled back: advance beyond it."""
+        self._context.notice("warning", "this node's state was rolled back: advanced beyond its later trace")
         self._begin_generation(generation + 1)
 
     def _begin_generation(self, generation: int) -> None:
@@ -69,7 +69,7 @@ class Reports:
         self._sign_record()
 
     def publish(self, profile: Profile) -> None:
-        """A changed profile is signed now, or as soon as the last one is old enough."""
+        """Sign a changed profile now, or as soon as the last record is old enough."""
         profile = fitted(profile)
         old = self._profile
         if not _notable(old.rank, profile.rank):
@@ -87,13 +87,13 @@ class Reports:
                 self._context.schedule_by(RECORD, b"", at)
 
     def record_due(self) -> None:
-        """Sign what is waiting."""
+        """Sign the profile that is waiting."""
         if self._next is not None and not self.left:
             self._profile, self._next = self._next, None
             self._sign_record()
 
     def leave(self) -> Signed[Record]:
-        """The last record."""
+        """Sign the last record, which says that this member left."""
         self.left = True
         return self._sign_record()
 
@@ -123,7 +123,7 @@ class Reports:
         speed: float,
         stages: tuple[Stage, ...],
     ) -> None:
-        """The leader's word on the deployment; changes wait until the last word is old enough."""
+        """Publish the leader's state of the deployment; a change waits until the last state is old enough."""
         mine = self._claims.mine
         self._leader_leases.place(frozenset(stage.member for stage in stages))
         if mine is None:
@@ -152,7 +152,7 @@ class Reports:
         self.state_due()
 
     def restate(self, term: int) -> None:
-        """This leader has claimed anew: what it said in that term holds on, and is not to be missing."""
+        """This leader reclaimed: sign its state of that former term again, so that none is missing."""
         last = self._state
         if last is not None and last.term == term and self._next_state is None:
             self._next_state = (
@@ -161,7 +161,7 @@ class Reports:
         self.state_due()
 
     def state_due(self) -> None:
-        """Sign what is waiting."""
+        """Sign the state that is waiting."""
         mine, waiting = self._claims.mine, self._next_state
         self._next_state = None
         if mine is None or waiting is None:
@@ -174,7 +174,7 @@ class Reports:
         self._validator.publish(self._state)
 
     def stated(self, state: PoolState) -> None:
-        """A leader's word came in; one's own that this run did not say is of a life that the disk forgot."""
+        """A pool state was stored; an own one that this run did not sign is from before a state rollback."""
         if state.author == self._context.id and state != self._state:
             self._election.advance_term(state.term)
         leader = self._claims.leader()

@@ -1,8 +1,8 @@
-"""The worker's side of leases: each worker alone decides whom it is lent to.
+"""The worker's side of leases: each worker alone decides which claim it is bound to.
 
-It is lent to one claim at a time and never to a lower one than before; what it grants is on its disk before
-it answers (Gray and Cheriton, "Leases", SOSP 1989). After a restart it grants nothing for one lease, for its
-disk may have been set back to before a grant that still binds it.
+It is bound to one claim at a time and never grants a lower one than before; a grant is on its disk before
+it answers (Gray and Cheriton, "Leases", SOSP 1989). After a restart it grants nothing for one lease (restart
+grace), for its disk may have been rolled back to before a grant that still binds it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GATE = "gate"
 
 
 class WorkerLeaseState(StrEnum):
-    """What a worker's lease is in."""
+    """The state of a worker's lease."""
 
     FREE = "free"
     RESTART_GRACE = "restart grace"
@@ -38,7 +38,7 @@ class WorkerLeaseState(StrEnum):
 
 
 class WorkerLeaseEvent(StrEnum):
-    """What happens to it."""
+    """The event that changes it."""
 
     RESTARTED = "the process starts again"
     GRACE_ENDED = "one lease has passed since"
@@ -70,7 +70,7 @@ _GRANT = codec.paired(codec.blob(MAX_FACT), codec.UINT)
 
 @dataclass(slots=True)
 class _Grant:
-    """To whom the worker was lent last: the claim, and its author's generation then."""
+    """The worker's last grant: the claim, and its author's generation then."""
 
     claim: Signed[Claim]
     generation: int
@@ -99,10 +99,10 @@ class WorkerLease:
         self._grace_until = -math.inf
 
     def restore(self, stored: bytes | None) -> None:
-        """Take up a former run's grant: it, or one that the disk forgot, may bind for one lease yet.
+        """Take up a former run's grant: it, or one that a rollback erased, may bind for one lease yet.
 
-        Its claim is told on, for only a higher one ever gets this worker: whoever stands goes beyond it. One
-        that cannot be read is as good as forgotten.
+        The worker spreads its claim, for only a higher one ever gets this lease: candidates must go beyond
+        it. A damaged grant counts as none.
         """
         self._state_machine.on(WorkerLeaseEvent.RESTARTED)
         self._grace_until = self._context.now + self._context.settings.lease
@@ -117,7 +117,7 @@ class WorkerLease:
             self._grant = _Grant(claim, generation, self._grace_until, 0)
 
     def holder(self, now: float) -> Claim | None:
-        """Whose streams the gate may pass."""
+        """The claim whose author's streams the gate may pass at ``now``."""
         grant = self._grant
         return grant.claim.fact if grant is not None and self._is_granted and now < grant.expires else None
 
@@ -126,23 +126,23 @@ class WorkerLease:
         return self._state_machine.state is WorkerLeaseState.GRANTED
 
     def bound_to_another(self, candidate: NodeId) -> Signed[Claim] | None:
-        """The claim of another than the candidate to which this worker is bound at present."""
+        """The claim to which this worker is bound, if its author is not the candidate."""
         grant = self._grant
-        if grant is None or grant.claim.fact.author == candidate or not self._bound(grant):
+        if grant is None or grant.claim.fact.author == candidate or not self._still_binds(grant):
             return None
         return grant.claim
 
-    def _bound(self, grant: _Grant) -> bool:
-        """Whether the lease still binds: not expired, not given back, its holder not known to be gone."""
+    def _still_binds(self, grant: _Grant) -> bool:
+        """Whether the lease still binds: neither expired nor released nor void, its holder not gone."""
         author = grant.claim.fact.author
         if self._context.now >= grant.expires or self._is_void(grant):
             return False
         peer = self._membership.peers.get(author)
-        reborn = peer is not None and peer.generation > grant.generation
-        return not reborn and not self._membership.is_gone(author)
+        restarted = peer is not None and peer.generation > grant.generation
+        return not restarted and not self._membership.is_gone(author)
 
     def requested(self, sender: NodeId, source: Endpoint, request: LeaseRequest) -> None:
-        """Another member asks for the lease of this worker, if it is one."""
+        """Answer another member's request for this worker's lease, if this node has the right to work."""
         me = self._context.id
         if self._context.running and request.worker == me and Rights.WORK in self._roster.rights(me):
             answer = self.request(sender, request)
@@ -150,7 +150,7 @@ class WorkerLease:
                 self._context.send(sender, source, answer)
 
     def request(self, sender: NodeId, request: LeaseRequest) -> LeaseGrant | LeaseRefusal | None:
-        """Decide on a request; None for one that is not in order and deserves no answer."""
+        """Grant or refuse a request; None, no answer, for one that is malformed, foreign or outdated."""
         if request.release:
             self._validator.absorb(request.release)
         self._validator.absorb(request.claim)
@@ -160,15 +160,15 @@ class WorkerLease:
             return None
         if not isinstance(claim.fact, Claim) or claim.fact.author != sender:
             return None
-        stands = self._claims.leader()
+        leading = self._claims.leader()
         grant = self._grant
         if grant is not None and claim.fact.order < grant.claim.fact.order:
             return self._refuse(request, grant.claim, 0.0)
-        if stands is None or stands.fact.author != sender or stands.data != claim.data:
-            return self._refuse(request, stands, 0.0) if stands is not None else None
+        if leading is None or leading.fact.author != sender or leading.data != claim.data:
+            return self._refuse(request, leading, 0.0) if leading is not None else None
         if self._context.now < self._grace_until:
             return self._refuse(request, claim, self._grace_until - self._context.now)
-        if grant is not None and grant.claim.fact.author != sender and self._bound(grant):
+        if grant is not None and grant.claim.fact.author != sender and self._still_binds(grant):
             return self._refuse(request, grant.claim, grant.expires - self._context.now)
         if grant is not None and grant.claim.data == claim.data and not _is_later(request, grant):
             return None
@@ -183,7 +183,7 @@ class WorkerLease:
         if self._state_machine.state is WorkerLeaseState.RESTART_GRACE:
             self._state_machine.on(WorkerLeaseEvent.GRACE_ENDED)
         renewed = renewed and self._is_granted
-        if grant is not None and self._is_granted and self._begins_anew(grant, claim, generation):
+        if grant is not None and self._is_granted and self._breaks_off(grant, claim, generation):
             self._context.tell(GateChanged(None))
         self._grant = _Grant(claim, generation, expires, number)
         self._state_machine.on(WorkerLeaseEvent.RENEWED if renewed else WorkerLeaseEvent.GRANTED)
@@ -192,8 +192,8 @@ class WorkerLease:
         self._context.schedule(GATE, b"", expires)
         return LeaseGrant(number, claim.fact.term)
 
-    def _begins_anew(self, grant: _Grant, claim: Signed[Claim], generation: int) -> bool:
-        """Whether the leader that has the lease gave it up, or is another process: its streams are over."""
+    def _breaks_off(self, grant: _Grant, claim: Signed[Claim], generation: int) -> bool:
+        """Whether the holder's former claim ended or its process is another: its old streams are over."""
         same_author = grant.claim.fact.author == claim.fact.author
         broken_off = grant.generation != generation or self._is_void(grant)
         return same_author and broken_off and grant.claim.data != claim.data
@@ -202,7 +202,7 @@ class WorkerLease:
         return LeaseRefusal(request.number, math.ceil(max(0.0, wait) * 1000), claim.data)
 
     def released(self, sender: NodeId, release: LeaseRelease) -> None:
-        """The holder needs this worker no longer; requests that it made before are void."""
+        """The holder releases this worker; its earlier requests are void."""
         grant = self._grant
         if grant is None or release.worker != self._context.id:
             return
@@ -214,22 +214,22 @@ class WorkerLease:
             self.close(WorkerLeaseEvent.RELEASED)
 
     def review(self) -> None:
-        """Shut the gate behind a holder that gave up its claim or belongs to the pool no longer."""
+        """Shut the gate behind a holder that resigned or lost the right to lead."""
         if self._grant is not None and self._is_granted and self._is_void(self._grant):
             self.close(WorkerLeaseEvent.INVALIDATED)
 
     def _is_void(self, grant: _Grant) -> bool:
-        """Whether the holder gave up its claim, or may lead no longer."""
+        """Whether the holder resigned, or lost the right to lead."""
         claim = grant.claim.fact
         return self._claims.resignation(claim) is not None or not self._claims.may_lead(claim.author)
 
     def expired(self) -> None:
-        """The lease ran out without being renewed."""
+        """Shut the gate: no holder renewed the lease in time."""
         if self._grant is not None and self._context.now >= self._grant.expires:
             self.close(WorkerLeaseEvent.EXPIRED)
 
     def close(self, why: WorkerLeaseEvent = WorkerLeaseEvent.WITHDRAWN) -> None:
-        """Nobody's streams pass the gate."""
+        """Shut the gate: it passes no streams."""
         self._context.cancel(GATE, b"")
         if self._is_granted:
             self._state_machine.on(why)
@@ -237,5 +237,5 @@ class WorkerLease:
 
 
 def _is_later(request: LeaseRequest, grant: _Grant) -> bool:
-    """Whether it was made after the one that was granted last; each process of a leader counts anew."""
+    """Whether the request is later than the last granted one; each process of a leader counts anew."""
     return (request.generation, request.number) > (grant.generation, grant.number)

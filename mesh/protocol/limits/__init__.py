@@ -1,8 +1,8 @@
-"""What a datagram may cost before anything is known of it: rate limits and replay windows.
+"""Bounds on what unproven input may cost: rate limits, replay windows, a limit on terms.
 
-`rate_limits` bounds how many signatures are verified for each source, and for all strangers together.
-`token_bucket` is what they count by. `token_bucket` is what they count by. `replays` says whether a datagram
-is new, over restarts of its sender (a sliding window as in RFC 4303).
+`rate_limits` bounds how many signatures a node verifies for each source, and for all strangers together; it
+counts with `token_bucket`. `replays` says whether a datagram is new, over restarts of its sender (a sliding
+window as in RFC 4303). `term_limit` bounds how far a claim may go beyond the highest known term.
 
-It must not know what messages mean. Everything here is bounded by constants, whatever arrives.
+It must not know what messages mean. Constants bound everything here, whatever arrives.
 """

@@ -1,8 +1,8 @@
-"""How many signatures are taken the trouble to verify: a flood from one address must not slow others.
+"""How many signatures a node verifies for each source: a flood from one address must not slow others.
 
-Token buckets; a datagram costs one, and so does each fact that a member hands on. An address that a member
-has proven to speak from has a bucket of its own; all other ports of a host share one, and all strangers
-together one more, so that neither many ports nor many forged hosts get further.
+A datagram costs one token, and so does each fact that a member hands over. An address that a member has
+proven to speak from has a bucket of its own. All other ports of a host share one, and all strangers together
+one more, so that neither many ports nor many forged hosts get further.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_HOSTS = 1024
 
 
 class RateLimits:
-    """The buckets of one member; both tables are bounded, the one that was made first goes first."""
+    """The buckets of one node; both tables are bounded, the oldest bucket goes first."""
 
     def __init__(self) -> None:
         self._members: dict[Endpoint, TokenBucket] = {}
@@ -26,7 +26,7 @@ class RateLimits:
         self._strangers = TokenBucket(_STRANGERS_RATE, _STRANGERS_BURST, 0.0)
 
     def allow(self, now: float, source: Endpoint, cost: float = 1.0) -> bool:
-        """Whether so many signatures from there may be verified, of a datagram or of facts; counts them."""
+        """Whether ``cost`` more signatures from ``source`` may be verified; takes the tokens for them."""
         bucket = self._members.get(source)
         if bucket is not None:
             return bucket.take(now, cost)
@@ -38,11 +38,11 @@ class RateLimits:
         return host.take(now, cost) and self._strangers.take(now, cost)
 
     def knows(self, source: Endpoint) -> bool:
-        """Whether a member has proven to speak from there."""
+        """Whether a member has proven to speak from ``source``."""
         return source in self._members
 
     def proven(self, now: float, source: Endpoint) -> None:
-        """A member's signature on a datagram from there held."""
+        """A member's signature on a datagram from ``source`` was valid: give it a bucket of its own."""
         if source not in self._members:
             if len(self._members) >= _MAX_MEMBERS:
                 del self._members[next(iter(self._members))]

@@ -1,7 +1,8 @@
 """Which datagrams of each member came already: a sliding window over their numbers (as in RFC 4303, 3.4.3).
 
-Numbers rise over restarts, for the generation is their upper part; they are noted once the signature held,
-and asked about before it is checked, which costs a thousand times as much.
+Numbers rise over restarts, for the generation is their upper part. The node asks whether a number is new
+before it checks the signature, which costs a thousand times as much, and marks it once the signature is
+valid.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from mesh.wire.envelope import Envelope, run_of
 from mesh.wire.identity import NodeId
 
 WINDOW = 1024
-"""How far a datagram may come behind later ones of its sender, which counts those to everybody else too."""
+"""How far a datagram may lag behind later ones of its sender; a sender's numbers count those to all nodes."""
 
 OTHERS = 4
-"""So many runs of a sender have windows besides the one that it is known to be in."""
+"""So many later runs of a sender have windows besides its known run."""
 
 _ALL = (1 << WINDOW) - 1
 _Window = tuple[int, int]
@@ -21,21 +22,21 @@ _Window = tuple[int, int]
 
 
 class Replays:
-    """The windows of one member's view of the others: one for each member, as a rule.
+    """The replay windows of one node: one for each member, as a rule.
 
-    A datagram of a later run than its sender is known to be in may be of its next one, or of one that its
-    disk and everybody else forgot, kept by who sends it again. Such a run has a window of its own, so that
-    the sender is heard all the same: the earliest few, for runs come in turn.
+    A datagram may be of a later run than its sender's known one. It comes from the sender's next run, or it
+    is a replay from a run that the sender's disk and all members forgot. Such a run gets a window of its own,
+    so that a replay cannot silence the sender. The earliest few runs have one, for runs come in turn.
     """
 
     def __init__(self) -> None:
         self._windows: dict[NodeId, _Window] = {}
-        """Those of the latest run that its sender was known to be in: of an earlier one nothing is new."""
+        """The window of each sender's latest known run: no datagram of an earlier run is new."""
         self._others: dict[NodeId, dict[int, _Window]] = {}
-        """Those of later runs, by their generations."""
+        """The windows of later runs, by their generations."""
 
     def is_new(self, envelope: Envelope) -> bool:
-        """Whether it was not seen before, as far as the window of its run reaches back."""
+        """Whether the datagram is new, as far as the window of its run reaches back."""
         window, run = self._windows.get(envelope.sender), run_of(envelope.number)
         if window is None or run_of(window[0]) != run:
             if window is not None and run < run_of(window[0]):
@@ -48,7 +49,7 @@ class Replays:
         return behind < 0 or (behind < WINDOW and not window[1] >> behind & 1)
 
     def mark(self, envelope: Envelope, generation: int) -> None:
-        """It was proven to be its sender's, whose generation is known to be that: earlier runs are over."""
+        """Note a proven datagram of a sender whose known generation is that: its earlier runs are over."""
         sender, number, run = envelope.sender, envelope.number, run_of(envelope.number)
         window = self._windows.get(sender)
         if window is not None and run_of(window[0]) == run:
@@ -64,7 +65,7 @@ class Replays:
 
 
 def _moved(window: _Window | None, number: int) -> _Window:
-    """The window once that number came."""
+    """The window after that number came."""
     highest, seen = window or (number, 0)
     ahead = number - highest
     if ahead >= WINDOW:

@@ -1,4 +1,4 @@
-"""How far a claim may go beyond the highest term known: no liar is to use up all terms at once."""
+"""How far a claim may go beyond the highest known term, so that no liar uses up all terms at once."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from mesh.wire import codec
 from mesh.wire.identity import NodeId
 
 _MANY = 8
-"""So many others are believed whatever the size of the pool."""
+"""So many sources of a leaping claim suffice whatever the size of the pool."""
 _FEWEST = 2
-"""Fewer are not: a single liar may be all that a member hears while it is cut off."""
+"""Fewer never do: a member that is cut off may hear a single liar alone."""
 _STRETCH = 1.0
-"""How many seconds the limit takes for a jump towards claims above it."""
+"""How many seconds the limit takes to rise by one jump towards claims above it."""
 
 
 class TermLimit:
-    """The highest term that one member knows of, and which claims above it the member takes."""
+    """The highest term that one member knows of, and the claims above it that the member takes."""
 
     def __init__(self, context: Context, present: Set[NodeId]) -> None:
-        """``present``: the other members that are not known to be gone, kept up to date by the membership."""
+        """``present``: the other members that are alive or suspect; the membership keeps it up to date."""
         self._context = context
         self._present = present
         self.highest = 0
         self.settled_at = math.inf
-        """When the election's start-up delay is over: what most others say is known from then on."""
+        """When the election's start-up delay is over: this member has heard most others from then on."""
         self._leapt: set[object] = set()
-        """Members that gave claims above the limit, at most as many as it takes to believe them."""
+        """Sources of claims above the limit, at most as many as suffice."""
         self._reach = 0
-        """How far the limit has come to meet such claims, ..."""
+        """How far the limit has risen towards such claims, ..."""
         self._stretched_at = -math.inf
-        """... and when it did so last."""
+        """... and when it rose last."""
 
     def raise_to(self, term: int) -> None:
-        """A signed claim of that term was seen; the term is stored before anything that follows from it."""
+        """A signed claim of that term came; persist the term before any effect that follows from it."""
         if term > self.highest:
             self.highest = term
             self._context.persist("term", codec.pack([term]))
 
     def admits(self, term: int, source: object) -> bool:
-        """Whether a claim of that term, given by ``source``, is taken.
+        """Whether to take a claim of that term from ``source``.
 
-        A claim above the limit is taken if most others gave such claims. Members give what they took
-        themselves, so the pool went ahead and no liar leaps. Otherwise the limit comes to meet the claim, so
-        slowly that nobody uses up all terms: a member that was led ahead while it was cut off is not refused
-        for ever, and all members hold the same claims in the end.
+        A claim above the limit is taken if most others handed over such claims. Members hand over what they
+        took themselves, so then the pool went ahead, and no liar leaps. Otherwise the limit rises towards the
+        claim, too slowly for a liar to use up all terms. So a member that a liar led ahead while it was cut
+        off is not refused for ever, and in the end all members hold the same claims.
         """
         return term <= self._limit() or self._may_leap(term, source)
 

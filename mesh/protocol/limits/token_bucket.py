@@ -1,10 +1,10 @@
-"""A token bucket: how much of something may be had in a row, and how much a second in the long run."""
+"""A token bucket: a bound on how much may be taken at once, and on how much a second in the long run."""
 
 from __future__ import annotations
 
 
 class TokenBucket:
-    """Holds up to ``burst`` tokens, and fills at ``rate`` a second; full at ``now``, in seconds."""
+    """Holds up to ``burst`` tokens and fills at ``rate`` a second; it is full at ``now``, in seconds."""
 
     __slots__ = ("_at", "_burst", "_rate", "_tokens")
 
@@ -12,7 +12,7 @@ class TokenBucket:
         self._rate, self._burst, self._tokens, self._at = rate, burst, burst, now
 
     def take(self, now: float, cost: float = 1.0) -> bool:
-        """Whether there is so much, or it is full: what costs more than it holds is paid for afterwards."""
+        """Take ``cost`` tokens if there are so many. A full bucket pays a greater cost afterwards."""
         tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
         enough = tokens >= min(cost, self._burst)
@@ -20,5 +20,5 @@ class TokenBucket:
         return enough
 
     def give_back(self) -> None:
-        """One token was taken for nothing."""
+        """Return one token that was taken for nothing."""
         self._tokens = min(self._burst, self._tokens + 1.0)

@@ -1,10 +1,10 @@
-"""Whether this very member can be reached well enough to count: the cure for members that flap.
+"""Flap detection: a member judges whether others can reach it, and quarantines itself while they cannot.
 
-A member behind a bad link is accused and refutes, over and over. It alone hears all its accusers, and sees
-that all its own probes need more than one try; so it judges itself, and its signed liveness tells everyone at
-once: held dead while it says that it is not steady, alive again when it says that it is. (Suresh et al.,
-"Stable and Consistent Membership at Scale with Rapid", USENIX ATC 2018, shows why such members must be
-removed once and stay away.)
+Others suspect a member behind a bad link and it refutes, over and over. It alone hears all its suspectors,
+and sees that all its own probes need more than one try. So it judges itself, and its signed liveness tells
+all members at once: they hold it dead while it says that it is not stable, alive again when it says that it
+is. (Suresh et al., "Stable and Consistent Membership at Scale with Rapid", USENIX ATC 2018, shows why such
+members must be removed once and stay away.)
 """
 
 from __future__ import annotations
@@ -40,15 +40,16 @@ class FlapDetector:
 
     @property
     def degraded(self) -> bool:
-        """Whether so many first pings failed of late that a judgement is worth having soon."""
+        """Whether so many first pings failed of late that the node probes faster, to judge soon."""
         return self._degradation >= _DEGRADED
 
     def suspected(self, now: float, author: NodeId, liveness: Version, live: int, unstable: int = 0) -> bool:
-        """An accusation came, in a pool of ``live``; True when this makes it too many to go on.
+        """Count a suspicion by ``author``, in a pool of ``live``; True when it starts a quarantine.
 
-        Too many: within the window by more than half of those who probe it (of 24 in large pools), and of so
-        many livenesses that no single burst, however wide, is the reason. Not when a quarter of the pool is
-        ``unsteady`` already: then it is the network, and no member, that is to blame.
+        That takes ``flap_suspicions`` within the window, by more than half of the probers (of 24 in large
+        pools), and of so many livenesses that no single burst, however wide, is the reason. It does not
+        happen when a quarter of the pool is unstable (``unstable`` members) already: then the network, and
+        no member, is to blame.
         """
         if not self.stable:
             return False
@@ -61,10 +62,10 @@ class FlapDetector:
         often = len({key[1] for key in self._suspicions}) >= _EPISODES
         if not (wide and often and len(self._suspicions) >= self._settings.flap_suspicions):
             return False
-        return self._lapse(now, live, unstable)
+        return self._begin_quarantine(now, live, unstable)
 
-    def _lapse(self, now: float, live: int, unstable: int) -> bool:
-        """Be steady no longer, unless so many are not already that it is the network."""
+    def _begin_quarantine(self, now: float, live: int, unstable: int) -> bool:
+        """Begin a quarantine, unless so many members are in one that the network is to blame."""
         if 4 * (unstable + 1) > live + unstable:
             return False
         self.stable = False
@@ -76,21 +77,21 @@ class FlapDetector:
         return True
 
     def probed(self, now: float, direct: bool, live: int, unstable: int = 0) -> bool:
-        """A probe in turn was answered, ``direct``: its first ping; True when this changes the judgement.
+        """Count an answered probe in turn, ``direct``: its first ping; True when the judgement changes.
 
-        Only what lives answers, so a first ping that failed speaks of the link, whichever way lost it. A sum
+        Only a live member answers, so a failed first ping speaks of the link, whichever way lost it. A sum
         over these (Page, "Continuous Inspection Schemes", 1954: CUSUM) tells four fifths lost one way (of the
         first pings 0.2 succeed) from a fifth lost everywhere (0.64). It needs a median of 60 probes, 110 at
         the 99th percentile; the latter passes for the former once in 6 * 10^7 member-hours.
 
-        To come back it has to keep away for its quarantine, and 20 of the last 32 first pings have to be
-        answered (once in 10^7 when each succeeds with 0.2, and mostly where a fifth of all is lost).
+        A quarantine ends after its time, and only when 20 of the last 32 first pings were answered. That
+        happens once in 10^7 when each succeeds with 0.2, and mostly where a fifth of all is lost.
         """
         if self.stable:
             self._degradation = min(
                 THRESHOLD, max(0, self._degradation + (ANSWERED_STEP if direct else FAILED_STEP))
             )
-            return self._degradation >= THRESHOLD and self._lapse(now, live, unstable)
+            return self._degradation >= THRESHOLD and self._begin_quarantine(now, live, unstable)
         self._direct.append(direct)
         if now < self._until or sum(self._direct) < _GOOD_SAMPLES:
             return False
@@ -98,14 +99,14 @@ class FlapDetector:
         return True
 
     def alone(self, now: float) -> bool:
-        """There is nobody to be probed; True when the end of the quarantine makes it steady again."""
+        """There is no member to probe; True when the quarantine has had its time and so ends."""
         if self.stable or now < self._until:
             return False
         self.stable = True
         return True
 
     def restart(self) -> None:
-        """A new generation begins with a clean sheet, but for the length of the next quarantine."""
+        """Forget the evidence for a new generation, but keep the length of the next quarantine."""
         self.stable = True
         self._degradation = 0
         self._suspicions.clear()

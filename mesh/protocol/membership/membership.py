@@ -1,9 +1,9 @@
-"""Who lives: suspicion, refutation and death of members.
+"""Suspicion, refutation and death of members.
 
-SWIM (Das, Gupta, Motivala, DSN 2002) with Lifeguard's suspicion that shortens with independent accusers
+SWIM (Das, Gupta, Motivala, DSN 2002) with Lifeguard's suspicion that shortens with independent suspectors
 (Dadgar, Phillips, Currey, 2018). Liveness is apart from records: a pair (generation, incarnation), which its
-subject alone raises. Accusations are signed facts: whoever joins later learns of the dead too; nobody is held
-dead on the word of a single other while the pool has four members or more.
+subject alone raises. Suspicions are signed facts, so members that join later learn of the dead too. In a pool
+of four members or more no node holds a member dead on the word of a single other.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mesh.wire.messages import Bodies
 SUSPICION = "suspicion"
 _MAX_LEAP = 2**20
 _MANY = 10
-"""In a pool of so many, whoever alone accuses doubts itself as much as its own probes give reason to."""
+"""In a pool of so many, a sole suspector waits longer by its local health multiplier (Lifeguard)."""
 
 
 class Membership:
@@ -45,14 +45,14 @@ class Membership:
         validator: FactValidator,
         present: set[NodeId],
     ) -> None:
-        """``present``: an empty set, which is kept to the peers that are not known to be gone."""
+        """``present``: an empty set; this part keeps in it the peers that are alive or suspect."""
         self._context = context
         self._roster = roster
         self._store = store
         self._validator = validator
         self.peers: dict[NodeId, Peer] = {}
         self.order: list[NodeId] = []
-        """Every peer once, in the order in which they are probed."""
+        """Every peer once, in the order of the round robin."""
         self.dead: dict[NodeId, Peer] = {}
         self.generation = 0
         self.nonce = b""
@@ -65,7 +65,7 @@ class Membership:
     # --- views
 
     def live_count(self) -> int:
-        """Members that are alive or suspect, self included."""
+        """How many members are alive or suspect, this node included."""
         return 1 + len(self._present)
 
     def endpoint(self, id: NodeId) -> Endpoint | None:
@@ -73,14 +73,14 @@ class Membership:
         return peer.endpoint if peer else None
 
     def is_present(self, id: NodeId) -> bool:
-        """Whether the member is not known to be gone (self never is)."""
+        """Whether the member is alive or suspect (this node always is)."""
         if id == self._context.id:
             return True
         peer = self.peers.get(id)
         return peer is not None and peer.present
 
     def is_gone(self, id: NodeId) -> bool:
-        """Whether it is known here to be dead, to have left or not to belong to the pool."""
+        """Whether this node knows that the member is dead, left, or does not belong to the pool."""
         if id == self._context.id:
             return False
         peer = self.peers.get(id)
@@ -104,41 +104,44 @@ class Membership:
     # --- what is heard
 
     def heard(self, id: NodeId, source: Endpoint) -> Peer | None:
-        """A datagram, proven to be this member's, came from there."""
+        """A datagram that this member proved to have sent came from ``source``."""
         if not self.heard_any:
             self.heard_any = self._context.leadership_dirty = True
-        peer = self.peers.get(id) or self._recall(id)
+        peer = self.peers.get(id) or self._restore_forgotten(id)
         if peer is not None:
             peer.source = source
         return peer
 
     def lives(self, id: NodeId, generation: int, incarnation: int, stable: bool = True) -> Peer | None:
-        """The member itself says that it lives, at this liveness. None for what is no liveness of another."""
+        """The member says that it lives, at this liveness.
+
+        Returns its peer; None for this node, strangers, and old news of a forgotten member.
+        """
         if id == self._context.id or id not in self._roster.members:
             return None
         peer = self.peers.get(id)
         if peer is None:
             if (generation, incarnation) <= self._store.liveness(id):
-                return None  # it was forgotten, and this is nothing new
+                return None  # this node has forgotten the member, and learns nothing new of it
             peer = self._add_peer(id, generation)
         elif generation < peer.generation or (
             generation == peer.generation and incarnation <= peer.incarnation
         ):
             return peer
         elif generation > peer.generation:
-            # Another run of its process, perhaps at another address: what the last one proved is void.
+            # Another run of its process, perhaps at another address: the proof of the former is void.
             peer.proven = peer.source = None
         left = peer.state == LEFT and generation == peer.generation
         peer.generation, peer.incarnation, peer.stable = generation, incarnation, stable
         peer.raised_at = self._context.now
         if not left:
-            self._clear(peer)
+            self._clear_suspicion(peer)
             self._set_state(peer, ALIVE if stable else DEAD)
         self._store.raise_liveness(id, peer.liveness)
         return peer
 
     def recorded(self, record: Record) -> None:
-        """A member's record is new."""
+        """A member's new record was stored."""
         self._context.members_changed = True
         if record.author == self._context.id:
             another = record.generation == self.generation and record.nonce != self.nonce
@@ -155,15 +158,15 @@ class Membership:
             self._set_state(peer, LEFT)
 
     def _add_peer(self, id: NodeId, generation: int) -> Peer:
-        record = self._store.get(Record, id)  # it was a peer before, and forgotten
+        record = self._store.get(Record, id)  # there is one if this node has forgotten the member
         peer = self.peers[id] = Peer(id, generation, record=None if record is None else record.fact)
         self._present.add(id)
         self.order.insert(self._context.random.randrange(len(self.order) + 1), id)
         self._context.members_changed = True
         return peer
 
-    def _recall(self, id: NodeId) -> Peer | None:
-        """One that was forgotten speaks: it is what its facts say, and can be told of what it is accused."""
+    def _restore_forgotten(self, id: NodeId) -> Peer | None:
+        """A forgotten member speaks: restore it from its facts, so that it can refute its suspicions."""
         liveness = self._store.liveness(id)
         if not liveness or id == self._context.id or id not in self._roster.members:
             return None
@@ -178,14 +181,14 @@ class Membership:
         return peer
 
     def clear_unsuspected(self) -> None:
-        """Accusations became void: whoever is accused by nobody any more lives until it is found silent."""
+        """Suspicions became void: a peer without any is alive until a probe of it fails."""
         for peer in self.peers.values():
             if peer.state in (SUSPECT, DEAD) and peer.stable and not self._store.suspicions(peer.id):
-                self._clear(peer)
+                self._clear_suspicion(peer)
                 self._set_state(peer, ALIVE)
 
     def forget(self, id: NodeId) -> None:
-        """It is neither asked nor counted any more; what is stored of it stays."""
+        """Neither probe nor count the member any more; its facts stay in the store."""
         peer = self.peers.pop(id, None)
         if peer is not None:
             self._present.discard(id)
@@ -195,7 +198,7 @@ class Membership:
             self._context.members_changed = True
             self._context.emit(MemberGone())
 
-    def _clear(self, peer: Peer) -> None:
+    def _clear_suspicion(self, peer: Peer) -> None:
         peer.suspectors.clear()
         peer.missed = False
         peer.reset_at = -math.inf
@@ -221,12 +224,12 @@ class Membership:
     # --- suspicion
 
     def suspect(self, peer: Peer, refused: bool = False) -> None:
-        """A probe of the peer failed: say so, unless enough others said it of this liveness already."""
+        """A probe of the peer failed: publish a suspicion, unless enough others have of this liveness."""
         if not peer.present:
             return
         peer.missed = True
         if not self.flap_detector.stable:
-            return  # it may well be the accuser's own link
+            return  # this node's own link may well be the reason
         held = self._store.suspicions(peer.id)
         if len(held) < self._context.settings.suspectors and all(
             s.fact.author != self._context.id for s in held
@@ -239,9 +242,9 @@ class Membership:
         self.suspected(Suspicion(self._context.pool, self._context.id, peer.id, *peer.liveness, refused))
 
     def suspected(self, suspicion: Suspicion) -> None:
-        """Someone (perhaps this very node) accuses a member."""
+        """A member (perhaps this node itself) suspects another."""
         if suspicion.subject == self._context.id:
-            self._answer(suspicion)
+            self._refute(suspicion)
             return
         peer = self.peers.get(suspicion.subject)
         if peer is None or not peer.present or suspicion.version != peer.liveness:
@@ -252,7 +255,7 @@ class Membership:
         elif suspicion.author in peer.suspectors:
             return
         peer.suspectors.add(suspicion.author)
-        self._await(peer)
+        self._schedule_next(peer)
         if not peer.missed and self._is_volunteer(suspicion.refused):
             self._context.emit(SuspicionRaised(peer.id, suspicion.refused))
 
@@ -261,25 +264,25 @@ class Membership:
         peer.final_probed = False
 
     def _is_volunteer(self, refused: bool) -> bool:
-        """Whether to see for oneself: all of a small pool do, of a large one about so many as are needed."""
+        """Whether to volunteer as a prober: all of a small pool do, of a large one about a few."""
         settings = self._context.settings
         wanted = settings.all_volunteers if refused else settings.volunteers
         others = self.live_count() - 2
         return others <= settings.all_volunteers or self._context.random.random() * others < wanted
 
-    def _await(self, peer: Peer) -> None:
-        """Set the timer for what comes next in a suspicion: its last call, or its end."""
+    def _schedule_next(self, peer: Peer) -> None:
+        """Set the timer for what comes next in a suspicion: the final probe, or its end."""
         at = self._deadline(peer)
         if not (peer.final_probed or self._was_reset(peer)):
             at -= self._context.settings.final_probe
         self._context.schedule(SUSPICION, peer.id, max(self._context.now, at))
 
     def _was_reset(self, peer: Peer) -> bool:
-        """Whether this node itself saw that the suspect's process is gone."""
+        """Whether this node itself saw during this suspicion that the suspect's process is gone."""
         return peer.missed and peer.reset_at >= peer.suspected_at - self._context.settings.lease
 
     def _deadline(self, peer: Peer) -> float:
-        """When the suspicion ends: the later the fewer independent accusers there are."""
+        """When the suspicion ends: later with fewer independent suspectors (Lifeguard), in seconds."""
         settings = self._context.settings
         if self._was_reset(peer):
             return peer.suspected_at + settings.reset_suspicion_timeout
@@ -296,7 +299,7 @@ class Membership:
         return peer.suspected_at + longest - (longest - shortest) * share
 
     def suspicion_ends(self, id: NodeId) -> None:
-        """The time to refute is over: dead, unless the evidence is another's word alone or an answer came."""
+        """The time to refute is over: dead, unless the peer answered or one other alone suspects it."""
         peer = self.peers.get(id)
         if peer is None or peer.state != SUSPECT:
             return
@@ -305,7 +308,7 @@ class Membership:
             peer.final_probed = True
             if peer.missed or self.live_count() <= settings.all_volunteers:
                 self._context.emit(FinalProbeDue(peer.id))
-            self._await(peer)
+            self._schedule_next(peer)
             return
         trusted = self.flap_detector.stable or not peer.suspectors <= {self._context.id}
         enough = (peer.missed and trusted) or len(peer.suspectors) >= 2 or self.live_count() < 4
@@ -314,30 +317,30 @@ class Membership:
             self._set_state(peer, DEAD)
         else:
             self._begin_suspicion(peer)
-            self._await(peer)
+            self._schedule_next(peer)
 
     def reset(self, peer: Peer) -> None:
-        """Its process was seen to be gone."""
+        """This node saw that the peer's process is gone."""
         peer.reset_at = self._context.now
         if peer.state == SUSPECT and peer.missed:
-            self._await(peer)
+            self._schedule_next(peer)
 
     def stalled(self) -> None:
-        """This process was paused: whom it suspects gets the whole time to refute once more."""
+        """This process was paused: each of its suspects gets the whole time to refute once more."""
         self.local_health = min(self._context.settings.max_local_health, self.local_health + 2)
         for peer in self.peers.values():
             if peer.state == SUSPECT:
                 self._begin_suspicion(peer)
-                self._await(peer)
+                self._schedule_next(peer)
 
     def inform(self, peer: Peer, endpoint: Endpoint) -> None:
-        """Let a suspected or dead member know what it is accused of, so that it can refute."""
+        """Send a suspect or dead member the suspicions of it, so that it can refute."""
         suspicions = tuple(signed.data for signed in self._store.suspicions(peer.id))
         if suspicions:
             self._context.send(peer.id, endpoint, Bodies(suspicions))
 
-    def _answer(self, suspicion: Suspicion) -> None:
-        """This very member is accused: refute, or, when it is so for ever, admit that it flaps."""
+    def _refute(self, suspicion: Suspicion) -> None:
+        """A member suspects this node: refute, or enter quarantine when that happens too often."""
         ahead = suspicion.incarnation - self.incarnation
         if suspicion.generation != self.generation or ahead > _MAX_LEAP or not self.flap_detector.stable:
             return
@@ -345,38 +348,38 @@ class Membership:
         live, unstable = self.live_count(), sum(not peer.stable for peer in self.dead.values())
         now, author, liveness = self._context.now, suspicion.author, suspicion.version
         if self.flap_detector.suspected(now, author, liveness, live, unstable):
-            self._stay_away()
+            self._enter_quarantine()
         elif suspicion.version == (self.generation, self.incarnation):
             self.local_health = min(self._context.settings.max_local_health, self.local_health + 1)
-            self._raise()
+            self._raise_incarnation()
 
     def judge_link(self, direct: bool) -> None:
-        """A probe in turn was answered, its first ping or only what was tried after it."""
+        """A member answered a probe in turn, ``direct``: its first ping, rather than a later try."""
         held = self.flap_detector.stable
         unstable = sum(not peer.stable for peer in self.dead.values())
         if self.flap_detector.probed(self._context.now, direct, self.live_count(), unstable):
-            (self._stay_away if held else self._recover)()
+            (self._enter_quarantine if held else self._leave_quarantine)()
 
     def reaches_nobody(self) -> bool:
-        """Whether this node stays away from a pool of which nobody answers: it is alone anyhow."""
+        """Whether this node is quarantined and no member answers it: it is alone anyhow."""
         return not self.flap_detector.stable and all(
             peer.missed for peer in self.peers.values() if peer.present
         )
 
     def judge_alone(self) -> None:
-        """There was nobody to be probed, or nobody who answers."""
+        """There was no member to probe, or none that answers."""
         if self.flap_detector.alone(self._context.now):
-            self._recover()
+            self._leave_quarantine()
 
-    def _stay_away(self) -> None:
-        self._context.notice("warning", "most others cannot reach this machine well: it stays away a while")
-        self._raise()
+    def _enter_quarantine(self) -> None:
+        self._context.notice("warning", "most members cannot reach this machine: quarantined for a while")
+        self._raise_incarnation()
 
-    def _recover(self) -> None:
-        self._context.notice("info", "this machine can be reached again")
-        self._raise()
+    def _leave_quarantine(self) -> None:
+        self._context.notice("info", "members reach this machine again: its quarantine is over")
+        self._raise_incarnation()
 
-    def _raise(self) -> None:
+    def _raise_incarnation(self) -> None:
         self.incarnation += 1
         self._context.leadership_dirty = True
         self._store.raise_liveness(self._context.id, (self.generation, self.incarnation))
@@ -384,22 +387,22 @@ class Membership:
         self._validator.publish(Liveness(self._context.pool, self._context.id, *liveness))
 
     def liveness_stored(self, liveness: Liveness) -> None:
-        """A member says that it lives, or this very node did."""
+        """A liveness was stored, of a member or of this node."""
         if liveness.author == self._context.id:
-            self._outlived(liveness)
+            self._own_liveness_stored(liveness)
         else:
             self.lives(liveness.author, liveness.generation, liveness.incarnation, liveness.stable)
 
-    def _outlived(self, own: Liveness) -> None:
-        """A liveness of this very node came in that it knows nothing of: its disk was set back."""
+    def _own_liveness_stored(self, own: Liveness) -> None:
+        """An own liveness came in: one that this run does not know of means a state rollback."""
         if own.generation > self.generation:
             self._context.emit(NewerGenerationSeen(own.generation))
         elif own.generation == self.generation and own.incarnation > self.incarnation:
             self.incarnation = own.incarnation
-            self._raise()
+            self._raise_incarnation()
 
     def begin(self, generation: int, nonce: bytes) -> None:
-        """This process starts (or overtakes a newer trace of itself) with this generation."""
+        """This process starts, or advances beyond a later trace of itself, with this generation."""
         self.generation, self.nonce, self.incarnation = generation, nonce, 0
         self._context.sent = max(self._context.sent, first_number(generation))
         self.flap_detector.restart()

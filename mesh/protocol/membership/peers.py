@@ -1,4 +1,4 @@
-"""What is known of another member: whether it lives, where it is, how far."""
+"""One node's view of another member: state, address, round trip time."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ _PRESENT = (ALIVE, SUSPECT)
 
 @dataclass(slots=True)
 class Peer:
-    """Another member, as seen from here."""
+    """Another member in this node's view; times are in seconds of this node's clock."""
 
     id: NodeId
     generation: int
     incarnation: int = 0
     state: str = ALIVE
     changed_at: float = -math.inf
-    """When it was last seen to die, leave or live again."""
+    """When its state changed last."""
     record: Record | None = None
     proven: Endpoint | None = None
-    """Where it answered a probe from."""
+    """The address from which it answered a probe."""
     source: Endpoint | None = None
-    """Where its last datagram came from."""
+    """The address from which its last datagram came."""
     rtt: float | None = None
-    """Smoothed round trip, and its mean deviation, in seconds."""
+    """Smoothed round trip time, and its mean deviation, in seconds (RFC 6298)."""
     deviation: float = 0.0
     acked_at: float = -math.inf
-    """When an answer to a probe came, however late, ..."""
+    """When its last answer to a probe came, however late, ..."""
     raised_at: float = -math.inf
-    """... and when its liveness rose: either shows that it lived a short while before."""
+    """... and when its liveness rose: either proves that it lived a short while before."""
     reset_at: float = -math.inf
-    """When its process was seen to be gone: a stream reset, a port refused."""
+    """When this node saw that its process is gone: a stream reset, a port refused."""
     suspected_at: float = -math.inf
     suspectors: set[NodeId] = field(default_factory=set)
     missed: bool = False
-    """Whether a probe from here failed since it was last known to live."""
+    """Whether a probe by this node failed since the peer last proved that it lives."""
     stable: bool = True
-    """Whether it says of itself that it can be reached well enough."""
+    """Whether its own flap detection says that others reach it well enough."""
     final_probed: bool = False
-    """Whether the last call of this suspicion went out."""
+    """Whether the final probe of this suspicion went out."""
 
     @property
     def liveness(self) -> tuple[int, int]:
@@ -53,12 +53,12 @@ class Peer:
 
     @property
     def present(self) -> bool:
-        """Alive, as far as anyone knows: what is merely suspected still counts."""
+        """Whether it is alive or suspect: a suspect still counts as a member."""
         return self.state in _PRESENT
 
     @property
     def endpoint(self) -> Endpoint | None:
-        """Where to send: where it proved to be, else where it was heard, else the first it advertises."""
+        """Where to send: the proven address, else the source of its last datagram, else its first own one."""
         if self.proven is not None:
             return self.proven
         if self.source is not None:
@@ -67,13 +67,13 @@ class Peer:
 
     @property
     def patience(self) -> float:
-        """How long a direct answer may take at most by what was measured so far (RFC 6298); 0: unknown."""
+        """How many seconds a direct answer may take by the measurements so far (RFC 6298); 0: unknown."""
         return 0.0 if self.rtt is None else min(_MAX_PATIENCE, self.rtt + 4.0 * self.deviation)
 
     def measured(self, elapsed: float, late: bool = False) -> None:
-        """A direct answer took so long (RFC 6298); ``late``: it was given up already.
+        """Learn from a direct answer after ``elapsed`` seconds (RFC 6298); ``late``: its probe was over.
 
-        What was given up too early is learnt from at once (the Eifel response, RFC 4015).
+        A late answer sets the round trip time at once (the Eifel response, RFC 4015).
         """
         if self.rtt is None or (late and elapsed > self.rtt):
             self.rtt, self.deviation = elapsed, elapsed / 2.0

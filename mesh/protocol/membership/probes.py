@@ -1,11 +1,11 @@
-"""Asking members whether they live: round robin, out of turn, again, through others, by TCP.
+"""Probes of members (SWIM): round robin, out of turn, repeated, through relays, by TCP.
 
-A question is asked again and again until its time is over. That costs nothing where nothing is lost, and
-where a fifth of all datagrams is, of seven tries (each there and back: 0.64) all fail only once in 1300.
+A probe pings again and again until its time is over. That costs nothing where nothing is lost. Where a fifth
+of all datagrams is, of seven tries (each there and back: 0.64) all fail only once in 1300.
 
-The local health multiplier (Lifeguard) stretches periods and time limits while this node's own probes go
-wrong in ways that speak against itself: those asked to help do not answer either. They may as well be dead:
-when someone is found dead, all others are asked once at the plain pace, though with stretched time limits.
+The local health multiplier (Lifeguard) stretches periods and time limits while this node's own probes fail in
+a way that speaks against itself: the relays do not answer either. But the relays may as well be dead. So
+after a death a node probes all others once at the plain pace, though with stretched time limits.
 """
 
 from __future__ import annotations
@@ -29,45 +29,45 @@ from mesh.wire.messages import MAX_DATAGRAM, Ack, Nack, Ping, PingRequest, Relay
 PERIOD, AGAIN, RELAY = "probe", "probe-again", "probe-relay"
 MAX_TRIES = 16
 _CROWD = 16
-"""With more questions under way, half a pool may be gone: helpers are asked but once for each."""
+"""With more probes under way, half a pool may be gone: then each asks its relays but once."""
 _SOON = 1e-3
-"""What is due within this is done at once."""
+"""Seconds: an action that is due within this happens at once."""
 _LATE = 1.5
-"""For so long after the end of a question an answer to it still tells something."""
+"""Seconds after the end of a probe in which an answer still counts."""
 MAX_TRIPS = 9
 _MAX_OWN_PATIENCE = 1.0
 MAX_RELAYED = 256
 _MAX_RELAYED_FOR_ONE = 64
 _MAX_ENDPOINTS = 4
 _ASK_DEAD = 4.0
-"""About how often a period each dead member is asked by the whole pool, in a pool of many."""
+"""About how many pings a period each dead member gets from the whole pool, in a pool of many."""
 
 
 @dataclass(slots=True)
 class Probe:
-    """One question, asked several times: the number of the try is the last digit of the token sent."""
+    """One probe of several tries: the token that a try sends is ``token`` plus the number of the try."""
 
     peer: NodeId
     token: int
     started: float
     late_at: float
-    """When others are asked to help, ..."""
+    """When it asks relays, ..."""
     ends: float
-    """... and when there is no answer."""
+    """... and when it fails."""
     retry: float
     sent: list[float] = field(default_factory=list)
     """When each try left."""
     relays: list[Peer] = field(default_factory=list)
     nacks: set[NodeId] = field(default_factory=set)
     regular: bool = True
-    mute: bool = False
-    """A last call: its failure is nothing new, so it is not told."""
+    final: bool = False
+    """A final probe: its failure is nothing new, so it raises no suspicion."""
     refused: bool = False
     helped: bool = False
     over_at: float = 0.0
     answered: bool = False
     direct: bool = False
-    """Whether the very first ping was answered."""
+    """Whether the member answered the first ping."""
 
     @property
     def subject(self) -> bytes:
@@ -76,7 +76,7 @@ class Probe:
 
 @dataclass(slots=True)
 class _Relay:
-    """A question asked in another's stead."""
+    """An indirect probe that this node makes for another member."""
 
     asker: NodeId
     endpoint: Endpoint
@@ -85,7 +85,7 @@ class _Relay:
 
 
 class Prober:
-    """The probes of one member."""
+    """The probes that one node makes, for itself and as a relay."""
 
     def __init__(self, context: Context, roster: Roster, store: FactStore, membership: Membership) -> None:
         self._context = context
@@ -94,18 +94,18 @@ class Prober:
         self._membership = membership
         self._probes: dict[int, Probe] = {}
         self._past: dict[int, Probe] = {}
-        """Questions that are over, for a while, the first to end first."""
+        """Probes that ended a short while ago, the first to end first."""
         self._trips: deque[float] = deque(maxlen=MAX_TRIPS)
         self._probed: dict[NodeId, int] = {}
         self._relayed: dict[int, _Relay] = {}
         self._next = 0
         self._asked_dead = 0.0
         self._dead_turns: list[tuple[NodeId, Endpoint]] = []
-        """Addresses of the dead that are yet to be asked, each once, the last one next."""
+        """Addresses of dead members yet to be pinged in this round, each once, the last one next."""
         self._dead = 0
-        """How many were held dead at the last turn."""
+        """How many members were dead at the last turn."""
         self._unstretched = 0
-        """How many turns come at the plain pace yet."""
+        """How many more turns come at the plain pace."""
 
     @property
     def _stretch(self) -> int:
@@ -117,7 +117,7 @@ class Prober:
         self._context.schedule(PERIOD, b"", self._context.now + period * self._context.random.random())
 
     def tick(self) -> None:
-        """One period: probe the next in turn, and now and then ask a dead member whether it is back."""
+        """One period: probe the next member in turn, and now and then ping a dead one, in case it is back."""
         period = self._context.settings.probe_period
         self._context.schedule(PERIOD, b"", self._context.now + period * self._pace())
         self._judge_past()
@@ -125,13 +125,13 @@ class Prober:
         if peer is None or self._membership.reaches_nobody():
             self._membership.judge_alone()
         if peer is not None and peer.endpoint is None:
-            self._membership.suspect(peer)  # there is no asking it: if it lives it has to say so
+            self._membership.suspect(peer)  # it cannot be probed: if it lives it has to refute
         elif peer is not None:
             self.probe(peer, regular=True)
         self._ask_dead()
 
     def _pace(self) -> float:
-        """Periods until the next turn. Who dies seldom dies alone: a death lets nobody wait for the rest."""
+        """Periods until the next turn. Members seldom die alone, so a death ends the stretch for a round."""
         before, self._dead = self._dead, len(self._membership.dead)
         if self._dead > before:
             self._unstretched = len(self._membership.order)
@@ -154,7 +154,7 @@ class Prober:
         return None
 
     def _ask_dead(self) -> None:
-        """As many as are due by now: slow turns are to spare the living, the dead have nothing to lose."""
+        """Ping as many dead members as are due by now: slow turns are to spare the living alone."""
         dead, settings = self._membership.dead, self._context.settings
         due = min(self._stretch, int((self._context.now - self._asked_dead) / settings.dead_period))
         if not dead or not due:
@@ -171,9 +171,9 @@ class Prober:
                 self._ping(peer, endpoint, 0)
 
     def _next_dead(self) -> tuple[Peer, Endpoint] | None:
-        """Each address of each of the dead in turn, in random order: none is left out for long by chance.
+        """The next address of a dead member, each once a round in random order: chance starves none.
 
-        Who dies meanwhile comes with the next round.
+        A member that dies meanwhile comes with the next round.
         """
         dead = self._membership.dead
         for _ in range(2):
@@ -185,8 +185,8 @@ class Prober:
             self._context.random.shuffle(self._dead_turns)
         return None
 
-    def probe(self, peer: Peer, regular: bool = False, hurry: bool = False, mute: bool = False) -> None:
-        """Ask a member now, unless a question to it is under way; in a hurry by TCP at the same time."""
+    def probe(self, peer: Peer, regular: bool = False, hurry: bool = False, final: bool = False) -> None:
+        """Probe a member now, unless a probe is under way; with ``hurry`` by TCP at the same time."""
         endpoint = peer.endpoint
         if endpoint is None:
             return
@@ -200,23 +200,23 @@ class Prober:
         retry = min(max(settings.retry, patience), 3.0 * settings.retry) * stretch
         late_at = now + max(settings.direct_timeout, patience) * stretch
         ends = late_at + (settings.probe_timeout - settings.direct_timeout) * stretch
-        probe = Probe(peer.id, token, now, late_at, ends, retry, regular=regular, mute=mute)
+        probe = Probe(peer.id, token, now, late_at, ends, retry, regular=regular, final=final)
         self._probes[token] = probe
         self._probed[peer.id] = token
         if hurry:
             self._context.effects.append(ProbeStream(peer.id, endpoint, token))
         self._try(probe, peer)
 
-    def see_for_itself(self, suspect: NodeId, hurry: bool) -> None:
-        """Another member suspects it."""
+    def probe_suspect(self, suspect: NodeId, hurry: bool) -> None:
+        """Volunteer: probe a member that another suspects; with ``hurry`` by TCP at the same time."""
         self.probe(self._membership.peers[suspect], hurry=hurry)
 
-    def call_last(self, suspect: NodeId) -> None:
-        """Its suspicion is about to end: ask it in every way, though a failure is nothing new."""
-        self.probe(self._membership.peers[suspect], mute=True, hurry=True)
+    def probe_finally(self, suspect: NodeId) -> None:
+        """The suspicion is about to end: probe in every way, though a failure is nothing new."""
+        self.probe(self._membership.peers[suspect], final=True, hurry=True)
 
     def _own_patience(self) -> float:
-        """Twice the median of the last round trips to anyone: when most are slow, it is this node's link."""
+        """Twice the median of the last round trips to all, in seconds: if most are slow, this link is."""
         if len(self._trips) < MAX_TRIPS:
             return 0.0
         return min(_MAX_OWN_PATIENCE, 2.0 * sorted(self._trips)[MAX_TRIPS // 2])
@@ -234,7 +234,7 @@ class Prober:
         self._context.schedule(AGAIN, probe.subject, max(now + _SOON, min(again, probe.ends)))
 
     def _inform(self, peer: Peer, endpoint: Endpoint) -> None:
-        """Let the accused know, before it answers: then the answer shows the raised liveness."""
+        """Inform a suspect before it answers: then its answer shows the raised liveness."""
         if peer.state in (SUSPECT, DEAD):
             self._membership.inform(peer, endpoint)
 
@@ -244,7 +244,7 @@ class Prober:
         self._context.send(peer.id, endpoint, ping)
 
     def again(self, subject: bytes) -> None:
-        """No answer yet: ask again, from some time on with the help of others, or be done."""
+        """No answer yet: ping again, later through relays as well, or end the probe."""
         probe = self._probes.get(int.from_bytes(subject, "big"))
         peer = self._membership.peers.get(probe.peer) if probe else None
         if probe is None or peer is None:
@@ -253,11 +253,11 @@ class Prober:
             self._ended(probe)
             return
         if self._context.now + _SOON >= probe.late_at:
-            self._seek_help(probe, peer)
+            self._ask_relays(probe, peer)
         self._try(probe, peer)
 
-    def _seek_help(self, probe: Probe, peer: Peer) -> None:
-        """No direct answer: try its other addresses, TCP (once), and ask others to try."""
+    def _ask_relays(self, probe: Probe, peer: Peer) -> None:
+        """No direct answer: try the peer's other addresses, TCP (once), and relays."""
         if peer.endpoint is None or (probe.helped and len(self._probes) > _CROWD):
             return
         for endpoint in peer.endpoints()[:_MAX_ENDPOINTS]:
@@ -266,15 +266,15 @@ class Prober:
         if not probe.helped:
             probe.helped = True
             self._context.effects.append(ProbeStream(peer.id, peer.endpoint, probe.token))
-            # A last call tries harder, for a life hangs on it.
-            relays = self._context.settings.relays * (2 if probe.mute else 1)
+            # A final probe tries harder, for its failure lets the peer die.
+            relays = self._context.settings.relays * (2 if probe.final else 1)
             probe.relays = self._membership.pick(relays, but=peer.id)
         for relay in probe.relays:
             if relay.endpoint is not None:
                 self._context.send(relay.id, relay.endpoint, PingRequest(probe.token, peer.id, peer.endpoint))
 
     def _ended(self, probe: Probe) -> None:
-        """The time for an answer is over: accuse."""
+        """The probe is over without an answer: suspect the peer."""
         self._close(probe)
         peer = self._membership.peers.get(probe.peer)
         if {relay.id for relay in probe.relays} - probe.nacks and not probe.refused:
@@ -284,7 +284,7 @@ class Prober:
         if probe.refused:
             self._membership.reset(peer)
         lived = max(peer.acked_at, peer.raised_at) > probe.started
-        if probe.refused or not (probe.mute or lived):
+        if probe.refused or not (probe.final or lived):
             self._membership.suspect(peer, probe.refused)
 
     def _close(self, probe: Probe) -> None:
@@ -295,7 +295,7 @@ class Prober:
         self._past[probe.token] = probe
 
     def _judge_past(self) -> None:
-        """Let the link be judged by questions that nothing more is to be heard of."""
+        """Feed flap detection with the probes for which no answer counts any more."""
         while self._past:
             probe = self._past[next(iter(self._past))]
             if probe.over_at + _LATE > self._context.now:
@@ -305,24 +305,24 @@ class Prober:
                 self._membership.judge_link(probe.direct)
 
     def under_way(self, id: NodeId) -> Probe | None:
-        """The question to a member that is not over yet."""
+        """The probe of a member that is not over yet, if any."""
         token = self._probed.get(id)
         return None if token is None else self._probes[token]
 
     def forget(self, id: NodeId) -> None:
-        """Whoever this was needs no answer and gives none."""
+        """The member is gone: drop its probe."""
         token = self._probed.pop(id, None)
         if token is not None:
             del self._probes[token]
             self._context.cancel(AGAIN, token.to_bytes(8, "big"))
 
     def stop(self) -> None:
-        """Ask nobody any more."""
+        """Probe no member any more."""
         self._context.cancel(PERIOD, b"")
         self.abandon()
 
     def abandon(self) -> None:
-        """This process was paused: no question that was under way says anything."""
+        """This process was paused: drop all probes under way, for their outcome proves nothing."""
         for token in list(self._probes):
             self._context.cancel(AGAIN, token.to_bytes(8, "big"))
         self._probes.clear()
@@ -337,7 +337,7 @@ class Prober:
     # --- answers
 
     def acked(self, sender: NodeId, source: Endpoint | None, token: int) -> None:
-        """The member answered; ``source`` is None when the answer came through another or by TCP."""
+        """A member answered; ``source`` is None when the answer came through a relay or by TCP."""
         number = token % MAX_TRIES
         open_, past = self._probes.get(token - number), self._past.get(token - number)
         probe, peer = open_ or past, self._membership.peers.get(sender)
@@ -360,7 +360,7 @@ class Prober:
                 self._judge_self(-1)
 
     def stream_result(self, to: NodeId, token: int, ok: bool, refused: bool) -> None:
-        """The TCP probe's outcome. A refused port ends the question: the process is gone."""
+        """The outcome of a TCP probe. A refused port ends the probe: the process is gone."""
         probe = self._probes.get(token)
         if probe is None or probe.peer != to:
             return
@@ -375,17 +375,17 @@ class Prober:
         if probe is not None:
             probe.nacks.add(sender)
 
-    # --- probing in another's stead
+    # --- relaying
 
     def requested(self, sender: NodeId, source: Endpoint, request: PingRequest) -> None:
-        """Ping the target with the asker's token; its Ack, signed by itself, is handed on as it is."""
+        """Ping the target with the asker's token; :meth:`relay` passes on its Ack, which it signed itself."""
         target = self._membership.peers.get(request.target)
         if request.target == self._context.id or target is None:
             return
         known = self._relayed.get(request.token)
         if known is None or (known.asker, known.target) != (sender, request.target):
-            of_it = sum(relay.asker == sender for relay in self._relayed.values())
-            if len(self._relayed) >= MAX_RELAYED or of_it >= _MAX_RELAYED_FOR_ONE:
+            of_asker = sum(relay.asker == sender for relay in self._relayed.values())
+            if len(self._relayed) >= MAX_RELAYED or of_asker >= _MAX_RELAYED_FOR_ONE:
                 return
             self._relayed[request.token] = _Relay(sender, source, request.target)
             settings = self._context.settings
@@ -396,7 +396,7 @@ class Prober:
             self._ping(target, endpoint, request.token)
 
     def relay(self, sender: NodeId, ack: Ack, datagram: bytes) -> bool:
-        """Hand an Ack on to whoever asked for it; False when nobody did."""
+        """Pass an Ack on to the member that asked for it; False when none did."""
         relay = self._relayed.get(ack.token)
         if relay is None or relay.target != sender:
             return False
@@ -405,18 +405,18 @@ class Prober:
         self._context.send(relay.asker, relay.endpoint, Relayed(ack.token, datagram))
         return True
 
-    def relayed(self, helper: NodeId, relayed: Relayed) -> None:
-        """An Ack that a helper hands on: proven by its author's own signature, which is for the helper."""
+    def relayed(self, relay: NodeId, relayed: Relayed) -> None:
+        """A relay passes on an Ack: its author's own signature, addressed to the relay, proves it."""
         envelope = open_envelope(relayed.datagram, MAX_DATAGRAM)
         ack = messages.decode(envelope.body, MAX_DATAGRAM)
         key = self._roster.key(envelope.sender)
         if key is None or envelope.pool != self._context.pool or not isinstance(ack, Ack):
             return
-        if ack.token == relayed.token and envelope.proven_by(key, self._context.verifier, helper):
+        if ack.token == relayed.token and envelope.proven_by(key, self._context.verifier, relay):
             self.acked(envelope.sender, None, ack.token)
 
     def relay_is_late(self, subject: bytes) -> None:
-        """The target does not answer here either: say at least that this node does, and wait on a while."""
+        """The target does not answer here either: send a Nack (Lifeguard), and wait a while longer."""
         token = int.from_bytes(subject, "big")
         relay = self._relayed.pop(token, None)
         if relay is not None and not relay.nacked:

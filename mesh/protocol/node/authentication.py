@@ -1,4 +1,4 @@
-"""Which datagrams a Node looks into, and the proof of who sent one."""
+"""Which datagrams a Node decodes, and the proof of their senders."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies, Hello, Message
 
 _FOR_ANYBODY = frozenset({Hello, Bodies})
-"""What may be sent to an address of which it is not known who lives there."""
+"""Messages that need no addressee, for their sender may not know which node lives at the address."""
 _SHOW_AGAIN = 1.0
-"""Seconds until a sender of a past generation is shown its newer facts once more."""
+"""Seconds until a sender of a past generation gets its newer facts once more."""
 
 
 class Authentication:
-    """The checks that every datagram passes, the cheapest first: each spares the next one."""
+    """The checks that every datagram passes, the cheapest first."""
 
     def __init__(self, parts: Parts) -> None:
         self._context = parts.context
@@ -33,7 +33,7 @@ class Authentication:
         self._shown: dict[NodeId, float] = {}
 
     def refusal(self, envelope: Envelope, source: Endpoint) -> str | None:
-        """Why a datagram is dropped before it is decoded: None if it is not, empty if nobody is at fault."""
+        """Why to drop a datagram before decoding it: None to keep it, empty to drop it without a count."""
         if envelope.pool != self._context.pool or self._context.pool == NO_POOL:
             return "foreign"
         if envelope.sender == self._context.id or self._expulsion.expelled:
@@ -43,11 +43,11 @@ class Authentication:
         return None if self._rate_limits.allow(self._context.now, source) else "flood"
 
     def _is_new(self, envelope: Envelope, source: Endpoint) -> bool:
-        """Whether the datagram was not seen before and is of its sender's present generation.
+        """Whether the datagram is new and of its sender's present generation.
 
-        A sender whose disk was rolled back counts from too low. At most once a second it is shown its own
-        newer record, or that of another run of the same generation, and its liveness: that may be all that is
-        known of it.
+        After a state rollback a sender counts from too low. At most once a second this node sends it its own
+        newer record, or that of another run of the same generation, and its liveness, as far as it holds
+        them.
         """
         sender = envelope.sender
         peer = self._membership.peers.get(sender)
@@ -63,9 +63,9 @@ class Authentication:
         return False
 
     def proves(self, envelope: Envelope, source: Endpoint, message: Message) -> bool:
-        """Whether a member sent the message; what the proof shows of the member is noted.
+        """Whether a member sent the message; notes the member's address and number if so.
 
-        A stranger may show its vouchers by the very message, and is a member then.
+        A stranger's message may carry its vouchers, and makes it a member then.
         """
         sender, members = envelope.sender, self._roster.members
         if sender not in members:

@@ -1,4 +1,4 @@
-"""What reacts to what inside a Node: a table each for messages, stored facts, timers and internal events."""
+"""The reactions of a Node's parts: a table each for messages, stored facts, timers and internal events."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from mesh.wire.messages import Message
 
 T = TypeVar("T")
 Receiver = Callable[[NodeId, Endpoint, Any], None]
-"""Takes a message: its sender, the address that it came from, the message."""
+"""Takes the sender of a message, the address that it came from, and the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimerReaction:
-    """What a kind of timer sets off, given the timer's subject."""
+    """The reaction to a kind of timer; ``react`` takes the timer's subject."""
 
     react: Callable[[bytes], None]
     leadership: bool
-    """Whether the leader and the leases are to be evaluated anew, whatever the reaction changed."""
+    """Whether the Node evaluates leader and leases anew, whatever the reaction changed."""
     void_when_late: bool
-    """Whether nothing happens when it fires so late that this process must have been paused."""
+    """Whether the reaction is skipped when the timer fires so late that this process was paused."""
 
 
 def _message(kind: type[T], receive: Callable[[NodeId, Endpoint, T], None]) -> tuple[type[Any], Receiver]:
@@ -75,14 +75,14 @@ class Dispatch:
     # --- the tables
 
     def _message_table(self, parts: Parts) -> dict[type[Any], Receiver]:
-        """Which part receives each type of message; the sender is a member and proven."""
+        """The part that receives each type of message; the sender is a proven member."""
         return dict([
             _message(messages.Ping, self._pinged),
             _message(messages.Ack, self._acked),
             _message(messages.PingRequest, parts.prober.requested),
             _message(messages.Relayed, lambda sender, _, m: parts.prober.relayed(sender, m)),
             _message(messages.Nack, lambda sender, _, m: parts.prober.nacked(sender, m.token)),
-            _message(messages.Hello, parts.bootstrap.greeted),
+            _message(messages.Hello, parts.bootstrap.hello_received),
             _message(messages.Rumours, lambda sender, at, m: parts.gossip.heard(sender, at, m.rumours)),
             _message(messages.Pull, parts.gossip.pulled),
             _message(messages.Bodies, self._facts_came),
@@ -97,7 +97,7 @@ class Dispatch:
         ])  # fmt: skip
 
     def _fact_table(self, parts: Parts, memory: PersistedState) -> dict[type[Any], Callable[[Any], None]]:
-        """What follows from each kind of fact that changed the store, before it is spread."""
+        """The reaction to each kind of fact that changed the store, before gossip spreads it."""
         return dict([
             _fact(facts.Voucher, lambda _: memory.act_stored()),
             _fact(facts.Eviction, lambda _: memory.act_stored()),
@@ -111,7 +111,7 @@ class Dispatch:
         ])  # fmt: skip
 
     def _timer_table(self, parts: Parts, memory: PersistedState) -> dict[str, TimerReaction]:
-        """What each kind of timer sets off."""
+        """The reaction to each kind of timer."""
         return dict([
             _timer(probes.PERIOD, lambda _: parts.prober.tick()),
             _timer(probes.AGAIN, parts.prober.again),
@@ -143,14 +143,14 @@ class Dispatch:
         ])  # fmt: skip
 
     def _event_table(self, parts: Parts) -> dict[type[Any], tuple[Callable[[Any], None], ...]]:
-        """Who reacts to each internal event, in this order."""
+        """The reactions to each internal event, in this order."""
         return dict([
             _event(events.FactStored, self._fact_stored),
             _event(events.FactDeferred, lambda e: parts.gossip.came(e.key, e.source)),
             _event(events.StaleSuspicionHeard, lambda e: parts.membership.suspected(e.suspicion)),
             _event(events.RightsLost, lambda _: parts.expulsion.enforce()),
-            _event(events.SuspicionRaised, lambda e: parts.prober.see_for_itself(e.suspect, e.refused)),
-            _event(events.FinalProbeDue, lambda e: parts.prober.call_last(e.suspect)),
+            _event(events.SuspicionRaised, lambda e: parts.prober.probe_suspect(e.suspect, e.refused)),
+            _event(events.FinalProbeDue, lambda e: parts.prober.probe_finally(e.suspect)),
             _event(events.MemberGone, lambda _: parts.election.reconsider()),
             _event(
                 events.NewerGenerationSeen,
@@ -171,33 +171,33 @@ class Dispatch:
     # --- the inputs of the tables
 
     def receive(self, sender: NodeId, source: Endpoint, message: Message, datagram: bytes) -> None:
-        """A datagram that a member proved to have sent; an Ack for another member is handed on as it is."""
+        """Dispatch a member's proven message; pass on an Ack for another member as it came."""
         if type(message) is messages.Ack and self._prober.relay(sender, message, datagram):
             return
         self.messages[type(message)](sender, source, message)
 
     def receive_stream(self, sender: NodeId, source: Endpoint, message: Message) -> None:
-        """What may be too large for a datagram: facts, and all that is in a well-filled bucket."""
+        """Dispatch a message that may be too large for a datagram: facts, and the contents of buckets."""
         if isinstance(message, messages.Bodies):
             self._gossip.received(sender, source, message.facts)
         elif isinstance(message, messages.Contents):
             self._gossip.contents(sender, source, message)
 
     def react(self, event: InternalEvent) -> None:
-        """A part of the Node emitted it."""
+        """Let all parts react to an event that a part emitted."""
         for react in self.events[type(event)]:
             react(event)
 
     # --- reactions in which several parts share
 
     def _fact_stored(self, stored: events.FactStored) -> None:
-        """Let those parts react that the fact concerns, then spread it."""
+        """Let the parts react that the fact concerns, then spread it."""
         signed, context = stored.signed, self._context
         fact = signed.fact
         if not isinstance(fact, facts.Liveness | facts.Suspicion):
             context.leadership_dirty = True
         if fact.author == context.id:
-            self._owner.met(signed)
+            self._owner.own_act_stored(signed)
         self.facts[type(fact)](fact)
         self._gossip.spread(signed)
 
@@ -216,13 +216,13 @@ class Dispatch:
         self._compare(sender, source, ack)
 
     def _inform(self, sender: NodeId, source: Endpoint) -> None:
-        """A member that is suspected or held dead, and yet speaks, learns of what it is accused."""
+        """Inform a suspect or dead member that speaks all the same, so that it can refute."""
         peer = self._membership.peers.get(sender)
         if peer is not None and peer.state in (DEAD, SUSPECT):
             self._membership.inform(peer, source)
 
     def _compare(self, sender: NodeId, source: Endpoint, theirs: messages.Ping | messages.Ack) -> None:
-        """A datagram names its sender's liveness, which counts once the fact that proves it is here."""
+        """Pull the proof of a later liveness, which counts only as a signed fact; compare the set hashes."""
         peer = self._membership.peers.get(sender)
         if peer is None or (theirs.generation, theirs.incarnation) > peer.liveness:
             proofs = [place_key(kind.kind, sender) for kind in (facts.Liveness, facts.Record)]

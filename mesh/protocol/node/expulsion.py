@@ -1,4 +1,4 @@
-"""What follows when rights are lost: whoever is out is forgotten at once, here as everywhere."""
+"""The consequences of lost rights: every node forgets a member that is out of the pool at once."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ class Expulsion:
         self._worker_lease = worker_lease
         self._leader_leases = leader_leases
         self.expelled = False
-        """Whether this very node was a member of its pool and is none any more."""
+        """Whether this node was a member of its pool and is none any more."""
 
     def enforce(self) -> None:
-        """Someone lost rights: drop what it had no right to say, forget who is out, cut it off."""
+        """Members lost rights: drop facts that they may not sign, forget and cut off those that are out."""
         context, roster = self._context, self._roster
         lost = [id for id in self._membership.peers if id not in roster]
-        events = [MemberLost(id, self._name(id), *self._by(id)) for id in sorted(lost)]
-        expelled = Expelled(*self._by(context.id)) if context.id not in roster else None
+        events = [MemberLost(id, self._name(id), *self._evicted_by(id)) for id in sorted(lost)]
+        expelled = Expelled(*self._evicted_by(context.id)) if context.id not in roster else None
         self._store.retain(self._validator.allows)
-        for id in self._store.subjects():  # who was forgotten long ago is no peer, but among these
+        for id in self._store.subjects():  # reaped members are no peers, but among these
             if id not in roster and id != context.id:
                 self._store.forget(id)
         for id in lost:
@@ -71,7 +71,7 @@ class Expulsion:
         context.leadership_dirty = context.members_changed = True
 
     def _withdraw(self) -> None:
-        """Take no further part: what this node signs now counts for nobody."""
+        """Take no further part: what this node signs from now on is void."""
         self.expelled = True
         self._election.depose()
         self._leader_leases.review()
@@ -82,7 +82,7 @@ class Expulsion:
         record = self._store.get(Record, id)
         return record.fact.profile.name if record is not None else ""
 
-    def _by(self, id: NodeId) -> tuple[NodeId | None, str]:
-        """Who evicted it, and how that one calls itself."""
+    def _evicted_by(self, id: NodeId) -> tuple[NodeId | None, str]:
+        """The owner that evicted the member (None: no eviction did), and that owner's name."""
         eviction = self._roster.evicted.get(id)
         return (None, "") if eviction is None else (eviction.fact.author, self._name(eviction.fact.author))

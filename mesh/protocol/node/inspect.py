@@ -1,6 +1,6 @@
 """A read-only view of the inside of a Node, for checkers and measurements.
 
-A running program needs none of it: what status, gateway and discovery show the Node itself shows.
+A running program needs none of it: the Node itself shows what status, gateway and discovery need.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _SLOTS: dict[type[Any], list[str]] = {}
 
 
 class ProbeView(NamedTuple):
-    """A probe under way: whether it came in the round robin, and when it began (this Node's seconds)."""
+    """A probe under way: whether it is of the round robin, and when it began (this Node's seconds)."""
 
     regular: bool
     started: float
 
 
 class Inspection:
-    """What one Node holds at present; no method changes anything. Times are seconds of the Node's clock."""
+    """The present state of one Node; no method changes anything. Times are seconds of the Node's clock."""
 
     def __init__(self, node: object, parts: Parts) -> None:
         self._node = node
@@ -51,7 +51,7 @@ class Inspection:
         return self._parts.store.summary
 
     def pending_facts(self) -> int:
-        """How many facts wait for the voucher of their author."""
+        """How many facts are pending until their author is vouched for."""
         return self._parts.validator.pending
 
     # --- members
@@ -61,7 +61,7 @@ class Inspection:
         return {id: member.rights for id, member in self._parts.roster.members.items()}
 
     def evicted(self) -> frozenset[NodeId]:
-        """The members that are evicted."""
+        """The evicted members."""
         return frozenset(self._parts.roster.evicted)
 
     def own_liveness(self) -> tuple[int, int]:
@@ -78,16 +78,16 @@ class Inspection:
         return {id: (peer.liveness, peer.state) for id, peer in self._parts.membership.peers.items()}
 
     def state(self, id: NodeId) -> str | None:
-        """The state of a peer; None when it was never heard of."""
+        """The state of a peer; None when there is no such peer."""
         peer = self._parts.membership.peers.get(id)
         return None if peer is None else peer.state
 
     def alive_count(self) -> int:
-        """How many members are held alive, the Node itself included."""
+        """How many members the Node holds alive, itself included."""
         return 1 + sum(peer.state == ALIVE for peer in self._parts.membership.peers.values())
 
     def endpoints(self, id: NodeId) -> list[Endpoint]:
-        """Where the Node would send to a peer, the likeliest first."""
+        """The addresses of a peer, the likeliest first."""
         peer = self._parts.membership.peers.get(id)
         return [] if peer is None else peer.endpoints()
 
@@ -98,11 +98,11 @@ class Inspection:
     # --- failure detection
 
     def is_quarantined(self) -> bool:
-        """Whether the flap detector keeps the Node itself out of the pool."""
+        """Whether the flap detector quarantines the Node itself."""
         return not self._parts.membership.flap_detector.stable
 
     def waits_in_doubt(self) -> bool:
-        """Whether the Node, degraded and the only suspector of a peer, still waits when others would not."""
+        """Whether the Node, a sole suspector in bad local health, waits longer than a healthy one would."""
         context, mine = self._parts.context, self._parts.membership
         trusting = context.settings.suspicion_timeout * context.settings.suspicion_timeout_stretch
         return mine.local_health > 0 and any(
@@ -113,17 +113,17 @@ class Inspection:
         )
 
     def suspectors(self, id: NodeId) -> set[NodeId]:
-        """The members by whose word the Node suspects a peer or holds it dead, as far as it noted that."""
+        """The suspectors of a peer that the Node knows of, by stored suspicions or by its own notes."""
         peer = self._parts.membership.peers.get(id)
         signed = self.signed_suspectors(id)
         return signed if peer is None else signed | peer.suspectors
 
     def signed_suspectors(self, id: NodeId) -> set[NodeId]:
-        """The authors of the stored accusations of a member's present liveness."""
+        """The authors of the stored suspicions of a member's present liveness."""
         return {signed.fact.author for signed in self._parts.store.suspicions(id)}
 
     def saw_for_itself(self, id: NodeId) -> bool:
-        """Whether a death needs no suspector: the Node's own probe failed, or the member said so."""
+        """Whether a death needs no other suspector: the Node's own probe failed, or the peer is unstable."""
         peer = self._parts.membership.peers.get(id)
         return peer is None or peer.missed or not peer.stable
 
@@ -143,11 +143,11 @@ class Inspection:
         return self._parts.election.voters
 
     def is_leased_to_another(self) -> bool:
-        """Whether another's claim holds the Node's worker, which makes its own vote a no."""
+        """Whether the Node's worker is bound to another's claim, which makes its own vote a no."""
         return self._parts.worker_lease.bound_to_another(self.id) is not None
 
     def accepts(self, envelope: Envelope) -> bool:
-        """Whether a datagram is no replay, nor of a run of its sender that is over."""
+        """Whether a datagram is neither a replay nor of a past run of its sender."""
         peer = self._parts.membership.peers.get(envelope.sender)
         outrun = peer is not None and envelope.number < first_number(peer.generation)
         return not outrun and self._parts.replays.is_new(envelope)
@@ -176,7 +176,7 @@ class Inspection:
 
 
 def _slots(cls: type[Any]) -> list[str]:
-    """The names of the slots of a class; for classes that mypyc compiled, of all attributes."""
+    """The names of a class's slots, or of all attributes if mypyc compiled it."""
     if cls in _SLOTS:
         return _SLOTS[cls]
     names = _SLOTS[cls] = list[str]()

@@ -1,7 +1,8 @@
-"""One member of a pool as a pure machine: inputs come in with the time, effects go out as a list.
+"""One member of a pool as a pure state machine: inputs carry the time, effects come back as a list.
 
 The Node drives the parts (roster, facts, membership, probes, gossip, election, leases). It reads no clock,
-opens no socket and draws no random number of its own.
+opens no socket and draws no random number of its own. Times (``now``) are seconds of one clock that never
+goes back.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Member:
 
 
 class Node:
-    """A member, or one that is about to become one by ``found`` or ``admit``."""
+    """A member of a pool, or a node that becomes one by ``found`` or ``admit``."""
 
     def __init__(
         self,
@@ -72,14 +73,14 @@ class Node:
         self._authentication = Authentication(self._parts)
         self._dispatch = Dispatch(self._parts, self._persisted)
         self._context.dispatch = self._dispatch.react
-        self._told_leader: Claim | None = None
+        self._reported_leader: Claim | None = None
         self._stalled_at = float("-inf")
         self._persisted.restore()
 
     # --- becoming a member, starting, leaving
 
     def found(self, now: float) -> list[Effect]:
-        """Found a pool: its id comes from this node's key."""
+        """Found a pool, whose id comes from this node's key; MeshError when the node has a pool."""
         self._begin(now)
         if self.pool is not None:
             raise MeshError("This node belongs to a pool already", "leave it first: `mesh leave`")
@@ -89,9 +90,9 @@ class Node:
         return self._end()
 
     def admit(self, now: float, chain: Sequence[bytes]) -> list[Effect]:
-        """Become a member by the chain of vouchers that an owner gave; MeshError when it does not hold.
+        """Become a member by the chain of vouchers from an owner; MeshError when it does not hold.
 
-        A node that comes back to a pool which it had left is given a chain again.
+        A node that comes back to a pool that it left gets a chain again.
         """
         self._begin(now)
         try:
@@ -111,7 +112,7 @@ class Node:
         return self._end()
 
     def start(self, now: float, profile: Profile) -> list[Effect]:
-        """Take part: with a new generation, a record, probes, and a voice in elections."""
+        """Take part with a new generation: sign a record, probe, vote; MeshError unless it is a member."""
         self._begin(now)
         if self._context.id in self._parts.roster.evicted:
             raise MeshError(
@@ -130,7 +131,7 @@ class Node:
         return self._end()
 
     def leave(self, now: float) -> list[Effect]:
-        """Say goodbye: leases and claim are given up, a last record says so; probes are still answered."""
+        """Leave: release leases, resign, and sign a last record that says so; pings still get an answer."""
         self._begin(now)
         if self._context.running:
             self._parts.leader_leases.release(self._parts.leader_leases.held(now))
@@ -152,7 +153,7 @@ class Node:
     # --- inputs
 
     def receive(self, now: float, source: Endpoint, payload: bytes) -> list[Effect]:
-        """A datagram came from there."""
+        """A datagram came from ``source``."""
         self._begin(now, leadership_dirty=False)
         try:
             envelope = open_envelope(payload, MAX_DATAGRAM)
@@ -168,7 +169,7 @@ class Node:
         return self._end()
 
     def receive_stream(self, now: float, peer: NodeId, payload: bytes) -> list[Effect]:
-        """A message too large for a datagram came over a stream that proved to be this member's."""
+        """A message too large for a datagram came over a stream that this member proved to be its own."""
         self._begin(now)
         known = self._parts.membership.peers.get(peer)
         ours = peer in self._parts.roster and not self._parts.expulsion.expelled
@@ -194,14 +195,14 @@ class Node:
         return self._end()
 
     def publish(self, now: float, profile: Profile) -> list[Effect]:
-        """The machine has changed; told at most twice a second; small changes of rank and memory are not."""
+        """The machine's profile changed: publish it, at most twice a second, and small changes not at all."""
         self._begin(now)
         if self._context.running:
             self._parts.reports.publish(profile)
         return self._end()
 
     def add_seeds(self, now: float, endpoints: Iterable[Endpoint]) -> list[Effect]:
-        """Members may live at these addresses: greet them."""
+        """Members may live at these addresses: send them hellos."""
         self._begin(now)
         if self._context.running:
             self._parts.bootstrap.add_seeds(endpoints)
@@ -234,19 +235,19 @@ class Node:
         layers: Sequence[tuple[NodeId, int]] = (),
         copies: int = DEFAULT_COPIES,
     ) -> list[Effect]:
-        """Say what the pool is to run; raises MeshError when this node is no owner."""
+        """Say what the pool runs from now on; raises MeshError when this node is no owner."""
         self._begin(now)
         self._parts.owner.deploy(model, context, slots, running, tuple(layers), copies)
         return self._end()
 
     def want_leases(self, now: float, workers: Iterable[NodeId]) -> list[Effect]:
-        """The leader needs these workers; nothing happens on any other node."""
+        """The leader needs exactly these workers; a node that does not lead does nothing."""
         self._begin(now)
         self._parts.leader_leases.want(workers)
         return self._end()
 
     def release_leases(self, now: float, workers: Iterable[NodeId]) -> list[Effect]:
-        """The leader gives these workers back."""
+        """The leader releases these workers."""
         self._begin(now)
         self._parts.leader_leases.release(workers)
         return self._end()
@@ -261,13 +262,13 @@ class Node:
         tokens_per_second: float,
         stages: Sequence[Stage],
     ) -> list[Effect]:
-        """The leader tells how the deployment of that number goes; spread at most once in a while."""
+        """The leader says how the deployment of that number goes; signed at a bounded rate (``Settings``)."""
         self._begin(now)
         self._parts.reports.report(deployment, phase, progress, reason, tokens_per_second, tuple(stages))
         return self._end()
 
     def hand_over(self, now: float, to: NodeId) -> list[Effect]:
-        """Let another lead; raises MeshError when this node does not lead or the other may not."""
+        """Resign in favour of another member; MeshError when this node does not lead or the other cannot."""
         self._begin(now)
         peer = self._parts.membership.peers.get(to)
         if self._parts.claims.mine is None:
@@ -280,7 +281,7 @@ class Node:
         return self._end()
 
     def connection_reset(self, now: float, peer: NodeId) -> list[Effect]:
-        """A stream of the member was reset, or its host says that nobody listens: probe it at once."""
+        """A stream of the member was reset, or its host refused the port: probe it at once."""
         self._begin(now)
         known = self._parts.membership.peers.get(peer)
         if known is not None and known.present and self._context.running:
@@ -291,20 +292,20 @@ class Node:
     def probe_result(
         self, now: float, to: NodeId, token: int, ok: bool, refused: bool = False
     ) -> list[Effect]:
-        """How a TCP probe went; ``refused``: the machine answered that nobody listens there."""
+        """The outcome of a TCP probe; ``refused``: the machine refused the port."""
         self._begin(now)
         self._parts.prober.stream_result(to, token, ok, refused)
         return self._end()
 
-    # --- for simulations: what no program does with a running Node
+    # --- for simulations alone: no program does this with a running Node
 
     def take_number(self) -> int:
-        """The number for a datagram that is sealed outside of this Node with its key; given once."""
+        """A fresh number for a datagram that a simulation seals with this Node's key."""
         self._context.sent += 1
         return self._context.sent
 
     def drop_rumours(self) -> None:
-        """Spread nothing of what was taken in so far, as after a restart."""
+        """Drop all rumours that are still to be told, as a restart would."""
         self._parts.gossip.drop_rumours()
 
     # --- the frame of every input
@@ -317,13 +318,13 @@ class Node:
         context.leadership_dirty = leadership_dirty
 
     def _end(self) -> list[Effect]:
-        """What follows from what changed, and all effects of this input in their order."""
+        """Evaluate what this input changed; returns all effects of the input in their order."""
         if self._context.leadership_dirty or self._context.members_changed:
             self._review()
         return self._context.effects
 
     def _withdraw(self) -> None:
-        """This node was put out of its pool."""
+        """This node is out of its pool: stop taking part, and persist the acts that say so."""
         self._context.running = False
         self._persisted.keep_acts()
 
@@ -334,8 +335,8 @@ class Node:
             self._parts.election.review()
         leader = self.leader()
         self._parts.worker_lease.review()
-        if leader != self._told_leader:
-            self._told_leader = leader
+        if leader != self._reported_leader:
+            self._reported_leader = leader
             self._parts.leader_leases.review()
             self._context.tell(LeaderChanged(leader))
         if self._context.members_changed:
@@ -349,7 +350,7 @@ class Node:
             self._context.notice("warning", "this process was paused for a while")
             self._context.emit(ProcessPaused())
 
-    # --- what a Node shows of itself to status, gateway, discovery and checkers: plain values
+    # --- views for status, gateway, discovery and checkers: plain values
 
     @property
     def id(self) -> NodeId:
@@ -364,12 +365,12 @@ class Node:
         return self._parts.membership.generation
 
     def members(self) -> list[Member]:
-        """All members that were ever heard of alive, self included, by id."""
+        """The members that this node has heard of and not forgotten, itself included, sorted by id."""
         ids = sorted([self.id, *self._parts.membership.peers])
         return [member for id in ids if (member := self.member(id)) is not None]
 
     def member(self, id: NodeId) -> Member | None:
-        """One of `members`."""
+        """One of `members`; None for another id."""
         vouched = self._parts.roster.members.get(id)
         if vouched is None:
             return None
@@ -391,26 +392,26 @@ class Node:
         return signed.fact if signed is not None else None
 
     def deployment(self) -> Deployment | None:
-        """What the pool is to run: of all owners' the one with the highest number."""
+        """The deployment in force: of all owners' the one with the highest number."""
         return self._parts.owner.deployment()
 
     def pool_state(self) -> PoolState | None:
-        """What the present leader says of the deployment."""
+        """The pool state that the present leader signed in its term, if any."""
         leader = self.leader()
         signed = self._parts.store.get(PoolState, leader.author) if leader is not None else None
         state: PoolState | None = signed.fact if signed is not None else None
         return state if state is not None and leader is not None and state.term == leader.term else None
 
     def inspect(self) -> Inspection:
-        """What is inside, for checkers and measurements."""
+        """A view of the inside, for checkers and measurements."""
         return Inspection(self, self._parts)
 
     def chain(self, id: NodeId) -> list[bytes]:
-        """Signed vouchers from the founder to the member; empty for a stranger."""
+        """The signed vouchers from the founder to the member; empty for a stranger."""
         return self._parts.roster.chain(id)
 
     def keys(self) -> Mapping[NodeId, bytes]:
-        """The public keys of all present members of the pool."""
+        """The public keys of all members of the pool, by id."""
         return {id: vouched.key for id, vouched in self._parts.roster.members.items()}
 
     def knows(self, source: Endpoint) -> bool:
@@ -419,18 +420,18 @@ class Node:
 
     @property
     def drops(self) -> DropCounters:
-        """What came and was not taken."""
+        """Counts of what this node refused."""
         return self._parts.context.drops
 
     def is_evicted(self, id: NodeId) -> bool:
-        """Whether this key is barred from the pool for ever."""
+        """Whether an owner evicted this id, which puts it out of the pool for ever."""
         return id in self._parts.roster.evicted
 
     def rights(self, id: NodeId) -> Rights:
         return self._parts.roster.rights(id)
 
     def leases(self, now: float) -> frozenset[NodeId]:
-        """The workers whose lease this leader holds."""
+        """The workers whose leases this leader holds at ``now``."""
         return self._parts.leader_leases.held(now)
 
     def holder(self, now: float) -> Claim | None:

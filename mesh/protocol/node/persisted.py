@@ -1,4 +1,4 @@
-"""What a Node finds on its disk from a former run: the pool, the owners' acts, its term, its grant."""
+"""The persisted state of a Node: the pool, the owners' acts, its term, its grant."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from mesh.wire.identity import ID_BYTES
 
 ACTS = "vouchers"
 _KEEP_WITHIN = 1.0
-"""Acts are on the disk after so many seconds: many come at a time."""
+"""Acts are on the disk after so many seconds: many come at a time, and one write holds them all."""
 _MAX_STORED = 64 * 1024 * 1024
 _MOST_ACTS = 65536
-"""More than a roster holds, fallen ones and all, and as many as the codec lets into one list."""
+"""More than a roster holds, revoked ones included, and as many as the codec lets into one list."""
 
 _ACTS = codec.paired(codec.fixed(ID_BYTES), codec.listed(codec.blob(MAX_FACT), _MOST_ACTS))
 _NUMBER = codec.paired(codec.COUNT)
 
 
 class PersistedState:
-    """The disk of one Node, as it was when the process started."""
+    """Writes the acts of one Node, and takes up what was on its disk when the process started."""
 
     def __init__(self, parts: Parts, stored: Mapping[str, bytes]) -> None:
         self._parts = parts
@@ -30,21 +30,21 @@ class PersistedState:
         self._restored = False
 
     def keep_acts(self) -> None:
-        """All acts are to be on the disk."""
+        """Persist all acts."""
         context = self._parts.context
         context.persist(ACTS, codec.pack([context.pool, self._parts.roster.acts()]))
 
     def act_stored(self) -> None:
-        """A voucher or an eviction changed the store: it is to be on the disk soon."""
+        """A voucher or an eviction changed the store: persist it soon."""
         context = self._parts.context
         context.members_changed = True
         context.schedule_by(ACTS, b"", context.now + _KEEP_WITHIN)
 
     def restore(self) -> None:
-        """Take up the pool, the acts and the term; MeshError when what holds them is damaged.
+        """Take up the pool, the acts and the term; MeshError when their files are damaged.
 
-        An act in it that is no fact or not proven is refused as from anyone, for members tell it again. What
-        all this tells is told when the Node starts.
+        A malformed or forged act is refused as from any source, for members spread the true one again. The
+        rumours that this makes are dropped: the Node begins to spread facts when it starts.
         """
         stored = self._stored.get(ACTS)
         if stored is None:
@@ -65,7 +65,7 @@ class PersistedState:
         parts.context.cancel(ACTS, b"")
 
     def resume(self) -> None:
-        """Take up the grant that may bind yet, and what was to run; one that cannot be read is forgotten."""
+        """Take up the grant that may still bind, and the deployment; a damaged one counts as none."""
         if self._restored:
             self._parts.worker_lease.restore(self._stored.get("grant"))
         if (data := self._stored.get("deployment")) is not None:
@@ -83,7 +83,7 @@ class PersistedState:
         return value
 
     def give_up_former_claim(self) -> None:
-        """A claim of a former run of this process is led by nobody now: say so."""
+        """Resign from a claim of a former run, since no process leads by it now."""
         term, context = self.integer("claimed"), self._parts.context
         if term:
             self._parts.validator.publish(Resignation(context.pool, context.id, term, NOBODY))

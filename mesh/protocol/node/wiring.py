@@ -25,7 +25,7 @@ from mesh.wire.identity import NodeId, PoolId
 
 
 class Parts:
-    """One of each. A part calls those that it was given; what concerns others it emits as an event."""
+    """One of each. A part calls those that its constructor takes; for others it emits an event."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -70,5 +70,5 @@ class Parts:
         )
 
     def form(self, pool: PoolId) -> None:
-        """All parts are of this pool from now on."""
+        """Make all parts belong to this pool from now on."""
         self.context.pool = self.roster.pool = pool

@@ -25,9 +25,9 @@ def is_founding(pool: PoolId, act: Act) -> bool:
 
 
 class Ancestry(NamedTuple):
-    """Acts of one author, from the last that stands back to the first, as far as they are known.
+    """Acts of one author, from the last that an eviction names back to the first, as far as known.
 
-    While an act between them is ``missing`` here, those numbered below the gap are taken to stand.
+    While an act between them is ``missing`` here, acts with numbers below the gap count as valid.
     """
 
     hashes: frozenset[bytes]
@@ -35,23 +35,23 @@ class Ancestry(NamedTuple):
     missing: bytes | None
 
     def upholds(self, act: Signed[Any]) -> bool:
-        """Whether the act is one of them."""
+        """Whether the act is one of them, so that the eviction leaves it valid."""
         return act.hash in self.hashes or act.fact.number < self.below
 
 
 class Acts:
-    """A set of acts whose signatures hold, by author and hash."""
+    """A set of acts with valid signatures, by author and hash."""
 
     def __init__(self) -> None:
         self._by_author: dict[NodeId, dict[bytes, Signed[Any]]] = {}
         self._count = 0
         self.evictions: dict[bytes, Signed[Any]] = {}
         self.keys: dict[NodeId, bytes] = {}
-        """The public key of everyone who was ever vouched for, ..."""
+        """The public key of each subject of a voucher, valid or not, ..."""
         self.rights: dict[NodeId, Rights] = {}
-        """... and the sum of the rights."""
+        """... and the sum of its rights."""
         self._vouchers: Counter[NodeId] = Counter()
-        """How many vouchers there are for each of them."""
+        """How many vouchers each subject has."""
 
     def __len__(self) -> int:
         return self._count
@@ -101,7 +101,7 @@ class Acts:
         return (signed for acts in self._by_author.values() for signed in acts.values())
 
     def ancestry(self, author: NodeId, number: int, last: bytes) -> Ancestry:
-        """What stands of an author's acts when the last to stand has this number and hash."""
+        """The acts of an author that stay valid when the last of them has this number and hash."""
         acts = self._by_author.get(author, {})
         hashes: set[bytes] = set()
         while last != NO_PREVIOUS:
@@ -115,7 +115,7 @@ class Acts:
     def tips(self, author: NodeId) -> list[Signed[Any]]:
         """The last act of each branch of an author's chain that is known to its beginning, longest first.
 
-        There are several when the author's disk was set back and it went on from an earlier act.
+        After a state rollback there are several: the author went on from an earlier act.
         """
         acts = self._by_author.get(author, {})
         followed = {signed.fact.previous for signed in acts.values()}

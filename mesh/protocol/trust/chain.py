@@ -1,4 +1,4 @@
-"""A voucher chain by itself: what a stranger can check before it belongs to any pool."""
+"""Checks a voucher chain alone, as a machine can before it belongs to any pool."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mesh.wire.rights import Rights
 def verify_chain(chain: Sequence[bytes], verifier: Verifier) -> tuple[PoolId, bytes, Rights]:
     """The pool, the public key and the rights of the member at the end of ``chain``, founder first.
 
-    Raises MeshError when a link is forged, does not hang on the one before it, or the chain is too long.
+    Raises MeshError when a link is forged, does not continue the one before it, or the chain is too long.
     """
     broken = MeshError("a voucher chain does not hold")
     if not 0 < len(chain) <= MAX_CHAIN + 1:

@@ -1,14 +1,14 @@
-"""Which acts stand: a pure function of the set of all acts, so that every order of arrival gives the same.
+"""Which acts are valid: a pure function of the set of all acts, so that the order of arrival does not matter.
 
-An act stands when its author is an owner by vouchers that stand, and every eviction of its author that stands
-names it or an act after it as the last one. Evictions can therefore fell evictions. Where they do so without
+An act is valid when its author is an owner by valid vouchers, and every valid eviction of its author names it
+or an act after it as the last valid one. Evictions can therefore revoke evictions. Where they do so without
 going round in a circle, the well-founded model (Van Gelder, Ross and Schlipf, "The Well-Founded Semantics for
-General Logic Programs", JACM 1991) has one answer: an eviction stands when all that could fell it has fallen.
-In a circle, two owners who evict each other being the smallest, the eviction by the owner nearest to the
-founder stands (then the smaller id, then the lower number), and what would fell it is void. An eviction that
-would fell the ground under its own author is void as well.
+General Logic Programs", JACM 1991) has one answer: an eviction is valid when all that could revoke it is
+revoked. In a circle (the smallest is two owners that evict each other) the eviction by the owner nearest to
+the founder is valid (then the smaller id, then the lower number), and what would revoke it is void. An
+eviction that would revoke its own author's ancestry is void as well.
 
-The founder's voucher for itself always stands: an evicted founder is no member any more, but what it did
+The founder's voucher for itself is always valid: an evicted founder is no member any more, but what it did
 before counts, and its pool goes on.
 """
 
@@ -31,7 +31,7 @@ Hashes = frozenset[bytes]
 
 @dataclass(frozen=True, slots=True)
 class Vouched:
-    """A present member: its key, rights, and the voucher by which it hangs on the one before it."""
+    """A present member: key, rights, distance from the founder in vouchers, and the last of these."""
 
     key: bytes
     rights: Rights
@@ -40,7 +40,7 @@ class Vouched:
 
 
 class CandidateWorld:
-    """What stands when exactly these evictions are in force."""
+    """The acts that are valid if exactly these evictions are in force."""
 
     def __init__(self, pool: PoolId, acts: Acts, ancestries: dict[bytes, Ancestry], in_force: Hashes) -> None:
         self._pool = pool
@@ -48,16 +48,16 @@ class CandidateWorld:
         self._ancestries = ancestries
         self.in_force = in_force
         self.evictions: dict[NodeId, list[Signed[Any]]] = {}
-        """Those in force, by whom they evict."""
+        """The evictions in force, by their subjects."""
         for hash in sorted(in_force):
             signed = acts.evictions[hash]
             self.evictions.setdefault(signed.fact.subject, []).append(signed)
         self.owners: dict[NodeId, tuple[int, Signed[Voucher]]] = {}
-        """How far from the founder each owner is, and by which voucher; evicted ones among them."""
+        """Each owner's distance from the founder, and its voucher; evicted owners are among them."""
         self._walk()
 
     def _walk(self) -> None:
-        """From the founder outwards, the nearest first, along vouchers that make owners."""
+        """Find the owners from the founder outwards, the nearest first, along vouchers that make owners."""
         for signed in self._acts.every():
             if is_founding(self._pool, signed.fact):
                 self.owners[signed.fact.author] = (0, signed)
@@ -71,13 +71,13 @@ class CandidateWorld:
                     waiting.append(subject)
 
     def vouchers_of(self, author: NodeId) -> Iterator[Signed[Voucher]]:
-        """The vouchers of this author that stand."""
+        """The valid vouchers of this author."""
         for signed in self._acts.of(author):
             if isinstance(signed.fact, Voucher) and self.upholds(signed):
                 yield signed
 
     def upholds(self, signed: Signed[Any]) -> bool:
-        """Whether the act stands, leaving aside evictions that its own author and its subject exchanged."""
+        """Whether the act is valid, leaving aside evictions that its own author and its subject exchanged."""
         act = signed.fact
         if is_founding(self._pool, act):
             return True
@@ -87,21 +87,21 @@ class CandidateWorld:
         return all(self._ancestries[e.hash].upholds(signed) for e in self.evictions.get(act.author, ()))
 
     def admits(self, signed: Signed[Any]) -> bool:
-        """Whether the eviction stands; whoever is evicted by its subject evicts that no more."""
+        """Whether the eviction is valid; an owner that its subject evicts cannot evict that subject."""
         countered = any(
             e.fact.author == signed.fact.subject for e in self.evictions.get(signed.fact.author, ())
         )
         return self.upholds(signed) and not countered and signed.fact.author != signed.fact.subject
 
     def path(self, owner: NodeId) -> list[Signed[Voucher]]:
-        """The vouchers by which an owner hangs on the founder, its own first."""
+        """An owner's ancestry: the vouchers back to the founder's, its own first."""
         links = [self.owners[owner][1]]
         while links[-1].fact.author != node_id(links[-1].fact.key):
             links.append(self.owners[links[-1].fact.author][1])
         return links
 
     def members(self) -> dict[NodeId, Vouched]:
-        """Whoever is vouched for and not evicted, with the sum of its rights."""
+        """The subjects of valid vouchers that are not evicted, each with the sum of its rights."""
         members: dict[NodeId, Vouched] = {}
         nearest = sorted(self.owners.items(), key=lambda item: (item[1][0], item[0]))
         for author, (depth, _) in nearest:
@@ -120,33 +120,34 @@ class CandidateWorld:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What stands, and what else has its part in that.
+    """Which acts are valid, and which others are relevant to that.
 
-    It has if it would stand but for how circles were settled, or is of a chain that such an eviction names
-    and by one who then would be an owner. No other act makes a difference, known or not.
+    An act is relevant if it would be valid but for how circles were decided. An act is also relevant if it is
+    in a chain that such an eviction names, and its author would then be an owner. No other act makes a
+    difference, known or not.
     """
 
     world: CandidateWorld
     possible: CandidateWorld
     evictions: Hashes
-    """Those that may stand while circles are left alone, ..."""
+    """The evictions that may be valid while circles are undecided, ..."""
     named: Hashes
     """... and the acts of the chains that they name."""
 
-    def stands(self, signed: Signed[Any]) -> bool:
-        """Whether the act counts."""
+    def is_valid(self, signed: Signed[Any]) -> bool:
+        """Whether the act is valid."""
         counts = isinstance(signed.fact, Voucher) or signed.hash in self.world.in_force
         return counts and self.world.upholds(signed)
 
     def is_relevant(self, signed: Signed[Any]) -> bool:
-        """Whether it counts or has its part in what does."""
+        """Whether the act is valid, or others' validity depends on it."""
         may = isinstance(signed.fact, Voucher) or signed.hash in self.evictions
         named = signed.hash in self.named and signed.fact.author in self.possible.owners
-        return self.stands(signed) or named or (may and self.possible.upholds(signed))
+        return self.is_valid(signed) or named or (may and self.possible.upholds(signed))
 
 
 def resolve_revocations(pool: PoolId, acts: Acts) -> Resolved:
-    """Decide which evictions stand, and with them everything else."""
+    """Decide which evictions are valid, and with them all other acts."""
     ancestries = {
         hash: acts.ancestry(e.fact.subject, e.fact.last, e.fact.last_hash)
         for hash, e in acts.evictions.items()
@@ -164,12 +165,12 @@ def resolve_revocations(pool: PoolId, acts: Acts) -> Resolved:
 
         best = acts.evictions[min(undecided, key=precedence)]
         path = world.path(best.fact.author)
-        felling = {h for h in undecided if _revokes(acts.evictions[h], ancestries[h], best, path)}
-        if best.hash in felling:
+        revoking = {h for h in undecided if _revokes(acts.evictions[h], ancestries[h], best, path)}
+        if best.hash in revoking:
             void |= {best.hash}
         else:
             fixed |= {best.hash}
-            void |= felling
+            void |= revoking
         low, high = _bounds(pool, acts, ancestries, fixed, void)
         world = CandidateWorld(pool, acts, ancestries, low)
     named = frozenset[bytes]().union(*(ancestries[hash].hashes for hash in evictions))
@@ -179,28 +180,28 @@ def resolve_revocations(pool: PoolId, acts: Acts) -> Resolved:
 def _bounds(
     pool: PoolId, acts: Acts, ancestries: dict[bytes, Ancestry], fixed: Hashes, void: Hashes
 ) -> tuple[Hashes, Hashes]:
-    """Evictions that surely stand, and those that may: the alternating fixpoint of Van Gelder."""
+    """Evictions that are surely valid, and those that may be: the alternating fixpoint of Van Gelder."""
 
     @cache
-    def standing(in_force: Hashes) -> Hashes:
+    def valid_under(in_force: Hashes) -> Hashes:
         world = CandidateWorld(pool, acts, ancestries, in_force)
         return (frozenset(h for h, e in acts.evictions.items() if world.admits(e)) | fixed) - void
 
     low: Hashes = frozenset()
     while True:
-        high = standing(low)
-        surer = standing(high)
+        high = valid_under(low)
+        surer = valid_under(high)
         if surer == low:
             return low, high
         low = surer
 
 
 def _revokes(
-    felling: Signed[Any], ancestry: Ancestry, eviction: Signed[Any], path: list[Signed[Voucher]]
+    revoking: Signed[Any], ancestry: Ancestry, eviction: Signed[Any], path: list[Signed[Voucher]]
 ) -> bool:
-    """Whether the one eviction would fell the other, or a voucher by which the other's author is an owner."""
-    subject = felling.fact.subject
-    mutual = felling.fact.author == eviction.fact.subject
+    """Whether the one eviction would revoke the other, or a voucher in the ancestry of its author."""
+    subject = revoking.fact.subject
+    mutual = revoking.fact.author == eviction.fact.subject
     if subject == eviction.fact.author and (mutual or not ancestry.upholds(eviction)):
         return True
     return any(

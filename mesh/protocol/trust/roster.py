@@ -1,8 +1,8 @@
-"""Who belongs to the pool: whoever the standing acts of its owners vouch for and do not evict.
+"""The members of the pool: the subjects that valid acts of its owners vouch for and do not evict.
 
-What stands is a pure function of the set of acts (`mesh.protocol.trust.revocation`), whatever their order.
-Acts that do not stand are remembered as well, within a bound: an eviction that fells others may itself be
-felled later.
+Which acts are valid is a pure function of their set (`mesh.protocol.trust.revocation`), whatever their order.
+The roster remembers revoked acts as well, within a bound: the eviction that revoked them may itself be
+revoked later.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from mesh.wire.rights import Rights
 MAX_VOUCHERS = 16384
 MAX_EVICTIONS = 4096
 MAX_CONTESTED = 64
-"""So many evictions by one who is no member any more are looked at: each means to settle all anew."""
+"""So many evictions by an author that is no member any more are taken: each costs a full resolution."""
 MAX_REVOKED = 4096
 
 
 class Roster:
-    """The members of one pool, and who was evicted from it."""
+    """The members and the evicted of one pool."""
 
     def __init__(self, pool: PoolId) -> None:
         self.pool = pool
         self.members: dict[NodeId, Vouched] = {}
         self.leaders: set[NodeId] = set()
-        """Those of them with the right to lead."""
+        """The members with the right to lead."""
         self.evicted: dict[NodeId, Signed[Eviction]] = {}
-        """By which eviction each of the evicted is out."""
+        """The eviction of each evicted subject."""
         self.changed = False
-        """Whether someone lost rights, or other acts matter; for the caller to clear."""
+        """Whether a member lost rights, or the relevant acts changed; the caller clears it."""
         self._acts = Acts()
         self._world = CandidateWorld(pool, self._acts, {}, frozenset())
         self._contested: set[bytes] = set()
-        """Of the fallen those that have their part in what stands."""
+        """The revoked acts that are relevant all the same."""
         self._missing: set[bytes] = set()
         self._revoked: dict[bytes, Signed[Any]] = {}
 
@@ -46,12 +46,12 @@ class Roster:
         return id in self.members
 
     def takes(self, act: Voucher | Eviction) -> bool:
-        """Whether there is room for it: the bound of everything that is kept for each member."""
+        """Whether there is room for the act: the number of members bounds all that a node keeps for each."""
         if isinstance(act, Eviction):
             evictions = self._acts.evictions
             by_author = sum(signed.fact.author == act.author for signed in evictions.values())
-            disputed = act.author not in self.members and by_author >= MAX_CONTESTED
-            return len(evictions) < MAX_EVICTIONS and not disputed
+            contested = act.author not in self.members and by_author >= MAX_CONTESTED
+            return len(evictions) < MAX_EVICTIONS and not contested
         return len(self._acts) - len(self._revoked) < MAX_VOUCHERS
 
     def is_founding(self, voucher: Voucher) -> bool:
@@ -64,11 +64,11 @@ class Roster:
         return member.key if member else None
 
     def past_key(self, id: NodeId) -> bytes | None:
-        """The public key of whoever was ever vouched for."""
+        """The public key of the subject of any voucher, valid or revoked; None for others."""
         return self._acts.keys.get(id)
 
     def past_rights(self, id: NodeId) -> Rights:
-        """All rights that were ever vouched for, whether or not they were taken away."""
+        """The sum of the rights of all its vouchers, valid or revoked."""
         return self._acts.rights.get(id, Rights(0))
 
     def rights(self, id: NodeId) -> Rights:
@@ -76,23 +76,23 @@ class Roster:
         return member.rights if member else Rights(0)
 
     def knows(self, act: Signed[Any]) -> bool:
-        """Whether the act was taken in, standing or not."""
+        """Whether the roster holds the act, valid or revoked."""
         return act in self._acts
 
-    def stands(self, act: Signed[Any]) -> bool:
-        """Whether an act that was taken in counts."""
+    def is_valid(self, act: Signed[Any]) -> bool:
+        """Whether the roster holds the act and it is valid."""
         return act in self._acts and act.hash not in self._revoked
 
     def is_relevant(self, act: Signed[Any]) -> bool:
-        """Whether an act that was taken in counts, or has its part in what does: all are to know it."""
-        return self.stands(act) or act.hash in self._contested
+        """Whether an act is valid, or others' validity depends on it, so that all members need it."""
+        return self.is_valid(act) or act.hash in self._contested
 
     def relevant(self) -> list[Signed[Any]]:
-        """All such acts."""
+        """All relevant acts."""
         return [signed for signed in self._acts.every() if self.is_relevant(signed)]
 
     def add(self, signed: Signed[Any]) -> None:
-        """Take in an act whose signature holds."""
+        """Take in an act with a valid signature."""
         if signed in self._acts:
             return
         fact = signed.fact
@@ -117,7 +117,7 @@ class Roster:
                 self._world.owners[subject] = (author.depth + 1, signed)
 
     def chain(self, id: NodeId) -> list[bytes]:
-        """Signed vouchers from the founder's own to the member's; empty for a stranger."""
+        """The signed vouchers from the founder's own to the member's; empty for a stranger."""
         member = self.members.get(id)
         if member is None:
             return []
@@ -127,21 +127,27 @@ class Roster:
         return [link.data for link in links[::-1]]
 
     def acts(self) -> list[bytes]:
-        """All acts as signed bytes, so that each can be proven by those before it, the fallen ones last."""
+        """All acts as signed bytes: each is proven by those before it, and the revoked ones are last."""
         depths = {id: depth for id, (depth, _) in self._world.owners.items()}
 
         def order(signed: Signed[Any]) -> tuple[bool, int, int, NodeId, int]:
             fact = signed.fact
-            return (not self.stands(signed), fact.kind, depths.get(fact.author, 99), fact.author, fact.number)
+            return (
+                not self.is_valid(signed),
+                fact.kind,
+                depths.get(fact.author, 99),
+                fact.author,
+                fact.number,
+            )
 
         return [signed.data for signed in sorted(self._acts.every(), key=order)]
 
     def tips(self, author: NodeId) -> list[Signed[Any]]:
-        """The last acts of an owner that stand, one for each branch of its chain, the longest first."""
-        return [tip for tip in self._acts.tips(author) if self.stands(tip)]
+        """The last valid acts of an owner, one for each branch of its chain, the longest branch first."""
+        return [tip for tip in self._acts.tips(author) if self.is_valid(tip)]
 
     def after(self, signed: Signed[Any]) -> Roster:
-        """What the roster would be with one more act."""
+        """The roster as it would be with one more act."""
         other = Roster(self.pool)
         for act in self._acts.every():
             other._acts.add(act)
@@ -164,21 +170,21 @@ class Roster:
             self.changed |= surplus is not signed
 
     def _rebuild(self) -> None:
-        """Settle anew what stands."""
-        before, fallen, disputed = self.members, self._revoked, self._contested
-        settled = resolve_revocations(self.pool, self._acts)
-        world = self._world = settled.world
+        """Resolve anew which acts are valid."""
+        before, revoked, contested = self.members, self._revoked, self._contested
+        resolved = resolve_revocations(self.pool, self._acts)
+        world = self._world = resolved.world
         self.members, self.leaders, self._revoked, self._contested = {}, set(), {}, set()
         for id, member in world.members().items():
             self._place(id, member)
         self.evicted = {id: evictions[0] for id, evictions in world.evictions.items()}
         for signed in list(self._acts.every()):
-            if not settled.stands(signed):
-                if settled.is_relevant(signed):
+            if not resolved.is_valid(signed):
+                if resolved.is_relevant(signed):
                     self._contested.add(signed.hash)
                 self._revoke(signed)
         every = (e.fact for e in self._acts.evictions.values())
         ancestries = (self._acts.ancestry(fact.subject, fact.last, fact.last_hash) for fact in every)
         self._missing = {ancestry.missing for ancestry in ancestries if ancestry.missing is not None}
         lost = any(member.rights & ~self.rights(id) for id, member in before.items())
-        self.changed |= lost or fallen.keys() != self._revoked.keys() or disputed != self._contested
+        self.changed |= lost or revoked.keys() != self._revoked.keys() or contested != self._contested

@@ -38,7 +38,7 @@ class Actor:
         self._stage = stage
 
     def meets(self, stage: Stage) -> None:
-        """The Node starts again: the actor is there still, and says who it is."""
+        """The Node starts again: the actor is still there, and introduces itself."""
         self._stage = stage
         stage.actors[self.address] = self
         self.tells(self.record())
@@ -78,7 +78,7 @@ class Actor:
 
 
 class Stage:
-    """One founded and started Node, its clock, its disk and what it has done since the last look."""
+    """One founded and started Node, its clock, its disk and its effects since the last look."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Stage:
         signer: KeyedHash | None = None,
         chain: list[bytes] | None = None,
     ) -> None:
-        """``chain``: it was admitted to a pool by these vouchers, instead of founding one."""
+        """``chain``: these vouchers admit it to a pool, instead of founding one."""
         self.now = 100.0
         self.disk: dict[str, bytes] = dict(stored or {})
         self.signer = signer or KeyedHash(1)
@@ -123,7 +123,7 @@ class Stage:
         return stage
 
     def member(self, number: int, rank: int = 1, rights: Rights = ALL_RIGHTS, known: bool = True) -> Actor:
-        """Someone whom the Node vouched for and, if ``known``, whose record it has."""
+        """A member that the Node vouched for and, if ``known``, whose record it has."""
         actor = Actor(self, number, rank)
         self.actors[actor.address] = actor
         if not self.node.chain(actor.id):
@@ -133,7 +133,7 @@ class Stage:
         return actor
 
     def outsider(self, number: int) -> Actor:
-        """Someone for whom nobody vouched."""
+        """A node that no owner vouched for."""
         actor = Actor(self, number, 1)
         self.actors[actor.address] = actor
         return actor
@@ -168,7 +168,7 @@ class Stage:
         self.now = until
 
     def sleep(self, seconds: float) -> None:
-        """The process stands still: its timers fire late, nothing is answered meanwhile."""
+        """The process is paused: its timers fire late, and it answers nothing meanwhile."""
         self.now += seconds
         late, self._timers = self._timers, []
         for at, order, timer in sorted(late):

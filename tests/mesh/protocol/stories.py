@@ -1,4 +1,4 @@
-"""For every row of the transition tables something that lets it happen to a real Node."""
+"""For every row of the transition tables a story that takes a real Node through it."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -18,13 +18,13 @@ Row = tuple[StrEnum, StrEnum]
 
 
 def _waits() -> tuple[Stage, Actor]:
-    """It heard no leader yet; the other is one that could lead."""
+    """The Node has heard no leader yet; the other could lead."""
     stage = Stage(rank=10)
     return stage, stage.member(2, rank=10)
 
 
 def _is_valid() -> tuple[Stage, Actor]:
-    """It asked for votes just now, of this other and of one more."""
+    """The Node has just asked this other, and one more, for their votes."""
     stage, other = _waits()
     stage.member(3)
     while not stage.take(VoteRequest):
@@ -45,7 +45,7 @@ def _leads() -> tuple[Stage, Actor]:
 
 
 def _is_outside() -> tuple[Stage, Actor]:
-    """It was let into the pool of another, and left."""
+    """The Node joined the pool of another, and left."""
     founded = Stage()
     newcomer = founded.member(2)
     stage = Stage(signer=newcomer.signer, chain=founded.node.chain(newcomer.id))
@@ -130,56 +130,56 @@ def _asks(stage: Stage, leader: Actor, number: int = 1, term: int = 1) -> None:
     leader.says(LeaseRequest(stage.node.id, number, leader.generation, leader.claim(term), b""))
 
 
-def _lent() -> tuple[Stage, Actor]:
+def _bound() -> tuple[Stage, Actor]:
     stage = Stage(rank=0)
     leader = stage.member(2, rank=50)
     _asks(stage, leader)
     return stage, leader
 
 
-def _barred() -> Stage:
-    stage, _ = _lent()
+def _in_restart_grace() -> Stage:
+    stage, _ = _bound()
     return stage.restarted()
 
 
 def _restarts_twice() -> None:
-    stage = _barred()
+    stage = _in_restart_grace()
     stage.perform(stage.node.leave(stage.now))
     stage.perform(stage.node.start(stage.now, stage.profile))
 
 
 def _clears() -> None:
-    stage = _barred()
+    stage = _in_restart_grace()
     stage.wait(stage.settings.lease)
     _asks(stage, stage.member(2, rank=50))
 
 
 def _gives_back() -> None:
-    stage, leader = _lent()
+    stage, leader = _bound()
     leader.says(LeaseRelease(stage.node.id, 1, 1))
 
 
 def _lets_run_out() -> None:
-    stage, _ = _lent()
+    stage, _ = _bound()
     stage.wait(stage.settings.lease)
 
 
 def _resigns() -> None:
-    _, leader = _lent()
+    _, leader = _bound()
     leader.tells(leader.resignation(1))
 
 
 LEASES: dict[Row, Story] = {
-    (WorkerLeaseState.FREE, WorkerLeaseEvent.RESTARTED): _barred,
+    (WorkerLeaseState.FREE, WorkerLeaseEvent.RESTARTED): _in_restart_grace,
     (WorkerLeaseState.RESTART_GRACE, WorkerLeaseEvent.RESTARTED): _restarts_twice,
     (WorkerLeaseState.RESTART_GRACE, WorkerLeaseEvent.GRACE_ENDED): _clears,
-    (WorkerLeaseState.FREE, WorkerLeaseEvent.GRANTED): _lent,
-    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.GRANTED): lambda: _asks(*_lent(), number=2, term=2),
-    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.RENEWED): lambda: _asks(*_lent(), number=2),
+    (WorkerLeaseState.FREE, WorkerLeaseEvent.GRANTED): _bound,
+    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.GRANTED): lambda: _asks(*_bound(), number=2, term=2),
+    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.RENEWED): lambda: _asks(*_bound(), number=2),
     (WorkerLeaseState.GRANTED, WorkerLeaseEvent.RELEASED): _gives_back,
     (WorkerLeaseState.GRANTED, WorkerLeaseEvent.EXPIRED): _lets_run_out,
     (WorkerLeaseState.GRANTED, WorkerLeaseEvent.INVALIDATED): _resigns,
-    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.WITHDRAWN): lambda: _leaves(_lent()),
+    (WorkerLeaseState.GRANTED, WorkerLeaseEvent.WITHDRAWN): lambda: _leaves(_bound()),
 }
 
 

@@ -40,7 +40,7 @@ def test_more_bytes_than_the_limit_are_refused_unread() -> None:
         codec.unpack(codec.pack([bytes(10)]), 4)
 
 
-def test_an_array_that_promises_a_billion_items_is_refused_at_once() -> None:
+def test_an_array_that_announces_a_billion_items_is_refused_at_once() -> None:
     with pytest.raises(DecodeError):
         codec.unpack(b"\xdd\x3b\x9a\xca\x00", 1000)
 

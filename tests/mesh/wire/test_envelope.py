@@ -14,13 +14,13 @@ POOL = PoolId(b"p" * 16)
 RECEIVER, OTHER = NodeId(b"r" * 16), NodeId(b"o" * 16)
 
 
-def test_a_datagram_says_and_proves_who_sent_it() -> None:
+def test_a_datagram_names_and_proves_its_sender() -> None:
     envelope = open_envelope(seal(POOL, SIGNER.id, 7, b"body", SIGNER))
     assert (envelope.pool, envelope.sender, envelope.number, envelope.body) == (POOL, SIGNER.id, 7, b"body")
     assert envelope.proven_by(SIGNER.public_key, verify, OTHER)
 
 
-def test_a_datagram_for_somebody_proves_nothing_to_anybody_else() -> None:
+def test_a_datagram_for_one_node_proves_nothing_to_another() -> None:
     envelope = open_envelope(seal(POOL, SIGNER.id, 7, b"body", SIGNER, RECEIVER))
     assert (envelope.addressed, envelope.number) == (True, 7)
     assert envelope.proven_by(SIGNER.public_key, verify, RECEIVER)

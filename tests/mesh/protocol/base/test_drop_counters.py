@@ -1,4 +1,4 @@
-"""Whatever is refused is counted, by why, with who it was."""
+"""A node counts what it refuses, by reason, with the latest sender."""
 
 from mesh.protocol.node.node import Node
 from mesh.wire.endpoint import Endpoint
@@ -72,7 +72,7 @@ def test_facts_are_refused_for_what_is_wrong_with_them() -> None:
     assert stage.node.drops.latest["accusation"] == id_text(liar.id)
 
 
-def test_who_says_two_things_at_once_is_counted_with_its_id() -> None:
+def test_an_equivocation_is_counted_with_the_id_of_its_author() -> None:
     stage = Stage()
     liar = stage.member(2)
     liar.tells(liar.sign(Claim(stage.pool, liar.id, 2, 5)))

@@ -55,7 +55,7 @@ def test_whatever_a_member_is_it_can_stop_and_a_leader_gives_up_its_claim_first(
     assert all(ROLES[role, RoleEvent.STOPPED] is Role.OUTSIDE for role in after.values())
 
 
-def test_a_worker_that_is_barred_is_lent_to_nobody() -> None:
+def test_a_worker_in_restart_grace_grants_nothing() -> None:
     assert [
         to
         for (state, _), to in WORKER_LEASE.items()

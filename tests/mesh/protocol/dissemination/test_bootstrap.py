@@ -18,7 +18,7 @@ from tests.mesh.protocol.stage import Actor, Stage
 SOMEWHERE = Endpoint("10.0.7.7", 50052)
 
 
-def test_an_address_is_greeted_a_few_times_with_the_chain_and_the_record() -> None:
+def test_a_seed_gets_a_few_hellos_with_the_chain_and_the_record() -> None:
     stage = Stage()
     stage.perform(stage.node.add_seeds(stage.now, [SOMEWHERE]))
     [hello] = stage.take(Hello)
@@ -29,7 +29,7 @@ def test_an_address_is_greeted_a_few_times_with_the_chain_and_the_record() -> No
     assert 2 <= len(stage.take(Hello)) <= 4
 
 
-def test_an_address_where_a_member_answers_is_not_greeted_again() -> None:
+def test_an_address_where_a_member_answers_gets_no_more_hellos() -> None:
     stage = Stage()
     actor = stage.member(2)
     stage.perform(stage.node.add_seeds(stage.now, [actor.address]))
@@ -39,7 +39,7 @@ def test_an_address_where_a_member_answers_is_not_greeted_again() -> None:
     assert stage.take(Hello) == []
 
 
-def test_who_answers_but_whose_record_was_lost_is_greeted_on() -> None:
+def test_a_member_that_answers_but_whose_record_was_lost_gets_more_hellos() -> None:
     stage = Stage()
     actor = stage.member(2, known=False)
     stage.perform(stage.node.add_seeds(stage.now, [actor.address]))
@@ -49,7 +49,7 @@ def test_who_answers_but_whose_record_was_lost_is_greeted_on() -> None:
     assert len(stage.take(Hello)) >= 2
 
 
-def test_ones_own_address_is_not_greeted() -> None:
+def test_the_own_address_gets_no_hello() -> None:
     stage = Stage()
     stage.perform(stage.node.add_seeds(stage.now, stage.profile.addresses))
     assert stage.take(Hello) == []
@@ -71,7 +71,7 @@ def test_a_silent_address_is_greeted_more_often_the_fewer_members_are_present(
 
 
 def _stranger(stage: Stage, number: int = 9) -> tuple[Actor, bytes]:
-    """Someone for whom another owner vouched: the Node does not know of it."""
+    """A member for which another owner vouched: the Node does not know of it."""
     stage.member(2)
     voucher = next(iter(stage.actors.values()))
     actor = Actor(stage, number, 1)
@@ -79,7 +79,7 @@ def _stranger(stage: Stage, number: int = 9) -> tuple[Actor, bytes]:
     return actor, link
 
 
-def test_a_silent_address_is_greeted_again_while_a_member_is_gone() -> None:
+def test_a_silent_address_gets_hellos_again_while_a_member_is_gone() -> None:
     stage = Stage()
     actor = stage.member(2)
     silent = Endpoint("10.9.9.9", 1)
@@ -91,7 +91,7 @@ def test_a_silent_address_is_greeted_again_while_a_member_is_gone() -> None:
     assert any(at == silent and isinstance(message, Hello) for at, message in stage.sent)
 
 
-def test_an_address_that_was_silent_before_is_greeted_for_a_member_vouched_for_later() -> None:
+def test_a_silent_address_gets_hellos_for_a_member_vouched_for_later() -> None:
     stage = Stage()
     silent = Endpoint("10.9.9.9", 1)
     stage.perform(stage.node.add_seeds(stage.now, [silent]))
@@ -102,7 +102,7 @@ def test_an_address_that_was_silent_before_is_greeted_for_a_member_vouched_for_l
     assert any(at == silent and isinstance(message, Hello) for at, message in stage.sent)
 
 
-def test_a_stranger_whose_chain_holds_is_a_member_and_gets_an_answer() -> None:
+def test_a_stranger_with_a_valid_chain_is_a_member_and_gets_an_answer() -> None:
     stage = Stage()
     actor, link = _stranger(stage)
     actor.says(Hello(True, bytes(8), (link,)))
@@ -112,7 +112,7 @@ def test_a_stranger_whose_chain_holds_is_a_member_and_gets_an_answer() -> None:
     assert [ack.token for ack in stage.take(Ack, actor)] == [5]
 
 
-def test_a_stranger_without_a_chain_is_asked_once_who_it_is_and_not_believed() -> None:
+def test_a_stranger_without_a_chain_is_asked_once_for_it_and_not_believed() -> None:
     stage = Stage()
     actor = Actor(stage, 9, 1)
     for token in range(5):

@@ -30,7 +30,7 @@ def test_news_is_told_at_once_and_a_few_times_then_no_more() -> None:
     assert stage.take(Rumours) == []
 
 
-def test_an_accusation_of_another_is_passed_on_with_its_body() -> None:
+def test_a_suspicion_of_another_is_passed_on_with_its_body() -> None:
     stage = Stage()
     suspector, suspected, other = (stage.member(number) for number in range(2, 5))
     suspicion = suspector.suspicion(suspected.id)
@@ -84,7 +84,7 @@ def test_a_body_that_has_to_wait_for_its_authors_voucher_is_not_asked_for_again(
     assert stage.state_of(newcomer) == "alive"
 
 
-def test_a_body_that_waits_came_from_whom_it_was_asked_of_or_is_asked_for_still() -> None:
+def test_a_pending_body_ends_its_pull_only_if_the_asked_member_gave_it() -> None:
     stage = Stage()
     teller, another, newcomer = stage.member(2), stage.member(3), stage.outsider(4)
     record = newcomer.record()
@@ -140,7 +140,7 @@ def test_when_summaries_differ_for_long_the_sets_are_compared() -> None:
     assert stage.take(Buckets, actor) == []
 
 
-def test_many_greetings_in_a_round_lead_to_one_comparison() -> None:
+def test_many_hellos_in_a_round_lead_to_one_comparison() -> None:
     stage = Stage()
     actors = [stage.member(number) for number in range(2, 6)]
     stage.wait(1.0)
@@ -192,7 +192,7 @@ def _invented(start: int) -> Rumours:
     return Rumours(tuple(Rumour(n.to_bytes(8, "big"), (1,), b"mark") for n in range(start, start + 25)))
 
 
-def test_who_invents_rumours_does_not_keep_real_news_waiting() -> None:
+def test_a_member_that_invents_rumours_does_not_keep_real_news_waiting() -> None:
     stage = Stage()
     liar, honest, subject = stage.member(2), stage.member(3), stage.member(4, known=False)
     for start in range(0, 4000, 25):
@@ -203,7 +203,7 @@ def test_who_invents_rumours_does_not_keep_real_news_waiting() -> None:
     assert _rumour(subject.record()).key in {key for p in stage.take(Pull, honest) for key in p.keys}
 
 
-def test_what_one_was_the_first_to_tell_is_pulled_from_others_who_have_it_too() -> None:
+def test_a_body_is_pulled_from_others_too_than_the_first_to_tell_of_it() -> None:
     stage = Stage()
     first, second, another = stage.member(2), stage.member(3), stage.member(4)
     another.says(_invented(10_000))
@@ -217,7 +217,7 @@ def test_what_one_was_the_first_to_tell_is_pulled_from_others_who_have_it_too() 
     assert sum(asked) > 64, "the share of one of two"
 
 
-def test_whose_rumours_came_to_nothing_is_hardly_asked_again() -> None:
+def test_a_member_whose_rumours_came_to_nothing_is_hardly_asked_again() -> None:
     stage = Stage()
     liar = stage.member(2)
     for start in range(0, 100, 25):

@@ -10,7 +10,7 @@ from tests.mesh.protocol.stage import Actor, Stage
 
 
 def _dead(stage: Stage, number: int = 2) -> Actor:
-    """A member that died an hour ago and was forgotten; a live one told of it."""
+    """A member that died an hour ago and that the Node has forgotten; a live one told of it."""
     actor = stage.member(number)
     actor.answers = False
     stage.wait(20.0)
@@ -24,14 +24,14 @@ def _stored(stage: Stage, of: NodeId) -> set[type]:
     return {type(signed.fact) for signed in stage.node.inspect().facts() if signed.fact.author == of}
 
 
-def test_who_is_dead_for_an_hour_is_forgotten_and_who_lives_is_not() -> None:
+def test_a_member_that_is_dead_for_an_hour_is_forgotten_and_a_live_one_is_not() -> None:
     stage = Stage()
     alive = stage.member(3)
     _dead(stage)
     assert stage.state_of(alive) == "alive"
 
 
-def test_who_left_is_forgotten_sooner() -> None:
+def test_a_member_that_left_is_forgotten_sooner() -> None:
     stage = Stage()
     actor = stage.member(2)
     actor.tells(actor.record(sequence=2, left=True))
@@ -41,7 +41,7 @@ def test_who_left_is_forgotten_sooner() -> None:
     assert stage.state_of(actor) == "unknown"
 
 
-def test_of_too_many_who_are_gone_those_are_forgotten_first_who_are_gone_longest() -> None:
+def test_of_too_many_gone_members_the_longest_gone_are_forgotten_first() -> None:
     stage = Stage(settings=Settings(max_gone=2))
     actors = [stage.member(number) for number in (2, 3, 4)]
     for actor in actors:
@@ -77,7 +77,7 @@ def test_old_facts_of_the_forgotten_that_are_replayed_do_not_bring_it_back() -> 
     source.tells(actor.record(sequence=99))
     source.tells(actor.sign(Liveness(stage.pool, actor.id, 4, 7)))
     actor.generation = 5
-    source.tells(actor.record(sequence=2))  # of its last run, told late
+    source.tells(actor.record(sequence=2))  # of its last run, and late
     assert stage.state_of(actor) == "unknown"
 
 
@@ -105,15 +105,15 @@ def test_a_reaped_member_that_was_cut_off_learns_of_its_accusation_and_refutes()
     assert stage.state_of(actor) == "alive"
 
 
-def test_where_the_forgotten_lived_is_greeted_now_and_then() -> None:
+def test_the_address_of_a_forgotten_member_gets_a_hello_now_and_then() -> None:
     stage = Stage()
     actor = _dead(stage)
     stage.take(Hello)
     stage.wait(6.0)
-    assert 5 <= len(stage.take(Hello, actor)) <= 7  # nobody else is left to do it
+    assert 5 <= len(stage.take(Hello, actor)) <= 7  # no other member is left to send one
 
 
-def test_who_was_accused_by_an_evicted_member_alone_lives_again() -> None:
+def test_a_member_that_an_evicted_one_alone_suspected_lives_again() -> None:
     stage = Stage()
     liar, actor = stage.member(3), stage.member(2)
     liar.tells(liar.suspicion(actor.id))
@@ -185,7 +185,7 @@ def test_two_halves_that_have_forgotten_each_other_find_together_again(seed: int
     assert world.run_until(lambda: _views(hosts) == everyone, limit=10.0)
 
 
-def test_the_record_of_one_who_comes_back_by_its_liveness_alone_is_known_again() -> None:
+def test_the_record_of_a_member_that_comes_back_by_liveness_alone_is_known_again() -> None:
     stage = Stage()
     actor = _dead(stage)
     actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 1)))

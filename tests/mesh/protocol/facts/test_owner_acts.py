@@ -67,7 +67,7 @@ def test_the_deployment_with_the_highest_number_holds_for_everyone() -> None:
     assert present.number == later.number + 1
 
 
-def test_whoever_is_no_owner_neither_vouches_nor_deploys() -> None:
+def test_a_member_that_is_no_owner_neither_vouches_nor_deploys() -> None:
     stage = Stage()
     actor = stage.member(2, rights=Rights.WORK)
     assert stage.node.rights(actor.id) == Rights.WORK
@@ -112,7 +112,7 @@ def test_an_owner_whose_disk_was_set_back_goes_on_after_the_last_act_that_it_mee
     assert act.number == facts.decode(last).fact.number + 1
 
 
-def test_who_cannot_be_evicted_is_said_so() -> None:
+def test_an_eviction_that_is_impossible_raises_an_error() -> None:
     stage = Stage()
     volunteer = stage.member(2, rights=Rights.WORK)
     with pytest.raises(MeshError, match="does not evict itself"):
@@ -126,7 +126,7 @@ def test_who_cannot_be_evicted_is_said_so() -> None:
         stage.node.vouch(stage.now, volunteer.signer.public_key, Rights.WORK)
 
 
-def test_what_an_evicted_owner_deployed_runs_on_as_the_wish_of_who_evicts_it() -> None:
+def test_the_evicting_owner_takes_over_the_deployment_of_the_evicted_one() -> None:
     stage = Stage()
     owner = stage.member(2)
     owner.tells(owner.sign(Deployment(stage.pool, owner.id, 5, MODEL, 77, 1, True, (), copies=3)))
@@ -137,8 +137,8 @@ def test_what_an_evicted_owner_deployed_runs_on_as_the_wish_of_who_evicts_it() -
     assert deployment.copies == 3
 
 
-def test_an_owner_does_not_evict_by_whom_it_is_what_it_is() -> None:
-    """The only voucher of this owner would fall with any act that it could name as the last."""
+def test_an_owner_does_not_evict_one_whose_voucher_makes_it_an_owner() -> None:
+    """Any act that this owner could name as the last would revoke its own only voucher."""
     founder = Stage()
     middle = founder.member(2, known=False)
     number, previous = (
@@ -148,15 +148,15 @@ def test_an_owner_does_not_evict_by_whom_it_is_what_it_is() -> None:
     voucher = facts.Voucher(founder.pool, middle.id, number, previous, KeyedHash(3).public_key, ALL_RIGHTS)
     node = Node(founder.settings, KeyedHash(3), verify, random.Random(1), {})
     node.admit(0.0, [*founder.node.chain(middle.id), middle.sign(voucher)])
-    with pytest.raises(MeshError, match="by whom it was vouched for"):
+    with pytest.raises(MeshError, match="cannot evict one that vouched for it"):
         node.evict(0.0, middle.id)
 
 
-def test_whoever_an_eviction_would_take_along_by_mistake_is_vouched_for_anew() -> None:
+def test_members_that_an_eviction_would_revoke_by_mistake_are_vouched_for_anew() -> None:
     stage = Stage()
     owner = stage.member(2)
     one, other = KeyedHash(3), KeyedHash(4)
-    for key in (one, other):  # two first acts: its disk was set back between them
+    for key in (one, other):  # two first acts, with a state rollback between them
         voucher = facts.Voucher(stage.pool, owner.id, 1, NO_PREVIOUS, key.public_key, Rights.WORK)
         owner.tells(owner.sign(voucher))
     stage.perform(stage.node.evict(stage.now, owner.id))

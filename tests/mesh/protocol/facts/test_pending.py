@@ -20,14 +20,14 @@ def test_what_waits_is_taken_out_once_its_author_is_known() -> None:
     assert len(pending_facts) == 1
 
 
-def test_one_giver_has_a_bounded_share() -> None:
+def test_one_source_has_a_bounded_share() -> None:
     pending_facts = PendingFacts()
     for number in range(1000):
         pending_facts.keep(_fact(number), "liar")
     assert len(pending_facts) == MAX_OF_A_SOURCE
 
 
-def test_who_gave_most_makes_room_for_others_and_all_stay_bounded() -> None:
+def test_the_largest_source_makes_room_for_others_and_all_stay_bounded() -> None:
     pending_facts = PendingFacts()
     for source in range(MAX_WAITING // MAX_OF_A_SOURCE):
         for number in range(MAX_OF_A_SOURCE):

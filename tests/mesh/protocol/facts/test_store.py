@@ -61,7 +61,7 @@ LIVENESSES = st.builds(
     small, small, st.booleans(),
 )  # fmt: skip
 FACTS = st.lists(RECORDS | CLAIMS | RESIGNATIONS | STATES | DEPLOYMENTS | LIVENESSES, max_size=60)
-"""More authors than a store keeps claims of, and many that say two things in one version."""
+"""Claims of more authors than a store keeps, with many equivocations among them."""
 
 
 def _filled(facts: list[Signed[Any]]) -> FactStore:
@@ -76,7 +76,7 @@ def _held(store: FactStore) -> set[bytes]:
 
 
 def _merged(*stores: FactStore) -> FactStore:
-    """A store that was offered all that these hold, one after the other."""
+    """A store that took all facts of these stores, one store after the other."""
     return _filled([signed for store in stores for signed in store.everything()])
 
 
@@ -127,7 +127,7 @@ def _record(generation: int, sequence: int, rank: int = 0) -> Signed[Any]:
     return _signed(0, lambda s: Record(POOL, s.id, generation, bytes(8), sequence, False, profile))
 
 
-def test_a_higher_incarnation_prevails_over_any_sequence() -> None:
+def test_a_higher_generation_prevails_over_any_sequence() -> None:
     store = FactStore(3)
     assert store.offer(_record(1, 9)) == NEW
     assert store.offer(_record(2, 1)) == NEW
@@ -137,7 +137,7 @@ def test_a_higher_incarnation_prevails_over_any_sequence() -> None:
     assert held.fact.version == (2, 1)
 
 
-def test_who_says_two_things_in_one_version_leaves_proof_of_it() -> None:
+def test_an_equivocation_leaves_proof() -> None:
     store = FactStore(3)
     one, other = _record(1, 1, rank=1), _record(1, 1, rank=2)
     store.offer(one)
@@ -148,23 +148,23 @@ def test_who_says_two_things_in_one_version_leaves_proof_of_it() -> None:
 ACCUSED = SIGNERS[0]
 
 
-def _accusation(suspector: int, generation: int = 1, incarnation: int = 0) -> Signed[Any]:
+def _suspicion(suspector: int, generation: int = 1, incarnation: int = 0) -> Signed[Any]:
     return _signed(suspector, lambda s: Suspicion(POOL, s.id, ACCUSED.id, generation, incarnation))
 
 
-def test_an_accusation_of_a_liveness_that_nobody_saw_is_not_taken() -> None:
+def test_a_suspicion_of_an_unproven_liveness_is_not_taken() -> None:
     store = FactStore(3)
-    assert store.offer(_accusation(1)) == STALE
+    assert store.offer(_suspicion(1)) == STALE
     store.raise_liveness(ACCUSED.id, (1, 0))
-    assert store.offer(_accusation(1, incarnation=1)) == STALE
-    assert store.offer(_accusation(1)) == NEW
+    assert store.offer(_suspicion(1, incarnation=1)) == STALE
+    assert store.offer(_suspicion(1)) == NEW
 
 
-def test_accusations_lapse_when_the_accused_was_seen_later() -> None:
+def test_suspicions_lapse_when_the_liveness_of_the_suspect_rises() -> None:
     store = FactStore(3)
     store.raise_liveness(ACCUSED.id, (1, 0))
     empty = store.summary
-    store.offer(_accusation(1))
+    store.offer(_suspicion(1))
     assert store.summary != empty
     store.raise_liveness(ACCUSED.id, (1, 1))
     assert store.suspicions(ACCUSED.id) == []
@@ -172,7 +172,7 @@ def test_accusations_lapse_when_the_accused_was_seen_later() -> None:
 
 
 @given(st.permutations([KeyedHash(number) for number in range(10, 16)]))
-def test_of_many_accusations_every_store_keeps_the_same_few(suspectors: list[KeyedHash]) -> None:
+def test_of_many_suspicions_every_store_keeps_the_same_few(suspectors: list[KeyedHash]) -> None:
     def filled(order: list[KeyedHash]) -> FactStore:
         store = FactStore(3)
         store.raise_liveness(ACCUSED.id, (1, 0))

@@ -1,4 +1,4 @@
-"""Facts in any order, taken, dropped and forgotten: the hashes that sets are compared by follow each step."""
+"""A store takes, drops and forgets facts in any order: its set hashes follow each step."""
 
 from functools import reduce
 from operator import xor
@@ -25,7 +25,7 @@ few = st.integers(0, 3)
 
 
 class Store(RuleBasedStateMachine):
-    """One store, and every fact that was ever offered to it."""
+    """One store, and every fact that it was ever offered."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Store(RuleBasedStateMachine):
         self.store.raise_liveness(KEYS[author].id, (generation, incarnation))
 
     @rule(author=anyone, subject=members, generation=few, incarnation=few)
-    def accuses(self, author: int, subject: int, generation: int, incarnation: int) -> None:
+    def suspects(self, author: int, subject: int, generation: int, incarnation: int) -> None:
         suspected = KEYS[subject].id
         self.offer(author, Suspicion(POOL, KEYS[author].id, suspected, generation, incarnation))
 

@@ -113,7 +113,7 @@ def test_terms_are_not_used_up_however_often_a_liar_claims() -> None:
     assert stage.node.leader() != Claim(stage.pool, liar.id, 8 * 2**20, 100)
 
 
-def test_who_may_not_lead_claims_in_vain() -> None:
+def test_a_member_that_may_not_lead_claims_in_vain() -> None:
     stage = Stage()
     volunteer = stage.member(2, rank=100, rights=Rights.WORK)
     volunteer.tells(volunteer.claim(5))
@@ -121,7 +121,7 @@ def test_who_may_not_lead_claims_in_vain() -> None:
     assert leader is None or leader.author == stage.node.id
 
 
-def test_an_owner_that_says_two_things_is_noticed() -> None:
+def test_an_equivocation_of_an_owner_is_noticed() -> None:
     stage = Stage()
     owner = stage.member(2)
     owner.tells(owner.claim(5, rank=1))

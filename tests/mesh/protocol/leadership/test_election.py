@@ -75,7 +75,7 @@ def test_the_next_in_rank_claims_when_the_best_does_not() -> None:
     assert _leads(stage)
 
 
-def test_who_still_hears_a_leader_keeps_a_candidate_back() -> None:
+def test_a_member_that_still_hears_a_leader_keeps_a_candidate_back() -> None:
     stage = Stage(rank=30)
     voters = [stage.member(number, rank=number) for number in (2, 3)]
     leader = stage.member(4, rank=50, known=False)
@@ -174,14 +174,14 @@ def _serving() -> tuple[Stage, Actor]:
 
 
 def _grant_lease(stage: Stage, worker: Actor) -> None:
-    """The worker grants what it was asked for last."""
+    """The worker grants the last request."""
     request = stage.take(LeaseRequest, worker)[-1]
     leader = stage.node.leader()
     assert leader is not None
     worker.says(LeaseGrant(request.number, leader.term))
 
 
-def test_a_leader_that_serves_outbids_who_claimed_while_it_was_cut_off() -> None:
+def test_a_leader_that_serves_reclaims_over_one_that_claimed_while_it_was_cut_off() -> None:
     stage, worker = _serving()
     stray = stage.member(3, rank=50)
     stray.tells(stray.claim(7))
@@ -268,7 +268,7 @@ def test_the_claim_of_a_dead_member_makes_no_leader_but_raises_the_next_term() -
 
 @pytest.mark.parametrize(("claimed", "bid"), [(40, 41), (1, 2)])
 def test_a_leader_goes_beyond_a_higher_claim_that_nobody_leads_by(claimed: int, bid: int) -> None:
-    """Of a later term, or of its own term and a better rank."""
+    """A claim of a later term, or of the leader's own term and a better rank."""
     stage = Stage(rank=10)
     stage.wait(1.0)
     gone, volunteer = stage.member(2, rank=99), stage.member(3)
@@ -360,7 +360,7 @@ def test_when_the_heir_does_not_claim_another_does() -> None:
     assert stage.node.leader() is not None
 
 
-def test_only_a_leader_hands_over_and_only_to_who_may_lead() -> None:
+def test_only_a_leader_hands_over_and_only_to_a_member_that_may_lead() -> None:
     stage = Stage()
     volunteer = stage.member(2, rights=Rights.WORK)
     with pytest.raises(MeshError, match="does not lead"):
@@ -370,7 +370,7 @@ def test_only_a_leader_hands_over_and_only_to_who_may_lead() -> None:
         stage.node.hand_over(stage.now, volunteer.id)
 
 
-def test_who_would_not_lead_is_not_handed_the_lead_and_does_not_take_it() -> None:
+def test_a_member_that_would_not_lead_is_not_handed_the_lead_nor_takes_it() -> None:
     stage = Stage(rank=10)
     stage.wait(3.0)
     unwilling = stage.member(2, rank=0)
@@ -411,7 +411,7 @@ def test_a_leader_that_claims_a_term_again_which_its_disk_forgot_goes_beyond_it(
     assert leader.term == 2 or any(signed.fact == leader for signed in stage.node.inspect().facts())
 
 
-def test_the_word_of_who_may_not_lead_names_no_successor() -> None:
+def test_a_resignation_of_a_member_that_may_not_lead_names_no_successor() -> None:
     stage = Stage(rank=10)
     meddler, better = stage.member(2, rights=Rights.WORK), stage.member(3, rank=50)
     better.tells(better.record(sequence=2))
@@ -421,12 +421,12 @@ def test_the_word_of_who_may_not_lead_names_no_successor() -> None:
     assert not [s for s in stage.node.inspect().facts() if isinstance(s.fact, Resignation)]
 
 
-def test_who_may_not_lead_does_not_when_it_is_named() -> None:
+def test_a_named_successor_that_may_not_lead_does_not() -> None:
     founder = Stage(rank=50)
     named = KeyedHash(77)
     founder.perform(founder.node.vouch(founder.now, named.public_key, Rights.WORK))
     stage = Stage(rank=20, signer=named, chain=founder.node.chain(named.id))
-    leader = Actor(stage, 1, 50)  # the founder, played
+    leader = Actor(stage, 1, 50)  # the test plays the founder
     stage.actors[leader.address] = leader
     leader.tells(leader.record())
     leader.tells(leader.claim(3))
@@ -434,7 +434,7 @@ def test_who_may_not_lead_does_not_when_it_is_named() -> None:
     assert not [s for s in stage.node.inspect().facts(Claim) if s.fact.author == named.id]
 
 
-def test_who_never_claimed_names_no_successor() -> None:
+def test_a_member_that_never_claimed_names_no_successor() -> None:
     stage = Stage(rank=10)
     meddler = stage.member(2, rank=50)
     meddler.tells(meddler.resignation(0, successor=stage.node.id))
@@ -452,7 +452,7 @@ def test_a_leader_goes_beyond_a_resignation_that_its_disk_forgot() -> None:
     assert (leader.author, leader.term) == (stage.node.id, 8)
 
 
-def test_a_leader_whose_claim_is_among_the_highest_no_longer_claims_anew() -> None:
+def test_a_leader_whose_claim_is_no_longer_among_the_highest_reclaims() -> None:
     stage = Stage(rank=100)
     stage.wait(5.0)
     volunteer = stage.member(2)

@@ -162,7 +162,7 @@ def test_the_leaders_own_worker_goes_the_same_way_without_a_datagram() -> None:
     assert stage.node.leases(stage.now) == {stage.node.id}
 
 
-def test_whoever_does_not_lead_asks_for_nothing() -> None:
+def test_a_member_that_does_not_lead_asks_for_no_lease() -> None:
     stage = Stage(rank=1)
     leader = stage.member(2, rank=50)
     leader.tells(leader.claim(1))
@@ -210,7 +210,7 @@ def test_a_refusal_teaches_the_higher_claim() -> None:
 
 @pytest.mark.parametrize(("claimed", "bid"), [(9, 10), (1, 2)])
 def test_the_refusal_of_a_dead_members_higher_claim_is_outbid(claimed: int, bid: int) -> None:
-    """Of a later term, or of this leader's own term and a better rank."""
+    """A claim of a later term, or of this leader's own term and a better rank."""
     stage, worker = _leading()
     ghost = stage.member(3, rank=50)
     ghost.answers = False

@@ -114,7 +114,7 @@ def test_what_was_said_in_a_leadership_before_does_not_hold_on() -> None:
     assert stage.node.pool_state() is None
 
 
-def test_who_does_not_lead_reports_nothing() -> None:
+def test_a_member_that_does_not_lead_reports_nothing() -> None:
     stage = Stage()
     _report(stage, "ready", 1.0)
     assert stage.node.pool_state() is None
@@ -145,7 +145,7 @@ def test_a_leader_that_meets_its_own_report_of_a_forgotten_run_is_heard_again(te
     assert (state.phase, state.term, leader.author) == ("waiting", term + 1, stage.node.id)
 
 
-def test_who_follows_goes_beyond_its_own_forgotten_word_once_it_leads() -> None:
+def test_a_follower_goes_beyond_its_own_forgotten_state_once_it_leads() -> None:
     stage = Stage()
     volunteer = stage.member(2)
     forgotten = PoolState(stage.pool, stage.node.id, 40, 11, 2, "ready", 1.0, "", 1.0, ())

@@ -178,8 +178,8 @@ def test_after_a_restart_nobody_else_gets_the_worker_for_one_lease() -> None:
     assert isinstance(_ask(again, rival, 2, 2), LeaseGrant)
 
 
-def test_after_a_restart_not_even_whoever_held_the_worker_gets_it_for_one_lease() -> None:
-    # The disk may have been set back to before a grant to someone else.
+def test_after_a_restart_not_even_the_former_holder_gets_the_worker_for_one_lease() -> None:
+    # The disk may have been rolled back to before a grant to another leader.
     stage, leader, _ = _stage()
     _ask(stage, leader, 1)
     again = stage.restarted(after=1.0)
@@ -260,7 +260,7 @@ def test_a_request_without_a_claim_gets_no_answer(nonsense: bytes) -> None:
     assert not stage.take(LeaseRefusal)
 
 
-def test_who_may_not_lead_gets_no_lease() -> None:
+def test_a_member_that_may_not_lead_gets_no_lease() -> None:
     stage = Stage(rank=1)
     volunteer = stage.member(2, rank=50, rights=Rights.WORK)
     assert not isinstance(_ask(stage, volunteer, 1), LeaseGrant)
@@ -276,7 +276,7 @@ def test_what_is_meant_for_another_worker_that_lived_here_changes_nothing() -> N
 
 
 def test_a_leader_that_restarts_with_its_claim_is_answered_from_its_first_request() -> None:
-    """Its disk was set back: it claims the same once more, and counts its requests from one."""
+    """The leader after a state rollback: it claims the same once more, and counts its requests from one."""
     stage, leader, _ = _stage()
     assert _ask(stage, leader, 1, number=9) == LeaseGrant(9, 1)
     leader.generation = 2

@@ -1,4 +1,4 @@
-"""A worker among leaders of all kinds: whatever they do in whatever order, it is lent to one at a time.
+"""A worker among leaders of all kinds: whatever they do in any order, it is bound to one at a time.
 
 Beside the real Node stands what it must keep to, written down as plainly as can be.
 """
@@ -34,7 +34,7 @@ class Worker(RuleBasedStateMachine):
         self.holder: int | None = None
         self.term = 0
         self.until = -math.inf
-        """Who may rely on a lease, of which term, and until when."""
+        """The leader that may rely on a lease, the lease's term, and until when."""
         self.same_process = True
         """Whether the holder is still the process that asked."""
         self.barred_until = -math.inf
@@ -123,7 +123,7 @@ class Worker(RuleBasedStateMachine):
     # --- what always holds
 
     @invariant()
-    def the_gate_is_open_to_whom_it_is_lent_and_to_nobody_else(self) -> None:
+    def the_gate_is_open_to_the_holder_alone(self) -> None:
         claim = self.stage.node.holder(self.stage.now)
         if claim is not None:
             assert self.holder is not None

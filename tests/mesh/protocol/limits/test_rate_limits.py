@@ -48,7 +48,7 @@ def test_what_costs_more_than_a_budget_holds_is_paid_for_afterwards() -> None:
     assert rate_limits.allow(1.1, member)
 
 
-def test_facts_cost_their_giver_as_much_as_datagrams_over_streams_too() -> None:
+def test_facts_cost_their_source_as_much_as_datagrams_over_streams_too() -> None:
     stage = Stage()
     actor = stage.member(2)
     other = stage.member(3)

@@ -159,7 +159,7 @@ def test_a_forged_number_does_not_shut_its_alleged_sender_out() -> None:
     assert len(stage.take(Ack)) == 1
 
 
-def test_a_member_whose_disk_was_set_back_is_shown_its_newer_record_once_a_second() -> None:
+def test_after_a_rollback_a_member_gets_its_newer_record_once_a_second() -> None:
     stage = Stage()
     actor = stage.member(2)
     actor.generation = 5
@@ -187,7 +187,7 @@ def test_a_member_rolled_back_is_shown_its_liveness_where_its_record_is_unknown(
 
 @pytest.mark.parametrize("sequence", [1, 2])
 @pytest.mark.parametrize("nonce", [b"12345678", b"abcdefgh", b"87654321"])
-def test_who_was_set_back_to_an_incarnation_that_it_had_is_shown_its_former_record(
+def test_a_member_rolled_back_to_a_generation_that_it_had_gets_its_former_record(
     sequence: int, nonce: bytes
 ) -> None:
     stage = Stage()
@@ -202,7 +202,7 @@ def test_who_was_set_back_to_an_incarnation_that_it_had_is_shown_its_former_reco
     assert former in {fact for body in stage.take(Bodies, actor) for fact in body.facts}
 
 
-def test_a_node_that_was_set_back_overtakes_its_record_and_is_heard_again() -> None:
+def test_a_node_that_was_rolled_back_advances_beyond_its_record_and_is_heard_again() -> None:
     before = Stage()
     disk = dict(before.disk)
     later = before.restarted().restarted()

@@ -14,7 +14,7 @@ def _suspected(flap_detector: FlapDetector, suspectors: int, times: int, live: i
     return False
 
 
-def test_most_probers_and_many_accusations_are_needed() -> None:
+def test_most_probers_and_many_suspicions_are_needed() -> None:
     assert _suspected(FlapDetector(Settings()), suspectors=5, times=14, live=10)
     assert not _suspected(FlapDetector(Settings()), suspectors=5, times=13, live=10)
     assert not _suspected(FlapDetector(Settings()), suspectors=4, times=50, live=10)
@@ -25,11 +25,11 @@ def test_in_a_large_pool_half_of_two_dozen_are_enough() -> None:
     assert not _suspected(FlapDetector(Settings()), suspectors=12, times=60, live=1000)
 
 
-def test_accusations_far_apart_do_not_add_up() -> None:
+def test_suspicions_far_apart_do_not_add_up() -> None:
     assert not _suspected(FlapDetector(Settings()), suspectors=9, times=100, live=10, gap=1.2)
 
 
-def test_in_a_pool_of_three_nobody_can_tell_whose_link_is_bad() -> None:
+def test_a_pool_of_three_cannot_tell_which_link_is_bad() -> None:
     assert not _suspected(FlapDetector(Settings()), suspectors=2, times=100, live=3)
 
 
@@ -40,7 +40,7 @@ def test_when_a_quarter_is_unsteady_already_the_network_is_to_blame() -> None:
         assert any(flap_detector.suspected(*each, live=7, unstable=unstable) for each in suspicions) is enough
 
 
-def test_who_has_nobody_to_probe_comes_back_when_its_quarantine_is_over() -> None:
+def test_a_member_without_others_to_probe_comes_back_after_its_quarantine() -> None:
     flap_detector = FlapDetector(Settings())
     _suspected(flap_detector, suspectors=9, times=20, live=10)
     assert not flap_detector.alone(1010.0)
@@ -48,7 +48,7 @@ def test_who_has_nobody_to_probe_comes_back_when_its_quarantine_is_over() -> Non
 
 
 def _probe(flap_detector: FlapDetector, start: float, seconds: float, direct: list[bool]) -> float | None:
-    """When it becomes steady again, probing three times a second; None when it does not."""
+    """When it becomes stable again, probing three times a second; None when it does not."""
     for number in range(int(3 * seconds)):
         now = start + number / 3
         if flap_detector.probed(now, direct[number % len(direct)], live=10):
@@ -75,26 +75,26 @@ def test_it_stays_away_while_its_own_probes_are_not_answered_directly() -> None:
 def _first_pings(
     flap_detector: FlapDetector, answered: list[bool], live: int = 10, unstable: int = 0
 ) -> int | None:
-    """How many probes it takes until the member finds that it is not steady; None: it does not, of 300."""
+    """How many probes the member needs to find that it is unstable; None: 300 do not suffice."""
     for number in range(300):
         if flap_detector.probed(1000.0 + number / 3, answered[number % len(answered)], live, unstable):
             return number + 1
     return None
 
 
-def test_whose_first_pings_mostly_fail_is_not_steady_before_long() -> None:
+def test_a_member_whose_first_pings_mostly_fail_is_soon_unstable() -> None:
     flap_detector = FlapDetector(Settings())
     assert _first_pings(flap_detector, [False, False, True, False, False]) in range(40, 80)
     assert not flap_detector.stable
 
 
-def test_a_fifth_lost_everywhere_leaves_a_member_steady() -> None:
+def test_a_fifth_lost_everywhere_leaves_a_member_stable() -> None:
     flap_detector = FlapDetector(Settings())
     assert _first_pings(flap_detector, [True, False, True, True, False, True, True, False]) is None
     assert not flap_detector.degraded
 
 
-def test_first_pings_count_for_nothing_where_nobody_can_tell_whose_link_is_bad() -> None:
+def test_first_pings_count_for_nothing_where_no_member_can_tell_which_link_is_bad() -> None:
     assert _first_pings(FlapDetector(Settings()), [False], live=3) is None
     assert _first_pings(FlapDetector(Settings()), [False], live=7, unstable=2) is None
 
@@ -106,7 +106,7 @@ def test_many_failed_first_pings_make_a_member_doubt_before_it_judges() -> None:
     assert flap_detector.degraded
 
 
-def test_a_new_run_starts_steady() -> None:
+def test_a_new_run_starts_stable() -> None:
     flap_detector = FlapDetector(Settings())
     _suspected(flap_detector, suspectors=9, times=20, live=10)
     flap_detector.restart()

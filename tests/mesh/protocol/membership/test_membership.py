@@ -33,7 +33,7 @@ def test_a_member_that_answers_stays_alive_for_ever() -> None:
     assert stage.state_of(actor) == "alive"
 
 
-def test_the_accused_refutes_with_a_higher_liveness() -> None:
+def test_a_suspect_refutes_with_a_higher_liveness() -> None:
     stage = Stage()
     suspector = stage.member(2)
     suspector.tells(suspector.suspicion(stage.node.id, generation=1))
@@ -41,7 +41,7 @@ def test_the_accused_refutes_with_a_higher_liveness() -> None:
     assert stage.take(Ack, suspector)[-1].incarnation == 1
 
 
-def test_an_accusation_of_a_past_liveness_is_not_refuted_again() -> None:
+def test_a_suspicion_of_a_past_liveness_is_not_refuted_again() -> None:
     stage = Stage()
     suspector = stage.member(2)
     for _ in range(3):
@@ -59,7 +59,7 @@ def test_a_refutation_ends_a_suspicion() -> None:
     assert stage.state_of(actor) == "alive"
 
 
-def test_whoever_hears_an_accusation_probes_out_of_turn_and_tells_the_accused() -> None:
+def test_a_member_that_hears_a_suspicion_probes_and_informs_the_suspect() -> None:
     stage = Stage()
     actor, suspector = stage.member(2), stage.member(3)
     stage.take(Ping)
@@ -80,7 +80,7 @@ def test_all_of_a_small_pool_and_a_few_of_a_large_one_see_for_themselves(others:
     assert asked == 40 if share == 1.0 else asked <= 40 * share
 
 
-def test_what_raised_its_liveness_since_it_was_asked_is_not_accused() -> None:
+def test_a_member_that_raised_its_liveness_since_the_probe_is_not_suspected() -> None:
     stage = Stage()
     actor = stage.member(2)
     actor.answers = False
@@ -114,8 +114,8 @@ def _time_to_death(suspectors: int) -> float:
     return stage.now - start
 
 
-def test_more_independent_accusers_shorten_the_suspicion() -> None:
-    # This node's own failed probe makes it an accuser too.
+def test_more_independent_suspectors_shorten_the_suspicion() -> None:
+    # This node's own failed probe makes it a suspector too.
     one, two, three = (_time_to_death(count) for count in (1, 2, 3))
     assert one > two >= three >= Settings().suspicion_timeout
 
@@ -139,7 +139,7 @@ def test_the_dead_are_asked_now_and_then_and_come_back_when_they_refute() -> Non
     assert stage.state_of(actor) == "alive"
 
 
-def test_who_tells_of_an_accusation_gets_the_refutation_straight_away() -> None:
+def test_a_member_that_brings_a_suspicion_gets_the_refutation_straight_away() -> None:
     stage = Stage()
     suspector = stage.member(2)
     suspector.tells(suspector.suspicion(stage.node.id, generation=1))
@@ -157,7 +157,7 @@ def test_a_suspect_that_answers_is_not_dead_though_its_refutation_is_late() -> N
     assert stage.state_of(victim) == "suspect"
 
 
-def _accuse_again_and_again(stage: Stage, suspectors: list[Actor], times: int) -> None:
+def _suspect_again_and_again(stage: Stage, suspectors: list[Actor], times: int) -> None:
     for incarnation in range(times):
         for suspector in suspectors:
             suspector.tells(suspector.suspicion(stage.node.id, incarnation=incarnation))
@@ -176,27 +176,27 @@ def test_a_member_that_most_accuse_again_and_again_is_unsteady_and_leads_no_more
     leader = stage.node.leader()
     assert leader is not None
     assert leader.author == stage.node.id
-    _accuse_again_and_again(stage, actors, 6)
+    _suspect_again_and_again(stage, actors, 6)
     assert not _own_liveness(stage).stable
     assert stage.node.leader() is None
 
 
-def test_a_quarantined_member_accuses_nobody_until_it_is_steady_again() -> None:
+def test_a_quarantined_member_suspects_nobody_until_it_is_stable_again() -> None:
     stage = Stage()
     actors = [stage.member(number) for number in range(2, 9)]
-    _accuse_again_and_again(stage, actors, 6)
+    _suspect_again_and_again(stage, actors, 6)
     assert not _own_liveness(stage).stable
     actors[0].answers = False
     stage.wait(10.0)
-    assert not _accused_by(stage)
+    assert not _suspected_by(stage)
     while not stage.node._parts.membership.flap_detector.stable:
         stage.wait(1.0)
     stage.wait(10.0)
-    assert _accused_by(stage) == {actors[0].id}
+    assert _suspected_by(stage) == {actors[0].id}
 
 
-def _accused_by(stage: Stage) -> set[bytes]:
-    """Whom the node itself has accused, by what it gossips and holds."""
+def _suspected_by(stage: Stage) -> set[bytes]:
+    """The members that the node itself suspects, by what it gossips and holds."""
     told = [facts.decode(data).fact for body in stage.take(Bodies) for data in body.facts]
     held = [signed.fact for signed in stage.node.inspect().facts()]
     return {
@@ -206,21 +206,21 @@ def _accused_by(stage: Stage) -> set[bytes]:
     }
 
 
-def test_a_few_that_accuse_for_ever_make_nobody_unsteady() -> None:
+def test_a_few_suspectors_quarantine_no_member_however_often() -> None:
     stage = Stage()
     actors = [stage.member(number) for number in range(2, 9)]
-    _accuse_again_and_again(stage, actors[:3], 20)
+    _suspect_again_and_again(stage, actors[:3], 20)
     assert _own_liveness(stage).stable
 
 
-def test_one_burst_of_accusations_by_all_makes_nobody_unsteady() -> None:
+def test_one_burst_of_suspicions_by_all_quarantines_no_member() -> None:
     stage = Stage()
     actors = [stage.member(number) for number in range(2, 17)]
-    _accuse_again_and_again(stage, actors, 1)
+    _suspect_again_and_again(stage, actors, 1)
     assert _own_liveness(stage).stable
 
 
-def test_who_says_that_it_is_not_steady_is_dead_until_it_says_otherwise() -> None:
+def test_a_member_that_says_that_it_is_unstable_is_dead_until_it_says_otherwise() -> None:
     stage = Stage()
     actor = stage.member(2)
     actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 5, stable=False)))
@@ -241,7 +241,7 @@ def test_a_new_incarnation_is_alive_again() -> None:
     assert stage.state_of(actor) == "alive"
 
 
-def test_who_says_goodbye_has_left_and_is_not_accused() -> None:
+def test_a_member_that_leaves_has_left_and_is_not_suspected() -> None:
     stage = Stage()
     actor = stage.member(2)
     actor.tells(actor.record(sequence=2, left=True))
@@ -322,7 +322,7 @@ def test_a_liveness_of_oneself_that_the_disk_forgot_is_passed() -> None:
     assert stage.take(Ack, volunteer)[-1].incarnation == 5
 
 
-def test_an_accusation_of_a_liveness_that_the_disk_forgot_is_refuted() -> None:
+def test_a_suspicion_of_a_liveness_from_before_a_rollback_is_refuted() -> None:
     stage = Stage()
     volunteer = stage.member(2)
     volunteer.tells(volunteer.suspicion(stage.node.id, generation=1, incarnation=3))
@@ -334,7 +334,7 @@ def test_a_suspect_that_was_reset_and_answers_is_awaited_in_steps_of_time() -> N
     stage = Stage()
     actors = [stage.member(number) for number in range(2, 9)]
     actor = actors[0]
-    _accuse_again_and_again(stage, actors[1:], 6)
+    _suspect_again_and_again(stage, actors[1:], 6)
     assert not _own_liveness(stage).stable
     actor.answers = False
     actors[1].tells(actors[1].suspicion(actor.id))

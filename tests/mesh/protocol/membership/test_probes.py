@@ -29,7 +29,7 @@ def test_members_are_probed_in_turns() -> None:
 
 
 def _unanswered(stage: Stage) -> tuple[Actor, list[Ping]]:
-    """An actor and the pings of one question to it, none of them answered, shortly before its end."""
+    """An actor and the pings of one probe of it, all without an answer, shortly before its end."""
     actor = stage.member(2)
     actor.answers = False
     while not stage.take(Ping, actor):
@@ -67,7 +67,7 @@ def test_an_answer_after_the_accusation_keeps_the_suspect_from_being_held_dead()
 
 
 def test_an_answer_that_came_too_late_teaches_to_wait_longer() -> None:
-    def until_accused(stage: Stage, actor: Actor) -> float:
+    def until_suspected(stage: Stage, actor: Actor) -> float:
         actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 1)))
         actor.answers = False
         stage.take(Ping, actor)
@@ -79,12 +79,12 @@ def test_an_answer_that_came_too_late_teaches_to_wait_longer() -> None:
         return stage.now - asked
 
     prompt = Stage()
-    assert until_accused(prompt, prompt.member(2)) < 0.6
+    assert until_suspected(prompt, prompt.member(2)) < 0.6
     stage = Stage()
     actor, pings = _unanswered(stage)
     stage.wait(0.4)
     actor.says(Ack(pings[-1].token, bytes(8), 1, 0))
-    assert until_accused(stage, actor) > 0.9
+    assert until_suspected(stage, actor) > 0.9
 
 
 def test_a_round_trip_is_that_of_the_try_that_was_answered() -> None:

@@ -11,7 +11,7 @@ from tests.mesh.protocol.stage import Actor, Stage
 
 
 def _eviction(stage: Stage, by: Actor, subject: NodeId) -> bytes:
-    """None of its acts stands."""
+    """An eviction that leaves none of the subject's acts valid."""
     return by.sign(Eviction(stage.pool, by.id, 1, NO_PREVIOUS, subject, 0, NO_PREVIOUS))
 
 
@@ -41,7 +41,7 @@ def test_all_facts_of_an_evicted_member_are_dropped_and_no_later_one_is_taken() 
     assert all(suspicion.subject != bad.id for suspicion in suspicions)
 
 
-def test_what_is_said_of_one_who_was_forgotten_is_dropped_with_it() -> None:
+def test_suspicions_of_a_forgotten_member_are_dropped_with_it() -> None:
     stage = Stage()
     bad, good = stage.member(2), stage.member(3)
     good.tells(good.suspicion(bad.id))
@@ -50,14 +50,14 @@ def test_what_is_said_of_one_who_was_forgotten_is_dropped_with_it() -> None:
     assert not [s for s in stage.node.inspect().facts() if isinstance(s.fact, Suspicion)]
 
 
-def test_the_shell_is_told_who_was_evicted_by_whom() -> None:
+def test_the_driver_learns_of_an_eviction_and_its_author() -> None:
     stage = Stage()
     bad, owner = stage.member(2), stage.member(3)
     owner.tells(_eviction(stage, owner, bad.id))
     assert stage.told(MemberLost) == [MemberLost(bad.id, "actor", owner.id, "actor")]
 
 
-def test_who_falls_because_its_voucher_fell_is_told_as_well() -> None:
+def test_the_driver_learns_of_a_member_whose_voucher_was_revoked() -> None:
     stage = Stage()
     bad, owner = stage.member(2), stage.member(3)
     fourth = stage.outsider(4)
@@ -135,7 +135,7 @@ def test_a_leader_lets_go_of_a_worker_that_was_evicted() -> None:
 
 
 def _stage_of(actor: Actor, founder: Stage) -> Stage:
-    """A stage of its own for someone for whom the founder vouched."""
+    """A stage for the Node of a member for which the founder vouched."""
     return Stage(signer=actor.signer, chain=founder.node.chain(actor.id))
 
 
@@ -176,7 +176,7 @@ def test_an_eviction_is_kept_over_a_restart() -> None:
     assert not again.node.rights(bad.id)
 
 
-def test_who_loses_the_right_to_lead_steps_down_and_stays() -> None:
+def test_a_leader_that_loses_the_right_to_lead_steps_down_and_stays() -> None:
     founder = Stage()
     promoter, actor = founder.member(2), founder.member(3, rights=Rights.WORK)
     key = actor.signer.public_key
@@ -233,7 +233,7 @@ def _cut(world: World, one: list[Host], other: list[Host]) -> None:
 
 
 def _agree(hosts: list[Host], on: list[Host]) -> bool:
-    """Whether these hosts hold exactly those for members, and the same facts."""
+    """Whether these hosts have exactly those members, and the same facts."""
     nodes = [host.node for host in hosts if host.node is not None]
     ids = {host.id for host in on}
     summaries = {node.inspect().summary() for node in nodes}

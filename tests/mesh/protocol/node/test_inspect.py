@@ -97,14 +97,14 @@ def test_the_next_probe_is_due_and_then_under_way() -> None:
     assert inside.due("no such timer") is None
 
 
-def test_who_lost_nine_others_at_once_waits_in_doubt_and_then_leads() -> None:
+def test_a_node_that_lost_nine_others_at_once_waits_in_doubt_and_then_leads() -> None:
     world = pool(10)
     left = node_of(world.hosts[-1])
     inside = left.inspect()
     for host in world.hosts[:-1]:
         world.crash(host, silent=True)
     world.run(3.0)
-    assert not inside.waits_in_doubt()  # it may yet trust itself
+    assert not inside.waits_in_doubt()  # a healthy node would wait as long
     world.run(20.0)
     assert inside.waits_in_doubt()
     world.run(35.0)

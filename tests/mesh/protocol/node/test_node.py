@@ -74,7 +74,7 @@ def test_the_pool_and_its_members_survive_a_restart() -> None:
     assert again.node.generation == stage.node.generation + 1
 
 
-def test_damaged_state_is_told_as_such() -> None:
+def test_damaged_state_raises_an_error() -> None:
     stage = Stage()
     for key in ("vouchers", "act", "term"):
         with pytest.raises(MeshError, match="damaged"):

@@ -18,7 +18,7 @@ POOL = pool_id(ANNA.public_key)
 
 @dataclass
 class Owners:
-    """Owners who act, each with a chain of its own; ANNA founds."""
+    """Owners that act, each with a chain of its own; ANNA founds."""
 
     acts: list[Signed[Any]] = field(default_factory=list)
     heads: dict[KeyedHash, list[tuple[int, bytes]]] = field(default_factory=dict)
@@ -37,12 +37,12 @@ class Owners:
         return signed
 
     def vouch(self, author: KeyedHash, subject: KeyedHash, rights: Rights = ALL_RIGHTS, back: int = 0) -> Any:
-        """The author vouches; ``back``: its disk was set back by so many acts before."""
+        """The author vouches; ``back``: after a state rollback by so many acts."""
         number, previous = self._head(author, back)
         return self._act(author, Voucher(POOL, author.id, number + 1, previous, subject.public_key, rights))
 
     def evict(self, author: KeyedHash, subject: KeyedHash, but: int = 0) -> Any:
-        """The author evicts; the last ``but`` acts of the subject fall."""
+        """The author evicts, which revokes the last ``but`` acts of the subject."""
         number, previous = self._head(author)
         last = self._head(subject, but)
         return self._act(author, Eviction(POOL, author.id, number + 1, previous, subject.id, *last))
@@ -59,7 +59,7 @@ def _roster(acts: list[Signed[Any]]) -> Roster:
 
 
 def _campaign_term(roster: Roster) -> list[Signed[Any]]:
-    return [act for act in map(decode, roster.acts()) if roster.stands(act)]
+    return [act for act in map(decode, roster.acts()) if roster.is_valid(act)]
 
 
 def _view(roster: Roster) -> object:
@@ -79,14 +79,14 @@ def _all_by_anna() -> Owners:
     return owners
 
 
-def test_the_evicted_is_out_and_what_it_did_before_stands() -> None:
+def test_the_evicted_is_out_and_its_earlier_acts_stay_valid() -> None:
     owners = _all_by_anna()
     owners.vouch(BERT, EMIL)
     owners.evict(CARL, BERT)
     assert _names(owners.roster()) == {"Anna", "Carl", "Dora", "Emil"}
 
 
-def test_acts_after_the_last_that_stands_fall_and_what_hangs_on_them() -> None:
+def test_acts_after_the_last_valid_one_are_revoked_with_all_that_depends_on_them() -> None:
     owners = _all_by_anna()
     owners.vouch(BERT, EMIL)
     owners.vouch(EMIL, FAYE)
@@ -94,7 +94,7 @@ def test_acts_after_the_last_that_stands_fall_and_what_hangs_on_them() -> None:
     assert _names(owners.roster()) == {"Anna", "Carl", "Dora"}
 
 
-def test_an_act_that_is_dated_back_after_an_eviction_does_not_stand() -> None:
+def test_an_act_that_is_dated_back_after_an_eviction_is_not_valid() -> None:
     owners = _all_by_anna()
     owners.vouch(BERT, EMIL)
     owners.evict(CARL, BERT)
@@ -109,14 +109,14 @@ def test_an_eviction_is_for_ever() -> None:
     assert "Carl" not in _names(owners.roster())
 
 
-def test_who_was_never_vouched_for_can_be_evicted_beforehand() -> None:
+def test_a_key_without_a_voucher_can_be_evicted_beforehand() -> None:
     owners = _all_by_anna()
     owners.evict(BERT, EMIL)
     owners.vouch(CARL, EMIL)
     assert "Emil" not in _names(owners.roster())
 
 
-def test_of_mutual_evictions_the_one_by_the_owner_nearer_the_founder_stands() -> None:
+def test_of_mutual_evictions_the_one_by_the_owner_nearer_the_founder_is_valid() -> None:
     owners = _all_by_anna()
     owners.vouch(DORA, BERT, Rights.WORK)
     owners.vouch(DORA, EMIL)
@@ -125,19 +125,19 @@ def test_of_mutual_evictions_the_one_by_the_owner_nearer_the_founder_stands() ->
     assert _names(owners.roster()) == {"Anna", "Bert", "Carl", "Dora"}
 
 
-def test_an_eviction_that_falls_decides_what_else_does() -> None:
+def test_a_revoked_eviction_decides_what_else_is_revoked() -> None:
     owners = _all_by_anna()
     falls = owners.evict(CARL, DORA, but=9)
     owners.evict(BERT, CARL, but=9)
     owners.evict(DORA, BERT, but=9)
     whole, without = owners.roster(), _roster([act for act in owners.acts if act is not falls])
-    assert not whole.stands(falls)
+    assert not whole.is_valid(falls)
     assert whole.is_relevant(falls)
     assert _names(whole) == {"Anna", "Bert", "Dora"}
     assert _names(without) == {"Anna", "Carl", "Dora"}
 
 
-def test_of_mutual_evictions_at_one_distance_the_one_by_the_smaller_id_stands() -> None:
+def test_of_mutual_evictions_at_one_distance_the_one_by_the_smaller_id_is_valid() -> None:
     owners = _all_by_anna()
     owners.evict(DORA, CARL)
     owners.evict(CARL, DORA, but=1)
@@ -159,21 +159,21 @@ def test_the_founder_can_be_evicted_and_its_pool_goes_on() -> None:
     assert _names(owners.roster()) == {"Bert", "Carl", "Dora", "Faye"}
 
 
-def test_whoever_evicts_the_founder_is_evicted_by_it_when_it_answers() -> None:
+def test_an_owner_that_evicts_the_founder_is_evicted_by_it_when_it_answers() -> None:
     owners = _all_by_anna()
     owners.evict(DORA, ANNA)
     owners.evict(ANNA, DORA)
     assert _names(owners.roster()) == {"Anna", "Bert", "Carl"}
 
 
-def test_an_eviction_after_the_last_act_that_stands_falls() -> None:
+def test_an_eviction_after_the_last_valid_act_is_revoked() -> None:
     owners = _all_by_anna()
     owners.evict(BERT, CARL)
     owners.evict(DORA, BERT, but=1)
     assert _names(owners.roster()) == {"Anna", "Carl", "Dora"}
 
 
-def test_an_eviction_up_to_the_last_act_that_stands_stays() -> None:
+def test_an_eviction_up_to_the_last_valid_act_stays() -> None:
     owners = _all_by_anna()
     owners.evict(BERT, CARL)
     owners.evict(DORA, BERT)
@@ -185,11 +185,11 @@ def test_in_a_cycle_the_eviction_nearest_to_the_founder_stands_and_voids_the_oth
     owners.evict(BERT, CARL)
     owners.evict(CARL, DORA)
     owners.evict(DORA, BERT, but=1)
-    # Carl's was made before Bert's named Carl's acts up to none: it falls with the rest of Carl's acts.
+    # Carl's is older than Bert's, which names none of Carl's acts: it is revoked with all of these.
     assert _names(owners.roster()) == {"Anna", "Bert", "Dora"}
 
 
-def test_of_two_evictions_with_different_last_acts_only_what_both_leave_stands() -> None:
+def test_of_two_evictions_with_different_last_acts_only_what_both_leave_is_valid() -> None:
     owners = _all_by_anna()
     owners.vouch(BERT, EMIL)
     owners.vouch(BERT, FAYE)
@@ -199,7 +199,7 @@ def test_of_two_evictions_with_different_last_acts_only_what_both_leave_stands()
     assert _names(owners.roster()) == {"Anna", "Carl", "Dora", "Emil"}
 
 
-def test_an_eviction_that_would_fell_its_own_author_is_void() -> None:
+def test_an_eviction_that_would_revoke_its_own_author_is_void() -> None:
     owners = Owners()
     owners.vouch(ANNA, BERT)
     owners.vouch(BERT, CARL)
@@ -207,7 +207,7 @@ def test_an_eviction_that_would_fell_its_own_author_is_void() -> None:
     assert _names(owners.roster()) == {"Anna", "Bert", "Carl"}
 
 
-def test_nobody_evicts_itself_and_an_eviction_by_who_does_not_own_is_nothing() -> None:
+def test_no_owner_evicts_itself_and_an_eviction_by_a_non_owner_is_void() -> None:
     owners = _all_by_anna()
     owners.evict(BERT, BERT, but=1)
     owners.vouch(ANNA, EMIL, Rights.WORK | Rights.LEAD)
@@ -215,7 +215,7 @@ def test_nobody_evicts_itself_and_an_eviction_by_who_does_not_own_is_nothing() -
     assert _names(owners.roster()) == {"Anna", "Bert", "Carl", "Dora", "Emil"}
 
 
-def test_an_eviction_that_fell_leaves_what_it_had_felled_standing_again() -> None:
+def test_what_a_revoked_eviction_had_revoked_is_valid_again() -> None:
     owners = _all_by_anna()
     owners.vouch(BERT, EMIL)
     owners.evict(CARL, BERT, but=1)
@@ -225,7 +225,7 @@ def test_an_eviction_that_fell_leaves_what_it_had_felled_standing_again() -> Non
     assert _names(roster) == {"Anna", "Bert", "Dora", "Emil"}
 
 
-def test_of_a_chain_that_forked_only_the_branch_that_is_named_stands() -> None:
+def test_of_a_chain_that_forked_only_the_branch_that_is_named_is_valid() -> None:
     owners = _all_by_anna()
     owners.vouch(BERT, EMIL)
     owners.vouch(BERT, FAYE, back=1)
@@ -234,7 +234,7 @@ def test_of_a_chain_that_forked_only_the_branch_that_is_named_stands() -> None:
     assert _names(owners.roster()) & {"Emil", "Faye"} == {"Faye"}
 
 
-def test_who_was_promoted_counts_from_the_voucher_that_made_it_an_owner() -> None:
+def test_a_promoted_member_counts_from_the_voucher_that_made_it_an_owner() -> None:
     owners = Owners()
     owners.vouch(ANNA, BERT, Rights.WORK)
     owners.vouch(ANNA, CARL)
@@ -282,8 +282,8 @@ def test_every_order_of_arrival_gives_the_same_result(moves: list[Any], random: 
 
 
 @given(ACTS, st.randoms(use_true_random=False))
-def test_whoever_knows_all_acts_that_matter_holds_the_same_for_members(moves: list[Any], random: Any) -> None:
-    acts = _play([move for move in moves if move[0] != move[1]])  # nobody takes what evicts its own author
+def test_nodes_that_know_all_relevant_acts_hold_the_same_for_members(moves: list[Any], random: Any) -> None:
+    acts = _play([move for move in moves if move[0] != move[1]])  # nodes refuse an eviction of its author
     whole = _roster(acts)
     rest = [act for act in acts if not whole.is_relevant(act)]
     some = _roster(whole.relevant() + random.sample(rest, random.randrange(len(rest) + 1)))
@@ -292,7 +292,7 @@ def test_whoever_knows_all_acts_that_matter_holds_the_same_for_members(moves: li
 
 
 @given(ACTS)
-def test_every_act_that_matters_is_proven_by_others_that_do(moves: list[Any]) -> None:
+def test_every_relevant_act_is_proven_by_other_relevant_ones(moves: list[Any]) -> None:
     relevant = _roster(_play(moves)).relevant()
     vouchers = [act.fact for act in relevant if isinstance(act.fact, Voucher)]
     owners = {node_id(voucher.key) for voucher in vouchers if Rights.OWN in voucher.rights}
@@ -300,7 +300,7 @@ def test_every_act_that_matters_is_proven_by_others_that_do(moves: list[Any]) ->
 
 
 @given(ACTS)
-def test_what_stands_holds_together(moves: list[Any]) -> None:
+def test_the_valid_acts_are_consistent(moves: list[Any]) -> None:
     roster = _roster(_play(moves))
     world = roster._world
     assert not roster.members.keys() & roster.evicted.keys()
@@ -311,7 +311,7 @@ def test_what_stands_holds_together(moves: list[Any]) -> None:
 
 
 @given(ACTS)
-def test_whatever_stands_names_nobody_a_member_whose_chain_does_not_prove_it(moves: list[Any]) -> None:
+def test_no_set_of_acts_makes_a_member_whose_chain_does_not_prove_it(moves: list[Any]) -> None:
     acts = _play(moves)
     roster = _roster(acts)
     by_data = {act.data: act for act in acts}
@@ -335,7 +335,7 @@ def test_restored_from_what_is_kept_it_is_the_same(moves: list[Any], random: Any
         assert (
             roster.is_founding(act.fact)
             or again.past_key(act.fact.author) is not None
-            or not roster.stands(act)
+            or not roster.is_valid(act)
         )
         again.add(act)
     assert _view(again) == _view(roster)

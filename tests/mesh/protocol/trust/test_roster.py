@@ -20,7 +20,7 @@ def _voucher(author: int, subject: int, rights: Rights = ALL_RIGHTS, number: int
     return sign(Voucher(POOL, signer.id, number, NO_PREVIOUS, KEYS[subject].public_key, rights), signer)
 
 
-def test_of_who_is_out_only_a_few_evictions_are_looked_at() -> None:
+def test_of_an_author_that_is_out_only_a_few_evictions_are_taken() -> None:
     roster = _roster(FOUNDING, _voucher(0, 1), _voucher(0, 2))
     roster.add(_eviction(0, KEYS[1].id))
     for number in range(MAX_CONTESTED):
@@ -57,7 +57,7 @@ def test_nobody_but_the_holder_of_the_pools_key_founds_it() -> None:
     assert other.id not in _roster(usurper)
 
 
-def test_who_does_not_own_vouches_for_nobody() -> None:
+def test_a_member_that_is_no_owner_cannot_vouch() -> None:
     roster = _roster(FOUNDING, _voucher(0, 1, Rights.WORK | Rights.LEAD), _voucher(1, 2))
     assert KEYS[2].id not in roster
     roster.add(_voucher(0, 1, Rights.OWN, number=3))
@@ -103,7 +103,7 @@ def test_acts_are_listed_so_that_each_can_be_proven_by_those_before_it() -> None
     assert again.members.keys() == roster.members.keys()
 
 
-def test_of_who_fell_with_an_evicted_owner_nothing_is_kept_beyond_the_bound(
+def test_revoked_acts_of_an_evicted_owner_are_kept_within_a_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "MAX_REVOKED", 50)
