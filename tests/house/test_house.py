@@ -83,6 +83,14 @@ def test_every_module_says_what_it_is_for() -> None:
     assert mute == []
 
 
+def test_the_gate_asked_for_help_says_what_there_is_and_starts_nothing() -> None:
+    result = subprocess.run(
+        ["bash", "test.sh", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stderr == ""
+    assert {"--fast", "--coverage", "--help"} <= set(result.stdout.split())
+
+
 def test_asking_for_the_status_loads_neither_trio_nor_numpy_nor_tls(tmp_path: Path) -> None:
     program = (
         "import sys; from mesh.cli.main import main; code = main(['status', '--json']);"
