@@ -1,7 +1,7 @@
 """What a leader needs to serve a model: its header, a plan, decisions, llama-server.
 
-From the ground: `model` (files, headers, hashes), `placement` (which layers go where), `reconcile` (what to
-do next), `llama` (llama-server and its tunnels). Each imports only from those before it.
+From the bottom up: `model` (files, headers, hashes), `placement` (which layers go where), `reconcile` (what
+to do next), `llama` (llama-server and its tunnels). Each imports only from those before it.
 
-It must not know `worker`, nor which member leads: it is called on the node that does.
+It must not know `worker`, nor which member leads: the node that leads calls it.
 """

@@ -1,4 +1,4 @@
-"""The pure parts in a world of their own: one seeded heap of events, no clock, no socket, no trio.
+"""The pure parts in a simulated world: one seeded heap of events, no clock, no socket, no trio.
 
 `world`, `hosts` and `network` are time, machines and links. `faults`, `schedule` and `liars` are what goes
 wrong. `engines` and `leading` stand for the programs around the Node. `chaos` runs a seed, `shrink` makes it

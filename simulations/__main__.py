@@ -31,6 +31,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # A world is one large cycle and its events leave hardly any: looking for more takes a sixth of the time.
+    # A world is one large cycle, its events leave hardly any: the collector would take a sixth of the time.
     gc.set_threshold(100_000, 50, 100)
     sys.exit(main())

@@ -1,8 +1,8 @@
-"""Random faults from a seed, judged by checkers: storm, healing around a core, calm; again and again.
+"""Random faults from a seed, judged by checkers: a storm, healing around a core, calm; again and again.
 
-After each storm a random core of hosts is made whole (as TigerBeetle's VOPR does) and the rest is switched
-off for good, until the next storm: what the core needs in order to serve is in the core, and nothing else.
-Then the pool must be one again, serve again, and fall quiet, each within a stated time.
+After each storm the run makes a random core of hosts whole (as TigerBeetle's VOPR does). It switches the rest
+off for good, until the next storm: the core holds what it needs in order to serve, and nothing else. Then the
+pool must be one again, serve again, and fall quiet, each within a stated time.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from simulations.schedule import families, schedule, settings
 from simulations.world import World
 
 AGREE_LIMIT = 60.0
-"""Seconds after healing until one pool with one leader must be seen everywhere."""
+"""Seconds after healing until every member must see one pool with one leader."""
 _CLAIM_LIMIT = 12.0
-"""Seconds that an election may take when the last of those who are gone was found dead."""
+"""Seconds that an election may take once the last of those that are gone was found dead."""
 SERVE_LIMIT = 60.0
 """Seconds from then until the deployment must be served."""
 _SETTLING = 8.0
-"""What was begun under faults (a probe with all its patience, a suspicion) may take so long to end."""
+"""Seconds that what began under faults (a probe with all its patience, a suspicion) may take to end."""
 _SETTLINGS = 5
 """How often that is granted: each thing that ends may let another one begin."""
 _MOVE_LIMIT = ASKING + DRAIN + 10.0
-"""A person's wish to move waits for leases, then for answers; then the model is loaded anew."""
+"""Seconds: a requested move waits for leases, then for answers; then the model is loaded again."""
 CALM = 10.0
 _NEWS_LIMIT = 2.0
-"""What a member says even in calm, as of a move, takes less than this to be everywhere."""
+"""Seconds within which everything that a member says even in calm, as of a move, is everywhere."""
 CALM_BYTES = 3000.0
 """Most bytes a second that a host of a calm pool may send: probes, leases, and hardly anything else."""
 _LOOK_AGAIN = 15.0
-"""Who got another address without having noticed looks for others anew, by then."""
+"""Seconds within which a host that got another address unnoticed searches for members again."""
 _ROUND = 150.0
 _STORM = 90.0
 CURVES_EVERY = 200
@@ -64,10 +64,10 @@ class ChaosPlan:
     families: tuple[str, ...]
     delay: float
     present: int
-    """How many of the hosts are there from the beginning."""
+    """How many of the hosts exist from the beginning."""
     rounds: tuple[tuple[Fault, ...], ...]
     cores: tuple[tuple[int, ...], ...]
-    """For each round the hosts in the order in which they are taken into the core, and how many at least."""
+    """For each round the hosts in the order in which they enter the core, and how many at least."""
 
     @property
     def every(self) -> list[Fault]:
@@ -100,10 +100,10 @@ def plan(seed: int, nodes: int | None = None, minutes: float = 10.0) -> ChaosPla
 
 
 def doubt_limit(settings: Settings) -> float:
-    """Seconds after healing until who doubts itself fully and is left alone must lead.
+    """Seconds after healing until a member that fully doubts its link and is left alone must lead.
 
-    Each probe that fails slows the next, and in a pool of many its suspicions, as it is alone in them, are as
-    much longer: by the default settings :data:`AGREE_LIMIT` covers that, by those of some seeds it does not.
+    Each failed probe slows the next one. In a large pool its suspicions last as much longer, as it is alone
+    in them. By the default settings :data:`AGREE_LIMIT` covers that; by those of some seeds it does not.
     """
     doubt = 1 + settings.max_local_health
     probes = settings.probe_period * doubt * (doubt + 1) / 2 + settings.probe_timeout * doubt
@@ -119,9 +119,9 @@ class ChaosOutcome:
     events: int = 0
     simulated: float = 0.0
     rounds: int = 0
-    """Storms that were begun, ..."""
+    """Storms that began, ..."""
     calm: int = 0
-    """... and after how many of them everything that can be judged was."""
+    """... and after how many of them everything that can be judged was judged."""
     agreed_after: list[float] = field(default_factory=list)
     served_after: list[float] = field(default_factory=list)
     digest: str = ""
@@ -130,7 +130,7 @@ class ChaosOutcome:
 
 
 class Chaos:
-    """One run of a plan, or of a part of its faults: those whose number (over all rounds) is in ``only``."""
+    """One run of a plan, or of the faults whose number (over all rounds) is in ``only``."""
 
     def __init__(
         self, plan: ChaosPlan, only: Collection[int] | None = None, trace: Callable[[str], None] | None = None
@@ -148,7 +148,7 @@ class Chaos:
         self._lies = Lies(world, plan.seed, self.checkers.excuses.liars) if lying else None
         world.on_start.append(self._started)
         if trace is not None:
-            world.observers.append(self._tell)
+            world.observers.append(self._trace_event)
 
     def run(self) -> ChaosOutcome:
         """Found and fill a pool, then storm and heal in turn until something is wrong or all is done."""
@@ -209,7 +209,7 @@ class Chaos:
                 if host.node is not None:
                     world.crash(host, silent=host.number % 2 == 0)
                 host.run += 1
-        # Only now: who is let in by somebody that is then switched off at once is known to nobody.
+        # Only now: a member that was admitted by a host that is then switched off at once is known to none.
         for host in core:
             if host.node is None:
                 self.pool.start(host)
@@ -219,7 +219,7 @@ class Chaos:
         liars = frozenset(self.checkers.excuses.liars)
         honest = [host for host in core if not self.pool.trait(host).liar]
         if not honest:
-            return  # all who were there may have been evicted: there is no telling who should be there now
+            return  # all that were there may have been evicted: none can tell which should be there now
         since = world.now
         if not self._agree(core, honest, liars):
             self._fail(f"after healing for {world.now - since:.0f} s: {self._apart(core, liars)}")
@@ -249,7 +249,7 @@ class Chaos:
         self.outcome.calm += 1
 
     def _agree(self, core: list[Host], honest: list[Host], liars: frozenset[NodeId]) -> bool:
-        """Let them come together; longer only while someone lawfully waits for those who are gone."""
+        """Let them come together; longer only while a member lawfully waits for those that are gone."""
         world, agreed = self.world, lambda: not self._apart(core, liars)
         if world.run_until(agreed, AGREE_LIMIT, 0.25):
             return True
@@ -257,14 +257,14 @@ class Chaos:
         return doubtful and world.run_until(agreed, doubt_limit(world.settings) - AGREE_LIMIT, 0.25)
 
     def _look_around(self, core: list[Host]) -> None:
-        for host in self._strays(core):
+        for host in self._unacquainted(core):
             self.world.do(host, "add_seeds", [other.address for other in core if other is not host])
 
-    def _strays(self, core: list[Host]) -> list[Host]:
-        """Whom no chain of acquaintances ties to the first of the core: they are found by looking around.
+    def _unacquainted(self, core: list[Host]) -> list[Host]:
+        """The hosts that no chain of acquaintances ties to the first of the core: discovery must find them.
 
-        So ends who was known to nobody but its sponsor, when that forgot it or is gone, and who got another
-        address while nobody could hear of it.
+        A host is one if only its sponsor knew it, and that forgot it or is gone. So is a host that got
+        another address while none could hear of it.
         """
         there = [host for host in core if host.node is not None]
         tied = there[:1]
@@ -273,13 +273,13 @@ class Chaos:
         return [host for host in there if host not in tied]
 
     def _is_to_go(self, host: Host, core: list[Host]) -> bool:
-        """Whether it lies with the rights of a leader or an owner: it is left running, and evicted."""
+        """Whether it lies with the rights of a leader or an owner: then it keeps running, and is evicted."""
         trait = self.pool.trait(host)
         powerful = trait.liar and bool(trait.rights & (Rights.LEAD | Rights.OWN))
         return powerful and host.node is not None and host not in core
 
     def _evict_liars(self, core: list[Host]) -> None:
-        """An owner of the core evicts the liars with more than the right to work, or they go off."""
+        """Let an owner of the core evict the liars with more than the right to work, or switch them off."""
         owner = next((h for h in core if self.pool.may_vouch(h) and h.node is not None), None)
         for host in self.world.hosts:
             if not self._is_to_go(host, core):
@@ -288,10 +288,10 @@ class Chaos:
                 self.world.crash(host)
 
     def _settle(self, honest: list[Host], liars: frozenset[NodeId]) -> None:
-        """Wait until nothing has changed for a while; who changes for ever is judged when the time is up.
+        """Wait until nothing has changed for a while; a host that keeps changing is judged at the time limit.
 
-        Who was too badly reached in the storm may stay away for a while after it has agreed with all others,
-        and it takes a while to find that all whom a liar had let in are dead.
+        A member that the storm cut off too much may stay quarantined for a while after it agrees with all
+        others. And it takes a while to find dead all the members that a liar had vouched for.
         """
         for _ in range(_SETTLINGS):
             before = views(honest)
@@ -304,7 +304,7 @@ class Chaos:
         return f"host{missing[0]} could not join" if missing else disagreement(self.world, core, liars)
 
     def _core(self, least: int, order: tuple[int, ...]) -> list[Host]:
-        """So many hosts at least, and as many more as it takes to own, to lead and to serve."""
+        """At least so many hosts, and as many more as owning, leading and serving take."""
         core: list[Host] = []
         for number in order:
             host = self.world.hosts[number]
@@ -323,9 +323,9 @@ class Chaos:
         return owned and any(self.pool.served_by(honest, model) for model in self.pool.models)
 
     def _deploy(self, core: list[Host]) -> bool:
-        """An owner of the core deploys what the core can serve, until that is what all there hold deployed.
+        """Let an owner of the core deploy what the core can serve, until all there hold that deployed.
 
-        What another owner had wished for, cut off, may come in only now. False when liars hinder it.
+        A deployment that another owner made while cut off may arrive only now. False when liars prevent it.
         """
         honest_models = [model for model in self.pool.models if self.pool.served_by(core, model)]
         owner = next(host for host in core if self.pool.may_vouch(host) and host.node is not None)
@@ -336,14 +336,14 @@ class Chaos:
                 return True
             try:
                 self.world.do(owner, "deploy", honest_models[0], CONTEXT, SLOTS, True)
-            except MeshError:  # somebody used up the numbers
+            except MeshError:  # a liar used up the numbers
                 if now is None or not self._evicts(owner, now.author):
                     return False
 
     def _evicts(self, owner: Host, subject: NodeId) -> bool:
         try:
             self.world.evict(owner, subject)
-        except MeshError:  # it was evicted before, or lets nobody be evicted who vouched for it
+        except MeshError:  # it was evicted before, or it vouched for this owner
             return False
         return True
 
@@ -360,13 +360,13 @@ class Chaos:
         if self._trace is not None:
             self._trace(f"{self.world.now:9.3f} ** {text}")
 
-    def _tell(self, world: World, host: Host, event: Event) -> None:
+    def _trace_event(self, world: World, host: Host, event: Event) -> None:
         if self._trace is not None and not isinstance(event, MembersChanged):
             self._trace(f"{world.now:9.3f} host{host.number} {describe(world, event)}")
 
 
 def _are_acquainted(one: Host, other: Host) -> bool:
-    """Whether one of the two holds the other for a member, and knows where it lives or greets it there."""
+    """Whether one of the two holds the other for a member, and knows or greets its address."""
     return any(
         a.node is not None
         and b.id in (inside := a.node.inspect()).roster()

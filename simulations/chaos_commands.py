@@ -1,4 +1,4 @@
-"""``chaos``, ``replay``, ``shrink`` and ``mutants``: the commands that shake the protocol and judge it."""
+"""``chaos``, ``replay``, ``shrink`` and ``mutants``: the commands that stress the protocol and judge it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _USUAL_MINUTES = 10.0
 _FASTEST = 5000
 """Seeds of the usual size an hour of one core; other sizes take other times."""
 _JUDGED, _ENOUGH_ROUNDS = 0.9, 40
-"""The least share of rounds that must be judged to their end, and among how many that says anything.
+"""The least share of rounds that must be judged to their end, and from how many rounds that means anything.
 
-Most are, so that a change by which nearly every round ended early, and nothing was judged, would show.
+Most rounds are. A change that ended nearly every round early, so that nothing was judged, would show here.
 """
 _TWICE_EVERY = 50
 """Every so many seeds run twice: equal seeds must give equal traces."""
@@ -174,7 +174,7 @@ def _goals_of_the_usual_size(
 
 
 def _rounds(outcomes: list[ChaosOutcome]) -> dict[str, int]:
-    """How far rounds were judged: a core that cannot serve, or holds nobody honest, ends a round early."""
+    """How far rounds were judged: a core that cannot serve, or has no honest host, ends a round early."""
     return {
         "rounds": sum(outcome.rounds for outcome in outcomes),
         "agreed_rounds": sum(len(outcome.agreed_after) for outcome in outcomes),
@@ -234,7 +234,7 @@ def _replay_command(options: argparse.Namespace) -> int:
 def _replayed(
     options: argparse.Namespace, made: ChaosPlan, kept: list[int], outcome: ChaosOutcome | None
 ) -> dict[str, Any]:
-    """What became of these faults of the plan; only what they are where nothing was run."""
+    """What became of these faults of the plan; only their list where nothing was run."""
     results: dict[str, Any] = {
         "families": list(made.families),
         "faults": _texts(made, kept),
@@ -329,7 +329,7 @@ def _mutants_command(options: argparse.Namespace) -> int:
 
 
 def _hunt(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Run seeds with the mutant until one fails that does not fail without it."""
+    """Run seeds with the mutant until one fails that passes without it."""
     for tried, seed in enumerate(range(options.first_seed, options.first_seed + options.seeds), 1):
         with mutants.applied(name):
             outcome = _run((seed, options.nodes, options.minutes))

@@ -1,8 +1,8 @@
-"""``--compiled``: the same sources made into machine code by mypyc, for searches that take hours.
+"""``--compiled``: the same sources compiled to machine code by mypyc, for searches that take hours.
 
-The plain sources stay what counts. The build is a copy of them outside the tree, named by a hash over all of
-them; its runs are the same event by event, as the trace hashes show that ``replay`` prints. Mutants cannot be
-put into it: they replace what is fixed there.
+The plain sources remain the reference. The build is a copy of them outside the tree, named by a hash over all
+of them. Its runs are the same event by event, as the trace hashes of ``replay`` show. Mutants cannot be
+applied to it: they replace what is fixed there.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _COMPILED = (
     "simulations/signing.py",
     "simulations/world.py",
     "worker/fence.py",
-    # What is compiled cannot be inherited from by what is not.
+    # A plain class cannot inherit from a compiled one.
     "simulations/measures/stubbed_world.py",
     "simulations/measures/falsedeaths/tilting.py",
 )
@@ -65,7 +65,7 @@ setup(name="simulations", packages=[], ext_modules=modules, script_args=["-q", "
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command of the simulations in the compiled build, made first where there is none; its exit code.
+    """Run a command of the simulations in the compiled build, and build it first if missing; its exit code.
 
     Raises MeshError when it cannot be built.
     """
@@ -76,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def build(root: Path, cache: Path) -> Path:
-    """Where the build of these sources lies; made there when it is missing, which takes a minute or two."""
+    """The folder of these sources' build; a missing one is built there, which takes a minute or two."""
     target = cache / name_of(root)
     if target.is_dir():
         return target
@@ -108,7 +108,7 @@ def _compile(directory: Path) -> None:
 
 
 def modules(root: Path) -> list[str]:
-    """The files that are compiled, relative to the root."""
+    """The files to compile, relative to the root."""
     found = [path.relative_to(root) for pattern in _COMPILED for path in sorted(root.glob(pattern))]
     return [path.as_posix() for path in found if path.name != "__init__.py" and path.as_posix() not in _PLAIN]
 

@@ -1,8 +1,8 @@
-"""Simple models of what serves: a worker's gate with its rpc-server, a leader's llama-server, the tunnels.
+"""Simple models of what serves: a worker's gate and rpc-server, a leader's llama-server, the tunnels.
 
-They behave as the real ones were measured to: rpc-server has one client at a time and dies with its host;
-llama-server loads for some seconds, aborts when the tunnel to a used worker breaks, and waits for ever when
-one falls silent, until its watchdog ends it.
+They behave as measurements showed the real ones to. rpc-server has one client at a time and dies with its
+host. llama-server loads for some seconds and aborts when the tunnel to a used worker breaks. It waits for
+ever when one falls silent, until its watchdog ends it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from simulations.world import World
 from worker.fence import Fence
 
 Key = tuple[NodeId, int]
-"""Of whom a stream is: the author and the term of its claim."""
+"""A stream's owner: the author and the term of its claim."""
 BytesPass = Callable[[Host, Key], None]
 
 _OPENING = 10.0
@@ -28,7 +28,7 @@ _RETRY = 0.3
 _LOAD_STEP, _TOKEN_STEP = 0.5, 1.0
 _PATIENCE = 5.0
 _NOTICED = 2.0
-"""Seconds until a stopped process is found by the sidecar beside it, and killed."""
+"""Seconds until the sidecar beside a stopped process finds that, and kills it."""
 
 
 class _Site(Protocol):
@@ -38,7 +38,7 @@ class _Site(Protocol):
 
 
 class Wire:
-    """TCP as far as it matters: what was sent arrives once, late while the path is cut, or the end breaks."""
+    """TCP as far as it matters: bytes arrive once, late while the path is cut, or the end breaks."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -51,7 +51,7 @@ class Wire:
         arrive: Callable[[], None],
         broken: Callable[[], None],
     ) -> None:
-        """Let ``arrive`` happen in that process of the target, or ``broken`` in the source's present one."""
+        """Call ``arrive`` in that process of the target, or ``broken`` in the source's present one."""
         self._try(source, source.run, target, target_run, arrive, broken, self._world.now + _OPENING)
 
     def _try(
@@ -111,7 +111,7 @@ class Gate:
         return bool(self._fence.streams)
 
     def set_holder(self, claim: Claim | None) -> None:
-        """Cut what is of another claim before anything of this one is let in."""
+        """Cut the streams of other claims before any of this one is admitted."""
         self._cut(self._fence.set_holder(claim))
         self._serve_next()
 
@@ -120,7 +120,7 @@ class Gate:
             self._break(tunnel, "cut by the worker's gate")
 
     def open(self, tunnel: Tunnel) -> None:
-        """A stream asks to pass; one whose end overtook it on the way is over already."""
+        """Let a stream ask to pass, unless its end overtook it on the way: then it is over already."""
         if tunnel.closed:
             return
         if not self._fence.admits(*tunnel.key):
@@ -131,7 +131,7 @@ class Gate:
             self._back(tunnel, tunnel.on_open)
 
     def pass_bytes(self, tunnel: Tunnel) -> None:
-        """Bytes came on a stream: to rpc-server, which answers."""
+        """Pass bytes of a stream to rpc-server, which answers."""
         admitted = self._fence.streams
         if tunnel not in admitted:
             self._break(tunnel, "reset")
@@ -147,13 +147,13 @@ class Gate:
             self._serve_next()
 
     def stop_engine(self) -> None:
-        """rpc-server is stopped (SIGSTOP): it answers nobody, until its own sidecar finds that out."""
+        """Stop rpc-server (SIGSTOP): it answers no client until its own sidecar finds that out."""
         if not self._stopped:
             self._stopped = True
             self._world.on(self._host, self._world.now + _NOTICED, self.restart_engine)
 
     def restart_engine(self) -> None:
-        """rpc-server dies and is started again: whoever was connected is cut off."""
+        """rpc-server dies and starts again: its clients are cut off."""
         self._stopped = False
         for tunnel in self._fence.streams:
             self._fence.remove(tunnel)
@@ -199,7 +199,7 @@ class LlamaServer:
 
     @property
     def answers(self) -> int:
-        """How many answers are being given."""
+        """How many answers run."""
         return int(self.phase == "ready" and self.world.now < self.answers_until)
 
     @property
@@ -208,13 +208,13 @@ class LlamaServer:
         return self.load_steps * _LOAD_STEP
 
     def ask(self, seconds: float) -> None:
-        """Somebody wants an answer that takes so long."""
+        """Request an answer that takes so long."""
         if self.phase == "ready":
             self.answers_until = max(self.answers_until, self.world.now + seconds)
             self.world.on(self.host, self.answers_until, self.changed)
 
     def stop_process(self) -> None:
-        """It is stopped (SIGSTOP) and does nothing, until its own sidecar finds that out."""
+        """Stop it (SIGSTOP): it does nothing until its own sidecar finds that out."""
         if not self._stopped:
             self._stopped = True
             self.world.on(self.host, self.world.now + _NOTICED, lambda: self.abort("it was stopped"))
@@ -290,19 +290,19 @@ class LlamaServer:
         self.changed()
 
     def stop(self) -> None:
-        """End it, as the reconciler wants."""
+        """End it, on the reconciler's order."""
         self.phase, self.reason = "failed", "stopped"
         self.close()
 
     def close(self) -> None:
-        """All its connections end with it."""
+        """Close all its connections, which end with it."""
         for tunnel in self._tunnels.values():
             if not tunnel.closed:
                 tunnel.closed = True
                 self._hang_up(tunnel)
 
     def _hang_up(self, tunnel: Tunnel) -> None:
-        """The kernel says so for as long as it takes until the worker's end hears it."""
+        """The kernel closes the connection, and repeats that until the worker's end hears it."""
 
         def arrive() -> None:
             gate = self.site.gate(tunnel.worker)

@@ -1,7 +1,7 @@
 """Faults as data, and the storm that lets a list of them strike a world.
 
-A schedule is made up front from a seed (simulations.schedule), so that any part of it can be run again: a
-fault that finds nothing to strike (a crash of what does not run) does nothing.
+A schedule is made up front from a seed (simulations.schedule), so that any part of it can run again. A fault
+that finds nothing to strike (a crash of what does not run) does nothing.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _LATE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something goes wrong ``at`` so many seconds into a storm and, where it has an end, ``lasts`` so long.
+    """Something goes wrong ``at`` so many seconds into a storm; if it has an end, it ``lasts`` so long.
 
-    ``hosts`` and ``others`` are numbers; what ``value`` is depends on the kind.
+    ``hosts`` and ``others`` are numbers; what ``value`` means depends on the kind.
     """
 
     at: float
@@ -79,7 +79,7 @@ def _link(fault: Fault, now: float) -> tuple[LinkFault, ...]:
 
 
 class Storm:
-    """Lets faults strike one world until it is ended."""
+    """Lets faults strike one world until it ends."""
 
     def __init__(
         self,
@@ -110,13 +110,13 @@ class Storm:
         }  # fmt: skip
 
     def strike(self, faults: Sequence[Fault]) -> None:
-        """Let each strike at its time from now on."""
+        """Let each fault strike at its time from now on."""
         start = self._world.now
         for number, fault in enumerate(faults):
             self._later(start + fault.at, self._begin(number, fault))
 
     def end(self) -> None:
-        """Nothing strikes any more, links are whole and hold nothing back; what runs is left as it is."""
+        """No fault strikes any more, links are whole and hold nothing back; what runs stays as it is."""
         self._over = True
         for host in self._world.hosts:
             host.torn = None
@@ -165,7 +165,7 @@ class Storm:
             self._back(host, fault.lasts)
 
     def _tear(self, fault: Fault) -> None:
-        """Its process, or the next one if none runs, dies in the middle of an input: as soon as it writes."""
+        """Let its process, or the next one if none runs, die in the middle of an input: at its next write."""
         for number in fault.hosts:
             host = self._world.hosts[number]
             host.torn = lambda host=host: self._torn(host, fault.lasts)
@@ -180,7 +180,7 @@ class Storm:
             self._back(host, fault.lasts + index * fault.value)
 
     def _back(self, host: Host, seconds: float) -> None:
-        """It starts again after that, unless something else started it before."""
+        """Start it again after that, unless something else started it before."""
         run = host.run
 
         def back() -> None:
@@ -194,7 +194,7 @@ class Storm:
             self._world.pause(host, fault.lasts)
 
     def _stutter(self, fault: Fault) -> None:
-        """A slow loop: it stands still for ``value`` seconds, again and again."""
+        """A slow event loop: the process stands still for ``value`` seconds, again and again."""
         world = self._world
         for host in self._hosts(fault):
             when = 0.0
@@ -211,7 +211,7 @@ class Storm:
             self._back(host, fault.lasts)
 
     def _roll_back(self, fault: Fault) -> None:
-        """It starts again from the disk of ``value`` seconds ago."""
+        """Start it again from the disk of ``value`` seconds ago."""
         for host in self._hosts(fault):
             self._world.crash(host)
             self._pool.roll_back(host, fault.value)
@@ -228,7 +228,7 @@ class Storm:
                 self._pool.start(host)
 
     def _readdress(self, fault: Fault) -> None:
-        """Machines get other addresses, or each other's; they say so ``value`` seconds later. Streams end."""
+        """Machines get other addresses, or each other's; they publish it ``value`` s later. Streams end."""
         hosts = [self._world.hosts[number] for number in fault.hosts]
         self._world.readdress(hosts)
         for host in hosts:
@@ -240,7 +240,7 @@ class Storm:
             self._publish(host, fault.value)
 
     def _publish(self, host: Host, seconds: float) -> None:
-        """Its present process notices after that, storm or not, what became of its machine."""
+        """Let its present process notice after that, storm or not, what became of its machine."""
         world = self._world
         world.on(host, world.now + seconds, lambda: world.do(host, "publish", host.profile))
 
@@ -319,22 +319,22 @@ class Storm:
                 leading.server.stop_process()
 
     def _ask(self, fault: Fault) -> None:
-        """Somebody asks whoever serves, for an answer of so many seconds."""
+        """A person asks the serving leader for an answer of so many seconds."""
         for leading in self._servers():
             if leading.server is not None:
                 leading.server.ask(fault.value)
 
     def _move(self, fault: Fault) -> None:
-        """A person wishes for the best placement, at once or when answers are given."""
+        """A person requests the best placement, at once or once the answers have ended."""
         for leading in self._servers():
-            leading.wish("now" if fault.value else "idle")
+            leading.request_move("now" if fault.value else "idle")
 
     def _servers(self) -> list[LeaderLoop]:
         found = (self._serving.leading(host) for host in self._world.running())
         return [leading for leading in found if leading is not None and leading.server is not None]
 
     def _machine(self, fault: Fault) -> None:
-        """Its owner puts in an accelerator, or takes it out: another placement may be better now."""
+        """Its owner adds an accelerator, or removes it: another placement may be better now."""
         for host in self._hosts(fault):
             self._pool.change_accelerator(host, "cuda" if fault.value else "cpu")
 

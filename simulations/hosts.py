@@ -1,4 +1,4 @@
-"""A simulated machine: its address, its clock, its disk, and the Node that runs on it, if one does."""
+"""A simulated machine: its address, its clock, its disk, and the Node that runs on it, if there is one."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class HostSigner(Signer, Protocol):
 
 
 class Disk(dict[str, bytes]):
-    """What a machine keeps: values by key, with the past that it may be set back to."""
+    """What a machine stores: values by key, with the past that a state rollback returns to."""
 
     def __init__(self) -> None:
         super().__init__()
         self.written: list[tuple[float, str, bytes | None]] = []
-        """Every write: when (seconds of the world), the key, and what was there before."""
+        """Every write: when (seconds of the world), the key, and the value before."""
 
     def write(self, when: float, key: str, value: bytes) -> None:
         """Store a value, durably."""
@@ -35,7 +35,7 @@ class Disk(dict[str, bytes]):
         self[key] = value
 
     def roll_back(self, when: float) -> int:
-        """Be as it was at that time; how many writes that undid."""
+        """Return to the state of that time; returns how many writes that undid."""
         undone = 0
         while self.written and self.written[-1][0] > when:
             _, key, before = self.written.pop()
@@ -48,7 +48,7 @@ class Disk(dict[str, bytes]):
 
 
 class Host:
-    """A machine; ``run`` counts its processes, so that what was meant for an earlier one is dropped."""
+    """A machine; ``run`` counts its processes, so that events for an earlier one are dropped."""
 
     def __init__(self, number: int, rank: int, signer: HostSigner) -> None:
         self.number = number
@@ -59,14 +59,14 @@ class Host:
         self.node: Node | None = None
         self.run = 0
         self.stands_in = False
-        """Whether it runs no Node, and the network answers in its stead."""
+        """Whether it runs no Node, and the network answers in its place."""
         self.torn: Callable[[], None] | None = None
-        """Set, its process dies over what it writes next, before or after that; then this is called."""
+        """If set, its process dies over its next write, before or after it; then this is called."""
         self.powered = True
         """Whether the machine's kernel answers for a process that is gone."""
         self.paused_until = 0.0
         self.inbox: list[tuple[Any, ...]] = []
-        """What waits for the end of a pause."""
+        """The events that wait for the end of a pause."""
         self.rate = 1.0
         self.offset = 0.0
 
@@ -79,11 +79,11 @@ class Host:
         return now * self.rate + self.offset
 
     def world_time(self, local: float) -> float:
-        """When the host's clock shows that."""
+        """The time of the world at which the host's clock shows that."""
         return (local - self.offset) / self.rate
 
     def readdress(self, address: Endpoint) -> None:
-        """The machine lives there from now on, and says so when it publishes its profile next."""
+        """The machine has that address from now on, and says so when it publishes its profile next."""
         self.address = address
         self.profile = dataclasses.replace(self.profile, addresses=(address,))
 

@@ -1,7 +1,7 @@
-"""The leader's reconciler in the loop: `leader.reconcile` decides, the engine models of a host carry it out.
+"""The leader's reconciler in the loop: `leader.reconcile` decides, a host's engine models perform it.
 
-The driver is the one that `mesh.serving.leader_loop` runs in a sidecar, so that "it serves again" can be
-checked.
+It uses the driver that `mesh.serving.leader_loop` runs in a sidecar, so that a run can check that the pool
+serves again.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ def model_info(name: str, layers: int) -> ModelInfo:
 
 
 class Serving:
-    """What serves on every host of a world.
+    """The serving programs of every host of a world.
 
-    ``passes`` is told of bytes that a gate let through, ``stops`` of a llama-server that a reconciler ends,
-    with what it saw.
+    ``passes`` are called with bytes that a gate passed, ``stops`` with a llama-server that a reconciler ends
+    and with what it saw.
     """
 
     def __init__(self, world: World, shapes: dict[Model, ModelInfo]) -> None:
@@ -128,7 +128,7 @@ class Serving:
 
 
 class LeaderLoop:
-    """The reconciler of one process of a host; it does nothing while another leads."""
+    """The reconciler of one process of a host; it does nothing while another host leads."""
 
     def __init__(self, serving: Serving, host: Host) -> None:
         assert host.node is not None
@@ -138,7 +138,7 @@ class LeaderLoop:
         self._node = host.node
         self._driver = LeaderDriver(host.node, self._do, self)
         self._look_at = float("inf")
-        self._wish = ""
+        self._requested = ""
         self.server: LlamaServer | None = None
 
     def _do(self, step: Input) -> None:
@@ -149,7 +149,7 @@ class LeaderLoop:
         return self._host.local(self._world.now)
 
     def look_soon(self) -> None:
-        """Something changed: decide, once what changes together has changed."""
+        """Something changed: decide once all that changes with it has changed."""
         self._look_by(self._world.now + _SOON)
 
     def _look_by(self, when: float) -> None:
@@ -182,7 +182,7 @@ class LeaderLoop:
         )  # fmt: skip
 
     def asked(self) -> str:
-        return self._wish
+        return self._requested
 
     def model_info(self, root: bytes) -> ModelInfo | None:
         held = any(model.root == root for model in self._host.profile.models)
@@ -198,9 +198,9 @@ class LeaderLoop:
 
     # --- the actions
 
-    def wish(self, when: str) -> None:
-        """A person wishes for the best placement."""
-        self._wish = when
+    def request_move(self, when: str) -> None:
+        """A person requests the best placement: "now" or "idle"."""
+        self._requested = when
         self.look_soon()
 
     def _perform(self, action: Action, view: View) -> None:
@@ -213,9 +213,9 @@ class LeaderLoop:
                     self.server.stop()
                     self.server = None
             case ResolveMove():
-                self._wish = ""
+                self._requested = ""
             case Drain():
-                pass  # the model of llama-server lets requests in at all times
+                pass  # the model of llama-server admits requests at all times
             case HandOver():
                 with suppress(MeshError):
                     self._driver.perform(action)

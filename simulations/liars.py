@@ -1,9 +1,9 @@
-"""Hosts that lie: with a voucher or without one they forge, replay, accuse, contradict themselves and flood.
+"""Hosts that lie: with a voucher or without one they forge, replay, suspect, contradict themselves and flood.
 
-Some may lead or even own: what these say is theirs to say, until somebody evicts them.
+Some may lead or even own: what these say is within their rights, until an owner evicts them.
 
-A liar's Node is as good as any; beside it the same key says what it should not. It signs with its own key
-alone: what it says in another's name is signed wrongly.
+A liar runs a Node as good as any. Beside it the same key sends what it should not. A liar signs with its own
+key alone: what it says in another's name carries a wrong signature.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ from simulations.world import World
 _KEPT = 128
 _FLOOD = 250
 _CLAIMANTS = 8
-"""How many unknown authors' facts a datagram of a flood carries; as many as it has room for."""
+"""How many unknown authors' facts a datagram of a flood carries: as many as fit."""
 _STRANGERS = 5_000_000
 _MODEL = Model("lie.gguf", 1, bytes(32))
 
 
 class Lies:
-    """Everything that liars of one world do; lies are numbered, so that a schedule can name them."""
+    """Everything that the liars of one world do; lies have numbers, so that a schedule can name them."""
 
     def __init__(self, world: World, seed: int, liars: set[NodeId] | None = None) -> None:
-        """``liars``: the identities known to lie, to which those are added that a liar lets in."""
+        """``liars``: the identities known to lie; those that a liar vouches for are added."""
         self._world = world
         self._liars = set() if liars is None else liars
         self._random = Random(seed)
         self._heard: deque[tuple[Host, Host, bytes]] = deque(maxlen=_KEPT)
         self._strangers = _STRANGERS
         self.kinds: list[Callable[[Host], None]] = [
-            self._forge, self._foreign, self._presume, self._accuse, self._contradict, self._flood,
+            self._forge, self._foreign, self._presume, self._suspect_all, self._contradict, self._flood,
             self._garbage, self._replay, self._confuse, self._claim,
             self._vouch, self._evict, self._deploy, self._lead,
         ]  # fmt: skip
@@ -65,7 +65,7 @@ class Lies:
             self._heard.append((source, target, payload))
 
     def tell(self, kind: int, liar: Host) -> None:
-        """One lie of this kind, told by the host, if its process runs."""
+        """Let the host tell one lie of this kind, if its process runs."""
         if liar.node is not None and liar.node.pool is not None and self._world.now >= liar.paused_until:
             self.kinds[kind % len(self.kinds)](liar)
 
@@ -81,7 +81,7 @@ class Lies:
             self._world.carry(liar, target, seal(liar.node.pool, key.id, _number(liar), body, key, target.id))
 
     def _say(self, liar: Host, *said: Any) -> None:
-        """These facts, signed by the liar whoever they claim to be by, to everyone."""
+        """Send everyone these facts, signed by the liar, whatever author they name."""
         for fact in said:
             data = facts.sign(fact, liar.signer).data
             for target in self._others(liar):
@@ -99,7 +99,7 @@ class Lies:
     # --- the lies
 
     def _forge(self, liar: Host) -> None:
-        """In another's name: it leaves, lives on, claims, gives up, deploys, vouches for the liar."""
+        """In another's name it leaves, lives on, claims, resigns, deploys, vouches for the liar."""
         victim = self._victim(liar)
         if victim is None or victim.node is None:
             return
@@ -127,7 +127,7 @@ class Lies:
         )
 
     def _presume(self, liar: Host) -> None:
-        """Well signed, but not its to say: it vouches, deploys, tells the pool's state, names a leader."""
+        """Well signed, but without the right: it vouches, deploys, tells the pool's state, names a leader."""
         assert liar.node is not None
         pool, leader = self._pool(liar), liar.node.leader()
         heir = self._random.choice(self._world.hosts).id
@@ -139,15 +139,15 @@ class Lies:
             Resignation(pool, liar.id, leader.term if leader is not None else 1, heir),
         )
 
-    def _accuse(self, liar: Host) -> None:
-        """Everyone else is silent, it says."""
+    def _suspect_all(self, liar: Host) -> None:
+        """Suspect everyone else."""
         pool = self._pool(liar)
         for victim in self._others(liar):
             if victim.node is not None:
                 self._say(liar, Suspicion(pool, liar.id, victim.id, *victim.node.inspect().own_liveness()))
 
     def _contradict(self, liar: Host) -> None:
-        """Two records of one version, each to one half; often its last word, which nothing later replaces."""
+        """Two records of one version, each to one half; often its last fact, which nothing later replaces."""
         assert liar.node is not None
         halves: list[bytes] = []
         for name in ("this", "that"):
@@ -164,7 +164,7 @@ class Lies:
         return self._strangers
 
     def _flood(self, liar: Host) -> None:
-        """Strangers without a voucher greet, ping, and spread facts; rumours of facts that nobody has."""
+        """Strangers without a voucher greet, ping and spread facts; and rumours of facts that none holds."""
         victim = next(iter(self._others(liar)), None)
         if victim is None:
             return
@@ -199,13 +199,13 @@ class Lies:
             self._world.carry(liar, target, random.randbytes(random.randrange(1200)))
 
     def _replay(self, liar: Host) -> None:
-        """What others said some time ago, to whom it was said, and to someone else."""
+        """What others sent some time ago, to its receiver and to another host."""
         for source, target, payload in list(self._heard):
             self._world.carry(source, target, payload)
             self._world.carry(liar, self._random.choice(self._world.hosts), payload)
 
     def _confuse(self, liar: Host) -> None:
-        """Answers nobody asked for, votes, leases and releases of others' claims."""
+        """Answers that none asked for, votes, leases and releases of others' claims."""
         others = self._others(liar)
         for target in others:
             leader = target.node.leader() if target.node is not None else None
@@ -224,17 +224,17 @@ class Lies:
                 self._send(liar, target, message)
 
     def _claim(self, liar: Host) -> None:
-        """It leads, it says, in a term far ahead; to every other one with another rank."""
+        """It claims a term far ahead, with a different rank to every other host."""
         pool = self._pool(liar)
         term = 2 ** self._random.choice([self._random.randrange(1, 24), self._random.randrange(21, 62)])
         for number, target in enumerate(self._others(liar)):
             data = facts.sign(Claim(pool, liar.id, term, 100 + number % 2), liar.signer).data
             self._send(liar, target, messages.Bodies((data,)))
 
-    # --- lies of those who may say them
+    # --- lies within a liar's rights
 
     def _vouch(self, liar: Host) -> None:
-        """It lets a stranger in, with all rights, who claims at once."""
+        """It vouches for a stranger with all rights, which claims at once."""
         pool, stranger = self._pool(liar), KeyedHash(self._stranger())
         try:
             self._world.do(liar, "vouch", stranger.public_key, ALL_RIGHTS)
@@ -251,7 +251,7 @@ class Lies:
                 self._send(liar, target, messages.Bodies((facts.sign(fact, stranger).data,)))
 
     def _evict(self, liar: Host) -> None:
-        """It evicts someone, seldom the founder."""
+        """It evicts some member, seldom the founder."""
         victim = self._victim(liar)
         if victim is None or (victim.number == 0 and self._random.random() < 0.9):
             return
@@ -259,7 +259,7 @@ class Lies:
             self._world.evict(liar, victim.id)
 
     def _deploy(self, liar: Host) -> None:
-        """It deploys what nobody has; sometimes with a number that nobody can go beyond."""
+        """It deploys a model that none has; sometimes with a number that no owner can exceed."""
         if self._random.random() < 0.5:
             number = self._random.choice([2**30, 2**63 - 2, 2**63 - 1])
             self._say(liar, Deployment(self._pool(liar), liar.id, number, _MODEL, 1, 1, True, ()))
@@ -268,13 +268,13 @@ class Lies:
             self._world.do(liar, "deploy", _MODEL, 1, 1, True)
 
     def _lead(self, liar: Host) -> None:
-        """It leads, it says: in the next term, with a rank that nobody can have."""
+        """It claims the next term, with a rank that no node can have."""
         assert liar.node is not None
         leader = liar.node.leader()
         self._say(liar, Claim(self._pool(liar), liar.id, 1 + (leader.term if leader else 0), 2**40))
 
 
 def _number(liar: Host) -> int:
-    """The number of its next datagram: what is seen to be old would not be listened to."""
+    """The number of its next datagram: receivers would drop one that looks old."""
     assert liar.node is not None
     return liar.node.take_number()

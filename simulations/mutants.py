@@ -1,4 +1,4 @@
-"""The protocol broken on purpose, in one place at a time: for each breakage some seed must fail.
+"""The protocol broken on purpose, in one place at a time: some seed must fail for each mutant.
 
 A checker that catches none of these is no checker. Each mutant replaces attributes of the product's (or
 the llama-server model's) classes while it is applied, and puts them back.
@@ -31,7 +31,7 @@ from simulations.engines import LlamaServer
 from worker.fence import Fence
 
 Patch = tuple[Any, str, Any]
-"""The owner of an attribute, its name, and what it is replaced by."""
+"""The owner of an attribute, its name, and its replacement."""
 
 
 def _nothing(*arguments: Any, **named: Any) -> None:
@@ -64,8 +64,8 @@ def _no_pre_vote() -> list[Patch]:
     return [(Election, "campaign", campaign)]
 
 
-def _asked_of_nobody() -> list[Patch]:
-    """It asks, but a no is as good as a yes."""
+def _every_vote_is_yes() -> list[Patch]:
+    """It asks for votes, but a no counts as a yes."""
 
     def voted(election: Any, sender: Any, vote: Any) -> None:
         original(election, sender, dataclasses.replace(vote, yes=True, claim=b""))
@@ -96,7 +96,7 @@ def _older_is_newer() -> list[Patch]:
 
 
 def _first_come() -> list[Patch]:
-    """Of two facts of one version the first stays: who heard them in another order holds another."""
+    """Of two facts of one version the first stays: hosts that hear them in another order hold another."""
     return [(store, "prevails", lambda version, mark, over, held: version > over)]
 
 
@@ -113,7 +113,7 @@ def _lease_from_the_answer() -> list[Patch]:
 
 
 def _no_margin() -> list[Patch]:
-    """A leader counts its lease by its own clock as the worker does by another."""
+    """A leader counts its lease without a margin, though the worker counts it by another clock."""
 
     def granted(leader_leases: Any, sender: Any, grant: Any) -> None:
         context = leader_leases._context
@@ -127,7 +127,7 @@ def _no_margin() -> list[Patch]:
 
 
 def _first_evicted() -> list[Patch]:
-    """Of owners who evict each other the one stands whose eviction is heard first."""
+    """Of owners that evict each other, the one stands whose eviction is heard first."""
 
     def consider(validator: Any, signed: Any, source: Any) -> Any:
         gone = isinstance(signed.fact, Eviction) and signed.fact.author in validator._roster.evicted
@@ -137,7 +137,7 @@ def _first_evicted() -> list[Patch]:
     return [(FactValidator, "_consider_act", consider)]
 
 
-def _deaf_to_evictions() -> list[Patch]:
+def _ignored_evictions() -> list[Patch]:
     def consider(validator: Any, signed: Any, source: Any) -> Any:
         return True if isinstance(signed.fact, Eviction) else original(validator, signed, source)
 
@@ -146,7 +146,7 @@ def _deaf_to_evictions() -> list[Patch]:
 
 
 def _no_floor() -> list[Patch]:
-    """Who is gone for long is forgotten wholly, its facts too."""
+    """The reaper forgets a member that is gone for long wholly, its facts too."""
 
     def forget(reaper: Any, peer: Any) -> None:
         original(reaper, peer)
@@ -156,7 +156,7 @@ def _no_floor() -> list[Patch]:
     return [(Reaper, "_forget", forget)]
 
 
-def _blind_signatures() -> list[Patch]:
+def _unchecked_signatures() -> list[Patch]:
     def __init__(context: Any, settings: Any, signer: Any, verifier: Any, random: Any) -> None:
         original(context, settings, signer, lambda key, message, signature: True, random)
 
@@ -187,8 +187,8 @@ def _one_word_kills() -> list[Patch]:
     return [(Membership, "suspected", suspected)]
 
 
-def _one_accuser() -> list[Patch]:
-    """At the end of a suspicion the word of a single other counts like that of two."""
+def _one_suspector() -> list[Patch]:
+    """At the end of a suspicion the word of a single other member counts like that of two."""
 
     def ends(membership: Any, id: Any) -> None:
         peer = membership.peers.get(id)
@@ -216,7 +216,7 @@ def _no_yielding() -> list[Patch]:
     return [(Election, "_face_higher_claim", _nothing), (Claims, "leader", leader)]
 
 
-def _lower_claims_lend() -> list[Patch]:
+def _lower_claims_are_granted() -> list[Patch]:
     def request(worker_lease: Any, sender: Any, message: Any) -> Any:
         worker_lease._grant = None
         return original(worker_lease, sender, message)
@@ -227,52 +227,54 @@ def _lower_claims_lend() -> list[Patch]:
 
 MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "no pre-vote": _no_pre_vote,
-    "a no counts as a yes": _asked_of_nobody,
+    "a no counts as a yes": _every_vote_is_yes,
     "a tie wins a vote": _ties_win,
     "terms are not stored": _not_stored("term", "claimed"),
     "grants are not stored": _not_stored("grant"),
     "generations are not stored": _not_stored("incarnation"),
     "the gate ignores the fence": lambda: [(Fence, "admits", lambda fence, author, term: True)],
     "a gate cuts no stream": lambda: [(Fence, "_cut", lambda fence: [])],
-    "a bound worker lends itself": lambda: [(WorkerLease, "_still_binds", lambda worker_lease, grant: False)],
-    "a worker lends itself to lower claims": _lower_claims_lend,
-    "a restarted worker lends itself at once": lambda: [(WorkerLease, "restore", _nothing)],
+    "a bound worker grants its lease": lambda: [
+        (WorkerLease, "_still_binds", lambda worker_lease, grant: False)
+    ],
+    "a worker grants its lease to lower claims": _lower_claims_are_granted,
+    "a restarted worker grants its lease at once": lambda: [(WorkerLease, "restore", _nothing)],
     "leases count from the answer": _lease_from_the_answer,
     "no margin for the drift of clocks": _no_margin,
     "higher claims are ignored": _no_yielding,
-    "nobody refutes": lambda: [(Membership, "_refute", _nothing)],
-    "accusations of any liveness count": _any_liveness,
-    "whoever is accused is dead": _one_word_kills,
-    "one accuser suffices": _one_accuser,
+    "no member refutes": lambda: [(Membership, "_refute", _nothing)],
+    "suspicions of any liveness count": _any_liveness,
+    "a suspected member is dead at once": _one_word_kills,
+    "one suspector suffices": _one_suspector,
     "pauses go unnoticed": _unnoticed_pauses,
     "older facts replace newer ones": _older_is_newer,
-    "of two contradictions the first stays": _first_come,
-    "signatures are not checked": _blind_signatures,
+    "of two equivocating facts the first stays": _first_come,
+    "signatures are not checked": _unchecked_signatures,
     "rights are not checked": lambda: [
         (FactValidator, "allows", lambda validator, signed: True),
         (FactValidator, "_has_lost_the_right", lambda validator, fact: False),
     ],
-    "evictions are ignored by all but their author": _deaf_to_evictions,
-    "what the evicted said stays": lambda: [(Expulsion, "enforce", _nothing)],
-    "who was evicted evicts nobody": _first_evicted,
-    "answers are not looked at": lambda: [(LlamaServer, "answers", 0)],
-    "who is forgotten leaves no floor": _no_floor,
-    "waiting facts have no bound": lambda: [
+    "evictions are ignored by all but their author": _ignored_evictions,
+    "facts of evicted members stay": lambda: [(Expulsion, "enforce", _nothing)],
+    "evictions by evicted owners are void": _first_evicted,
+    "running answers are ignored": lambda: [(LlamaServer, "answers", 0)],
+    "a forgotten member leaves no floor": _no_floor,
+    "pending facts have no bound": lambda: [
         (pending, "MAX_WAITING", 2**40),
         (pending, "MAX_OF_A_SOURCE", 2**40),
     ],
-    "replays are taken": lambda: [
+    "replays are accepted": lambda: [
         (Replays, "is_new", lambda replays, envelope: True),
         (Replays, "mark", _nothing),
     ],
     "terms leap without limit": lambda: [(TermLimit, "admits", lambda limit, term, source: True)],
-    "a newer trace of oneself is not overtaken": lambda: [(Reports, "advance_generation", _nothing)],
+    "a member does not advance beyond its later trace": lambda: [(Reports, "advance_generation", _nothing)],
 }
 
 
 @contextmanager
 def applied(name: str) -> Iterator[None]:
-    """The protocol with that mutation, within the block."""
+    """Apply that mutant to the protocol within the block."""
     patches = MUTANTS[name]()
     before = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in patches]
     for owner, attribute, mutant in patches:

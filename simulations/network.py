@@ -1,7 +1,7 @@
-"""What a network does to datagrams: delay, loss, copies, reordering, damage, cuts, sizes that do not pass.
+"""What a network does to datagrams: delay, loss, copies, reordering, damage, cuts, limits of size.
 
-The plain network (delay, jitter, loss, two sides of a partition) is all that most measurements need and is
-kept fast. Whatever is nastier is a :class:`LinkFault` on some directed links; several faults add up.
+Most measurements need only the plain network (delay, jitter, loss, two sides of a partition), which is kept
+fast. Whatever is nastier is a :class:`LinkFault` on some directed links; several faults add up.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class LinkFault:
     tail: float = 0.0
     """Scale of an additional delay with a Pareto tail (shape 1.2): most are short, a few are very long."""
     mtu: int = 0
-    """Larger packets vanish without a word."""
+    """Larger packets vanish silently."""
     rate: float = 0.0
     """Bytes a second that the weights on this link leave; datagrams queue behind them."""
     queue: float = 0.0
-    """Seconds of the longest queue; what finds it full is dropped."""
+    """Seconds of the longest queue; a datagram that finds it full is dropped."""
     holds_until: float = 0.0
     """A clogged link passes nothing before that time, then all at once."""
 
@@ -60,7 +60,7 @@ class Network:
     jitter: float = 0.0005
     loss: float = 0.0
     sides: dict[int, int] = field(default_factory=dict)
-    """On which side of a partition each host is; hosts that are not named are on side 0."""
+    """The side of a partition on which each host is; hosts that are not named are on side 0."""
     faulty: bool = False
     """Whether any faults are in force."""
     _faults: tuple[LinkFault, ...] = ()
@@ -96,7 +96,7 @@ class Network:
         return path
 
     def latency(self, random: Random) -> float:
-        """Of one small packet on a link without faults."""
+        """Seconds for one small packet on a link without faults."""
         return self.delay + self.jitter * random.random()
 
     def passed(
@@ -123,7 +123,7 @@ class Network:
     def exchanged(self, random: Random, now: float, source: int, target: int, segments: int) -> float | None:
         """When so many segments have gone to and fro, one after another; None when one of them is lost.
 
-        A lost one counts as lost for good: it is sent again after 0.2 s to 1 s (RFC 6298), too late for
+        A lost one counts as lost for good: TCP sends it again after 0.2 s to 1 s (RFC 6298), too late for
         a probe.
         """
         when = now
@@ -168,7 +168,7 @@ class Network:
 
 
 def flipped(payload: bytes, random: Random) -> bytes:
-    """The payload with one to eight of its bits the other way round."""
+    """The payload with one to eight of its bits flipped."""
     damaged = bytearray(payload)
     for _ in range(random.randrange(1, 9) if payload else 0):
         damaged[random.randrange(len(damaged))] ^= 1 << random.randrange(8)

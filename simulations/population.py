@@ -1,4 +1,4 @@
-"""A pool to be shaken: who its hosts are, what they may do and hold, and how they come in and come back."""
+"""A pool for a chaos run: its hosts, their rights and models, and how they join and come back."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Trait:
 
 
 def traits(random: Random, count: int, liars: int, drift: float) -> tuple[Trait, ...]:
-    """Hosts as they come; the first one founds, owns, leads and holds all models."""
+    """Random hosts; the first one founds, owns, leads and holds all models."""
     made = []
     for number in range(count):
         rights = random.choice([ALL_RIGHTS, ALL_RIGHTS, ALL_RIGHTS, Rights.WORK | Rights.LEAD, Rights.WORK])
@@ -70,7 +70,7 @@ class Population:
         self._world = world
         self.traits = traits
         self.set_back: dict[NodeId, float] = {}
-        """When the disk of an identity was rolled back last: it may not know any more what it said before."""
+        """When the disk of an identity was rolled back last: it may have forgotten what it said before."""
         shapes = [model_info("a.gguf", 8), model_info("b.gguf", 12)]
         self.models = [
             Model(model_info.name, model_info.total_bytes, bytes([number + 1]) * 32)
@@ -103,13 +103,13 @@ class Population:
         return "vouchers" in host.disk
 
     def may_vouch(self, host: Host) -> bool:
-        """Whether it is an honest owner that nobody can have thrown out."""
+        """Whether it is an honest owner that no one can have evicted."""
         trait = self.trait(host)
         owns = Rights.OWN in trait.rights and not trait.liar and self.is_member(host)
         return owns and not self._world.is_disputed(host.id)
 
     def outlaws(self, core: Sequence[Host]) -> frozenset[NodeId]:
-        """Whom undisputed owners of the core evicted, in acts that they still know of."""
+        """The members that undisputed owners of the core evicted, in acts that they still know of."""
         return frozenset(
             subject
             for owner in core
@@ -119,9 +119,9 @@ class Population:
         )
 
     def start(self, host: Host) -> None:
-        """Start a host that does not run; one that is no member yet joins once an owner can be reached.
+        """Start a host that does not run; one that is no member yet joins once it can reach an owner.
 
-        Whoever may have been thrown out comes back with a new key, even if it never noted that it was let in.
+        A host that may have been evicted comes back with a new key, even if it never noted its admission.
         """
         if self._world.is_disputed(host.id):
             self._world.wipe(host)
@@ -156,7 +156,7 @@ class Population:
         self._world.do(host, "publish", host.profile)
 
     def change_accelerator(self, host: Host, kind: str) -> None:
-        """Another one was put in, or taken out; that changes no memory."""
+        """An accelerator was added or removed; that changes no memory."""
         host.profile = dataclasses.replace(host.profile, accelerator_kind=kind)
         self._world.do(host, "publish", host.profile)
 

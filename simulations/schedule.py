@@ -1,7 +1,7 @@
 """Schedules of faults, made up front from a random source.
 
-Not every run has every kind of fault: a random subset of families is drawn for each (swarm testing; Groce,
-Zhang, Eide, Chen, Regehr, ISSTA 2012), because some failures show only where others are absent.
+Not every run has every kind of fault. Each draws a random subset of families (swarm testing; Groce, Zhang,
+Eide, Chen, Regehr, ISSTA 2012), because some failures show only where others are absent.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Maker = Callable[[Random, int, float], list[Fault]]
 
 
 def settings(random: Random) -> Settings:
-    """The protocol's numbers, tuned at random within what is sane; often the defaults.
+    """The protocol's settings, tuned at random within sane limits; often the defaults.
 
-    A quarantine is always short, so that healing has an end that can be waited for.
+    A quarantine is always short, so that healing ends within a time that a run can wait for.
     """
     calm = replace(Settings(), quarantine=10.0, max_quarantine=20.0)
     if random.random() < 0.5:
@@ -49,7 +49,7 @@ def settings(random: Random) -> Settings:
 
 
 def families(random: Random) -> tuple[str, ...]:
-    """Which families of faults a run has: one or two, or each as likely as not, or some of the harmless."""
+    """The families of faults of a run: one or two, or each as likely as not, or some of the harmless."""
     if random.random() < 0.12:
         return tuple(sorted(random.sample(sorted(HARMLESS), 2)))
     if random.random() < 0.35:
@@ -120,7 +120,7 @@ def _stutter(random: Random, hosts: int, at: float) -> list[Fault]:
 
 
 def _doze(random: Random, hosts: int, at: float) -> list[Fault]:
-    """One stands still for long enough to be suspected, and soon one of those who suspect it."""
+    """One host stands still for long enough to be suspected, and soon afterwards one of its suspectors."""
     one, other = random.sample(range(hosts), 2)
     first = Fault(at, "pause", (one,), lasts=random.uniform(1.5, 3.0))
     return [first, Fault(at + random.uniform(1.0, 3.0), "pause", (other,), lasts=15.0)]
@@ -243,8 +243,8 @@ def _evict(random: Random, hosts: int, at: float) -> list[Fault]:
 
 
 def _evict_each_other(random: Random, hosts: int, at: float) -> list[Fault]:
-    """Two owners do, at once, or while they cannot hear each other, or nearly so."""
-    some = range(random.choice([0, 1, 1, 1, 1, 1]), hosts)  # the founder seldom: all hang on it
+    """Two owners evict each other, at once, or while they cannot hear each other, or nearly so."""
+    some = range(random.choice([0, 1, 1, 1, 1, 1]), hosts)  # the founder seldom: all chains hang on it
     one, other = random.sample(some, 2)
     cut = [_alone(one, hosts, at, random.uniform(1.0, 20.0))] if random.random() < 0.7 else []
     gap, back = random.choice([0.0, 0.0, 0.5]), random.uniform(10.0, 60.0)
@@ -253,7 +253,7 @@ def _evict_each_other(random: Random, hosts: int, at: float) -> list[Fault]:
 
 
 def _evict_alone(random: Random, hosts: int, at: float) -> list[Fault]:
-    """An owner that is cut off evicts someone."""
+    """An owner that is cut off evicts some host."""
     [eviction] = _evict(random, hosts, at)
     lasts = random.uniform(2.0, 30.0)
     return [_alone(eviction.hosts[0], hosts, at, lasts), replace(eviction, at=at + 0.7 * lasts)]
@@ -289,7 +289,7 @@ def _profile(random: Random, hosts: int, at: float) -> list[Fault]:
 
 
 def _lies(random: Random, hosts: int, at: float) -> list[Fault]:
-    """Stands for :func:`_lie`, which knows the liars."""
+    """A placeholder for :func:`_lie`, which knows the liars."""
     return []
 
 
@@ -320,4 +320,4 @@ _LEAST: dict[Maker, int] = {
     _doze: 2, _partition: 2, _partial: 2, _one_way: 2, _flip_flop: 2,
     _evict: 2, _evict_alone: 2, _evict_each_other: 3,
 }  # fmt: skip
-"""How many hosts a maker needs, where one is not enough: the small pools have no such fault."""
+"""How many hosts a fault's maker needs, if more than one: pools that are too small have no such fault."""

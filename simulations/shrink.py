@@ -1,7 +1,7 @@
 """Makes a failing schedule smaller: fewer faults that still fail (Zeller and Hildebrandt, 2002).
 
-A fault that is left out changes the course of everything after it, so what still fails may fail otherwise:
-what counts is that the same checker speaks.
+Leaving a fault out changes the course of everything after it, so the remaining faults may fail otherwise.
+What counts is that the same checker finds a violation.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from simulations.chaos import Chaos, ChaosPlan
 
 
 def checker_of(violation: str) -> str:
-    """The name of the checker that said it, without time and particulars."""
+    """The name of the checker that found it, without time and particulars."""
     return violation.split(" ", 1)[-1].split(":", 1)[0]
 
 
 def fails(plan: ChaosPlan, checkers: set[str]) -> Callable[[Sequence[int]], bool]:
-    """Whether a part of the plan's faults, by number, makes one of these checkers speak."""
+    """Whether a part of the plan's faults, by number, makes one of these checkers find a violation."""
 
     def judge(kept: Sequence[int]) -> bool:
         outcome = Chaos(plan, frozenset(kept)).run()
@@ -29,7 +29,7 @@ def fails(plan: ChaosPlan, checkers: set[str]) -> Callable[[Sequence[int]], bool
 def shrink(
     numbers: Sequence[int], failing: Callable[[Sequence[int]], bool], most: int, tell: Callable[[str], object]
 ) -> list[int]:
-    """Leave out ever smaller parts as long as it still fails; at most so many runs."""
+    """Leave out ever smaller parts as long as the rest still fails; at most so many runs."""
     kept = list(numbers)
     size = max(1, len(kept) // 2)
     runs = 0

@@ -1,7 +1,7 @@
-"""Signatures that cost a hash instead of a curve: enough where nobody forges, fast enough for many seeds.
+"""Signatures that cost a hash instead of a curve: safe where no host forges, fast enough for many seeds.
 
-A "key pair" is one number; its public key determines its secret, so anyone could forge, and simulated liars
-are written not to. Runs that shall not rest on that use Ed25519 (``identity``).
+A "key pair" is one number. Its public key determines its secret, so any host could forge; simulated liars
+do not. Runs that must not rest on that use Ed25519 (``identity``).
 """
 
 from __future__ import annotations
@@ -32,5 +32,5 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
 
 
 def identity(number: int) -> Identity:
-    """An Ed25519 key that follows from a number; its Verifier is mesh.wire.identity.verify."""
+    """An Ed25519 key that derives from a number; its Verifier is mesh.wire.identity.verify."""
     return Identity.from_seed(blake2b(number.to_bytes(8, "big"), digest_size=32, person=b"ed25519").digest())

@@ -1,7 +1,7 @@
 """A deterministic world for real Nodes: one heap of events, clocks, a network with faults, disks.
 
 Everything follows from the seed: the same seed and parameters give the same run, event by event, and the same
-trace hash. Nothing here judges; checkers (simulations.checkers) look on from outside.
+trace hash. Nothing here judges; checkers (simulations.checkers) watch from outside.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ _DATAGRAM, _TIMER, _STEP, _CALL = range(4)
 _ANY_RUN = -1
 """A datagram reaches whichever process holds the port when it arrives."""
 _PEERS = 64
-"""So many addresses a newcomer is told at most, as by a member's door."""
+"""The most addresses that a newcomer learns, as from a member's admission server."""
 _FIRST_SPARE = 1 << 20
 """Addresses from here on are for machines that get another one."""
 _INBOX = 512
-"""Datagrams that wait for a process that stands still; what a socket's buffer holds of small ones."""
+"""Datagrams that wait for a process that stands still: as many small ones as a socket's buffer holds."""
 _TRACE = struct.Struct("<dHB").pack
 _TRACE_CHUNK = 1 << 16
 _MOST_CHUNKS = 100
-"""Of the trace within a millisecond: about 500,000 events, far more than the largest pool needs."""
+"""Bytes of the trace within a millisecond: about 500,000 events, far more than the largest pool needs."""
 _HANDSHAKE = 4
-"""Segments, one way each, until a TLS peer has proven who it is."""
+"""Segments, one way each, until a TLS peer has proved its identity."""
 
 
 class World:
-    """Hosts, their network and the heap of what is to happen.
+    """Hosts, their network and the heap of future events.
 
-    ``observers`` are shown every event that a Node tells, ``taps`` every datagram sent, ``arrivals``
-    every one that a process gets, ``on_crash`` every process that ends, ``on_start`` every one that starts.
+    ``observers`` are called with every event of a Node, ``taps`` with every datagram sent, ``arrivals`` with
+    every one that a process gets, ``on_crash`` with every process that ends, ``on_start`` with every start.
     """
 
     def __init__(self, seed: int, settings: Settings | None = None, curves: bool = False) -> None:
@@ -82,11 +82,11 @@ class World:
         self.keys: dict[NodeId, bytes] = {}
         """The public key of every identity that ever lived here."""
         self.granted: dict[NodeId, Rights] = {}
-        """The rights that someone with the right to do so vouched for."""
+        """The rights that a voucher gave, by an owner with the right to issue it."""
         self.sponsors: dict[NodeId, list[NodeId]] = {}
-        """Who vouched for each of them; several where an owner died before it had told of it."""
+        """The vouching owners of each; several where an owner died before it had reported it."""
         self.evictions: dict[NodeId, dict[NodeId, float]] = {}
-        """Whom each owner evicted, and when; whether that stands is for the Nodes to say."""
+        """The members that each owner evicted, and when; the Nodes decide whether that stands."""
         self._curves = curves
         self.verifier = self._verifier = ed25519.verify if curves else signing.verify
         self._sources: dict[int, random.Random] = {}
@@ -103,11 +103,11 @@ class World:
     # --- the heap
 
     def at(self, when: float, action: Callable[[], None]) -> None:
-        """Let something happen at that time."""
+        """Schedule an action of the world at that time."""
         self._push(max(when, self.now), None, 0, _CALL, action, None)
 
     def on(self, host: Host, when: float, action: Callable[[], None]) -> None:
-        """Let the host's present process do something then, or when its pause is over; never if it ended."""
+        """Schedule an action of the host's present process, after its pause if any; never if it ended."""
         self._push(max(when, self.now), host, host.run, _CALL, action, None)
 
     def _push(self, when: float, host: Host | None, run: int, code: int, a: Any, b: Any) -> None:
@@ -166,20 +166,20 @@ class World:
         return True
 
     def digest(self) -> str:
-        """The hash over all events so far, their times and what they carried: equal for equal runs."""
+        """The hash over all events so far, their times and contents: equal for equal runs."""
         self._hash.update(self._trace)
         self._trace.clear()
         return self._hash.hexdigest()
 
     def _flush(self) -> None:
-        """Hash what was traced; raises RuntimeError when ever more happens while time stands still."""
+        """Hash the trace so far; raises RuntimeError when events go on while time stands still."""
         self._hash.update(self._trace)
         self._trace.clear()
         if self.now > self._moved_at + 1e-3:
             self._moved_at, self._chunks = self.now, 0
         self._chunks += 1
         if self._chunks > _MOST_CHUNKS:
-            raise RuntimeError(f"time stands still at {self.now:.3f}: someone wakes himself for ever")
+            raise RuntimeError(f"time stands still at {self.now:.3f}: a host wakes itself for ever")
 
     def _wait(self, host: Host, event: tuple[float, int, Host | None, int, int, Any, Any]) -> None:
         """The process stands still: the event waits, unless it is a datagram for which there is no room."""
@@ -192,7 +192,7 @@ class World:
         if self.now < host.paused_until:
             self.at(host.paused_until, lambda: self._wake(host))
             return
-        # Timers first: a loop that was stopped may learn that time passed before it reads its mail.
+        # Timers first: a loop that was stopped may learn that time passed before it reads its datagrams.
         waiting, host.inbox = sorted(host.inbox, key=lambda event: event[4] == _DATAGRAM), []
         for _, _, _, run, code, a, b in waiting:
             self._push(self.now, host, run, code, a, b)
@@ -206,7 +206,7 @@ class World:
     # --- hosts
 
     def add(self, rank: int = 1) -> Host:
-        """A machine that runs nothing yet."""
+        """Add a machine that runs nothing yet."""
         number = len(self.hosts)
         host = Host(number, rank, self.signer(number))
         self.hosts.append(host)
@@ -215,7 +215,7 @@ class World:
         return host
 
     def signer(self, number: int) -> KeyedHash | ed25519.Identity:
-        """A key pair that follows from the number."""
+        """A key pair that derives from the number."""
         return signing.identity(number) if self._curves else KeyedHash(number)
 
     def _register(self, host: Host) -> None:
@@ -223,7 +223,7 @@ class World:
         self.keys[host.id] = host.signer.public_key
 
     def host_of(self, id: NodeId) -> Host:
-        """Whose identity that is or was."""
+        """The host that has or had that identity."""
         return self._by_id[id]
 
     def found(self, host: Host) -> None:
@@ -234,7 +234,7 @@ class World:
         self._start(host)
 
     def join(self, host: Host, owner: Host, rights: Rights = ALL_RIGHTS) -> None:
-        """The owner vouches for the host and tells it where members live; it starts and greets them."""
+        """The owner vouches for the host and gives it members' addresses; it starts and greets them."""
         self._act(owner, "vouch", host.signer.public_key, rights)
         self.vouched(owner, host.signer, rights)
         if owner.node is None:
@@ -255,7 +255,7 @@ class World:
         self.sponsors.setdefault(newcomer.id, []).append(owner.id)
 
     def _act(self, owner: Host, step: str, *arguments: Any) -> None:
-        """An act of an owner; MeshError too where its process died before that was on its disk."""
+        """Perform an act of an owner; MeshError too if its process died before that was on its disk."""
         before = owner.disk.get(ACTS)
         self.do(owner, step, *arguments)
         if owner.node is None and owner.disk.get(ACTS) == before:
@@ -265,7 +265,7 @@ class World:
         """The owner evicts a member for ever; MeshError where it may not."""
         evicted = self.evictions.setdefault(owner.id, {})
         known = subject in evicted
-        evicted.setdefault(subject, self.now)  # before gates shut and leaders change by it
+        evicted.setdefault(subject, self.now)  # before gates close and leaders change because of it
         try:
             self._act(owner, "evict", subject)
         except MeshError:
@@ -274,7 +274,7 @@ class World:
             raise
 
     def is_disputed(self, id: NodeId) -> bool:
-        """Whether anyone ever evicted that member, or someone on a chain of its to the founder."""
+        """Whether any owner ever evicted that member, or a member on one of its chains to the founder."""
         chain = [id]
         for each in chain:
             if any(each in subjects for subjects in self.evictions.values()):
@@ -283,7 +283,7 @@ class World:
         return False
 
     def crash(self, host: Host, silent: bool = False) -> None:
-        """The process is gone, what is on the disk stays; ``silent``: so is the machine that would say so."""
+        """End the process; its disk stays. ``silent``: the machine too, so no kernel refuses datagrams."""
         host.powered = not silent
         for watch in self.on_crash:
             watch(host)
@@ -300,14 +300,14 @@ class World:
         self.do(host, "add_seeds", self.random.sample(others, min(8, len(others))))
 
     def wipe(self, host: Host) -> None:
-        """The disk of a host that does not run is lost, its key too: it is another member when it joins."""
+        """A host that does not run loses its disk and its key: it is another member when it joins."""
         assert host.node is None
         host.disk = Disk()
         host.signer = self.signer(len(self.keys) + 1_000_000)
         self._register(host)
 
     def pause(self, host: Host, seconds: float) -> None:
-        """The process stands still; what comes meanwhile waits for it."""
+        """The process stands still; its events wait meanwhile."""
         host.paused_until = max(host.paused_until, self.now + seconds)
 
     def resume(self, host: Host) -> None:
@@ -351,7 +351,7 @@ class World:
         return [host for host in self.hosts if host.node is not None]
 
     def do(self, host: Host, step: str, *arguments: Any) -> None:
-        """One input of the host's Node by its name, ``now`` read from its clock; none if that is gone."""
+        """Feed the host's Node one input by its name, ``now`` read from its clock; none if that is gone."""
         if host.node is not None:
             self.perform(host, getattr(host.node, step)(host.local(self.now), *arguments))
 
@@ -370,7 +370,7 @@ class World:
     # --- effects
 
     def perform(self, host: Host, effects: list[Effect]) -> None:
-        """Do what a Node asked for, in order; observers see each event as it is told."""
+        """Perform a Node's effects, in order; observers see each event as the Node reports it."""
         for effect in effects:
             if isinstance(effect, Send):
                 self._send(host, effect)
@@ -421,7 +421,7 @@ class World:
         _heappush(self._heap, (when, self._order, target, _ANY_RUN, _DATAGRAM, host.address, payload))
 
     def answer_for(self, stand_in: Host, host: Host, payload: bytes) -> None:
-        """A datagram for a host that runs no Node: what the network does in its stead, here nothing."""
+        """A datagram for a host that runs no Node; a subclass may answer it, here nothing does."""
 
     def carry(self, source: Host, target: Host, payload: bytes) -> None:
         """Give a datagram to the network."""
@@ -438,7 +438,7 @@ class World:
             self._push(when, target, _ANY_RUN, _DATAGRAM, source.address, data)
 
     def _unreachable(self, host: Host, source: Endpoint) -> None:
-        """A datagram found nobody on the port: the machine's kernel says so to the sender (ICMP)."""
+        """No process holds the port: the machine's kernel says so to the sender (ICMP)."""
         sender = self._by_address.get(source)
         if sender is None or not host.powered or sender.node is None:
             return
@@ -447,7 +447,7 @@ class World:
             self.step(sender, when, lambda node: node.connection_reset(sender.local(self.now), id))
 
     def lose_late(self, seconds: float) -> None:
-        """Datagrams that would arrive later than so many seconds from now are lost."""
+        """Lose the datagrams that would arrive later than so many seconds from now."""
         latest = self.now + seconds
         self._heap = [event for event in self._heap if event[4] != _DATAGRAM or event[0] <= latest]
         heapq.heapify(self._heap)
@@ -457,7 +457,7 @@ class World:
         self._push(max(when, self.now), host, host.run, _STEP, step, None)
 
     def set_faults(self, faults: tuple[LinkFault, ...]) -> None:
-        """Let links be bad in this way from now on."""
+        """Set the faults of links from now on."""
         self.network.faults = faults
         self.links_changed_at = self.now
 
@@ -481,7 +481,7 @@ class World:
         self.step(target, when, lambda node: node.receive_stream(target.local(self.now), sender, payload))
 
     def _probe_stream(self, host: Host, effect: ProbeStream) -> None:
-        """A TCP and a TLS handshake, which meet what datagrams meet; who stands still proves nothing."""
+        """A TCP and a TLS handshake, which meet what datagrams meet; a process that stands still fails."""
         target = self._by_address.get(effect.endpoint)
         if target is None or not target.powered or self.now < target.paused_until:
             return

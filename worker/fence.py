@@ -1,8 +1,8 @@
 """A worker's fence: which streams pass to rpc-server, and which are cut. Pure.
 
-The fence follows the worker's lease. It admits the streams of the holder under the terms of its claim, and of
-no other. A later term fences off the earlier ones, as a fencing token does: a former leader, or an earlier
-life of the same one, cannot reach rpc-server beside its successor.
+The fence follows the worker's lease. It admits the holder's streams under the terms of its claim, and no
+others. A later term fences off the earlier ones, as a fencing token does: a former leader, or an earlier run
+of the same one, cannot reach rpc-server beside its successor.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Holder(Protocol):
 
 
 class Fence(Generic[Stream]):
-    """Decides alone; the owner cuts the streams that `set_holder` and `admit` return, before anything else.
+    """Decides alone; the owner first of all cuts the streams that `set_holder` and `admit` return.
 
-    A stream that is returned so is no longer admitted.
+    The fence no longer admits a stream that it has returned.
     """
 
     def __init__(self) -> None:
@@ -45,9 +45,9 @@ class Fence(Generic[Stream]):
         return tuple(self._admitted)
 
     def set_holder(self, claim: Holder | None) -> list[Stream]:
-        """Let ``claim`` alone pass from now on, or nothing; the streams to cut, the earliest first.
+        """Let ``claim`` alone pass from now on, or nothing. Returns the streams to cut, the earliest first.
 
-        A holder that follows itself by a higher claim keeps the streams that it has.
+        A holder that reclaims, with a higher term, keeps its streams.
         """
         if claim is None:
             self._holder, self._terms = None, range(0)
@@ -70,7 +70,7 @@ class Fence(Generic[Stream]):
         return f"this worker is leased to another claim, of term {self._terms.stop - 1}"
 
     def admit(self, stream: Stream, author: bytes, term: int) -> list[Stream]:
-        """Let a stream in that `admits` accepts; the streams to cut first: those of earlier terms.
+        """Admit a stream that `admits` accepts. Returns the streams to cut first: those of earlier terms.
 
         An author that begins under a later term is done with what it began before.
         Raises ValueError for a stream that does not pass.
@@ -83,7 +83,7 @@ class Fence(Generic[Stream]):
         return cut
 
     def remove(self, stream: Stream) -> None:
-        """Forget a stream that ended; one that is not admitted changes nothing."""
+        """Forget a stream that ended; an unknown one changes nothing."""
         self._admitted.pop(stream, None)
 
     def _cut(self) -> list[Stream]:

@@ -1,9 +1,9 @@
-"""The gate before rpc-server: it passes the streams of the lease holder, and nobody else's.
+"""The gate before rpc-server: it passes the streams of the lease holder, and no others.
 
 rpc-server serves one client at a time and lets a second one wait, silently, until the first closes: a stale
-leader's open socket would starve its successor. So the gate cuts the streams of an old claim before it lets
-in those of a newer one, and lets the streams of one holder in one after the other. (llama-server has one
-connection open per worker; while it looks at its devices it opens and closes some in turn.)
+leader's open socket would starve its successor. So the gate cuts an old claim's streams before it admits
+those of a newer one, and passes one holder's streams one after the other. (llama-server keeps one connection
+open per worker; while it looks at its devices, it opens and closes some in turn.)
 `worker.fence` decides which streams pass and which are cut.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import trio
 
 from mesh.net.bridge import Bridge, Ending
-from mesh.net.link import Bare, Trusts, let_in, never
+from mesh.net.link import Bare, Trusts, accept_leader, never
 from mesh.net.session import StreamError
 from mesh.net.stream_ends import Plain
 from mesh.wire.errors import DecodeError
@@ -30,30 +30,31 @@ _MESSAGE_SECONDS = 5.0
 
 
 class GateSession(Bare, Protocol):
-    """An authenticated stream of a member, which asked with ``{"term": int}``."""
+    """An authenticated stream that a member opened with the arguments ``{"term": int}``."""
 
     @property
     def peer(self) -> bytes | None:
-        """The proven node id."""
+        """The node id that the peer has proved."""
 
     async def aclose(self) -> None:
         """Close it; returns within a second."""
 
 
 class GateServer(Protocol):
-    """What the gate stands before."""
+    """The server that the gate protects."""
 
     async def free_up(self) -> None:
-        """Return when no earlier client is served any more."""
+        """Return when it serves no earlier client any more."""
 
     async def connect(self) -> trio.SocketStream:
-        """A new client's connection; OSError while it is not ready."""
+        """A new client's connection; raises OSError while the server is not ready."""
 
 
 @dataclass(slots=True)
 class GateCounters:
-    """Since the gate was made; bytes as seen from the worker. ``malformed`` counts streams that did not begin
-    as rpc-server's protocol does.
+    """Counts since the gate was made; bytes as the worker sees them.
+
+    ``malformed`` counts streams that did not begin as rpc-server's protocol does.
     """
 
     passed: int = 0
@@ -66,7 +67,7 @@ class GateCounters:
 
 @dataclass(slots=True, eq=False)
 class _Stream:
-    """One that waits for its turn or passes."""
+    """A stream that waits for its turn, or passes."""
 
     author: bytes
     term: int
@@ -82,9 +83,8 @@ class _Stream:
 class Gate:
     """Hands each stream of the lease holder to rpc-server, in order; cuts it when the lease goes elsewhere.
 
-    The first thing a peer reads is one framed message: ``{"ok": true}``, perhaps with what `mesh.net.link`
-    adds, after which the bytes are rpc-server's own; or ``{"ok": false, "reason": text}`` and the end of the
-    stream.
+    A peer first reads one framed message. ``{"ok": true}``, perhaps with what `mesh.net.link` adds, says that
+    the following bytes are rpc-server's own. ``{"ok": false, "reason": text}`` says that the stream ends.
     """
 
     def __init__(self, server: GateServer, trusts: Trusts = never) -> None:
@@ -93,13 +93,13 @@ class Gate:
         self._trusts = trusts
         self._fence: Fence[_Stream] = Fence()
         self._open = 0
-        """How many streams wait or pass, those included that were cut and are not closed yet."""
+        """How many streams wait or pass, including those that are cut and not yet closed."""
         self._passing: Bridge | None = None
         self._turn = trio.StrictFIFOLock()
 
     @property
     def counters(self) -> GateCounters:
-        """As of now, the stream that passes included."""
+        """The counts now, including the stream that passes."""
         counted, bridge = self._counters, self._passing
         if bridge is None:
             return counted
@@ -113,9 +113,9 @@ class Gate:
         )
 
     def set_holder(self, claim: Holder | None) -> None:
-        """From now on ``claim`` alone passes; streams of any other are cut before this returns.
+        """From now on ``claim`` alone passes; streams of all others are cut before this returns.
 
-        A holder that follows itself by a higher claim keeps the streams that it has.
+        A holder that reclaims, with a higher term, keeps its streams.
         """
         self._cut(self._fence.set_holder(claim))
 
@@ -126,7 +126,7 @@ class Gate:
                 self._counters.cut += 1
 
     async def handle(self, session: GateSession) -> None:
-        """Serve one stream to its end, which is: either side's, or a cut. Leaves it closed."""
+        """Serve one stream until either side ends it or it is cut. Leaves it closed."""
         stream = _Stream(session.peer or b"", _term(session.arguments))
         try:
             if (reason := self._refusal(stream)) is not None:
@@ -169,7 +169,7 @@ class Gate:
             await self._refuse(session, "the worker's rpc-server is not ready")
             return
         try:
-            leader = await let_in(session, self._trusts)
+            leader = await accept_leader(session, self._trusts)
         except BaseException:
             await trio.aclose_forcefully(local)
             raise
@@ -178,11 +178,11 @@ class Gate:
         self._counters.passed += 1
         self._passing = stream.bridge = bridge
         whose = f"{stream.author.hex()[:8]} in term {stream.term}"
-        _log.info("lets %s in", whose)
+        _log.info("the stream of %s passes", whose)
         try:
             await bridge.run()
         finally:
-            _log.info("%s is out", whose)
+            _log.info("the stream of %s ended", whose)
             self._passing = None
             self._counters.bytes_in += bridge.inward.moved
             self._counters.bytes_out += bridge.outward.moved

@@ -1,7 +1,7 @@
-"""The first message each way of rpc-server's protocol, without what would lead around the gate.
+"""HELLO, the first message each way of rpc-server's protocol, without what would lead around the gate.
 
-In HELLO both sides may offer to go on over RDMA, which no gate sees or cuts: 24 bytes of capabilities each.
-They are blanked both ways, so both stay with TCP. rpc-server itself wants HELLO first, and once.
+In HELLO both sides may offer to continue over RDMA, which no gate sees or cuts: 24 bytes of capabilities
+each. Blanking them both ways keeps both on TCP. rpc-server itself wants HELLO first, and once.
 """
 
 import struct
@@ -16,8 +16,9 @@ _REPLY = struct.Struct("<Q")  # length; then the version and the capabilities
 
 
 def blank_request(leader: End) -> bytes:
-    """A client's HELLO, asking for nothing. Empty if it closed without a word; ValueError if it said
-    something else, OSError if it broke off.
+    """A client's HELLO without its capabilities. Empty if the client closed without a byte.
+
+    Raises ValueError if it sent something else, OSError if it broke off.
     """
     head = _exactly(leader, _REQUEST.size)
     if not head:
@@ -30,7 +31,7 @@ def blank_request(leader: End) -> bytes:
 
 
 def blank_reply(server: End) -> bytes:
-    """rpc-server's answer to HELLO, offering nothing. Empty if it closed instead; errors as above."""
+    """rpc-server's answer to HELLO without its capabilities. Empty if it closed instead; errors as above."""
     head = _exactly(server, _REPLY.size)
     if not head:
         return b""
@@ -41,7 +42,7 @@ def blank_reply(server: End) -> bytes:
 
 
 def _exactly(end: End, count: int) -> bytes:
-    """The next ``count`` bytes; nothing if it ends before."""
+    """The next ``count`` bytes; empty if the stream ends before."""
     received = bytearray()
     while len(received) < count:
         data = end.receive(count - len(received))

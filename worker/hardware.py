@@ -1,7 +1,7 @@
-"""What memory this machine has, and how much of it is offered by default.
+"""What memory this machine has, and how much of it a worker offers by default.
 
-rpc-server reports the machine's whole memory as free, whatever else runs and whatever a container is limited
-to; so the mesh measures for itself.
+rpc-server reports the machine's whole memory as free, whatever else runs and whatever limit its container
+has. So the mesh measures for itself.
 """
 
 import re
@@ -24,11 +24,11 @@ _SHARE_OF_ACCELERATOR = 0.92
 
 @dataclass(frozen=True, slots=True)
 class MachineMemory:
-    """In bytes: of the accelerator where it has memory of its own, else of the machine or its container."""
+    """In bytes: the accelerator's where it has memory of its own, else the machine's or its container's."""
 
     total: int
     available: int
-    """What could be used now without anything being swapped out."""
+    """What could be used now without swapping anything out."""
 
 
 def parse_size(text: str) -> int:
@@ -50,7 +50,7 @@ def measure(backend: Backend) -> MachineMemory:
 
 
 def default_offer(memory: MachineMemory, backend: Backend) -> int:
-    """What is offered when nobody says: most of what is free now, in whole MiB."""
+    """What a worker offers when no person says: most of what is free now, in whole MiB."""
     if backend.memory:
         share = memory.available * _SHARE_OF_ACCELERATOR
     else:
@@ -74,7 +74,7 @@ def within_limits(memory: MachineMemory, root: Path) -> MachineMemory:
 
 
 def _groups(root: Path) -> list[tuple[Path, str, str]]:
-    """``(folder, limit file, usage file)`` of the group and of all above it, each of which limits too."""
+    """``(folder, limit file, usage file)`` of the group and of all above it: each one limits the process."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -88,7 +88,7 @@ def _groups(root: Path) -> list[tuple[Path, str, str]]:
             top, names = root / "sys/fs/cgroup/memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
         else:
             continue
-        # Inside a container the path may name what only the host sees; its own group is then the top.
+        # Inside a container, the path may name what only the host sees; its own group is then the top.
         group = Path(path.strip("/"))
         groups += [(top / part, *names) for part in (group, *group.parents)]
     return groups

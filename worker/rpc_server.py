@@ -1,4 +1,4 @@
-"""llama.cpp's rpc-server on loopback: sandboxed, restarted after crashes, never greeted while it may work."""
+"""llama.cpp's rpc-server on loopback: sandboxed, restarted after crashes, never probed while it may work."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ import trio
 
 from mesh.engine.process.logfile import LogFile
 from mesh.engine.process.restarts import Restarts
-from mesh.engine.process.rpc_port import CLOSED, free_port, knock
+from mesh.engine.process.rpc_port import CLOSED, free_port, wait_for_listener
 from mesh.engine.process.standstill import Standstill, look
 from mesh.engine.process.supervise import Launch, Run, State, Supervised, SupervisorEvent
 from mesh.engine.sandbox.launcher import environment, sandboxed
@@ -18,15 +18,15 @@ from mesh.engine.sandbox.launcher import environment, sandboxed
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.7
-_LETTING_GO = 1.0
-"""Seconds that rpc-server may go on computing for a client that is gone while the next one waits."""
+_RELEASE_SECONDS = 1.0
+"""Seconds that rpc-server may compute on for a client that is gone while the next one waits."""
 
 HOST = "127.0.0.1"
-"""rpc-server has no authentication and no encryption: whoever reaches its port owns the process."""
+"""rpc-server has no authentication and no encryption: a program that reaches its port owns the process."""
 
 
 class RpcServer:
-    """Owns the process while ``run`` runs. Every start gets another free port, in case one was taken."""
+    """Owns the process while ``run`` runs. Every start takes another free port, in case one was taken."""
 
     def __init__(
         self,
@@ -38,8 +38,9 @@ class RpcServer:
         on_event: Callable[[SupervisorEvent], None] = lambda _: None,
         restarts: Restarts | None = None,
     ) -> None:
-        """``threads`` for the processor's share, by default one per physical core; ``device``: it drives an
-        accelerator.
+        """``threads`` for the processor's share, by default one per physical core.
+
+        ``device``: it drives an accelerator.
         """
         self._program = program
         self._device = device
@@ -59,28 +60,28 @@ class RpcServer:
 
     @property
     def port(self) -> int | None:
-        """Where it listens on loopback; None while it is not ready."""
+        """The port that it listens on at loopback; None while it is not ready."""
         return self._port if self._supervised.state is State.READY else None
 
     @property
     def state(self) -> State:
-        """Of the supervised process."""
+        """The supervised process's state."""
         return self._supervised.state
 
     @property
     def pid(self) -> int | None:
-        """Of the running process."""
+        """The running process's id."""
         return self._supervised.pid
 
     @property
     def last_lines(self) -> tuple[str, ...]:
-        """The end of its log."""
+        """The last lines of its log."""
         return self._supervised.log.last_lines
 
     async def run(self) -> None:
         """Own the process until ``stop`` or cancellation, both of which end it.
 
-        One that stands still is killed, which ends its client's connection, and started again.
+        A process that stands still is killed, which ends its client's connection, and started again.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)
@@ -111,7 +112,7 @@ class RpcServer:
         await self._supervised.wait_ready()
 
     async def restart(self) -> None:
-        """Kill it, stuck or not, which frees all its memory; returns when the next one is ready."""
+        """Kill it, stuck or not, which frees all its memory. Returns when the next one is ready."""
         await self._supervised.restart()
 
     async def connect(self) -> trio.SocketStream:
@@ -124,11 +125,11 @@ class RpcServer:
             self._connected += 1
         return stream
 
-    async def free_up(self, limit: float = _LETTING_GO) -> None:
-        """Return when it serves nobody; if it does not let go of its last client in ``limit`` s, restart it.
+    async def free_up(self, limit: float = _RELEASE_SECONDS) -> None:
+        """Return when it serves no client. Restart it if it keeps its last client longer than ``limit`` s.
 
-        A client whose connection was closed is served until the computation that it asked for is done. That
-        is seen in the log alone: to ask rpc-server itself would queue a connection behind the client.
+        rpc-server serves a client whose connection was closed until it has done the computation that the
+        client asked for. Its log alone tells that: a question to rpc-server would queue behind the client.
         """
         with trio.move_on_after(limit):
             while self._closed < self._connected:
@@ -138,16 +139,16 @@ class RpcServer:
 
     def _launch(self) -> Launch:
         self._port = free_port(HOST)
-        self._connected = 1  # the knock at its door
+        self._connected = 1  # the readiness probe's own connection
         self._closed = 0
         argv = [str(self._program), "-H", HOST, "-p", str(self._port), "-t", str(self._threads)]
-        # Threads that spin while they wait slow each other down where cores are scarce; and a crash is
-        # reported by its signal, without seconds spent in a debugger.
+        # Threads that spin while they wait slow each other down where there are few cores. And a signal
+        # reports a crash, without seconds in a debugger.
         given = environment(os.environ) | {"OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
         return Launch(sandboxed(argv, self._port, device=self._device), self._ready, given)
 
     async def _ready(self, run: Run) -> None:
-        await knock(self._port, HOST)
+        await wait_for_listener(self._port, HOST)
         await run.line_with(CLOSED)
 
     def _on_line(self, line: str) -> None:

@@ -1,25 +1,25 @@
-"""What a llama-server that ended has said about why."""
+"""Why a llama-server ended, as the end of its log tells it."""
 
 import re
 from collections.abc import Iterable
 from typing import Final
 
-# What a line of log says that explains an end; the rest is cleaning up.
+# Words of a log line that explains an end; the remaining lines are cleaning up.
 _TELLING: Final = ("error", "failed", "assert", "crashed", "unable", "out of memory", "invalid")
 _HINDSIGHT: Final = ("cleaning up", "exiting due to")
-# How a worker's death is met, as ggml-rpc logs it. Whether it does depends on the call that meets it, and as
-# another thread writes the log, such a line comes before that of ggml_abort, after it, or not at all.
+# How ggml-rpc logs that a worker died. The failing call decides whether it logs at all. Another thread writes
+# the log, so such a line may come before the line of ggml_abort, after it, or not at all.
 _SYMPTOM: Final = ("send failed", "recv failed")
-# ggml_abort and GGML_ASSERT begin their line with the source file as the compiler was told of it.
+# ggml_abort and GGML_ASSERT begin their line with the source file's name as the compiler got it.
 _ABORT: Final = re.compile(r"(?:\S*/)?([\w.-]+\.(?:c|cc|cpp|cu|cuh|h|hpp|m|mm):\d+: )(.+)")
 
 
 def telling_line(lines: Iterable[str]) -> str:
-    """The line of a log's end that says best what went wrong; "" if there is none at all.
+    """The line near the end of a log that says best what went wrong; "" for an empty log.
 
-    That is the one ggml aborted with, or another that says the same and more; else the first that tells of a
-    failure; else the last. Without the time and level before it, without folders of the engine's sources, and
-    300 characters at most.
+    The line that ggml aborted with comes first, or another one that says the same and more. Then comes the
+    first line that names a failure, then the last line. The result lacks the time and level and the folders
+    of the engine's sources; it has at most 300 characters.
     """
     said = [_bare(line.strip()) for line in lines if line.strip()]
     failures = [

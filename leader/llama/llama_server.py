@@ -1,7 +1,7 @@
 """llama-server, owned: started by a plan, watched while it loads and serves, killed when it is stuck.
 
-It is never started again from here: when it ended, the reconciler decides what is next, perhaps with another
-plan.
+This module never starts it again: when it has ended, the reconciler decides what is next, perhaps with
+another plan.
 """
 
 import json
@@ -29,18 +29,18 @@ from mesh.engine.process.supervise import Launch, Run, State, Supervised
 
 log = logging.getLogger(__name__)
 
-# Not more often: each look restarts the second after which llama-server notices that a client hung up.
+# Each look restarts the second after which llama-server notices that a client hung up: so not more often.
 LOOK_SECONDS: Final = 2.5
 ANSWER_SECONDS: Final = 2.0
-GLANCE_SECONDS: Final = 0.5  # at what costs it nothing; and all of it, where a worker is in doubt
+GLANCE_SECONDS: Final = 0.5  # between the checks that cost it nothing; between all, if a worker is in doubt
 READY_LOOK_SECONDS: Final = 0.05
 GRACE: Final = 1.0  # for SIGTERM: a stuck llama-server ignores it
-_FOREVER: Final = 7 * 86400.0  # loading ends by progress, not by the clock
+_FOREVER: Final = 7 * 86400.0  # progress ends the loading, not the clock
 
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """``phase`` is loading, ready, failed or stopped; ``progress`` (0..1) is of loading."""
+    """``phase`` is loading, ready, failed or stopped; ``progress`` (0..1) is that of loading."""
 
     phase: str
     progress: float = 0.0
@@ -51,9 +51,9 @@ class LlamaServer:
     """One run of llama-server.
 
     ``endpoints`` gives each remote member's end of a tunnel on loopback, ``traffic`` the bytes sent through
-    all tunnels so far, ``doubt`` and ``gone`` whether some used worker is suspected, or held, to be dead.
-    ``slots``: where conversations are kept; with ``restore``, those that are there go on. ``name``: what the
-    API calls the model, if not as the file itself does.
+    all tunnels so far. ``doubt`` and ``gone`` say whether membership suspects some used worker, or holds it
+    dead. ``slots`` is where conversations are kept; with ``restore``, those that are there go on. ``name`` is
+    what the API calls the model, if not as the file itself does.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class LlamaServer:
         self._name = name
         self._began = 0.0
         self.load_seconds = 0.0
-        """That it took until it was ready; 0 before."""
+        """Seconds until it was ready; 0 before."""
         self._on_state = on_state
         self._lines = 0
         self._sent_before = traffic()
@@ -102,27 +102,27 @@ class LlamaServer:
 
     @property
     def pid(self) -> int | None:
-        """Of the running process."""
+        """The running process's id."""
         return self._supervised.pid
 
     async def run(self) -> ServerState:
         """Own the process until it ends, by itself, by ``stop`` or by cancellation.
 
-        The final state, failed or stopped.
+        Returns the final state, failed or stopped.
         """
         self._began = trio.current_time()
         if self._slots_kept is not None and not self._slots_kept.prepare(self._restore):
             self._slots_kept = None
-        self._tell(ServerState("loading"))
+        self._report(ServerState("loading"))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)
             nursery.start_soon(self._glance)
             code = await self._supervised.run()
             nursery.cancel_scope.cancel()
         if self._stopping or self._supervised.state is State.STOPPED:
-            self._tell(ServerState("stopped"))
+            self._report(ServerState("stopped"))
         else:
-            self._tell(ServerState("failed", 0.0, self._reason(code)))
+            self._report(ServerState("failed", 0.0, self._reason(code)))
         return self.state
 
     async def stop(self) -> None:
@@ -131,7 +131,7 @@ class LlamaServer:
         await self._supervised.stop()
 
     async def keep_conversations(self) -> None:
-        """Save what its slots hold, for the next llama-server; bounded in time and space."""
+        """Save what its slots hold for the next llama-server; bounded in time and space."""
         if self._slots_kept is not None and self.state.phase == "ready":
             kept = await self._slots_kept.keep(self.port)
             log.info("%d tokens of conversations are kept", kept)
@@ -151,7 +151,7 @@ class LlamaServer:
         return Launch(argv, self._ready, environment(os.environ))
 
     async def _ready(self, _run: Run) -> None:
-        """Return when /health says 200 (it says 503 while the model loads), and conversations are back."""
+        """Return when /health says 200 (503 while the model loads) and the conversations are restored."""
         healthy = False
         while not healthy:
             with suppress(OSError, trio.BrokenResourceError), trio.move_on_after(ANSWER_SECONDS):
@@ -177,7 +177,7 @@ class LlamaServer:
             await trio.sleep(GLANCE_SECONDS if self.state.phase == "ready" else READY_LOOK_SECONDS)
 
     async def _glance(self) -> None:
-        """Kill the process when it was stopped: that is seen without asking it."""
+        """Kill the process when it stands still (SIGSTOP): the kernel tells that without asking it."""
         standstill = Standstill()
         while True:
             glance = None if self.pid is None else look(self.pid)
@@ -189,11 +189,11 @@ class LlamaServer:
 
     async def _activity(self) -> tuple[str, Hashable]:
         if self._supervised.state is not State.READY:
-            self._tell(ServerState("loading", self._load_progress()))
+            self._report(ServerState("loading", self._load_progress()))
             return "loading", self._lines
         if self.state.phase != "ready":
             self.load_seconds = trio.current_time() - self._began
-            self._tell(ServerState("ready", 1.0))
+            self._report(ServerState("ready", 1.0))
         return await self._slots()
 
     async def _slots(self) -> tuple[str, Hashable]:
@@ -204,14 +204,14 @@ class LlamaServer:
         return "silent", None
 
     def _load_progress(self) -> float:
-        """Weights that went to workers, of all that must; without workers nothing tells."""
+        """The share of the remote weights that the workers have received; 0.0 where there are none."""
         wanted = self.plan.remote_bytes
         return min(0.99, max(0, self._traffic() - self._sent_before) / wanted) if wanted else 0.0
 
     def _on_line(self, _line: str) -> None:
         self._lines += 1
 
-    def _tell(self, state: ServerState) -> None:
+    def _report(self, state: ServerState) -> None:
         if state != self.state:
             self.state = state
             self._on_state(state)

@@ -1,4 +1,4 @@
-"""A question to a server on this machine, as small as a watchdog needs it."""
+"""A minimal HTTP client for servers on this machine: as much as a watchdog needs."""
 
 from typing import Final
 
@@ -10,14 +10,14 @@ LIMIT: Final = 1 << 20
 async def get(port: int, path: str) -> tuple[int, bytes]:
     """Status and body of ``http://127.0.0.1:port/path``.
 
-    Raises OSError or trio.BrokenResourceError when there is no answer; waits without limit: the caller sets
+    Raises OSError or trio.BrokenResourceError when there is no answer. Waits without limit: the caller sets
     one.
     """
     return await _ask(port, f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
 
 
 async def post(port: int, path: str, body: bytes) -> tuple[int, bytes]:
-    """The same for a POST of JSON."""
+    """The same for a POST of JSON; ``body`` is the encoded JSON."""
     head = f"POST {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     return await _ask(port, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
@@ -34,7 +34,7 @@ async def _ask(port: int, request: bytes) -> tuple[int, bytes]:
 
 
 def parse_answer(answer: bytes) -> tuple[int, bytes]:
-    """(status, body) of a whole answer; trio.BrokenResourceError where it is none."""
+    """(status, body) of a whole answer; raises trio.BrokenResourceError where it is not HTTP."""
     head, separator, body = answer.partition(b"\r\n\r\n")
     words = head.split(maxsplit=2)
     if not separator or len(words) < 2 or len(words[1]) != 3 or not words[1].isdigit():

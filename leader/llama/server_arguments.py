@@ -1,8 +1,8 @@
 """llama-server's command line from a plan. Pure.
 
-The engine counts layers from the end: ``-ngl K`` gives the last K of n_layers + 1 to the devices (the one
+The engine counts layers from the end. ``-ngl K`` gives the last K of n_layers + 1 to the devices (the one
 more is the head) and leaves the first ones on the host's CPU. ``-ts`` with integers that sum to K gives exact
-counts, in the order of ``--device``; the last device's number includes the head's slot, even when ``-ot``
+counts, in the order of ``--device``. The last device's number includes the head's slot, even when ``-ot``
 keeps the head itself on the CPU.
 """
 
@@ -14,13 +14,13 @@ from leader.placement.planner import Plan
 # Variables that would change what the command line says.
 _ENGINE_VARIABLES = ("LLAMA_", "GGML_")
 ENVIRONMENT = {
-    "GGML_NO_BACKTRACE": "1",  # a crash is over in milliseconds, without a debugger
-    "OMP_WAIT_POLICY": "passive",  # threads that spin slow each other down where cores are scarce
+    "GGML_NO_BACKTRACE": "1",  # a crash ends within milliseconds, without a debugger
+    "OMP_WAIT_POLICY": "passive",  # threads that spin slow each other down where there are few cores
 }
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """The engine's environment: ``inherited`` without its own variables, and those that are always set."""
+    """The engine's environment: ``inherited`` without the engine's own variables, plus the fixed ones."""
     kept = {key: value for key, value in inherited.items() if not key.startswith(_ENGINE_VARIABLES)}
     return {**kept, **ENVIRONMENT}
 
@@ -30,16 +30,16 @@ def arguments(
 ) -> list[str]:
     """Everything after the program's name.
 
-    ``endpoints`` gives each remote member's loopback ``host:port``, ``slots`` where slots may be saved,
-    ``name`` what the API calls the model.
+    ``endpoints`` gives each remote member's loopback ``host:port``; ``slots`` is the folder for saved slots;
+    ``name`` is what the API calls the model.
     """
     model_info = plan.model_info
     result = ["--model", str(model_info.files[0]), "--alias", name or model_info.name]
     result += ["--host", "127.0.0.1", "--port", str(port), "--no-ui", "--offline", "--metrics"]
-    # It listens on loopback for the gateway alone: no web page has business with it.
+    # It listens on loopback for the gateway alone: web pages must not reach it.
     result += ["--cors-origins", "http://127.0.0.1"]
     result += ["-c", str(plan.context * plan.slots), "-np", str(plan.slots), "--no-kv-unified"]
-    # No guesses about memory, and no prompt cache that would pull KV over the network.
+    # The engine must not guess about memory, nor keep a prompt cache that would pull KV over the network.
     result += ["-fit", "off", "-cram", "0"]
     result += ["--slot-save-path", f"{slots}/"] if slots is not None else []
     return result + _placement(plan, endpoints)

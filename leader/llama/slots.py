@@ -1,7 +1,7 @@
 """Conversations that outlive their llama-server: the KV cache of each slot, saved to a file and restored.
 
-Such a file does not depend on the placement: what three workers held is restored on two. It does depend on
-the model and on the size of a slot, so it is kept for the same deployment alone, between the end of one
+Such a file does not depend on the placement: two workers can restore what three held. It does depend on the
+model and on the size of a slot. So it is kept for the same deployment alone, between the end of one
 llama-server and the start of the next.
 """
 
@@ -20,13 +20,13 @@ from leader.placement.planner import Plan
 log = logging.getLogger(__name__)
 
 KEEP_SECONDS: Final = 10.0
-"""For all slots; a move does not wait longer for what the next prompt can compute anew."""
+"""For all slots; a move waits no longer for what the next prompt can compute again."""
 SPARE_BYTES: Final = 256 << 20
-"""What is left of the disk in any case."""
+"""Bytes of the disk that stay free in any case."""
 
 
 class Slots:
-    """The slots of a pipeline's llama-server, as files in ``folder``: at most one a slot."""
+    """The slots of a pipeline's llama-server, as files in ``folder``: at most one file a slot."""
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         self.folder = folder
@@ -39,9 +39,9 @@ class Slots:
         )
 
     def prepare(self, restore: bool) -> bool:
-        """Make the folder; drop what an earlier run left in it, unless that is to be restored.
+        """Make the folder; drop what an earlier run left in it, unless ``restore``.
 
-        False if there is no making it, as on a full disk: nothing can be kept then.
+        Returns False if the folder cannot be made, as on a full disk: then nothing can be kept.
         """
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ class Slots:
             file.unlink()
 
     async def keep(self, port: int) -> int:
-        """Save every slot that holds something; how many tokens that was. Gives up after ten seconds."""
+        """Save every slot that holds something; returns the number of tokens. Gives up after ten seconds."""
         self.clear()
         free = shutil.disk_usage(self.folder).free
         if free < self._bytes + SPARE_BYTES:
@@ -80,7 +80,7 @@ class Slots:
         return 0
 
     async def restore(self, port: int) -> int:
-        """Load what was kept, and drop the files; how many tokens that was. Gives up after ten seconds."""
+        """Load what was kept, drop the files; returns the number of tokens. Gives up after ten seconds."""
         restored = 0
         with trio.move_on_after(KEEP_SECONDS):
             for slot in range(self._count):
@@ -93,7 +93,7 @@ class Slots:
         return self.folder / f"slot-{slot}"
 
     async def _ask(self, port: int, slot: int, action: str, number: str) -> int:
-        """The number of tokens that llama-server tells of; 0 when it refuses, for nothing hangs on it."""
+        """The number of tokens that llama-server reports; 0 when it refuses: that costs a prefill alone."""
         body = json.dumps({"filename": self._file(slot).name}).encode()
         with suppress(OSError, trio.BrokenResourceError, ValueError):
             status, answer = await post(port, f"/slots/{slot}?action={action}", body)

@@ -1,10 +1,9 @@
-"""The leader's end of the tunnels: llama-server connects to loopback, the bytes go to a worker's gate and
-back.
+"""The leader's end of the tunnels: they carry bytes between llama-server and the workers' gates.
 
-Each worker has a listener on a free port of 127.0.0.1. Each connection to it (llama-server makes several
-short ones before the one it keeps) opens a session of its own, by a function that is handed in; the bytes
-then go over a bridge (`mesh.net.bridge`). A direction that ends is half-closed where the session can; TLS
-cannot, so there the end of one direction ends both.
+Each worker has a listener on a free port of 127.0.0.1. llama-server makes several short connections there
+before the one that it keeps. Each connection opens a session of its own, by a function that is handed in; a
+bridge (`mesh.net.bridge`) then carries the bytes. A direction that ends is half-closed where the session can
+do that. TLS cannot, so there the end of one direction ends both.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -16,22 +15,22 @@ from typing import Final, Protocol
 import trio
 
 from mesh.net.bridge import LINGER, Bridge, Ending
-from mesh.net.link import Bare, Trusts, go_in, never
+from mesh.net.link import Bare, Trusts, enter_gate, never
 from mesh.net.stream_ends import End, Plain
 from mesh.wire.errors import MeshError
 
-MAX_CONNECTIONS: Final = 16  # to one worker at a time
+MAX_CONNECTIONS: Final = 16  # to one worker at once
 
 
 class Closing(Protocol):
-    """What is closed when a tunnel is done."""
+    """What a tunnel closes when it is done."""
 
     async def aclose(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class OpenTunnel:
-    """A way to a worker's rpc-server that its gate has opened."""
+    """A session to a worker's rpc-server that its gate has let in."""
 
     session: Closing
     end: End
@@ -59,12 +58,12 @@ class Tunnels:
 
     @property
     def sent(self) -> int:
-        """Bytes that went to all workers so far."""
+        """Bytes sent to all workers so far."""
         return self._sent + sum(bridge.outward.moved for bridge in self._bridges)
 
     @property
     def received(self) -> int:
-        """Bytes that came from all workers so far."""
+        """Bytes received from all workers so far."""
         return self._received + sum(bridge.inward.moved for bridge in self._bridges)
 
     async def _listen(self, nursery: trio.Nursery, worker: bytes) -> None:
@@ -94,17 +93,18 @@ class Tunnels:
                 await tunnel.session.aclose()
 
     def _ended(self, worker: bytes, ending: Ending) -> None:
-        """llama-server that died or let go is no fault of the worker's."""
+        """Report a broken tunnel, unless llama-server died or hung up: that is no fault of the worker's."""
         reason = _RESETS.get(ending)
         if reason is not None:
             self._on_reset(worker, reason)
 
 
 async def unreachable(workers: Iterable[bytes], opener: Opener) -> dict[bytes, str]:
-    """Whom no tunnel leads to, with the reason; asked all at once, for as long as ``opener`` takes.
+    """The workers that no tunnel leads to, with the reason; all are tried at once, each within ``opener``'s
+    limit.
 
-    llama-server aborts when one of its workers does not answer at the start. A tunnel that opens also says
-    that rpc-server serves nobody else.
+    llama-server aborts when one of its workers does not answer at the start. A tunnel that opens also proves
+    that rpc-server serves no other client.
     """
     failed: dict[bytes, str] = {}
 
@@ -124,7 +124,7 @@ async def unreachable(workers: Iterable[bytes], opener: Opener) -> dict[bytes, s
 
 
 class GatedSession(Bare, Closing, Protocol):
-    """A session whose first message is the worker's gate speaking."""
+    """A session whose first message comes from the worker's gate."""
 
 
 class TunnelRefused(MeshError):
@@ -132,16 +132,16 @@ class TunnelRefused(MeshError):
 
 
 async def pass_gate(session: GatedSession, trusts: Trusts = never) -> OpenTunnel:
-    """Wait for the gate's word; afterwards the bytes are rpc-server's own. Raises TunnelRefused with its
-    reason.
+    """Wait for the gate's answer; afterwards the bytes are rpc-server's own. Raises TunnelRefused with the
+    gate's reason.
 
-    The caller limits the wait and closes the session on an error.
+    The caller limits the wait, and closes the session on an error.
     """
     answer = await session.receive_message(4096)
     if not isinstance(answer, dict) or answer.get("ok") is not True:
         reason = answer.get("reason") if isinstance(answer, dict) else None
         raise TunnelRefused(f"the worker's gate refused: {reason or 'no reason given'}")
-    return OpenTunnel(session, await go_in(session, answer, trusts))
+    return OpenTunnel(session, await enter_gate(session, answer, trusts))
 
 
 @asynccontextmanager
@@ -150,8 +150,8 @@ async def open_tunnels(
 ) -> AsyncIterator[Tunnels]:
     """Tunnels to ``workers`` for as long as the context lasts.
 
-    ``opener`` opens a session to a worker's rpc-server, within a limit of its own; ``on_reset`` is told, with
-    a reason, when a tunnel could not be opened or was ended by anyone but llama-server.
+    ``opener`` opens a session to a worker's rpc-server, within a limit of its own. ``on_reset`` gets the
+    worker and a reason when a tunnel could not be opened, or when something other than llama-server ended it.
     """
     tunnels = Tunnels(opener, on_reset)
     async with trio.open_nursery() as nursery:

@@ -1,24 +1,24 @@
-"""Telling an engine that works from one that is alive but stuck. Pure.
+"""Tells an engine that works from one that is alive but stuck. Pure.
 
-When a worker hangs (or the network swallows its packets), llama-server waits for ever inside one step. Its
-HTTP threads go on answering: ``/health`` says ok, ``/slots`` and ``/metrics`` answer at once, but with
-numbers that stand still. So the signal is: a slot is processing, and neither the slots' counters nor the
-bytes through the tunnels move.
+When a worker hangs, or the network swallows its packets, llama-server waits for ever inside one step. Its
+HTTP threads go on answering: ``/health`` says ok, ``/slots`` and ``/metrics`` answer at once, but their
+numbers stand still. So the signal is: a slot is processing, and neither the slots' counters nor the bytes
+through the tunnels move.
 
-How long that may last depends on the step. One token takes as long as the last one took; a prefill computes
-up to 512 tokens in one step, without a byte on the wire while a single stage computes. Where someone doubts a
-stage (membership suspects it), 5 s are enough in any case, and less where membership holds it dead.
+How long that may last depends on the step. One token takes as long as the last one took. A prefill computes
+up to 512 tokens in one step, without a byte on the wire while a single stage computes. Where membership
+suspects a stage's worker, 5 s are enough in any case; where it holds the worker dead, 2.5 s are.
 """
 
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Final
 
-PATIENCE: Final = 5.0  # seconds without progress while tokens are generated, or while a stage is in doubt
-GONE_PATIENCE: Final = 2.5  # while a stage is held dead
+PATIENCE: Final = 5.0  # seconds without progress while tokens are generated, or while a worker is suspected
+GONE_PATIENCE: Final = 2.5  # while a stage's worker is held dead
 STEPS: Final = 20.0  # or so many times the longest token of this answer
 PREFILL_PATIENCE: Final = 60.0
-LONGEST_GAP: Final = 7.0  # between sightings (4.5 s if an answer is awaited in vain); longer: our own pause
+LONGEST_GAP: Final = 7.0  # between samples (4.5 s if an answer does not come); longer: this process paused
 LOAD_PATIENCE: Final = 120.0  # without a byte to a worker, a line of log or an answer
 PREFILL_TOKENS: Final = 512  # in one step
 
@@ -34,7 +34,7 @@ class EngineSample:
 
 
 class Watchdog:
-    """Fed with sightings; says when to give up, and why.
+    """Takes samples; says when to give up, and why.
 
     ``stage_seconds`` is the slowest stage's time for one token.
     """

@@ -1,8 +1,8 @@
 """The shape of a GGUF model, read from its header alone.
 
-The file may be anything: it may have been cut short on the way, or be made to hurt. Nothing is allocated by a
-count that the file states: strings and arrays that do not matter are skipped, those that do have limits, and
-everything is read through one bounded window. Errors say what is wrong and at which byte.
+The file may be anything: cut short by a copy, or made to hurt. Nothing is allocated by a count that the file
+states. Strings and arrays that do not matter are skipped, those that do have limits, and everything is read
+through one bounded window. Errors say what is wrong and at which byte.
 
 Format: ggml-org/ggml docs/gguf.md, versions 2 and 3, little-endian; what the engine refuses is refused here.
 """
@@ -161,7 +161,7 @@ def _tensor(path: Path, reader: Reader, alignment: int, expected_offset: int) ->
 
 
 def _complete(part: _Part, directory_end: int, alignment: int) -> None:
-    """Raises when the data that the directory promises is not all there."""
+    """Raise GgufError when the file ends before the data that its directory announces."""
     if not part.tensors:
         return
     data = sum(_pad(tensor.size, alignment) for tensor in part.tensors[:-1]) + part.tensors[-1].size
@@ -232,9 +232,9 @@ def _model_info(parts: list[_Part]) -> ModelInfo:
 
 
 def _ffn_width(part: _Part, architecture: str, n_layers: int, n_embd: int) -> int:
-    """The widest feed-forward activation of a token:
+    """The widest feed-forward activation of a token.
 
-    Dense, or all experts that it visits and the shared ones.
+    Dense, or of all experts that the token visits and the shared ones.
     """
     dense = max(_per_layer(part, f"{architecture}.feed_forward_length", n_layers, 4 * n_embd))
     expert = _integer(part, f"{architecture}.expert_feed_forward_length", dense)

@@ -15,7 +15,7 @@ MAX_KEPT_STRING: Final = 4096  # names and the like; a chat template is skipped
 MAX_KEPT_ARRAY: Final = 1024  # per-layer numbers; vocabularies are skipped
 MAX_KEPT: Final = 1 << 18  # characters and numbers of all that is kept; real files have some thousand
 MAX_HEADER: Final = 1 << 30  # bytes; the largest known vocabularies take some 20 MB
-MAX_STRINGS: Final = 2 << 20  # in all arrays together: bounds the time a file can cost to about a second
+MAX_STRINGS: Final = 2 << 20  # in all arrays together: a file costs about a second at most
 
 # value type: struct format; 8 is a string, 9 an array
 _FORMATS: Final = {

@@ -24,7 +24,7 @@ class HeldModel:
     stamps: tuple[Stamp, ...]
 
     def unchanged(self) -> bool:
-        """Are the files still those that were hashed?"""
+        """Whether the files are still those that were hashed."""
         return not self.changed()
 
     def changed(self) -> list[Path]:
@@ -40,9 +40,9 @@ def _stamp(path: Path) -> Stamp | None:
 
 
 class Models:
-    """The registry. Models whose files vanished or changed are not held, but held again when these are back.
+    """The registry. A model whose files vanished or changed is not held; it is held again once they are back.
 
-    Such as those of a disk that was not mounted for a while.
+    That is so for a disk that was not mounted for a while.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,12 +55,12 @@ class Models:
         return [model for model in self._models.values() if model.unchanged()][::-1]
 
     def find(self, root: bytes) -> HeldModel | None:
-        """The model of that root, if its files are still there as they were."""
+        """The model of that root, if its files are unchanged."""
         model = self._models.get(root)
         return model if model is not None and model.unchanged() else None
 
     def lost(self, root: bytes) -> str:
-        """The name of the file that is not as it was, where that is why the model is not held; else empty."""
+        """The name of the changed or missing file because of which a known model is not held; else empty."""
         model = self._models.get(root)
         changed = [] if model is None else model.changed()
         return changed[0].name if changed else ""
@@ -73,10 +73,10 @@ class Models:
         paths = tuple(path.absolute() for path in files)
         stamps = tuple(Stamp.of(path) for path in paths)
         model = HeldModel(name, root, sum(stamp.size for stamp in stamps), paths, stamps)
-        with self._turn:  # a copy may be done while a person serves another model
+        with self._turn:  # a copy may end while a person serves another model
             others = [held for one, held in self._models.items() if one != root]
             models = [*others, model][-MAX_MODELS:]
-            if models != list(self._models.values()):  # a full disk is no reason not to serve again
+            if models != list(self._models.values()):  # a full disk must not prevent serving a known model
                 self._save(models)
                 self._models = {held.root: held for held in models}
         return model
@@ -103,7 +103,7 @@ class Models:
 
 
 def _load(path: Path) -> list[HeldModel]:
-    """What the file says; one that is missing or damaged says nothing: models can be served again."""
+    """The file's models; none if it is missing or damaged: models can be served again."""
     try:
         content = json.loads(path.read_bytes())
         return [_model(entry) for entry in content[-MAX_MODELS:]]

@@ -1,9 +1,9 @@
 """The name by which a pool knows a model: the root of a hash tree over its pieces.
 
 The tree is RFC 6962's (section 2.1): ``leaf = SHA-256(0x00 | piece)``, ``node = SHA-256(0x01 | left |
-right)``, the left subtree holding the largest power of two of leaves. Pieces are 16 MiB, so that a copy can
-be verified piece by piece against the root. A model of several files is named by ``SHA-256(0x02 | size of the
-first, 8 bytes big-endian | its root | ...)``; of one, by that file's root.
+right)``, where the left subtree holds the largest power of two of leaves. Pieces are 16 MiB, so that a copy
+can be verified piece by piece against the root. The name of a model of several files is ``SHA-256(0x02 | size
+of the first, 8 bytes big-endian | its root | ...)``; that of a single file is its root.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class HashError(MeshError):
 
 
 class _Abandoned(Exception):
-    """Nobody waits for the result any more."""
+    """The task that wanted the result was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Stamp:
 
     @classmethod
     def of(cls, path: Path) -> "Stamp":
-        """Raises HashError when there is no such file."""
+        """The stamp of ``path`` now. Raises HashError when there is no such file."""
         try:
             status = path.stat()
         except OSError as error:
@@ -68,9 +68,9 @@ class Stamp:
 async def hash_model(
     files: Sequence[Path], cache: Path, report: Progress = lambda done, total: None
 ) -> tuple[bytes, list[FileHash]]:
-    """The model's root and its files' trees; what ``cache`` (a directory) knows is not read again.
+    """The model's root and its files' trees; files that ``cache`` (a directory) knows are not read again.
 
-    Runs in threads, which a cancellation ends within a chunk. ``report`` is called in this task's thread.
+    Runs in threads, which a cancellation ends within a chunk. This task's thread calls ``report``.
     Raises HashError.
     """
     stop = threading.Event()
@@ -139,14 +139,14 @@ def tree_root(leaves: Sequence[bytes]) -> bytes:
 
 
 def leaf(piece: bytes | memoryview) -> bytes:
-    """The leaf hash of one piece: what a copied piece is checked with."""
+    """The leaf hash of one piece, which verifies a copied piece."""
     digest = hashlib.sha256(b"\x00")
     digest.update(piece)
     return digest.digest()
 
 
 class _Counter:
-    """Bytes done by all threads."""
+    """Counts the bytes that all threads have done."""
 
     def __init__(self, total: int, done: int, report: Progress, abandoned: Callable[[], bool]) -> None:
         self._lock = threading.Lock()
@@ -205,7 +205,7 @@ def _entry(cache: Path, path: Path) -> Path:
 
 
 def _cached(cache: Path | None, path: Path, stamp: Stamp) -> FileHash | None:
-    """The tree that was computed for this very state of the file; what is damaged counts as unknown."""
+    """The tree that was computed for this very state of the file; a damaged entry counts as unknown."""
     if cache is None:
         return None
     with suppress(OSError, ValueError, KeyError, TypeError):
@@ -219,7 +219,7 @@ def _cached(cache: Path | None, path: Path, stamp: Stamp) -> FileHash | None:
 
 
 def remember(cache: Path, path: Path, stamp: Stamp, file: FileHash) -> None:
-    """Note the tree of a file in that state. A cache that cannot be written costs time, nothing else."""
+    """Note the tree of a file in that state. A cache that cannot be written costs time alone."""
     content = {
         "path": str(path.absolute()),
         "stamp": [stamp.size, stamp.mtime_ns, stamp.inode],

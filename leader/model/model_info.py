@@ -1,4 +1,4 @@
-"""What placement needs to know of a model: plain numbers, however the file says them."""
+"""What placement needs to know of a model: plain numbers, whatever file format they come from."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +9,9 @@ class ModelInfo:
     """A model's measures. Layers count from 0; ``layer_bytes`` and ``kv_bytes`` have one entry a layer.
 
     ``kv_bytes`` is K and V of one token in 16-bit floats. ``head_bytes`` is the output matrix and its norm
-    (with ``tied``, a second copy of the embedding); ``embedding_bytes`` is what stays with the host of the
-    pipeline. ``largest_tensor`` is that of all layers, in bytes. ``n_ffn`` is the width that a token uses: of
-    a mixture of experts, that of all experts it visits.
+    (with ``tied``, a second copy of the embedding). ``embedding_bytes`` stays on the pipeline's host.
+    ``largest_tensor`` is that of all layers, in bytes. ``n_ffn`` is the width that a token uses: of a mixture
+    of experts, that of all experts that it visits.
     """
 
     name: str
@@ -36,5 +36,5 @@ class ModelInfo:
 
     @property
     def kv_bytes_per_layer_per_token(self) -> int:
-        """The largest of all layers."""
+        """The largest of all layers, in bytes."""
         return max(self.kv_bytes)

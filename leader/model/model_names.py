@@ -1,8 +1,8 @@
-"""What a model's files are called where it is copied to: derived from the name in the deployment, which an
-owner signed, so that no holder of the file can choose a name.
+"""The names of a model's copied files. They derive from the name in the deployment, which an owner signed,
+so that no holder of the file can choose a name.
 
 The parts of a split model carry their number in their names, as llama.cpp's `gguf-split` gives them; the
-engine finds the others by the first one's.
+engine finds the others by the first one's name.
 """
 
 import re
@@ -16,7 +16,7 @@ _SUFFIX: Final = re.compile(r"(-\d{5}-of-\d{5})?(\.gguf)?$")
 
 
 def told_name(name: str) -> str:
-    """A first file's name within the bound that facts keep to: a long one loses the end of its stem."""
+    """A first file's name within the bound that facts have: a long one loses the end of its stem."""
     suffix = _SUFFIX.search(name)
     tail = "" if suffix is None else suffix[0]
     stem = name[: len(name) - len(tail)].encode(errors="replace")[: MAX_NAME - len(tail)]
@@ -24,8 +24,9 @@ def told_name(name: str) -> str:
 
 
 def part_name(name: str, number: int, count: int) -> str | None:
-    """What part ``number`` (from 1) of the model whose first file is ``name`` is called; None when ``name``
-    is no part of so many.
+    """The name of part ``number`` (from 1) of the model whose first file is ``name``.
+
+    None when ``name`` is not that of a part among ``count``.
     """
     match = PART.match(name)
     if match is None or int(match["count"]) != count:

@@ -1,4 +1,4 @@
-"""What a placement costs: memory that it takes and seconds that a token takes. Pure.
+"""What a placement costs: the memory that it takes, and the seconds that a token takes. Pure.
 
 **Memory.** A device that holds ``l`` layers needs::
 
@@ -8,13 +8,13 @@
 ``compute_bytes``. Every layer counts as the largest one. The host of the pipeline (the leader's CPU) also
 keeps the token embedding.
 
-**Time.** llama-server is a star: each token visits the used devices one after another, so that a decode step
-is a sum::
+**Time.** llama-server is a star: each token visits the used devices one after another. So a decode step is a
+sum::
 
     sum over used devices of [rtt + layers * layer_seconds + batch * 4 * n_embd * (1/up + 1/down)] + head
 
-The head's device sends ``4 * n_vocab`` bytes back instead of ``4 * n_embd``. With the head on the leader's
-CPU nothing more is sent.
+The head's device sends ``4 * n_vocab`` bytes back instead of ``4 * n_embd``. A head on the leader's CPU sends
+nothing more.
 """
 
 from dataclasses import dataclass
@@ -36,10 +36,10 @@ MAX_DEVICES: Final = 15  # the engine asserts at 16, and takes 15 values of -ts;
 class Device:
     """Something that can hold layers: a member's rpc-server, or the leader's own CPU or accelerator.
 
-    ``memory_offered`` in bytes, ``rtt`` and ``layer_seconds`` in seconds (the latter for one layer of the
-    model at hand and one token), ``up`` (leader to device) and ``down`` in bytes a second. Of the devices
-    with ``local``, the one without an ``accelerator`` (llama.cpp's device name, as CUDA0) is the leader's
-    CPU, the host of the pipeline.
+    ``memory_offered`` is in bytes, ``rtt`` in seconds. ``layer_seconds`` is for one layer of the model at
+    hand and one token. ``up`` (leader to device) and ``down`` are in bytes a second. Of the devices with
+    ``local``, the one without an ``accelerator`` (llama.cpp's device name, as CUDA0) is the leader's CPU, the
+    host of the pipeline.
     """
 
     member: bytes
@@ -64,9 +64,9 @@ class Demand:
     n_layers: int
     layer: int  # a layer with its KV cache
     work: int  # compute buffer, or a tensor's second copy while it is loaded
-    head: int  # on the device that has it, with what loading it takes beyond ``work``
+    head: int  # on the device that holds it, with what loading it takes beyond ``work``
     embedding: int
-    activation: int  # that crosses to and from each remote device, per step
+    activation: int  # to and from each remote device, per step
     logits: int  # that the head's device sends back instead, per step
 
     def overhead(self, device: Device) -> int:
@@ -76,7 +76,7 @@ class Demand:
         return self.work + WORKER_MARGIN
 
     def capacity(self, device: Device, head: bool) -> int:
-        """How many layers fit, 0 to n_layers; -1 when not even the head alone (or the overhead) does."""
+        """How many layers fit, 0 to n_layers; -1 when not even the head alone, or the overhead, fits."""
         room = device.memory_offered - self.overhead(device) - (self.head if head else 0)
         return -1 if room < 0 else min(self.n_layers, room // self.layer)
 
@@ -98,7 +98,7 @@ class Range:
 
 
 def demand(model_info: ModelInfo, context: int, slots: int, batch: int) -> Demand:
-    """What ``shape`` asks for with ``slots`` slots of ``context`` tokens each, ``batch`` of them decoding."""
+    """What the model asks for with ``slots`` slots of ``context`` tokens each, ``batch`` of them decoding."""
     cells = -(-context // CACHE_GRAIN) * CACHE_GRAIN * slots
     compute = compute_bytes(model_info, context)
     return Demand(
@@ -113,36 +113,36 @@ def demand(model_info: ModelInfo, context: int, slots: int, batch: int) -> Deman
 
 
 def compute_bytes(model_info: ModelInfo, context: int) -> int:
-    """An upper bound of a device's compute buffer: ``U * (4 * (3 * n_ffn + 4 * n_embd) + 2 * context)``, U =
-    512 tokens.
+    """An upper bound of a device's compute buffer, in bytes.
 
-    From measurements of the pinned engine with flash attention (its default) on 14 combinations of n_embd,
-    n_ffn, heads, vocabulary, context and slots: the true size was max(3 * n_ffn + 2 * n_embd, 4 * n_embd +
-    mask) for workers, their sum for the host; neither the vocabulary nor the number of heads mattered. Slots
-    have a mask of their own context each, one at a time.
+    It is ``U * (4 * (3 * n_ffn + 4 * n_embd) + 2 * context)`` with U = 512 tokens. Measurements of the pinned
+    engine gave it, with flash attention (its default), on 14 combinations of n_embd, n_ffn, heads,
+    vocabulary, context and slots. The true size was max(3 * n_ffn + 2 * n_embd, 4 * n_embd + mask) for
+    workers, their sum for the host. Neither the vocabulary nor the number of heads mattered. Each slot has a
+    mask of its own context, one at a time.
     """
     context = -(-context // CACHE_GRAIN) * CACHE_GRAIN
     return UBATCH * (4 * (3 * model_info.n_ffn + 4 * model_info.n_embd) + 2 * context)
 
 
 def assumed_layer_seconds(model_info: ModelInfo, accelerator_kind: str) -> float:
-    """Seconds a token for one layer where nothing was measured:
+    """Seconds a token for one layer where nothing was measured.
 
-    Its bytes over an assumed memory bandwidth.
+    That is its bytes over an assumed memory bandwidth.
     """
     return max(model_info.layer_bytes) / kind_named(accelerator_kind).bandwidth
 
 
 def head_seconds(model_info: ModelInfo, device: Device) -> float:
-    """Seconds a token for the head on ``device``:
+    """Seconds a token for the head on ``device``.
 
-    It streams its weights at the speed that the layers show.
+    The head streams its weights at the speed that the layers show.
     """
     return device.layer_seconds * model_info.head_bytes / max(model_info.layer_bytes)
 
 
 def entry_seconds(wants: Demand, device: Device) -> float:
-    """Seconds a step that using ``device`` costs at all: its round trip and the activations both ways."""
+    """Seconds a step that any use of ``device`` costs: its round trip and the activations both ways."""
     if device.local:
         return 0.0
     return device.rtt + wants.activation * (1 / device.up + 1 / device.down)

@@ -6,8 +6,8 @@ table decides::
     f[head placed?][devices used][layers placed] = least seconds a step
 
 filled device by device. A device with room for ``hi`` layers offers, for each ``n``, the best of ``f[n - 1]
-.. f[n - hi]`` plus its fixed cost and ``l`` times its layer's time: a sliding minimum, taken for all ``n`` at
-once by doubling. The counts are read back from the tables of all steps.
+.. f[n - hi]`` plus its fixed cost and ``l`` times its layer's time. That is a sliding minimum, computed for
+all ``n`` at once by doubling. The counts are read back from the tables of all steps.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def _fill(
         entry, head = entry_seconds(wants, device), head_extra_seconds(model_info, wants, device)
         low = 0 if device.host else 1
         for placed, extra, high in ((0, 0.0, span.high), (1, head, span.high_head)):
-            # Without the head either state stays; with it, only "not placed" becomes "placed".
+            # Without the head, either state stays; with it, only "not placed" becomes "placed".
             source = before if not placed else before[:1]
             taken = _window(source, max(low, span.low), high, device.layer_seconds) + (entry + extra)
             target = after if not placed else after[1:]

@@ -1,7 +1,7 @@
 """Which layers go where: subset of devices, counts, head and order together, exactly optimal. Pure.
 
 The search is a table (leader.placement.placement_table). The pipeline's host takes the first layers, the
-device with the head comes last, the rest in between by round trip: their order costs nothing.
+device with the head comes last. The others stand between them by round trip: their order costs nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,9 @@ from mesh.wire.errors import MeshError
 
 
 class Infeasible(MeshError):
-    """No placement exists; the message says how much is missing and who offered what.
+    """No placement exists; the message says how much is missing and what each member offered.
 
-    ``missing`` in bytes, 0 if not memory.
+    ``missing`` is in bytes, 0 if memory is not what is missing.
     """
 
     def __init__(self, message: str, hint: str = "", missing: int = 0) -> None:
@@ -36,7 +36,7 @@ class Infeasible(MeshError):
 class PlanStage:
     """One device's share: layers ``first`` to ``first + layers - 1``.
 
-    ``bytes`` is memory, seconds are of one decode step.
+    ``bytes`` is memory; seconds are those of one decode step.
     """
 
     device: Device
@@ -67,7 +67,7 @@ class PlanStage:
 class Plan:
     """A placement in pipeline order.
 
-    ``context`` is tokens for each of the ``slots``; ``step_seconds`` of one decode step.
+    ``context`` is tokens for each of the ``slots``; ``step_seconds`` is of one decode step.
     """
 
     model_info: ModelInfo
@@ -89,7 +89,7 @@ class Plan:
 
     @property
     def remote_bytes(self) -> int:
-        """Bytes of weights that go over the network at a load."""
+        """Bytes of weights that a load sends over the network."""
         layer = max(self.model_info.layer_bytes)
         remote = [stage for stage in self.stages if not stage.device.local]
         return sum(stage.layers * layer + self.model_info.head_bytes * stage.head for stage in remote)
@@ -148,9 +148,8 @@ def place(
     batch = slots if objective == "throughput" else 1
     wants = demand(model_info, context, slots, batch)
     ordered = sorted(devices, key=lambda device: (not device.host, device.rtt, device.member))
-    from leader.placement.placement_table import (
-        best_counts,  # takes numpy along, which only who plans should pay for
-    )
+    # It imports numpy, which only a node that plans should load.
+    from leader.placement.placement_table import best_counts
 
     counts = best_counts(model_info, wants, ordered, _ranges(wants, ordered, fixed or {}))
     if counts is None:
@@ -182,7 +181,7 @@ def _plan(
     batch: int,
 ) -> Plan:
     shares = [(device, *count) for device, count in zip(devices, counts, strict=True) if any(count)]
-    # The host is first whatever it holds; of the others, the head's device comes last.
+    # The host comes first whatever it holds; of the others, the head's device comes last.
     shares.sort(key=lambda share: (not share[0].host, share[2]))
     stages: list[PlanStage] = []
     first = 0

@@ -1,22 +1,21 @@
 """The reconciler: what to do next, given what is wanted and what runs. Pure.
 
-``decide`` is called whenever something changed and at ``again_at``. It is written as a list of rules, first
-match wins::
+``decide`` runs whenever something changed, and at ``again_at``. It is a list of rules, first match wins::
 
     not leading, nothing wanted, stopped     end the engine, give the leases back
-    something else wanted than what runs     let running answers finish (bounded), end the engine
+    something else wanted than what runs     drain the running answers (bounded), end the engine
     running, a used worker's lease lost      end the engine, plan again
     ready, a move pays or is asked for       lease its workers, wait for a quiet moment, keep the
                                              conversations, end the engine, plan again
     running                                  keep the plan's leases, give back the others, report
     failed                                   end it; again after a pause that grows with failures in a row
     the model's file is elsewhere            hand over to a member that may lead and holds it; where none
-                                             may, wait until it is copied from whoever holds it
-    own engine not ready                     wait for it (or hand over, when it cannot be had)
+                                             may, wait until a copy from one that holds it is complete
+    own engine not ready                     wait for it, or hand over when it cannot be had
     else                                     lease all usable workers, plan, start
 
-What pays is said in `leader.reconcile.rebalance`. A worker that membership merely holds dead does not end a
-plan that runs: a pipeline is given up when it cannot go on.
+`leader.reconcile.rebalance` says which move pays. A worker that membership merely holds dead does not end a
+plan that runs: the reconciler gives a pipeline up when it cannot go on.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,7 +25,7 @@ from typing import Final
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
 from leader.placement.planner import Infeasible, Plan, place
-from leader.reconcile.rebalance import DRAIN, QUIET, SLIGHT, STEADY, better, pays, shares
+from leader.reconcile.rebalance import DRAIN, QUIET, SLIGHT, STABLE, better, pays, shares
 from leader.reconcile.view import (
     Action,
     Decision,
@@ -46,17 +45,17 @@ from leader.reconcile.view import (
 )
 
 SETTLE: Final = 1.0  # seconds that a feasible plan waits for leases that would make it better
-WORTH_WAITING: Final = 1.1  # by so much
-ASKING: Final = 5.0  # seconds that a move that was asked for waits for its leases
+WORTH_WAITING: Final = 1.1  # times as fast: what a plan must gain from the missing leases
+ASKING: Final = 5.0  # seconds that a requested move waits for its leases
 FIRST_PAUSE: Final = 0.1  # seconds before the second start; doubles with each failure in a row
 LONGEST_PAUSE: Final = 10.0
-GOOD_RUN: Final = 30.0  # a pipeline that was ready this long has no failures behind it
-GIVING_UP: Final = 4  # failures in a row from which the phase is "failed"; it is still tried again
+GOOD_RUN: Final = 30.0  # seconds; a pipeline that was ready this long resets the count of failures
+GIVING_UP: Final = 4  # failures in a row from which the phase is "failed"; the reconciler still tries again
 HANDOVER_AGAIN: Final = 5.0
 
 
 def decide(now: float, view: View, memory: ReconcilerMemory) -> Decision:
-    """What to do at ``now``; hand the decision's memory to the next call."""
+    """What to do at ``now`` (seconds); hand the decision's memory to the next call."""
     decision = _decide(now, view, memory)
     served = view.leading and view.running is not None and view.running.phase == "ready"
     if view.asked and not (served and view.running and view.running.wanted == view.wanted):
@@ -123,7 +122,7 @@ def _replaced(
     broken: bool,
     memory: ReconcilerMemory,
 ) -> Decision:
-    """Something else is to run: the answers that are being given come to their end, if that is soon."""
+    """Something else is to run: the running answers may end first, if that is soon."""
     same = wanted.root == running.wanted.root
     what = f"{wanted.name} gets other settings" if same else f"{wanted.name} replaces {running.wanted.name}"
     since = now if memory.draining_since is None else memory.draining_since
@@ -140,7 +139,7 @@ def _replaced(
 def _ready(
     now: float, view: View, running: Running, used: frozenset[bytes], memory: ReconcilerMemory
 ) -> Decision:
-    """It serves; perhaps it should serve from elsewhere."""
+    """The model is served; perhaps another placement should serve it."""
     since = now if memory.ready_since is None else memory.ready_since
     quiet = None if running.answers else now if memory.quiet_since is None else memory.quiet_since
     memory = ReconcilerMemory(
@@ -159,10 +158,10 @@ def _ready(
         return _asked(now, view, running, used, found, memory)
     if found is None or not pays(found[1], now - since, running.load_seconds):
         return _stay(view, used, replace(memory, better_since=None))
-    steady = now if memory.better_since is None else memory.better_since
-    memory = replace(memory, better_since=steady)
-    if now < steady + STEADY:
-        return _stay(view, used, memory, again_at=steady + STEADY)
+    stable_since = now if memory.better_since is None else memory.better_since
+    memory = replace(memory, better_since=stable_since)
+    if now < stable_since + STABLE:
+        return _stay(view, used, memory, again_at=stable_since + STABLE)
     best, gain = found
     needed = used | frozenset(shares(best))
     if not needed <= view.leases or quiet is None:
@@ -180,7 +179,7 @@ def _asked(
     found: tuple[Plan, float] | None,
     memory: ReconcilerMemory,
 ) -> Decision:
-    """A person wishes for the best placement, whether the move pays or not."""
+    """A person requests the best placement, whether the move pays or not."""
 
     def refuse(text: str) -> Decision:
         decision = _stay(view, used, replace(memory, asked_since=None, draining_since=None))
@@ -311,7 +310,7 @@ def _plan(
     granted = [member.device for member in usable if member.id in view.leases and member.device is not None]
     plan, refusal = _chosen(memory, model_info, granted, wanted)
     if pending and now < since + SETTLE and not (plan and memory.target):
-        # One whose lease does not come (its sidecar has just started, say) is not waited for in vain.
+        # The plan does not wait long for a worker that grants no lease, say because its sidecar just started.
         all_of_them, _ = _place(model_info, [one.device for one in usable if one.device], wanted)
         if plan is None or _speed(all_of_them) >= WORTH_WAITING * _speed(plan):
             return wait(
@@ -334,9 +333,9 @@ def _plan(
 def _chosen(
     memory: ReconcilerMemory, model_info: ModelInfo, devices: Sequence[Device], wanted: Wanted
 ) -> tuple[Plan | None, str]:
-    """The placement that a move was made for, if that is still possible, else the best."""
+    """The placement that a move was made for, if that is still possible, else the best one."""
     if memory.target:
-        # Chosen anew it might be another one: what a move is decided by leaves out small differences.
+        # A new search might choose another one: the comparison that decided the move ignored small gains.
         target = {device.member: 0 for device in devices} | dict(memory.target)
         plan, _ = _place(model_info, devices, replace(wanted, layers=target))
         if plan is not None:
@@ -362,7 +361,7 @@ def _pause_report(memory: ReconcilerMemory) -> Report:
 
 
 def why_never(member: MemberView) -> str | None:
-    """Why ``member`` cannot hold layers for anybody, however long one waits; None when it can."""
+    """Why ``member`` cannot hold layers for any leader, however long it waits; None when it can."""
     if not member.alive:
         return "is not reachable"
     if not member.work:

@@ -1,7 +1,7 @@
 """The reconciler's driver: from a Node to the view, and from an action to an input of that Node. Pure.
 
-The driver holds what lasts between two decisions. Its owner runs the loop, and carries out what concerns
-llama-server and the person who asked (`OwnerAction`)::
+The driver holds what lasts between two decisions. Its owner runs the loop. The owner also performs what
+concerns llama-server and the person's request (`OwnerAction`)::
 
     view = driver.view(now)
     decision = driver.decide(now, view)
@@ -58,25 +58,25 @@ class LocalState(Protocol):
         """The shape of the model with that hash; None while its file is not at hand."""
 
     def lost(self, root: bytes) -> str:
-        """The name of a file of that model which this node held once and has no more; empty for none."""
+        """The name of a file of that model which this node held once and holds no more; empty for none."""
 
     def copying(self) -> float | None:
-        """How much of the wanted model this node has copied, 0 to 1; None while it copies nothing."""
+        """The share of the wanted model that this node has copied, 0 to 1; None while it copies nothing."""
 
 
 class LeaderDriver:
     """The reconciler of one node, whether that node leads or not."""
 
     def __init__(self, node: Node, do: Callable[[Input], None], local: LocalState) -> None:
-        """``do`` hands the Node an input with the time now, and performs the effects."""
+        """``do`` hands the Node an input with the present time, and performs the effects."""
         self.memory = ReconcilerMemory()
         self._node = node
         self._do = do
         self._local = local
         self._deployment = 0
-        """The number of the deployment that was decided on last."""
+        """The number of the last deployment that `decide` saw."""
         self._unreachable: dict[bytes, float] = {}
-        """Until when workers count as not reachable; seconds of the Node's clock."""
+        """Until when each worker counts as not reachable; seconds of the Node's clock."""
 
     @property
     def leads(self) -> bool:
@@ -119,7 +119,8 @@ class LeaderDriver:
     def perform(self, action: NodeAction) -> None:
         """Make an action an input of the Node.
 
-        Raises MeshError for a `HandOver` that the Node refuses: it leads no more, or the other may not lead.
+        Raises MeshError for a `HandOver` that the Node refuses: this node leads no more, or the other member
+        may not lead.
         """
         node = self._node
         match action:
@@ -136,7 +137,7 @@ class LeaderDriver:
                 self._do(lambda now: node.hand_over(now, successor))
 
     def connection_lost(self, worker: bytes, until: float) -> None:
-        """A tunnel to the worker broke or did not open: it is probed, and not used ``until`` then."""
+        """A tunnel to the worker broke or did not open: probe it, and do not use it before ``until``."""
         node, lost = self._node, NodeId(worker)
         self._unreachable[lost] = until
         self._do(lambda now: node.connection_reset(now, lost))
@@ -157,7 +158,7 @@ def pause(now: float, decision: Decision) -> float:
 
 
 def stages(plan: Plan) -> tuple[Stage, ...]:
-    """The plan as the pool is told of it; a device without layers and without the head has no part in it."""
+    """The plan as the pool sees it; a device without layers and without the head has no part in it."""
     return tuple(
         [
             Stage(NodeId(one.device.member), *one.span, one.head, one.bytes, one.seconds * 1000)

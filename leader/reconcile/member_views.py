@@ -15,7 +15,7 @@ UNMEASURED_RTT = 0.001
 def member_view(
     member: Member, leader: NodeId, model_info: ModelInfo | None, reachable: bool = True
 ) -> MemberView:
-    """The member as the reconciler sees it, with ``leader`` leading and ``shape`` as the model at hand."""
+    """The member as the reconciler sees it, with ``leader`` leading and ``model_info`` wanted."""
     profile = member.record.profile if member.record else Profile(engine_state="missing")
     return MemberView(
         id=member.id,
@@ -34,7 +34,7 @@ def member_view(
 
 
 def device(id: NodeId, profile: Profile, rtt: float | None, model_info: ModelInfo, leader: NodeId) -> Device:
-    """The member as placement sees it; the leader's own accelerator or CPU has no network before it."""
+    """The member as placement sees it; no network stands before the leader's own accelerator or CPU."""
     return Device(
         member=id,
         name=profile.name,

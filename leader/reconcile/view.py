@@ -1,4 +1,4 @@
-"""What the reconciler sees and what it may order.
+"""What the reconciler sees, and the actions that it may order.
 
 Plain values; times in seconds, memory in bytes, members by id.
 """
@@ -48,7 +48,8 @@ class MemberView:
 class Running:
     """What this node's engine does for ``wanted``.
 
-    ``phase`` is loading, ready or failed (then it has ended). ``answers`` are being given, or wait inside.
+    ``phase`` is loading, ready or failed (then it has ended). ``answers`` counts those that run, and those
+    that wait inside.
     """
 
     wanted: Wanted
@@ -64,9 +65,9 @@ class Running:
 class View:
     """Everything the reconciler knows.
 
-    ``shape`` is the wanted model's, None when this node does not hold its file; ``lost`` then names the file
-    if it held it once. ``asked`` is a person's wish for the best placement: by "idle", once the running
-    answers are given, or "now".
+    ``model_info`` is the wanted model's, None when this node does not hold its file; ``lost`` then names the
+    file if this node held it once. ``asked`` is a person's request for the best placement: "idle" (once the
+    running answers have ended) or "now".
     """
 
     me: bytes
@@ -77,7 +78,7 @@ class View:
     leases: frozenset[bytes] = frozenset()
     running: Running | None = None
     lost: str = ""
-    copying: float | None = None  # how much of the model this node has copied, 0 to 1, while it does
+    copying: float | None = None  # share of the model that this node has copied, 0 to 1; None: no copy runs
     asked: str = ""
 
 
@@ -97,7 +98,7 @@ class ReleaseLeases:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Run llama-server by this plan; ``restore``: with the conversations that were kept at the last stop."""
+    """Run llama-server by this plan; with ``restore``, continue the conversations that the last stop kept."""
 
     wanted: Wanted
     plan: Plan
@@ -114,19 +115,19 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Let nobody new in: what runs is about to be replaced. The door is open after a decision without."""
+    """Admit no new request: what runs is about to be replaced. A decision without it admits them again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResolveMove:
-    """What becomes of the wish that was in the view; it is granted, or refused, by this."""
+    """The answer to the request that the view showed: this action grants or refuses it."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the pool is told: ``phase`` is waiting, loading, ready, moving, failed or stopped."""
+    """What the pool sees: ``phase`` is waiting, loading, ready, moving, failed or stopped."""
 
     phase: str
     progress: float = 0.0
@@ -145,7 +146,7 @@ NodeAction = WantLeases | ReleaseLeases | Report | HandOver
 """What the driver makes an input of the Node."""
 
 OwnerAction = Start | Stop | Drain | ResolveMove
-"""What the driver's owner carries out."""
+"""What the driver's owner performs."""
 
 Action = NodeAction | OwnerAction
 
@@ -155,18 +156,18 @@ class ReconcilerMemory:
     """What the reconciler remembers from one decision to the next."""
 
     asked: frozenset[bytes] = frozenset()
-    asked_since: float | None = None  # leases have been asked for, for the next plan, since then
+    asked_since: float | None = None  # since when it asks for leases for the next plan
     failures: int = 0  # of llama-server, in a row
     retry_at: float = 0.0
     last_failure: str = ""
     ready_since: float | None = None
     handed_over_at: float | None = None
-    moved: str = ""  # why a running plan was given up: the next one is a move, not a first load
-    kept: Wanted | None = None  # its conversations were saved, when it ran that
+    moved: str = ""  # why it gave a running plan up: the next start is a move, not a first load
+    kept: Wanted | None = None  # the deployment whose conversations were saved
     target: tuple[tuple[bytes, int], ...] = ()  # layers by member: where a planned move goes to
     draining_since: float | None = None
-    quiet_since: float | None = None  # no answer is being given, since then
-    better_since: float | None = None  # a move would pay, since then
+    quiet_since: float | None = None  # since when no answer runs
+    better_since: float | None = None  # since when a move would pay
 
 
 @dataclass(frozen=True, slots=True)

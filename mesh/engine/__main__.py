@@ -1,6 +1,6 @@
-"""``python -m mesh.engine [--cache DIR] [--json]``: have an engine now, and show how that goes.
+"""``python -m mesh.engine [--cache DIR] [--json]``: get an engine now, and show the progress.
 
-What ``mesh join`` does in the background, done in the foreground; prints where the engine is.
+This does in the foreground what ``mesh join`` does in the background, and prints where the engine is.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 async def _interruptible(cache: Path, console: Console) -> Engine | None:
-    """The engine; None after Ctrl-C or SIGTERM, with everything that was started ended."""
+    """The engine; None after Ctrl-C or SIGTERM, with every started program ended."""
     engine: Engine | None = None
     failure: MeshError | None = None
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:

@@ -1,4 +1,4 @@
-"""What this machine computes with, of the backends there are, and why."""
+"""Which of the backends this machine computes with, and why."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ from mesh.engine.types import Backend
 
 
 class MachineProbes:
-    """The real ones."""
+    """Probes of the machine that this process runs on."""
 
     environ: Mapping[str, str] = os.environ
 
@@ -53,7 +53,7 @@ class MachineProbes:
 
 
 def detect(probes: Probes | None = None) -> Backend:
-    """The backend of this machine. Blocking, up to some seconds. ``MESH_BACKEND`` overrules what is found.
+    """The backend of this machine. Blocks, up to some seconds. ``MESH_BACKEND`` overrules the detection.
 
     Raises EngineError when the one that ``MESH_BACKEND`` names cannot be used.
     """

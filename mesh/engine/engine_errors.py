@@ -1,14 +1,14 @@
-"""What goes wrong while an engine is looked for or built."""
+"""The errors of finding or building an engine."""
 
 from mesh.wire.errors import MeshError
 
 
 class EngineError(MeshError):
-    """No usable engine could be had; the hint names the command or file that helps."""
+    """No usable engine is available; the hint names the command or file that helps."""
 
 
 class CorruptDownload(EngineError):
-    """A downloaded file is not the one that was asked for."""
+    """A downloaded file differs from the one that was asked for."""
 
 
 class PairError(EngineError):

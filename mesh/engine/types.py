@@ -1,4 +1,4 @@
-"""The values that the engine's parts hand each other and the rest of the program."""
+"""The values that the engine's parts pass to each other and to the rest of the program."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What a machine computes with, and why that was chosen."""
+    """What a machine computes with, and why it was chosen."""
 
     kind: str
     """Its name in `mesh.engine.backends.backend_table`."""
@@ -19,7 +19,7 @@ class Backend:
     flags: tuple[str, ...] = ()
     """CMake flags that build llama.cpp for it."""
     memory: int = 0
-    """Bytes of memory of its own; 0 where it shares the machine's, or where nobody says."""
+    """Bytes of its own memory; 0 where it shares the machine's, or where no program says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the engine is."""
+    """A report on the way to an engine."""
 
     stage: str
     """``waiting``, ``compiler download unpack configure compile check ready`` in this order."""

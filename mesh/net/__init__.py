@@ -1,9 +1,9 @@
 """Getting bytes to and from other machines: the one port, UDP datagrams, TLS streams, bulk bytes.
 
-`port` binds; `datagrams` sends and receives with bounded queues; `tls`, `connecting`, `session` and
-`streams` make authenticated streams of named kinds; `gossip_streams` carries the protocol's large messages.
-`bridge`, `stream_ends` and `link` move a model's bytes by threads; `callers`, `metering` and `pacing` bound
-what others may cost. `discovery` finds addresses.
+`port` binds; `datagrams` sends and receives with bounded queues. `tls`, `connecting`, `session` and `streams`
+make authenticated streams of named kinds; `gossip_streams` carries the protocol's large messages. `bridge`,
+`stream_ends` and `link` move a model's bytes by threads. `callers`, `metering` and `pacing` bound what peers
+may cost. `discovery` finds addresses.
 
-It must not know pools, leases or models: kinds of streams and their handlers are handed in.
+It must not know pools, leases or models: its callers hand in the kinds of streams and their handlers.
 """

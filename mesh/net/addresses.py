@@ -1,4 +1,4 @@
-"""Endpoints as the operating system writes them, and back; never a name, so no look-up that could block."""
+"""Endpoints as the operating system writes them, and back. Never names, so no look-up that could block."""
 
 import socket
 from functools import lru_cache
@@ -22,8 +22,9 @@ def family_of(host: str) -> socket.AddressFamily | None:
 
 @lru_cache(maxsize=4096)
 def socket_address(endpoint: Endpoint) -> tuple[socket.AddressFamily, SocketAddress] | None:
-    """Family and address of ``endpoint`` for the socket calls; None if the host is not numeric or its scope
-    unknown.
+    """Family and address of ``endpoint`` for the socket calls.
+
+    None if the host is not numeric, or its scope is unknown.
     """
     host, _, scope = endpoint.host.partition("%")
     family = family_of(endpoint.host)
@@ -36,8 +37,9 @@ def socket_address(endpoint: Endpoint) -> tuple[socket.AddressFamily, SocketAddr
 
 
 def endpoint_of(address: Any) -> Endpoint:
-    """The endpoint of an address that a socket call returned; an IPv6 link-local one keeps its interface as
-    scope.
+    """The endpoint of an address that a socket call returned.
+
+    An IPv6 link-local one keeps its interface as scope.
     """
     host, port = address[0], address[1]
     if len(address) == 4 and address[3] and "%" not in host:

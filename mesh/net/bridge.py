@@ -1,11 +1,11 @@
-"""Bytes between two sockets, moved by threads: what the tunnels and the gate are made of.
+"""Bytes between two sockets, moved by threads: the core of the tunnels and the gate.
 
-Where the kernel can, bytes go from one socket through a pipe to the other without coming up at all (splice,
-Linux); else they are received and sent. Cutting is immediate and comes from the event loop: both sockets are
-shut down, so whatever a thread still holds has nowhere to go.
+Where the kernel can splice (Linux), bytes go from one socket through a pipe to the other without entering
+this process; else a thread receives and sends them. The event loop cuts a bridge at once: it shuts both
+sockets down, so whatever a thread still holds has nowhere to go.
 
-A peer that vanished is noticed by what TCP itself knows (see ``_Silence``). TCP_USER_TIMEOUT would not do: it
-also ends a connection whose peer is alive and does not read for a while, as a worker does that computes.
+TCP's own state shows a peer that vanished (see ``_Silence``). TCP_USER_TIMEOUT would not do: it also ends a
+connection whose peer is alive and does not read for a while, as a worker does that computes.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ import trio
 from mesh.net.stream_ends import End, Plain
 
 LINGER: Final = 5.0
-"""Seconds that one direction may go on after the other one ended."""
+"""Seconds that one direction may continue after the other one ended."""
 
 SILENCE_SECONDS: Final = 5.0
-"""A peer that acknowledges nothing for so long is gone."""
+"""Seconds: a peer that acknowledges nothing for so long is gone."""
 
 CAN_SPLICE: Final = hasattr(os, "splice")
 
@@ -38,11 +38,11 @@ _CONNECTION_DROP_TIME = 0x80  # macOS: TCP_RXT_CONNDROPTIME
 _LONGEST_RETRY = 44  # Linux 6.15: TCP_RTO_MAX_MS
 
 Greeting = Callable[[End], bytes]
-"""Reads a first message from an end and returns what is sent on in its place; ValueError to send nothing."""
+"""Reads a first message from an end and returns its replacement; ValueError to send nothing."""
 
 
 class Ending(enum.Enum):
-    """Who ended a bridge, and how. *Near* is a program of this machine, *far* another machine."""
+    """Which end ended a bridge, and how. *Near* is a program of this machine, *far* another machine."""
 
     NEAR_ENDED = "near ended"
     NEAR_BROKE = "near broke off"
@@ -69,7 +69,7 @@ class Direction:
         self._splice = splice and isinstance(source, Plain) and isinstance(sink, Plain)
 
     def run(self) -> _Outcome:
-        """Move bytes until the source ends or either side breaks; blocks, so it has a thread of its own."""
+        """Move bytes until the source ends or either side breaks. Blocks, so it has a thread of its own."""
         if self._greeting is not None:
             try:
                 first = self._greeting(self.source)
@@ -108,7 +108,7 @@ class Direction:
                 return _Outcome.SINK_BROKE
 
     def _by_splice(self) -> _Outcome | None:
-        """None where this kernel does not splice such sockets; nothing was moved then."""
+        """Move bytes by splice; None where this kernel cannot splice such sockets: then nothing was moved."""
         try:
             reader, writer = os.pipe()
         except OSError:
@@ -138,7 +138,7 @@ class Direction:
 
 
 def _widened(pipe: int) -> int:
-    """The size of a pipe that was made as large as the system permits, in bytes."""
+    """Widen the pipe as far as the system permits; returns its size in bytes."""
     try:
         return fcntl.fcntl(pipe, _SET_PIPE_SIZE, _PIPE_BYTES)
     except OSError:
@@ -158,8 +158,9 @@ class Bridge:
         answers: Greeting | None = None,
         splice: bool = CAN_SPLICE,
     ) -> None:
-        """``on_end`` is told, once, what ended it, unless ``cut`` did. ``asks`` sees the first message of the
-        far end, ``answers`` that of the near one.
+        """``on_end`` is called once with what ended it, unless ``cut`` did.
+
+        ``asks`` sees the first message of the far end, ``answers`` that of the near one.
         """
         self.inward = Direction(far, near, asks, splice)
         self.outward = Direction(near, far, answers, splice)
@@ -170,15 +171,15 @@ class Bridge:
         self._limiter = trio.CapacityLimiter(2)
 
     def cut(self) -> None:
-        """End it at once: no byte passes after this returns. From the event loop."""
+        """End it at once: no byte passes after this returns. Call it from the event loop."""
         self._told = True
         self._near.cut()
         self._far.cut()
 
     async def run(self) -> None:
-        """Until both directions have ended, or one is broken, or a cancellation; leaves both ends closed."""
+        """Run until both directions have ended, one breaks, or a cancellation. Leaves both ends closed."""
         try:
-            with contextlib.suppress(OSError):  # it may have broken off already, which the threads will find
+            with contextlib.suppress(OSError):  # it may be broken already: then the threads find that
                 watch_over(self._far.socket)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._go, self.inward, nursery.cancel_scope)
@@ -189,13 +190,13 @@ class Bridge:
             self._far.close()
 
     async def _go(self, direction: Direction, both: trio.CancelScope) -> None:
-        # Not given up at a cancellation: _watch cuts the sockets then, which ends the thread.
+        # A cancellation does not abandon the thread: _watch then cuts the sockets, which ends it.
         outcome = await trio.to_thread.run_sync(direction.run, limiter=self._limiter)
         self._running -= 1
         if outcome is _Outcome.ENDED:
             with contextlib.suppress(OSError):
                 direction.sink.finish()
-        self._tell(_ending(outcome, direction.source is self._near))
+        self._report(_ending(outcome, direction.source is self._near))
         if outcome is _Outcome.ENDED and self._running and direction.sink.half_closes:
             both.deadline = min(both.deadline, trio.current_time() + LINGER)
         else:
@@ -208,11 +209,11 @@ class Bridge:
                 await trio.sleep(_LOOK_SECONDS)
                 if silence.too_long(trio.current_time()):
                     break
-            self._tell(Ending.FAR_BROKE)
+            self._report(Ending.FAR_BROKE)
         finally:
             self.cut()
 
-    def _tell(self, ending: Ending) -> None:
+    def _report(self, ending: Ending) -> None:
         if not self._told:
             self._told = True
             self._on_end(ending)
@@ -228,8 +229,8 @@ def _ending(outcome: _Outcome, from_near: bool) -> Ending:
 
 
 def watch_over(connection: socket.socket) -> None:
-    """Let TCP ask an idle peer whether it is there, and give up in seconds; let it wait for one that is
-    alive and does not read.
+    """Let TCP probe an idle peer and give up within seconds, but wait for one that is alive and does not
+    read.
     """
     if connection.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -248,7 +249,7 @@ def watch_over(connection: socket.socket) -> None:
 
 
 class _Silence:
-    """How long the peer of a connection has left what was sent to it without any acknowledgement.
+    """How long a connection's peer has acknowledged nothing of what was sent to it.
 
     A full receiver acknowledges probes of its window; a machine that is gone acknowledges nothing.
     """
@@ -262,7 +263,7 @@ class _Silence:
         self._since: float | None = None
 
     def too_long(self, now: float) -> bool:
-        """Asked about once a second."""
+        """Whether the peer counts as gone; the caller asks about once a second."""
         unanswered, quiet = self._look()
         if not unanswered:
             self._since = None

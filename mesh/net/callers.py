@@ -1,7 +1,7 @@
-"""Connections that have proven nothing yet: few of each source, few in all, and not too many in a second.
+"""Connections that have proved nothing yet: few of each source, few in all, and not too many in a second.
 
-A source is an IPv4 address or the /64 network of an IPv6 one, for whoever has one address of it has all.
-When there is no room, the source that holds most gives way, so that one host cannot keep the others out.
+A source is an IPv4 address or the /64 network of an IPv6 one, since a host that has one address of it has
+all. When there is no room, the source that holds most gives way, so that one host cannot lock the others out.
 """
 
 import socket
@@ -15,14 +15,14 @@ from mesh.net.metering import Meter
 MAX_CALLERS = 256
 MAX_CALLERS_OF_A_SOURCE = 32
 RATE, BURST = 50.0, 200.0
-"""Connections a second of one source, and at once; those that come to be a member's do not count."""
+"""Connections a second of one source, and at once. Those that turn out to be a member's do not count."""
 MAX_SOURCES = 1024
 
 _V4_MAPPED = bytes(10) + b"\xff\xff"
 
 
 class Callers:
-    """Who calls at present. Each caller has a cancel scope, by which it can be sent away."""
+    """The present callers. Each caller has a cancel scope, which ends its connection."""
 
     def __init__(self) -> None:
         self._calling: dict[trio.CancelScope, str] = {}
@@ -33,7 +33,7 @@ class Callers:
         return len(self._calling)
 
     def arrive(self, host: str, now: float) -> trio.CancelScope | None:
-        """Take a caller in; None when its source has too many already, or calls too often."""
+        """Admit a caller; None when its source has too many already, or calls too often."""
         source = source_of(host)
         if self._held[source] >= MAX_CALLERS_OF_A_SOURCE or not self._meter.take(source, now):
             return None
@@ -45,30 +45,30 @@ class Callers:
         return scope
 
     def depart(self, scope: trio.CancelScope, as_member: bool) -> None:
-        """It is set up, or gone."""
+        """Forget a caller: its connection is set up, or gone."""
         source = self._calling.pop(scope, None)
         if source is None:
             return
-        self._let_go(source)
+        self._release(source)
         if as_member:
             self._meter.give_back(source)
 
     def _send_one_away(self) -> None:
-        """The oldest caller of the source that has most."""
+        """End the oldest caller of the source that has most."""
         greatest, _ = self._held.most_common(1)[0]
         oldest = next(scope for scope, source in self._calling.items() if source == greatest)
         del self._calling[oldest]
-        self._let_go(greatest)
+        self._release(greatest)
         oldest.cancel()
 
-    def _let_go(self, source: str) -> None:
+    def _release(self, source: str) -> None:
         self._held[source] -= 1
         if not self._held[source]:
             del self._held[source]
 
 
 def source_of(host: str) -> str:
-    """What counts as one source."""
+    """What counts as one source: see the module."""
     family = family_of(host)
     if family is None or ":" not in host:
         return host

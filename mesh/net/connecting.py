@@ -1,8 +1,7 @@
-"""Getting through to a node that has several addresses: happy eyeballs (RFC 8305), with TLS as part of the
-race.
+"""Connecting to a node that has several addresses: happy eyeballs (RFC 8305), with TLS as part of the race.
 
-Private addresses are not unique: the machine that answers first may be another than the one that is meant. So
-an address has won only when TLS has proven who is there.
+Private addresses are not unique: the machine that answers first may not be the wanted one. So an address has
+won only when TLS has proved which node is there.
 """
 
 import errno
@@ -29,10 +28,10 @@ async def connect_first(
     expected: bytes | None,
     source_hosts: Sequence[str] = (),
 ) -> TlsStream:
-    """The first of ``endpoints`` where the holder of the key ``expected`` answers; with None anyone.
+    """A stream to the first of ``endpoints`` where the holder of the key ``expected`` answers; None: any.
 
-    They are tried in order, each 250 ms after the one before or as soon as that failed. Raises what the most
-    telling attempt met: :class:`WrongPeer` rather than :class:`Unreachable`.
+    It tries them in order, each 250 ms after the one before or as soon as that failed. Raises the most
+    telling failure: :class:`WrongPeer` rather than :class:`Unreachable`.
     """
     failures: list[StreamError] = []
     won: list[TlsStream] = []

@@ -1,8 +1,8 @@
-"""Datagrams over the mesh's port: sending never waits, receiving is bounded, refusals are told.
+"""Datagrams over the mesh's port: sending never waits, receiving is bounded, ICMP refusals are reported.
 
 When the process behind an address has died, its kernel answers a datagram with ICMP "port unreachable". An
-unconnected UDP socket does not show that on its own; on Linux an error queue does (ip(7), IP_RECVERR), and it
-names the address that did not answer. Elsewhere nothing is told, and membership finds out by probing.
+unconnected UDP socket does not show that by itself. On Linux an error queue does (ip(7), IP_RECVERR), and it
+names the address that did not answer. Elsewhere nothing reports it, and membership finds out by probing.
 """
 
 import contextlib
@@ -28,12 +28,12 @@ MAX_DATAGRAM = 1200
 """Bytes of payload: fits a tailnet's MTU of 1280."""
 
 QUEUE = 1024
-"""Received datagrams of members that may wait for the protocol; what comes on top is dropped."""
+"""Received datagrams of members that may wait for the protocol; any above that are dropped."""
 STRANGE_QUEUE = 256
-"""The same for datagrams from everywhere else, which wait until no member's does."""
+"""The same for datagrams from other hosts, which wait until none of a member's does."""
 KNOWN_RATE, KNOWN_BURST = 2000.0, 8000.0
 STRANGE_RATE, STRANGE_BURST = 200.0, 800.0
-"""Datagrams a second, and at once: of each member's address, of each other host. More are not looked into."""
+"""Datagrams a second, and at once: of each member's address, of each other host. Others are dropped."""
 
 _BATCH = 64
 _MSG_ERRQUEUE = 0x2000
@@ -56,8 +56,8 @@ class Counts:
 class Datagrams:
     """Sends and receives on the UDP sockets of one bound port.
 
-    A flood from one host is cut off here, at the least cost, and what members say is handed in before what
-    anybody else says.
+    It cuts off a flood from one host here, at the least cost. It hands in members' datagrams before those of
+    other hosts.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class Datagrams:
         on_unreachable: Callable[[Endpoint], None] = lambda endpoint: None,
     ) -> None:
         self.is_known: Callable[[Endpoint], bool] = lambda source: False
-        """Whether a member is known to speak from there; attached by the stay in a pool."""
+        """Whether a member is known to send from there; attached by the stay in a pool."""
         self.on_unreachable = on_unreachable
-        """Called with each address whose machine said that nobody listens; attached by the stay in a pool."""
+        """Called with each address whose machine reports that no process listens; attached by the stay."""
         self.drops = DropCounters()
         """What was not handed in: ``flood`` (too many of one source), ``overflow`` and ``oversized``."""
         self._sockets = tuple(sockets)
@@ -84,14 +84,13 @@ class Datagrams:
         self.counts = Counts()
 
     def send(self, endpoint: Endpoint, payload: bytes) -> bool:
-        """Send now or drop; False (and a count) when it was dropped. A datagram gives no promise anyway."""
+        """Send now or drop. False, and a count, when it was dropped: any datagram may be lost."""
         resolved = socket_address(endpoint)
         one = None if resolved is None else self._by_family.get(resolved[0])
         if resolved is None or one is None or len(payload) > MAX_DATAGRAM:
             self.counts.send_dropped += 1
             return False
-        # An error that an earlier datagram met may be reported by this call, which then sends nothing: try
-        # again.
+        # This call may report the error of an earlier datagram, and then sends nothing: try again.
         for _ in range(3):
             try:
                 one.sendto(payload, resolved[1])
@@ -105,7 +104,7 @@ class Datagrams:
         return False
 
     async def receive(self) -> tuple[Endpoint, bytes]:
-        """The next datagram and where it came from, a member's first."""
+        """The next datagram and its source, members' first."""
         await trio.lowlevel.checkpoint()
         while not (self._known or self._strange):
             self._arrived = trio.Event()
@@ -134,7 +133,7 @@ class Datagrams:
                 except (BlockingIOError, InterruptedError):
                     break
                 except OSError as error:
-                    # The socket's pending error is cleared by being read; its details are in the error queue.
+                    # Reading the socket clears its pending error; the details are in the error queue.
                     if not self._drain_errors(one) and error.errno not in _UNREACHABLE:
                         log.warning("cannot receive: %s", error)
                     continue
@@ -160,7 +159,7 @@ class Datagrams:
         return self._strange_meter.take(source.host, now)
 
     def _drain_errors(self, one: socket.socket) -> int:
-        """Tell of every queued ICMP error; returns how many there were."""
+        """Report every queued ICMP error; returns how many there were."""
         if sys.platform != "linux":
             return 0
         drained = 0

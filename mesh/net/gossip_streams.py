@@ -1,8 +1,8 @@
 """The protocol's messages over streams: what is too large for a datagram, framed and in order.
 
-Each direction of a pair of members has a stream of its own, opened when there is something to say and closed
-when nothing was for a while. Its sender also listens on it: a stream that breaks off without a goodbye says
-that the peer's process is gone, long before any probe would.
+Each direction of a pair of members has a stream of its own. The sender opens it for its first message and
+closes it after a quiet while. It also listens on it: a stream that breaks off without a goodbye says that the
+peer's process is gone, long before any probe would.
 """
 
 import logging
@@ -24,7 +24,7 @@ MAX_MESSAGE = 256 * 1024
 
 MAX_PEERS = 64
 MAX_QUEUED = 32
-"""Messages that may wait for one peer; gossip is repeated, so what comes on top is dropped."""
+"""Messages that may wait for one peer; gossip is repeated, so any above that are dropped."""
 
 IDLE_SECONDS = 30.0
 SEND_SECONDS = 10.0
@@ -35,7 +35,7 @@ _FRAMING = 8
 class StreamMessages:
     """Sends messages to members and hands in theirs; never blocks its caller.
 
-    ``on_message(peer, payload)`` gets what members sent, ``on_reset(peer)`` hears of streams that broke off.
+    ``on_message(peer, payload)`` gets what members sent; ``on_reset(peer)`` is called for a broken stream.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class StreamMessages:
     async def _pass_on(
         self, session: Session, peer: NodeId, waiting: trio.MemoryReceiveChannel[bytes]
     ) -> bool:
-        """Send what is queued until nothing was for a while; True if the stream broke off."""
+        """Send the queued messages until a quiet while; True if the stream broke off."""
         while True:
             with trio.move_on_after(self._idle_seconds) as idle:
                 payload = await waiting.receive()
@@ -146,7 +146,7 @@ class StreamMessages:
                 return False
 
     def _end(self, peer: NodeId, waiting: trio.MemoryReceiveChannel[bytes]) -> None:
-        """Take no more messages for this stream; those that wait are dropped."""
+        """Take no more messages for this stream; drop those that wait."""
         queue = self._queues.get(peer)
         unsent = waiting.statistics().current_buffer_used
         waiting.close()

@@ -1,12 +1,12 @@
-"""How a tunnel's bytes travel: under TLS, or in the open where others see to it that nobody listens.
+"""How a tunnel's bytes travel: under TLS, or in the open where the link itself is protected.
 
-TLS has proven both peers before this is asked. It is left out only if both ends agree that the way between
-them needs none: both see the same two addresses and ports (so nobody forwards in between), and these are
-loopback, which the kernel itself carries, or of a tailnet, whose WireGuard encrypts.
+TLS has proved both peers before. Both ends then drop it only if they agree that the link needs none. That
+is so when both see the same two addresses and ports (so nothing forwards in between), and these are loopback,
+which stays in the kernel, or a tailnet's, which WireGuard encrypts.
 
-The gate's word to a leader is ``{"ok": true, "ends": [its own, the leader's]}``, ``ends`` only where it
-trusts the link and the leader said that it can do without TLS (``{"plain": true}`` among the stream's
-arguments); the leader answers that with ``{"plain": bool}``.
+The gate's answer to a leader is ``{"ok": true, "ends": [its own, the leader's]}``. It holds ``ends`` only
+where the gate trusts the link and the leader said that it can do without TLS (``{"plain": true}`` among the
+stream's arguments). The leader answers that with ``{"plain": bool}``.
 """
 
 import ipaddress
@@ -23,11 +23,11 @@ from mesh.wire.endpoint import Endpoint
 AGREEMENT_SECONDS: Final = 5.0
 
 Trusts = Callable[[Endpoint, Endpoint], Awaitable[bool]]
-"""(local, remote) of a connection: whether what goes over it is encrypted, or out of reach, as it is."""
+"""(local, remote) of a connection: whether its bytes are encrypted, or out of reach, without TLS."""
 
 
 class Bare(Protocol):
-    """A proven stream that can go on with or without TLS."""
+    """A proved stream that can continue with or without TLS."""
 
     @property
     def arguments(self) -> Mapping[str, Any]: ...
@@ -43,13 +43,14 @@ class Bare(Protocol):
 
 
 async def never(local: Endpoint, remote: Endpoint) -> bool:
-    """No link is trusted: always TLS."""
+    """Trust no link: always TLS."""
     return False
 
 
 def trusts_by(tailscale: Tailscale | None) -> Trusts:
-    """Loopback is trusted; and links between this machine's address on the tailnet and a peer's, if this
-    machine's own tailscaled says that they are.
+    """Trust loopback, and links between this machine's tailnet address and a peer's.
+
+    This machine's own tailscaled must confirm the latter.
     """
 
     async def trusts(local: Endpoint, remote: Endpoint) -> bool:
@@ -67,7 +68,7 @@ def trusts_by(tailscale: Tailscale | None) -> Trusts:
     return trusts
 
 
-async def let_in(session: Bare, trusts: Trusts) -> End:
+async def accept_leader(session: Bare, trusts: Trusts) -> End:
     """The gate's side: say that the bytes are rpc-server's from now on, and how they travel."""
     with trio.move_on_after(AGREEMENT_SECONDS):
         if session.arguments.get("plain") is not True or not await trusts(session.local, session.remote):
@@ -81,8 +82,8 @@ async def let_in(session: Bare, trusts: Trusts) -> End:
     raise StreamError("the leader did not say how its bytes shall travel")
 
 
-async def go_in(session: Bare, word: Mapping[str, Any], trusts: Trusts) -> End:
-    """The leader's side, after the gate's ``word``; the caller limits the wait."""
+async def enter_gate(session: Bare, word: Mapping[str, Any], trusts: Trusts) -> End:
+    """The leader's side, after the gate's answer ``word``; the caller limits the wait."""
     ends = word.get("ends")
     if ends is None:
         return session.sealed()

@@ -1,4 +1,4 @@
-"""How much of something each source may have: token buckets, for a bounded number of sources."""
+"""Rate limits per source: token buckets, for a bounded number of sources."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -9,7 +9,7 @@ MAX_SOURCES = 4096
 
 
 class Meter:
-    """A bucket for each source fills at ``rate`` a second up to ``burst``; the longest idle are forgotten."""
+    """Each source's bucket fills at ``rate`` a second up to ``burst``; the longest idle are forgotten."""
 
     def __init__(self, rate: float, burst: float, most: int = MAX_SOURCES) -> None:
         self._rate, self._burst, self._most = rate, burst, most
@@ -19,7 +19,7 @@ class Meter:
         return len(self._buckets)
 
     def take(self, source: Hashable, now: float) -> bool:
-        """Whether the source may have one more."""
+        """Whether the source may have one more; takes the token if so."""
         bucket = self._buckets.get(source)
         if bucket is None:
             bucket = self._buckets[source] = TokenBucket(self._rate, self._burst, now)
@@ -29,6 +29,6 @@ class Meter:
         return bucket.take(now)
 
     def give_back(self, source: Hashable) -> None:
-        """The last one is not to be counted."""
+        """Return the last token: it is not to count."""
         if source in self._buckets:
             self._buckets[source].give_back()

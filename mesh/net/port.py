@@ -15,7 +15,7 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 
 EVERY_ADDRESS = ("0.0.0.0", "::")
-"""The hosts to bind when none is named; a machine without one of the two families goes without it."""
+"""The hosts to bind when none is named; a machine without one of the two families binds the other alone."""
 
 BACKLOG = 256
 DATAGRAM_BUFFER = 1 << 20
@@ -30,19 +30,19 @@ class PortTaken(MeshError):
 
 
 class CannotBind(MeshError):
-    """An address that is not this machine's, or a port that it may not take."""
+    """An address that is not this machine's, or a port that this user may not take."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoundPort:
-    """Open sockets that share one port number; whoever takes them closes them."""
+    """Open sockets that share one port number; their user closes them."""
 
     port: int
     udp: tuple[socket.socket, ...]
     tcp: tuple[trio.SocketListener, ...]
 
     def close(self) -> None:
-        """Close all of it, inside trio; harmless for what is closed already."""
+        """Close all of them, inside trio; harmless for those that are closed already."""
         for udp in self.udp:
             udp.close()
         for listener in self.tcp:
@@ -99,7 +99,7 @@ def _open(host: str, kind: socket.SocketKind, port: int, opened: list[socket.soc
     family = family_of(host)
     if family is None:
         raise CannotBind(f"{host} is no numeric address", "give --bind one of this machine's addresses")
-    # Any port number stands in for 0, which is no port that could be reached.
+    # Any port number stands in for 0, at which nothing can be reached.
     resolved = socket_address(Endpoint(host, port or 1))
     if resolved is None:
         raise CannotBind(f"there is no interface for {host}", "see the machine's interfaces with `ip addr`")
@@ -112,7 +112,7 @@ def _open(host: str, kind: socket.SocketKind, port: int, opened: list[socket.soc
     if kind == socket.SOCK_DGRAM:
         _prepare_datagrams(one, family)
     elif os.name == "posix":
-        # A restart need not wait for the connections of the last run to be forgotten; two listeners still
+        # A restart need not wait until the kernel forgets the last run's connections; two listeners still
         # collide.
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     one.bind(address)
@@ -121,11 +121,11 @@ def _open(host: str, kind: socket.SocketKind, port: int, opened: list[socket.soc
 
 def _prepare_datagrams(one: socket.socket, family: socket.AddressFamily) -> None:
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-        # Linux gives what it may, others refuse what is too much.
+        # Linux gives as much as it may; other systems refuse what is too much.
         with contextlib.suppress(OSError):
             one.setsockopt(socket.SOL_SOCKET, option, DATAGRAM_BUFFER)
     if sys.platform == "linux":
-        # Queues ICMP errors with the destination that they are about: linux/in.h, linux/in6.h.
+        # Queues ICMP errors with the destination that they concern: linux/in.h, linux/in6.h.
         level, recverr = (socket.IPPROTO_IP, 11) if family == socket.AF_INET else (socket.IPPROTO_IPV6, 25)
         one.setsockopt(level, recverr, 1)
 

@@ -1,4 +1,4 @@
-"""Bytes from one stream to another, both ways, until either side has had enough."""
+"""Copies bytes between two streams, both ways, until either side ends."""
 
 import trio
 

@@ -1,4 +1,4 @@
-"""From what a person typed to an address."""
+"""Turns what a person typed into an address."""
 
 import socket
 
@@ -9,7 +9,7 @@ from mesh.wire.errors import MeshError
 
 
 async def resolve(text: str, default_port: int) -> Endpoint:
-    """HOST, HOST:PORT or [V6]:PORT; a name is looked up. MeshError when nobody knows it."""
+    """The endpoint of HOST, HOST:PORT or [V6]:PORT; a name is looked up. MeshError when it is unknown."""
     try:
         return Endpoint.parse(text, default_port)
     except MeshError:

@@ -1,4 +1,4 @@
-"""One open stream between two nodes: who is at the other end, what it is for, and messages over it."""
+"""One open stream between two nodes: its peer, its purpose, and messages over it."""
 
 import contextlib
 import socket
@@ -20,7 +20,7 @@ from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import NodeId
 
 MESSAGE_LIMIT = 64 * 1024
-"""Bytes of one message, unless the receiver says otherwise."""
+"""Bytes of one message, unless the receiver sets another limit."""
 
 CLOSE_SECONDS = 0.5
 
@@ -30,11 +30,11 @@ TlsStream = trio.SSLStream[trio.SocketStream]
 
 
 class StreamError(MeshError):
-    """A stream that could not be opened or went away."""
+    """A stream could not be opened, or it ended."""
 
 
 class Unreachable(StreamError):
-    """Nobody answered at any address, or not in time."""
+    """No address answered in time."""
 
 
 class NobodyListens(Unreachable):
@@ -42,11 +42,11 @@ class NobodyListens(Unreachable):
 
 
 class WrongPeer(StreamError):
-    """Another machine than the one that was meant answered."""
+    """The node that answered is not the wanted one."""
 
 
 class StreamRefused(StreamError):
-    """The peer answered, and said no; ``code`` says why in a word."""
+    """The peer answered and refused; ``code`` says why in a word."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
@@ -54,7 +54,7 @@ class StreamRefused(StreamError):
 
 
 class StreamClosed(StreamError):
-    """The stream was closed in good order, by the peer or by this end."""
+    """The peer or this end closed the stream in good order."""
 
 
 class StreamReset(StreamError):
@@ -63,11 +63,10 @@ class StreamReset(StreamError):
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """An accepted stream of one ``kind``; bytes go by ``stream``, or messages by the methods here, one task
-    each way.
+    """An accepted stream of one ``kind``: bytes by ``stream``, or messages by the methods; one task each way.
 
-    ``peer`` and ``peer_key`` are proven by TLS; both are None on the server's side of a stream by a node that
-    is no member (and shows no certificate).
+    TLS has proved ``peer`` and ``peer_key``. Both are None on the server's side of a stream that a node
+    opened which is no member (and shows no certificate).
     """
 
     stream: TlsStream
@@ -91,13 +90,15 @@ class Session:
 
     async def receive_message(self, limit: int = MESSAGE_LIMIT) -> Any:
         """The next message. Raises :class:`StreamClosed`, :class:`StreamReset`, or DecodeError if it is
-        longer than ``limit`` bytes, no msgpack, or nested deep.
+        longer than ``limit`` bytes, not msgpack, or nested too deep.
         """
         return await receive_message(self.stream, limit)
 
     async def unwrap(self) -> Plain:
-        """Go on without TLS, which both peers must call: who is at the other end has been proven. The bytes
-        then are the returned end's alone; the session still closes and cuts the connection.
+        """Go on without TLS; both peers must call this. The peer stays proved.
+
+        From then on the returned end alone may use the bytes; the session still closes and cuts the
+        connection.
         """
         self._detached = True
         try:
@@ -106,12 +107,12 @@ class Session:
             raise _broken(error) from error
 
     def sealed(self) -> Sealed:
-        """Go on with TLS in threads; as with ``unwrap``, the bytes are the returned end's alone."""
+        """Go on with TLS in threads; as with ``unwrap``, the returned end alone may use the bytes."""
         self._detached = True
         return Sealed(self.stream)
 
     async def aclose(self) -> None:
-        """Say goodbye and close; a peer that does not listen is not waited for."""
+        """Say goodbye and close, without waiting for a peer that does not listen."""
         self.on_close(self)
         if not self._detached:
             with (
@@ -122,11 +123,9 @@ class Session:
         self._connection.socket.close()
 
     def cut(self) -> None:
-        """End it at once, whatever is under way: both ends' tasks get an error, this end's handler is
-        cancelled.
-        """
+        """End it at once, whatever runs: both ends' tasks get an error, this end's handler is cancelled."""
         self.on_close(self)
-        # A thread that has a share in the connection is not stopped by closing it here.
+        # Closing it here does not stop a thread that shares the connection.
         with contextlib.suppress(OSError):
             self._connection.socket.shutdown(socket.SHUT_RDWR)
         self._connection.socket.close()
@@ -173,7 +172,7 @@ def _broken(error: Exception) -> StreamError:
 
 
 def tune(one: trio.socket.SocketType) -> None:
-    """Small writes at once, and a peer that vanished without a word is noticed within 30 s."""
+    """Send small writes at once, and notice within 30 s a peer that vanished without a word."""
     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     # macOS has another name for the first.

@@ -1,9 +1,8 @@
 """The two ends of a bridge: sockets that threads block on, in the open or under TLS.
 
 An event loop costs a wake-up, a task switch and two copies for every small message, and llama.cpp sends
-dozens of these a token. So bulk bytes leave the loop: each direction has a thread that does nothing but wait
-in the kernel. TLS stays what trio's stream has negotiated: its own state machine goes on here, fed by
-blocking calls.
+dozens of these a token. So bulk bytes leave the loop: each direction has a thread that only waits in the
+kernel. TLS stays as trio's stream negotiated it: its state machine continues here, fed by blocking calls.
 """
 
 import contextlib
@@ -30,23 +29,25 @@ class End(Protocol):
     """Whether ``finish`` leaves the other direction open."""
 
     def receive(self, limit: int = CHUNK) -> memoryview:
-        """At least one byte and at most ``limit``, valid until the next call; empty when the peer ended in
-        good order. Raises OSError when it broke off.
+        """At least one byte and at most ``limit``, valid until the next call.
+
+        Empty when the peer ended in good order. Raises OSError when it broke off.
         """
 
     def send(self, data: bytes | memoryview) -> None:
-        """All of it; OSError when that is impossible."""
+        """Send all of it; OSError when that is impossible."""
 
     def finish(self) -> None:
-        """Nothing more will be sent, by the thread that sends or after it. Does not block; OSError when the
-        end is broken already.
+        """Announce the end of this direction, from the thread that sends or after it. Does not block.
+
+        Raises OSError when the end is broken already.
         """
 
     def cut(self) -> None:
-        """Both directions end now: what is blocked in this end returns. From any thread, at any time."""
+        """End both directions now: blocked calls in this end return. From any thread, at any time."""
 
     def close(self) -> None:
-        """Give the descriptor back, once no thread uses it."""
+        """Free the descriptor, once no thread uses it."""
 
 
 class Plain:
@@ -63,7 +64,7 @@ class Plain:
 
     @classmethod
     def take(cls, stream: trio.SocketStream) -> "Plain":
-        """The connection of ``stream``, which is closed by this."""
+        """Take the connection of ``stream``, and close ``stream``."""
         try:
             return cls(_share(stream))
         finally:
@@ -71,7 +72,7 @@ class Plain:
 
     @property
     def pending(self) -> bool:
-        """Whether bytes are here that the socket does not hold any more."""
+        """Whether it holds bytes that were already read from the socket."""
         return bool(self._pending)
 
     def receive(self, limit: int = CHUNK) -> memoryview:
@@ -98,17 +99,17 @@ class Plain:
 class Sealed:
     """An end under TLS: the state that trio's stream negotiated, moved by blocking calls.
 
-    OpenSSL lets one thread at a time into a connection, so a lock is held while bytes are encrypted or
+    OpenSSL lets one thread at a time into a connection. So a lock is held while bytes are encrypted or
     decrypted, never while a thread waits for the network.
     """
 
     half_closes = False
 
     def __init__(self, stream: "trio.SSLStream[trio.SocketStream]") -> None:
-        """Shares the stream's connection; the stream must not be used again but for closing it."""
+        """Shares the stream's connection; the stream may only be closed afterwards."""
         self.socket = _share(stream.transport_stream)
         self.socket.setblocking(True)
-        # trio offers no other way to what it has negotiated.
+        # trio offers no other access to what it has negotiated.
         self._tls: ssl.SSLObject = stream._ssl_object
         self._arrived: ssl.MemoryBIO = stream._incoming
         self._leaving: ssl.MemoryBIO = stream._outgoing
@@ -149,7 +150,7 @@ class Sealed:
         self.socket.sendall(sealed)
 
     def finish(self) -> None:
-        """Say goodbye, without waiting for room: what a peer does not take, it does not hear."""
+        """Say goodbye, without waiting for room: a peer that reads nothing does not hear it."""
         with self._turn, contextlib.suppress(ssl.SSLError):
             self._tls.unwrap()
         self.socket.send(self._leaving.read(), socket.MSG_DONTWAIT)
@@ -162,9 +163,9 @@ class Sealed:
 
 
 async def unwrap(stream: "trio.SSLStream[trio.SocketStream]") -> Plain:
-    """End TLS on a connection that both ends go on using without; both must call this.
+    """End TLS on a connection that both ends continue to use without it; both must call this.
 
-    The stream's own socket stays the caller's to close.
+    The caller still closes the stream's own socket.
     """
     connection = stream.transport_stream
     _, trailing = await stream.unwrap()

@@ -1,6 +1,6 @@
-"""The kinds of streams between nodes: the word by which a stream's preface says what it is for.
+"""The kinds of streams between nodes: the word in a stream's preface that says what it is for.
 
-Which handler answers each kind stands in `mesh.root.stream_table`.
+`mesh.root.stream_table` says which handler answers each kind.
 """
 
 from enum import StrEnum
@@ -16,7 +16,7 @@ class StreamKind(StrEnum):
     """Messages of the protocol that do not fit a datagram."""
 
     ADMIT = "admit"
-    """A joiner asks a member to be admitted; the only kind that a node may open that is no member."""
+    """A joiner asks a member for admission; the only kind that a node outside the pool may open."""
 
     REDEEM = "redeem"
     """A member passes a joiner's proof on to the invite's issuer."""
@@ -25,7 +25,7 @@ class StreamKind(StrEnum):
     """An owner asks a member which applicants wait there, or talks with one of them."""
 
     TUNNEL = "tunnel"
-    """A leader's way to a worker's rpc-server."""
+    """A leader's tunnel to a worker's rpc-server."""
 
     API = "api"
     """A member's gateway asks the leader for its llama-server."""
@@ -37,7 +37,7 @@ class StreamKind(StrEnum):
     """Pieces of a model's files."""
 
     COPIES = "copies"
-    """How far a member's copy is, and the leader's word to fetch one."""
+    """How far a member's copy is, and the leader's order to fetch one."""
 
 
 OPEN_KINDS = frozenset({StreamKind.ADMIT})

@@ -1,9 +1,9 @@
 """Streams between nodes: one TCP port, mutual TLS, and a preface that says what a stream is for.
 
 The client opens TLS and sends the preface, one message: the wire version, the pool, the stream's kind and
-arguments. The server answers it, accepted or refused with a reason; from then on the stream belongs to the
-handler of its kind. Members prove who they are; a node that is no member yet may use the open kinds alone. No
-byte of a handler's payload passes before both are settled.
+arguments. The server accepts it, or refuses it with a reason; from then on the stream belongs to the handler
+of its kind. Members prove their identity; a node that is no member yet may use the open kinds alone. No byte
+of a handler's payload passes before both are settled.
 """
 
 import enum
@@ -48,13 +48,13 @@ MAX_SESSIONS_OF_A_PEER = 128
 MAX_UNPROVEN = 32
 MAX_UNPROVEN_OF_A_HOST = 8
 UNPROVEN_SECONDS = 600.0
-"""How long a stream of a node that is no member may last: a person may have to approve it meanwhile."""
+"""Seconds that a stream of a node that is no member may last: a person may have to approve it meanwhile."""
 
 Handler = Callable[[Session], Awaitable[None]]
 
 
 class ProbeAnswer(enum.Enum):
-    """What a probe over TCP met."""
+    """The outcome of a probe over TCP."""
 
     ALIVE = "alive"
     NOBODY = "nobody"
@@ -63,33 +63,29 @@ class ProbeAnswer(enum.Enum):
 
 
 class Streams:
-    """This node's end of every stream: it serves them and opens them, for the members that it is told to
-    trust.
-    """
+    """This node's end of every stream: it serves them, and opens them, for the members that it trusts."""
 
     def __init__(self, identity: Identity, source_hosts: Sequence[str] = ()) -> None:
-        """``source_hosts``: the addresses that streams leave from, where a node is bound to some of its
-        machine's.
-        """
+        """``source_hosts``: the addresses that streams leave from, where a node is bound to some alone."""
         credentials = Credentials(identity)
         self.pool: PoolId | None = None
-        """The pool that this node belongs to: streams of another are refused. None: it belongs to none yet.
-        Attached by the stay in a pool, as is ``is_mute``.
+        """The pool that this node belongs to: it refuses streams of another. None: it belongs to none yet.
+        The stay in a pool attaches it, and ``is_mute``.
         """
         self.is_fenced: Callable[[], bool] = lambda: False
-        """Whether this node is to be taken for gone: then it answers no probe."""
+        """Whether this node must count as gone: then it answers no probe."""
         self._trust = ServerTrust(credentials)
         self._clients = ClientContexts(credentials)
         self._source_hosts = tuple(source_hosts)
         self._sessions: dict[NodeId | None, set[Session]] = {}
         self._callers = Callers()
         self.drops = DropCounters()
-        """How many streams were not accepted, by why; the codes are those of :class:`Refused`, and
+        """How many streams were not accepted, by reason. The codes are those of :class:`StreamRefused`, and
         ``flood`` (too many of one source), ``handshake`` and ``silence``.
         """
 
     def trust(self, keys: Mapping[NodeId, bytes]) -> None:
-        """Trust exactly these members from now on; open streams of anyone else are cut at once."""
+        """Trust exactly these members from now on; cut open streams of all others at once."""
         for gone in self._trust.update(keys):
             for session in tuple(self._sessions.get(gone, ())):
                 session.cut()
@@ -103,7 +99,7 @@ class Streams:
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Accept streams until cancelled. A handler runs for each; its errors are logged and end its stream
+        """Accept streams until cancelled. A handler runs for each; its errors are logged, and end its stream
         alone.
         """
 
@@ -148,7 +144,7 @@ class Streams:
             peer = None if key is None else node_id(key)
             kind, arguments = self._judge(preface, peer, key, remote, handlers)
             session = Session(stream, peer, key, remote, local, kind, arguments, on_close=self._forget)
-            # Noted before the answer is sent: from here on the stream can be cut.
+            # Noted before the answer goes out: from here on the stream can be cut.
             self._sessions.setdefault(peer, set()).add(session)
             try:
                 await send_message(stream, {"ok": True})
@@ -179,7 +175,7 @@ class Streams:
         remote: Endpoint,
         handlers: Mapping[str, Handler],
     ) -> tuple[str, dict[str, Any]]:
-        """(kind, arguments) of a stream that may be; :class:`Refused` for any other."""
+        """(kind, arguments) of an admissible stream; raises :class:`StreamRefused` for any other."""
         if not isinstance(preface, dict):
             raise StreamRefused("malformed", "the stream's preface is malformed")
         kind, arguments = preface.get("kind"), preface.get("arguments")
@@ -189,7 +185,7 @@ class Streams:
             )
         if not isinstance(kind, str) or not isinstance(arguments, dict):
             raise StreamRefused("malformed", "the stream's preface is malformed")
-        # Asked again after the handshake: membership may have changed while it ran.
+        # Checked again after the handshake: membership may have changed while it ran.
         if peer is not None and self._trust.keys.get(peer) != key:
             raise StreamRefused("not_member", "this machine is no member of the pool")
         if peer is None and kind not in OPEN_KINDS:
@@ -245,10 +241,9 @@ class Streams:
         arguments: Mapping[str, Any] | None = None,
         timeout: float = SETUP_SECONDS,  # noqa: ASYNC109
     ) -> Session:
-        """A stream to the member ``peer`` at whichever of ``endpoints`` it answers first; the caller closes
-        it.
+        """A stream to the member ``peer`` at whichever of ``endpoints`` answers first; the caller closes it.
 
-        Raises :class:`Unreachable`, :class:`WrongPeer` or :class:`Refused`.
+        Raises :class:`Unreachable`, :class:`WrongPeer` or :class:`StreamRefused`.
         """
         key = self._trust.keys.get(peer)
         if key is None:
@@ -267,10 +262,10 @@ class Streams:
         arguments: Mapping[str, Any] | None = None,
         timeout: float = SETUP_SECONDS,  # noqa: ASYNC109
     ) -> Session:
-        """A stream of an open kind to whoever listens at ``endpoint``, without proving who this node is.
+        """A stream of an open kind to the node that listens at ``endpoint``; this node proves no identity.
 
-        The session's ``peer_key`` is the server's, proven: whether it is the right one is the caller's to
-        judge before it says anything that only the right one may hear. Errors as :meth:`open`.
+        TLS proves the session's ``peer_key``, which is the server's. The caller judges whether it is the
+        right one before it sends anything confidential. Errors as :meth:`open`.
         """
         return await self._open([endpoint], unproven_context(), None, kind, arguments, timeout)
 
@@ -328,14 +323,14 @@ def _host_of(connection: trio.SocketStream) -> str:
     try:
         return ends(connection)[1].host
     except OSError:
-        return "somebody who is gone"
+        return "a caller that is gone"
 
 
 async def _shake_hands_as_server(stream: TlsStream) -> None:
     try:
         await stream.do_handshake()
     except trio.BrokenResourceError as error:
-        # trio leaves the alert of a failed handshake unsent; the other end should hear why.
+        # trio leaves the alert of a failed handshake unsent; the other end needs the reason.
         alert = stream._outgoing.read()
         if isinstance(error.__cause__, ssl.SSLError) and alert:
             await stream.transport_stream.send_all(alert)
@@ -352,7 +347,7 @@ async def _present(stream: TlsStream, preface: dict[str, Any], remote: Endpoint)
         answer = await receive_message(stream, MESSAGE_LIMIT)
     except (StreamReset, StreamClosed) as error:
         cause = error.__cause__ and error.__cause__.__cause__
-        # With TLS 1.3 a client learns only now that its certificate was not accepted.
+        # With TLS 1.3 a client learns only now that the server did not accept its certificate.
         if isinstance(cause, ssl.SSLError) and "UNKNOWN_CA" in (cause.reason or ""):
             raise StreamRefused("not_member", f"{remote} does not know this machine as a member") from error
         raise Unreachable(f"{remote} broke off before it answered: {error.message}") from error
@@ -375,7 +370,7 @@ async def _refuse(stream: TlsStream, refusal: StreamRefused) -> None:
 
 
 async def _finish(connection: trio.SocketStream) -> None:
-    """Close the way out and read what still comes: else the kernel resets, and the last words are lost."""
+    """Close the sending side and read what still comes: else the kernel resets, and the reason is lost."""
     await connection.send_eof()
     for _ in range(64):
         if not await connection.receive_some(4096):

@@ -1,20 +1,19 @@
 """TLS 1.3 in which a peer's identity is its node key, whatever its address.
 
-Python's ssl has no hook for a verifier of ours, so the chain is laid out in such a way that OpenSSL's own
-rules say what the mesh means:
+Python's ssl has no hook for a verifier of its own. So the chain is laid out in such a way that OpenSSL's
+rules mean what the mesh means:
 
 * a node's **leaf** holds its node key, is named ``node:<id>``, says that ``mesh:<id>`` issued it, and is
   signed with the node key itself;
-* whoever trusts a node makes, for that node's public key, an **anchor** named ``mesh:<id>``, CA:TRUE, signed
-  with the truster's own key. It is no root, but with X509_V_FLAG_PARTIAL_CHAIN a trusted certificate ends a
-  chain.
+* a node that trusts another makes, for that node's public key, an **anchor** named ``mesh:<id>``, CA:TRUE,
+  signed with the truster's own key. It is no root, but with X509_V_FLAG_PARTIAL_CHAIN a trusted certificate
+  ends a chain.
 
 A leaf verifies if, and only if, its issuer's key is that of an anchor. A member could still issue a leaf for
-another key than its own: so after each handshake the leaf's own key, possession of which TLS has proven, is
-what counts.
+another key than its own. So after each handshake the leaf's own key counts, whose possession TLS has proved.
 
-Certificates hold from 1970 to 9999: machines with wrong clocks meet all the same. Who is a member is said by
-vouchers, not by dates.
+Certificates hold from 1970 to 9999: machines with wrong clocks connect all the same. Vouchers say which node
+is a member, not dates.
 """
 
 import contextlib
@@ -41,7 +40,7 @@ _NOT_AFTER = datetime(9999, 12, 31, 23, 59, 59)
 
 
 class Credentials:
-    """One node's certificate and the trust anchors that it makes for others."""
+    """One node's certificate, and the trust anchors that it makes for others."""
 
     def __init__(self, identity: Identity) -> None:
         self.public_key = identity.public_key
@@ -77,8 +76,8 @@ class Credentials:
 class ServerTrust:
     """The server's context, which follows the pool's membership.
 
-    Whoever comes is added to the live context; when someone goes, the next handshake gets a new one, for
-    OpenSSL cannot take an anchor back.
+    A new member is added to the live context. When a member goes, the next handshake gets a new context,
+    since OpenSSL cannot take an anchor back.
     """
 
     def __init__(self, credentials: Credentials) -> None:
@@ -92,7 +91,7 @@ class ServerTrust:
         return self._keys
 
     def update(self, keys: Mapping[NodeId, bytes]) -> frozenset[NodeId]:
-        """Trust exactly ``keys`` from now on; returns who was trusted before and is no more."""
+        """Trust exactly ``keys`` from now on; returns those that were trusted before and are no more."""
         gone = frozenset(id for id, key in self._keys.items() if keys.get(id) != key)
         self._keys = dict(keys)
         if gone & self._loaded:
@@ -104,7 +103,7 @@ class ServerTrust:
         if self._context is None:
             self._context = _context(ssl.PROTOCOL_TLS_SERVER, self._credentials)
             self._context.verify_mode = ssl.CERT_OPTIONAL
-            # Nothing is resumed: each connection is judged by the membership of its own moment.
+            # No session is resumed: the membership at its own moment judges each connection.
             self._context.num_tickets = 0
             self._loaded = set()
         missing = [id for id in self._keys if id not in self._loaded]
@@ -116,7 +115,7 @@ class ServerTrust:
 
 
 class ClientContexts:
-    """Contexts for reaching others; the most recently used ones are kept."""
+    """Contexts for connecting to others; the most recently used ones are kept."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
@@ -137,10 +136,10 @@ class ClientContexts:
 
 
 def unproven_context() -> ssl.SSLContext:
-    """For a node that is no member yet: it shows no certificate and takes whichever server answers.
+    """For a node that is no member yet: it shows no certificate, and accepts any server.
 
-    TLS still proves that the server holds the key of its certificate, which :func:`proven_key` hands out;
-    whether that is the right one is for the caller to judge.
+    TLS still proves that the server holds the key of its certificate, which :func:`proven_key` returns; the
+    caller judges whether that is the right one.
     """
     context = _context(ssl.PROTOCOL_TLS_CLIENT, None)
     context.verify_mode = ssl.CERT_NONE
@@ -148,8 +147,9 @@ def unproven_context() -> ssl.SSLContext:
 
 
 def proven_key(certificate: bytes | None) -> bytes | None:
-    """The Ed25519 key of a DER certificate whose possession a finished handshake has proven; None if there is
-    none.
+    """The Ed25519 key of a DER certificate whose possession a finished handshake has proved.
+
+    None if there is none.
     """
     if certificate is None:
         return None
@@ -216,7 +216,7 @@ def _name(common_name: str) -> x509.Name:
 def _readable(content: bytes) -> Iterator[str]:
     """A path from which OpenSSL reads ``content`` once: a pipe's, so that no key is ever written to a disk.
 
-    ssl takes certificates by path alone. What is written here (under 1 KiB) fits each system's pipe buffer.
+    ssl takes certificates by path alone. The content (under 1 KiB) fits each system's pipe buffer.
     """
     reader, writer = os.pipe()
     try:

@@ -1,4 +1,4 @@
-"""A stream that is another one, but for what a subclass does differently."""
+"""A stream that wraps another one; a subclass changes what differs."""
 
 import trio
 

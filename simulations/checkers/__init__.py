@@ -1,8 +1,8 @@
 """What must hold in every run, judged from outside the world and apart from it.
 
-Safety (leases, terms, elections, votes, facts, expulsions, deaths, words, replays, bounds, moves) is checked
-while a run goes on; that the pool is whole again (settled), after each healing. `setbacks` knows what disks
-that were set back forgot, `verdicts` collects what went wrong.
+Safety checkers (leases, terms, elections, votes, facts, expulsions, deaths, words, replays, bounds, moves)
+judge while a run goes on. `settled` judges after each healing that the pool is whole again. `setbacks` knows
+what a state rollback made members forget; `verdicts` collects the violations.
 
 A checker must not trust what a Node says of itself alone: it compares Nodes, and what was sent.
 """
@@ -40,7 +40,7 @@ class Checkers:
     def __init__(
         self, world: World, serving: Serving | None = None, families: Collection[str] | None = None
     ) -> None:
-        """``families`` of the faults that will strike, where known: fewer may be demanded more of."""
+        """``families`` of the faults that will strike, where known: with fewer, more can be demanded."""
         self._world = world
         self.verdicts = Verdicts(world)
         self.excuses = Excuses()

@@ -47,13 +47,13 @@ LIMITS: dict[str, int] = {
     "roster.contested": roster.MAX_REVOKED,
     "replays.others[]": replays.OTHERS,
 }
-"""... and what those may hold that have a narrower bound, by the last two names of their paths."""
+"""... and the narrower bounds of some, by the last two names of their paths."""
 FEW = {Claim: 8, Resignation: 32, PoolState: 4}
-"""Facts of leaders, whoever led."""
+"""Facts of leaders, whichever members led."""
 FOR_EACH_MEMBER = 64
 """The most for each member, beyond ``ROOM``, once a pool is calm."""
 ROOM = 560
-"""What strangers may fill for good: waiting facts, silent addresses, proofs."""
+"""What strangers may fill for good: pending facts, silent addresses, proofs."""
 _NAME = "bounds"
 
 
@@ -75,7 +75,7 @@ class Bounds:
             self._measure_facts(host)
 
     def calm(self) -> None:
-        """The same when nothing happens any more: what was under way is gone."""
+        """The same once nothing happens any more: what was under way is gone."""
         self._measure(ROOM + FOR_EACH_MEMBER * len(self._world.keys), " in a calm pool")
 
     def _measure(self, most: int, when: str) -> None:
@@ -104,5 +104,5 @@ class Bounds:
 
 
 def last_names(path: str) -> str:
-    """The last two names of a path, by which a container is known: the part and its attribute."""
+    """The last two names of a path, which identify a container: the part and its attribute."""
     return ".".join(path.rsplit(".", 2)[-2:])

@@ -1,4 +1,4 @@
-"""Where nothing but pauses, lies and people's wishes strike, nobody dies who did not stand still."""
+"""Under pauses, lies and people's requests alone, no member is held dead that did not stand still."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SLACK = 3.0
 
 
 class Deaths:
-    """Whoever turns dead in another's eyes must have stood still, or not run, within a suspicion."""
+    """A member that another one holds dead must have stood still, or not run, within a suspicion."""
 
     def __init__(self, world: World, verdicts: Verdicts, excuses: Excuses) -> None:
         self._world = world
@@ -26,7 +26,7 @@ class Deaths:
         self._excuses = excuses
         self._down: dict[NodeId, float] = {}
         self._present: dict[tuple[NodeId, int], set[NodeId]] = {}
-        """Whom each process held alive or suspect; of those new to it old news may come first."""
+        """The members that each process held alive or suspect; a new member may first hear old news."""
         self.watches = True
         """Off while hosts are switched off for good, as healing does."""
         world.observers.append(self._observe)

@@ -1,8 +1,8 @@
-"""Nobody claims while most of those whom it reaches still hear a leader.
+"""No candidate claims while most of the members that it reaches still hear a leader.
 
-Judged only where the votes cannot have been lost: links are cut or whole, not lossy, and have not changed
-for a while, nobody who could have voted stood still, and it is known where they live. A leader counts that
-was heard before the votes were asked for: two that stand at once may both get them.
+It judges only where no votes can have been lost. Links are cut or whole, not lossy, and have not changed for
+a while; no voter stood still; and their addresses are known. What counts is a leader that was heard before
+the candidate asked for votes: two candidates at once may both get them.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from simulations.hosts import Host
 from simulations.world import World
 
 _NAME = "elections"
-_STEADY = 2.0
+_UNCHANGED = 2.0
 _KNOWN = 5.0
 """Seconds after which all have heard of a new member and listen to it."""
 
 
 class Elections:
-    """Looks at every claim in the moment in which it is made."""
+    """Judges every claim in the moment in which it is made."""
 
     def __init__(self, world: World, verdicts: Verdicts, excuses: Excuses) -> None:
         self._world = world
@@ -34,7 +34,7 @@ class Elections:
         self._claimed: dict[NodeId, int] = {}
         self._led: dict[NodeId, bool] = {}
         self._told: dict[int, tuple[Claim | None, float]] = {}
-        """Whom each host follows, and since when it has heard any leader."""
+        """The leader that each host follows, and since when it has heard any leader."""
         world.observers.append(self._observe)
         self._started: dict[NodeId, float] = {}
         world.on_start.append(lambda host: self._started.update({host.id: world.now}))
@@ -67,7 +67,7 @@ class Elections:
     def _clear(self) -> bool:
         world = self._world
         plain = world.network.loss == 0 and all(fault.cut for fault in world.network.faults)
-        return plain and world.now - world.links_changed_at > _STEADY
+        return plain and world.now - world.links_changed_at > _UNCHANGED
 
     def _judge(self, candidate: Host, claim: Claim) -> None:
         world = self._world
@@ -80,7 +80,7 @@ class Elections:
                 continue
             if not world.linked(candidate, voter) or not _is_found(candidate.node, voter):
                 continue
-            if world.now < voter.paused_until + _STEADY and voter.paused_until:
+            if world.now < voter.paused_until + _UNCHANGED and voter.paused_until:
                 return
             if not voter.node.rights(candidate.id) or voter.id in self._excuses.liars:
                 return
@@ -93,7 +93,7 @@ class Elections:
         if heard * 2 > reached + 1:
             self._say(
                 f"host{candidate.number} claims term {claim.term} though {heard} of {reached} "
-                "whom it reaches hear a leader"
+                "members that it reaches hear a leader"
             )
 
     def _alive(self, voter: Host, leader: Claim) -> bool:
@@ -104,5 +104,5 @@ class Elections:
 
 
 def _is_found(node: Node, host: Host) -> bool:
-    """Whether the Node would ask where the host lives now."""
+    """Whether the Node would ask at the host's present address."""
     return node.inspect().endpoints(host.id)[:1] == [host.address]

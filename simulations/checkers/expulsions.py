@@ -1,4 +1,4 @@
-"""An eviction ends everything at once wherever it is known: facts, streams, and the voice of who is out."""
+"""An eviction ends everything at once wherever it is known: facts, streams, and the member's own sending."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _NAME = "expulsions"
 
 
 class Expulsions:
-    """Looks at what Nodes keep of the evicted, lend to them, and send when they are out themselves."""
+    """Checks what Nodes keep of evicted members, what they grant them, and what they send once evicted."""
 
     def __init__(self, world: World, verdicts: Verdicts, excuses: Excuses) -> None:
         self._world = world
         self._say = partial(verdicts.say, _NAME)
         self._excuses = excuses
         self._silenced: dict[int, tuple[int, float]] = {}
-        """The run of each host that knows that it is out, and since when."""
+        """The run of each host that knows of its own eviction, and since when."""
         world.observers.append(self._observe)
         world.taps.append(self._sent)
 
@@ -37,7 +37,7 @@ class Expulsions:
             self._say(f"host{source.number} goes on sending though it knows that it was evicted")
 
     def scan(self) -> None:
-        """What every honest Node keeps."""
+        """Check what every honest Node keeps."""
         for host in self._world.running():
             if host.node is None or host.id in self._excuses.liars:
                 continue
@@ -46,7 +46,7 @@ class Expulsions:
             for signed in inside.facts() if out else ():
                 kind = type(signed.fact).__name__
                 if signed.fact.author in out and kind not in ACTS:
-                    self._say(f"host{host.number} keeps a {kind} of one who it knows was evicted")
+                    self._say(f"host{host.number} keeps a {kind} of a member that it knows was evicted")
 
     def passed(self, worker: Host, key: tuple[NodeId, int]) -> None:
         """Bytes of a stream reached the worker's rpc-server."""

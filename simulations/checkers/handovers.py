@@ -1,4 +1,4 @@
-"""What a Node knows of claims that were given up, by the facts that it stores."""
+"""What a Node knows of resigned claims, by the facts that it stores."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def is_named(node: Node, term: int) -> bool:
 
 
 def resigned_term(node: Node) -> int:
-    """The term up to which the Node knows that it gave up its own claims; 0 for none."""
+    """The term up to which the Node knows that it resigned its own claims; 0 for none."""
     own = (signed.fact for signed in node.inspect().facts(Resignation))
     return max((int(fact.term) for fact in own if fact.author == node.id), default=0)

@@ -1,14 +1,14 @@
-"""A move that nothing forces cuts no answer, and does not come soon after another.
+"""A move that nothing forces cuts no answer, and does not follow another one soon.
 
-Forced are those after a lost lease or a dead llama-server; a person who wishes for one may cut answers, but
-only after they had their time (which the reconciler's own tests tell).
+A lost lease or a dead llama-server forces a move. A person who requests one may cut answers, but only after
+they had their time (the reconciler's own tests check that).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from leader.reconcile.rebalance import STEADY
+from leader.reconcile.rebalance import STABLE
 from leader.reconcile.view import View
 from mesh.wire.identity import NodeId
 from simulations.checkers.verdicts import Verdicts
@@ -16,15 +16,15 @@ from simulations.hosts import Host
 from simulations.world import World
 
 _NAME = "moves"
-_APART = STEADY * 0.9
-"""Clocks of hosts may go faster than the world's."""
+_APART = STABLE * 0.9
+"""Clocks of hosts may run faster than the world's."""
 
 
 class Moves:
     """Judges each llama-server's end by what its reconciler saw."""
 
     def __init__(self, world: World, verdicts: Verdicts, answers: Callable[[Host], bool]) -> None:
-        """``answers`` tells whether a host's llama-server is giving one."""
+        """``answers`` says whether a host's llama-server is giving one."""
         self._world = world
         self._verdicts = verdicts
         self._answers = answers
@@ -40,7 +40,7 @@ class Moves:
             return
         key, now = (host.id, host.run), self._world.now
         if self._answers(host):
-            self._verdicts.say(_NAME, f"host{host.number} cut an answer for a move that nobody asked for")
+            self._verdicts.say(_NAME, f"host{host.number} cut an answer for a move that no person asked for")
         if now - self._moved.get(key, float("-inf")) < _APART:
             self._verdicts.say(_NAME, f"host{host.number} moved again after {now - self._moved[key]:.1f} s")
         self._moved[key] = now

@@ -1,4 +1,4 @@
-"""No datagram acts twice: a ping that comes again, as it was sent, is not answered again."""
+"""No datagram acts twice: a repeated ping, byte for byte as it was sent, gets no second answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAME = "replays"
 
 
 class RepeatedPings:
-    """Matches answers to pings: each follows its ping at once, so they tell what a Node listens to."""
+    """Matches answers to pings: each follows its ping at once, so they show which pings a Node accepts."""
 
     def __init__(self, world: World, verdicts: Verdicts) -> None:
         self._say = partial(verdicts.say, _NAME)

@@ -1,7 +1,7 @@
-"""What disks that were set back made their members forget: the only excuse that a roll back gives.
+"""What state rollbacks made members forget: the only excuse that a rollback gives.
 
-It ends by itself. What its disk says when it starts again a member knows, and is held to; what it forgot lies
-between that and what the disk said before, and can be said once more for each time that it was forgotten.
+The excuse ends by itself. After the restart a member knows what its disk says, and is held to it. What it
+forgot lies between that and what the disk said before. It may say that once more for each rollback.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class Setbacks:
 
     def __init__(self, world: World) -> None:
         self._left: dict[NodeId, tuple[int, int]] = {}
-        """The term on the disk of each process that ended, and how many writes that disk had seen."""
+        """The term on the disk of each process that ended, and the number of writes that disk had seen."""
         self._forgotten: dict[NodeId, list[tuple[int, int]]] = {}
-        """For each roll back the terms above the first and up to the second."""
+        """For each rollback the terms above the first and up to the second."""
         self.listeners: list[Callable[[Host], None]] = []
-        """Shown every host whose first process since a roll back is about to start."""
+        """Called with every host whose first process since a rollback is about to start."""
         world.on_crash.append(self._on_crash)
         world.on_start.append(self._on_start)
 
@@ -39,11 +39,11 @@ class Setbacks:
                 listener(host)
 
     def forgot(self, id: NodeId, kept: int, left: int) -> None:
-        """The member's disk says the one term and had said the other."""
+        """The member's disk says the term ``kept`` and had said ``left``."""
         self._forgotten.setdefault(id, []).append((kept, left))
 
     def times(self, id: NodeId, term: int) -> int:
-        """How often the member forgot that it may have claimed or given up that term."""
+        """How often the member forgot that it may have claimed or resigned that term."""
         return sum(kept < term <= left for kept, left in self._forgotten.get(id, ()))
 
 
@@ -55,7 +55,7 @@ def stored(host: Host, key: str) -> int:
 
 
 def stored_grant(host: Host) -> Claim | None:
-    """The claim that the worker is lent to by what its disk says, the whole of it."""
+    """The claim that the worker granted its lease to, as its disk says, the whole of it."""
     value = host.disk.get("grant")
     if value is None:
         return None

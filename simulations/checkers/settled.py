@@ -1,4 +1,4 @@
-"""What must hold some time after all is healed: one pool, one leader, the deployment served, and quiet."""
+"""What must hold some time after healing: one pool, one leader, the deployment served, and quiet."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from simulations.world import World
 def disagreement(
     world: World, among: Sequence[Host] | None = None, but: frozenset[NodeId] = frozenset()
 ) -> str:
-    """Why Nodes (all that run, or those) do not form one pool with one leader; empty when they do.
+    """Why Nodes (all that run, or the given ones) do not form one pool with one leader; empty when they do.
 
-    Every member outside must be held gone; those in ``but`` (liars) may be held anything.
+    They must hold every other member gone; they may hold those in ``but`` (liars) anything.
     """
     hosts = [host for host in (world.running() if among is None else among) if host.node is not None]
     living = {host.id for host in hosts} - but
@@ -27,7 +27,7 @@ def disagreement(
     if len(leaders) != 1:
         return f"{len(leaders)} views of the leader"
     if (leader := leaders.pop()) is None or leader.author not in living:
-        return "nobody leads"
+        return "no member leads"
     for host in hosts:
         if host.node is None or host.id in but:
             continue
@@ -42,19 +42,19 @@ def disagreement(
 
 
 def lawless(hosts: Sequence[Host], outlaws: frozenset[NodeId]) -> str:
-    """Why hosts do not hold the same members, or hold one that was evicted; empty when they do neither."""
+    """Why hosts hold different members, or one that was evicted; empty when they do neither."""
     held = {host.number: (inside.roster(), inside.evicted()) for host, inside in _inspected(hosts)}
     first = next(iter(held))
     for number, (roster, out) in held.items():
         if (roster, out) != held[first]:
             return f"host{first} and host{number} do not hold the same for members, or for evicted"
         if not outlaws.isdisjoint(roster):
-            return f"host{number} holds a member whom an owner evicted"
+            return f"host{number} holds a member that an owner evicted"
     return ""
 
 
 def unlike(hosts: Sequence[Host]) -> str:
-    """Why hosts do not hold the same facts; empty when they do. News take a while to be everywhere."""
+    """Why hosts do not hold the same facts; empty when they do. News takes a while to be everywhere."""
     held = {inside.summary() for _, inside in _inspected(hosts)}
     return "not all hold the same facts" if len(held) > 1 else ""
 
@@ -68,7 +68,7 @@ def unserved(serving: Serving, among: Sequence[Host]) -> str:
     node = next(host.node for host in among if host.node is not None)
     claim, deployment = node.leader(), node.deployment()
     if claim is None or deployment is None:
-        return "nobody leads" if claim is None else "nothing is deployed"
+        return "no member leads" if claim is None else "nothing is deployed"
     leading = serving.leading(serving.world.host_of(claim.author))
     if leading is None or leading.server is None:
         return f"the leader runs nothing: {_state(node)}"
@@ -95,7 +95,7 @@ def _state(node: Any) -> str:
 
 
 def views(hosts: Sequence[Host]) -> list[object]:
-    """What each host holds of every member and whom it follows: equal while nothing changes."""
+    """What each host holds of every member, and which leader it follows: equal while nothing changes."""
     return [
         (host.node.leader(), {member.id: member.state for member in host.node.members()})
         for host in hosts
@@ -104,7 +104,7 @@ def views(hosts: Sequence[Host]) -> list[object]:
 
 
 MOVES = 3
-"""In so many calms in a row the model may be moved to a better placement; each is made at its own time."""
+"""The model may move to a better placement in so many calms in a row; each move comes at its own time."""
 
 
 def unrest(
@@ -112,8 +112,8 @@ def unrest(
 ) -> list[str]:
     """Watch hosts for so many seconds; what was not calm, see `Calm`.
 
-    A reconciler may move the model in any of them, and what is said for that is no unrest: how much hosts
-    say is judged as soon as nothing was moved, or when they move on and on.
+    A reconciler may move the model in any of them, and the traffic of a move is no unrest. So the traffic is
+    judged once no move happened, or when moves go on and on.
     """
     for calms in range(1, MOVES + 1):
         before = _engines(serving, hosts)
@@ -132,7 +132,7 @@ def _engines(serving: Serving, hosts: Sequence[Host]) -> list[tuple[object, str]
 
 
 class Calm:
-    """Watches a healed pool for a while: nothing may change any more, and nobody may have much to say."""
+    """Watches a healed pool for a while: nothing may change any more, and no host may send much."""
 
     def __init__(self, world: World, hosts: Sequence[Host], but: frozenset[NodeId] = frozenset()) -> None:
         """Watch these hosts, whatever becomes of those in ``but`` (liars)."""
@@ -159,7 +159,7 @@ class Calm:
             self.flaps.append(f"{world.now:.3f} the leader changed at host{host.number}")
 
     def unrest(self, most_bytes: float) -> list[str]:
-        """What was not calm; ``most_bytes`` a second that a host may send."""
+        """What was not calm; ``most_bytes`` a second is what a host may send."""
         world = self._world
         world.observers.remove(self._observe)
         seconds = world.now - self._since

@@ -1,4 +1,4 @@
-"""What Nodes store: of this pool, signed by whom may say it, and never older than before."""
+"""What Nodes store: of this pool, signed by an author with the right to it, and never older than before."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from simulations.world import World
 _NAME = "facts"
 _GONE = ("dead", "left")
 _FEW = (Claim, Resignation, PoolState)
-"""Of these the store keeps the highest few, whoever said them."""
+"""Of these kinds the store keeps the highest few, of whichever authors."""
 _RIGHTS = {
     Voucher.kind: Rights.OWN,
     Deployment.kind: Rights.OWN,
@@ -46,17 +46,17 @@ class StoredFacts:
         self._liveness: dict[NodeId, tuple[int, int]] = {}
         """The highest liveness that each member really had."""
         self._floors: dict[tuple[NodeId, int], dict[NodeId, tuple[tuple[int, int], str]]] = {}
-        """At what liveness and in what state each process held every other member, forgotten ones too."""
+        """The liveness and state in which each process held every other member, forgotten ones too."""
         self._suspectors: dict[tuple[NodeId, tuple[int, int]], set[NodeId]] = {}
-        """By whose word each member was held for gone at a liveness, wherever that was."""
+        """The suspectors by whom each member was held gone at a liveness, on any host."""
         self._scanned: dict[int, tuple[int, bytes]] = {}
         """The run and the hash over all facts that each host had at the last look, ..."""
         self._held: dict[int, set[bytes]] = {}
-        """... and in which places it held one."""
+        """... and the places in which it held one."""
         world.on_crash.append(self._note_liveness)
 
     def scan(self) -> None:
-        """Every fact of every honest Node."""
+        """Check every fact of every honest Node."""
         for host in self._world.running():
             self._note_liveness(host)
         for host in self._world.running():
@@ -81,7 +81,7 @@ class StoredFacts:
         facts, before = list(host.node.inspect().facts()), self._held.get(host.number, set[bytes]())
         self._held[host.number] = {signed.key for signed in facts}
         evictions = {signed.key for signed in facts if isinstance(signed.fact, Eviction)}
-        stayed = before if evictions <= before else set[bytes]()  # a new one may have emptied any place
+        stayed = before if evictions <= before else set[bytes]()  # a new eviction may have emptied any place
         for signed in facts:
             fact, key = signed.fact, signed.key
             if fact.version < seen.get(key, ()) and not self._may_go_back(fact, key in stayed):
@@ -91,11 +91,11 @@ class StoredFacts:
                 self._prove(host, signed)
 
     def _may_go_back(self, fact: Any, stayed: bool) -> bool:
-        """Whether the newer one was void, as what is said by or of the evicted, or had made room for others.
+        """Whether the newer one was void, as are facts by or about the evicted, or had made room for others.
 
-        Where only a few of a kind are kept, those of the evicted leave room for what was too low before: then
-        the highest that anybody still holds is held again, which may be older than what had been dropped.
-        ``stayed``: the newer one was held at the last look and no eviction was learned since.
+        Where only a few of a kind are kept, those of an evicted member leave room for what was too low
+        before. Then the highest that any host still holds comes back, and it may be older than what had been
+        dropped. ``stayed``: the newer one was held at the last look and no eviction was learned since.
         """
         if isinstance(fact, _FEW) and not stayed and any(self._world.evictions.values()):
             return True
@@ -103,7 +103,7 @@ class StoredFacts:
         return any(self._world.is_disputed(id) for id in said_of)
 
     def _prove(self, host: Host, signed: Signed[Any]) -> None:
-        """Whether the fact may be stored at all; what was proven once stays proven."""
+        """Check whether the fact may be stored at all; what was proved once stays proved."""
         assert host.node is not None
         fact, world = signed.fact, self._world
         what = f"host{host.number} stores a {type(fact).__name__}"
@@ -111,7 +111,7 @@ class StoredFacts:
         if fact.pool != host.node.pool:
             self._say(f"{what} of another pool")
         elif key is None:
-            self._say(f"{what} of an author who never was")
+            self._say(f"{what} of an author that never existed")
         elif not signed.proven_by(key, world.verifier):
             self._say(f"{what} that is forged")
         elif not self._permitted(fact):
@@ -135,14 +135,14 @@ class StoredFacts:
                 )
 
     def _scan_floors(self, host: Host) -> None:
-        """What is known of a member never goes back, not even after it was forgotten."""
+        """What a Node knows of a member never goes back, not even after the member was forgotten."""
         assert host.node is not None
         inside, floors = host.node.inspect(), self._floors.setdefault((host.id, host.run), {})
         for id, (known, state) in inside.states().items():
             floor, before = floors.get(id, ((0, 0), state))
             subject = self._world.host_of(id)
             if self._world.is_disputed(id):
-                continue  # what was known of one who was evicted is void, even if that did not stand
+                continue  # what was known of an evicted member is void, even if the eviction did not stand
             if known < floor:
                 self._say(f"host{host.number} believes host{subject.number} at an older liveness than before")
             if state in _GONE:
@@ -152,5 +152,5 @@ class StoredFacts:
             floors[id] = (known, state)
 
     def _is_acquitted(self, id: NodeId, liveness: tuple[int, int]) -> bool:
-        """Whether an eviction may have voided accusations that the member was held for dead by."""
+        """Whether an eviction may have voided the suspicions by which the member was held dead."""
         return any(map(self._world.is_disputed, self._suspectors.get((id, liveness), ())))

@@ -1,4 +1,4 @@
-"""Terms rise: one claim for each (term, author), and nobody claims lower than it did, restarts included."""
+"""Terms rise: one claim for each (term, author), and no node claims lower than before, across restarts."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ class Terms:
         self._generations: dict[NodeId, int] = {}
         self._started: dict[NodeId, float] = {}
         self._read: dict[NodeId, int] = {}
-        """How many of its disk's writes were looked at."""
+        """How many of its disk's writes were checked."""
         world.on_start.append(lambda host: self._started.update({host.id: world.now}))
         world.observers.append(self._observe)
         world.on_start.append(lambda host: world.on(host, world.now, partial(self._incarnated, host)))
         setbacks.listeners.append(self._set_back)
 
     def scan(self) -> None:
-        """Every term that was noted since the last look."""
+        """Check every term that was stored since the last look."""
         for host in self._world.running():
             if host.id not in self._excuses.liars:
                 self._scan_leaps(host)
 
     def _scan_leaps(self, host: Host) -> None:
-        """No single word takes a Node further than one claim may leap: such a one is refused at first.
+        """No single message takes a Node further than one claim may leap: at first the Node refuses it.
 
-        What somebody forgot it takes on its own word, in which nobody else can lie.
+        A term that it forgot it accepts by its own claim, which no other member can forge.
         """
         assert host.node is not None
         written = host.disk.written
@@ -61,15 +61,15 @@ class Terms:
             leaps = after - before > self._world.settings.max_term_jump
             known = when < self._started.get(host.id, 0.0) or self._setbacks.times(host.id, after)
             if leaps and not known and not _refused_claims(host.node):
-                self._say(f"host{host.number} leaps from term {before} to {after} at the first word of it")
+                self._say(f"host{host.number} leaps from term {before} to {after} at the first claim of it")
 
     def _set_back(self, host: Host) -> None:
-        """It may say once more what it forgot; but it goes on from what its disk says."""
+        """It may claim once more what it forgot; but it continues from what its disk says."""
         self._own[host.id] = stored(host, "term")
         self._generations[host.id] = stored(host, "incarnation")
 
     def _incarnated(self, host: Host) -> None:
-        """A process of that host has started: never in an generation that its disk knew of before."""
+        """A process of that host has started: never in a generation that its disk knew before."""
         assert host.node is not None
         generation, before = host.node.generation, self._generations.get(host.id, 0)
         if generation <= before:
@@ -87,7 +87,7 @@ class Terms:
             return
         known = self._claims.setdefault((claim.author, claim.term), set())
         known.add(claim)
-        # Who forgot a term claims it once more, until it hears that it did so before.
+        # A node that forgot a term claims it once more, until it hears that it did so before.
         if len(known) > 1 + self._setbacks.times(claim.author, claim.term):
             self._say(f"{_counted(known)} claims of host{author.number} for term {claim.term}")
         if claim.author == host.id:
@@ -106,7 +106,7 @@ class Terms:
 
 
 def _refused_claims(node: Node) -> int:
-    """How many claims this process refused at least once: for their leap, or for who made them."""
+    """How many claims this process refused at least once: for their leap, or for their author."""
     counts = node.drops.counts
     return counts["leaping_claim"] + counts["unauthorised_fact"]
 

@@ -1,4 +1,4 @@
-"""What checkers say, and what excuses a member from some of the rules."""
+"""The violations that checkers find, and what excuses a member from some of the rules."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Verdicts:
         self.said: list[str] = []
 
     def say(self, checker: str, what: str) -> None:
-        """Note a violation; the same one is noted once, and only so many."""
+        """Note a violation; the same one only once, and only so many in all."""
         if len(self.said) < _MOST and not any(line.endswith(f": {what}") for line in self.said):
             self.said.append(f"{self._world.now:.3f} {checker}: {what}")
 
 
 @dataclass(slots=True)
 class Excuses:
-    """Who is excepted from what, because a fault took away what the rule rests on."""
+    """Which members are excepted from which rules, because a fault took away what the rule rests on."""
 
     jumped: dict[NodeId, float] = field(default_factory=dict)
     """When (seconds of the world) the clock of a member leapt last."""

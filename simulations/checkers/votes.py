@@ -1,6 +1,6 @@
-"""A candidate goes on only when more say yes than no: counted from the votes that really reached it.
+"""A candidate claims only when more say yes than no, counted from the votes that really reached it.
 
-Its own vote is an aye, but a no while its worker is lent to another. A tie is no majority.
+Its own vote is a yes, but a no while another holds its worker's lease. A tie is no majority.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from simulations.world import World
 
 _NAME = "votes"
 KIND_AT = 42
-"""Where the kind of message stands in a datagram: after version, pool, sender and the array's head."""
+"""The byte of a datagram that holds the message's kind: after version, pool, sender and the array's head."""
 
 
 @dataclass(slots=True)
 class _Poll:
-    """One candidacy: the process and its term, when it asked whom, and what came back."""
+    """One candidacy: the process and its term, when it asked which members, and their answers."""
 
     run: int
     term: int
     asked_at: float
     asked: frozenset[NodeId]
     against: bool
-    """Whether its own vote is a no, its worker being lent to another."""
+    """Whether its own vote is a no, because another holds its worker's lease."""
     yes: set[NodeId] = field(default_factory=set)
     no: set[NodeId] = field(default_factory=set)
 
@@ -91,7 +91,7 @@ class Votes:
         if is_named(host.node, event.claim.term):
             return  # it was asking when the leader named it: that needs no votes
         if host.node.inspect().voters() != poll.asked:
-            return  # it stood once more since, with nobody there to be asked
+            return  # it campaigned once more since, with no member to ask
         patience = self._world.settings.vote_timeout + 0.1
         disputed = any(map(world.is_disputed, (host.id, *poll.no, *poll.yes)))
         ayes, noes = len(poll.yes) + (not poll.against), len(poll.no) + poll.against

@@ -1,4 +1,4 @@
-"""While a pool has four members or more, nobody is held for dead on the word of a single other."""
+"""While a pool has four members or more, no member is held dead on the word of a single other."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _FEW = 4
 
 
 class Words:
-    """Asks of each death, in the moment in which a Node decides on it, by whose word it did."""
+    """Checks each death, in the moment in which a Node decides on it, by the suspicions that it rests on."""
 
     def __init__(self, world: World, verdicts: Verdicts) -> None:
         self._world = world
         self._say = partial(verdicts.say, _NAME)
         self._present: dict[tuple[NodeId, int], set[NodeId]] = {}
-        """Whom each process held alive or suspect when it last told that something changed."""
+        """The members that each process held alive or suspect when it last reported a change."""
         world.observers.append(self._observe)
 
     def _observe(self, world: World, host: Host, event: Event) -> None:
@@ -33,14 +33,14 @@ class Words:
         states = {id: state for id, (_, state) in inside.states().items()}
         before = self._present.get((host.id, host.run), set())
         present = self._present[host.id, host.run] = {id for id in states if states[id] in _PRESENT}
-        if 1 + len(present) + 1 < _FEW:  # itself, those that are left, and who was there just before
+        if 1 + len(present) + 1 < _FEW:  # itself, those that are left, and the one that was there just before
             return
         for id in sorted(id for id in before if states.get(id) == "dead"):
             if not inside.saw_for_itself(id) and not self._is_told_by_several(inside, id):
                 victim = world.host_of(id)
-                self._say(f"host{host.number} holds host{victim.number} for dead on a single word")
+                self._say(f"host{host.number} holds host{victim.number} dead on a single suspicion")
 
     def _is_told_by_several(self, inside: Inspection, id: NodeId) -> bool:
-        """Whether two signed that it is silent; the word of one who was evicted since may have counted."""
+        """Whether two members signed a suspicion; that of one evicted since may have counted."""
         disputed = any(map(self._world.is_disputed, inside.suspectors(id)))
         return disputed or len(inside.signed_suspectors(id)) > 1

@@ -1,7 +1,7 @@
-"""A copy of the whole process for each repeat: what is dear to build is built once and branched from.
+"""A copy of the whole process for each repeat: what is costly to build is built once and branched from.
 
-``os.fork`` copies a world with a thousand Nodes in milliseconds, pages being copied only when they change. A
-branch gets random numbers of its own, runs, and hands back one picklable value.
+``os.fork`` copies a world with a thousand Nodes in milliseconds, since pages are copied only when they
+change. A branch gets random numbers of its own, runs, and returns one picklable value.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ A = TypeVar("A")
 
 
 def in_branch(function: Callable[[], T]) -> T:
-    """What the function returns when it is called in a copy of this process, which keeps no trace of it."""
+    """What the function returns in a copy of this process, which itself stays unchanged."""
     return next(iter(each_in_branch(lambda _: function(), [None])))
 
 
@@ -62,7 +62,7 @@ def each_in_branch(function: Callable[[A], T], arguments: Iterable[A], jobs: int
 
 
 def _collect(running: dict[int, tuple[int, int, list[bytes]]], done: dict[int, bytes]) -> None:
-    """Wait until some branch says something, and read it."""
+    """Wait until some branch writes something, and read it."""
     for pipe in select.select(list(running), [], [])[0]:
         number, child, parts = running[pipe]
         part = os.read(pipe, 1 << 20)

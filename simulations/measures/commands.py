@@ -26,7 +26,7 @@ from simulations.measures.trials import TrialPlan
 
 
 class Measure(Protocol):
-    """A module that measures something: its own options, and how it is done."""
+    """A module that measures something: its own options, and the measurement."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
 
@@ -34,7 +34,7 @@ class Measure(Protocol):
 
 
 class MeasureCommand(NamedTuple):
-    """What a command asks, its usual number of members and of repeats, the module that does it."""
+    """A command's question, its usual number of members and of repeats, and the module that measures it."""
 
     help: str
     nodes: int
@@ -80,7 +80,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def measured(options: argparse.Namespace) -> Measurement:
-    """Do what the options of a measure ask for; raises MeshError on a setting that is none."""
+    """Run the measure that the options ask for; raises MeshError for an unknown setting."""
     settings = changed(Settings(), options.set)
     plan = TrialPlan(max(2, options.nodes), max(1, options.seeds), options.first_seed, options.jobs, settings)
     measurement: Measurement = options.measure(plan, options)
@@ -121,7 +121,7 @@ def _refused(error: MeshError) -> int:
 
 
 def changed(settings: Settings, changes: list[str]) -> Settings:
-    """Settings with ``NAME=VALUE`` applied; raises MeshError on a name or value that is none."""
+    """Settings with ``NAME=VALUE`` applied; raises MeshError for an unknown name or a wrong value."""
     types = {field.name: type(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
     values: dict[str, float | int] = {}
     for change in changes:

@@ -17,7 +17,7 @@ _MODEL = Model("news.gguf", 1, bytes(32))
 
 
 def news(world: World) -> float:
-    """An owner at random says what to run; seconds until the last member has heard it."""
+    """A random owner deploys a model; seconds until the last member has heard of it."""
     at: dict[int, float] = {}
 
     def observe(world: World, host: Host, event: Event) -> None:

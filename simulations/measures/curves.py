@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Runs = Sequence[Mapping[str, Any]]
-"""What each run told, as in its JSON."""
+"""The result of each run, as in its JSON."""
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _SHARES = [step / 200 for step in range(1, 200)]
 
 
 def draw_all(folder: Path, runs: Runs, settings: Settings) -> list[str]:
-    """Draw every curve that the runs hold data for, as PNG and SVG; the names without ending.
+    """Draw every curve that the runs hold data for, as PNG and SVG; returns the names without ending.
 
     Raises MeshError when matplotlib is missing.
     """
@@ -58,7 +58,7 @@ def _named(runs: Runs, name: str) -> list[Mapping[str, Any]]:
 
 
 def _steps(axes: Axes, samples: Sequence[float], **style: Any) -> None:
-    """The share of repeats that were done by a time."""
+    """The share of repeats that had ended by a time."""
     ordered = sorted(samples)
     axes.step(
         [ordered[0], *ordered],

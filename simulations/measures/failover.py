@@ -21,14 +21,14 @@ _SMALL = 100
 
 @dataclass(frozen=True, slots=True)
 class Failover:
-    """Seconds until one leader was known everywhere, and how often a member changed its mind after that."""
+    """Seconds until every member knew one leader, and how often a member followed another after that."""
 
     seconds: float
     flaps: int
 
 
 def failover(world: World, kind: str) -> Failover:
-    """The leader ends."""
+    """End the leader, and measure what follows."""
     leader = leader_of(world)
     since = world.now
     changed, told = since, 0

@@ -16,7 +16,7 @@ LIMIT = 60.0
 WINDOW = 0.1
 """Seconds in which all the processes start."""
 LONG = 10.0
-"""A join that takes longer is a stall."""
+"""Seconds; a longer join is a stall."""
 
 
 def mass_join(plan: TrialPlan, seed: int, loss: float = 0.0) -> float:

@@ -1,4 +1,4 @@
-"""What a measure hands back: parameters, results, and goals with what was measured beside them."""
+"""The result of a measure: parameters, results, and goals with the measured values beside them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from simulations.measures.percentiles import enough_for, percentile
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """``measured`` is to be at most ``goal`` (``at_least``: at least); None: nothing was measured."""
+    """``measured`` must be at most ``goal`` (``at_least``: at least); None: nothing was measured."""
 
     what: str
     goal: float

@@ -1,7 +1,7 @@
 """Percentiles of times, and what a number of repeats can and cannot say of them.
 
-Nothing here assumes a shape of the distribution: percentiles are order statistics, and their bounds come from
-the binomial law of how many samples fall below a percentile.
+Nothing here assumes a shape of the distribution: percentiles are order statistics. The binomial law of how
+many samples fall below a percentile gives their bounds.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def enough_for(share: float) -> int:
 
 
 def summary(samples: Sequence[float]) -> dict[str, float | int | None]:
-    """How times are told: the number of repeats, the median, the tail as far as it is known, the largest."""
+    """A summary of times: the number of repeats, the median, the tail as far as it is known, the largest."""
     told: dict[str, float | int | None] = {"repeats": len(samples)}
     if not samples:
         return told

@@ -1,8 +1,8 @@
 """A pool that is ready: all members know each other, nothing is under way, one leads.
 
-Founding a pool of a thousand by a thousand admissions takes longer than what is to be measured. So the
-founder's disk says that it vouched for all, every disk holds all vouchers, every Node is handed all records,
-and the rumours that these would have become are dropped. From then on nothing is special.
+Founding a pool of a thousand by a thousand admissions takes longer than the measurement. So the founder's
+disk says that it vouched for all, every disk holds all vouchers, and every Node receives all records. The
+rumours that these would have become are dropped. From then on nothing is special.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _FROM_ONE = 2000
 
 
 class NotReadyError(Exception):
-    """The pool did not come to rest in the time that it was given."""
+    """The pool did not come to rest within its time limit."""
 
 
 def ready(nodes: int, seed: int, settings: Settings, full: int | None = None) -> StubbedWorld:
     """A world with that many members, each with the right to lead and a rank of its own.
 
-    With ``full`` only so many run Nodes; the rest are stand-ins (see simulations.measures.stubbed_world), and
-    the founder alone would lead: rumours of a claim would end at stand-ins, so it is handed to all.
+    With ``full`` only so many run Nodes; the rest are stand-ins (see simulations.measures.stubbed_world).
+    Then the founder alone would lead: rumours of a claim would end at stand-ins, so all get it directly.
     Raises NotReadyError.
     """
     world = StubbedWorld(seed, settings)
@@ -85,7 +85,7 @@ def vouched(world: StubbedWorld) -> tuple[bytes, bytes]:
 def introduce_all(world: StubbedWorld, running: list[Host]) -> None:
     """Hand every Node the record of every other, in datagrams of one member (and to it, of another's).
 
-    Of many records several members hand on a part each: so many at once from one alone are not verified.
+    Of many records several members hand on a part each: a Node does not verify so many at once from one.
     """
     records = [signed_record(host) for host in running]
     records += [facts.sign(world.record_of(stub), stub.signer).data for stub in world.stubs]
@@ -97,7 +97,7 @@ def introduce_all(world: StubbedWorld, running: list[Host]) -> None:
 
 
 def _hand(world: StubbedWorld, sender: Host, receivers: list[Host], signed: list[bytes]) -> None:
-    """Let these Nodes receive facts from the sender, and keep them to themselves."""
+    """Let these Nodes receive facts from the sender, and not spread them."""
     datagrams = [_bodies(sender, part) for part in _parts(signed)]
     for host in receivers:
         for payload in datagrams:
@@ -114,7 +114,7 @@ def signed_record(host: Host) -> bytes:
 
 
 def one_leader(world: World) -> bool:
-    """Whether all running members hold the same living member for their leader."""
+    """Whether all running members follow the same living leader."""
     leaders = {node_of(host).leader() for host in world.running()}
     if len(leaders) != 1:
         return False
@@ -123,7 +123,7 @@ def one_leader(world: World) -> bool:
 
 
 def leader_of(world: World) -> Host:
-    """Whom the first running member holds for the leader."""
+    """The leader that the first running member follows."""
     leader = node_of(world.running()[0]).leader()
     assert leader is not None
     return world.host_of(leader.author)
@@ -137,7 +137,7 @@ def alive_count(host: Host) -> int:
 
 
 def state_of(host: Host, id: NodeId) -> str | None:
-    """How a running host holds a member: alive, suspect, dead, left; None when it never heard of it."""
+    """The state in which a running host holds a member; None when it never heard of it."""
     return node_of(host).inspect().state(id)
 
 

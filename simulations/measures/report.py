@@ -1,7 +1,7 @@
 """``report``: every measure at sizes that fit a time budget, its curves, and a table of goals met and missed.
 
-Each run has a share of the budget. The measures' own repeats are what a share buys: a small pilot tells what
-one costs, then as many as fit are made, at most those that the goal asks for.
+Each run has a share of the budget, which buys the measure's own repeats. A small pilot shows what one costs;
+then as many as fit are made, at most those that the goal asks for.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from mesh.wire.errors import MeshError
 from simulations.measures.curves import draw_all
 
 Runner = Callable[[str, Sequence[str]], dict[str, Any]]
-"""Runs a command with these arguments and gives what it told."""
+"""Runs a command with these arguments and returns its result."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """One run: its command, size and options, its share of the budget, how many repeats it wants at most.
+    """One run: its command, size and options, its share of the budget, the most repeats that it wants.
 
     ``repeats`` names the option that says how many; ``cost`` guesses the seconds of the least run, which
     is left out when its share does not reach for it.
@@ -85,7 +85,7 @@ def produce(
     runs, left_out = [], []
     ends = time.monotonic() + 60 * minutes
     for planned in planned_runs:
-        # What others did not use is shared by those that are to come.
+        # The runs that are still to come share what the earlier ones did not use.
         seconds = max(0.0, ends - time.monotonic()) * planned.share / shares
         shares -= planned.share
         if planned.cost > seconds:
@@ -105,7 +105,7 @@ def produce(
 
 
 def _fitted(planned: PlannedRun, seconds: float, run: Runner) -> dict[str, Any]:
-    """Run an planned with as many repeats as its share of the time allows."""
+    """Run a planned run with as many repeats as its share of the time allows."""
     arguments = ["--nodes", str(planned.nodes), *planned.options]
     started = time.monotonic()
     told = run(planned.command, [*arguments, planned.repeats, str(planned.least)])

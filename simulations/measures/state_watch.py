@@ -1,4 +1,4 @@
-"""Which member holds which for what, followed from outside at every change."""
+"""Which state each member holds the others in, followed from outside at every change."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class StateWatch:
                 self.changed(host.number, subject, before, state)
 
     def changed(self, observer: int, subject: int, before: str | None, state: str | None) -> None:
-        """One host sees another in another state than before."""
+        """One host holds another in another state than before."""
         if (before == DEAD) != (state == DEAD):
             self.changes[observer, subject] += 1
             self.deaths[observer, subject] += state == DEAD

@@ -16,7 +16,7 @@ FIRST_INCARNATION = 1
 class StubbedWorld(World):
     """Hosts that run no Node answer pings, and ping the full ones as often as a pool of this size would.
 
-    A stand-in echoes the set hash that it is shown: it holds what the other holds.
+    A stand-in echoes the set hash that it receives: it holds what the other holds.
     """
 
     def __init__(self, seed: int, settings: Settings | None = None) -> None:
@@ -26,7 +26,7 @@ class StubbedWorld(World):
         self._sent = first_number(FIRST_INCARNATION)
 
     def record_of(self, stub: Host) -> Record:
-        """What the stand-in says of itself."""
+        """The stand-in's own record."""
         return Record(self.pool, stub.id, FIRST_INCARNATION, bytes(8), 1, False, stub.profile)
 
     @property

@@ -1,4 +1,4 @@
-"""What the best possible protocol with the same settings could do: limits that stand beside measures."""
+"""What the best possible protocol with the same settings could do: limits to compare measures with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mesh.wire.messages import Ping
 
 
 def first_probe(share: float, nodes: int, settings: Settings) -> float:
-    """Seconds until a given member is probed by anyone, at this percentile.
+    """Seconds until any member probes a given member, at this percentile.
 
     Each of n - 1 others probes it once in a round of n - 1 periods, at a phase of its own:
     P(none by t) = (1 - t / ((n - 1) period))^(n - 1), which tends to exp(-t / period).
@@ -21,23 +21,23 @@ def first_probe(share: float, nodes: int, settings: Settings) -> float:
 
 
 def rounds_to_all(nodes: int) -> float:
-    """Gossip rounds to all, 4 told in each: log4 n to reach most, ln(n) / 3 for the rest."""
+    """Gossip rounds to reach all, with 4 receivers in each: log4 n to reach most, ln(n) / 3 for the rest."""
     return math.log(nodes, 4) + math.log(nodes) / 3
 
 
 def shortest_suspicion(nodes: int, settings: Settings) -> float:
-    """The suspicion once enough have accused."""
+    """Seconds of the suspicion once enough members suspect."""
     stretch = max(1.0, math.log10(nodes) - 1.0)
     return float(settings.suspicion_timeout * stretch)
 
 
 def silent_crash_known(share: float, nodes: int, settings: Settings) -> float:
-    """First probe, its time limit, the shortest suspicion; the spreading of the accusation falls into it."""
+    """First probe, its time limit, the shortest suspicion; the suspicion spreads during that."""
     return first_probe(share, nodes, settings) + settings.probe_timeout + shortest_suspicion(nodes, settings)
 
 
 def dead_process_known(share: float, nodes: int, settings: Settings) -> float:
-    """First probe, refused at once, and the short suspicion of what was seen to be gone."""
+    """First probe, refused at once, and the short suspicion of a process that is seen to be gone."""
     return first_probe(share, nodes, settings) + settings.reset_suspicion_timeout
 
 

@@ -19,7 +19,7 @@ from simulations.measures.trials import TrialPlan
 def speed(plan: TrialPlan, nodes: int, seconds: float) -> dict[str, float]:
     """Events and simulated seconds, by a second of one core and by the clock, of a pool at rest.
 
-    Also what it took to build: CPU seconds, and MiB of memory at most.
+    Also the cost of building it: CPU seconds, and MiB of memory at most.
     """
     started = time.process_time()
     world = ready(nodes, plan.first_seed, plan.settings)

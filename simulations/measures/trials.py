@@ -25,7 +25,7 @@ class TrialPlan:
     jobs: int = 1
     settings: Settings = field(default_factory=Settings)
     sharing: int = 10
-    """So many repeats start from one pool: victims, phases and all later random numbers are their own."""
+    """So many repeats start from one pool: each has its own victims, phases and later random numbers."""
 
     def parameters(self) -> dict[str, object]:
         return {"nodes": self.nodes, "seeds": self.seeds, "first_seed": self.first_seed}
@@ -48,6 +48,6 @@ def _repeat(plan: TrialPlan, trial: Callable[[World], R]) -> Iterator[R]:
             return trial(world)
 
         yield from each_in_branch(branch, seeds[start : start + sharing], plan.jobs)
-        # A world is one large cycle; those to come are copied faster without it.
+        # A world is one large cycle; without it, forking the next ones is faster.
         del world, branch
         gc.collect()

@@ -39,7 +39,7 @@ class Pause:
 
 
 def pause(world: World, seconds: float) -> Pause:
-    """One member stands still for so long."""
+    """Let one member stand still for so long."""
     watch = StateWatch(world)
     victim = _any(world)
     world.pause(victim, seconds)
@@ -60,7 +60,7 @@ def all_well(world: World, victim: Host) -> bool:
 
 
 def pauses(plan: TrialPlan, measurement: Measurement) -> None:
-    """A second and five seconds."""
+    """Measure pauses of one second and of five."""
     short = repeat(plan, lambda world: pause(world, 1.0))
     deaths = sum(bool(trial.itself + trial.others) for trial in short)
     measurement.results["pause of 1 s"] = {"repeats": len(short), "with a death": deaths}
@@ -85,7 +85,7 @@ def pauses(plan: TrialPlan, measurement: Measurement) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Lossy:
-    """What lossy links did: healthy pairs that turned dead, seconds to remove the last bad one, changes."""
+    """What lossy links did: healthy pairs turned dead, seconds to remove the last bad member, changes."""
 
     healthy: int
     removed: float
@@ -94,7 +94,7 @@ class Lossy:
 
 
 def lossy(world: World, bad: int, inward: bool) -> Lossy:
-    """Some members lose most of what comes in, or of what goes out."""
+    """Let some members lose most of what comes in, or of what goes out."""
     watch = StateWatch(world)
     victims = world.random.sample(world.hosts, bad)
     numbers = {host.number for host in victims}
@@ -118,7 +118,7 @@ def lossy(world: World, bad: int, inward: bool) -> Lossy:
 
 
 def one_way(plan: TrialPlan, measurement: Measurement) -> None:
-    """One to three in a hundred, each way."""
+    """Measure one to three in a hundred, each way."""
     for inward, way in ((True, "in"), (False, "out")):
         trials: list[Lossy] = []
         for share in (1, 2, 3):
@@ -145,7 +145,7 @@ def one_way(plan: TrialPlan, measurement: Measurement) -> None:
 
 
 def full_link(world: World, queue: float) -> int:
-    """A member's link is full: all that comes and goes waits in a queue. How many pairs turned dead."""
+    """Fill a member's link: all that comes and goes waits in a queue. Returns how many pairs turned dead."""
     watch = StateWatch(world)
     link = frozenset({_any(world).number})
     full = LinkFault(rate=FULL_RATE, queue=queue)
@@ -155,7 +155,7 @@ def full_link(world: World, queue: float) -> int:
 
 
 def full_links(plan: TrialPlan, measurement: Measurement) -> None:
-    """Queues from those of a good switch to those of a bad home router."""
+    """Measure queues from those of a good switch to those of a bad home router."""
     for queue in QUEUES:
         part = _share(plan, -(-plan.seeds // len(QUEUES)))
         run: Callable[[World], int] = lambda world, queue=queue: full_link(world, queue)  # type: ignore[misc] # noqa: E731

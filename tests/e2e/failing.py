@@ -224,16 +224,16 @@ def _take(got: Answer, event: dict[str, Any]) -> None:
 
 
 def is_crowded(log: str) -> bool:
-    """Whether a sidecar's log tells of two that are in at a gate, or of a claim older than one before."""
+    """Whether a log shows two streams that pass a gate at once, or one of an older claim than the last."""
     inside, newest = None, 0
     for line in log.splitlines():
         if "mesh sidecar" in line:
             inside = None
-        elif entered := re.search(r"worker\.gate: lets (\w+ in term (\d+)) in$", line):
+        elif entered := re.search(r"worker\.gate: the stream of (\w+ in term (\d+)) passes$", line):
             if inside is not None or int(entered[2]) < newest:
                 return True
             inside, newest = entered[1], int(entered[2])
-        elif "worker.gate:" in line and line.endswith(" is out"):
+        elif "worker.gate: the stream of" in line and line.endswith(" ended"):
             inside = None
     return False
 

@@ -4,6 +4,6 @@
 the disk space, the memory and the speed to assume. `backend_table` lists them in order of preference. To add
 one: write its module and add a line to the table.
 
-All of it is pure: a module looks at the machine through the probes that it is handed, so placement may read
-the same facts. It must not know how an engine is built or run.
+All of it is pure: a module looks at the machine through probes that its caller hands in, so placement may
+read the same facts. It must not know how an engine is built or run.
 """

@@ -8,7 +8,7 @@ from mesh.engine.types import Backend
 
 
 class Probes(Protocol):
-    """How a machine is looked at."""
+    """How a backend's module looks at a machine."""
 
     environ: Mapping[str, str]
 
@@ -28,7 +28,7 @@ class Probes(Protocol):
         """The texts of the files that match a pattern."""
 
     def run(self, *argv: str) -> str | None:
-        """What a program prints; None when it fails or takes more than 10 s."""
+        """The output of a program; None when it fails or takes more than 10 s."""
 
 
 def _unknown(probes: Probes) -> int | None:
@@ -40,12 +40,12 @@ class BackendKind:
     """One kind: how to find it on a machine, to build for it, and what to expect of it."""
 
     name: str
-    """As members publish it, and as ``MESH_BACKEND`` names it; at most 16 characters."""
+    """The name that members publish and that ``MESH_BACKEND`` takes; at most 16 characters."""
     detect: Callable[[Probes], Backend | str]
     """The backend of this machine with the flags to build for it; else why there is none, in words.
 
-    It is chosen when there is a device *and* what it takes to build for it. A device that has to lie idle for
-    want of a compiler is named in the reason, with what would help.
+    It is chosen when the machine has a device *and* what a build for it takes. The reason names a device that
+    must lie idle for want of a compiler, and what would help.
     """
     on_darwin: bool = False
     elsewhere: bool = True
@@ -53,17 +53,17 @@ class BackendKind:
     devices: tuple[str, ...] = ()
     """llama.cpp's names of its devices, letters without the number, today's first; none: the host."""
     bandwidth: float
-    """Memory bandwidth in bytes a second that is assumed until something was measured.
+    """Memory bandwidth in bytes a second to assume until something was measured.
 
-    Decoding reads every weight once a token, so a layer takes its bytes over this. Deliberately at the low
-    end of what machines of today have.
+    Decoding reads every weight once a token, so a layer takes its bytes over this. It is deliberately at the
+    low end of today's machines.
     """
     disk_needed: int
     """Bytes of disk that building takes."""
     own_compiler: bool = False
-    """Its toolkit works with the machine's own C++ compiler alone."""
+    """Whether its toolkit works with the machine's own C++ compiler alone."""
     free_memory: Callable[[Probes], int | None] = _unknown
-    """Bytes free on its devices; None where nobody says. Asked where they have memory of their own."""
+    """Bytes free on its devices; None where no program says. Asked where they have memory of their own."""
     share_of_machine: float = 1.0
     """Share of the machine's memory that it may use where its devices have none of their own."""
 

@@ -1,4 +1,4 @@
-"""The processor: what every machine can compute with."""
+"""The CPU: every machine can compute with it."""
 
 import re
 from typing import Final
@@ -8,7 +8,7 @@ from mesh.engine.types import Backend
 
 
 def detect(probes: Probes) -> Backend:
-    """Always found, so it has no reason of its own: the reason is what else was looked for."""
+    """Always found, so it has no reason of its own: its reason is what the other kinds lacked."""
     if probes.system() == "Darwin":
         return Backend("cpu", darwin_processor(probes), "", ("-DGGML_METAL=OFF",))
     return Backend("cpu", parse_cpuinfo("".join(probes.read("/proc/cpuinfo"))) or probes.machine(), "")

@@ -22,7 +22,7 @@ def detect(probes: Probes) -> Backend | str:
 
 
 def parse_vulkaninfo(output: str) -> list[str]:
-    """Names of the GPUs in ``vulkaninfo --summary``, discrete ones first; no processors that play one."""
+    """Names of the GPUs in ``vulkaninfo --summary``, discrete ones first, without software devices."""
     devices = re.findall(
         r"deviceType\s*=\s*(\w+).*?deviceName\s*=\s*(.+?)\s*$", output, re.MULTILINE | re.DOTALL
     )

@@ -1,4 +1,4 @@
-"""Unpacking what was downloaded: only what is wanted, never outside the target, and all of it or nothing."""
+"""Unpacking downloads: only the wanted files, never outside the target, and all of them or nothing."""
 
 import os
 import shutil
@@ -20,8 +20,8 @@ Wanted = Callable[[PurePosixPath], bool]
 def unpack_tar(archive: Path, prefix: str, target: Path, wanted: Wanted) -> None:
     """Make ``target`` the regular files of ``archive`` below ``prefix`` whose relative path is ``wanted``.
 
-    Links and devices are left out, modification times kept (so that an interrupted build goes on), names
-    that lead outside are refused. To be run in a trio worker thread: it heeds the cancellation of the task
+    It leaves out links and devices, keeps modification times (so that an interrupted build continues) and
+    refuses names that lead outside. Run it in a trio worker thread: it heeds the cancellation of the task
     that waits for it.
     """
     with _all_or_nothing(archive, target) as partial, tarfile.open(archive) as tar:

@@ -50,15 +50,15 @@ def free_space(directory: Path) -> int:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder as far as that goes."""
+    """Remove a folder, as much of it as this user may remove."""
     shutil.rmtree(path, ignore_errors=True)
 
 
 async def ensure(backend: Backend, cache: Path, report: Report) -> Engine:
     """An engine for ``backend``: installed, from ``cache``, or built now.
 
-    Cancellable at any moment; what was done by then is kept, and the next call goes on from there.
-    When another process is building the same, waits for it and uses its result. Raises EngineError.
+    Cancellable at any moment; finished work is kept, and the next call continues from there. When another
+    process builds the same, waits for it and uses its result. Raises EngineError.
     """
     course = Course(report, os.cpu_count() or 1)
     engine = await find_present(backend, cache)
@@ -69,7 +69,7 @@ async def ensure(backend: Backend, cache: Path, report: Report) -> Engine:
 
 
 class Builder:
-    """One build of one engine; several processes may run one each, of which one works and the others wait."""
+    """One build of one engine. Several processes may run one each: one of them works, the others wait."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Builder:
         self._published = -math.inf
 
     async def build(self) -> Engine:
-        """The engine, built here or meanwhile by another process."""
+        """The engine, which this process or meanwhile another one has built."""
         try:
             await self._check_space(0)
             toolchain = await self._toolchain()
@@ -165,7 +165,7 @@ class Builder:
         await check_space(self._cache, needed + more, self._free)
 
     def _publish(self, directory: Path) -> None:
-        """Let builds that wait for this one see how far it is."""
+        """Let the builds that wait for this one see its progress."""
         now = trio.current_time()
         if now - self._published >= _PROGRESS_SECONDS:
             self._published = now

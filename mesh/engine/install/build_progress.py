@@ -1,4 +1,4 @@
-"""How far a build is and when it will be done, from what its stages tell. Pure."""
+"""A build's progress and remaining time, from what its stages report. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _STAGES = {
 """Each stage's share of the whole."""
 
 COMPILE_CORE_SECONDS = 460.0
-"""What compiling both programs for the CPU takes on one core of a current server: the first guess."""
+"""Seconds that compiling both programs for the CPU takes on one core of a current server: the first guess."""
 
 _STEP = re.compile(r"^\[(\d+)/(\d+)\]")
 
@@ -39,11 +39,11 @@ def parse_step(line: str) -> tuple[int, int] | None:
 
 @dataclass(slots=True)
 class Rate:
-    """Work done since a moment, and the time that the rest will take at that rate."""
+    """Work done since a moment, and the time that the rest takes at that rate."""
 
     started: float
     first: float = 0.0
-    """What was already done at the start: a resumed download's bytes, a resumed build's steps."""
+    """What was done before the start: a resumed download's bytes, a resumed build's steps."""
 
     def remaining(self, now: float, done: float, total: float) -> float | None:
         """Seconds, or None while nothing was done yet."""
@@ -52,7 +52,7 @@ class Rate:
 
 
 class Course:
-    """The way from nothing to an engine; every method reports one ``Progress``."""
+    """The progress from nothing to an engine; every method reports one ``Progress``."""
 
     def __init__(self, report: Report, cores: int) -> None:
         self._report = report
@@ -62,7 +62,7 @@ class Course:
 
     @property
     def last(self) -> Progress:
-        """What was reported last."""
+        """The last report."""
         return self._last
 
     def tell(self, stage: str, within: float, eta: float | None, text: str) -> None:
@@ -76,23 +76,23 @@ class Course:
         self._report(self._last)
 
     def ready(self, text: str) -> None:
-        """Report the end of the way."""
+        """Report that the engine is ready."""
         self._last = Progress("ready", 1.0, 0.0, text)
         self._report(self._last)
 
     def measure(self) -> None:
-        """A measured stage begins: its rate counts from its first report, whatever an earlier run did."""
+        """Begin a measured stage: its rate counts from its first report, whatever an earlier run did."""
         self._rate = None
 
     def downloaded(self, now: float, done: int, total: int | None, what: str) -> None:
-        """Report bytes of a download."""
+        """Report the bytes of a download."""
         rest = None if total is None else self._remaining(now, done, total)
         eta = None if rest is None else rest + self._compile_guess
         text = f"downloading {what}: {done / 1e6:.0f} MB" + (f" of {total / 1e6:.0f} MB" if total else "")
         self.tell("download", done / total if total else 0.0, eta, text)
 
     def compiled(self, now: float, done: int, total: int) -> None:
-        """Report steps of a compilation."""
+        """Report the steps of a compilation."""
         rest = self._remaining(now, done, total)
         guess = self._compile_guess * (total - done) / max(1, total)
         self.tell(

@@ -5,9 +5,9 @@
     <cache>/downloads/                       checked source distributions and wheels, partial downloads
     <cache>/zig/<version>/                   the compiler, where the machine has none
     <cache>/engine/<version>-<backend>-<hash>/
-        llama-server, ggml-rpc-server        there once engine.json is
+        llama-server, ggml-rpc-server        complete once engine.json exists
         engine.json                          written last and atomically: the engine is usable
-        source/, build/                      while it is being built
+        source/, build/                      during the build
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def processor_identity(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """What code built for "this processor" depends on: several machines may share one home, and its cache."""
+    """What code built for "this processor" depends on: several machines may share a home and its cache."""
     parts = [platform.system(), platform.machine()]
     try:
         text = cpuinfo.read_text(errors="replace")
@@ -66,7 +66,7 @@ def engine_dir(cache: Path, kind: str, settings: str, compiler: str) -> Path:
 
 
 def write_marker(directory: Path, engine: Engine, settings: str, compiler: str) -> None:
-    """Declare the engine in ``directory`` finished: from here on it is found."""
+    """Declare the engine in ``directory`` finished: from now on `read_marker` finds it."""
     content = {
         "commit": engine.commit,
         "rpc": engine.rpc,
@@ -79,7 +79,7 @@ def write_marker(directory: Path, engine: Engine, settings: str, compiler: str) 
 
 
 def read_marker(directory: Path, settings: str) -> Engine | None:
-    """The finished engine in ``directory``, if there is one of these settings and its files are whole."""
+    """The finished engine in ``directory``, if it has these settings and its files are whole; else None."""
     try:
         content: Any = json.loads((directory / _MARKER).read_text())
         if content["settings"] != settings:
@@ -111,7 +111,7 @@ def find_built(cache: Path, kind: str, flags: Sequence[str]) -> Engine | None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace ``path`` whole, or leave it as it was."""
+    """Replace ``path`` whole, or leave it unchanged."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     with partial.open("w") as file:
         file.write(text)

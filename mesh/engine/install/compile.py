@@ -21,7 +21,7 @@ _STEPS_FILE = "steps"
 
 
 def tool(name: str) -> str:
-    """The program of the wheel ``name`` (``cmake`` or ``ninja``), wherever that is; else the PATH's."""
+    """The program of the wheel ``name`` (``cmake`` or ``ninja``), wherever it is; else the PATH's."""
     try:
         files = metadata.files(name) or []
     except metadata.PackageNotFoundError:
@@ -63,7 +63,7 @@ async def compile_targets(
     log: Path,
     step: Callable[[int, int], None],
 ) -> None:
-    """Run ninja; ``step`` is told the steps done and in all, those of earlier, interrupted runs included."""
+    """Run ninja; ``step`` gets the steps done and in all, including those of earlier, interrupted runs."""
     known = _read_steps(build)
 
     def on_line(line: str) -> None:

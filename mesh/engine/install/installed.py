@@ -1,4 +1,4 @@
-"""An engine that is there already. Apart from building one, which takes an HTTP client and more along."""
+"""Finds an existing engine. Apart from building one, which imports an HTTP client and more."""
 
 import os
 from pathlib import Path

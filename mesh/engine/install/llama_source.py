@@ -21,7 +21,7 @@ _UNUSED = frozenset({"models", "docs", "media", "benches", "tests", "gguf-py", "
 
 
 async def fetch_sdist(cache: Path, report: Callable[[int, int | None], None]) -> Path:
-    """The checked source distribution; one that a person put at this place serves without any network."""
+    """The checked source distribution; a file that a person put at this place needs no network."""
     target = cache / "downloads" / pins.SDIST_NAME
     if target.exists():
         if await trio.to_thread.run_sync(sha256_of, target) == pins.SDIST_SHA256:
@@ -50,7 +50,7 @@ def choose_sdist(files: list[IndexFile]) -> IndexFile:
 
 
 async def unpack_source(sdist: Path, target: Path) -> None:
-    """Make ``target`` llama.cpp's source tree; it is there whole or not at all."""
+    """Make ``target`` llama.cpp's source tree: the whole tree or nothing."""
     await trio.to_thread.run_sync(unpack_tar, sdist, pins.SOURCE_PREFIX, target, is_needed)
 
 

@@ -1,4 +1,4 @@
-"""Finding a pair of llama.cpp programs that is already installed, and proving that it works as one engine."""
+"""Finds an installed pair of llama.cpp programs, and proves that it works as one engine."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from mesh.engine.engine_errors import EngineError, PairError
 from mesh.engine.install import pins
 from mesh.engine.install.cache import LLAMA_SERVER, RPC_SERVER
 from mesh.engine.process.child import Process
-from mesh.engine.process.rpc_port import ACCEPTED, free_port, greeting_version, knock
+from mesh.engine.process.rpc_port import ACCEPTED, free_port, greeting_version, wait_for_listener
 from mesh.engine.types import Engine
 
 __all__ = ["Engine", "find_installed", "inspect_pair"]
@@ -33,8 +33,8 @@ _RPC_DEVICE = re.compile(r"^\s+RPC\d*\W", re.MULTILINE)
 async def find_installed(environ: Mapping[str, str] = os.environ) -> Engine | None:
     """A usable pair in ``MESH_LLAMA_DIR``, on the PATH or from Homebrew.
 
-    Found by chance, a pair must speak the pinned RPC protocol, or no other member could work with it. Named
-    by ``MESH_LLAMA_DIR`` it is taken as it is, and EngineError says why when it does not work at all.
+    A pair found by chance must speak the pinned RPC protocol, or no other member could work with it. A pair
+    that ``MESH_LLAMA_DIR`` names is taken as it is; EngineError says why when it does not work at all.
     """
     chosen = environ.get("MESH_LLAMA_DIR")
     if chosen:
@@ -75,8 +75,8 @@ def find_pair(directories: Iterable[str]) -> tuple[Path, Path] | None:
 async def inspect_pair(llama_server: Path, rpc_server: Path, origin: Literal["installed", "built"]) -> Engine:
     """Run both programs against each other, and say what they are. Raises PairError.
 
-    rpc-server has no ``--version``. It prints the version of its protocol when it starts, and whether
-    llama-server understands it is seen from the device that llama-server lists through it.
+    rpc-server has no ``--version``, but prints its protocol's version when it starts. The device that
+    llama-server lists through it shows whether llama-server understands that protocol.
     """
     with trio.move_on_after(_PROBE_SECONDS):
         commit = commit_in(await _run(llama_server, "--version"))
@@ -121,7 +121,7 @@ async def _probe(llama_server: Path, rpc_server: Path, directory: Path) -> tuple
             nursery.cancel_scope.cancel()
 
         nursery.start_soon(run)
-        await knock(port)
+        await wait_for_listener(port)
         await served.wait()
         listed = await _run(llama_server, "--rpc", f"127.0.0.1:{port}", "--list-devices")
         nursery.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""One at a time, across processes: an advisory lock on a file, awaited without holding up the event loop."""
+"""One at a time, across processes: an advisory lock on a file, awaited without blocking the event loop."""
 
 import fcntl
 import os
@@ -13,10 +13,10 @@ _POLL_SECONDS = 0.25
 
 @asynccontextmanager
 async def exclusive(path: Path, waiting: Callable[[str], None]) -> AsyncGenerator[None]:
-    """Hold ``path`` locked; while another does, ``waiting`` is told the holder's process id again and again.
+    """Hold ``path`` locked; while another process does, ``waiting`` gets its process id again and again.
 
-    The kernel lets go of the lock when its holder dies, however it dies, so that a killed build
-    never keeps the next one out. The file itself stays: unlinking it would let two holders in.
+    The kernel releases the lock when its holder dies, however it dies, so a killed build never blocks the
+    next one. The file itself stays: unlinking it would let two holders in.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

@@ -1,7 +1,7 @@
-"""A package index: which files a project has (PEP 503, 691), and fetching one of them, resumably and checked.
+"""A package index: which files a project has (PEP 503, 691), and resumable, checked downloads.
 
-The proxies and certificates of the environment are used here, and here alone: these are downloads
-from the world outside, never traffic of the mesh.
+Only this module uses the environment's proxies and certificates: these are downloads from the world outside,
+never traffic of the mesh.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class IndexFile:
 
 
 def index_url(environ: Mapping[str, str] = os.environ) -> str:
-    """The index that this machine is set up for: pip's or uv's variable, else the public one."""
+    """The index that this machine is configured for: pip's or uv's variable, else the public one."""
     for variable in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"):
         if environ.get(variable):
             return environ[variable].rstrip("/")
@@ -53,7 +53,7 @@ def without_credentials(url: str) -> str:
 
 @asynccontextmanager
 async def open_client(environ: Mapping[str, str] = os.environ) -> AsyncIterator[httpx.AsyncClient]:
-    """An HTTP client that trusts the system's certificates, those pip is told of, and certifi's."""
+    """An HTTP client that trusts the system's certificates, those configured for pip, and certifi's."""
     context = ssl.create_default_context(cafile=certifi.where())
     context.load_default_certs()
     for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"):
@@ -83,7 +83,7 @@ async def list_files(client: httpx.AsyncClient, index: str, project: str) -> lis
 
 
 def unreachable(url: str, error: httpx.HTTPError) -> EngineError:
-    """What a person reads when the network does not let us fetch ``url``."""
+    """The error for a person when the network does not let this program fetch ``url``."""
     if isinstance(error, httpx.HTTPStatusError):
         what = f"answered {error.response.status_code}"
     else:
@@ -136,12 +136,12 @@ class _Anchors(HTMLParser):
 async def download(
     client: httpx.AsyncClient, file: IndexFile, target: Path, report: Callable[[int, int | None], None]
 ) -> None:
-    """Fetch ``file`` to ``target``, going on where an earlier attempt stopped.
+    """Fetch ``file`` to ``target``; a second call continues an interrupted attempt.
 
     ``report`` gets the bytes done and in all.
 
-    ``target`` appears only when its SHA-256 is right. Raises CorruptDownload when it is not, twice over
-    if a resumed part may be to blame, and EngineError when the network or the disk fails.
+    ``target`` appears only when its SHA-256 is right. Raises CorruptDownload when it is wrong (after a second
+    try if a resumed part may be to blame), and EngineError when the network or the disk fails.
     """
     partial = target.with_name(target.name + ".part")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +187,7 @@ async def _fetch_rest(
     )
     async with client.stream("GET", file.url, headers=headers) as response:
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # nothing is left to fetch, or the part is wrong: its checksum will tell
+            return  # nothing is left to fetch, or the part is wrong: then its checksum fails
         response.raise_for_status()
         if response.status_code != httpx.codes.PARTIAL_CONTENT:
             done = 0

@@ -1,4 +1,4 @@
-"""The one llama.cpp that this version of the mesh builds, and the compiler it brings where there is none.
+"""The one llama.cpp that this version of the mesh builds, and the compiler for machines that have none.
 
 All members of a pool have to speak one RPC protocol, so the version is pinned here and nowhere else.
 """
@@ -28,15 +28,15 @@ BUILD_FLAGS = (
     "-DLLAMA_BUILD_TESTS=OFF",
     "-DLLAMA_BUILD_EXAMPLES=OFF",
     "-DLLAMA_BUILD_APP=OFF",
-    # The web interface would be fetched from the network, or built with npm.
+    # A build would fetch the web interface from the network, or need npm.
     "-DLLAMA_BUILD_UI=OFF",
     "-DLLAMA_USE_PREBUILT_UI=OFF",
     "-DLLAMA_OPENSSL=OFF",
-    # Else CMake asks git, and gets the commit of whatever repository the cache happens to lie in.
+    # Else CMake asks git, which answers with the commit of whatever repository encloses the cache.
     f"-DLLAMA_BUILD_COMMIT={COMMIT}",
     "-DLLAMA_BUILD_NUMBER=1",
 )
-"""What CMake is told for every backend."""
+"""CMake's flags for every backend."""
 
 ZIG_PROJECT = "ziglang"
 ZIG_VERSION = "0.15.2"

@@ -34,7 +34,7 @@ _TEST_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """What CMake is told of the compiler."""
+    """The compiler and the flags that CMake gets."""
 
     identity: str
     """Name and version: part of the engine's identity in the cache."""
@@ -43,7 +43,7 @@ class Toolchain:
 
 
 async def find_compiler(work: Path, environ: Mapping[str, str] = os.environ) -> Toolchain | str:
-    """The machine's own compiler, proven on a small C++17 program inside ``work``; or why there is none."""
+    """The machine's own compiler, proved with a small C++17 program inside ``work``; or why there is none."""
     if sys.platform == "darwin" and await _output(["/usr/bin/xcode-select", "-p"]) is None:
         return "the Xcode command line tools are not installed"
     reasons = []
@@ -81,7 +81,7 @@ def _write_test(work: Path) -> Path:
 
 
 async def _output(argv: list[str]) -> str | None:
-    """What a program prints when it succeeds within a minute."""
+    """The output of a program that succeeds within a minute; else None."""
     lines: list[str] = []
     try:
         process = Process(argv)
@@ -93,7 +93,7 @@ async def _output(argv: list[str]) -> str | None:
 
 
 async def zig_toolchain(cache: Path, report: Callable[[int, int | None], None]) -> Toolchain:
-    """The compiler of the ``ziglang`` wheel, fetched into ``cache`` if it is not there.
+    """The compiler of the ``ziglang`` wheel, fetched into ``cache`` if it is missing.
 
     The caller holds a lock on the cache's downloads. Raises EngineError.
     """
@@ -135,7 +135,7 @@ def zig_flags(tools: Path, system: str) -> tuple[str, ...]:
 
 
 def write_wrappers(zig: Path, tools: Path) -> None:
-    """One script per tool, since CMake wants a program where zig has a subcommand."""
+    """Write one script per tool, since CMake wants a program where zig has a subcommand."""
     tools.mkdir(parents=True, exist_ok=True)
     for tool in ("cc", "c++", "ar", "ranlib"):
         script = tools / tool

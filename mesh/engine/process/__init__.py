@@ -1,7 +1,7 @@
 """Running one program: start, readiness, bounded logs, restarts, standstill, death with its owner.
 
-`supervise` owns a run; `child` and `guardian` see that the program never outlives the sidecar. `restarts`
-and `standstill` judge, purely, when to start it again and when it stands still. `rpc_port` tells when
+`supervise` owns a run; `child` and `guardian` ensure that the program never outlives the sidecar. `restarts`
+and `standstill` (pure) judge when to start it again and when it stands still. `rpc_port` detects that
 rpc-server is ready without a byte of its protocol. `logfile` keeps two files and the last lines.
 
 It must not know which program it runs, apart from `rpc_port`.

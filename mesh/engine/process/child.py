@@ -43,8 +43,8 @@ class Process:
     ) -> None:
         """Start ``argv``. Standard output and error come as one stream. Must be called in the main thread.
 
-        ``watch_pipe`` chooses the guardian that does not need Linux. Raises OSError where nothing can be
-        spawned; a program that is not there ends with status 127.
+        ``watch_pipe`` chooses the guardian that does not need Linux. Raises OSError where no process can be
+        spawned; a missing program ends with status 127.
         """
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError(
@@ -82,11 +82,11 @@ class Process:
 
     @property
     def returncode(self) -> int | None:
-        """The exit status once it was waited for; negative is the number of the signal that killed it."""
+        """The exit status once it was waited for; a negative one is the signal that killed the program."""
         return self._popen.returncode
 
     def signal_group(self, number: signal.Signals) -> None:
-        """Signal the program and whatever it started; nothing happens when they are gone."""
+        """Signal the program and whatever it started; does nothing when they are gone."""
         if self._popen.returncode is None:
             try:
                 os.killpg(self.pid, number)
@@ -96,7 +96,7 @@ class Process:
                 pass
 
     async def wait(self) -> int:
-        """Wait for the end. What the program had started is killed before its number can be used again."""
+        """Wait for the end. Kills what the program started before the system can reuse its process id."""
         async with self._waiting:
             if self._popen.returncode is None:
                 if self._pidfd is None:
@@ -110,7 +110,7 @@ class Process:
             return self._popen.returncode
 
     async def stop(self, grace: float) -> int:
-        """SIGTERM, and SIGKILL after ``grace`` seconds. Not cancelled from outside: it ends by itself."""
+        """SIGTERM, and SIGKILL after ``grace`` seconds. Shielded from cancellation: it ends by itself."""
         self.signal_group(signal.SIGTERM)
         with trio.move_on_after(grace, shield=True):
             await self.wait()
@@ -121,7 +121,7 @@ class Process:
         return self._popen.returncode
 
     async def run(self, on_line: Callable[[str], None], *, grace: float = 2.0) -> int:
-        """Pass every line of output on until the program ends; a cancellation stops it."""
+        """Hand over every line of output until the program ends; a cancellation stops the program."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.read_lines, on_line)

@@ -1,12 +1,12 @@
 """Run a program that must not outlive the process that started it.
 
-Executed as a script by a bare interpreter (``python -I -S guardian.py ...``), so it imports nothing of this
-package. On Linux it asks the kernel for SIGKILL at its parent's death and then *becomes* the program (the
-request survives ``exec``). Where the kernel has no such request (macOS) it stays as the program's parent
-and watches a pipe whose other end only the starter holds: when that closes, the program is killed.
+A bare interpreter executes this script (``python -I -S guardian.py ...``), so it imports nothing of this
+package. On Linux it asks the kernel for SIGKILL at its parent's death and then *becomes* the program: the
+request survives ``exec``. Where the kernel has no such request (macOS) it stays as the program's parent. It
+then watches a pipe whose other end only the starter holds: when that closes, it kills the program.
 
-A program started this way ignores SIGPIPE: ggml-rpc-server writes to sockets whose client is
-gone, and would die of it.
+A program started this way ignores SIGPIPE: ggml-rpc-server writes to sockets whose client is gone, and the
+signal would kill it.
 """
 
 import os
@@ -45,7 +45,7 @@ def _die_with_parent(parent: int) -> None:
 
 def _watch(pipe: int, argv: list[str]) -> int:
     child = os.posix_spawnp(argv[0], argv, os.environ)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group: the program has it too
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the whole group gets it, and so does the program
     exited, exit_writer = os.pipe()
     os.set_blocking(exit_writer, False)
     signal.set_wakeup_fd(exit_writer)

@@ -1,4 +1,4 @@
-"""What a child process prints, in at most two files, and its last lines at hand for error messages."""
+"""A child process's output, in at most two files, with its last lines at hand for error messages."""
 
 from collections import deque
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import BinaryIO
 class LogFile:
     """Lines go to ``path``; when it is full it becomes ``path.1``: at most 2 * ``limit`` bytes are on disk.
 
-    A disk that is full loses lines, never the process that prints them.
+    A full disk loses lines; it never stops the process that prints them.
     """
 
     def __init__(self, path: Path, *, limit: int = 1 << 20, remembered: int = 40) -> None:

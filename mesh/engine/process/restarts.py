@@ -1,4 +1,4 @@
-"""When a process that ended is started again. Pure: the caller measures time and waits."""
+"""When to start a process again that ended. Pure: the caller measures time and waits."""
 
 from dataclasses import dataclass, replace
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 class Restarts:
     """Exponential backoff: the pause doubles with each short run and starts over after a long one.
 
-    All in seconds. A value holds the policy and what happened so far; ``after_exit`` gives the next one.
+    All in seconds. A value holds the policy and the history so far; ``after_exit`` returns the next one.
     """
 
     first: float = 0.1

@@ -1,8 +1,9 @@
-"""Telling when a freshly started rpc-server is ready, without a byte of its protocol.
+"""Detects that a freshly started rpc-server is ready, without a byte of its protocol.
 
-A HELLO that a busy rpc-server answers too late kills it, and something else may listen where it failed to.
-A bare connection, closed again, is harmless, and the log line that it causes proves that this very process
-accepted it. (rpc-server writes its log only then: before its first client the lines stay in its buffer.)
+A HELLO that a busy rpc-server answers too late kills it; and where it failed to listen, something else may
+listen. A bare connection, closed again, is harmless. The log line that it causes proves that this very
+process accepted it. (rpc-server flushes its log only then: before its first client the lines stay in its
+buffer.)
 """
 
 import re
@@ -16,20 +17,20 @@ ACCEPTED = "Accepted client connection"
 """rpc-server's log line for each client that it begins to serve."""
 
 CLOSED = "Client connection closed"
-"""And the one for its end, when everything that the client had asked for is done and freed."""
+"""Its log line for a client's end, when it has done and freed everything that the client asked for."""
 
 _PAUSE_SECONDS = 0.02
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nobody has at this moment; it may be gone at the next, so users retry with another."""
+    """A TCP port that is free now. Another program may take it next, so callers retry with another one."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-async def knock(port: int, host: str = "127.0.0.1") -> None:
+async def wait_for_listener(port: int, host: str = "127.0.0.1") -> None:
     """Connect and close, as soon as anything listens. Waits without limit: the caller sets one."""
     while True:
         try:

@@ -1,6 +1,6 @@
-"""Noticing that a process of ours stands still: stopped, or computing nothing though bytes wait for it.
+"""Detects that a child process stands still: stopped, or computing nothing though bytes wait for it.
 
-``Standstill`` is pure; ``look`` reads what it judges from the system.
+``Standstill`` is pure; ``look`` reads from the system what it judges.
 """
 
 from collections.abc import Iterable
@@ -11,16 +11,16 @@ from typing import Final
 
 import psutil
 
-STOPPED: Final = 1.5  # seconds that a process may be stopped (SIGSTOP), as by a person who looks at it
+STOPPED: Final = 1.5  # seconds that a process may be stopped (SIGSTOP), as by a person who inspects it
 STUCK: Final = 5.0  # seconds without computing while bytes wait for it
 STUCK_ON_DEVICE: Final = 30.0  # the same where an accelerator computes and the processor only waits for it
-LONGEST_GAP: Final = 4.0  # between looks; a longer one means that this very process was paused
-LEAST: Final = 0.005  # seconds of computing that count as some: half of the system's grain
+LONGEST_GAP: Final = 4.0  # between looks; a longer one means that this process itself was paused
+LEAST: Final = 0.005  # seconds of computing that count: half of the system's grain
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A process now: whether it is stopped, the seconds that it has computed, the bytes that wait for it."""
+    """A process now: whether it is stopped, its seconds of CPU time, the bytes that wait for it."""
 
     stopped: bool
     computed: float
@@ -28,29 +28,29 @@ class Look:
 
 
 class Standstill:
-    """Fed with looks, about one a second; says why the process must be taken for stuck."""
+    """Takes looks, about one a second; says why the process counts as stuck."""
 
     def __init__(self, device: bool = False) -> None:
         """``device``: an accelerator computes for it."""
         self._patience = STUCK_ON_DEVICE if device else STUCK
         self._seen = float("-inf")
-        self._went = float("-inf")  # when it was not stopped, last
-        self._moved = float("-inf")  # when it computed, or nothing waited, last
+        self._not_stopped_at = float("-inf")  # when it was last not stopped
+        self._progress_at = float("-inf")  # when it last computed, or nothing waited
         self._computed = 0.0
 
     def see(self, now: float, look: Look) -> str | None:
         """The reason, or None. ``now`` in seconds."""
         if now - self._seen > LONGEST_GAP:
-            self._went = self._moved = now
+            self._not_stopped_at = self._progress_at = now
         self._seen = now
         if not look.stopped:
-            self._went = now
+            self._not_stopped_at = now
         if not look.waiting or look.computed - self._computed >= LEAST:
-            self._moved, self._computed = now, look.computed
-        if now - self._went >= STOPPED:
+            self._progress_at, self._computed = now, look.computed
+        if now - self._not_stopped_at >= STOPPED:
             return "was stopped"
-        if now - self._moved >= self._patience:
-            return f"has computed nothing for {now - self._moved:.0f} s though work waits for it"
+        if now - self._progress_at >= self._patience:
+            return f"has computed nothing for {now - self._progress_at:.0f} s though work waits for it"
         return None
 
 
@@ -66,11 +66,11 @@ def look(pid: int, port: int | None = None) -> Look | None:
 
 
 def bytes_waiting(port: int) -> int:
-    """Bytes that came on connections to this loopback port and were not read yet; 0 where nobody can tell."""
+    """Unread bytes of the connections to this loopback port; 0 where the system cannot tell."""
     try:
         with Path("/proc/self/net/tcp").open(encoding="ascii") as table:
             return waiting_in(table, port)
-    except OSError:  # Linux alone has it
+    except OSError:  # only Linux has it
         return 0
 
 

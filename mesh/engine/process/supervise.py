@@ -1,4 +1,4 @@
-"""One owned program: started, watched until it is ready, its output kept, started again after a crash."""
+"""One owned program: started, watched until it is ready, its output kept, restarted after a crash."""
 
 import enum
 import logging
@@ -17,16 +17,16 @@ _log = logging.getLogger(__name__)
 
 
 class State(enum.Enum):
-    """Where a supervised program is."""
+    """The states of a supervised program."""
 
     STARTING = "starting"
     READY = "ready"
     FAILED = "failed"
-    """It ended, or was never ready; it is not started again by itself."""
+    """It ended, or was never ready; no restart follows."""
     BACKING_OFF = "backing-off"
     """It ended, or was never ready; it starts again after a pause."""
     STOPPED = "stopped"
-    """It ended because its owner wanted that."""
+    """It ended because its owner stopped it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class SupervisorEvent:
 class Launch:
     """One start: what to run, and when it counts as ready.
 
-    ``ready`` is called with the ``Run`` once the program was spawned and returns when it is ready. It is
-    cancelled when the program ends and may raise nothing.
+    The supervisor calls ``ready`` with the ``Run`` once it has spawned the program; ``ready`` returns when
+    the program is ready. It is cancelled when the program ends, and may raise nothing.
     """
 
     argv: Sequence[str]
@@ -64,7 +64,7 @@ class Run:
     _grown: trio.Event = field(default_factory=trio.Event)
 
     async def line_with(self, text: str) -> str:
-        """The first line of its output that contains ``text``, when it comes."""
+        """The first line of its output that contains ``text``; waits for it without limit."""
         seen = 0
         while True:
             for line in self.lines[seen:]:
@@ -74,7 +74,7 @@ class Run:
             await self._grown.wait()
 
     def add(self, line: str) -> None:
-        """A line was printed."""
+        """Note a line that the program printed."""
         if len(self.lines) < 1000:
             self.lines.append(line)
             self._grown.set()
@@ -84,10 +84,9 @@ class Run:
 class Supervised:
     """Runs one program for as long as ``run`` runs.
 
-    ``launch`` is asked anew at every start, so that a port that was taken can be replaced. With
-    ``restarts=None`` the program is run once and ``run`` returns its exit status; otherwise it is started
-    again by that policy, until ``stop`` or cancellation. Both end the program: SIGTERM, and SIGKILL after
-    ``grace`` seconds.
+    Every start calls ``launch`` again, so that it can replace a port that was taken. With ``restarts=None``
+    the program runs once and ``run`` returns its exit status. Otherwise that policy restarts it, until
+    ``stop`` or cancellation. Both end the program: SIGTERM, and SIGKILL after ``grace`` seconds.
     """
 
     def __init__(
@@ -125,7 +124,9 @@ class Supervised:
         return self._process.pid if self._process is not None else None
 
     async def run(self) -> int | None:
-        """Own the program; the exit status of its last run, None if none was spawned. One call at a time."""
+        """Own the program. Returns the exit status of its last run, None if none was spawned. One call at a
+        time.
+        """
         code: int | None = None
         try:
             while not self._stop_wanted():
@@ -135,17 +136,17 @@ class Supervised:
                 if self._stop_wanted():
                     break
                 if self._restarts is None:
-                    self._tell(SupervisorEvent(State.FAILED, code=code, reason=reason))
+                    self._report(SupervisorEvent(State.FAILED, code=code, reason=reason))
                     return code
                 await self._back_off(code, reason, trio.current_time() - began)
         finally:
             self.log.close()
             if self.state is not State.FAILED:
-                self._tell(SupervisorEvent(State.STOPPED, code=code))
+                self._report(SupervisorEvent(State.STOPPED, code=code))
         return code
 
     async def stop(self) -> None:
-        """End the program and ``run``, for good; returns when it is gone."""
+        """End the program and ``run``, for good; returns when the program is gone."""
         self._stopping = True
         self._hurry.set()
         if self._process is not None:
@@ -154,7 +155,7 @@ class Supervised:
     async def restart(self) -> None:
         """Kill the running program at once (it may be stuck); returns when the next one is ready.
 
-        Waits as long as that takes: the caller sets a limit. Only for programs with a policy to restart.
+        Waits without limit: the caller sets one. Only for programs with a restart policy.
         """
         if self._restarts is None:
             raise RuntimeError(f"{self.name} is run once")
@@ -172,7 +173,7 @@ class Supervised:
             await self._changed.wait()
 
     def _stop_wanted(self) -> bool:
-        return self._stopping  # changed by another task during every await
+        return self._stopping  # another task may change it during every await
 
     async def _back_off(self, code: int | None, reason: str, ran_for: float) -> None:
         assert self._restarts is not None
@@ -180,7 +181,7 @@ class Supervised:
         if self._again:
             return
         self._restarts, pause = self._restarts.after_exit(ran_for)
-        self._tell(SupervisorEvent(State.BACKING_OFF, code=code, reason=reason, pause=pause))
+        self._report(SupervisorEvent(State.BACKING_OFF, code=code, reason=reason, pause=pause))
         with trio.move_on_after(pause):
             await self._hurry.wait()
 
@@ -195,7 +196,7 @@ class Supervised:
         _log.info("%s: started as %d: %s", self.name, process.pid, shlex.join(launch.argv))
         run = Run(process.pid)
         self._process = process
-        self._tell(SupervisorEvent(State.STARTING, pid=process.pid))
+        self._report(SupervisorEvent(State.STARTING, pid=process.pid))
         late = False
 
         async def watch_readiness() -> None:
@@ -206,7 +207,7 @@ class Supervised:
                 late = True
                 process.signal_group(signal.SIGKILL)
             else:
-                self._tell(SupervisorEvent(State.READY, pid=process.pid))
+                self._report(SupervisorEvent(State.READY, pid=process.pid))
 
         def keep(line: str) -> None:
             self.log.write(line)
@@ -228,7 +229,7 @@ class Supervised:
         said = [line.strip() for line in self.log.last_lines if line.strip()]
         return f": {said[-1][:200]}" if said else ""
 
-    def _tell(self, event: SupervisorEvent) -> None:
+    def _report(self, event: SupervisorEvent) -> None:
         self.state = event.state
         level = logging.WARNING if event.state in (State.FAILED, State.BACKING_OFF) else logging.INFO
         _log.log(level, "%s: %s %s", self.name, event.state.value, event.reason)

@@ -1,7 +1,7 @@
 """Landlock: a process gives up files, ports and signals for itself and all its children, without root.
 
-Raw system calls, for neither Python nor glibc has them. Numbers and rights are those of linux/landlock.h;
-each ABI version adds rights, and a kernel refuses those that it does not know.
+It uses raw system calls, since neither Python nor glibc has them. Numbers and rights are those of
+linux/landlock.h; each ABI version adds rights, and a kernel refuses those that it does not know.
 """
 
 import ctypes
@@ -40,9 +40,9 @@ def abi() -> int:
 
 
 def restrict(paths: Iterable[tuple[str, int]], bind: Iterable[int]) -> None:
-    """From now on only ``paths``, each with what is beneath it, with those rights; only the TCP ports
-    ``bind`` to listen on and none to connect to; no signal to a process outside.
+    """Restrict this process: ``paths``, each with what is beneath it, with those rights; no other file.
 
+    It may listen on the TCP ports ``bind`` alone and connect to none; it may signal no process outside.
     What the kernel does not know is left out, and so are paths that do not exist. Needs PR_SET_NO_NEW_PRIVS;
     raises OSError.
     """

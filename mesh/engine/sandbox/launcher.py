@@ -1,9 +1,9 @@
 """A program runs with as little as the machine allows: its own libraries, its devices, and one TCP port.
 
-Executed as a script (``python -I -S sandbox.py --port=N [--device] -- program arguments...``) it takes away
-from itself what the program does not need and becomes the program; a request to die with a parent survives
-that. Nothing here needs root. Layers that a kernel lacks are left out, and named by ``missing``; a layer that
-is there and fails ends the program before it starts.
+An interpreter executes this script (``python -I -S launcher.py --port=N [--device] -- program
+arguments...``). It takes away from itself what the program does not need, and becomes the program; a request
+to die with a parent survives that. Nothing here needs root. Layers that a kernel lacks are left out, and
+``missing`` names them. A layer that exists and fails ends the program before it starts.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from glob import glob
 from pathlib import Path
 
-if __name__ == "__main__":  # by a bare interpreter, which knows no packages
+if __name__ == "__main__":  # a bare interpreter knows no packages
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from mesh.engine.sandbox import landlock, seccomp
@@ -38,7 +38,7 @@ _DEVICES = (
 )
 _LIBRARY_VARIABLES = ("LD_LIBRARY_PATH", "CUDA_PATH", "CUDA_HOME", "ROCM_PATH", "HIP_PATH", "VULKAN_SDK")
 
-# What a program that computes is told of its surroundings; what else is there may be somebody's secret.
+# What a computing program may know of its surroundings; any other variable may hold a secret.
 _PASSED = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", *_LIBRARY_VARIABLES)
 _PASSED_BEGINNINGS = (
     "LC_", "OMP_", "GOMP_", "GGML_", "CUDA_", "NVIDIA_", "HIP_", "HSA_", "ROCR_", "AMD_", "VK_", "MESA_",
@@ -55,7 +55,7 @@ def sandboxed(argv: Sequence[str], port: int, *, device: bool) -> list[str]:
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """What of ``inherited`` such a program is given."""
+    """The variables of ``inherited`` that such a program gets."""
     return {
         name: value
         for name, value in inherited.items()
@@ -81,7 +81,7 @@ def missing() -> list[str]:
 
 
 def is_open() -> bool:
-    """Whether a Linux machine lacks a layer that every kernel of today could give."""
+    """Whether a Linux machine lacks a layer that every current kernel could give."""
     return sys.platform == "linux" and not (landlock.abi() and seccomp.available())
 
 
@@ -89,7 +89,7 @@ def readable(program: str, variables: Mapping[str, str]) -> list[str]:
     """Folders whose files the program may read and execute."""
     beside = Path(program).resolve().parent
     folders = [*_LIBRARIES, str(beside), str(beside.parent / "lib"), str(beside.parent / "lib64")]
-    # A program that is a script needs its interpreter; ours is at hand.
+    # A program that is a script needs its interpreter: this one's is at hand.
     folders += [sys.base_prefix, str(Path(sys.executable).parents[1])]
     for name in _LIBRARY_VARIABLES:
         folders += [folder for folder in variables.get(name, "").split(os.pathsep) if os.path.isabs(folder)]
@@ -134,13 +134,13 @@ def _drop_privileges() -> None:
     library = ctypes.CDLL(None, use_errno=True)
     if library.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
-    # Root becomes a root that may nothing; whoever is not root had none to give up.
+    # Root keeps its id without any capability; another user has none to give up.
     for capability in range(_HIGHEST_CAPABILITY + 1):
         library.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0)
 
 
 def main(arguments: list[str]) -> int:
-    """Become the program; the status where that is impossible."""
+    """Become the program; returns a status where that is impossible."""
     end = arguments.index("--")
     argv = arguments[end + 1 :]
     port = next(int(one.removeprefix("--port=")) for one in arguments[:end] if one.startswith("--port="))

@@ -1,8 +1,8 @@
 """A filter on system calls for a program that computes and serves one TCP port.
 
-Refused (EPERM): every socket but TCP over IPv4, connecting, signals to other processes and looking into them,
-namespaces, mounts, keys, io_uring (which would go around the filter) and what loads code into the kernel. The
-rest is allowed: GPU drivers use more than anyone could list.
+It refuses (EPERM): every socket but TCP over IPv4, connecting, signals to other processes and looking into
+them, namespaces, mounts, keys, io_uring (which would go around the filter) and what loads code into the
+kernel. It allows the rest: GPU drivers use more system calls than anyone could list.
 """
 
 import ctypes
@@ -63,7 +63,7 @@ Instruction = tuple[int, int, int, int]
 
 
 def available() -> bool:
-    """Whether this kernel filters, on a machine whose system calls are known here."""
+    """Whether this kernel has filters, and this module knows the machine's system calls."""
     return (
         sys.platform == "linux"
         and platform.machine() in _MACHINES

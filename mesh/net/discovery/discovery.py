@@ -1,4 +1,4 @@
-"""All discovery sources of a node, as one: each question goes to every one of them, in their order."""
+"""All discovery sources of a node, as one: each question goes to all of them, in their order."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Discovery:
-    """``changed`` is called with each announcement that is seen."""
+    """``changed`` is called with each announcement that comes in."""
 
     def __init__(self, sources: Sequence[DiscoverySource], changed: Callable[[], None]) -> None:
         self.sources = tuple(sources)
@@ -25,7 +25,7 @@ class Discovery:
 
     @property
     def owning(self) -> list[tuple[DiscoverySource, Ownership]]:
-        """The sources that can prove whose a machine is."""
+        """The sources that can prove which owner a machine has."""
         return [(one, one.ownership) for one in self.sources if one.ownership is not None]
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -50,7 +50,7 @@ class Discovery:
         return [sighting for source in self.sources for sighting in source.sightings()]
 
     async def announce(self, pool: str, node: str, port: int, name: str, addresses: Sequence[str]) -> None:
-        """Announce this node wherever it can be."""
+        """Announce this node through every source that can."""
         for source in self.sources:
             await source.announce(pool, node, port, name, addresses)
 
@@ -60,7 +60,7 @@ class Discovery:
             await source.withdraw()
 
     def remember(self, pool: PoolId, endpoints: Sequence[Endpoint]) -> None:
-        """Tell every source where other members are. Raises MeshError when it cannot be kept."""
+        """Tell every source where other members are. Raises MeshError when a source cannot keep that."""
         for source in self.sources:
             source.remember(pool, endpoints)
 

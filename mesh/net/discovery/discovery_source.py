@@ -1,4 +1,4 @@
-"""What a way by which machines find each other has to offer: the protocol of a discovery source.
+"""The protocol of a discovery source: a way by which machines find each other.
 
 A new source is a file with a class that subclasses `DiscoverySource`, and its line in
 `mesh.root.services.discovery_sources`. Only ``name`` and ``endpoints`` must be given.
@@ -16,7 +16,7 @@ from mesh.wire.identity import PoolId
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A node that announces a pool; ids in text form. Nothing of it is proven."""
+    """A node that announces a pool; ids in text form. Nothing of it is proved."""
 
     pool: str
     node: str
@@ -28,22 +28,22 @@ class Sighting:
 
 
 class OwnerCheck(NamedTuple):
-    """Whether a machine and this one have the same owner; if not, ``reason`` is to be read behind a name."""
+    """Whether a machine and this one have the same owner; if not, ``reason`` follows the machine's name."""
 
     same: bool
     name: str
-    """The machine's; empty when it is not known."""
+    """The machine's owner; empty when it is not known."""
 
     reason: str
 
 
 class Ownership(Protocol):
-    """Tells whose a machine is, without its help: those of one owner admit each other without an invite."""
+    """Tells a machine's owner without its help: machines of one owner admit each other without an invite."""
 
     async def check_owner(self, remote: Endpoint) -> OwnerCheck | None:
-        """Compare the owner of a connection's other end with this machine's; None: it is nobody's known here.
+        """Compare the owner of a connection's other end with this machine's; None for an unknown machine.
 
-        Raises MeshError when there is nobody to ask.
+        Raises MeshError when the source cannot be asked.
         """
 
 
@@ -54,13 +54,13 @@ class DiscoverySource(Protocol):
     """As people read it behind an article: ``tailnet``, ``local network``."""
 
     ownership: Ownership | None = None
-    """How it proves whose a machine is, where it can: pools are then joined without a word of a person."""
+    """How it proves a machine's owner, where it can: pools are then joined without a word of a person."""
 
     announces: bool = False
-    """Whether machines announce their pools here, so that ``sightings`` can tell of them after a moment."""
+    """Whether machines announce their pools here, so that ``sightings`` can list them after a moment."""
 
     last_resort: bool = False
-    """Whether only a node that knows no other member at all asks here."""
+    """Whether only a node that knows no other member at all asks this source."""
 
     async def endpoints(self, pool: PoolId | None) -> Sequence[Endpoint]:
         """Where members of ``pool``, or of any pool, may listen at present.
@@ -90,5 +90,5 @@ class DiscoverySource(Protocol):
         return
 
     def remember(self, pool: PoolId, endpoints: Sequence[Endpoint]) -> None:
-        """Hear where other members of ``pool`` are. Raises MeshError when it cannot be kept."""
+        """Learn where other members of ``pool`` are. Raises MeshError when the source cannot keep that."""
         return

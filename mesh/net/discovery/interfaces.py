@@ -1,4 +1,4 @@
-"""Which of this machine's addresses others may be told of."""
+"""Which of this machine's addresses to advertise to other machines."""
 
 import ipaddress
 import re
@@ -14,8 +14,8 @@ MAX_ADVERTISED = 8
 
 _SYS_NET = Path("/sys/class/net")
 
-# Made by docker, podman, libvirt, lxc, Kubernetes' plug-ins and hypervisors: the same private addresses on
-# many machines, reachable from none of the others.
+# docker, podman, libvirt, lxc, Kubernetes' plug-ins and hypervisors make these: many machines have the same
+# private addresses there, and no other machine can reach them.
 _VIRTUAL = re.compile(
     r"(docker|br-|bridge|virbr|vmbr|lxcbr|lxdbr|podman|cni|flannel|cali|vboxnet|vmnet|vnic|hyperv|dummy|ifb|tap)"
 )
@@ -25,7 +25,7 @@ _TAILNET = ipaddress.ip_network("100.64.0.0/10")
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """What was seen of a network interface; ``addresses`` numeric, IPv6 ones may carry a scope."""
+    """A network interface as the system shows it; ``addresses`` are numeric, IPv6 ones may carry a scope."""
 
     name: str
     up: bool
@@ -35,8 +35,8 @@ class Interface:
 
 
 def local_addresses(bind: str | None = None) -> list[str]:
-    """The addresses to advertise: ``bind`` as it is if named, else what :func:`advertised` makes of this
-    machine.
+    """The addresses to advertise: ``bind`` unchanged if named, else what :func:`advertised` makes of this
+    machine's.
     """
     if bind is not None and bind not in ("0.0.0.0", "::"):
         return [bind]
@@ -46,9 +46,9 @@ def local_addresses(bind: str | None = None) -> list[str]:
 def advertised(interfaces: Sequence[Interface]) -> list[str]:
     """At most 8 addresses at which other machines could reach this one, the most promising first.
 
-    IPv4 of the LAN, then a tailnet's (slower where both ways lead to the same machine), then IPv4 that a
-    cable without a DHCP server gave itself, then IPv6. Never loopback, bridges, what is down, or link-local
-    IPv6, which needs a scope that only this machine knows.
+    IPv4 of the LAN, then a tailnet's (slower where both ways lead to the same machine), then link-local IPv4
+    (a cable without a DHCP server), then IPv6. Never loopback, bridges, what is down, or link-local IPv6,
+    which needs a scope that only this machine knows.
     """
     ranked: list[tuple[int, str]] = []
     for interface in interfaces:

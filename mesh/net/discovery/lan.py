@@ -14,7 +14,7 @@ MAX_SEEN = 256
 
 
 class LanSource(DiscoverySource):
-    """Keeps the latest sighting of each node, at most 256; ``own`` is this node's id, which is left out."""
+    """Keeps the latest sighting of each node, at most 256; leaves out ``own``, which is this node's id."""
 
     name = "local network"
     announces = True

@@ -1,8 +1,8 @@
 """Pools on the local network, announced and found by multicast DNS (RFC 6762, 6763).
 
-zeroconf runs a thread of its own; what it finds comes over as names, and is resolved and handed out here.
-Discovery is a help, never a need: where multicast does not work, ``reason`` says why, and everything else
-goes on.
+zeroconf runs a thread of its own. It hands over the names that it finds; this module resolves them and hands
+them out. Discovery is a help, never a need: where multicast does not work, ``reason`` says why, and
+everything else continues.
 """
 
 import logging
@@ -67,7 +67,7 @@ class Mdns:
                 await trio.to_thread.run_sync(self._stop, abandon_on_cancel=True)
 
     async def announce(self, pool: str, node: str, port: int, name: str, addresses: Sequence[str]) -> None:
-        """Say that ``node`` of ``pool`` is to be met at ``addresses``; an earlier announcement goes."""
+        """Announce ``node`` of ``pool`` at ``addresses``; this replaces an earlier announcement."""
         info = zeroconf.ServiceInfo(
             SERVICE_TYPE,
             f"{node}.{SERVICE_TYPE}",
@@ -93,7 +93,7 @@ class Mdns:
             if old is not None and (info is None or info.key != old.key):
                 running.unregister_service(old)
             if info is not None and (old is None or info.key != old.key):
-                # The name holds a node's id, so nobody else has it: no need to ask around for a second.
+                # The name holds a node's id, so no other node has it: no need to probe for a second one.
                 running.register_service(info, cooperating_responders=True)
             elif info is not None:
                 running.update_service(info)
@@ -163,7 +163,7 @@ class Mdns:
 
 
 def read_announcement(info: zeroconf.ServiceInfo) -> Sighting | None:
-    """What an announcement says; None if it is not one of ours, whatever it holds."""
+    """What an announcement says; None if it is not one of a pool, whatever it holds."""
     texts = {}
     for key in (b"pool", b"node", b"name", b"version"):
         value = info.properties.get(key)

@@ -1,4 +1,4 @@
-"""What tailscaled's answers mean: who is on the tailnet, who may be asked, who belongs to the same owner.
+"""What tailscaled's answers mean: which machines are on the tailnet, which to ask, which have the same owner.
 Pure.
 
 Field names are those of Tailscale's ipnstate.Status and apitype.WhoIsResponse. Whatever is missing or of
@@ -34,8 +34,9 @@ class TailnetPeer:
 
 @dataclass(frozen=True, slots=True)
 class TailnetStatus:
-    """What the daemon says of this machine and its peers; ``state`` is "Running" when the tailnet can be
-    used.
+    """What the daemon says of this machine and its peers.
+
+    ``state`` is "Running" when the tailnet can be used.
     """
 
     state: str
@@ -56,7 +57,7 @@ class TailnetStatus:
 
 @dataclass(frozen=True, slots=True)
 class Whois:
-    """To whom the daemon says that a connection's other end belongs."""
+    """The owner of a connection's other end, as the daemon tells it."""
 
     name: str
     user: str
@@ -130,9 +131,7 @@ def parse_whois(answer: Any) -> Whois:
 
 
 def same_owner(this: Owned, other: OwnedByPeer) -> tuple[bool, str]:
-    """Whether ``other`` belongs to whom ``this`` machine belongs to; else why not, to be read behind its
-    name.
-    """
+    """Whether ``other`` has the same owner as ``this`` machine; else why not, to be read behind its name."""
     if other.shared:
         return False, "is shared in from another tailnet"
     if other.expired:
@@ -154,8 +153,8 @@ def same_owner(this: Owned, other: OwnedByPeer) -> tuple[bool, str]:
 def candidates(status: TailnetStatus) -> list[TailnetPeer]:
     """The peers worth asking for a pool: online computers, those of the same owner first, then direct ones.
 
-    Others are asked too: whether they admit this machine is for them to say, and their reason for this
-    machine's person to hear.
+    Machines of other owners are asked too: they decide whether to admit this machine, and this machine's
+    person hears their reason.
     """
     worth = [
         peer

@@ -1,4 +1,4 @@
-"""The tailnet as a discovery source: its machines are known by name, and so is the owner of each."""
+"""The tailnet as a discovery source: it knows its machines by name, and the owner of each."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from mesh.wire.identity import PoolId
 class TailnetSource(DiscoverySource):
     """Asks this machine's tailscaled, and proves ownership by it.
 
-    A machine's pool and port are not known there, so every machine counts, at each of ``ports``.
+    It does not know a machine's pool and port, so every machine counts, at each of ``ports``.
     """
 
     name = "tailnet"

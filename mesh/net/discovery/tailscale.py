@@ -1,4 +1,4 @@
-"""Asking tailscaled, over its LocalAPI, who is on the tailnet and who is calling."""
+"""Asks tailscaled, over its LocalAPI, which machines are on the tailnet and which one is calling."""
 
 import json
 import sys
@@ -28,8 +28,9 @@ _PROOF = "sameuserproof-"
 
 
 class TailscaleError(MeshError):
-    """The tailnet cannot be used; ``reason`` is one word: not_running, not_permitted, needs_login, starting,
-    stopped, broken.
+    """The tailnet cannot be used.
+
+    ``reason`` is one word: not_running, not_permitted, needs_login, starting, stopped, broken.
     """
 
     def __init__(self, reason: str, message: str, hint: str = "") -> None:
@@ -39,7 +40,7 @@ class TailscaleError(MeshError):
 
 @dataclass(frozen=True, slots=True)
 class LocalPort:
-    """Where macOS' sandboxed apps answer instead of on a socket, and what proves that the same user asks."""
+    """The port on which macOS' sandboxed apps answer instead of a socket, and the proof of the same user."""
 
     port: int
     token: str
@@ -75,8 +76,10 @@ def _find_app() -> LocalPort | None:
 
 
 def parse_proofs(names: Iterable[str], files: Iterable[tuple[str, str]]) -> LocalPort | None:
-    """The first proof among file ``names`` ``sameuserproof-PORT-TOKEN`` (the App Store's app) and ``files``
-    named ``sameuserproof-PORT`` that hold the token (the stand-alone app).
+    """The first proof that a macOS app left.
+
+    It is among file ``names`` ``sameuserproof-PORT-TOKEN`` (the App Store's app) or ``files`` named
+    ``sameuserproof-PORT`` that hold the token (the stand-alone app).
     """
     for name in names:
         port, _, token = name.removeprefix(_PROOF).partition("-")
@@ -105,7 +108,7 @@ class Tailscale:
         return status
 
     async def whois(self, endpoint: Endpoint, proto: str = "tcp") -> Whois | None:
-        """To whom the other end of a connection belongs; None if it is not on the tailnet.
+        """The owner of a connection's other end; None if it is not on the tailnet.
 
         The port matters: under userspace networking connections come from 127.0.0.1, and the port tells them
         apart.
@@ -132,7 +135,7 @@ class Tailscale:
             raise TailscaleError("broken", "tailscaled's answer is no JSON") from error
 
     async def _exchange(self, target: str) -> tuple[int, bytes]:
-        """(status, body) of one GET; a browser's request is told from ours by the Host."""
+        """(status, body) of one GET; the Host header sets it apart from a browser's request."""
         headers = [("Host", HOST), ("Connection", "close")]
         stream: trio.SocketStream
         if isinstance(self._where, LocalPort):
@@ -167,7 +170,7 @@ async def _read_response(stream: trio.SocketStream, connection: h11.Connection) 
 
 
 def check_running(state: str) -> None:
-    """Raise what a person can do about a BackendState other than Running."""
+    """Raise an error that says what a person can do about a BackendState other than Running."""
     if state == "Running":
         return
     if state in ("NeedsLogin", "NeedsMachineAuth"):
@@ -182,7 +185,7 @@ def check_running(state: str) -> None:
 
 
 def explain(error: Exception, where: str) -> TailscaleError:
-    """What a failed request says about tailscaled."""
+    """The error that a failed request stands for, with what to do about it."""
     if isinstance(error, PermissionError):
         return _not_permitted(f"no access to {where}")
     if isinstance(error, trio.TooSlowError):

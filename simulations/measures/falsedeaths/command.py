@@ -1,4 +1,4 @@
-"""``falsedeaths``: pools are watched under loss, some of their probes followed, and rates made of both."""
+"""``falsedeaths``: watches pools under loss, follows some of their probes, and makes rates of both."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ SETTLING = 10.0
 WINDOW = 0.03
 """Seconds in which the next probes of a pool are counted, and one of them followed."""
 APART = 1.0
-"""Seconds at least between two that are followed."""
+"""Least seconds between two followed probes."""
 ENOUGH = 20
-"""Events that were counted directly, from which on an estimate is compared with them."""
+"""Directly counted events from which on an estimate is compared with them."""
 AGREE = 3.5
 """Standard errors."""
 _MANY = 20
@@ -43,7 +43,7 @@ _STEPS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """One probe that was followed, and how many there were to choose from within the window."""
+    """One followed probe, and how many there were to choose from within the window."""
 
     among: int
     episode: Episode
@@ -51,7 +51,7 @@ class Followed:
 
 @dataclass(slots=True)
 class Hours:
-    """What one pool showed: member-hours lived, episodes of suspicion and of death, probes followed."""
+    """What one pool showed: member-hours lived, episodes of suspicion and of death, followed probes."""
 
     nodes: int
     node_hours: float = 0.0
@@ -73,7 +73,7 @@ def watch_pool(plan: TrialPlan, seed: int, loss: float, hours: float, probes: in
     need = hours * 3600 / plan.nodes
     apart = max(APART, need / max(1, probes))
     while len(seen.followed) < probes:
-        # At random, for probes keep to their phases: at equal steps the same hosts would be due each time.
+        # At random, since probes keep their phases: equal steps would find the same hosts due each time.
         world.run(apart * (0.5 + source.random()))
         seen.followed.append(_follow_one(world, watch, source))
     world.run(max(0.0, since + need - world.now))
@@ -127,7 +127,7 @@ def measure(plan: TrialPlan, options: argparse.Namespace) -> Measurement:
 
 
 def goal_at(loss: float) -> float:
-    """False deaths an hour of one member that are allowed at most."""
+    """The most false deaths an hour of one member that are allowed."""
     return 1e-6 if loss <= 0.05 else 1e-5
 
 
@@ -136,7 +136,7 @@ def _watched(plan: TrialPlan, loss: float, hours: float, probes: int, seed: int)
 
 
 def together(pools: Sequence[Hours], loss: float, settings: Settings) -> dict[str, Any]:
-    """What all pools showed, as rates an hour of one member."""
+    """The results of all pools, as rates an hour of one member."""
     node_hours = sum(pool.node_hours for pool in pools)
     counted = {
         "suspicions": sum(pool.suspicions for pool in pools),
@@ -179,11 +179,11 @@ def together(pools: Sequence[Hours], loss: float, settings: Settings) -> dict[st
 
 
 def withdrawals(loss: float, settings: Settings) -> float:
-    """How often an hour a member withdraws that loses no more than all others do; computed, an upper bound.
+    """How often an hour a member withdraws whose losses are those of all others; computed, an upper bound.
 
-    It adds up its own first pings (mesh.protocol.membership.flap_detection). Those are answered
-    independently, so the sum is a Markov chain; how often it gets from 0 to the threshold in the long run is
-    the rate. Once it doubts itself, it probes twice as often: here it always does.
+    It adds up its own first pings (mesh.protocol.membership.flap_detection). They succeed or fail
+    independently, so the sum is a Markov chain. The rate is how often it gets from 0 to the threshold in the
+    long run. Once it doubts its link, it probes twice as often: here it always does.
     """
     answered = (1 - loss) ** 2
     top, up, down = flap_detection.THRESHOLD, flap_detection.FAILED_STEP, flap_detection.ANSWERED_STEP
@@ -206,7 +206,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _distance(told: dict[str, Any], name: str) -> float:
-    """Between the estimate and what was counted, in standard errors of both."""
+    """The distance between the estimate and the count, in standard errors of both."""
     counted = math.sqrt(told[name]) / told["node_hours"]
     error = math.hypot(counted, told[f"{name}_error"])
     return float(abs(told[f"{name}_estimated"] - told[f"{name}_per_node_hour"]) / error)

@@ -33,7 +33,7 @@ def rate_upper(events: int, exposure: float, confidence: float = CONFIDENCE) -> 
 
 
 def standard_error(values: Sequence[float]) -> float:
-    """Of the mean of independent values; infinite with fewer than two."""
+    """Standard error of the mean of independent values; infinite with fewer than two."""
     if len(values) < 2:
         return math.inf
     mean = math.fsum(values) / len(values)
@@ -43,8 +43,8 @@ def standard_error(values: Sequence[float]) -> float:
 def mean_upper(weights: Sequence[float]) -> float | None:
     """An upper 95% bound of the mean of weights, most of which are 0; None when all are.
 
-    The normal one where at least 20 are not 0. Below that, Garwood's bound of how many would not be, each
-    taken as large as the largest that was seen. Neither sees what no sample hinted at: weights so large and
+    It is the normal one where at least 20 are not 0. Below that, it is Garwood's bound of how many would not
+    be, each taken as large as the largest seen. Neither covers what no sample hinted at: weights so large and
     so rare that none of them came up.
     """
     hits = [weight for weight in weights if weight]

@@ -12,20 +12,20 @@ from simulations.world import Host, World
 class EpisodeWatch(StateWatch):
     """Counts episodes beside changes of state.
 
-    A member that says itself that it cannot be reached well is held dead by all, but killed by none.
+    A member that withdraws because of its own link is held dead by all, but that is no false death.
     """
 
     def __init__(self, world: World) -> None:
         self.suspected: dict[int, set[int]] = {}
         """For each subject the hosts that suspect it now."""
         self.suspicions = 0
-        """Episodes: a member came to be suspected by some while it was suspected by none."""
+        """Episodes: some host came to suspect a member that none suspected."""
         self.begun: list[tuple[int, int]] = []
-        """Episodes that began: the subject, and the host that suspected it; emptied by its readers."""
+        """Episodes that began: the subject, and the host that suspected it; readers empty the list."""
         self.killed: Counter[int] = Counter()
         """For each subject the episodes in which some host held it dead."""
         self.withdrawn = 0
-        """How often a running member came to say so of itself."""
+        """How often a running member withdrew."""
         self._spared: set[int] = set()
         """The subjects that no host has held dead yet in the present episode."""
         self._away: set[int] = set()

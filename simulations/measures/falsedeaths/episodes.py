@@ -1,14 +1,14 @@
 """One probe of a healthy member, followed to its end under tilted loss: was the member held dead for it?
 
-Every false death begins with a probe in turn that fails although its subject lives: it makes its prober the
-first to suspect the subject. What is done from there on, by whomever, belongs to that probe, until nobody
-suspects the subject and nobody asks it out of turn, or another's probe in turn begins a suspicion anew. So
+Every false death begins with a regular probe that fails although its subject lives: its prober becomes the
+first to suspect the subject. Whatever follows on any host belongs to that probe. It ends when no member
+suspects the subject and none probes it out of turn, or when another regular probe begins a suspicion. So
 
-    false deaths in an hour = probes in turn in an hour x E[weight x (someone held the subject dead)].
+    false deaths in an hour = regular probes in an hour x E[weight x (some host held the subject dead)].
 
 The first part of a run, until the prober suspects, is tilted against the probe: more is lost between the
-prober and its subject, and of what relays say of it. From there several copies go on, each with a tilt of its
-own: the prober, or another, misses what would clear the subject, or the subject loses touch with everyone.
+prober and its subject, and of what relays say of it. Several copies continue from there, each with its own
+tilt: the prober, or another host, misses what would clear the subject, or the subject loses touch with all.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ STEP = 0.02
 EPISODE = 60.0
 """Seconds after which an episode counts as over."""
 EAGERNESS = (0.6, 1.0)
-"""How far tilts go from the usual loss towards that which a failure shows in hindsight."""
+"""How far tilts go from the usual loss towards the loss that a failure shows in hindsight."""
 ALWAYS = 0.97
 USUAL = 0.1
 """The share of runs in which nothing is tilted until the suspicion."""
 COPIES = 3
-"""How many go on from there: the first as things are, the others tilted."""
+"""How many copies continue from there: the first untilted, the others tilted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """What came of one probe: the weight with which it began a suspicion, and with which it killed."""
+    """The outcome of one probe: the weight with which it began a suspicion, and with which it killed."""
 
     suspicion: float = 0.0
     death: float = 0.0
@@ -64,7 +64,7 @@ def _tilt(share: float, loss: float, eagerness: float, at: int) -> Tilt:
 
 
 def tilts_of_probe(prober: int, loss: float) -> list[Tilt]:
-    """Against the prober's question and what others do for it."""
+    """Against the prober's question and the help of its relays."""
     share = (1 - USUAL) / len(EAGERNESS)
     return [Tilt(USUAL), *(_tilt(share, loss, eagerness, prober) for eagerness in EAGERNESS)]
 
@@ -79,7 +79,7 @@ def tilts_of_suspicion(prober: int, loss: float) -> list[Tilt]:
 
 
 def probes_due(world: World, seconds: float) -> list[tuple[Host, float]]:
-    """The running hosts that begin a probe in turn within so many seconds, and when by the world's clock."""
+    """The running hosts that begin a regular probe within so many seconds, and when by the world's clock."""
     due = []
     for host in world.running():
         local = node_of(host).inspect().due(PERIOD)
@@ -89,13 +89,13 @@ def probes_due(world: World, seconds: float) -> list[tuple[Host, float]]:
 
 
 def is_probing(host: Host, id: NodeId, regular: bool = True, since: float | None = None) -> bool:
-    """Whether a running host waits for a member's answer, asked in turn or not; asked just then."""
+    """Whether a running host waits for the answer to such a probe of a member, begun not before ``since``."""
     probe = node_of(host).inspect().probe(id)
     return probe is not None and probe.regular == regular and (since is None or probe.started >= since - 1e-6)
 
 
 def follow(world: World, watch: EpisodeWatch, host: Host, due: float, seed: int) -> Episode:
-    """Run a world, in place, from before a host's next probe in turn (due then) to the end of all it does."""
+    """Run a world, in place, from before a host's regular probe (due then) to the end of all it causes."""
     source = random.Random(seed)
     world.reseed(source.getrandbits(64))
     loss = world.network.loss
@@ -133,7 +133,7 @@ def _drawn(tilts: Sequence[Tilt], source: random.Random) -> int:
 def _first_asked(
     world: World, network: TiltedNetwork, host: Host, due: float, tilt: Tilt
 ) -> Callable[[int, int], None]:
-    """Lets the network follow whomever the host probes first from that time on."""
+    """Let the network follow the first member that the host probes from that time on."""
 
     def find(source: int, target: int) -> None:
         if source != host.number or world.now < due - 1e-9:
@@ -178,5 +178,5 @@ def _copy(
 
 
 def _asking(world: World, subject: Host) -> set[int]:
-    """Who asks the subject out of turn."""
+    """The hosts that probe the subject out of turn."""
     return {host.number for host in world.running() if is_probing(host, subject.id, regular=False)}

@@ -1,12 +1,12 @@
-"""Importance sampling on lost datagrams: lose more of those that matter, and weigh what comes of it.
+"""Importance sampling on lost datagrams: lose more of those that matter, and weigh the outcome.
 
 Datagrams are lost independently with probability p. Let some be lost with probability q instead. Then a run
 in which a of these were lost and b delivered counts (p/q)^a ((1-p)/(1-q))^b times. The mean of the weights of
 those runs that hit is the probability of a hit, exactly, however rare (Kahn and Marshall, "Methods of
 reducing sample size in Monte Carlo computations", 1953; Bucklew, "Introduction to Rare Event Simulation").
 
-Which datagrams matter is not known beforehand, so each run follows one of several tilts and is weighed by
-their mixture: p(run) / sum of share x q(run) (the balance heuristic: Veach and Guibas, SIGGRAPH 1995). With p
+Which datagrams matter is not known beforehand. So each run follows one of several tilts, and their mixture
+weighs it: p(run) / sum of share x q(run) (the balance heuristic: Veach and Guibas, SIGGRAPH 1995). With p
 itself among them no weight exceeds 1 / its share, which bounds the variance however badly the others fit
 (Hesterberg, "Weighted average importance sampling and defensive mixture distributions", 1995).
 """
@@ -32,7 +32,7 @@ TO, FROM, TOLD, ASKS = range(4)
 HELP_TO, HELP_FROM = 4, 5
 """The first two of a host that the prober asked for help."""
 Counts = dict[tuple[int, int], tuple[int, int]]
-"""What was lost and delivered, by (which of these, host)."""
+"""The lost and the delivered datagrams, by (which of these, host)."""
 
 
 class Tilt(NamedTuple):
@@ -41,9 +41,9 @@ class Tilt(NamedTuple):
     ``at``: a host, or ANYONE, each alike; ``near``: the four probabilities there. ``help``: two for those
     that the prober asked. ``far``: one for all else between the subject and others.
 
-    A question fails with little to show for it when what comes last on its way is lost most often: of pings
-    and answers that fail at a loss of p each, the ping was lost with 1 / (2 - p), the answer of the others
-    always. Near that the weights are nearly equal, and the variance is least.
+    A question fails most likely when what comes last on its way is lost most often. Of pings and answers that
+    fail at a loss of p each, the ping was lost with 1 / (2 - p), the answer of the others always. Near that
+    the weights are nearly equal, and the variance is least.
     """
 
     share: float
@@ -69,7 +69,7 @@ class Coins:
     counts: Counts = field(default_factory=dict)
 
     def toss(self, kind: int, host: int, lost: bool) -> None:
-        """One went this way."""
+        """Count one datagram."""
         before = self.counts.get((kind, host), (0, 0))
         self.counts[kind, host] = (before[0] + lost, before[1] + (not lost))
 
@@ -112,13 +112,13 @@ def _toss(tilt: Tilt, kind: int, host: int, counts: tuple[int, int], loss: float
 
 
 class TiltedNetwork(Network):
-    """A plain network with loss, in which datagrams that concern one subject are lost by a tilt.
+    """A plain network with loss, in which a tilt loses datagrams that concern one subject.
 
-    Until one is followed all are lost with the usual probability, and ``find`` is called before each.
+    Until it follows one, all are lost with the usual probability, and ``find`` is called before each.
     """
 
     def __init__(self, plain: Network) -> None:
-        # A fault that does nothing: every datagram is asked for by ``passed``.
+        # A fault that does nothing: every datagram then goes through ``passed``.
         super().__init__(plain.delay, plain.jitter, plain.loss, _faults=(LinkFault(),))
         self.coins = Coins(ANYONE)
         self.tilt = Tilt(1.0)
@@ -147,7 +147,7 @@ class TiltedNetwork(Network):
         return [] if lost else [(now + self.latency(random), payload)]
 
     def _concerned(self, source: int, target: int, payload: bytes) -> tuple[int, int] | None:
-        """What it is to which host; None when it does not concern the subject, or nobody is followed."""
+        """The datagram's kind and host; None when it does not concern the subject, or none is followed."""
         subject = self.coins.subject
         if subject == ANYONE:
             return None

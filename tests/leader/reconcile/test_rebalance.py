@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from leader.placement.planner import Plan, place
 from leader.reconcile.decide import ASKING, decide
-from leader.reconcile.rebalance import DRAIN, LEAST_GAIN, LONGEST_STAY, QUIET, STEADY, better, pays, shares
+from leader.reconcile.rebalance import DRAIN, LEAST_GAIN, LONGEST_STAY, QUIET, STABLE, better, pays, shares
 from leader.reconcile.view import (
     Drain,
     MemberView,
@@ -60,13 +60,13 @@ def test_a_faster_worker_that_came_is_leased_only_when_it_stays() -> None:
     memory = decide(0, seen, ReconcilerMemory()).memory
     first = decide(100, seen, memory)
     assert only(first, WantLeases).workers == USED
-    assert first.again_at == 100 + STEADY
-    later = decide(100 + STEADY, seen, first.memory)
+    assert first.again_at == 100 + STABLE
+    later = decide(100 + STABLE, seen, first.memory)
     assert only(later, WantLeases).workers == ALL
     assert Stop not in kinds(later)
-    moves = decide(101 + STEADY, replace(seen, leases=ALL), later.memory)
+    moves = decide(101 + STABLE, replace(seen, leases=ALL), later.memory)
     assert only(moves, Stop) == Stop("a placement 8.9 times as fast", keep=True)
-    again = decide(101 + STEADY, replace(seen, running=None, leases=ALL), moves.memory)
+    again = decide(101 + STABLE, replace(seen, running=None, leases=ALL), moves.memory)
     start = only(again, Start)
     assert start.plan.workers == (W2,)
     assert start.restore

@@ -9,7 +9,7 @@ import trio
 
 from mesh.net.discovery.tailnet import TailnetPeer, TailnetStatus
 from mesh.net.discovery.tailscale import Tailscale, TailscaleError
-from mesh.net.link import Trusts, go_in, let_in, never, trusts_by
+from mesh.net.link import Trusts, accept_leader, enter_gate, never, trusts_by
 from mesh.net.session import Session, StreamError
 from mesh.net.stream_ends import Plain
 from mesh.wire.endpoint import Endpoint
@@ -78,7 +78,7 @@ async def agree(
     outcome = Outcome()
 
     async def serve(session: Session) -> None:
-        end = await let_in(session, gate)
+        end = await accept_leader(session, gate)
         outcome.kinds["gate"] = type(end).__name__
         end.send(b"from the server")
         end.close()
@@ -89,7 +89,7 @@ async def agree(
     session = await a.streams.open(b.id, [b.endpoint], "tunnel", arguments)
     word = await session.receive_message()
     assert word["ok"] is True
-    end = await go_in(session, word if forged is None else word | {"ends": forged}, leader)
+    end = await enter_gate(session, word if forged is None else word | {"ends": forged}, leader)
     outcome.kinds["leader"] = type(end).__name__
     while len(outcome.heard) < len(b"from the server"):
         outcome.heard += bytes(await trio.to_thread.run_sync(end.receive))
@@ -147,4 +147,4 @@ async def test_a_leader_that_does_not_answer_is_not_waited_for(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     with pytest.raises(StreamError, match="did not say"):
-        await let_in(Mute(), always)
+        await accept_leader(Mute(), always)

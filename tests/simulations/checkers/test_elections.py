@@ -8,7 +8,7 @@ def test_a_claim_while_most_hear_a_leader_is_caught() -> None:
     pool = Watched()
     pool.world.run(10.0)
     pool.follow(pool.hosts[3], pool.claim(pool.hosts[3], 50))
-    assert "elections: host3 claims term 50 though 3 of 3 whom it reaches hear a leader" in pool.said
+    assert "elections: host3 claims term 50 though 3 of 3 members that it reaches hear a leader" in pool.said
 
 
 def test_where_votes_may_be_lost_nothing_is_judged() -> None:

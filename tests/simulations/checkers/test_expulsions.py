@@ -23,7 +23,7 @@ def test_one_who_keeps_facts_of_the_evicted_is_caught(monkeypatch: pytest.Monkey
     pool = Watched()
     monkeypatch.setattr(Inspection, "evicted", lambda _: frozenset({pool.hosts[3].id}))
     pool.checkers.expulsions.scan()
-    assert "expulsions: host0 keeps a Record of one who it knows was evicted" in pool.said
+    assert "expulsions: host0 keeps a Record of a member that it knows was evicted" in pool.said
 
 
 def test_bytes_of_an_evicted_leader_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def test_that_holds_across_restarts() -> None:
 def test_a_grant_that_is_not_on_the_disk_is_caught() -> None:
     pool = Watched()
     pool.tell(pool.hosts[2], GateChanged(pool.claim(pool.hosts[0], 5)))
-    assert "opened its gate before it noted the grant" in pool.said
+    assert "opened its gate before it stored the grant" in pool.said
 
 
 def test_a_worker_taken_from_a_leader_that_still_has_it_is_caught() -> None:
@@ -41,7 +41,7 @@ def test_a_worker_taken_from_a_leader_that_still_has_it_is_caught() -> None:
     pool.world.do(leader, "want_leases", [worker.id])
     pool.world.run(0.5)
     pool.lend(worker, pool.claim(other, 99))
-    assert "host2 was lent to host1 (term 99) while host0 (term " in pool.said
+    assert "host2 granted its lease to host1 (term 99) while host0 (term " in pool.said
 
 
 def test_a_lease_that_ends_before_its_holder_lets_go_is_caught() -> None:
@@ -50,11 +50,11 @@ def test_a_lease_that_ends_before_its_holder_lets_go_is_caught() -> None:
     pool.world.do(leader, "want_leases", [worker.id])
     pool.world.run(0.5)
     pool.lend(worker, None)
-    assert "host2 is lent no longer, but host0 (term " in pool.said
+    assert "host2 ended its lease, but host0 (term " in pool.said
 
 
 def _lead_on(pool: Watched) -> Any:
-    """A leader lent to itself goes on under a higher claim in one step; the grant that it has then."""
+    """A leader with its own lease reclaims in one step; returns the grant that it has then."""
     leader = pool.hosts[0]
     assert leader.node is not None
     pool.world.do(leader, "want_leases", [leader.id])
@@ -66,7 +66,7 @@ def _lead_on(pool: Watched) -> Any:
     return grant
 
 
-def test_a_leader_that_is_lent_to_itself_anew_in_one_step_lets_nothing_go() -> None:
+def test_a_leader_that_grants_itself_a_new_lease_in_one_step_ends_no_lease() -> None:
     pool = Watched()
     _lead_on(pool)
     pool.tell(pool.hosts[0], GateChanged(None))
@@ -77,7 +77,7 @@ def test_a_leader_that_counts_on_itself_while_its_gate_stays_shut_is_caught() ->
     pool = Watched()
     _lead_on(pool).expires = 0.0
     pool.tell(pool.hosts[0], GateChanged(None))
-    assert "host0 is lent no longer, but host0 (term " in pool.said
+    assert "host0 ended its lease, but host0 (term " in pool.said
 
 
 def test_a_grant_of_which_the_disk_says_something_else_is_caught() -> None:
@@ -85,7 +85,7 @@ def test_a_grant_of_which_the_disk_says_something_else_is_caught() -> None:
     leader, _, worker, _ = pool.hosts
     pool.lend(worker, pool.claim(leader, 5))
     pool.tell(worker, GateChanged(pool.claim(leader, 6)))
-    assert pool.said.endswith("leases: host2 opened its gate before it noted the grant")
+    assert pool.said.endswith("leases: host2 opened its gate before it stored the grant")
 
 
 def test_a_worker_that_lends_itself_at_once_after_a_restart_is_caught() -> None:
@@ -95,7 +95,7 @@ def test_a_worker_that_lends_itself_at_once_after_a_restart_is_caught() -> None:
     pool.world.restart(worker)
     pool.world.run(9.0)
     pool.lend(worker, pool.claim(leader, 9))
-    assert pool.said.endswith("leases: host2 lent itself within a lease of its restart")
+    assert pool.said.endswith("leases: host2 granted a lease within the restart grace")
 
 
 def test_a_worker_whose_clock_leapt_knows_no_better_than_that_a_lease_is_over() -> None:
@@ -167,7 +167,7 @@ def test_a_worker_set_back_that_is_taken_from_who_still_has_it_is_caught() -> No
     pool.world.restart(worker)
     pool.world.run(1.0)
     pool.lend(worker, pool.claim(other, 99))
-    assert "host2 was lent to host1 (term 99) while host0 (term " in pool.said
+    assert "host2 granted its lease to host1 (term 99) while host0 (term " in pool.said
 
 
 def _held(pool: Watched, leader: Host, worker: Host) -> None:
@@ -196,7 +196,7 @@ def test_who_forgot_that_it_gave_up_a_term_may_count_on_a_worker_that_heard_of_i
     assert pool.said == ""
 
 
-def test_it_may_also_when_that_worker_is_lent_to_another() -> None:
+def test_it_may_also_when_that_worker_granted_its_lease_to_another() -> None:
     pool, worker = _forgetful()
     pool.lend(worker, pool.claim(pool.hosts[1], 99))
     assert pool.said == ""
@@ -218,7 +218,7 @@ def test_a_term_that_it_took_since_it_was_set_back_excuses_nobody() -> None:
     pool.checkers.setbacks.forgot(leader.id, 0, 0)
     _held(pool, leader, worker)
     pool.tell(worker, GateChanged(None))
-    assert "host2 is lent no longer, but host0 (term " in pool.said
+    assert "host2 ended its lease, but host0 (term " in pool.said
 
 
 def test_bytes_of_another_claim_or_through_a_shut_gate_are_caught() -> None:
@@ -226,13 +226,13 @@ def test_bytes_of_another_claim_or_through_a_shut_gate_are_caught() -> None:
     one, other, worker, _ = pool.hosts
     leases = pool.checkers.leases
     leases.passed(worker, (one.id, 5))
-    assert "which was shut" in pool.said
+    assert "which was closed" in pool.said
     pool.lend(worker, pool.claim(one, 5))
     leases.passed(worker, (one.id, 5))
     assert len(pool.checkers.violations) == 1
     pool.lend(worker, pool.claim(other, 6))
     leases.passed(worker, (one.id, 5))
-    assert "bytes of host0 (term 5) passed the gate of host2, which was lent to another" in pool.said
+    assert "bytes of host0 (term 5) passed the gate of host2, which another claim holds" in pool.said
 
 
 def test_what_a_holder_began_passes_until_its_lease_is_broken_off() -> None:
@@ -246,6 +246,5 @@ def test_what_a_holder_began_passes_until_its_lease_is_broken_off() -> None:
     pool.lend(worker, pool.claim(leader, 8))
     pool.checkers.leases.passed(worker, (leader.id, 5))
     assert (
-        "bytes of host0 (term 5) passed the gate of host2, which was lent to another claim, of term 8"
-        in pool.said
+        "bytes of host0 (term 5) passed the gate of host2, which another claim holds, of term 8" in pool.said
     )

@@ -27,7 +27,7 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_move_that_cuts_an_answer_is_caught() -> None:
     pool = Watched()
     stop(pool, SEEN)
-    assert "moves: host0 cut an answer for a move that nobody asked for" in pool.said
+    assert "moves: host0 cut an answer for a move that no person asked for" in pool.said
 
 
 def test_a_model_that_is_moved_to_and_fro_is_caught() -> None:

@@ -126,7 +126,7 @@ def test_who_holds_an_evicted_member_is_caught() -> None:
     pool = Watched()
     out = pool.hosts[3].id
     assert lawless(pool.hosts, frozenset()) == ""
-    assert lawless(pool.hosts, frozenset({out})) == "host0 holds a member whom an owner evicted"
+    assert lawless(pool.hosts, frozenset({out})) == "host0 holds a member that an owner evicted"
     pool.world.evict(pool.hosts[0], out)
     pool.world.run(2.0)
     assert lawless(pool.hosts[:3], frozenset({out})) == ""

@@ -49,7 +49,7 @@ def test_a_strangers_fact_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, one, _, id = _pool()
     stranger = KeyedHash(999)
     said = _stored(pool, monkeypatch, one, sign(Liveness(id, stranger.id, 1, 1), stranger))
-    assert "stores a Liveness of an author who never was" in said
+    assert "stores a Liveness of an author that never existed" in said
 
 
 def test_a_volunteers_deployment_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

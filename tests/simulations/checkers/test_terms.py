@@ -141,7 +141,7 @@ def test_a_leap_at_the_first_word_of_it_is_caught() -> None:
     far = pool.world.settings.max_term_jump + 1
     assert _leap(pool, pool.hosts[1], far) == ""
     said = _leap(pool, pool.hosts[1], 2 * far)
-    assert said.endswith(f"terms: host1 leaps from term {far} to {2 * far} at the first word of it")
+    assert said.endswith(f"terms: host1 leaps from term {far} to {2 * far} at the first claim of it")
 
 
 def test_a_leap_after_one_that_was_refused_may_be_right() -> None:

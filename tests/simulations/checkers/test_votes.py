@@ -80,7 +80,7 @@ def test_a_claim_that_its_own_vote_decides_is_none_against_the_votes() -> None:
     assert _polled(Watched(), 1, 1) == ""
 
 
-def test_a_candidate_that_is_lent_to_another_counts_itself_as_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_candidate_whose_lease_another_holds_counts_itself_as_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Inspection, "is_leased_to_another", lambda _: True)
     assert "after 1 noes and 2 ayes, its own vote being no" in _polled(Watched(), 1, 2)
     assert _polled(Watched(), 0, 2) == ""

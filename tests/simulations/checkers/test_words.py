@@ -27,7 +27,7 @@ def _dies(
 def test_a_death_on_a_single_word_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Watched()
     said = _dies(pool, monkeypatch, {pool.hosts[1].id})
-    assert said.endswith("words: host0 holds host3 for dead on a single word")
+    assert said.endswith("words: host0 holds host3 dead on a single suspicion")
 
 
 def test_the_words_of_two_suffice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 import trio
 
-from mesh.engine.process.rpc_port import free_port, greeting_version, knock
+from mesh.engine.process.rpc_port import free_port, greeting_version, wait_for_listener
 
 
 async def test_a_knock_waits_for_a_listener_and_sends_nothing() -> None:
@@ -12,7 +12,7 @@ async def test_a_knock_waits_for_a_listener_and_sends_nothing() -> None:
 
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(knock, port)
+            nursery.start_soon(wait_for_listener, port)
             await trio.sleep(0.1)
             (listener,) = await trio.open_tcp_listeners(port, host="127.0.0.1")
             nursery.start_soon(trio.serve_listeners, listen, [listener])

@@ -139,9 +139,9 @@ TestWorker.settings = settings(max_examples=60, stateful_step_count=25, deadline
     "mutant",
     [
         "grants are not stored",
-        "a bound worker lends itself",
-        "a restarted worker lends itself at once",
-        "a worker lends itself to lower claims",
+        "a bound worker grants its lease",
+        "a restarted worker grants its lease at once",
+        "a worker grants its lease to lower claims",
     ],
 )
 def test_a_worker_that_breaks_its_promises_is_caught(mutant: str) -> None:
