@@ -1,4 +1,4 @@
-"""The member's side of admission: who is let in, and who must ask somebody else."""
+"""The member's side of admission: which machines it vouches for, and which it sends to an owner."""
 
 import logging
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ MALFORMED = AdmissionRefused("that is not a request", why="malformed")
 
 
 class AdmissionServer:
-    """Answers at this node's door. ``driver`` is the pool it belongs to at present, if any."""
+    """Answers applicants at this node. ``driver`` is that of the pool it belongs to at present, if any."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class AdmissionServer:
         invites: Invites,
         sources: Sequence[DiscoverySource],
     ) -> None:
-        """``sources``: those that can prove whose a machine is admit machines of this one's owner."""
+        """Among ``sources``, those that can prove a machine's owner admit machines of this one's owner."""
         self.driver: NodeDriver | None = None
         self.moving = False
         self.pool_name = ""
@@ -61,11 +61,11 @@ class AdmissionServer:
         self._owning = [(one, one.ownership) for one in sources if one.ownership is not None]
 
     def alone(self) -> bool:
-        """A founder without company and without work: it may still move to another pool."""
+        """Whether this is a founder without other members or work: it may still move to another pool."""
         if self.driver is None:
             return True
         node = self.driver.node
-        # A machine just admitted has a key before it has said anything.
+        # A machine that was just admitted has a key before it has sent anything.
         return len(node.keys()) == 1 and node.deployment() is None
 
     def greeting(self) -> Greeting:
@@ -80,7 +80,7 @@ class AdmissionServer:
         return Greeting(state, pool, self.pool_name, self._name, self.alone(), new_nonce(), tuple(chain))
 
     async def handle(self, session: Session) -> None:
-        """One visitor, from greeting to answer."""
+        """Serve one applicant, from the greeting to the answer."""
         greeting = self.greeting()
         waiting = False
         with trio.move_on_after(ANSWER_SECONDS):
@@ -90,7 +90,7 @@ class AdmissionServer:
                 key = self._proven(greeting, request)
                 waiting = "slot" in request
                 if waiting:
-                    applicant = self._visitor(session, key, request)
+                    applicant = self._applicant(session, key, request)
                     reply: dict[str, Any] = {"waiting": True}
                 else:
                     reply = await self._decide(session, key, request)
@@ -100,7 +100,7 @@ class AdmissionServer:
                 reply, waiting = self._refuse(MALFORMED, session), False
             await session.send_message(reply)
         if waiting:
-            # As long as its stream may last.
+            # It waits as long as its stream may last.
             await self.lobby.wait(session, applicant)
 
     def _refuse(self, error: MeshError, session: Session) -> dict[str, Any]:
@@ -108,8 +108,8 @@ class AdmissionServer:
         log.debug("refused %s: %s", session.remote, error)
         return refusal(error)
 
-    def _visitor(self, session: Session, key: bytes, request: dict[str, object]) -> Applicant:
-        """Who is to wait here for an approval; MeshError when there is no room."""
+    def _applicant(self, session: Session, key: bytes, request: dict[str, object]) -> Applicant:
+        """The applicant that is to wait here for an approval; MeshError when the lobby has no room."""
         applicant = {
             "key": key,
             "name": request["name"],
@@ -121,7 +121,7 @@ class AdmissionServer:
         return parsed
 
     def _proven(self, greeting: Greeting, request: dict[str, object]) -> bytes:
-        """The key whose owner asks; ``Refused`` when it proves nothing, or nobody can be let in now."""
+        """The applicant's proven key. AdmissionRefused without proof, or when no machine can be admitted."""
         key, signature = request["key"], request["signature"]
         if not isinstance(key, bytes) or not isinstance(signature, bytes) or len(key) != 32:
             raise ValueError
@@ -138,7 +138,7 @@ class AdmissionServer:
         return key
 
     async def handle_approve(self, session: Session) -> None:
-        """An owner asks who waits here, or talks with one of them."""
+        """An owner's node asks which applicants wait here, or talks with one of them."""
         node = None if self.driver is None else self.driver.node
         if node is None or session.peer is None or Rights.OWN not in node.rights(session.peer):
             await session.send_message(refusal(AdmissionRefused("only an owner may approve")))
@@ -179,7 +179,7 @@ class AdmissionServer:
         return reply
 
     async def handle_redeem(self, session: Session) -> None:
-        """A member passes on a joiner's proof for an invite that this node issued."""
+        """A member passes on an applicant's proof for an invite that this node issued."""
         arguments = session.arguments
         try:
             reply = self._redeem(raw(arguments["invite"]), raw(arguments["key"]), raw(arguments["proof"]))
@@ -198,7 +198,7 @@ class AdmissionServer:
         return self.vouch(key, self._invites.redeem(self.driver.pool, name, key, proof))
 
     async def _same_owner(self, remote: Endpoint, key: bytes) -> dict[str, object]:
-        """No invite: a machine of the same owner needs none, where a source can prove that."""
+        """Admit without an invite if a source proves that the applicant has this machine's owner."""
         refused = Uninvited("this pool admits by invite", ASK_FOR_INVITE)
         for source, ownership in self._owning:
             try:
@@ -210,7 +210,7 @@ class AdmissionServer:
         raise refused
 
     def vouch(self, key: bytes, rights: Rights) -> dict[str, Any]:
-        """Make the holder of ``key`` a member with at least these rights; what to answer it."""
+        """Make the holder of ``key`` a member with at least these rights; return the answer for it."""
         if self.driver is None:
             raise AdmissionRefused("this machine has left the pool")
         node = self.driver.node
@@ -228,7 +228,7 @@ class AdmissionServer:
 
 
 async def _check_owner(source: str, ownership: Ownership, remote: Endpoint) -> None:
-    """Uninvited, with the reason, unless ``source`` says that the applicant has this machine's owner."""
+    """Raise Uninvited, with why, unless ``source`` says that the applicant has this machine's owner."""
     try:
         found = await ownership.check_owner(remote)
     except MeshError as error:

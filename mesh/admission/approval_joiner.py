@@ -1,7 +1,7 @@
 """`mesh join` without a token, on a network with pools: show a code for each, and wait for an approval.
 
 Each pool gets a code of its own, so that a stranger who announces a pool cannot use up another's. A code that
-was tried, rightly or wrongly, is replaced; after a few wrong ones the pool is given up.
+was tried, rightly or wrongly, is replaced; after a few wrong ones the applicant gives the pool up.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,16 +23,19 @@ from mesh.wire.rights import Rights
 
 WAIT_SECONDS = 600.0
 VERDICT_SECONDS = 30.0
-AGAIN_SECONDS = 1.0
+RETRY_SECONDS = 1.0
 MAX_POOLS = 4
 MAX_WRONG = 5
 
-Where = Callable[[], Mapping[PoolId | None, Sequence[Endpoint]]]
-"""The pools that are seen at present, and the doors to knock at; None: whichever pool is found there."""
+PoolEndpoints = Callable[[], Mapping[PoolId | None, Sequence[Endpoint]]]
+"""The pools seen at present, with members' addresses; None stands for any pool found at them."""
 
 
-async def await_approval(search: Search, where: Where) -> Admitted:
-    """Wait at a door of each pool until one is opened. MeshError after ten minutes, or when all refuse."""
+async def await_approval(search: Search, where: PoolEndpoints) -> Admitted:
+    """Wait at one member of each pool until an owner approves.
+
+    MeshError after ten minutes, or if all refuse.
+    """
     failures: list[MeshError] = []
     won: list[Admitted] = []
 
@@ -59,14 +62,14 @@ async def await_approval(search: Search, where: Where) -> Admitted:
 
 
 async def _wait_in_turn(
-    search: Search, clients: Callable[[], Sequence[Endpoint]], pool: PoolId | None
+    search: Search, endpoints: Callable[[], Sequence[Endpoint]], pool: PoolId | None
 ) -> Admitted:
-    """One pool: knock at its members' doors in turn, with a new code whenever the old one was tried."""
+    """For one pool: ask its members in turn, with a new code whenever the old one was tried."""
     wrong, code, shown = 0, Code.new(), ""
     while True:
-        for endpoint in list(clients()):
+        for endpoint in list(endpoints()):
             try:
-                client = await AdmissionClient.knock(search.streams, endpoint)
+                client = await AdmissionClient.connect(search.streams, endpoint)
             except (StreamError, MeshError):
                 continue
             greeting = client.greeting
@@ -76,7 +79,7 @@ async def _wait_in_turn(
                 if shown != str(code):
                     shown = str(code)
                     await _show(search.say, greeting, code)
-                return await wait_at(client, search.identity, search.name, code)
+                return await wait_for_owner(client, search.identity, search.name, code)
             except WrongCode as error:
                 wrong, code = wrong + 1, Code.new()
                 if wrong >= MAX_WRONG:
@@ -88,10 +91,10 @@ async def _wait_in_turn(
             except AdmissionRefused:
                 raise
             except (StreamError, DecodeError, MeshError):
-                continue  # that member went away; another may be there
+                continue  # that member is gone; another may answer
             finally:
                 await client.aclose()
-        await trio.sleep(AGAIN_SECONDS)
+        await trio.sleep(RETRY_SECONDS)
 
 
 async def _show(say: Say, greeting: Greeting, code: Code) -> None:
@@ -100,8 +103,8 @@ async def _show(say: Say, greeting: Greeting, code: Code) -> None:
     await say(f"an owner of {name} lets this machine in with: mesh approve {code}")
 
 
-async def wait_at(client: AdmissionClient, identity: Identity, name: str, code: Code) -> Admitted:
-    """Wait at an open door until an owner comes with the code. WrongCode when one came with another."""
+async def wait_for_owner(client: AdmissionClient, identity: Identity, name: str, code: Code) -> Admitted:
+    """Wait at a member until an owner tries the code. WrongCode when the owner used another."""
     await client.request(identity, name, {"slot": code.slot})
     await _expect_answer(client, identity.public_key, waiting=True)
     while True:
@@ -111,7 +114,7 @@ async def wait_at(client: AdmissionClient, identity: Identity, name: str, code: 
             raise MeshError("the machine at the door lies about who owns its pool")
         exchange = Pake("joiner", code, client.greeting.pool, owner_key, identity.public_key)
         exchange.agree(raw(opening["opening"]))
-        # From here on the code is used up, whatever comes.
+        # From here on the code is used up, whatever follows.
         try:
             await client.session.send_message(
                 {"opening": exchange.opening, "proof": exchange.proof("joiner")}
@@ -127,16 +130,16 @@ async def wait_at(client: AdmissionClient, identity: Identity, name: str, code: 
 
 
 async def _expect_answer(client: AdmissionClient, key: bytes, waiting: bool = False) -> dict[str, Any]:
-    """The next message; what it refuses is raised as `admitted` does."""
+    """The next message; a refusal in it is raised as `admitted` does."""
     message = await client.session.receive_message()
     if not isinstance(message, dict) or "error" in message or (waiting and not message.get("waiting")):
-        admitted(message, client.greeting.pool, key)  # raises what there is to say
+        admitted(message, client.greeting.pool, key)  # raises the refusal
         raise MeshError("the member's answer makes no sense")
     return message
 
 
 def _owner(opening: dict[str, Any], pool: PoolId, joiner_key: bytes) -> bytes | None:
-    """The key of the owner of ``pool`` who signed this opening for this machine; None when none did."""
+    """The key of an owner of ``pool`` that signed this opening for this machine; None if none did."""
     try:
         chain = [raw(link) for link in opening["chain"]]
         vouched, key, rights = verify_chain(chain, verify)

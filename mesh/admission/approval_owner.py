@@ -1,7 +1,7 @@
-"""`mesh approve CODE`: an owner's node finds the machine that shows the code, and lets it in.
+"""`mesh approve CODE`: an owner's node finds the applicant that shows the code, and admits it.
 
-The code is tried against a few machines at most, and a machine is vouched for only after it has proven that
-it knows the code; so whoever pretends to wait gets one guess for each time that an owner types one.
+The owner's node tries the code on a few applicants at most, and vouches for a machine only after that has
+proven that it knows the code. So a false applicant gets one guess each time that an owner types a code.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -32,15 +32,15 @@ WRONG_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A waiting machine, and the member at whose door it stands (None: this one)."""
+class FoundApplicant:
+    """A waiting applicant, and the member at which it waits (None: this one)."""
 
     applicant: Applicant
     at: NodeId | None
 
 
 class Approver:
-    """Approves for one node, which is to be an owner. It counts the wrong codes of the last ten minutes."""
+    """Approves for one node, which must be an owner. Counts the wrong codes of the last ten minutes."""
 
     def __init__(
         self,
@@ -56,16 +56,16 @@ class Approver:
         self._wrong: list[float] = []
 
     async def approve(self, driver: NodeDriver, code: Code, rights: Rights) -> Applicant:
-        """Let the machine that shows ``code`` in. MeshError when there is none, or it shows another code."""
+        """Admit the applicant that shows ``code``. MeshError when there is none, or it shows another code."""
         self._refuse_guessing()
-        seen = await self._seen(driver, code.slot)
-        if not seen:
+        found = await self._find(driver, code.slot)
+        if not found:
             raise MeshError(
                 f"no machine waits with a code that begins with {code.slot}",
                 "is mesh join still waiting there, and does it show this pool's name?",
             )
         failures: list[MeshError] = []
-        for one in seen[:MAX_TRIED]:
+        for one in found[:MAX_TRIED]:
             try:
                 with trio.fail_after(2 * REPLY_SECONDS):
                     await self._admit(driver, one, code, rights)
@@ -90,17 +90,17 @@ class Approver:
             wait = WRONG_SECONDS - (self._now() - self._wrong[0])
             raise MeshError(f"{MAX_WRONG} codes were wrong", f"wait {wait:.0f} s, or use mesh invite")
 
-    # --- who waits, and where
+    # --- which applicants wait, and where
 
-    async def _seen(self, driver: NodeDriver, slot: int) -> list[Seen]:
-        """Those that show a code with this number, each once, at whatever member's door."""
-        found = {one.key: Seen(one, None) for one in self._admission_server.lobby.applicants(slot)}
+    async def _find(self, driver: NodeDriver, slot: int) -> list[FoundApplicant]:
+        """Those that show a code with this number, each once, at any member."""
+        found = {one.key: FoundApplicant(one, None) for one in self._admission_server.lobby.applicants(slot)}
         limit = trio.CapacityLimiter(ASKED_AT_ONCE)
 
         async def ask(member: NodeId) -> None:
             async with limit:
                 for applicant in await self._listed(driver, member, slot):
-                    found.setdefault(applicant.key, Seen(applicant, member))
+                    found.setdefault(applicant.key, FoundApplicant(applicant, member))
 
         async with trio.open_nursery() as nursery:
             for member in driver.node.members():
@@ -114,14 +114,14 @@ class Approver:
                 async with self._stream(driver, member, {"slot": slot}) as (_, heard):
                     return [Applicant.parse(one) for one in heard["visitors"][:ASKED_AT_ONCE]]
             except (StreamError, DecodeError, KeyError, TypeError, ValueError):
-                return []  # a member that is away or talks nonsense has nobody at its door
+                return []  # a member that is away or makes no sense lists no applicant
         return []
 
     @asynccontextmanager
     async def _stream(
         self, driver: NodeDriver, member: NodeId, arguments: dict[str, Any]
     ) -> AsyncIterator[tuple[Ask, Any]]:
-        """A stream of kind ``approve``: what asks over it, and the first message that came."""
+        """A stream of kind ``approve``: a function that asks over it, and the first message that arrived."""
         session = await self._streams.open(member, driver.endpoints(member), StreamKind.APPROVE, arguments)
 
         async def ask(message: Any) -> Any:
@@ -135,14 +135,14 @@ class Approver:
 
     # --- one attempt
 
-    async def _admit(self, driver: NodeDriver, seen: Seen, code: Code, rights: Rights) -> None:
-        if seen.at is None:
-            async with self._admission_server.lobby.turn(seen.applicant.key) as ask:
-                await self._converse(driver, ask, seen.applicant, code, rights)
+    async def _admit(self, driver: NodeDriver, found: FoundApplicant, code: Code, rights: Rights) -> None:
+        if found.at is None:
+            async with self._admission_server.lobby.turn(found.applicant.key) as ask:
+                await self._converse(driver, ask, found.applicant, code, rights)
             return
-        async with self._stream(driver, seen.at, {"key": seen.applicant.key}) as (ask, heard):
+        async with self._stream(driver, found.at, {"key": found.applicant.key}) as (ask, heard):
             _raise_error(heard)
-            await self._converse(driver, ask, seen.applicant, code, rights)
+            await self._converse(driver, ask, found.applicant, code, rights)
 
     async def _converse(
         self, driver: NodeDriver, ask: Ask, applicant: Applicant, code: Code, rights: Rights

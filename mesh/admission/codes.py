@@ -1,7 +1,7 @@
-"""Codes that are read aloud, such as ``42-swift-otter-maple``.
+"""Codes that people read aloud, such as ``42-swift-otter-maple``.
 
-The number finds the machine that shows the code; the three words, 18 bits, are the secret. A code can be
-tried once (`mesh.admission.pake`), so whoever guesses gets in once in 262,144 times.
+The number finds the machine that shows the code. The three words, 18 bits, are the secret. A code can be
+tried once (`mesh.admission.pake`), so a guess succeeds once in 262,144 times.
 """
 
 import re
@@ -17,7 +17,7 @@ SLOTS = 100
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """``slot`` (0..99) may be known to anybody, ``words`` to the two who talk about it alone."""
+    """``slot`` (0..99) may be public; only the two people who compare the code may know ``words``."""
 
     slot: int
     words: tuple[str, str, str]
@@ -31,13 +31,16 @@ class Code:
 
     @classmethod
     def new(cls) -> "Code":
-        """A code that nobody can foresee."""
+        """An unpredictable code."""
         words = secrets.choice(HOW), secrets.choice(WHAT), secrets.choice(WHAT)
         return cls(secrets.randbelow(SLOTS), words)
 
     @classmethod
     def parse(cls, text: str) -> "Code":
-        """The code that was typed, with dashes or blanks; MeshError, before anything is tried, for none."""
+        """Parse a typed code, with dashes or blanks.
+
+        MeshError for anything else, before any code is tried.
+        """
         parts = re.split(r"[\s-]+", text.strip().lower())
         shape = MeshError(
             "that is no code of a waiting machine", "it is a number and three words, like 42-swift-otter-elm"

@@ -1,12 +1,11 @@
-"""Admission: how a machine that is no member yet asks at the door, and how a member answers.
+"""Admission: how a machine that is not yet a member asks a member, and how that answers.
 
-On a stream of kind ``admit`` the joiner shows no certificate; TLS proves the member's key. In turn:
+On a stream of kind ``admit`` the applicant shows no certificate; TLS proves the member's key. In turn:
+1. member: a greeting (pool, voucher chain, nonce), which the applicant checks against the key TLS proved;
+2. applicant: its key, a signature over the member's id and the nonce, and an invite's proof if it has one;
+3. member: the applicant's voucher chain and addresses of other members, or an error with the reason.
 
-1. member: a greeting (pool, voucher chain, nonce), which the joiner checks against the key that TLS proved;
-2. joiner: its key, a signature over the member's id and the nonce, and an invite's proof if it has one;
-3. member: the joiner's voucher chain and where the other members are, or an error that says why not.
-
-A joiner that has no invite may wait for an owner's approval instead (`mesh.admission.pairing_lobby`).
+An applicant without an invite may wait for an owner's approval instead (`mesh.admission.pairing_lobby`).
 """
 
 import secrets
@@ -30,7 +29,7 @@ MAX_PEERS = 64
 
 
 class AdmissionRefused(MeshError):
-    """The pool answered, and the answer is no; ``why`` says so in a word for whoever counts."""
+    """The pool answered no; ``why`` is the reason in a word, for the drop counters."""
 
     def __init__(self, message: str, hint: str = "", why: str = "other") -> None:
         super().__init__(message, hint)
@@ -38,7 +37,7 @@ class AdmissionRefused(MeshError):
 
 
 class Uninvited(AdmissionRefused):
-    """The pool would let this machine in with an invite, or when an owner approves it."""
+    """The pool would admit this machine with an invite, or when an owner approves it."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint, "no_invite")
@@ -46,7 +45,7 @@ class Uninvited(AdmissionRefused):
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What is said at a door: ``member`` of ``pool``; ``searching`` and ``moving`` have no chain."""
+    """A node's first message: ``member`` of ``pool``; if ``searching`` or ``moving``, without a chain."""
 
     state: str
     pool: PoolId
@@ -69,7 +68,7 @@ class Greeting:
 
     @classmethod
     def parse(cls, message: Any, proven_key: bytes) -> "Greeting":
-        """The greeting of the machine whose key is ``proven_key``; MeshError when it lies about its pool."""
+        """Parse the greeting of the machine with ``proven_key``; MeshError when it lies about its pool."""
         try:
             greeting = cls(
                 state=str(message["state"]),
@@ -95,7 +94,7 @@ class Greeting:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The joiner's own voucher chain, and addresses of members to greet."""
+    """The applicant's own voucher chain, and addresses of members to greet."""
 
     pool: PoolId
     chain: tuple[bytes, ...]
@@ -103,7 +102,7 @@ class Admitted:
 
 
 def raw(value: Any) -> bytes:
-    """``value`` if it is bytes; ``bytes()`` itself would make a gigabyte of zeros out of a number."""
+    """``value`` if it is bytes, else TypeError: ``bytes(number)`` would make a gigabyte of zeros."""
     if not isinstance(value, bytes):
         raise TypeError("not bytes")
     return value
@@ -114,15 +113,15 @@ def signed_request(member: NodeId, nonce: bytes) -> bytes:
 
 
 class AdmissionClient:
-    """The joiner's side of one ``admit`` stream."""
+    """The applicant's side of one ``admit`` stream."""
 
     def __init__(self, session: Session, greeting: Greeting) -> None:
         self.session = session
         self.greeting = greeting
 
     @classmethod
-    async def knock(cls, streams: Streams, endpoint: Endpoint) -> "AdmissionClient":
-        """Open a door and read its greeting; MeshError when nobody, or no mesh, answers."""
+    async def connect(cls, streams: Streams, endpoint: Endpoint) -> "AdmissionClient":
+        """Open a stream and read the greeting; MeshError when no mesh answers there."""
         session = await streams.open_unproven(endpoint, StreamKind.ADMIT, {})
         try:
             if session.peer_key is None:
@@ -133,7 +132,7 @@ class AdmissionClient:
             raise
 
     async def ask(self, identity: Identity, name: str, token: Token | None) -> Admitted:
-        """Ask to be let in; ``Refused`` with the member's reason when the answer is no."""
+        """Ask to be admitted; AdmissionRefused with the member's reason when the answer is no."""
         invite: dict[str, Any] = {}
         if token is not None:
             if token.pool != self.greeting.pool:
@@ -145,7 +144,7 @@ class AdmissionClient:
         return admitted(await self.session.receive_message(), self.greeting.pool, identity.public_key)
 
     async def request(self, identity: Identity, name: str, more: dict[str, Any]) -> None:
-        """Say who asks, proven for this member and this visit, and ``more``."""
+        """Send the applicant's key and name, signed for this member and this stream, and ``more``."""
         assert self.session.peer_key is not None
         member = node_id(self.session.peer_key)
         signature = identity.sign(signed_request(member, self.greeting.nonce))

@@ -1,7 +1,7 @@
-"""Invites: a secret that lets a machine in, redeemed by its issuer alone.
+"""Invites: a secret that admits a machine; only its issuer redeems it.
 
-The token carries the pool's id, so that a joiner checks whom it talks to before it proves anything. The
-secret itself never leaves the joiner: it sends a MAC over its own key, worthless to whoever passes it on.
+The token carries the pool's id, so that an applicant checks the member before it proves anything. The secret
+itself never leaves the applicant: it sends a MAC over its own key, worthless to a member that passes it on.
 """
 
 import base64
@@ -30,7 +30,7 @@ SECRET_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What `mesh join TOKEN` needs: which pool, who redeems it, the secret, and where to knock first."""
+    """What `mesh join TOKEN` needs: the pool, the issuer that redeems it, the secret, and first addresses."""
 
     pool: PoolId
     issuer: NodeId
@@ -74,17 +74,17 @@ class Token:
 
 
 def invite_id(secret: bytes) -> bytes:
-    """The name of an invite, 8 bytes; it tells nothing of the secret."""
+    """The id of an invite, 8 bytes; it discloses nothing of the secret."""
     return hashlib.blake2b(secret, digest_size=8, person=b"mesh invite").digest()
 
 
 def proof(secret: bytes, pool: PoolId, joiner_key: bytes) -> bytes:
-    """Shows that the owner of ``joiner_key`` holds the secret; of no use to any other key."""
+    """Proves that the holder of ``joiner_key`` knows the secret; useless with any other key."""
     return hmac.digest(secret, b"mesh redeem" + pool + joiner_key, "sha256")
 
 
 def _is_whole(entry: Any) -> bool:
-    """Whether a stored invite has all that redeeming it takes; a damaged one is as good as none."""
+    """Whether a stored invite is complete; a damaged one counts as none."""
     kinds = {"pool": str, "secret": str, "rights": int, "expires": float, "redeemed": list}
     if not isinstance(entry, dict) or any(type(entry.get(name)) is not kind for name, kind in kinds.items()):
         return False
@@ -100,7 +100,7 @@ def _id_of(key: str) -> NodeId | None:
 
 
 class NotRedeemed(MeshError):
-    """An invite that opens nothing; ``why`` says in a word what is wrong with it."""
+    """An invite that admits nobody; ``why`` is the reason in a word."""
 
     def __init__(self, why: str, message: str) -> None:
         super().__init__(message, "ask an owner of the pool for a new one: mesh invite")
@@ -124,7 +124,7 @@ class Invites:
         expires: float,
         uses: int | None,
     ) -> Token:
-        """A new invite for ``expires`` seconds and ``uses`` machines (None: any number)."""
+        """Make an invite for ``expires`` seconds and ``uses`` machines (None: any number)."""
         self._forget_old()
         if len(self._open) >= MAX_OPEN_INVITES:
             raise MeshError(f"{MAX_OPEN_INVITES} invites are open", "wait until some of them expire")
@@ -153,7 +153,7 @@ class Invites:
         return None
 
     def redeem(self, pool: PoolId, name: bytes, joiner_key: bytes, joiner_proof: bytes) -> Rights:
-        """The rights that the invite grants to ``joiner_key``; a key is one use. NotRedeemed if none."""
+        """The rights that the invite grants to ``joiner_key``; a key is one use. Raises NotRedeemed."""
         entry = self._open.get(name.hex())
         if entry is None or entry["pool"] != id_text(pool):
             raise NotRedeemed("foreign_invite", "nobody here issued that invite")
@@ -173,7 +173,7 @@ class Invites:
         return Rights(entry["rights"])
 
     def close_for(self, evicted: NodeId) -> None:
-        """Let nobody in any more by an invite that an evicted machine has: it may come with another key."""
+        """Close the invites that an evicted machine used: it may come back with another key."""
         theirs = [
             entry
             for entry in self._open.values()

@@ -1,7 +1,8 @@
-"""The machines that stand at this node's door until an owner approves them, wherever that owner sits.
+"""The applicants that wait at this node until an owner approves them, at whichever node the owner is.
 
-A waiting machine keeps its stream open. An owner's node asks every member who waits (a stream of kind
-``approve``), and talks with the machine through the member that it waits at, which only passes messages on.
+A waiting applicant keeps its stream open. An owner's node asks every member which applicants wait (a stream
+of kind ``approve``). It talks with an applicant through the member at which that waits, which only passes
+messages on.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,14 +21,14 @@ MAX_WAITING_OF_A_HOST = 2
 MAX_NAME = 64
 REPLY_SECONDS = 10.0
 ROUNDS = 2
-"""Messages of an owner in one attempt, each of which the waiting machine answers."""
+"""Messages of an owner in one attempt; the applicant answers each."""
 
 Ask = Callable[[Any], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """A waiting machine as an owner's node is told of it; nothing of this is proven."""
+    """A waiting machine as an owner's node hears of it; nothing of this is proven."""
 
     key: bytes
     name: str
@@ -39,7 +40,7 @@ class Applicant:
 
     @classmethod
     def parse(cls, message: Any) -> "Applicant":
-        """Raises KeyError, TypeError or ValueError for anything else than a visitor."""
+        """Parse an applicant. Raises KeyError, TypeError or ValueError for anything else."""
         key, slot = message["key"], message["slot"]
         if not isinstance(key, bytes) or len(key) != 32 or type(slot) is not int or not 0 <= slot < SLOTS:
             raise ValueError
@@ -47,8 +48,8 @@ class Applicant:
 
 
 @dataclass(slots=True, eq=False)
-class _Place:
-    """One that waits: its stream, what it said and nobody has taken yet, and whose turn it is to talk."""
+class _Waiting:
+    """A waiting applicant: its stream, its unread message, and a lock for one talk at a time."""
 
     applicant: Applicant
     session: Session
@@ -57,59 +58,61 @@ class _Place:
 
 
 class PairingLobby:
-    """Those that wait here."""
+    """The applicants that wait here."""
 
     def __init__(self) -> None:
-        self._places: dict[bytes, _Place] = {}
+        self._waiting: dict[bytes, _Waiting] = {}
 
     def applicants(self, slot: int) -> list[Applicant]:
-        """Who shows a code with this number."""
-        return [place.applicant for place in self._places.values() if place.applicant.slot == slot]
+        """Applicants that show a code with this number."""
+        return [waiting.applicant for waiting in self._waiting.values() if waiting.applicant.slot == slot]
 
     def check_room(self, applicant: Applicant) -> None:
-        """MeshError when there is no room for this machine."""
-        same_host = [place for place in self._places.values() if place.applicant.host == applicant.host]
-        if len(self._places) >= MAX_WAITING or len(same_host) >= MAX_WAITING_OF_A_HOST:
+        """Raise MeshError when there is no room for this applicant."""
+        same_host = [
+            waiting for waiting in self._waiting.values() if waiting.applicant.host == applicant.host
+        ]
+        if len(self._waiting) >= MAX_WAITING or len(same_host) >= MAX_WAITING_OF_A_HOST:
             raise MeshError("too many machines wait at this door", "try again in a few minutes")
-        if applicant.key in self._places:
+        if applicant.key in self._waiting:
             raise MeshError("this machine waits here already")
 
     async def wait(self, session: Session, applicant: Applicant) -> None:
-        """Keep a machine waiting until it goes."""
+        """Keep an applicant waiting until its stream ends."""
         self.check_room(applicant)
         hear, said = trio.open_memory_channel[Any](1)
-        self._places[applicant.key] = _Place(applicant, session, said)
+        self._waiting[applicant.key] = _Waiting(applicant, session, said)
         try:
             while True:
-                # Who says more than it was asked for is sent away.
+                # An applicant that sends more than it was asked for is dropped.
                 hear.send_nowait(await session.receive_message())
         except (trio.WouldBlock, StreamError, DecodeError):
             pass
         finally:
-            del self._places[applicant.key]
+            del self._waiting[applicant.key]
             hear.close()
 
     @asynccontextmanager
     async def turn(self, key: bytes) -> AsyncIterator[Ask]:
-        """Talk with a waiting machine, one owner at a time. MeshError when it is gone, or is talked to."""
-        place = self._places.get(key)
-        if place is None or place.turn.locked():
+        """Talk with an applicant, one owner at a time. MeshError when it is gone, or in another talk."""
+        waiting = self._waiting.get(key)
+        if waiting is None or waiting.turn.locked():
             raise MeshError("that machine does not wait here")
 
         async def ask(message: Any) -> Any:
             with trio.move_on_after(REPLY_SECONDS):
                 try:
-                    await place.session.send_message(message)
-                    return await place.said.receive()
+                    await waiting.session.send_message(message)
+                    return await waiting.said.receive()
                 except (StreamError, trio.EndOfChannel) as error:
                     raise MeshError("that machine waits no longer") from error
             raise MeshError("the waiting machine does not answer")
 
-        async with place.turn:
+        async with waiting.turn:
             yield ask
 
     async def pass_on(self, session: Session) -> None:
-        """An owner's stream of kind ``approve``: who waits, or its messages to one that does."""
+        """Serve an owner's stream of kind ``approve``: list applicants, or pass its messages on to one."""
         arguments = session.arguments
         slot, key = arguments.get("slot"), arguments.get("key")
         if type(slot) is int:

@@ -1,8 +1,8 @@
-"""How an owner and a waiting machine convince each other that they know the same code: SPAKE2 (RFC 9382).
+"""How an owner and an applicant prove to each other that they know the same code: SPAKE2 (RFC 9382).
 
-The code itself never travels, and what travels tells nothing of it: whoever stands in between can try one
-guess, and a wrong one shows. Pool, owner's key and joiner's key go into the exchange, so that it cannot be
-passed on to another pool or for another machine.
+The code itself never travels, and the messages disclose nothing of it. A machine in the middle can try one
+guess, and a wrong one is noticed. Pool, owner's key and applicant's key go into the exchange, so that it
+cannot be replayed to another pool or for another machine.
 """
 
 import hashlib
@@ -23,10 +23,10 @@ class WrongCode(MeshError):
 
 
 class Pake:
-    """One side of one exchange; ``opening`` is what it sends."""
+    """One side of one exchange; ``opening`` is its first message."""
 
     def __init__(self, side: Side, code: Code, pool: PoolId, owner_key: bytes, joiner_key: bytes) -> None:
-        # Imported where a person waits anyway: what it sets up takes some ten milliseconds.
+        # Imported here, where a person waits anyway: its setup takes some ten milliseconds.
         from spake2 import SPAKE2_A, SPAKE2_B
 
         kind: Any = SPAKE2_A if side == "owner" else SPAKE2_B
@@ -35,7 +35,7 @@ class Pake:
         self._key: bytes | None = None
 
     def agree(self, opening: bytes) -> None:
-        """Take the other side's opening in; WrongCode for one that none with the code would send."""
+        """Process the other side's opening; WrongCode if no holder of the code would send it."""
         if len(opening) != MESSAGE_BYTES:
             raise WrongCode("the other side's message makes no sense")
         try:
@@ -45,17 +45,17 @@ class Pake:
             raise WrongCode("the other side's message makes no sense") from error
 
     def proof(self, side: Side, said: Sequence[bytes] = ()) -> bytes:
-        """What only who knows the code can send as ``side``, about what it says with it."""
+        """The proof that only a holder of the code can send as ``side``, over the parts ``said`` with it."""
         assert self._key is not None, "agree comes first"
         digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in said)).digest()
         return hmac.digest(self._key, b"mesh approve " + side.encode() + digest, "sha256")
 
     def check(self, proof: bytes, side: Side, said: Sequence[bytes] = ()) -> None:
-        """WrongCode unless the proof is that side's."""
+        """Raise WrongCode unless the proof is that side's."""
         if not hmac.compare_digest(proof, self.proof(side, said)):
             raise WrongCode("that code is wrong")
 
 
 def signed_opening(pool: PoolId, joiner_key: bytes, opening: bytes) -> bytes:
-    """What the owner signs, so that nobody else can use a code up."""
+    """The bytes that the owner signs, so that no other machine can use a code up."""
     return b"mesh approve opening" + pool + joiner_key + opening

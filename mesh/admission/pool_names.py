@@ -1,4 +1,4 @@
-"""Names for people: a pool is called by two words that its id stands for, the same on every machine."""
+"""Names for people: two words that stand for a pool's id, the same on every machine."""
 
 from mesh.wire.identity import PoolId
 
@@ -137,5 +137,5 @@ WHAT = [
 
 
 def pool_name(pool: PoolId) -> str:
-    """Such as ``swift-otter``; a name to say, not to rely on: 4096 pools share 4096 names."""
+    """Such as ``swift-otter``. Only for people: there are 4096 names, so two pools may share one."""
     return f"{HOW[pool[0] % len(HOW)]}-{WHAT[pool[1] % len(WHAT)]}"

@@ -1,7 +1,7 @@
 """`mesh join`: where a machine without a pool looks for one, in which order, and when it founds its own.
 
-Of one owner's machines that start at the same moment exactly one founds: each listens before it knocks, so
-of any two at least one hears the other searching, and the one with the lower would-be pool id goes first.
+Of one owner's machines that start at the same moment exactly one founds. Each listens before it asks, so of
+any two at least one sees the other searching; the one with the lower would-be pool id goes first.
 """
 
 import logging
@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 SEARCH_SECONDS = 5.0
 LISTEN_SECONDS = 1.5
 ROUND_SECONDS = 0.5
-KNOCK_SECONDS = 1.0
-KNOCKS_AT_ONCE = 16
+CONNECT_SECONDS = 1.0
+CONNECTS_AT_ONCE = 16
 TOKEN_SECONDS = 20.0
 INVITED = "get an invite there with mesh invite, then mesh join TOKEN; or found another: mesh join --found"
 
@@ -37,7 +37,7 @@ Say = Callable[[str], Awaitable[None]]
 
 @dataclass
 class Search:
-    """What a joiner has to look with."""
+    """What an applicant searches with."""
 
     identity: Identity
     name: str
@@ -51,7 +51,7 @@ class Search:
         return cls(context.identity, context.options.name, context.streams, context.discovery, say)
 
     async def by_token(self, token: Token) -> Admitted:
-        """Ask members of the token's pool, at its hints and wherever it is seen, until one says yes."""
+        """Ask members of the token's pool, at its hints and wherever discovery sees it, until one admits."""
         await self.say(f"looking for pool {id_text(token.pool)[:8]}")
         failures: dict[Endpoint, MeshError] = {}
         with trio.move_on_after(TOKEN_SECONDS):
@@ -73,7 +73,7 @@ class Search:
 
     async def by_host(self, endpoint: Endpoint, token: Token | None) -> Admitted:
         await self.say(f"asking {endpoint}")
-        with trio.move_on_after(SEARCH_SECONDS + KNOCK_SECONDS):
+        with trio.move_on_after(SEARCH_SECONDS + CONNECT_SECONDS):
             while True:
                 try:
                     return await self._ask(endpoint, token, SEARCH_SECONDS)
@@ -84,13 +84,13 @@ class Search:
         raise MeshError(f"{endpoint} does not answer", "is mesh running there, and its port reachable?")
 
     async def pool_at(self, endpoint: Endpoint) -> PoolId | None:
-        """The pool that the machine at ``endpoint`` is in, if any; MeshError when it does not answer."""
-        client = await self._knock(endpoint, SEARCH_SECONDS)
+        """The pool of the machine at ``endpoint``, if any; MeshError when it does not answer."""
+        client = await self._connect(endpoint, SEARCH_SECONDS)
         await client.aclose()
         return client.greeting.pool if client.greeting.state == "member" else None
 
     async def by_owner(self) -> Admitted | None:
-        """A pool of this owner, as a source proves. None: there is none, and this machine is to found it."""
+        """Enter a pool whose owner a source proves to be this one's. None: there is none; found it here."""
         for source, ownership in self.discovery.owning:
             await self.say(f"searching the {source.name}")
             try:
@@ -105,7 +105,7 @@ class Search:
         return None
 
     async def _enter_owned(self, source: DiscoverySource, ownership: Ownership) -> Admitted | None:
-        """The same by one source, until no other machine searches that founds first."""
+        """Do so by one source, until no other machine that would found first searches."""
         mine = pool_id(self.identity.public_key)
         while True:
             searching = False
@@ -127,20 +127,21 @@ class Search:
             await trio.sleep(ROUND_SECONDS)
 
     def check_refusals(self) -> None:
-        """A pool that may be this owner's and said no is a reason to stop: nobody means to found another."""
+        """Raise the refusal of a pool that may be this owner's: the person hardly means to found another."""
         for where, refused in self.refusals.items():
             hint = f"{refused.hint}; or found a pool of your own: mesh join --found"
             raise AdmissionRefused(f"{where} does not admit this machine: {refused.message}", hint)
 
     async def anywhere(self) -> Admitted | None:
-        """With nothing typed: pools of this owner, then those announced. None: this machine is to found one.
+        """Without arguments: try pools of this owner, then announced ones. None: found one here.
 
-        Raises Refused for a pool that said no, `Uninvited` for those that are seen and admit by invite.
+        Raises AdmissionRefused for a pool that refused, `Uninvited` for pools that are seen and admit by
+        invite.
         """
         admitted = await self._asked_own()
         if admitted is None:
             seen = await self.seen_nearby()
-            # Meanwhile another machine of this owner may have founded what was just seen, or would be soon.
+            # Meanwhile another machine of this owner may have founded the pool just seen, or is about to.
             admitted = await self._asked_own()
             if admitted is None and seen:
                 pools = ", ".join(f"{_pool_of(sighting)} (at {sighting.name})" for sighting in seen[:4])
@@ -162,7 +163,7 @@ class Search:
         return list({sighting.pool: sighting for sighting in self.discovery.sightings()}.values())
 
     async def better_pool(self) -> AdmissionClient | None:
-        """For a founder still alone: the door of a pool that it should move to. The caller closes it."""
+        """For a founder still alone: a client of a pool that it should move to. The caller closes it."""
         for source, ownership in self.discovery.owning:
             async with self._clients(await endpoints_of(source, None)) as clients:
                 best: AdmissionClient | None = None
@@ -178,14 +179,14 @@ class Search:
         return None
 
     def _is_better(self, client: AdmissionClient) -> bool:
-        """Whether a founder still alone goes there, as far as the greeting tells."""
+        """Whether a founder still alone should go there, as far as the greeting says."""
         mine, greeting = pool_id(self.identity.public_key), client.greeting
         if greeting.state != "member" or greeting.pool == mine:
             return False
         return not (greeting.alone and greeting.pool > mine)
 
     async def _check_owner(self, ownership: Ownership, client: AdmissionClient) -> None:
-        """Nothing was typed: a pool is entered only if this machine's own source proves its owner."""
+        """Without arguments, enter a pool only if this machine's own source proves its owner."""
         found = await ownership.check_owner(client.session.remote)
         if found is None or not found.same:
             reason = "is nobody's" if found is None else found.reason
@@ -193,12 +194,12 @@ class Search:
             self.refusals[client.greeting.name] = refused
             raise refused
 
-    # --- one door ---------------------------------------------------------------------------------
+    # --- one member -------------------------------------------------------------------------------
 
     async def _ask(
-        self, endpoint: Endpoint, token: Token | None, patience: float = KNOCK_SECONDS
+        self, endpoint: Endpoint, token: Token | None, patience: float = CONNECT_SECONDS
     ) -> Admitted:
-        client = await self._knock(endpoint, patience)
+        client = await self._connect(endpoint, patience)
         try:
             return await self._enter(client, token)
         finally:
@@ -216,10 +217,10 @@ class Search:
             self.refusals[where] = refused
             raise
 
-    async def _knock(self, endpoint: Endpoint, patience: float = KNOCK_SECONDS) -> AdmissionClient:
+    async def _connect(self, endpoint: Endpoint, patience: float = CONNECT_SECONDS) -> AdmissionClient:
         try:
             with trio.fail_after(patience):
-                return await AdmissionClient.knock(self.streams, endpoint)
+                return await AdmissionClient.connect(self.streams, endpoint)
         except trio.TooSlowError as error:
             raise MeshError(
                 f"{endpoint} does not answer", "is mesh running there, and its port reachable?"
@@ -227,20 +228,20 @@ class Search:
 
     @asynccontextmanager
     async def _clients(self, endpoints: Sequence[Endpoint]) -> AsyncIterator[list[AdmissionClient]]:
-        """Knock everywhere at once; the doors that opened, all closed again in the end."""
+        """Connect to all at once; yield the clients that answered, and close them all in the end."""
         clients: list[AdmissionClient] = []
-        limit = trio.CapacityLimiter(KNOCKS_AT_ONCE)
+        limit = trio.CapacityLimiter(CONNECTS_AT_ONCE)
 
-        async def knock(endpoint: Endpoint) -> None:
+        async def connect(endpoint: Endpoint) -> None:
             async with limit:
                 try:
-                    clients.append(await self._knock(endpoint))
+                    clients.append(await self._connect(endpoint))
                 except MeshError as error:
-                    log.debug("nobody at %s: %s", endpoint, error)
+                    log.debug("no admission server at %s: %s", endpoint, error)
 
         async with trio.open_nursery() as nursery:
             for endpoint in endpoints:
-                nursery.start_soon(knock, endpoint)
+                nursery.start_soon(connect, endpoint)
         try:
             yield clients
         finally:
@@ -249,12 +250,12 @@ class Search:
                     await client.aclose()
 
     def lan_endpoints(self) -> dict[PoolId | None, list[Endpoint]]:
-        """Where members of each pool announce themselves."""
-        clients: dict[PoolId | None, list[Endpoint]] = {}
+        """Addresses at which members of each pool announce themselves."""
+        endpoints: dict[PoolId | None, list[Endpoint]] = {}
         for sighting in self.discovery.sightings():
             with suppress(MeshError):
-                clients.setdefault(PoolId(parse_id(sighting.pool)), []).extend(sighting.endpoints)
-        return clients
+                endpoints.setdefault(PoolId(parse_id(sighting.pool)), []).extend(sighting.endpoints)
+        return endpoints
 
 
 def _pool_of(sighting: Sighting) -> str:

@@ -16,7 +16,7 @@ Result = TypeVar("Result", bound=Mapping[str, Any])
 
 
 def state_of(args: argparse.Namespace) -> str:
-    """The state directory that this command line means."""
+    """The state directory that this command line names."""
     return paths.state_dir(args.state_dir)
 
 
@@ -25,7 +25,7 @@ def ask_sidecar(
     request: OperationRequest[Result],
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> Result:
-    """The sidecar's answer; where it has left word that its node was evicted, that is the error."""
+    """The sidecar's answer. Raises Evicted if the sidecar recorded that its node was evicted."""
     state = state_of(args)
     try:
         return send(paths.socket_path(state), request, on_event)
@@ -40,7 +40,7 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def invocation(args: argparse.Namespace) -> str:
-    """``mesh``, with the state directory where that is not the default: for lines that people copy."""
+    """``mesh``, with the state directory if it is not the default: for lines that people copy."""
     if not args.state_dir or os.environ.get("MESH_STATE_DIR") == args.state_dir:
         return "mesh"
     from shlex import quote

@@ -1,7 +1,7 @@
-"""``mesh``: finds the command, reads its options, runs it, and says what went wrong in words.
+"""``mesh``: finds the command, reads its options, runs it, and reports errors in words.
 
-Only the module of the command that was asked for is imported, and such a module imports what it needs when it
-runs: ``mesh status`` has 150 ms.
+It imports only the module of the given command, and such a module imports what it needs when it runs: ``mesh
+status`` has 150 ms.
 """
 
 import argparse
@@ -19,7 +19,7 @@ DONE, FAILED, USAGE, NOT_JOINED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class Command(NamedTuple):
-    """What help says of a command; one without a summary is not for people and not listed."""
+    """A command's entry in help; one without a summary is not for people and not listed."""
 
     module: str
     summary: str
@@ -65,7 +65,7 @@ exit codes: 0 done, 1 failed, 2 usage, 3 not joined"""
 
 
 class Module(Protocol):
-    """What each module in mesh.cli.commands has."""
+    """The contents of each module in mesh.cli.commands."""
 
     DESCRIPTION: str
     EXAMPLE: str
@@ -75,7 +75,7 @@ class Module(Protocol):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command line and returns its exit code."""
+    """Run one command line and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in arguments
     for stream in (sys.stdout, sys.stderr):
@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader has seen enough, as in `mesh status | head -1`; exiting must not flush into it again.
+        # The reader has seen enough, as in `mesh status | head -1`; do not flush into the pipe again on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _prepare(arguments: list[str]) -> tuple[Module, argparse.Namespace] | None:
-    """The command and its options; None where the answer, help or the version, has been printed."""
+    """The command and its options; None where help or the version was printed."""
     top = Parser(prog="mesh", add_help=False, allow_abbrev=False)
     top.add_argument("-h", "--help", action="store_true")
     top.add_argument("--version", action="store_true")
@@ -141,7 +141,7 @@ def load_command(name: str) -> Module:
 
 
 def options_of(name: str, module: Module) -> Options:
-    """The command's options, the global ones included, on a parser of their own."""
+    """The command's options, including the global ones, on a parser of their own."""
     parser = Parser(
         prog=f"mesh {name}",
         description=module.DESCRIPTION,
@@ -156,7 +156,7 @@ def options_of(name: str, module: Module) -> Options:
 
 
 def add_global_options(options: Options) -> None:
-    """What every command takes, before or after its name."""
+    """Add the options that every command takes, before or after its name."""
     options.value("--state-dir", metavar="DIR", help="where this node keeps its state")
     options.value(
         "--log-format", choices=("text", "json"), default="text", help="how the sidecar writes its log"
@@ -166,7 +166,7 @@ def add_global_options(options: Options) -> None:
 
 def _read_other_sources(command: str, options: Options, args: argparse.Namespace) -> None:
     if command == "sidecar":
-        # Whoever starts it has read the other sources, where relative paths mean what they should.
+        # `mesh join` has read the other sources, in a directory where relative paths mean what they should.
         options.complete(args, command, config={}, environment={})
         return
     from mesh.control import paths
@@ -191,7 +191,7 @@ def _nearest(word: str) -> str:
 
 
 def _explain(error: MeshError, as_json: bool) -> int:
-    """Prints the error, as JSON on standard output where that was asked for, and returns the exit code."""
+    """Print the error, as JSON on standard output if requested, and return the exit code."""
     code = "usage" if isinstance(error, UsageError) else str(getattr(error, "code", "failed"))
     if as_json:
         import json

@@ -1,4 +1,4 @@
-"""The options that shape a node: taken by ``mesh join``, passed on to ``mesh sidecar``."""
+"""The options that shape a node: ``mesh join`` takes them and passes them on to ``mesh sidecar``."""
 
 import argparse
 from pathlib import Path
@@ -27,7 +27,7 @@ def sidecar_options(args: argparse.Namespace, state: str, foreground: bool = Fal
 
 
 def as_arguments(options: SidecarOptions) -> list[str]:
-    """What is given as a command line for ``mesh sidecar``; none of it is secret."""
+    """The given options as a command line for ``mesh sidecar``; none of them is secret."""
     arguments = []
     for option in declared():
         value = options.given.get(option.name)

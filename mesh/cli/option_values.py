@@ -1,4 +1,4 @@
-"""The values that options take, from what a person typed. Each raises ValueError with what it expected."""
+"""Parses option values that a person typed. Each function raises ValueError with what it expected."""
 
 import re
 
@@ -51,7 +51,7 @@ def rights(text: str) -> list[str]:
 
 
 def host(text: str) -> str:
-    """HOST, HOST:PORT, an IPv6 address or [V6]:PORT; names are not looked up here."""
+    """HOST, HOST:PORT, an IPv6 address or [V6]:PORT; names are not resolved here."""
     text = text.strip()
     bracketed = re.fullmatch(r"\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\](?::(\d{1,5}))?", text)
     named = re.fullmatch(r"([A-Za-z0-9_](?:[\w.-]*[\w.])?)(?::(\d{1,5}))?", text, re.ASCII)
@@ -65,7 +65,7 @@ def host(text: str) -> str:
 
 
 def token(text: str) -> str:
-    """An invite; whether it is a good one is for the sidecar to find out."""
+    """An invite; the sidecar finds out whether it is valid."""
     text = text.strip()
     if not is_token(text) or any(c.isspace() for c in text):
         raise ValueError("an invite is one word that starts with mesh1:")
@@ -73,5 +73,5 @@ def token(text: str) -> str:
 
 
 def is_token(text: str) -> bool:
-    """Whether it is meant as an invite, of whatever version."""
+    """Whether the text is meant as an invite, of any version."""
     return re.match(r"mesh\d+:", text.strip()) is not None

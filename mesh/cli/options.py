@@ -1,4 +1,4 @@
-"""Options and where their values come from: the command line, MESH_* variables, the file, the default."""
+"""Options and the sources of their values: the command line, MESH_* variables, the file, the default."""
 
 import argparse
 import os
@@ -9,11 +9,11 @@ from mesh.wire.errors import MeshError
 
 
 class UsageError(MeshError):
-    """What was asked makes no sense as it was asked; exit code 2."""
+    """The command line makes no sense; exit code 2."""
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, which raises its complaints instead of printing them and ending the process."""
+    """An argparse parser that raises its errors instead of printing them and ending the process."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, f"see: {self.prog} --help")
@@ -30,19 +30,19 @@ class Option(NamedTuple):
 
 
 class Options:
-    """Adds options to a command's parser and afterwards fills in those that the command line left open."""
+    """Adds options to a command's parser, and later fills in those that the command line left open."""
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self.parser = parser
         self.known: list[Option] = []
 
     def flag(self, *names: str, help: str) -> None:
-        """An option that is on when it is given."""
+        """Add an option that is on when it is given."""
         action = self.parser.add_argument(*names, action="store_true", default=argparse.SUPPRESS, help=help)
         self.known.append(Option(action.dest, _keys(action), None, False, None))
 
     def switch(self, name: str, help: str) -> None:
-        """``--NAME`` and ``--no-NAME``; None when neither is given."""
+        """Add ``--NAME`` and ``--no-NAME``; the value is None when neither is given."""
         action = self.parser.add_argument(
             name, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=help
         )
@@ -57,7 +57,7 @@ class Options:
         choices: tuple[str, ...] | None = None,
         help: str,
     ) -> None:
-        """An option with a value; `convert` raises ValueError with what it expected."""
+        """Add an option with a value; `convert` raises ValueError with what it expected."""
         action = self.parser.add_argument(
             *names,
             type=_complaining(convert),
@@ -69,7 +69,7 @@ class Options:
         self.known.append(Option(action.dest, _keys(action), convert, default, choices))
 
     def keys(self) -> frozenset[str]:
-        """How all these options are called."""
+        """The names of all these options."""
         return frozenset(key for option in self.known for key in option.keys)
 
     def complete(
@@ -79,7 +79,7 @@ class Options:
         config: Mapping[str, Any],
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        """Sets what the command line did not: from the environment, the file (`config`), or the default."""
+        """Set what the command line did not: from the environment, the file (`config`), or the default."""
         own = config.get(command, {})
         for option in self.known:
             if hasattr(args, option.name):
@@ -95,7 +95,7 @@ class Options:
 
 
 def load(path: str, required: bool) -> dict[str, Any]:
-    """The configuration file at `path`; none is an empty one, unless it is `required`."""
+    """The configuration file at `path`; an absent one is empty, unless it is `required`."""
     if not required and not os.path.exists(path):
         return {}
     import tomllib
@@ -115,10 +115,10 @@ def check(
     keys: Callable[[], Mapping[str, frozenset[str]]],
     known: frozenset[str],
 ) -> None:
-    """Refuses a file with names that mean nothing, for a mistyped option would be silently without effect.
+    """Refuse a file with unknown names: a mistyped option would silently have no effect.
 
-    `known` are the options of the present command; `keys()` those of each command, asked for only where need
-    be.
+    `known` are the options of the present command. `keys()` returns those of each command; it is called only
+    if needed.
     """
     strange = [key for key, value in config.items() if isinstance(value, dict) or key not in known]
     if not strange:

@@ -21,9 +21,9 @@ START_LIMIT = 30.0
 END_LIMIT = 30.0
 """Seconds that a sidecar may take to end gracefully."""
 LARGEST_LOG = 4 * 1024 * 1024
-"""Bytes beyond which the log is set aside before a sidecar is started."""
+"""Bytes beyond which the log is rotated before a sidecar is started."""
 SECRETS = ("MESH_TOKEN",)
-"""Variables that a sidecar must not carry in its environment for as long as it lives."""
+"""Variables that must not stay in a sidecar's environment."""
 
 
 class Started:
@@ -36,11 +36,11 @@ class Started:
         self._log_size = log_size
 
     def failure(self) -> MeshError:
-        """Why it ended: its own words where it left some, else the last lines of its log."""
+        """Why it ended: its own report where it left one, else the last lines of its log."""
         with os.fdopen(self._report, "rb") as pipe:
-            told = pipe.read(65536)
+            report = pipe.read(65536)
         try:
-            error = json.loads(told)
+            error = json.loads(report)
             return MeshError(error["message"], error["hint"])
         except (ValueError, KeyError, TypeError):
             pass
@@ -52,7 +52,7 @@ class Started:
         return MeshError("\n".join([f"the sidecar ended {how}", *last]), f"its whole log is {self._log}")
 
     def end(self) -> None:
-        """Ends it, gracefully first."""
+        """End it, gracefully first."""
         self.process.terminate()
         try:
             self.process.wait(END_LIMIT)
@@ -61,20 +61,20 @@ class Started:
             self.process.wait()
 
     def release(self) -> None:
-        """Lets it live on when this command ends."""
+        """Let it live on when this command ends."""
         with contextlib.suppress(OSError):
             os.close(self._report)
-        self.process.returncode = 0  # subprocess would warn that a child still runs, which is the point of it
+        self.process.returncode = 0  # else subprocess warns that the child still runs, as it should
 
 
 @contextlib.contextmanager
 def alone(state: str) -> Iterator[None]:
-    """Lets one command at a time look whether a sidecar runs here and start one; the others wait for it."""
+    """Let one command at a time check whether a sidecar runs here and start one; the others wait."""
     with _writing_in(state):
         os.makedirs(state, mode=0o700, exist_ok=True)
         lock = os.open(os.path.join(state, "start.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # whoever holds it has START_LIMIT and END_LIMIT
+        fcntl.flock(lock, fcntl.LOCK_EX)  # its holder takes START_LIMIT and END_LIMIT at most
         yield
     finally:
         os.close(lock)
@@ -91,24 +91,24 @@ def _writing_in(state: str) -> Iterator[None]:
 
 
 def start(state: str, log_format: str, options: Sequence[str]) -> Started:
-    """Starts a detached ``mesh sidecar`` with `options`, none of them secret; called under `alone`."""
+    """Start a detached ``mesh sidecar`` with `options`, none of them secret; called under `alone`."""
     with _writing_in(state):
         log = paths.log_path(state)
         if os.path.exists(log) and os.path.getsize(log) > LARGEST_LOG:
             os.replace(log, f"{log}.1")
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     size = os.fstat(out).st_size
-    report, told = os.pipe()
+    report, report_end = os.pipe()
     # -P: a directory that happens to contain a `json.py` must not change what the sidecar runs.
     command = [sys.executable, "-P", "-m", "mesh.cli", "--state-dir", state, "--log-format", log_format]
-    command += ["sidecar", "--report-fd", str(told), *options]
+    command += ["sidecar", "--report-fd", str(report_end), *options]
     try:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
-            pass_fds=(told,),
+            pass_fds=(report_end,),
             start_new_session=True,
             cwd="/",
             umask=0o077,
@@ -117,11 +117,14 @@ def start(state: str, log_format: str, options: Sequence[str]) -> Started:
         return Started(process, report, log, size)
     finally:
         os.close(out)
-        os.close(told)
+        os.close(report_end)
 
 
 def wait_until_it_answers(socket: str, started: Started) -> Info:
-    """The sidecar's first words, be it the one just started or one that another command started meanwhile."""
+    """Wait for the sidecar's first answer, be it the one just started or another command's.
+
+    Raises MeshError.
+    """
     deadline = time.monotonic() + START_LIMIT
     while time.monotonic() < deadline:
         ended = started.process.poll() is not None
@@ -135,7 +138,7 @@ def wait_until_it_answers(socket: str, started: Started) -> Info:
 
 
 def wait_until_it_ended(pid: int) -> bool:
-    """Waits for the process `pid` to be gone; False when that takes too long."""
+    """Wait for the process `pid` to end; False when that takes too long."""
     deadline = time.monotonic() + END_LIMIT
     while _alive(pid):
         if time.monotonic() > deadline:
@@ -153,8 +156,6 @@ def _alive(pid: int) -> bool:
         return True
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return (
-                not file.read().rpartition(b")")[2].lstrip().startswith(b"Z")
-            )  # ended, and nobody asked how
+            return not file.read().rpartition(b")")[2].lstrip().startswith(b"Z")  # ended, but not reaped
     except OSError:
         return sys.platform != "linux"

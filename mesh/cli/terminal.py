@@ -1,4 +1,4 @@
-"""What people see: aligned tables, a bar, a little colour where there is a terminal for it."""
+"""What people see: aligned tables, a bar, a little colour where a terminal shows it."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ def clean(text: str) -> str:
 
 
 def coloured(stream: TextIO) -> bool:
-    """Whether to colour what goes to `stream`: a terminal, unless NO_COLOR (https://no-color.org) is set."""
+    """Whether to colour output to `stream`: a terminal, unless NO_COLOR (https://no-color.org) is set."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
@@ -93,7 +93,7 @@ def count(number: int, noun: str) -> str:
 
 
 class ProgressBar:
-    """Shows the events of an operation that takes its time: a line each, or a bar drawn over itself.
+    """Shows the events of a slow operation: a line each, or a bar that is redrawn in place.
 
     Without a terminal a bar becomes a plain line at every tenth. Everything goes to standard error, so that
     standard output has the result alone.
@@ -125,7 +125,7 @@ class ProgressBar:
         self._last = (text, int(progress * 10))
 
     def close(self) -> None:
-        """Takes the bar away again."""
+        """Erase the bar."""
         if self._drawn:
             self._stream.write("\r\x1b[K")
             self._stream.flush()

@@ -1,4 +1,4 @@
-"""Which release this is."""
+"""The installed release."""
 
 from importlib import metadata
 

@@ -1,4 +1,4 @@
-"""Checks what came off the control socket against what an operation declares, once and nowhere else."""
+"""Checks arguments from the control socket against their operation's type, once and nowhere else."""
 
 from collections.abc import Mapping
 from types import UnionType
@@ -22,14 +22,14 @@ WORDS: dict[Any, str] = {
 }
 
 
-def arguments_of(operation: Operation[Args, Result], told: Mapping[str, Any]) -> Args:
-    """The arguments as the operation's type has them, a whole number where a number is wanted as a float.
+def arguments_of(operation: Operation[Args, Result], given: Mapping[str, Any]) -> Args:
+    """The arguments as the operation's type has them; a whole number becomes a float where one is wanted.
 
-    Raises `ControlError` for one that is missing, unknown or of another type. No value is repeated in it: an
+    Raises `ControlError` for a missing or unknown argument or one of another type. It quotes no value, for an
     argument may be a secret.
     """
     try:
-        args: Args = _fields(operation.args, told)
+        args: Args = _fields(operation.args, given)
     except _Misfit as misfit:
         raise ControlError(
             f"the sidecar does not understand the arguments of {operation.name}: {misfit}", OTHER_VERSION
@@ -41,19 +41,19 @@ class _Misfit(Exception):
     """What is wrong with a value, and where."""
 
 
-def _fields(shape: Any, told: Mapping[str, Any]) -> Any:
+def _fields(shape: Any, given: Mapping[str, Any]) -> Any:
     hints = get_type_hints(shape)
-    for name in told:
+    for name in given:
         if name not in hints:
             raise _Misfit(f"{name[:40]} is unknown")
     for name in hints:
-        if name in shape.__required_keys__ and name not in told:
+        if name in shape.__required_keys__ and name not in given:
             raise _Misfit(f"{name} is missing")
-    return {name: _as(hints[name], value, name) for name, value in told.items()}
+    return {name: _as(hints[name], value, name) for name, value in given.items()}
 
 
 def _as(shape: Any, value: Any, where: str) -> Any:
-    """The JSON ``value`` as the type ``shape``; the only unions that are declared are ``X | None``."""
+    """The JSON ``value`` as the type ``shape``. The only unions that operations declare are ``X | None``."""
     origin, inner = get_origin(shape) or shape, get_args(shape)
     if origin is UnionType:
         return None if value is None else _as(inner[0], value, where)

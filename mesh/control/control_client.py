@@ -1,4 +1,4 @@
-"""Asks the sidecar on this machine. Standard library alone: every command pays for what is imported here."""
+"""Asks the sidecar on this machine. Standard library alone: every command pays for its imports."""
 
 import json
 import os
@@ -16,17 +16,18 @@ LONGEST_LINE = 16 * 1024 * 1024
 """Bytes of one line of an answer; a status of ten thousand members has some 5 MiB."""
 
 SILENCE = 15.0
-"""Seconds without a byte after which a sidecar counts as stuck; a working one shows life every 5 s."""
+"""Seconds without a byte after which a sidecar counts as stuck; a working one sends a line every 5 s."""
 
 
 def call(
     path: str, op: str, args: Mapping[str, Any] | None = None, timeout: float = SILENCE
 ) -> Generator[dict[str, Any], None, dict[str, Any]]:
-    """Asks for `op` at the socket `path`; yields the events as they come and returns the result.
+    """Ask for `op` at the socket `path`; yield the events as they arrive and return the result.
 
     `timeout` limits each wait for the sidecar's next byte, in seconds. Closing the generator hangs up, which
-    cancels most operations. Raises `NotRunning` when nobody listens, `Refused` with the sidecar's own error,
-    and `ControlError` when the sidecar is stuck, ends before it answered or belongs to somebody else.
+    cancels most operations. Raises `NotRunning` when no process listens, `OperationRefused` with the
+    sidecar's own error, and `ControlError` when the sidecar is stuck, ends before it answers or runs as
+    another user.
     """
     with _connect(path, timeout) as connection:
         request = json.dumps({"op": op, "args": dict(args or {})}).encode() + b"\n"
@@ -48,7 +49,7 @@ def call(
                 "look at what it does: mesh logs",
             ) from None
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it ended; said below
+            pass  # it ended; the error is raised below
         except (ValueError, KeyError, TypeError):
             raise ControlError(
                 "the sidecar's answer makes no sense to this version of mesh",
@@ -64,7 +65,7 @@ def ask(
     on_event: Callable[[dict[str, Any]], None] | None = None,
     timeout: float = SILENCE,
 ) -> Any:
-    """`call`, run to its end: events go to `on_event`, the result is returned."""
+    """Run `call` to its end: events go to `on_event`, the result is returned."""
     conversation = call(path, op, args, timeout)
     try:
         while True:
@@ -83,7 +84,7 @@ def send(
     on_event: Callable[[dict[str, Any]], None] | None = None,
     timeout: float = SILENCE,
 ) -> Result:
-    """`ask` with what an operation of `mesh.control.operations` declares: the types of both are known."""
+    """Run `ask` for an operation that `mesh.control.operations` declares, so that both types are known."""
     result: Result = ask(path, request.name, request.args, on_event, timeout)
     return result
 
@@ -110,7 +111,7 @@ def _connect(path: str, timeout: float) -> socket.socket:
         raise ControlError(f"cannot use the control socket {path}: {os.strerror(error.errno or 0)}") from None
     user = user_of(connection)
     if user not in (os.geteuid(), 0):
-        # Whoever listens would be told secrets.
+        # Another user's process that listens here would receive secrets.
         connection.close()
         raise ControlError(
             f"somebody else, user {user}, listens on the control socket {path}",
@@ -120,7 +121,7 @@ def _connect(path: str, timeout: float) -> socket.socket:
 
 
 def _lines(connection: socket.socket) -> Generator[bytes, None, None]:
-    """The lines that arrive until the other side closes, without the empty ones that only show life."""
+    """The lines that arrive until the other side closes, without the empty lines that only show life."""
     chunks: list[bytes] = []
     size = 0
     while chunk := connection.recv(65536):

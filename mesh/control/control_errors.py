@@ -1,4 +1,4 @@
-"""What can go wrong between the command line and the sidecar, told apart by ``code``."""
+"""Errors between the command line and the sidecar, distinguished by ``code``."""
 
 from mesh.wire.errors import MeshError
 
@@ -23,14 +23,14 @@ class NotJoined(ControlError):
 
 
 class NotRunning(NotJoined):
-    """Nobody answers on the control socket: there is no sidecar, hence no membership."""
+    """No process listens on the control socket: there is no sidecar, hence no membership."""
 
     def __init__(self) -> None:
         super().__init__("no sidecar is running on this machine, so it is in no pool")
 
 
 class Evicted(NotRunning):
-    """The sidecar ended because its node was evicted from its pool; ``why`` is what it left word of."""
+    """The sidecar ended because its node was evicted from its pool; ``why`` is the text that it left."""
 
     def __init__(self, why: str) -> None:
         NotJoined.__init__(
@@ -47,7 +47,7 @@ class AlreadyRunning(ControlError):
 
 
 class OperationRefused(ControlError):
-    """The sidecar's own answer was an error; ``code`` is the one that it sent."""
+    """The sidecar answered with an error; ``code`` is the one that it sent."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(message, hint)

@@ -26,9 +26,9 @@ MOST_CONNECTIONS = 64
 REQUEST_LIMIT = 10.0
 """Seconds in which a client must have sent its request."""
 SEND_LIMIT = 10.0
-"""Seconds in which a client must take one line; one that does not is dropped."""
+"""Seconds in which a client must read one line; a slower client is dropped."""
 SIGN_OF_LIFE = 5.0
-"""Seconds between the empty lines that are sent while a handler works."""
+"""Seconds between the empty lines that show life while a handler works."""
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +40,12 @@ async def serve_control(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Answers requests on the unix socket `path` until cancelled; then the socket is removed.
+    """Answer requests on the unix socket `path` until cancelled; then remove the socket.
 
     ``handlers[op](args, emit)`` returns the result; ``await emit(event)`` sends an event before it. A
     `MeshError` is answered with its message, hint and ``code`` (``failed`` where it has none). A client that
     hangs up cancels the handler, except for the operations in `survive_hang_up`. Only this user and root are
-    served. A handler whose answer is to end the sidecar sets that in motion as its last act: what it returns
-    is still sent.
+    served. A handler that ends the sidecar triggers that as its last act: its result is still sent.
 
     Raises `AlreadyRunning` when another sidecar serves this path, and `MeshError` where the directory is not
     ours.
@@ -74,7 +73,7 @@ async def serve_control(
             task_status.started()
             await trio.serve_listeners(connection, [listener])
         finally:
-            where.unlink(missing_ok=True)  # noqa: ASYNC240 - nothing may be awaited on the way out
+            where.unlink(missing_ok=True)  # noqa: ASYNC240 - no await while cancelled
 
 
 class _ControlConnection:
@@ -95,13 +94,13 @@ class _ControlConnection:
         try:
             op, args = await self._request()
         except ControlError as error:
-            await self._send({"error": _told(error)})
+            await self._send({"error": _error_object(error)})
             return
         if op is None:
             return
         handler = self._handlers.get(op)
         if handler is None:
-            await self._send({"error": _told(_unknown(op))})
+            await self._send({"error": _error_object(_unknown(op))})
             return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, nursery.cancel_scope, op in self._survive_hang_up)
@@ -110,7 +109,7 @@ class _ControlConnection:
             nursery.cancel_scope.cancel()
 
     async def _request(self) -> tuple[str | None, dict[str, Any]]:
-        """The request, or None from a client that only looked whether somebody is here."""
+        """The request, or None from a client that only checked whether a sidecar listens."""
         received = bytearray()
         with trio.move_on_after(REQUEST_LIMIT) as limit:
             while b"\n" not in received:
@@ -136,7 +135,7 @@ class _ControlConnection:
         try:
             answer = {"result": dict(await handler(args, self._emit))}
         except Exception as failure:
-            answer = {"error": _told(_explained(op, failure))}
+            answer = {"error": _error_object(_explained(op, failure))}
         with trio.CancelScope(shield=True, deadline=trio.current_time() + SEND_LIMIT):
             await self._send(answer)
 
@@ -144,18 +143,18 @@ class _ControlConnection:
         await self._send({"event": dict(event)})
 
     async def _send(self, message: Mapping[str, Any] | None) -> None:
-        """Sends one line, `None` an empty one. To a client that is gone nothing is sent; that is no error."""
+        """Send one line, or an empty one for `None`. Sending to a client that is gone is no error."""
         line = b"\n" if message is None else json.dumps(message).encode() + b"\n"
         async with self._sending:
             if self._gone:
                 return
-            self._gone = True  # a line that was cut short leaves a stream on which nothing more can be said
+            self._gone = True  # a line that was cut short would garble all later ones
             with trio.move_on_after(SEND_LIMIT), suppress(trio.BrokenResourceError):
                 await self._stream.send_all(line)
                 self._gone = False
 
     async def _watch(self, scope: trio.CancelScope, survives: bool) -> None:
-        """Notices the hang-up; whatever else the client sends is not looked at."""
+        """Notice the hang-up; ignore whatever else the client sends."""
         with suppress(trio.BrokenResourceError):
             while await self._stream.receive_some(4096):
                 pass
@@ -169,15 +168,18 @@ class _ControlConnection:
             await self._send(None)
 
 
-def _told(error: MeshError) -> dict[str, str]:
+def _error_object(error: MeshError) -> dict[str, str]:
     return {"code": getattr(error, "code", "failed"), "message": error.message, "hint": error.hint}
 
 
 def _explained(op: str, failure: Exception) -> MeshError:
-    """What to tell of a failed handler. One request must not end the node, so surprises go to its log."""
+    """The error to send for a failed handler.
+
+    One request must not end the node, so unexpected ones are logged.
+    """
     cause: BaseException = failure
     while isinstance(cause, ExceptionGroup) and len(cause.exceptions) == 1:
-        cause = cause.exceptions[0]  # a handler's own nursery wraps what happened in it
+        cause = cause.exceptions[0]  # a handler's own nursery wraps its error
     if isinstance(cause, MeshError):
         return cause
     log.error("control: %s failed", op, exc_info=failure)
@@ -190,10 +192,10 @@ def _unknown(op: str) -> ControlError:
 
 @contextmanager
 def _claimed(path: Path) -> Iterator[None]:
-    """Holds the path for this process: a lock beside the socket says who serves it, even before it answers.
+    """Hold the path for this process: a lock beside the socket marks its server, even before it answers.
 
-    The lock's file stays when it is released; removing it would let two processes each hold a lock of that
-    name.
+    The lock's file stays when the lock is released. Removing it would let two processes each hold a lock of
+    that name.
     """
     directory = path.parent
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -213,14 +215,14 @@ def _claimed(path: Path) -> Iterator[None]:
 
 
 def _listen(path: Path) -> trio.socket.SocketType:
-    """A listening socket at `path` for this user alone; one left behind by a dead process is replaced."""
+    """A listening socket at `path` for this user alone; a dead process' socket is replaced."""
     if _answers(path):
         raise _taken(path)
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listening.bind(str(path))
-        path.chmod(0o600)  # before listen(), so that nobody gets in earlier
+        path.chmod(0o600)  # before listen(), so that no other user connects earlier
         listening.listen(MOST_CONNECTIONS)
     except OSError as error:
         listening.close()
@@ -237,7 +239,7 @@ def _answers(path: Path) -> bool:
         try:
             probe.connect(str(path))
         except BlockingIOError:
-            return True  # somebody listens, with a full backlog
+            return True  # a process listens, with a full backlog
         except OSError:
             return False
     return True

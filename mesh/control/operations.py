@@ -1,14 +1,14 @@
-"""What may be asked over the control socket: each operation with its arguments, its events and its result.
+"""The operations on the control socket: each with its arguments, its events and its result.
 
 A request is one line ``{"op": NAME, "args": {...}}``. The answer is any number of lines ``{"event": Event}``
 followed by one ``{"result": {...}}`` or ``{"error": {"code", "message", "hint"}}``. Empty lines in between
-only show that the sidecar is alive. Sizes are bytes and durations seconds unless a name says otherwise;
-layers are inclusive and counted from 0; members are named by the text of their id.
+only show that the sidecar is alive. Sizes are bytes and durations seconds unless a name says otherwise.
+Layers are inclusive and counted from 0; members are named by the text of their id.
 
 A new operation is declared here and bound to its method in `mesh.operations.operation_table`. Every operation
 but ``info``, ``join`` and ``shutdown`` raises `mesh.control.control_errors.NotJoined` on a node without pool.
-A client that hangs up ends the operation, unless it survives that; what `SERVE` has begun to serve goes on,
-only its waiting ends.
+A client that hangs up ends the operation, unless it survives that; what `SERVE` has deployed goes on,
+and only the waiting ends.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ Result = TypeVar("Result", bound=Mapping[str, Any])
 
 
 class OperationRequest(NamedTuple, Generic[Result]):
-    """What is sent: the operation's name, its arguments, and the type of the result that will come."""
+    """A request: the operation's name, its arguments, and the type of its result."""
 
     name: str
     args: Mapping[str, Any]
@@ -34,7 +34,7 @@ class OperationRequest(NamedTuple, Generic[Result]):
 
 
 class Operation(NamedTuple, Generic[Args, Result]):
-    """The declaration that the command line asks by and the sidecar answers by."""
+    """A declaration by which the command line asks and the sidecar answers."""
 
     name: str
     args: type[Args]
@@ -46,11 +46,11 @@ class Operation(NamedTuple, Generic[Args, Result]):
 
 
 class NoArgs(TypedDict):
-    """For operations that need to be told nothing."""
+    """For operations without arguments."""
 
 
 class ProgressEvent(TypedDict):
-    """A line for the person who waits, such as ``asking 100.64.0.2``; with progress, a bar is drawn."""
+    """A line for a waiting person, such as ``asking 100.64.0.2``; with progress, a bar is drawn."""
 
     text: str
     state: NotRequired[str]
@@ -68,7 +68,7 @@ class Info(TypedDict):
     version: str
     state_dir: str
     joined: bool
-    stopping: NotRequired[bool]  # it was told to end and is about to
+    stopping: NotRequired[bool]  # it was asked to end and is about to
     options: dict[str, str | int | bool | None]  # the values of `NodeOptions` that it runs with
 
 
@@ -110,7 +110,7 @@ class LeaderStatus(TypedDict):
 class Accelerator(TypedDict):
     kind: str  # a name of `mesh.engine.backends.backend_table`, or of another version's
     name: str
-    reason: NotRequired[str]  # why this one was chosen; known of the node itself only
+    reason: NotRequired[str]  # why this one was chosen; only for the node itself
 
 
 class MemoryStatus(TypedDict):
@@ -179,12 +179,12 @@ STATUS = Operation("status", NoArgs, Status)
 
 
 class JoinArgs(TypedDict, total=False):
-    """None of them: the stored pool, then a tailnet's, then the LAN's, else found one."""
+    """Without any of them: the stored pool, then a tailnet's, then the LAN's, else found one."""
 
     token: str  # mesh1:...
     host: str  # HOST, HOST:PORT or [V6]:PORT: ask there first
     found: bool  # found a pool without searching
-    terminal: bool  # a person watches, so an owner's approval may be waited for, for minutes
+    terminal: bool  # a person watches, so waiting minutes for an approval is fine
 
 
 class JoinResult(TypedDict):
@@ -247,7 +247,7 @@ class MoveArgs(TypedDict):
 
 
 class MoveResult(TypedDict):
-    """What comes of it, in words: where to, or why not."""
+    """The outcome, in words: where to, or why not."""
 
     text: str
 
@@ -259,7 +259,7 @@ MOVE = Operation("move", MoveArgs, MoveResult)
 
 
 class CopyMade(TypedDict):
-    """A copy of the served model that is being made, or was begun."""
+    """A copy of the served model, in progress or begun."""
 
     member: str
     state: CopyPhase
@@ -275,7 +275,7 @@ class ModelHeld(TypedDict):
     sha256: str
     members: list[str]  # ids of those that hold it
     serving: bool
-    copies_wanted: NotRequired[int]  # of the model that is served: by members that may lead
+    copies_wanted: NotRequired[int]  # of the served model, at members that may lead
     copies: NotRequired[list[CopyMade]]
 
 
@@ -308,7 +308,7 @@ class PlanArgs(TypedDict):
 
 
 class PlanStageResult(StageStatus):
-    """A stage with what it was computed from. The terms sum to ``milliseconds``."""
+    """A stage with the terms of its computation, which sum to ``milliseconds``."""
 
     name: str
     terms_ms: dict[str, float]  # such as {"rtt": 1.2, "layers": 20.1, "transfer": 0.4, "head": 3.0}, a token
@@ -370,7 +370,7 @@ class EvictArgs(TypedDict):
 
 
 class EvictResult(TypedDict):
-    """The member that is out for ever; ``fallen`` are the ids of those that it alone had vouched for."""
+    """The evicted member; ``fallen`` are the ids of those that it alone had vouched for."""
 
     id: str
     name: str

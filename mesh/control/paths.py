@@ -8,7 +8,7 @@ LONGEST_SOCKET_PATH = 100
 
 
 def state_dir(option: str | None = None) -> str:
-    """The state directory as an absolute path without links; `option` is what the person chose, if so."""
+    """The state directory as an absolute path without links; `option` is the person's choice, if any."""
     if option:
         return os.path.realpath(os.path.expanduser(option))
     return os.path.realpath(_default_state_dir())
@@ -17,8 +17,8 @@ def state_dir(option: str | None = None) -> str:
 def socket_path(state: str) -> str:
     """The control socket of the sidecar with this state directory: a function of that directory alone.
 
-    The default state directory's is in the user's runtime directory. Any other keeps its own, as long as that
-    path is short enough for a socket; else the runtime directory holds it under a hash of the state
+    For the default state directory it is in the user's runtime directory. Any other holds its own, if that
+    path is short enough for a socket. Else it is in the runtime directory, under a hash of the state
     directory.
     """
     if state == os.path.realpath(_default_state_dir()):
@@ -37,7 +37,7 @@ def log_path(state: str, process: str = "mesh") -> str:
 
 
 def eviction_path(state: str) -> str:
-    """Where a sidecar leaves word that it ended because its node was evicted."""
+    """The file in which a sidecar records that it ended because its node was evicted."""
     return os.path.join(state, "evicted")
 
 

@@ -1,8 +1,8 @@
-"""What a sidecar is started with. Each option of a node is declared here, once: a field of `NodeOptions`.
+"""The options of a sidecar. Each option of a node is declared here, once: a field of `NodeOptions`.
 
 All else follows from the fields: the options of the command line with their ``MESH_*`` variables and keys of
-the configuration file, what ``mesh join`` passes on to the sidecar, what is remembered, and what the node
-runs with. Values are those of JSON: a path is text.
+the configuration file, what ``mesh join`` passes on to the sidecar, what is remembered, and the node's
+options in force. Values are those of JSON: a path is text.
 """
 
 import os
@@ -40,7 +40,7 @@ def _name(text: str) -> str:
 
 
 def _file(text: str) -> str | None:
-    """Its absolute path, since the sidecar runs in another directory; none where there is no text."""
+    """The absolute path, since the sidecar runs in another directory; None for an empty text."""
     return os.path.abspath(os.path.expanduser(text)) if text else None
 
 
@@ -98,7 +98,7 @@ class NodeOptions:
 
 @dataclass(frozen=True, slots=True)
 class NodeOption:
-    """A field of `NodeOptions`, as those see it that treat all alike."""
+    """A field of `NodeOptions`, for code that treats all options alike."""
 
     name: str
     kind: type
@@ -122,9 +122,9 @@ def _kind(annotation: object) -> type:
 
 
 def fill_in(given: Mapping[str, Any], remembered: Mapping[str, Any]) -> NodeOptions:
-    """What is given, else what is remembered, else the default.
+    """The options as given, else as remembered, else the default.
 
-    What is remembered with another type, as in a file that a person edited, counts as not there.
+    A remembered value of another type, as in a file that a person edited, counts as absent.
     """
     kept = {
         option.name: remembered[option.name]
@@ -136,11 +136,11 @@ def fill_in(given: Mapping[str, Any], remembered: Mapping[str, Any]) -> NodeOpti
 
 @dataclass(frozen=True, slots=True)
 class SidecarOptions:
-    """What ``mesh join`` starts a sidecar with."""
+    """The options with which ``mesh join`` starts a sidecar."""
 
     state_dir: Path
     log_format: Literal["text", "json"] = "text"
     given: Mapping[str, Any] = field(default_factory=dict)
-    """Values of `NodeOptions` by name; for those that are not there what is remembered stands."""
+    """Values of `NodeOptions` by name; absent ones are taken from those remembered."""
     foreground: bool = False
     """A person watches: the log goes to stderr as well."""

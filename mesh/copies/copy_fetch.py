@@ -1,7 +1,7 @@
 """Making a copy of a model: from all its holders at once, each piece verified before it counts.
 
-A source whose piece is wrong is not asked again for a while; one that breaks off or is too slow soon is. What
-was verified stays on the disk, whatever happens to this process, and is not fetched again.
+A source that sends a wrong piece is left alone for ten minutes; one that breaks off or is too slow is asked
+again soon. Verified pieces stay on the disk, whatever happens to this process, and are not fetched again.
 """
 
 import logging
@@ -30,13 +30,13 @@ from mesh.wire.identity import NodeId, id_text
 log = logging.getLogger(__name__)
 
 STALL_SECONDS: Final = 20.0  # for one message
-LIAR_SECONDS: Final = 600.0
-SLOW_SECONDS: Final = 30.0  # for a piece, once others wait for work
-SLOW_BAR_SECONDS: Final = 60.0
-AGAIN_SECONDS: Final = 3.0  # before a source that broke off is asked again
+WRONG_DATA_SECONDS: Final = 600.0
+SLOW_SECONDS: Final = 30.0  # for a piece, once other sources are idle
+SLOW_BACKOFF_SECONDS: Final = 60.0
+RETRY_SECONDS: Final = 3.0  # before a source that broke off is asked again
 LOOK_SECONDS: Final = 1.0
 ROOM_SECONDS: Final = 5.0
-GIVE_UP_SECONDS: Final = 30.0  # without a byte from anybody
+GIVE_UP_SECONDS: Final = 30.0  # without a byte from any source
 RATE_SECONDS: Final = 5.0
 MAX_SOURCES: Final = 8
 
@@ -44,21 +44,21 @@ Phase = Literal["asking", "checking", "copying", "finishing"]
 Holders = Callable[[], Mapping[NodeId, Sequence[Endpoint]]]
 
 
-class Lying(MeshError):
-    """What a source gave is not the model."""
+class WrongData(MeshError):
+    """A source sent something else than the model."""
 
 
 class NoSource(MeshError):
-    """Nobody gives the model at present."""
+    """No source serves the model at present."""
 
 
 @dataclass
-class Barred:
-    """Sources that are not to be asked before a time."""
+class SourceBackoff:
+    """Sources that must not be asked before a time."""
 
     until: dict[NodeId, float] = field(default_factory=dict)
 
-    def bar(self, source: NodeId, seconds: float) -> None:
+    def hold_off(self, source: NodeId, seconds: float) -> None:
         self.until[source] = max(self.until.get(source, 0.0), trio.current_time() + seconds)
 
     def __contains__(self, source: NodeId) -> bool:
@@ -66,26 +66,26 @@ class Barred:
 
 
 @dataclass
-class Drawing:
-    """What is under way with one source; ``since`` when its present piece was asked for."""
+class SourceTransfer:
+    """The transfer from one source; ``since`` is when its present piece was requested."""
 
     since: float
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
 
 class Fetch:
-    """One copy that is being made. ``holders`` gives who has the model at present, and where they are."""
+    """One copy in the making. ``holders`` returns the members that hold the model, with their addresses."""
 
     def __init__(
-        self, streams: Streams, model: Model, store: CopyStore, holders: Holders, barred: Barred
+        self, streams: Streams, model: Model, store: CopyStore, holders: Holders, backoff: SourceBackoff
     ) -> None:
         self.model = model
         self.phase: Phase = "asking"
-        self.sources: dict[NodeId, Drawing] = {}
+        self.sources: dict[NodeId, SourceTransfer] = {}
         self._streams = streams
         self._store = store
         self._holders = holders
-        self._barred = barred
+        self._backoff = backoff
         self._pending: deque[int] = deque()
         self._arrived: deque[tuple[float, int]] = deque()
         self._change = trio.Event()
@@ -104,16 +104,16 @@ class Fetch:
         return () if self._partial is None else self._partial.tree.files
 
     def rate(self) -> float:
-        """Bytes a second that came during the last seconds."""
+        """Bytes a second that arrived during the last seconds."""
         horizon = trio.current_time() - RATE_SECONDS
         while self._arrived and self._arrived[0][0] < horizon:
             self._arrived.popleft()
         return sum(count for _, count in self._arrived) / RATE_SECONDS
 
     async def run(self) -> tuple[Path, ...]:
-        """The files of the copy, whole and on the disk.
+        """Make the copy and return its files, whole and on the disk.
 
-        Raises StoreError (the disk), NoSource (nobody gives it), MeshError.
+        Raises StoreError (the disk), NoSource (no source serves it), MeshError.
         """
         await self._check_room(0)
         tree = await self._find_tree()
@@ -144,11 +144,11 @@ class Fetch:
         if kept is not None:
             return kept
         for source, endpoints in self._holders().items():
-            if source not in self._barred:
+            if source not in self._backoff:
                 try:
                     return await self._ask_tree(source, endpoints)
                 except (StreamError, DecodeError, MeshError, trio.TooSlowError) as error:
-                    self._turn_from(source, error)
+                    self._back_off(source, error)
         raise NoSource(f"nobody gives the hash tree of {self.model.name} at present")
 
     async def _ask_tree(self, source: NodeId, endpoints: Sequence[Endpoint]) -> ModelTree:
@@ -159,10 +159,10 @@ class Fetch:
             leaves = bytearray()
             while len(leaves) < count:
                 leaves += await _block(session, count - len(leaves))
-            told = (sizes, bytes(leaves), self.model.root, self.model.size)
-            return await trio.to_thread.run_sync(checked_tree, *told)
+            received = (sizes, bytes(leaves), self.model.root, self.model.size)
+            return await trio.to_thread.run_sync(checked_tree, *received)
         except WrongTree as error:
-            raise Lying(error.message) from error
+            raise WrongData(error.message) from error
         finally:
             await session.aclose()
 
@@ -187,10 +187,10 @@ class Fetch:
         async with trio.open_nursery() as nursery:
             while partial.missing and self._failure is None:
                 now, holders = trio.current_time(), self._holders()
-                idle = [one for one in holders if one not in self.sources and one not in self._barred]
+                idle = [one for one in holders if one not in self.sources and one not in self._backoff]
                 for source in idle[: MAX_SOURCES - len(self.sources)] if self._pending else ():
-                    self.sources[source] = Drawing(now)
-                    nursery.start_soon(self._draw, source, holders[source], partial)
+                    self.sources[source] = SourceTransfer(now)
+                    nursery.start_soon(self._fetch_from, source, holders[source], partial)
                 if idle and not self._pending:
                     self._drop_the_slowest(now)
                 if now - self._heard > GIVE_UP_SECONDS:
@@ -204,39 +204,39 @@ class Fetch:
             nursery.cancel_scope.cancel()
 
     def _drop_the_slowest(self, now: float) -> None:
-        """Others wait for work: the piece that is longest on its way is theirs, when that is long enough."""
+        """Let an idle source take the oldest piece in transfer, if that has taken too long."""
         source = min(self.sources, key=lambda one: self.sources[one].since, default=None)
         if source is not None and now - self.sources[source].since > SLOW_SECONDS:
             log.info("%s is too slow with %s", id_text(source), self.model.name)
-            self._barred.bar(source, SLOW_BAR_SECONDS)
+            self._backoff.hold_off(source, SLOW_BACKOFF_SECONDS)
             self.sources[source].scope.cancel()
 
     async def _stop_when_full(self) -> None:
-        """Others write on the disk too, and this node's promises need room there."""
+        """Other programs write on the disk too, and this node's durable writes need room there."""
         try:
             await self._check_room(self.done)
         except MeshError as error:
             self._failure = error
 
-    async def _draw(self, source: NodeId, endpoints: Sequence[Endpoint], partial: PartialCopy) -> None:
-        """Take pieces from one source until none is left to take, or the source fails."""
-        drawing = self.sources[source]
+    async def _fetch_from(self, source: NodeId, endpoints: Sequence[Endpoint], partial: PartialCopy) -> None:
+        """Fetch pieces from one source until none is left, or the source fails."""
+        transfer = self.sources[source]
         piece: Piece | None = None
         try:
-            with drawing.scope:
+            with transfer.scope:
                 session, _ = await self._open(source, endpoints)
                 try:
                     while self._pending:
                         piece = partial.tree.piece(self._pending.popleft())
-                        drawing.since = trio.current_time()
+                        transfer.since = trio.current_time()
                         await self._take(session, piece, partial)
                         piece = None
                 finally:
                     await session.aclose()
-        except (StreamError, DecodeError, Lying, NoSource, trio.TooSlowError) as error:
-            self._turn_from(source, error)
+        except (StreamError, DecodeError, WrongData, NoSource, trio.TooSlowError) as error:
+            self._back_off(source, error)
         except MeshError as error:
-            self._failure = error  # the disk: no other source helps
+            self._failure = error  # the disk: another source does not help
         finally:
             if piece is not None:
                 self._pending.appendleft(piece.number)
@@ -255,18 +255,18 @@ class Fetch:
             at += len(gathered)
             self._arrived.append((trio.current_time(), len(gathered)))
         if digest.digest() != piece.leaf:
-            raise Lying(f"piece {piece.number} is not the model's")
+            raise WrongData(f"piece {piece.number} is not the model's")
         await trio.to_thread.run_sync(partial.commit, piece)
 
-    def _turn_from(self, source: NodeId, error: Exception) -> None:
-        lied = isinstance(error, Lying)
-        self._barred.bar(source, LIAR_SECONDS if lied else AGAIN_SECONDS)
-        level = logging.WARNING if lied else logging.INFO
+    def _back_off(self, source: NodeId, error: Exception) -> None:
+        wrong = isinstance(error, WrongData)
+        self._backoff.hold_off(source, WRONG_DATA_SECONDS if wrong else RETRY_SECONDS)
+        level = logging.WARNING if wrong else logging.INFO
         log.log(level, "no copy of %s from %s: %s", self.model.name, id_text(source), error or "too slow")
 
 
 async def _recheck(partial: PartialCopy) -> None:
-    """Read what an earlier run noted; a cancellation ends it after the present piece."""
+    """Verify what an earlier run recorded; a cancellation ends it after the present piece."""
     stop = threading.Event()
 
     async def stop_when_cancelled() -> None:
@@ -288,11 +288,11 @@ async def _recheck(partial: PartialCopy) -> None:
 
 
 async def _block(session: Session, most: int) -> bytes:
-    """The next bytes, at most so many. Lying when they are anything else; NoSource when they are gone."""
+    """The next bytes, at most so many. WrongData for anything else; NoSource if the source lost the model."""
     with trio.fail_after(STALL_SECONDS):
         block = await session.receive_message(BLOCK + 16)
     if isinstance(block, dict) and "gone" in block:
         raise NoSource(str(block["gone"])[:100])
     if not isinstance(block, bytes) or not 0 < len(block) <= most:
-        raise Lying("what came is no part of the model")
+        raise WrongData("what came is no part of the model")
     return block

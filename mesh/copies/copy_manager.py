@@ -1,8 +1,8 @@
-"""Model copies of a sidecar: the leader sees to it that there are enough, and every member makes its own.
+"""Model copies of a sidecar: the leader has enough copies made, and every member makes its own.
 
-The leader asks members over streams of kind `copies` how far they are (`mesh.copies.copy_policy` decides who
-is next) and has one of them fetch at a time. A fetch is its member's own: it goes on when the leader dies,
-and ends when its model is not deployed any more.
+The leader asks members over streams of kind `copies` for their progress (`mesh.copies.copy_policy` chooses
+the next) and has one of them fetch at a time. A fetch belongs to its member: it goes on when the leader dies,
+and ends when its model is no longer deployed.
 """
 
 import logging
@@ -16,9 +16,9 @@ import trio
 
 from leader.model.held_models import Models
 from leader.model.model_hash import Stamp, remember
-from mesh.copies.copy_fetch import Barred, Fetch
+from mesh.copies.copy_fetch import Fetch, SourceBackoff
 from mesh.copies.copy_policy import Site, counts, next_copy
-from mesh.copies.copy_server import CopyServing
+from mesh.copies.copy_server import CopyServer
 from mesh.copies.copy_store import CopyStore, Stored, within
 from mesh.net.session import Session, StreamError
 from mesh.net.stream_kinds import StreamKind
@@ -38,16 +38,18 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 2.0
 ASK_SECONDS: Final = 2.0
 TROUBLE_SECONDS: Final = 20.0
-"""How long a member says why it could not make a copy; then it may be asked again."""
+"""Seconds that a member reports why it could not make a copy; then it may be asked again."""
 
 MAX_ASKED: Final = 16
-"""Members that are asked at once how far they are: those with the most memory."""
+"""Members that are asked for their progress at once: those with the most memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class CopyState:
-    """How far a member is with its copy. ``done`` of all bytes are here and verified; ``rate`` in bytes a
-    second; ``free`` bytes are left on its disk; ``phase`` is empty while it does not fetch.
+    """A member's progress with its copy.
+
+    ``done`` bytes are here and verified; ``rate`` is in bytes a second; ``free`` bytes are left on its disk;
+    ``phase`` is empty while it does not fetch.
     """
 
     holds: bool
@@ -63,7 +65,7 @@ _STATE: Final = struct(CopyState, BOOL, UINT, UINT, text(16), FLOAT, UINT, text(
 
 
 class CopyManager:
-    """This node's part, as a holder, as one that copies and as the leader."""
+    """This node's part: as holder, as copier and as leader."""
 
     def __init__(self, machine: NodeContext, driver: NodeDriver, models: Models) -> None:
         self._machine = machine
@@ -71,8 +73,8 @@ class CopyManager:
         self._models = models
         self._store = CopyStore(machine.state.path / "copies")
         self._hashes = machine.state.path / "hashes"
-        self._serving = CopyServing(self._may_copy, self._round_trips, models, self._hashes)
-        self._barred = Barred()
+        self._serving = CopyServer(self._may_copy, self._round_trips, models, self._hashes)
+        self._backoff = SourceBackoff()
         self._fetch: Fetch | None = None
         self._scope = trio.CancelScope()
         self._trouble = ""
@@ -81,33 +83,33 @@ class CopyManager:
         self._lacking = ""
         self._away: dict[NodeId, float] = {}
 
-    # --- what others want to know -------------------------------------------------------------------
+    # --- for other parts ----------------------------------------------------------------------------
 
     @property
     def lacking(self) -> str:
-        """At the leader: what keeps the pool from having enough copies; empty while nothing does."""
+        """At the leader: why the pool has too few copies; empty while it has enough."""
         return self._lacking
 
     @property
     def progress(self) -> float | None:
-        """How much of the deployed model this node has copied, 0 to 1; None while it copies nothing."""
+        """The share of the deployed model that this node has copied, 0 to 1; None while it copies nothing."""
         fetch = self._fetch
         return None if fetch is None else fetch.done / max(1, fetch.model.size)
 
     @property
     def trouble(self) -> str:
-        """Why this node's last copy was not made, for a while after."""
+        """Why this node's last copy failed, for `TROUBLE_SECONDS`; then empty."""
         return self._trouble if trio.current_time() < self._failed_at + TROUBLE_SECONDS else ""
 
     async def handle_piece(self, session: Session) -> None:
-        """A member copies from here; who only computes has no need of a whole model."""
+        """A member copies from here. A member that only computes needs no whole model, so it is refused."""
         if session.peer is None or Rights.LEAD not in self._driver.node.rights(session.peer):
             await session.send_message({"ok": False, "reason": "only members that may lead copy models"})
             return
         await self._serving.handle(session)
 
     async def handle_ask(self, session: Session) -> None:
-        """A member asks how far this one is; the leader may have it fetch."""
+        """A member asks for this one's progress; the leader may have it fetch."""
         root, wanted = session.arguments.get("model"), self._wanted()
         claim = self._driver.node.leader()
         leads = claim is not None and claim.author == session.peer
@@ -121,8 +123,9 @@ class CopyManager:
     async def survey(
         self, root: bytes, members: Iterable[Member], fetch: bool = False
     ) -> dict[NodeId, CopyState]:
-        """How far each of these members is with its copy, of those who answer; with ``fetch``, they are to
-        make one.
+        """Ask these members for their progress, and return that of those that answer.
+
+        With ``fetch``, they are to make a copy.
         """
         states: dict[NodeId, CopyState] = {}
 
@@ -131,7 +134,7 @@ class CopyManager:
                 with trio.move_on_after(ASK_SECONDS):
                     states[id] = await self._ask(id, root, fetch)
             except (StreamError, DecodeError) as error:
-                log.debug("%s does not say how far it is: %s", id_text(id), error)
+                log.debug("%s does not report its copy's progress: %s", id_text(id), error)
 
         async with trio.open_nursery() as nursery:
             for member in members:
@@ -156,7 +159,7 @@ class CopyManager:
         fetch = self._fetch if self._fetch is not None and self._fetch.model.root == root else None
         held = await trio.to_thread.run_sync(self._models.find, root)
         if fetch is None:
-            done = await trio.to_thread.run_sync(self._store.noted, root)
+            done = await trio.to_thread.run_sync(self._store.recorded, root)
         else:
             done = fetch.done
         try:
@@ -170,7 +173,7 @@ class CopyManager:
     # --- making one ---------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Copy when asked to, and see to the others' copies while this node leads; until cancelled."""
+        """Copy when asked to, and look after the others' copies while this node leads; until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             seen = -1
@@ -180,16 +183,16 @@ class CopyManager:
                     self._scope.cancel()
                 await self._oversee(wanted)
                 seen = await self._machine.changes.wait(seen, LOOK_SECONDS)
-                await trio.sleep(LOOK_SECONDS / 4)  # however often things change
+                await trio.sleep(LOOK_SECONDS / 4)  # at most two looks a second
 
     def _begin(self) -> None:
-        """Copy the deployed model, unless it is here or on its way."""
+        """Copy the deployed model, unless it is here or in transfer."""
         wanted = self._wanted()
         if self._nursery is None or self._fetch is not None or wanted is None:
             return
         if self._models.find(wanted.model.root) is not None:
             return
-        self._fetch = Fetch(self._machine.streams, wanted.model, self._store, self._holders, self._barred)
+        self._fetch = Fetch(self._machine.streams, wanted.model, self._store, self._holders, self._backoff)
         self._scope = trio.CancelScope()
         self._nursery.start_soon(self._make, self._fetch, self._scope)
 
@@ -199,20 +202,20 @@ class CopyManager:
         try:
             with scope:
                 files = await fetch.run()
-                await trio.to_thread.run_sync(self._note, fetch, files)
+                await trio.to_thread.run_sync(self._record, fetch, files)
                 log.info("holds a copy of %s", model.name)
         except (MeshError, OSError) as error:
             log.warning("no copy of %s was made: %s", model.name, error)
             self._trouble, self._failed_at = str(error), trio.current_time()
         except Exception as error:
-            # What copies does badly must not take along what serves.
+            # A fault in copying must not take serving along.
             log.exception("no copy of %s was made", model.name)
             self._trouble, self._failed_at = f"failed: {type(error).__name__}", trio.current_time()
         finally:
             self._fetch = None
             self._machine.changes.notify()
 
-    def _note(self, fetch: Fetch, files: Sequence[Path]) -> None:
+    def _record(self, fetch: Fetch, files: Sequence[Path]) -> None:
         self._models.add(fetch.model.name, fetch.model.root, files)
         for path, file in zip(files, fetch.files, strict=True):
             remember(self._hashes, path, Stamp.of(path), file)
@@ -228,7 +231,7 @@ class CopyManager:
         }
 
     def _may_copy(self, peer: NodeId) -> bool:
-        """Weights are for those who may serve them."""
+        """Only members that may serve the weights may copy them."""
         return Rights.LEAD in self._driver.node.rights(peer)
 
     def _round_trips(self) -> dict[NodeId, float]:
@@ -241,7 +244,7 @@ class CopyManager:
     # --- the leader's part --------------------------------------------------------------------------
 
     async def _oversee(self, wanted: Deployment | None) -> None:
-        """One look: whether there are enough copies, else who is to make the next."""
+        """Look once whether there are enough copies; if not, have the next one made."""
         node = self._driver.node
         claim = node.leader()
         if wanted is None or claim is None or claim.author != node.id:
@@ -249,27 +252,27 @@ class CopyManager:
             self._away.clear()
             return
         root, members = wanted.model.root, node.members()
-        self._note_who_is_there(members)
+        self._note_absent(members)
         if sum(counts(self._site(member, root, None)) for member in members) >= wanted.copies:
-            self._tell("")
+            self._set_lacking("")
             return
         asked = [m for m in members if m.state == "alive" and may_lead(m) and not self._holds(m, root)]
         asked.sort(key=lambda member: -_memory(member))
         states = await self.survey(root, asked[:MAX_ASKED])
         sites = [self._site(member, root, states.get(member.id)) for member in members]
         decision = next_copy(sites, node.id, wanted.model.size, wanted.copies)
-        self._tell(decision.lacking)
+        self._set_lacking(decision.lacking)
         if decision.fetch is not None:
             log.info("%s is to copy %s", name_of(node, NodeId(decision.fetch)), wanted.model.name)
             await self.survey(root, [m for m in members if m.id == decision.fetch], fetch=True)
 
-    def _note_who_is_there(self, members: Sequence[Member]) -> None:
-        """Since when each is away: from when this leader first saw it so."""
+    def _note_absent(self, members: Sequence[Member]) -> None:
+        """Note since when each member is away: from when this leader first saw it so."""
         now = trio.current_time()
         away = [member.id for member in members if member.state in ("suspect", "dead")]
         self._away = {id: self._away.get(id, now) for id in away}
 
-    def _tell(self, lacking: str) -> None:
+    def _set_lacking(self, lacking: str) -> None:
         if lacking != self._lacking:
             self._lacking = lacking
             self._machine.changes.notify()
@@ -297,7 +300,7 @@ class CopyManager:
     # --- removing -----------------------------------------------------------------------------------
 
     def prune(self) -> list[Stored]:
-        """Remove the copies that nothing deployed uses; those removed. Blocks. Raises StoreError."""
+        """Remove copies that nothing deployed uses; return those removed. Blocks. Raises StoreError."""
         return self._store.prune(self._is_used)
 
     def _is_used(self, stored: Stored) -> bool:
@@ -305,12 +308,12 @@ class CopyManager:
         if wanted is None or wanted.model.root != stored.root:
             return self._fetch is not None and self._fetch.model.root == stored.root
         held = self._models.find(stored.root)
-        # What is deployed may be served from a file of its own, which makes the copy superfluous.
+        # The deployed model may be served from another file, which makes the copy superfluous.
         return held is None or within(held.files, stored.path)
 
 
 def may_lead(member: Member) -> bool:
-    """Whether a copy at this member would help when the leader goes."""
+    """Whether a copy at this member would help when the leader is lost."""
     return Rights.LEAD in member.rights and member.record is not None and member.record.profile.rank > 0
 
 

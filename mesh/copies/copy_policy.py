@@ -1,8 +1,8 @@
-"""Which member is to copy the deployed model next. Pure.
+"""Which member copies the deployed model next. Pure.
 
-A copy counts where a member that is alive and may lead holds it: only such a one can serve when the leader
-goes. One that vanished counts for a while longer, for most come back, and a copy costs much. Copies are made
-one after another, so that the first is there soonest and then helps with the next.
+A copy counts where a member that is alive and may lead holds it: only such a member can serve when the leader
+is lost. A copy at a member that vanished counts for a while longer, for most come back, and a copy is
+expensive. Copies are made one after another, so that the first is there soonest and then helps with the next.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,16 +14,16 @@ MARGIN: Final = 1 << 30
 """Bytes of the disk that a copy leaves free."""
 
 PATIENCE: Final = 60.0
-"""Seconds that a copy still counts when its holder has vanished."""
+"""Seconds that a copy still counts after its holder vanished."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A member as a place for a copy. ``holds`` all of it, or ``done`` bytes of it, verified. When it is not
-    ``alive`` it has been ``away`` for so many seconds.
+    """A member as a place for a copy.
 
-    ``free`` bytes are left on its disk, None while it has not said so. ``fetching``: it is at it right now.
-    ``trouble`` is why it did not succeed a moment ago. ``memory``: bytes that it offers.
+    ``holds`` all of it, or ``done`` bytes of it, verified. When it is not ``alive`` it has been ``away`` for
+    so many seconds. ``free`` bytes are left on its disk, None while it has not reported that. ``fetching``:
+    it copies right now. ``trouble`` is why it failed a moment ago. ``memory``: bytes that it offers.
     """
 
     id: bytes
@@ -41,8 +41,9 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class NextCopy:
-    """``fetch`` is who is to copy now, if anybody; ``lacking`` says, for a person, what keeps the pool from
-    having enough copies, empty while nothing does.
+    """The member to copy now, if any, as ``fetch``; and what a person should know.
+
+    ``lacking`` says why the pool has too few copies; it is empty while nothing is in the way.
     """
 
     fetch: bytes | None = None
@@ -50,7 +51,7 @@ class NextCopy:
 
 
 def next_copy(sites: Sequence[Site], leader: bytes, size: int, copies: int) -> NextCopy:
-    """Who is to copy a model of ``size`` bytes next, that there be ``copies``; ``leader`` comes first."""
+    """Which member copies a model of ``size`` bytes next, to have ``copies``; ``leader`` comes first."""
     holders = [site for site in sites if site.alive and site.holds]
     held = [site for site in sites if counts(site)]
     if not holders:
@@ -65,12 +66,12 @@ def next_copy(sites: Sequence[Site], leader: bytes, size: int, copies: int) -> N
 
 
 def counts(site: Site) -> bool:
-    """Whether there is a copy that helps when the leader goes."""
+    """Whether there is a copy that helps when the leader is lost."""
     return site.holds and site.lead and (site.alive or site.away < PATIENCE)
 
 
 def missing_room(free: int, size: int, done: int) -> int:
-    """Bytes that are missing on a disk for the rest of a copy and the margin; 0 when there is room."""
+    """Bytes missing on a disk for the rest of a copy and the margin; 0 when there is room."""
     return max(0, size - done + MARGIN - free)
 
 
@@ -101,5 +102,5 @@ def _lacking(sites: Iterable[Site], held: int, size: int, copies: int) -> str:
 
 
 def bytes_text(count: int) -> str:
-    """Bytes for people."""
+    """A number of bytes for people."""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

@@ -1,9 +1,9 @@
-"""A holder's side of a copy: it gives the model's hash tree and its pieces to members that may lead.
+"""A holder's side of a copy: it serves the model's hash tree and its pieces to members that may lead.
 
 The stream is of kind `copy`; its argument is the model's root. The holder answers with the sizes of the
-model's files, or why not. Then the member asks, one thing at a time: ``{"tree": True}``, and gets the leaves
-of all files, joined, in messages; or ``{"piece": N}``, and gets that piece, in messages. What leaves is paced
-by the round trips to those who get it (`mesh.net.pacing`), all together.
+model's files, or why not. Then the member sends one request at a time. ``{"tree": True}`` returns the leaves
+of all files, joined, in messages; ``{"piece": N}`` returns that piece, in messages. One pacer for all copiers
+limits the rate by their round trips (`mesh.net.pacing`).
 """
 
 import logging
@@ -35,14 +35,14 @@ REQUEST_SECONDS: Final = 60.0
 BLOCK_SECONDS: Final = 60.0
 JUDGE_SECONDS: Final = 0.25
 UNSENT_BYTES: Final = 256 * 1024
-"""What may wait in the kernel: a connection that is cut should not have taken up more."""
+"""Bytes that may wait in the kernel, so that a connection that is cut has not taken up more."""
 
 
 RoundTrips = Callable[[], Mapping[NodeId, float]]
 """Seconds to each member, as far as they are known."""
 
 
-class CopyServing:
+class CopyServer:
     """Serves all members that copy from this machine."""
 
     def __init__(
@@ -59,7 +59,7 @@ class CopyServing:
         self._judged = 0.0
 
     async def handle(self, session: Session) -> None:
-        """One member, from its question to its last piece."""
+        """Serve one member, from its request to its last piece."""
         peer, root = session.peer, session.arguments.get("model")
         if peer is None or not isinstance(root, bytes):
             return
@@ -70,14 +70,14 @@ class CopyServing:
             return
         self._served[peer] += 1
         try:
-            async with self._hashing:  # read once, however many ask; afterwards the cache knows
+            async with self._hashing:  # hash once for all; later the cache knows
                 _, hashes = await hash_model(held.files, self._hashes)
             await self._serve(session, peer, held, ModelTree(hashes))
         except trio.TooSlowError:
-            log.info("%s asks for nothing any more, or takes nothing", id_text(peer))
+            log.info("%s requests nothing any more, or reads nothing", id_text(peer))
         finally:
             self._served[peer] -= 1
-            self._served += Counter()  # forget who gets nothing any more
+            self._served += Counter()  # drop peers that copy no longer
 
     def _why_not(self, peer: NodeId, held: HeldModel | None) -> str:
         if not self._may_copy(peer):
@@ -131,12 +131,12 @@ class CopyServing:
 
     @property
     def rate(self) -> float:
-        """Bytes a second that may leave at present."""
+        """Bytes a second that may be sent at present."""
         return 0.0 if self._pacer is None else self._pacer.rate
 
 
 def _read(path: Path, at: int, count: int) -> bytes:
-    """That part of a file, at least one byte of it. MeshError when it cannot be read."""
+    """Read that part of a file, at least one byte of it. Raises MeshError when it cannot be read."""
     try:
         with path.open("rb", buffering=0) as file:
             chunk = os.pread(file.fileno(), count, at)

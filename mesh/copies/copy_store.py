@@ -1,15 +1,15 @@
-"""Copies of models on this machine's disk, whole ones and those that are being made.
+"""Copies of models on this machine's disk, whole ones and partial ones.
 
 ::
 
     <folder>/<root>/             a whole copy: its files, by the names that the engine wants
-    <folder>/<root>.part/        one that is being made: files with holes
+    <folder>/<root>.part/        a partial copy: files with holes
         .tree                    the model's hash tree, checked against its root when it is read
         .pieces                  the numbers of verified pieces, 4 bytes each, in the order of their arrival
 
-A piece's number is noted once all of it is in the file. A crash of the process loses nothing; that of the
-machine may, so whoever goes on with a copy reads the noted pieces again and keeps those that are right.
-Everything here blocks.
+A piece's number is recorded once all of it is in the file. A crash of the process loses nothing. A crash of
+the machine may, so a resumed copy reads the recorded pieces again and keeps those that are right. Everything
+here blocks.
 """
 
 import os
@@ -37,22 +37,22 @@ _NUMBER: Final = struct.Struct("<I")
 
 
 class StoreError(MeshError):
-    """The disk does not take, or give, what it should."""
+    """The disk fails to store or return what it should."""
 
 
 class Digest(Protocol):
-    """What hashes a piece while it arrives."""
+    """Hashes a piece while it arrives."""
 
     def update(self, data: bytes, /) -> None:
-        """Take more of it in."""
+        """Add more bytes."""
 
     def digest(self) -> bytes:
-        """The leaf of what was taken in."""
+        """The leaf of the bytes so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A copy on the disk; ``size`` is what it takes up, in bytes."""
+    """A copy on the disk; ``size`` is its space there, in bytes."""
 
     root: bytes
     name: str
@@ -62,12 +62,12 @@ class Stored:
 
 
 class PartialCopy:
-    """A copy that is being made. Pieces may be written by several threads, each piece by one."""
+    """A copy in the making. Several threads may write pieces, each piece by one."""
 
     def __init__(self, folder: Path, tree: ModelTree, name: str) -> None:
-        """Go on with what is in ``folder``, or begin it. Raises StoreError.
+        """Resume the copy in ``folder``, or begin it. Raises StoreError.
 
-        Nothing counts as there until ``recheck`` has read it.
+        No piece counts as present until ``recheck`` has read it.
         """
         self.tree = tree
         self.done = 0
@@ -89,11 +89,11 @@ class PartialCopy:
             raise _store_error(folder, error) from error
 
     def recheck(self, abandoned: Callable[[], bool] = lambda: False) -> None:
-        """Count the noted pieces that are right; returns early when ``abandoned``. Raises StoreError."""
+        """Count the recorded pieces that are right; returns early when ``abandoned``. Raises StoreError."""
         try:
             log = os.pread(self._log, _NUMBER.size * 2 * len(self.tree), 0)
-            noted = {number for (number,) in _NUMBER.iter_unpack(log[: len(log) // 4 * 4])}
-            for number in sorted(noted & self.missing):
+            recorded = {number for (number,) in _NUMBER.iter_unpack(log[: len(log) // 4 * 4])}
+            for number in sorted(recorded & self.missing):
                 if abandoned():
                     return
                 piece = self.tree.piece(number)
@@ -104,7 +104,10 @@ class PartialCopy:
             raise _store_error(self._folder, error) from error
 
     def write(self, piece: Piece, at: int, data: bytes, digest: Digest) -> None:
-        """Bytes of a piece, ``at`` from its beginning, which ``digest`` takes in. Raises StoreError."""
+        """Write bytes of a piece, ``at`` from its beginning, and add them to ``digest``.
+
+        Raises StoreError.
+        """
         digest.update(data)
         try:
             view, offset = memoryview(data), piece.offset + at
@@ -115,7 +118,7 @@ class PartialCopy:
             raise _store_error(self._folder, error) from error
 
     def commit(self, piece: Piece) -> None:
-        """The piece is in its file, and was verified. Raises StoreError."""
+        """Record a piece that is in its file and verified. Raises StoreError."""
         with self._turn:
             if piece.number in self.missing:
                 try:
@@ -125,7 +128,7 @@ class PartialCopy:
                 self._count(piece)
 
     def finish(self) -> tuple[Path, ...]:
-        """All pieces are there: the files, on the disk and in their place. Raises StoreError."""
+        """Move a complete copy to its place, flushed to the disk; return its files. Raises StoreError."""
         assert not self.missing, "a copy is whole when no piece is missing"
         whole = self._folder.with_name(self._folder.name.removesuffix(PART))
         try:
@@ -140,7 +143,7 @@ class PartialCopy:
         return tuple(whole / path.name for path in self._paths)
 
     def close(self) -> None:
-        """Give the files back; may be called twice."""
+        """Close the files; may be called twice."""
         for descriptor in [*self._files, *([self._log] if self._log >= 0 else [])]:
             os.close(descriptor)
         self._files, self._log = [], -1
@@ -161,7 +164,7 @@ class PartialCopy:
         return digest.digest()
 
     def _rewrite_log(self) -> None:
-        """Only what is right stays noted: the log does not grow from one try to the next."""
+        """Keep only right pieces recorded, so that the log does not grow from one try to the next."""
         there = sorted(set(range(len(self.tree))) - self.missing)
         os.ftruncate(self._log, 0)
         os.write(self._log, b"".join(map(_NUMBER.pack, there)))
@@ -193,8 +196,8 @@ class CopyStore:
                 continue
         return None
 
-    def noted(self, root: bytes) -> int:
-        """About how many bytes of a copy are here, by the number of pieces that were noted."""
+    def recorded(self, root: bytes) -> int:
+        """Bytes of a partial copy, estimated from the number of recorded pieces."""
         try:
             pieces = (self._part(root) / LOG).stat().st_size // _NUMBER.size
         except OSError:
@@ -202,10 +205,10 @@ class CopyStore:
         return pieces * model_hash.PIECE
 
     def open(self, tree: ModelTree, name: str) -> PartialCopy:
-        """Begin a copy, or go on with it. Raises StoreError.
+        """Begin a copy, or resume it. Raises StoreError.
 
-        A whole one whose files this node does not hold any more (they were changed, or the process ended
-        before it had noted them) is checked again like one that is not whole.
+        A whole copy that this node no longer holds (its files changed, or the process ended before it
+        recorded them) is checked again like a partial one.
         """
         part, whole = self._part(tree.root), self._whole(tree.root)
         try:
@@ -216,7 +219,7 @@ class CopyStore:
         return PartialCopy(part, tree, name)
 
     def stored(self) -> list[Stored]:
-        """All copies, whole or not. Raises StoreError."""
+        """All copies, whole or partial. Raises StoreError."""
         found = []
         try:
             for path in sorted(self.folder.iterdir()) if self.folder.exists() else ():
@@ -232,7 +235,7 @@ class CopyStore:
         return found
 
     def prune(self, kept: Callable[[Stored], bool]) -> list[Stored]:
-        """Remove the copies that are not ``kept``; those removed. Raises StoreError."""
+        """Remove the copies that are not ``kept``; return those removed. Raises StoreError."""
         gone = [stored for stored in self.stored() if not kept(stored)]
         for stored in gone:
             try:

@@ -1,7 +1,7 @@
-"""A model's hash tree as a copy is made by it: which pieces there are, where each goes, and its leaf.
+"""A model's hash tree as copies need it: its pieces, the place of each, and its leaf.
 
-Whoever has the root, which the deployment names, can check a tree that anybody gave it, and then each piece
-by itself.
+With the root, which the deployment names, a member can check a tree from any source, and then each piece by
+itself.
 """
 
 from bisect import bisect_right
@@ -25,7 +25,7 @@ class WrongTree(MeshError):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """``length`` bytes at ``offset`` of the file of that index."""
+    """``length`` bytes at ``offset`` of the file with index ``file``."""
 
     number: int
     file: int
@@ -48,7 +48,7 @@ class ModelTree:
         return self._starts[-1]
 
     def piece(self, number: int) -> Piece:
-        """IndexError for a number that no piece has."""
+        """The piece of that number. Raises IndexError if there is none."""
         if not 0 <= number < len(self):
             raise IndexError(f"there is no piece {number}")
         index = bisect_right(self._starts, number) - 1
@@ -65,7 +65,7 @@ class ModelTree:
 def leaf_counts(sizes: Sequence[int], size: int) -> list[int]:
     """How many leaves files of these sizes have; WrongTree unless they make a model of ``size`` bytes.
 
-    Asked before leaves are taken from anybody: no more are then taken than a model can have.
+    Called before leaves are received, so that no more are received than a model can have.
     """
     fits = 0 < len(sizes) <= MAX_FILES and all(type(one) is int and one > 0 for one in sizes)
     if not fits or sum(sizes) != size:

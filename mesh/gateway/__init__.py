@@ -1,8 +1,9 @@
-"""The HTTP door of every node: OpenAI's API passed on to the leader, and a window on the pool.
+"""The HTTP API of every node: it passes OpenAI's API on to the leader and shows the state of the pool.
 
-`http_server` and `connection` speak HTTP/1.1 by h11; `app` and `access` say what is where and who may ask;
-`proxy`, `leaders`, `upstream` and `resumable_completion` bring a request to the leader; `resuming` (pure)
-decides how an answer goes on with another leader. `feed`, `dashboard`, `counters`, `readiness` show the pool.
+`http_server` and `connection` speak HTTP/1.1 by h11. `app` routes requests, `access` refuses those that may
+not ask. `proxy`, `leaders`, `upstream` and `resumable_completion` bring a request to the leader. `resuming`
+(pure) decides how another leader continues an answer. `feed`, `dashboard`, `counters` and `readiness` show
+the pool.
 
 It must not know Node, streams or llama-server's process: it sees its node as the protocol `backend.Backend`.
 Why no ASGI server: `docs/decisions/0009-own-gateway.md`.

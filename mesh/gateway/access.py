@@ -1,8 +1,7 @@
-"""Who may ask at all. A page of some other site, open in a browser on this machine, may not.
+"""Which requests are allowed: a page of another site, open in a browser on this machine, may not ask.
 
-Such a page reaches a server on loopback in two ways: it calls the address outright, and then the browser
-tells its origin; or it has its own name resolve to 127.0.0.1 (DNS rebinding), and then that name stands in
-Host. Pure.
+Such a page reaches a server on loopback in two ways. It calls the address outright; then the browser sends
+its origin. Or its own name resolves to 127.0.0.1 (DNS rebinding); then that name stands in Host. Pure.
 """
 
 import hmac
@@ -15,9 +14,10 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 def refused_host(host: str | None, local: str) -> str | None:
-    """Say why this Host header is refused on a connection that came in at the address `local`, or None.
+    """Say why this Host header is refused on a connection that arrived at the address `local`, or None.
 
-    On loopback only names and addresses of this machine pass; elsewhere a name cannot be judged (a key can).
+    On loopback only names and addresses of this machine pass. Elsewhere the gateway cannot judge a name;
+    there a key protects it.
     """
     if not is_loopback(local):
         return None
@@ -45,8 +45,8 @@ def refused_origin(origin: str | None, host: str | None) -> str | None:
 def refused_site(site: str | None, path: str, mode: str | None) -> str | None:
     """Say why a browser's request from such a site (Sec-Fetch-Site) is refused, or return None.
 
-    Requests that need no Origin, such as an image's, would otherwise run, though their answers stay unread. A
-    link to our own page is followed.
+    Requests without an Origin, such as an image's, would otherwise run, though the page cannot read the
+    answers. A link to our own page is followed.
     """
     if site in (None, "same-origin", "none") or (path == "/" and mode == "navigate"):
         return None
@@ -54,7 +54,7 @@ def refused_site(site: str | None, path: str, mode: str | None) -> str | None:
 
 
 def is_authorized(authorization: str | None, api_key: str | None) -> bool:
-    """Whether the Authorization header bears the key, if one is wanted; takes the same time for any guess."""
+    """Whether the Authorization header holds the key, if one is required. Every guess takes the same time."""
     if api_key is None:
         return True
     scheme, _, token = (authorization or "").partition(" ")
@@ -62,7 +62,7 @@ def is_authorized(authorization: str | None, api_key: str | None) -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether the text is a loopback address, an IPv4 one in IPv6's clothes included."""
+    """Whether the text is a loopback address, also an IPv4 one that is mapped into IPv6."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

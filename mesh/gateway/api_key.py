@@ -1,4 +1,4 @@
-"""The key that clients from other machines must bear, in a file of the user's own."""
+"""The API key: clients on other machines send it, and a file of the user's own holds it."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ MAKE = "(umask 077; openssl rand -hex 16 > FILE) makes a good one"
 
 
 def read_api_key(file: str | Path) -> str:
-    """The key in ``file``. MeshError when others can read it, or what it holds is no key."""
+    """Read the key in ``file``. Raises MeshError when others can read the file, or it holds no key."""
     path = Path(file)
     try:
         mode = path.stat().st_mode

@@ -1,4 +1,4 @@
-"""What is where: the gateway's own paths, and all others passed on."""
+"""Routing: the gateway answers its own paths and passes all others on."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
 _KEYLESS: Final = frozenset({"/", "/healthz", "/readyz"})
-"""Paths that tell no secret: the dashboard's page is empty until it is given the key."""
+"""Paths that disclose nothing: the dashboard's page is empty until it has the key."""
 _OWN: Final = frozenset({"/", "/healthz", "/readyz", "/metrics", "/events", "/status"})
 
 
@@ -85,7 +85,7 @@ class Gateway:
             return reply(200, Exposition.content_type, self._exposition.render())
         status = self._backend.status()
         if path != "/readyz":
-            # A HEAD of /events ends here too: it has no stream to follow.
+            # A HEAD of /events ends here too, as it has no stream to follow.
             return json_reply(200, status)
         if not_ready := why_not_ready(status):
             return unavailable("not_ready", str(not_ready), not_ready.retry_after)

@@ -1,4 +1,4 @@
-"""What the gateway needs from the node it is the door of."""
+"""What the gateway needs from its node."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple, Protocol
@@ -9,10 +9,10 @@ from mesh.wire.errors import MeshError
 
 
 class NotReady(MeshError):
-    """No answer is to be had now: ``reason`` says why, ``retry_after`` in how many seconds to ask again.
+    """No answer is possible now: ``reason`` says why, ``retry_after`` in how many seconds to ask again.
 
-    ``lasting``: waiting a little will not help. A request that just comes in is told so at once; one whose
-    answer has begun still waits.
+    ``lasting``: waiting a little will not help. A new request then fails at once; an answer that has begun
+    still waits.
     """
 
     def __init__(
@@ -25,14 +25,14 @@ class NotReady(MeshError):
 
 
 class NothingServed(NotReady):
-    """Nobody wants a model to be served: no answer goes on."""
+    """No owner wants a model to be served, so no answer continues."""
 
     def __init__(self) -> None:
         super().__init__("no model is served", hint="mesh serve MODEL.gguf", lasting=True)
 
 
 class Serving(NamedTuple):
-    """Who leads (an id as text), and what is to be served (a model's hash)."""
+    """The leader (its id as text), and the model to serve (its hash)."""
 
     leader: str
     model: str
@@ -44,16 +44,16 @@ class GatewayBackend(Protocol):
     async def open_leader(self) -> trio.abc.Stream:
         """Open a fresh byte stream to the leader's llama-server, for one HTTP/1.1 exchange.
 
-        The gateway owns the stream and closes it forcefully when the client has hung up: whoever stands at
-        the other end must then close its connection to llama-server, which stops the slot. A stream that ends
-        by a failure raises ``trio.BrokenResourceError``, or ends early, which HTTP tells from a proper end.
+        The gateway owns the stream and closes it forcefully when the client has hung up. The other end must
+        then close its connection to llama-server, which stops the slot. A stream that fails raises
+        ``trio.BrokenResourceError``, or ends early, which HTTP tells from a proper end.
 
-        Raises `NotReady` where there is nobody to ask, `MeshError` or ``OSError`` where asking failed.
+        Raises `NotReady` where no leader can be asked, `MeshError` or ``OSError`` where asking failed.
         """
         ...
 
     def serving(self) -> Serving | None:
-        """Return who leads and what is to be served; None while nobody leads. Costs next to nothing."""
+        """Return the leader and the model to serve; None while no member leads. Costs next to nothing."""
         ...
 
     def status(self) -> Mapping[str, Any]:

@@ -1,8 +1,8 @@
 """One client's connection: HTTP/1.1 by h11 over a trio stream, one exchange after the other.
 
-Each exchange runs under a cancel scope of its own, which a hang-up cancels: whatever is done for a client
-that is gone ends at the next checkpoint. A client that closes its sending side counts as gone; HTTP clients
-that want an answer do not do that.
+Each exchange runs under its own cancel scope, which a hang-up cancels: work for a client that is gone ends at
+the next checkpoint. A client that closes its sending side counts as gone; HTTP clients that want an answer do
+not do that.
 """
 
 import logging
@@ -20,26 +20,26 @@ MAX_HEAD: Final = 64 << 10
 MAX_BODY: Final = 64 << 20
 """Bytes of a request's body."""
 IDLE_LIMIT: Final = 75.0
-"""Seconds for the whole of a request's head to come, from the answer before."""
+"""Seconds from the previous answer until the head of the next request must be complete."""
 BODY_LIMIT: Final = 60.0
 """Seconds between two pieces of a request's body."""
 SEND_LIMIT: Final = 60.0
-"""Seconds a client may take to read what is sent to it, while it keeps one of the leader's slots."""
+"""Seconds a client may take to read what is sent to it, while it occupies one of the leader's slots."""
 LINGER_LIMIT: Final = 1.0
-"""Seconds in which a last answer is let through to a client that is still sending."""
+"""Seconds for a last answer to reach a client that is still sending."""
 MESSAGE_LIMIT: Final = 200
-"""Characters of an error about a request, which may quote it."""
+"""Characters of an error about a request, which may quote the request."""
 _CHUNK: Final = 64 << 10
 
 logger = logging.getLogger(__name__)
 
 
 class ClientGone(Exception):
-    """The client hung up, or takes nothing any more."""
+    """The client hung up, or reads nothing any more."""
 
 
 class BadRequest(Exception):
-    """The request cannot be read on; `reply` is what to answer, if it is not too late for that."""
+    """The request cannot be read further; `reply` is the answer, unless one has begun."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.status)
@@ -48,7 +48,7 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The head of a request. Names of headers are in lower case; `path` comes as sent, without the query."""
+    """The head of a request. Header names are in lower case; `path` is as sent, without the query."""
 
     method: str
     target: bytes
@@ -91,7 +91,7 @@ class HttpExchange:
         await self._connection.send_head(status, headers)
 
     async def send(self, data: bytes) -> None:
-        """Send a piece of the answer; waits until the client takes it. Raises `ClientGone`."""
+        """Send a piece of the answer and wait until the client takes it. Raises `ClientGone`."""
         await self._connection.send_data(data)
 
     async def reply(self, answer: Reply) -> None:
@@ -100,7 +100,7 @@ class HttpExchange:
         await self._connection.send_head(answer.status, answer.headers, answer.content)
 
     def abort(self) -> None:
-        """Have the connection closed without a proper end: the client sees that something is missing."""
+        """Have the connection closed without a proper end, so that the client notices the loss."""
         self._connection.aborted = True
 
 
@@ -108,7 +108,7 @@ Handler = Callable[[HttpExchange], Awaitable[None]]
 
 
 class Connection:
-    """The server's end of a connection. Owns the stream's reading side, and h11's state."""
+    """The server's end of a connection. It owns the stream's reading side and h11's state."""
 
     def __init__(self, stream: trio.abc.HalfCloseableStream, handler: Handler, local: str) -> None:
         self._stream = stream
@@ -122,7 +122,7 @@ class Connection:
         self.aborted = False
 
     async def run(self) -> None:
-        """Serve until either side closes; then the stream is closed."""
+        """Serve until either side closes, then close the stream."""
         try:
             while await self._serve_one():
                 pass
@@ -134,7 +134,7 @@ class Connection:
             await trio.aclose_forcefully(self._stream)
 
     def close_when_idle(self) -> None:
-        """Close the connection as soon as no request is being answered: at once, if there is none."""
+        """Close the connection as soon as it answers no request: at once, if there is none."""
         self._closing = True
         self._waiting.cancel()
 
@@ -162,7 +162,7 @@ class Connection:
         return True
 
     async def _receive_head(self) -> Request | None:
-        """Return the next request, or None when the client has no more, or is too slow."""
+        """Return the next request, or None when the client has no more or is too slow."""
         self._body_ended = trio.Event()
         self._bodiless = False
         if self._closing:
@@ -193,13 +193,13 @@ class Connection:
         if length > MAX_BODY:
             raise BadRequest(_too_large())
         if not request.header(b"transfer-encoding") and not length:
-            # Nobody will ask for a body that is not there; h11 has its end ready now.
+            # No handler asks for an absent body, so take its end, which h11 has ready, here.
             self._http.next_event()
             self._body_ended.set()
         return request
 
     async def _handle(self, exchange: HttpExchange) -> None:
-        """Run the handler, and end what it began."""
+        """Run the handler, and end the answer that it began."""
         try:
             await self._handler(exchange)
             if not self.aborted:
@@ -226,7 +226,10 @@ class Connection:
             exchange.client_gone = True
 
     async def _watch(self, exchange: HttpExchange, scope: trio.CancelScope) -> None:
-        """Once the request is here, notice the client's end. An early next request is kept for later."""
+        """Once the request is complete, notice that the client hangs up.
+
+        Keep an early next request for later.
+        """
         await self._body_ended.wait()
         try:
             while data := await self._receive():
@@ -262,16 +265,16 @@ class Connection:
     async def _next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         event = self._http.next_event()
         if isinstance(event, h11.Data):
-            # A flood of small chunks is parsed without any wait of the socket's: let others run.
+            # h11 parses a flood of small chunks without waiting for the socket: let other tasks run.
             await trio.lowlevel.checkpoint()
         elif isinstance(event, h11.EndOfMessage):
             self._body_ended.set()
         return event
 
     async def send_head(self, status: int, headers: Headers, content: bytes = b"") -> None:
-        """Send the head of the answer and, in the same packet, what there is of its body."""
+        """Send the head of the answer and, in the same packet, `content`, the first part of its body."""
         if self._http.their_state is not h11.DONE:
-            # The request was not read to its end: what follows on this connection would be its rest.
+            # The request was not read to its end: its rest would look like the next request.
             headers = [*headers, (b"connection", b"close")]
         self._bodiless = self._bodiless or status in (204, 304)
         head = self._http.send(h11.Response(status_code=status, headers=headers)) or b""
@@ -299,7 +302,7 @@ class Connection:
         return bytes(await self._stream.receive_some(_CHUNK))
 
     async def _linger(self) -> None:
-        """Let the client read the last answer: closing on data that is not read would reset it away."""
+        """Let the client read the last answer: closing on unread data would reset it away."""
         with trio.move_on_after(LINGER_LIMIT):
             await self._stream.send_eof()
             while await self._receive():

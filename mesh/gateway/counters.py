@@ -1,4 +1,4 @@
-"""What the gateway counts, and how Prometheus reads it; its library is loaded at the first scrape."""
+"""What the gateway counts, and how Prometheus reads it. The first scrape loads Prometheus' library."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ class GatewayCounters:
         self.resumed: Counter[str] = Counter({"continue": 0, "again": 0, "end": 0, "failed": 0})
 
     def answered(self, path: str, status: int) -> None:
-        """Count an answer; paths that are not known go by one name, for a caller chooses them."""
+        """Count an answer. Unknown paths share one name, for the caller chooses them."""
         self.requests[path if path in _ENDPOINTS else "other", str(status)] += 1
 
 
@@ -78,7 +78,7 @@ class _GatewayCollector:
 
 
 class Exposition:
-    """The text of ``/metrics``: the gateway's own numbers and those of the collectors given."""
+    """The text of ``/metrics``: the gateway's own numbers and those of the given collectors."""
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 

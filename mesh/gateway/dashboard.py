@@ -1,4 +1,4 @@
-"""The page at ``/``: one file, nothing from elsewhere, and nothing but its own script may run in it."""
+"""The page at ``/``: one file that loads nothing from elsewhere; only its own script may run in it."""
 
 import base64
 import hashlib

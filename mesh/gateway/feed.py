@@ -1,4 +1,4 @@
-"""Status changes, for as many watchers as there are: each gets the newest, and none can fall behind."""
+"""Status changes for any number of watchers: each gets the newest status, so none falls behind."""
 
 from collections.abc import Callable
 from typing import Final
@@ -11,13 +11,13 @@ from mesh.gateway.replies import json_bytes, unavailable
 
 MAX_WATCHERS: Final = 64
 KEEP_ALIVE: Final = 15.0
-"""Seconds of silence after which a comment is sent, so that no proxy on the way takes the stream for dead."""
+"""Seconds of silence before a comment is sent, so that no proxy on the way takes the stream for dead."""
 MIN_INTERVAL: Final = 0.1
-"""Seconds between two events; changes in between come as one."""
+"""Seconds between two events; changes in between are merged."""
 
 
 class Feed:
-    """Follows ``backend.changes()`` once, and keeps the newest status alone: that bounds it."""
+    """Follows ``backend.changes()`` once and keeps only the newest status, which bounds its memory."""
 
     def __init__(self, backend: GatewayBackend) -> None:
         self._backend = backend

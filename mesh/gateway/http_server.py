@@ -1,4 +1,4 @@
-"""Listening, taking connections in, and an orderly end."""
+"""Listening, accepting connections, and an orderly end."""
 
 import errno
 import logging
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
 MAX_CONNECTIONS: Final = 400
-"""Clients' connections at a time; with those to the leader, fewer than the 1024 files a process may open."""
+"""Clients' connections at a time. With those to the leader, fewer than the 1024 files a process may open."""
 GRACE: Final = 0.5
-"""Seconds that requests in flight get to end when the gateway is stopped."""
+"""Seconds for requests in flight to end when the gateway stops."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ async def serve_gateway(
     """Serve the gateway until cancelled; then it is gone within a second, whatever its clients do.
 
     `binds` are numeric addresses and ports, 0 for any free one; ``started`` gets what was bound, in that
-    order. With `api_key` a bearer token is wanted for all that tells or does something. `collectors` add to
-    ``/metrics``. Raises `MeshError` where it cannot listen.
+    order. With `api_key`, every request that discloses or does something needs it as a bearer token.
+    `collectors` add to ``/metrics``. Raises `MeshError` where it cannot listen.
     """
     gateway = Gateway(backend, api_key, collectors)
     async with AsyncExitStack() as stack:
@@ -45,19 +45,19 @@ async def serve_gateway(
             listener = await _listen(host, port)
             stack.push_async_callback(trio.aclose_forcefully, listener)
             listeners.append(listener)
-        reception = _Reception(gateway)
+        acceptor = _Acceptor(gateway)
         async with trio.open_nursery() as nursery:
-            await nursery.start(reception.hold)
+            await nursery.start(acceptor.hold)
             nursery.start_soon(gateway.feed.run)
             task_status.started([listener.socket.getsockname()[:2] for listener in listeners])
             try:
-                await reception.accept(listeners)
+                await acceptor.accept(listeners)
             finally:
-                reception.close()
+                acceptor.close()
 
 
-class _Reception:
-    """Takes connections in. They live in a nursery that outlives the caller's cancellation by `GRACE`."""
+class _Acceptor:
+    """Accepts connections. Their nursery outlives the caller's cancellation by `GRACE`."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -76,7 +76,7 @@ class _Reception:
         await trio.serve_listeners(self._serve, list(listeners), handler_nursery=self._nursery)
 
     def close(self) -> None:
-        """Have idle connections close now, and the others soon."""
+        """Close idle connections now, and the others soon."""
         self._nursery.cancel_scope.deadline = trio.current_time() + GRACE
         self._closed.set()
         for connection in self._open:
@@ -84,7 +84,7 @@ class _Reception:
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         if len(self._open) >= MAX_CONNECTIONS:
-            logger.warning("%d clients are connected; one more was turned away", len(self._open))
+            logger.warning("%d clients are connected; another was refused", len(self._open))
             await trio.aclose_forcefully(stream)
             return
         connection = Connection(stream, self._gateway.handle, stream.socket.getsockname()[0])
@@ -92,7 +92,7 @@ class _Reception:
         try:
             await connection.run()
         except Exception:
-            # One client's connection may fail, the others and this node go on.
+            # One client's connection may fail; the others and this node go on.
             logger.exception("a connection failed")
         finally:
             self._open.discard(connection)

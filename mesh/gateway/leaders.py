@@ -1,4 +1,4 @@
-"""Reaching whoever leads, and waiting where nobody does."""
+"""Connections to the leader, and waiting while no member leads."""
 
 import json
 from types import TracebackType
@@ -13,11 +13,11 @@ from mesh.gateway.upstream import NOT_SERVING, Head, NotServing, Upstream, Upstr
 from mesh.wire.errors import MeshError
 
 MAX_WAITING: Final = 128
-"""Requests that wait for a leader at a time; more are asked to come again."""
+"""Requests that wait for a leader at a time; the gateway refuses more with a Retry-After."""
 OPEN_LIMIT: Final = 10.0
-"""Seconds for a stream to the leader to be opened."""
+"""Seconds for a stream to the leader to open."""
 RETRY: Final = 0.1
-"""Seconds after which the leader is looked for again, if nothing is heard of a change."""
+"""Seconds until the next look for the leader, if no change is heard of."""
 _WHOLE_LIMIT: Final = 64 << 20
 """Bytes of an answer that is read whole."""
 
@@ -36,21 +36,21 @@ class UpstreamAttempt:
         self.serving = serving
 
     async def __aenter__(self) -> "UpstreamAttempt":
-        self._leaders.legs.add(self)
+        self._leaders.attempts.add(self)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leaders.legs.discard(self)
+        self._leaders.attempts.discard(self)
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connection; once more does no harm."""
+        """Close the connection. A second call does nothing."""
         await self.upstream.aclose()
 
     async def send(self, method: str, target: bytes, headers: Headers, content: bytes) -> Head:
-        """Send a request and return the answer's head. Raises `UpstreamLost`, `NotServing` among it."""
+        """Send a request and return the answer's head. Raises `UpstreamLost`, including `NotServing`."""
         if not self._fresh and not self.upstream.next_exchange():
             await self._connect_anew()
         self._fresh = False
@@ -60,14 +60,14 @@ class UpstreamAttempt:
             await upstream.send_body(content)
             await upstream.end_request()
         except UpstreamLost:
-            pass  # A leader that cuts the request short may have answered: go and see.
+            pass  # A leader that cuts the request short may have answered: look.
         head = await upstream.receive_head()
         if any(name == NOT_SERVING for name, _ in head.headers):
             raise NotServing("the leader's llama-server is not ready")
         return head
 
     async def ask(self, path: str, body: dict[str, Any]) -> Any:
-        """Ask for a JSON answer. Raises `Refused` and `UpstreamLost`."""
+        """Ask for a JSON answer. Raises `RequestRefused` and `UpstreamLost`."""
         headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
         head = await self.send("POST", path.encode(), headers, json.dumps(body).encode())
         content = await self.rest()
@@ -100,27 +100,27 @@ class UpstreamAttempt:
 
 
 class Leaders:
-    """Opens legs to whoever leads, and ends those to whom does no more."""
+    """Opens attempts with the present leader, and ends those with a former one."""
 
     def __init__(self, backend: GatewayBackend, feed: Feed) -> None:
         self._backend = backend
         self._feed = feed
         self._waiting = 0
-        self.legs: set[UpstreamAttempt] = set()
-        feed.on_change = self._compare
+        self.attempts: set[UpstreamAttempt] = set()
+        feed.on_change = self._doubt_former_leaders
 
-    def _compare(self) -> None:
-        """A machine that hangs resets no stream; but when another leads, nothing comes from it any more."""
+    def _doubt_former_leaders(self) -> None:
+        """Doubt attempts with a former leader: a machine that hangs resets no stream."""
         serving = self._backend.serving()
-        for attempt in self.legs:
+        for attempt in self.attempts:
             if serving is not None and attempt.serving is not None:
                 other = serving.leader != attempt.serving.leader
                 attempt.upstream.doubt("another machine leads now" if other else "")
 
     async def reach(self, seconds: float, *, begun: bool = False) -> UpstreamAttempt:
-        """Open a leg to the leader, waiting so many seconds for one that is ready.
+        """Open an attempt with the leader, waiting up to `seconds` for one that is ready.
 
-        ``begun``: an answer has begun, for which more is waited for. Raises `NotReady` and `UpstreamLost`.
+        ``begun``: an answer has begun and waits for its rest. Raises `NotReady` and `UpstreamLost`.
         """
         deadline = trio.current_time() + seconds
         try:

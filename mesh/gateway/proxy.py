@@ -1,4 +1,4 @@
-"""Requests for answers are brought to their end by one leader or another; others pass as they come."""
+"""Resumes completions with one leader or another, and passes other requests on as they arrive."""
 
 from typing import Final, cast
 
@@ -19,19 +19,19 @@ from mesh.gateway.upstream import Head, Upstream, UpstreamLost
 from mesh.wire.errors import MeshError
 
 MAX_IN_FLIGHT: Final = 256
-"""Requests passed on at a time; more are asked to come again."""
+"""Requests passed on at a time; the gateway refuses more with a Retry-After."""
 ARRIVAL_PATIENCE: Final = 30.0
-"""Seconds that a request waits for a leader before it is asked to come again, unless it says otherwise."""
+"""Seconds that a request waits for a leader before it is refused, unless it says otherwise."""
 ANSWER_PATIENCE: Final = 300.0
 """Seconds that an answer which has begun waits for another leader, unless the request says otherwise."""
 MAX_PATIENCE: Final = 3600.0
-"""Seconds that a request can ask for."""
-MAX_NOTED_BODY: Final = 2 << 20
-"""Bytes of a request that is kept, to be sent to another leader; a larger one passes on as it comes."""
-FAREWELL_LIMIT: Final = 0.2
-"""Seconds in which a stream that is cut off by the gateway's own end is told so."""
+"""Seconds that a request may ask for."""
+MAX_KEPT_BODY: Final = 2 << 20
+"""Bytes of a request that is kept, to be sent to another leader; a larger one is passed on as it arrives."""
+STOPPING_LIMIT: Final = 0.2
+"""Seconds to tell a client that the gateway's own end cuts its stream off."""
 _TAIL: Final = 4096
-"""Bytes at the end of a whole answer in which its number of tokens is looked for."""
+"""Bytes at the end of a whole answer in which the gateway looks for its number of tokens."""
 
 _PROPER_ENDS: Final = {
     "/v1/chat/completions": b"data: [DONE]",
@@ -40,12 +40,15 @@ _PROPER_ENDS: Final = {
     "/completion": b'"stop":true',
     "/completions": b'"stop":true',
 }
-"""What the last event of a whole stream holds. llama-server ends also a stream that it was told to stop in
-good HTTP order; nothing but the missing last event tells it from an answer."""
+"""What the last event of a whole stream holds.
+
+A stopped llama-server ends its streams in good HTTP order, too. Nothing but the missing last event tells such
+a stream from a whole answer.
+"""
 
 
 class Proxy:
-    """Passes exchanges on to whoever leads."""
+    """Passes exchanges on to the leader."""
 
     def __init__(self, leaders: Leaders, counters: GatewayCounters) -> None:
         self._leaders = leaders
@@ -63,7 +66,7 @@ class Proxy:
             if exchange.client_gone:
                 self._counters.cancelled += 1
             else:
-                await self._say_farewell(exchange)
+                await self._tell_stopping(exchange)
             raise
         except ClientGone:
             self._counters.cancelled += 1
@@ -74,13 +77,13 @@ class Proxy:
     async def _answer(self, exchange: HttpExchange) -> None:
         stage = "open"
         try:
-            wish, patience = _wishes(exchange.request)
-            noted = wish != "off" and _may_be_noted(exchange.request)
-            content = await self._read(exchange) if noted else b""
+            mode, patience = _resume_options(exchange.request)
+            kept = mode != "off" and _may_be_kept(exchange.request)
+            content = await self._read(exchange) if kept else b""
             attempt = await self._leaders.reach(ARRIVAL_PATIENCE if patience is None else patience)
-            asked = read_request(exchange.request.path, content) if len(content) <= MAX_NOTED_BODY else None
-            if asked is not None:
-                answer = ResumableAnswer(asked, cast(How | None, wish))
+            request = read_request(exchange.request.path, content) if len(content) <= MAX_KEPT_BODY else None
+            if request is not None:
+                answer = ResumableAnswer(request, cast(How | None, mode))
                 wait = ANSWER_PATIENCE if patience is None else patience
                 await ResumableCompletion(exchange, answer, content, self._leaders, self._counters, wait).run(
                     attempt
@@ -103,7 +106,7 @@ class Proxy:
     async def _read(self, exchange: HttpExchange) -> bytes:
         """Read the body; of a large one, a little more than is kept."""
         content = bytearray()
-        while len(content) <= MAX_NOTED_BODY and (piece := await exchange.receive_body()):
+        while len(content) <= MAX_KEPT_BODY and (piece := await exchange.receive_body()):
             self._counters.request_bytes += len(piece)
             content += piece
         return bytes(content)
@@ -111,7 +114,10 @@ class Proxy:
     # --- passing on -----------------------------------------------------------------------------------
 
     async def _send_request(self, exchange: HttpExchange, upstream: Upstream, begun: bytes) -> None:
-        """Send the request on, piece by piece. A leader that cuts it short may have answered: go and see."""
+        """Send the request on, piece by piece.
+
+        A leader that cuts it short may have answered: return and look.
+        """
         request = exchange.request
         try:
             await upstream.send_head(request.method, request.target, forwarded_headers(request))
@@ -128,7 +134,7 @@ class Proxy:
         headers = end_to_end(head.headers)
         if head.status == 503 and not any(name == b"retry-after" for name, _ in headers):
             headers.append((b"retry-after", b"2"))
-        # An answer without a length is chunked anew, or ended by closing for a client of HTTP/1.0.
+        # h11 chunks an answer without a length anew; for a client of HTTP/1.0, closing ends it.
         await exchange.start(head.status, headers)
         if exchange.is_event_stream:
             await self._return_events(exchange, upstream)
@@ -144,7 +150,7 @@ class Proxy:
         self._counters.tokens += generated_tokens(tail) or 0
 
     async def _return_events(self, exchange: HttpExchange, upstream: Upstream) -> None:
-        """Pass whole events only: after a loss the error begins on a seam."""
+        """Pass whole events only, so that after a loss the error begins between two events."""
         framer = EventFramer()
         try:
             while piece := await upstream.receive():
@@ -159,8 +165,10 @@ class Proxy:
             raise UpstreamLost("the leader stopped before the answer's end")
 
     async def _lost(self, exchange: HttpExchange, error: MeshError) -> None:
-        """Tell the client that the leader is lost: with an error, an error event, or, where neither fits any
-        more, with an answer that visibly breaks off."""
+        """Tell the client that the leader is lost.
+
+        By an error, by an error event, or, where neither fits any more, by an answer that visibly breaks off.
+        """
         if exchange.status is None:
             await exchange.reply(error_reply(502, "upstream_lost", str(error)))
         elif exchange.is_event_stream:
@@ -168,8 +176,8 @@ class Proxy:
         else:
             exchange.abort()
 
-    async def _say_farewell(self, exchange: HttpExchange) -> None:
-        with trio.CancelScope(shield=True), trio.move_on_after(FAREWELL_LIMIT):
+    async def _tell_stopping(self, exchange: HttpExchange) -> None:
+        with trio.CancelScope(shield=True), trio.move_on_after(STOPPING_LIMIT):
             try:
                 if exchange.status is None:
                     await exchange.reply(unavailable("stopping", "this node's gateway is stopping", 5))
@@ -179,22 +187,22 @@ class Proxy:
                 return
 
 
-def _wishes(request: Request) -> tuple[str | None, float | None]:
+def _resume_options(request: Request) -> tuple[str | None, float | None]:
     """Read how the caller wants an answer resumed, and how many seconds to wait. Raises `BadRequest`."""
-    wish = request.header(b"x-mesh-resume")
-    if wish is not None and wish not in ("exact", "fast", "off"):
+    mode = request.header(b"x-mesh-resume")
+    if mode is not None and mode not in ("exact", "fast", "off"):
         raise BadRequest(error_reply(400, "bad_request", "X-Mesh-Resume is one of exact, fast and off"))
-    told = request.header(b"x-mesh-patience")
+    given = request.header(b"x-mesh-patience")
     try:
-        patience = None if told is None else float(told)
+        patience = None if given is None else float(given)
     except ValueError:
         patience = -1.0
     if patience is not None and not 0 <= patience <= MAX_PATIENCE:
         text = f"X-Mesh-Patience is a number of seconds from 0 to {MAX_PATIENCE:.0f}"
         raise BadRequest(error_reply(400, "bad_request", text))
-    return wish, patience
+    return mode, patience
 
 
-def _may_be_noted(request: Request) -> bool:
+def _may_be_kept(request: Request) -> bool:
     length = int(request.header(b"content-length") or 0)
-    return request.method == "POST" and request.path in DIALECTS and length <= MAX_NOTED_BODY
+    return request.method == "POST" and request.path in DIALECTS and length <= MAX_KEPT_BODY

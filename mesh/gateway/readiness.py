@@ -1,4 +1,4 @@
-"""Whether the pool can answer, as far as its status tells. Pure."""
+"""Whether the pool can answer, as far as its status says. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whole answers of the gateway's own, and errors in the shape that OpenAI's clients understand."""
+"""Whole answers of the gateway itself, and errors in the shape that OpenAI's clients understand."""
 
 import json
 import math
@@ -39,13 +39,13 @@ def error_object(message: str, kind: str, code: str) -> dict[str, Any]:
 
 
 def error_reply(status: int, code: str, message: str, headers: Headers | None = None) -> Reply:
-    """Make an error: those below 500 are the caller's to mend, the others ours."""
+    """Make an error: the caller must mend those below 500, the others are ours."""
     kind = "invalid_request_error" if status < 500 else "server_error"
     return json_reply(status, error_object(message, kind, code), headers)
 
 
 def unavailable(code: str, message: str, retry_after: float) -> Reply:
-    """Make a 503 that says why and in how many whole seconds (at least one) to come again."""
+    """Make a 503 that says why, and in how many whole seconds (at least one) to ask again."""
     seconds = max(1, math.ceil(retry_after))
     return error_reply(503, code, message, [(b"retry-after", b"%d" % seconds)])
 
@@ -56,5 +56,5 @@ def error_event(code: str, message: str) -> bytes:
 
 
 def json_bytes(value: Mapping[str, Any]) -> bytes:
-    """Encode without a line break or a blank, as server-sent events want it."""
+    """Encode without line breaks or blanks, as server-sent events need it."""
     return json.dumps(value, separators=(",", ":")).encode()

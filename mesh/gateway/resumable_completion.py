@@ -1,6 +1,6 @@
-"""One answer brought to its client, over the death of any number of leaders.
+"""Brings one completion to its client, over the death of any number of leaders.
 
-What is to be done is decided in `mesh.gateway.resuming`; here are the streams, the waits and their limits.
+`mesh.gateway.resuming` decides what to do. Here are the streams, the waits and their limits.
 """
 
 import logging
@@ -28,10 +28,11 @@ COMMENT_EVERY: Final = 5.0
 """Seconds between two comments to a client whose answer waits for a leader."""
 COMMENT: Final = b": waiting for a leader\n\n"
 MAX_ATTEMPTS_WITHOUT_PROGRESS: Final = 3
-"""Leaders that may be lost over a request without a new token: perhaps it is the request that kills them."""
+"""Leaders that may be lost over a request without a new token: perhaps the request is what kills them."""
 
 SAME_DEATH: Final = 1.0
-"""Seconds within which another loss is of the same llama-server: one that dies still takes connections."""
+"""Seconds within which another loss counts as the same llama-server's: a dying one still accepts connections.
+"""
 
 _T = TypeVar("_T")
 
@@ -52,18 +53,18 @@ class ResumableCompletion:
     ) -> None:
         self._exchange = exchange
         self._answer = answer
-        self._content = content if answer.asked.why_not_resumable else encode(answer.asked.first())
+        self._content = content if answer.request.why_not_resumable else encode(answer.request.first())
         self._leaders = leaders
         self._counters = counters
         self._patience = patience
         self._attempts_without_progress = 0
         self._refusals = 0
         self._lost_at = -math.inf
-        self._same = False
-        self._headed = False
+        self._same_death = False
+        self._head_received = False
 
     async def run(self, attempt: UpstreamAttempt) -> None:
-        """Answer, beginning with this leg. Raises `ClientGone`."""
+        """Answer, beginning with this attempt. Raises `ClientGone`."""
         self._upstream_attempt = attempt
         self._model = attempt.serving.model if attempt.serving else None
         step = NextStep.AGAIN
@@ -84,22 +85,22 @@ class ResumableCompletion:
             await self._upstream_attempt.aclose()
 
     def _count(self, lost: Exception, progress: bool) -> None:
-        """Note whether a loss is one more, or of a llama-server that was lost before."""
+        """Decide whether a loss is a new one, or of a llama-server that was lost before."""
         now = trio.current_time()
         refused = isinstance(lost, NotServing)
-        self._same = not progress and (refused or now - self._lost_at < SAME_DEATH)
-        if not self._same:
+        self._same_death = not progress and (refused or now - self._lost_at < SAME_DEATH)
+        if not self._same_death:
             self._lost_at = now
         if progress:
             self._attempts_without_progress = self._refusals = 0
         elif refused:
             self._refusals += 1
-        elif not self._same:
+        elif not self._same_death:
             self._attempts_without_progress += 1
 
     async def _attempt(self, step: NextStep) -> Exception | None:
-        """Answer by one leader; return by what that ended too early."""
-        self._headed = False
+        """Answer by one leader; return the error that ended the attempt early, None for a whole answer."""
+        self._head_received = False
         attempt = self._upstream_attempt
         try:
             async with attempt:
@@ -107,26 +108,26 @@ class ResumableCompletion:
         except NotServing as error:
             return error
         except UpstreamLost as error:
-            self._counters.upstream_failures["stream" if self._headed else "first_byte"] += 1
+            self._counters.upstream_failures["stream" if self._head_received else "first_byte"] += 1
             return error
         except (CannotContinue, RequestRefused) as error:
             return error
         return None
 
     async def _after(self, lost: Exception) -> NextStep:
-        """Find the next leader, and say what is to be done there. Raises `CannotContinue`, `MeshError`."""
+        """Find the next leader, and say what to do there. Raises `CannotContinue`, `MeshError`."""
         if isinstance(lost, UpstreamLost):
             step = self._answer.lost()
         else:
             step = (self._answer.refused if isinstance(lost, RequestRefused) else self._answer.again)(
                 str(lost)
             )
-        logger.info("an answer broke off after %d tokens: %s", self._answer.token_log.settled, lost)
+        logger.info("an answer broke off after %d settled tokens: %s", self._answer.token_log.settled, lost)
         if self._attempts_without_progress >= MAX_ATTEMPTS_WITHOUT_PROGRESS:
             raise UpstreamLost(f"{MAX_ATTEMPTS_WITHOUT_PROGRESS} leaders were lost over this request")
         if self._refusals * RETRY > self._patience:
             raise lost
-        if self._same:
+        if self._same_death:
             await self._commenting(self._pause)
         if step is not NextStep.END:
             await self._commenting(self._reach)
@@ -134,7 +135,7 @@ class ResumableCompletion:
             if step is NextStep.CONTINUE and serving is not None and serving.model != self._model:
                 step = self._answer.again("another model is served now")
             self._model = serving.model if serving else None
-        if not self._same:
+        if not self._same_death:
             self._counters.resumed[step.value] += 1
         return step
 
@@ -144,17 +145,17 @@ class ResumableCompletion:
     async def _reach(self) -> None:
         self._upstream_attempt = await self._leaders.reach(self._patience, begun=True)
 
-    # --- one leg ------------------------------------------------------------------------------------
+    # --- one attempt --------------------------------------------------------------------------------
 
     async def _begin(self, attempt: UpstreamAttempt) -> None:
         """Ask for the answer from its beginning."""
         request = self._exchange.request
         head = await attempt.send(request.method, request.target, request_headers(request), self._content)
-        self._headed = True
+        self._head_received = True
         if not _is_event_stream(head):
             await self._pass_whole(attempt, head)
             return
-        if self._answer.asked.streaming and self._exchange.status is None:
+        if self._answer.request.streaming and self._exchange.status is None:
             await self._exchange.start(head.status, end_to_end(head.headers))
         await self._stream(attempt, head)
 
@@ -170,7 +171,7 @@ class ResumableCompletion:
         head = await attempt.send(
             "POST", request_for_rest.path.encode(), headers, encode(request_for_rest.body)
         )
-        self._headed = True
+        self._head_received = True
         if not _is_event_stream(head):
             content = await attempt.rest()
             raise RequestRefused(
@@ -185,13 +186,13 @@ class ResumableCompletion:
                 events = splitter.feed(data)
             except ValueError as error:
                 raise UpstreamLost("the leader's answer makes no sense") from error
-            told = b"".join(answer.feed(trio.current_time(), event) for event in events)
-            if answer.asked.streaming and told:
-                await self._send(told)
+            out = b"".join(answer.feed(trio.current_time(), event) for event in events)
+            if answer.request.streaming and out:
+                await self._send(out)
         if not answer.ended:
             raise UpstreamLost("the leader stopped before the answer's end")
         self._counters.tokens += answer.tokens
-        if not answer.asked.streaming:
+        if not answer.request.streaming:
             try:
                 await _perform(attempt, answer.tail())
             except (CannotContinue, RequestRefused) as error:
@@ -199,7 +200,7 @@ class ResumableCompletion:
             await self._reply_whole(head.headers)
 
     async def _pass_whole(self, attempt: UpstreamAttempt, head: Head) -> None:
-        """Pass on what is no stream: an answer that was asked for whole, or an error."""
+        """Pass on an answer that is no stream: one that was asked for whole, or an error."""
         content = await attempt.rest()
         headers = end_to_end(head.headers)
         if head.status == 503 and not any(name == b"retry-after" for name, _ in headers):
@@ -225,10 +226,10 @@ class ResumableCompletion:
         await self._exchange.send(data)
         self._counters.response_bytes += len(data)
 
-    # --- between two legs -----------------------------------------------------------------------------
+    # --- between two attempts -------------------------------------------------------------------------
 
     async def _commenting(self, work: Callable[[], Awaitable[_T]]) -> _T:
-        """Do what takes its time, and tell a client that streams of it."""
+        """Do slow work, and meanwhile send comments to a client that streams."""
         if not self._exchange.is_event_stream:
             return await work()
         failure: Exception | None = None
@@ -259,16 +260,16 @@ class ResumableCompletion:
         return result[0]
 
     async def _finish(self) -> None:
-        """Say what is missing of an answer that broke off after its last token."""
+        """Send what is missing of an answer that broke off after its last token."""
         ending = self._answer.end()
         self._counters.tokens += self._answer.tokens
-        if self._answer.asked.streaming:
+        if self._answer.request.streaming:
             await self._send(ending)
         else:
             await self._reply_whole([])
 
     async def _fail(self, lost: Exception, error: Exception) -> None:
-        """Tell the client that there is no more: by an error, or an error event."""
+        """Tell the client that the answer ends here: by an error, or an error event."""
         self._counters.resumed["failed"] += 1
         code = "not_ready" if isinstance(error, NotReady) else "upstream_lost"
         text = str(lost) if error is lost else f"{lost}; the answer cannot be taken up again: {error}"
@@ -282,7 +283,7 @@ class ResumableCompletion:
 
 
 async def _perform(attempt: UpstreamAttempt, script: Generator[Ask, Any, _T]) -> _T:
-    """Ask what the script wants to know, until it has its result."""
+    """Send the script's requests, until it returns its result."""
     answer: Any = None
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Server-sent events cut at their seams: a stream that breaks off leaves no half event behind. Pure.
+"""Server-sent events, cut between events: a stream that breaks off leaves no partial event behind. Pure.
 
 The format: https://html.spec.whatwg.org/multipage/server-sent-events.html (a blank line ends an event).
 """
@@ -6,16 +6,16 @@ The format: https://html.spec.whatwg.org/multipage/server-sent-events.html (a bl
 import re
 
 MAX_EVENT = 1 << 20
-"""Bytes of an unfinished event that are held back at most; a longer one is passed on as it comes."""
+"""Bytes of an unfinished event that are held back; a longer one is passed on as it arrives."""
 MAX_SPLIT_EVENT = 32 << 20
-"""Bytes of an event that has to be read whole: the last one of an answer quotes its prompt."""
+"""Bytes of an event that must be read whole: the last one of an answer quotes its prompt."""
 
 _SEAM = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 _TOKENS = re.compile(rb'"(?:completion_tokens|tokens_predicted|predicted_n)"\s*:\s*(\d{1,9})')
 
 
 class EventFramer:
-    """Bytes in, whole events out. Remembers the last event with data, and how many there were."""
+    """Bytes in, whole events out. Remembers the last event with data, and the number of events."""
 
     def __init__(self) -> None:
         self._pending = b""
@@ -24,9 +24,9 @@ class EventFramer:
         self.tokens: int | None = None
 
     def feed(self, data: bytes) -> bytes:
-        """Take what came and return what can be passed on: all up to the end of the last whole event."""
+        """Take bytes and return those that can be passed on: all up to the end of the last whole event."""
         pending = self._pending + data
-        # What was pending held no seam, but may have held the beginning of one.
+        # The pending bytes held no separator, but may have held the beginning of one.
         start = max(0, len(self._pending) - 3)
         end = 0
         while seam := _SEAM.search(pending, max(start, end)):
@@ -61,7 +61,7 @@ class EventSplitter:
         self._pending = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take what came and return the events that it ends. Raises ``ValueError`` at one that never does."""
+        """Take bytes, return the events that they complete. Raises ``ValueError`` at one that is too long."""
         start = max(0, len(self._pending) - 3)
         pending = self._pending + data
         events = []
@@ -76,6 +76,6 @@ class EventSplitter:
 
 
 def generated_tokens(text: bytes) -> int | None:
-    """Return how many tokens llama-server says, in an answer or its last chunk, that it generated."""
+    """Return the number of tokens that an answer or its last chunk reports; None if it reports none."""
     found = _TOKENS.findall(text)
     return int(found[-1]) if found else None

@@ -1,7 +1,7 @@
 """The gateway's end of a stream to the leader's llama-server: one HTTP/1.1 exchange by h11.
 
-httpcore would be the ready-made client; on trio it leaves async generators behind, unclosed, when it is
-cancelled between two chunks, which here is an everyday event.
+httpcore would be the ready-made client. On trio it leaves async generators unclosed when it is cancelled
+between two chunks, which here happens every day.
 """
 
 import math
@@ -21,7 +21,7 @@ READ_LIMIT: Final = 3600.0
 CUT_SHORT_LIMIT: Final = 5.0
 """The same, once the leader has refused the rest of the request: it has answered, or it never will."""
 SILENCE: Final = 1.0
-"""Seconds without a byte after which a leader is lost that is said to have been followed by another."""
+"""Seconds without a byte after which a leader counts as lost, if another is said to lead."""
 _CHUNK: Final = 64 << 10
 
 
@@ -30,15 +30,15 @@ class UpstreamLost(MeshError):
 
 
 class NotServing(UpstreamLost):
-    """The leader has no llama-server at present: the request has reached none."""
+    """The leader has no llama-server at present, so the request reached none."""
 
 
 NOT_SERVING: Final = b"x-mesh-not-serving"
-"""A header that says so: a leader learns of its llama-server's end before the pool does."""
+"""A header that says so: a leader notices its llama-server's end before the pool does."""
 
 
 def not_serving() -> bytes:
-    """Return a whole HTTP answer of a leader that has no llama-server at present."""
+    """Return the whole HTTP answer of a leader that has no llama-server at present."""
     status, headers, content = unavailable("not_ready", "the leader's llama-server is not ready", 2.0)
     lines = [b"HTTP/1.1 %d Service Unavailable" % status, NOT_SERVING + b": 1", b"connection: close"]
     lines += [name + b": " + value for name, value in headers]
@@ -53,11 +53,11 @@ class Head(NamedTuple):
 
 
 class Upstream:
-    """An exchange over a stream of its own, which is closed forcefully at the end of the ``async with``.
+    """An exchange over a stream of its own. The end of the ``async with`` closes the stream forcefully.
 
-    Forcefully: nothing may wait on a leader that is stuck, and closing early is what makes llama-server stop:
-    at once in a stream; for a whole answer within a second, but only while no other slot has results, for
-    each of these begins that second anew.
+    Forcefully: nothing may wait for a leader that is stuck, and closing early is what makes llama-server
+    stop. It stops at once in a stream. For a whole answer it stops within a second, but only while no other
+    slot has results, for each of these restarts that second.
     """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
@@ -76,11 +76,13 @@ class Upstream:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the stream forcefully; once more does no harm."""
+        """Close the stream forcefully. A second call does nothing."""
         await trio.aclose_forcefully(self._stream)
 
     def doubt(self, reason: str) -> None:
-        """From now on, or no more (""): when nothing comes for a second, the leader is lost, for this reason.
+        """Doubt the leader from now on, for this reason, or no more if it is empty.
+
+        When a doubted leader sends nothing for a second, it counts as lost.
 
         At once would be too soon: a member that was cut off and comes back may lead for a moment.
         """
@@ -92,7 +94,7 @@ class Upstream:
         return trio.current_time() + SILENCE if self._doubt else math.inf
 
     def next_exchange(self) -> bool:
-        """Begin another exchange after a whole one, if the leader keeps the connection; else return False."""
+        """Begin another exchange after a whole one and return True, if the leader keeps the connection."""
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()

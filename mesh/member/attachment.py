@@ -12,7 +12,7 @@ from mesh.runtime.node_driver import NodeDriver
 class Attachment:
     """A context manager: inside, streams and datagrams are those of ``driver``'s pool.
 
-    The door is opened later, by `open_door`, once the node has started: before that nobody can be admitted.
+    `open_admission` follows once the node has started: before that it cannot admit.
     """
 
     def __init__(
@@ -23,7 +23,7 @@ class Attachment:
         pool_name: str,
         greet: Callable[[Sighting], None],
     ) -> None:
-        """``greet`` hears each announcement that discovery sees, while the door is open."""
+        """While admission is open, ``greet`` is called with each announcement that discovery sees."""
         self._context = context
         self._admission_server = admission_server
         self._driver = driver
@@ -39,13 +39,13 @@ class Attachment:
         self._admission_server.pool_name = self._pool_name
         return self
 
-    def open_door(self) -> None:
-        """From now on joiners are admitted, and members that announce themselves are greeted."""
+    def open_admission(self) -> None:
+        """Admit applicants and greet members that announce themselves, from now on."""
         self._admission_server.driver = self._driver
         self._context.discovery.on_sighting = self._greet
 
-    def close_door(self) -> None:
-        """No more of that, while the node still says goodbye."""
+    def close_admission(self) -> None:
+        """Stop admitting and greeting, while the node still tells the others that it leaves."""
         self._admission_server.driver = None
         self._context.discovery.on_sighting = None
 
@@ -55,7 +55,7 @@ class Attachment:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close_door()
+        self.close_admission()
         self._admission_server.pool_name = ""
         self._admission_server.moving = False
         streams, datagrams = self._context.streams, self._context.datagrams

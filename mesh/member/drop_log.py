@@ -1,7 +1,7 @@
-"""What this node refused, for ``/metrics`` and, now and then, for the log.
+"""What this node refused, for ``/metrics`` and, at intervals, for the log.
 
-Whatever refuses only counts. Here the numbers are looked at every ten seconds: one line for each kind of
-thing that was refused since, however often, so that nobody can fill the log.
+The parts that refuse only count. Every ten seconds the numbers are compared: one line for each kind of
+refusal since, however often it came, so that no sender can fill the log.
 """
 
 import logging
@@ -19,31 +19,31 @@ LOOK_SECONDS = 10.0
 
 Numbers = Mapping[str, int]
 Source = Callable[[], tuple[Numbers, Mapping[str, object]]]
-"""How often something was refused by reason, and whose it was last; both only grow."""
+"""Counts of refusals by reason, and the latest source of each; counts only grow."""
 
 
-class Watch:
-    """``sources``: by what they refuse, such as ``datagram``."""
+class DropReporter:
+    """Reports the drop counters. ``sources``: by what they refuse, such as ``datagram``."""
 
     def __init__(self, sources: Mapping[str, Source], gate: Callable[[], Numbers]) -> None:
         self._sources = sources
         self._gate = gate
-        self._told: dict[tuple[str, str], int] = {}
+        self._logged: dict[tuple[str, str], int] = {}
 
     async def run(self) -> None:
-        """Tell the log, until cancelled."""
+        """Log refusals, until cancelled."""
         while True:
             await trio.sleep(LOOK_SECONDS)
             self.look()
 
     def look(self) -> None:
-        """Tell what was refused since the last look."""
+        """Log what was refused since the last look."""
         for what, source in self._sources.items():
             numbers, latest = source()
             news = []
             for why, count in sorted(numbers.items()):
-                more = count - self._told.get((what, why), 0)
-                self._told[what, why] = count
+                more = count - self._logged.get((what, why), 0)
+                self._logged[what, why] = count
                 if more:
                     whom = latest.get(why)
                     news.append(f"{why} {more}" + (f" (the last of {whom})" if whom is not None else ""))
@@ -51,7 +51,7 @@ class Watch:
                 log.warning("refused %s: %s", what, ", ".join(news))
 
     def collect(self) -> "Iterable[Metric]":
-        """The same as Prometheus' counters."""
+        """Yield the same numbers as Prometheus' counters."""
         from prometheus_client.core import CounterMetricFamily
 
         refused = CounterMetricFamily("mesh_refused", "What was refused, and why.", labels=["what", "why"])

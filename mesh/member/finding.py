@@ -1,4 +1,4 @@
-"""Finding the other members: discovery is asked, what it says is greeted, and where they are is kept."""
+"""Finds the other members: asks discovery, greets what it sees, and keeps the members' addresses."""
 
 import logging
 
@@ -32,12 +32,12 @@ class Finding:
             nursery.start_soon(self._save)
 
     def greet(self, sighting: Sighting) -> None:
-        """A machine has announced itself just now."""
+        """Greet a machine that has announced itself just now."""
         if sighting.pool == id_text(self._driver.pool):
             self._driver.do(self._driver.node.add_seeds, sighting.endpoints)
 
     async def _look(self) -> None:
-        """Greet the machines that discovery sees; often while alone, rarely in company."""
+        """Greet the machines that discovery sees: often while alone, rarely in company."""
         node = self._driver.node
         pause = LOOK_SECONDS
         greeted: set[Endpoint] = set()
@@ -53,7 +53,7 @@ class Finding:
             await trio.sleep(pause)
 
     async def _save(self) -> None:
-        """Keep where the others are, for the next start: a node that comes back is not alone."""
+        """Keep the others' addresses for the next start, so that a node that comes back finds them."""
         saved: list[Endpoint] = []
         seen = -1
         while True:
@@ -68,7 +68,7 @@ class Finding:
             seen = await self._driver.changes.wait(seen, LOOK_LONGEST)
 
     def _peers(self) -> list[Endpoint]:
-        """Where the others are, the dead last."""
+        """Addresses of the others, the dead last."""
         node = self._driver.node
         others = [m for m in node.members() if m.endpoint and m.id != node.id and m.state != "left"]
         others.sort(key=lambda member: (member.state == "dead", member.id))

@@ -1,4 +1,4 @@
-"""What the gateway asks of this node: a way to the leader's llama-server, and the status."""
+"""What the gateway needs from this node: a stream to the leader's llama-server, and the status."""
 
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 REFUSAL_SECONDS = 1.0
 CHANGES_SECONDS = 10.0
 REST_SECONDS = 0.2
-"""Changes that follow each other faster are told as one."""
+"""Seconds between two notices of change; faster changes are merged."""
 
 
 class StayBackend:
-    """Implements `mesh.gateway.backend.Backend` for one stay in a pool; ``status`` is that of the stay."""
+    """Implements `mesh.gateway.backend.GatewayBackend` for one stay; ``status`` is that of the stay."""
 
     def __init__(
         self, streams: Streams, driver: NodeDriver, leading: LeaderLoop, status: Callable[[], Status]
@@ -41,14 +41,14 @@ class StayBackend:
         self._leading = leading
 
     async def open_leader(self) -> trio.abc.Stream:
-        """A byte stream to the leader's llama-server, which may be this machine's own."""
-        wanted, claim, told = self._node.deployment(), self._node.leader(), current_state(self._node)
+        """A byte stream to the leader's llama-server, which may be this machine's own. Raises `NotReady`."""
+        wanted, claim, report = self._node.deployment(), self._node.leader(), current_state(self._node)
         if wanted is None or not wanted.running:
             raise NothingServed
         if claim is None:
             raise NotReady("the pool has no leader at present", retry_after=2.0)
-        if told is None or told.phase != "ready":
-            phase, reason = (told.phase, told.reason) if told else ("waiting", "")
+        if report is None or report.phase != "ready":
+            phase, reason = (report.phase, report.reason) if report else ("waiting", "")
             raise NotReady(
                 f"{wanted.model.name} is {phase}{f': {reason}' if reason else ''}",
                 retry_after=2.0,
@@ -62,7 +62,7 @@ class StayBackend:
         return SessionStream(await self._open_api(claim))
 
     async def _open_api(self, claim: Claim) -> Session:
-        """A stream to the leader, of which one that hangs is not waited for once it leads no more."""
+        """A stream to the leader; stop waiting for a hanging one once it leads no more."""
         session, reason = None, "another machine leads now"
         async with trio.open_nursery() as nursery:
             deposed = partial(self._driver.changes.cancel_when, nursery.cancel_scope)
@@ -78,14 +78,14 @@ class StayBackend:
         return session
 
     def serving(self) -> Serving | None:
-        """Which member leads, and the hash of the model that is wanted."""
+        """Which member leads, and the hash of the deployed model."""
         wanted, claim = self._node.deployment(), self._node.leader()
         if claim is None or wanted is None or not wanted.running:
             return None
         return Serving(id_text(claim.author), wanted.model.root.hex())
 
     async def handle_api(self, session: Session) -> None:
-        """A member's gateway asks this node, as the leader, for its llama-server."""
+        """Give a member's gateway a connection to this node's llama-server, if this node leads."""
         local = None
         try:
             local = await self._leading.answer()

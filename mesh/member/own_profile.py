@@ -1,4 +1,4 @@
-"""What this machine says of itself in its record, and the rank it would lead with."""
+"""This machine's own record, and the rank with which it would lead."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from mesh.wire.facts import Deployment, Model, Profile
 from worker.hardware import MachineMemory
 
 HOLDS_MODEL = 1 << 40
-"""Weighs more than any amount of memory: whoever leads must have the model's file."""
+"""Outweighs any amount of memory: the leader must have the model's file."""
 
 MEANINGFUL = 0.1
-"""A change of free memory by less than this share is not worth telling everybody."""
+"""A change of free memory by less than this share is not published."""
 
 
 def profile(
@@ -50,26 +50,26 @@ def profile(
     )
 
 
-def told_models(held: Sequence[HeldModel], deployment: Deployment | None) -> list[Model]:
-    """The models that are told of, the deployed one first: a record has no room for many."""
+def reported_models(held: Sequence[HeldModel], deployment: Deployment | None) -> list[Model]:
+    """The models to publish, the deployed one first: a record has no room for many."""
     root = None if deployment is None else deployment.model.root
     models = [Model(model.name, model.size, model.root) for model in held]
     return sorted(models, key=lambda model: model.root != root)
 
 
 def rank(offered: int, models: Sequence[Model], deployment: Deployment | None) -> int:
-    """How well this node would lead: first that it holds the deployed model, then its memory in MiB."""
+    """How well this node would lead: first whether it holds the deployed model, then its memory in MiB."""
     holds = deployment is not None and any(model.root == deployment.model.root for model in models)
     return (HOLDS_MODEL if holds else 0) + (offered >> 20) + 1
 
 
-def worth_telling(told: Profile | None, new: Profile) -> bool:
-    """Whether ``new`` says more than that a little memory came or went."""
-    if told is None:
+def is_worth_publishing(published: Profile | None, new: Profile) -> bool:
+    """Whether ``new`` differs by more than a little memory from what was ``published``."""
+    if published is None:
         return True
-    drift = abs(told.memory_free - new.memory_free) > MEANINGFUL * max(told.memory_free, 1)
-    progress = abs(told.engine_progress - new.engine_progress) >= 0.05
-    return drift or progress or _lasting(told) != _lasting(new)
+    drift = abs(published.memory_free - new.memory_free) > MEANINGFUL * max(published.memory_free, 1)
+    progress = abs(published.engine_progress - new.engine_progress) >= 0.05
+    return drift or progress or _lasting(published) != _lasting(new)
 
 
 def _lasting(profile: Profile) -> Profile:

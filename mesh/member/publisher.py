@@ -1,9 +1,9 @@
-"""Keeps what this machine says of itself up to date: its record in the pool, its announcement to others."""
+"""Keeps this machine's record in the pool and its announcement up to date."""
 
 import trio
 
 from leader.model.held_models import Models
-from mesh.member.own_profile import profile, told_models, worth_telling
+from mesh.member.own_profile import is_worth_publishing, profile, reported_models
 from mesh.net.discovery.interfaces import local_addresses
 from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
@@ -17,7 +17,7 @@ PUBLISH_SECONDS = 2.0
 
 
 class Publisher:
-    """For one stay in a pool: first `measure`, then `first`, then `run`, which lasts until cancelled."""
+    """For one stay in a pool: call `measure`, then `first`, then `run`, which lasts until cancelled."""
 
     def __init__(self, context: NodeContext, driver: NodeDriver, work: WorkerLoop, models: Models) -> None:
         self._context = context
@@ -26,10 +26,10 @@ class Publisher:
         self._models = models
         self._memory: MachineMemory | None = None
         self._offered = 0
-        self._told: Profile | None = None
+        self._published: Profile | None = None
 
     async def measure(self) -> None:
-        """See how much memory there is, and settle how much of it this machine offers, in bytes."""
+        """Measure the memory, and decide how much of it this machine offers, in bytes."""
         backend = self._context.keeper.backend
         self._memory = await trio.to_thread.run_sync(measure, backend)
         wanted = self._context.options.memory or default_offer(self._memory, backend)
@@ -37,17 +37,17 @@ class Publisher:
 
     def first(self) -> Profile:
         """The record with which the node starts."""
-        self._told = self._profile()
-        return self._told
+        self._published = self._profile()
+        return self._published
 
     async def run(self) -> None:
-        """Publish each change that is worth telling."""
+        """Publish each change that matters."""
         changes = self._context.changes
         seen = changes.count
         while True:
             fresh = self._profile()
-            if worth_telling(self._told, fresh):
-                self._told = fresh
+            if is_worth_publishing(self._published, fresh):
+                self._published = fresh
                 self._driver.do(self._driver.node.publish, fresh)
             before = seen
             seen = await changes.wait(seen, PUBLISH_SECONDS)
@@ -55,7 +55,7 @@ class Publisher:
                 self._memory = await trio.to_thread.run_sync(measure, self._context.keeper.backend)
 
     async def announce(self) -> None:
-        """Let machines nearby see that this one is a member."""
+        """Announce to machines nearby that this one is a member."""
         context = self._context
         addresses = local_addresses(context.options.bind)
         pool, node = id_text(self._driver.pool), id_text(self._driver.node.id)
@@ -75,6 +75,6 @@ class Publisher:
             context.keeper.status(),
             self._work.ready,
             addresses,
-            told_models(self._models.held(), wanted),
+            reported_models(self._models.held(), wanted),
             wanted,
         )

@@ -19,7 +19,7 @@ LOOK_SECONDS = 5.0
 async def find_company(
     context: NodeContext, admission_server: AdmissionServer, node: Node
 ) -> Admitted | None:
-    """Look until a better pool has admitted this machine. None: no source could find one, ever."""
+    """Look until a better pool has admitted this machine. None: no source can prove an owner."""
     search = Search.of(context, _log_line)
     while context.discovery.owning:
         await trio.sleep(LOOK_SECONDS * (0.5 + (node.id[0] / 255)))
@@ -37,7 +37,7 @@ async def find_company(
         except (MeshError, trio.TooSlowError) as error:
             log.info("not moving to %s: %s", client.greeting.pool_name, error)
         finally:
-            # Once admitted elsewhere this machine admits nobody any more: the stay is about to end.
+            # Once admitted elsewhere this machine admits no others, for the stay is about to end.
             admission_server.moving = admitted is not None
             await client.aclose()
         if admitted is not None:

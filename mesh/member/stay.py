@@ -15,7 +15,7 @@ from mesh.copies.copy_manager import CopyManager
 from mesh.gateway.api_key import read_api_key
 from mesh.gateway.http_server import serve_gateway
 from mesh.member.attachment import Attachment
-from mesh.member.drop_log import Watch
+from mesh.member.drop_log import DropReporter
 from mesh.member.finding import Finding
 from mesh.member.gateway_backend import StayBackend
 from mesh.member.publisher import Publisher
@@ -33,11 +33,11 @@ from mesh.wire.identity import PoolId
 
 log = logging.getLogger(__name__)
 
-FAREWELL_SECONDS = 1.0
+LEAVE_SECONDS = 1.0
 
 
 class Stay:
-    """``run`` lasts until it is cancelled; it returns where to move when a founder has found company."""
+    """``run`` lasts until cancelled; it returns the admission to another pool when a founder moves there."""
 
     def __init__(
         self,
@@ -61,12 +61,12 @@ class Stay:
         self.leading = LeaderLoop(machine, self.driver, self.models, self.copies)
         self.gateway = StayBackend(machine.streams, self.driver, self.leading, self.status)
         self.expelled: str | None = None
-        """Why this machine is a member no longer, for the person who asks; None while it is one."""
+        """Why this machine is a member no longer, for people; None while it is one."""
         self._peers = tuple(peers)
         self._publisher = Publisher(machine, self.driver, self.work, self.models)
         self._finding = Finding(machine.discovery, self.driver)
         self._attachment = Attachment(machine, admission_server, self.driver, self.name, self._finding.greet)
-        self._watch = self._drop_log()
+        self._drops = self._drop_log()
         self._admitted: Admitted | None = None
         self._out = trio.Event()
         self.driver.on_lost = lambda lost: invites.close_for(lost.id)
@@ -77,14 +77,17 @@ class Stay:
         return self.driver.node
 
     def status(self) -> Status:
-        """As of now, as `mesh status --json` shows it."""
+        """The status now, as `mesh status --json` shows it."""
         result = status(self.node, self.id, self.name, self.machine.keeper.status(), self.api)
         if self.driver.trouble is not None:
             result["trouble"] = str(self.driver.trouble)
         return result
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> Admitted | None:
-        """Be a member. The gateway listens and the node has spoken before this counts as started."""
+        """Be a member.
+
+        The stay counts as started once the gateway listens and the node has sent datagrams.
+        """
         with self._attachment:
             await self._publisher.measure()
             async with trio.open_nursery() as nursery:
@@ -92,11 +95,11 @@ class Stay:
                 self.api = f"http://{bound[0][0]}:{bound[0][1]}/v1"
                 self.driver.do(self.node.start, self._publisher.first())
                 await nursery.start(self.driver.run)
-                self._attachment.open_door()
+                self._attachment.open_admission()
                 self.driver.do(self.node.add_seeds, self._peers)
                 for task in (
                     self._publisher.run,
-                    self._watch.run,
+                    self._drops.run,
                     self._finding.run,
                     self.work.run,
                     self.leading.run,
@@ -110,11 +113,11 @@ class Stay:
         return self._admitted
 
     async def say_goodbye(self) -> None:
-        """Tell the others that this node leaves of its own will, and give them a moment to hear it."""
-        self._attachment.close_door()
+        """Tell the others that this node leaves of its own will, and give them a moment to receive that."""
+        self._attachment.close_admission()
         await self.leading.stop()
         self.driver.do(self.node.leave)
-        await trio.sleep(FAREWELL_SECONDS if len(self.node.members()) > 1 else 0)
+        await trio.sleep(LEAVE_SECONDS if len(self.node.members()) > 1 else 0)
 
     def _expel(self, expelled: Expelled) -> None:
         by = f"by {expelled.by_name}" if expelled.by is not None else "together with who had vouched for it"
@@ -142,12 +145,12 @@ class Stay:
             binds.append((options.listen, options.api_port))
             key = await trio.to_thread.run_sync(read_api_key, options.api_key)
         await serve_gateway(
-            binds, self.gateway, api_key=key, collectors=[self._watch], task_status=task_status
+            binds, self.gateway, api_key=key, collectors=[self._drops], task_status=task_status
         )
 
-    def _drop_log(self) -> Watch:
+    def _drop_log(self) -> DropReporter:
         datagrams, streams = self.machine.datagrams, self.machine.streams
-        return Watch(
+        return DropReporter(
             {
                 "packet": lambda: (datagrams.drops.counts, datagrams.drops.latest),
                 "datagram_or_fact": lambda: (self.node.drops.counts, self.node.drops.latest),

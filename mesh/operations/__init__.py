@@ -1,8 +1,8 @@
-"""What commands ask for, carried out: one handler an operation of `mesh.control.operations`.
+"""Performs what commands ask for: one handler an operation of `mesh.control.operations`.
 
 One module a subject of commands: the node, joining, serving, moving, models, an owner's acts. `plan` and
-`serve` hold what is computed for those; `pool_file` reads a pool described in JSON. `move` is also the
-leader's end of the stream by which a request to move arrives.
+`serve` hold what these compute; `pool_file` reads a pool described in JSON. `move` is also the leader's end
+of the stream by which a move request arrives.
 
 It must not know argparse, terminals or text for people beyond errors and progress: results are data.
 """

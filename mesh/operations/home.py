@@ -19,7 +19,7 @@ EmitEvent = Callable[[ProgressEvent], Awaitable[None]]
 
 
 class Home(Protocol):
-    """The sidecar, as far as its operations are concerned: a machine, and the pool it is in, if any."""
+    """The sidecar, as its operations see it: a machine, and the pool it is in, if any."""
 
     machine: NodeContext
     options: NodeOptions
@@ -34,10 +34,10 @@ class Home(Protocol):
         """Begin a pool of this node's own."""
 
     async def admit(self, admitted: Admitted) -> None:
-        """Become a member by an answer at a pool's door."""
+        """Become a member by a pool's answer to admission."""
 
     async def leave_pool(self, forget: bool) -> None:
-        """Say goodbye; with ``forget`` for good."""
+        """Tell the others and end the stay; with ``forget``, a restart does not return to the pool."""
 
 
 def joined_pool(home: Home) -> Stay:
@@ -48,7 +48,10 @@ def joined_pool(home: Home) -> Stay:
 
 
 def owned_pool(home: Home, act: str, hint: str) -> Stay:
-    """The same; MeshError with ``hint`` when this machine is no owner, which ``act`` takes."""
+    """The same, for an owner.
+
+    Raises MeshError with ``hint`` when this machine is none, which ``act`` needs.
+    """
     pool = joined_pool(home)
     if Rights.OWN not in pool.node.rights(pool.node.id):
         raise MeshError(f"this machine may not {act}: it is no owner of the pool", hint)

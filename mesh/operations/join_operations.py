@@ -1,4 +1,4 @@
-"""What `mesh join` and `mesh leave` ask: into a pool, by whatever door there is, and out of it."""
+"""`mesh join` and `mesh leave`: into a pool, in whichever way there is, and out of it."""
 
 import os
 from typing import Literal
@@ -52,7 +52,7 @@ class JoinOperations:
         return result
 
     async def _already(self, args: JoinArgs, say: Say) -> bool:
-        """Whether this machine is where it was asked to be; MeshError when it is in another pool."""
+        """Whether this machine is already where it should be. MeshError when it is in another pool."""
         pool = self._home.pool
         if pool is None:
             return False
@@ -68,7 +68,7 @@ class JoinOperations:
         return True
 
     async def _enter(self, args: JoinArgs, say: Say) -> How:
-        """Through the door that was named, else through one that is found, else into a pool of its own."""
+        """Join at the named host or by the token, else a pool that is found, else found one."""
         home, machine = self._home, self._home.machine
         search = Search.of(machine, say)
         token = Token.parse(args["token"]) if "token" in args else None
@@ -89,7 +89,7 @@ class JoinOperations:
         return "founded"
 
     async def _await_leader(self, node: Node) -> None:
-        """Until a member leads, or for as long as an election may take."""
+        """Wait until a member leads, or for as long as an election may take."""
         changes = self._home.machine.changes
         seen = changes.count
         with trio.move_on_after(ELECTION_SECONDS):

@@ -1,4 +1,4 @@
-"""What `mesh models` asks: which members hold which models, how far copies are, and to prune them."""
+"""`mesh models`: which members hold which models, how far copies are, and pruning."""
 
 from typing import Final
 
@@ -16,13 +16,13 @@ PHASES: Final[tuple[CopyPhase, ...]] = ("asking", "checking", "copying", "finish
 
 
 class ModelOperations:
-    """Tells of the models that members hold, and prunes this machine's."""
+    """Lists the models that members hold, and prunes this machine's copies."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
 
     async def models(self, args: NoArgs, emit: EmitEvent) -> ModelsResult:
-        """Models by name, with their holders; of the one that is served, also the copies under way."""
+        """Models by name, with their holders; for the served one, also the copies in progress."""
         pool = joined_pool(self._home)
         wanted = pool.node.deployment()
         serving = wanted.model.root if wanted is not None and wanted.running else b""
@@ -39,7 +39,7 @@ class ModelOperations:
         return {"models": sorted(held.values(), key=lambda entry: entry["name"])}
 
     async def _copies(self, pool: Stay, wanted: Deployment, holders: list[str]) -> list[CopyMade]:
-        """Of the members that may lead and hold it not yet, those that have begun or failed."""
+        """Of the members that may lead and do not hold it yet, those that have begun or failed."""
         asked = [
             member
             for member in pool.node.members()

@@ -1,4 +1,4 @@
-"""The stream that carries the wish for the best placement from an owner to the leader: both its ends."""
+"""Both ends of the stream that carries a move request from an owner to the leader."""
 
 import trio
 
@@ -13,7 +13,7 @@ ANSWER_SECONDS = 90.0
 
 
 async def ask_leader(pool: Stay, leader: NodeId, now: bool) -> str:
-    """What the leader makes of the wish, in words. MeshError when it refuses or does not answer."""
+    """The leader's outcome, in words. MeshError when it refuses or does not answer."""
     try:
         with trio.fail_after(ANSWER_SECONDS):
             session = await pool.machine.streams.open(
@@ -25,14 +25,14 @@ async def ask_leader(pool: Stay, leader: NodeId, now: bool) -> str:
                 await session.aclose()
     except (StreamError, trio.TooSlowError, trio.BrokenResourceError) as error:
         raise MeshError(f"the leader does not answer: {error}", "try again in a moment") from error
-    told = answer if isinstance(answer, dict) else {}
-    if not isinstance(told.get("text"), str):
-        raise MeshError(f"the leader refuses: {told.get('refused')}")
-    return str(told["text"])
+    reply = answer if isinstance(answer, dict) else {}
+    if not isinstance(reply.get("text"), str):
+        raise MeshError(f"the leader refuses: {reply.get('refused')}")
+    return str(reply["text"])
 
 
 async def handle_move(pool: Stay, session: Session) -> None:
-    """A member's wish, at the leader: only an owner's is heard."""
+    """Serve a member's move request at the leader; only an owner's is accepted."""
     node, peer = pool.node, session.peer
     if peer is None or Rights.OWN not in node.rights(NodeId(peer)):
         await session.send_message({"refused": "only owners may move what runs"})

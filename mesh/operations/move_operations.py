@@ -1,4 +1,4 @@
-"""What `mesh move` asks."""
+"""`mesh move`."""
 
 from mesh.control.operations import MoveArgs, MoveResult
 from mesh.operations.home import EmitEvent, Home, owned_pool
@@ -7,7 +7,7 @@ from mesh.wire.errors import MeshError
 
 
 class MoveOperations:
-    """Has the leader move the model, be that this machine or another."""
+    """Has the leader move the model, whether that is this machine or another."""
 
     def __init__(self, home: Home) -> None:
         self._home = home

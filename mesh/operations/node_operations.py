@@ -1,4 +1,4 @@
-"""What is asked of the process itself, with or without a pool, and what `mesh status` shows."""
+"""Operations on the process itself, with or without a pool, and what `mesh status` shows."""
 
 import os
 
@@ -8,7 +8,7 @@ from mesh.runtime.status import VERSION
 
 
 class NodeOperations:
-    """Tells of this node, and ends its sidecar."""
+    """Describes this node, and ends its sidecar."""
 
     def __init__(self, home: Home) -> None:
         self._home = home

@@ -20,7 +20,7 @@ Result = TypeVar("Result", bound=Mapping[str, Any])
 
 
 class Bound(NamedTuple):
-    """An operation with what answers it on the control socket."""
+    """An operation and the handler that answers it on the control socket."""
 
     operation: operations.Operation[Any, Any]
     handler: Handler
@@ -60,9 +60,9 @@ def bind(
     operation: operations.Operation[Args, Result],
     method: Callable[[Args, EmitEvent], Awaitable[Result]],
 ) -> Bound:
-    """The operation, answered by ``method`` once its arguments have been checked against their type."""
+    """Bind the operation to ``method``, which is called once the arguments match their type."""
 
-    async def handle(told: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
-        return await method(arguments_of(operation, told), emit)
+    async def handle(given: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        return await method(arguments_of(operation, given), emit)
 
     return Bound(operation, handle)

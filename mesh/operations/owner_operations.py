@@ -1,4 +1,4 @@
-"""What an owner asks of its sidecar: invites, approvals, evictions."""
+"""An owner's operations: invites, approvals, evictions."""
 
 from mesh.admission.approval_owner import Approver
 from mesh.admission.codes import Code
@@ -18,7 +18,7 @@ from mesh.wire.rights import Rights
 
 
 class OwnerOperations:
-    """Lets machines in and puts members out."""
+    """Admits machines and evicts members."""
 
     def __init__(self, home: Home) -> None:
         self._home = home

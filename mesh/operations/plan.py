@@ -20,16 +20,16 @@ DEFAULT_SLOTS = 1
 
 
 def context_of(model_info: ModelInfo, wanted: int | None) -> int:
-    """Tokens of context a slot: what was asked for, else 4096, or the training's if that is less."""
+    """Tokens of context a slot: as requested, else 4096, or the training's if that is less."""
     if wanted is not None:
         return wanted
     return min(DEFAULT_CONTEXT, model_info.context_train) if model_info.context_train else DEFAULT_CONTEXT
 
 
 def fixed_layers(layers: Mapping[str, int] | None, members: Sequence[Member]) -> dict[bytes, int]:
-    """Counts by id from counts by name or id; MeshError for a name that nobody, or more than one, has.
+    """Layer counts by id, from counts by name or id. MeshError for an unknown or ambiguous name.
 
-    Who has left or is dead does not stand in the way of another that came with the same name.
+    A member that has left or is dead does not make a name ambiguous.
     """
     fixed: dict[bytes, int] = {}
     for name, count in (layers or {}).items():
@@ -44,7 +44,7 @@ def fixed_layers(layers: Mapping[str, int] | None, members: Sequence[Member]) ->
 
 
 def refuse_unable(reasons: Mapping[bytes, tuple[str, str | None]], fixed: Mapping[bytes, int]) -> None:
-    """MeshError when a member that is to hold layers cannot; ``reasons`` gives names and why not, by id."""
+    """Raise MeshError when a member that should hold layers cannot; ``reasons`` has (name, why not) by id."""
     for member, count in fixed.items():
         name, why = reasons[member]
         if count and why is not None:

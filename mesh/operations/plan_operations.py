@@ -1,4 +1,4 @@
-"""What `mesh plan` asks of the pool that this machine is in."""
+"""`mesh plan` for the pool that this machine is in."""
 
 from pathlib import Path
 
@@ -26,13 +26,13 @@ from mesh.wire.identity import NodeId
 
 
 class PlanOperations:
-    """Computes a placement; nothing is changed."""
+    """Computes a placement and changes nothing."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
 
     async def plan(self, args: PlanArgs, emit: EmitEvent) -> PlanResult:
-        """For the model in the file, else for the one that is deployed, with that deployment's settings."""
+        """Plan for the model in the file, else for the deployed one with its deployment's settings."""
         pool = joined_pool(self._home)
         node = pool.node
         deployed = None if args["model"] else _running(node)
@@ -71,6 +71,6 @@ def _held_file(pool: Stay, deployed: Deployment | None) -> Path:
 
 
 def _leader(node: Node) -> NodeId:
-    """The member that leads; this machine, if none does or it is not known yet."""
+    """The member that leads; this machine, if none does or the leader is not known yet."""
     claim = node.leader()
     return claim.author if claim is not None and node.member(claim.author) is not None else node.id

@@ -1,8 +1,8 @@
 """A pool described in a JSON file, for `mesh plan --pool`: no sidecar, no network.
 
 ``{"members": [{"name": "alpha", "memory": "8G", "rtt_ms": 0.4, "kind": "cpu", "layer_ms": 2.5, "leader":
-true}, ...], "context": 4096, "slots": 1}``; all but name and memory may be left out, the first member leads
-when none is marked.
+true}, ...], "context": 4096, "slots": 1}``. Only name and memory are required; the first member leads when
+none is marked.
 """
 
 import json
@@ -21,7 +21,7 @@ EXAMPLE = 'write {"members": [{"name": "alpha", "memory": "8G", "rtt_ms": 0.4}, 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """The pool: its devices, and the context and slots that were asked for, if any."""
+    """The pool: its devices, and the requested context and slots, if any."""
 
     devices: list[Device]
     context: int | None
@@ -29,7 +29,7 @@ class Described:
 
 
 def read_pool(path: Path, model_info: ModelInfo) -> Described:
-    """The pool in ``path``, its speeds for the model ``shape``. Raises MeshError."""
+    """The pool in ``path``, with its speeds for the model ``model_info``. Raises MeshError."""
     content = _read(path)
     members = [_member(entry) for entry in content["members"]]
     names = [entry["name"] for entry in members]
@@ -81,7 +81,7 @@ def _device(entry: dict[str, Any], model_info: ModelInfo, local: bool) -> Device
 
 
 def _milliseconds(entry: dict[str, Any], key: str, above: float = -1e-9) -> float | None:
-    """In seconds."""
+    """A field in milliseconds, as seconds; None if absent."""
     value = entry.get(key)
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""Whether what somebody asked to be served is what the pool serves."""
+"""Whether the pool serves what was requested."""
 
 from mesh.control.operations import ProgressEvent
 from mesh.protocol.node.node import Node
@@ -8,7 +8,7 @@ from mesh.wire.facts import DEFAULT_COPIES, MAX_COPIES, Deployment, Model
 
 
 def same(present: Deployment | None, wanted: Deployment) -> bool:
-    """Whether what is deployed is what is asked for, whoever asked first."""
+    """Whether the present deployment is the wanted one, whichever owner signed it."""
 
     def what(deployment: Deployment) -> object:
         return (
@@ -24,9 +24,9 @@ def same(present: Deployment | None, wanted: Deployment) -> bool:
 
 
 def copies_of(wanted: int | None, model: Model, present: Deployment | None) -> int:
-    """How many members are to hold the file: as many as asked for, else as before, else the default.
+    """How many members should hold the file: as requested, else as before, else the default.
 
-    MeshError for more than a deployment may ask for.
+    Raises MeshError for more than a deployment may ask for.
     """
     if wanted is not None and wanted > MAX_COPIES:
         raise MeshError(f"{wanted} copies are too many", f"at most {MAX_COPIES}")
@@ -38,8 +38,8 @@ def copies_of(wanted: int | None, model: Model, present: Deployment | None) -> i
 def outlook(node: Node, wanted: Deployment) -> ProgressEvent | None:
     """How far ``wanted`` is; None when it is ready.
 
-    Raises MeshError when it cannot be served, or when it is no longer what is to be served: another model's
-    readiness is nothing that its asker waits for.
+    Raises MeshError when it cannot be served, or is no longer the deployment: the person does not wait for
+    another model.
     """
     present, deployment = node.deployment(), views.deployment(node)
     if present is None or deployment is None:

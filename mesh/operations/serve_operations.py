@@ -1,4 +1,4 @@
-"""What `mesh serve` and `mesh stop` ask."""
+"""`mesh serve` and `mesh stop`."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,7 +28,7 @@ LOOK_SECONDS = 2.0
 
 
 class ServeOperations:
-    """Says what the pool is to run."""
+    """Decides what the pool runs."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -53,7 +53,7 @@ class ServeOperations:
         return {"model": wanted.model.name}
 
     async def _prepare(self, pool: Stay, args: ServeArgs, emit: EmitEvent) -> Deployment:
-        """What is to be deployed, once its model is known to fit and is held here."""
+        """The deployment to sign, once its model is known to fit and this machine holds it."""
         model_info = await trio.to_thread.run_sync(read_model, Path(args["model"]))
         context, slots = context_of(model_info, args["context"]), args["slots"] or DEFAULT_SLOTS
         fixed = fixed_layers(args["layers"], pool.node.members())
@@ -69,7 +69,7 @@ class ServeOperations:
         return Deployment(pool.id, pool.node.id, 0, model, context, slots, True, layers, copies)
 
     async def _hash(self, model_info: ModelInfo, emit: EmitEvent) -> Model:
-        """Read the whole file once to name it by its hash tree; the next time its stamp tells."""
+        """Read the whole file once to name it by its hash tree; afterwards its stamp suffices."""
         done = 0.0
 
         def report(read: int, total: int) -> None:
@@ -96,7 +96,7 @@ def _deploy(pool: Stay, wanted: Deployment) -> None:
 def _check_fit(
     pool: Stay, model_info: ModelInfo, context: int, slots: int, fixed: Mapping[bytes, int]
 ) -> None:
-    """A model that the whole pool could not hold is refused before anything is changed."""
+    """Refuse a model that the whole pool could not hold, before anything is changed."""
     members = [member_view(member, pool.node.id, model_info) for member in pool.node.members()]
     refuse_unable({view.id: (view.name, why_never(view)) for view in members}, fixed)
     devices = [view.device for view in members if why_never(view) is None and view.device is not None]
@@ -104,7 +104,7 @@ def _check_fit(
 
 
 async def _wait_until_served(pool: Stay, wanted: Deployment, emit: EmitEvent) -> None:
-    """Until that very deployment is ready; MeshError with the leader's reason when it has failed."""
+    """Wait until that very deployment is ready; MeshError with the leader's reason when it has failed."""
     seen = -1
     while True:
         seen = await pool.machine.changes.wait(seen, LOOK_SECONDS)

@@ -1,9 +1,7 @@
-"""The composition root: builds the sidecar from its parts and owns its one nursery.
+"""The composition root: it builds the sidecar from its parts and owns its one nursery.
 
-`sidecar` is the process that makes a machine a member, in and out of pools; `services` makes what lives as
-long as the process, `stream_table` says which handler answers which kind of stream, `services` makes what
-lives as long as the process, `stream_table` says which handler answers which kind of stream, `log_files` sets
-up its log.
+`sidecar` is the process that makes a machine a member, in and out of pools. `services` makes what lives as
+long as the process. `stream_table` maps kinds of streams to handlers, `log_files` sets up the log.
 
 It must not hold a subject of its own: whatever has a name goes to the package of that name.
 """

@@ -28,7 +28,7 @@ class JsonLines(logging.Formatter):
 
 
 def log_to(options: SidecarOptions) -> None:
-    """Log to the state directory, and to stderr as well where a person watches."""
+    """Log to the state directory, and to stderr as well if run in the foreground."""
     options.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     logging.raiseExceptions = False  # a log that a full disk does not take is no reason to complain to stderr
     formatter: logging.Formatter = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")

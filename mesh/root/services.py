@@ -26,7 +26,7 @@ from mesh.wire.identity import id_text
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """``context`` is what all parts of a node share; admission is the sidecar's and the stay's alone."""
+    """``context`` is what all parts of a node share; only the sidecar and the stay use admission."""
 
     context: NodeContext
     admission_server: AdmissionServer
@@ -36,7 +36,7 @@ class Services:
 def discovery_sources(
     state: StateDir, port: int, mdns: Mdns, tailscale: Tailscale | None
 ) -> list[DiscoverySource]:
-    """All that a node with this ``port`` has, in the order in which they are asked."""
+    """All discovery sources of a node with this ``port``, in the order in which they are asked."""
     return [
         LanSource(mdns, id_text(state.identity().id)),
         *([] if tailscale is None else [TailnetSource(tailscale, (DEFAULT_PORT, port))]),
@@ -54,7 +54,10 @@ def make_services(
     cache: Path,
     wall_clock: Callable[[], float] = time.time,
 ) -> Services:
-    """``source_hosts``: the addresses that streams leave from; ``cache`` is where engines are kept."""
+    """Make the services.
+
+    ``source_hosts``: the addresses that streams leave from; ``cache`` is the folder of engines.
+    """
     identity = state.identity()
     changes = ChangeSignal()
     streams = Streams(identity, source_hosts)

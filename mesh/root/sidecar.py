@@ -61,7 +61,7 @@ class Sidecar:
         on_event: Callable[[ProgressEvent], None] = lambda event: None,
         on_joined: Callable[[JoinResult], None] = lambda result: None,
     ) -> None:
-        """Run until asked to stop, in a state directory that is locked already.
+        """Run until stopped, in a state directory that is locked already.
 
         Raises MeshError when it cannot start, or when ``join`` fails.
         """
@@ -140,19 +140,19 @@ class Sidecar:
         pool = pool_id(self.machine.identity.public_key)
         self.state.enter(pool)
         stay = self._stay_in(pool)
-        if stay.node.pool is None:  # else it comes back to the pool that it had founded and left
+        if stay.node.pool is None:  # otherwise it returns to the pool that it founded and left
             stay.driver.do(stay.node.found)
         await self._begin(stay)
 
     async def admit(self, admitted: Admitted) -> None:
-        """Become a member by the voucher chain that a pool has answered with."""
+        """Become a member by the voucher chain of a pool's answer."""
         self.state.enter(admitted.pool)
         stay = self._stay_in(admitted.pool, admitted.peers)
         stay.driver.do(stay.node.admit, admitted.chain)
         await self._begin(stay)
 
     async def enter(self, pool: PoolId) -> None:
-        """Go on in the pool that the state directory knows, unless the node was evicted when it ended."""
+        """Continue in the pool that the state directory names, unless the node was evicted there."""
         stay = self._stay_in(pool)
         if stay.node.is_evicted(stay.node.id):
             self.state.note_expulsion(f"this machine was evicted from pool {stay.name}")
@@ -189,7 +189,7 @@ class Sidecar:
             await self.admit(admitted)
 
     async def leave_pool(self, forget: bool) -> None:
-        """Say goodbye and stop taking part; with ``forget`` a restart does not come back to the pool."""
+        """Tell the others and end the stay; with ``forget``, a restart does not return to the pool."""
         if self.pool is not None and self._scope is not None:
             with trio.move_on_after(STOP_SECONDS):
                 await self.machine.discovery.withdraw()
@@ -206,7 +206,7 @@ def main(
     on_event: Callable[[ProgressEvent], None] = lambda event: None,
     on_joined: Callable[[JoinResult], None] = lambda result: None,
 ) -> int:
-    """Run the sidecar until it is told to stop; its exit code. Raises MeshError when it cannot start."""
+    """Run the sidecar until it is stopped; return its exit code. Raises MeshError when it cannot start."""
     sidecar = Sidecar(options)
     sidecar.state.lock()
     log_to(options)

@@ -1,6 +1,6 @@
 """Which handler answers each kind of stream.
 
-A new kind is its line in `StreamKind`, a file with its handler, and its line here.
+A new kind needs its line in `StreamKind`, a file with its handler, and its line here.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from mesh.operations.move import handle_move
 
 
 def stream_handlers(admission_server: AdmissionServer, stay: Callable[[], Stay | None]) -> dict[str, Handler]:
-    """By kind. ``stay`` gives the present one: without it a stream that asks a member ends at once."""
+    """Handlers by kind. ``stay`` gives the present one; without it a stream for a member ends at once."""
 
     def member(handler_of: Callable[[Stay], Handler]) -> Handler:
         async def handle(session: Session) -> None:

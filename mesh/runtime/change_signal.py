@@ -1,4 +1,4 @@
-"""A bell that wakes whoever waits for a change; what changed they look up themselves."""
+"""A change signal: it wakes tasks that wait for a change, and they look up what changed."""
 
 from collections.abc import Callable
 
@@ -20,14 +20,14 @@ class ChangeSignal:
         self._event = trio.Event()
 
     async def wait(self, seen: int, limit: float) -> int:
-        """The count once it differs from ``seen``, or after ``limit`` seconds."""
+        """Return the count once it differs from ``seen``, or after ``limit`` seconds."""
         with trio.move_on_after(limit):
             while self.count == seen:
                 await self._event.wait()
         return self.count
 
     async def cancel_when(self, scope: trio.CancelScope, holds: Callable[[], bool]) -> None:
-        """Cancel the scope as soon as that holds; looked at after each change, and every second."""
+        """Cancel the scope once ``holds()`` is true; it is called after each change, and every second."""
         seen = -1
         while not holds():
             seen = await self.wait(seen, LOOK_SECONDS)

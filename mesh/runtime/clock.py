@@ -1,6 +1,6 @@
-"""The clock of the sidecar: seconds that run on while the machine sleeps.
+"""The clock of the sidecar: seconds that go on while the machine sleeps.
 
-A lid that was shut for an hour must count as an hour: leases have run out, members have moved on.
+An hour of sleep must count as an hour: leases have run out, members have moved on.
 """
 
 import sys
@@ -10,5 +10,5 @@ _SUSPEND_AWARE = time.CLOCK_MONOTONIC if sys.platform == "darwin" else time.CLOC
 
 
 def now() -> float:
-    """Seconds since an arbitrary point; never goes back, runs through sleep."""
+    """Seconds since an arbitrary point; never goes back, includes sleep."""
     return time.clock_gettime(_SUSPEND_AWARE)

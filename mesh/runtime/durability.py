@@ -1,9 +1,9 @@
-"""What the protocol asks to have persisted, also while the disk is full.
+"""The durability gate: what the protocol asks to have persisted, also while the disk is full.
 
-A promise that is not on the disk must not be known to anybody, for after a crash it would not be kept. So
-while one is owed the node keeps silent, as if its cable were cut, and writes again every second; the process
-and what it serves live on, until the others hold it dead. Vouchers and deployments are no promises: the
-others have them too.
+No other node may hear of a durable write before it is on the disk, for a crash would undo it. So while the
+disk owes one the node is fenced: it stays silent, as if its cable were cut, and retries every second. The
+process and what it serves live on, until the others consider it dead. Vouchers and deployments do not fence:
+the others have them too.
 """
 
 import logging
@@ -13,46 +13,46 @@ from mesh.wire.errors import MeshError
 
 log = logging.getLogger(__name__)
 
-AGAIN_SECONDS = 1.0
-NOT_OWED = frozenset({"vouchers", "deployment"})
+RETRY_SECONDS = 1.0
+NOT_FENCING = frozenset({"vouchers", "deployment"})
 
 
 class DurabilityGate:
-    """Writes by ``persist``, which raises MeshError when it cannot; keeps what could not be written."""
+    """Writes by ``persist``, which raises MeshError when it cannot; keeps failed writes and retries them."""
 
     def __init__(self, persist: Callable[[str, bytes], None]) -> None:
         self.trouble: MeshError | None = None
-        """Why something is owed to the disk; None while nothing is."""
+        """Why the disk owes a write; None while it owes none."""
 
         self._persist = persist
-        self._owed: dict[str, bytes] = {}
-        self._again_at = 0.0
+        self._failed_writes: dict[str, bytes] = {}
+        self._retry_at = 0.0
 
     @property
     def fenced(self) -> bool:
-        """Whether a promise is owed, so that nothing may leave this machine."""
-        return not self._owed.keys() <= NOT_OWED
+        """Whether the disk owes a durable write, so that nothing may leave this machine."""
+        return not self._failed_writes.keys() <= NOT_FENCING
 
     def write(self, now: float, key: str, value: bytes) -> None:
-        """On the disk when this returns, or owed to it."""
-        self._owed[key] = value
+        """Write now; on failure keep the value for a retry."""
+        self._failed_writes[key] = value
         self._write_all(now)
 
     def settle(self, now: float) -> None:
-        """Write what is owed, if it is time to try again."""
-        if self._owed and now >= self._again_at:
+        """Retry the failed writes, if it is time to."""
+        if self._failed_writes and now >= self._retry_at:
             self._write_all(now)
 
     def _write_all(self, now: float) -> None:
         try:
-            for key in list(self._owed):
-                self._persist(key, self._owed[key])
-                del self._owed[key]
+            for key in list(self._failed_writes):
+                self._persist(key, self._failed_writes[key])
+                del self._failed_writes[key]
         except MeshError as error:
             if self.trouble is None:
                 log.error("%s", error)
-            self.trouble, self._again_at = error, now + AGAIN_SECONDS
+            self.trouble, self._retry_at = error, now + RETRY_SECONDS
             return
         if self.trouble is not None:
-            log.info("the disk takes what was owed to it")
+            log.info("the disk has taken the failed writes")
             self.trouble = None

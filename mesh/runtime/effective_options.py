@@ -1,4 +1,4 @@
-"""The options a node runs with: those just given, then those it was given before, then the defaults."""
+"""The options of a node in force: those given now, else those given before, else the defaults."""
 
 from mesh.control.sidecar_options import NodeOptions, SidecarOptions, fill_in
 from mesh.gateway.api_key import read_api_key
@@ -7,9 +7,9 @@ from mesh.wire.errors import MeshError
 
 
 def settle(options: SidecarOptions, state: StateDir) -> NodeOptions:
-    """Fill in what was not given from the last time or the defaults, and remember it for the next.
+    """Fill in options that were not given from the last start or the defaults, and save the result.
 
-    Raises MeshError when the API is to be opened to the network and there is no good key for it.
+    Raises MeshError when the API is opened to the network without a good key.
     """
     stored = state.load("settings")
     effective = fill_in(options.given, stored)
@@ -19,7 +19,7 @@ def settle(options: SidecarOptions, state: StateDir) -> NodeOptions:
                 "--listen opens the API to the network and needs a key",
                 "write one word into a file: --api-key FILE",
             )
-        read_api_key(effective.api_key)  # to fail now rather than in a pool
+        read_api_key(effective.api_key)  # fail now rather than in a pool
     if effective.values() != stored:
         state.save("settings", effective.values())
     return effective

@@ -1,4 +1,4 @@
-"""Gets the engine in the background: the node is a member at once, the build shows in its status."""
+"""Gets the engine in the background: the node is a member at once, its status shows the build."""
 
 import logging
 import platform
@@ -35,7 +35,7 @@ class EngineKeeper:
         return {"kind": self.backend.kind, "name": self.backend.name, "reason": self.backend.reason}
 
     async def run(self) -> None:
-        """Find or build the engine; a failure is shown, and tried again every five minutes."""
+        """Find or build the engine. A failure is shown, and retried every five minutes."""
         self.backend = await trio.to_thread.run_sync(detect)
         self._changes.notify()
         while self.engine is None:

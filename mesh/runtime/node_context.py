@@ -33,9 +33,10 @@ class NodeContext:
     changes: ChangeSignal
 
     def node_in(self, pool: PoolId, source: random.Random | None = None) -> Node:
-        """This node's protocol state in ``pool``, with all that it has persisted there.
+        """Create this node's protocol state in ``pool``, from all that it has persisted there.
 
-        ``source`` of its randomness is the system's by default: of many that start at once no two act alike.
+        ``source`` of randomness is the system's by default, so that nodes that start together act
+        differently.
         """
         chosen = source or random.Random(os.urandom(16))
         return Node(Settings(), self.identity, verify, chosen, self.state.stored(pool))

@@ -1,8 +1,8 @@
 """The driver of the pure Node: it hands in datagrams, streams and timers, and performs the effects.
 
-Every input goes through ``do``: the clock is read, the Node answers with effects, and these are performed in
-their order before anything else happens. What is to be persisted is on the disk before a later effect leaves;
-while the disk takes nothing, none leaves (`mesh.runtime.durability`).
+Every input goes through ``do``: it reads the clock, the Node returns effects, and ``do`` performs these in
+order before anything else happens. Durable writes are on the disk before a later effect leaves; while the
+disk owes one, none leaves (`mesh.runtime.durability`).
 """
 
 import heapq
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 MAX_PROBES = 16
 PROBE_SECONDS = 2.0
-# Timers sleep at most this long at a time: trio's clock stands still while the machine sleeps, ours does not.
+# Seconds of one sleep at most: trio's clock stops while the machine sleeps, ours does not.
 LONGEST_NAP = 0.5
 
 
@@ -76,7 +76,7 @@ class NodeDriver:
         self._probes = 0
         self._trusted: Mapping[NodeId, bytes] = {}
         self.on_lost: Callable[[MemberLost], None] = lambda lost: None
-        """Called when somebody is a member no longer, its streams cut already."""
+        """Called when a node is a member no longer, after its streams were cut."""
         self.on_expelled: Callable[[Expelled], None] = lambda expelled: None
         """Called when this very node is a member no longer."""
         self.messages = StreamMessages(streams, self._stream_message, self._stream_reset)
@@ -85,7 +85,7 @@ class NodeDriver:
     def of(
         cls, context: NodeContext, pool: PoolId, node: Node, set_holder: Callable[[Claim | None], None]
     ) -> "NodeDriver":
-        """The one of this machine's ``node`` in ``pool``."""
+        """The driver of this machine's ``node`` in ``pool``."""
 
         def persist(key: str, value: bytes) -> None:
             context.state.persist(pool, key, value)
@@ -95,7 +95,7 @@ class NodeDriver:
     def do(
         self, step: Callable[Concatenate[float, P], list[Effect]], *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        """One input of the Node, its effects performed."""
+        """Pass one input to the Node and perform its effects."""
         was_fenced = self._durability.fenced
         self._durability.settle(now())
         if was_fenced and not self._durability.fenced:
@@ -106,19 +106,19 @@ class NodeDriver:
     def command(
         self, step: Callable[Concatenate[float, P], list[Effect]], *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        """The same for an act of a person, who is to know when it is not on the disk: MeshError then."""
+        """Do so for a person's command; raise MeshError when its result is not on the disk."""
         self.do(step, *args, **kwargs)
         if self._durability.fenced and self.trouble is not None:
             raise self.trouble
 
     @property
     def fenced(self) -> bool:
-        """Whether a promise is owed to the disk, so that this node must be taken for gone."""
+        """Whether the disk owes a durable write, so that the others must consider this node gone."""
         return self._durability.fenced
 
     @property
     def trouble(self) -> MeshError | None:
-        """Why the disk does not take what the protocol must keep; None when it does."""
+        """Why the disk takes no durable write; None when it does."""
         return self._durability.trouble
 
     def _perform(self, effect: Effect) -> None:
@@ -140,7 +140,7 @@ class NodeDriver:
             case Tell(event=Notice(level=level, text=text)):
                 log.log(logging.getLevelNamesMapping().get(level.upper(), logging.INFO), "%s", text)
             case Tell(event=GateChanged(claim=claim)):
-                # At once: no byte of an older claim passes after a newer one's grant.
+                # At once: no byte of an older claim may pass after a newer one's grant.
                 self._set_holder(None if self._durability.fenced else claim)
                 self.changes.notify()
             case Tell(event=LeaderChanged(claim=claim)):
@@ -148,7 +148,7 @@ class NodeDriver:
                 log.info("%s leads", who)
                 self.changes.notify()
             case Tell(event=MemberLost() as lost):
-                by = "with who vouched for it" if lost.by is None else f"evicted by {lost.by_name}"
+                by = "with its voucher" if lost.by is None else f"evicted by {lost.by_name}"
                 log.warning("%s (%s) is out of the pool, %s", lost.name, id_text(lost.id), by)
                 self._keep_trust()
                 self.on_lost(lost)
@@ -160,7 +160,7 @@ class NodeDriver:
                 self.changes.notify()
 
     def endpoints(self, member: NodeId) -> list[Endpoint]:
-        """Where a member may be reached: the address that answered last, then those of its record."""
+        """Addresses of a member: the one that answered last, then those of its record."""
         known = self.node.member(member)
         if known is None:
             return []
@@ -192,7 +192,7 @@ class NodeDriver:
             self.do(self.node.receive, source, payload)
 
     def refused(self, endpoint: Endpoint) -> None:
-        """The machine at ``endpoint`` said that nobody listens on the port any more."""
+        """The machine at ``endpoint`` reported that no process listens on the port any more."""
         for member in self.node.members():
             if member.endpoint == endpoint:
                 self.do(self.node.connection_reset, member.id)
@@ -221,7 +221,7 @@ class NodeDriver:
         self._nursery.start_soon(self._probe, probe)
 
     async def _probe(self, probe: ProbeStream) -> None:
-        """A TCP probe: whoever completes the handshake with the member's key is alive."""
+        """A TCP probe: a process that completes the handshake with the member's key is alive."""
         try:
             answer = await self._streams.probe(probe.to, [probe.endpoint], PROBE_SECONDS)
         finally:

@@ -1,4 +1,4 @@
-"""Where the other members were when this node ran last, as a discovery source."""
+"""A discovery source: the addresses of the other members when this node ran last."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,7 +11,7 @@ from mesh.wire.identity import PoolId, id_text
 
 
 class CachedPeers(DiscoverySource):
-    """Kept in ``peers.json``, of the latest pool alone. ``port`` is meant where an entry names none."""
+    """Kept in ``peers.json``, for the latest pool alone. ``port`` completes entries without one."""
 
     name = "cache of peers"
     last_resort = True

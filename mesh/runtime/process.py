@@ -1,4 +1,4 @@
-"""What a process asks of the system before it works, and how its failure is told."""
+"""What a process asks of the system before it works, and the error to show when it fails."""
 
 import resource
 from contextlib import suppress
@@ -9,7 +9,7 @@ MAX_FILES = 8192
 
 
 def allow_many_files() -> None:
-    """As many open files as this process may have, up to a bound: each stream and each client is one."""
+    """Raise the limit of open files as far as allowed, up to a bound: each stream and client takes one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -18,7 +18,7 @@ def allow_many_files() -> None:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The first error in a group (trio's nurseries raise groups), one for a person if there is one."""
+    """The first error in a group (trio's nurseries raise groups), a MeshError if there is one."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     causes = [root_cause(inner) for inner in error.exceptions]

@@ -1,4 +1,4 @@
-"""The state directory: the node's key, what each pool made it promise, its settings.
+"""The state directory: the node's key, its durable writes for each pool, its settings.
 
 Layout::
 
@@ -11,7 +11,7 @@ Layout::
     invites.json peers.json models.json
     hashes/ copies/          hash trees of models; models copied from other members
 
-Everything is written to a temporary file, flushed to the disk and renamed: a crash leaves the old or the new.
+Each file is written to a temporary file, flushed to the disk and renamed: a crash leaves the old or the new.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ from mesh.wire.identity import Identity, PoolId, id_text, parse_id
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Replace the file at ``path`` by ``content`` (mode 0600), on the disk before this returns."""
+    """Replace the file at ``path`` by ``content`` (mode 0600); it is on the disk before this returns."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -88,7 +88,7 @@ class StateDir:
         self._lock_file = descriptor
 
     def identity(self) -> Identity:
-        """The node's key, made on first use; refused when others can read it."""
+        """The node's key, made on first use. Raises MeshError when others can read it."""
         path = self.path / "identity.key"
         if not path.exists():
             identity = Identity.generate()
@@ -123,12 +123,12 @@ class StateDir:
         Path(eviction_path(str(self.path))).unlink(missing_ok=True)
 
     def note_expulsion(self, text: str) -> None:
-        """No pool any more, and why: commands tell it until this node is in a pool again."""
+        """Leave the pool and record why: commands show it until this node is in a pool again."""
         write_durably(Path(eviction_path(str(self.path))), text.encode())
         self.abandon()
 
     def abandon(self) -> None:
-        """No pool any more. What was promised to it stays, for a node that comes back must keep its word."""
+        """Leave the pool. Its durable writes stay, for a node that comes back must still honour them."""
         (self.path / "current").unlink(missing_ok=True)
 
     def persist(self, pool: PoolId, key: str, value: bytes) -> None:
@@ -163,5 +163,5 @@ class StateDir:
         write_durably(self.path / f"{name}.json", json.dumps(content, indent=1).encode())
 
     def purge(self) -> None:
-        """Forget everything, the key included."""
+        """Remove everything, the key included."""
         shutil.rmtree(self.path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What `mesh status --json` prints, put together from the Node's views."""
+"""Builds `mesh status --json` from the Node's views."""
 
 from importlib.metadata import version
 from typing import Final, cast
@@ -21,19 +21,19 @@ from mesh.wire.identity import NodeId, PoolId, id_text
 from mesh.wire.rights import Rights
 
 VERSION: Final = version("frankenstein-mesh")
-"""Of what runs: looked up once, for a newer one may be installed meanwhile."""
+"""The running version: looked up once, for a newer one may be installed meanwhile."""
 
 
 def status(node: Node, id: PoolId, pool_name: str, engine: EngineStatus, api: str) -> Status:
     """The whole object; shapes and units as `mesh.control.operations` says."""
-    told = current_state(node)
+    report = current_state(node)
     return {
         "version": VERSION,
         "pool": pool(id, pool_name),
         "self": self_status(node),
         "engine": engine,
         "leader": leader(node),
-        "members": [_member(member, told) for member in node.members()],
+        "members": [_member(member, report) for member in node.members()],
         "deployment": deployment(node),
         "plan": plan(node),
         "api": api,
@@ -62,15 +62,15 @@ def leader(node: Node) -> LeaderStatus | None:
 
 
 def deployment(node: Node) -> DeploymentStatus | None:
-    """The deployment as its leader tells of it; waiting while no leader has spoken of it yet."""
+    """The deployment as its leader reports it; waiting while no leader has reported it yet."""
     wanted = node.deployment()
     if wanted is None or not wanted.running:
         return None
-    told = current_state(node)
-    if told is None:
+    report = current_state(node)
+    if report is None:
         phase, progress, reason = "waiting", 0.0, "" if node.leader() else _why_no_leader(node, wanted.model)
     else:
-        phase, progress, reason = told.phase, told.progress, told.reason
+        phase, progress, reason = report.phase, report.progress, report.reason
     return {
         "model": wanted.model.name,
         "sha256": wanted.model.root.hex(),
@@ -97,7 +97,7 @@ def _why_no_leader(node: Node, model: Model) -> str:
 
 
 def _away(node: Node, model: Model) -> str:
-    """Who is missing: those that may lead, and of them those that hold the model."""
+    """Name the missing members: those that may lead, and which of them hold the model."""
     missing = [m for m in node.members() if Rights.LEAD in m.rights and m.state not in ("alive", "suspect")]
     named = []
     for member in missing:
@@ -107,12 +107,12 @@ def _away(node: Node, model: Model) -> str:
 
 
 def plan(node: Node) -> PlanStatus | None:
-    told = current_state(node)
-    if told is None or not told.stages:
+    report = current_state(node)
+    if report is None or not report.stages:
         return None
     return {
-        "term": told.term,
-        "predicted_tokens_per_second": round(told.tokens_per_second, 3),
+        "term": report.term,
+        "predicted_tokens_per_second": round(report.tokens_per_second, 3),
         "stages": [
             {
                 "member": id_text(stage.member),
@@ -121,18 +121,18 @@ def plan(node: Node) -> PlanStatus | None:
                 "bytes": stage.bytes,
                 "milliseconds": round(stage.milliseconds, 3),
             }
-            for stage in told.stages
+            for stage in report.stages
         ],
     }
 
 
 def current_state(node: Node) -> PoolState | None:
-    """What the present leader told of the present deployment; None while it has not spoken of it."""
-    claim, told, wanted = node.leader(), node.pool_state(), node.deployment()
-    if claim is None or told is None or wanted is None:
+    """The present leader's report on the present deployment; None before there is one."""
+    claim, report, wanted = node.leader(), node.pool_state(), node.deployment()
+    if claim is None or report is None or wanted is None:
         return None
-    current = (told.author, told.term, told.deployment) == (claim.author, claim.term, wanted.number)
-    return told if current else None
+    current = (report.author, report.term, report.deployment) == (claim.author, claim.term, wanted.number)
+    return report if current else None
 
 
 def name_of(node: Node, id: NodeId) -> str:
@@ -153,11 +153,11 @@ def _address(member: Member | None) -> str:
     )
 
 
-def _member(member: Member, told: PoolState | None) -> MemberStatus:
+def _member(member: Member, report: PoolState | None) -> MemberStatus:
     profile = member.record.profile if member.record else None
     held = (
-        [stage for stage in told.stages if stage.member == member.id and stage.last >= stage.first]
-        if told
+        [stage for stage in report.stages if stage.member == member.id and stage.last >= stage.first]
+        if report
         else []
     )
     return {

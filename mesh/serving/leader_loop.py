@@ -1,4 +1,4 @@
-"""The leader's part of a sidecar: carries out what the reconciler decides.
+"""The leader loop of a sidecar: it performs the reconciler's actions.
 
 The reconciler and its driver are pure. This loop gives them what only this machine knows, opens the tunnels,
 and starts and ends llama-server.
@@ -40,7 +40,7 @@ MOVE_SECONDS = 60.0
 
 
 class MoveRequest:
-    """A person's wish for the best placement: by "idle", once answers are given, or "now"."""
+    """A person's request for the best placement: "idle", once running answers are given, or "now"."""
 
     def __init__(self, when: str) -> None:
         self.when = when
@@ -65,13 +65,13 @@ class LeaderLoop:
 
     @property
     def port(self) -> int | None:
-        """Where this node's llama-server answers on loopback; None while it takes no request."""
+        """The loopback port of this node's llama-server; None while it takes no request."""
         return None if self._pipeline is None else self._pipeline.port
 
     async def answer(self) -> trio.abc.Stream | None:
         """A connection to this node's llama-server, for one answer; None while it takes none.
 
-        OSError when it refuses.
+        Raises OSError when llama-server refuses it.
         """
         pipeline = self._pipeline
         if pipeline is None or pipeline.port is None:
@@ -79,7 +79,10 @@ class LeaderLoop:
         return pipeline.answers.track(await trio.open_tcp_stream("127.0.0.1", pipeline.port))
 
     async def move(self, at_once: bool) -> str:
-        """Move to the best placement, ``at_once`` even while answers are given; what comes of it."""
+        """Move to the best placement, ``at_once`` even while answers run; return the outcome in words.
+
+        Raises trio.TooSlowError after `MOVE_SECONDS`.
+        """
         if self._move_request is None:
             self._move_request = MoveRequest("now" if at_once else "idle")
         move_request = self._move_request
@@ -91,7 +94,7 @@ class LeaderLoop:
         return move_request.text
 
     async def run(self) -> None:
-        """Decide whenever something changed, and every second."""
+        """Decide after each change, and every second."""
         async with trio.open_nursery() as nursery:
             seen = -1
             while True:
@@ -105,7 +108,7 @@ class LeaderLoop:
                 seen = await self._machine.changes.wait(seen, pause(now(), decision))
 
     async def stop(self, keep: bool = False) -> None:
-        """End llama-server, if it runs, and ``keep`` its conversations."""
+        """End llama-server, if it runs; with ``keep``, save its conversations first."""
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             await pipeline.stop(keep)
@@ -113,11 +116,11 @@ class LeaderLoop:
     # --- what the driver asks -----------------------------------------------------------------------
 
     def running(self) -> Running | None:
-        """What the pipeline does; None while there is none."""
+        """The pipeline's state; None while there is none."""
         return None if self._pipeline is None else self._pipeline.running()
 
     def asked(self) -> str:
-        """A person's request for the best placement; empty for none."""
+        """A pending move request ("idle" or "now"); empty for none."""
         return "" if self._move_request is None else self._move_request.when
 
     def model_info(self, root: bytes) -> ModelInfo | None:
@@ -125,17 +128,17 @@ class LeaderLoop:
         return self._model_infos.get(root)
 
     def lost(self, root: bytes) -> str:
-        """The name of a file of that model which this machine held once; empty for none."""
+        """The name of a file of that model which this machine once held; empty for none."""
         return self._models.lost(root)
 
     def copying(self) -> float | None:
-        """How much of the wanted model was copied, 0 to 1; None while nothing is copied."""
+        """The share of the deployed model that was copied, 0 to 1; None while nothing is copied."""
         return None if self._copies is None else self._copies.progress
 
     async def _read_ahead(self) -> None:
         """Read the deployed model's header, once, where this machine leads or may lead next."""
         root, read = self._wanted_root(), None
-        while root is not None and root != read:  # another model may be deployed while one is read
+        while root is not None and root != read:  # meanwhile another model may have been deployed
             await self._read(root)
             root, read = self._wanted_root(), root
 
@@ -166,7 +169,7 @@ class LeaderLoop:
                 log.info("stopping: %s", reason)
                 await self.stop(keep)
             case Drain():
-                pass  # `run` does it, before all actions
+                pass  # `run` sets it before it performs actions
             case ResolveMove(text):
                 if self._move_request is not None:
                     self._move_request.text = text
@@ -195,7 +198,7 @@ class LeaderLoop:
     # --- the tunnels --------------------------------------------------------------------------------
 
     async def _open_tunnel(self, worker: NodeId, term: int) -> OpenTunnel:
-        """A stream through the worker's gate; a worker whose rpc-server is just starting is asked again."""
+        """A stream through the worker's gate; retries while the worker's rpc-server is just starting."""
         with trio.fail_after(TUNNEL_SECONDS):
             while True:
                 session = await self._machine.streams.open(
@@ -215,7 +218,7 @@ class LeaderLoop:
 
 
 def _make_ready(files: Sequence[Path]) -> ModelInfo:
-    """Read a model's header, and have the system read its files ahead where memory is plenty.
+    """Read a model's header, and have the system read its files ahead where memory is plentiful.
 
     Blocks, so call it in a thread.
     """

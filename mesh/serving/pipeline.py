@@ -26,7 +26,7 @@ TunnelOpener = Callable[[NodeId, int], Awaitable[OpenTunnel]]
 
 
 class Pipeline:
-    """``run`` owns it; ``state`` is what it has come to."""
+    """``run`` owns the processes and tunnels; ``state`` is how far they have come."""
 
     def __init__(
         self,
@@ -37,14 +37,16 @@ class Pipeline:
         open_tunnel: TunnelOpener,
         on_reset: Callable[[bytes, str], None],
     ) -> None:
-        """``open_tunnel`` leads to a worker under a term; ``on_reset`` hears whose tunnel did not open, or
-        broke.
+        """Prepare a pipeline for ``start``.
+
+        ``open_tunnel`` opens a tunnel to a worker under a term. ``on_reset`` is called with a worker whose
+        tunnel did not open, or broke, and the reason.
         """
         self.wanted = start.wanted
         self.plan = start.plan
         self.state = ServerState("loading")
         self.drains = False
-        """Nobody new is let in."""
+        """Whether new requests are refused."""
         self.answers = Answers(machine.changes.notify)
         self._machine = machine
         self._driver = driver
@@ -58,20 +60,20 @@ class Pipeline:
 
     @property
     def port(self) -> int | None:
-        """Where it answers on loopback; None while it takes no request."""
+        """The loopback port; None while it takes no request."""
         if self._server is None or self.state.phase != "ready" or self.drains:
             return None
         return self._server.port
 
     def running(self) -> Running:
-        """As the reconciler sees it."""
+        """The pipeline as the reconciler sees it."""
         state = self.state
         phase = "failed" if state.phase == "stopped" else state.phase
         load = 0.0 if self._server is None else self._server.load_seconds
         return Running(self.wanted, self.plan, phase, state.progress, state.reason, self.answers.count, load)
 
     async def run(self, program: Path) -> None:
-        """Tunnels, then llama-server; ends with it, and takes the tunnels down."""
+        """Open the tunnels, then run llama-server; close the tunnels when it ends."""
         opener = partial(self._opened, self._term)
         workers = self.plan.workers
         try:
@@ -92,7 +94,7 @@ class Pipeline:
                         slots=Slots(folder / "slots", self.plan),
                         restore=self._restore,
                         name=self.wanted.name,
-                        on_state=self._told,
+                        on_state=self._set_state,
                     )
                     await self._server.run()
         finally:
@@ -100,7 +102,7 @@ class Pipeline:
             self._machine.changes.notify()
 
     async def stop(self, keep: bool = False) -> None:
-        """End it; with ``keep``, once its conversations are saved."""
+        """End it; with ``keep``, save its conversations first."""
         if keep and self._server is not None:
             await self._server.keep_conversations()
         self._scope.cancel()
@@ -111,7 +113,7 @@ class Pipeline:
         return await self._open_tunnel(NodeId(worker), term)
 
     async def _unreachable(self, opener: Opener) -> dict[bytes, str]:
-        """Whom no tunnel leads to; who is held dead meanwhile is not waited for."""
+        """The workers that no tunnel reaches, and why. Does not wait for the dead."""
         failed: dict[bytes, str] = {}
         async with trio.open_nursery() as nursery:
             died = partial(self._machine.changes.cancel_when, nursery.cancel_scope)
@@ -124,15 +126,15 @@ class Pipeline:
         for worker, reason in failed.items():
             self._on_reset(worker, reason)
         names = ", ".join(f"{name_of(self._driver.node, NodeId(one))}: {why}" for one, why in failed.items())
-        self._told(ServerState("failed", 0.0, names))
+        self._set_state(ServerState("failed", 0.0, names))
 
     def _reset(self, worker: bytes, reason: str) -> None:
         self._on_reset(worker, reason)
         if self._server is not None:
-            # It would notice at its next token, and abort; until then all seems well.
+            # llama-server would notice at its next token, and abort; until then all seems well.
             self._server.kill(f"lost {name_of(self._driver.node, NodeId(worker))}: {reason}")
 
-    def _told(self, state: ServerState) -> None:
+    def _set_state(self, state: ServerState) -> None:
         self.state = state
         self._machine.changes.notify()
 

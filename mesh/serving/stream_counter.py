@@ -1,4 +1,4 @@
-"""Counting the answers that a llama-server is giving: the streams to it that are open, one for each."""
+"""Counts the answers that a llama-server is giving: one open stream to it for each."""
 
 from collections.abc import Callable
 

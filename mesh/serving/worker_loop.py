@@ -1,4 +1,4 @@
-"""The worker's part of a sidecar: rpc-server behind the gate that only the lease holder passes."""
+"""The worker loop of a sidecar: rpc-server behind the gate that only the lease holder passes."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,7 +18,7 @@ ENGINE_WAIT_SECONDS = 60.0
 
 
 class WorkerLoop:
-    """Serves the node's engine to whoever holds its lease; ``ready`` once rpc-server answers."""
+    """Serves the node's engine to the lease holder; ``ready`` once rpc-server answers."""
 
     def __init__(self, machine: NodeContext, holder: Callable[[], Claim | None]) -> None:
         self._machine = machine
@@ -36,7 +36,7 @@ class WorkerLoop:
             self.gate.set_holder(claim)
 
     def counted(self) -> dict[str, int]:
-        """What the gate has counted; nothing while there is none."""
+        """The gate's counters; empty while there is none."""
         return {} if self.gate is None else asdict(self.gate.counters)
 
     async def run(self) -> None:
@@ -57,7 +57,7 @@ class WorkerLoop:
             self.gate = self._server = None
 
     async def handle(self, session: Session) -> None:
-        """A leader's stream to rpc-server."""
+        """Serve a leader's stream to rpc-server."""
         if self.gate is None:
             await session.send_message({"ok": False, "reason": "the worker's engine is not ready"})
             return

@@ -1,7 +1,7 @@
 """Programs beside the sidecar: the demo with its generated model, and the doctor.
 
 `demo` runs three nodes on this machine for a minute. `generator` writes small random GGUF models, for the
-demo and the tests. `doctor` says what this machine has and lacks, with what helps.
+demo and the tests. `doctor` reports what this machine has and lacks, with hints.
 
 It must not be needed by a running sidecar.
 """

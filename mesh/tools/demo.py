@@ -1,8 +1,8 @@
-"""`mesh demo`: the whole thing on one machine, in a minute.
+"""`mesh demo`: a whole pool on one machine, in a minute.
 
-Three nodes on loopback, each its own process and state, a generated model that fits on none of them, an
-answer streamed through a node that does not lead, the leader killed, and a second answer. Everything lives in
-a temporary directory and is gone afterwards.
+It starts three nodes on loopback, each with its own process and state, and generates a model that fits on
+none of them. It streams an answer through a node that does not lead, kills the leader, and streams a second
+answer. Everything is in a temporary directory, which is removed afterwards.
 """
 
 import json
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 @dataclass
 class Demo:
-    """One run: what it has started, and how long each step took."""
+    """One run: its folder, and how many seconds each step took."""
 
     folder: Path
     say: Callable[[str], None]
@@ -54,7 +54,7 @@ class Demo:
         self.timings[step] = round(time.monotonic() - start, 3)
 
     def mesh(self, name: str, *arguments: str, stdin: str = "") -> str:
-        """Run one `mesh` command on the node ``name`` and return what it printed."""
+        """Run one `mesh` command on the node ``name`` and return its output."""
         command = [sys.executable, "-m", "mesh.cli", "--state-dir", str(self.folder / name), *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=WAIT_SECONDS + 30)
         if done.returncode != 0:
@@ -102,7 +102,7 @@ class Demo:
         return self.status(NAMES[0])
 
     def wait_for_copy(self) -> None:
-        """Until a second node holds the file: the pool sees to that by itself."""
+        """Wait until a second node holds the file, which the pool ensures by itself."""
 
         def holders() -> list[Any]:
             (model,) = json.loads(self.mesh(NAMES[0], "models", "--json"))["models"]
@@ -157,7 +157,7 @@ class Demo:
         return int((self.folder / name / "sidecar.pid").read_text())
 
     def stop(self) -> None:
-        """End whatever still runs, gently where that works."""
+        """End the nodes that still run, gracefully if possible."""
         for name in NAMES:
             if (self.folder / name / "sidecar.pid").exists():
                 try:
@@ -211,10 +211,10 @@ def run(demo: Demo) -> dict[str, Any]:
         status = demo.serve(model)
     demo.show(status)
     leader = status["leader"]["name"]
-    first_door, second_door = (name for name in NAMES if name != leader)
-    demo.say(f"Asking through {first_door}, which does not lead")
+    first_gateway, second_gateway = (name for name in NAMES if name != leader)
+    demo.say(f"Asking through {first_gateway}, which does not lead")
     with demo.timed("first_answer"):
-        first = demo.answer(first_door)
+        first = demo.answer(first_gateway)
     demo.say(f"  {first}")
     with demo.timed("copy"):
         demo.wait_for_copy()
@@ -222,11 +222,11 @@ def run(demo: Demo) -> dict[str, Any]:
     demo.say(f"Killing {leader}, the leader, with -9")
     with demo.timed("failover"):
         demo.kill(leader)
-        status = demo.wait_for(second_door, "a new leader that serves", lambda s: serving_again(s, leader))
+        status = demo.wait_for(second_gateway, "a new leader that serves", lambda s: serving_again(s, leader))
     demo.show(status)
-    demo.say(f"Asking through {second_door}")
+    demo.say(f"Asking through {second_gateway}")
     with demo.timed("second_answer"):
-        second = demo.answer(second_door)
+        second = demo.answer(second_gateway)
     demo.say(f"  {second}")
     return {"first_leader": leader, "second_leader": status["leader"]["name"], "answers": [first, second]}
 
@@ -242,7 +242,7 @@ def serving_again(status: dict[str, Any], former: str) -> bool:
 
 
 def get_engine(say: Callable[[str], None]) -> None:
-    """Have the engine before anything is timed, its progress shown a line every ten percent."""
+    """Get the engine before anything is timed; print a line every ten percent."""
     import trio
 
     shown = -1
@@ -261,7 +261,7 @@ def get_engine(say: Callable[[str], None]) -> None:
 
 
 def keep_logs(folder: Path, say: Callable[[str], None]) -> None:
-    """When a step failed, the logs outlive the demo."""
+    """Keep the logs of a failed step when the demo's folder is removed."""
     kept = Path(tempfile.mkdtemp(prefix="mesh-demo-logs-"))
     for name in NAMES:
         for log in (folder / name).glob("*.log"):

@@ -1,4 +1,4 @@
-"""`mesh doctor`: what this machine has and lacks for a pool, each finding with what helps."""
+"""`mesh doctor`: what this machine has and lacks for a pool, each finding with a hint."""
 
 import shutil
 import socket
@@ -32,7 +32,7 @@ class Check(TypedDict):
 
 
 def check(state_dir: Path) -> list[Check]:
-    """Look at everything that a member needs; seconds at most."""
+    """Check everything that a member needs; takes seconds at most."""
     return [
         _accelerator(),
         _engine(),
@@ -70,7 +70,7 @@ def _engine() -> Check:
 
 
 def _sandbox() -> Check:
-    """What keeps a leader that takes rpc-server over from taking the machine along."""
+    """What keeps a leader that takes over rpc-server from taking over the machine."""
     lacks = launcher.missing()
     if not lacks:
         detail = "rpc-server may read its libraries, serve its port, and nothing else"
@@ -110,7 +110,7 @@ def _state(state_dir: Path) -> Check:
 
 
 def _settings(state_dir: Path) -> dict[str, Any]:
-    """What the last `mesh join` was given; nothing where that cannot be read."""
+    """The options of the last `mesh join`; empty where they cannot be read."""
     try:
         return StateDir(state_dir).load("settings") if state_dir.exists() else {}
     except MeshError:

@@ -92,7 +92,7 @@ class ModelSpec:
 
     @property
     def matrix_bytes(self) -> int:
-        """Bytes of all matrices: the file's size but for a header and the norms."""
+        """Bytes of all matrices: the file's size except for a header and the norms."""
         layer = self.n_embd * (2 * self.n_embd + 2 * self.kv_width + 3 * self.ffn)
         ends = (1 if self.tied else 2) * self.vocabulary * self.n_embd
         return _row_bytes(self.layers * layer + ends, self.kind)
@@ -186,7 +186,7 @@ def _tensors(spec: ModelSpec) -> Iterator[_Tensor]:
 
 
 def _data(spec: ModelSpec, tensor: _Tensor, number: int) -> npt.NDArray[np.generic]:
-    """The tensor's bytes as they are stored; ``number`` makes each tensor's random stream its own."""
+    """The tensor's bytes as stored; ``number`` gives each tensor its own random stream."""
     if tensor.scale == 0:
         return np.ones(tensor.elements, np.float32)
     raw = np.random.SFC64(np.random.SeedSequence([spec.seed, number])).random_raw(-(-tensor.elements // 8))
@@ -202,7 +202,7 @@ def _data(spec: ModelSpec, tensor: _Tensor, number: int) -> npt.NDArray[np.gener
 def _q8_0(spec: ModelSpec, tensor: _Tensor, picks: Bytes, quantiles: npt.NDArray[np.float64]) -> Bytes:
     """Blocks of 32 weights: an F16 scale, then 32 signed bytes.
 
-    One scale serves all blocks but those that hold the reserved channel.
+    All blocks share one scale, except those with the reserved channel.
     """
     step = np.float16(np.abs(quantiles).max() / 127)
     blocks = np.empty(picks.size // BLOCK, np.dtype([("d", "<f2"), ("q", "i1", (BLOCK,))]))
@@ -223,7 +223,7 @@ def _q8_0(spec: ModelSpec, tensor: _Tensor, picks: Bytes, quantiles: npt.NDArray
 
 
 def _reserve(spec: ModelSpec, tensor: _Tensor, rows: npt.NDArray[np.generic]) -> None:
-    """Set what the reserved channel needs: see the module's text."""
+    """Set the reserved channel as the module's docstring describes."""
     if tensor.reserved_row:
         rows[0] = 0
     elif tensor.name == "token_embd.weight":
@@ -235,15 +235,15 @@ def _reserve(spec: ModelSpec, tensor: _Tensor, rows: npt.NDArray[np.generic]) ->
 
 
 def _may_win(spec: ModelSpec) -> npt.NDArray[np.bool_]:
-    """Which tokens may be emitted: the made-up words alone."""
+    """Which tokens may be emitted: the generated words alone."""
     return np.array([piece.startswith("▁") and len(piece) > 1 for piece, _ in _vocabulary(spec)])
 
 
 def _vocabulary(spec: ModelSpec) -> list[tuple[str, gguf.TokenType]]:
-    """Control tokens, bytes, printable ASCII (▁ is a space), syllables, made-up words with their space.
+    """Control tokens, bytes, printable ASCII (▁ is a space), syllables, generated words with their space.
 
-    The syllables are steps for the tokenizer, which merges pairs: so a generated text is read as the tokens
-    that it was written as.
+    The tokenizer merges pairs, and syllables are its intermediate steps: so it reads a generated text as the
+    tokens that the model emitted.
     """
     kinds = gguf.TokenType
     pieces = [("<unk>", kinds.UNKNOWN), ("<s>", kinds.CONTROL), ("</s>", kinds.CONTROL)]

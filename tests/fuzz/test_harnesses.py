@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.fuzz.harness import Decode, Harness
 from tests.fuzz.harnesses import HARNESSES
 
-SLOW = frozenset({"node", "knock", "spake", "desk", "http"})
+SLOW = frozenset({"node", "approval", "spake", "application", "http"})
 EXAMPLES, EXAMPLES_OF_THE_SLOW = 150, 30
 
 

@@ -81,7 +81,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound(
             "seconds before, within an answer", "mesh.gateway.proxy", ("ARRIVAL_PATIENCE", "ANSWER_PATIENCE")
         ),
-        Bound("bytes of a request that resumes", "mesh.gateway.proxy", ("MAX_NOTED_BODY",)),
+        Bound("bytes of a request that resumes", "mesh.gateway.proxy", ("MAX_KEPT_BODY",)),
         Bound("bytes of an answer's text", "mesh.gateway.resuming.answer", ("MAX_TEXT",)),
         Bound("watchers of the status", "mesh.gateway.feed", ("MAX_WATCHERS",)),
     ),

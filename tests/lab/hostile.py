@@ -41,7 +41,7 @@ def endpoint(arguments: Arguments) -> Endpoint:
 
 
 async def knock(arguments: Arguments) -> dict[str, Any]:
-    """Ask at a door by each of ``tries``: a token, and what to do with it."""
+    """Ask for admission by each of ``tries``: a token, and what to do with it."""
     return {"errors": [await _try(endpoint(arguments), kind, text) for kind, text in arguments["tries"]]}
 
 
@@ -58,12 +58,12 @@ async def _try(there: Endpoint, kind: str, text: str) -> str | None:
         request["proof"] = proof(secret, token.pool, victim.public_key)
     if kind == "unsigned":
         request["signature"] = bytes(64)
-    door = await AdmissionClient.knock(Streams(identity), there)
+    client = await AdmissionClient.connect(Streams(identity), there)
     try:
-        await door.request(identity, "mallory", request)
-        answer = await door.session.receive_message()
+        await client.request(identity, "mallory", request)
+        answer = await client.session.receive_message()
     finally:
-        await door.aclose()
+        await client.aclose()
     error: str | None = answer.get("error")
     return error
 
@@ -72,12 +72,12 @@ async def cut_in(arguments: Arguments) -> dict[str, Any]:
     """Open streams of the kinds that members alone may open, with no certificate and with a stranger's."""
     refused: Counter[str] = Counter()
     stranger = Streams(Identity.generate())
-    door = await AdmissionClient.knock(stranger, endpoint(arguments))
-    await door.aclose()
-    assert door.session.peer_key is not None
-    member = node_id(door.session.peer_key)
-    stranger.trust({member: door.session.peer_key})
-    stranger.pool = door.greeting.pool
+    client = await AdmissionClient.connect(stranger, endpoint(arguments))
+    await client.aclose()
+    assert client.session.peer_key is not None
+    member = node_id(client.session.peer_key)
+    stranger.trust({member: client.session.peer_key})
+    stranger.pool = client.greeting.pool
     for kind in ("gossip", "tunnel", "api", "redeem", "approve", "probe"):
         for how in ("no certificate", "a stranger's"):
             try:

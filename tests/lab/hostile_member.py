@@ -38,9 +38,9 @@ async def lie(arguments: dict[str, Any]) -> dict[str, Any]:
     """Join by ``token``, and lie to all ``targets`` for some ``seconds``."""
     identity = Identity.generate()
     targets = [Endpoint.parse(target, PORT) for target in arguments["targets"]]
-    door = await AdmissionClient.knock(Streams(identity), targets[0])
-    admitted = await door.ask(identity, "mallory", Token.parse(arguments["token"]))
-    await door.aclose()
+    client = await AdmissionClient.connect(Streams(identity), targets[0])
+    admitted = await client.ask(identity, "mallory", Token.parse(arguments["token"]))
+    await client.aclose()
     liar = Liar(identity, admitted, targets)
     with trio.move_on_after(arguments["seconds"]):
         await liar.run()

@@ -212,7 +212,7 @@ class Here:
         greet = Finding(self.discovery, driver).greet
         Attachment(
             self.context, self.admission_server, driver, pool_name(driver.pool), greet
-        ).__enter__().open_door()
+        ).__enter__().open_admission()
         self.driver = driver
 
 

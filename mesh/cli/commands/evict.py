@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def find(members: list[MemberStatus], what: str) -> MemberStatus | None:
-    """The one member that is called so, or whose id begins so; None for a whole id that status does not show.
+    """The member with this name, or whose id begins so; None for a whole id that status does not show.
 
     Raises `MeshError` when there are several, or none.
     """
@@ -60,7 +60,7 @@ def find(members: list[MemberStatus], what: str) -> MemberStatus | None:
 
 
 def _ask_whether(question: str) -> None:
-    """Raises `UsageError` where nobody can answer, `MeshError` for any answer but yes."""
+    """Ask for confirmation. Raises `UsageError` without a terminal, `MeshError` for any answer but yes."""
     if not sys.stdin.isatty():
         raise UsageError("an eviction is for ever, so it takes --yes where nobody can be asked")
     print(f"{question}? [y/N] ", end="", file=sys.stderr, flush=True)

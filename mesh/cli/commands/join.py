@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def request_of(args: argparse.Namespace) -> JoinArgs:
-    """What to ask the sidecar for. Raises `UsageError` on contradictions."""
+    """The request to the sidecar. Raises `UsageError` on contradictions."""
     request: JoinArgs = {}
     token, target = args.token, args.target
     if target is not None and (target == "-" or option_values.is_token(target)):
@@ -79,7 +79,7 @@ def request_of(args: argparse.Namespace) -> JoinArgs:
 
 
 def summary(result: JoinResult, command: str) -> str:
-    """What a person wants to know of a machine that has become a member."""
+    """The summary for a person whose machine has become a member."""
     from mesh.cli.terminal import clean, count, fields, paint
 
     pool = paint(clean(result["pool"]["name"]), "bold")
@@ -132,7 +132,7 @@ def _in_background(socket: str, options: "SidecarOptions", request: JoinArgs) ->
 
 
 def _runs_as_wanted(socket: str, options: "SidecarOptions", progress: "ProgressBar") -> bool:
-    """Whether a sidecar answers here; one with other options than are asked for now is ended first."""
+    """Whether a sidecar answers here; one with other options than the requested ones is ended first."""
     from mesh.cli.spawning import wait_until_it_ended
     from mesh.control.control_client import send
     from mesh.control.control_errors import NotRunning
@@ -159,7 +159,7 @@ def _start(options: "SidecarOptions") -> "Started":
 
 
 def _end_without_pool(socket: str, started: "Started") -> None:
-    """After a failure, a sidecar that this command started stays only if it is in a pool."""
+    """After a failure, end a sidecar that this command started, unless it is in a pool."""
     from mesh.control.control_client import send
 
     if started.process.poll() is None:
@@ -174,13 +174,13 @@ def _end_without_pool(socket: str, started: "Started") -> None:
 
 
 def _hide_token(request: JoinArgs) -> None:
-    """Start anew without the token on the command line, where everybody sees it for as long as this runs."""
+    """Restart without the token on the command line, where every user could see it while this runs."""
     token = request.get("token")
-    told = [number for number, word in enumerate(sys.argv) if token is not None and token in word]
-    if token is None or (not told and token not in os.environ.get("MESH_TOKEN", "")):
+    words_with_token = [number for number, word in enumerate(sys.argv) if token is not None and token in word]
+    if token is None or (not words_with_token and token not in os.environ.get("MESH_TOKEN", "")):
         return
     words = [word.replace(token, "-") for word in sys.argv[1:]]
-    if not told:
+    if not words_with_token:
         words.append("--token=-")
     reader, writer = os.pipe()
     os.write(writer, token.encode() + b"\n")

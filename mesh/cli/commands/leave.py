@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _without_sidecar(state: str, purge: bool) -> int:
-    """Nobody is there to tell the others; the pool is forgotten here, so that no later join returns to it."""
+    """Forget the pool, so that no later join returns to it; without a sidecar the others are not told."""
     if not os.path.isdir(state):
         raise NotRunning
     from pathlib import Path

@@ -19,7 +19,7 @@ EXAMPLE = "  mesh logs -f"
 
 POLL_INTERVAL = 0.2
 LONGEST_TAIL = 256 * 1024
-"""Bytes of each log that are looked at for its last lines."""
+"""Bytes at the end of each log in which to look for its last lines."""
 NAMES = {"mesh": "sidecar"}
 
 
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Log:
-    """One log as it is followed, also when it is set aside for a new one or cut off at its beginning."""
+    """One log that is followed, also over rotation and truncation."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -68,14 +68,14 @@ class Log:
         self._rest = b""
 
     def last(self, lines: int) -> list[bytes]:
-        """The last lines; what is written after them is for `more`."""
+        """The last lines; `more` returns what is written after them."""
         if not self._open():
             return []
         assert self._file is not None
         start = max(0, os.fstat(self._file.fileno()).st_size - LONGEST_TAIL)
         self._file.seek(start)
         if start:
-            self._file.readline()  # the line that the cut went through
+            self._file.readline()  # a partial line
         return list(deque(self._lines(), maxlen=lines))
 
     def more(self) -> list[bytes]:
@@ -90,7 +90,7 @@ class Log:
             return lines
         mine = os.fstat(self._file.fileno())
         if (now.st_ino, now.st_dev) != (mine.st_ino, mine.st_dev):
-            lines += self._lines()  # what was written to the old one until it was replaced
+            lines += self._lines()  # the old file's last lines, written until it was replaced
             self._open()
             lines += self._lines()
         elif now.st_size < self._file.tell():
@@ -120,13 +120,13 @@ class Log:
 
 
 def _oldest_first(state: Path) -> list[Path]:
-    """The logs in the state directory, the one that was written to last at the end."""
+    """The logs in the state directory, the most recently written one last."""
     found = []
     for path in state.glob("*.log"):
         try:
             found.append((path.stat().st_mtime, path))
         except FileNotFoundError:
-            continue  # set aside just now
+            continue  # rotated just now
     return [path for _, path in sorted(found)]
 
 

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(plan: PlanResult) -> str:
-    """The plan as people read it: time and memory of each stage, who is left out, and why."""
+    """The plan as people read it: time and memory of each stage, the members left out, and why."""
     from mesh.cli.terminal import clean, count, paint, table
 
     name = paint(clean(plan["model"]), "bold")

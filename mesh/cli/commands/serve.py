@@ -79,7 +79,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def gguf_file(text: str) -> str:
-    """The absolute path of a model file. Raises `MeshError` for what cannot be one; the leader reads on."""
+    """The absolute path of a model file.
+
+    Raises `MeshError` if it cannot be one; the sidecar checks the rest.
+    """
     path = os.path.abspath(os.path.expanduser(text))
     try:
         with open(path, "rb") as file:

@@ -37,15 +37,15 @@ def run(args: argparse.Namespace) -> int:
         _report(args.report_fd, error)
         raise
     except Exception as error:
-        traceback.print_exc()  # into the log, for nobody sees this process
+        traceback.print_exc()  # into the log, as this process has no terminal
         mistake = MeshError(f"a mistake in mesh itself: {error!r}", "the log shows where: mesh logs")
         _report(args.report_fd, mistake)
         raise mistake from error
 
 
 def _report(descriptor: int | None, error: MeshError) -> None:
-    """Tells the command that started this process why it ends."""
+    """Tell the command that started this process why it ends."""
     if descriptor is not None:
-        told = json.dumps({"message": error.message, "hint": error.hint}).encode()
-        with contextlib.suppress(OSError):  # that command is gone
-            os.write(descriptor, told)
+        text = json.dumps({"message": error.message, "hint": error.hint}).encode()
+        with contextlib.suppress(OSError):  # that command has ended
+            os.write(descriptor, text)

@@ -61,10 +61,10 @@ def _watch(args: argparse.Namespace) -> int:
 
 
 def redrawn(lines: list[str], drawn: int) -> str:
-    """What a terminal is sent to show the lines in place of the ``drawn`` ones before.
+    """The text that makes a terminal show the lines in place of the ``drawn`` ones before.
 
-    Back to where those began, then over them, clearing each line's rest and what is below. Meanwhile the
-    terminal cuts long lines off: one that wrapped would take more rows than it is counted for.
+    It moves back to where those began, writes over them, and clears each line's rest and what is below.
+    Meanwhile the terminal cuts long lines off: a wrapped line would take more rows than are counted.
     """
     back = f"\x1b[{drawn}A\r" if drawn else ""
     text = "".join(f"{line}\x1b[K\n" for line in lines)

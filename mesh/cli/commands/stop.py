@@ -11,7 +11,7 @@ EXAMPLE = "  mesh stop"
 
 
 def configure(options: Options) -> None:
-    del options  # it has none of its own
+    del options  # it has no options
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,9 +1,9 @@
-"""What an event of llama-server's says of tokens, in each dialect.
+"""What llama-server's events say of tokens, in each dialect.
 
-Facts about llama-server that this rests on: a chunk is made for a token whose text, with what is before it,
-is whole characters; tokens within a character make none, so their ids are never told, but their number is. A
-chunk has all text that was not sent before, or none while that text could be the beginning of a stop string.
-The last event has no text.
+This rests on facts about llama-server. It makes a chunk for a token whose text, with the text before it, is
+whole characters. Tokens within a character make none: their number is reported, their ids are not. A chunk
+has all text that was not sent before, or none while that text could begin a stop string. The last event has
+no text.
 """
 
 import json
@@ -18,9 +18,9 @@ from mesh.gateway.resuming.request import Dialect
 class StreamPiece:
     """Part of an answer.
 
-    ``ids`` are tokens that are told of, ``count`` how many there were in this stream so far, if told; ``raw``
-    the text as generated, ``text`` that of the content, ``thought`` that of the reasoning; ``foreign`` says
-    that there is more than these; ``finish`` is why the answer ended, None before that.
+    ``ids`` are reported tokens; ``count`` is the number of tokens in this stream so far, if reported. ``raw``
+    is the text as generated, ``text`` that of the content, ``thought`` that of the reasoning. ``foreign``:
+    there is more than these. ``finish`` is why the answer ended, None before that.
     """
 
     ids: tuple[int, ...] = ()
@@ -33,7 +33,7 @@ class StreamPiece:
 
 
 def parse_event(event: bytes) -> Mapping[str, Any] | None:
-    """Return the object of a server-sent event; None for comments, [DONE], and what is no object."""
+    """Return the object of a server-sent event; None for comments, [DONE], and other values."""
     if not event.startswith(b"data:"):
         return None
     try:
@@ -55,7 +55,7 @@ def read_piece(dialect: Dialect, event: Mapping[str, Any]) -> StreamPiece:
 
 
 def is_preliminary(dialect: Dialect, event: Mapping[str, Any]) -> bool:
-    """Whether nothing of the answer is in an event yet: who speaks, or how far the prompt has been read."""
+    """Whether an event has nothing of the answer yet, only the role or the prompt's progress."""
     if "prompt_progress" in event:
         return True
     choices = event.get("choices")
@@ -81,11 +81,11 @@ def _chat(event: Mapping[str, Any]) -> StreamPiece:
         return StreamPiece(count=count)
     choice = event["choices"][0]
     delta = choice["delta"]
-    told = (choice.get("logprobs") or {}).get("content") or []
+    reported = (choice.get("logprobs") or {}).get("content") or []
     thought = delta.get("reasoning_content") or ""
     foreign = bool(delta.get("tool_calls"))
-    raw = b"".join(text_bytes(token["bytes"]) for token in told).decode(errors="replace")
-    ids = tuple(token["id"] for token in told)
+    raw = b"".join(text_bytes(token["bytes"]) for token in reported).decode(errors="replace")
+    ids = tuple(token["id"] for token in reported)
     return StreamPiece(ids, count, raw, delta.get("content") or "", thought, foreign, choice["finish_reason"])
 
 

@@ -1,8 +1,8 @@
-"""How an answer goes on: exactly, as long as that is quick, unless the caller has said.
+"""How an answer is continued: exactly, as long as that is quick, unless the caller chose.
 
-What a replay will take is predicted twice. Before it begins, from what its tokens took when they were made;
-then from its own first steps. For each of these is a request, with its way there and back: near the leader
-that adds some milliseconds, far away it is most of it.
+The duration of a replay is predicted twice: before it begins, by the time its tokens took at first; then by
+its own first steps. Each step is a request with its round trip: near the leader that adds some milliseconds,
+far away it is most of the time.
 """
 
 from typing import Final, Literal
@@ -10,28 +10,28 @@ from typing import Final, Literal
 How = Literal["exact", "fast"]
 
 REPLAY_LIMIT: Final = 2.0
-"""Seconds that a replay may be predicted to take, unless the caller has asked for it."""
+"""Seconds that a replay may be predicted to take, unless the caller asked for it."""
 PATIENCE: Final = 2.0
-"""So many times the limit one that has begun may take: what is computed already would be computed again."""
+"""A replay that has begun may take so many times the limit: otherwise its work would be done twice."""
 SAMPLE: Final = 8
-"""Steps that tell what the others will take."""
+"""Steps before the rest is predicted from them."""
 
 
-def choose(wish: How | None, tokens: int, seconds_per_token: float) -> How:
-    """Say how to continue after so many tokens: as wished, else exactly if that is quick."""
-    if wish is not None:
-        return wish
+def choose(mode: How | None, tokens: int, seconds_per_token: float) -> How:
+    """Say how to continue after so many tokens: as the caller chose, else exactly if that is quick."""
+    if mode is not None:
+        return mode
     return "exact" if tokens * seconds_per_token < REPLAY_LIMIT else "fast"
 
 
 class Pace:
-    """Judges one replay by what its steps take."""
+    """Judges one replay by the time of its steps."""
 
     def __init__(self) -> None:
         self._began: float | None = None
 
     def is_too_slow(self, now: float, done: int, total: int) -> bool:
-        """Whether so many steps, of which so many are done, take too long in all; first asked with none."""
+        """Whether `total` steps take too long in all, after `done` of them; first called with none done."""
         if self._began is None:
             self._began = now
         elapsed, limit = now - self._began, PATIENCE * REPLAY_LIMIT

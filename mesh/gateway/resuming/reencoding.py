@@ -1,5 +1,4 @@
-"""What the client gets: llama-server's events without what was asked for in addition, and those of a stream
-that continues an answer as if there had been no other before."""
+"""The events for the client: without what the gateway asked for in addition, seamless over leaders."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +6,7 @@ from typing import Any, Final
 
 from mesh.gateway.resuming.continuation import Ending
 from mesh.gateway.resuming.dialects import StreamPiece, is_preliminary
-from mesh.gateway.resuming.request import Asked, Dialect
+from mesh.gateway.resuming.request import CompletionRequest, Dialect
 
 DONE: Final = b"data: [DONE]\n\n"
 
@@ -23,16 +22,16 @@ def encode(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
 
 
-def without_extras(asked: Asked, event: Mapping[str, Any], piece: StreamPiece) -> Event:
-    """Return the event as it would have come, had it been asked for as the client did."""
+def without_extras(request: CompletionRequest, event: Mapping[str, Any], piece: StreamPiece) -> Event:
+    """Return the event as llama-server would have sent it for the client's own request."""
     result = {key: value for key, value in event.items() if key != "__verbose"}
-    if asked.dialect is not Dialect.CHAT:
+    if request.dialect is not Dialect.CHAT:
         return result
     result["choices"] = [
         {key: value for key, value in choice.items() if key != "logprobs"} for choice in event["choices"]
     ]
     last = piece.finish is not None or not event["choices"]
-    if not last and not asked.body.get("timings_per_token"):
+    if not last and not request.body.get("timings_per_token"):
         result.pop("timings", None)
     return result
 
@@ -48,24 +47,24 @@ def usage(prompt: int, completion: int, cached: int) -> dict[str, Any]:
 
 
 class ContinuedByText:
-    """Writes the events of a chat that goes on from its text: only counts and names are to be mended."""
+    """Writes the events of a chat that is continued from its text: only counts and names need mending."""
 
     def __init__(
-        self, asked: Asked, envelope: Mapping[str, Any], base: int, prompt: int, ending: Ending
+        self, request: CompletionRequest, envelope: Mapping[str, Any], base: int, prompt: int, ending: Ending
     ) -> None:
         self.dialect = Dialect.CHAT
         self.reason = reason(ending)
-        self._asked = asked
+        self._request = request
         self._envelope = dict(envelope)
         self._base = base
         self._prompt = prompt
 
     def write(self, event: Mapping[str, Any], piece: StreamPiece) -> list[Event]:
-        """Return what the client gets for an event."""
+        """Return the client's events for one of llama-server's."""
         ends = piece.finish is not None or not event["choices"]
         if is_preliminary(Dialect.CHAT, event) or (self.reason is not None and not ends):
             return []
-        result = without_extras(self._asked, event, piece) | self._envelope
+        result = without_extras(self._request, event, piece) | self._envelope
         if piece.finish is not None and self.reason is not None:
             result["choices"] = [{**result["choices"][0], "finish_reason": self.reason}]
         if "usage" in event:
@@ -75,20 +74,20 @@ class ContinuedByText:
 
 
 def reason(ending: Ending) -> str | None:
-    """Say in OpenAI's words why an answer ended, if it had before its continuation."""
+    """Say in OpenAI's words why an answer ended before its continuation, None if it had not."""
     return {"": None, "limit": "length", "full": "length"}.get(ending, "stop")
 
 
 class Continued:
     """Writes the events of a stream that continues an answer.
 
-    ``envelope`` holds what all chunks of the answer share, ``text`` is what the client had before: ``base``
-    tokens after a prompt of ``prompt`` tokens; ``ending`` and ``last`` are those of `Onward`.
+    ``envelope`` holds what all chunks of the answer share. ``text`` is what the client had before: ``base``
+    tokens after a prompt of ``prompt`` tokens. ``ending`` and ``last`` are those of `ContinuationRequest`.
     """
 
     def __init__(
         self,
-        asked: Asked,
+        request: CompletionRequest,
         envelope: Mapping[str, Any],
         text: str,
         base: int,
@@ -96,9 +95,9 @@ class Continued:
         ending: Ending,
         last: tuple[str, str],
     ) -> None:
-        self.dialect = Dialect.NATIVE if asked.dialect is Dialect.NATIVE else Dialect.TEXT
+        self.dialect = Dialect.NATIVE if request.dialect is Dialect.NATIVE else Dialect.TEXT
         self.reason = reason(ending)
-        self._asked = asked
+        self._request = request
         self._envelope = dict(envelope)
         self._text = text
         self._in_prompt = text.removesuffix(last[0]) + last[1]
@@ -107,12 +106,12 @@ class Continued:
         self._ending = ending
 
     def write(self, event: Mapping[str, Any], piece: StreamPiece) -> list[Event]:
-        """Return what the client gets for an event."""
+        """Return the client's events for one of llama-server's."""
         if self._ending and piece.finish is None:
             return []
-        if self._asked.dialect is Dialect.NATIVE:
+        if self._request.dialect is Dialect.NATIVE:
             return [self._native(event)]
-        if self._asked.dialect is Dialect.TEXT:
+        if self._request.dialect is Dialect.TEXT:
             return [self._text_chunk(event)]
         return self._chat(event, piece)
 
@@ -121,7 +120,7 @@ class Continued:
         result["tokens_predicted"] = self._base + (0 if self._ending else event["tokens_predicted"])
         if not event["stop"]:
             return result
-        limit = -1 if self._asked.limit is None else self._asked.limit
+        limit = -1 if self._request.limit is None else self._request.limit
         result["generation_settings"] = {
             **event["generation_settings"],
             "max_tokens": limit,
@@ -149,7 +148,7 @@ class Continued:
             return [self._chunk({"content": piece.text}, None)] if piece.text else []
         finish = self.reason if self._ending else piece.finish
         events = [self._chunk({}, finish)]
-        if self._asked.wants_usage or not self._asked.streaming:
+        if self._request.wants_usage or not self._request.streaming:
             events.append({**self._chunk({}, None), "choices": [], "usage": self._usage(event)})
         if "timings" in event:
             events[-1]["timings"] = event["timings"]
@@ -159,9 +158,9 @@ class Continued:
         return chat_chunk(self._envelope, delta, finish)
 
     def _usage(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        told = event["usage"]
-        made = 0 if self._ending else told["completion_tokens"]
-        cached = min(self._prompt, told.get("prompt_tokens_details", {}).get("cached_tokens", 0))
+        reported = event["usage"]
+        made = 0 if self._ending else reported["completion_tokens"]
+        cached = min(self._prompt, reported.get("prompt_tokens_details", {}).get("cached_tokens", 0))
         return usage(self._prompt, self._base + made, cached)
 
 
@@ -171,16 +170,18 @@ def chat_chunk(envelope: Mapping[str, Any], delta: dict[str, Any], finish: str |
     return {"choices": [choice], **envelope, "object": "chat.completion.chunk"}
 
 
-def whole_answer(asked: Asked, text: str, reasoning: str, last: Mapping[str, Any], finish: str) -> Event:
-    """Put the answer of a stream together, as llama-server gives it to who wants no stream.
+def whole_answer(
+    request: CompletionRequest, text: str, reasoning: str, last: Mapping[str, Any], finish: str
+) -> Event:
+    """Build the whole answer from a stream, in the shape of llama-server's answers without a stream.
 
-    ``last`` is the stream's last event; for a chat it is that with the usage.
+    ``last`` is the stream's last event; for a chat it is the one with the usage.
     """
     result = dict(last)
-    if asked.dialect is Dialect.NATIVE:
+    if request.dialect is Dialect.NATIVE:
         settings = {**last["generation_settings"], "stream": False}
         return {**result, "content": text, "generation_settings": settings}
-    if asked.dialect is Dialect.TEXT:
+    if request.dialect is Dialect.TEXT:
         result["choices"] = [{**last["choices"][0], "text": text}]
         return result
     message = {"role": "assistant", "content": text}

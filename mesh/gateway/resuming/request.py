@@ -1,4 +1,4 @@
-"""What a request for an answer asks for, and whether the answer can be continued by another leader."""
+"""What a completion request asks for, and whether another leader can continue its answer."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 
 class Dialect(Enum):
-    """In which of three shapes llama-server tells of tokens."""
+    """In which of three shapes llama-server reports tokens."""
 
     NATIVE = "completion"
     TEXT = "text_completion"
@@ -24,9 +24,9 @@ DIALECTS: Final = {
 }
 
 LIMITS: Final = ("n_predict", "max_completion_tokens", "max_tokens")
-"""Names of the limit on generated tokens; llama-server takes the first that is there."""
+"""Names of the limit on generated tokens; llama-server takes the first that is present."""
 
-# What keeps state in the server besides the tokens, or is asked of tokens that were made before.
+# Fields that keep state in the server besides the tokens, or ask about earlier tokens.
 _STATEFUL: Final = {
     "tools": "tool calls",
     "functions": "tool calls",
@@ -49,10 +49,12 @@ _WITHOUT_LIMIT: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request. ``obstacle`` says what of it cannot be continued, and is empty where all can be.
+class CompletionRequest:
+    """A completion request.
 
-    ``limit`` is the number of tokens to generate at most, None where there is none.
+    ``why_not_resumable`` names what in it cannot be continued, empty where all can be.
+
+    ``limit`` is the most tokens to generate, None where there is no limit.
     """
 
     dialect: Dialect
@@ -69,11 +71,11 @@ class Asked:
         return isinstance(options, dict) and options.get("include_usage") is True
 
     def first(self) -> dict[str, Any]:
-        """Return the body to send: always a stream, and one that tells of token ids.
+        """Return the body to send: always a stream, and one that reports token ids.
 
-        Chat chunks carry none but as log probabilities; the one most probable token's, after sampling, costs
-        nothing to speak of. Chunks without text carry not even these; the timings then tell how many tokens
-        there were.
+        Chat chunks carry ids only as log probabilities. That of the one most probable token, after sampling,
+        costs next to nothing. Chunks without text carry not even these; the timings then report the number of
+        tokens.
         """
         body = {**self.body, "stream": True}
         if self.dialect is Dialect.TEXT:
@@ -85,8 +87,8 @@ class Asked:
         return body
 
 
-def read_request(path: str, content: bytes) -> Asked | None:
-    """Read a request for an answer; None where it is none, or so wrong that only the leader can say how."""
+def read_request(path: str, content: bytes) -> CompletionRequest | None:
+    """Read a completion request; None where it is none, or so wrong that only the leader can say how."""
     dialect = DIALECTS.get(path)
     try:
         body = json.loads(content) if dialect else None
@@ -101,13 +103,13 @@ def read_request(path: str, content: bytes) -> Asked | None:
     limit = next((body[name] for name in LIMITS if body.get(name) is not None), -1)
     if not _is_int(limit) or limit < -1:
         return None
-    return Asked(
+    return CompletionRequest(
         dialect, path, body, streaming, None if limit == -1 else limit, _why_not_resumable(dialect, body)
     )
 
 
 def is_greedy(body: Mapping[str, Any]) -> bool:
-    """Whether the answer depends on no dice."""
+    """Whether the answer is deterministic, as no sampling takes place."""
     temperature = body.get("temperature")
     return body.get("top_k") == 1 or (isinstance(temperature, int | float) and temperature <= 0)
 
@@ -129,12 +131,12 @@ def _why_not_resumable(dialect: Dialect, body: Mapping[str, Any]) -> str:
         return "a seed"
     if not body.get("stream") and body.get("return_tokens") and dialect is Dialect.NATIVE:
         return "the ids of all tokens"
-    whole = _has_text_alone(body["messages"]) if dialect is Dialect.CHAT else one_prompt(body["prompt"]) != []
+    whole = _has_only_text(body["messages"]) if dialect is Dialect.CHAT else one_prompt(body["prompt"]) != []
     return "" if whole else "media, or several prompts"
 
 
 def one_prompt(prompt: Any) -> str | list[Any]:
-    """Return the one prompt: text, or text and ids mixed; [] where it is another thing."""
+    """Return the one prompt: text, or text and ids mixed; [] where there is another value."""
     if isinstance(prompt, list) and len(prompt) == 1 and not _is_int(prompt[0]):
         prompt = prompt[0]
     if isinstance(prompt, dict) and "multimodal_data" not in prompt:
@@ -146,7 +148,7 @@ def one_prompt(prompt: Any) -> str | list[Any]:
     return []
 
 
-def _has_text_alone(messages: Any) -> bool:
+def _has_only_text(messages: Any) -> bool:
     if not isinstance(messages, list):
         return False
     for message in messages:

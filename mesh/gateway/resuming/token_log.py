@@ -1,4 +1,4 @@
-"""The notes of an answer: each token, and up to which of them the client has all text."""
+"""The token log of an answer: each token, and up to which of them the client has all text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from typing import Final
 from mesh.gateway.resuming.dialects import StreamPiece
 
 CONTEXT: Final = 24
-"""Characters before a stretch of text that are tokenized with it, so that it is cut as it was."""
+"""Characters before a stretch of text that are tokenized with it, so that it is split as at first."""
 
-MAX_UNTOLD: Final = 4096
-"""Tokens in a row that may go without being told of."""
+MAX_UNREPORTED: Final = 4096
+"""Tokens in a row that may go unreported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Tokens ``start`` to ``end`` (not included), some of whose ids were not told; all in all ``text``."""
+    """Tokens ``start`` to ``end`` (not included), some of whose ids were not reported; ``text`` is theirs."""
 
     start: int
     end: int
@@ -24,16 +24,16 @@ class Gap:
 
 
 class TokenLog:
-    """Kept while an answer streams. A cut keeps what the client has all text of, and forgets the rest."""
+    """Kept while an answer streams. A cut keeps the tokens whose text the client has, drops the rest."""
 
     def __init__(self) -> None:
         self.base = 0
-        """Tokens that were there before the present stream."""
+        """Tokens from before the present stream."""
         self.foreign = False
-        """Whether the answer holds more than content, whose place among the tokens is not known."""
+        """Whether the answer holds more than content, whose place among the tokens is unknown."""
         self.gaps: list[Gap] = []
         self.last = (0, "")
-        """Where the last settled tokens begin that came with text, and that text."""
+        """Where the last settled tokens that came with text begin, and that text."""
         self._ids: list[int | None] = []
         self._whole = 0
         self._pending = ""
@@ -44,17 +44,17 @@ class TokenLog:
         self._rate = 0.0
 
     def add(self, now: float, piece: StreamPiece) -> None:
-        """Note a piece that came at ``now``. Raises ``ValueError`` where its count makes no sense."""
+        """Add a piece that arrived at ``now``. Raises ``ValueError`` where its count makes no sense."""
         if piece.count is not None:
-            untold = self.base + piece.count - len(self._ids) - len(piece.ids)
-            if untold > MAX_UNTOLD:
+            unreported = self.base + piece.count - len(self._ids) - len(piece.ids)
+            if unreported > MAX_UNREPORTED:
                 raise ValueError("more tokens than there can be")
-            self._ids += [None] * untold
+            self._ids += [None] * unreported
         self._ids += piece.ids
         self.foreign = self.foreign or piece.foreign or bool(piece.thought)
         self._pending += piece.text
         self._time(now)
-        # All text up to this token has been sent if what was generated last is what was sent last.
+        # All text up to this token has been sent if the text generated last is the text sent last.
         if piece.raw and piece.text.endswith(piece.raw):
             self._settle()
 
@@ -73,28 +73,28 @@ class TokenLog:
 
     @property
     def settled(self) -> int:
-        """Number of tokens whose text the client has, all of it."""
+        """Number of tokens all of whose text the client has."""
         return self._whole
 
     @property
     def ragged(self) -> bool:
-        """Whether the client has text that cannot be told to belong to the settled tokens."""
+        """Whether the client has text that cannot be attributed to the settled tokens."""
         return bool(self._pending)
 
     @property
     def made(self) -> int:
-        """Number of tokens that were generated so far, as far as is told."""
+        """Number of tokens that were generated so far, as far as is reported."""
         return len(self._ids)
 
     def seconds_per_token(self) -> float:
-        """Return what a token took in the last stream that tells, on average; 0.0 while none does."""
+        """Return the average seconds a token took, in the last stream that reports any; 0.0 before that."""
         tokens = len(self._ids) - self._timed
         if self._first_at is not None and tokens > 0:
             self._rate = (self._last_at - self._first_at) / tokens
         return self._rate
 
     def cut(self, end: int | None = None) -> None:
-        """Go back to the settled tokens, or to so many: another stream goes on from there."""
+        """Go back to the settled tokens, or to `end` of them: another stream goes on from there."""
         self._rate = self.seconds_per_token()
         self._whole = self._whole if end is None else end
         del self._ids[self._whole :]
@@ -105,20 +105,20 @@ class TokenLog:
     def fill(self, gap: Gap, candidates: Sequence[tuple[int, bytes]]) -> bool:
         """Fill a gap by the last tokens (id, text) of a tokenization; False where these cannot be the ones.
 
-        They are if they are as many, have the very same text, and agree with all ids that were told.
+        They fit if they are as many, have the very same text, and agree with all reported ids.
         """
-        told = self._ids[gap.start : gap.end]
-        chosen = candidates[-len(told) :]
-        if len(chosen) != len(told) or b"".join(text for _, text in chosen) != gap.text.encode():
+        reported = self._ids[gap.start : gap.end]
+        chosen = candidates[-len(reported) :]
+        if len(chosen) != len(reported) or b"".join(text for _, text in chosen) != gap.text.encode():
             return False
-        if any(old is not None and old != new for old, (new, _) in zip(told, chosen, strict=True)):
+        if any(old is not None and old != new for old, (new, _) in zip(reported, chosen, strict=True)):
             return False
         self._ids[gap.start : gap.end] = [id for id, _ in chosen]
         self.gaps.remove(gap)
         return True
 
     def last_id(self, gap: Gap) -> int | None:
-        """Return the last id of a gap, if it was told."""
+        """Return the last id of a gap, if it was reported."""
         return self._ids[gap.end - 1]
 
     def ids(self) -> list[int]:

@@ -8,7 +8,7 @@ from tests.mesh.machines import Ground, Here
 
 async def ask(joiner: Here, member: Here, token: Token | None = None) -> Admitted:
     """Ask that member once, with an invite or without."""
-    client = await AdmissionClient.knock(joiner.streams, member.endpoint)
+    client = await AdmissionClient.connect(joiner.streams, member.endpoint)
     try:
         return await client.ask(joiner.identity, joiner.name, token)
     finally:

@@ -1,4 +1,4 @@
-"""The member's side of the door: whom it lets in, with which rights, and what it says to the others."""
+"""The admission server: which machines it admits, with which rights, and how it refuses the others."""
 
 from typing import Any
 
@@ -20,8 +20,8 @@ from tests.mesh.machines import Ground, Here
 
 
 async def answer_to(joiner: Here, member: Here, request: Any) -> Any:
-    """What the desk says to a request that no honest joiner makes; a dict is completed first."""
-    client = await AdmissionClient.knock(joiner.streams, member.endpoint)
+    """The admission server's answer to a dishonest request; a dict is completed first."""
+    client = await AdmissionClient.connect(joiner.streams, member.endpoint)
     if isinstance(request, dict):
         signature = joiner.identity.sign(signed_request(member.id, client.greeting.nonce))
         honest = {"key": joiner.identity.public_key, "name": joiner.name, "signature": signature}
@@ -228,7 +228,7 @@ async def test_a_founder_about_to_move_lets_nobody_in(clock: MockClock, ground: 
     anna, bert = await ground.machine("anna", "alice"), await ground.machine("bert", "alice")
     anna.found()
     anna.admission_server.moving = True
-    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    client = await AdmissionClient.connect(bert.streams, anna.endpoint)
     assert client.greeting.state == "moving"
     await client.aclose()
     with pytest.raises(AdmissionRefused, match="joining a pool itself"):
@@ -240,7 +240,7 @@ async def test_a_founder_that_starts_to_move_after_the_greeting_lets_nobody_in(
 ) -> None:
     anna, bert = await ground.machine("anna", "alice"), await ground.machine("bert", "alice")
     anna.found()
-    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    client = await AdmissionClient.connect(bert.streams, anna.endpoint)
     assert client.greeting.state == "member"
     anna.admission_server.moving = True
     with pytest.raises(AdmissionRefused, match="joining a pool itself"):
@@ -268,7 +268,7 @@ async def test_a_founder_that_has_something_to_serve_is_not_alone(clock: MockClo
     assert not anna.admission_server.alone()
 
 
-# --- visitors that are not honest
+# --- dishonest applicants
 
 
 async def test_a_key_that_is_not_the_visitors_is_refused(clock: MockClock, ground: Ground) -> None:
@@ -307,7 +307,7 @@ async def test_what_is_no_request_is_refused_and_the_desk_stays_open(
 async def test_a_visitor_that_says_nothing_is_sent_away(clock: MockClock, ground: Ground) -> None:
     anna, bert = await ground.machine("anna", "alice"), await ground.machine("bert", "alice")
     anna.found()
-    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    client = await AdmissionClient.connect(bert.streams, anna.endpoint)
     with pytest.raises(MeshError), trio.fail_after(ANSWER_SECONDS + 1):
         await client.session.receive_message()
     await client.aclose()

@@ -24,7 +24,7 @@ from tests.mesh.admission.company import in_company
 from tests.mesh.machines import Ground, Here
 from tests.waiting import MOCKED_PAUSE, until
 
-Doors = dict[PoolId | None, Sequence[Endpoint]]
+PoolEndpoints = dict[PoolId | None, Sequence[Endpoint]]
 
 
 class Joiner:
@@ -36,10 +36,10 @@ class Joiner:
         self.error: MeshError | None = None
         self.scope = trio.CancelScope()
 
-    async def wait(self, clients: Doors) -> None:
+    async def wait(self, endpoints: PoolEndpoints) -> None:
         with self.scope:
             try:
-                self.admitted = await await_approval(self.here.search(), lambda: clients)
+                self.admitted = await await_approval(self.here.search(), lambda: endpoints)
             except MeshError as error:
                 self.error = error
 
@@ -50,11 +50,11 @@ class Joiner:
 
 
 async def waiting(nursery: trio.Nursery, here: Here, *members: Here) -> Joiner:
-    """Bert waits at the doors of the members' pool, at the first of them that answers."""
+    """Bert waits at a member of the pool, the first that answers."""
     joiner = Joiner(here)
     pool = members[0].driver.pool if members[0].driver else None
-    clients: Doors = {pool: [member.endpoint for member in members]}
-    nursery.start_soon(joiner.wait, clients)
+    endpoints: PoolEndpoints = {pool: [member.endpoint for member in members]}
+    nursery.start_soon(joiner.wait, endpoints)
     await until_waiting(joiner, members[0])
     return joiner
 
@@ -215,9 +215,9 @@ async def test_when_the_member_that_lets_in_goes_another_is_waited_at_with_the_s
 ) -> None:
     anna, bert, carl = await in_company(ground)
     joiner = await waiting(nursery, carl, bert, anna)
-    (place,) = bert.admission_server.lobby._places.values()
+    (at_bert,) = bert.admission_server.lobby._waiting.values()
     bert.admission_server.moving = True
-    place.session.cut()
+    at_bert.session.cut()
     await until_waiting(joiner, anna)
     assert len(joiner.codes()) == 1
     await approve(anna, joiner.codes()[0])
@@ -232,11 +232,11 @@ async def test_each_pool_that_is_seen_gets_a_code_of_its_own(
     anna.found()
     mallory.found()
     joiner = Joiner(bert)
-    clients: Doors = {
+    endpoints: PoolEndpoints = {
         anna.own_pool: [anna.endpoint],
         mallory.own_pool: [mallory.endpoint],
     }
-    nursery.start_soon(joiner.wait, clients)
+    nursery.start_soon(joiner.wait, endpoints)
     await until(lambda: len(joiner.codes()) == 2, pause=MOCKED_PAUSE)
     await trio.sleep(1)
     pools = [line.split()[2] for line in bert.said if line.startswith("found pool")]
@@ -256,8 +256,8 @@ async def test_a_door_of_another_pool_than_was_announced_is_passed_by(
     mallory, bert = await ground.machine("mallory"), await ground.machine("bert")
     mallory.found()
     joiner = Joiner(bert)
-    clients: Doors = {PoolId(b"p" * 16): [mallory.endpoint]}
-    nursery.start_soon(joiner.wait, clients)
+    endpoints: PoolEndpoints = {PoolId(b"p" * 16): [mallory.endpoint]}
+    nursery.start_soon(joiner.wait, endpoints)
     await trio.sleep(10)
     assert joiner.codes() == []
 
@@ -268,18 +268,18 @@ async def test_two_of_one_host_may_wait_and_a_third_is_refused(
     anna, bert = await ground.machine("anna"), await ground.machine("bert")
     anna.found()
     for number in range(MAX_WAITING_OF_A_HOST):
-        client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+        client = await AdmissionClient.connect(bert.streams, anna.endpoint)
         nursery.start_soon(_wait_for_ever, client, f"one{number}")
     await trio.sleep(1)
-    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    client = await AdmissionClient.connect(bert.streams, anna.endpoint)
     with pytest.raises(AdmissionRefused, match="too many machines wait"):
-        await approval_joiner.wait_at(client, bert.identity, "bert", Code.new())
+        await approval_joiner.wait_for_owner(client, bert.identity, "bert", Code.new())
     await client.aclose()
 
 
 async def _wait_for_ever(client: AdmissionClient, name: str) -> None:
     try:
-        await approval_joiner.wait_at(client, Identity.generate(), name, Code.new())
+        await approval_joiner.wait_for_owner(client, Identity.generate(), name, Code.new())
     finally:
         with trio.CancelScope(shield=True):
             await client.aclose()
@@ -290,7 +290,7 @@ async def test_who_waits_and_says_more_than_it_is_asked_for_is_sent_away(
 ) -> None:
     anna, bert = await ground.machine("anna"), await ground.machine("bert")
     anna.found()
-    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    client = await AdmissionClient.connect(bert.streams, anna.endpoint)
     await client.request(bert.identity, "bert", {"slot": 7})
     assert await client.session.receive_message() == {"waiting": True}
     for _ in range(3):
@@ -305,7 +305,7 @@ async def test_who_waits_and_says_more_than_it_is_asked_for_is_sent_away(
 async def test_a_number_that_no_code_has_is_refused(clock: MockClock, ground: Ground, slot: Any) -> None:
     anna, bert = await ground.machine("anna"), await ground.machine("bert")
     anna.found()
-    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    client = await AdmissionClient.connect(bert.streams, anna.endpoint)
     await client.request(bert.identity, "bert", {"slot": slot})
     assert "error" in await client.session.receive_message()
     await client.aclose()
@@ -322,7 +322,7 @@ async def test_only_an_owner_may_ask_who_waits(clock: MockClock, ground: Ground)
 
 
 class Liar:
-    """A member that says at its door what the test gives it, in place of an owner's words."""
+    """A member that sends applicants what the test gives it, in place of an owner's messages."""
 
     def __init__(self, here: Here) -> None:
         self.here = here
@@ -356,8 +356,8 @@ async def test_a_member_that_is_no_owner_cannot_use_a_code_up(
         opening["chain"] = []
     liar = Liar(bert)
     bert.handlers[StreamKind.ADMIT] = lambda session: liar.handle(session, opening)
-    client = await AdmissionClient.knock(carl.streams, bert.endpoint)
+    client = await AdmissionClient.connect(carl.streams, bert.endpoint)
     with pytest.raises(MeshError, match="lies about who owns"):
-        await approval_joiner.wait_at(client, carl.identity, "carl", code)
+        await approval_joiner.wait_for_owner(client, carl.identity, "carl", code)
     await client.aclose()
     assert liar.answers == []

@@ -1,4 +1,4 @@
-"""The words at a door, and what each side makes of lies."""
+"""The messages of admission, and how each side treats lies."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -147,11 +147,11 @@ def test_nonces_differ() -> None:
 
 async def test_a_door_shows_who_stands_behind_it(clock: MockClock, ground: Ground) -> None:
     anna, bert = await ground.machine("anna"), await ground.machine("bert")
-    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    client = await AdmissionClient.connect(bert.streams, anna.endpoint)
     assert (client.greeting.state, client.greeting.pool) == ("searching", anna.own_pool)
     await client.aclose()
     anna.found()
-    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    client = await AdmissionClient.connect(bert.streams, anna.endpoint)
     assert (client.greeting.state, client.greeting.name, client.greeting.alone) == ("member", "anna", True)
     assert client.greeting.pool == anna.own_pool
     await client.aclose()
@@ -162,7 +162,7 @@ async def test_an_invited_machine_gets_a_chain_of_its_own_and_the_way_to_the_oth
 ) -> None:
     anna, bert = await ground.machine("anna"), await ground.machine("bert")
     anna.found()
-    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    client = await AdmissionClient.connect(bert.streams, anna.endpoint)
     result = await client.ask(bert.identity, "bert", anna.invite(rights=Rights.WORK))
     await client.aclose()
     assert result == Admitted(anna.own_pool, tuple(anna.node.chain(bert.id)), (anna.endpoint,))
@@ -175,7 +175,7 @@ async def test_a_token_of_another_pool_is_not_shown_at_the_door(clock: MockClock
     anna, bert, carl = [await ground.machine(name) for name in ("anna", "bert", "carl")]
     anna.found()
     carl.found()
-    client = await AdmissionClient.knock(bert.streams, anna.endpoint)
+    client = await AdmissionClient.connect(bert.streams, anna.endpoint)
     with pytest.raises(MeshError, match="another pool than the token"):
         await client.ask(bert.identity, "bert", carl.invite())
     await client.aclose()
@@ -183,10 +183,10 @@ async def test_a_token_of_another_pool_is_not_shown_at_the_door(clock: MockClock
 
 
 async def speak(lan: Lan, words: Callable[[Session], Awaitable[None]]) -> AdmissionClient:
-    """Knock where somebody says other things than a member would."""
+    """Connect to a machine that sends other messages than a member would."""
     liar = await lan.host({"admit": words})
-    knocking = (await lan.host({})).streams
-    return await AdmissionClient.knock(knocking, liar.endpoint)
+    client_streams = (await lan.host({})).streams
+    return await AdmissionClient.connect(client_streams, liar.endpoint)
 
 
 async def test_a_door_that_hangs_up_is_an_error(lan: Lan) -> None:
@@ -208,7 +208,7 @@ async def test_a_door_that_speaks_nonsense_is_an_error(lan: Lan) -> None:
 async def test_where_nobody_listens_nobody_answers(clock: MockClock, ground: Ground) -> None:
     anna = await ground.machine("anna")
     with pytest.raises(Unreachable), trio.fail_after(5):
-        await AdmissionClient.knock(anna.streams, Endpoint(anna.endpoint.host, 1))
+        await AdmissionClient.connect(anna.streams, Endpoint(anna.endpoint.host, 1))
 
 
 def test_the_members_signature_is_bound_to_one_member_and_one_visit() -> None:

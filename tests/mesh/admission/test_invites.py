@@ -1,4 +1,4 @@
-"""Tokens survive a shell and nothing else; an invite lets in whom it was made for, until it ends."""
+"""Tokens survive a command line and nothing else; an invite admits its machines, until it ends."""
 
 from pathlib import Path
 

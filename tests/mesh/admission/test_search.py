@@ -91,7 +91,7 @@ async def test_a_strangers_pool_is_not_entered_though_it_would_admit(
 ) -> None:
     bob, anna = await ground.machine("bob", "bob"), await ground.machine("anna", "alice")
     bob.found()
-    # Bob's daemon lies, or he changed his desk: he takes everybody for his own.
+    # Bob's daemon lies, or his admission server was changed: it takes any machine for his own.
     bob_sees = dict(ground.tailnet.owners, **{anna.endpoint.host: "bob"})
     assert isinstance(bob.tailscale, Tailscale)
     bob.tailscale._tailnet = type(ground.tailnet)(bob_sees)  # type: ignore[attr-defined]

@@ -78,7 +78,7 @@ class FakeSidecar:
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No option of whoever runs the tests, and no directory of theirs."""
+    """Hide the options and directories of the person that runs the tests."""
     for name in [name for name in os.environ if name.startswith("MESH_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("NO_COLOR", "1")

@@ -13,7 +13,7 @@ from mesh.control.control_errors import ControlError, NotJoined, NotRunning
 
 @contextmanager
 def answering(path: str, answer: bytes, hold: bool = False) -> Iterator[None]:
-    """Somebody at `path` who says the same to everyone, and with `hold` then keeps silent."""
+    """A server at `path` that sends the same to each client, and with `hold` then stays silent."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)

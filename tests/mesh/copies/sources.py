@@ -8,7 +8,7 @@ import trio
 
 from leader.model.held_models import Models
 from leader.model.model_hash import hash_files
-from mesh.copies.copy_server import BLOCK, CopyServing
+from mesh.copies.copy_server import BLOCK, CopyServer
 from mesh.copies.hash_tree import ModelTree
 from mesh.net.session import Session
 from mesh.net.stream_kinds import StreamKind
@@ -39,11 +39,11 @@ def weights(folder: Path, *contents: bytes, name: str = "toy.gguf") -> Weights:
 
 def honest(
     here: Here, weights: Weights, may_copy: Callable[[NodeId], bool] = lambda peer: True
-) -> CopyServing:
+) -> CopyServer:
     """Let the machine hold the model and serve it."""
     models = Models(here.state.path / "models.json")
     models.add(weights.model.name, weights.model.root, weights.files)
-    serving = CopyServing(may_copy, dict, models, here.state.path / "hashes")
+    serving = CopyServer(may_copy, dict, models, here.state.path / "hashes")
     here.handlers[StreamKind.COPY] = serving.handle
     return serving
 

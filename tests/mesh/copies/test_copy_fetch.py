@@ -9,7 +9,7 @@ import trio
 
 from leader.model import model_hash
 from mesh.copies import copy_fetch, copy_policy
-from mesh.copies.copy_fetch import Barred, Fetch, NoSource
+from mesh.copies.copy_fetch import Fetch, NoSource, SourceBackoff
 from mesh.copies.copy_store import CopyStore, PartialCopy, StoreError
 from mesh.net.session import Session
 from mesh.wire.errors import MeshError
@@ -26,7 +26,7 @@ def _small_and_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small pieces, little margin, and sources that broke off are asked again at once."""
     monkeypatch.setattr(model_hash, "PIECE", PIECE)
     monkeypatch.setattr(copy_policy, "MARGIN", 1 << 20)
-    monkeypatch.setattr(copy_fetch, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(copy_fetch, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(copy_fetch, "LOOK_SECONDS", 0.02)
 
 
@@ -37,12 +37,12 @@ class Place:
         self.anna = anna
         self.holders = holders
         self.store = CopyStore(folder / "copies")
-        self.barred = Barred()
+        self.backoff = SourceBackoff()
         self.weights: Weights = weights(folder, CONTENT)
 
     def fetch(self, *holders: Here) -> Fetch:
         known = {here.id: [here.endpoint] for here in holders or self.holders}
-        return Fetch(self.anna.streams, self.weights.model, self.store, lambda: known, self.barred)
+        return Fetch(self.anna.streams, self.weights.model, self.store, lambda: known, self.backoff)
 
 
 @pytest.fixture
@@ -96,8 +96,8 @@ async def test_a_piece_that_is_wrong_is_refused_and_its_source_asked_no_more(pla
     honest(cara, place.weights)
     assert read(await place.fetch().run()) == [CONTENT]
     assert len(liar.asked) == 1
-    assert bert.id in place.barred
-    assert cara.id not in place.barred
+    assert bert.id in place.backoff
+    assert cara.id not in place.backoff
 
 
 @pytest.mark.parametrize("surplus", [b"", b"more"], ids=["less", "more"])
@@ -117,7 +117,7 @@ async def test_a_hash_tree_that_is_not_the_models_is_refused(place: Place) -> No
     honest(cara, place.weights)
     assert read(await place.fetch().run()) == [CONTENT]
     assert (liar.trees, liar.asked) == (1, [])
-    assert bert.id in place.barred
+    assert bert.id in place.backoff
 
 
 async def test_a_source_that_dies_midway_is_replaced_by_the_others(place: Place) -> None:
@@ -142,7 +142,7 @@ async def test_a_source_that_trickles_does_not_keep_the_last_piece(
     assert read(await place.fetch().run()) == [CONTENT]
     assert len(slow.asked) == 1
     assert slow.asked[0] in hasty.asked
-    assert bert.id in place.barred
+    assert bert.id in place.backoff
 
 
 async def test_a_source_that_comes_back_goes_on_where_it_ended(place: Place) -> None:
@@ -244,12 +244,12 @@ async def test_a_disk_that_others_fill_meanwhile_ends_the_copy_in_time(
 
 async def test_without_any_source_it_gives_up_in_time(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copy_fetch, "GIVE_UP_SECONDS", 0.05)
-    monkeypatch.setattr(copy_fetch, "AGAIN_SECONDS", 0.0)  # who failed here may be asked again below
+    monkeypatch.setattr(copy_fetch, "RETRY_SECONDS", 0.0)  # who failed here may be asked again below
     with pytest.raises(NoSource, match="nobody gives"):
         await place.fetch().run()  # nobody serves such streams
     # Long enough for a handshake on a busy machine: whether it is asked at all is what counts.
     monkeypatch.setattr(copy_fetch, "GIVE_UP_SECONDS", 2.0)
-    monkeypatch.setattr(copy_fetch, "AGAIN_SECONDS", 3.0)
+    monkeypatch.setattr(copy_fetch, "RETRY_SECONDS", 3.0)
     source = Scripted(place.weights, before=lambda number, session: session.cut()).at(place.holders[0])
     with pytest.raises(NoSource, match="nobody gives"):
         await place.fetch(place.holders[0]).run()

@@ -134,7 +134,7 @@ async def test_a_leader_without_the_file_copies_it_itself_and_tells_how_far_it_i
     source = Scripted(company.weights, hold=trio.Event()).at(company.bert.here)
     company.hold(company.bert)
     company.deploy(copies=1)
-    # Whoever may lead and holds it makes a copy enough: this one may not.
+    # A copy counts at a member that may lead: this one may not.
     driver = company.bert.here.driver
     assert driver is not None
     held = (company.model,)

@@ -1,4 +1,4 @@
-"""Who copies next: somebody who may lead and has room, one after another, until there are enough."""
+"""Which member copies next: one that may lead and has room, one by one, until there are enough."""
 
 from dataclasses import replace
 from random import Random

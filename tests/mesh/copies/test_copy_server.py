@@ -11,7 +11,7 @@ import trio
 
 from leader.model import model_hash
 from mesh.copies import copy_server
-from mesh.copies.copy_server import BLOCK, CopyServing
+from mesh.copies.copy_server import BLOCK, CopyServer
 from mesh.net.session import Session, StreamError
 from mesh.net.stream_kinds import StreamKind
 from tests.mesh.copies.sources import Weights, honest, weights
@@ -27,7 +27,7 @@ class Pair:
         self.anna = anna
         self.bert = bert
         self.weights = weights
-        self.serving: CopyServing = honest(bert, weights)
+        self.serving: CopyServer = honest(bert, weights)
 
     @asynccontextmanager
     async def ask(self, root: bytes | None = None) -> AsyncIterator[tuple[Session, Any]]:

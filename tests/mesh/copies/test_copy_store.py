@@ -130,10 +130,10 @@ def test_a_whole_copy_that_is_not_held_any_more_is_checked_and_mended(
 
 
 def test_progress_is_told_without_reading_the_copy(store: CopyStore, tree: ModelTree) -> None:
-    assert store.noted(tree.root) == 0
+    assert store.recorded(tree.root) == 0
     copy = store.open(tree, NAME)
     put(copy, 0, 3)
-    assert store.noted(tree.root) == 2 * PIECE
+    assert store.recorded(tree.root) == 2 * PIECE
     copy.close()
 
 

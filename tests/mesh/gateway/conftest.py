@@ -10,7 +10,7 @@ from tests.mesh.gateway.doubles import Call, Client, Script, ScriptedBackend
 Connect = Callable[[], Awaitable[Client]]
 
 
-class AdmissionClient:
+class RunningGateway:
     """A gateway that is open, the node behind it, and its clients."""
 
     def __init__(self, node: ScriptedBackend, port: int) -> None:
@@ -31,7 +31,7 @@ class AdmissionClient:
         return await client.answer()
 
 
-OpenDoor = Callable[..., Awaitable[AdmissionClient]]
+StartGateway = Callable[..., Awaitable[RunningGateway]]
 
 
 async def _unasked(call: Call) -> None:
@@ -39,22 +39,22 @@ async def _unasked(call: Call) -> None:
 
 
 @pytest.fixture
-async def open_door(nursery: trio.Nursery) -> AsyncIterator[OpenDoor]:
+async def start_gateway(nursery: trio.Nursery) -> AsyncIterator[StartGateway]:
     """Open a gateway before a leader that follows a script."""
-    doors: list[AdmissionClient] = []
+    gateways: list[RunningGateway] = []
 
-    async def open_one(script: Script = _unasked, **options: Any) -> AdmissionClient:
+    async def open_one(script: Script = _unasked, **options: Any) -> RunningGateway:
         node = ScriptedBackend(nursery, script)
 
         async def serve(*, task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
             await serve_gateway([("127.0.0.1", 0)], node, task_status=task_status, **options)
 
         [(_, port)] = await nursery.start(serve)
-        doors.append(AdmissionClient(node, port))
-        return doors[-1]
+        gateways.append(RunningGateway(node, port))
+        return gateways[-1]
 
     yield open_one
-    for door in doors:
-        door.node.tell.close()
-        for client in door.clients:
+    for gateway in gateways:
+        gateway.node.tell.close()
+        for client in gateway.clients:
             await trio.aclose_forcefully(client.stream)

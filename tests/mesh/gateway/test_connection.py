@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from mesh.gateway.connection import MAX_BODY, MAX_HEAD
-from tests.mesh.gateway.conftest import OpenDoor
+from tests.mesh.gateway.conftest import StartGateway
 from tests.mesh.gateway.doubles import Call
 
 LIMIT = 5
@@ -23,17 +23,17 @@ async def everything(stream: trio.SocketStream) -> bytes:
     return received
 
 
-async def test_a_connection_serves_one_request_after_the_other(open_door: OpenDoor) -> None:
-    door = await open_door(echo)
-    client = await door.connect()
+async def test_a_connection_serves_one_request_after_the_other(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(echo)
+    client = await gateway.connect()
     for text in (b"one", b"two"):
         await client.ask("POST", "/completion", text)
         assert (await client.answer())[2] == text
 
 
-async def test_requests_sent_early_are_answered_in_their_order(open_door: OpenDoor) -> None:
-    door = await open_door(echo)
-    client = await door.connect()
+async def test_requests_sent_early_are_answered_in_their_order(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(echo)
+    client = await gateway.connect()
     ask = b"POST /completion HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\n\r\n"
     await client.stream.send_all(
         ask + b"one" + ask + b"two" + b"GET /healthz HTTP/1.0\r\nhost: localhost\r\n\r\n"
@@ -43,9 +43,9 @@ async def test_requests_sent_early_are_answered_in_their_order(open_door: OpenDo
     assert received.index(b"one") < received.index(b"two") < received.index(b'"ok"')
 
 
-async def test_a_body_in_chunks_arrives_whole(open_door: OpenDoor) -> None:
-    door = await open_door(echo)
-    client = await door.connect()
+async def test_a_body_in_chunks_arrives_whole(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(echo)
+    client = await gateway.connect()
     await client.stream.send_all(
         b"POST /completion HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n"
         b"connection: close\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
@@ -53,9 +53,9 @@ async def test_a_body_in_chunks_arrives_whole(open_door: OpenDoor) -> None:
     assert (await everything(client.stream)).endswith(b"\r\n\r\nabcde")
 
 
-async def test_a_client_that_waits_for_a_nod_gets_it(open_door: OpenDoor) -> None:
-    door = await open_door(echo)
-    client = await door.connect()
+async def test_a_client_that_waits_for_a_nod_gets_it(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(echo)
+    client = await gateway.connect()
     await client.stream.send_all(
         b"POST /completion HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n"
     )
@@ -65,9 +65,9 @@ async def test_a_client_that_waits_for_a_nod_gets_it(open_door: OpenDoor) -> Non
     assert (await client.answer())[2] == b"ok"
 
 
-async def test_a_body_over_the_limit_is_refused_before_it_is_read(open_door: OpenDoor) -> None:
-    door = await open_door(echo)
-    client = await door.connect()
+async def test_a_body_over_the_limit_is_refused_before_it_is_read(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(echo)
+    client = await gateway.connect()
     await client.stream.send_all(
         b"POST /completion HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % (MAX_BODY + 1)
     )
@@ -77,9 +77,11 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read(open_door: Ope
     assert json.loads(body)["error"]["message"] == "a request may have 64 MiB at most"
 
 
-async def test_a_client_that_goes_on_sending_can_still_read_why_it_was_refused(open_door: OpenDoor) -> None:
-    door = await open_door(echo)
-    client = await door.connect()
+async def test_a_client_that_goes_on_sending_can_still_read_why_it_was_refused(
+    start_gateway: StartGateway,
+) -> None:
+    gateway = await start_gateway(echo)
+    client = await gateway.connect()
     head = b"POST /status HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8000000\r\n\r\n"
     await client.stream.send_all(head + b"x" * 8_000_000)
     with trio.fail_after(LIMIT):
@@ -87,13 +89,13 @@ async def test_a_client_that_goes_on_sending_can_still_read_why_it_was_refused(o
 
 
 async def test_chunks_without_end_are_refused_at_the_limit(
-    open_door: OpenDoor, nursery: trio.Nursery
+    start_gateway: StartGateway, nursery: trio.Nursery
 ) -> None:
     async def swallow(call: Call) -> None:
         await call.hung_up()
 
-    door = await open_door(swallow)
-    client = await door.connect()
+    gateway = await start_gateway(swallow)
+    client = await gateway.connect()
     await client.stream.send_all(
         b"POST /completion HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
     )
@@ -125,40 +127,40 @@ async def test_chunks_without_end_are_refused_at_the_limit(
     ],
 )
 async def test_what_is_no_proper_request_is_told_so(
-    open_door: OpenDoor, request_bytes: bytes, status: bytes
+    start_gateway: StartGateway, request_bytes: bytes, status: bytes
 ) -> None:
-    door = await open_door()
-    client = await door.connect()
+    gateway = await start_gateway()
+    client = await gateway.connect()
     await client.stream.send_all(request_bytes)
     assert (await everything(client.stream)).startswith(b"HTTP/1.1 " + status)
 
 
-async def test_a_body_that_breaks_its_own_framing_is_told_so(open_door: OpenDoor) -> None:
+async def test_a_body_that_breaks_its_own_framing_is_told_so(start_gateway: StartGateway) -> None:
     async def wait(call: Call) -> None:
         await call.hung_up()
 
-    door = await open_door(wait)
-    client = await door.connect()
+    gateway = await start_gateway(wait)
+    client = await gateway.connect()
     await client.stream.send_all(
         b"POST /completion HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nnonsense\r\n"
     )
     assert (await everything(client.stream)).startswith(b"HTTP/1.1 400")
 
 
-async def test_an_upgrade_to_another_protocol_is_ignored(open_door: OpenDoor) -> None:
-    door = await open_door()
-    status, headers, _ = await door.fetch("GET", "/healthz", connection="upgrade", upgrade="websocket")
+async def test_an_upgrade_to_another_protocol_is_ignored(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway()
+    status, headers, _ = await gateway.fetch("GET", "/healthz", connection="upgrade", upgrade="websocket")
     assert status == 200
     assert "upgrade" not in headers
 
 
 async def test_a_handler_that_fails_is_an_error_and_not_the_end(
-    open_door: OpenDoor, caplog: pytest.LogCaptureFixture
+    start_gateway: StartGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    door = await open_door()
-    door.node.error = ZeroDivisionError("a bug")
-    status, _, body = await door.fetch("GET", "/v1/models")
+    gateway = await start_gateway()
+    gateway.node.error = ZeroDivisionError("a bug")
+    status, _, body = await gateway.fetch("GET", "/v1/models")
     assert status == 500
     assert json.loads(body)["error"]["code"] == "internal_error"
     assert "a bug" in caplog.text
-    assert (await door.fetch("GET", "/healthz"))[0] == 200
+    assert (await gateway.fetch("GET", "/healthz"))[0] == 200

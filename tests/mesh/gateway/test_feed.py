@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from mesh.gateway import feed
-from tests.mesh.gateway.conftest import OpenDoor
+from tests.mesh.gateway.conftest import StartGateway
 from tests.mesh.gateway.doubles import STATUS, Client
 
 LIMIT = 5
@@ -21,21 +21,21 @@ async def event(client: Client) -> dict[str, object]:
     return value
 
 
-async def test_a_watcher_gets_the_status_now_and_after_each_change(open_door: OpenDoor) -> None:
-    door = await open_door()
-    client = await door.connect()
+async def test_a_watcher_gets_the_status_now_and_after_each_change(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway()
+    client = await gateway.connect()
     await client.ask("GET", "/events")
     assert (await client.head()).status_code == 200
     assert await event(client) == STATUS
     for trouble in ("x", "y"):
-        await door.node.tell.send({**STATUS, "trouble": trouble})
+        await gateway.node.tell.send({**STATUS, "trouble": trouble})
         assert await event(client) == {**STATUS, "trouble": trouble}
 
 
 async def test_while_nobody_watches_a_change_costs_no_status(
-    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    door = await open_door()
+    gateway = await start_gateway()
     made: list[object] = []
 
     def json_bytes(status: object) -> bytes:
@@ -44,19 +44,21 @@ async def test_while_nobody_watches_a_change_costs_no_status(
 
     monkeypatch.setattr(feed, "json_bytes", json_bytes)
     for number in range(3):
-        door.node.tell.send_nowait({**STATUS, "number": number})
+        gateway.node.tell.send_nowait({**STATUS, "number": number})
     await trio.testing.wait_all_tasks_blocked()
-    assert (door.node.state["number"], made) == (2, [])
+    assert (gateway.node.state["number"], made) == (2, [])
 
 
-async def test_a_watcher_that_is_slow_gets_the_newest_and_nothing_is_kept_for_it(open_door: OpenDoor) -> None:
-    door = await open_door()
-    client = await door.connect()
+async def test_a_watcher_that_is_slow_gets_the_newest_and_nothing_is_kept_for_it(
+    start_gateway: StartGateway,
+) -> None:
+    gateway = await start_gateway()
+    client = await gateway.connect()
     await client.ask("GET", "/events")
     await client.head()
     await event(client)
     for number in range(100):
-        door.node.tell.send_nowait({**STATUS, "number": number})
+        gateway.node.tell.send_nowait({**STATUS, "number": number})
     numbers = [(await event(client))["number"]]
     while numbers[-1] != 99:
         numbers.append((await event(client))["number"])
@@ -64,11 +66,11 @@ async def test_a_watcher_that_is_slow_gets_the_newest_and_nothing_is_kept_for_it
 
 
 async def test_silence_is_filled_so_that_the_stream_is_not_taken_for_dead(
-    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "KEEP_ALIVE", 0.01)
-    door = await open_door()
-    client = await door.connect()
+    gateway = await start_gateway()
+    client = await gateway.connect()
     await client.ask("GET", "/events")
     await client.head()
     await event(client)
@@ -77,18 +79,18 @@ async def test_silence_is_filled_so_that_the_stream_is_not_taken_for_dead(
 
 
 async def test_more_watchers_than_the_limit_are_turned_away_until_one_leaves(
-    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "MAX_WATCHERS", 1)
-    door = await open_door()
-    first = await door.connect()
+    gateway = await start_gateway()
+    first = await gateway.connect()
     await first.ask("GET", "/events")
     await first.head()
-    assert (await door.fetch("GET", "/events"))[0] == 503
+    assert (await gateway.fetch("GET", "/events"))[0] == 503
     await first.stream.aclose()
     with trio.fail_after(LIMIT):
         while True:
-            client = await door.connect()
+            client = await gateway.connect()
             await client.ask("GET", "/events")
             if (await client.head()).status_code == 200:
                 break

@@ -7,7 +7,7 @@ import trio.testing
 from mesh.gateway import http_server
 from mesh.gateway.http_server import serve_gateway
 from mesh.wire.errors import MeshError
-from tests.mesh.gateway.conftest import OpenDoor
+from tests.mesh.gateway.conftest import StartGateway
 from tests.mesh.gateway.doubles import STATUS, Call, Client, ScriptedBackend, chunk, sse
 
 LIMIT = 5
@@ -143,14 +143,14 @@ async def test_a_stop_does_not_wait_for_connections_that_are_idle(nursery: trio.
 
 
 async def test_more_clients_than_the_limit_are_turned_away_and_the_rest_is_served(
-    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 1)
-    door = await open_door()
-    first = await door.connect()
+    gateway = await start_gateway()
+    first = await gateway.connect()
     await first.ask("GET", "/healthz")
     await first.answer()
-    second = await door.connect()
+    second = await gateway.connect()
     with trio.fail_after(LIMIT):
         assert await second.stream.receive_some() == b""
     await first.ask("GET", "/status")

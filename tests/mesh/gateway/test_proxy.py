@@ -9,19 +9,19 @@ import trio.testing
 from mesh.gateway import proxy
 from mesh.gateway.backend import NotReady
 from mesh.wire.errors import MeshError
-from tests.mesh.gateway.conftest import AdmissionClient, OpenDoor
+from tests.mesh.gateway.conftest import RunningGateway, StartGateway
 from tests.mesh.gateway.doubles import END, Call, chunk, sse
 
 LIMIT = 5
 CHAT = "/v1/chat/completions"
 
 
-async def metric(door: AdmissionClient, name: str) -> float:
-    _, _, body = await door.fetch("GET", "/metrics")
+async def metric(gateway: RunningGateway, name: str) -> float:
+    _, _, body = await gateway.fetch("GET", "/metrics")
     return next(float(line.split()[-1]) for line in body.decode().splitlines() if line.startswith(name + " "))
 
 
-async def test_a_request_reaches_the_leader_as_it_was_sent(open_door: OpenDoor) -> None:
+async def test_a_request_reaches_the_leader_as_it_was_sent(start_gateway: StartGateway) -> None:
     seen: list[tuple[h11.Request, bytes]] = []
 
     async def leader(call: Call) -> None:
@@ -30,8 +30,8 @@ async def test_a_request_reaches_the_leader_as_it_was_sent(open_door: OpenDoor) 
             b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-mine: 1\r\nkeep-alive: timeout=5\r\n\r\n{}"
         )
 
-    door = await open_door(leader)
-    status, headers, body = await door.fetch(
+    gateway = await start_gateway(leader)
+    status, headers, body = await gateway.fetch(
         "POST",
         "/v1/embeddings?a=%20b",
         b'{"input": "x"}',
@@ -54,16 +54,18 @@ async def test_a_request_reaches_the_leader_as_it_was_sent(open_door: OpenDoor) 
     }
 
 
-async def test_a_length_is_kept_even_if_the_client_calls_it_a_matter_of_the_hop(open_door: OpenDoor) -> None:
+async def test_a_length_is_kept_even_if_the_client_calls_it_a_matter_of_the_hop(
+    start_gateway: StartGateway,
+) -> None:
     async def leader(call: Call) -> None:
         _, body = await call.request()
         await call.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
 
-    door = await open_door(leader)
-    assert (await door.fetch("POST", "/completion", b"abc", connection="content-length"))[2] == b"abc"
+    gateway = await start_gateway(leader)
+    assert (await gateway.fetch("POST", "/completion", b"abc", connection="content-length"))[2] == b"abc"
 
 
-async def test_tokens_come_back_one_by_one_as_they_are_made(open_door: OpenDoor) -> None:
+async def test_tokens_come_back_one_by_one_as_they_are_made(start_gateway: StartGateway) -> None:
     seen = trio.Event()
 
     async def leader(call: Call) -> None:
@@ -72,8 +74,8 @@ async def test_tokens_come_back_one_by_one_as_they_are_made(open_door: OpenDoor)
         await seen.wait()
         await call.send(chunk(b'data: {"token":2}\n\n') + chunk(b"data: [DONE]\n\n") + END)
 
-    door = await open_door(leader)
-    client = await door.connect()
+    gateway = await start_gateway(leader)
+    client = await gateway.connect()
     await client.ask("POST", CHAT, b"{}")
     with trio.fail_after(LIMIT):
         assert (await client.head()).status_code == 200
@@ -82,7 +84,7 @@ async def test_tokens_come_back_one_by_one_as_they_are_made(open_door: OpenDoor)
         assert await client.rest() == b'data: {"token":2}\n\ndata: [DONE]\n\n'
 
 
-async def test_a_body_goes_on_before_it_is_whole(open_door: OpenDoor) -> None:
+async def test_a_body_goes_on_before_it_is_whole(start_gateway: StartGateway) -> None:
     started = trio.Event()
 
     async def leader(call: Call) -> None:
@@ -94,8 +96,8 @@ async def test_a_body_goes_on_before_it_is_whole(open_door: OpenDoor) -> None:
             data += bytes(await call.stream.receive_some())
         await call.send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
 
-    door = await open_door(leader)
-    client = await door.connect()
+    gateway = await start_gateway(leader)
+    client = await gateway.connect()
     await client.stream.send_all(
         b"POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8\r\n\r\nbegin"
     )
@@ -105,13 +107,13 @@ async def test_a_body_goes_on_before_it_is_whole(open_door: OpenDoor) -> None:
         assert (await client.answer())[0] == 200
 
 
-async def test_an_ordinary_http_library_is_content(open_door: OpenDoor) -> None:
+async def test_an_ordinary_http_library_is_content(start_gateway: StartGateway) -> None:
     async def leader(call: Call) -> None:
         await call.request()
         await call.send(sse("1", "2", "[DONE]") + END)
 
-    door = await open_door(leader)
-    url = f"http://127.0.0.1:{door.port}{CHAT}"
+    gateway = await start_gateway(leader)
+    url = f"http://127.0.0.1:{gateway.port}{CHAT}"
     async with (
         httpx.AsyncClient(trust_env=False) as client,
         client.stream("POST", url, json={"stream": True}) as response,
@@ -125,7 +127,7 @@ async def test_an_ordinary_http_library_is_content(open_door: OpenDoor) -> None:
 
 @pytest.mark.parametrize("answered", [True, False])
 async def test_a_hang_up_cancels_the_leaders_work_within_a_second(
-    open_door: OpenDoor, answered: bool
+    start_gateway: StartGateway, answered: bool
 ) -> None:
     begun, cancelled = trio.Event(), trio.Event()
 
@@ -137,8 +139,8 @@ async def test_a_hang_up_cancels_the_leaders_work_within_a_second(
         await call.hung_up()
         cancelled.set()
 
-    door = await open_door(leader)
-    client = await door.connect()
+    gateway = await start_gateway(leader)
+    client = await gateway.connect()
     await client.ask("POST", CHAT, b"{}")
     if answered:
         await client.head()
@@ -148,11 +150,11 @@ async def test_a_hang_up_cancels_the_leaders_work_within_a_second(
     await client.stream.aclose()
     with trio.fail_after(1):
         await cancelled.wait()
-    assert await metric(door, "mesh_gateway_cancelled_total") == 1
-    assert await metric(door, "mesh_gateway_requests_in_flight") == 0
+    assert await metric(gateway, "mesh_gateway_cancelled_total") == 1
+    assert await metric(gateway, "mesh_gateway_requests_in_flight") == 0
 
 
-async def test_a_hang_up_is_noticed_while_tokens_flow(open_door: OpenDoor) -> None:
+async def test_a_hang_up_is_noticed_while_tokens_flow(start_gateway: StartGateway) -> None:
     cancelled = trio.Event()
 
     async def leader(call: Call) -> None:
@@ -164,8 +166,8 @@ async def test_a_hang_up_is_noticed_while_tokens_flow(open_door: OpenDoor) -> No
         except trio.BrokenResourceError:
             cancelled.set()
 
-    door = await open_door(leader)
-    client = await door.connect()
+    gateway = await start_gateway(leader)
+    client = await gateway.connect()
     await client.ask("POST", CHAT, b"{}")
     await client.head()
     await client.piece()
@@ -175,9 +177,9 @@ async def test_a_hang_up_is_noticed_while_tokens_flow(open_door: OpenDoor) -> No
 
 
 async def test_a_hang_up_is_noticed_while_the_leader_is_still_looked_for(
-    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    door = await open_door()
+    gateway = await start_gateway()
     looking, given_up = trio.Event(), trio.Event()
 
     async def search() -> trio.abc.Stream:
@@ -188,8 +190,8 @@ async def test_a_hang_up_is_noticed_while_the_leader_is_still_looked_for(
             given_up.set()
         raise AssertionError
 
-    monkeypatch.setattr(door.node, "open_leader", search)
-    client = await door.connect()
+    monkeypatch.setattr(gateway.node, "open_leader", search)
+    client = await gateway.connect()
     await client.ask("GET", "/v1/models")
     with trio.fail_after(LIMIT):
         await looking.wait()
@@ -198,23 +200,23 @@ async def test_a_hang_up_is_noticed_while_the_leader_is_still_looked_for(
         await given_up.wait()
 
 
-async def test_not_ready_is_told_with_its_reason_and_when_to_come_again(open_door: OpenDoor) -> None:
-    door = await open_door()
-    door.node.error = NotReady("the model is loading, 40%", 2.5)
-    status, headers, body = await door.fetch("POST", CHAT, b"{}", x_mesh_patience="0")
+async def test_not_ready_is_told_with_its_reason_and_when_to_come_again(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway()
+    gateway.node.error = NotReady("the model is loading, 40%", 2.5)
+    status, headers, body = await gateway.fetch("POST", CHAT, b"{}", x_mesh_patience="0")
     assert (status, headers["retry-after"]) == (503, "3")
     assert json.loads(body) == {
         "error": {"message": "the model is loading, 40%", "type": "server_error", "code": "not_ready"}
     }
 
 
-async def test_a_llama_server_that_is_loading_is_given_a_time_to_retry(open_door: OpenDoor) -> None:
+async def test_a_llama_server_that_is_loading_is_given_a_time_to_retry(start_gateway: StartGateway) -> None:
     async def leader(call: Call) -> None:
         await call.request()
         await call.send(b"HTTP/1.1 503 Loading\r\ncontent-length: 2\r\n\r\n{}")
 
-    door = await open_door(leader)
-    status, headers, _ = await door.fetch("GET", "/v1/models")
+    gateway = await start_gateway(leader)
+    status, headers, _ = await gateway.fetch("GET", "/v1/models")
     assert (status, headers["retry-after"]) == (503, "2")
 
 
@@ -222,61 +224,65 @@ async def test_a_llama_server_that_is_loading_is_given_a_time_to_retry(open_door
     "error", [OSError("refused"), trio.BrokenResourceError(), MeshError("the gate is shut")]
 )
 async def test_a_leader_that_cannot_be_reached_is_a_bad_gateway(
-    open_door: OpenDoor, error: Exception
+    start_gateway: StartGateway, error: Exception
 ) -> None:
-    door = await open_door()
-    door.node.error = error
-    status, _, body = await door.fetch("GET", "/v1/models", x_mesh_patience="0")
+    gateway = await start_gateway()
+    gateway.node.error = error
+    status, _, body = await gateway.fetch("GET", "/v1/models", x_mesh_patience="0")
     assert status == 502
     assert json.loads(body)["error"]["code"] == "upstream_lost"
-    assert await metric(door, 'mesh_gateway_upstream_failures_total{stage="open"}') == 1
+    assert await metric(gateway, 'mesh_gateway_upstream_failures_total{stage="open"}') == 1
 
 
-async def test_a_leader_that_dies_before_the_first_byte_is_a_bad_gateway(open_door: OpenDoor) -> None:
+async def test_a_leader_that_dies_before_the_first_byte_is_a_bad_gateway(start_gateway: StartGateway) -> None:
     async def leader(call: Call) -> None:
         await call.request()
 
-    door = await open_door(leader)
-    status, _, body = await door.fetch("POST", CHAT, b"{}")
+    gateway = await start_gateway(leader)
+    status, _, body = await gateway.fetch("POST", CHAT, b"{}")
     assert status == 502
     assert json.loads(body)["error"]["type"] == "server_error"
-    assert await metric(door, 'mesh_gateway_upstream_failures_total{stage="first_byte"}') == 1
+    assert await metric(gateway, 'mesh_gateway_upstream_failures_total{stage="first_byte"}') == 1
 
 
-async def test_a_leader_that_refuses_the_rest_of_a_request_is_still_heard(open_door: OpenDoor) -> None:
+async def test_a_leader_that_refuses_the_rest_of_a_request_is_still_heard(
+    start_gateway: StartGateway,
+) -> None:
     async def leader(call: Call) -> None:
         await call.stream.receive_some()
         await call.send(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
 
-    door = await open_door(leader)
-    door.node.streams = trio.testing.memory_stream_pair
+    gateway = await start_gateway(leader)
+    gateway.node.streams = trio.testing.memory_stream_pair
     with trio.fail_after(LIMIT):
-        assert (await door.fetch("POST", CHAT, b"x" * 1_000_000))[0] == 413
+        assert (await gateway.fetch("POST", CHAT, b"x" * 1_000_000))[0] == 413
 
 
 async def test_a_leader_that_dies_in_mid_stream_leaves_an_error_event_and_no_half_event(
-    open_door: OpenDoor,
+    start_gateway: StartGateway,
 ) -> None:
     async def leader(call: Call) -> None:
         await call.request()
         await call.send(sse('{"token":1}') + chunk(b'data: {"tok'))
 
-    door = await open_door(leader)
-    status, _, body = await door.fetch("POST", CHAT, b"{}")
+    gateway = await start_gateway(leader)
+    status, _, body = await gateway.fetch("POST", CHAT, b"{}")
     assert status == 200
     first, second, rest = body.split(b"\n\n")
     assert (first, rest) == (b'data: {"token":1}', b"")
     assert json.loads(second.removeprefix(b"data: "))["error"]["code"] == "upstream_lost"
-    assert await metric(door, 'mesh_gateway_upstream_failures_total{stage="stream"}') == 1
+    assert await metric(gateway, 'mesh_gateway_upstream_failures_total{stage="stream"}') == 1
 
 
-async def test_a_stream_that_ends_in_good_order_but_too_early_is_an_error_too(open_door: OpenDoor) -> None:
+async def test_a_stream_that_ends_in_good_order_but_too_early_is_an_error_too(
+    start_gateway: StartGateway,
+) -> None:
     async def leader(call: Call) -> None:
         await call.request()
         await call.send(sse('{"token":1}') + END)
 
-    door = await open_door(leader)
-    _, _, body = await door.fetch("POST", CHAT, b"{}")
+    gateway = await start_gateway(leader)
+    _, _, body = await gateway.fetch("POST", CHAT, b"{}")
     assert b'"message":"the leader stopped before the answer\'s end"' in body
 
 
@@ -290,29 +296,29 @@ async def test_a_stream_that_ends_in_good_order_but_too_early_is_an_error_too(op
     ],
 )
 async def test_a_stream_that_ends_as_it_should_gets_nothing_added(
-    open_door: OpenDoor, path: str, last: str
+    start_gateway: StartGateway, path: str, last: str
 ) -> None:
     async def leader(call: Call) -> None:
         await call.request()
         await call.send(sse(last) + END)
 
-    door = await open_door(leader)
-    assert (await door.fetch("POST", path, b"{}"))[2] == f"data: {last}\n\n".encode()
+    gateway = await start_gateway(leader)
+    assert (await gateway.fetch("POST", path, b"{}"))[2] == f"data: {last}\n\n".encode()
 
 
-async def test_a_whole_answer_that_breaks_off_is_seen_to_break_off(open_door: OpenDoor) -> None:
+async def test_a_whole_answer_that_breaks_off_is_seen_to_break_off(start_gateway: StartGateway) -> None:
     async def leader(call: Call) -> None:
         await call.request()
         await call.send(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this")
 
-    door = await open_door(leader)
-    client = await door.connect()
+    gateway = await start_gateway(leader)
+    client = await gateway.connect()
     await client.ask("POST", CHAT, b"{}")
     with trio.fail_after(LIMIT), pytest.raises(h11.RemoteProtocolError):
         await client.answer()
 
 
-async def test_tokens_are_counted_as_llama_server_counts_them(open_door: OpenDoor) -> None:
+async def test_tokens_are_counted_as_llama_server_counts_them(start_gateway: StartGateway) -> None:
     async def leader(call: Call) -> None:
         head, _ = await call.request()
         if head.target == b"/completion":
@@ -321,15 +327,15 @@ async def test_tokens_are_counted_as_llama_server_counts_them(open_door: OpenDoo
         else:
             await call.send(sse("1", "2", '{"usage":{"completion_tokens":12}}', "[DONE]") + END)
 
-    door = await open_door(leader)
-    await door.fetch("POST", CHAT, b"{}")
-    await door.fetch("POST", "/completion", b"{}")
-    assert await metric(door, "mesh_gateway_tokens_total") == 42
-    assert await metric(door, "mesh_gateway_request_bytes_total") == 4
+    gateway = await start_gateway(leader)
+    await gateway.fetch("POST", CHAT, b"{}")
+    await gateway.fetch("POST", "/completion", b"{}")
+    assert await metric(gateway, "mesh_gateway_tokens_total") == 42
+    assert await metric(gateway, "mesh_gateway_request_bytes_total") == 4
 
 
 async def test_more_requests_than_can_be_in_flight_are_asked_to_come_again(
-    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proxy, "MAX_IN_FLIGHT", 1)
     begun = trio.Event()
@@ -339,11 +345,11 @@ async def test_more_requests_than_can_be_in_flight_are_asked_to_come_again(
         begun.set()
         await call.hung_up()
 
-    door = await open_door(leader)
-    await (await door.connect()).ask("POST", CHAT, b"{}")
+    gateway = await start_gateway(leader)
+    await (await gateway.connect()).ask("POST", CHAT, b"{}")
     with trio.fail_after(LIMIT):
         await begun.wait()
-    status, headers, body = await door.fetch("POST", CHAT, b"{}")
+    status, headers, body = await gateway.fetch("POST", CHAT, b"{}")
     assert (status, headers["retry-after"]) == (503, "1")
     assert json.loads(body)["error"]["code"] == "overloaded"
-    assert (await door.fetch("GET", "/healthz"))[0] == 200
+    assert (await gateway.fetch("GET", "/healthz"))[0] == 200

@@ -10,7 +10,7 @@ import trio
 from mesh.gateway import resumable_completion, upstream
 from mesh.gateway.backend import NothingServed, NotReady
 from mesh.gateway.upstream import not_serving
-from tests.mesh.gateway.conftest import AdmissionClient, OpenDoor
+from tests.mesh.gateway.conftest import RunningGateway, StartGateway
 from tests.mesh.gateway.doubles import END, STATUS, Call, Client, chunk, sse
 
 LIMIT = 5
@@ -81,29 +81,29 @@ def said(body: bytes) -> list[str]:
     return [json.loads(line[6:])["content"] for line in body.splitlines() if line.startswith(b"data: ")]
 
 
-async def ask(door: AdmissionClient, body: bytes = BODY, **headers: str) -> Client:
-    client = await door.connect()
+async def ask(gateway: RunningGateway, body: bytes = BODY, **headers: str) -> Client:
+    client = await gateway.connect()
     await client.ask("POST", "/completion", body, **headers)
     return client
 
 
-async def test_an_answer_goes_on_with_the_next_leader(open_door: OpenDoor) -> None:
+async def test_an_answer_goes_on_with_the_next_leader(start_gateway: StartGateway) -> None:
     leaders = Leaders()
-    door = await open_door(leaders)
+    gateway = await start_gateway(leaders)
     with trio.fail_after(LIMIT):
-        status, _, body = await (await ask(door)).answer()
+        status, _, body = await (await ask(gateway)).answer()
     assert (status, said(body)) == (200, [*TEXTS, ""])
     assert leaders.streams[1]["prompt"] == [1, 2, 3, 11, 12]
     assert body.count(WAITING) >= 1
-    _, _, metrics = await door.fetch("GET", "/metrics")
+    _, _, metrics = await gateway.fetch("GET", "/metrics")
     assert b'mesh_gateway_resumed_total{how="continue"} 1.0' in metrics
     assert b"mesh_gateway_tokens_total 4.0" in metrics
 
 
-async def test_a_client_that_wants_it_whole_notices_nothing(open_door: OpenDoor) -> None:
-    door = await open_door(Leaders())
+async def test_a_client_that_wants_it_whole_notices_nothing(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(Leaders())
     with trio.fail_after(LIMIT):
-        status, headers, body = await (await ask(door, b'{"prompt": "Count:"}')).answer()
+        status, headers, body = await (await ask(gateway, b'{"prompt": "Count:"}')).answer()
     answer = json.loads(body)
     assert (status, answer["content"]) == (200, "one two three four")
     assert (answer["tokens_predicted"], answer["generation_settings"]["stream"]) == (4, False)
@@ -111,53 +111,53 @@ async def test_a_client_that_wants_it_whole_notices_nothing(open_door: OpenDoor)
 
 
 async def test_a_client_is_kept_alive_while_its_answer_waits(
-    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resumable_completion, "COMMENT_EVERY", 0.01)
     leaders = Leaders()
-    door = await open_door(leaders)
-    client = await ask(door)
+    gateway = await start_gateway(leaders)
+    client = await ask(gateway)
     with trio.fail_after(LIMIT):
         await client.head()
         body = b""
         while b"two" not in body:
             body += await client.piece()
-        door.node.error = NotReady("the model is loading", 1.0)
+        gateway.node.error = NotReady("the model is loading", 1.0)
         waited = b""
         while waited.count(WAITING) < 5:
             waited += await client.piece()
-        door.node.error = None
+        gateway.node.error = None
         rest = await client.rest()
     assert set(waited.split(b"\n\n")) <= {WAITING.strip(), b""}
     assert said(body + rest) == [*TEXTS, ""]
 
 
-async def error_after(door: AdmissionClient, error: NotReady, **headers: str) -> dict[str, Any]:
+async def error_after(gateway: RunningGateway, error: NotReady, **headers: str) -> dict[str, Any]:
     """The error event of an answer that is lost while there is no leader for this reason."""
-    client = await ask(door, BODY, **headers)
+    client = await ask(gateway, BODY, **headers)
     with trio.fail_after(LIMIT):
         await client.head()
         body = b""
         while b"two" not in body:
-            door.node.error = error
+            gateway.node.error = error
             body += await client.piece()
         body += await client.rest()
     value: dict[str, Any] = json.loads(body.rstrip().rpartition(b"data: ")[2])["error"]
     return value
 
 
-async def test_patience_has_an_end(open_door: OpenDoor) -> None:
-    error = await error_after(await open_door(Leaders()), NotReady("nobody leads"), x_mesh_patience="0.2")
+async def test_patience_has_an_end(start_gateway: StartGateway) -> None:
+    error = await error_after(await start_gateway(Leaders()), NotReady("nobody leads"), x_mesh_patience="0.2")
     assert error["code"] == "not_ready"
     assert "nobody leads" in error["message"]
 
 
-async def test_nobody_waits_for_a_model_that_is_not_wanted_any_more(open_door: OpenDoor) -> None:
-    error = await error_after(await open_door(Leaders()), NothingServed())
+async def test_nobody_waits_for_a_model_that_is_not_wanted_any_more(start_gateway: StartGateway) -> None:
+    error = await error_after(await start_gateway(Leaders()), NothingServed())
     assert "no model is served" in error["message"]
 
 
-async def test_an_answer_is_not_continued_by_another_model(open_door: OpenDoor) -> None:
+async def test_an_answer_is_not_continued_by_another_model(start_gateway: StartGateway) -> None:
     leaders = Leaders()
 
     async def leader(call: Call) -> None:
@@ -165,31 +165,33 @@ async def test_an_answer_is_not_continued_by_another_model(open_door: OpenDoor) 
         if not leaders.streams:
             await leaders(call)
 
-    door = await open_door(leader)
-    client = await ask(door)
+    gateway = await start_gateway(leader)
+    client = await ask(gateway)
     with trio.fail_after(LIMIT):
         await client.head()
         body = b""
         while b"two" not in body:
-            door.node.state = {**STATUS, "deployment": {**STATUS["deployment"], "sha256": "other"}}
+            gateway.node.state = {**STATUS, "deployment": {**STATUS["deployment"], "sha256": "other"}}
             body += await client.piece()
         body += await client.rest()
     assert b"another model is served now" in body
 
 
-async def test_an_answer_that_has_not_begun_is_begun_anew_by_another_model(open_door: OpenDoor) -> None:
+async def test_an_answer_that_has_not_begun_is_begun_anew_by_another_model(
+    start_gateway: StartGateway,
+) -> None:
     leaders = Leaders(before_loss=0)
-    door = await open_door(leaders)
-    client = await ask(door)
+    gateway = await start_gateway(leaders)
+    client = await ask(gateway)
     with trio.fail_after(LIMIT):
         await leaders.lost.wait()
-        door.node.state = {**STATUS, "deployment": {**STATUS["deployment"], "sha256": "other"}}
+        gateway.node.state = {**STATUS, "deployment": {**STATUS["deployment"], "sha256": "other"}}
         assert said((await client.answer())[2]) == [*TEXTS, ""]
     assert leaders.streams[1]["prompt"] == "Count:"
 
 
 async def test_a_leader_that_hangs_is_left_when_another_leads(
-    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upstream, "SILENCE", 0.01)
     leaders = Leaders()
@@ -201,18 +203,18 @@ async def test_a_leader_that_hangs_is_left_when_another_leads(
             hanging.set()
             await call.hung_up()
 
-    door = await open_door(hang)
-    client = await ask(door)
+    gateway = await start_gateway(hang)
+    client = await ask(gateway)
     with trio.fail_after(LIMIT):
         await hanging.wait()
-        door.node.state = {**STATUS, "leader": {"id": "c", "name": "cara", "term": 4}}
-        await door.node.tell.send(door.node.state)
+        gateway.node.state = {**STATUS, "leader": {"id": "c", "name": "cara", "term": 4}}
+        await gateway.node.tell.send(gateway.node.state)
         _, _, body = await client.answer()
     assert said(body) == [*TEXTS, ""]
 
 
 async def test_an_answer_that_flows_is_not_given_up_while_another_leads_for_a_moment(
-    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upstream, "SILENCE", 3600)
     leaders = Leaders()
@@ -225,12 +227,12 @@ async def test_an_answer_that_flows_is_not_given_up_while_another_leads_for_a_mo
         rest = "".join(f"data: {event}\n\n" for event in (native(3), native(4), final(4)))
         await call.send(chunk(rest.encode()) + END)
 
-    door = await open_door(goes_on)
-    client = await ask(door)
+    gateway = await start_gateway(goes_on)
+    client = await ask(gateway)
     with trio.fail_after(LIMIT):
         await begun.wait()
-        door.node.state = {**STATUS, "leader": {"id": "c", "name": "cara", "term": 4}}
-        await door.node.tell.send(door.node.state)
+        gateway.node.state = {**STATUS, "leader": {"id": "c", "name": "cara", "term": 4}}
+        await gateway.node.tell.send(gateway.node.state)
         await trio.testing.wait_all_tasks_blocked()
         followed.set()
         _, _, body = await client.answer()
@@ -240,7 +242,7 @@ async def test_an_answer_that_flows_is_not_given_up_while_another_leads_for_a_mo
 
 
 async def test_a_request_that_kills_leaders_is_given_up(
-    open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resumable_completion, "SAME_DEATH", 0.0)
     calls = 0
@@ -250,30 +252,30 @@ async def test_a_request_that_kills_leaders_is_given_up(
         calls += 1
         await call.request()
 
-    door = await open_door(die)
+    gateway = await start_gateway(die)
     with trio.fail_after(LIMIT):
-        status, _, body = await (await ask(door)).answer()
+        status, _, body = await (await ask(gateway)).answer()
     assert (status, calls) == (502, resumable_completion.MAX_ATTEMPTS_WITHOUT_PROGRESS)
     assert "leaders were lost over this request" in json.loads(body)["error"]["message"]
 
 
 @pytest.mark.parametrize("body", [BODY, b'{"prompt": "Count:"}'])
-async def test_a_hang_up_ends_an_answer_that_waits(open_door: OpenDoor, body: bytes) -> None:
+async def test_a_hang_up_ends_an_answer_that_waits(start_gateway: StartGateway, body: bytes) -> None:
     leaders = Leaders()
-    door = await open_door(leaders)
+    gateway = await start_gateway(leaders)
     looked_for, left = trio.Event(), trio.Event()
 
     async def search() -> trio.abc.Stream:
         if not leaders.lost.is_set():
-            return await type(door.node).open_leader(door.node)
+            return await type(gateway.node).open_leader(gateway.node)
         looked_for.set()
         try:
             await trio.sleep_forever()
         finally:
             left.set()
 
-    door.node.open_leader = search  # type: ignore[method-assign]
-    client = await ask(door, body)
+    gateway.node.open_leader = search  # type: ignore[method-assign]
+    client = await ask(gateway, body)
     with trio.fail_after(LIMIT):
         await looked_for.wait()
     await client.stream.aclose()
@@ -281,7 +283,9 @@ async def test_a_hang_up_ends_an_answer_that_waits(open_door: OpenDoor, body: by
         await left.wait()
 
 
-async def test_a_leader_that_makes_no_sense_of_the_continuation_ends_the_answer(open_door: OpenDoor) -> None:
+async def test_a_leader_that_makes_no_sense_of_the_continuation_ends_the_answer(
+    start_gateway: StartGateway,
+) -> None:
     async def leader(call: Call) -> None:
         _, content = await call.request()
         if "stream" in json.loads(content):
@@ -289,20 +293,20 @@ async def test_a_leader_that_makes_no_sense_of_the_continuation_ends_the_answer(
         else:
             await call.send(b"HTTP/1.1 400 Bad\r\ncontent-length: 9\r\n\r\nuntoward!")
 
-    door = await open_door(leader)
+    gateway = await start_gateway(leader)
     with trio.fail_after(LIMIT):
-        _, _, body = await (await ask(door)).answer()
+        _, _, body = await (await ask(gateway)).answer()
     assert b"llama-server answered 400: untoward!" in body
 
 
-async def test_a_wish_to_be_left_alone_is_granted(open_door: OpenDoor) -> None:
-    door = await open_door(Leaders())
+async def test_a_wish_to_be_left_alone_is_granted(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(Leaders())
     with trio.fail_after(LIMIT):
-        _, _, body = await (await ask(door, x_mesh_resume="off")).answer()
+        _, _, body = await (await ask(gateway, x_mesh_resume="off")).answer()
     assert b'"code":"upstream_lost"' in body
 
 
-async def test_events_may_come_in_any_pieces(open_door: OpenDoor) -> None:
+async def test_events_may_come_in_any_pieces(start_gateway: StartGateway) -> None:
     async def leader(call: Call) -> None:
         await call.request()
         await call.send(sse())
@@ -310,13 +314,13 @@ async def test_events_may_come_in_any_pieces(open_door: OpenDoor) -> None:
         for place in range(0, len(raw), 7):
             await call.send(chunk(raw[place : place + 7]))
 
-    door = await open_door(leader)
+    gateway = await start_gateway(leader)
     with trio.fail_after(LIMIT):
-        assert said((await (await ask(door)).answer())[2]) == ["one", " two", ""]
+        assert said((await (await ask(gateway)).answer())[2]) == ["one", " two", ""]
 
 
 async def test_a_leader_without_llama_server_is_asked_again_and_not_given_up(
-    open_door: OpenDoor,
+    start_gateway: StartGateway,
 ) -> None:
     leaders, refusals = Leaders(), 0
 
@@ -330,14 +334,14 @@ async def test_a_leader_without_llama_server_is_asked_again_and_not_given_up(
         else:
             await leaders(call)
 
-    door = await open_door(refuse_at_first)
+    gateway = await start_gateway(refuse_at_first)
     with trio.fail_after(LIMIT):
-        _, _, body = await (await ask(door)).answer()
+        _, _, body = await (await ask(gateway)).answer()
     assert refusals > resumable_completion.MAX_ATTEMPTS_WITHOUT_PROGRESS
     assert said(body) == [*TEXTS, ""]
 
 
-async def test_a_llama_server_that_dies_slowly_is_lost_once(open_door: OpenDoor) -> None:
+async def test_a_llama_server_that_dies_slowly_is_lost_once(start_gateway: StartGateway) -> None:
     leaders, dying = Leaders(), 0
 
     async def die_slowly(call: Call) -> None:
@@ -348,24 +352,24 @@ async def test_a_llama_server_that_dies_slowly_is_lost_once(open_door: OpenDoor)
         else:
             await leaders(call)
 
-    door = await open_door(die_slowly)
+    gateway = await start_gateway(die_slowly)
     with trio.fail_after(LIMIT):
-        _, _, body = await (await ask(door)).answer()
+        _, _, body = await (await ask(gateway)).answer()
     assert dying > resumable_completion.MAX_ATTEMPTS_WITHOUT_PROGRESS
     assert said(body) == [*TEXTS, ""]
-    _, _, metrics = await door.fetch("GET", "/metrics")
+    _, _, metrics = await gateway.fetch("GET", "/metrics")
     assert b'mesh_gateway_resumed_total{how="continue"} 1.0' in metrics
 
 
 async def test_a_leader_that_never_has_a_llama_server_is_waited_for_as_long_as_was_said(
-    open_door: OpenDoor,
+    start_gateway: StartGateway,
 ) -> None:
     async def refuse(call: Call) -> None:
         await call.request()
         await call.send(not_serving())
 
-    door = await open_door(refuse)
+    gateway = await start_gateway(refuse)
     with trio.fail_after(LIMIT):
-        status, _, body = await (await ask(door, x_mesh_patience="0.3")).answer()
+        status, _, body = await (await ask(gateway, x_mesh_patience="0.3")).answer()
     assert status == 502
     assert "the leader's llama-server is not ready" in json.loads(body)["error"]["message"]

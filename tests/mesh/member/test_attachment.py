@@ -23,13 +23,13 @@ def attached_to(here: Here) -> tuple[object, ...]:
     """Everything that a stay attaches, as it is now."""
     streams, admission_server = here.streams, here.admission_server
     keys = dict(streams._trust.keys)
-    door = (
+    admission = (
         admission_server.driver,
         admission_server.pool_name,
         admission_server.moving,
         here.discovery.on_sighting,
     )
-    return streams.pool, streams.is_fenced(), keys, here.datagrams.is_known(SOMEWHERE), *door
+    return streams.pool, streams.is_fenced(), keys, here.datagrams.is_known(SOMEWHERE), *admission
 
 
 def greeter(here: Here) -> object:
@@ -57,11 +57,11 @@ async def test_streams_and_datagrams_are_the_pools_before_the_door_opens(anna: H
         assert anna.streams.pool == anna.own_pool
         assert anna.admission_server.greeting().state == "searching"
         assert greeter(anna) is None
-        attachment.open_door()
+        attachment.open_admission()
         assert anna.admission_server.greeting().state == "member"
         assert anna.admission_server.greeting().pool_name == "zany-pool"
         assert greeter(anna) is ignore
-        attachment.close_door()
+        attachment.close_admission()
         assert anna.admission_server.greeting().state == "searching"
         assert anna.streams.pool == anna.own_pool
 
@@ -96,7 +96,7 @@ async def test_all_is_as_before_when_the_stay_has_ended(anna: Here, fails: bool)
     driver = founder(anna)
     try:
         with Attachment(anna.context, anna.admission_server, driver, "zany-pool", ignore) as attachment:
-            attachment.open_door()
+            attachment.open_admission()
             driver.do(driver.node.vouch, Identity.generate().public_key, ALL_RIGHTS)
             anna.admission_server.moving = True
             changed = [now != then for now, then in zip(attached_to(anna), before, strict=True)]

@@ -8,12 +8,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from trio.testing import MockClock
 
-from mesh.member.drop_log import LOOK_SECONDS, Watch
+from mesh.member.drop_log import LOOK_SECONDS, DropReporter
 from mesh.protocol.base.drop_counters import DropCounters
 
 
-def watching(refused: DropCounters) -> Watch:
-    return Watch({"datagram": lambda: (refused.counts, refused.latest)}, lambda: {"cut": 2})
+def watching(refused: DropCounters) -> DropReporter:
+    return DropReporter({"datagram": lambda: (refused.counts, refused.latest)}, lambda: {"cut": 2})
 
 
 def test_each_look_tells_one_line_of_what_is_new(caplog: pytest.LogCaptureFixture) -> None:

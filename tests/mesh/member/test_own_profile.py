@@ -9,7 +9,7 @@ from leader.model.held_models import HeldModel
 from mesh.control.operations import EngineStatus
 from mesh.control.sidecar_options import NodeOptions
 from mesh.engine.types import Backend, Engine
-from mesh.member.own_profile import HOLDS_MODEL, profile, rank, told_models, worth_telling
+from mesh.member.own_profile import HOLDS_MODEL, is_worth_publishing, profile, rank, reported_models
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Deployment, Model, Profile
 from mesh.wire.identity import NodeId, PoolId
@@ -47,8 +47,8 @@ def test_it_names_the_machine_its_addresses_memory_accelerator_and_engine() -> N
 
 def test_the_deployed_model_is_told_first_for_there_may_be_no_room_for_all() -> None:
     held = [HeldModel(model.name, model.root, model.size, (), ()) for model in (OTHER, MODEL)]
-    assert told_models(held, DEPLOYMENT) == [MODEL, OTHER]
-    assert told_models(held, None) == [OTHER, MODEL]
+    assert reported_models(held, DEPLOYMENT) == [MODEL, OTHER]
+    assert reported_models(held, None) == [OTHER, MODEL]
 
 
 def test_a_node_that_does_not_work_offers_no_memory() -> None:
@@ -93,8 +93,8 @@ def test_without_a_deployment_a_model_counts_for_nothing_and_everybody_may_lead(
     assert rank(0, [], None) > 0
 
 
-def test_the_first_word_is_always_worth_telling() -> None:
-    assert worth_telling(None, told())
+def test_the_first_profile_is_always_worth_publishing() -> None:
+    assert is_worth_publishing(None, told())
 
 
 @pytest.mark.parametrize(
@@ -114,4 +114,4 @@ def test_the_first_word_is_always_worth_telling() -> None:
 )
 def test_small_drifts_are_kept_to_oneself(change: dict[str, object], worth: bool) -> None:
     before = told()
-    assert worth_telling(before, dataclasses.replace(before, **change)) is worth  # type: ignore[arg-type]
+    assert is_worth_publishing(before, dataclasses.replace(before, **change)) is worth  # type: ignore[arg-type]

@@ -55,11 +55,11 @@ async def test_a_machine_that_is_refused_is_a_member_again_and_tries_again(
             states.append(second.admission_server.greeting().state)
         return await look(search)
 
-    async def refused_once(door: AdmissionClient, *arguments: object) -> Admitted:
+    async def refused_once(client: AdmissionClient, *arguments: object) -> Admitted:
         states.append(second.admission_server.greeting().state)
         if len(states) == 1:
             raise AdmissionRefused("not now")
-        return await ask(door, second.identity, second.name, None)
+        return await ask(client, second.identity, second.name, None)
 
     monkeypatch.setattr(AdmissionClient, "ask", refused_once)
     monkeypatch.setattr(Search, "better_pool", better_pool)

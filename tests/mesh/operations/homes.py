@@ -37,7 +37,7 @@ class FakeKeeper:
 
 
 class FakeStreams:
-    """Gives ``session`` to whoever opens a stream, and notes the arguments."""
+    """Returns ``session`` for each stream that is opened, and records the arguments."""
 
     def __init__(self) -> None:
         self.opened: list[Any] = []
@@ -74,14 +74,14 @@ class FakeDriver:
 
 
 class FakeLeading:
-    """Answers every wish; an answer that is an exception is raised."""
+    """Answers every move request; an answer that is an exception is raised."""
 
     def __init__(self) -> None:
-        self.wishes: list[bool] = []
+        self.move_requests: list[bool] = []
         self.answer: str | Exception = "moved"
 
     async def move(self, at_once: bool) -> str:
-        self.wishes.append(at_once)
+        self.move_requests.append(at_once)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer

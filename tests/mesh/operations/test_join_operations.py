@@ -1,4 +1,4 @@
-"""Which door a machine goes through, what it is told of its pool, and how it leaves."""
+"""In which way a machine joins, what it is told of its pool, and how it leaves."""
 
 import os
 from collections.abc import Callable
@@ -26,7 +26,7 @@ HOST: JoinArgs = {"host": "127.0.0.9"}
 
 
 class FakeSearch:
-    """Every door leads in, unless ``uninvited``; ``pool`` is the one at each host."""
+    """Every search is admitted, unless ``uninvited``; ``pool`` is the one at each host."""
 
     def __init__(self) -> None:
         self.uninvited = False
@@ -65,9 +65,9 @@ class FakeSearch:
 def search(monkeypatch: pytest.MonkeyPatch) -> FakeSearch:
     search = FakeSearch()
 
-    async def approval(asked: FakeSearch, clients: Callable[[], Any]) -> Admitted:
+    async def approval(asked: FakeSearch, endpoints: Callable[[], Any]) -> Admitted:
         assert asked is search
-        assert clients(), "there is somebody to ask"
+        assert endpoints(), "there is somebody to ask"
         return APPROVED
 
     monkeypatch.setattr(join_operations, "Search", search)

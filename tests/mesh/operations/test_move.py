@@ -1,4 +1,4 @@
-"""Both ends of the stream by which an owner's wish to move reaches the leader."""
+"""Both ends of the stream by which an owner's move request reaches the leader."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -85,7 +85,7 @@ async def test_a_leader_that_does_not_answer_is_named_as_the_reason(
 )
 async def test_an_owner_is_heard(pool: FakePool, arguments: Any, now: bool) -> None:
     assert await answer(pool, pool.node.id, arguments) == {"text": "moved"}
-    assert pool.leading.wishes == [now]
+    assert pool.leading.move_requests == [now]
 
 
 async def test_nobody_else_is_heard(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ async def test_nobody_else_is_heard(tmp_path: Path) -> None:
     pool = FakeHome(tmp_path, scene).stay
     for peer in (worker.id, LEADER, None):
         assert await answer(pool, peer, {"now": True}) == {"refused": "only owners may move what runs"}
-    assert pool.leading.wishes == []
+    assert pool.leading.move_requests == []
 
 
 async def test_a_wish_that_takes_too_long_is_answered(pool: FakePool) -> None:

@@ -1,4 +1,4 @@
-"""A wish to move reaches the leader, be that this machine or another."""
+"""A move request reaches the leader, be that this machine or another."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def home_of(scene: Scene, folder: Path) -> FakeHome:
 async def test_the_leader_moves_by_itself(tmp_path: Path, now: bool) -> None:
     home = home_of(leading(Scene()), tmp_path)
     assert await MoveOperations(home).move({"now": now}, Events().emit) == {"text": "moved"}
-    assert home.stay.leading.wishes == [now]
+    assert home.stay.leading.move_requests == [now]
     assert home.here.streams.opened == []
 
 
@@ -43,7 +43,7 @@ async def test_another_leader_is_asked_over_a_stream(tmp_path: Path) -> None:
     home.here.streams.session = FakeSession()
     assert await MoveOperations(home).move({"now": True}, Events().emit) == {"text": "the leader moves it"}
     assert home.here.streams.opened == [(boss.id, "move", {"now": True})]
-    assert home.stay.leading.wishes == []
+    assert home.stay.leading.move_requests == []
 
 
 async def test_without_a_leader_there_is_nobody_to_ask(tmp_path: Path) -> None:
@@ -55,4 +55,4 @@ async def test_only_an_owner_may_move_what_runs(tmp_path: Path) -> None:
     home = home_of(leading(admitted(ALL_RIGHTS & ~Rights.OWN)), tmp_path)
     with pytest.raises(MeshError, match=r"may not move what runs.*ask an owner: mesh move there"):
         await MoveOperations(home).move({"now": False}, Events().emit)
-    assert home.stay.leading.wishes == []
+    assert home.stay.leading.move_requests == []

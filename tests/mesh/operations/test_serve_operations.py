@@ -34,7 +34,7 @@ def home(tmp_path: Path) -> FakeHome:
     return home
 
 
-def wish(model: str) -> ServeArgs:
+def serve_args(model: str) -> ServeArgs:
     return {"model": model, "context": None, "slots": None, "layers": None}
 
 
@@ -45,7 +45,7 @@ def deployed(home: FakeHome) -> Deployment:
 
 
 async def test_a_model_that_fits_is_deployed_and_held(home: FakeHome, model: str) -> None:
-    result = await ServeOperations(home).serve({**wish(model), "copies": 3}, Events().emit)
+    result = await ServeOperations(home).serve({**serve_args(model), "copies": 3}, Events().emit)
     wanted = deployed(home)
     assert (wanted.running, wanted.context, wanted.slots, wanted.copies) == (True, 256, 1, 3)
     assert result["deployment"]["sha256"] == wanted.model.root.hex()
@@ -59,14 +59,14 @@ async def test_a_model_that_fits_is_deployed_and_held(home: FakeHome, model: str
 async def test_the_same_wish_again_deploys_nothing_new(home: FakeHome, model: str) -> None:
     operations, numbers = ServeOperations(home), []
     for slots in (None, None, 2):
-        await operations.serve({**wish(model), "slots": slots}, Events().emit)
+        await operations.serve({**serve_args(model), "slots": slots}, Events().emit)
         numbers.append(deployed(home).number)
     assert numbers[0] == numbers[1] < numbers[2]
 
 
 async def test_layers_are_fixed_as_asked(home: FakeHome, model: str) -> None:
     mine = id_text(home.scene.node.id)
-    await ServeOperations(home).serve({**wish(model), "layers": {mine: 6}}, Events().emit)
+    await ServeOperations(home).serve({**serve_args(model), "layers": {mine: 6}}, Events().emit)
     assert deployed(home).layers == ((home.scene.node.id, 6),)
 
 
@@ -76,7 +76,7 @@ async def test_what_the_pool_cannot_hold_is_refused_before_anything_changes(
     home.scene.republish(memory_offered=1000)
     home.scene.wait(3)
     with pytest.raises(Infeasible, match="self"):
-        await ServeOperations(home).serve(wish(model), Events().emit)
+        await ServeOperations(home).serve(serve_args(model), Events().emit)
     assert home.scene.node.deployment() is None
     assert home.stay.models.held() == []
 
@@ -85,7 +85,7 @@ async def test_only_an_owner_decides_what_runs(tmp_path: Path, model: str) -> No
     home = FakeHome(tmp_path, admitted(Rights.WORK | Rights.LEAD))
     home.enter()
     with pytest.raises(MeshError, match="may not decide what runs: it is no owner"):
-        await ServeOperations(home).serve(wish(model), Events().emit)
+        await ServeOperations(home).serve(serve_args(model), Events().emit)
 
 
 async def test_a_disk_that_cannot_note_the_model_is_named(
@@ -96,7 +96,7 @@ async def test_a_disk_that_cannot_note_the_model_is_named(
 
     monkeypatch.setattr(home.stay.models, "add", full)
     with pytest.raises(MeshError, match="cannot note the model: No space left on device"):
-        await ServeOperations(home).serve(wish(model), Events().emit)
+        await ServeOperations(home).serve(serve_args(model), Events().emit)
     assert home.scene.node.deployment() is None
 
 
@@ -112,7 +112,7 @@ async def test_a_client_that_waits_is_told_how_far_it_is_until_it_is_ready(
             loading.set()
 
     async def serve() -> None:
-        result = await ServeOperations(home).serve({**wish(model), "wait": True}, emit)
+        result = await ServeOperations(home).serve({**serve_args(model), "wait": True}, emit)
         assert result["deployment"]["state"] == "ready"
         answered.set()
 
@@ -153,7 +153,7 @@ async def test_a_long_reading_of_the_file_is_told_with_how_far_it_is(
 
     monkeypatch.setattr(serve_operations, "TELL_SECONDS", 0.001)
     monkeypatch.setattr(serve_operations, "hash_model", slow)
-    await ServeOperations(home).serve(wish(model), emit)
+    await ServeOperations(home).serve(serve_args(model), emit)
     assert told[0] == {"text": "reading small.gguf", "progress": 0.25}
 
 

@@ -1,4 +1,4 @@
-"""The bell: who waits is woken, who comes late is not kept waiting."""
+"""The change signal wakes tasks that wait, and does not keep late ones waiting."""
 
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.runtime.durability import AGAIN_SECONDS, DurabilityGate
+from mesh.runtime.durability import RETRY_SECONDS, DurabilityGate
 from mesh.wire.errors import MeshError
 
 
@@ -48,7 +48,7 @@ def test_the_newest_is_written_when_there_is_room_again_without_constant_retries
     durability.settle(0.2)
     assert disk.attempts == before
     disk.full = False
-    durability.settle(0.1 + AGAIN_SECONDS)
+    durability.settle(0.1 + RETRY_SECONDS)
     assert disk.files == {"term": b"2"}
     assert not durability.fenced
     assert durability.trouble is None

@@ -1,4 +1,4 @@
-"""The engine comes in the background; whoever asks meanwhile sees how far it is."""
+"""The engine comes in the background; meanwhile the status shows its progress."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The driver performs what the Node asks, in its order: promises are on the disk before a word leaves."""
+"""The driver performs effects in order: durable writes are on the disk before a datagram leaves."""
 
 import logging
 from pathlib import Path
@@ -23,7 +23,7 @@ from mesh.protocol.base.effects import (
     Tell,
     Timer,
 )
-from mesh.runtime.durability import AGAIN_SECONDS
+from mesh.runtime.durability import RETRY_SECONDS
 from mesh.runtime.node_driver import LONGEST_NAP, MAX_PROBES, NodeDriver
 from mesh.wire import codec, messages
 from mesh.wire.endpoint import Endpoint
@@ -102,7 +102,7 @@ async def test_while_the_disk_takes_no_promise_nothing_leaves_and_afterwards_all
         assert anna.streams.is_fenced()
         with pytest.raises(MeshError, match="disk is full"):
             driver.command(lambda now: [])
-    await trio.sleep(AGAIN_SECONDS)
+    await trio.sleep(RETRY_SECONDS)
     driver.do(lambda now: [Send(None, SOMEWHERE, b"again")])
     assert [(payload, disk.get("term")) for payload, disk in journal.sent] == [(b"again", b"9")]
     assert not anna.streams.is_fenced()

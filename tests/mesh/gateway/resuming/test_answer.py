@@ -37,8 +37,8 @@ class Client:
         self.steps: list[NextStep] = []
 
     def run(self, cuts: Sequence[int]) -> bytes:
-        asked = self.answer.asked
-        path, body = asked.path, asked.first()
+        request = self.answer.request
+        path, body = request.path, request.first()
         for cut in [*cuts, 10**9]:
             for number, event in enumerate(self.model.stream(path, body)):
                 if number == cut:
@@ -50,7 +50,7 @@ class Client:
             if self.steps[-1] is NextStep.END:
                 self.got += self.answer.end()
                 return self.got
-            path, body = asked.path, asked.first()
+            path, body = request.path, request.first()
             if self.steps[-1] is NextStep.CONTINUE:
                 path, body = self._continue()
         raise AssertionError("an answer that nothing cuts comes to its end")
@@ -201,7 +201,7 @@ def test_a_count_of_tokens_that_cannot_be_is_not_believed() -> None:
 @pytest.mark.parametrize("path", PATHS)
 def test_an_answer_that_cannot_be_resumed_passes_unchanged_and_says_why(path: str) -> None:
     answer = make(path, logprobs=True) if path == CHAT else make(path, n_probs=3)
-    asked = answer.asked
+    asked = answer.request
     events = list(FakeLlama([b"a ", b"few ", b"words"]).stream(path, asked.first()))
     assert b"".join(answer.feed(float(at), event) for at, event in enumerate(events)) == b"".join(events)
     assert answer.ended

@@ -4,7 +4,7 @@ from mesh.gateway.resuming.pace import SAMPLE, How, Pace, choose
 
 
 @pytest.mark.parametrize(
-    ("wish", "tokens", "seconds", "how"),
+    ("mode", "tokens", "seconds", "how"),
     [
         (None, 100, 0.019, "exact"),
         (None, 100, 0.021, "fast"),
@@ -13,9 +13,9 @@ from mesh.gateway.resuming.pace import SAMPLE, How, Pace, choose
     ],
 )
 def test_a_quick_replay_is_made_and_a_slow_one_if_asked_for(
-    wish: How | None, tokens: int, seconds: float, how: How
+    mode: How | None, tokens: int, seconds: float, how: How
 ) -> None:
-    assert choose(wish, tokens, seconds) == how
+    assert choose(mode, tokens, seconds) == how
 
 
 def begun(now: float = 0.0) -> Pace:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from mesh.gateway.resuming.reencoding import whole_answer
-from mesh.gateway.resuming.request import Asked, read_request
+from mesh.gateway.resuming.request import CompletionRequest, read_request
 
 
-def _asked(path: str, **body: Any) -> Asked:
+def _request(path: str, **body: Any) -> CompletionRequest:
     asked = read_request(path, json.dumps(body).encode())
     assert asked is not None
     return asked
@@ -17,7 +17,7 @@ def _asked(path: str, **body: Any) -> Asked:
 
 def test_a_native_answer_has_the_whole_text_and_says_that_it_was_not_streamed() -> None:
     last = {"content": "", "stop": True, "generation_settings": {"stream": True, "n_predict": 9}}
-    whole = whole_answer(_asked("/completion", prompt="x"), "a text", "", last, "stop")
+    whole = whole_answer(_request("/completion", prompt="x"), "a text", "", last, "stop")
     assert whole == {
         "content": "a text",
         "stop": True,
@@ -27,13 +27,13 @@ def test_a_native_answer_has_the_whole_text_and_says_that_it_was_not_streamed() 
 
 def test_a_completion_keeps_the_reason_of_its_last_event() -> None:
     last = {"id": "x", "choices": [{"text": "", "index": 0, "finish_reason": "length"}]}
-    whole = whole_answer(_asked("/v1/completions", prompt="x"), "a text", "", last, "stop")
+    whole = whole_answer(_request("/v1/completions", prompt="x"), "a text", "", last, "stop")
     assert whole == {"id": "x", "choices": [{"text": "a text", "index": 0, "finish_reason": "length"}]}
 
 
 @pytest.mark.parametrize("reasoning", ["", "a thought"])
 def test_a_chat_has_one_message_with_its_thoughts_if_there_are_any(reasoning: str) -> None:
-    asked = _asked("/v1/chat/completions", messages=[{"role": "user", "content": "Hi"}])
+    asked = _request("/v1/chat/completions", messages=[{"role": "user", "content": "Hi"}])
     last = {"id": "x", "object": "chat.completion.chunk", "choices": [], "usage": {"total_tokens": 3}}
     whole = whole_answer(asked, "a text", reasoning, last, "length")
     message = {"role": "assistant", "content": "a text"}

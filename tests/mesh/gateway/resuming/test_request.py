@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.gateway.resuming.request import Asked, Dialect, one_prompt, read_request
+from mesh.gateway.resuming.request import CompletionRequest, Dialect, one_prompt, read_request
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 
 
-def read(path: str = "/completion", **body: Any) -> Asked:
-    asked = read_request(path, json.dumps(body).encode())
-    assert asked is not None
-    return asked
+def read(path: str = "/completion", **body: Any) -> CompletionRequest:
+    request = read_request(path, json.dumps(body).encode())
+    assert request is not None
+    return request
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ def read(path: str = "/completion", **body: Any) -> Asked:
     ],
 )
 def test_plain_answers_can_be_continued(path: str, dialect: Dialect, body: dict[str, Any]) -> None:
-    asked = read(path, **body)
-    assert (asked.dialect, asked.why_not_resumable) == (dialect, "")
+    request = read(path, **body)
+    assert (request.dialect, request.why_not_resumable) == (dialect, "")
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_what_keeps_more_state_than_tokens_cannot(more: dict[str, Any], why_not_
 
 @pytest.mark.parametrize("content", [[{"type": "image_url", "image_url": {"url": "data:..."}}], ["Hi"], 7])
 def test_what_is_no_text_cannot_be_sent_again_as_tokens(content: Any) -> None:
-    asked = read("/v1/chat/completions", messages=[{"role": "user", "content": content}])
-    assert asked.why_not_resumable == "media, or several prompts"
+    request = read("/v1/chat/completions", messages=[{"role": "user", "content": content}])
+    assert request.why_not_resumable == "media, or several prompts"
 
 
 def test_messages_that_are_no_list_are_no_text() -> None:
@@ -152,6 +152,6 @@ NAMES = st.sampled_from(
     st.sampled_from(["/completion", "/v1/completions", "/v1/chat/completions"]), st.dictionaries(NAMES, JSON)
 )
 def test_no_request_whatever_makes_the_gateway_stumble(path: str, body: dict[str, Any]) -> None:
-    asked = read_request(path, json.dumps(body).encode())
-    if asked is not None:
-        assert asked.first()["stream"] is True
+    request = read_request(path, json.dumps(body).encode())
+    if request is not None:
+        assert request.first()["stream"] is True

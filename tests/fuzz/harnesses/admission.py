@@ -1,4 +1,4 @@
-"""Joining: the door from both sides, codes that are approved, and the control socket."""
+"""Admission from both sides, approval by codes, and the control socket."""
 
 import functools
 from contextlib import suppress
@@ -9,7 +9,7 @@ import msgpack
 import trio
 
 from mesh.admission.admission_server import AdmissionServer
-from mesh.admission.approval_joiner import wait_at
+from mesh.admission.approval_joiner import wait_for_owner
 from mesh.admission.approval_owner import _bytes, _raise_error
 from mesh.admission.codes import Code
 from mesh.admission.handshake import AdmissionClient, Greeting, admitted, answer, signed_request
@@ -46,8 +46,8 @@ def founder() -> Node:
     return node
 
 
-class Shell:
-    """What the door needs of a running member."""
+class Driver:
+    """What the admission server needs of a running member."""
 
     pool = POOL
 
@@ -68,14 +68,14 @@ class Memory:
         return {}
 
     def save(self, name: str, value: Any) -> None:
-        """Nothing reads it again."""
+        """Do nothing: no test reads it again."""
 
 
-# --- the joiner's side
+# --- the applicant's side
 
 
 def greeting(data: bytes) -> None:
-    """What a member says at its door, by its proven key."""
+    """A member's greeting, checked against its proven key."""
     with suppress(MeshError):
         read = Greeting.parse(loose(data), MEMBER.public_key)
         assert len(read.nonce) == 16
@@ -91,7 +91,7 @@ def _greetings() -> list[bytes]:
 
 
 def answered(data: bytes) -> None:
-    """A member's answer to who asked to be let in."""
+    """A member's answer to an applicant."""
     with suppress(MeshError):
         result = admitted(loose(data), POOL, MEMBER.public_key)
         assert result.pool == POOL
@@ -105,8 +105,8 @@ def _answers() -> list[bytes]:
     return [msgpack.packb(each) for each in (good, refusal)]
 
 
-class Knock:
-    """A joiner that waits at a door; whoever approves has the right to, and says anything.
+class WaitingApplicant:
+    """An applicant that waits at a member; the approving owner has the right to, and sends anything.
 
     The first bytes are the owner's part of SPAKE2, signed; the rest is its verdict.
     """
@@ -126,10 +126,10 @@ class Knock:
     async def _wait(self, said: bytes) -> None:
         greeting = Greeting("member", POOL, "", "", False, NONCE, ())
         client = AdmissionClient(cast(Any, Talk(Tape(said))), greeting)
-        await wait_at(client, STRANGER, "carl", CODE)
+        await wait_for_owner(client, STRANGER, "carl", CODE)
 
 
-def _knocks() -> list[bytes]:
+def _owner_messages() -> list[bytes]:
     other = Code(42, ("swift", "otter", "fox"))
     opening = Pake("owner", other, POOL, ME.public_key, STRANGER.public_key).opening
     verdict = {**answer(founder().chain(MEMBER.id), [HERE]), "proof": bytes(32)}
@@ -140,15 +140,15 @@ def _knocks() -> list[bytes]:
 # --- the member's side
 
 
-class Asked:
-    """A joiner's request, signed as an honest one would be unless it says otherwise itself."""
+class Applications:
+    """Applicants' requests, signed like honest ones unless the data says otherwise."""
 
     def __init__(self) -> None:
         invites = Invites(cast(Any, Memory()), lambda: 1.0)
         token = invites.create(POOL, ME.id, [HERE], ALL_RIGHTS, 3600.0, None)
         self._secret = token.secret
         self._admission_server = AdmissionServer(ME, "anna", Streams(ME), invites, ())
-        self._admission_server.driver = cast(Any, Shell())
+        self._admission_server.driver = cast(Any, Driver())
 
     def __call__(self, data: bytes) -> None:
         said = loose(data[1:])
@@ -161,7 +161,7 @@ class Asked:
 
     async def _serve(self, talk: Talk, more: dict[str, Any], what: int) -> None:
         if what == 0:
-            await self._admission_server.handle(cast(Any, Honest(talk, more, self._secret)))
+            await self._admission_server.handle(cast(Any, HonestApplicant(talk, more, self._secret)))
         elif what == 1:
             await self._admission_server.handle_redeem(cast(Any, talk))
         elif what == 2:
@@ -172,8 +172,8 @@ class Asked:
                 await self._admission_server.handle(cast(Any, talk))
 
 
-class Honest:
-    """A joiner that proves its key to whoever greets it, and says ``more``."""
+class HonestApplicant:
+    """An applicant that proves its key to the member that greets it, and sends ``more``."""
 
     def __init__(self, talk: Talk, more: dict[str, Any], secret: bytes) -> None:
         self._talk = talk
@@ -213,7 +213,7 @@ def _requests() -> list[bytes]:
 
 
 def approver(data: bytes) -> None:
-    """What an owner reads from members and from waiting machines."""
+    """What an owner reads from members and from applicants."""
     heard = loose(data)
     with suppress(MeshError):
         _raise_error(heard)
@@ -232,7 +232,7 @@ def _heard() -> list[bytes]:
 
 
 def spake(data: bytes) -> None:
-    """The other side's part of SPAKE2: any bytes, but none make a machine that has another code believed."""
+    """The other side's part of SPAKE2: whatever its bytes, a machine with another code is not believed."""
     exchange = Pake("joiner", CODE, POOL, ME.public_key, STRANGER.public_key)
     with suppress(WrongCode):
         exchange.agree(data)
@@ -259,10 +259,17 @@ def control(data: bytes) -> None:
 HARNESSES = (
     Harness("greeting", "mesh.admission.handshake, chain", lambda: greeting, _greetings),
     Harness("answer", "mesh.admission.handshake, by the joiner", lambda: answered, _answers),
-    Harness("desk", "mesh.admission.admission_server, waiting", Asked, _requests, 2048),
+    Harness("application", "mesh.admission.admission_server, waiting", Applications, _requests, 2048),
     Harness("approver", "mesh.admission.approval_owner, waiting", lambda: approver, _heard),
-    Harness("knock", "mesh.admission.approval_joiner, exchange", Knock, _knocks, 1024, milliseconds=1000.0),
-    Harness("spake", "mesh.admission.pake", lambda: spake, lambda: [_knocks()[0][:33]], 64, 1000.0),
+    Harness(
+        "approval",
+        "mesh.admission.approval_joiner, exchange",
+        WaitingApplicant,
+        _owner_messages,
+        1024,
+        milliseconds=1000.0,
+    ),
+    Harness("spake", "mesh.admission.pake", lambda: spake, lambda: [_owner_messages()[0][:33]], 64, 1000.0),
     Harness(
         "control",
         "mesh.control.control_server",
