@@ -6,7 +6,7 @@ concerns llama-server and the person's request (`OwnerAction`)::
     view = driver.view(now)
     decision = driver.decide(now, view)
     for action in decision.actions:
-        ...                                  Start, Stop, Drain and Settle are the owner's
+        ...                                  Start, Stop, Drain and ResolveMove are the owner's
         driver.perform(action)               all others
     wait(pause(now, decision))               or until something changed
 """

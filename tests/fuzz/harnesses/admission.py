@@ -257,10 +257,10 @@ def control(data: bytes) -> None:
 
 
 HARNESSES = (
-    Harness("greeting", "mesh.admission.handshake, chain", lambda: greeting, _greetings),
+    Harness("greeting", "mesh.admission.handshake, mesh.protocol.trust.chain", lambda: greeting, _greetings),
     Harness("answer", "mesh.admission.handshake, by the joiner", lambda: answered, _answers),
-    Harness("application", "mesh.admission.admission_server, waiting", Applications, _requests, 2048),
-    Harness("approver", "mesh.admission.approval_owner, waiting", lambda: approver, _heard),
+    Harness("application", "mesh.admission.admission_server, pairing_lobby", Applications, _requests, 2048),
+    Harness("approver", "mesh.admission.approval_owner, pairing_lobby", lambda: approver, _heard),
     Harness(
         "approval",
         "mesh.admission.approval_joiner, exchange",

@@ -120,7 +120,7 @@ def _corpus() -> list[bytes]:
 HARNESSES = (
     Harness(
         "disk",
-        "mesh.protocol.node.persisted, owner, arbiter",
+        "mesh.protocol.node.persisted, owner_acts, worker_lease",
         lambda: disk,
         _corpus,
         milliseconds=2000.0,

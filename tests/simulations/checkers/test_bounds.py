@@ -63,7 +63,7 @@ def test_a_queue_that_outgrows_its_bound_is_caught() -> None:
     assert "prober.trips of host1 holds 10, more than 9" in pool.said
 
 
-def test_accusations_of_one_member_beyond_those_that_count_are_caught() -> None:
+def test_suspicions_of_one_member_beyond_those_that_count_are_caught() -> None:
     pool = Watched()
     assert pool.hosts[1].node is not None
     suspected: dict[Any, Any] = pool.hosts[1].node._parts.store._suspected
