@@ -70,7 +70,7 @@ class Streams:
         credentials = Credentials(identity)
         self.pool: PoolId | None = None
         """The pool that this node belongs to: it refuses streams of another. None: it belongs to none yet.
-        The stay in a pool attaches it, and ``is_mute``.
+        The stay in a pool attaches it, and ``is_fenced``.
         """
         self.is_fenced: Callable[[], bool] = lambda: False
         """Whether this node must count as gone: then it answers no probe."""
