@@ -15,6 +15,7 @@ from leader.placement.planner import Plan
 from leader.reconcile.view import Wanted
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
+from mesh.wire.states import Phase
 from simulations.hosts import Host
 from simulations.world import World
 from worker.fence import Fence
@@ -188,7 +189,7 @@ class LlamaServer:
     term: int
     changed: Callable[[], None]
     lost: Callable[[NodeId], None]
-    phase: str = "loading"
+    phase: Phase = Phase.LOADING
     progress: float = 0.0
     reason: str = ""
     _tunnels: dict[NodeId, Tunnel] = field(default_factory=dict)
@@ -200,7 +201,7 @@ class LlamaServer:
     @property
     def answers(self) -> int:
         """How many answers run."""
-        return int(self.phase == "ready" and self.world.now < self.answers_until)
+        return int(self.phase is Phase.READY and self.world.now < self.answers_until)
 
     @property
     def load_seconds(self) -> float:
@@ -209,7 +210,7 @@ class LlamaServer:
 
     def ask(self, seconds: float) -> None:
         """Request an answer that takes so long."""
-        if self.phase == "ready":
+        if self.phase is Phase.READY:
             self.answers_until = max(self.answers_until, self.world.now + seconds)
             self.world.on(self.host, self.answers_until, self.changed)
 
@@ -240,7 +241,7 @@ class LlamaServer:
             self._heard[worker] = self.world.now
 
         def broken(reason: str) -> None:
-            if self.phase != "failed":
+            if self.phase is not Phase.FAILED:
                 self.lost(worker)
                 self.abort(f"the tunnel to {target.profile.name} broke: {reason}")
 
@@ -262,14 +263,14 @@ class LlamaServer:
         )
 
     def _tick(self) -> None:
-        if self.phase == "failed" or self._stopped:
+        if self.phase is Phase.FAILED or self._stopped:
             return
         now = self.world.now
-        if self.phase == "loading" and all(at > float("-inf") for at in self._heard.values()):
+        if self.phase is Phase.LOADING and all(at > float("-inf") for at in self._heard.values()):
             self._loaded += 1
             self.progress = min(1.0, self._loaded / self.load_steps)
             if self._loaded >= self.load_steps:
-                self.phase = "ready"
+                self.phase = Phase.READY
             self.changed()
         silent = [worker for worker, at in self._heard.items() if float("-inf") < at < now - _PATIENCE]
         if silent:
@@ -278,20 +279,20 @@ class LlamaServer:
         for worker, tunnel in self._tunnels.items():
             if self._heard[worker] > float("-inf"):
                 self._send(tunnel, lambda gate, tunnel=tunnel: gate.pass_bytes(tunnel))  # type: ignore[misc]
-        step = _LOAD_STEP if self.phase == "loading" else _TOKEN_STEP
+        step = _LOAD_STEP if self.phase is Phase.LOADING else _TOKEN_STEP
         self.world.on(self.host, now + step, self._tick)
 
     def abort(self, reason: str) -> None:
         """It ends by itself, or is killed."""
-        if self.phase == "failed":
+        if self.phase is Phase.FAILED:
             return
-        self.phase, self.reason = "failed", reason
+        self.phase, self.reason = Phase.FAILED, reason
         self.close()
         self.changed()
 
     def stop(self) -> None:
         """End it, on the reconciler's order."""
-        self.phase, self.reason = "failed", "stopped"
+        self.phase, self.reason = Phase.FAILED, "stopped"
         self.close()
 
     def close(self) -> None:
@@ -317,9 +318,9 @@ class LlamaServer:
 
     def host_crashed(self) -> None:
         """The kernel of the crashed leader closes its connections, if it still runs."""
-        if self.phase == "failed":
+        if self.phase is Phase.FAILED:
             return
-        self.phase = "failed"
+        self.phase = Phase.FAILED
         for tunnel in self._tunnels.values():
             tunnel.closed = True
             world, worker = self.world, tunnel.worker

@@ -34,6 +34,7 @@ from mesh.protocol.base.effects import (
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Model
 from mesh.wire.identity import NodeId
+from mesh.wire.states import Phase
 from simulations.engines import BytesPass, Gate, LlamaServer, Wire
 from simulations.hosts import Host
 from simulations.world import World
@@ -115,7 +116,7 @@ class Serving:
         """Whether a host's llama-server is giving an answer, whatever its reconciler makes of that."""
         leading = self.leading(host)
         server = None if leading is None else leading.server
-        return server is not None and server.phase == "ready" and self.world.now < server.answers_until
+        return server is not None and server.phase is Phase.READY and self.world.now < server.answers_until
 
     def stopped(self, host: Host, view: View) -> None:
         """The reconciler of a host is about to end its llama-server."""

@@ -31,6 +31,7 @@ from mesh.wire.facts import (
 )
 from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.rights import ALL_RIGHTS
+from mesh.wire.states import Phase
 from simulations.hosts import Host, HostSigner
 from simulations.signing import KeyedHash
 from simulations.world import World
@@ -135,7 +136,7 @@ class Lies:
             liar,
             Voucher(pool, liar.id, 1, bytes(16), KeyedHash(self._stranger()).public_key, ALL_RIGHTS),
             Deployment(pool, liar.id, 500, _MODEL, 1, 1, False, ()),
-            PoolState(pool, liar.id, 500, 1, 1, "failed", 0.0, "a lie", 0.0, ()),
+            PoolState(pool, liar.id, 500, 1, 1, Phase.FAILED.value, 0.0, "a lie", 0.0, ()),
             Resignation(pool, liar.id, leader.term if leader is not None else 1, heir),
         )
 

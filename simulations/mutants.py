@@ -24,7 +24,7 @@ from mesh.protocol.leadership.worker_lease import WorkerLease
 from mesh.protocol.limits.replays import Replays
 from mesh.protocol.limits.term_limit import TermLimit
 from mesh.protocol.membership.membership import Membership
-from mesh.protocol.membership.peers import DEAD, SUSPECT
+from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.expulsion import Expulsion
 from mesh.wire.facts import NOBODY, Eviction
 from simulations.engines import LlamaServer
@@ -180,8 +180,8 @@ def _one_word_kills() -> list[Patch]:
     def suspected(membership: Any, suspicion: Any) -> None:
         original(membership, suspicion)
         peer = membership.peers.get(suspicion.subject)
-        if peer is not None and peer.state == SUSPECT:
-            membership._set_state(peer, DEAD)
+        if peer is not None and peer.state is MemberState.SUSPECT:
+            membership._set_state(peer, MemberState.DEAD)
 
     original = Membership.suspected
     return [(Membership, "suspected", suspected)]

@@ -14,6 +14,7 @@ from mesh.wire.errors import MeshError
 from mesh.wire.facts import Model, Profile
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.states import EngineState
 from simulations.hosts import Host
 from simulations.leading import model_info
 from simulations.world import World
@@ -89,7 +90,7 @@ class Population:
             memory_total=2 * trait.memory * _MIB,
             memory_offered=trait.memory * _MIB,
             memory_free=trait.memory * _MIB,
-            engine_state="ready",
+            engine_state=EngineState.READY.value,
             engine_commit="engine",
             models=tuple(self.models[index] for index in trait.models),
             rank=trait.rank,

@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -38,11 +39,20 @@ GRACE: Final = 1.0  # for SIGTERM: a stuck llama-server ignores it
 _FOREVER: Final = 7 * 86400.0  # progress ends the loading, not the clock
 
 
+class ServerPhase(StrEnum):
+    """How far a run of llama-server is."""
+
+    LOADING = "loading"
+    READY = "ready"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
 @dataclass(frozen=True, slots=True)
 class ServerState:
     """``phase`` is loading, ready, failed or stopped; ``progress`` (0..1) is that of loading."""
 
-    phase: str
+    phase: ServerPhase
     progress: float = 0.0
     reason: str = ""
 
@@ -73,7 +83,7 @@ class LlamaServer:
     ) -> None:
         self.plan = plan
         self.port = 0
-        self.state = ServerState("loading")
+        self.state = ServerState(ServerPhase.LOADING)
         self._program = program
         self._endpoints = endpoints
         self._traffic = traffic
@@ -113,16 +123,16 @@ class LlamaServer:
         self._began = trio.current_time()
         if self._slots_kept is not None and not self._slots_kept.prepare(self._restore):
             self._slots_kept = None
-        self._report(ServerState("loading"))
+        self._report(ServerState(ServerPhase.LOADING))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)
             nursery.start_soon(self._glance)
             code = await self._supervised.run()
             nursery.cancel_scope.cancel()
         if self._stopping or self._supervised.state is State.STOPPED:
-            self._report(ServerState("stopped"))
+            self._report(ServerState(ServerPhase.STOPPED))
         else:
-            self._report(ServerState("failed", 0.0, self._reason(code)))
+            self._report(ServerState(ServerPhase.FAILED, 0.0, self._reason(code)))
         return self.state
 
     async def stop(self) -> None:
@@ -132,7 +142,7 @@ class LlamaServer:
 
     async def keep_conversations(self) -> None:
         """Save what its slots hold for the next llama-server; bounded in time and space."""
-        if self._slots_kept is not None and self.state.phase == "ready":
+        if self._slots_kept is not None and self.state.phase is ServerPhase.READY:
             kept = await self._slots_kept.keep(self.port)
             log.info("%d tokens of conversations are kept", kept)
 
@@ -166,7 +176,7 @@ class LlamaServer:
         looked = -LOOK_SECONDS
         while True:
             now, doubt, gone = trio.current_time(), self._doubt(), self._gone()
-            if self.state.phase != "ready" or doubt or gone or now - looked >= LOOK_SECONDS:
+            if self.state.phase is not ServerPhase.READY or doubt or gone or now - looked >= LOOK_SECONDS:
                 looked = now
                 activity, counters = await self._activity()
                 sighting = EngineSample(activity, (counters, self._traffic()), doubt, gone)
@@ -174,7 +184,7 @@ class LlamaServer:
                 if reason is not None:
                     self.kill(f"llama-server {reason}")
                     return
-            await trio.sleep(GLANCE_SECONDS if self.state.phase == "ready" else READY_LOOK_SECONDS)
+            await trio.sleep(GLANCE_SECONDS if self.state.phase is ServerPhase.READY else READY_LOOK_SECONDS)
 
     async def _glance(self) -> None:
         """Kill the process when it stands still (SIGSTOP): the kernel tells that without asking it."""
@@ -189,11 +199,11 @@ class LlamaServer:
 
     async def _activity(self) -> tuple[str, Hashable]:
         if self._supervised.state is not State.READY:
-            self._report(ServerState("loading", self._load_progress()))
+            self._report(ServerState(ServerPhase.LOADING, self._load_progress()))
             return "loading", self._lines
-        if self.state.phase != "ready":
+        if self.state.phase is not ServerPhase.READY:
             self.load_seconds = trio.current_time() - self._began
-            self._report(ServerState("ready", 1.0))
+            self._report(ServerState(ServerPhase.READY, 1.0))
         return await self._slots()
 
     async def _slots(self) -> tuple[str, Hashable]:

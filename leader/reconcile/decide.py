@@ -43,6 +43,7 @@ from leader.reconcile.view import (
     Wanted,
     WantLeases,
 )
+from mesh.wire.states import EngineState, Phase
 
 SETTLE: Final = 1.0  # seconds that a feasible plan waits for leases that would make it better
 WORTH_WAITING: Final = 1.1  # times as fast: what a plan must gain from the missing leases
@@ -57,7 +58,7 @@ HANDOVER_AGAIN: Final = 5.0
 def decide(now: float, view: View, memory: ReconcilerMemory) -> Decision:
     """What to do at ``now`` (seconds); hand the decision's memory to the next call."""
     decision = _decide(now, view, memory)
-    served = view.leading and view.running is not None and view.running.phase == "ready"
+    served = view.leading and view.running is not None and view.running.phase is Phase.READY
     if view.asked and not (served and view.running and view.running.wanted == view.wanted):
         return replace(
             decision, actions=(*decision.actions, ResolveMove("nothing is served here that could move"))
@@ -72,13 +73,13 @@ def _decide(now: float, view: View, memory: ReconcilerMemory) -> Decision:
     if wanted is None:
         return _idle(view, "nothing is deployed any more", None)
     if not wanted.running:
-        return _idle(view, "was stopped", Report("stopped"))
+        return _idle(view, "was stopped", Report(Phase.STOPPED))
     if view.running is not None:
         return _running(now, view, view.running, wanted, memory)
     if view.model_info is None:
         return _without_file(now, view, wanted, memory)
     me = _member(view, view.me)
-    if me is None or me.engine != "ready":
+    if me is None or me.engine != EngineState.READY:
         return _without_engine(now, view, wanted, me, memory)
     return _plan(now, view, wanted, view.model_info, me, memory)
 
@@ -98,18 +99,20 @@ def _running(now: float, view: View, running: Running, wanted: Wanted, memory: R
     lost = used - view.leases
     if running.wanted != wanted:
         return _replaced(now, running, wanted, used, bool(lost), memory)
-    if running.phase == "failed":
+    if running.phase is Phase.FAILED:
         return _failed(now, view, running, memory)
     if lost:
         reason = f"lost {_names(view, lost)}"
         return Decision(
-            (Stop(reason), Report("moving", 0.0, reason)),
+            (Stop(reason), Report(Phase.MOVING, 0.0, reason)),
             ReconcilerMemory(moved=reason, failures=memory.failures),
             now,
         )
-    if running.phase == "ready":
+    if running.phase is Phase.READY:
         return _ready(now, view, running, used, memory)
-    report = Report("moving" if memory.moved else "loading", running.progress, memory.moved or running.reason)
+    report = Report(
+        Phase.MOVING if memory.moved else Phase.LOADING, running.progress, memory.moved or running.reason
+    )
     actions = (*_lease(view, used), report)
     return Decision(actions, ReconcilerMemory(asked=used, failures=memory.failures, moved=memory.moved))
 
@@ -126,13 +129,13 @@ def _replaced(
     same = wanted.root == running.wanted.root
     what = f"{wanted.name} gets other settings" if same else f"{wanted.name} replaces {running.wanted.name}"
     since = now if memory.draining_since is None else memory.draining_since
-    if running.phase == "ready" and running.answers and not broken and now < since + DRAIN:
-        report = Report("loading", 0.0, f"{what} once {_answers(running)} given")
+    if running.phase is Phase.READY and running.answers and not broken and now < since + DRAIN:
+        report = Report(Phase.LOADING, 0.0, f"{what} once {_answers(running)} given")
         return Decision(
             (WantLeases(used), Drain(), report), ReconcilerMemory(draining_since=since), since + DRAIN
         )
     return Decision(
-        (Stop("something else is deployed"), Report("loading", 0.0, what)), ReconcilerMemory(), now
+        (Stop("something else is deployed"), Report(Phase.LOADING, 0.0, what)), ReconcilerMemory(), now
     )
 
 
@@ -197,7 +200,7 @@ def _asked(
         return _stay(view, needed, memory, again_at=asked + ASKING)
     draining = now if memory.draining_since is None else memory.draining_since
     if view.asked != "now" and running.answers and now < draining + DRAIN:
-        report = Report("moving", 0.0, f"moves once {_answers(running)} given")
+        report = Report(Phase.MOVING, 0.0, f"moves once {_answers(running)} given")
         memory = replace(memory, draining_since=draining)
         return Decision((WantLeases(needed), Drain(), report), memory, draining + DRAIN)
     reason = f"a placement {1 + gain:.2f} times as fast"
@@ -208,13 +211,13 @@ def _asked(
 def _stay(
     view: View, leased: frozenset[bytes], memory: ReconcilerMemory, again_at: float | None = None
 ) -> Decision:
-    return Decision((*_lease(view, leased), Report("ready", 1.0)), memory, again_at)
+    return Decision((*_lease(view, leased), Report(Phase.READY, 1.0)), memory, again_at)
 
 
 def _move(now: float, running: Running, to: Plan, reason: str, keep: bool) -> Decision:
     target = tuple(sorted(shares(to).items()))
     memory = ReconcilerMemory(moved=reason, kept=running.wanted if keep else None, target=target)
-    return Decision((Stop(reason, keep), Report("moving", 0.0, reason)), memory, now)
+    return Decision((Stop(reason, keep), Report(Phase.MOVING, 0.0, reason)), memory, now)
 
 
 def _answers(running: Running) -> str:
@@ -232,7 +235,7 @@ def _failed(now: float, view: View, running: Running, memory: ReconcilerMemory) 
     if lost:
         reason = f"lost {_names(view, lost)}"
         memory = ReconcilerMemory(moved=reason, failures=memory.failures)
-        return Decision((Stop(reason), Report("moving", 0.0, reason)), memory, now)
+        return Decision((Stop(reason), Report(Phase.MOVING, 0.0, reason)), memory, now)
     good = memory.ready_since is not None and now - memory.ready_since >= GOOD_RUN
     failures = 1 if good else memory.failures + 1
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - 1, 10))
@@ -252,7 +255,9 @@ def _without_file(now: float, view: View, wanted: Wanted, memory: ReconcilerMemo
         return _hand_over(now, view, target, f"{target.name} holds {wanted.name}", memory)
     if view.copying is not None:
         sources = _names(view, [holder.id for holder in holders if holder.alive])
-        report = Report("copying", view.copying, f"copies {wanted.name}" + (sources and f" from {sources}"))
+        report = Report(
+            Phase.COPYING, view.copying, f"copies {wanted.name}" + (sources and f" from {sources}")
+        )
         return Decision((*_release(view.leases), report), ReconcilerMemory())
     if holders:
         reason += "; it is held by " + ", ".join(
@@ -260,27 +265,28 @@ def _without_file(now: float, view: View, wanted: Wanted, memory: ReconcilerMemo
         )
     else:
         reason += ", and no member holds it: bring it back or serve it again"
-    return Decision((*_release(view.leases), Report("waiting", 0.0, reason)), ReconcilerMemory())
+    return Decision((*_release(view.leases), Report(Phase.WAITING, 0.0, reason)), ReconcilerMemory())
 
 
 def _without_engine(
     now: float, view: View, wanted: Wanted, me: MemberView | None, memory: ReconcilerMemory
 ) -> Decision:
-    if me is not None and me.engine == "failed":
+    if me is not None and me.engine == EngineState.FAILED:
         others = [other for other in view.members if wanted.root in other.models and other.id != view.me]
-        target = _best_leader([other for other in others if other.engine == "ready"])
+        target = _best_leader([other for other in others if other.engine == EngineState.READY])
         if target is not None:
             return _hand_over(now, view, target, f"{target.name} has an engine", memory)
-        return Decision((Report("failed", 0.0, f"no engine here: {me.engine_reason}"),), memory)
+        return Decision((Report(Phase.FAILED, 0.0, f"no engine here: {me.engine_reason}"),), memory)
     text = me.engine_reason if me is not None else ""
     return Decision(
-        (Report("waiting", 0.0, f"the leader's engine is being built{': ' + text if text else ''}"),), memory
+        (Report(Phase.WAITING, 0.0, f"the leader's engine is being built{': ' + text if text else ''}"),),
+        memory,
     )
 
 
 def _hand_over(now: float, view: View, target: MemberView, reason: str, memory: ReconcilerMemory) -> Decision:
     again = now if memory.handed_over_at is None else memory.handed_over_at + HANDOVER_AGAIN
-    report = Report("waiting", 0.0, f"{reason}: it is asked to lead")
+    report = Report(Phase.WAITING, 0.0, f"{reason}: it is asked to lead")
     if now < again:
         return Decision((report,), memory, again)
     actions: list[Action] = [*_release(view.leases), report, HandOver(target.id, reason)]
@@ -305,7 +311,7 @@ def _plan(
     if absent:
         named = replace(view, members=tuple(member for member in view.members if member.id in absent))
         reason = f"{_names(view, absent)} is to hold layers but cannot: {_others(named, me)}"
-        return wait(Report("waiting", 0.0, reason))
+        return wait(Report(Phase.WAITING, 0.0, reason))
     pending = asked - view.leases
     granted = [member.device for member in usable if member.id in view.leases and member.device is not None]
     plan, refusal = _chosen(memory, model_info, granted, wanted)
@@ -314,7 +320,7 @@ def _plan(
         all_of_them, _ = _place(model_info, [one.device for one in usable if one.device], wanted)
         if plan is None or _speed(all_of_them) >= WORTH_WAITING * _speed(plan):
             return wait(
-                Report("waiting", 0.0, f"asks {_names(view, pending)} for their leases"), since + SETTLE
+                Report(Phase.WAITING, 0.0, f"asks {_names(view, pending)} for their leases"), since + SETTLE
             )
     if plan is None:
         reasons = [refusal]
@@ -322,8 +328,8 @@ def _plan(
             reasons.append(f"no lease yet from {_names(view, pending)}")
         if others := _others(view, me):
             reasons.append(f"not used: {others}")
-        return wait(Report("waiting", 0.0, "; ".join(reasons)))
-    phase = "moving" if memory.moved else "loading"
+        return wait(Report(Phase.WAITING, 0.0, "; ".join(reasons)))
+    phase = Phase.MOVING if memory.moved else Phase.LOADING
     start = Start(wanted, plan, restore=memory.kept == wanted)
     return Decision(
         (*leases, start, Report(phase, 0.0, memory.moved)), replace(memory, asked_since=None, target=())
@@ -356,7 +362,7 @@ def _speed(plan: Plan | None) -> float:
 
 
 def _pause_report(memory: ReconcilerMemory) -> Report:
-    phase = "failed" if memory.failures >= GIVING_UP else "waiting"
+    phase = Phase.FAILED if memory.failures >= GIVING_UP else Phase.WAITING
     return Report(phase, 0.0, f"{memory.last_failure}; started again soon (failure {memory.failures})")
 
 
@@ -377,7 +383,7 @@ def why_unusable(member: MemberView, me: MemberView) -> str | None:
         return "is not reachable"
     if member.paused:
         return "is paused"
-    if member.engine != "ready":
+    if member.engine != EngineState.READY:
         return f"engine {member.engine}{': ' + member.engine_reason if member.engine_reason else ''}"
     if member.engine_version != me.engine_version:
         return f"another llama.cpp ({member.engine_version})"
@@ -401,7 +407,9 @@ def _best_leader(members: Iterable[MemberView]) -> MemberView | None:
     fit = [member for member in members if member.alive and member.reachable and member.lead]
     offered = {member.id: member.device.memory_offered if member.device else 0 for member in fit}
     return min(
-        fit, key=lambda member: (member.engine != "ready", -offered[member.id], member.id), default=None
+        fit,
+        key=lambda member: (member.engine != EngineState.READY, -offered[member.id], member.id),
+        default=None,
     )
 
 

@@ -4,6 +4,7 @@ from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device, assumed_layer_seconds
 from leader.reconcile.view import MemberView
 from mesh.engine.backends.backend_table import kind_named
+from mesh.protocol.membership.peers import PRESENT
 from mesh.protocol.node.node import Member
 from mesh.wire.facts import Profile
 from mesh.wire.identity import NodeId, id_text
@@ -16,11 +17,11 @@ def member_view(
     member: Member, leader: NodeId, model_info: ModelInfo | None, reachable: bool = True
 ) -> MemberView:
     """The member as the reconciler sees it, with ``leader`` leading and ``model_info`` wanted."""
-    profile = member.record.profile if member.record else Profile(engine_state="missing")
+    profile = member.record.profile if member.record else Profile()
     return MemberView(
         id=member.id,
         name=profile.name or id_text(member.id)[:8],
-        alive=member.state in ("alive", "suspect"),
+        alive=member.state in PRESENT,
         reachable=reachable,
         work=Rights.WORK in member.rights and profile.memory_offered > 0,
         lead=Rights.LEAD in member.rights and profile.rank > 0,

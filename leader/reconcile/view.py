@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
 from leader.placement.planner import Plan
+from mesh.wire.states import EngineState, Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class MemberView:
     work: bool = True
     lead: bool = True
     paused: bool = False
-    engine: str = "ready"  # missing, building, ready, failed
+    engine: str = EngineState.READY.value  # missing, building, ready, failed
     engine_reason: str = ""
     engine_version: str = ""  # llama.cpp commit and RPC version: must equal the leader's
     models: frozenset[bytes] = frozenset()
@@ -54,7 +55,7 @@ class Running:
 
     wanted: Wanted
     plan: Plan
-    phase: str
+    phase: Phase
     progress: float = 0.0
     reason: str = ""
     answers: int = 0
@@ -129,7 +130,7 @@ class ResolveMove:
 class Report:
     """What the pool sees: ``phase`` is waiting, loading, ready, moving, failed or stopped."""
 
-    phase: str
+    phase: Phase
     progress: float = 0.0
     reason: str = ""
 

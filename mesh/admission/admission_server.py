@@ -53,7 +53,7 @@ class AdmissionServer:
         self.moving = False
         self.pool_name = ""
         self.lobby = PairingLobby()
-        self.drops = DropCounters()
+        self.drops = DropCounters[str]()
         self._identity = identity
         self._name = name
         self._streams = streams

@@ -19,6 +19,7 @@ from mesh.admission.pake import Pake, WrongCode, signed_opening
 from mesh.net.session import StreamError
 from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Streams
+from mesh.protocol.membership.peers import MemberState
 from mesh.runtime.node_driver import NodeDriver
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import Identity, NodeId
@@ -104,7 +105,7 @@ class Approver:
 
         async with trio.open_nursery() as nursery:
             for member in driver.node.members():
-                if member.state == "alive" and member.id != self._identity.id:
+                if member.state is MemberState.ALIVE and member.id != self._identity.id:
                     nursery.start_soon(ask, member.id)
         return list(found.values())
 

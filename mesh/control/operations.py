@@ -16,8 +16,8 @@ from typing import Any, Generic, Literal, NamedTuple, NotRequired, TypedDict, Ty
 
 from mesh.wire.rights import Right
 
-MemberState = Literal["alive", "suspect", "dead", "left"]
-EngineState = Literal["missing", "building", "ready", "failed"]
+MemberStateText = Literal["alive", "suspect", "dead", "left"]
+EngineStateText = Literal["missing", "building", "ready", "failed"]
 DeploymentState = Literal["waiting", "copying", "loading", "ready", "moving", "failed"]
 CopyPhase = Literal["asking", "checking", "copying", "finishing", "idle"]
 
@@ -96,7 +96,7 @@ class SelfStatus(TypedDict):
 
 
 class EngineStatus(TypedDict):
-    state: EngineState
+    state: EngineStateText
     progress: float
     reason: str
 
@@ -128,7 +128,7 @@ class MemberStatus(TypedDict):
     id: str
     name: str
     address: str
-    state: MemberState
+    state: MemberStateText
     rights: list[Right]
     accelerator: Accelerator
     memory: MemoryStatus

@@ -40,7 +40,7 @@ GIVE_UP_SECONDS: Final = 30.0  # without a byte from any source
 RATE_SECONDS: Final = 5.0
 MAX_SOURCES: Final = 8
 
-Phase = Literal["asking", "checking", "copying", "finishing"]
+FetchPhase = Literal["asking", "checking", "copying", "finishing"]
 Holders = Callable[[], Mapping[NodeId, Sequence[Endpoint]]]
 
 
@@ -80,7 +80,7 @@ class Fetch:
         self, streams: Streams, model: Model, store: CopyStore, holders: Holders, backoff: SourceBackoff
     ) -> None:
         self.model = model
-        self.phase: Phase = "asking"
+        self.phase: FetchPhase = "asking"
         self.sources: dict[NodeId, SourceTransfer] = {}
         self._streams = streams
         self._store = store

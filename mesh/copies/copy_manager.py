@@ -22,6 +22,7 @@ from mesh.copies.copy_server import CopyServer
 from mesh.copies.copy_store import CopyStore, Stored, within
 from mesh.net.session import Session, StreamError
 from mesh.net.stream_kinds import StreamKind
+from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.node import Member
 from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
@@ -227,7 +228,9 @@ class CopyManager:
         return {
             member.id: self._driver.endpoints(member.id)
             for member in node.members()
-            if member.id != node.id and member.state == "alive" and _holds(member, wanted.model.root)
+            if member.id != node.id
+            and member.state is MemberState.ALIVE
+            and _holds(member, wanted.model.root)
         }
 
     def _may_copy(self, peer: NodeId) -> bool:
@@ -256,7 +259,8 @@ class CopyManager:
         if sum(counts(self._site(member, root, None)) for member in members) >= wanted.copies:
             self._set_lacking("")
             return
-        asked = [m for m in members if m.state == "alive" and may_lead(m) and not self._holds(m, root)]
+        alive = [member for member in members if member.state is MemberState.ALIVE]
+        asked = [member for member in alive if may_lead(member) and not self._holds(member, root)]
         asked.sort(key=lambda member: -_memory(member))
         states = await self.survey(root, asked[:MAX_ASKED])
         sites = [self._site(member, root, states.get(member.id)) for member in members]
@@ -269,7 +273,7 @@ class CopyManager:
     def _note_absent(self, members: Sequence[Member]) -> None:
         """Note since when each member is away: from when this leader first saw it so."""
         now = trio.current_time()
-        away = [member.id for member in members if member.state in ("suspect", "dead")]
+        away = [member.id for member in members if member.state in (MemberState.SUSPECT, MemberState.DEAD)]
         self._away = {id: self._away.get(id, now) for id in away}
 
     def _set_lacking(self, lacking: str) -> None:
@@ -286,7 +290,7 @@ class CopyManager:
         return Site(
             id=member.id,
             name=name_of(self._driver.node, member.id),
-            alive=member.state == "alive",
+            alive=member.state is MemberState.ALIVE,
             away=trio.current_time() - self._away.get(member.id, -math.inf),
             lead=may_lead(member),
             holds=self._holds(member, root) or (state is not None and state.holds),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mesh.gateway.backend import NotReady
+from mesh.wire.states import Phase
 
 
 def why_not_ready(status: Mapping[str, Any]) -> NotReady | None:
@@ -14,10 +15,10 @@ def why_not_ready(status: Mapping[str, Any]) -> NotReady | None:
     if not status.get("leader"):
         return NotReady("the pool has no leader at the moment", 2)
     state = deployment.get("state")
-    if state == "ready":
+    if state == Phase.READY:
         return None
     reason = deployment.get("reason") or ""
-    if state == "failed":
+    if state == Phase.FAILED:
         return NotReady(f"the model cannot be served: {reason or 'it failed'}", 30)
     percent = round(100 * (deployment.get("progress") or 0))
     text = f"the model is {state}, {percent}%"

@@ -6,6 +6,7 @@ import trio
 
 from mesh.net.discovery.discovery import Discovery
 from mesh.net.discovery.discovery_source import Sighting
+from mesh.protocol.membership.peers import MemberState
 from mesh.runtime.node_driver import NodeDriver
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -70,6 +71,7 @@ class Finding:
     def _peers(self) -> list[Endpoint]:
         """Addresses of the others, the dead last."""
         node = self._driver.node
-        others = [m for m in node.members() if m.endpoint and m.id != node.id and m.state != "left"]
-        others.sort(key=lambda member: (member.state == "dead", member.id))
+        members = [member for member in node.members() if member.state is not MemberState.LEFT]
+        others = [member for member in members if member.endpoint and member.id != node.id]
+        others.sort(key=lambda member: (member.state is MemberState.DEAD, member.id))
         return [member.endpoint for member in others if member.endpoint is not None][:MAX_SAVED]

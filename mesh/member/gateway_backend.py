@@ -19,6 +19,7 @@ from mesh.runtime.status import current_state
 from mesh.serving.leader_loop import LeaderLoop
 from mesh.wire.facts import Claim
 from mesh.wire.identity import id_text
+from mesh.wire.states import Phase
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +48,12 @@ class StayBackend:
             raise NothingServed
         if claim is None:
             raise NotReady("the pool has no leader at present", retry_after=2.0)
-        if report is None or report.phase != "ready":
-            phase, reason = (report.phase, report.reason) if report else ("waiting", "")
+        if report is None or report.phase != Phase.READY:
+            phase, reason = (report.phase, report.reason) if report else (Phase.WAITING, "")
             raise NotReady(
                 f"{wanted.model.name} is {phase}{f': {reason}' if reason else ''}",
                 retry_after=2.0,
-                lasting=phase == "failed",
+                lasting=phase == Phase.FAILED,
             )
         if claim.author == self._node.id:
             local = await self._leading.answer()

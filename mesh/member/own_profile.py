@@ -9,13 +9,9 @@ from mesh.control.sidecar_options import NodeOptions
 from mesh.engine.types import Backend, Engine
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Deployment, Model, Profile
+from mesh.wire.rank import Rank, is_notable
+from mesh.wire.states import EngineState
 from worker.hardware import MachineMemory
-
-HOLDS_MODEL = 1 << 40
-"""Outweighs any amount of memory: the leader must have the model's file."""
-
-MEANINGFUL = 0.1
-"""A change of free memory by less than this share is not published."""
 
 
 def profile(
@@ -40,14 +36,20 @@ def profile(
         memory_total=memory.total,
         memory_offered=offered if options.work else 0,
         memory_free=memory.available,
-        engine_state="ready" if ready else status["state"] if engine is None else "building",
+        engine_state=_engine_state(ready, engine, status),
         engine_progress=status["progress"],
         engine_reason=status["reason"],
         engine_commit=engine.commit if engine else "",
         engine_rpc=engine.rpc if engine else "",
         models=tuple(models),
-        rank=rank(offered, models, deployment) if options.lead else 0,
+        rank=rank(offered, models, deployment).to_wire() if options.lead else 0,
     )
+
+
+def _engine_state(ready: bool, engine: Engine | None, status: EngineStatus) -> str:
+    if ready:
+        return EngineState.READY.value
+    return status["state"] if engine is None else EngineState.BUILDING.value
 
 
 def reported_models(held: Sequence[HeldModel], deployment: Deployment | None) -> list[Model]:
@@ -57,17 +59,17 @@ def reported_models(held: Sequence[HeldModel], deployment: Deployment | None) ->
     return sorted(models, key=lambda model: model.root != root)
 
 
-def rank(offered: int, models: Sequence[Model], deployment: Deployment | None) -> int:
+def rank(offered: int, models: Sequence[Model], deployment: Deployment | None) -> Rank:
     """How well this node would lead: first whether it holds the deployed model, then its memory in MiB."""
     holds = deployment is not None and any(model.root == deployment.model.root for model in models)
-    return (HOLDS_MODEL if holds else 0) + (offered >> 20) + 1
+    return Rank(holds_model=int(holds), memory=(offered >> 20) + 1)
 
 
 def is_worth_publishing(published: Profile | None, new: Profile) -> bool:
     """Whether ``new`` differs by more than a little memory from what was ``published``."""
     if published is None:
         return True
-    drift = abs(published.memory_free - new.memory_free) > MEANINGFUL * max(published.memory_free, 1)
+    drift = is_notable(published.memory_free, new.memory_free)
     progress = abs(published.engine_progress - new.engine_progress) >= 0.05
     return drift or progress or _lasting(published) != _lasting(new)
 

@@ -69,7 +69,7 @@ class Datagrams:
         """Whether a member is known to send from there; attached by the stay in a pool."""
         self.on_unreachable = on_unreachable
         """Called with each address whose machine reports that no process listens; attached by the stay."""
-        self.drops = DropCounters()
+        self.drops = DropCounters[str]()
         """What was not handed in: ``flood`` (too many of one source), ``overflow`` and ``oversized``."""
         self._sockets = tuple(sockets)
         self._by_family: dict[int, socket.socket] = {}

@@ -79,7 +79,7 @@ class Streams:
         self._source_hosts = tuple(source_hosts)
         self._sessions: dict[NodeId | None, set[Session]] = {}
         self._callers = Callers()
-        self.drops = DropCounters()
+        self.drops = DropCounters[str]()
         """How many streams were not accepted, by reason. The codes are those of :class:`StreamRefused`, and
         ``flood`` (too many of one source), ``handshake`` and ``silence``.
         """

@@ -13,6 +13,7 @@ from mesh.control.operations import JoinArgs, JoinResult, LeaveArgs, LeaveResult
 from mesh.member.stay import Stay
 from mesh.net.resolve import resolve
 from mesh.operations.home import EmitEvent, Home, joined_pool
+from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.node import Node
 from mesh.runtime import status as views
 from mesh.wire.endpoint import Endpoint
@@ -103,7 +104,7 @@ class JoinOperations:
             "how": how,
             "pool": views.pool(pool.id, pool.name),
             "self": views.self_status(node),
-            "members": sum(member.state == "alive" for member in node.members()),
+            "members": sum(member.state is MemberState.ALIVE for member in node.members()),
             "accelerator": keeper.accelerator(),
             "engine": keeper.status(),
             "leader": views.leader(node),

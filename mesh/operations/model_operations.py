@@ -8,6 +8,7 @@ from mesh.control.operations import CopyMade, CopyPhase, ModelHeld, ModelsResult
 from mesh.copies.copy_manager import CopyState, may_lead
 from mesh.member.stay import Stay
 from mesh.operations.home import EmitEvent, Home, joined_pool
+from mesh.protocol.membership.peers import MemberState
 from mesh.wire.facts import Deployment
 from mesh.wire.identity import NodeId, id_text
 
@@ -28,7 +29,8 @@ class ModelOperations:
         serving = wanted.model.root if wanted is not None and wanted.running else b""
         held: dict[bytes, ModelHeld] = {}
         for member in pool.node.members():
-            for model in member.record.profile.models if member.record and member.state == "alive" else ():
+            alive = member.state is MemberState.ALIVE
+            for model in member.record.profile.models if member.record and alive else ():
                 entry = held.setdefault(model.root, _held(model.name, model.size, model.root))
                 entry["members"].append(id_text(member.id))
         if serving and wanted is not None:
@@ -43,7 +45,7 @@ class ModelOperations:
         asked = [
             member
             for member in pool.node.members()
-            if member.state == "alive" and may_lead(member) and id_text(member.id) not in holders
+            if member.state is MemberState.ALIVE and may_lead(member) and id_text(member.id) not in holders
         ]
         states = await pool.copies.survey(wanted.model.root, asked[:MAX_ASKED])
         made = [(id, state) for id, state in sorted(states.items()) if not state.holds]

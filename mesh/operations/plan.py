@@ -11,6 +11,7 @@ from leader.reconcile.decide import why_unusable
 from leader.reconcile.view import MemberView
 from mesh.control.operations import LeftOut, PlanResult, PlanStageResult
 from mesh.operations.pool_file import read_pool
+from mesh.protocol.membership.peers import PRESENT
 from mesh.protocol.node.node import Member
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import id_text
@@ -34,7 +35,7 @@ def fixed_layers(layers: Mapping[str, int] | None, members: Sequence[Member]) ->
     fixed: dict[bytes, int] = {}
     for name, count in (layers or {}).items():
         same = [m for m in members if name in (id_text(m.id), m.record.profile.name if m.record else "")]
-        present = [member for member in same if member.state in ("alive", "suspect")]
+        present = [member for member in same if member.state in PRESENT]
         named = [member.id for member in present or same]
         if len(named) != 1:
             many = "several members are" if named else "no member is"

@@ -12,6 +12,7 @@ from mesh.engine.install.installed import find_present
 from mesh.engine.types import Backend, Engine, Progress
 from mesh.runtime.change_signal import ChangeSignal
 from mesh.wire.errors import MeshError
+from mesh.wire.states import EngineState
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class EngineKeeper:
         self.backend = Backend("cpu", platform.processor() or "CPU", "not looked at yet")
         self._cache = cache
         self._changes = changes
-        self._status: EngineStatus = {"state": "missing", "progress": 0.0, "reason": ""}
+        self._status: EngineStatus = {"state": EngineState.MISSING.value, "progress": 0.0, "reason": ""}
 
     def status(self) -> EngineStatus:
         return self._status
@@ -43,10 +44,10 @@ class EngineKeeper:
                 self.engine = await find_present(self.backend, self._cache) or await self._build()
             except MeshError as error:
                 log.error("engine: %s", error)
-                self._set({"state": "failed", "progress": 0.0, "reason": str(error)})
+                self._set({"state": EngineState.FAILED.value, "progress": 0.0, "reason": str(error)})
                 await trio.sleep(RETRY_SECONDS)
         log.info("engine: %s, commit %s, %s", self.engine.origin, self.engine.commit, self.engine.backend)
-        self._set({"state": "ready", "progress": 1.0, "reason": ""})
+        self._set({"state": EngineState.READY.value, "progress": 1.0, "reason": ""})
 
     async def _build(self) -> Engine:
         # Imported here: a builder brings an HTTP client and more, which most starts never need.
@@ -57,7 +58,11 @@ class EngineKeeper:
     def _report(self, progress: Progress) -> None:
         left = f", {progress.eta_seconds:.0f} s left" if progress.eta_seconds is not None else ""
         self._set(
-            {"state": "building", "progress": round(progress.fraction, 3), "reason": f"{progress.text}{left}"}
+            {
+                "state": EngineState.BUILDING.value,
+                "progress": round(progress.fraction, 3),
+                "reason": f"{progress.text}{left}",
+            }
         )
 
     def _set(self, status: EngineStatus) -> None:

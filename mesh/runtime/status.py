@@ -8,17 +8,18 @@ from mesh.control.operations import (
     DeploymentStatus,
     EngineStatus,
     LeaderStatus,
-    MemberState,
     MemberStatus,
     PlanStatus,
     PoolName,
     SelfStatus,
     Status,
 )
+from mesh.protocol.membership.peers import PRESENT
 from mesh.protocol.node.node import Member, Node
 from mesh.wire.facts import Model, PoolState
 from mesh.wire.identity import NodeId, PoolId, id_text
 from mesh.wire.rights import Rights
+from mesh.wire.states import Phase
 
 VERSION: Final = version("frankenstein-mesh")
 """The running version: looked up once, for a newer one may be installed meanwhile."""
@@ -68,7 +69,8 @@ def deployment(node: Node) -> DeploymentStatus | None:
         return None
     report = current_state(node)
     if report is None:
-        phase, progress, reason = "waiting", 0.0, "" if node.leader() else _why_no_leader(node, wanted.model)
+        phase, progress = Phase.WAITING.value, 0.0
+        reason = "" if node.leader() else _why_no_leader(node, wanted.model)
     else:
         phase, progress, reason = report.phase, report.progress, report.reason
     return {
@@ -84,7 +86,7 @@ def _why_no_leader(node: Node, model: Model) -> str:
     able = [
         member
         for member in node.members()
-        if member.state in ("alive", "suspect")
+        if member.state in PRESENT
         and Rights.LEAD in member.rights
         and member.record is not None
         and member.record.profile.rank > 0
@@ -98,7 +100,7 @@ def _why_no_leader(node: Node, model: Model) -> str:
 
 def _away(node: Node, model: Model) -> str:
     """Name the missing members: those that may lead, and which of them hold the model."""
-    missing = [m for m in node.members() if Rights.LEAD in m.rights and m.state not in ("alive", "suspect")]
+    missing = [m for m in node.members() if Rights.LEAD in m.rights and m.state not in PRESENT]
     named = []
     for member in missing:
         held = member.record is not None and model.root in {one.root for one in member.record.profile.models}
@@ -164,7 +166,7 @@ def _member(member: Member, report: PoolState | None) -> MemberStatus:
         "id": id_text(member.id),
         "name": _name(member, member.id),
         "address": _address(member),
-        "state": cast(MemberState, member.state),
+        "state": member.state.value,
         "rights": member.rights.names(),
         "accelerator": {
             "kind": profile.accelerator_kind if profile else "cpu",

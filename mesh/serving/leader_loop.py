@@ -30,6 +30,7 @@ from mesh.runtime.status import name_of
 from mesh.serving.pipeline import Pipeline
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId
+from mesh.wire.states import Phase
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +182,7 @@ class LeaderLoop:
                     self._leadership.perform(action)
                 except MeshError as error:
                     log.warning("cannot hand over: %s", error)
-            case Report("ready", _, "") if self._copies is not None:
+            case Report(Phase.READY, _, "") if self._copies is not None:
                 self._leadership.perform(replace(action, reason=self._copies.lacking))
             case _:
                 self._leadership.perform(action)

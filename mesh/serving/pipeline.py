@@ -7,16 +7,18 @@ from pathlib import Path
 
 import trio
 
-from leader.llama.llama_server import LlamaServer, ServerState
+from leader.llama.llama_server import LlamaServer, ServerPhase, ServerState
 from leader.llama.slots import Slots
 from leader.llama.tunnels import Opener, OpenTunnel, open_tunnels, unreachable
 from leader.reconcile.view import Running, Start
 from mesh.control.paths import log_path
+from mesh.protocol.membership.peers import GONE, MemberState
 from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import name_of
 from mesh.serving.stream_counter import Answers
 from mesh.wire.identity import NodeId
+from mesh.wire.states import Phase
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class Pipeline:
         """
         self.wanted = start.wanted
         self.plan = start.plan
-        self.state = ServerState("loading")
+        self.state = ServerState(ServerPhase.LOADING)
         self.drains = False
         """Whether new requests are refused."""
         self.answers = Answers(machine.changes.notify)
@@ -61,14 +63,14 @@ class Pipeline:
     @property
     def port(self) -> int | None:
         """The loopback port; None while it takes no request."""
-        if self._server is None or self.state.phase != "ready" or self.drains:
+        if self._server is None or self.state.phase is not ServerPhase.READY or self.drains:
             return None
         return self._server.port
 
     def running(self) -> Running:
         """The pipeline as the reconciler sees it."""
         state = self.state
-        phase = "failed" if state.phase == "stopped" else state.phase
+        phase = Phase.FAILED if state.phase is ServerPhase.STOPPED else Phase(state.phase)
         load = 0.0 if self._server is None else self._server.load_seconds
         return Running(self.wanted, self.plan, phase, state.progress, state.reason, self.answers.count, load)
 
@@ -89,8 +91,8 @@ class Pipeline:
                         tunnels.endpoints,
                         Path(log_path(str(folder), "llama-server")),
                         traffic=lambda: tunnels.sent + tunnels.received,
-                        doubt=lambda: bool(self._workers_that_are("suspect", "dead", "left")),
-                        gone=lambda: bool(self._workers_that_are("dead", "left")),
+                        doubt=lambda: bool(self._workers_that_are(MemberState.SUSPECT, *GONE)),
+                        gone=lambda: bool(self._workers_that_are(*GONE)),
                         slots=Slots(folder / "slots", self.plan),
                         restore=self._restore,
                         name=self.wanted.name,
@@ -117,16 +119,16 @@ class Pipeline:
         failed: dict[bytes, str] = {}
         async with trio.open_nursery() as nursery:
             died = partial(self._machine.changes.cancel_when, nursery.cancel_scope)
-            nursery.start_soon(died, lambda: bool(self._workers_that_are("dead", "left")))
+            nursery.start_soon(died, lambda: bool(self._workers_that_are(*GONE)))
             failed = await unreachable(self.plan.workers, opener)
             nursery.cancel_scope.cancel()
-        return failed or dict.fromkeys(self._workers_that_are("dead", "left"), "it is held dead")
+        return failed or dict.fromkeys(self._workers_that_are(*GONE), "it is held dead")
 
     def _lost(self, failed: dict[bytes, str]) -> None:
         for worker, reason in failed.items():
             self._on_reset(worker, reason)
         names = ", ".join(f"{name_of(self._driver.node, NodeId(one))}: {why}" for one, why in failed.items())
-        self._set_state(ServerState("failed", 0.0, names))
+        self._set_state(ServerState(ServerPhase.FAILED, 0.0, names))
 
     def _reset(self, worker: bytes, reason: str) -> None:
         self._on_reset(worker, reason)
@@ -138,6 +140,6 @@ class Pipeline:
         self.state = state
         self._machine.changes.notify()
 
-    def _workers_that_are(self, *states: str) -> list[bytes]:
+    def _workers_that_are(self, *states: MemberState) -> list[bytes]:
         used = set(self.plan.workers)
         return [one.id for one in self._driver.node.members() if one.id in used and one.state in states]

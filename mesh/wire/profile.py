@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mesh.wire import codec
 from mesh.wire.codec import BOOL, ENDPOINT, FLOAT, UINT, fixed, listed, struct, text
 from mesh.wire.endpoint import Endpoint
+from mesh.wire.states import EngineState
 
 MAX_RECORD = 1024
 MAX_MODELS = 8
@@ -36,7 +37,7 @@ class Profile:
     memory_offered: int = 0
     memory_free: int = 0
     tokens_per_second: float = 0.0
-    engine_state: str = "missing"
+    engine_state: str = EngineState.MISSING.value
     engine_progress: float = 0.0
     engine_reason: str = ""
     engine_commit: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from mesh.protocol.base.effects import Event, MembersChanged
+from mesh.protocol.membership.peers import PRESENT, MemberState
 from mesh.wire.identity import NodeId
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.hosts import Host
@@ -43,12 +44,10 @@ class Deaths:
             return
         before = self._present.get((host.id, host.run), set())
         states = {member.id: member.state for member in host.node.members()}
-        self._present[host.id, host.run] = {
-            id for id, state in states.items() if state in ("alive", "suspect")
-        }
+        self._present[host.id, host.run] = {id for id, state in states.items() if state in PRESENT}
         if not self.watches or host.id in self._excuses.liars:
             return
-        for id in sorted(id for id in before if states.get(id) == "dead"):
+        for id in sorted(id for id in before if states.get(id) is MemberState.DEAD):
             victim = world.host_of(id)
             if id not in self._excuses.liars and not self._excused(victim, id):
                 self._say(

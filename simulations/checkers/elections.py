@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from mesh.protocol.base.effects import Event, LeaderChanged
+from mesh.protocol.membership.peers import PRESENT
 from mesh.protocol.node.node import Node
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
@@ -73,7 +74,7 @@ class Elections:
         world = self._world
         assert candidate.node is not None
         asked = world.now - world.settings.vote_timeout
-        present = {m.id for m in candidate.node.members() if m.state in ("alive", "suspect")}
+        present = {m.id for m in candidate.node.members() if m.state in PRESENT}
         heard, reached = 0, 0
         for voter in world.running():
             if voter is candidate or voter.id not in present or voter.node is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from mesh.protocol.base.effects import Event, GateChanged
+from mesh.protocol.membership.peers import GONE, MemberState
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
 from simulations.checkers.handovers import resigned_term
@@ -13,7 +14,6 @@ from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.hosts import Host
 from simulations.world import World
 
-_GONE = ("dead", "left")
 _NAME = "leases"
 
 
@@ -73,7 +73,7 @@ class Leases:
         if self._forgot(holder, claim) or world.is_disputed(worker.id) or world.is_disputed(claim.author):
             return
         states = {member.id: member.state for member in worker.node.members()}
-        if holder.node is None or holder.id != claim.author or states.get(worker.id) == "left":
+        if holder.node is None or holder.id != claim.author or states.get(worker.id) is MemberState.LEFT:
             return
         if holder is worker and self._is_granted_again(worker, claim):
             return
@@ -119,7 +119,7 @@ class Leases:
         if self._forgot(former, before) or world.is_disputed(worker.id) or world.is_disputed(before.author):
             return
         view = {member.id: member.state for member in worker.node.members()}
-        if view.get(former.id) not in _GONE:
+        if view.get(former.id) not in GONE:
             heir = world.host_of(claim.author)
             self._say(
                 f"host{worker.number} granted its lease to host{heir.number} (term {claim.term}) "

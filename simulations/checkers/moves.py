@@ -11,6 +11,7 @@ from collections.abc import Callable
 from leader.reconcile.rebalance import STABLE
 from leader.reconcile.view import View
 from mesh.wire.identity import NodeId
+from mesh.wire.states import Phase
 from simulations.checkers.verdicts import Verdicts
 from simulations.hosts import Host
 from simulations.world import World
@@ -33,7 +34,7 @@ class Moves:
     def stopped(self, host: Host, view: View) -> None:
         """A reconciler is about to end the llama-server of its host."""
         running = view.running
-        if view.asked or running is None or running.phase != "ready" or not view.leading:
+        if view.asked or running is None or running.phase is not Phase.READY or not view.leading:
             return
         used = {stage.device.member for stage in running.plan.stages}
         if running.wanted != view.wanted or not used <= view.leases:

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mesh.protocol.base.effects import Event, LeaderChanged
+from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.inspect import Inspection
 from mesh.wire.identity import NodeId
+from mesh.wire.states import Phase
 from simulations.hosts import Host
 from simulations.leading import Serving
 from simulations.world import World
@@ -32,10 +34,12 @@ def disagreement(
         if host.node is None or host.id in but:
             continue
         states = {member.id: member.state for member in host.node.members() if member.id not in but}
-        alive = {id for id, state in states.items() if state == "alive"}
+        alive = {id for id, state in states.items() if state is MemberState.ALIVE}
         if alive != living:
             return f"host{host.number} holds {len(alive)} alive, {len(living)} are"
-        doubted = sorted(world.host_of(id).number for id, state in states.items() if state == "suspect")
+        doubted = sorted(
+            world.host_of(id).number for id, state in states.items() if state is MemberState.SUSPECT
+        )
         if doubted:
             return f"host{host.number} still suspects {doubted}"
     return ""
@@ -72,7 +76,7 @@ def unserved(serving: Serving, among: Sequence[Host]) -> str:
     leading = serving.leading(serving.world.host_of(claim.author))
     if leading is None or leading.server is None:
         return f"the leader runs nothing: {_state(node)}"
-    if leading.server.phase != "ready":
+    if leading.server.phase is not Phase.READY:
         return f"the leader's engine is {leading.server.phase}: {leading.server.reason}"
     workers = (serving.world.host_of(NodeId(worker)) for worker in leading.server.plan.workers)
     gone = [worker.number for worker in workers if worker.node is None]
@@ -84,7 +88,7 @@ def unserved(serving: Serving, among: Sequence[Host]) -> str:
         if host.node.deployment() != deployment:
             return f"host{host.number} knows another deployment"
         state = host.node.pool_state()
-        if state is None or state.phase != "ready" or state.deployment != deployment.number:
+        if state is None or state.phase != Phase.READY or state.deployment != deployment.number:
             return f"host{host.number} was not told that it is served: {_state(host.node)}"
     return ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from mesh.protocol.membership.peers import GONE
 from mesh.wire.facts import (
     Claim,
     Deployment,
@@ -22,7 +23,6 @@ from simulations.hosts import Host
 from simulations.world import World
 
 _NAME = "facts"
-_GONE = ("dead", "left")
 _FEW = (Claim, Resignation, PoolState)
 """Of these kinds the store keeps the highest few, of whichever authors."""
 _RIGHTS = {
@@ -145,9 +145,9 @@ class StoredFacts:
                 continue  # what was known of an evicted member is void, even if the eviction did not stand
             if known < floor:
                 self._say(f"host{host.number} believes host{subject.number} at an older liveness than before")
-            if state in _GONE:
+            if state in GONE:
                 self._suspectors.setdefault((id, known), set()).update(inside.suspectors(id))
-            elif known == floor and before in _GONE and not self._is_acquitted(id, known):
+            elif known == floor and before in GONE and not self._is_acquitted(id, known):
                 self._say(f"old news brought host{subject.number} back to life at host{host.number}")
             floors[id] = (known, state)
 

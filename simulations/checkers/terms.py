@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from mesh.protocol.base.drop_counters import DropReason
 from mesh.protocol.base.effects import Event, LeaderChanged
 from mesh.protocol.node.node import Node
 from mesh.wire import codec
@@ -108,7 +109,7 @@ class Terms:
 def _refused_claims(node: Node) -> int:
     """How many claims this process refused at least once: for their leap, or for their author."""
     counts = node.drops.counts
-    return counts["leaping_claim"] + counts["unauthorised_fact"]
+    return counts[DropReason.LEAPING_CLAIM] + counts[DropReason.UNAUTHORISED_FACT]
 
 
 def _counted(claims: set[Claim]) -> str:

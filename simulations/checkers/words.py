@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from mesh.protocol.base.effects import Event, MembersChanged
+from mesh.protocol.membership.peers import PRESENT, MemberState
 from mesh.protocol.node.inspect import Inspection
 from mesh.wire.identity import NodeId
 from simulations.checkers.verdicts import Verdicts
@@ -12,7 +13,6 @@ from simulations.hosts import Host
 from simulations.world import World
 
 _NAME = "words"
-_PRESENT = ("alive", "suspect")
 _FEW = 4
 
 
@@ -32,10 +32,10 @@ class Words:
         inside = host.node.inspect()
         states = {id: state for id, (_, state) in inside.states().items()}
         before = self._present.get((host.id, host.run), set())
-        present = self._present[host.id, host.run] = {id for id in states if states[id] in _PRESENT}
+        present = self._present[host.id, host.run] = {id for id in states if states[id] in PRESENT}
         if 1 + len(present) + 1 < _FEW:  # itself, those that are left, and the one that was there just before
             return
-        for id in sorted(id for id in before if states.get(id) == "dead"):
+        for id in sorted(id for id in before if states.get(id) is MemberState.DEAD):
             if not inside.saw_for_itself(id) and not self._is_told_by_several(inside, id):
                 victim = world.host_of(id)
                 self._say(f"host{host.number} holds host{victim.number} dead on a single suspicion")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mesh.protocol.base.settings import Settings
+from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.node import Node
 from mesh.wire import codec, facts, messages
 from mesh.wire.envelope import MAX_BODY, seal
@@ -136,7 +137,7 @@ def alive_count(host: Host) -> int:
     return host.node.inspect().alive_count()
 
 
-def state_of(host: Host, id: NodeId) -> str | None:
+def state_of(host: Host, id: NodeId) -> MemberState | None:
     """The state in which a running host holds a member; None when it never heard of it."""
     return node_of(host).inspect().state(id)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from mesh.protocol.base.effects import Event, MembersChanged
-from mesh.protocol.membership.peers import DEAD
+from mesh.protocol.membership.peers import MemberState
 from mesh.wire.identity import NodeId
 from simulations.measures.ready_pool import state_of
 from simulations.world import Host, World
@@ -20,7 +20,7 @@ class StateWatch:
 
     def __init__(self, world: World) -> None:
         self._ids = {host.number: host.id for host in world.hosts}
-        self._states: dict[tuple[int, int], str | None] = {}
+        self._states: dict[tuple[int, int], MemberState | None] = {}
         self.deaths: Counter[tuple[int, int]] = Counter()
         self.changes: Counter[tuple[int, int]] = Counter()
         for host in world.running():
@@ -42,11 +42,13 @@ class StateWatch:
                 self._states[pair] = state
                 self.changed(host.number, subject, before, state)
 
-    def changed(self, observer: int, subject: int, before: str | None, state: str | None) -> None:
+    def changed(
+        self, observer: int, subject: int, before: MemberState | None, state: MemberState | None
+    ) -> None:
         """One host holds another in another state than before."""
-        if (before == DEAD) != (state == DEAD):
+        if (before is MemberState.DEAD) != (state is MemberState.DEAD):
             self.changes[observer, subject] += 1
-            self.deaths[observer, subject] += state == DEAD
+            self.deaths[observer, subject] += state is MemberState.DEAD
 
     def dead(self, subjects: set[int], by: set[int]) -> list[tuple[int, int]]:
         """The pairs (observer, subject) that turned dead at some time."""
@@ -63,5 +65,5 @@ class DeathWatch:
 
     def _observe(self, world: World, host: Host, event: Event) -> None:
         news = isinstance(event, MembersChanged) and host.number not in self.at
-        if news and state_of(host, self._victim) == DEAD:
+        if news and state_of(host, self._victim) is MemberState.DEAD:
             self.at[host.number] = world.now

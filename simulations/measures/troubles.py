@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mesh.protocol.membership.peers import ALIVE
+from mesh.protocol.membership.peers import MemberState
 from simulations.measures.measurement import Goal, Measurement, tail_goal
 from simulations.measures.percentiles import summary
 from simulations.measures.ready_pool import state_of
@@ -56,7 +56,10 @@ def pause(world: World, seconds: float) -> Pause:
 def all_well(world: World, victim: Host) -> bool:
     """Whether all hold it alive, and it all others."""
     others = [host for host in world.running() if host is not victim]
-    return all(state_of(host, victim.id) == ALIVE and state_of(victim, host.id) == ALIVE for host in others)
+    return all(
+        state_of(host, victim.id) is MemberState.ALIVE and state_of(victim, host.id) is MemberState.ALIVE
+        for host in others
+    )
 
 
 def pauses(plan: TrialPlan, measurement: Measurement) -> None:

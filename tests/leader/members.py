@@ -1,5 +1,6 @@
 """Members as the protocol shows them, for tests of what is made of them."""
 
+from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.node import Member
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Model, Profile, Record
@@ -19,7 +20,7 @@ def member(
     profile: Profile | None = PROFILE,
     id: NodeId = ANNA,
     rights: Rights = ALL_RIGHTS,
-    state: str = "alive",
+    state: MemberState = MemberState.ALIVE,
     rtt: float | None = 0.002,
 ) -> Member:
     pool = PoolId(b"p" * 16)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from mesh.protocol.base.drop_counters import DropCounters
+from mesh.protocol.base.drop_counters import DropCounters, DropReason
 from mesh.protocol.base.effects import Effect, Event, Notice, Persist, Send, SendStream, SetTimer, Tell, Timer
 from mesh.protocol.base.internal_events import InternalEvent
 from mesh.protocol.base.settings import Settings
@@ -43,7 +43,7 @@ class Context:
         self.sent = 0
         """The number of the last datagram."""
         self.effects: list[Effect] = []
-        self.drops = DropCounters()
+        self.drops = DropCounters[DropReason]()
         self.running = False
         """Whether this node takes part: it started, and since then did not leave and was not expelled."""
         self.members_changed = False

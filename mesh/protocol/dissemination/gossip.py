@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mesh.protocol.base.context import Context
+from mesh.protocol.base.drop_counters import DropReason
 from mesh.protocol.facts.store import Entry, FactStore, bucket_of, differing, prevails
 from mesh.protocol.facts.validation import FactValidator
 from mesh.protocol.limits.rate_limits import RateLimits
@@ -180,7 +181,7 @@ class Gossip:
     def received(self, sender: NodeId, source: Endpoint, facts: Sequence[bytes]) -> None:
         """Bodies came: validate them, each at the cost of a datagram, then go on pulling."""
         if not self._rate_limits.allow(self._context.now, source, len(facts)):
-            self._context.drops.count("flood", source)
+            self._context.drops.count(DropReason.FLOOD, source)
             return
         self._validator.absorb_all(facts, sender)
         if self._wanted:

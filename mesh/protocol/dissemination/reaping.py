@@ -10,7 +10,7 @@ from __future__ import annotations
 from mesh.protocol.base.context import Context
 from mesh.protocol.dissemination.bootstrap import Bootstrap
 from mesh.protocol.membership.membership import Membership
-from mesh.protocol.membership.peers import LEFT, Peer
+from mesh.protocol.membership.peers import MemberState, Peer
 from mesh.protocol.membership.probes import Prober
 
 REAP = "reap"
@@ -47,12 +47,12 @@ class Reaper:
 
     def _is_overdue(self, peer: Peer) -> bool:
         settings = self._context.settings
-        limit = settings.reap_left if peer.state == LEFT else settings.reap_dead
+        limit = settings.reap_left if peer.state is MemberState.LEFT else settings.reap_dead
         return self._context.now - peer.changed_at >= limit
 
     def _forget(self, peer: Peer) -> None:
         # The other half of a network that was cut for hours is dead as well: it gets a hello now and then.
-        if peer.state != LEFT and peer.endpoint is not None:
+        if peer.state is not MemberState.LEFT and peer.endpoint is not None:
             self._bootstrap.remember(peer.endpoint)
         self._membership.forget(peer.id)
         self._prober.forget(peer.id)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mesh.protocol.base.context import Context
+from mesh.protocol.base.drop_counters import DropReason
 from mesh.protocol.base.internal_events import FactDeferred, FactStored, RightsLost, StaleSuspicionHeard
 from mesh.protocol.facts.pending import PendingFacts
 from mesh.protocol.facts.store import EQUIVOCATION, NEW, FactStore
@@ -72,7 +73,7 @@ class FactValidator:
             try:
                 decoded.append(decode(data))
             except DecodeError:
-                self._refuse("malformed_fact", source)
+                self._refuse(DropReason.MALFORMED_FACT, source)
                 break
         for signed in sorted(decoded, key=lambda signed: not _is_act(signed)):
             if not self._consider(signed, source):
@@ -83,17 +84,17 @@ class FactValidator:
         try:
             signed = decode(data)
         except DecodeError:
-            return self._refuse("malformed_fact", source)
+            return self._refuse(DropReason.MALFORMED_FACT, source)
         return self._consider(signed, source)
 
-    def _refuse(self, why: str, sender: object) -> bool:
+    def _refuse(self, why: DropReason, sender: object) -> bool:
         self._context.drops.count(why, id_text(sender) if isinstance(sender, bytes) else sender)
         return False
 
     def _consider(self, signed: Signed[Any], source: object) -> bool:
         fact: Fact = signed.fact
         if fact.pool != self._roster.pool:
-            return self._refuse("foreign_fact", source)
+            return self._refuse(DropReason.FOREIGN_FACT, source)
         if isinstance(fact, Voucher | Eviction):
             return self._consider_act(signed, source)
         if self._has_lost_the_right(fact):
@@ -106,16 +107,16 @@ class FactValidator:
         key = self._roster.key(fact.author)
         if key is None or not self.allows(signed):
             if key is not None:
-                self._refuse("unauthorised_fact", fact.author)
+                self._refuse(DropReason.UNAUTHORISED_FACT, fact.author)
             return self._defer(signed, source)
         if not signed.proven_by(key, self._context.verifier):
-            return self._refuse("forged_fact", source)
+            return self._refuse(DropReason.FORGED_FACT, source)
         if isinstance(fact, Claim) and not self._terms.admits(fact.term, source):
             self._context.notice("warning", f"Refused a claim of {id_text(fact.author)}: its term leaps")
-            return self._refuse("leaping_claim", fact.author)
+            return self._refuse(DropReason.LEAPING_CLAIM, fact.author)
         self._suspicions += suspected
         if suspected:
-            self._context.drops.count("accusation", id_text(fact.author))
+            self._context.drops.count(DropReason.ACCUSATION, id_text(fact.author))
         self.take(signed)
         return True
 
@@ -129,12 +130,12 @@ class FactValidator:
         rights = roster.rights(fact.author) if fact.author in roster else roster.past_rights(fact.author)
         if key is None or not (founding or Rights.OWN in rights) or not roster.takes(fact):
             if key is not None:
-                self._refuse("unauthorised_fact", fact.author)
+                self._refuse(DropReason.UNAUTHORISED_FACT, fact.author)
             return self._defer(signed, source)
         if isinstance(fact, Eviction) and fact.subject == fact.author:
             return False
         if not signed.proven_by(key, self._context.verifier):
-            return self._refuse("forged_fact", source)
+            return self._refuse(DropReason.FORGED_FACT, source)
         self.take(signed)
         return True
 
@@ -155,10 +156,10 @@ class FactValidator:
         """Keep nothing but a claim's term: a worker may be bound in it, so later claims must exceed it."""
         fact = signed.fact
         key = self._roster.past_key(fact.author)
-        self._refuse("unauthorised_fact", fact.author)
+        self._refuse(DropReason.UNAUTHORISED_FACT, fact.author)
         if isinstance(fact, Claim) and key is not None and self._terms.highest < fact.term:
             if not signed.proven_by(key, self._context.verifier):
-                return self._refuse("forged_fact", source)
+                return self._refuse(DropReason.FORGED_FACT, source)
             if self._terms.admits(fact.term, source):
                 self._terms.raise_to(fact.term)
         return True
@@ -203,7 +204,7 @@ class FactValidator:
     def _merge(self, signed: Signed[Any]) -> None:
         outcome = self._store.offer(signed)
         if outcome == EQUIVOCATION:
-            self._refuse("equivocation", signed.fact.author)
+            self._refuse(DropReason.EQUIVOCATION, signed.fact.author)
             self._context.notice(
                 "warning", f"{id_text(signed.fact.author)} said two things at once: kept as proof"
             )

@@ -21,17 +21,16 @@ from mesh.protocol.leadership.leader_leases import LeaderLeases
 from mesh.protocol.leadership.worker_lease import WorkerLease
 from mesh.protocol.limits.term_limit import TermLimit
 from mesh.protocol.membership.membership import Membership
-from mesh.protocol.membership.peers import ALIVE
+from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.trust.roster import Roster
 from mesh.wire import codec
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import NOBODY, Claim, Resignation, Signed
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Vote, VoteRequest
+from mesh.wire.rank import Rank
 
 CAMPAIGN, VOTES = "campaign", "votes"
-SERVES = 1 << 60
-"""A leader that serves adds this to its rank: more than any rank."""
 
 
 class Role(StrEnum):
@@ -144,7 +143,7 @@ class Election:
         candidates += [
             (successor == peer.id, peer.record.profile.rank, peer.id)
             for peer in self._membership.peers.values()
-            if peer.state == ALIVE
+            if peer.state is MemberState.ALIVE
             and peer.record
             and peer.record.profile.rank
             and peer.id in self._roster.leaders
@@ -295,16 +294,16 @@ class Election:
 
         A leader that serves is better than one that does not, a member that was cut off, say.
         """
-        rank = self._weight()
-        if rank >= self._context.settings.better * higher.rank and rank > higher.rank:
+        if self._weight().is_better(Rank.from_wire(higher.rank), self._context.settings.better):
             self._context.notice("info", "leading on against a higher claim of a lower rank")
             self._claim(RoleEvent.RECLAIMED)
         else:
             self.step_down()
 
-    def _weight(self) -> int:
+    def _weight(self) -> Rank:
         """The rank that this node puts into a claim."""
-        return self.rank + SERVES if self._leader_leases.serves() else self.rank
+        rank = Rank.from_wire(self.rank)
+        return rank._replace(serves=1) if self._leader_leases.serves() else rank
 
     def _is_lost(self, mine: Signed[Claim]) -> bool:
         """Whether this leader's claim is not in the store, so that no member can follow it.
@@ -415,7 +414,7 @@ class Election:
         self._context.cancel(CAMPAIGN, b"")
         self._claiming = True
         self._claims.mine = self._validator.publish(
-            Claim(self._context.pool, self._context.id, term, self._weight())
+            Claim(self._context.pool, self._context.id, term, self._weight().to_wire())
         )
         self._claiming = False
         if turn is RoleEvent.RECLAIMED and former is not None:

@@ -14,10 +14,11 @@ from mesh.protocol.leadership.leader_leases import LeaderLeases
 from mesh.protocol.membership.membership import Membership
 from mesh.wire import codec
 from mesh.wire.facts import PoolState, Profile, Record, Signed, Stage, fitted
+from mesh.wire.rank import is_notable
+from mesh.wire.states import Phase
 
 RECORD, STATE = "record", "state"
 _RECORD_PERIOD = 0.5
-_NOTABLE = 0.1
 
 
 class Reports:
@@ -72,9 +73,9 @@ class Reports:
         """Sign a changed profile now, or as soon as the last record is old enough."""
         profile = fitted(profile)
         old = self._profile
-        if not _notable(old.rank, profile.rank):
+        if not is_notable(old.rank, profile.rank):
             profile = dataclasses.replace(profile, rank=old.rank)
-        if not _notable(old.memory_free, profile.memory_free):
+        if not is_notable(old.memory_free, profile.memory_free):
             profile = dataclasses.replace(profile, memory_free=old.memory_free)
         self._election.rank = profile.rank
         self._election.reconsider()
@@ -117,7 +118,7 @@ class Reports:
     def report(
         self,
         deployment: int,
-        phase: str,
+        phase: Phase,
         progress: float,
         reason: str,
         speed: float,
@@ -129,7 +130,7 @@ class Reports:
         if mine is None:
             return
         reason = reason.encode()[:200].decode(errors="ignore")
-        self._next_state = (deployment, phase[:16], float(progress), reason, float(speed), stages)
+        self._next_state = (deployment, phase.value, float(progress), reason, float(speed), stages)
         settings = self._context.settings
         last = self._state
         if last is not None and last.term == mine.fact.term:
@@ -180,8 +181,3 @@ class Reports:
         leader = self._claims.leader()
         if leader is not None and (leader.fact.author, leader.fact.term) == (state.author, state.term):
             self._context.tell(StateChanged(state))
-
-
-def _notable(old: int, new: int) -> bool:
-    """Whether a measure changed by a tenth."""
-    return abs(new - old) > _NOTABLE * max(1, abs(old))

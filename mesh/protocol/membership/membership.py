@@ -20,7 +20,7 @@ from mesh.protocol.base.internal_events import (
 from mesh.protocol.facts.store import FactStore
 from mesh.protocol.facts.validation import FactValidator
 from mesh.protocol.membership.flap_detection import FlapDetector
-from mesh.protocol.membership.peers import ALIVE, DEAD, LEFT, SUSPECT, Peer
+from mesh.protocol.membership.peers import GONE, MemberState, Peer
 from mesh.protocol.trust.roster import Roster
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import first_number
@@ -131,12 +131,12 @@ class Membership:
         elif generation > peer.generation:
             # Another run of its process, perhaps at another address: the proof of the former is void.
             peer.proven = peer.source = None
-        left = peer.state == LEFT and generation == peer.generation
+        left = peer.state is MemberState.LEFT and generation == peer.generation
         peer.generation, peer.incarnation, peer.stable = generation, incarnation, stable
         peer.raised_at = self._context.now
         if not left:
             self._clear_suspicion(peer)
-            self._set_state(peer, ALIVE if stable else DEAD)
+            self._set_state(peer, MemberState.ALIVE if stable else MemberState.DEAD)
         self._store.raise_liveness(id, peer.liveness)
         return peer
 
@@ -155,7 +155,7 @@ class Membership:
             peer.proven = peer.source = None
         peer.record = record
         if record.left and record.generation == peer.generation:
-            self._set_state(peer, LEFT)
+            self._set_state(peer, MemberState.LEFT)
 
     def _add_peer(self, id: NodeId, generation: int) -> Peer:
         record = self._store.get(Record, id)  # there is one if this node has forgotten the member
@@ -175,17 +175,18 @@ class Membership:
         record, proof = peer.record, self._store.get(Liveness, id)
         peer.stable = proof is None or proof.fact.version != liveness or proof.fact.stable
         if record is not None and record.left and record.generation == peer.generation:
-            self._set_state(peer, LEFT)
+            self._set_state(peer, MemberState.LEFT)
         elif self._store.suspicions(id) or not peer.stable:
-            self._set_state(peer, DEAD)
+            self._set_state(peer, MemberState.DEAD)
         return peer
 
     def clear_unsuspected(self) -> None:
         """Suspicions became void: a peer without any is alive until a probe of it fails."""
         for peer in self.peers.values():
-            if peer.state in (SUSPECT, DEAD) and peer.stable and not self._store.suspicions(peer.id):
+            doubted = peer.state in (MemberState.SUSPECT, MemberState.DEAD)
+            if doubted and peer.stable and not self._store.suspicions(peer.id):
                 self._clear_suspicion(peer)
-                self._set_state(peer, ALIVE)
+                self._set_state(peer, MemberState.ALIVE)
 
     def forget(self, id: NodeId) -> None:
         """Neither probe nor count the member any more; its facts stay in the store."""
@@ -204,8 +205,8 @@ class Membership:
         peer.reset_at = -math.inf
         self._context.cancel(SUSPICION, peer.id)
 
-    def _set_state(self, peer: Peer, state: str) -> None:
-        if peer.state != state:
+    def _set_state(self, peer: Peer, state: MemberState) -> None:
+        if peer.state is not state:
             peer.state = state
             peer.changed_at = self._context.now
             if peer.present:
@@ -213,11 +214,11 @@ class Membership:
             else:
                 self._present.discard(peer.id)
             self._context.members_changed = True
-            if state == DEAD:
+            if state is MemberState.DEAD:
                 self.dead[peer.id] = peer
             else:
                 self.dead.pop(peer.id, None)
-        if state in (LEFT, DEAD):
+        if state in GONE:
             self._context.cancel(SUSPICION, peer.id)
             self._context.emit(MemberGone())
 
@@ -249,9 +250,9 @@ class Membership:
         peer = self.peers.get(suspicion.subject)
         if peer is None or not peer.present or suspicion.version != peer.liveness:
             return
-        if peer.state == ALIVE:
+        if peer.state is MemberState.ALIVE:
             self._begin_suspicion(peer)
-            self._set_state(peer, SUSPECT)
+            self._set_state(peer, MemberState.SUSPECT)
         elif suspicion.author in peer.suspectors:
             return
         peer.suspectors.add(suspicion.author)
@@ -301,7 +302,7 @@ class Membership:
     def suspicion_ends(self, id: NodeId) -> None:
         """The time to refute is over: dead, unless the peer answered or one other alone suspects it."""
         peer = self.peers.get(id)
-        if peer is None or peer.state != SUSPECT:
+        if peer is None or peer.state is not MemberState.SUSPECT:
             return
         settings = self._context.settings
         if not peer.final_probed and not self._was_reset(peer):
@@ -314,7 +315,7 @@ class Membership:
         enough = (peer.missed and trusted) or len(peer.suspectors) >= 2 or self.live_count() < 4
         answered = peer.acked_at > peer.suspected_at
         if enough and not answered:
-            self._set_state(peer, DEAD)
+            self._set_state(peer, MemberState.DEAD)
         else:
             self._begin_suspicion(peer)
             self._schedule_next(peer)
@@ -322,14 +323,14 @@ class Membership:
     def reset(self, peer: Peer) -> None:
         """This node saw that the peer's process is gone."""
         peer.reset_at = self._context.now
-        if peer.state == SUSPECT and peer.missed:
+        if peer.state is MemberState.SUSPECT and peer.missed:
             self._schedule_next(peer)
 
     def stalled(self) -> None:
         """This process was paused: each of its suspects gets the whole time to refute once more."""
         self.local_health = min(self._context.settings.max_local_health, self.local_health + 2)
         for peer in self.peers.values():
-            if peer.state == SUSPECT:
+            if peer.state is MemberState.SUSPECT:
                 self._begin_suspicion(peer)
                 self._schedule_next(peer)
 

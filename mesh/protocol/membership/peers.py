@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Record
 from mesh.wire.identity import NodeId
 
 _MAX_PATIENCE = 1.0
-ALIVE, SUSPECT, DEAD, LEFT = "alive", "suspect", "dead", "left"
-_PRESENT = (ALIVE, SUSPECT)
+
+
+class MemberState(StrEnum):
+    """Whether a member lives, as far as this one knows."""
+
+    ALIVE = "alive"
+    SUSPECT = "suspect"
+    DEAD = "dead"
+    LEFT = "left"
+
+
+PRESENT = (MemberState.ALIVE, MemberState.SUSPECT)
+GONE = (MemberState.DEAD, MemberState.LEFT)
 
 
 @dataclass(slots=True)
@@ -21,7 +33,7 @@ class Peer:
     id: NodeId
     generation: int
     incarnation: int = 0
-    state: str = ALIVE
+    state: MemberState = MemberState.ALIVE
     changed_at: float = -math.inf
     """When its state changed last."""
     record: Record | None = None
@@ -54,7 +66,7 @@ class Peer:
     @property
     def present(self) -> bool:
         """Whether it is alive or suspect: a suspect still counts as a member."""
-        return self.state in _PRESENT
+        return self.state in PRESENT
 
     @property
     def endpoint(self) -> Endpoint | None:

@@ -18,7 +18,7 @@ from mesh.protocol.base.context import Context
 from mesh.protocol.base.effects import ProbeStream
 from mesh.protocol.facts.store import FactStore
 from mesh.protocol.membership.membership import Membership
-from mesh.protocol.membership.peers import DEAD, SUSPECT, Peer
+from mesh.protocol.membership.peers import MemberState, Peer
 from mesh.protocol.trust.roster import Roster
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
@@ -235,7 +235,7 @@ class Prober:
 
     def _inform(self, peer: Peer, endpoint: Endpoint) -> None:
         """Inform a suspect before it answers: then its answer shows the raised liveness."""
-        if peer.state in (SUSPECT, DEAD):
+        if peer.state in (MemberState.SUSPECT, MemberState.DEAD):
             self._membership.inform(peer, endpoint)
 
     def _ping(self, peer: Peer, endpoint: Endpoint, token: int) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from mesh.protocol.base.context import NO_POOL
+from mesh.protocol.base.drop_counters import DropReason
 from mesh.protocol.node.wiring import Parts
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import Envelope, first_number
@@ -32,15 +34,15 @@ class Authentication:
         self._expulsion = parts.expulsion
         self._shown: dict[NodeId, float] = {}
 
-    def refusal(self, envelope: Envelope, source: Endpoint) -> str | None:
+    def refusal(self, envelope: Envelope, source: Endpoint) -> DropReason | Literal[""] | None:
         """Why to drop a datagram before decoding it: None to keep it, empty to drop it without a count."""
         if envelope.pool != self._context.pool or self._context.pool == NO_POOL:
-            return "foreign"
+            return DropReason.FOREIGN
         if envelope.sender == self._context.id or self._expulsion.expelled:
             return ""
         if not self._is_new(envelope, source):
-            return "replayed"
-        return None if self._rate_limits.allow(self._context.now, source) else "flood"
+            return DropReason.REPLAYED
+        return None if self._rate_limits.allow(self._context.now, source) else DropReason.FLOOD
 
     def _is_new(self, envelope: Envelope, source: Endpoint) -> bool:
         """Whether the datagram is new and of its sender's present generation.
@@ -72,12 +74,12 @@ class Authentication:
             self._bootstrap.unknown(sender, source, message)
         vouched = members.get(sender)
         if vouched is None:
-            self._context.drops.count("stranger", source)
+            self._context.drops.count(DropReason.STRANGER, source)
             return False
         if not (envelope.addressed or type(message) in _FOR_ANYBODY) or not envelope.proven_by(
             vouched.key, self._context.verifier, self._context.id
         ):
-            self._context.drops.count("forged", source)
+            self._context.drops.count(DropReason.FORGED, source)
             return False
         peer = self._membership.peers.get(sender)
         self._replays.mark(envelope, 0 if peer is None else peer.generation)

@@ -11,7 +11,7 @@ from mesh.protocol.base.internal_events import InternalEvent
 from mesh.protocol.dissemination import bootstrap, gossip, reaping
 from mesh.protocol.leadership import election, leader_leases, reports, worker_lease
 from mesh.protocol.membership import membership, probes
-from mesh.protocol.membership.peers import DEAD, SUSPECT
+from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.persisted import ACTS, PersistedState
 from mesh.protocol.node.wiring import Parts
 from mesh.wire import facts, messages
@@ -218,7 +218,7 @@ class Dispatch:
     def _inform(self, sender: NodeId, source: Endpoint) -> None:
         """Inform a suspect or dead member that speaks all the same, so that it can refute."""
         peer = self._membership.peers.get(sender)
-        if peer is not None and peer.state in (DEAD, SUSPECT):
+        if peer is not None and peer.state in (MemberState.DEAD, MemberState.SUSPECT):
             self._membership.inform(peer, source)
 
     def _compare(self, sender: NodeId, source: Endpoint, theirs: messages.Ping | messages.Ack) -> None:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from mesh.protocol.membership.peers import ALIVE, SUSPECT
+from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.wiring import Parts
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import Envelope, first_number
@@ -73,18 +73,18 @@ class Inspection:
         """The liveness of every peer."""
         return {id: peer.liveness for id, peer in self._parts.membership.peers.items()}
 
-    def states(self) -> dict[NodeId, tuple[tuple[int, int], str]]:
+    def states(self) -> dict[NodeId, tuple[tuple[int, int], MemberState]]:
         """The liveness and the state of every peer."""
         return {id: (peer.liveness, peer.state) for id, peer in self._parts.membership.peers.items()}
 
-    def state(self, id: NodeId) -> str | None:
+    def state(self, id: NodeId) -> MemberState | None:
         """The state of a peer; None when there is no such peer."""
         peer = self._parts.membership.peers.get(id)
         return None if peer is None else peer.state
 
     def alive_count(self) -> int:
         """How many members the Node holds alive, itself included."""
-        return 1 + sum(peer.state == ALIVE for peer in self._parts.membership.peers.values())
+        return 1 + sum(peer.state is MemberState.ALIVE for peer in self._parts.membership.peers.values())
 
     def endpoints(self, id: NodeId) -> list[Endpoint]:
         """The addresses of a peer, the likeliest first."""
@@ -106,7 +106,7 @@ class Inspection:
         context, mine = self._parts.context, self._parts.membership
         trusting = context.settings.suspicion_timeout * context.settings.suspicion_timeout_stretch
         return mine.local_health > 0 and any(
-            peer.state == SUSPECT
+            peer.state is MemberState.SUSPECT
             and peer.suspectors == {context.id}
             and context.now > peer.suspected_at + trusting
             for peer in mine.peers.values()

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mesh.protocol.base.context import NO_POOL, Context, RandomSource
-from mesh.protocol.base.drop_counters import DropCounters
+from mesh.protocol.base.drop_counters import DropCounters, DropReason
 from mesh.protocol.base.effects import Effect, LeaderChanged, MembersChanged, Timer
 from mesh.protocol.base.internal_events import ProcessPaused
 from mesh.protocol.base.settings import Settings
-from mesh.protocol.membership.peers import ALIVE, LEFT
+from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.authentication import Authentication
 from mesh.protocol.node.dispatch import Dispatch
 from mesh.protocol.node.inspect import Inspection
@@ -41,6 +41,7 @@ from mesh.wire.facts import (
 from mesh.wire.identity import NodeId, PoolId, Signer, Verifier, pool_id
 from mesh.wire.messages import MAX_DATAGRAM, MAX_STREAMED
 from mesh.wire.rights import Rights
+from mesh.wire.states import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Member:
     key: bytes
     rights: Rights
     record: Record | None
-    state: str
+    state: MemberState
     endpoint: Endpoint | None
     rtt: float | None
 
@@ -165,7 +166,7 @@ class Node:
             elif why:
                 self._context.drops.count(why, source)
         except DecodeError:
-            self._context.drops.count("malformed", source)
+            self._context.drops.count(DropReason.MALFORMED, source)
         return self._end()
 
     def receive_stream(self, now: float, peer: NodeId, payload: bytes) -> list[Effect]:
@@ -177,7 +178,7 @@ class Node:
             try:
                 self._dispatch.receive_stream(peer, known.endpoint, messages.decode(payload, MAX_STREAMED))
             except DecodeError:
-                self._context.drops.count("malformed", known.endpoint)
+                self._context.drops.count(DropReason.MALFORMED, known.endpoint)
         return self._end()
 
     def fire(self, now: float, timer: Timer) -> list[Effect]:
@@ -256,7 +257,7 @@ class Node:
         self,
         now: float,
         deployment: int,
-        phase: str,
+        phase: Phase,
         progress: float,
         reason: str,
         tokens_per_second: float,
@@ -379,7 +380,7 @@ class Node:
             if own is None:
                 return None
             addresses = own.fact.profile.addresses
-            state = LEFT if own.fact.left else ALIVE
+            state = MemberState.LEFT if own.fact.left else MemberState.ALIVE
             endpoint = addresses[0] if addresses else None
             return Member(id, vouched.key, vouched.rights, own.fact, state, endpoint, None)
         peer = self._parts.membership.peers.get(id)
@@ -419,7 +420,7 @@ class Node:
         return self._parts.rate_limits.knows(source)
 
     @property
-    def drops(self) -> DropCounters:
+    def drops(self) -> DropCounters[DropReason]:
         """Counts of what this node refused."""
         return self._parts.context.drops
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from mesh.protocol.membership.peers import DEAD, SUSPECT
+from mesh.protocol.membership.peers import MemberState
 from simulations.measures.state_watch import StateWatch
 from simulations.world import Host, World
 
@@ -42,18 +42,20 @@ class EpisodeWatch(StateWatch):
             self._away.add(host.number)
             self.withdrawn += 1
 
-    def changed(self, observer: int, subject: int, before: str | None, state: str | None) -> None:
+    def changed(
+        self, observer: int, subject: int, before: MemberState | None, state: MemberState | None
+    ) -> None:
         super().changed(observer, subject, before, state)
         self._note_withdrawal(self._hosts[subject])
-        if state == DEAD and subject in self._spared and subject not in self._away:
+        if state is MemberState.DEAD and subject in self._spared and subject not in self._away:
             self._spared.discard(subject)
             self.killed[subject] += 1
-        if state == SUSPECT:
+        if state is MemberState.SUSPECT:
             suspecting = self.suspected.setdefault(subject, set())
             if not suspecting:
                 self.suspicions += 1
                 self.begun.append((subject, observer))
                 self._spared.add(subject)
             suspecting.add(observer)
-        elif before == SUSPECT:
+        elif before is MemberState.SUSPECT:
             self.suspected[subject].discard(observer)

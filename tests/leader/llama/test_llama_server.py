@@ -15,7 +15,7 @@ import psutil
 import pytest
 import trio
 
-from leader.llama.llama_server import LlamaServer, ServerState
+from leader.llama.llama_server import LlamaServer, ServerPhase, ServerState
 from leader.llama.server_arguments import arguments
 from leader.llama.slots import Slots
 from leader.llama.tunnels import OpenTunnel, Tunnels, open_tunnels
@@ -145,7 +145,7 @@ async def test_a_pool_answers_as_the_same_split_wired_by_hand(
     assert len(set(tokens)) > 20
     progress = [state.progress for state in running.states if state.phase == "loading"]
     assert progress == sorted(progress)
-    assert running.states[-1] == ServerState("stopped")
+    assert running.states[-1] == ServerState(ServerPhase.STOPPED)
     assert running.resets == []
 
 

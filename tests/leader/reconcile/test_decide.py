@@ -23,6 +23,7 @@ from leader.reconcile.view import (
     Wanted,
     WantLeases,
 )
+from mesh.wire.states import Phase
 from tests.leader.shapes import GIB, MIB, host, model_info, worker
 
 ME, W1, W2 = b"\xff" * 16, worker(1).member, worker(2).member
@@ -53,7 +54,7 @@ def view(*members: MemberView, **changes: Any) -> View:
 ALL = frozenset({ME, W1, W2})
 
 
-def running(phase: str = "ready", **changes: Any) -> Running:
+def running(phase: Phase = Phase.READY, **changes: Any) -> Running:
     plan = place(SHAPE, [host(60 * MIB), worker(1)], 512, 1)
     assert plan.workers == (W1,)
     return Running(**{"wanted": WANTED, "plan": plan, "phase": phase, **changes})
@@ -77,7 +78,7 @@ def kinds(decision: Decision) -> list[type[Action]]:
     [
         ({"leading": False}, []),
         ({"wanted": None}, []),
-        ({"wanted": replace(WANTED, running=False)}, [Report("stopped")]),
+        ({"wanted": replace(WANTED, running=False)}, [Report(Phase.STOPPED)]),
     ],
 )
 def test_without_a_task_the_engine_ends_and_leases_are_given_back(changes: Any, report: list[Report]) -> None:
@@ -94,7 +95,7 @@ def test_with_nothing_to_do_nothing_is_done() -> None:
 def test_first_all_usable_workers_and_the_leader_itself_are_asked_for_leases() -> None:
     decision = decide(10.0, view(), ReconcilerMemory())
     assert only(decision, WantLeases).workers == ALL
-    assert only(decision, Report) == Report("waiting", 0.0, "asks me, w1, w2 for their leases")
+    assert only(decision, Report) == Report(Phase.WAITING, 0.0, "asks me, w1, w2 for their leases")
     assert decision.again_at == 10.0 + SETTLE
 
 
@@ -134,7 +135,7 @@ def test_a_model_that_fits_on_the_leader_runs_there_and_frees_the_others() -> No
     big = view(leader(GIB), member(1), member(2), leases=ALL)
     start = only(decide(0, big, ReconcilerMemory()), Start)
     assert start.plan.workers == ()
-    runs = replace(big, running=Running(WANTED, start.plan, "loading"))
+    runs = replace(big, running=Running(WANTED, start.plan, Phase.LOADING))
     decision = decide(1, runs, ReconcilerMemory())
     assert only(decision, WantLeases).workers == {ME}
     assert only(decision, ReleaseLeases).workers == {W1, W2}
@@ -183,8 +184,8 @@ def test_fixed_layers_wait_for_the_member_they_name() -> None:
 
 
 def test_while_loading_the_progress_is_told_and_only_the_plans_leases_are_kept() -> None:
-    decision = decide(0, view(running=running("loading", progress=0.4), leases=ALL), ReconcilerMemory())
-    assert only(decision, Report) == Report("loading", 0.4)
+    decision = decide(0, view(running=running(Phase.LOADING, progress=0.4), leases=ALL), ReconcilerMemory())
+    assert only(decision, Report) == Report(Phase.LOADING, 0.4)
     assert only(decision, WantLeases).workers == USED
     assert only(decision, ReleaseLeases).workers == {W2}
 
@@ -196,7 +197,7 @@ def test_a_newly_come_worker_does_not_disturb_a_running_plan() -> None:
         ReconcilerMemory(),
     )
     assert kinds(decision) == [WantLeases, Report]
-    assert only(decision, Report) == Report("ready", 1.0)
+    assert only(decision, Report) == Report(Phase.READY, 1.0)
 
 
 def test_a_used_worker_that_membership_holds_dead_does_not_end_a_plan_that_runs() -> None:
@@ -214,11 +215,11 @@ def test_a_used_worker_whose_lease_is_lost_ends_the_plan_and_the_next_is_a_move(
     remaining = view(leader(), member(2), leases=frozenset({ME, W2}))
     again = decide(5, remaining, lost.memory)
     assert only(again, Start).plan.workers == (W2,)
-    assert only(again, Report) == Report("moving", 0.0, "lost w1")
+    assert only(again, Report) == Report(Phase.MOVING, 0.0, "lost w1")
 
 
 def test_a_dead_worker_explains_a_dead_llama_server_so_that_there_is_no_pause() -> None:
-    died = running("failed", reason="llama-server was killed by SIGABRT")
+    died = running(Phase.FAILED, reason="llama-server was killed by SIGABRT")
     decision = decide(
         5,
         view(leader(), member(1, reachable=False), member(2), running=died, leases=USED),
@@ -232,7 +233,9 @@ def test_llama_server_is_started_again_after_pauses_that_grow() -> None:
     memory = ReconcilerMemory()
     now, pauses = 100.0, []
     for _ in range(9):
-        decision = decide(now, view(running=running("failed", reason="out of memory"), leases=USED), memory)
+        decision = decide(
+            now, view(running=running(Phase.FAILED, reason="out of memory"), leases=USED), memory
+        )
         assert only(decision, Stop).reason == "out of memory"
         assert decision.again_at is not None
         pauses.append(decision.again_at - now)
@@ -247,7 +250,7 @@ def test_llama_server_is_started_again_after_pauses_that_grow() -> None:
 
 def test_after_some_failures_in_a_row_the_phase_says_failed() -> None:
     memory = ReconcilerMemory(failures=GIVING_UP - 1)
-    decision = decide(0, view(running=running("failed", reason="bad file"), leases=USED), memory)
+    decision = decide(0, view(running=running(Phase.FAILED, reason="bad file"), leases=USED), memory)
     assert only(decision, Report).phase == "failed"
 
 
@@ -257,7 +260,9 @@ def test_a_good_run_forgives_earlier_failures() -> None:
     assert memory.failures == 5
     memory = decide(31, ready, memory).memory
     assert memory.failures == 0
-    failed = decide(32, view(running=running("failed", reason="x"), leases=USED), replace(memory, failures=5))
+    failed = decide(
+        32, view(running=running(Phase.FAILED, reason="x"), leases=USED), replace(memory, failures=5)
+    )
     assert failed.memory.failures == 1
 
 
@@ -266,7 +271,7 @@ def test_answers_that_are_given_come_to_their_end_before_another_model_takes_ove
     busy = view(wanted=other, running=running(answers=2), leases=USED)
     first = decide(100, busy, ReconcilerMemory())
     assert kinds(first) == [WantLeases, Drain, Report]
-    assert only(first, Report) == Report("loading", 0.0, "new replaces toy once 2 answers are given")
+    assert only(first, Report) == Report(Phase.LOADING, 0.0, "new replaces toy once 2 answers are given")
     assert Drain in kinds(decide(129, busy, first.memory))
     assert Stop in kinds(decide(110, replace(busy, running=running()), first.memory))
     assert Stop in kinds(decide(130, busy, first.memory)), "but not for ever"
@@ -274,7 +279,7 @@ def test_answers_that_are_given_come_to_their_end_before_another_model_takes_ove
 
 def test_answers_that_cannot_go_on_are_not_waited_for() -> None:
     other = replace(WANTED, name="new", root=b"n" * 32)
-    for cut in (running(answers=1), running("failed", answers=1), running("loading", answers=1)):
+    for cut in (running(answers=1), running(Phase.FAILED, answers=1), running(Phase.LOADING, answers=1)):
         leases = frozenset({ME}) if cut.phase == "ready" else USED
         assert Stop in kinds(decide(0, view(wanted=other, running=cut, leases=leases), ReconcilerMemory()))
 
@@ -322,7 +327,7 @@ def test_a_leader_that_copies_the_file_from_who_may_not_lead_says_how_far_it_is(
     holder = member(2, lead=False, models=frozenset({ROOT}))
     absent = leader(models=frozenset())
     decision = decide(0, view(absent, holder, model_info=None, copying=0.25, leases=ALL), ReconcilerMemory())
-    assert decision.actions == (ReleaseLeases(ALL), Report("copying", 0.25, "copies toy from w2"))
+    assert decision.actions == (ReleaseLeases(ALL), Report(Phase.COPYING, 0.25, "copies toy from w2"))
     able = replace(holder, lead=True)
     handing = decide(0, view(absent, able, model_info=None, copying=0.25), ReconcilerMemory())
     assert only(handing, HandOver).to == W2
@@ -332,7 +337,9 @@ def test_a_leader_whose_engine_is_being_built_waits() -> None:
     decision = decide(
         0, view(leader(engine="building", engine_reason="compiling 40%"), member(1)), ReconcilerMemory()
     )
-    assert decision.actions == (Report("waiting", 0.0, "the leader's engine is being built: compiling 40%"),)
+    assert decision.actions == (
+        Report(Phase.WAITING, 0.0, "the leader's engine is being built: compiling 40%"),
+    )
 
 
 def test_a_leader_that_cannot_get_an_engine_hands_over_or_fails_with_the_reason() -> None:
@@ -340,7 +347,7 @@ def test_a_leader_that_cannot_get_an_engine_hands_over_or_fails_with_the_reason(
     holds: Any = {"models": frozenset({ROOT})}
     assert only(decide(0, view(broken, member(1, **holds)), ReconcilerMemory()), HandOver).to == W1
     report = only(decide(0, view(broken, member(1)), ReconcilerMemory()), Report)
-    assert report == Report("failed", 0.0, "no engine here: no compiler")
+    assert report == Report(Phase.FAILED, 0.0, "no engine here: no compiler")
 
 
 def test_what_takes_the_place_of_what_runs_is_named() -> None:
@@ -349,5 +356,5 @@ def test_what_takes_the_place_of_what_runs_is_named() -> None:
         (replace(WANTED, context=256), "toy gets other settings"),
     ):
         decision = decide(0, view(wanted=wanted, running=running(), leases=USED), ReconcilerMemory())
-        assert only(decision, Report) == Report("loading", 0.0, reason)
+        assert only(decision, Report) == Report(Phase.LOADING, 0.0, reason)
         assert Stop in kinds(decision)

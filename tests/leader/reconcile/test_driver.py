@@ -23,6 +23,7 @@ from mesh.wire.errors import MeshError
 from mesh.wire.facts import Model, PoolState, Resignation, Stage, decode
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies, LeaseGrant, LeaseRelease, LeaseRequest, Ping
+from mesh.wire.states import Phase
 from tests.leader.shapes import GIB, MIB, host, model_info, worker
 from tests.mesh.protocol.stage import Actor
 from tests.mesh.protocol.stage import Stage as Led
@@ -90,7 +91,7 @@ def driven() -> Driven:
 
 
 def test_where_nothing_is_deployed_the_view_holds_what_runs_and_what_was_asked(driven: Driven) -> None:
-    driven.local.present = Running(WANTED, PLAN, "ready")
+    driven.local.present = Running(WANTED, PLAN, Phase.READY)
     expected = View(driven.stage.node.id, True, running=driven.local.present, asked="idle")
     assert driven.view() == expected
 
@@ -157,9 +158,9 @@ def reported(driven: Driven, report: Report) -> PoolState:
 def test_a_report_tells_the_pool_of_the_plan_that_runs(driven: Driven) -> None:
     driven.deploy()
     driven.deploy()
-    driven.local.present = Running(WANTED, PLAN, "loading")
+    driven.local.present = Running(WANTED, PLAN, Phase.LOADING)
     driven.driver.view(driven.stage.now)
-    state = reported(driven, Report("loading", 0.25, "x" * 500))
+    state = reported(driven, Report(Phase.LOADING, 0.25, "x" * 500))
     deployment = driven.stage.node.deployment()
     assert deployment is not None
     assert (state.deployment, state.phase, state.progress) == (deployment.number, "loading", 0.25)
@@ -171,7 +172,7 @@ def test_a_report_tells_the_pool_of_the_plan_that_runs(driven: Driven) -> None:
 def test_a_report_while_nothing_runs_has_no_stages(driven: Driven) -> None:
     driven.deploy()
     driven.driver.view(driven.stage.now)
-    state = reported(driven, Report("waiting"))
+    state = reported(driven, Report(Phase.WAITING))
     assert (state.phase, state.stages, state.tokens_per_second) == ("waiting", (), 0.0)
 
 
@@ -190,7 +191,7 @@ def test_a_hand_over_that_the_node_refuses_is_an_error(driven: Driven) -> None:
 def test_failures_in_a_row_are_counted_from_one_decision_to_the_next(driven: Driven) -> None:
     driven.deploy()
     alone = place(TOY, [replace(host(GIB), member=driven.stage.node.id)], 512, 1)
-    driven.local.present = Running(WANTED, alone, "failed", reason="it crashed")
+    driven.local.present = Running(WANTED, alone, Phase.FAILED, reason="it crashed")
     view = replace(driven.view(), leases=frozenset({driven.stage.node.id}))
     for failures in (1, 2, 3):
         driven.driver.decide(driven.stage.now, view)

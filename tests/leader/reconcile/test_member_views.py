@@ -6,6 +6,7 @@ import pytest
 
 from leader.placement.cost import assumed_layer_seconds
 from leader.reconcile.member_views import UNMEASURED_RTT, device, member_view
+from mesh.protocol.membership.peers import MemberState
 from mesh.wire.identity import id_text
 from mesh.wire.rights import Rights
 from tests.leader.members import ANNA, BERT, PROFILE, TOY, member
@@ -20,9 +21,15 @@ def test_a_member_is_seen_with_all_that_the_reconciler_asks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "alive"), [("alive", True), ("suspect", True), ("dead", False), ("left", False)]
+    ("state", "alive"),
+    [
+        (MemberState.ALIVE, True),
+        (MemberState.SUSPECT, True),
+        (MemberState.DEAD, False),
+        (MemberState.LEFT, False),
+    ],
 )
-def test_a_suspected_member_still_counts_as_alive(state: str, alive: bool) -> None:
+def test_a_suspected_member_still_counts_as_alive(state: MemberState, alive: bool) -> None:
     assert member_view(member(state=state), BERT, None).alive is alive
 
 

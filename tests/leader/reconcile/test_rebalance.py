@@ -23,6 +23,7 @@ from leader.reconcile.view import (
     Wanted,
     WantLeases,
 )
+from mesh.wire.states import Phase
 from tests.leader.reconcile.test_decide import (
     ME,
     ROOT,
@@ -46,7 +47,7 @@ ALL = USED | {W2}
 
 
 def ready(answers: int = 0, plan: Plan = SLOW_PLAN, load: float = 1.0) -> Running:
-    return Running(WANTED, plan, "ready", 1.0, answers=answers, load_seconds=load)
+    return Running(WANTED, plan, Phase.READY, 1.0, answers=answers, load_seconds=load)
 
 
 def settled(leases: frozenset[bytes] = ALL, **changes: object) -> tuple[View, ReconcilerMemory]:
@@ -99,7 +100,7 @@ def test_after_the_last_answer_a_move_waits_for_the_next_question() -> None:
 def test_a_wish_for_a_move_waits_for_answers_but_not_for_ever() -> None:
     seen, memory = settled(running=ready(answers=1), asked="idle")
     first = decide(100, seen, memory)
-    assert only(first, Report) == Report("moving", 0.0, "moves once 1 answer is given")
+    assert only(first, Report) == Report(Phase.MOVING, 0.0, "moves once 1 answer is given")
     assert only(decide(101, replace(seen, running=ready()), first.memory), Stop).keep
     at_last = decide(100 + DRAIN, seen, first.memory)
     assert not only(at_last, Stop).keep, "slots that are at work cannot be saved"

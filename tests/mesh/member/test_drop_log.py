@@ -12,12 +12,12 @@ from mesh.member.drop_log import LOOK_SECONDS, DropReporter
 from mesh.protocol.base.drop_counters import DropCounters
 
 
-def watching(refused: DropCounters) -> DropReporter:
+def watching(refused: DropCounters[str]) -> DropReporter:
     return DropReporter({"datagram": lambda: (refused.counts, refused.latest)}, lambda: {"cut": 2})
 
 
 def test_each_look_tells_one_line_of_what_is_new(caplog: pytest.LogCaptureFixture) -> None:
-    refused = DropCounters()
+    refused = DropCounters[str]()
     watch = watching(refused)
     watch.look()
     assert caplog.messages == []
@@ -38,7 +38,7 @@ async def test_it_looks_every_now_and_then(
     autojump_clock: MockClock, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    refused = DropCounters()
+    refused = DropCounters[str]()
     nursery.start_soon(watching(refused).run)
     for _ in range(30):
         refused.count("flood", "10.6.6.6")
@@ -48,7 +48,7 @@ async def test_it_looks_every_now_and_then(
 
 
 def test_all_numbers_are_there_for_prometheus() -> None:
-    refused = DropCounters()
+    refused = DropCounters[str]()
     refused.count("forged", "10.6.6.6")
     registry = CollectorRegistry(auto_describe=False)
     registry.register(watching(refused))

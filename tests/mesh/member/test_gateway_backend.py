@@ -14,6 +14,7 @@ from mesh.runtime.status import current_state, status
 from mesh.serving.leader_loop import LeaderLoop
 from mesh.wire.facts import Model
 from mesh.wire.identity import id_text
+from mesh.wire.states import Phase
 from tests.mesh.machines import Ground, Here
 
 MODEL = Model("small.gguf", 8, b"r" * 32)
@@ -53,7 +54,7 @@ def backend(here: Here, leading: Pretended) -> StayBackend:
     return made
 
 
-def report(here: Here, phase: str, reason: str = "") -> None:
+def report(here: Here, phase: Phase, reason: str = "") -> None:
     """Say as the leader how far the deployed model is."""
     assert here.driver is not None
     wanted = here.node.deployment()
@@ -61,7 +62,7 @@ def report(here: Here, phase: str, reason: str = "") -> None:
     here.driver.do(here.node.report, wanted.number, phase, 1.0, reason, 0.0, ())
 
 
-async def told(here: Here, phase: str) -> None:
+async def told(here: Here, phase: Phase) -> None:
     """Wait until the leader's word that the model has come to ``phase`` is known there."""
     with trio.fail_after(30):
         while (state := current_state(here.node)) is None or state.phase != phase:
@@ -85,9 +86,9 @@ async def deploy(anna: Here, *others: Here) -> None:
     """Have the model wanted and told ready, and all of them know it."""
     assert anna.driver is not None
     anna.driver.do(anna.node.deploy, MODEL, 128, 1, True, ())
-    report(anna, "ready")
+    report(anna, Phase.READY)
     for here in (anna, *others):
-        await told(here, "ready")
+        await told(here, Phase.READY)
 
 
 async def test_nothing_is_served_until_a_model_is_wanted(clock: MockClock, ground: Ground) -> None:
@@ -109,9 +110,9 @@ async def test_without_a_leader_nobody_is_asked(clock: MockClock, ground: Ground
     assert one.serving() is None
 
 
-@pytest.mark.parametrize(("phase", "lasting"), [("loading", False), ("failed", True)])
+@pytest.mark.parametrize(("phase", "lasting"), [(Phase.LOADING, False), (Phase.FAILED, True)])
 async def test_a_model_that_is_not_ready_is_not_opened(
-    clock: MockClock, ground: Ground, phase: str, lasting: bool
+    clock: MockClock, ground: Ground, phase: Phase, lasting: bool
 ) -> None:
     anna, _ = await leader_and_member(ground)
     await deploy(anna)

@@ -9,10 +9,11 @@ from leader.model.held_models import HeldModel
 from mesh.control.operations import EngineStatus
 from mesh.control.sidecar_options import NodeOptions
 from mesh.engine.types import Backend, Engine
-from mesh.member.own_profile import HOLDS_MODEL, is_worth_publishing, profile, rank, reported_models
+from mesh.member.own_profile import is_worth_publishing, profile, rank, reported_models
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Deployment, Model, Profile
 from mesh.wire.identity import NodeId, PoolId
+from mesh.wire.rank import Rank
 from worker.hardware import MachineMemory
 
 GIB = 1 << 30
@@ -85,12 +86,12 @@ def test_whoever_holds_the_model_leads_before_any_amount_of_memory() -> None:
 
 
 def test_of_two_that_hold_it_the_one_with_more_memory_leads() -> None:
-    assert rank(2 * GIB, [MODEL], DEPLOYMENT) > rank(GIB, [MODEL], DEPLOYMENT) > HOLDS_MODEL
+    assert rank(2 * GIB, [MODEL], DEPLOYMENT) > rank(GIB, [MODEL], DEPLOYMENT) > Rank(holds_model=1)
 
 
 def test_without_a_deployment_a_model_counts_for_nothing_and_everybody_may_lead() -> None:
     assert rank(GIB, [MODEL], None) == rank(GIB, [], None)
-    assert rank(0, [], None) > 0
+    assert rank(0, [], None) > Rank()
 
 
 def test_the_first_profile_is_always_worth_publishing() -> None:

@@ -18,6 +18,7 @@ from mesh.operations.plan import (
     plan_from_file,
     refuse_unable,
 )
+from mesh.protocol.membership.peers import GONE, MemberState
 from mesh.tools.generator import ModelSpec, generate
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId, id_text
@@ -46,8 +47,8 @@ def test_layers_for_nobody_or_for_one_of_two_are_refused() -> None:
         fixed_layers({"anna": 3}, [member(), member(id=BERT)])
 
 
-@pytest.mark.parametrize("state", ["left", "dead"])
-def test_who_is_gone_leaves_its_name_to_who_came_with_it(state: str) -> None:
+@pytest.mark.parametrize("state", GONE)
+def test_who_is_gone_leaves_its_name_to_who_came_with_it(state: MemberState) -> None:
     assert fixed_layers({"anna": 3}, [member(state=state), member(id=BERT)]) == {BERT: 3}
     assert fixed_layers({"anna": 3}, [member(state=state)]) == {ANNA: 3}, "and is found while it is the only"
 

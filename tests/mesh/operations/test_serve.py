@@ -5,6 +5,7 @@ import pytest
 from mesh.operations.serve import copies_of, outlook, same
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment, Model
+from mesh.wire.states import Phase
 from tests.mesh.protocol.stage import Stage as Scene
 
 MODEL, OTHER = Model("tiny.gguf", 8 << 20, b"r" * 32), Model("big.gguf", 9 << 20, b"s" * 32)
@@ -25,7 +26,7 @@ def deploy(scene: Scene, model: Model = MODEL, context: int = 512, running: bool
     return wanted
 
 
-def report(scene: Scene, wanted: Deployment, phase: str) -> None:
+def report(scene: Scene, wanted: Deployment, phase: Phase) -> None:
     scene.perform(scene.node.report(scene.now, wanted.number, phase, 0.5, "because", 1.0, ()))
     scene.wait(2)
 
@@ -46,29 +47,29 @@ def test_it_is_waited_for_until_it_is_ready(scene: Scene) -> None:
     event = outlook(scene.node, wanted)
     assert event is not None
     assert event["text"] == "waiting"
-    report(scene, wanted, "loading")
+    report(scene, wanted, Phase.LOADING)
     assert outlook(scene.node, wanted) == {"text": "loading because", "state": "loading", "progress": 0.5}
-    report(scene, wanted, "ready")
+    report(scene, wanted, Phase.READY)
     assert outlook(scene.node, wanted) is None
 
 
 def test_what_fails_ends_the_waiting_with_the_reason(scene: Scene) -> None:
     wanted = deploy(scene)
-    report(scene, wanted, "failed")
+    report(scene, wanted, Phase.FAILED)
     with pytest.raises(MeshError, match="cannot be served: because"):
         outlook(scene.node, wanted)
 
 
 def test_another_model_that_is_ready_is_not_the_one_that_is_waited_for(scene: Scene) -> None:
     wanted = deploy(scene)
-    report(scene, deploy(scene, OTHER), "ready")
+    report(scene, deploy(scene, OTHER), Phase.READY)
     with pytest.raises(MeshError, match=r"was replaced meanwhile: big\.gguf is to be served"):
         outlook(scene.node, wanted)
 
 
 def test_the_same_model_with_other_settings_is_another(scene: Scene) -> None:
     wanted = deploy(scene)
-    report(scene, deploy(scene, context=256), "ready")
+    report(scene, deploy(scene, context=256), Phase.READY)
     with pytest.raises(MeshError, match="with other settings"):
         outlook(scene.node, wanted)
 

@@ -16,6 +16,7 @@ from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment, Model
 from mesh.wire.identity import id_text
 from mesh.wire.rights import Rights
+from mesh.wire.states import Phase
 from tests.mesh.operations.homes import Events, FakeHome, able, admitted, leading
 from tests.mesh.protocol.stage import Stage as Scene
 
@@ -121,15 +122,15 @@ async def test_a_client_that_waits_is_told_how_far_it_is_until_it_is_ready(
     with trio.fail_after(30):
         while scene.node.deployment() is None:
             await home.here.changes.wait(home.here.changes.count, 0.01)
-        report("loading", 0.5)
+        report(Phase.LOADING, 0.5)
         await loading.wait()
         assert not answered.is_set()
-        report("ready", 1.0)
+        report(Phase.READY, 1.0)
         await answered.wait()
     assert {"text": "loading", "state": "loading", "progress": 0.5} in told
 
 
-def phase(home: FakeHome, name: str, progress: float) -> None:
+def phase(home: FakeHome, name: Phase, progress: float) -> None:
     """The leader, which this node is, tells how far it is."""
     scene = home.scene
     scene.wait(2)

@@ -13,6 +13,7 @@ from mesh.wire.facts import Model, PoolState, Profile, Record, Stage
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.messages import Bodies
 from mesh.wire.rights import Rights
+from mesh.wire.states import Phase
 from tests.mesh.cli.status_shape import problems
 from tests.mesh.protocol.stage import Actor
 from tests.mesh.protocol.stage import Stage as Scene
@@ -33,7 +34,7 @@ def deploy(scene: Scene, running: bool = True) -> None:
     scene.perform(scene.node.deploy(scene.now, MODEL, 4096, 1, running))
 
 
-def report(scene: Scene, number: int = 1, phase: str = "ready", stages: tuple[Stage, ...] = ()) -> None:
+def report(scene: Scene, number: int = 1, phase: Phase = Phase.READY, stages: tuple[Stage, ...] = ()) -> None:
     scene.perform(scene.node.report(scene.now, number, phase, 0.5, "because", 12.3456, stages))
 
 

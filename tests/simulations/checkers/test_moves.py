@@ -4,13 +4,14 @@ import pytest
 
 from leader.placement.planner import place
 from leader.reconcile.view import Running, View
+from mesh.wire.states import Phase
 from simulations.leading import Serving
 from tests.leader.reconcile.test_decide import ME, SHAPE, USED, WANTED
 from tests.leader.shapes import MIB, host, worker
 from tests.simulations.checkers.watched import Watched
 
 PLAN = place(SHAPE, [host(60 * MIB), worker(1)], 512, 1)
-SEEN = View(ME, True, WANTED, SHAPE, (), USED, Running(WANTED, PLAN, "ready"))
+SEEN = View(ME, True, WANTED, SHAPE, (), USED, Running(WANTED, PLAN, Phase.READY))
 
 
 def stop(pool: Watched, view: View) -> None:
@@ -45,7 +46,7 @@ def test_a_model_that_is_moved_to_and_fro_is_caught() -> None:
         {"leading": False},
         {"leases": frozenset({ME})},
         {"wanted": replace(WANTED, context=1024)},
-        {"running": Running(WANTED, PLAN, "failed")},
+        {"running": Running(WANTED, PLAN, Phase.FAILED)},
     ],
 )
 @pytest.mark.usefixtures("busy")

@@ -1,3 +1,4 @@
+from mesh.protocol.base.drop_counters import DropReason
 from mesh.wire import codec
 from mesh.wire.rights import Rights
 from simulations.hosts import Host
@@ -147,7 +148,7 @@ def test_a_leap_at_the_first_word_of_it_is_caught() -> None:
 def test_a_leap_after_one_that_was_refused_may_be_right() -> None:
     pool = Watched()
     assert pool.hosts[1].node is not None
-    pool.hosts[1].node._context.drops.count("leaping_claim", "")
+    pool.hosts[1].node._context.drops.count(DropReason.LEAPING_CLAIM, "")
     assert _leap(pool, pool.hosts[1], 2**30) == ""
 
 

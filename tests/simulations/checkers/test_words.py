@@ -1,5 +1,6 @@
 import pytest
 
+from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.inspect import Inspection
 from mesh.wire.identity import NodeId
 from simulations.hosts import Host
@@ -19,7 +20,7 @@ def _dies(
     monkeypatch.setattr(Inspection, "signed_suspectors", lambda _, id: signed)
     peer = one.node._parts.membership.peers[victim.id]
     peer.missed = missed
-    one.node._parts.membership._set_state(peer, "dead")
+    one.node._parts.membership._set_state(peer, MemberState.DEAD)
     pool.look_at_members(one)
     return pool.said
 

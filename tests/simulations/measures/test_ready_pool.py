@@ -1,5 +1,5 @@
 from mesh.protocol.base.settings import Settings
-from mesh.protocol.membership.peers import ALIVE
+from mesh.protocol.membership.peers import MemberState
 from simulations.measures.ready_pool import alive_count, leader_of, one_leader, ready, state_of
 from simulations.measures.state_watch import DeathWatch
 
@@ -25,7 +25,9 @@ def test_a_ready_pool_is_a_pool_like_any_other() -> None:
     assert world.run_until(lambda: len(known.at) == 4, 20.0)
     world.restart(victim)
     others = [host for host in world.hosts if host is not victim]
-    assert world.run_until(lambda: all(state_of(host, victim.id) == ALIVE for host in others), 20.0)
+    assert world.run_until(
+        lambda: all(state_of(host, victim.id) == MemberState.ALIVE for host in others), 20.0
+    )
 
 
 def test_equal_seeds_give_equal_runs_and_a_new_seed_another() -> None:

@@ -1,5 +1,5 @@
 from mesh.protocol.base.settings import Settings
-from mesh.protocol.membership.peers import DEAD
+from mesh.protocol.membership.peers import MemberState
 from simulations.measures.ready_pool import ready, state_of
 from simulations.measures.state_watch import DeathWatch, StateWatch
 
@@ -13,7 +13,7 @@ def test_a_watch_counts_deaths_and_returns() -> None:
     everyone = {0, 1, 2, 3, 4}
     assert sorted(watch.dead({2}, everyone)) == [(0, 2), (1, 2), (3, 2), (4, 2)]
     assert watch.dead({0, 1, 3, 4}, everyone) == []
-    assert state_of(world.hosts[0], victim.id) == DEAD
+    assert state_of(world.hosts[0], victim.id) == MemberState.DEAD
     world.restart(victim)
     world.run(20.0)
     assert watch.changes[0, 2] == 2

@@ -1,5 +1,6 @@
 """A node counts what it refuses, by reason, with the latest sender."""
 
+from mesh.protocol.base.drop_counters import DropReason
 from mesh.protocol.node.node import Node
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import first_number, seal
@@ -17,6 +18,13 @@ NUMBER = first_number(1) + 1
 
 def counted(node: Node) -> dict[str, int]:
     return dict(node.drops.counts)
+
+
+def test_the_labels_of_the_metrics_stay() -> None:
+    assert {str(reason) for reason in DropReason} == {
+        "foreign", "replayed", "flood", "stranger", "forged", "malformed", "foreign_fact", "forged_fact",
+        "malformed_fact", "unauthorised_fact", "leaping_claim", "accusation", "equivocation",
+    }  # fmt: skip
 
 
 def hit(stage: Stage, payload: bytes) -> None:

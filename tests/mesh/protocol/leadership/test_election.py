@@ -1,14 +1,15 @@
 import pytest
 
 from mesh.protocol.base.effects import Effect, LeaderChanged, Persist, Send
-from mesh.protocol.leadership.election import SERVES
 from mesh.wire import codec, facts, messages
 from mesh.wire.envelope import open_envelope
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Claim, Resignation
 from mesh.wire.facts import Stage as Layers
 from mesh.wire.messages import Bodies, LeaseGrant, LeaseRequest, Vote, VoteRequest
+from mesh.wire.rank import Rank
 from mesh.wire.rights import Rights
+from mesh.wire.states import Phase
 from simulations.signing import KeyedHash
 from tests.mesh.protocol.stage import Actor, Stage
 
@@ -169,7 +170,7 @@ def _serving() -> tuple[Stage, Actor]:
     stage.perform(stage.node.want_leases(stage.now, [worker.id]))
     _grant_lease(stage, worker)
     stages = (Layers(worker.id, 0, 9, True, 1, 1.0),)
-    stage.perform(stage.node.report(stage.now, 1, "ready", 1.0, "", 1.0, stages))
+    stage.perform(stage.node.report(stage.now, 1, Phase.READY, 1.0, "", 1.0, stages))
     return stage, worker
 
 
@@ -185,14 +186,14 @@ def test_a_leader_that_serves_reclaims_over_one_that_claimed_while_it_was_cut_of
     stage, worker = _serving()
     stray = stage.member(3, rank=50)
     stray.tells(stray.claim(7))
-    assert stage.node.leader() == Claim(stage.pool, stage.node.id, 8, 50 + SERVES)
+    assert stage.node.leader() == Claim(stage.pool, stage.node.id, 8, Rank(serves=1, memory=50).to_wire())
     assert stage.node.leases(stage.now) == {worker.id}
 
 
 def test_of_two_leaders_that_serve_the_one_that_is_outbid_yields() -> None:
     stage, _ = _serving()
     other = stage.member(3, rank=90)
-    other.tells(other.claim(7, rank=90 + SERVES))
+    other.tells(other.claim(7, rank=Rank(serves=1, memory=90).to_wire()))
     leader = stage.node.leader()
     assert leader is not None
     assert leader.author == other.id
@@ -209,7 +210,7 @@ def test_a_leader_yields_once_it_lacks_the_lease_of_a_worker_that_it_serves_from
 
 def test_a_leader_that_places_no_model_yields() -> None:
     stage, _ = _serving()
-    stage.perform(stage.node.report(stage.now, 1, "waiting", 0.0, "", 0.0, ()))
+    stage.perform(stage.node.report(stage.now, 1, Phase.WAITING, 0.0, "", 0.0, ()))
     stray = stage.member(3, rank=50)
     stray.tells(stray.claim(7))
     assert not _leads(stage)

@@ -3,6 +3,7 @@ import pytest
 from mesh.protocol.base.effects import StateChanged
 from mesh.wire.facts import PoolState, Record, sign
 from mesh.wire.facts import Stage as Layers
+from mesh.wire.states import Phase
 from tests.mesh.protocol.stage import Stage
 
 
@@ -51,7 +52,7 @@ def test_a_restart_makes_a_higher_incarnation_with_another_nonce() -> None:
     assert _record(again).generation == _record(stage).generation + 1
 
 
-def _report(stage: Stage, phase: str, progress: float) -> None:
+def _report(stage: Stage, phase: Phase, progress: float) -> None:
     stages = (Layers(stage.node.id, 0, 9, True, 1, 1.0),)
     stage.perform(stage.node.report(stage.now, 1, phase, progress, "", 1.0, stages))
 
@@ -60,7 +61,7 @@ def test_progress_is_published_every_two_seconds_at_most_and_the_last_state_alwa
     stage = Stage()
     stage.wait(1.0)
     for step in range(30):
-        _report(stage, "loading", step / 30)
+        _report(stage, Phase.LOADING, step / 30)
         stage.wait(0.1)
     assert len(stage.told(StateChanged)) == 2
     stage.wait(2.0)
@@ -72,9 +73,9 @@ def test_progress_is_published_every_two_seconds_at_most_and_the_last_state_alwa
 def test_a_new_phase_is_told_at_once() -> None:
     stage = Stage()
     stage.wait(1.0)
-    _report(stage, "loading", 0.5)
+    _report(stage, Phase.LOADING, 0.5)
     stage.wait(0.4)
-    _report(stage, "ready", 1.0)
+    _report(stage, Phase.READY, 1.0)
     state = stage.node.pool_state()
     assert state is not None
     assert state.phase == "ready"
@@ -83,7 +84,7 @@ def test_a_new_phase_is_told_at_once() -> None:
 def test_a_leader_that_claims_anew_says_at_once_what_holds_on() -> None:
     stage = Stage(rank=10)
     stage.wait(1.0)
-    _report(stage, "ready", 1.0)
+    _report(stage, Phase.READY, 1.0)
     gone, volunteer = stage.member(2, rank=99), stage.member(3)
     gone.tells(gone.record(sequence=2, left=True))
     volunteer.tells(gone.claim(40))
@@ -98,7 +99,7 @@ def test_a_leader_that_claims_anew_says_at_once_what_holds_on() -> None:
 def test_what_was_said_in_a_leadership_before_does_not_hold_on() -> None:
     stage = Stage(rank=10)
     stage.wait(1.0)
-    _report(stage, "ready", 1.0)
+    _report(stage, Phase.READY, 1.0)
     rival, gone = stage.member(2, rank=50), stage.member(3, rank=99)
     rival.tells(rival.claim(5))
     rival.tells(rival.resignation(5, successor=stage.node.id))
@@ -116,14 +117,14 @@ def test_what_was_said_in_a_leadership_before_does_not_hold_on() -> None:
 
 def test_a_member_that_does_not_lead_reports_nothing() -> None:
     stage = Stage()
-    _report(stage, "ready", 1.0)
+    _report(stage, Phase.READY, 1.0)
     assert stage.node.pool_state() is None
 
 
 def test_a_former_leaders_word_is_not_shown() -> None:
     stage = Stage(rank=1)
     stage.wait(1.0)
-    _report(stage, "ready", 1.0)
+    _report(stage, Phase.READY, 1.0)
     leader = stage.member(2, rank=50)
     leader.tells(leader.claim(9))
     assert stage.node.pool_state() is None
@@ -133,11 +134,11 @@ def test_a_former_leaders_word_is_not_shown() -> None:
 def test_a_leader_that_meets_its_own_report_of_a_forgotten_run_is_heard_again(term: int) -> None:
     stage = Stage()
     stage.wait(1.0)
-    _report(stage, "loading", 0.5)
+    _report(stage, Phase.LOADING, 0.5)
     volunteer = stage.member(2)
     forgotten = PoolState(stage.pool, stage.node.id, term, 11, 2, "ready", 1.0, "", 1.0, ())
     volunteer.tells(sign(forgotten, stage.signer).data)
-    _report(stage, "waiting", 0.0)
+    _report(stage, Phase.WAITING, 0.0)
     stage.wait(0.4)
     state, leader = stage.node.pool_state(), stage.node.leader()
     assert state is not None
@@ -151,7 +152,7 @@ def test_a_follower_goes_beyond_its_own_forgotten_state_once_it_leads() -> None:
     forgotten = PoolState(stage.pool, stage.node.id, 40, 11, 2, "ready", 1.0, "", 1.0, ())
     volunteer.tells(sign(forgotten, stage.signer).data)
     stage.wait(4.0)
-    _report(stage, "waiting", 0.0)
+    _report(stage, Phase.WAITING, 0.0)
     state = stage.node.pool_state()
     assert state is not None
     assert (state.phase, state.term) == ("waiting", 41)

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from mesh.protocol.base.settings import Settings
-from mesh.protocol.membership.peers import DEAD, SUSPECT
+from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.membership.probes import PERIOD
 from mesh.protocol.node.node import Node
 from mesh.wire import messages
@@ -66,7 +66,7 @@ def test_a_suspicion_is_told_with_its_suspectors() -> None:
     one, victim = world.hosts[0], world.hosts[3]
     inside = node_of(one).inspect()
     world.crash(victim, silent=True)
-    assert world.run_until(lambda: inside.state(victim.id) == SUSPECT, 10.0)
+    assert world.run_until(lambda: inside.state(victim.id) == MemberState.SUSPECT, 10.0)
     world.run(2.0)
     others = {host.id for host in world.running()}
     assert inside.signed_suspectors(victim.id) <= inside.suspectors(victim.id) <= others
@@ -75,7 +75,7 @@ def test_a_suspicion_is_told_with_its_suspectors() -> None:
     assert not inside.saw_for_itself(world.hosts[1].id)
     suspicions = [signed.fact for signed in inside.facts(Suspicion)]
     assert {fact.author for fact in suspicions} == inside.signed_suspectors(victim.id)
-    assert world.run_until(lambda: inside.state(victim.id) == DEAD, 20.0)
+    assert world.run_until(lambda: inside.state(victim.id) == MemberState.DEAD, 20.0)
 
 
 def test_the_next_probe_is_due_and_then_under_way() -> None:
