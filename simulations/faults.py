@@ -47,7 +47,7 @@ class Fault:
 
 
 def _link(fault: Fault, now: float) -> tuple[LinkFault, ...]:
-    """What a fault of the network does to links."""
+    """What a fault of the network does to links. ValueError for a kind that is no fault of the network."""
     hosts, others, value = frozenset(fault.hosts), frozenset(fault.others), fault.value
     match fault.kind:
         case "partition" | "bridge":
@@ -75,7 +75,7 @@ def _link(fault: Fault, now: float) -> tuple[LinkFault, ...]:
         case "clog":
             until = now + fault.lasts
             return (LinkFault(hosts, holds_until=until), LinkFault(None, hosts, holds_until=until))
-    return ()
+    raise ValueError(f"no kind of fault: {fault.kind}")
 
 
 class Storm:

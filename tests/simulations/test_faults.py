@@ -261,6 +261,12 @@ def test_links_go_bad_and_good_again(kind: str, value: float, holds: Callable[[o
     assert not holds(scene.world.network.path(1, 2))
 
 
+def test_a_fault_of_unknown_kind_is_an_error() -> None:
+    scene = Scene()
+    with pytest.raises(ValueError, match="no kind of fault: flood"):
+        scene.strike("flood", 1)
+
+
 def test_two_faults_on_one_link_end_each_at_its_time() -> None:
     scene = Scene()
     scene.storm.strike(
