@@ -5,6 +5,7 @@ not ask. `proxy`, `leaders`, `upstream` and `resumable_completion` bring a reque
 (pure) decides how another leader continues an answer. `feed`, `dashboard`, `counters` and `readiness` show
 the pool.
 
-It must not know Node, streams or llama-server's process: it sees its node as the protocol `backend.Backend`.
+It must not know Node, streams or llama-server's process: it sees its node as the typing protocol
+`backend.GatewayBackend`.
 Why no ASGI server: `docs/decisions/0009-own-gateway.md`.
 """

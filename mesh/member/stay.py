@@ -16,8 +16,8 @@ from mesh.gateway.api_key import read_api_key
 from mesh.gateway.http_server import serve_gateway
 from mesh.member.attachment import Attachment
 from mesh.member.drop_log import DropReporter
-from mesh.member.finding import Finding
 from mesh.member.gateway_backend import StayBackend
+from mesh.member.greeter import Greeter
 from mesh.member.publisher import Publisher
 from mesh.member.relocation import find_company
 from mesh.protocol.base.effects import Expelled
@@ -64,8 +64,8 @@ class Stay:
         """Why this machine is a member no longer, for people; None while it is one."""
         self._peers = tuple(peers)
         self._publisher = Publisher(machine, self.driver, self.work, self.models)
-        self._finding = Finding(machine.discovery, self.driver)
-        self._attachment = Attachment(machine, admission_server, self.driver, self.name, self._finding.greet)
+        self._greeter = Greeter(machine.discovery, self.driver)
+        self._attachment = Attachment(machine, admission_server, self.driver, self.name, self._greeter.greet)
         self._drops = self._drop_log()
         self._admitted: Admitted | None = None
         self._out = trio.Event()
@@ -100,7 +100,7 @@ class Stay:
                 for task in (
                     self._publisher.run,
                     self._drops.run,
-                    self._finding.run,
+                    self._greeter.run,
                     self.work.run,
                     self.leading.run,
                     self.copies.run,

@@ -5,5 +5,6 @@ make authenticated streams of named kinds; `gossip_streams` carries the protocol
 `stream_ends` and `link` move a model's bytes by threads. `callers`, `metering` and `pacing` bound what peers
 may cost. `discovery` finds addresses.
 
-It must not know pools, leases or models: its callers hand in the kinds of streams and their handlers.
+It must not know facts, leases or models: its callers hand in members' keys, handlers of the kinds of streams,
+and the id of the pool, by which `streams` refuses streams of another.
 """

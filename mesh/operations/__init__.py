@@ -1,8 +1,8 @@
 """Performs what commands ask for: one handler an operation of `mesh.control.operations`.
 
 One module a subject of commands: the node, joining, serving, moving, models, an owner's acts. `plan` and
-`serve` hold what these compute; `pool_file` reads a pool described in JSON. `move` is also the leader's end
-of the stream by which a move request arrives.
+`deployment_outlook` hold what these compute; `pool_file` reads a pool described in JSON. `move` holds both
+ends of the stream by which a move request reaches the leader.
 
 It must not know argparse, terminals or text for people beyond errors and progress: results are data.
 """

@@ -15,9 +15,9 @@ from leader.reconcile.decide import why_never
 from leader.reconcile.member_views import member_view
 from mesh.control.operations import NoArgs, ServeArgs, ServeResult, StopResult
 from mesh.member.stay import Stay
+from mesh.operations.deployment_outlook import copies_of, outlook, same
 from mesh.operations.home import EmitEvent, Home, joined_pool, owned_pool
 from mesh.operations.plan import DEFAULT_SLOTS, context_of, fixed_layers, refuse_unable
-from mesh.operations.serve import copies_of, outlook, same
 from mesh.runtime import status as views
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment, Model

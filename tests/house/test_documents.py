@@ -98,13 +98,25 @@ def test_files_that_a_document_names_exist(document: str) -> None:
     assert {file for file in named if not (ROOT / file).exists()} == set()
 
 
+HOP = re.compile(r"^([ |]*(?:\+--> )?)((?:[a-z_]+/)+\w+\.py)( {2,})(\w+(?:\.\w+)?(?:, \w+(?:\.\w+)?)*)$")
+"""A line of a diagram: an arrow perhaps, a file, two blanks or more, names with commas."""
+
+
+def _diagrams() -> list[list[str]]:
+    return [
+        diagram.splitlines() for diagram in re.findall(r"```\n(.*?)```", _text("docs/flows.md"), re.DOTALL)
+    ]
+
+
 def _hops() -> list[tuple[str, str]]:
-    """(file, function) of each hop in docs/flows.md: a file, two blanks or more, names with commas."""
-    hops = []
-    for diagram in re.findall(r"```\n(.*?)```", _text("docs/flows.md"), re.DOTALL):
-        for file, names in re.findall(r"((?:[a-z_]+/)+\w+\.py) +(\w[\w., ]*)$", diagram, re.MULTILINE):
-            hops += [(file, name) for name in re.split(r", *", names.strip())]
-    return hops
+    """(file, function) of each hop in docs/flows.md."""
+    found = [hop for diagram in _diagrams() for line in diagram if (hop := HOP.match(line))]
+    return [(hop[2], name) for hop in found for name in hop[4].split(", ")]
+
+
+def _column(line: str) -> int | None:
+    hop = HOP.match(line)
+    return None if hop is None else hop.start(4)
 
 
 def _defined(file: str) -> set[str]:
@@ -119,9 +131,18 @@ def _defined(file: str) -> set[str]:
     return names
 
 
+def test_each_hop_of_a_flow_names_functions_in_one_column() -> None:
+    places = re.compile(rf"(?:^|[ |])(?:{'|'.join(PACKAGES)})/")
+    bare = [
+        line for diagram in _diagrams() for line in diagram if places.search(line) and not HOP.match(line)
+    ]
+    columns = [{_column(line) for line in diagram} - {None} for diagram in _diagrams()]
+    assert (bare, [len(one) for one in columns]) == ([], [1] * len(columns))
+
+
 def test_each_hop_of_a_flow_exists() -> None:
     hops = _hops()
-    assert len(hops) > 90
+    assert len(hops) > 120
     assert [f"{file} {name}" for file, name in hops if name not in _defined(file)] == []
 
 
@@ -163,6 +184,30 @@ def test_a_page_of_the_protocol_is_two_pages_and_says_what_a_paper_says(document
     assert len(re.findall(r"[^\s|]+", _prose(document))) <= MOST_WORDS_OF_A_PAGE
     if not document.endswith("overview.md"):
         assert [part for part in PAPER if not any(part in heading for heading in _headings(document))] == []
+
+
+def test_the_table_of_inputs_lists_all_of_the_node() -> None:
+    table = _text("docs/protocol/node.md").partition("## Inputs")[2].partition("##")[0]
+    rows = re.findall(r"^\|([^|]+)\|", table, re.MULTILINE)
+    listed = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(listed) == sorted(_inputs())
+
+
+def _inputs() -> list[str]:
+    """The public methods of Node that return effects."""
+    [node] = [
+        one
+        for one in parsed(ROOT / "mesh/protocol/node/node.py").body
+        if isinstance(one, ast.ClassDef) and one.name == "Node"
+    ]
+    return [
+        one.name
+        for one in node.body
+        if isinstance(one, ast.FunctionDef)
+        and not one.name.startswith("_")
+        and one.returns is not None
+        and ast.unparse(one.returns) == "list[Effect]"
+    ]
 
 
 @pytest.mark.parametrize("document", MOST_WORDS)

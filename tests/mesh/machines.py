@@ -19,7 +19,7 @@ from mesh.admission.search import Search
 from mesh.control.sidecar_options import NodeOptions
 from mesh.engine.types import Engine
 from mesh.member.attachment import Attachment
-from mesh.member.finding import Finding
+from mesh.member.greeter import Greeter
 from mesh.member.stay import Stay
 from mesh.net.datagrams import Datagrams
 from mesh.net.discovery.discovery_source import DiscoverySource, Sighting
@@ -209,7 +209,7 @@ class Here:
 
     def _begin(self, driver: NodeDriver) -> None:
         driver.do(driver.node.start, self.profile)
-        greet = Finding(self.discovery, driver).greet
+        greet = Greeter(self.discovery, driver).greet
         Attachment(
             self.context, self.admission_server, driver, pool_name(driver.pool), greet
         ).__enter__().open_admission()

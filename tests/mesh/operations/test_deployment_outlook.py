@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.operations.serve import copies_of, outlook, same
+from mesh.operations.deployment_outlook import copies_of, outlook, same
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment, Model
 from mesh.wire.states import Phase

@@ -1,4 +1,4 @@
-"""Finds the other members: asks discovery, greets what it sees, and keeps the members' addresses."""
+"""Greets the members that discovery sees, and keeps the addresses of all for the next start."""
 
 import logging
 
@@ -20,7 +20,7 @@ SAVE_SECONDS = 1.0
 MAX_SAVED = 64
 
 
-class Finding:
+class Greeter:
     """For one stay in a pool; ``run`` lasts until cancelled."""
 
     def __init__(self, discovery: Discovery, driver: NodeDriver) -> None:

@@ -4,8 +4,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mesh.member import finding
-from mesh.member.finding import Finding
+from mesh.member import greeter
+from mesh.member.greeter import Greeter
 from mesh.net.discovery.discovery_source import Sighting
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -31,11 +31,11 @@ def met(here: Here, monkeypatch: pytest.MonkeyPatch) -> list[Endpoint]:
     return endpoints
 
 
-async def founder(ground: Ground) -> tuple[Here, Finding]:
+async def founder(ground: Ground) -> tuple[Here, Greeter]:
     anna = await ground.machine("anna")
     anna.found()
     assert anna.driver is not None
-    return anna, Finding(anna.discovery, anna.driver)
+    return anna, Greeter(anna.discovery, anna.driver)
 
 
 async def test_a_member_of_the_pool_that_announces_itself_is_met_at_once(
@@ -55,7 +55,7 @@ async def test_what_discovery_sees_is_met_again_and_again_while_alone(
     anna.mdns.see.send_nowait(sighting(anna.own_pool, THERE))
     await wait_all_tasks_blocked()
     endpoints = met(anna, monkeypatch)
-    with trio.move_on_after(2.5 * finding.LOOK_SECONDS):
+    with trio.move_on_after(2.5 * greeter.LOOK_SECONDS):
         await one.run()
     assert endpoints == [THERE] * 3
 
@@ -71,7 +71,7 @@ async def test_in_company_it_is_met_once_and_the_cache_is_not_asked(
     await wait_all_tasks_blocked()
     endpoints = met(anna, monkeypatch)
     anna.discovery.remember(anna.own_pool, [Endpoint("192.0.2.9", 9)])
-    with trio.move_on_after(4 * finding.LOOK_SECONDS):
+    with trio.move_on_after(4 * greeter.LOOK_SECONDS):
         await one._look()
     assert endpoints == [THERE]
 
@@ -83,13 +83,13 @@ async def test_a_node_that_comes_back_alone_meets_those_it_knew(
     bert = await ground.machine("bert")
     bert.enter(await bert.search().by_host(anna.endpoint, anna.invite()))
     await ground.acquaint(anna, bert)
-    with trio.move_on_after(finding.SAVE_SECONDS):
+    with trio.move_on_after(greeter.SAVE_SECONDS):
         await one.run()
     anna.found()
     endpoints = met(anna, monkeypatch)
     assert anna.driver is not None
     with trio.move_on_after(1):
-        await Finding(anna.discovery, anna.driver).run()
+        await Greeter(anna.discovery, anna.driver).run()
     assert endpoints == [bert.endpoint]
 
 
@@ -105,7 +105,7 @@ async def test_a_disk_that_keeps_no_peers_is_told_of_and_endured(
         raise MeshError("the disk is full")
 
     monkeypatch.setattr(anna.state, "save", full)
-    with trio.move_on_after(finding.LOOK_SECONDS) as looked:
+    with trio.move_on_after(greeter.LOOK_SECONDS) as looked:
         await one.run()
     assert looked.cancelled_caught
     assert [record.message for record in caplog.records].count("the disk is full") == 1
