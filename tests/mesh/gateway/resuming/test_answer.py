@@ -123,6 +123,24 @@ def test_an_answer_that_is_cut_anywhere_reads_as_one_that_is_not(
         assert except_for_counts(got, client, len(model.said)) == except_for_counts(wanted, client, 0)
 
 
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("how", ["exact", "fast", None])
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"max_tokens": 3}, {"stop": ["ENDE"]}, {"stop": ["wo"], "stream_options": {"include_usage": True}}],
+    ids=["eos", "limit", "held back", "stop"],
+)
+def test_an_answer_that_is_cut_once_reads_as_whole_wherever_that_is(
+    path: str, how: How | None, more: dict[str, Any]
+) -> None:
+    model = FakeLlama([b"One", b" t", b"wo\n", b" EN", b"D"])
+    wanted = Client(model, make(path, **more)).run([])
+    for cut in range(wanted.count(b"data: ")):
+        client = Client(model, make(path, how, **more))
+        got = client.run([cut])
+        assert except_for_counts(got, client, len(model.said)) == except_for_counts(wanted, client, 0)
+
+
 def except_for_counts(got: bytes, client: Client, most_again: int) -> list[Any]:
     """The events; but for the usage where the answer went on from its text at least once.
 

@@ -10,7 +10,7 @@ from mesh.gateway.resuming.request import CompletionRequest, read_request
 from mesh.gateway.resuming.token_log import TokenLog
 
 PROMPT = [1, 2]
-SAID = {11: "one", 12: " two", 13: " three", 15: " four"}
+SAID = {11: "one", 12: " two", 13: " three", 15: " four", 14: "</s>"}
 
 
 IDS = (11, 12, 13)
@@ -40,10 +40,10 @@ def answer(ask: Ask) -> Any:
 
 
 def go(
-    request: CompletionRequest, how: How, kept: TokenLog | None = None, steps: int = 99
+    request: CompletionRequest, how: How, kept: TokenLog | None = None, steps: int = 99, full: bool = False
 ) -> tuple[list[Ask], ContinuationRequest]:
     asks: list[Ask] = []
-    script = continuation(request, kept or token_log(), how, lambda done, total: done == steps)
+    script = continuation(request, kept or token_log(), how, lambda done, total: done == steps, full)
     reply: Any = None
     while True:
         try:
@@ -114,3 +114,33 @@ def test_ids_that_are_not_to_be_found_end_it() -> None:
     kept.add(0.0, StreamPiece((15,), 6, " four", " four"))
     with pytest.raises(CannotContinue, match="not known"):
         go(completion(), "fast", kept)
+
+
+def test_an_answer_that_a_stop_string_ended_only_needs_its_last_event() -> None:
+    kept = TokenLog()
+    for number, (id, text) in enumerate(((11, "one"), (12, " t")), 1):
+        kept.add(0.0, StreamPiece((id,), number, text, text))
+    asks, request_for_rest = go(completion(stop="wo"), "exact", kept)
+    assert replayed(asks) == []
+    assert (request_for_rest.ending, request_for_rest.body["n_predict"]) == ("word", 0)
+    assert request_for_rest.body["prompt"] == [*PROMPT, 11]
+    assert request_for_rest.last == (" t", "")
+
+
+def test_text_that_was_held_back_until_the_end_of_an_answer_stays_in_the_prompt() -> None:
+    kept = TokenLog()
+    kept.add(0.0, StreamPiece((11,), 1, "one", "one"))
+    kept.add(0.0, StreamPiece((12,), 2, "", ""))
+    kept.add(0.0, StreamPiece((14,), 3, " two", " two"))
+    asks, request_for_rest = go(completion(stop=["twofold"]), "exact", kept)
+    assert replayed(asks) == []
+    assert (request_for_rest.ending, request_for_rest.body["n_predict"]) == ("eos", 0)
+    assert request_for_rest.body["prompt"] == [*PROMPT, 11, 12]
+    assert request_for_rest.last == (" two", " two")
+
+
+def test_in_a_full_context_the_last_token_makes_room_for_the_one_that_is_dropped() -> None:
+    _, request_for_rest = go(completion(), "fast", full=True)
+    assert (request_for_rest.ending, request_for_rest.body["n_predict"]) == ("full", 0)
+    assert request_for_rest.body["prompt"] == [*PROMPT, 11, 12]
+    assert request_for_rest.last == (" three", "")
