@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from mesh.protocol.base.transitions import IllegalTransition, StateMachine
+from mesh.protocol.base.transitions import IllegalTransition, StateMachine, markdown
 from mesh.protocol.leadership.election import ROLES, Role, RoleEvent
 from mesh.protocol.leadership.leader_leases import LEADER_LEASE, LeaderLeaseEvent, LeaderLeaseState
 from mesh.protocol.leadership.worker_lease import WORKER_LEASE, WorkerLeaseEvent, WorkerLeaseState
@@ -86,3 +86,23 @@ def test_there_is_a_story_for_every_row() -> None:
 def test_every_row_happens_to_a_node(happened: set[Row], row: Row) -> None:
     STORIES[row]()
     assert row in happened
+
+
+class _Light(StrEnum):
+    RED = "red"
+    GREEN = "green"
+
+
+class _Press(StrEnum):
+    ONCE = "is pressed"
+    LONG = "is held"
+
+
+def test_a_table_in_markdown_has_a_column_a_state_and_leaves_errors_empty() -> None:
+    table = {(_Light.RED, _Press.ONCE): _Light.GREEN, (_Light.GREEN, _Press.LONG): _Light.RED}
+    assert markdown(table, _Light.RED) == [
+        "| | red | green |",
+        "|---|---|---|",
+        "| is pressed | green |  |",
+        "| is held |  | red |",
+    ]

@@ -192,3 +192,13 @@ def test_the_record_of_a_member_that_comes_back_by_liveness_alone_is_known_again
     [back] = [member for member in stage.node.members() if member.id == actor.id]
     assert back.state == "alive"
     assert back.record is not None
+
+
+def test_a_member_that_left_and_was_forgotten_has_still_left_when_it_speaks() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.tells(actor.record(sequence=2, left=True))
+    stage.wait(620.0)
+    assert stage.state_of(actor) == "unknown"
+    actor.says(Ping(1, bytes(8), 1, 0))
+    assert stage.state_of(actor) == "left"

@@ -376,3 +376,10 @@ def test_members_are_picked_at_random_each_once_and_never_the_excluded_or_the_de
     picks = [stage.node._parts.membership.pick(3, but=excluded.id) for _ in range(200)]
     assert all(len({peer.id for peer in pick}) == 3 for pick in picks)
     assert {peer.id for pick in picks for peer in pick} == {member.id for member in members}
+
+
+def test_a_node_that_hears_its_own_liveness_of_a_later_generation_advances_beyond_it() -> None:
+    stage = Stage()
+    carrier = stage.member(2)
+    carrier.tells(facts.sign(Liveness(stage.pool, stage.node.id, 7, 2), stage.signer).data)
+    assert stage.node.generation == 8

@@ -339,3 +339,14 @@ def test_a_quarantined_member_of_a_pool_that_is_gone_is_steady_after_its_quarant
     flap_detector.stable = False
     stage.wait(60.0)
     assert flap_detector.stable
+
+
+def test_an_answer_of_a_node_that_is_no_member_is_not_taken_from_a_relay() -> None:
+    stage = Stage()
+    actor, helper = stage.member(2), stage.member(3)
+    probe, _ = _late(stage)
+    ack = messages.encode(Ack(probe.token, bytes(8), 1, 0))
+    stranger = stage.outsider(9)
+    helper.says(Relayed(probe.token, seal(stage.pool, stranger.id, 1, ack, stranger.signer)))
+    stage.wait(0.4)
+    assert stage.state_of(actor) == "suspect"

@@ -13,7 +13,7 @@ from mesh.wire.envelope import first_number, seal
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Model, Profile, decode
 from mesh.wire.identity import Identity, node_id, pool_id, verify
-from mesh.wire.messages import Bodies, Ping
+from mesh.wire.messages import Ack, Bodies, Ping, Rumours
 from mesh.wire.rights import ALL_RIGHTS
 from simulations.signing import KeyedHash
 from tests.mesh.protocol.stage import Actor, Stage
@@ -233,3 +233,24 @@ def test_a_datagram_with_a_wrong_signature_is_dropped() -> None:
     body = messages.encode(Ping(1, bytes(8), 1, 0))
     forged = seal(stage.pool, actor.id, first_number(1), body, KeyedHash(3))
     assert stage.node.receive(stage.now, actor.address, forged) == []
+
+
+def test_a_node_that_has_not_started_answers_no_ping() -> None:
+    stage = Stage(start=False)
+    stage.member(2, known=False).says(Ping(7, bytes(8), 1, 0))
+    assert stage.take(Ack) == []
+
+
+def test_dropped_rumours_are_not_told() -> None:
+    stage = Stage()
+    stage.member(2)
+    stage.wait(5.0)
+    stage.take(Rumours)
+    told = []
+    for drop in (False, True):
+        stage.perform(stage.node.deploy(stage.now, Model("m", 1, bytes(32)), 1, 1, True))
+        if drop:
+            stage.node.drop_rumours()
+        stage.wait(1.0)
+        told.append(bool(stage.take(Rumours)))
+    assert told == [True, False]

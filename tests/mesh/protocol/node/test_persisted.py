@@ -1,0 +1,56 @@
+"""What a Node finds on its disk again, and what of it no longer holds."""
+
+from mesh.protocol.node.persisted import ACTS
+from mesh.wire import codec
+from mesh.wire.facts import Model, Resignation
+from tests.mesh.protocol.stage import Stage
+
+
+def test_acts_of_other_owners_are_on_the_disk_within_a_second() -> None:
+    founded = Stage()
+    newcomer = founded.member(2)
+    stage = Stage(signer=newcomer.signer, chain=founded.node.chain(newcomer.id))
+    before = stage.disk[ACTS]
+    third = founded.member(3)
+    fourth = founded.member(4)
+    founder = stage.outsider(1)
+    founder.tells(*founded.node.chain(third.id))
+    founder.tells(*founded.node.chain(fourth.id))
+    assert stage.disk[ACTS] == before
+    stage.wait(1.0)
+    again = Stage(stored=stage.disk, start=False, signer=newcomer.signer)
+    assert again.node.keys().keys() == stage.node.keys().keys() >= {third.id, fourth.id}
+
+
+def test_a_restored_node_has_nothing_to_spread_before_it_starts() -> None:
+    stage = Stage()
+    stage.member(2)
+    again = Stage(stored=stage.disk, start=False)
+    again.disk.clear()
+    again.wait(30.0)
+    assert (again.sent, again.disk) == ([], {})
+
+
+def test_what_was_deployed_is_deployed_again() -> None:
+    stage = Stage()
+    stage.perform(stage.node.deploy(stage.now, Model("m", 1, bytes(32)), 1, 1, True))
+    assert stage.restarted().node.deployment() == stage.node.deployment() is not None
+
+
+def test_a_damaged_deployment_counts_as_none() -> None:
+    stage = Stage()
+    stage.perform(stage.node.deploy(stage.now, Model("m", 1, bytes(32)), 1, 1, True))
+    stage.disk["deployment"] = b"nonsense"
+    assert stage.restarted().node.deployment() is None
+
+
+def test_a_leader_that_starts_anew_resigns_from_its_former_claim_once() -> None:
+    stage = Stage()
+    stage.wait(5.0)
+    leader = stage.node.leader()
+    assert leader is not None
+    again = stage.restarted()
+    [resignation] = again.node.inspect().facts(Resignation)
+    assert (resignation.fact.author, resignation.fact.term) == (stage.node.id, leader.term)
+    assert again.disk["claimed"] == codec.pack([0])
+    assert list(again.restarted().node.inspect().facts(Resignation)) == []
