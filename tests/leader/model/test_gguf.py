@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from leader.model.gguf import GgufError, read
-from leader.model.gguf_types import TENSOR_TYPES
 from mesh.tools.generator import ModelSpec, generate
 
 SPEC = ModelSpec(layers=3, n_embd=128, heads=4, kv_heads=2, ffn=160, vocabulary=512, context=777, name="tiny")
@@ -121,12 +120,6 @@ def test_layers_may_differ_in_their_kv_heads(tmp_path: Path) -> None:
     model_info = read(tmp_path / "a.gguf")
     assert model_info.kv_bytes == (96, 0, 48)
     assert model_info.layer_bytes == (512, 512, 512)
-
-
-def test_sizes_of_data_types_agree_with_the_gguf_package() -> None:
-    for kind, (block, size) in gguf.GGML_QUANT_SIZES.items():
-        if kind != gguf.GGMLQuantizationType.Q8_1:  # the package still has its former layout of 40 bytes
-            assert TENSOR_TYPES[int(kind)] == (kind.name, block, size)
 
 
 def test_a_truncated_file_is_refused_with_the_missing_bytes(model: Path, tmp_path: Path) -> None:

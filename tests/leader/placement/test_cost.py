@@ -1,0 +1,92 @@
+"""The formulas of memory and time, number by number; the planner's tests rest on them."""
+
+from dataclasses import replace
+
+import pytest
+
+from leader.placement.cost import (
+    CACHE_GRAIN,
+    HOST_MARGIN,
+    WORKER_MARGIN,
+    assumed_layer_seconds,
+    compute_bytes,
+    demand,
+    entry_seconds,
+    head_extra_seconds,
+    head_seconds,
+)
+from mesh.engine.backends.backend_table import kind_named
+from tests.leader.shapes import MIB, host, model_info, worker
+
+MODEL = model_info()
+WANTS = demand(MODEL, context=512, slots=2, batch=3)
+
+
+def test_a_context_is_rounded_up_to_the_grain_of_the_engines_cache() -> None:
+    rounded = demand(MODEL, 257, 2, 3)
+    assert rounded == WANTS
+    assert demand(MODEL, 256, 2, 3).layer == 8 * MIB + 2048 * CACHE_GRAIN * 2
+
+
+def test_every_layer_counts_as_the_largest() -> None:
+    uneven = replace(MODEL, layer_bytes=(MIB, 9 * MIB), kv_bytes=(1024, 4096))
+    assert demand(uneven, 256, 1, 1).layer == 9 * MIB + 4096 * 256
+
+
+def test_work_is_the_larger_of_compute_buffer_and_largest_tensor() -> None:
+    compute = compute_bytes(MODEL, 512)
+    assert compute == 512 * (4 * (3 * 768 + 4 * 512) + 2 * 512)
+    assert demand(MODEL, 512, 1, 1).work == compute
+    assert demand(replace(MODEL, largest_tensor=compute + 1), 512, 1, 1).work == compute + 1
+
+
+def test_a_head_beyond_the_compute_buffer_is_there_twice_while_it_is_loaded() -> None:
+    compute = compute_bytes(MODEL, 512)
+    logits = 4 * MODEL.n_vocab * 2
+    assert WANTS.head == MODEL.head_bytes + logits
+    large = replace(MODEL, head_bytes=compute + 5)
+    assert demand(large, 512, 2, 1).head == compute + 5 + 5 + logits
+
+
+def test_the_leaders_cpu_alone_also_keeps_the_embedding() -> None:
+    assert WANTS.overhead(host()) == WANTS.work + HOST_MARGIN + MODEL.embedding_bytes
+    assert WANTS.overhead(worker(1)) == WANTS.work + WORKER_MARGIN
+    accelerator = replace(host(), accelerator="CUDA0")
+    assert WANTS.overhead(accelerator) == WANTS.work + WORKER_MARGIN
+
+
+@pytest.mark.parametrize("head", [False, True])
+def test_what_fits_needs_no_more_than_is_offered_and_one_layer_more_would(head: bool) -> None:
+    for memory in range(0, 120, 7):
+        device = worker(1, memory=memory * MIB)
+        layers = WANTS.capacity(device, head)
+        if layers >= 0:
+            assert WANTS.needed(device, layers, head) <= device.memory_offered
+        if layers < WANTS.n_layers:
+            assert WANTS.needed(device, layers + 1, head) > device.memory_offered
+
+
+def test_no_more_layers_fit_than_the_model_has() -> None:
+    assert WANTS.capacity(worker(1, memory=10**12), head=True) == MODEL.n_layers
+
+
+def test_a_remote_device_costs_its_round_trip_and_the_activations_both_ways() -> None:
+    away = worker(1, rtt=0.01, up=1e6, down=2e6)
+    sent = 3 * 4 * MODEL.n_embd
+    assert entry_seconds(WANTS, away) == pytest.approx(0.01 + sent / 1e6 + sent / 2e6)
+    assert entry_seconds(WANTS, host()) == 0.0
+
+
+def test_the_heads_device_sends_logits_instead_of_activations() -> None:
+    away = worker(1, down=1e6)
+    streamed = head_seconds(MODEL, away)
+    assert streamed == pytest.approx(away.layer_seconds * MODEL.head_bytes / (8 * MIB))
+    instead = 3 * 4 * (MODEL.n_vocab - MODEL.n_embd)
+    assert head_extra_seconds(MODEL, WANTS, away) == pytest.approx(streamed + instead / 1e6)
+    assert head_extra_seconds(MODEL, WANTS, host()) == head_seconds(MODEL, host())
+
+
+def test_an_unmeasured_layer_takes_its_bytes_over_the_kinds_bandwidth() -> None:
+    cuda, cpu = (assumed_layer_seconds(MODEL, kind) for kind in ("cuda", "cpu"))
+    assert cuda == 8 * MIB / kind_named("cuda").bandwidth < cpu
+    assert assumed_layer_seconds(MODEL, "not heard of") == cpu
