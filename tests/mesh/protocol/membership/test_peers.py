@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.protocol.membership.peers import Peer
+from mesh.protocol.membership.peers import MemberState, Peer
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Profile, Record
 from mesh.wire.identity import NodeId, PoolId
@@ -38,9 +38,15 @@ def test_a_member_without_any_address_cannot_be_sent_to() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "present"), [("alive", True), ("suspect", True), ("dead", False), ("left", False)]
+    ("state", "present"),
+    [
+        (MemberState.ALIVE, True),
+        (MemberState.SUSPECT, True),
+        (MemberState.DEAD, False),
+        (MemberState.LEFT, False),
+    ],
 )
-def test_a_suspect_counts_as_a_member_and_the_gone_do_not(state: str, present: bool) -> None:
+def test_a_suspect_counts_as_a_member_and_the_gone_do_not(state: MemberState, present: bool) -> None:
     assert Peer(NodeId(bytes(16)), 1, state=state).present is present
 
 
