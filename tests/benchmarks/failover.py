@@ -78,6 +78,11 @@ class Kill:
         """What the pause has in excess of a bare load, in seconds."""
         return self.pause - self.bare
 
+    @property
+    def until_ready(self) -> float:
+        """The same without the replay of what the client has already, in seconds."""
+        return self.pause - self.token - self.bare
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kills", type=int, default=KILLS, help="how many")
