@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from mesh.protocol.base.effects import Persist
+from mesh.wire import codec
 from mesh.wire.messages import LeaseGrant, LeaseRelease, LeaseRequest
 from simulations import mutants
 from tests.mesh.protocol.stage import Stage
@@ -62,6 +63,7 @@ class Worker(RuleBasedStateMachine):
         self.numbers += 1
         kept_out = self.others_are_kept_out(leader)
         stage.take(LeaseGrant)
+        stored, promise = stage.disk.get("grant"), codec.pack([actor.claim(term), actor.generation])
         request = LeaseRequest(stage.node.id, self.numbers, actor.generation, actor.claim(term), b"")
         effects = actor.says(request)
         if not stage.take(LeaseGrant, actor):
@@ -70,9 +72,9 @@ class Worker(RuleBasedStateMachine):
         assert order >= self.granted, "a lower claim than before was granted"
         assert stage.now >= self.barred_until, "something was granted within a lease of a start"
         assert not kept_out, "it was granted to two"
-        if order > self.granted:
-            kinds = [e.key if isinstance(e, Persist) else type(e).__name__ for e in effects]
-            assert "grant" in kinds[: kinds.index("Send")], "the answer was sent before it was stored"
+        kinds = [e.key if isinstance(e, Persist) else type(e).__name__ for e in effects]
+        is_stored = stored == promise or "grant" in kinds[: kinds.index("Send")]
+        assert is_stored, "the answer was sent before it was stored"
         self.granted, self.holder, self.term, self.same_process = order, leader, term, True
         self.until = stage.now + stage.settings.lease
         self.disks.append(dict(stage.disk))
