@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from mesh.protocol.node.node import Node
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Profile
 from mesh.wire.identity import NodeId, Signer
+from mesh.wire.profile import Profile
 
 PORT = 50052
 

@@ -32,8 +32,8 @@ from mesh.protocol.base.effects import (
     MembersChanged,
 )
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Model
 from mesh.wire.identity import NodeId
+from mesh.wire.profile import Model
 from mesh.wire.states import Phase
 from simulations.engines import BytesPass, Gate, LlamaServer, Wire
 from simulations.hosts import Host

@@ -15,21 +15,12 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
-from mesh.wire import codec, facts, messages
+from mesh.wire import codec, messages, signed_facts
 from mesh.wire.envelope import MAX_BODY, seal
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import (
-    Claim,
-    Deployment,
-    Liveness,
-    Model,
-    PoolState,
-    Record,
-    Resignation,
-    Suspicion,
-    Voucher,
-)
+from mesh.wire.facts import Claim, Deployment, Liveness, PoolState, Record, Resignation, Suspicion, Voucher
 from mesh.wire.identity import NodeId, PoolId
+from mesh.wire.profile import Model
 from mesh.wire.rights import ALL_RIGHTS
 from mesh.wire.states import Phase
 from simulations.hosts import Host, HostSigner
@@ -84,7 +75,7 @@ class Lies:
     def _say(self, liar: Host, *said: Any) -> None:
         """Send everyone these facts, signed by the liar, whatever author they name."""
         for fact in said:
-            data = facts.sign(fact, liar.signer).data
+            data = signed_facts.sign(fact, liar.signer).data
             for target in self._others(liar):
                 self._send(liar, target, messages.Bodies((data,)))
 
@@ -154,7 +145,7 @@ class Lies:
         for name in ("this", "that"):
             profile = dataclasses.replace(liar.profile, name=name)
             record = Record(self._pool(liar), liar.id, liar.node.generation, bytes(8), 900, False, profile)
-            halves.append(facts.sign(record, liar.signer).data)
+            halves.append(signed_facts.sign(record, liar.signer).data)
         for number, target in enumerate(self._others(liar)):
             self._send(liar, target, messages.Bodies((halves[number % 2],)))
         if self._random.random() < 0.5:
@@ -173,11 +164,13 @@ class Lies:
         for _ in range(_FLOOD):
             stranger = KeyedHash(self._stranger())
             own = Voucher(pool, stranger.id, 1, bytes(16), stranger.public_key, ALL_RIGHTS)
-            link = facts.sign(own, stranger).data
+            link = signed_facts.sign(own, stranger).data
             self._send(liar, victim, messages.Hello(True, bytes(8), (link,)), stranger)
             self._send(liar, victim, messages.Ping(1, bytes(8), 1, 0), stranger)
             claimants = [KeyedHash(self._stranger()) for _ in range(_CLAIMANTS)]
-            claims = [facts.sign(Claim(pool, claimant.id, 9, 9), claimant).data for claimant in claimants]
+            claims = [
+                signed_facts.sign(Claim(pool, claimant.id, 9, 9), claimant).data for claimant in claimants
+            ]
             self._send(liar, victim, messages.Bodies(tuple(claims)))
             rumours = (
                 messages.Rumour(random.randbytes(8), (2**40, 1), random.randbytes(4)) for _ in range(28)
@@ -229,7 +222,7 @@ class Lies:
         pool = self._pool(liar)
         term = 2 ** self._random.choice([self._random.randrange(1, 24), self._random.randrange(21, 62)])
         for number, target in enumerate(self._others(liar)):
-            data = facts.sign(Claim(pool, liar.id, term, 100 + number % 2), liar.signer).data
+            data = signed_facts.sign(Claim(pool, liar.id, term, 100 + number % 2), liar.signer).data
             self._send(liar, target, messages.Bodies((data,)))
 
     # --- lies within a liar's rights
@@ -249,7 +242,7 @@ class Lies:
         )
         for target in self._others(liar):
             for fact in said:
-                self._send(liar, target, messages.Bodies((facts.sign(fact, stranger).data,)))
+                self._send(liar, target, messages.Bodies((signed_facts.sign(fact, stranger).data,)))
 
     def _evict(self, liar: Host) -> None:
         """It evicts some member, seldom the founder."""

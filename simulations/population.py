@@ -11,8 +11,8 @@ from leader.model.model_info import ModelInfo
 from leader.placement.planner import Infeasible, place
 from leader.reconcile.member_views import device
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Model, Profile
 from mesh.wire.identity import NodeId
+from mesh.wire.profile import Model, Profile
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from mesh.wire.states import EngineState
 from simulations.hosts import Host

@@ -6,8 +6,8 @@ from leader.reconcile.view import MemberView
 from mesh.engine.backends.backend_table import kind_named
 from mesh.protocol.membership.peers import PRESENT
 from mesh.protocol.node.node import Member
-from mesh.wire.facts import Profile
 from mesh.wire.identity import NodeId, id_text
+from mesh.wire.profile import Profile
 from mesh.wire.rights import Rights
 
 UNMEASURED_RTT = 0.001

@@ -24,8 +24,8 @@ from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Streams
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
-from mesh.wire.facts import Model
 from mesh.wire.identity import NodeId, id_text
+from mesh.wire.profile import Model
 
 log = logging.getLogger(__name__)
 

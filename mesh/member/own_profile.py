@@ -8,7 +8,8 @@ from mesh.control.operations import EngineStatus
 from mesh.control.sidecar_options import NodeOptions
 from mesh.engine.types import Backend, Engine
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Deployment, Model, Profile
+from mesh.wire.facts import Deployment
+from mesh.wire.profile import Model, Profile
 from mesh.wire.rank import Rank, is_notable
 from mesh.wire.states import EngineState
 from worker.hardware import MachineMemory

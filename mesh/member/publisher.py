@@ -9,8 +9,8 @@ from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
 from mesh.serving.worker_loop import WorkerLoop
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Profile
 from mesh.wire.identity import id_text
+from mesh.wire.profile import Profile
 from worker.hardware import MachineMemory, default_offer, measure
 
 PUBLISH_SECONDS = 2.0

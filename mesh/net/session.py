@@ -15,7 +15,6 @@ from mesh.net.addresses import endpoint_of
 from mesh.net.stream_ends import Plain, Sealed, unwrap
 from mesh.wire import codec
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import WIRE_VERSION as WIRE_VERSION
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import NodeId
 

@@ -19,7 +19,6 @@ from mesh.net.callers import Callers
 from mesh.net.connecting import connect_first
 from mesh.net.session import (
     MESSAGE_LIMIT,
-    WIRE_VERSION,
     NobodyListens,
     Session,
     StreamClosed,
@@ -35,10 +34,12 @@ from mesh.net.session import (
 )
 from mesh.net.stream_kinds import OPEN_KINDS, StreamKind
 from mesh.net.tls import ALPN, ClientContexts, Credentials, ServerTrust, proven_key, unproven_context
+from mesh.net.versions_preface import spoken_here, versions_in
 from mesh.protocol.base.drop_counters import DropCounters
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import Identity, NodeId, PoolId, id_text, node_id
+from mesh.wire.versions import SPOKEN
 
 log = logging.getLogger(__name__)
 
@@ -179,9 +180,12 @@ class Streams:
         if not isinstance(preface, dict):
             raise StreamRefused("malformed", "the stream's preface is malformed")
         kind, arguments = preface.get("kind"), preface.get("arguments")
-        if preface.get("wire") != WIRE_VERSION:
+        theirs = versions_in(preface)
+        if theirs is None:
+            raise StreamRefused("malformed", "the stream's preface is malformed")
+        if SPOKEN.common(theirs) is None:
             raise StreamRefused(
-                "wire_version", f"this node speaks wire version {WIRE_VERSION}", "upgrade the older"
+                "wire_version", f"this node speaks wire version {SPOKEN}", "upgrade the older"
             )
         if not isinstance(kind, str) or not isinstance(arguments, dict):
             raise StreamRefused("malformed", "the stream's preface is malformed")
@@ -301,7 +305,7 @@ class Streams:
                 local, remote = ends(stream.transport_stream)
                 given = dict(arguments or {})
                 preface = {
-                    "wire": WIRE_VERSION,
+                    **spoken_here(),
                     "pool": None if self.pool is None else id_text(self.pool),
                     "kind": kind,
                     "arguments": given,

@@ -4,7 +4,8 @@ from mesh.control.operations import ProgressEvent
 from mesh.protocol.node.node import Node
 from mesh.runtime import status as views
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import DEFAULT_COPIES, MAX_COPIES, Deployment, Model
+from mesh.wire.facts import DEFAULT_COPIES, MAX_COPIES, Deployment
+from mesh.wire.profile import Model
 
 
 def same(present: Deployment | None, wanted: Deployment) -> bool:

@@ -20,8 +20,9 @@ from mesh.operations.home import EmitEvent, Home, joined_pool, owned_pool
 from mesh.operations.plan import DEFAULT_SLOTS, context_of, fixed_layers, refuse_unable
 from mesh.runtime import status as views
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Deployment, Model
+from mesh.wire.facts import Deployment
 from mesh.wire.identity import NodeId
+from mesh.wire.profile import Model
 
 TELL_SECONDS = 0.5
 LOOK_SECONDS = 2.0

@@ -16,8 +16,9 @@ from mesh.control.operations import (
 )
 from mesh.protocol.membership.peers import PRESENT
 from mesh.protocol.node.node import Member, Node
-from mesh.wire.facts import Model, PoolState
+from mesh.wire.facts import PoolState
 from mesh.wire.identity import NodeId, PoolId, id_text
+from mesh.wire.profile import Model
 from mesh.wire.rights import Rights
 from mesh.wire.states import Phase
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter, call
 from typing import Any, NamedTuple
 
@@ -19,6 +19,9 @@ from mesh.wire.errors import DecodeError
 
 MAX_UINT = 2**63 - 1
 MAX_COUNT = MAX_UINT // 2
+UNKNOWN = "unknown"
+"""The last field of a class that keeps what a later version appended to it, as the packed bytes of a list."""
+
 MAX_DEPTH = 32
 """How deep a value without a shape may be nested: Python's own tools go no deeper than a thousand or so."""
 
@@ -135,10 +138,20 @@ def paired(*items: Codec) -> Codec:
     return Codec(lambda values: [s.dump(v) for s, v in zip(items, values, strict=True)], load)
 
 
+def optional(item: Codec) -> Codec:
+    """An item or None, as an array of one item or of none."""
+    few = listed(item, 1)
+
+    def load(value: Any) -> Any:
+        return next(iter(few.load(value)), None)
+
+    return Codec(lambda value: few.dump([] if value is None else [value]), load)
+
+
 def struct(cls: type[Any], *items: Codec) -> Codec:
-    """A dataclass or a named tuple, as the array of its fields in order."""
+    """A dataclass or a named tuple, as the array of its first fields in order; others have defaults."""
     tuples = issubclass(cls, tuple)
-    names = cls._fields if tuples else tuple(field.name for field in dataclasses.fields(cls))
+    names = _field_names(cls)[: len(items)]
     if len(names) != len(items):
         raise TypeError(f"{cls.__name__} has {len(names)} fields, its shape {len(items)}")
 
@@ -155,6 +168,59 @@ def struct(cls: type[Any], *items: Codec) -> Codec:
         return Codec(values, load)
     dump_fields = fields.dump
     return Codec(lambda value: dump_fields(values(value)), load)
+
+
+def growing(cls: type[Any], *items: Codec, later: Sequence[Codec] = ()) -> Codec:
+    """A dataclass whose array may grow: its first fields, then those that were added ``later``, in order.
+
+    Fields added later have defaults, and no default ends the array: a value has one encoding, and one without
+    new content is the array that it always was. What follows the known fields is of a later version: it is
+    ignored, or kept as packed bytes in the field ``unknown`` where the class has one, and written again.
+    """
+    fields, required = paired(*items, *later), len(items)
+    count = required + len(later)
+    names = _field_names(cls)
+    keeps = names[-1] == UNKNOWN
+    defaults = [field.default for field in dataclasses.fields(cls)][required:count]
+    if len(names) - keeps < count or dataclasses.MISSING in defaults:
+        raise TypeError(f"{cls.__name__} has fewer fields than its shape, or one without a default")
+    loads = [item.load for item in (*items, *later)]
+
+    def load_first(value: Any) -> Any:
+        if type(value) is not list or len(value) < required:
+            raise DecodeError(f"Expected at least {required} values")
+        return cls(*map(call, loads, value))
+
+    if not later and not keeps:
+        return Codec(struct(cls, *items).dump, load_first)
+
+    def load(value: Any) -> Any:
+        if type(value) is not list or len(value) < required:
+            raise DecodeError(f"Expected at least {required} values")
+        size = len(value)
+        loaded = list(map(call, loads, value))
+        if required < size <= count and loaded[-1] == defaults[size - required - 1]:
+            raise DecodeError("A default is spelt out")
+        if keeps and size > count:
+            return cls(*loaded, **{UNKNOWN: pack(value[count:])})
+        return cls(*loaded)
+
+    def dump(value: Any) -> Any:
+        plain = values(value)
+        tail = unpack(value.unknown, len(value.unknown)) if keeps and value.unknown else []
+        end = count
+        while end > required and not tail and plain[end - 1] == defaults[end - 1 - required]:
+            end -= 1
+        return [*fields.dump(plain)[:end], *tail]
+
+    values = attrgetter(*names[:count]) if count > 1 else lambda value: (getattr(value, names[0]),)
+    return Codec(dump, load)
+
+
+def _field_names(cls: type[Any]) -> tuple[str, ...]:
+    if issubclass(cls, tuple):
+        return cls._fields  # type: ignore[attr-defined,no-any-return]
+    return tuple(field.name for field in dataclasses.fields(cls))
 
 
 def _load_endpoint(value: Any) -> Endpoint:

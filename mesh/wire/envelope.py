@@ -1,5 +1,8 @@
 """The datagram: version (1 byte), pool (16), sender (16), number (8), body, the signature over all that (64).
 
+This layout is the same for all versions from 2 on, so that a node can tell who speaks one that it does not
+know. The version is the oldest that the sender speaks: whoever speaks that or a later one can read it.
+
 A sender numbers its datagrams upwards, over restarts too, so that a receiver recognises those that it has
 seen. The signature also covers the recipient's id, which does not travel: to another node it proves nothing.
 """
@@ -10,9 +13,9 @@ from mesh.wire.errors import DecodeError
 from mesh.wire.identity import ID_BYTES, SIGNATURE_BYTES, NodeId, PoolId, Signer, Verifier
 from mesh.wire.immutable import value
 from mesh.wire.messages import MAX_DATAGRAM, MAX_STREAMED
+from mesh.wire.versions import GROWING, SPOKEN, Versions
 
-WIRE_VERSION = 2
-_VERSION = bytes([WIRE_VERSION])
+_FIRST_VERSION = 2
 _IDS = 1 + 2 * ID_BYTES
 _HEAD = _IDS + 8
 OVERHEAD = _HEAD + SIGNATURE_BYTES
@@ -29,6 +32,7 @@ NOBODY = NodeId(bytes(ID_BYTES))
 class Envelope:
     """A parsed datagram; ``data`` is the datagram's bytes."""
 
+    version: int
     pool: PoolId
     sender: NodeId
     number: int
@@ -40,6 +44,12 @@ class Envelope:
         """Whether the holder of ``key`` sent it, to ``to`` or to any node."""
         signed = _DOMAIN + self.data[:-SIGNATURE_BYTES] + (to if self.addressed else NOBODY)
         return verifier(key, signed, self.data[-SIGNATURE_BYTES:])
+
+    def is_read_by(self, speaks: Versions) -> bool:
+        """Whether a program that speaks these versions can read the body; version 2 is strict."""
+        if speaks.newest < GROWING:
+            return self.version == speaks.newest
+        return self.version <= speaks.newest
 
 
 def first_number(generation: int) -> int:
@@ -53,24 +63,33 @@ def run_of(number: int) -> int:
 
 
 def seal(
-    pool: PoolId, sender: NodeId, number: int, body: bytes, signer: Signer, to: NodeId = NOBODY
+    pool: PoolId,
+    sender: NodeId,
+    number: int,
+    body: bytes,
+    signer: Signer,
+    to: NodeId = NOBODY,
+    speaks: Versions = SPOKEN,
 ) -> bytes:
     """Make a datagram's payload. The caller keeps the body within ``MAX_BODY``, or sends it over a stream."""
     if to != NOBODY:
         number |= _ADDRESSED
-    head = b"".join((_VERSION, pool, sender, number.to_bytes(8, "big"), body))
+    head = b"".join((bytes([speaks.oldest]), pool, sender, number.to_bytes(8, "big"), body))
     return head + signer.sign(_DOMAIN + head + to)
 
 
 def open_envelope(payload: bytes, limit: int = MAX_STREAMED) -> Envelope:
-    """Parse a payload of at most ``limit`` bytes without checking its signature. Raises DecodeError."""
+    """Parse a payload of at most ``limit`` bytes, of any version, without checking its signature.
+
+    Raises DecodeError.
+    """
     if not OVERHEAD < len(payload) <= limit:
         raise DecodeError("A datagram of impossible length")
-    if payload[0] != WIRE_VERSION:
-        raise DecodeError(f"Version {payload[0]} of the protocol is not spoken here")
+    if payload[0] < _FIRST_VERSION:
+        raise DecodeError(f"Version {payload[0]} of the protocol is not spoken any more")
     # PoolId and NodeId are left out here: each is a call, and this code runs for every datagram.
     pool, sender = payload[1 : 1 + ID_BYTES], payload[1 + ID_BYTES : _IDS]
     number, body = int.from_bytes(payload[_IDS:_HEAD], "big"), payload[_HEAD:-SIGNATURE_BYTES]
     addressed = number >= _ADDRESSED
     number &= _ADDRESSED - 1
-    return Envelope(pool, sender, number, addressed, body, payload)  # type: ignore[arg-type]
+    return Envelope(payload[0], pool, sender, number, addressed, body, payload)  # type: ignore[arg-type]

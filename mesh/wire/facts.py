@@ -1,39 +1,20 @@
-"""The facts that a pool shares: what each says, its author, and its form as signed bytes.
+"""The facts that a pool shares: what each says, who its author is, and how its versions replace each other.
 
-A signed fact is its canonical body followed by the author's signature (64 bytes) over a domain prefix and
-the body. Members keep and pass on those very bytes: each can verify a fact, whichever members it came
-through.
+Facts grow: a later version of the program appends fields to them. ``unknown`` holds those that this one does
+not know, as packed bytes, for whoever writes such a fact again. How facts become bytes is in
+`mesh.wire.signed_facts`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from hashlib import blake2b
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import ClassVar
 
-from mesh.wire import codec
-from mesh.wire.codec import BOOL, FLOAT, UINT, Codec, fixed, listed, paired, struct, text
-from mesh.wire.errors import DecodeError
-from mesh.wire.identity import (
-    ID_BYTES,
-    KEY_BYTES,
-    SIGNATURE_BYTES,
-    NodeId,
-    PoolId,
-    Signer,
-    Verifier,
-)
-from mesh.wire.profile import MAX_MODELS as MAX_MODELS
-from mesh.wire.profile import MAX_NAME as MAX_NAME
-from mesh.wire.profile import MAX_RECORD as MAX_RECORD
-from mesh.wire.profile import MODEL, PROFILE
-from mesh.wire.profile import Model as Model
-from mesh.wire.profile import Profile as Profile
-from mesh.wire.profile import fitted as fitted
+from mesh.wire.identity import ID_BYTES, NodeId, PoolId
+from mesh.wire.profile import Model, Profile
 from mesh.wire.rights import Rights
+from mesh.wire.versions import Versions, spoken_by
 
-MAX_FACT = 8192
 MAX_STAGES = 128
 DEFAULT_COPIES = 2
 """One copy to serve from, and one for when its holder goes."""
@@ -42,7 +23,6 @@ MAX_COPIES = 64
 HASH_BYTES = 16
 NO_PREVIOUS = bytes(HASH_BYTES)
 NOBODY = NodeId(bytes(ID_BYTES))
-_DOMAIN = b"mesh fact 1\0"
 
 Version = tuple[int, ...]
 
@@ -63,6 +43,7 @@ class Voucher:
     previous: bytes
     key: bytes
     rights: Rights
+    unknown: bytes = b""
 
     @property
     def version(self) -> Version:
@@ -88,6 +69,7 @@ class Eviction:
     subject: NodeId
     last: int
     last_hash: bytes
+    unknown: bytes = b""
 
     @property
     def version(self) -> Version:
@@ -101,7 +83,10 @@ class Eviction:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A member's description of itself; ``nonce`` (8 random bytes) tells one start from another."""
+    """A member's description of itself; ``nonce`` (8 bytes) tells one start from another.
+
+    The nonce also says which wire versions its author speaks (`mesh.wire.versions.marked`).
+    """
 
     kind: ClassVar[int] = 3
     pool: PoolId
@@ -111,6 +96,7 @@ class Record:
     sequence: int
     left: bool
     profile: Profile
+    unknown: bytes = b""
 
     @property
     def version(self) -> Version:
@@ -119,6 +105,11 @@ class Record:
     @property
     def place(self) -> bytes:
         return b""
+
+    @property
+    def speaks(self) -> Versions:
+        """The wire versions that the author's program speaks."""
+        return spoken_by(self.nonce)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +121,7 @@ class Claim:
     author: NodeId
     term: int
     rank: int
+    unknown: bytes = b""
 
     @property
     def version(self) -> Version:
@@ -154,6 +146,7 @@ class Resignation:
     author: NodeId
     term: int
     successor: NodeId
+    unknown: bytes = b""
 
     @property
     def version(self) -> Version:
@@ -169,8 +162,11 @@ class Deployment:
     """An owner's word on what the pool runs. ``layers`` fixes how many layers some members hold.
 
     Members that may lead keep so many ``copies`` of the model's file. ``number`` is the highest seen in the
-    pool plus one. A deployment is no act of the author's chain: a later one replaces it, and it goes when its
-    author does.
+    pool plus one. A deployment is no act of the author's chain: a later one of that ``name`` replaces it, and
+    it goes when its author does. A pool runs one as yet, the one without a name.
+
+    ``options``, sorted by key, are the engine's; whoever deploys again keeps those that it does not know.
+    ``second`` is the file beside the model's, if any.
     """
 
     kind: ClassVar[int] = 6
@@ -183,6 +179,10 @@ class Deployment:
     running: bool
     layers: tuple[tuple[NodeId, int], ...] = ()
     copies: int = DEFAULT_COPIES
+    name: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+    second: Model | None = None
+    unknown: bytes = b""
 
     @property
     def version(self) -> Version:
@@ -190,7 +190,7 @@ class Deployment:
 
     @property
     def place(self) -> bytes:
-        return b""
+        return self.name.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +209,18 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarantine:
+    """The plan leaves out a ``device`` of a member (empty: the whole member) for ``seconds`` more."""
+
+    member: NodeId
+    device: str
+    seconds: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class PoolState:
-    """The leader of ``term`` says how the deployment of that number goes.
+    """The leader of ``term`` says how the deployment of that number and ``name`` goes.
 
     ``tokens_per_second`` as predicted.
     """
@@ -226,6 +236,9 @@ class PoolState:
     reason: str
     tokens_per_second: float
     stages: tuple[Stage, ...]
+    quarantines: tuple[Quarantine, ...] = ()
+    name: str = ""
+    unknown: bytes = b""
 
     @property
     def version(self) -> Version:
@@ -233,7 +246,7 @@ class PoolState:
 
     @property
     def place(self) -> bytes:
-        return b""
+        return self.name.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +263,7 @@ class Liveness:
     generation: int
     incarnation: int
     stable: bool = True
+    unknown: bytes = b""
 
     @property
     def version(self) -> Version:
@@ -274,6 +288,7 @@ class Suspicion:
     generation: int
     incarnation: int
     refused: bool = False
+    unknown: bytes = b""
 
     @property
     def version(self) -> Version:
@@ -284,93 +299,48 @@ class Suspicion:
         return self.subject
 
 
-Fact = Voucher | Eviction | Record | Claim | Resignation | Deployment | PoolState | Liveness | Suspicion
-F = TypeVar("F", bound=Fact)
+@dataclass(frozen=True, slots=True)
+class PoolEngine:
+    """An owner's word on which llama.cpp the pool runs: its ``release``, and the digest of its source.
 
-
-def _load_rights(value: Any) -> Rights:
-    if type(value) is not int or not 0 <= value <= 7:
-        raise DecodeError("Unknown rights")
-    return Rights(value)
-
-
-def _load_copies(value: Any) -> int:
-    if type(value) is not int or not 1 <= value <= MAX_COPIES:
-        raise DecodeError("A number of copies is out of its range")
-    return value
-
-
-_ID = fixed(ID_BYTES)
-_HASH = fixed(HASH_BYTES)
-_RIGHTS = Codec(lambda rights: rights.value, _load_rights)
-_COPIES = Codec(UINT.dump, _load_copies)
-_STAGE = struct(Stage, _ID, UINT, UINT, BOOL, UINT, FLOAT)
-_LAYERS = listed(paired(_ID, UINT), MAX_STAGES)
-
-_CODECS: dict[int, Codec] = {
-    Voucher.kind: struct(Voucher, _ID, _ID, UINT, _HASH, fixed(KEY_BYTES), _RIGHTS),
-    Eviction.kind: struct(Eviction, _ID, _ID, UINT, _HASH, _ID, UINT, _HASH),
-    Record.kind: struct(Record, _ID, _ID, UINT, fixed(8), UINT, BOOL, PROFILE),
-    Claim.kind: struct(Claim, _ID, _ID, UINT, UINT),
-    Resignation.kind: struct(Resignation, _ID, _ID, UINT, _ID),
-    Deployment.kind: struct(Deployment, _ID, _ID, UINT, MODEL, UINT, UINT, BOOL, _LAYERS, _COPIES),
-    PoolState.kind: struct(
-        PoolState, _ID, _ID, UINT, UINT, UINT, text(16), FLOAT, text(200), FLOAT, listed(_STAGE, MAX_STAGES)
-    ),
-    Liveness.kind: struct(Liveness, _ID, _ID, UINT, UINT, BOOL),
-    Suspicion.kind: struct(Suspicion, _ID, _ID, _ID, UINT, UINT, BOOL),
-}  # fmt: skip
-
-
-def place_key(kind: int, author: NodeId, place: bytes = b"") -> bytes:
-    """8 bytes that name the place where versions of one fact replace each other."""
-    return blake2b(bytes([kind]) + author + place, digest_size=8, person=b"mesh fact key").digest()
-
-
-@dataclass(frozen=True)
-class Signed(Generic[F]):
-    """A fact together with the bytes that were signed for it."""
-
-    fact: F
-    data: bytes
-
-    def proven_by(self, key: bytes, verifier: Verifier) -> bool:
-        """Whether the holder of ``key`` signed it; the caller has to know that the key is the author's."""
-        return verifier(key, _DOMAIN + self.data[:-SIGNATURE_BYTES], self.data[-SIGNATURE_BYTES:])
-
-    @cached_property
-    def key(self) -> bytes:
-        """8 bytes that name the fact's place among all facts."""
-        return place_key(self.fact.kind, self.fact.author, self.fact.place)
-
-    @cached_property
-    def hash(self) -> bytes:
-        """16 bytes that name these very bytes; the author's next act has them as ``previous``."""
-        return blake2b(self.data, digest_size=HASH_BYTES, person=b"mesh fact hash").digest()
-
-
-def sign(fact: F, signer: Signer) -> Signed[F]:
-    """Make the fact's signed bytes; raises DecodeError when it breaks the bounds that receivers check."""
-    shape = _CODECS[fact.kind]
-    body = codec.pack([fact.kind, *shape.dump(fact)])
-    shape.load(codec.unpack(body, MAX_FACT)[1:])
-    return Signed(fact, body + signer.sign(_DOMAIN + body))
-
-
-@lru_cache(maxsize=4096)
-def decode(data: bytes) -> Signed[Any]:
-    """Read signed bytes without checking the signature (see ``proven_by``). Raises DecodeError.
-
-    The same bytes come from many members, so a cache keeps the last ones read (at most 32 MiB; some 2 MiB of
-    the usual kind).
+    ``version`` holds the highest number seen in the pool plus one. No release: whichever each member has.
     """
-    if not SIGNATURE_BYTES < len(data) <= MAX_FACT:
-        raise DecodeError("A fact of impossible length")
-    array = codec.unpack(data[:-SIGNATURE_BYTES], MAX_FACT)
-    shape = _CODECS.get(array[0]) if array and type(array[0]) is int else None
-    if shape is None:
-        raise DecodeError("A fact of an unknown kind")
-    fact = shape.load(array[1:])
-    if fact.kind == Record.kind and len(data) > MAX_RECORD:
-        raise DecodeError(f"A record of more than {MAX_RECORD} bytes")
-    return Signed(fact, data)
+
+    kind: ClassVar[int] = 10
+    pool: PoolId
+    author: NodeId
+    version: Version
+    place: bytes
+    release: str
+    digest: bytes
+    unknown: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class LaterFact:
+    """A fact of a kind that a later version of the program knows: kept and passed on, never judged.
+
+    Each kind from 10 on begins with these fields, so that a member can merge facts that it cannot read.
+    """
+
+    kind: int
+    pool: PoolId
+    author: NodeId
+    version: Version
+    place: bytes
+    unknown: bytes = b""
+
+
+Fact = (
+    Voucher
+    | Eviction
+    | Record
+    | Claim
+    | Resignation
+    | Deployment
+    | PoolState
+    | Liveness
+    | Suspicion
+    | PoolEngine
+    | LaterFact
+)

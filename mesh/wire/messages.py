@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from mesh.wire import codec
-from mesh.wire.codec import BOOL, ENDPOINT, UINT, Codec, blob, fixed, listed, struct
+from mesh.wire.codec import BOOL, ENDPOINT, UINT, Codec, blob, fixed, growing, listed, struct, text
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError
-from mesh.wire.facts import MAX_FACT
 from mesh.wire.identity import ID_BYTES, NodeId
 from mesh.wire.immutable import value
 from mesh.wire.rumours import KEY8, RUMOUR
 from mesh.wire.rumours import Rumour as Rumour
+from mesh.wire.signed_facts import MAX_DEPLOYMENT_NAME, MAX_FACT
+from mesh.wire.versions import GROWING, SPOKEN
 
 MAX_DATAGRAM = 1200
 MAX_STREAMED = 256 * 1024
@@ -144,7 +145,9 @@ class Vote:
 
 @value
 class LeaseRequest:
-    """Grant this claim your lease. ``release``: the predecessor's signed resignation.
+    """Grant this claim your lease for the deployment of that ``name``.
+
+    ``release``: the predecessor's signed resignation.
 
     ``worker`` is the addressee: another node may live at the address now. ``generation`` is that of the
     asking process, of which the worker may not have heard yet.
@@ -156,6 +159,7 @@ class LeaseRequest:
     generation: int
     claim: bytes
     release: bytes
+    name: str = ""
 
 
 @value
@@ -165,6 +169,7 @@ class LeaseGrant:
     kind: ClassVar[int] = 15
     number: int
     term: int
+    name: str = ""
 
 
 @value
@@ -175,6 +180,7 @@ class LeaseRefusal:
     number: int
     wait: int
     claim: bytes
+    name: str = ""
 
 
 @value
@@ -185,6 +191,7 @@ class LeaseRelease:
     worker: NodeId
     number: int
     term: int
+    name: str = ""
 
 
 Message = (
@@ -211,40 +218,43 @@ _ID = fixed(ID_BYTES)
 _HASH8 = fixed(8)
 _FACT = blob(MAX_FACT)
 _RUMOURS = listed(RUMOUR, _MAX_ITEMS)
-_CODECS: dict[int, tuple[type, Codec]] = {
-    cls.kind: (cls, struct(cls, *shapes))
-    for cls, *shapes in (
-        (Ping, UINT, _HASH8, UINT, UINT),
-        (Ack, UINT, _HASH8, UINT, UINT),
-        (PingRequest, UINT, _ID, ENDPOINT),
-        (Relayed, UINT, blob(MAX_DATAGRAM)),
-        (Nack, UINT),
-        (Hello, BOOL, _HASH8, listed(_FACT, 8)),
-        (Rumours, _RUMOURS),
-        (Pull, listed(fixed(KEY8), _MAX_ITEMS)),
-        (Bodies, listed(_FACT, _MAX_ITEMS)),
-        (Buckets, listed(_HASH8, BUCKETS)),
-        (Contents, listed(UINT, BUCKETS), _RUMOURS),
-        (VoteRequest, UINT),
-        (Vote, UINT, BOOL, _FACT),
-        (LeaseRequest, _ID, UINT, UINT, _FACT, _FACT),
-        (LeaseGrant, UINT, UINT),
-        (LeaseRefusal, UINT, UINT, _FACT),
-        (LeaseRelease, _ID, UINT, UINT),
-    )
-}
+_NAME = text(MAX_DEPLOYMENT_NAME)
+_SHAPES: tuple[tuple[type[Any], tuple[Codec, ...], tuple[Codec, ...]], ...] = (
+    (Ping, (UINT, _HASH8, UINT, UINT), ()),
+    (Ack, (UINT, _HASH8, UINT, UINT), ()),
+    (PingRequest, (UINT, _ID, ENDPOINT), ()),
+    (Relayed, (UINT, blob(MAX_DATAGRAM)), ()),
+    (Nack, (UINT,), ()),
+    (Hello, (BOOL, _HASH8, listed(_FACT, 8)), ()),
+    (Rumours, (_RUMOURS,), ()),
+    (Pull, (listed(fixed(KEY8), _MAX_ITEMS),), ()),
+    (Bodies, (listed(_FACT, _MAX_ITEMS),), ()),
+    (Buckets, (listed(_HASH8, BUCKETS),), ()),
+    (Contents, (listed(UINT, BUCKETS), _RUMOURS), ()),
+    (VoteRequest, (UINT,), ()),
+    (Vote, (UINT, BOOL, _FACT), ()),
+    (LeaseRequest, (_ID, UINT, UINT, _FACT, _FACT), (_NAME,)),
+    (LeaseGrant, (UINT, UINT), (_NAME,)),
+    (LeaseRefusal, (UINT, UINT, _FACT), (_NAME,)),
+    (LeaseRelease, (_ID, UINT, UINT), (_NAME,)),
+)
+"""Each message with its fields of version 2, and those that were added later."""
+
+_CLOSED = {cls.kind: struct(cls, *first) for cls, first, _ in _SHAPES}
+_GROWING = {cls.kind: growing(cls, *first, later=later) for cls, first, later in _SHAPES}
 
 
 def encode(message: Message) -> bytes:
     """The canonical bytes of a message."""
-    return codec.pack((message.kind, *_CODECS[message.kind][1].dump(message)))
+    return codec.pack((message.kind, *_GROWING[message.kind].dump(message)))
 
 
-def decode(body: bytes, limit: int = MAX_STREAMED) -> Message:
-    """Read a message of at most ``limit`` bytes; raises DecodeError."""
+def decode(body: bytes, limit: int = MAX_STREAMED, version: int = SPOKEN.newest) -> Message:
+    """Read a message of at most ``limit`` bytes as a program of this version does; raises DecodeError."""
     array = codec.unpack(body, limit)
-    known = _CODECS.get(array[0]) if array and type(array[0]) is int else None
-    if known is None:
+    shapes = _CLOSED if version < GROWING else _GROWING
+    shape = shapes.get(array[0]) if array and type(array[0]) is int else None
+    if shape is None:
         raise DecodeError("A message of an unknown kind")
-    message: Any = known[1].load(array[1:])
+    message: Any = shape.load(array[1:])
     return message  # type: ignore[no-any-return]

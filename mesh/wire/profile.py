@@ -1,19 +1,26 @@
-"""A machine's description of itself, within bounds by which a record fits a datagram."""
+"""A machine's description of itself, within bounds by which a record fits."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mesh.wire import codec
-from mesh.wire.codec import BOOL, ENDPOINT, FLOAT, UINT, fixed, listed, struct, text
+from mesh.wire.codec import BOOL, ENDPOINT, FLOAT, UINT, Codec, fixed, growing, listed, struct, text
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.states import EngineState
+from mesh.wire.versions import GROWING, SPOKEN
 
-MAX_RECORD = 1024
 MAX_MODELS = 8
 MAX_NAME = 96
 MAX_ADDRESSES = 6
+MAX_DEVICES = 8
+MAX_DEVICE_NAME = 24
+_MAX_RECORD = 2048
+_MAX_CLOSED_RECORD = 1024
+_AROUND_PROFILE = 160
+"""Bytes of a record that are not its profile: ids, numbers, the signature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,24 @@ class Model:
     name: str
     size: int
     root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedDevice:
+    """A device that can hold layers: memory in bytes, and what was measured on it; 0: not measured."""
+
+    kind: str = ""
+    name: str = ""
+    memory_total: int = 0
+    memory_offered: int = 0
+    bandwidth: float = 0.0
+    """Bytes of weights that decoding reads in a second."""
+    operations: float = 0.0
+    """Operations of a prefill in a second."""
+    overhead: float = 0.0
+    """Seconds that each graph takes beside them."""
+    slope: float = 0.0
+    """Seconds that a layer takes more for each token of depth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +70,40 @@ class Profile:
     models: tuple[Model, ...] = ()
     rank: int = 0
     paused: bool = False
+    build: str = ""
+    """Which build of the program it runs, as `mesh --version` prints it."""
+    devices: tuple[OfferedDevice, ...] = ()
 
 
 MODEL = struct(Model, text(MAX_NAME), UINT, fixed(32))
-PROFILE = struct(
-    Profile, text(48), listed(ENDPOINT, MAX_ADDRESSES), text(16), text(64), UINT, UINT, UINT, FLOAT,
+DEVICE = growing(
+    OfferedDevice, text(16), text(MAX_DEVICE_NAME), UINT, UINT, later=(FLOAT, FLOAT, FLOAT, FLOAT)
+)  # fmt: skip
+_FIELDS = (
+    text(48), listed(ENDPOINT, MAX_ADDRESSES), text(16), text(64), UINT, UINT, UINT, FLOAT,
     text(16), FLOAT, text(120), text(40), text(16), listed(MODEL, MAX_MODELS), UINT, BOOL,
 )  # fmt: skip
+_CLOSED = struct(Profile, *_FIELDS)
+_GROWING = growing(Profile, *_FIELDS, later=(text(40), listed(DEVICE, MAX_DEVICES)))
+
+
+def profile_codec(version: int) -> Codec:
+    """The form of a profile in this wire version."""
+    return _CLOSED if version < GROWING else _GROWING
+
+
+def max_record(version: int) -> int:
+    """How many bytes a signed record of this wire version may have."""
+    return _MAX_CLOSED_RECORD if version < GROWING else _MAX_RECORD
 
 
 def _clip(value: str, limit: int) -> str:
     return value.encode(errors="replace")[:limit].decode(errors="ignore")
 
 
-def fitted(profile: Profile) -> Profile:
-    """The profile cut to its bounds: clips long texts and drops surplus models until a record fits."""
-    profile = dataclasses.replace(
+def bounded(profile: Profile) -> Profile:
+    """The profile with each text and each list cut to its bound."""
+    return dataclasses.replace(
         profile,
         name=_clip(profile.name, 48),
         addresses=tuple(profile.addresses[:MAX_ADDRESSES]),
@@ -70,10 +113,48 @@ def fitted(profile: Profile) -> Profile:
         engine_reason=_clip(profile.engine_reason, 120),
         engine_commit=_clip(profile.engine_commit, 40),
         engine_rpc=_clip(profile.engine_rpc, 16),
-        models=tuple(
-            dataclasses.replace(m, name=_clip(m.name, MAX_NAME)) for m in profile.models[:MAX_MODELS]
+        models=_models(profile, MAX_NAME)[:MAX_MODELS],
+        build=_clip(profile.build, 40),
+        devices=tuple(
+            dataclasses.replace(d, kind=_clip(d.kind, 16), name=_clip(d.name, MAX_DEVICE_NAME))
+            for d in profile.devices[:MAX_DEVICES]
         ),
     )
-    while profile.models and len(codec.pack(PROFILE.dump(profile))) > MAX_RECORD - 160:
-        profile = dataclasses.replace(profile, models=profile.models[:-1])
-    return profile
+
+
+def fitted(profile: Profile, version: int = SPOKEN.newest) -> tuple[Profile, list[str]]:
+    """The profile such that a record of this wire version fits, and what was shortened or left out for that.
+
+    What others miss least goes first: the words on the engine, the devices' and the accelerator's names. The
+    models' names are shortened when nothing else would fit; no model is left out for want of room.
+    """
+    lost = []
+    if len(profile.models) > MAX_MODELS:
+        lost.append("models: " + ", ".join(model.name for model in profile.models[MAX_MODELS:]))
+    if len(profile.devices) > MAX_DEVICES:
+        lost.append("devices: " + ", ".join(device.name for device in profile.devices[MAX_DEVICES:]))
+    profile = bounded(profile)
+    room = max_record(version) - _AROUND_PROFILE
+    shape = profile_codec(version)
+    for what, shorter in _sacrifices():
+        if len(codec.pack(shape.dump(profile))) <= room:
+            break
+        reduced = shorter(profile)
+        if reduced != profile and what not in lost:
+            lost.append(what)
+        profile = reduced
+    return profile, lost
+
+
+def _sacrifices() -> Iterator[tuple[str, Callable[[Profile], Profile]]]:
+    """What a record can do without, in this order."""
+    replace = dataclasses.replace
+    yield "the reason of the engine's state", lambda p: replace(p, engine_reason="")
+    yield "the devices' names", lambda p: replace(p, devices=tuple(replace(d, name="") for d in p.devices))
+    yield "the accelerator's name", lambda p: replace(p, accelerator_name="")
+    for length in (64, 48, 32, 24, 16, 8, 0):
+        yield "the ends of the models' names", lambda p, length=length: replace(p, models=_models(p, length))  # type: ignore[misc]
+
+
+def _models(profile: Profile, length: int) -> tuple[Model, ...]:
+    return tuple(dataclasses.replace(m, name=_clip(m.name, length)) for m in profile.models)

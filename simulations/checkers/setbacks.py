@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mesh.wire import codec
-from mesh.wire.facts import Claim, decode
+from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
+from mesh.wire.signed_facts import decode
 from simulations.hosts import Host
 from simulations.world import World
 

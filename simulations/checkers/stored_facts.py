@@ -6,18 +6,10 @@ from functools import partial
 from typing import Any
 
 from mesh.protocol.membership.peers import GONE
-from mesh.wire.facts import (
-    Claim,
-    Deployment,
-    Eviction,
-    PoolState,
-    Resignation,
-    Signed,
-    Suspicion,
-    Voucher,
-)
+from mesh.wire.facts import Claim, Deployment, Eviction, PoolState, Resignation, Suspicion, Voucher
 from mesh.wire.identity import NodeId, node_id
 from mesh.wire.rights import Rights
+from mesh.wire.signed_facts import Signed
 from simulations.checkers.verdicts import Excuses, Verdicts
 from simulations.hosts import Host
 from simulations.world import World

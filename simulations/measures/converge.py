@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mesh.protocol.base.effects import DeploymentChanged, Event
-from mesh.wire.facts import Model
+from mesh.wire.profile import Model
 from simulations.measures import theory
 from simulations.measures.measurement import Measurement, tail_goal
 from simulations.measures.percentiles import summary

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from mesh.protocol.base.settings import Settings
 from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.node import Node
-from mesh.wire import codec, facts, messages
+from mesh.wire import codec, messages, signed_facts
 from mesh.wire.envelope import MAX_BODY, seal
 from mesh.wire.facts import NO_PREVIOUS, Record, Voucher
 from mesh.wire.identity import NodeId, pool_id
@@ -58,7 +58,9 @@ def ready(nodes: int, seed: int, settings: Settings, full: int | None = None) ->
     world.run(1.0 + world.random.random())
     if world.stubs:
         world.run_until(lambda: node_of(founder).leader() is not None, _SETTLE_LIMIT, 0.1)
-        claims = [facts.sign(claim, founder.signer).data for claim in [node_of(founder).leader()] if claim]
+        claims = [
+            signed_facts.sign(claim, founder.signer).data for claim in [node_of(founder).leader()] if claim
+        ]
         _hand(world, founder, running[1:], claims)
     if not world.run_until(lambda: one_leader(world), _SETTLE_LIMIT, 0.1):
         raise NotReadyError(f"{nodes} members found no leader in {_SETTLE_LIMIT} s")
@@ -75,7 +77,7 @@ def vouched(world: StubbedWorld) -> tuple[bytes, bytes]:
     previous = NO_PREVIOUS
     for number, host in enumerate(world.hosts, 1):
         key = host.signer.public_key
-        signed = facts.sign(
+        signed = signed_facts.sign(
             Voucher(world.pool, founder.id, number, previous, key, ALL_RIGHTS), founder.signer
         )
         chain.append(signed.data)
@@ -89,7 +91,7 @@ def introduce_all(world: StubbedWorld, running: list[Host]) -> None:
     Of many records several members hand on a part each: a Node does not verify so many at once from one.
     """
     records = [signed_record(host) for host in running]
-    records += [facts.sign(world.record_of(stub), stub.signer).data for stub in world.stubs]
+    records += [signed_facts.sign(world.record_of(stub), stub.signer).data for stub in world.stubs]
     for number, start in enumerate(range(0, len(records), _FROM_ONE)):
         part = records[start : start + _FROM_ONE]
         sender, other = (running[(2 * number + one) % len(running)] for one in (0, 1))
@@ -111,7 +113,7 @@ def signed_record(host: Host) -> bytes:
     """A running member's record as its author signed it (signing is deterministic)."""
     own = next(member.record for member in node_of(host).members() if member.id == host.id)
     assert isinstance(own, Record)
-    return facts.sign(own, host.signer).data
+    return signed_facts.sign(own, host.signer).data
 
 
 def one_leader(world: World) -> bool:

@@ -22,10 +22,17 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "bytes of a datagram, of a framed message", "mesh.wire.messages", ("MAX_DATAGRAM", "MAX_STREAMED")
         ),
         Bound("items of a message, buckets", "mesh.wire.messages", ("MAX_ITEMS", "BUCKETS")),
-        Bound("bytes of a fact; stages of a plan", "mesh.wire.facts", ("MAX_FACT", "MAX_STAGES")),
+        Bound("bytes of a fact", "mesh.wire.signed_facts", ("MAX_FACT",)),
+        Bound("stages of a plan", "mesh.wire.facts", ("MAX_STAGES",)),
+        Bound("quarantines in a pool state", "mesh.wire.signed_facts", ("MAX_QUARANTINES",)),
+        Bound("options of a deployment", "mesh.wire.signed_facts", ("MAX_OPTIONS",)),
         Bound("copies that a deployment asks for", "mesh.wire.facts", ("MAX_COPIES",)),
-        Bound("bytes of a record", "mesh.wire.profile", ("MAX_RECORD",)),
-        Bound("models, addresses in a record", "mesh.wire.profile", ("MAX_MODELS", "MAX_ADDRESSES")),
+        Bound("bytes of a record; in version 2", "mesh.wire.profile", ("MAX_RECORD", "MAX_CLOSED_RECORD")),
+        Bound(
+            "models, devices, addresses in a record",
+            "mesh.wire.profile",
+            ("MAX_MODELS", "MAX_DEVICES", "MAX_ADDRESSES"),
+        ),
         Bound("levels of nested values", "mesh.wire.codec", ("MAX_DEPTH",)),
     ),
     "protocol": (
@@ -35,6 +42,11 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound("revoked acts remembered", f"{_PROTOCOL}.trust.roster", ("MAX_REVOKED",)),
         Bound(
             "pending facts, from one source", f"{_PROTOCOL}.facts.pending", ("MAX_WAITING", "MAX_OF_A_SOURCE")
+        ),
+        Bound(
+            "deployments, facts of later kinds of an author",
+            f"{_PROTOCOL}.facts.store",
+            ("MAX_OF_AN_AUTHOR",),
         ),
         Bound("proofs of equivocation", f"{_PROTOCOL}.facts.store", ("MAX_PROOFS",)),
         Bound("deployments gone beyond another's", f"{_PROTOCOL}.facts.owner_acts", ("MAX_LEAP",)),

@@ -23,10 +23,10 @@ from mesh.admission.handshake import AdmissionClient, AdmissionRefused
 from mesh.admission.invites import Token, invite_id, proof
 from mesh.net.streams import Streams
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import WIRE_VERSION
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity, node_id, parse_id
 from mesh.wire.messages import Ping, encode
+from mesh.wire.versions import SPOKEN
 
 Arguments = dict[str, Any]
 Attack = Callable[[Arguments], Awaitable[dict[str, Any]]]
@@ -203,7 +203,7 @@ async def gigabyte(arguments: Arguments) -> dict[str, Any]:
 async def pour(arguments: Arguments) -> dict[str, Any]:
     """Send forged pings of a member to all ``targets`` in turn, ``rate`` a second, until told to end."""
     targets = [Endpoint.parse(target, 50052) for target in arguments["targets"]]
-    head = bytes([WIRE_VERSION]) + parse_id(arguments["pool"]) + parse_id(arguments["sender"])
+    head = bytes([SPOKEN.oldest]) + parse_id(arguments["pool"]) + parse_id(arguments["sender"])
     body, sent, begun = encode(Ping(1, bytes(8), 1, 0)), 0, time.monotonic()
     ended = False
 

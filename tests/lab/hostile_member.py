@@ -9,9 +9,9 @@ import trio
 from mesh.admission.handshake import AdmissionClient, Admitted
 from mesh.admission.invites import Token
 from mesh.net.streams import Streams
-from mesh.wire import facts, messages
+from mesh.wire import messages, signed_facts
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import NOBODY, WIRE_VERSION, first_number, open_envelope, seal
+from mesh.wire.envelope import NOBODY, first_number, open_envelope, seal
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.facts import (
     Claim,
@@ -19,16 +19,16 @@ from mesh.wire.facts import (
     Eviction,
     Fact,
     Liveness,
-    Model,
     PoolState,
-    Profile,
     Record,
     Resignation,
     Suspicion,
     Voucher,
 )
 from mesh.wire.identity import Identity, NodeId, PoolId
+from mesh.wire.profile import Model, Profile
 from mesh.wire.rights import ALL_RIGHTS
+from mesh.wire.versions import SPOKEN
 
 PORT = 50052
 ROUND_SECONDS = 0.25
@@ -101,7 +101,7 @@ class Liar:
     def _learn(self, bodies: messages.Bodies) -> None:
         for data in bodies.facts:
             try:
-                fact = facts.decode(data).fact
+                fact = signed_facts.decode(data).fact
             except DecodeError:
                 continue
             if isinstance(fact, Record):
@@ -125,7 +125,7 @@ class Liar:
                 await self._raw(target, payload)
             for noise in (
                 os.urandom(1000),
-                bytes([WIRE_VERSION]) + self.pool + self.identity.id + os.urandom(300),
+                bytes([SPOKEN.oldest]) + self.pool + self.identity.id + os.urandom(300),
             ):
                 await self._raw(target, noise)
 
@@ -154,7 +154,7 @@ class Liar:
     # --- the wire
 
     async def _tell(self, target: Endpoint, fact: Fact) -> None:
-        signed = facts.sign(fact, self.identity)
+        signed = signed_facts.sign(fact, self.identity)
         await self._send(target, messages.Bodies((signed.data,)), self._id_of(target))
 
     def _id_of(self, target: Endpoint) -> NodeId:

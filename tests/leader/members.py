@@ -3,8 +3,9 @@
 from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.node import Member
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Model, Profile, Record
+from mesh.wire.facts import Record
 from mesh.wire.identity import NodeId, PoolId
+from mesh.wire.profile import Model, Profile
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from tests.leader.shapes import MIB, model_info
 

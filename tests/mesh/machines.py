@@ -35,8 +35,9 @@ from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.state import StateDir, write_durably
 from mesh.serving.worker_loop import WorkerLoop
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Claim, Profile
+from mesh.wire.facts import Claim
 from mesh.wire.identity import Identity, NodeId, PoolId, pool_id
+from mesh.wire.profile import Profile
 from mesh.wire.rights import ALL_RIGHTS, Rights
 
 WALL_CLOCK = 1_000_000.0

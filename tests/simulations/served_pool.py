@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mesh.wire.facts import Model
 from mesh.wire.identity import NodeId
+from mesh.wire.profile import Model
 from mesh.wire.rights import ALL_RIGHTS
 from simulations.checkers import Checkers
 from simulations.checkers.settled import unserved

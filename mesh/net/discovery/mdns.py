@@ -14,10 +14,10 @@ import zeroconf
 
 from mesh.net.addresses import family_of
 from mesh.net.discovery.discovery_source import Sighting
-from mesh.net.session import WIRE_VERSION
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import parse_id
+from mesh.wire.versions import SPOKEN
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Mdns:
             SERVICE_TYPE,
             f"{node}.{SERVICE_TYPE}",
             port=port,
-            properties={"pool": pool, "node": node, "name": name[:63], "version": str(WIRE_VERSION)},
+            properties={"pool": pool, "node": node, "name": name[:63], "version": str(SPOKEN.newest)},
             server=f"{node}.local.",
             parsed_addresses=[address.partition("%")[0] for address in addresses[:MAX_ENDPOINTS]],
         )

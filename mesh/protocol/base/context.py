@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from mesh.protocol.base.drop_counters import DropCounters, DropReason
 from mesh.protocol.base.effects import Effect, Event, Notice, Persist, Send, SendStream, SetTimer, Tell, Timer
@@ -14,6 +15,8 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import MAX_BODY, NOBODY, seal
 from mesh.wire.identity import NodeId, PoolId, Signer, Verifier, node_id
 from mesh.wire.messages import Bodies, Message
+from mesh.wire.signed_facts import F, Signed, decode, sign
+from mesh.wire.versions import SPOKEN, Versions
 
 T = TypeVar("T")
 NO_POOL = PoolId(bytes(16))
@@ -32,12 +35,24 @@ class RandomSource(Protocol):
 class Context:
     """One Node's identity, clock reading, outbox and timers."""
 
-    def __init__(self, settings: Settings, signer: Signer, verifier: Verifier, random: RandomSource) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        signer: Signer,
+        verifier: Verifier,
+        random: RandomSource,
+        speaks: Versions = SPOKEN,
+        later: bytes = b"",
+    ) -> None:
         self.settings = settings
         self.signer = signer
         self.verifier = verifier
         self.random = random
         self.id: NodeId = node_id(signer.public_key)
+        self.speaks = speaks
+        self.form = speaks.newest
+        """The wire version in whose form this node signs facts: `mesh.protocol.membership.form_choice`."""
+        self._later = later
         self.pool: PoolId = NO_POOL
         self.now = 0.0
         self.sent = 0
@@ -60,7 +75,7 @@ class Context:
         body = messages.encode(message)
         if len(body) <= MAX_BODY:
             self.sent += 1
-            sealed = seal(self.pool, self.id, self.sent, body, self.signer, to or NOBODY)
+            sealed = seal(self.pool, self.id, self.sent, body, self.signer, to or NOBODY, self.speaks)
             self.effects.append(Send(to, endpoint, sealed))
         elif to is not None and len(body) <= messages.MAX_STREAMED:
             self.effects.append(SendStream(to, body))
@@ -77,6 +92,16 @@ class Context:
             size += len(data) + 3
         if batch:
             self.send(to, endpoint, Bodies(tuple(batch)))
+
+    def sign(self, fact: F) -> Signed[F]:
+        """The fact, signed in the form of the time; raises MeshError where that cannot say it."""
+        if self._later and self.form == self.speaks.newest:
+            fact = dataclasses.replace(fact, unknown=self._later)
+        return sign(fact, self.signer, self.form)
+
+    def read(self, data: bytes) -> Signed[Any]:
+        """The fact of these bytes, not checked; raises DecodeError."""
+        return decode(data, self.speaks.newest)
 
     def persist(self, key: str, value: bytes) -> None:
         self.effects.append(Persist(key, value))

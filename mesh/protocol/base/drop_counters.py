@@ -21,6 +21,8 @@ class DropReason(StrEnum):
     """Its sender is no member."""
     FORGED = "forged"
     MALFORMED = "malformed"
+    VERSION = "version"
+    """A datagram of a wire version that this program does not speak."""
     FOREIGN_FACT = "foreign_fact"
     FORGED_FACT = "forged_fact"
     MALFORMED_FACT = "malformed_fact"

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mesh.wire.facts import Signed, Suspicion
+from mesh.wire.facts import Suspicion
 from mesh.wire.identity import NodeId
 from mesh.wire.immutable import value
+from mesh.wire.signed_facts import Signed
 
 
 @value
@@ -81,6 +82,11 @@ class Reclaimed:
 
 
 @value
+class FormChanged:
+    """This node signs its facts in the form of another wire version from now on."""
+
+
+@value
 class ProcessPaused:
     """A timer fired so late that this process must have been paused."""
 
@@ -96,5 +102,6 @@ InternalEvent = (
     | NewerGenerationSeen
     | LeaseRefused
     | Reclaimed
+    | FormChanged
     | ProcessPaused
 )

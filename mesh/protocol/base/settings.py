@@ -83,6 +83,8 @@ class Settings:
     """... or that left so long ago, ..."""
     max_gone: int = 1024
     """... or that is one of more such members than this, the longest gone first."""
+    form_delay: float = 5.0
+    """How long after the last member of an older version is gone a node signs in the newer form."""
     max_term_jump: int = 2**20
     lease: float = 10.0
     renew: float = 2.0

@@ -19,9 +19,11 @@ from mesh.protocol.facts.validation import FactValidator
 from mesh.protocol.limits.rate_limits import RateLimits
 from mesh.protocol.membership.membership import Membership
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Liveness, Signed, Suspicion
-from mesh.wire.identity import NodeId
+from mesh.wire.facts import Liveness, Suspicion
+from mesh.wire.identity import NodeId, id_text
 from mesh.wire.messages import Buckets, Contents, Pull, Rumour, Rumours
+from mesh.wire.signed_facts import Signed
+from mesh.wire.versions import GROWING
 
 ROUND, RETRY = "gossip", "pull"
 _RUMOURS_A_DATAGRAM = 28
@@ -113,12 +115,14 @@ class Gossip:
             return
         keys = sorted(self._hot, key=self._hot.__getitem__)[: _RUMOURS_A_DATAGRAM * _DATAGRAMS_A_ROUND]
         entries = [entry for key in keys if (entry := self._store.entry(key))]
-        bodies = [entry.signed.data for entry in entries if self._is_urgent(entry)][:_BODIES_A_ROUND]
-        rumours = [entry.rumour for entry in entries if entry.signed.data not in bodies]
+        bodies = [entry for entry in entries if self._is_urgent(entry)][:_BODIES_A_ROUND]
+        rumours = [entry for entry in entries if entry not in bodies]
         for peer in targets:
             if peer.endpoint is not None:
-                self._context.send_bodies(peer.id, peer.endpoint, bodies)
-                self._tell(peer.id, peer.endpoint, rumours)
+                urgent = [entry.signed.data for entry in self._readable(peer.id, bodies)]
+                self._context.send_bodies(peer.id, peer.endpoint, urgent)
+                told = [entry.rumour for entry in self._readable(peer.id, rumours)]
+                self._tell(peer.id, peer.endpoint, told)
         limit = self._rounds()
         for key in keys:
             self._hot[key] += 1
@@ -126,6 +130,13 @@ class Gossip:
                 del self._hot[key]
         if self._hot:
             self._context.schedule_by(ROUND, b"", self._context.now + self._period)
+
+    def _readable(self, to: NodeId, entries: list[Entry]) -> list[Entry]:
+        """Those of the facts that the member can read: one of version 2 takes only what has its form."""
+        peer = self._membership.peers.get(to)
+        if peer is None or peer.record is None or peer.record.speaks.newest >= GROWING:
+            return entries
+        return [entry for entry in entries if entry.signed.is_closed]
 
     def _is_urgent(self, entry: Entry) -> bool:
         """Whether to send the body at once, for a pull would cost a round trip and may be lost.
@@ -178,8 +189,12 @@ class Gossip:
         if wanted is not None and wanted.asked == source:
             self._forget(key, found=True)
 
-    def received(self, sender: NodeId, source: Endpoint, facts: Sequence[bytes]) -> None:
-        """Bodies came: validate them, each at the cost of a datagram, then go on pulling."""
+    def received(self, sender: NodeId, source: Endpoint | None, facts: Sequence[bytes]) -> None:
+        """Bodies came: validate them, each at the cost of a datagram, then go on pulling.
+
+        ``source`` is None for a member that proved itself by a stream and whose address is not known yet.
+        """
+        source = source or Endpoint(id_text(sender), 0)
         if not self._rate_limits.allow(self._context.now, source, len(facts)):
             self._context.drops.count(DropReason.FLOOD, source)
             return
@@ -290,7 +305,8 @@ class Gossip:
         """A member pulls bodies: send vouchers first, for they prove the rest."""
         found = [entry for key in pull.keys[: 2 * _PULLS_A_DATAGRAM] if (entry := self._store.entry(key))]
         found.sort(key=lambda entry: entry.signed.fact.kind)
-        self._context.send_bodies(sender, source, [entry.signed.data for entry in found])
+        bodies = [entry.signed.data for entry in self._readable(sender, found)]
+        self._context.send_bodies(sender, source, bodies)
 
     def compare(self, sender: NodeId, source: Endpoint, summary: bytes, eager: bool = False) -> None:
         """Begin a comparison when another member's set hash differs and no news is under way.
@@ -312,7 +328,7 @@ class Gossip:
         buckets: list[int] = []
         rumours: list[Rumour] = []
         for bucket in differing(self._store.bucket_hashes(), theirs.hashes):
-            held = self._store.rumours_in(bucket)
+            held = self._rumours_in(bucket, sender)
             if buckets and len(rumours) + len(held) > _RUMOURS_A_DATAGRAM:
                 self._context.send(sender, source, Contents(tuple(buckets), tuple(rumours)))
                 buckets, rumours = [], []
@@ -321,12 +337,15 @@ class Gossip:
         if buckets:
             self._context.send(sender, source, Contents(tuple(buckets), tuple(rumours)))
 
+    def _rumours_in(self, bucket: int, to: NodeId) -> list[Rumour]:
+        return [entry.rumour for entry in self._readable(to, self._store.entries_in(bucket))]
+
     def contents(self, sender: NodeId, source: Endpoint, held: Contents) -> None:
         """The rumours of some of another's buckets came: pull what prevails, tell it of what it lacks."""
         theirs = {rumour.key: rumour for rumour in held.rumours}
         lacking: list[Rumour] = []
         for bucket in {number for number in held.buckets if number < len(self._store.bucket_hashes())}:
-            for ours in self._store.rumours_in(bucket):
+            for ours in self._rumours_in(bucket, sender):
                 other = theirs.get(ours.key)
                 if other is None or prevails(ours.version, ours.mark, other.version, other.mark):
                     lacking.append(ours)

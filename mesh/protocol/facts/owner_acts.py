@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from mesh.protocol.base.context import Context
@@ -11,9 +12,11 @@ from mesh.protocol.facts.validation import FactValidator
 from mesh.protocol.trust.roster import MAX_CHAIN, Roster
 from mesh.wire import codec
 from mesh.wire.errors import DecodeError, MeshError
-from mesh.wire.facts import HASH_BYTES, NO_PREVIOUS, Deployment, Eviction, Model, Signed, Voucher, sign
+from mesh.wire.facts import HASH_BYTES, NO_PREVIOUS, Deployment, Eviction, PoolEngine, Voucher
 from mesh.wire.identity import KEY_BYTES, NodeId, id_text, node_id
+from mesh.wire.profile import Model
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.signed_facts import Signed
 
 _MAX_LEAP = 2**20
 """No owner deploys so often: one whose count leaps this far ahead wants to use up the numbers."""
@@ -47,7 +50,7 @@ class Owner:
     def vouch(self, key: bytes, rights: Rights) -> Signed[Voucher]:
         """Vouch for the holder of a public key; MeshError when this owner cannot, or the key is evicted."""
         self._require_owner()
-        if len(key) != KEY_BYTES or not rights:
+        if len(key) != KEY_BYTES or not rights & ALL_RIGHTS:
             raise MeshError("There is nothing to vouch for", "a key of 32 bytes and at least one right")
         if not self._can_vouch():
             raise MeshError(
@@ -74,7 +77,7 @@ class Owner:
             raise MeshError("There is no such member", "see `mesh members`")
         last, after = self._last_to_keep(subject)
         for id, member in self._roster.members.items():
-            if id != subject and member.rights & ~after.rights(id) and self._can_vouch():
+            if id != subject and member.rights.exceeds(after.rights(id)) and self._can_vouch():
                 self.vouch(member.key, member.rights)
         deployment = self.deployment()
         is_revoked = deployment is not None and deployment.author == subject
@@ -87,14 +90,11 @@ class Owner:
         return eviction
 
     def _deploy_again(self, deployment: Deployment | None) -> None:
+        """Deploy in this owner's name what another deployed, with all that its fact says."""
         if deployment is not None:
-            self.deploy(
-                deployment.model,
-                deployment.context,
-                deployment.slots,
-                deployment.running,
-                deployment.layers,
-                deployment.copies,
+            self._require_owner()
+            self._validator.publish(
+                dataclasses.replace(deployment, author=self._context.id, number=self._next_number())
             )
 
     def _last_to_keep(self, subject: NodeId) -> tuple[tuple[int, bytes], Roster]:
@@ -104,7 +104,7 @@ class Owner:
         """
         lasts = [(tip.fact.number, tip.hash) for tip in self._roster.tips(subject)]
         for last in [*lasts, (0, NO_PREVIOUS)]:
-            after = self._roster.after(sign(self._eviction(subject, last), self._context.signer))
+            after = self._roster.after(self._context.sign(self._eviction(subject, last)))
             if subject not in after and Rights.OWN in after.rights(self._context.id):
                 return last, after
         raise MeshError(
@@ -126,15 +126,25 @@ class Owner:
     ) -> Signed[Deployment]:
         """Say what the pool runs from now on; MeshError for another than an owner."""
         self._require_owner()
-        highest, node = self.deployment(), self._context
+        node, number = self._context, self._next_number()
+        deployment = Deployment(node.pool, node.id, number, model, context, slots, running, layers, copies)
+        former = self.deployment()
+        if former is not None and former.model == model:
+            # What this program does not know of the model's deployment, it does not take away.
+            deployment = dataclasses.replace(
+                deployment, options=former.options, second=former.second, unknown=former.unknown
+            )
+        return self._validator.publish(deployment)
+
+    def _next_number(self) -> int:
+        """The number of the next deployment; MeshError when another owner has used the numbers up."""
+        highest = self.deployment()
         if highest is not None and self._leaps():
             raise MeshError(
                 f"{id_text(highest.author)} numbers its deployments beyond all measure",
                 "evict it: `mesh evict`",
             )
-        number = 1 if highest is None else highest.number + 1
-        deployment = Deployment(node.pool, node.id, number, model, context, slots, running, layers, copies)
-        return self._validator.publish(deployment)
+        return 1 if highest is None else highest.number + 1
 
     def _leaps(self) -> bool:
         """Whether another's deployment is so far ahead that going beyond it would use up the numbers."""
@@ -145,9 +155,25 @@ class Owner:
         return bool(highest.number > max(rest, default=0) + _MAX_LEAP)
 
     def deployment(self) -> Deployment | None:
-        """The deployment in force: of all owners' the one with the highest number, then the highest id."""
+        """The deployment in force: of all owners' the one with the highest number, then the highest id.
+
+        A pool runs the one without a name; others are for members of later versions.
+        """
         every = (s.fact for s in self._store.all(Deployment) if s.fact.author in self._roster)
-        return max(every, key=lambda fact: (fact.number, fact.author), default=None)
+        unnamed = (fact for fact in every if not fact.name)
+        return max(unnamed, key=lambda fact: (fact.number, fact.author), default=None)
+
+    def choose_engine(self, release: str, digest: bytes) -> Signed[PoolEngine]:
+        """Say which llama.cpp the pool runs from now on; MeshError for another than an owner."""
+        self._require_owner()
+        highest, node = self.pool_engine(), self._context
+        number = 1 if highest is None else highest.version[0] + 1
+        return self._validator.publish(PoolEngine(node.pool, node.id, (number,), b"", release, digest))
+
+    def pool_engine(self) -> PoolEngine | None:
+        """The word on the engine that is in force: the one with the highest number, then the highest id."""
+        every = (s.fact for s in self._store.all(PoolEngine) if s.fact.author in self._roster)
+        return max(every, key=lambda fact: (fact.version, fact.author), default=None)
 
     def deployed(self, deployment: Deployment) -> None:
         """The store took it: if it is the deployment in force, persist it and tell the driver."""
@@ -170,7 +196,7 @@ class Owner:
 
     def _act(self, fact: Any) -> Signed[Any]:
         """Sign the act, persist it as the chain's new head, then publish it."""
-        signed = sign(fact, self._context.signer)
+        signed = self._context.sign(fact)
         self._advance(self._number + 1, signed.hash)
         self._validator.take(signed)
         return signed

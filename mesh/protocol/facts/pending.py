@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Container
 from typing import Any
 
-from mesh.wire.facts import Signed
 from mesh.wire.identity import NodeId
+from mesh.wire.signed_facts import Signed
 
 MAX_WAITING = 512
 MAX_OF_A_SOURCE = 64

@@ -2,26 +2,41 @@
 
 Of two facts in one place the higher version stays; of two with one version (an equivocation) the one with
 the smaller hash. Suspicions lapse when their subject's liveness passes the one they name; of the rest only a
-few with the smallest keys stay. Of claims, resignations and states only the few highest stay. All laws
+few with the smallest keys stay. Of claims, resignations and states only the few highest stay, and of what an
+author names places for itself (deployments by name, facts of later versions) its few highest. All laws
 commute (Shapiro et al. 2011): members that saw the same facts hold the same facts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.wire.facts import Claim, Fact, PoolState, Record, Resignation, Signed, Suspicion, Version
-from mesh.wire.facts import place_key as place_key
+from mesh.wire.facts import (
+    Claim,
+    Deployment,
+    Fact,
+    LaterFact,
+    PoolState,
+    Record,
+    Resignation,
+    Suspicion,
+    Version,
+)
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import BUCKETS, Rumour
+from mesh.wire.signed_facts import Signed
+from mesh.wire.signed_facts import place_key as place_key
 
 NEW, STALE, EQUIVOCATION = "new", "stale", "equivocation"
 MAX_PROOFS = 64
 _ENTRY = "entry"
 _FEW = {Claim.kind: 8, Resignation.kind: 32, PoolState.kind: 4}
 """How many facts of each kind that only leaders sign the store keeps, over all authors and terms."""
+MAX_OF_AN_AUTHOR = 8
+"""How many facts of one kind an author may hold that names their places: deployments, and later kinds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +178,9 @@ class FactStore:
         for entry in list(self._suspected.pop(subject, {}).values()):
             self._drop(entry)
 
-    def rumours_in(self, bucket: int) -> list[Rumour]:
-        """The rumours of a bucket, owners' acts first: the validity of the rest depends on them."""
-        entries = sorted(self._buckets[bucket].values(), key=lambda entry: entry.signed.fact.kind)
-        return [entry.rumour for entry in entries]
+    def entries_in(self, bucket: int) -> list[Entry]:
+        """The facts of a bucket, owners' acts first: the validity of the rest depends on them."""
+        return sorted(self._buckets[bucket].values(), key=lambda entry: entry.signed.fact.kind)
 
     def bucket_hashes(self) -> tuple[bytes, ...]:
         if self._bucket_hashes is None:
@@ -175,11 +189,25 @@ class FactStore:
 
     def _is_among_few(self, signed: Signed[Any]) -> bool:
         """Whether a fact in a new place is high enough, where the store keeps only a few of its kind."""
-        few, others = _FEW.get(signed.fact.kind), self._kinds.get(signed.fact.kind, {})
-        if few is None or len(others) < few:
+        few, rivals = self._rivals(signed.fact)
+        if few is None or len(rivals) < few:
             return True
-        lowest = min(_height(entry.signed) for entry in others.values())
-        return bool(_height(signed) > lowest)
+        return bool(_height(signed) > min(_height(entry.signed) for entry in rivals))
+
+    def _rivals(self, fact: Fact) -> tuple[int | None, list[Entry]]:
+        """Of how many facts the store keeps the highest, and those that it holds; None: it keeps all."""
+        same_kind = self._kinds.get(fact.kind, {})
+        if fact.kind in _FEW:
+            return _FEW[fact.kind], list(same_kind.values())
+        if not isinstance(fact, Deployment | LaterFact):
+            return None, []
+        kinds = [same_kind] if isinstance(fact, Deployment) else self._later_kinds()
+        mine = [entry for kind in kinds for (author, _), entry in kind.items() if author == fact.author]
+        return MAX_OF_AN_AUTHOR, mine
+
+    def _later_kinds(self) -> list[dict[tuple[NodeId, bytes], Entry]]:
+        """The facts of each kind that this program does not know."""
+        return [facts for facts in self._kinds.values() if _is_of_a_later_kind(facts)]
 
     def _may_suspect(self, key: bytes, fact: Suspicion) -> bool:
         """A suspicion counts against exactly the proven liveness; of many the store keeps a few."""
@@ -200,8 +228,10 @@ class FactStore:
             others[entry.key] = entry
             if len(others) > self._suspectors:
                 self._drop(others[max(others)])
-        elif len(same_kind) > _FEW.get(fact.kind, len(same_kind)):
-            self._drop(min(same_kind.values(), key=lambda entry: _height(entry.signed)))
+            return
+        few, rivals = self._rivals(fact)
+        if few is not None and len(rivals) > few:
+            self._drop(min(rivals, key=lambda entry: _height(entry.signed)))
 
     def _drop(self, entry: Entry) -> None:
         fact: Fact = entry.signed.fact
@@ -226,9 +256,13 @@ def _are_of_two_runs(one: Fact, other: Fact) -> bool:
     return one.generation == other.generation and one.nonce != other.nonce
 
 
-def _height(signed: Signed[Any]) -> tuple[Version, NodeId]:
-    """The order of leaders' facts. Two of one author and version share a place, so the store holds one."""
-    return (signed.fact.version, signed.fact.author)
+def _height(signed: Signed[Any]) -> tuple[Version, NodeId, bytes]:
+    """The order of facts of which the store keeps the highest; a place has one of each version."""
+    return (signed.fact.version, signed.fact.author, signed.key)
+
+
+def _is_of_a_later_kind(facts: Mapping[tuple[NodeId, bytes], Entry]) -> bool:
+    return any(isinstance(entry.signed.fact, LaterFact) for entry in itertools.islice(facts.values(), 1))
 
 
 def bucket_of(key: bytes) -> int:

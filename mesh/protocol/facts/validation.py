@@ -18,19 +18,19 @@ from mesh.wire.facts import (
     Deployment,
     Eviction,
     Fact,
+    PoolEngine,
     PoolState,
     Resignation,
-    Signed,
     Suspicion,
     Voucher,
-    decode,
-    sign,
 )
 from mesh.wire.identity import id_text
 from mesh.wire.rights import Rights
+from mesh.wire.signed_facts import Signed
 
 _NEEDS: dict[int, Rights] = {
     Deployment.kind: Rights.OWN,
+    PoolEngine.kind: Rights.OWN,
     Claim.kind: Rights.LEAD,
     Resignation.kind: Rights.LEAD,
     PoolState.kind: Rights.LEAD,
@@ -58,7 +58,7 @@ class FactValidator:
 
     def publish(self, fact: Fact) -> Signed[Any]:
         """Sign a fact of one's own and take it in."""
-        signed: Signed[Any] = sign(fact, self._context.signer)
+        signed: Signed[Any] = self._context.sign(fact)
         self.take(signed)
         return signed
 
@@ -71,7 +71,7 @@ class FactValidator:
         decoded: list[Signed[Any]] = []
         for data in facts:
             try:
-                decoded.append(decode(data))
+                decoded.append(self._context.read(data))
             except DecodeError:
                 self._refuse(DropReason.MALFORMED_FACT, source)
                 break
@@ -82,7 +82,7 @@ class FactValidator:
     def absorb(self, data: bytes, source: object = None) -> bool:
         """Take in one fact; False when it is malformed, foreign, forged or leaps, or evicts its author."""
         try:
-            signed = decode(data)
+            signed = self._context.read(data)
         except DecodeError:
             return self._refuse(DropReason.MALFORMED_FACT, source)
         return self._consider(signed, source)

@@ -6,8 +6,9 @@ from mesh.protocol.base.context import Context
 from mesh.protocol.facts.store import FactStore
 from mesh.protocol.membership.membership import Membership
 from mesh.protocol.trust.roster import Roster
-from mesh.wire.facts import Claim, Resignation, Signed
+from mesh.wire.facts import Claim, Resignation
 from mesh.wire.identity import NodeId
+from mesh.wire.signed_facts import Signed
 
 
 class Claims:

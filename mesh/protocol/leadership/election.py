@@ -25,10 +25,11 @@ from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.trust.roster import Roster
 from mesh.wire import codec
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import NOBODY, Claim, Resignation, Signed
+from mesh.wire.facts import NOBODY, Claim, Resignation
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Vote, VoteRequest
 from mesh.wire.rank import Rank
+from mesh.wire.signed_facts import Signed
 
 CAMPAIGN, VOTES = "campaign", "votes"
 

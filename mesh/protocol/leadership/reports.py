@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 from mesh.protocol.base.context import Context
 from mesh.protocol.base.effects import StateChanged
@@ -13,12 +14,27 @@ from mesh.protocol.leadership.election import Election
 from mesh.protocol.leadership.leader_leases import LeaderLeases
 from mesh.protocol.membership.membership import Membership
 from mesh.wire import codec
-from mesh.wire.facts import PoolState, Profile, Record, Signed, Stage, fitted
+from mesh.wire.facts import PoolState, Quarantine, Record, Stage
+from mesh.wire.profile import Profile, bounded, fitted
 from mesh.wire.rank import is_notable
+from mesh.wire.signed_facts import Signed
 from mesh.wire.states import Phase
+from mesh.wire.versions import NONCE_BYTES, marked
 
 RECORD, STATE = "record", "state"
 _RECORD_PERIOD = 0.5
+
+
+class _Said(NamedTuple):
+    """What a pool state says, beside who says it and when."""
+
+    deployment: int
+    phase: str
+    progress: float
+    reason: str
+    tokens_per_second: float
+    stages: tuple[Stage, ...]
+    quarantines: tuple[Quarantine, ...]
 
 
 class Reports:
@@ -45,7 +61,10 @@ class Reports:
         self._sequence = 0
         self._recorded_at = -math.inf
         self._state: PoolState | None = None
-        self._next_state: tuple[int, str, float, str, float, tuple[Stage, ...]] | None = None
+        self._said: _Said | None = None
+        self._next_said: _Said | None = None
+        self._unsigned = False
+        self._lost: list[str] = []
         self._stated_at = -math.inf
         self.left = False
 
@@ -53,8 +72,9 @@ class Reports:
 
     def begin(self, profile: Profile, generation: int) -> None:
         """Sign the first record of this run."""
-        self._profile = fitted(profile)
-        self._nonce = self._context.random.getrandbits(64).to_bytes(8, "big")
+        self._profile = bounded(profile)
+        nonce = self._context.random.getrandbits(64).to_bytes(NONCE_BYTES, "big")
+        self._nonce = marked(nonce, self._context.speaks)
         self.left = False
         self._begin_generation(generation)
 
@@ -71,7 +91,7 @@ class Reports:
 
     def publish(self, profile: Profile) -> None:
         """Sign a changed profile now, or as soon as the last record is old enough."""
-        profile = fitted(profile)
+        profile = bounded(profile)
         old = self._profile
         if not is_notable(old.rank, profile.rank):
             profile = dataclasses.replace(profile, rank=old.rank)
@@ -79,7 +99,19 @@ class Reports:
             profile = dataclasses.replace(profile, memory_free=old.memory_free)
         self._election.rank = profile.rank
         self._election.reconsider()
-        self._next = profile if profile != old else None
+        self._next = profile if profile != old or self._unsigned else None
+        self._sign_soon()
+
+    def sign_again(self) -> None:
+        """The form of facts changed: sign the profile and the last state once more, as later versions."""
+        self._unsigned = True
+        self._next = self._next or self._profile
+        self._sign_soon()
+        if self._state is not None and self._said is not None and self._said.quarantines:
+            self.restate(self._state.term)
+
+    def _sign_soon(self) -> None:
+        """Sign the profile that is waiting, if any, now or as soon as the last record is old enough."""
         if self._next is not None:
             at = max(self._context.now, self._recorded_at + _RECORD_PERIOD)
             if at <= self._context.now:
@@ -101,6 +133,11 @@ class Reports:
     def _sign_record(self) -> Signed[Record]:
         self._sequence += 1
         self._recorded_at = self._context.now
+        self._unsigned = False
+        profile, lost = fitted(self._profile, self._context.form)
+        if lost and lost != self._lost:
+            self._context.notice("warning", f"This machine's record has no room for {'; '.join(lost)}")
+        self._lost = lost
         return self._validator.publish(
             Record(
                 self._context.pool,
@@ -109,7 +146,7 @@ class Reports:
                 self._nonce,
                 self._sequence,
                 self.left,
-                self._profile,
+                profile,
             )
         )
 
@@ -123,6 +160,7 @@ class Reports:
         reason: str,
         speed: float,
         stages: tuple[Stage, ...],
+        quarantines: tuple[Quarantine, ...] = (),
     ) -> None:
         """Publish the leader's state of the deployment; a change waits until the last state is old enough."""
         mine = self._claims.mine
@@ -130,19 +168,13 @@ class Reports:
         if mine is None:
             return
         reason = reason.encode()[:200].decode(errors="ignore")
-        self._next_state = (deployment, phase.value, float(progress), reason, float(speed), stages)
+        said = _Said(deployment, phase.value, float(progress), reason, float(speed), stages, quarantines)
+        self._next_said = said
         settings = self._context.settings
-        last = self._state
-        if last is not None and last.term == mine.fact.term:
-            if self._next_state == (
-                last.deployment,
-                last.phase,
-                last.progress,
-                last.reason,
-                last.tokens_per_second,
-                last.stages,
-            ):
-                self._next_state = None
+        last = self._said
+        if last is not None and self._state is not None and self._state.term == mine.fact.term:
+            if said == last:
+                self._next_said = None
                 return
             wait = settings.state_period
             if (last.deployment, last.phase) != (deployment, phase):
@@ -154,25 +186,23 @@ class Reports:
 
     def restate(self, term: int) -> None:
         """This leader reclaimed: sign its state of that former term again, so that none is missing."""
-        last = self._state
-        if last is not None and last.term == term and self._next_state is None:
-            self._next_state = (
-                last.deployment, last.phase, last.progress, last.reason, last.tokens_per_second, last.stages,
-            )  # fmt: skip
+        if self._state is not None and self._state.term == term and self._next_said is None:
+            self._next_said = self._said
         self.state_due()
 
     def state_due(self) -> None:
         """Sign the state that is waiting."""
-        mine, waiting = self._claims.mine, self._next_state
-        self._next_state = None
+        mine, waiting = self._claims.mine, self._next_said
+        self._next_said = None
         if mine is None or waiting is None:
             return
         last = self._state
         term = mine.fact.term
         sequence = last.sequence + 1 if last is not None and last.term == term else 1
         self._stated_at = self._context.now
-        self._state = PoolState(self._context.pool, self._context.id, term, sequence, *waiting)
-        self._validator.publish(self._state)
+        signed = self._context.sign(PoolState(self._context.pool, self._context.id, term, sequence, *waiting))
+        self._said, self._state = waiting, signed.fact
+        self._validator.take(signed)
 
     def stated(self, state: PoolState) -> None:
         """A pool state was stored; an own one that this run did not sign is from before a state rollback."""

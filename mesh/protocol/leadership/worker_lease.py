@@ -21,10 +21,11 @@ from mesh.protocol.trust.roster import Roster
 from mesh.wire import codec
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError
-from mesh.wire.facts import MAX_FACT, Claim, Signed, decode
+from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest
 from mesh.wire.rights import Rights
+from mesh.wire.signed_facts import MAX_FACT, Signed
 
 GATE = "gate"
 
@@ -110,7 +111,7 @@ class WorkerLease:
             return
         try:
             data, generation = _GRANT.load(codec.unpack(stored, 2 * MAX_FACT))
-            claim = decode(data)
+            claim = self._context.read(data)
         except DecodeError:
             return
         if isinstance(claim.fact, Claim) and self._validator.absorb(data):
@@ -155,7 +156,7 @@ class WorkerLease:
             self._validator.absorb(request.release)
         self._validator.absorb(request.claim)
         try:
-            claim = decode(request.claim)
+            claim = self._context.read(request.claim)
         except DecodeError:
             return None
         if not isinstance(claim.fact, Claim) or claim.fact.author != sender:

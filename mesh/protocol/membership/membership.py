@@ -131,12 +131,13 @@ class Membership:
         elif generation > peer.generation:
             # Another run of its process, perhaps at another address: the proof of the former is void.
             peer.proven = peer.source = None
+            peer.is_understood = True
         left = peer.state is MemberState.LEFT and generation == peer.generation
         peer.generation, peer.incarnation, peer.stable = generation, incarnation, stable
         peer.raised_at = self._context.now
         if not left:
             self._clear_suspicion(peer)
-            self._set_state(peer, MemberState.ALIVE if stable else MemberState.DEAD)
+            self._set_state(peer, MemberState.ALIVE if stable and peer.is_understood else MemberState.DEAD)
         self._store.raise_liveness(id, peer.liveness)
         return peer
 
@@ -154,8 +155,15 @@ class Membership:
         if peer.record is not None and peer.record.profile.addresses != record.profile.addresses:
             peer.proven = peer.source = None
         peer.record = record
+        if record.generation == peer.generation and not self._understands(record):
+            peer.is_understood = False
+            self._set_state(peer, MemberState.DEAD)
         if record.left and record.generation == peer.generation:
             self._set_state(peer, MemberState.LEFT)
+
+    def _understands(self, record: Record) -> bool:
+        """Whether its author's program speaks a wire version that this node's does."""
+        return self._context.speaks.common(record.speaks) is not None
 
     def _add_peer(self, id: NodeId, generation: int) -> Peer:
         record = self._store.get(Record, id)  # there is one if this node has forgotten the member
@@ -173,10 +181,13 @@ class Membership:
         peer = self._add_peer(id, liveness[0])
         peer.incarnation = liveness[1]
         record, proof = peer.record, self._store.get(Liveness, id)
+        peer.is_understood = (
+            record is None or record.generation != peer.generation or self._understands(record)
+        )
         peer.stable = proof is None or proof.fact.version != liveness or proof.fact.stable
         if record is not None and record.left and record.generation == peer.generation:
             self._set_state(peer, MemberState.LEFT)
-        elif self._store.suspicions(id) or not peer.stable:
+        elif self._store.suspicions(id) or not (peer.stable and peer.is_understood):
             self._set_state(peer, MemberState.DEAD)
         return peer
 
@@ -184,7 +195,7 @@ class Membership:
         """Suspicions became void: a peer without any is alive until a probe of it fails."""
         for peer in self.peers.values():
             doubted = peer.state in (MemberState.SUSPECT, MemberState.DEAD)
-            if doubted and peer.stable and not self._store.suspicions(peer.id):
+            if doubted and peer.stable and peer.is_understood and not self._store.suspicions(peer.id):
                 self._clear_suspicion(peer)
                 self._set_state(peer, MemberState.ALIVE)
 

@@ -56,6 +56,8 @@ class Peer:
     """Whether a probe by this node failed since the peer last proved that it lives."""
     stable: bool = True
     """Whether its own flap detection says that others reach it well enough."""
+    is_understood: bool = True
+    """Whether it speaks a wire version of this node, as far as its record says; if not, it counts as dead."""
     final_probed: bool = False
     """Whether the final probe of this suspicion went out."""
 

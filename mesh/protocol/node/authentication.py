@@ -7,12 +7,15 @@ from typing import Literal
 
 from mesh.protocol.base.context import NO_POOL
 from mesh.protocol.base.drop_counters import DropReason
+from mesh.protocol.membership.peers import Peer
 from mesh.protocol.node.wiring import Parts
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import Envelope, first_number
-from mesh.wire.facts import Liveness, Record, place_key
+from mesh.wire.envelope import Envelope, first_number, run_of
+from mesh.wire.facts import Liveness, Record
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies, Hello, Message
+from mesh.wire.signed_facts import place_key
+from mesh.wire.versions import Versions
 
 _FOR_ANYBODY = frozenset({Hello, Bodies})
 """Messages that need no addressee, for their sender may not know which node lives at the address."""
@@ -33,6 +36,8 @@ class Authentication:
         self._bootstrap = parts.bootstrap
         self._expulsion = parts.expulsion
         self._shown: dict[NodeId, float] = {}
+        self.heard_speaking: dict[NodeId, Versions] = {}
+        """What members speak whose last datagram was of a version that this node does not speak."""
 
     def refusal(self, envelope: Envelope, source: Endpoint) -> DropReason | Literal[""] | None:
         """Why to drop a datagram before decoding it: None to keep it, empty to drop it without a count."""
@@ -42,7 +47,27 @@ class Authentication:
             return ""
         if not self._is_new(envelope, source):
             return DropReason.REPLAYED
-        return None if self._rate_limits.allow(self._context.now, source) else DropReason.FLOOD
+        if not self._rate_limits.allow(self._context.now, source):
+            return DropReason.FLOOD
+        if not envelope.is_read_by(self._context.speaks):
+            self._note_version(envelope)
+            return DropReason.VERSION
+        return None
+
+    def _note_version(self, envelope: Envelope) -> None:
+        """Note what the sender speaks, if it is a member and the datagram is its own.
+
+        The envelope tells the oldest version that it speaks; a program speaks the next one too.
+        """
+        sender = envelope.sender
+        vouched = self._roster.members.get(sender)
+        if vouched is None or not envelope.proven_by(vouched.key, self._context.verifier, self._context.id):
+            return
+        self._mark(envelope)
+        speaks = Versions(envelope.version, envelope.version + 1)
+        if self.heard_speaking.get(sender) != speaks:
+            self.heard_speaking[sender] = speaks
+            self._context.members_changed = True
 
     def _is_new(self, envelope: Envelope, source: Endpoint) -> bool:
         """Whether the datagram is new and of its sender's present generation.
@@ -81,9 +106,19 @@ class Authentication:
         ):
             self._context.drops.count(DropReason.FORGED, source)
             return False
-        peer = self._membership.peers.get(sender)
-        self._replays.mark(envelope, 0 if peer is None else peer.generation)
+        peer = self._mark(envelope)
+        if self.heard_speaking.pop(sender, None) is not None:
+            self._context.members_changed = True
         self._rate_limits.proven(self._context.now, source)
+        if peer is not None and run_of(envelope.number) == peer.generation and not peer.is_understood:
+            self._context.drops.count(DropReason.VERSION, source)
+            return False
         self._membership.heard(sender, source)
         self._bootstrap.answered(sender, source)
         return True
+
+    def _mark(self, envelope: Envelope) -> Peer | None:
+        """Note the number of a proven datagram; returns its sender's peer."""
+        peer = self._membership.peers.get(envelope.sender)
+        self._replays.mark(envelope, 0 if peer is None else peer.generation)
+        return peer

@@ -10,15 +10,15 @@ from mesh.protocol.base import internal_events as events
 from mesh.protocol.base.internal_events import InternalEvent
 from mesh.protocol.dissemination import bootstrap, gossip, reaping
 from mesh.protocol.leadership import election, leader_leases, reports, worker_lease
-from mesh.protocol.membership import membership, probes
+from mesh.protocol.membership import form_choice, membership, probes
 from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.persisted import ACTS, PersistedState
 from mesh.protocol.node.wiring import Parts
 from mesh.wire import facts, messages
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import place_key
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Message
+from mesh.wire.signed_facts import place_key
 
 T = TypeVar("T")
 Receiver = Callable[[NodeId, Endpoint, Any], None]
@@ -108,6 +108,8 @@ class Dispatch:
             _fact(facts.Resignation, parts.election.resigned),
             _fact(facts.Deployment, parts.owner.deployed),
             _fact(facts.PoolState, parts.reports.stated),
+            _fact(facts.PoolEngine, lambda _: None),
+            _fact(facts.LaterFact, lambda _: None),
         ])  # fmt: skip
 
     def _timer_table(self, parts: Parts, memory: PersistedState) -> dict[str, TimerReaction]:
@@ -137,6 +139,7 @@ class Dispatch:
             ),
             _timer(leader_leases.HELD, lambda _: parts.leader_leases.review(), leadership=True),
             _timer(reaping.REAP, lambda _: parts.reaper.reap()),
+            _timer(form_choice.FORM, lambda _: parts.form_choice.due()),
             _timer(reports.RECORD, lambda _: parts.reports.record_due()),
             _timer(reports.STATE, lambda _: parts.reports.state_due()),
             _timer(ACTS, lambda _: memory.keep_acts()),
@@ -157,6 +160,7 @@ class Dispatch:
                 lambda e: parts.reports.advance_generation(e.generation),
                 lambda _: parts.leader_leases.invalidate(parts.terms.highest),  # of another generation
             ),
+            _event(events.FormChanged, lambda _: parts.reports.sign_again()),
             _event(events.LeaseRefused, lambda _: parts.election.outranked()),
             _event(events.Reclaimed, lambda e: parts.reports.restate(e.former_term)),
             _event(
@@ -176,11 +180,14 @@ class Dispatch:
             return
         self.messages[type(message)](sender, source, message)
 
-    def receive_stream(self, sender: NodeId, source: Endpoint, message: Message) -> None:
-        """Dispatch a message that may be too large for a datagram: facts, and the contents of buckets."""
+    def receive_stream(self, sender: NodeId, source: Endpoint | None, message: Message) -> None:
+        """Dispatch a message that may be too large for a datagram: facts, and the contents of buckets.
+
+        ``source`` is None while no record of the sender came: the facts may hold the first.
+        """
         if isinstance(message, messages.Bodies):
             self._gossip.received(sender, source, message.facts)
-        elif isinstance(message, messages.Contents):
+        elif isinstance(message, messages.Contents) and source is not None:
             self._gossip.contents(sender, source, message)
 
     def react(self, event: InternalEvent) -> None:

@@ -13,9 +13,9 @@ from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.wiring import Parts
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import Envelope, first_number
-from mesh.wire.facts import Signed
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
+from mesh.wire.signed_facts import Signed
 
 _CONTAINERS = (dict, list, set, deque, bytearray)
 _SLOTS: dict[type[Any], list[str]] = {}

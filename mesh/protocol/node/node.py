@@ -29,19 +29,20 @@ from mesh.wire.facts import (
     DEFAULT_COPIES,
     Claim,
     Deployment,
-    Model,
+    PoolEngine,
     PoolState,
-    Profile,
+    Quarantine,
     Record,
     Resignation,
     Stage,
     Voucher,
-    decode,
 )
-from mesh.wire.identity import NodeId, PoolId, Signer, Verifier, pool_id
+from mesh.wire.identity import NodeId, PoolId, Signer, Verifier, id_text, pool_id
 from mesh.wire.messages import MAX_DATAGRAM, MAX_STREAMED
+from mesh.wire.profile import Model, Profile
 from mesh.wire.rights import Rights
 from mesh.wire.states import Phase
+from mesh.wire.versions import SPOKEN, Versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,10 @@ class Member:
     state: MemberState
     endpoint: Endpoint | None
     rtt: float | None
+    speaks: Versions | None = None
+    """The wire versions that its program speaks, as far as this node knows."""
+    is_understood: bool = True
+    """Whether this node's program speaks one of them."""
 
 
 class Node:
@@ -67,8 +72,11 @@ class Node:
         verifier: Verifier,
         random: RandomSource,
         stored: Mapping[str, bytes],
+        speaks: Versions = SPOKEN,
+        later: bytes = b"",
     ) -> None:
-        self._context = Context(settings, signer, verifier, random)
+        """``later``: what a later version than this program's appends to its facts; for simulations alone."""
+        self._context = Context(settings, signer, verifier, random, speaks, later)
         self._parts = Parts(self._context)
         self._persisted = PersistedState(self._parts, stored)
         self._authentication = Authentication(self._parts)
@@ -97,7 +105,7 @@ class Node:
         """
         self._begin(now)
         try:
-            first = decode(chain[0]).fact if chain else None
+            first = self._context.read(chain[0]).fact if chain else None
         except DecodeError:
             first = None
         if not isinstance(first, Voucher):
@@ -123,6 +131,7 @@ class Node:
             raise MeshError("This node belongs to no pool yet", "`mesh join`")
         self._context.running = True
         self._persisted.resume()
+        self._parts.form_choice.begin(self._persisted.integer("form"))
         self._parts.reports.begin(profile, self._persisted.integer("incarnation") + 1)
         self._parts.prober.start()
         self._parts.reaper.start()
@@ -160,7 +169,7 @@ class Node:
             envelope = open_envelope(payload, MAX_DATAGRAM)
             why = self._authentication.refusal(envelope, source)
             if why is None:
-                message = messages.decode(envelope.body, MAX_DATAGRAM)
+                message = self._decode(envelope.body, MAX_DATAGRAM)
                 if self._authentication.proves(envelope, source, message):
                     self._dispatch.receive(envelope.sender, source, message, envelope.data)
             elif why:
@@ -172,13 +181,12 @@ class Node:
     def receive_stream(self, now: float, peer: NodeId, payload: bytes) -> list[Effect]:
         """A message too large for a datagram came over a stream that this member proved to be its own."""
         self._begin(now)
-        known = self._parts.membership.peers.get(peer)
-        ours = peer in self._parts.roster and not self._parts.expulsion.expelled
-        if known is not None and known.endpoint is not None and ours:
+        if peer in self._parts.roster and not self._parts.expulsion.expelled:
             try:
-                self._dispatch.receive_stream(peer, known.endpoint, messages.decode(payload, MAX_STREAMED))
+                message = self._decode(payload, MAX_STREAMED)
+                self._dispatch.receive_stream(peer, self._parts.membership.endpoint(peer), message)
             except DecodeError:
-                self._context.drops.count(DropReason.MALFORMED, known.endpoint)
+                self._context.drops.count(DropReason.MALFORMED, id_text(peer))
         return self._end()
 
     def fire(self, now: float, timer: Timer) -> list[Effect]:
@@ -241,6 +249,12 @@ class Node:
         self._parts.owner.deploy(model, context, slots, running, tuple(layers), copies)
         return self._end()
 
+    def choose_engine(self, now: float, release: str, digest: bytes) -> list[Effect]:
+        """Say which llama.cpp the pool runs; raises MeshError when this node is no owner."""
+        self._begin(now)
+        self._parts.owner.choose_engine(release, digest)
+        return self._end()
+
     def want_leases(self, now: float, workers: Iterable[NodeId]) -> list[Effect]:
         """The leader needs exactly these workers; a node that does not lead does nothing."""
         self._begin(now)
@@ -262,10 +276,13 @@ class Node:
         reason: str,
         tokens_per_second: float,
         stages: Sequence[Stage],
+        quarantines: Sequence[Quarantine] = (),
     ) -> list[Effect]:
         """The leader says how the deployment of that number goes; signed at a bounded rate (``Settings``)."""
         self._begin(now)
-        self._parts.reports.report(deployment, phase, progress, reason, tokens_per_second, tuple(stages))
+        self._parts.reports.report(
+            deployment, phase, progress, reason, tokens_per_second, tuple(stages), tuple(quarantines)
+        )
         return self._end()
 
     def hand_over(self, now: float, to: NodeId) -> list[Effect]:
@@ -311,6 +328,9 @@ class Node:
 
     # --- the frame of every input
 
+    def _decode(self, body: bytes, limit: int) -> messages.Message:
+        return messages.decode(body, limit, self._context.speaks.newest)
+
     def _begin(self, now: float, leadership_dirty: bool = True) -> None:
         context = self._context
         if now > context.now:
@@ -330,6 +350,8 @@ class Node:
         self._persisted.keep_acts()
 
     def _review(self) -> None:
+        if self._context.running and self._context.members_changed:
+            self._parts.form_choice.review()
         if self._context.running and self._parts.expulsion.expelled:
             self._withdraw()
         if self._context.running:
@@ -382,11 +404,25 @@ class Node:
             addresses = own.fact.profile.addresses
             state = MemberState.LEFT if own.fact.left else MemberState.ALIVE
             endpoint = addresses[0] if addresses else None
-            return Member(id, vouched.key, vouched.rights, own.fact, state, endpoint, None)
+            mine = self._context.speaks
+            return Member(id, vouched.key, vouched.rights, own.fact, state, endpoint, None, mine)
         peer = self._parts.membership.peers.get(id)
         if peer is None:
             return None
-        return Member(id, vouched.key, vouched.rights, peer.record, peer.state, peer.endpoint, peer.rtt)
+        speaks = self._authentication.heard_speaking.get(id)
+        if speaks is None and peer.record is not None:
+            speaks = peer.record.speaks
+        return Member(
+            id,
+            vouched.key,
+            vouched.rights,
+            peer.record,
+            peer.state,
+            peer.endpoint,
+            peer.rtt,
+            speaks,
+            speaks is None or self._context.speaks.common(speaks) is not None,
+        )
 
     def leader(self) -> Claim | None:
         signed = self._parts.claims.leader()
@@ -395,6 +431,10 @@ class Node:
     def deployment(self) -> Deployment | None:
         """The deployment in force: of all owners' the one with the highest number."""
         return self._parts.owner.deployment()
+
+    def pool_engine(self) -> PoolEngine | None:
+        """An owner's word on which llama.cpp the pool runs, if any: the one with the highest number."""
+        return self._parts.owner.pool_engine()
 
     def pool_state(self) -> PoolState | None:
         """The pool state that the present leader signed in its term, if any."""

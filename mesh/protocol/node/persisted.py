@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from mesh.protocol.node.wiring import Parts
 from mesh.wire import codec
 from mesh.wire.errors import DecodeError, MeshError
-from mesh.wire.facts import MAX_FACT, NOBODY, Resignation
+from mesh.wire.facts import NOBODY, Resignation
 from mesh.wire.identity import ID_BYTES
+from mesh.wire.signed_facts import MAX_FACT
 
 ACTS = "vouchers"
 _KEEP_WITHIN = 1.0

@@ -17,6 +17,7 @@ from mesh.protocol.leadership.worker_lease import WorkerLease
 from mesh.protocol.limits.rate_limits import RateLimits
 from mesh.protocol.limits.replays import Replays
 from mesh.protocol.limits.term_limit import TermLimit
+from mesh.protocol.membership.form_choice import FormChoice
 from mesh.protocol.membership.membership import Membership
 from mesh.protocol.membership.probes import Prober
 from mesh.protocol.node.expulsion import Expulsion
@@ -39,6 +40,7 @@ class Parts:
         self.owner = Owner(context, self.roster, store, validator)
         self.membership = membership = Membership(context, self.roster, store, validator, present)
         self.prober = Prober(context, self.roster, store, membership)
+        self.form_choice = FormChoice(context, membership)
         self.gossip = Gossip(context, self.rate_limits, store, validator, membership)
         self.bootstrap = Bootstrap(context, self.roster, store, validator, membership, self.gossip)
         self.reaper = Reaper(context, membership, self.prober, self.bootstrap)

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from mesh.wire.facts import NO_PREVIOUS, Eviction, Signed, Voucher
+from mesh.wire.facts import NO_PREVIOUS, Eviction, Voucher
 from mesh.wire.identity import NodeId, PoolId, node_id, pool_id
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.signed_facts import Signed
 
 Act = Voucher | Eviction
 
@@ -70,7 +71,7 @@ class Acts:
             subject = node_id(fact.key)
             self._vouchers[subject] += 1
             self.keys[subject] = fact.key
-            self.rights[subject] = self.rights.get(subject, Rights(0)) | fact.rights
+            self.rights[subject] = fact.rights.joined(self.rights.get(subject))
         else:
             self.evictions[signed.hash] = signed
 

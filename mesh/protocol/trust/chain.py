@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mesh.protocol.trust.roster import MAX_CHAIN, Roster
-from mesh.wire import facts
+from mesh.wire import signed_facts
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Voucher
 from mesh.wire.identity import NodeId, PoolId, Verifier, node_id, pool_id
@@ -20,7 +20,7 @@ def verify_chain(chain: Sequence[bytes], verifier: Verifier) -> tuple[PoolId, by
     broken = MeshError("a voucher chain does not hold")
     if not 0 < len(chain) <= MAX_CHAIN + 1:
         raise broken
-    links = [facts.decode(link) for link in chain]
+    links = [signed_facts.decode(link) for link in chain]
     if not all(isinstance(link.fact, Voucher) for link in links):
         raise broken
     pool = pool_id(links[0].fact.key)

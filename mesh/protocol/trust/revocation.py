@@ -21,9 +21,10 @@ from functools import cache
 from typing import Any
 
 from mesh.protocol.trust.acts import Acts, Ancestry, is_founding
-from mesh.wire.facts import Signed, Voucher
+from mesh.wire.facts import Voucher
 from mesh.wire.identity import NodeId, PoolId, node_id
 from mesh.wire.rights import Rights
+from mesh.wire.signed_facts import Signed
 
 MAX_CHAIN = 8
 Hashes = frozenset[bytes]
@@ -113,7 +114,7 @@ class CandidateWorld:
                 at, by = self.owners.get(subject) or (
                     (depth + 1, voucher) if before is None else (before.depth, before.by)
                 )
-                rights = voucher.fact.rights | (before.rights if before is not None else Rights(0))
+                rights = voucher.fact.rights.joined(None if before is None else before.rights)
                 members[subject] = Vouched(voucher.fact.key, rights, at, by)
         return members
 

@@ -12,9 +12,10 @@ from typing import Any
 from mesh.protocol.trust.acts import Acts, is_founding
 from mesh.protocol.trust.revocation import MAX_CHAIN as MAX_CHAIN
 from mesh.protocol.trust.revocation import CandidateWorld, Vouched, resolve_revocations
-from mesh.wire.facts import Eviction, Signed, Voucher
+from mesh.wire.facts import Eviction, Voucher
 from mesh.wire.identity import NodeId, PoolId, node_id
 from mesh.wire.rights import Rights
+from mesh.wire.signed_facts import Signed
 
 MAX_VOUCHERS = 16384
 MAX_EVICTIONS = 4096
@@ -186,5 +187,5 @@ class Roster:
         every = (e.fact for e in self._acts.evictions.values())
         ancestries = (self._acts.ancestry(fact.subject, fact.last, fact.last_hash) for fact in every)
         self._missing = {ancestry.missing for ancestry in ancestries if ancestry.missing is not None}
-        lost = any(member.rights & ~self.rights(id) for id, member in before.items())
+        lost = any(member.rights.exceeds(self.rights(id)) for id, member in before.items())
         self.changed |= lost or revoked.keys() != self._revoked.keys() or contested != self._contested

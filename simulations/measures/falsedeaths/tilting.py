@@ -21,9 +21,10 @@ from typing import NamedTuple
 
 from mesh.wire import messages
 from mesh.wire.envelope import open_envelope
-from mesh.wire.facts import Liveness, place_key
+from mesh.wire.facts import Liveness
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import PingRequest, Pull
+from mesh.wire.signed_facts import place_key
 from simulations.network import LinkFault, Network
 
 ANYONE = -1

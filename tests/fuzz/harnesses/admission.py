@@ -24,8 +24,8 @@ from mesh.protocol.base.settings import Settings
 from mesh.protocol.node.node import Node
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
-from mesh.wire.facts import Profile
 from mesh.wire.identity import NodeId, pool_id, verify
+from mesh.wire.profile import Profile
 from mesh.wire.rights import ALL_RIGHTS
 from tests.fuzz.harness import Harness
 from tests.fuzz.harnesses.streams import HERE, ME, MEMBER, STRANGER, Talk

@@ -7,13 +7,13 @@ import msgpack
 
 from mesh.wire import codec
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Model
+from mesh.wire.profile import Model
 from simulations.signing import KeyedHash, verify
 from tests.fuzz.harness import Harness
 from tests.fuzz.harnesses.node import Play, moved, signed
 from tests.fuzz.tape import loose
 from tests.mesh.protocol.stage import Stage
-from tests.mesh.wire.test_facts import FACTS
+from tests.mesh.wire.test_signed_facts import FACTS
 
 KEYS = ("vouchers", "act", "term", "grant", "deployment", "incarnation", "claimed")
 RAW, GONE, ACT, GRANT, DEPLOYMENT, NUMBER = range(6)

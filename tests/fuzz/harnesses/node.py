@@ -4,18 +4,19 @@ from dataclasses import replace
 from typing import Any
 
 from mesh.protocol.base.effects import Effect, Send
-from mesh.wire import facts, messages
+from mesh.wire import facts, messages, signed_facts
 from mesh.wire.envelope import first_number, seal
-from mesh.wire.facts import Eviction, Fact, Voucher, sign
+from mesh.wire.facts import Eviction, Fact, Voucher
 from mesh.wire.identity import Signer
 from mesh.wire.messages import MAX_DATAGRAM, MAX_STREAMED, Bodies, Hello, Message
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.signed_facts import sign
 from simulations.signing import KeyedHash, verify
 from tests.fuzz.harness import Harness
 from tests.fuzz.tape import swollen
 from tests.mesh.protocol.stage import Actor, Stage
-from tests.mesh.wire.test_facts import FACTS
 from tests.mesh.wire.test_messages import MESSAGES
+from tests.mesh.wire.test_signed_facts import FACTS
 
 MAX_STEPS = 24
 MAX_SECONDS = 20.0
@@ -95,7 +96,7 @@ class Play:
         keys = node.keys()
         for held in node.inspect().facts():
             assert held.proven_by(keys[held.fact.author], verify)
-            assert facts.decode(held.data) == held
+            assert signed_facts.decode(held.data) == held
         assert self.actors[4].id not in keys or not node.is_evicted(self.actors[4].id)
         assert self.actors[3].id not in keys
         for member in node.members():

@@ -10,7 +10,6 @@ from leader.llama.tunnels import pass_gate
 from mesh.net.gossip_streams import StreamMessages
 from mesh.net.session import (
     MESSAGE_LIMIT,
-    WIRE_VERSION,
     StreamError,
     StreamRefused,
     TlsStream,
@@ -19,9 +18,11 @@ from mesh.net.session import (
 )
 from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Handler, Streams, _present
+from mesh.net.versions_preface import spoken_here
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import Identity, NodeId, PoolId, id_text
+from mesh.wire.versions import SPOKEN
 from tests.fuzz.harness import Harness
 from tests.fuzz.tape import Tape, framed, in_frame, run_through
 from worker.greeting import CAPABILITIES, HELLO, blank_reply, blank_request
@@ -104,12 +105,12 @@ class Preface:
 
 
 def _prefaces() -> list[bytes]:
-    good = {"wire": WIRE_VERSION, "pool": id_text(POOL), "kind": "gossip", "arguments": {"term": 1}}
+    good = {**spoken_here(), "pool": id_text(POOL), "kind": "gossip", "arguments": {"term": 1}}
     others: list[dict[str, Any]] = [
         {},
         {"kind": "admit"},
         {"kind": StreamKind.PROBE},
-        {"wire": WIRE_VERSION + 1},
+        {"wire": SPOKEN.newest + 1},
         {"arguments": []},
     ]
     return [bytes([who]) + msgpack.packb({**good, **other}) for who in (0, 1, 2) for other in others]

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from mesh.admission.codes import Code
 from mesh.admission.invites import Token
-from mesh.wire import facts, messages
+from mesh.wire import facts, messages, signed_facts
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import MAX_BODY, NOBODY, open_envelope, seal
 from mesh.wire.errors import DecodeError, MeshError
@@ -13,8 +13,8 @@ from mesh.wire.messages import MAX_DATAGRAM, MAX_STREAMED
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from tests.fuzz.harness import Harness
 from tests.fuzz.tape import swollen
-from tests.mesh.wire.test_facts import FACTS, SIGNER
 from tests.mesh.wire.test_messages import MESSAGES
+from tests.mesh.wire.test_signed_facts import FACTS, SIGNER
 
 
 class Blank:
@@ -71,8 +71,8 @@ def _datagrams() -> list[bytes]:
 def fact(data: bytes) -> None:
     """A fact's body, to which a signature is added: one spelling, and a place among all facts."""
     with suppress(DecodeError):
-        signed = facts.decode(data + bytes(SIGNATURE_BYTES))
-        assert facts.sign(signed.fact, Blank()).data == signed.data
+        signed = signed_facts.decode(data + bytes(SIGNATURE_BYTES))
+        assert signed_facts.sign(signed.fact, Blank()).data == signed.data
         assert len(signed.key) == 8
         assert len(signed.hash) == facts.HASH_BYTES
         assert len(signed.fact.version) <= 3
@@ -80,7 +80,7 @@ def fact(data: bytes) -> None:
 
 
 def _facts() -> list[bytes]:
-    return [facts.sign(each, SIGNER).data[:-SIGNATURE_BYTES] for each in FACTS]
+    return [signed_facts.sign(each, SIGNER).data[:-SIGNATURE_BYTES] for each in FACTS]
 
 
 # --- texts
@@ -149,6 +149,6 @@ HARNESSES = (
         milliseconds=1500.0,
         mib=48,
     ),
-    Harness("fact", "mesh.wire.facts, profile", lambda: fact, _facts, facts.MAX_FACT),
+    Harness("fact", "mesh.wire.facts, profile", lambda: fact, _facts, signed_facts.MAX_FACT),
     Harness("text", "endpoints, ids, rights, codes, tokens", lambda: text, _texts, 600),
 )

@@ -20,9 +20,11 @@ from leader.reconcile.view import (
     WantLeases,
 )
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Model, PoolState, Resignation, Stage, decode
+from mesh.wire.facts import PoolState, Resignation, Stage
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies, LeaseGrant, LeaseRelease, LeaseRequest, Ping
+from mesh.wire.profile import Model
+from mesh.wire.signed_facts import decode
 from mesh.wire.states import Phase
 from tests.leader.shapes import GIB, MIB, host, model_info, worker
 from tests.mesh.protocol.stage import Actor

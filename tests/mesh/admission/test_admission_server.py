@@ -12,8 +12,8 @@ from mesh.admission.invites import Token, invite_id, proof
 from mesh.net.session import StreamRefused
 from mesh.net.stream_kinds import StreamKind
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Model
 from mesh.wire.identity import Identity
+from mesh.wire.profile import Model
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from tests.mesh.admission.company import ask, in_company
 from tests.mesh.machines import Ground, Here

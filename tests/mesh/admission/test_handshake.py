@@ -24,9 +24,10 @@ from mesh.admission.handshake import (
 from mesh.net.session import Session, Unreachable
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Voucher, sign
+from mesh.wire.facts import Voucher
 from mesh.wire.identity import Identity, PoolId, node_id, pool_id, verify
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.signed_facts import sign
 from tests.mesh.machines import Ground
 from tests.mesh.net.conftest import Lan, lan
 

@@ -12,8 +12,8 @@ from mesh.copies.copy_server import BLOCK, CopyServer
 from mesh.copies.hash_tree import ModelTree
 from mesh.net.session import Session
 from mesh.net.stream_kinds import StreamKind
-from mesh.wire.facts import Model
 from mesh.wire.identity import NodeId
+from mesh.wire.profile import Model
 from tests.mesh.machines import Here
 
 

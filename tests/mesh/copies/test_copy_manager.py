@@ -17,7 +17,7 @@ from mesh.copies import copy_policy as plans
 from mesh.copies.copy_manager import CopyManager, CopyState
 from mesh.net.stream_kinds import StreamKind
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Model
+from mesh.wire.profile import Model
 from tests.mesh.copies.sources import Scripted, Weights, weights
 from tests.mesh.machines import Ground, Here
 from tests.waiting import MOCKED_PAUSE, until

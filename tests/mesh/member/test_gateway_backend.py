@@ -12,8 +12,8 @@ from mesh.member.gateway_backend import StayBackend
 from mesh.net.stream_kinds import StreamKind
 from mesh.runtime.status import current_state, status
 from mesh.serving.leader_loop import LeaderLoop
-from mesh.wire.facts import Model
 from mesh.wire.identity import id_text
+from mesh.wire.profile import Model
 from mesh.wire.states import Phase
 from tests.mesh.machines import Ground, Here
 

@@ -11,8 +11,9 @@ from mesh.control.sidecar_options import NodeOptions
 from mesh.engine.types import Backend, Engine
 from mesh.member.own_profile import is_worth_publishing, profile, rank, reported_models
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Deployment, Model, Profile
+from mesh.wire.facts import Deployment
 from mesh.wire.identity import NodeId, PoolId
+from mesh.wire.profile import Model, Profile
 from mesh.wire.rank import Rank
 from worker.hardware import MachineMemory
 

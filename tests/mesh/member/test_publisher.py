@@ -11,8 +11,8 @@ from mesh.member import publisher as module
 from mesh.member.publisher import Publisher
 from mesh.protocol.base.effects import Effect
 from mesh.serving.worker_loop import WorkerLoop
-from mesh.wire.facts import Profile
 from mesh.wire.identity import id_text
+from mesh.wire.profile import Profile
 from tests.mesh.fake_engine import fake_engine
 from tests.mesh.machines import Ground, Here
 from worker.hardware import MachineMemory

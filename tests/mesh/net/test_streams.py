@@ -12,7 +12,6 @@ from mesh.net.callers import MAX_CALLERS_OF_A_SOURCE
 from mesh.net.connecting import connect_first
 from mesh.net.session import (
     MESSAGE_LIMIT,
-    WIRE_VERSION,
     Session,
     StreamClosed,
     StreamRefused,
@@ -24,6 +23,7 @@ from mesh.net.session import (
 )
 from mesh.net.streams import ProbeAnswer, Streams
 from mesh.net.tls import unproven_context
+from mesh.net.versions_preface import spoken_here
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity, pool_id
@@ -194,8 +194,8 @@ async def test_a_kind_that_is_not_served_is_refused(lan: Lan) -> None:
     ("preface", "code"),
     [
         ({"wire": 99, "pool": None, "kind": "admit", "arguments": {}}, "wire_version"),
-        ({"wire": WIRE_VERSION, "pool": None, "kind": 5, "arguments": {}}, "malformed"),
-        ({"wire": WIRE_VERSION, "pool": None, "kind": "admit", "arguments": []}, "malformed"),
+        ({**spoken_here(), "pool": None, "kind": 5, "arguments": {}}, "malformed"),
+        ({**spoken_here(), "pool": None, "kind": "admit", "arguments": []}, "malformed"),
         (["admit"], "malformed"),
     ],
 )

@@ -4,7 +4,8 @@ import pytest
 
 from mesh.operations.deployment_outlook import copies_of, outlook, same
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Deployment, Model
+from mesh.wire.facts import Deployment
+from mesh.wire.profile import Model
 from mesh.wire.states import Phase
 from tests.mesh.protocol.stage import Stage as Scene
 

@@ -9,8 +9,9 @@ from mesh.control.operations import ModelsResult
 from mesh.copies.copy_manager import CopyState
 from mesh.copies.copy_store import Stored
 from mesh.operations.model_operations import ModelOperations
-from mesh.wire.facts import Model, Profile, Record
+from mesh.wire.facts import Record
 from mesh.wire.identity import NodeId, id_text
+from mesh.wire.profile import Model, Profile
 from tests.mesh.operations.homes import Events, FakeHome
 from tests.mesh.protocol.stage import Actor
 from tests.mesh.protocol.stage import Stage as Scene

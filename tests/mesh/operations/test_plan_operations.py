@@ -8,8 +8,8 @@ from mesh.control.operations import PlanArgs
 from mesh.operations.plan_operations import PlanOperations
 from mesh.tools.generator import ModelSpec, generate
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Model
 from mesh.wire.identity import id_text
+from mesh.wire.profile import Model
 from tests.mesh.operations.homes import Events, FakeHome, able, leading
 from tests.mesh.protocol.stage import Stage as Scene
 

@@ -13,8 +13,9 @@ from mesh.operations import serve_operations
 from mesh.operations.serve_operations import ServeOperations
 from mesh.tools.generator import ModelSpec, generate
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Deployment, Model
+from mesh.wire.facts import Deployment
 from mesh.wire.identity import id_text
+from mesh.wire.profile import Model
 from mesh.wire.rights import Rights
 from mesh.wire.states import Phase
 from tests.mesh.operations.homes import Events, FakeHome, able, admitted, leading

@@ -13,10 +13,12 @@ from mesh.protocol.node.node import Node
 from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import first_number, open_envelope, seal
-from mesh.wire.facts import Claim, Fact, Profile, Record, Resignation, Suspicion, sign
+from mesh.wire.facts import Claim, Fact, Record, Resignation, Suspicion
 from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.messages import Ack, Bodies, Message, Ping
+from mesh.wire.profile import Profile
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.signed_facts import sign
 from simulations.signing import KeyedHash, verify
 
 M = TypeVar("M")

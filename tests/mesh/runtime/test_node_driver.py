@@ -29,9 +29,10 @@ from mesh.wire import codec, messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import open_envelope
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Claim, decode
+from mesh.wire.facts import Claim
 from mesh.wire.identity import Identity, NodeId
 from mesh.wire.rights import ALL_RIGHTS
+from mesh.wire.signed_facts import decode
 from tests.mesh.machines import Ground, Here
 
 SOMEWHERE = Endpoint("127.0.0.1", 9)

@@ -9,9 +9,10 @@ from mesh.admission.pool_names import pool_name
 from mesh.control.operations import EngineStatus
 from mesh.protocol.node.node import Member, Node
 from mesh.runtime.status import current_state, name_of, status
-from mesh.wire.facts import Model, PoolState, Profile, Record, Stage
+from mesh.wire.facts import PoolState, Record, Stage
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.messages import Bodies
+from mesh.wire.profile import Model, Profile
 from mesh.wire.rights import Rights
 from mesh.wire.states import Phase
 from tests.mesh.cli.status_shape import problems

@@ -20,7 +20,8 @@ from mesh.runtime.status import current_state
 from mesh.serving.leader_loop import LeaderLoop
 from mesh.serving.worker_loop import WorkerLoop
 from mesh.tools.generator import ModelSpec, generate
-from mesh.wire.facts import Model, PoolState
+from mesh.wire.facts import PoolState
+from mesh.wire.profile import Model
 from tests.mesh.fake_engine import fake_engine
 from tests.mesh.machines import Ground, Here
 from tests.waiting import until

@@ -8,8 +8,10 @@ import pytest
 from mesh.control.operations import DeploymentState, EngineStateText, MemberStateText
 from mesh.protocol.membership.peers import GONE, PRESENT, MemberState
 from mesh.wire import codec
-from mesh.wire.facts import PoolState, Profile, Record, decode, sign
+from mesh.wire.facts import PoolState, Record
 from mesh.wire.identity import PoolId
+from mesh.wire.profile import Profile
+from mesh.wire.signed_facts import decode, sign
 from mesh.wire.states import EngineState, Phase
 from simulations.signing import KeyedHash
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from mesh.protocol.base.effects import GateChanged
-from mesh.wire.facts import sign
+from mesh.wire.signed_facts import sign
 from simulations.hosts import Host
 from tests.simulations.checkers.watched import Watched
 

@@ -3,9 +3,11 @@ from typing import Any
 import pytest
 
 from mesh.protocol.node.inspect import Inspection
-from mesh.wire.facts import Claim, Deployment, Liveness, Model, PoolState, Record, Signed, Suspicion, sign
+from mesh.wire.facts import Claim, Deployment, Liveness, PoolState, Record, Suspicion
 from mesh.wire.identity import PoolId
+from mesh.wire.profile import Model
 from mesh.wire.rights import Rights
+from mesh.wire.signed_facts import Signed, sign
 from simulations.hosts import Host
 from simulations.signing import KeyedHash
 from tests.simulations.checkers.watched import Watched

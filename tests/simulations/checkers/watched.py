@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mesh.protocol.base.effects import Event, GateChanged, LeaderChanged, MembersChanged
 from mesh.wire import codec
-from mesh.wire.facts import Claim, sign
+from mesh.wire.facts import Claim
+from mesh.wire.signed_facts import sign
 from simulations.checkers import Checkers
 from simulations.hosts import Host
 from simulations.leading import Serving

@@ -12,8 +12,8 @@ import zeroconf
 from mesh.net.discovery.discovery_source import Sighting
 from mesh.net.discovery.mdns import SERVICE_TYPE, Mdns, read_announcement
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import WIRE_VERSION
 from mesh.wire.identity import Identity, id_text, pool_id
+from mesh.wire.versions import SPOKEN
 
 NODE = Identity.from_seed(bytes(32))
 NODE_ID = id_text(NODE.id)
@@ -34,9 +34,9 @@ def announcement(
 
 
 def test_an_announcement_is_read() -> None:
-    info = announcement({"pool": POOL_ID, "node": NODE_ID, "name": "tower", "version": str(WIRE_VERSION)})
+    info = announcement({"pool": POOL_ID, "node": NODE_ID, "name": "tower", "version": str(SPOKEN.newest)})
     where = (Endpoint("10.0.0.1", 5),)
-    assert read_announcement(info) == Sighting(POOL_ID, NODE_ID, "tower", str(WIRE_VERSION), where)
+    assert read_announcement(info) == Sighting(POOL_ID, NODE_ID, "tower", str(SPOKEN.newest), where)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ async def test_a_pool_is_found_by_who_was_there_before_and_by_who_comes_after() 
     node, pool = id_text(Identity.generate().id), id_text(pool_id(b"k" * 32))
     async with running("127.0.0.1") as watcher, running("127.0.0.1") as announcer:
         await announcer.announce(pool, node, 50052, "tower", ["127.0.0.1"])
-        expected = Sighting(pool, node, "tower", str(WIRE_VERSION), (Endpoint("127.0.0.1", 50052),))
+        expected = Sighting(pool, node, "tower", str(SPOKEN.newest), (Endpoint("127.0.0.1", 50052),))
         assert await find(watcher, node, 50052) == expected
         async with running("127.0.0.1") as late:
             assert await find(late, node, 50052) == expected

@@ -4,10 +4,11 @@ from mesh.protocol.base.drop_counters import DropReason
 from mesh.protocol.node.node import Node
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import first_number, seal
-from mesh.wire.facts import Claim, Liveness, sign
+from mesh.wire.facts import Claim, Liveness
 from mesh.wire.identity import PoolId, id_text
 from mesh.wire.messages import Ping, encode
 from mesh.wire.rights import Rights
+from mesh.wire.signed_facts import sign
 from simulations.signing import KeyedHash
 from tests.mesh.protocol.stage import Stage
 

@@ -8,10 +8,12 @@ from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import seal
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import NO_PREVIOUS, Profile, Voucher, decode, sign
+from mesh.wire.facts import NO_PREVIOUS, Voucher
 from mesh.wire.identity import PoolId
 from mesh.wire.messages import Ack, Bodies, Hello, Ping
+from mesh.wire.profile import Profile
 from mesh.wire.rights import ALL_RIGHTS
+from mesh.wire.signed_facts import decode, sign
 from simulations.signing import KeyedHash, verify
 from tests.mesh.protocol.stage import Actor, Stage
 

@@ -1,14 +1,15 @@
 from mesh.protocol.base.settings import Settings
 from mesh.protocol.facts.store import entry_of
-from mesh.wire import facts, messages
+from mesh.wire import messages, signed_facts
 from mesh.wire.envelope import MAX_BODY
-from mesh.wire.facts import Claim, sign
+from mesh.wire.facts import Claim
 from mesh.wire.messages import Bodies, Buckets, Contents, Hello, Ping, Pull, Rumour, Rumours
+from mesh.wire.signed_facts import sign
 from tests.mesh.protocol.stage import Actor, Stage
 
 
 def _rumour(data: bytes) -> Rumour:
-    return entry_of(facts.decode(data)).rumour
+    return entry_of(signed_facts.decode(data)).rumour
 
 
 def _told_keys(stage: Stage, actor: Actor) -> set[bytes]:
@@ -22,7 +23,7 @@ def test_news_is_told_at_once_and_a_few_times_then_no_more() -> None:
     stage.take(Rumours)
     stage.republish(name="renamed")
     stage.wait(0.05)
-    key = entry_of(facts.decode(actor.record())).key
+    key = entry_of(signed_facts.decode(actor.record())).key
     assert key not in _told_keys(stage, actor)
     stage.wait(5.0)
     assert len(stage.take(Rumours, actor)) <= 3
@@ -120,11 +121,11 @@ def test_asked_for_bodies_it_sends_those_that_it_has_vouchers_first() -> None:
     asker = stage.member(2)
     own = next(m.record for m in stage.node.members() if m.id == stage.node.id)
     assert own is not None
-    chain = [facts.decode(data) for data in stage.node.chain(asker.id)]
+    chain = [signed_facts.decode(data) for data in stage.node.chain(asker.id)]
     keys = [entry_of(sign(own, stage.signer)).key, *(entry_of(link).key for link in chain), bytes(8)]
     stage.take(Bodies)
     asker.says(Pull(tuple(keys)))
-    sent = [facts.decode(data).fact for body in stage.take(Bodies, asker) for data in body.facts]
+    sent = [signed_facts.decode(data).fact for body in stage.take(Bodies, asker) for data in body.facts]
     assert sent[:2] == [link.fact for link in chain]
     assert sent[2] == own
 
@@ -159,7 +160,7 @@ def test_the_contents_of_differing_buckets_are_named() -> None:
     actor = stage.member(2)
     actor.says(Buckets((bytes(8),) * 64))
     named = {rumour.key for message in stage.take(Contents, actor) for rumour in message.rumours}
-    assert entry_of(facts.decode(actor.record())).key in named
+    assert entry_of(signed_facts.decode(actor.record())).key in named
     assert len(named) >= 4
 
 
@@ -184,7 +185,7 @@ def test_a_member_hears_of_all_records_in_a_full_comparison() -> None:
     actors = [stage.member(number) for number in range(2, 40)]
     actors[0].says(Buckets((bytes(8),) * 64))
     named = {rumour.key for message in stage.take(Contents) for rumour in message.rumours}
-    keys = {entry_of(facts.decode(actor.record())).key for actor in actors}
+    keys = {entry_of(signed_facts.decode(actor.record())).key for actor in actors}
     assert keys <= named
 
 

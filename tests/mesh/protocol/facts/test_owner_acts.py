@@ -4,9 +4,10 @@ import pytest
 
 from mesh.protocol.base.effects import DeploymentChanged
 from mesh.protocol.node.node import Node
-from mesh.wire import codec, facts
+from mesh.wire import codec, facts, signed_facts
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import NO_PREVIOUS, Deployment, Eviction, Model
+from mesh.wire.facts import NO_PREVIOUS, Deployment, Eviction
+from mesh.wire.profile import Model
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from simulations.signing import KeyedHash, verify
 from tests.mesh.protocol.stage import Stage
@@ -21,7 +22,7 @@ def _deploy(stage: Stage, running: bool = True) -> None:
 def test_the_acts_of_an_owner_are_numbered_and_chained() -> None:
     stage = Stage()
     stage.member(5)
-    founding, voucher = (facts.decode(data) for data in stage.node.chain(KeyedHash(5).id))
+    founding, voucher = (signed_facts.decode(data) for data in stage.node.chain(KeyedHash(5).id))
     stage.perform(stage.node.evict(stage.now, KeyedHash(5).id))
     [eviction] = (signed for signed in stage.node.inspect().facts() if isinstance(signed.fact, Eviction))
     assert (founding.fact.number, founding.fact.previous) == (1, NO_PREVIOUS)
@@ -34,7 +35,7 @@ def test_the_chain_goes_on_after_a_restart() -> None:
     stage.member(2, known=False)
     again = stage.restarted()
     again.member(3, known=False)
-    before, after = (facts.decode(again.node.chain(KeyedHash(n).id)[-1]) for n in (2, 3))
+    before, after = (signed_facts.decode(again.node.chain(KeyedHash(n).id)[-1]) for n in (2, 3))
     assert (after.fact.number, after.fact.previous) == (3, before.hash)
 
 
@@ -108,8 +109,8 @@ def test_an_owner_whose_disk_was_set_back_goes_on_after_the_last_act_that_it_mee
     other = again.member(9)
     other.tells(last)
     again.perform(again.node.vouch(again.now, KeyedHash(10).public_key, Rights.WORK))
-    act = facts.decode(again.node.chain(KeyedHash(10).id)[-1]).fact
-    assert act.number == facts.decode(last).fact.number + 1
+    act = signed_facts.decode(again.node.chain(KeyedHash(10).id)[-1]).fact
+    assert act.number == signed_facts.decode(last).fact.number + 1
 
 
 def test_an_eviction_that_is_impossible_raises_an_error() -> None:

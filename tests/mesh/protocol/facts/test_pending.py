@@ -1,6 +1,7 @@
 from mesh.protocol.facts.pending import MAX_OF_A_SOURCE, MAX_WAITING, PendingFacts
-from mesh.wire.facts import Claim, Signed, sign
+from mesh.wire.facts import Claim
 from mesh.wire.identity import PoolId
+from mesh.wire.signed_facts import Signed, sign
 from simulations.signing import KeyedHash
 
 POOL = PoolId(b"p" * 16)

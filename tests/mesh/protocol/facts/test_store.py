@@ -4,21 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.protocol.facts.store import EQUIVOCATION, NEW, STALE, FactStore, differing, entry_of
-from mesh.wire.facts import (
-    Claim,
-    Deployment,
-    Fact,
-    Liveness,
-    Model,
-    PoolState,
-    Profile,
-    Record,
-    Resignation,
-    Signed,
-    Suspicion,
-    sign,
-)
+from mesh.wire.facts import Claim, Deployment, Fact, Liveness, PoolState, Record, Resignation, Suspicion
 from mesh.wire.identity import PoolId
+from mesh.wire.profile import Model, Profile
+from mesh.wire.signed_facts import Signed, sign
 from simulations.signing import KeyedHash
 
 POOL = PoolId(b"p" * 16)
@@ -115,7 +104,7 @@ def test_exchanging_what_the_other_wants_makes_two_stores_equal(
     one, other = _filled(some), _filled(others)
     for taker, source in ((one, other), (other, one)):
         for bucket in differing(taker.bucket_hashes(), source.bucket_hashes()):
-            for rumour in source.rumours_in(bucket):
+            for rumour in (entry.rumour for entry in source.entries_in(bucket)):
                 entry = source.entry(rumour.key)
                 if taker.wants(rumour) and entry is not None:
                     taker.offer(entry.signed)

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mesh.protocol.facts.store import EQUIVOCATION, NEW, FactStore, bucket_of
-from mesh.wire.facts import Claim, Fact, Liveness, PoolState, Record, Resignation, Suspicion, Voucher, sign
+from mesh.wire.facts import Claim, Fact, Liveness, PoolState, Record, Resignation, Suspicion, Voucher
 from mesh.wire.identity import PoolId
 from mesh.wire.messages import BUCKETS
 from mesh.wire.profile import Profile
 from mesh.wire.rights import ALL_RIGHTS
+from mesh.wire.signed_facts import sign
 from simulations.signing import KeyedHash
 
 ACCUSERS = 3
@@ -100,7 +101,7 @@ class Store(RuleBasedStateMachine):
             fact = signed.fact
             assert self.store.get(type(fact), fact.author, fact.place) is signed
             assert self.store.entry(key) is not None
-        told = [rumour.key for bucket in range(BUCKETS) for rumour in self.store.rumours_in(bucket)]
+        told = [entry.key for bucket in range(BUCKETS) for entry in self.store.entries_in(bucket)]
         assert sorted(told) == sorted(every)
 
     @invariant()

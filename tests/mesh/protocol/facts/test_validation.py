@@ -2,9 +2,11 @@ import pytest
 
 from mesh.protocol.base.effects import Notice
 from mesh.protocol.trust import roster
-from mesh.wire.facts import Claim, Deployment, Model, Voucher, sign
+from mesh.wire.facts import Claim, Deployment, Voucher
 from mesh.wire.identity import PoolId
+from mesh.wire.profile import Model
 from mesh.wire.rights import Rights
+from mesh.wire.signed_facts import sign
 from simulations.signing import KeyedHash
 from tests.mesh.protocol.stage import Actor, Stage
 

@@ -1,9 +1,10 @@
 """The claim in force is the highest of a present member with the right to lead that did not resign."""
 
 from mesh.protocol.leadership.claims import Claims
-from mesh.wire.facts import Claim, sign
+from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
+from mesh.wire.signed_facts import sign
 from tests.mesh.protocol.stage import Stage
 
 

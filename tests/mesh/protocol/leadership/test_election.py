@@ -1,7 +1,7 @@
 import pytest
 
 from mesh.protocol.base.effects import Effect, LeaderChanged, Persist, Send
-from mesh.wire import codec, facts, messages
+from mesh.wire import codec, facts, messages, signed_facts
 from mesh.wire.envelope import open_envelope
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Claim, Resignation
@@ -54,7 +54,9 @@ def test_a_claim_is_on_the_disk_before_any_datagram_carries_it() -> None:
 
 def _carries_own_claim(stage: Stage, effect: Send) -> bool:
     message = messages.decode(open_envelope(effect.payload).body)
-    carried = [facts.decode(data).fact for data in message.facts] if isinstance(message, Bodies) else []
+    carried = (
+        [signed_facts.decode(data).fact for data in message.facts] if isinstance(message, Bodies) else []
+    )
     return any(isinstance(fact, Claim) and fact.author == stage.node.id for fact in carried)
 
 
@@ -129,7 +131,7 @@ def test_asked_while_it_hears_a_leader_it_says_no_with_the_claim() -> None:
     candidate.says(VoteRequest(2))
     [vote] = stage.take(Vote, candidate)
     assert not vote.yes
-    assert facts.decode(vote.claim).fact == stage.node.leader()
+    assert signed_facts.decode(vote.claim).fact == stage.node.leader()
 
 
 def test_asked_while_there_is_no_leader_it_says_yes() -> None:
@@ -149,7 +151,7 @@ def test_a_leader_yields_to_a_higher_claim_with_a_signed_resignation() -> None:
     assert leader is not None
     assert leader.author == rival.id
     stage.wait(0.2)
-    told = [facts.decode(data).fact for body in stage.take(Bodies, rival) for data in body.facts]
+    told = [signed_facts.decode(data).fact for body in stage.take(Bodies, rival) for data in body.facts]
     assert Resignation(stage.pool, stage.node.id, 1, facts.NOBODY) in told
 
 
@@ -322,7 +324,7 @@ def test_leadership_is_handed_to_a_named_member() -> None:
     heir = stage.member(2, rank=5)
     stage.take(Bodies)
     stage.perform(stage.node.hand_over(stage.now, heir.id))
-    told = [facts.decode(data).fact for body in stage.take(Bodies, heir) for data in body.facts]
+    told = [signed_facts.decode(data).fact for body in stage.take(Bodies, heir) for data in body.facts]
     assert told == [Resignation(stage.pool, stage.node.id, 1, heir.id)]
     assert stage.node.leader() is None
     heir.tells(heir.claim(2))
@@ -388,7 +390,7 @@ def test_a_member_that_would_not_lead_is_not_handed_the_lead_nor_takes_it() -> N
 def test_a_claim_of_a_former_run_that_the_disk_forgot_is_given_up() -> None:
     stage = Stage()
     volunteer = stage.member(2, rank=1)
-    forgotten = facts.sign(Claim(stage.pool, stage.node.id, 7, 10), stage.signer).data
+    forgotten = signed_facts.sign(Claim(stage.pool, stage.node.id, 7, 10), stage.signer).data
     volunteer.tells(forgotten)
     assert stage.node.leader() is None
     stage.wait(4.0)
@@ -404,7 +406,7 @@ def test_a_leader_that_claims_a_term_again_which_its_disk_forgot_goes_beyond_it(
     stage.wait(4.0)
     volunteer = stage.member(2, rank=1)
     former = Claim(stage.pool, stage.node.id, 1, rank)
-    volunteer.tells(facts.sign(former, stage.signer).data)
+    volunteer.tells(signed_facts.sign(former, stage.signer).data)
     stage.wait(2.0)
     leader = stage.node.leader()
     assert leader is not None
@@ -447,7 +449,7 @@ def test_a_leader_goes_beyond_a_resignation_that_its_disk_forgot() -> None:
     stage.wait(4.0)
     volunteer = stage.member(2, rank=1)
     forgotten = Resignation(stage.pool, stage.node.id, 7, facts.NOBODY)
-    volunteer.tells(facts.sign(forgotten, stage.signer).data)
+    volunteer.tells(signed_facts.sign(forgotten, stage.signer).data)
     leader = stage.node.leader()
     assert leader is not None
     assert (leader.author, leader.term) == (stage.node.id, 8)

@@ -1,7 +1,7 @@
 import pytest
 
 from mesh.protocol.base.effects import GateChanged, LeasesChanged
-from mesh.wire import facts
+from mesh.wire import facts, signed_facts
 from mesh.wire.facts import PoolState, Resignation
 from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest
 from tests.mesh.protocol.stage import Actor, Stage
@@ -94,7 +94,7 @@ def test_a_leader_that_passes_a_newer_trace_of_itself_asks_for_its_leases_anew()
     former = stage.restarted().node
     trace = next(m.record for m in former.members() if m.id == former.id)
     assert trace is not None
-    worker.tells(facts.sign(trace, stage.signer).data)
+    worker.tells(signed_facts.sign(trace, stage.signer).data)
     assert stage.node.leases(stage.now) == frozenset()
     assert stage.told(LeasesChanged)[-1].held == frozenset()
     stage.wait(0.0)
@@ -105,7 +105,7 @@ def test_a_leader_that_passes_a_newer_trace_of_itself_asks_for_its_leases_anew()
 
 
 def _forgotten_resignation(stage: Stage, term: int) -> bytes:
-    return facts.sign(Resignation(stage.pool, stage.node.id, term, facts.NOBODY), stage.signer).data
+    return signed_facts.sign(Resignation(stage.pool, stage.node.id, term, facts.NOBODY), stage.signer).data
 
 
 def test_a_leader_that_learns_of_its_forgotten_resignation_asks_for_leases_anew() -> None:
@@ -128,7 +128,7 @@ def test_that_holds_when_it_has_claimed_anew_meanwhile_for_another_reason() -> N
     [request] = _want(stage, worker)
     worker.says(LeaseGrant(request.number, 1))
     forgotten = PoolState(stage.pool, stage.node.id, 5, 1, 1, "ready", 1.0, "", 1.0, ())
-    worker.tells(facts.sign(forgotten, stage.signer).data)
+    worker.tells(signed_facts.sign(forgotten, stage.signer).data)
     leader = stage.node.leader()
     assert leader is not None
     assert leader.term == 6
@@ -149,7 +149,7 @@ def test_a_leader_gives_up_its_own_worker_that_a_forgotten_resignation_freed() -
     let_go, lent = [event for event in stage.events if isinstance(event, LeasesChanged | GateChanged)][-2:]
     assert let_go == LeasesChanged(frozenset())
     assert isinstance(lent, GateChanged)
-    assert lent.claim == facts.decode(claim).fact
+    assert lent.claim == signed_facts.decode(claim).fact
 
 
 def test_the_leaders_own_worker_goes_the_same_way_without_a_datagram() -> None:
@@ -231,4 +231,4 @@ def test_a_successor_shows_the_workers_its_predecessors_resignation() -> None:
     former.tells(resignation)
     [request] = _want(stage, worker)
     assert request.release == resignation
-    assert facts.decode(request.claim).fact.term == 4
+    assert signed_facts.decode(request.claim).fact.term == 4

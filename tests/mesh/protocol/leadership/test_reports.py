@@ -1,8 +1,9 @@
 import pytest
 
 from mesh.protocol.base.effects import StateChanged
-from mesh.wire.facts import PoolState, Record, sign
+from mesh.wire.facts import PoolState, Record
 from mesh.wire.facts import Stage as Layers
+from mesh.wire.signed_facts import sign
 from mesh.wire.states import Phase
 from tests.mesh.protocol.stage import Stage
 

@@ -1,7 +1,7 @@
 import pytest
 
 from mesh.protocol.base.effects import GateChanged, Persist, Send
-from mesh.wire import codec, facts
+from mesh.wire import codec, signed_facts
 from mesh.wire.messages import LeaseGrant, LeaseRefusal, LeaseRelease, LeaseRequest, Vote, VoteRequest
 from mesh.wire.rights import Rights
 from tests.mesh.protocol.stage import Actor, Stage
@@ -72,7 +72,7 @@ def test_while_one_holds_the_lease_a_higher_claim_has_to_wait() -> None:
     refusal = _ask(stage, rival, 2)
     assert isinstance(refusal, LeaseRefusal)
     assert 6900 <= refusal.wait <= 7000
-    assert facts.decode(refusal.claim).fact.author == leader.id
+    assert signed_facts.decode(refusal.claim).fact.author == leader.id
     stage.wait(7.1)
     assert isinstance(_ask(stage, rival, 2, 2), LeaseGrant)
 
@@ -91,7 +91,7 @@ def test_a_lower_claim_than_one_granted_before_is_refused_with_that_one() -> Non
     stage.wait(30.0)
     refusal = _ask(stage, rival, 4)
     assert isinstance(refusal, LeaseRefusal)
-    assert facts.decode(refusal.claim).fact.term == 5
+    assert signed_facts.decode(refusal.claim).fact.term == 5
 
 
 def test_the_same_author_goes_on_under_a_higher_claim() -> None:
@@ -136,7 +136,7 @@ def test_a_resignation_shuts_the_gate() -> None:
 def test_a_forged_resignation_frees_nothing() -> None:
     stage, leader, rival = _stage()
     _ask(stage, leader, 1)
-    forged = facts.sign(facts.decode(leader.resignation(1)).fact, rival.signer).data
+    forged = signed_facts.sign(signed_facts.decode(leader.resignation(1)).fact, rival.signer).data
     assert isinstance(_ask(stage, rival, 2, release=forged), LeaseRefusal)
 
 
@@ -226,7 +226,7 @@ def test_after_a_restart_candidates_learn_of_the_claim_whose_grant_binds_no_more
     candidate.says(VoteRequest(1))
     [vote] = again.take(Vote, candidate)
     assert vote.yes
-    assert facts.decode(vote.claim).fact == facts.decode(leader.claim(5)).fact
+    assert signed_facts.decode(vote.claim).fact == signed_facts.decode(leader.claim(5)).fact
 
 
 def test_a_released_worker_is_free_and_an_old_request_does_not_bind_it_again() -> None:

@@ -17,7 +17,7 @@ PING = Ping(7, bytes(8), 1, 0)
 
 
 def numbered(number: int, sender: bytes = b"s" * 16) -> Envelope:
-    return Envelope(PoolId(b"p" * 16), NodeId(sender), number, True, b"", b"")
+    return Envelope(2, PoolId(b"p" * 16), NodeId(sender), number, True, b"", b"")
 
 
 @given(st.lists(st.integers(0, 3 * WINDOW), max_size=60))

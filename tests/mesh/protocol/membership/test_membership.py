@@ -2,10 +2,11 @@ import pytest
 
 from mesh.protocol.base.effects import MembersChanged
 from mesh.protocol.base.settings import Settings
-from mesh.wire import facts
+from mesh.wire import signed_facts
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Liveness, Profile, Record, Suspicion
+from mesh.wire.facts import Liveness, Record, Suspicion
 from mesh.wire.messages import Ack, Bodies, Ping, Pull
+from mesh.wire.profile import Profile
 from tests.mesh.protocol.stage import Actor, Stage
 
 
@@ -65,7 +66,7 @@ def test_a_member_that_hears_a_suspicion_probes_and_informs_the_suspect() -> Non
     stage.take(Ping)
     suspector.tells(suspector.suspicion(actor.id))
     assert len(stage.take(Ping, actor)) == 1
-    told = [facts.decode(data).fact for body in stage.take(Bodies, actor) for data in body.facts]
+    told = [signed_facts.decode(data).fact for body in stage.take(Bodies, actor) for data in body.facts]
     assert Suspicion(stage.pool, suspector.id, actor.id, 1, 0) in told
 
 
@@ -133,7 +134,7 @@ def test_the_dead_are_asked_now_and_then_and_come_back_when_they_refute() -> Non
     actor.answers = True
     actor.says(Ping(1, bytes(8), 1, 1))
     asked = [key for pull in stage.take(Pull, actor) for key in pull.keys]
-    assert facts.place_key(Liveness.kind, actor.id) in asked
+    assert signed_facts.place_key(Liveness.kind, actor.id) in asked
     assert stage.state_of(actor) == "dead"
     actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 1)))
     assert stage.state_of(actor) == "alive"
@@ -143,7 +144,7 @@ def test_a_member_that_brings_a_suspicion_gets_the_refutation_straight_away() ->
     stage = Stage()
     suspector = stage.member(2)
     suspector.tells(suspector.suspicion(stage.node.id, generation=1))
-    told = [facts.decode(data).fact for body in stage.take(Bodies, suspector) for data in body.facts]
+    told = [signed_facts.decode(data).fact for body in stage.take(Bodies, suspector) for data in body.facts]
     assert Liveness(stage.pool, stage.node.id, 1, 1) in told
 
 
@@ -165,7 +166,7 @@ def _suspect_again_and_again(stage: Stage, suspectors: list[Actor], times: int) 
 
 
 def _own_liveness(stage: Stage) -> Liveness:
-    told = [facts.decode(data).fact for body in stage.take(Bodies) for data in body.facts]
+    told = [signed_facts.decode(data).fact for body in stage.take(Bodies) for data in body.facts]
     return max((f for f in told if isinstance(f, Liveness)), key=lambda fact: fact.version)
 
 
@@ -197,7 +198,7 @@ def test_a_quarantined_member_suspects_nobody_until_it_is_stable_again() -> None
 
 def _suspected_by(stage: Stage) -> set[bytes]:
     """The members that the node itself suspects, by what it gossips and holds."""
-    told = [facts.decode(data).fact for body in stage.take(Bodies) for data in body.facts]
+    told = [signed_facts.decode(data).fact for body in stage.take(Bodies) for data in body.facts]
     held = [signed.fact for signed in stage.node.inspect().facts()]
     return {
         fact.subject
@@ -300,7 +301,7 @@ def test_a_newer_trace_of_oneself_is_overtaken() -> None:
     assert former.node.generation == 3
     record = next(m.record for m in former.node.members() if m.id == former.node.id)
     assert record is not None
-    volunteer.tells(facts.sign(record, former.signer).data)
+    volunteer.tells(signed_facts.sign(record, former.signer).data)
     assert stage.node.generation == 4
     assert stage.disk["incarnation"] == b"\x91\x04"
 
@@ -310,14 +311,14 @@ def test_another_trace_of_oneself_with_the_same_incarnation_is_overtaken() -> No
     volunteer = stage.member(2)
     profile = Profile(name="before the disk was set back")
     other = Record(stage.pool, stage.node.id, 1, b"another!", 5, False, profile)
-    volunteer.tells(facts.sign(other, stage.signer).data)
+    volunteer.tells(signed_facts.sign(other, stage.signer).data)
     assert stage.node.generation == 2
 
 
 def test_a_liveness_of_oneself_that_the_disk_forgot_is_passed() -> None:
     stage = Stage()
     volunteer = stage.member(2)
-    volunteer.tells(facts.sign(Liveness(stage.pool, stage.node.id, 1, 4), stage.signer).data)
+    volunteer.tells(signed_facts.sign(Liveness(stage.pool, stage.node.id, 1, 4), stage.signer).data)
     volunteer.says(Ping(1, bytes(8), 1, 0))
     assert stage.take(Ack, volunteer)[-1].incarnation == 5
 
@@ -381,5 +382,5 @@ def test_members_are_picked_at_random_each_once_and_never_the_excluded_or_the_de
 def test_a_node_that_hears_its_own_liveness_of_a_later_generation_advances_beyond_it() -> None:
     stage = Stage()
     carrier = stage.member(2)
-    carrier.tells(facts.sign(Liveness(stage.pool, stage.node.id, 7, 2), stage.signer).data)
+    carrier.tells(signed_facts.sign(Liveness(stage.pool, stage.node.id, 7, 2), stage.signer).data)
     assert stage.node.generation == 8

@@ -4,8 +4,9 @@ import pytest
 
 from mesh.protocol.membership.peers import MemberState, Peer
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Profile, Record
+from mesh.wire.facts import Record
 from mesh.wire.identity import NodeId, PoolId
+from mesh.wire.profile import Profile
 
 OWN, SECOND = Endpoint("10.0.0.1", 1), Endpoint("10.0.0.1", 2)
 SOURCE, PROVEN = Endpoint("10.0.0.2", 1), Endpoint("10.0.0.3", 1)

@@ -2,10 +2,11 @@ import pytest
 
 from mesh.protocol.base.effects import Expelled, GateChanged, LeaderChanged, LeasesChanged, MemberLost
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import NO_PREVIOUS, Eviction, Resignation, Suspicion, Voucher, decode
+from mesh.wire.facts import NO_PREVIOUS, Eviction, Resignation, Suspicion, Voucher
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Ack, Bodies, LeaseGrant, LeaseRequest, Ping
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.signed_facts import decode
 from simulations.world import Host, LinkFault, World
 from tests.mesh.protocol.stage import Actor, Stage
 

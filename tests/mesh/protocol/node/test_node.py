@@ -11,10 +11,11 @@ from mesh.wire import codec, messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import first_number, seal
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Model, Profile, decode
 from mesh.wire.identity import Identity, node_id, pool_id, verify
 from mesh.wire.messages import Ack, Bodies, Ping, Rumours
+from mesh.wire.profile import Model, Profile
 from mesh.wire.rights import ALL_RIGHTS
+from mesh.wire.signed_facts import decode
 from simulations.signing import KeyedHash
 from tests.mesh.protocol.stage import Actor, Stage
 

@@ -2,7 +2,8 @@
 
 from mesh.protocol.node.persisted import ACTS
 from mesh.wire import codec
-from mesh.wire.facts import Model, Resignation
+from mesh.wire.facts import Resignation
+from mesh.wire.profile import Model
 from tests.mesh.protocol.stage import Stage
 
 

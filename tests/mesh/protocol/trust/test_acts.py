@@ -3,9 +3,10 @@
 from typing import Any
 
 from mesh.protocol.trust.acts import Acts, is_founding
-from mesh.wire.facts import NO_PREVIOUS, Eviction, Signed, Voucher, sign
+from mesh.wire.facts import NO_PREVIOUS, Eviction, Voucher
 from mesh.wire.identity import pool_id
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.signed_facts import Signed, sign
 from simulations.signing import KeyedHash
 
 OWNER, MEMBER = KeyedHash(1), KeyedHash(2)

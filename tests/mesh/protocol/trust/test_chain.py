@@ -5,9 +5,10 @@ import pytest
 from mesh.protocol.trust.chain import verify_chain
 from mesh.protocol.trust.roster import MAX_CHAIN
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import NO_PREVIOUS, Claim, Voucher, sign
+from mesh.wire.facts import NO_PREVIOUS, Claim, Voucher
 from mesh.wire.identity import PoolId, pool_id
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.signed_facts import sign
 from simulations.signing import KeyedHash, verify
 
 KEYS = [KeyedHash(number) for number in range(MAX_CHAIN + 3)]

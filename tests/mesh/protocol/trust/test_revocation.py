@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.protocol.trust.roster import Roster
-from mesh.wire.facts import NO_PREVIOUS, Eviction, Signed, Voucher, decode, sign
+from mesh.wire.facts import NO_PREVIOUS, Eviction, Voucher
 from mesh.wire.identity import node_id, pool_id
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.signed_facts import Signed, decode, sign
 from simulations.signing import KeyedHash
 
 KEYS = sorted((KeyedHash(number) for number in range(7)), key=lambda key: key.id)

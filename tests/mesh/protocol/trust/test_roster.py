@@ -4,9 +4,10 @@ from hypothesis import strategies as st
 
 from mesh.protocol.trust import roster as module
 from mesh.protocol.trust.roster import MAX_CHAIN, MAX_CONTESTED, Roster
-from mesh.wire.facts import NO_PREVIOUS, Eviction, Signed, Voucher, sign
+from mesh.wire.facts import NO_PREVIOUS, Eviction, Voucher
 from mesh.wire.identity import NodeId, pool_id
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.signed_facts import Signed, sign
 from simulations.signing import KeyedHash
 
 KEYS = [KeyedHash(number) for number in range(12)]

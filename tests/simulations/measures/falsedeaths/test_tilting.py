@@ -7,9 +7,10 @@ import pytest
 
 from mesh.wire import messages
 from mesh.wire.envelope import seal
-from mesh.wire.facts import Liveness, Record, place_key
+from mesh.wire.facts import Liveness, Record
 from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.messages import PingRequest, Pull, Relayed, Rumour, Rumours
+from mesh.wire.signed_facts import place_key
 from simulations.hosts import address
 from simulations.measures.falsedeaths.tilting import (
     ANYONE,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.wire import codec, facts
+from mesh.wire import codec, facts, signed_facts
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError
 from mesh.wire.facts import (
@@ -15,9 +15,7 @@ from mesh.wire.facts import (
     Eviction,
     Fact,
     Liveness,
-    Model,
     PoolState,
-    Profile,
     Record,
     Resignation,
     Stage,
@@ -25,7 +23,9 @@ from mesh.wire.facts import (
     Voucher,
 )
 from mesh.wire.identity import Identity, NodeId, PoolId, node_id, verify
+from mesh.wire.profile import Model, Profile, fitted, max_record
 from mesh.wire.rights import ALL_RIGHTS
+from mesh.wire.versions import SPOKEN
 
 SIGNER = Identity.from_seed(bytes(32))
 POOL = PoolId(b"p" * 16)
@@ -49,8 +49,8 @@ FACTS: list[Fact] = [
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: type(fact).__name__)
 def test_a_signed_fact_is_read_as_it_was_said_and_proven(fact: Fact) -> None:
-    signed = facts.sign(fact, SIGNER)
-    read: facts.Signed[Any] = facts.decode(signed.data)
+    signed = signed_facts.sign(fact, SIGNER)
+    read: signed_facts.Signed[Any] = signed_facts.decode(signed.data)
     assert read == signed
     assert read.fact == fact
     assert read.proven_by(SIGNER.public_key, verify)
@@ -59,16 +59,16 @@ def test_a_signed_fact_is_read_as_it_was_said_and_proven(fact: Fact) -> None:
 
 @given(st.sampled_from(FACTS), st.integers(0, 2**31), st.integers(1, 255))
 def test_a_changed_byte_is_refused_or_unproven(fact: Fact, position: int, change: int) -> None:
-    data = bytearray(facts.sign(fact, SIGNER).data)
+    data = bytearray(signed_facts.sign(fact, SIGNER).data)
     data[position % len(data)] ^= change
     with contextlib.suppress(DecodeError):
-        assert not facts.decode(bytes(data)).proven_by(SIGNER.public_key, verify)
+        assert not signed_facts.decode(bytes(data)).proven_by(SIGNER.public_key, verify)
 
 
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_fact_or_refused_with_the_one_error(data: bytes) -> None:
     with contextlib.suppress(DecodeError):
-        facts.decode(data)
+        signed_facts.decode(data)
 
 
 @given(
@@ -77,19 +77,19 @@ def test_any_bytes_are_a_fact_or_refused_with_the_one_error(data: bytes) -> None
 )
 def test_well_formed_nonsense_is_refused_with_the_one_error(kind: int, fields: list[object]) -> None:
     with contextlib.suppress(DecodeError):
-        facts.decode(codec.pack([kind, *fields]) + bytes(64))
+        signed_facts.decode(codec.pack([kind, *fields]) + bytes(64))
 
 
 @pytest.mark.parametrize("rights", [-1, 8, True, "all"])
 def test_rights_that_this_version_does_not_know_are_refused(rights: object) -> None:
     fields = [Voucher.kind, POOL, ME, 1, facts.NO_PREVIOUS, SIGNER.public_key, rights]
     with pytest.raises(DecodeError, match="Unknown rights"):
-        facts.decode(codec.pack(fields) + bytes(64))
+        signed_facts.decode(codec.pack(fields) + bytes(64))
 
 
 def test_a_fact_that_nobody_could_read_is_not_signed() -> None:
     with pytest.raises(DecodeError):
-        facts.sign(Claim(POOL, ME, -1, 0), SIGNER)
+        signed_facts.sign(Claim(POOL, ME, -1, 0), SIGNER)
 
 
 def test_the_subject_of_a_voucher_is_named_by_its_key() -> None:
@@ -99,12 +99,12 @@ def test_the_subject_of_a_voucher_is_named_by_its_key() -> None:
 def test_a_profile_is_cut_until_its_record_fits_a_datagram() -> None:
     models = tuple(Model("m" * 200 + str(n), n, bytes(32)) for n in range(20))
     addresses = tuple(Endpoint(f"fe80::{n}%interface", 50052) for n in range(1, 20))
-    profile = facts.fitted(
+    profile, _ = fitted(
         Profile("ä" * 99, addresses, accelerator_name="g" * 99, engine_reason="r" * 999, models=models)
     )
-    signed = facts.sign(Record(POOL, ME, 2**40, bytes(8), 2**40, False, profile), SIGNER)
-    assert len(signed.data) <= facts.MAX_RECORD
-    assert facts.decode(signed.data).fact.profile == profile
+    signed = signed_facts.sign(Record(POOL, ME, 2**40, bytes(8), 2**40, False, profile), SIGNER)
+    assert len(signed.data) <= max_record(SPOKEN.newest)
+    assert signed_facts.decode(signed.data).fact.profile == profile
     assert len(profile.name.encode()) <= 48
 
 
@@ -112,16 +112,16 @@ def test_a_profile_is_cut_until_its_record_fits_a_datagram() -> None:
 def test_a_deployment_asks_for_one_copy_to_a_stated_number(copies: int) -> None:
     wish = Deployment(POOL, ME, 1, MODEL, 4096, 2, True, copies=copies)
     if 1 <= copies <= facts.MAX_COPIES:
-        assert facts.decode(facts.sign(wish, SIGNER).data).fact == wish
+        assert signed_facts.decode(signed_facts.sign(wish, SIGNER).data).fact == wish
     else:
         with pytest.raises(DecodeError, match="copies"):
-            facts.sign(wish, SIGNER)
+            signed_facts.sign(wish, SIGNER)
 
 
 def test_a_record_larger_than_its_bound_is_refused() -> None:
     profile = dataclasses.replace(PROFILE, models=tuple(Model("m" * 90, n, bytes(32)) for n in range(8)))
     with pytest.raises(DecodeError, match="record"):
-        facts.decode(facts.sign(Record(POOL, ME, 1, bytes(8), 1, False, profile), SIGNER).data)
+        signed_facts.decode(signed_facts.sign(Record(POOL, ME, 1, bytes(8), 1, False, profile), SIGNER).data)
 
 
 def test_claims_compare_by_term_then_rank_then_id() -> None:

@@ -1,0 +1,56 @@
+"""In which wire version's form a member signs its facts: the newest that all present members read.
+
+A member of an older version reads no facts in a newer form, so all sign in the older one while it is present.
+What a member speaks is in its record, which it signed: no word of another, and no datagram, counts.
+"""
+
+from __future__ import annotations
+
+from mesh.protocol.base.context import Context
+from mesh.protocol.base.internal_events import FormChanged
+from mesh.protocol.membership.membership import Membership
+from mesh.wire import codec
+
+FORM = "form"
+
+
+class FormChoice:
+    """Keeps the form of one member's facts."""
+
+    def __init__(self, context: Context, membership: Membership) -> None:
+        self._context = context
+        self._membership = membership
+
+    def begin(self, stored: int) -> None:
+        """Begin with the last run's form, for the members of then may still be there; 0: with the newest."""
+        speaks = self._context.speaks
+        self._context.form = min(max(stored, speaks.oldest), speaks.newest) if stored else speaks.newest
+
+    def review(self) -> None:
+        """The members changed: sign in the older form at once, and in the newer one after a while."""
+        form = self._choice()
+        if form > self._context.form:
+            self._context.schedule_by(FORM, b"", self._context.now + self._context.settings.form_delay)
+            return
+        self._context.cancel(FORM, b"")
+        if form < self._context.form:
+            self._take(form)
+
+    def due(self) -> None:
+        """The delay is over: sign in the newer form."""
+        if self._context.running and self._choice() > self._context.form:
+            self._take(self._choice())
+
+    def _choice(self) -> int:
+        """The newest version that this node and all present members speak."""
+        speaks = self._context.speaks
+        records = [peer.record for peer in self._membership.peers.values() if peer.present]
+        newest = min(
+            (record.speaks.newest for record in records if record is not None), default=speaks.newest
+        )
+        return max(speaks.oldest, min(newest, speaks.newest))
+
+    def _take(self, form: int) -> None:
+        self._context.form = form
+        self._context.persist(FORM, codec.pack([form]))
+        self._context.emit(FormChanged())
