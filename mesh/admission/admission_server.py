@@ -23,6 +23,7 @@ from mesh.net.discovery.discovery_source import DiscoverySource, Ownership
 from mesh.net.session import Session
 from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Streams
+from mesh.net.versions_preface import OtherVersion
 from mesh.protocol.base.drop_counters import DropCounters
 from mesh.runtime.node_driver import NodeDriver
 from mesh.wire.endpoint import Endpoint
@@ -164,6 +165,13 @@ class AdmissionServer:
                 StreamKind.REDEEM,
                 {"invite": name, "key": key, "proof": proof},
             )
+        except OtherVersion as error:
+            raise AdmissionRefused(
+                f"only {self._name_of(issuer)}, its issuer, can redeem the invite, and speaks another wire "
+                f"version than {self._name}",
+                "upgrade the older of the two, or ask another owner for an invite",
+                why="issuer_away",
+            ) from error
         except MeshError as error:
             raise AdmissionRefused(
                 f"only {self._name_of(issuer)}, its issuer, can redeem the invite, and does not answer",

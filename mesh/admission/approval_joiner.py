@@ -15,6 +15,7 @@ from mesh.admission.pake import Pake, WrongCode, signed_opening
 from mesh.admission.pool_names import pool_name
 from mesh.admission.search import Say, Search
 from mesh.net.session import StreamError
+from mesh.net.versions_preface import OtherVersion
 from mesh.protocol.trust.chain import verify_chain
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
@@ -64,14 +65,23 @@ async def await_approval(search: Search, where: PoolEndpoints) -> Admitted:
 async def _wait_in_turn(
     search: Search, endpoints: Callable[[], Sequence[Endpoint]], pool: PoolId | None
 ) -> Admitted:
-    """For one pool: ask its members in turn, with a new code whenever the old one was tried."""
+    """For one pool: ask its members in turn, with a new code whenever the old one was tried.
+
+    Raises `OtherVersion` when all that answer speak no wire version of this machine.
+    """
     wrong, code, shown = 0, Code.new(), ""
     while True:
+        other: OtherVersion | None = None
+        answered = False
         for endpoint in list(endpoints()):
             try:
                 client = await AdmissionClient.connect(search.streams, endpoint)
+            except OtherVersion as error:
+                other = error
+                continue
             except (StreamError, MeshError):
                 continue
+            answered = True
             greeting = client.greeting
             try:
                 if greeting.state != "member" or pool not in (None, greeting.pool):
@@ -94,6 +104,8 @@ async def _wait_in_turn(
                 continue  # that member is gone; another may answer
             finally:
                 await client.aclose()
+        if other is not None and not answered:
+            raise other
         await trio.sleep(RETRY_SECONDS)
 
 

@@ -5,9 +5,10 @@ any two at least one sees the other searching; the one with the lower would-be p
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import trio
 
@@ -16,7 +17,9 @@ from mesh.admission.invites import Token
 from mesh.admission.pool_names import pool_name
 from mesh.net.discovery.discovery import Discovery, endpoints_of
 from mesh.net.discovery.discovery_source import DiscoverySource, Ownership, Sighting
+from mesh.net.session import StreamRefused
 from mesh.net.streams import Streams
+from mesh.net.versions_preface import OtherVersion, ProgramVersion
 from mesh.runtime.node_context import NodeContext
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -30,7 +33,8 @@ ROUND_SECONDS = 0.5
 CONNECT_SECONDS = 1.0
 CONNECTS_AT_ONCE = 16
 TOKEN_SECONDS = 20.0
-INVITED = "get an invite there with mesh invite, then mesh join TOKEN; or found another: mesh join --found"
+ANOTHER = "or found another: mesh join --found"
+INVITED = f"get an invite there with mesh invite, then mesh join TOKEN; {ANOTHER}"
 
 Say = Callable[[str], Awaitable[None]]
 
@@ -45,25 +49,34 @@ class Search:
     discovery: Discovery
     say: Say
     refusals: dict[str, AdmissionRefused] = field(default_factory=dict)
+    unspoken: dict[Endpoint, OtherVersion] = field(default_factory=dict)
+    """Where machines that may be this owner's have no wire version in common with this one."""
 
     @classmethod
     def of(cls, context: NodeContext, say: Say) -> "Search":
         return cls(context.identity, context.options.name, context.streams, context.discovery, say)
 
     async def by_token(self, token: Token) -> Admitted:
-        """Ask members of the token's pool, at its hints and wherever discovery sees it, until one admits."""
+        """Ask members of the token's pool, at its hints and wherever discovery sees it, until one admits.
+
+        Raises `OtherVersion` as soon as all of them that answer speak no wire version of this machine.
+        """
         await self.say(f"looking for pool {id_text(token.pool)[:8]}")
         failures: dict[Endpoint, MeshError] = {}
         with trio.move_on_after(TOKEN_SECONDS):
             while True:
+                announced = self._announced_unspoken(token.pool)
+                failures.update(announced)
                 found = await self.discovery.endpoints(token.pool)
-                for endpoint in dict.fromkeys([*token.hints, *found]):
+                places = [*token.hints, *(one for one in found if one not in announced)]
+                for endpoint in dict.fromkeys(places):
                     try:
                         return await self._ask(endpoint, token)
                     except AdmissionRefused:
                         raise
                     except MeshError as error:
                         failures[endpoint] = error
+                _check_versions(failures, [*token.hints, *announced])
                 await trio.sleep(ROUND_SECONDS)
         tried = "; ".join(error.message for error in list(failures.values())[:4])
         raise MeshError(
@@ -127,7 +140,12 @@ class Search:
             await trio.sleep(ROUND_SECONDS)
 
     def check_refusals(self) -> None:
-        """Raise the refusal of a pool that may be this owner's: the person hardly means to found another."""
+        """Raise the refusal of a pool that may be this owner's: the person hardly means to found another.
+
+        A machine with which this one has no wire version in common counts as such a pool's.
+        """
+        for other in self.unspoken.values():
+            raise other.of(other.where, ANOTHER)
         for where, refused in self.refusals.items():
             hint = f"{refused.hint}; or found a pool of your own: mesh join --found"
             raise AdmissionRefused(f"{where} does not admit this machine: {refused.message}", hint)
@@ -136,7 +154,7 @@ class Search:
         """Without arguments: try pools of this owner, then announced ones. None: found one here.
 
         Raises AdmissionRefused for a pool that refused, `Uninvited` for pools that are seen and admit by
-        invite.
+        invite, `OtherVersion` where this machine cannot speak with any that is seen.
         """
         admitted = await self._asked_own()
         if admitted is None:
@@ -144,9 +162,19 @@ class Search:
             # Meanwhile another machine of this owner may have founded the pool just seen, or is about to.
             admitted = await self._asked_own()
             if admitted is None and seen:
-                pools = ", ".join(f"{_pool_of(sighting)} (at {sighting.name})" for sighting in seen[:4])
-                raise Uninvited(f"there is a pool on this network: {pools}", INVITED)
+                await self._refuse_seen(seen)
         return admitted
+
+    async def _refuse_seen(self, seen: Sequence[Sighting]) -> NoReturn:
+        """Name the pools that are seen: those that would admit by invite, or why none can."""
+        spoken = [sighting for sighting in seen if self._other_version(sighting) is None]
+        others = [other for sighting in seen if (other := self._other_version(sighting)) is not None]
+        if not spoken:
+            raise others[0].of(others[0].where, ANOTHER)
+        for other in others[:4]:
+            await self.say(str(other))
+        pools = ", ".join(f"{_pool_of(sighting)} (at {sighting.name})" for sighting in spoken[:4])
+        raise Uninvited(f"there is a pool on this network: {pools}", INVITED)
 
     async def _asked_own(self) -> Admitted | None:
         admitted = await self.by_owner()
@@ -160,7 +188,26 @@ class Search:
             if source.announces:
                 await self.say(f"searching the {source.name}")
         await trio.sleep(LISTEN_SECONDS)
-        return list({sighting.pool: sighting for sighting in self.discovery.sightings()}.values())
+        # The last one stays: of a pool's members one with which this machine can speak, if there is any.
+        sightings = sorted(self.discovery.sightings(), key=lambda one: self._other_version(one) is None)
+        return list({sighting.pool: sighting for sighting in sightings}.values())
+
+    def _other_version(self, sighting: Sighting) -> OtherVersion | None:
+        """Why this machine cannot speak with one that announces itself; None when it can, or may."""
+        here = self.streams.here.speaks
+        if sighting.speaks is None or here.common(sighting.speaks) is not None:
+            return None
+        where = f"{sighting.name}, of pool {_pool_of(sighting)},"
+        return OtherVersion(where, ProgramVersion(sighting.speaks), here, "mesh join")
+
+    def _announced_unspoken(self, pool: PoolId) -> dict[Endpoint, OtherVersion]:
+        """Where members of ``pool`` announce that they speak no wire version of this machine's."""
+        return {
+            endpoint: other
+            for sighting in self.discovery.sightings()
+            if sighting.pool == id_text(pool) and (other := self._other_version(sighting)) is not None
+            for endpoint in sighting.endpoints
+        }
 
     async def better_pool(self) -> AdmissionClient | None:
         """For a founder still alone: a client of a pool that it should move to. The caller closes it."""
@@ -236,6 +283,9 @@ class Search:
             async with limit:
                 try:
                     clients.append(await self._connect(endpoint))
+                    self.unspoken.pop(endpoint, None)
+                except OtherVersion as error:
+                    self.unspoken[endpoint] = error
                 except MeshError as error:
                     log.debug("no admission server at %s: %s", endpoint, error)
 
@@ -250,12 +300,22 @@ class Search:
                     await client.aclose()
 
     def lan_endpoints(self) -> dict[PoolId | None, list[Endpoint]]:
-        """Addresses at which members of each pool announce themselves."""
+        """Addresses at which members of each pool announce themselves that this machine can speak with."""
         endpoints: dict[PoolId | None, list[Endpoint]] = {}
         for sighting in self.discovery.sightings():
+            if self._other_version(sighting) is not None:
+                continue
             with suppress(MeshError):
                 endpoints.setdefault(PoolId(parse_id(sighting.pool)), []).extend(sighting.endpoints)
         return endpoints
+
+
+def _check_versions(failures: Mapping[Endpoint, MeshError], places: Sequence[Endpoint]) -> None:
+    """Raise the OtherVersion of a member at ``places``, unless somebody else refuses for a moment alone."""
+    others = [error for place in places if isinstance(error := failures.get(place), OtherVersion)]
+    refused = [error for error in failures.values() if isinstance(error, StreamRefused)]
+    if others and all(isinstance(error, OtherVersion) for error in refused):
+        raise others[0]
 
 
 def _pool_of(sighting: Sighting) -> str:

@@ -50,6 +50,8 @@ class StreamRefused(StreamError):
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
         self.code = code
+        self.peer: NodeId | None = None
+        """Who refused, as TLS proved it; None when this end refused itself, or nothing was proved."""
 
 
 class StreamClosed(StreamError):

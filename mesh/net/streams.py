@@ -1,9 +1,9 @@
 """Streams between nodes: one TCP port, mutual TLS, and a preface that says what a stream is for.
 
-The client opens TLS and sends the preface, one message: the wire version, the pool, the stream's kind and
-arguments. The server accepts it, or refuses it with a reason; from then on the stream belongs to the handler
-of its kind. Members prove their identity; a node that is no member yet may use the open kinds alone. No byte
-of a handler's payload passes before both are settled.
+The client opens TLS and sends the preface, one message: its wire versions and build, the pool, the stream's
+kind and arguments. The server accepts it, or refuses it with a reason, and says its own versions and build;
+from then on the stream belongs to the handler of its kind. Members prove their identity; a node that is no
+member yet may use the open kinds alone. No byte of a handler's payload passes before both are settled.
 """
 
 import enum
@@ -34,12 +34,18 @@ from mesh.net.session import (
 )
 from mesh.net.stream_kinds import OPEN_KINDS, StreamKind
 from mesh.net.tls import ALPN, ClientContexts, Credentials, ServerTrust, proven_key, unproven_context
-from mesh.net.versions_preface import spoken_here, versions_in
+from mesh.net.versions_preface import (
+    WIRE_VERSION,
+    OtherVersion,
+    ProgramVersion,
+    program_in_answer,
+    program_in_preface,
+)
 from mesh.protocol.base.drop_counters import DropCounters
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import Identity, NodeId, PoolId, id_text, node_id
-from mesh.wire.versions import SPOKEN
+from mesh.wire.versions import SPOKEN, Versions
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +72,22 @@ class ProbeAnswer(enum.Enum):
 class Streams:
     """This node's end of every stream: it serves them, and opens them, for the members that it trusts."""
 
-    def __init__(self, identity: Identity, source_hosts: Sequence[str] = ()) -> None:
-        """``source_hosts``: the addresses that streams leave from, where a node is bound to some alone."""
+    def __init__(
+        self,
+        identity: Identity,
+        source_hosts: Sequence[str] = (),
+        speaks: Versions = SPOKEN,
+        build: str = "",
+    ) -> None:
+        """``source_hosts``: the addresses that streams leave from, where a node is bound to some alone.
+
+        ``build`` names this program to the others, in at most 40 bytes.
+        """
         credentials = Credentials(identity)
+        self.here = ProgramVersion(speaks, build)
+        """What this end says of itself on each stream."""
+        self.versions: dict[NodeId, ProgramVersion] = {}
+        """What each member that is trusted said of its program last, also where a stream was refused."""
         self.pool: PoolId | None = None
         """The pool that this node belongs to: it refuses streams of another. None: it belongs to none yet.
         The stay in a pool attaches it, and ``is_fenced``.
@@ -90,6 +109,12 @@ class Streams:
         for gone in self._trust.update(keys):
             for session in tuple(self._sessions.get(gone, ())):
                 session.cut()
+            self.versions.pop(gone, None)
+
+    def _note(self, peer: NodeId | None, key: bytes | None, program: ProgramVersion | None) -> None:
+        """Note what the holder of the proven ``key`` says of its program, if it is a member."""
+        if peer is not None and program is not None and self._trust.keys.get(peer) == key:
+            self.versions[peer] = program
 
     # The server's side.
 
@@ -148,13 +173,13 @@ class Streams:
             # Noted before the answer goes out: from here on the stream can be cut.
             self._sessions.setdefault(peer, set()).add(session)
             try:
-                await send_message(stream, {"ok": True})
+                await send_message(stream, {"ok": True, **self.here.answer()})
             except BaseException:
                 self._forget(session)
                 raise
         except StreamRefused as refusal:
             self.drops.count(refusal.code, _host_of(connection))
-            await _refuse(stream, refusal)
+            await self._refuse(stream, refusal)
         except (
             StreamError,
             DecodeError,
@@ -176,17 +201,18 @@ class Streams:
         remote: Endpoint,
         handlers: Mapping[str, Handler],
     ) -> tuple[str, dict[str, Any]]:
-        """(kind, arguments) of an admissible stream; raises :class:`StreamRefused` for any other."""
-        if not isinstance(preface, dict):
-            raise StreamRefused("malformed", "the stream's preface is malformed")
-        kind, arguments = preface.get("kind"), preface.get("arguments")
-        theirs = versions_in(preface)
+        """(kind, arguments) of an admissible stream; raises :class:`StreamRefused` for any other.
+
+        Notes what a member says of its program.
+        """
+        theirs = program_in_preface(preface)
         if theirs is None:
             raise StreamRefused("malformed", "the stream's preface is malformed")
-        if SPOKEN.common(theirs) is None:
-            raise StreamRefused(
-                "wire_version", f"this node speaks wire version {SPOKEN}", "upgrade the older"
-            )
+        self._note(peer, key, theirs)
+        kind, arguments = preface.get("kind"), preface.get("arguments")
+        if self.here.speaks.common(theirs.speaks) is None:
+            # In the words of the other end, which shows them to its people if it is of an older version.
+            raise OtherVersion("that machine", self.here, theirs.speaks, _go_on(preface.get("pool")))
         if not isinstance(kind, str) or not isinstance(arguments, dict):
             raise StreamRefused("malformed", "the stream's preface is malformed")
         # Checked again after the handshake: membership may have changed while it ran.
@@ -203,6 +229,14 @@ class Streams:
         if self._is_full(peer, remote):
             raise StreamRefused("busy", "that node has too many streams open", "try again in a moment")
         return kind, arguments
+
+    async def _refuse(self, stream: TlsStream, refusal: StreamRefused) -> None:
+        error = {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}
+        try:
+            await send_message(stream, {"error": error, **self.here.answer()})
+            await stream.aclose()
+        except (StreamError, OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+            log.debug("a refusal was not heard")
 
     def _is_full(self, peer: NodeId | None, remote: Endpoint) -> bool:
         mine = self._sessions.get(peer, set())
@@ -305,22 +339,50 @@ class Streams:
                 local, remote = ends(stream.transport_stream)
                 given = dict(arguments or {})
                 preface = {
-                    **spoken_here(),
+                    **self.here.preface(),
                     "pool": None if self.pool is None else id_text(self.pool),
                     "kind": kind,
                     "arguments": given,
                 }
-                await _present(stream, preface, remote)
+                key = proven_key(stream.getpeercert(True))
+                peer = None if key is None else node_id(key)
+                self._judge_answer(await _present(stream, preface, remote), peer, key, remote)
             except OSError as error:
                 stream.transport_stream.socket.close()
                 raise Unreachable(f"{where} broke off: {error}") from error
             except BaseException:
                 stream.transport_stream.socket.close()
                 raise
-            key = proven_key(stream.getpeercert(True))
-            peer = None if key is None else node_id(key)
             return Session(stream, peer, key, remote, local, kind, given, on_close=self._forget)
         raise Unreachable(f"no answer from {where} within {timeout:g} s")
+
+    def _judge_answer(
+        self, answer: Mapping[Any, Any], peer: NodeId | None, key: bytes | None, remote: Endpoint
+    ) -> None:
+        """Raise :class:`StreamRefused` unless the answer accepts the stream; notes what a member says."""
+        theirs = program_in_answer(answer)
+        self._note(peer, key, theirs)
+        refusal = answer.get("error")
+        code, message, hint = _texts(refusal) if isinstance(refusal, dict) else ("", "", "")
+        if code == WIRE_VERSION or (theirs and self.here.speaks.common(theirs.speaks) is None):
+            refused: StreamRefused = OtherVersion(remote.host, theirs, self.here.speaks, _go_on(self.pool))
+        elif isinstance(refusal, dict):
+            refused = StreamRefused(code, message, hint)
+        else:
+            return
+        refused.peer = peer
+        raise refused
+
+
+def _texts(refusal: Mapping[Any, Any]) -> tuple[str, str, str]:
+    """(code, message, hint) of a refusal, cut where they are too long."""
+    code, message, hint = (str(refusal.get(key, ""))[:500] for key in ("code", "message", "hint"))
+    return code, message, hint
+
+
+def _go_on(pool: object) -> str:
+    """The command by which a machine goes on after an upgrade: a member of a pool restarts."""
+    return "mesh join" if pool is None else "mesh restart"
 
 
 def _host_of(connection: trio.SocketStream) -> str:
@@ -344,8 +406,8 @@ async def _shake_hands_as_server(stream: TlsStream) -> None:
         raise StreamReset(f"the client does not speak {ALPN}")
 
 
-async def _present(stream: TlsStream, preface: dict[str, Any], remote: Endpoint) -> None:
-    """Send the preface and wait until the server accepts it."""
+async def _present(stream: TlsStream, preface: dict[str, Any], remote: Endpoint) -> dict[Any, Any]:
+    """Send the preface and wait for the server's answer, which accepts it or not."""
     try:
         await send_message(stream, preface)
         answer = await receive_message(stream, MESSAGE_LIMIT)
@@ -359,18 +421,7 @@ async def _present(stream: TlsStream, preface: dict[str, Any], remote: Endpoint)
         raise Unreachable(f"what listens at {remote} speaks another protocol") from error
     if not isinstance(answer, dict):
         raise Unreachable(f"what listens at {remote} speaks another protocol")
-    refusal = answer.get("error")
-    if isinstance(refusal, dict):
-        raise StreamRefused(*(str(refusal.get(key, ""))[:500] for key in ("code", "message", "hint")))
-
-
-async def _refuse(stream: TlsStream, refusal: StreamRefused) -> None:
-    error = {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}
-    try:
-        await send_message(stream, {"error": error})
-        await stream.aclose()
-    except (StreamError, OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-        log.debug("a refusal was not heard")
+    return answer
 
 
 async def _finish(connection: trio.SocketStream) -> None:

@@ -1,30 +1,110 @@
-"""Which wire versions the ends of a stream speak: a preface says it of the opener, its answer of the other.
+"""What the ends of a stream say of their programs: the preface of the opener, the answer of the other.
 
-A node of version 2 compares ``wire`` with its own version and reads nothing else, so ``wire`` is the oldest
-version that a node speaks; later nodes read ``speaks``, the oldest and the newest.
+Each says which wire versions it speaks, and which build it is. A node of version 2 compares ``wire`` with its
+own version and reads nothing else, so ``wire`` is the oldest version that a node speaks; later nodes read
+``speaks``, the oldest and the newest. An answer of version 2 says neither.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from mesh.wire.versions import SPOKEN, Versions
+from mesh.net.session import StreamRefused
+from mesh.wire.versions import CLOSED, Versions
 
-_MAX_VERSION = 255
+MAX_BUILD = 40
+"""Bytes of a build's name."""
+
+MAX_VERSION = 255
+WIRE_VERSION = "wire_version"
+"""The code of a refusal between programs without a version in common."""
+
+UPGRADE_THERE = "upgrade that one, then there: mesh restart"
 
 
-def spoken_here() -> dict[str, Any]:
-    """What a preface, or the answer to one, says of this program."""
-    return {"wire": SPOKEN.oldest, "speaks": list(SPOKEN)}
+class ProgramVersion(NamedTuple):
+    """The wire versions that a program speaks, and its build; a program of version 2 has no name for that."""
+
+    speaks: Versions
+    build: str = ""
+
+    def answer(self) -> dict[str, Any]:
+        """What the answer to a preface says of this program, refusal or not."""
+        return {"speaks": list(self.speaks), "build": self.build}
+
+    def preface(self) -> dict[str, Any]:
+        """What a preface says of it."""
+        return {"wire": self.speaks.oldest, **self.answer()}
+
+    def __str__(self) -> str:
+        """As people read it: ``2 and 3 (mesh 0.5.0+abcd)``."""
+        return f"{self.speaks} (mesh {self.build})" if self.build else str(self.speaks)
 
 
-def versions_in(said: Mapping[Any, Any]) -> Versions | None:
-    """The versions that the other end speaks by its preface or answer; None when it is malformed."""
-    speaks = said.get("speaks", [said.get("wire")] * 2)
+def program_in_preface(preface: Any) -> ProgramVersion | None:
+    """What the opener of a stream says of its program; None when that is malformed."""
+    if not isinstance(preface, Mapping):
+        return None
+    return _program(preface, preface.get("speaks", [preface.get("wire")] * 2))
+
+
+def program_in_answer(answer: Mapping[Any, Any]) -> ProgramVersion | None:
+    """What the end that answers says of its program; None when that is malformed."""
+    return _program(answer, answer.get("speaks", list(CLOSED)))
+
+
+def _program(said: Mapping[Any, Any], speaks: Any) -> ProgramVersion | None:
     if not isinstance(speaks, list) or len(speaks) != 2:
         return None
-    if any(type(version) is not int or not 0 <= version <= _MAX_VERSION for version in speaks):
+    if any(type(version) is not int or not 0 <= version <= MAX_VERSION for version in speaks):
         return None
     oldest, newest = speaks
-    return Versions(oldest, newest) if oldest <= newest else None
+    return ProgramVersion(Versions(oldest, newest), _build(said)) if oldest <= newest else None
+
+
+def _build(said: Mapping[Any, Any]) -> str:
+    """The build's name; empty when it is none that can be shown, for only words for people depend on it."""
+    build = said.get("build", "")
+    if not isinstance(build, str) or not build.isprintable() or len(build.encode()) > MAX_BUILD:
+        return ""
+    return build
+
+
+class OtherVersion(StreamRefused):
+    """Two programs speak no wire version in common; the message names both, the hint the older one."""
+
+    def __init__(
+        self, where: str, theirs: ProgramVersion | None, here: Versions, then: str = "mesh restart"
+    ) -> None:
+        """``where`` is the other end, as people read it; ``theirs`` is None when it does not say what it is.
+
+        ``then`` is the command by which this machine goes on once it is upgraded.
+        """
+        if theirs is None or here.common(theirs.speaks) is not None:
+            message = f"{where} does not speak the wire version of this machine, which is {here}"
+            hint = "upgrade the older of the two"
+        else:
+            message = f"{where} speaks wire version {theirs}, this machine {here}"
+            is_newer = theirs.speaks.newest > here.newest
+            hint = f"upgrade this machine, then: {then}" if is_newer else UPGRADE_THERE
+        super().__init__(WIRE_VERSION, message, hint)
+        self.where = where
+        self._theirs, self._here, self._then = theirs, here, then
+
+    @property
+    def speaks(self) -> Versions | None:
+        """What the other end speaks; None when it does not say."""
+        return None if self._theirs is None else self._theirs.speaks
+
+    @property
+    def build(self) -> str:
+        """The other end's build; empty when it does not say."""
+        return "" if self._theirs is None else self._theirs.build
+
+    def of(self, where: str, more: str) -> OtherVersion:
+        """The same, with another name for the other end, and ``more`` to do about it."""
+        named = OtherVersion(where, self._theirs, self._here, self._then)
+        named.peer = self.peer
+        named.hint = f"{named.hint}; {more}"
+        return named

@@ -78,6 +78,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound(
             "streams of strangers, of a host", "mesh.net.streams", ("MAX_UNPROVEN", "MAX_UNPROVEN_OF_A_HOST")
         ),
+        Bound("bytes of the name of a program's build", "mesh.net.versions_preface", ("MAX_BUILD",)),
         Bound("gossip: peers, messages queued", "mesh.net.gossip_streams", ("MAX_PEERS", "MAX_QUEUED")),
         Bound("bytes a second of copies", "mesh.net.pacing", ("MOST_RATE",)),
         Bound("sightings on the LAN", "mesh.net.discovery.mdns", ("MAX_SIGHTINGS",)),

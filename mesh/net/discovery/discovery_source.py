@@ -12,6 +12,7 @@ import trio
 
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.identity import PoolId
+from mesh.wire.versions import Versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,8 @@ class Sighting:
     pool: str
     node: str
     name: str
-    version: str
-    """The wire version that it speaks."""
+    speaks: Versions | None
+    """The wire versions that it speaks; None where it does not say so."""
 
     endpoints: tuple[Endpoint, ...]
 

@@ -6,6 +6,7 @@ everything else continues.
 """
 
 import logging
+import re
 import socket
 from collections.abc import Sequence
 
@@ -17,7 +18,7 @@ from mesh.net.discovery.discovery_source import Sighting
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import parse_id
-from mesh.wire.versions import SPOKEN
+from mesh.wire.versions import SPOKEN, Versions
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class Mdns:
             SERVICE_TYPE,
             f"{node}.{SERVICE_TYPE}",
             port=port,
-            properties={"pool": pool, "node": node, "name": name[:63], "version": str(SPOKEN.newest)},
+            properties={"pool": pool, "node": node, "name": name[:63], "version": version_text(SPOKEN)},
             server=f"{node}.local.",
             parsed_addresses=[address.partition("%")[0] for address in addresses[:MAX_ENDPOINTS]],
         )
@@ -177,4 +178,20 @@ def read_announcement(info: zeroconf.ServiceInfo) -> Sighting | None:
     if not info.port or not hosts:
         return None
     endpoints = tuple(Endpoint(host, info.port) for host in hosts)
-    return Sighting(texts[b"pool"], texts[b"node"], texts[b"name"], texts[b"version"], endpoints)
+    return Sighting(
+        texts[b"pool"], texts[b"node"], texts[b"name"], versions_in_text(texts[b"version"]), endpoints
+    )
+
+
+def version_text(speaks: Versions) -> str:
+    """What an announcement says of the wire versions that a node speaks: ``2-3``, or ``2`` alone."""
+    return str(speaks.newest) if speaks.oldest == speaks.newest else f"{speaks.oldest}-{speaks.newest}"
+
+
+def versions_in_text(text: str) -> Versions | None:
+    """The same, read; None when it is something else. Version 2 writes ``2``, and reads none."""
+    found = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", text)
+    if found is None:
+        return None
+    speaks = Versions(int(found[1]), int(found[2] or found[1]))
+    return speaks if speaks.oldest <= speaks.newest else None

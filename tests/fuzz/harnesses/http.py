@@ -184,13 +184,15 @@ def announcement(data: bytes) -> None:
     )
     sighting = read_announcement(info)
     if sighting is not None:
-        assert max(map(len, (sighting.pool, sighting.node, sighting.name, sighting.version))) <= 63
+        assert max(map(len, (sighting.pool, sighting.node, sighting.name))) <= 63
+        assert sighting.speaks is None or 0 <= sighting.speaks.oldest <= sighting.speaks.newest <= 999
 
 
 def _announcements() -> list[bytes]:
     id = id_text(b"i" * 16)
-    texts = [f"pool={id}", f"node={id}", "name=anna", "version=1"]
-    return [b"".join(bytes([len(text)]) + text.encode() for text in texts)]
+    texts = [f"pool={id}", f"node={id}", "name=anna", "version=2"]
+    later = [*texts[:-1], "version=2-3"]
+    return [b"".join(bytes([len(text)]) + text.encode() for text in each) for each in (texts, later)]
 
 
 HARNESSES = (

@@ -18,11 +18,11 @@ from mesh.net.session import (
 )
 from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Handler, Streams, _present
-from mesh.net.versions_preface import spoken_here
+from mesh.net.versions_preface import MAX_BUILD, ProgramVersion
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import Identity, NodeId, PoolId, id_text
-from mesh.wire.versions import SPOKEN
+from mesh.wire.versions import SPOKEN, Versions
 from tests.fuzz.harness import Harness
 from tests.fuzz.tape import Tape, framed, in_frame, run_through
 from worker.greeting import CAPABILITIES, HELLO, blank_reply, blank_request
@@ -30,6 +30,7 @@ from worker.greeting import CAPABILITIES, HELLO, blank_reply, blank_request
 ME = Identity.from_seed(b"1" * 32)
 MEMBER = Identity.from_seed(b"2" * 32)
 STRANGER = Identity.from_seed(b"3" * 32)
+PROGRAM = ProgramVersion(SPOKEN, "0.5.0+abcd")
 POOL = PoolId(b"p" * 16)
 THERE = Endpoint("10.0.0.2", 50052)
 HERE = Endpoint("10.0.0.1", 50052)
@@ -102,29 +103,70 @@ class Preface:
             assert isinstance(arguments, dict)
             if who is MEMBER:
                 assert preface["pool"] == id_text(POOL)
+        check_noted(self._streams)
 
 
 def _prefaces() -> list[bytes]:
-    good = {**spoken_here(), "pool": id_text(POOL), "kind": "gossip", "arguments": {"term": 1}}
+    good = {**PROGRAM.preface(), "pool": id_text(POOL), "kind": "gossip", "arguments": {"term": 1}}
     others: list[dict[str, Any]] = [
         {},
         {"kind": "admit"},
         {"kind": StreamKind.PROBE},
         {"wire": SPOKEN.newest + 1},
+        {"speaks": [SPOKEN.newest + 1, SPOKEN.newest + 2]},
+        {"build": "x" * (MAX_BUILD + 1)},
         {"arguments": []},
     ]
     return [bytes([who]) + msgpack.packb({**good, **other}) for who in (0, 1, 2) for other in others]
 
 
-def reply(data: bytes) -> None:
-    """The client's side: what a server answers to a preface."""
-    with suppress(StreamRefused, Unreachable):
-        run_through(_present(tls(Tape(in_frame(data))), {"kind": "gossip"}, THERE))
+def check_noted(streams: Streams) -> None:
+    """What is noted of programs is of members alone, and bounded."""
+    for member, program in streams.versions.items():
+        assert member == MEMBER.id
+        assert 0 <= program.speaks.oldest <= program.speaks.newest <= 255
+        assert len(program.build.encode()) <= MAX_BUILD
+
+
+class Reply:
+    """The client's side: what a server, a member or not, answers to a preface."""
+
+    def __init__(self) -> None:
+        self._streams = Streams(ME)
+        self._streams.trust({MEMBER.id: MEMBER.public_key})
+
+    def __call__(self, data: bytes) -> None:
+        who = (MEMBER, STRANGER)[len(data) % 2]
+        with suppress(Unreachable):
+            answer = run_through(_present(tls(Tape(in_frame(data))), {"kind": "gossip"}, THERE))
+            refusal: StreamRefused | None = None
+            try:
+                self._streams._judge_answer(answer, who.id, who.public_key, THERE)
+            except StreamRefused as refused:
+                refusal = refused
+            if refusal is None:
+                assert not isinstance(answer.get("error"), dict)
+            else:
+                assert (refusal.peer, len(refusal.message) <= 500) == (who.id, True)
+        check_noted(self._streams)
 
 
 def _replies() -> list[bytes]:
     refusal = {"code": "busy", "message": "that node has too many streams open", "hint": "try again"}
-    return [msgpack.packb(each) for each in ({"ok": True}, {"error": refusal}, {"error": {"code": [1]}})]
+    other = {
+        "code": "wire_version",
+        "message": "this node speaks wire version 2",
+        "hint": "upgrade the older",
+    }
+    answers: list[dict[str, Any]] = [
+        {"ok": True},
+        {"error": refusal},
+        {"error": other},
+        {"error": {"code": [1]}},
+    ]
+    later = ProgramVersion(Versions(SPOKEN.newest + 1, SPOKEN.newest + 2), "0.9.0")
+    programs: tuple[dict[str, Any], ...] = ({}, PROGRAM.answer(), later.answer(), {"speaks": [1]})
+    return [msgpack.packb({**each, **said}) for each in answers for said in programs]
 
 
 # --- handlers that read on
@@ -193,7 +235,7 @@ def _hellos() -> list[bytes]:
 HARNESSES = (
     Harness("frame", "mesh.net.session", lambda: frame, lambda: [framed({"ok": True}, [1, b"2"]), framed(1)]),
     Harness("preface", "mesh.net.streams, by the server", Preface, _prefaces),
-    Harness("reply", "mesh.net.streams, by the client", lambda: reply, _replies),
+    Harness("reply", "mesh.net.streams, by the client", Reply, _replies),
     Harness("gossip", "mesh.net.gossip_streams", Gossip, lambda: [framed(b"message", b""), framed("x")]),
     Harness("gate", "leader.llama.tunnels, mesh.net.link", lambda: gate_word, _gate_words),
     Harness("hello", "worker.greeting", lambda: hello, _hellos, 128),

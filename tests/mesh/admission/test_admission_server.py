@@ -11,10 +11,12 @@ from mesh.admission.handshake import AdmissionClient, AdmissionRefused, signed_r
 from mesh.admission.invites import Token, invite_id, proof
 from mesh.net.session import StreamRefused
 from mesh.net.stream_kinds import StreamKind
+from mesh.net.versions_preface import ProgramVersion
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity
 from mesh.wire.profile import Model
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.versions import Versions
 from tests.mesh.admission.company import ask, in_company
 from tests.mesh.machines import Ground, Here
 
@@ -131,6 +133,15 @@ async def test_without_the_issuer_its_invite_cannot_be_redeemed(clock: MockClock
     anna.admission_server.driver = None
     with pytest.raises(AdmissionRefused, match="has left the pool"):
         await ask(carl, bert, token)
+
+
+async def test_an_issuer_of_another_wire_version_redeems_nothing_and_is_named_so(
+    clock: MockClock, ground: Ground
+) -> None:
+    anna, bert, carl = await in_company(ground)
+    anna.streams.here = ProgramVersion(Versions(5, 6))
+    with pytest.raises(AdmissionRefused, match=r"anna, its issuer, .* speaks another wire version than bert"):
+        await ask(carl, bert, anna.invite())
 
 
 async def test_a_member_cannot_redeem_with_a_wrong_proof_or_without_arguments(

@@ -16,10 +16,12 @@ from mesh.admission.pairing_lobby import MAX_WAITING_OF_A_HOST, Applicant
 from mesh.admission.pake import Pake, signed_opening
 from mesh.net.session import Session
 from mesh.net.stream_kinds import StreamKind
+from mesh.net.versions_preface import OtherVersion, ProgramVersion
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import Identity, PoolId
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.versions import Versions
 from tests.mesh.admission.company import in_company
 from tests.mesh.machines import Ground, Here
 from tests.waiting import MOCKED_PAUSE, until
@@ -260,6 +262,31 @@ async def test_a_door_of_another_pool_than_was_announced_is_passed_by(
     nursery.start_soon(joiner.wait, endpoints)
     await trio.sleep(10)
     assert joiner.codes() == []
+
+
+async def test_where_no_member_in_sight_speaks_its_version_a_machine_gives_the_pool_up(
+    clock: MockClock, ground: Ground
+) -> None:
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    anna.found()
+    anna.streams.here = ProgramVersion(Versions(5, 6))
+    joiner = Joiner(bert)
+    with trio.fail_after(5):
+        await joiner.wait({anna.own_pool: [Endpoint(anna.endpoint.host, 1), anna.endpoint]})
+    assert isinstance(joiner.error, OtherVersion)
+    assert joiner.error.speaks == Versions(5, 6)
+
+
+async def test_where_one_member_in_sight_speaks_its_version_a_machine_waits_at_that_one(
+    clock: MockClock, ground: Ground, nursery: trio.Nursery
+) -> None:
+    anna, bert, carl = await in_company(ground)
+    bert.streams.here = ProgramVersion(Versions(5, 6))
+    joiner = Joiner(carl)
+    endpoints: PoolEndpoints = {anna.own_pool: [anna.endpoint, bert.endpoint]}
+    nursery.start_soon(joiner.wait, endpoints)
+    await until_waiting(joiner, anna)
+    assert joiner.error is None
 
 
 async def test_two_of_one_host_may_wait_and_a_third_is_refused(

@@ -1,18 +1,27 @@
 """Where a machine without a pool looks for one, and which of several founders goes first."""
 
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import trio
 from trio.testing import MockClock
 
-from mesh.admission.handshake import AdmissionRefused
+from mesh.admission.handshake import AdmissionRefused, Uninvited
 from mesh.admission.invites import Token
+from mesh.admission.pool_names import pool_name
 from mesh.admission.search import LISTEN_SECONDS, SEARCH_SECONDS, TOKEN_SECONDS
 from mesh.net.discovery.discovery_source import Sighting
 from mesh.net.discovery.tailscale import Tailscale
+from mesh.net.versions_preface import OtherVersion, ProgramVersion
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import id_text
+from mesh.wire.versions import Versions
 from tests.mesh.machines import Ground, Here, identities
+
+LATER = Versions(5, 6)
 
 
 async def owned(ground: Ground, count: int, owner: str = "alice") -> list[Here]:
@@ -34,7 +43,24 @@ async def join(here: Here) -> None:
 
 def sighting(here: Here, endpoints: tuple[Endpoint, ...]) -> Sighting:
     pool = here.own_pool if here.driver is None else here.driver.pool
-    return Sighting(id_text(pool), id_text(here.id), here.name, "1", endpoints)
+    return Sighting(id_text(pool), id_text(here.id), here.name, here.streams.here.speaks, endpoints)
+
+
+async def upgraded(ground: Ground, name: str, owner: str | None = None) -> Here:
+    """A founder whose program has no wire version in common with those of other machines."""
+    here = await ground.machine(name, owner)
+    here.found()
+    here.streams.here = ProgramVersion(LATER, "0.9.0")
+    return here
+
+
+async def refused_at_once(searching: Awaitable[Any]) -> OtherVersion:
+    """The refusal for the version, which no search waits for."""
+    start = trio.current_time()
+    with pytest.raises(OtherVersion) as caught:
+        await searching
+    assert trio.current_time() - start < LISTEN_SECONDS + 1
+    return caught.value
 
 
 # --- the tailnet
@@ -317,3 +343,149 @@ async def test_a_pool_that_appears_on_the_tailnet_during_the_local_search_is_joi
         admitted = await bert_searches.anywhere()
     assert admitted is not None
     assert admitted.pool == anna.node.pool
+
+
+# --- machines whose programs speak no wire version of this one
+
+
+async def test_a_host_of_another_version_refuses_at_once_and_both_are_named(
+    clock: MockClock, ground: Ground
+) -> None:
+    anna, bert = await upgraded(ground, "anna"), await ground.machine("bert")
+    other = await refused_at_once(bert.search().by_host(anna.endpoint, anna.invite()))
+    host = anna.endpoint.host
+    assert other.message == f"{host} speaks wire version 5 and 6 (mesh 0.9.0), this machine 2 and 3"
+    assert other.hint == "upgrade this machine, then: mesh join"
+    bert.streams.here, anna.streams.here = anna.streams.here, bert.streams.here
+    older = await refused_at_once(bert.search().by_host(anna.endpoint, None))
+    assert older.message == f"{host} speaks wire version 2 and 3, this machine 5 and 6"
+    assert older.hint == "upgrade that one, then there: mesh restart"
+
+
+async def test_a_token_of_a_pool_of_another_version_is_refused_at_once(
+    clock: MockClock, ground: Ground
+) -> None:
+    anna, bert = await upgraded(ground, "anna"), await ground.machine("bert")
+    token, dead = anna.invite(), Endpoint(anna.endpoint.host, 1)
+    hints = (dead, anna.endpoint)
+    other = await refused_at_once(
+        bert.search().by_token(Token(token.pool, token.issuer, token.secret, hints))
+    )
+    assert other.speaks == LATER
+
+
+async def test_of_a_tokens_members_one_that_can_speak_admits(clock: MockClock, ground: Ground) -> None:
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    carl = await upgraded(ground, "carl")
+    anna.found()
+    token = anna.invite()
+    hints = (carl.endpoint, anna.endpoint)
+    admitted = await bert.search().by_token(Token(token.pool, token.issuer, token.secret, hints))
+    assert admitted.pool == anna.own_pool
+
+
+async def test_a_member_that_is_busy_is_waited_for_though_another_cannot_speak(
+    clock: MockClock, ground: Ground, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    carl = await upgraded(ground, "carl")
+    anna.found()
+    full = True
+    monkeypatch.setattr(anna.streams, "_is_full", lambda peer, remote: full)
+
+    async def have_room() -> None:
+        nonlocal full
+        await trio.sleep(3)
+        full = False
+
+    nursery.start_soon(have_room)
+    token = anna.invite()
+    hints = (carl.endpoint, anna.endpoint)
+    admitted = await bert.search().by_token(Token(token.pool, token.issuer, token.secret, hints))
+    assert admitted.pool == anna.own_pool
+
+
+async def test_a_member_that_announces_another_version_is_named_and_not_asked(
+    clock: MockClock, ground: Ground
+) -> None:
+    anna, bert = await upgraded(ground, "anna"), await ground.machine("bert")
+    token = anna.invite()
+    bert.mdns.see.send_nowait(sighting(anna, (anna.endpoint,)))
+    await trio.testing.wait_all_tasks_blocked()
+    blank = Token(token.pool, token.issuer, token.secret, ())
+    other = await refused_at_once(bert.search().by_token(blank))
+    where = f"anna, of pool {pool_name(anna.own_pool)},"
+    assert other.message == f"{where} speaks wire version 5 and 6, this machine 2 and 3"
+    assert anna.streams.drops.counts == {}
+
+
+async def test_on_the_tailnet_a_machine_of_another_version_is_a_reason_to_stop(
+    clock: MockClock, ground: Ground
+) -> None:
+    anna, bert = await upgraded(ground, "anna", "alice"), await ground.machine("bert", "alice")
+    other = await refused_at_once(bert.search().anywhere())
+    assert f"{anna.endpoint.host} speaks wire version 5 and 6" in other.message
+    assert other.hint == "upgrade this machine, then: mesh join; or found another: mesh join --found"
+
+
+async def test_on_the_tailnet_one_of_another_version_does_not_keep_from_one_that_admits(
+    clock: MockClock, ground: Ground
+) -> None:
+    await upgraded(ground, "anna", "alice")
+    bert, carl = await ground.machine("bert", "alice"), await ground.machine("carl", "alice")
+    bert.found()
+    admitted = await carl.search().by_owner()
+    assert admitted is not None
+    assert admitted.pool == bert.own_pool
+
+
+async def test_a_machine_that_was_upgraded_meanwhile_is_no_reason_any_more(
+    clock: MockClock, ground: Ground
+) -> None:
+    anna, bert = await upgraded(ground, "anna", "bob"), await ground.machine("bert", "alice")
+    search = bert.search()
+    assert await search.by_owner() is None
+    with pytest.raises(OtherVersion):
+        search.check_refusals()
+    anna.streams.here = bert.streams.here
+    assert await search.by_owner() is None
+    with pytest.raises(AdmissionRefused, match="belongs to alice"):
+        search.check_refusals()
+
+
+async def test_a_pool_on_the_local_network_of_another_version_is_named_so(
+    clock: MockClock, ground: Ground
+) -> None:
+    anna, bert = await upgraded(ground, "anna"), await ground.machine("bert")
+    bert.mdns.see.send_nowait(sighting(anna, (anna.endpoint,)))
+    search = bert.search()
+    other = await refused_at_once(search.anywhere())
+    assert other.message.startswith(f"anna, of pool {pool_name(anna.own_pool)}, speaks wire version 5 and 6")
+    assert other.hint == "upgrade this machine, then: mesh join; or found another: mesh join --found"
+    assert search.lan_endpoints() == {}
+
+
+async def test_of_pools_on_the_local_network_those_that_can_be_joined_are_offered(
+    clock: MockClock, ground: Ground
+) -> None:
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    carl = await upgraded(ground, "carl")
+    anna.found()
+    for one in (anna, carl):
+        bert.mdns.see.send_nowait(sighting(one, (one.endpoint,)))
+    with pytest.raises(Uninvited, match=r"there is a pool on this network: \S+ \(at anna\) \(get"):
+        await bert.search().anywhere()
+    assert any(line.startswith("carl, of pool") for line in bert.said)
+    assert list(bert.search().lan_endpoints()) == [anna.own_pool]
+
+
+async def test_of_a_pools_members_in_sight_one_that_can_speak_is_named(
+    clock: MockClock, ground: Ground
+) -> None:
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    anna.found()
+    mixed = sighting(anna, (anna.endpoint,))
+    for seen in (mixed, replace(mixed, node="ab" * 16, name="shed", speaks=LATER)):
+        bert.mdns.see.send_nowait(seen)
+    with pytest.raises(Uninvited, match=r"\(at anna\)"):
+        await bert.search().anywhere()

@@ -10,13 +10,14 @@ from mesh.net.discovery.discovery_source import Sighting
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import PoolId, id_text
+from mesh.wire.versions import CLOSED
 from tests.mesh.machines import Ground, Here
 
 THERE = Endpoint("192.0.2.7", 7)
 
 
 def sighting(pool: PoolId, *endpoints: Endpoint) -> Sighting:
-    return Sighting(id_text(pool), id_text(pool), "bert", "2", endpoints)
+    return Sighting(id_text(pool), id_text(pool), "bert", CLOSED, endpoints)
 
 
 def met(here: Here, monkeypatch: pytest.MonkeyPatch) -> list[Endpoint]:

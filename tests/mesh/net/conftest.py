@@ -10,6 +10,7 @@ from mesh.net.port import BoundPort, bind_port
 from mesh.net.streams import Handler, Streams
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.identity import Identity, NodeId
+from mesh.wire.versions import SPOKEN, Versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,11 @@ class Lan:
         self._nursery = nursery
         self._ports = ports
 
-    async def host(self, handlers: Mapping[str, Handler]) -> StreamHost:
+    async def host(
+        self, handlers: Mapping[str, Handler], speaks: Versions = SPOKEN, build: str = ""
+    ) -> StreamHost:
         identity = Identity.generate()
-        streams = Streams(identity)
+        streams = Streams(identity, speaks=speaks, build=build)
         port = bind_port(["127.0.0.1"])
         self._ports.append(port)
         await self._nursery.start(streams.serve, port.tcp, handlers)

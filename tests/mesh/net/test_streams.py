@@ -1,6 +1,6 @@
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -22,11 +22,12 @@ from mesh.net.session import (
     send_message,
 )
 from mesh.net.streams import ProbeAnswer, Streams
-from mesh.net.tls import unproven_context
-from mesh.net.versions_preface import spoken_here
+from mesh.net.tls import Credentials, ServerTrust, unproven_context
+from mesh.net.versions_preface import OtherVersion, ProgramVersion
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
-from mesh.wire.identity import Identity, pool_id
+from mesh.wire.identity import Identity, NodeId, pool_id
+from mesh.wire.versions import CLOSED, SPOKEN, Versions
 
 from .conftest import Lan, StreamHost, members
 
@@ -40,6 +41,7 @@ async def say_hello(session: Session) -> None:
     await session.send_message("hello")
 
 
+HERE = ProgramVersion(SPOKEN)
 HANDLERS = {"echo": echo, "admit": echo, "hello": say_hello}
 
 
@@ -194,8 +196,8 @@ async def test_a_kind_that_is_not_served_is_refused(lan: Lan) -> None:
     ("preface", "code"),
     [
         ({"wire": 99, "pool": None, "kind": "admit", "arguments": {}}, "wire_version"),
-        ({**spoken_here(), "pool": None, "kind": 5, "arguments": {}}, "malformed"),
-        ({**spoken_here(), "pool": None, "kind": "admit", "arguments": []}, "malformed"),
+        ({**HERE.preface(), "pool": None, "kind": 5, "arguments": {}}, "malformed"),
+        ({**HERE.preface(), "pool": None, "kind": "admit", "arguments": []}, "malformed"),
         (["admit"], "malformed"),
     ],
 )
@@ -398,3 +400,138 @@ async def test_streams_leave_from_the_address_that_the_node_is_bound_to(lan: Lan
     session = await joiner.open_unproven(b.endpoint, "admit")
     assert session.local.host == "127.0.0.9"
     await session.aclose()
+
+
+# --- programs of different versions
+
+
+LATER = Versions(4, 5)
+TELLS_2 = {"code": "wire_version", "message": "this node speaks wire version 2", "hint": "upgrade the older"}
+
+
+async def of_versions(lan: Lan, *speaks: Versions) -> list[StreamHost]:
+    """Members that trust each other, of builds named by their newest version."""
+    hosts = [await lan.host(HANDLERS, each, f"0.{each.newest}.0") for each in speaks]
+    for one in hosts:
+        one.streams.trust(members(*(host.identity for host in hosts)))
+    return hosts
+
+
+async def refused(opening: Awaitable[Session]) -> OtherVersion:
+    with pytest.raises(OtherVersion) as caught:
+        await opening
+    return caught.value
+
+
+async def answering(lan: Lan, host: StreamHost, answer: Any) -> tuple[NodeId, Endpoint]:
+    """A member of that host's pool that answers each preface so."""
+    identity = Identity.generate()
+    host.streams.trust(members(host.identity, identity))
+    trust = ServerTrust(Credentials(identity))
+    trust.update(members(host.identity))
+
+    async def speak(connection: trio.SocketStream) -> None:
+        stream = trio.SSLStream(connection, trust.context(), server_side=True)
+        await receive_message(stream, MESSAGE_LIMIT)
+        await send_message(stream, answer)
+        await trio.aclose_forcefully(stream)
+
+    return identity.id, await lan.foreign(speak)
+
+
+async def test_members_of_neighbouring_versions_open_streams_and_know_what_the_other_is(lan: Lan) -> None:
+    old, new = await of_versions(lan, SPOKEN, Versions(3, 4))
+    for opener, other in ((old, new), (new, old)):
+        session = await opener.streams.open(other.id, [other.endpoint], "hello")
+        assert await session.receive_message() == "hello"
+        await session.aclose()
+    assert old.streams.versions == {new.id: ProgramVersion(Versions(3, 4), "0.4.0")}
+    assert new.streams.versions == {old.id: ProgramVersion(SPOKEN, "0.3.0")}
+
+
+async def test_programs_without_a_common_version_refuse_each_other_and_name_both(lan: Lan) -> None:
+    old, new = await of_versions(lan, SPOKEN, LATER)
+    at_old = await refused(old.streams.open(new.id, [new.endpoint], "echo"))
+    assert at_old.message == "127.0.0.1 speaks wire version 4 and 5 (mesh 0.5.0), this machine 2 and 3"
+    assert at_old.hint == "upgrade this machine, then: mesh join", "it is in no pool yet"
+    assert (at_old.code, at_old.speaks, at_old.build, at_old.peer) == ("wire_version", LATER, "0.5.0", new.id)
+    old.streams.pool = new.streams.pool = pool_id(b"p" * 32)
+    assert (await refused(old.streams.open(new.id, [new.endpoint], "echo"))).hint.endswith("mesh restart")
+    at_new = await refused(new.streams.open(old.id, [old.endpoint], "echo"))
+    assert at_new.message == "127.0.0.1 speaks wire version 2 and 3 (mesh 0.3.0), this machine 4 and 5"
+    assert at_new.hint == "upgrade that one, then there: mesh restart"
+
+
+async def test_a_refusal_for_the_version_leaves_a_note_at_both_ends(lan: Lan) -> None:
+    old, new = await of_versions(lan, SPOKEN, LATER)
+    assert await old.streams.probe(new.id, [new.endpoint]) is ProbeAnswer.SILENCE
+    assert old.streams.versions == {new.id: ProgramVersion(LATER, "0.5.0")}
+    assert new.streams.versions == {old.id: ProgramVersion(SPOKEN, "0.3.0")}
+    assert new.streams.drops.counts == {"wire_version": 1}
+
+
+async def test_any_refusal_says_what_the_other_speaks(lan: Lan) -> None:
+    a, b = await of_versions(lan, SPOKEN, Versions(3, 4))
+    with pytest.raises(StreamRefused, match="no stream of kind") as caught:
+        await a.streams.open(b.id, [b.endpoint], "nonsense")
+    assert caught.value.peer == b.id
+    assert a.streams.versions == {b.id: ProgramVersion(Versions(3, 4), "0.4.0")}
+
+
+async def test_a_member_that_is_upgraded_is_noted_anew_and_one_that_is_gone_no_more(lan: Lan) -> None:
+    a, b = await of_versions(lan, SPOKEN, SPOKEN)
+    assert await b.streams.probe(a.id, [a.endpoint]) is ProbeAnswer.ALIVE
+    b.streams.here = ProgramVersion(Versions(3, 4), "0.4.0")
+    assert await b.streams.probe(a.id, [a.endpoint]) is ProbeAnswer.ALIVE
+    assert a.streams.versions == {b.id: b.streams.here}
+    a.streams.trust(members(a.identity))
+    assert a.streams.versions == {}
+
+
+async def test_strangers_leave_no_note_at_either_end(lan: Lan) -> None:
+    joiner, b = Streams(Identity.generate(), speaks=LATER), await lan.host(HANDLERS)
+    other = await refused(joiner.open_unproven(b.endpoint, "admit"))
+    assert (other.speaks, other.peer) == (SPOKEN, b.id)
+    assert joiner.versions == b.streams.versions == {}
+
+
+@pytest.mark.parametrize(
+    ("answer", "speaks", "message"),
+    [
+        ({"error": TELLS_2}, CLOSED, "speaks wire version 2, this machine 4 and 5"),
+        ({"ok": True}, CLOSED, "speaks wire version 2, this machine 4 and 5"),
+        ({"error": TELLS_2, "speaks": [9]}, None, "does not speak the wire version of this machine"),
+        ({"error": TELLS_2, "speaks": [4, 5]}, LATER, "does not speak the wire version of this machine"),
+    ],
+)
+async def test_a_server_of_version_2_or_one_that_says_nonsense_is_named_so(
+    lan: Lan, answer: Any, speaks: Versions | None, message: str
+) -> None:
+    a = await lan.host({}, LATER)
+    server, endpoint = await answering(lan, a, answer)
+    other = await refused(a.streams.open(server, [endpoint], "echo"))
+    assert other.speaks == speaks
+    assert message in other.message
+    assert a.streams.versions == ({} if speaks is None else {server: ProgramVersion(speaks)})
+
+
+async def test_a_server_of_version_2_serves_a_program_that_speaks_2_as_well(lan: Lan) -> None:
+    a = await lan.host({})
+    server, endpoint = await answering(lan, a, {"ok": True})
+    session = await a.streams.open(server, [endpoint], "echo")
+    await session.aclose()
+    assert a.streams.versions == {server: ProgramVersion(CLOSED)}
+
+
+async def test_a_client_of_version_2_is_refused_in_words_for_its_own_people(lan: Lan) -> None:
+    b = await lan.host(HANDLERS, LATER, "0.5.0")
+    stream = await connect_first([b.endpoint], unproven_context(), None)
+    await send_message(stream, {"wire": 2, "pool": None, "kind": "admit", "arguments": {}})
+    with trio.fail_after(5):
+        answer = await receive_message(stream, MESSAGE_LIMIT)
+    assert answer["error"] == {
+        "code": "wire_version",
+        "message": "that machine speaks wire version 4 and 5 (mesh 0.5.0), this machine 2",
+        "hint": "upgrade this machine, then: mesh join",
+    }
+    await trio.aclose_forcefully(stream)

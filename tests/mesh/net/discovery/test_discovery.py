@@ -10,9 +10,10 @@ from mesh.net.discovery.discovery_source import DiscoverySource, Sighting
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import PoolId
+from mesh.wire.versions import CLOSED
 
 POOL = PoolId(b"p" * 16)
-SIGHTING = Sighting("pool", "node", "bert", "2", (Endpoint("192.0.2.9", 1),))
+SIGHTING = Sighting("pool", "node", "bert", CLOSED, (Endpoint("192.0.2.9", 1),))
 
 
 class Fixed(DiscoverySource):

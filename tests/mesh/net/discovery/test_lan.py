@@ -23,7 +23,7 @@ class Seen:
 
     async def see(self, *nodes: str, pool: str = "pool", port: int = 1) -> None:
         for node in nodes:
-            await self.mdns.see.send(Sighting(pool, node, node, "1", (Endpoint("192.0.2.1", port),)))
+            await self.mdns.see.send(Sighting(pool, node, node, None, (Endpoint("192.0.2.1", port),)))
         await wait_all_tasks_blocked()
 
 

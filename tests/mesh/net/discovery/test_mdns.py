@@ -10,10 +10,10 @@ import trio
 import zeroconf
 
 from mesh.net.discovery.discovery_source import Sighting
-from mesh.net.discovery.mdns import SERVICE_TYPE, Mdns, read_announcement
+from mesh.net.discovery.mdns import SERVICE_TYPE, Mdns, read_announcement, version_text, versions_in_text
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.identity import Identity, id_text, pool_id
-from mesh.wire.versions import SPOKEN
+from mesh.wire.versions import CLOSED, SPOKEN, Versions
 
 NODE = Identity.from_seed(bytes(32))
 NODE_ID = id_text(NODE.id)
@@ -34,9 +34,9 @@ def announcement(
 
 
 def test_an_announcement_is_read() -> None:
-    info = announcement({"pool": POOL_ID, "node": NODE_ID, "name": "tower", "version": str(SPOKEN.newest)})
+    info = announcement({"pool": POOL_ID, "node": NODE_ID, "name": "tower", "version": version_text(SPOKEN)})
     where = (Endpoint("10.0.0.1", 5),)
-    assert read_announcement(info) == Sighting(POOL_ID, NODE_ID, "tower", str(SPOKEN.newest), where)
+    assert read_announcement(info) == Sighting(POOL_ID, NODE_ID, "tower", SPOKEN, where)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,20 @@ def test_an_announcement_is_read() -> None:
 )
 def test_an_announcement_of_something_else_is_passed_over(info: zeroconf.ServiceInfo) -> None:
     assert read_announcement(info) is None
+
+
+@pytest.mark.parametrize("speaks", [CLOSED, SPOKEN, Versions(9, 10), Versions(254, 255)])
+def test_what_an_announcement_says_of_versions_is_read_as_it_was_meant(speaks: Versions) -> None:
+    assert versions_in_text(version_text(speaks)) == speaks
+
+
+def test_version_2_announces_its_number_alone() -> None:
+    assert version_text(CLOSED) == "2"
+
+
+@pytest.mark.parametrize("text", ["", "x", "3-2", "1-2-3", "-2", "2-", "1000", "2 - 3", "\u0662", "2\n"])
+def test_what_says_no_versions_says_nothing(text: str) -> None:
+    assert versions_in_text(text) is None
 
 
 def test_the_services_name_is_within_the_rules() -> None:
@@ -80,7 +94,7 @@ async def test_a_pool_is_found_by_who_was_there_before_and_by_who_comes_after() 
     node, pool = id_text(Identity.generate().id), id_text(pool_id(b"k" * 32))
     async with running("127.0.0.1") as watcher, running("127.0.0.1") as announcer:
         await announcer.announce(pool, node, 50052, "tower", ["127.0.0.1"])
-        expected = Sighting(pool, node, "tower", str(SPOKEN.newest), (Endpoint("127.0.0.1", 50052),))
+        expected = Sighting(pool, node, "tower", SPOKEN, (Endpoint("127.0.0.1", 50052),))
         assert await find(watcher, node, 50052) == expected
         async with running("127.0.0.1") as late:
             assert await find(late, node, 50052) == expected
