@@ -10,6 +10,7 @@ from mesh.admission.handshake import Admitted, Uninvited
 from mesh.admission.invites import Token
 from mesh.admission.search import Say, Search
 from mesh.control.operations import JoinArgs, JoinResult, LeaveArgs, LeaveResult
+from mesh.member.lone_member import out_of_reach
 from mesh.member.stay import Stay
 from mesh.net.resolve import resolve
 from mesh.operations.home import EmitEvent, Home, joined_pool
@@ -18,6 +19,7 @@ from mesh.protocol.node.node import Node
 from mesh.runtime import status as views
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
+from mesh.wire.identity import NodeId
 from mesh.wire.rights import ALL_RIGHTS, Rights
 
 FIRST_INVITE_SECONDS = 24 * 3600.0
@@ -53,7 +55,10 @@ class JoinOperations:
         return result
 
     async def _already(self, args: JoinArgs, say: Say) -> bool:
-        """Whether this machine is already where it should be. MeshError when it is in another pool."""
+        """Whether this machine is already where it should be.
+
+        MeshError when it is in another pool, `OtherVersion` when it can speak with no member that answers.
+        """
         pool = self._home.pool
         if pool is None:
             return False
@@ -66,6 +71,11 @@ class JoinOperations:
             elsewhere = there != pool.id
         if elsewhere:
             raise MeshError(f"this machine already belongs to pool {pool.name}", "leave it first: mesh leave")
+        apart = await out_of_reach(self._home.machine, pool.driver)
+        if apart is not None:
+            name = None if apart.peer is None else _name(pool.node, apart.peer)
+            wait = f"meanwhile this machine stays in pool {pool.name}, and is back in company then by itself"
+            raise apart.of(name or apart.where, wait)
         return True
 
     async def _enter(self, args: JoinArgs, say: Say) -> How:
@@ -123,6 +133,12 @@ class JoinOperations:
         if token is None and how == "founded":
             token = pool.invites.create(pool.id, node.id, hints, ALL_RIGHTS, FIRST_INVITE_SECONDS, None)
         return token
+
+
+def _name(node: Node, id: NodeId) -> str | None:
+    """A member's name, if this machine has seen its record since it started."""
+    member = node.member(id)
+    return member.record.profile.name if member and member.record else None
 
 
 async def _at_host(search: Search, there: Endpoint, token: Token | None, attended: bool) -> Admitted:

@@ -20,6 +20,7 @@ from mesh.net.discovery.interfaces import local_addresses
 from mesh.net.discovery.mdns import Mdns
 from mesh.net.discovery.tailscale import Tailscale, find_socket
 from mesh.net.port import EVERY_ADDRESS, BoundPort, bind_port
+from mesh.net.versions_preface import OtherVersion
 from mesh.operations.operation_table import OperationTable
 from mesh.root.log_files import log_to
 from mesh.root.services import discovery_sources, make_services
@@ -121,7 +122,14 @@ class Sidecar:
         async def emit(event: ProgressEvent) -> None:
             on_event(event)
 
-        on_joined(await self._operations.join.join(join, emit))
+        try:
+            on_joined(await self._operations.join.join(join, emit))
+        except OtherVersion as apart:
+            if self.pool is None:
+                raise
+            # A member goes on alone: it is back in company once the others or this machine are upgraded.
+            log.error("%s", apart)
+            on_event({"text": str(apart)})
 
     async def _stop_on_signal(self) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:

@@ -64,6 +64,7 @@ class FakeDriver:
     """Performs what is commanded on the stage."""
 
     def __init__(self, scene: Scene) -> None:
+        self.node = scene.node
         self._scene = scene
 
     def command(self, step: Callable[..., list[Effect]], *args: Any) -> None:

@@ -11,12 +11,15 @@ from mesh.admission.handshake import Admitted, Uninvited
 from mesh.admission.invites import Token
 from mesh.admission.search import Say
 from mesh.control.operations import JoinArgs, JoinResult
+from mesh.net.versions_preface import OtherVersion, ProgramVersion
 from mesh.operations import join_operations
 from mesh.operations.join_operations import JoinOperations
+from mesh.runtime.status import name_of
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.rights import Rights
+from mesh.wire.versions import SPOKEN, Versions
 from tests.mesh.operations.homes import BUILDING, Events, FakeHome, admitted, leading
 from tests.mesh.protocol.stage import Stage as Scene
 
@@ -156,6 +159,32 @@ async def test_a_member_that_is_where_it_was_asked_to_be_changes_nothing(
     there: list[JoinArgs] = [{}, HOST, {"token": invite_to(home.scene.pool)}]
     for args in there:
         assert (await join(home, args))["how"] == "member"
+    assert home.done == []
+
+
+async def test_a_member_that_cannot_speak_with_its_pool_any_more_is_told_so(
+    tmp_path: Path, search: FakeSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = FakeHome(tmp_path, Scene())
+    bert, stranger = home.scene.member(2), home.scene.member(3, known=False)
+    home.enter()
+    apart = OtherVersion("192.0.2.7", ProgramVersion(Versions(5, 6), "0.9.0"), SPOKEN)
+
+    async def out_of_reach(machine: Any, driver: Any) -> OtherVersion:
+        assert (machine, driver) == (home.machine, home.stay.driver)
+        return apart
+
+    monkeypatch.setattr(join_operations, "out_of_reach", out_of_reach)
+    for peer, name in ((bert.id, name_of(home.scene.node, bert.id)), (stranger.id, "192.0.2.7")):
+        apart.peer = peer
+        with pytest.raises(OtherVersion) as caught:
+            await join(home, {})
+        what = "speaks wire version 5 and 6 (mesh 0.9.0), this machine 2 and 3"
+        assert caught.value.message == f"{name} {what}"
+        assert caught.value.hint == (
+            "upgrade this machine, then: mesh restart; meanwhile this machine stays in pool swift-otter, and "
+            "is back in company then by itself"
+        )
     assert home.done == []
 
 

@@ -14,16 +14,19 @@ import trio
 
 from mesh.control.control_client import ask
 from mesh.control.control_errors import NotRunning
-from mesh.control.operations import JoinArgs, JoinResult
+from mesh.control.operations import JoinArgs, JoinResult, ProgressEvent
 from mesh.control.paths import eviction_path, socket_path
 from mesh.control.sidecar_options import SidecarOptions
 from mesh.member import publisher
+from mesh.net.datagrams import Datagrams
+from mesh.net.versions_preface import ProgramVersion
 from mesh.protocol.node.node import Node
 from mesh.root import sidecar as module
 from mesh.root.sidecar import Sidecar, main
 from mesh.runtime.engine_keeper import EngineKeeper
 from mesh.runtime.state import StateDir
 from mesh.wire.errors import MeshError
+from mesh.wire.versions import Versions
 from tests.mesh.machines import QuietMdns
 from tests.waiting import until
 
@@ -61,6 +64,7 @@ class Running:
     def __init__(self, folder: Path, name: str) -> None:
         self.sidecar = Sidecar(options(folder, name))
         self.state: StateDir = self.sidecar.state
+        self.told: list[ProgressEvent] = []
         self.joined: list[JoinResult] = []
         self.ended = trio.Event()
 
@@ -69,7 +73,7 @@ class Running:
             self.joined.append(result)
             started.set()
 
-        await self.sidecar.run(join, on_joined=on_joined)
+        await self.sidecar.run(join, self.told.append, on_joined)
         self.ended.set()
 
     async def ask(self, operation: str, **args: Any) -> Any:
@@ -120,6 +124,30 @@ async def test_it_comes_back_to_its_pool(folder: Path) -> None:
         assert after.sidecar.pool is not None
         assert (await after.ask("status"))["pool"] == pool
         assert (await after.ask("info"))["joined"] is True
+
+
+async def test_a_member_that_cannot_speak_with_its_pool_says_so_and_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(folder, join=FOUND) as anna:
+        token = anna.joined[0]["token"]
+        assert token is not None
+        host = f"{anna.sidecar.options.bind}:{anna.sidecar.machine.port}"
+        async with running(folder, "bert", {"host": host, "token": token}) as bert:
+            await until(lambda: bool(bert.state.load("peers")))
+        monkeypatch.setattr(Datagrams, "send", lambda *_: None)
+        anna.sidecar.machine.streams.here = ProgramVersion(Versions(5, 6), "0.9.0")
+        async with trio.open_nursery() as nursery:
+            again = Running(folder, "bert")
+            anywhere: JoinArgs = {}
+            nursery.start_soon(again.run, anywhere, trio.Event())
+            await until(lambda: bool(again.told), LIMIT)
+            assert again.told[-1]["text"].startswith(
+                f"{anna.sidecar.options.bind} speaks wire version 5 and 6"
+            )
+            assert (await again.ask("info"))["joined"] is True
+            again.sidecar.stopping.set()
+        assert again.joined == []
 
 
 async def test_left_for_good_it_comes_back_to_no_pool(folder: Path) -> None:
