@@ -118,9 +118,10 @@ def _prepare(arguments: list[str]) -> tuple[Module, argparse.Namespace] | None:
     top.add_argument("rest", nargs=argparse.REMAINDER)
     found = top.parse_args(arguments)
     if found.version:
-        from mesh.cli.version import version
+        from mesh.runtime.program_build import build, version
+        from mesh.wire.versions import SPOKEN
 
-        print(f"mesh {version()}")
+        print(f"mesh {version()}, build {build()}, speaks wire version {SPOKEN}")
         return None
     if found.help or found.command is None:
         listed = [f"  {name:<9} {command.summary}" for name, command in COMMANDS.items() if command.summary]

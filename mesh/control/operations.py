@@ -20,6 +20,7 @@ MemberStateText = Literal["alive", "suspect", "dead", "left"]
 EngineStateText = Literal["missing", "building", "ready", "failed"]
 DeploymentState = Literal["waiting", "copying", "loading", "ready", "moving", "failed"]
 CopyPhase = Literal["asking", "checking", "copying", "finishing", "idle"]
+ProblemCode = Literal["wire_version", "older_member", "older_program", "newer_installed", "other_build"]
 
 Args = TypeVar("Args", bound=Mapping[str, Any])
 Result = TypeVar("Result", bound=Mapping[str, Any])
@@ -66,6 +67,7 @@ class Info(TypedDict):
 
     pid: int
     version: str
+    build: NotRequired[str]  # as `mesh --version` prints it; older sidecars do not say
     state_dir: str
     joined: bool
     stopping: NotRequired[bool]  # it was asked to end and is about to
@@ -124,6 +126,30 @@ class LlamaCpp(TypedDict):
     rpc: str
 
 
+class DeviceMemory(TypedDict):
+    total: int
+    offered: int
+
+
+class DeviceStatus(TypedDict):
+    """A device that can hold layers; what was not measured on it is None."""
+
+    kind: str
+    name: str
+    memory: DeviceMemory
+    bandwidth: float | None  # bytes of weights that decoding reads in a second
+    operations: float | None  # of a prefill, in a second
+    overhead: float | None  # seconds that each graph takes beside them
+    slope: float | None  # seconds that a layer takes more for each token of depth
+
+
+class QuarantineStatus(TypedDict):
+    """For how long the plan leaves a member out, and why."""
+
+    seconds: int
+    reason: str
+
+
 class MemberStatus(TypedDict):
     id: str
     name: str
@@ -135,6 +161,10 @@ class MemberStatus(TypedDict):
     rtt_ms: float | None
     llama_cpp: LlamaCpp | None
     layers: list[int] | None  # [first, last]
+    versions: list[int] | None  # of the wire that it speaks, [oldest, newest]; None while unknown
+    build: str  # of its program, as `mesh --version` prints it; empty for wire version 2
+    devices: list[DeviceStatus]
+    quarantine: QuarantineStatus | None
 
 
 class DeploymentStatus(TypedDict):
@@ -143,6 +173,12 @@ class DeploymentStatus(TypedDict):
     state: DeploymentState
     progress: float
     reason: str
+
+
+class NamedDeploymentStatus(DeploymentStatus):
+    """One of a pool's deployments; the only one as yet has the empty name."""
+
+    name: str
 
 
 class StageStatus(TypedDict):
@@ -159,6 +195,31 @@ class PlanStatus(TypedDict):
     stages: list[StageStatus]
 
 
+class PoolEngineStatus(TypedDict):
+    """An owner's word on which llama.cpp the pool runs."""
+
+    release: str
+    digest: str  # of its source
+
+
+class Program(TypedDict):
+    version: str
+    build: str  # as `mesh --version` prints it; empty where a sidecar is too old to say
+
+
+class Problem(TypedDict):
+    """What keeps members apart, or soon may, and the command that helps.
+
+    ``wire_version``: this machine cannot speak with that member. All other codes are notes: the member's, or
+    this machine's, program is of the version before; a newer, or another, one than runs here is installed.
+    """
+
+    code: ProblemCode
+    member: str | None  # None: this machine
+    message: str
+    hint: str
+
+
 class Status(TypedDict):
     version: str
     pool: PoolName
@@ -167,8 +228,13 @@ class Status(TypedDict):
     leader: LeaderStatus | None
     members: list[MemberStatus]
     deployment: DeploymentStatus | None
+    deployments: list[NamedDeploymentStatus]
     plan: PlanStatus | None
+    pool_engine: PoolEngineStatus | None
     api: str
+    running: Program  # the sidecar's
+    installed: NotRequired[Program]  # the command's own, which it adds to the sidecar's answer
+    problems: list[Problem]
     trouble: NotRequired[str]  # what keeps this machine from taking part, such as a full disk
 
 

@@ -7,6 +7,7 @@ from leader.model.held_models import HeldModel
 from mesh.control.operations import EngineStatus
 from mesh.control.sidecar_options import NodeOptions
 from mesh.engine.types import Backend, Engine
+from mesh.runtime.program_build import build
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Deployment
 from mesh.wire.profile import Model, Profile
@@ -44,6 +45,7 @@ def profile(
         engine_rpc=engine.rpc if engine else "",
         models=tuple(models),
         rank=rank(offered, models, deployment).to_wire() if options.lead else 0,
+        build=build(),
     )
 
 

@@ -4,7 +4,7 @@ import os
 
 from mesh.control.operations import Info, NoArgs, ShutdownResult, Status
 from mesh.operations.home import EmitEvent, Home, joined_pool
-from mesh.runtime.status import VERSION
+from mesh.runtime.program_build import build, version
 
 
 class NodeOperations:
@@ -17,7 +17,8 @@ class NodeOperations:
         home = self._home
         return {
             "pid": os.getpid(),
-            "version": VERSION,
+            "version": version(),
+            "build": build(),
             "state_dir": str(home.state.path),
             "joined": home.pool is not None,
             "stopping": home.leaving or home.stopping.is_set(),

@@ -28,6 +28,7 @@ from mesh.root.stream_table import stream_handlers
 from mesh.runtime.clock import now
 from mesh.runtime.effective_options import settle
 from mesh.runtime.process import allow_many_files, root_cause
+from mesh.runtime.program_build import build
 from mesh.runtime.state import StateDir
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -219,7 +220,8 @@ def main(
     sidecar.state.lock()
     log_to(options)
     allow_many_files()
-    log.info("mesh sidecar %d on %s", os.getpid(), options.state_dir)
+    # The build is that of the sources as they are now: they may be replaced while this runs.
+    log.info("mesh sidecar %d, build %s, on %s", os.getpid(), build(), options.state_dir)
     now()  # fail here, not in the middle, where the clock is missing
     try:
         trio.run(sidecar.run, join, on_event, on_joined)

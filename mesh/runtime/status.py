@@ -1,44 +1,68 @@
 """Builds `mesh status --json` from the Node's views."""
 
-from importlib.metadata import version
-from typing import Final, cast
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import cast
 
 from mesh.control.operations import (
     DeploymentState,
     DeploymentStatus,
+    DeviceStatus,
     EngineStatus,
     LeaderStatus,
     MemberStatus,
+    NamedDeploymentStatus,
     PlanStatus,
+    PoolEngineStatus,
     PoolName,
+    QuarantineStatus,
     SelfStatus,
     Status,
 )
 from mesh.protocol.membership.peers import PRESENT
 from mesh.protocol.node.node import Member, Node
+from mesh.runtime.program_build import build, version
+from mesh.runtime.version_problems import version_problems
 from mesh.wire.facts import PoolState
 from mesh.wire.identity import NodeId, PoolId, id_text
-from mesh.wire.profile import Model
+from mesh.wire.profile import Model, OfferedDevice
 from mesh.wire.rights import Rights
 from mesh.wire.states import Phase
-
-VERSION: Final = version("frankenstein-mesh")
-"""The running version: looked up once, for a newer one may be installed meanwhile."""
+from mesh.wire.versions import Versions
 
 
-def status(node: Node, id: PoolId, pool_name: str, engine: EngineStatus, api: str) -> Status:
-    """The whole object; shapes and units as `mesh.control.operations` says."""
+def status(
+    node: Node,
+    id: PoolId,
+    pool_name: str,
+    engine: EngineStatus,
+    api: str,
+    heard: Mapping[NodeId, Versions] = MappingProxyType({}),
+) -> Status:
+    """The whole object; shapes and units as `mesh.control.operations` says.
+
+    ``heard``: the wire versions that members named on their last streams, which counts where they are gone:
+    one that was upgraded too far is heard no more, and its record is from before.
+    """
     report = current_state(node)
+    members = [
+        _member(member, report, None if member.state in PRESENT else heard.get(member.id))
+        for member in node.members()
+    ]
     return {
-        "version": VERSION,
+        "version": version(),
         "pool": pool(id, pool_name),
         "self": self_status(node),
         "engine": engine,
         "leader": leader(node),
-        "members": [_member(member, report) for member in node.members()],
+        "members": members,
         "deployment": deployment(node),
+        "deployments": deployments(node),
         "plan": plan(node),
+        "pool_engine": pool_engine(node),
         "api": api,
+        "running": {"version": version(), "build": build()},
+        "problems": version_problems(members, id_text(node.id)),
     }
 
 
@@ -81,6 +105,20 @@ def deployment(node: Node) -> DeploymentStatus | None:
         "progress": round(progress, 3),
         "reason": reason,
     }
+
+
+def deployments(node: Node) -> list[NamedDeploymentStatus]:
+    """The same with its name, in a list that holds none or one as yet."""
+    wanted, shown = node.deployment(), deployment(node)
+    return [] if wanted is None or shown is None else [{"name": wanted.name, **shown}]
+
+
+def pool_engine(node: Node) -> PoolEngineStatus | None:
+    """An owner's word on the pool's llama.cpp; None where each member runs whichever it has."""
+    word = node.pool_engine()
+    return (
+        None if word is None or not word.release else {"release": word.release, "digest": word.digest.hex()}
+    )
 
 
 def _why_no_leader(node: Node, model: Model) -> str:
@@ -156,8 +194,9 @@ def _address(member: Member | None) -> str:
     )
 
 
-def _member(member: Member, report: PoolState | None) -> MemberStatus:
+def _member(member: Member, report: PoolState | None, heard: Versions | None) -> MemberStatus:
     profile = member.record.profile if member.record else None
+    speaks = heard or member.speaks
     held = (
         [stage for stage in report.stages if stage.member == member.id and stage.last >= stage.first]
         if report
@@ -183,4 +222,28 @@ def _member(member: Member, report: PoolState | None) -> MemberStatus:
         if profile and profile.engine_commit
         else None,
         "layers": [held[0].first, held[-1].last] if held else None,
+        "versions": None if speaks is None else list(speaks),
+        "build": profile.build if profile else "",
+        "devices": [_device(device) for device in profile.devices] if profile else [],
+        "quarantine": _quarantine(member.id, report),
     }
+
+
+def _device(device: OfferedDevice) -> DeviceStatus:
+    return {
+        "kind": device.kind,
+        "name": device.name,
+        "memory": {"total": device.memory_total, "offered": device.memory_offered},
+        "bandwidth": device.bandwidth or None,
+        "operations": device.operations or None,
+        "overhead": device.overhead or None,
+        "slope": device.slope or None,
+    }
+
+
+def _quarantine(member: NodeId, report: PoolState | None) -> QuarantineStatus | None:
+    """Whether the leader leaves the whole member out of its plan."""
+    for one in report.quarantines if report else ():
+        if one.member == member and not one.device:
+            return {"seconds": one.seconds, "reason": one.reason}
+    return None

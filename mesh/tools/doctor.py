@@ -3,13 +3,13 @@
 import shutil
 import socket
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import trio
 
 from mesh.control import paths
 from mesh.control.control_client import send
-from mesh.control.operations import INFO
+from mesh.control.operations import INFO, STATUS
 from mesh.control.sidecar_options import DEFAULT_PORT
 from mesh.engine.detect import detect
 from mesh.engine.install.cache import cache_dir
@@ -17,9 +17,12 @@ from mesh.engine.install.installed import find_present
 from mesh.engine.sandbox import launcher
 from mesh.net.discovery.interfaces import local_addresses
 from mesh.net.discovery.tailscale import Tailscale, TailscaleError, find_socket
+from mesh.runtime.installed_program import with_installed
+from mesh.runtime.program_build import build
 from mesh.runtime.state import StateDir
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import id_text
+from mesh.wire.versions import SPOKEN
 
 DISK_WANTED = 2 << 30
 
@@ -29,6 +32,7 @@ class Check(TypedDict):
     ok: bool
     detail: str
     hint: str
+    note: NotRequired[bool]  # nothing is wrong as yet, but the hint is worth a look
 
 
 def check(state_dir: Path) -> list[Check]:
@@ -44,6 +48,8 @@ def check(state_dir: Path) -> list[Check]:
         _port(state_dir),
         _tailnet(state_dir),
         _sidecar(state_dir),
+        _program(),
+        *_versions(state_dir),
     ]
 
 
@@ -181,3 +187,25 @@ def _sidecar(state_dir: Path) -> Check:
         return {"check": "sidecar", "ok": True, "detail": error.message, "hint": error.hint}
     where = "in a pool" if info["joined"] else "in no pool"
     return {"check": "sidecar", "ok": True, "detail": f"process {info['pid']}, {where}", "hint": ""}
+
+
+def _program() -> Check:
+    return {"check": "program", "ok": True, "detail": f"{build()}, speaks wire version {SPOKEN}", "hint": ""}
+
+
+def _versions(state_dir: Path) -> list[Check]:
+    """A finding for each problem of the pool's versions; none where this machine is in no pool."""
+    try:
+        status = with_installed(send(paths.socket_path(str(state_dir)), STATUS.request({})))
+    except MeshError:
+        return []
+    return [
+        {
+            "check": "version",
+            "ok": problem["code"] != "wire_version",
+            "detail": problem["message"],
+            "hint": problem["hint"],
+            "note": problem["code"] != "wire_version",
+        }
+        for problem in status["problems"]
+    ]

@@ -27,9 +27,16 @@ def run(args: argparse.Namespace) -> int:
         return 0 if fine else 1
     longest = max((width(one["check"]) for one in checks), default=0)
     for one in checks:
-        mark = paint("ok  ", "green") if one["ok"] else paint("FAIL", "red")
+        note = one.get("note", False)
+        mark = (
+            paint("FAIL", "red")
+            if not one["ok"]
+            else paint("note", "yellow")
+            if note
+            else paint("ok  ", "green")
+        )
         name = clean(one["check"])
         print(f"{mark}  {name}{' ' * (longest - width(name))}  {clean(one['detail'])}".rstrip())
-        if one["hint"] and not one["ok"]:
+        if one["hint"] and (note or not one["ok"]):
             print(f"      {' ' * longest}  {paint('hint:', 'dim')} {clean(one['hint'])}")
     return 0 if fine else 1

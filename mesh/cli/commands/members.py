@@ -3,10 +3,10 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from mesh.cli.asking import ask_sidecar, print_json
-from mesh.cli.commands.status import STATE_STYLES, accelerator, layers
+from mesh.cli.asking import print_json
+from mesh.cli.commands.status import STATE_STYLES, accelerator, ask_status, layers
 from mesh.cli.options import Options
-from mesh.control.operations import STATUS
+from mesh.control.operations import MemberStatus, Status
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
@@ -27,11 +27,12 @@ def configure(options: Options) -> None:
 def run(args: argparse.Namespace) -> int:
     from mesh.cli.terminal import size, table
 
-    status = ask_sidecar(args, STATUS.request({}))
+    status = ask_status(args)
     if args.json:
         print_json({"pool": status["pool"], "members": status["members"]})
         return 0
-    rows: list[list[Cell]] = [list(HEADING)]
+    programs = other_programs(status)
+    rows: list[list[Cell]] = [[*HEADING, *(["PROGRAM"] if programs else [])]]
     for member in status["members"]:
         engine = member["llama_cpp"]
         rows.append(
@@ -47,7 +48,21 @@ def run(args: argparse.Namespace) -> int:
                 size(member["memory"]["total"]),
                 f"{engine['commit'][:9]} rpc {engine['rpc']}" if engine else "-",
                 layers(member["layers"]),
+                *([programs.get(member["id"], "")] if programs else []),
             ]
         )
     print(table(rows, right=(6, 7, 8)))
     return 0
+
+
+def other_programs(status: Status) -> dict[str, str]:
+    """By id, the programs of members that run another than this machine does; most pools have none."""
+    programs = {member["id"]: _program(member) for member in status["members"]}
+    own = programs.get(status["self"]["id"])
+    return {id: program for id, program in programs.items() if program and program != own}
+
+
+def _program(member: MemberStatus) -> str:
+    """Its build, else what it speaks: programs of wire version 2 do not tell their build."""
+    versions = member.get("versions")
+    return member.get("build") or (f"wire version {versions[-1]}" if versions else "")

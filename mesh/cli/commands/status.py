@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.options import Options, UsageError
-from mesh.control.operations import STATUS, MemberStatus, PlanStatus, Status
+from mesh.control.operations import STATUS, MemberStatus, PlanStatus, Problem, Status
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
@@ -34,12 +34,19 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--json prints one object, so it does not go with --watch")
     if args.watch:
         return _watch(args)
-    status = ask_sidecar(args, STATUS.request({}))
+    status = ask_status(args)
     if args.json:
         print_json(status)
     else:
         print(describe(status))
     return 0
+
+
+def ask_status(args: argparse.Namespace) -> Status:
+    """The sidecar's status, with how the installed program compares with the one that runs."""
+    from mesh.runtime.installed_program import with_installed
+
+    return with_installed(ask_sidecar(args, STATUS.request({})))
 
 
 def _watch(args: argparse.Namespace) -> int:
@@ -48,7 +55,7 @@ def _watch(args: argparse.Namespace) -> int:
     drawn = 0
     try:
         while True:
-            text = describe(ask_sidecar(args, STATUS.request({})))
+            text = describe(ask_status(args))
             if sys.stdout.isatty():
                 lines = text.splitlines()[: os.get_terminal_size(sys.stdout.fileno()).lines - 1]
                 print(redrawn(lines, drawn), end="", flush=True)
@@ -90,7 +97,13 @@ def describe(status: Status) -> str:
     lines.append(("api", status["api"], ""))
     if "trouble" in status:
         lines.append(("trouble", status["trouble"], "red"))
+    lines += map(_problem, status["problems"])
     return "\n".join([head, "", table(_members(status), right=(5, 6)), "", fields(lines)])
+
+
+def _problem(problem: Problem) -> tuple[str, str, str]:
+    text = f"{problem['message']}; {problem['hint']}"
+    return ("problem", text, "red") if problem["code"] == "wire_version" else ("note", text, "yellow")
 
 
 def accelerator(member: MemberStatus) -> str:

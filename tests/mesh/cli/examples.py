@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from mesh.runtime.program_build import build, version
+
 ALPHA, BETA, GAMMA = "a" * 26, "b" * 26, "c" * 26
 
 
@@ -17,14 +19,19 @@ def member(id: str, name: str, **changes: Any) -> dict[str, Any]:
         "rtt_ms": None if id == ALPHA else 1.24,
         "llama_cpp": {"commit": "0c1e57098abc", "rpc": "7.0.0"},
         "layers": None,
+        "versions": [2, 3],
+        "build": build(),
+        "devices": [],
+        "quarantine": None,
         **changes,
     }
 
 
 def status(**changes: Any) -> dict[str, Any]:
     """Three members; beta leads and holds the second half of the model."""
+    deployment = {"model": "tiny.gguf", "sha256": "0" * 64, "state": "ready", "progress": 1.0, "reason": ""}
     return {
-        "version": "0.1.0",
+        "version": version(),
         "pool": {"id": "p" * 26, "name": "attic"},
         "self": {"id": ALPHA, "name": "alpha", "address": "10.0.0.1:50052", "paused": False},
         "engine": {"state": "ready", "progress": 1.0, "reason": ""},
@@ -34,13 +41,8 @@ def status(**changes: Any) -> dict[str, Any]:
             member(BETA, "beta", layers=[8, 15]),
             member(GAMMA, "gamma", state="dead", rights=["work"], llama_cpp=None),
         ],
-        "deployment": {
-            "model": "tiny.gguf",
-            "sha256": "0" * 64,
-            "state": "ready",
-            "progress": 1.0,
-            "reason": "",
-        },
+        "deployment": deployment,
+        "deployments": [{"name": "", **deployment}],
         "plan": {
             "term": 3,
             "predicted_tokens_per_second": 12.5,
@@ -49,7 +51,10 @@ def status(**changes: Any) -> dict[str, Any]:
                 {"member": BETA, "layers": [8, 15], "head": True, "bytes": 2 << 20, "milliseconds": 40.0},
             ],
         },
+        "pool_engine": None,
         "api": "http://127.0.0.1:50080/v1",
+        "running": {"version": version(), "build": build()},
+        "problems": [],
         **changes,
     }
 

@@ -23,6 +23,15 @@ LAYERS = (int, int)
 FRACTION = Between(0, 1)
 COUNT = Between(0, float("inf"))
 
+PROGRAM = {"version": str, "build": str}
+DEPLOYMENT = {
+    "model": str,
+    "sha256": str,
+    "state": {"waiting", "copying", "loading", "ready", "moving", "failed"},
+    "progress": FRACTION,
+    "reason": str,
+}
+
 STATUS = {
     "version": str,
     "pool": {"id": str, "name": str},
@@ -41,17 +50,24 @@ STATUS = {
             "rtt_ms": Maybe(COUNT),
             "llama_cpp": Maybe({"commit": str, "rpc": str}),
             "layers": Maybe(LAYERS),
+            "versions": Maybe((int, int)),
+            "build": str,
+            "devices": [
+                {
+                    "kind": str,
+                    "name": str,
+                    "memory": {"total": int, "offered": int},
+                    "bandwidth": Maybe(COUNT),
+                    "operations": Maybe(COUNT),
+                    "overhead": Maybe(COUNT),
+                    "slope": Maybe(COUNT),
+                }
+            ],
+            "quarantine": Maybe({"seconds": int, "reason": str}),
         }
     ],
-    "deployment": Maybe(
-        {
-            "model": str,
-            "sha256": str,
-            "state": {"waiting", "copying", "loading", "ready", "moving", "failed"},
-            "progress": FRACTION,
-            "reason": str,
-        }
-    ),
+    "deployment": Maybe(DEPLOYMENT),
+    "deployments": [{"name": str, **DEPLOYMENT}],
     "plan": Maybe(
         {
             "term": int,
@@ -61,7 +77,17 @@ STATUS = {
             ],
         }
     ),
+    "pool_engine": Maybe({"release": str, "digest": str}),
     "api": str,
+    "running": PROGRAM,
+    "problems": [
+        {
+            "code": {"wire_version", "older_member", "older_program", "newer_installed", "other_build"},
+            "member": Maybe(str),
+            "message": str,
+            "hint": str,
+        }
+    ],
 }
 
 ERROR = {"error": {"code": str, "message": str}}

@@ -7,6 +7,8 @@ import trio
 
 from mesh.cli.main import COMMANDS, load_command, main, options_of
 from mesh.control.control_errors import ControlError, NotJoined
+from mesh.runtime.program_build import build, version
+from mesh.wire.versions import SPOKEN
 from tests.mesh.cli import examples
 from tests.mesh.cli.conftest import FakeSidecar, Terminal
 from tests.mesh.cli.status_shape import ERROR, problems
@@ -29,9 +31,10 @@ def test_every_command_has_help_with_an_example(name: str, capsys: pytest.Captur
     assert "example:\n  mesh" in capsys.readouterr().out
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_told_with_the_build_and_what_it_speaks(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out.startswith("mesh 0.")
+    said = f"mesh {version()}, build {build()}, speaks wire version {SPOKEN}\n"
+    assert capsys.readouterr().out == said
 
 
 def test_a_mistyped_command_is_a_usage_error_that_names_the_nearest(mesh: Terminal) -> None:

@@ -19,3 +19,11 @@ def test_the_policy_allows_nothing_but_what_is_named() -> None:
     policy = dict(dashboard().headers)[b"content-security-policy"].decode()
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policy
+
+
+def test_the_page_draws_each_problem_as_text_with_what_helps() -> None:
+    page = dashboard().content.decode()
+    assert "drawProblems(status.problems || [])" in page
+    assert 'element("span", problem.message' in page
+    assert 'element("small", problem.hint)' in page
+    assert "innerHTML" not in page

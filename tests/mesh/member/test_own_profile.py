@@ -10,6 +10,7 @@ from mesh.control.operations import EngineStatus
 from mesh.control.sidecar_options import NodeOptions
 from mesh.engine.types import Backend, Engine
 from mesh.member.own_profile import is_worth_publishing, profile, rank, reported_models
+from mesh.runtime.program_build import build
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Deployment
 from mesh.wire.identity import NodeId, PoolId
@@ -45,6 +46,7 @@ def test_it_names_the_machine_its_addresses_memory_accelerator_and_engine() -> N
     assert (record.memory_total, record.memory_offered, record.memory_free) == (8 * GIB, 4 * GIB, 6 * GIB)
     assert (record.accelerator_kind, record.accelerator_name) == ("cuda", "NVIDIA H200")
     assert (record.engine_commit, record.engine_rpc) == ("abc123", "7.0.0")
+    assert record.build == build()
 
 
 def test_the_deployed_model_is_told_first_for_there_may_be_no_room_for_all() -> None:

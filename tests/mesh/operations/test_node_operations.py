@@ -7,6 +7,7 @@ import pytest
 
 from mesh.control.control_errors import NotJoined
 from mesh.operations.node_operations import NodeOperations
+from mesh.runtime.program_build import build, version
 from tests.mesh.operations.homes import Events, FakeHome
 from tests.mesh.protocol.stage import Stage as Scene
 
@@ -21,6 +22,7 @@ async def test_the_process_tells_of_itself_before_it_is_in_a_pool(home: FakeHome
     assert (info["pid"], info["joined"], info["stopping"]) == (os.getpid(), False, False)
     assert info["state_dir"] == str(home.state.path)
     assert info["options"]["name"] == "anna"
+    assert (info["version"], info["build"]) == (version(), build())
     home.enter()
     assert (await NodeOperations(home).info({}, Events().emit))["joined"]
 

@@ -1,6 +1,7 @@
 """`mesh status` as it comes from a Node: the shape that scripts depend on, whatever is going on."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -8,13 +9,15 @@ import pytest
 from mesh.admission.pool_names import pool_name
 from mesh.control.operations import EngineStatus
 from mesh.protocol.node.node import Member, Node
+from mesh.runtime.program_build import build, version
 from mesh.runtime.status import current_state, name_of, status
-from mesh.wire.facts import PoolState, Record, Stage
+from mesh.wire.facts import PoolState, Quarantine, Record, Stage
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.messages import Bodies
-from mesh.wire.profile import Model, Profile
+from mesh.wire.profile import Model, OfferedDevice, Profile
 from mesh.wire.rights import Rights
 from mesh.wire.states import Phase
+from mesh.wire.versions import CLOSED, SPOKEN, Versions, marked
 from tests.mesh.cli.status_shape import problems
 from tests.mesh.protocol.stage import Actor
 from tests.mesh.protocol.stage import Stage as Scene
@@ -23,9 +26,11 @@ MODEL = Model("tiny.gguf", 8 << 20, b"r" * 32)
 ENGINE: EngineStatus = {"state": "ready", "progress": 1.0, "reason": ""}
 
 
-def shown(scene: Scene) -> Any:
+def shown(scene: Scene, heard: Mapping[NodeId, Versions] | None = None) -> Any:
     """The status as a script reads it; its shape is checked."""
-    result = status(scene.node, scene.pool, pool_name(scene.pool), ENGINE, "http://127.0.0.1:50080/v1")
+    result = status(
+        scene.node, scene.pool, pool_name(scene.pool), ENGINE, "http://127.0.0.1:50080/v1", heard or {}
+    )
     read = json.loads(json.dumps(result))
     assert problems(read) == []
     return read
@@ -35,8 +40,26 @@ def deploy(scene: Scene, running: bool = True) -> None:
     scene.perform(scene.node.deploy(scene.now, MODEL, 4096, 1, running))
 
 
-def report(scene: Scene, number: int = 1, phase: Phase = Phase.READY, stages: tuple[Stage, ...] = ()) -> None:
-    scene.perform(scene.node.report(scene.now, number, phase, 0.5, "because", 12.3456, stages))
+def report(
+    scene: Scene,
+    number: int = 1,
+    phase: Phase = Phase.READY,
+    stages: tuple[Stage, ...] = (),
+    quarantines: tuple[Quarantine, ...] = (),
+) -> None:
+    scene.perform(scene.node.report(scene.now, number, phase, 0.5, "because", 12.3456, stages, quarantines))
+
+
+def member(result: Any, id: NodeId) -> Any:
+    """How the status shows one member."""
+    return next(one for one in result["members"] if one["id"] == id_text(id))
+
+
+def upgraded(actor: Actor, speaks: Versions) -> Actor:
+    """The actor, once its program has started anew and speaks these versions."""
+    actor.generation += 1
+    actor.tells(actor.record(nonce=marked(bytes(8), speaks)))
+    return actor
 
 
 def led() -> Scene:
@@ -198,3 +221,98 @@ def test_one_member_is_shown_as_it_is_among_all() -> None:
     scene.member(2)
     assert [scene.node.member(member.id) for member in scene.node.members()] == scene.node.members()
     assert scene.node.member(NodeId(bytes(16))) is None
+
+
+def test_what_is_empty_until_a_feature_fills_it_is_shown_empty() -> None:
+    scene = Scene()
+    result = shown(scene)
+    assert (result["deployments"], result["pool_engine"], result["problems"]) == ([], None, [])
+    me = member(result, scene.node.id)
+    assert (me["devices"], me["quarantine"]) == ([], None)
+
+
+def test_the_one_deployment_is_also_in_the_list_under_its_empty_name() -> None:
+    scene = led()
+    deploy(scene)
+    report(scene)
+    result = shown(scene)
+    assert result["deployments"] == [{"name": "", **result["deployment"]}]
+
+
+def test_the_program_that_runs_is_named_and_what_each_member_runs() -> None:
+    scene = Scene()
+    scene.republish(build="0.1.0+1a2b3c4d")
+    scene.wait(1)
+    result = shown(scene)
+    assert result["running"] == {"version": version(), "build": build()}
+    me = member(result, scene.node.id)
+    assert (me["versions"], me["build"]) == (list(SPOKEN), "0.1.0+1a2b3c4d")
+
+
+def test_devices_are_shown_with_what_was_measured_on_them() -> None:
+    scene = Scene()
+    gpu = OfferedDevice("cuda", "L4", 24, 20, 3e11, 1e13, 1e-4, 1e-9)
+    scene.republish(devices=(gpu, OfferedDevice("cpu", "EPYC", 64, 32)))
+    scene.wait(1)
+    assert member(shown(scene), scene.node.id)["devices"] == [
+        {
+            "kind": "cuda", "name": "L4", "memory": {"total": 24, "offered": 20},
+            "bandwidth": 3e11, "operations": 1e13, "overhead": 1e-4, "slope": 1e-9,
+        },
+        {
+            "kind": "cpu", "name": "EPYC", "memory": {"total": 64, "offered": 32},
+            "bandwidth": None, "operations": None, "overhead": None, "slope": None,
+        },
+    ]  # fmt: skip
+
+
+def test_a_member_that_the_leader_leaves_out_is_shown_with_the_reason() -> None:
+    scene = led()
+    actor = upgraded(scene.member(2), SPOKEN)
+    scene.wait(scene.settings.form_delay + 1)
+    deploy(scene)
+    of_a_device = Quarantine(scene.node.id, "cuda0", 30, "it is slow")
+    report(scene, quarantines=(of_a_device, Quarantine(actor.id, "", 60, "its rpc-server crashed")))
+    result = shown(scene)
+    assert member(result, actor.id)["quarantine"] == {"seconds": 60, "reason": "its rpc-server crashed"}
+    assert member(result, scene.node.id)["quarantine"] is None, "only a device of it is left out"
+
+
+def test_an_owners_choice_of_engine_is_shown_until_it_is_taken_back() -> None:
+    scene = Scene()
+    scene.perform(scene.node.choose_engine(scene.now, "b4711", b"d" * 32))
+    assert shown(scene)["pool_engine"] == {"release": "b4711", "digest": (b"d" * 32).hex()}
+    scene.perform(scene.node.choose_engine(scene.now, "", b""))
+    assert shown(scene)["pool_engine"] is None
+
+
+def test_a_member_of_the_version_before_is_named_so() -> None:
+    scene = led()
+    actor = scene.member(2)
+    result = shown(scene)
+    assert member(result, actor.id)["versions"] == list(CLOSED)
+    assert [(one["code"], one["member"]) for one in result["problems"]] == [
+        ("older_member", id_text(actor.id))
+    ]
+
+
+def test_a_member_that_cannot_be_spoken_with_is_a_problem() -> None:
+    scene = led()
+    later = Versions(SPOKEN.newest + 1, SPOKEN.newest + 2)
+    actor = upgraded(scene.member(2), later)
+    result = shown(scene)
+    assert member(result, actor.id)["versions"] == list(later)
+    [problem] = result["problems"]
+    assert problem["message"] == f"actor speaks wire version {later}, this machine {SPOKEN}"
+
+
+def test_what_a_gone_member_said_on_its_last_stream_counts_before_its_record() -> None:
+    scene = led()
+    actor = scene.member(2)
+    later = Versions(SPOKEN.newest + 1, SPOKEN.newest + 2)
+    assert member(shown(scene, {actor.id: later}), actor.id)["versions"] == list(CLOSED)
+    actor.answers = False
+    scene.wait(60)
+    result = shown(scene, {actor.id: later})
+    assert member(result, actor.id)["versions"] == list(later)
+    assert [one["code"] for one in result["problems"]] == ["wire_version"]

@@ -13,11 +13,13 @@ from mesh.control.sidecar_options import DEFAULT_PORT
 from mesh.engine.sandbox import launcher
 from mesh.engine.types import Backend, Engine
 from mesh.net.discovery.tailscale import TailscaleError
+from mesh.runtime.program_build import build
 from mesh.runtime.state import StateDir
 from mesh.tools import doctor
 from mesh.tools.doctor import Check, check
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import id_text
+from tests.mesh.cli import examples
 from tests.mesh.machines import Daemon, Tailnet
 
 ENGINE = Engine(Path("/e/llama-server"), Path("/e/rpc-server"), "abc", "7.0.0", "cpu", "built")
@@ -66,7 +68,7 @@ def test_a_fresh_machine_is_well_and_nothing_is_created_on_it(around: Surroundin
     found = findings(state)
     assert set(found) == {
         "accelerator", "engine", "sandbox", "disk", "state", "identity", "network", "port", "tailnet",
-        "sidecar",
+        "sidecar", "program",
     }  # fmt: skip
     assert [name for name, finding in found.items() if not finding["ok"] and name != "port"] == []
     assert found["port"]["detail"].startswith(str(DEFAULT_PORT))
@@ -154,3 +156,25 @@ def test_a_tailnet_is_shown_with_its_owner_or_with_what_keeps_it_down(
     found = findings(tmp_path)["tailnet"]
     assert (found["ok"], found["detail"]) == (False, "the tailnet is stopped")
     assert TailscaleError.__name__ not in found["detail"]
+
+
+def test_the_program_is_named_with_what_it_speaks(around: Surroundings, tmp_path: Path) -> None:
+    assert findings(tmp_path)["program"]["detail"].startswith(f"{build()}, speaks wire version ")
+
+
+def test_each_problem_of_versions_is_a_finding_and_only_being_apart_is_a_fault(
+    around: Surroundings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problems = [
+        {"code": "wire_version", "member": "c", "message": "shed speaks 4", "hint": "upgrade this machine"},
+        {"code": "older_member", "member": "b", "message": "attic speaks 2", "hint": "upgrade attic"},
+    ]
+    answers = {
+        "info": {"pid": 1, "joined": True},
+        "status": examples.status(problems=problems, running={"version": "0.0.1", "build": ""}),
+    }
+    monkeypatch.setattr(doctor, "send", lambda path, request: answers[request.name])
+    apart, older, installed = [one for one in check(tmp_path) if one["check"] == "version"]
+    assert (apart["ok"], apart["detail"], apart["hint"]) == (False, "shed speaks 4", "upgrade this machine")
+    assert (older["ok"], older["note"]) == (True, True)
+    assert (installed["ok"], installed["hint"]) == (True, "run it: mesh restart")

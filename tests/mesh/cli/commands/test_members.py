@@ -11,6 +11,35 @@ async def test_members_are_listed_with_ids_and_engines(mesh: Terminal, sidecar: 
     assert len(lines) == 3
 
 
+async def test_programs_are_shown_where_they_differ_from_this_machines(
+    mesh: Terminal, sidecar: FakeSidecar
+) -> None:
+    sidecar.answers["status"] = examples.status()
+    assert "PROGRAM" not in (await mesh("members")).out
+    members = [
+        examples.member(examples.ALPHA, "alpha"),
+        examples.member(examples.BETA, "beta", build="0.2.0+1a2b3c4d", versions=[3, 4]),
+        examples.member(examples.GAMMA, "gamma", build="", versions=[2, 2]),
+    ]
+    sidecar.answers["status"] = examples.status(members=members)
+    heading, alpha, beta, gamma = (await mesh("members")).out.splitlines()
+    assert heading.endswith("  PROGRAM")
+    assert alpha.endswith(" -")
+    assert beta.endswith(" 0.2.0+1a2b3c4d")
+    assert gamma.endswith(" wire version 2")
+
+
+async def test_members_of_an_older_sidecar_are_listed_without_programs(
+    mesh: Terminal, sidecar: FakeSidecar
+) -> None:
+    status = examples.status()
+    for member in status["members"]:
+        del member["versions"], member["build"]
+    sidecar.answers["status"] = status
+    outcome = await mesh("members")
+    assert (outcome.code, "PROGRAM" in outcome.out) == (0, False)
+
+
 async def test_json_has_the_same_members_as_status(mesh: Terminal, sidecar: FakeSidecar) -> None:
     sidecar.answers["status"] = examples.status()
     assert (await mesh("members", "--json")).json()["members"] == examples.status()["members"]

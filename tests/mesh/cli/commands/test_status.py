@@ -10,15 +10,37 @@ import trio
 from mesh.cli.commands.status import describe, layers, redrawn
 from tests.mesh.cli import examples
 from tests.mesh.cli.conftest import FakeSidecar, Terminal
-from tests.mesh.cli.status_shape import problems
+from tests.mesh.cli.status_shape import STATUS, problems
 
 
 async def test_json_is_what_the_sidecar_says(mesh: Terminal, sidecar: FakeSidecar) -> None:
     sidecar.answers["status"] = examples.status()
     outcome = await mesh("status", "--json")
     assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.json() == examples.status()
+    assert outcome.json() == examples.status() | {"installed": examples.status()["running"]}
     assert problems(outcome.json()) == []
+
+
+async def test_an_older_sidecars_status_is_shown_with_a_note_and_has_the_shape_of_problems(
+    mesh: Terminal, sidecar: FakeSidecar
+) -> None:
+    old = examples.status(version="0.0.9")
+    for key in ("running", "problems", "deployments", "pool_engine"):
+        del old[key]
+    sidecar.answers["status"] = old
+    text = (await mesh("status")).out
+    assert "note   the installed program" in text
+    assert "(0.0.9); run it: mesh restart\n" in text
+    assert problems((await mesh("status", "--json")).json()["problems"], STATUS["problems"]) == []
+
+
+def test_members_that_cannot_be_spoken_with_are_problems_and_older_ones_notes() -> None:
+    found = [
+        {"code": "wire_version", "member": examples.GAMMA, "message": "gamma is new", "hint": "upgrade here"},
+        {"code": "older_member", "member": examples.BETA, "message": "beta is old", "hint": "upgrade beta"},
+    ]
+    text = describe(examples.status(problems=found))  # type: ignore[arg-type]
+    assert text.endswith("\nproblem  gamma is new; upgrade here\nnote     beta is old; upgrade beta")
 
 
 async def test_people_see_one_line_for_each_member(mesh: Terminal, sidecar: FakeSidecar) -> None:

@@ -1,8 +1,0 @@
-"""The installed release."""
-
-from importlib import metadata
-
-
-def version() -> str:
-    """The installed distribution's version."""
-    return metadata.version("frankenstein-mesh")
