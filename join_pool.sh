@@ -382,7 +382,7 @@ for folder in data.glob("env-*"):
     if folder.name == current:
         continue
     if str(folder) in running:
-        print("the mesh that is running stays at its version until it is started again: mesh leave, then mesh join", file=sys.stderr)
+        print("the mesh that is running goes on at its version until it is started again: mesh restart", file=sys.stderr)
     else:
         shutil.rmtree(folder, ignore_errors=True)
 PYTHON

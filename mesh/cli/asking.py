@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from mesh.control import paths
@@ -27,8 +27,15 @@ def ask_sidecar(
 ) -> Result:
     """The sidecar's answer. Raises Evicted if the sidecar recorded that its node was evicted."""
     state = state_of(args)
-    try:
+    with evictions_told(state):
         return send(paths.socket_path(state), request, on_event)
+
+
+@contextlib.contextmanager
+def evictions_told(state: str) -> Iterator[None]:
+    """Raise Evicted in place of NotRunning where the sidecar recorded that its node was evicted."""
+    try:
+        yield
     except NotRunning:
         with contextlib.suppress(OSError), open(paths.eviction_path(state), encoding="utf-8") as file:
             raise Evicted(file.read(500)) from None

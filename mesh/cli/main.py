@@ -28,6 +28,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "join": Command("join", "become a member of a pool, or found one"),
     "leave": Command("leave", "leave the pool and end the sidecar"),
+    "restart": Command("restart", "end the sidecar and start the installed program, in the same pool"),
     "status": Command("status", "who is in the pool, and what it serves"),
     "members": Command("members", "the members in detail"),
     "serve": Command("serve", "serve a model with the pool"),

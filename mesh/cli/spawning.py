@@ -60,6 +60,17 @@ class Started:
             self.process.kill()
             self.process.wait()
 
+    def give_up(self, socket: str) -> None:
+        """After a failure: end it, unless it is in a pool by now."""
+        if self.process.poll() is None:
+            try:
+                joined = send(socket, INFO.request({}), timeout=5.0)["joined"]
+            except MeshError:
+                joined = False
+            if not joined:
+                self.end()
+        self.release()
+
     def release(self) -> None:
         """Let it live on when this command ends."""
         with contextlib.suppress(OSError):
@@ -74,7 +85,7 @@ def alone(state: str) -> Iterator[None]:
         os.makedirs(state, mode=0o700, exist_ok=True)
         lock = os.open(os.path.join(state, "start.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # its holder takes START_LIMIT and END_LIMIT at most
+        fcntl.flock(lock, fcntl.LOCK_EX)  # its holder takes both limits and an election at most
         yield
     finally:
         os.close(lock)

@@ -10,7 +10,7 @@ from mesh.control.operations import Operation
 Args = TypeVar("Args", bound=Mapping[str, Any])
 Result = TypeVar("Result", bound=Mapping[str, Any])
 
-OTHER_VERSION = "it is of another version than this command: mesh leave, then mesh join"
+OTHER_VERSION = "it is of another version than this command: mesh restart"
 
 WORDS: dict[Any, str] = {
     str: "text",

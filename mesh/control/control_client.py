@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from mesh.control.control_errors import ControlError, NotRunning, OperationRefused
 from mesh.control.operations import OperationRequest
-from mesh.control.socket_peer import user_of
+from mesh.control.socket_peer import process_of, user_of
 
 Result = TypeVar("Result", bound=Mapping[str, Any])
 
@@ -53,7 +53,7 @@ def call(
         except (ValueError, KeyError, TypeError):
             raise ControlError(
                 "the sidecar's answer makes no sense to this version of mesh",
-                "restart the sidecar after an upgrade: mesh leave, then mesh join",
+                "run the installed version: mesh restart",
             ) from None
     raise ControlError("the sidecar ended before it had answered", "see why: mesh logs")
 
@@ -87,6 +87,18 @@ def send(
     """Run `ask` for an operation that `mesh.control.operations` declares, so that both types are known."""
     result: Result = ask(path, request.name, request.args, on_event, timeout)
     return result
+
+
+def process_at(path: str) -> int:
+    """The id of the sidecar's process, which the kernel tells: any version of the sidecar will do.
+
+    Raises `NotRunning`, and `ControlError` where it runs as another user or out of sight.
+    """
+    with _connect(path, SILENCE) as connection:
+        process = process_of(connection)
+    if process <= 0:
+        raise ControlError("the sidecar runs in another container", "end it there")
+    return process
 
 
 def _connect(path: str, timeout: float) -> socket.socket:

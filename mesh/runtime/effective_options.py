@@ -20,6 +20,7 @@ def settle(options: SidecarOptions, state: StateDir) -> NodeOptions:
                 "write one word into a file: --api-key FILE",
             )
         read_api_key(effective.api_key)  # fail now rather than in a pool
-    if effective.values() != stored:
-        state.save("settings", effective.values())
+    settings = {**effective.values(), "log_format": options.log_format}
+    if settings != stored:
+        state.save("settings", settings)
     return effective

@@ -78,12 +78,12 @@ def request_of(args: argparse.Namespace) -> JoinArgs:
     return request
 
 
-def summary(result: JoinResult, command: str) -> str:
-    """The summary for a person whose machine has become a member."""
+def summary(result: JoinResult, command: str, member: str = "already in pool") -> str:
+    """The summary for a person whose machine is a member now; ``member`` are the words if it was before."""
     from mesh.cli.terminal import clean, count, fields, paint
 
     pool = paint(clean(result["pool"]["name"]), "bold")
-    head = {"founded": "founded pool", "joined": "joined pool", "member": "already in pool"}[result["how"]]
+    head = {"founded": "founded pool", "joined": "joined pool", "member": member}[result["how"]]
     engine, me, leader = result["engine"], result["self"], result["leader"]
     state = (
         f"{engine['state']}, {engine['progress']:.0%}" if engine["state"] == "building" else engine["state"]
@@ -124,7 +124,7 @@ def _in_background(socket: str, options: "SidecarOptions", request: JoinArgs) ->
             result = send(socket, JOIN.request(request), progress.show)
         except BaseException:
             if started is not None:
-                _end_without_pool(socket, started)
+                started.give_up(socket)
             raise
     if started is not None:
         started.release()
@@ -156,21 +156,6 @@ def _start(options: "SidecarOptions") -> "Started":
     from mesh.cli.spawning import start
 
     return start(str(options.state_dir), options.log_format, node_options.as_arguments(options))
-
-
-def _end_without_pool(socket: str, started: "Started") -> None:
-    """After a failure, end a sidecar that this command started, unless it is in a pool."""
-    from mesh.control.control_client import send
-
-    if started.process.poll() is None:
-        try:
-            info = send(socket, INFO.request({}), timeout=5.0)
-            joined = info["joined"]
-        except MeshError:
-            joined = False
-        if not joined:
-            started.end()
-    started.release()
 
 
 def _hide_token(request: JoinArgs) -> None:

@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_refused_with_its_name(
         arguments_of(operation, told)
     assert (refused.value.code, refused.value.hint) == (
         "failed",
-        "it is of another version than this command: mesh leave, then mesh join",
+        "it is of another version than this command: mesh restart",
     )
 
 

@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 
 from mesh.control import control_client
-from mesh.control.control_client import ask, call
+from mesh.control.control_client import ask, call, process_at
 from mesh.control.control_errors import ControlError, NotJoined, NotRunning
 
 
@@ -101,3 +101,28 @@ def test_a_line_without_end_is_an_error(socket_path: str, monkeypatch: pytest.Mo
     monkeypatch.setattr("mesh.control.control_client.LONGEST_LINE", 1000)
     with answering(socket_path, b"x" * 5000), pytest.raises(ControlError, match="makes no sense"):
         ask(socket_path, "x")
+
+
+@contextmanager
+def silent(path: str) -> Iterator[None]:
+    """A server at `path` that says nothing."""
+    os.makedirs(os.path.dirname(path))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        yield
+
+
+def test_the_process_of_a_sidecar_is_known_without_a_word_from_it(socket_path: str) -> None:
+    with pytest.raises(NotRunning):
+        process_at(socket_path)
+    with silent(socket_path):
+        assert process_at(socket_path) == os.getpid()
+
+
+def test_a_sidecar_whose_process_is_out_of_sight_is_an_error(
+    socket_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_client, "process_of", lambda connection: 0)
+    with silent(socket_path), pytest.raises(ControlError, match="another container"):
+        process_at(socket_path)

@@ -60,4 +60,4 @@ def test_the_values_are_plain_json_and_name_the_keys_file_alone(state: StateDir,
     values = settle(given(state, api_key=str(tmp_path / "key")), state).values()
     assert values["api_key"] == str(tmp_path / "key")
     assert "very secret" not in str(values)
-    assert state.load("settings") == values
+    assert state.load("settings") == {**values, "log_format": "text"}

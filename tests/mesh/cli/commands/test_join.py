@@ -1,11 +1,9 @@
 import io
 import json
-import os
 import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,51 +11,10 @@ import pytest
 
 from mesh.cli import spawning
 from mesh.control import paths
-from mesh.control.control_client import ask
-from mesh.control.control_errors import NotRunning
 from tests.mesh.cli import examples
-from tests.mesh.cli.conftest import Terminal
+from tests.mesh.cli.commands.conftest import Machine
 
-FAKE_ROOT = Path(__file__).parent.parent / "fake_root"
 REFUSED = {"error": ["this invite has expired", "ask for another: mesh invite"]}
-
-
-class Machine(Terminal):
-    """A machine whose sidecar is a stand-in."""
-
-    def behave(self, **behaviour: Any) -> None:
-        os.environ["FAKE_SIDECAR"] = json.dumps({"join": {"result": examples.joined()}, **behaviour})
-
-    @property
-    def socket(self) -> str:
-        return paths.socket_path(paths.state_dir(str(self.state_dir)))
-
-    def runs(self) -> bool:
-        try:
-            ask(self.socket, "info")
-        except NotRunning:
-            return False
-        return True
-
-    def noted(self, name: str) -> list[dict[str, Any]]:
-        """What the stand-ins noted: how each was `started`, what they were `asked`."""
-        file = self.state_dir / f"{name}.jsonl"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-
-@pytest.fixture
-def machine(
-    state_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Machine]:
-    monkeypatch.setenv("PYTHONPATH", str(FAKE_ROOT))
-    monkeypatch.setenv("FAKE_SIDECAR", "{}")
-    machine = Machine(state_dir, capsys)
-    machine.behave()
-    yield machine
-    for started in machine.noted("started"):
-        if spawning._alive(started["pid"]):
-            os.kill(started["pid"], signal.SIGTERM)
-            assert spawning.wait_until_it_ended(started["pid"])
 
 
 def test_the_first_join_starts_a_sidecar_and_says_all_there_is_to_know(machine: Machine) -> None:

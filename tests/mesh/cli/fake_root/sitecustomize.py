@@ -1,7 +1,7 @@
 """Put before all others on PYTHONPATH, this makes ``mesh sidecar`` run a stand-in for mesh.root.sidecar.
 
 FAKE_SIDECAR is a JSON object that says how it behaves: ``start`` is ok, refuse, stumble, crash or hang;
-``join`` is the answer to a join, a ``result`` or an ``error``.
+``join`` is the answer to a join, a ``result`` or an ``error``. It is in a pool if its directory says so.
 """
 
 import json
@@ -55,8 +55,11 @@ async def _serve(options: "SidecarOptions", ready: Callable[[], None]) -> None:
     from mesh.control import paths
     from mesh.control.control_errors import ControlError
     from mesh.control.control_server import Emit, serve_control
+    from mesh.runtime.state import StateDir
+    from mesh.wire.identity import pool_id
 
-    joined = False
+    state = StateDir(options.state_dir)
+    joined = state.current_pool() is not None
 
     async def info(args: dict[str, Any], emit: "Emit") -> dict[str, Any]:
         given = {"port": 50052, "work": True, "memory": None, **options.given}
@@ -78,6 +81,7 @@ async def _serve(options: "SidecarOptions", ready: Callable[[], None]) -> None:
         result: dict[str, Any] = BEHAVIOUR["join"]["result"]
         how = "member" if joined else result["how"]
         joined = True
+        state.enter(pool_id(bytes(32)))
         return {**result, "how": how}
 
     async def shutdown(args: dict[str, Any], emit: "Emit") -> dict[str, Any]:
