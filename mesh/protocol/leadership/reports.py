@@ -15,7 +15,7 @@ from mesh.protocol.leadership.leader_leases import LeaderLeases
 from mesh.protocol.membership.membership import Membership
 from mesh.wire import codec
 from mesh.wire.facts import PoolState, Quarantine, Record, Stage
-from mesh.wire.profile import Profile, bounded, fitted
+from mesh.wire.profile import Profile, fitted
 from mesh.wire.rank import is_notable
 from mesh.wire.signed_facts import Signed
 from mesh.wire.states import Phase
@@ -72,7 +72,7 @@ class Reports:
 
     def begin(self, profile: Profile, generation: int) -> None:
         """Sign the first record of this run."""
-        self._profile = bounded(profile)
+        self._profile = profile
         nonce = self._context.random.getrandbits(64).to_bytes(NONCE_BYTES, "big")
         self._nonce = marked(nonce, self._context.speaks)
         self.left = False
@@ -91,7 +91,6 @@ class Reports:
 
     def publish(self, profile: Profile) -> None:
         """Sign a changed profile now, or as soon as the last record is old enough."""
-        profile = bounded(profile)
         old = self._profile
         if not is_notable(old.rank, profile.rank):
             profile = dataclasses.replace(profile, rank=old.rank)
@@ -136,7 +135,7 @@ class Reports:
         self._unsigned = False
         profile, lost = fitted(self._profile, self._context.form)
         if lost and lost != self._lost:
-            self._context.notice("warning", f"This machine's record has no room for {'; '.join(lost)}")
+            self._context.notice("warning", _without(lost))
         self._lost = lost
         return self._validator.publish(
             Record(
@@ -211,3 +210,11 @@ class Reports:
         leader = self._claims.leader()
         if leader is not None and (leader.fact.author, leader.fact.term) == (state.author, state.term):
             self._context.tell(StateChanged(state))
+
+
+def _without(lost: list[str]) -> str:
+    """What the others do not see of this machine, and what to do about that."""
+    shown = f"this machine's record has no room for {'; '.join(lost)}: the others do not see that"
+    if any(what.startswith("models: ") for what in lost):
+        return f"{shown}; a model that is served is always told. To hold fewer: mesh models --prune"
+    return f"{shown}; nothing needs to be done"

@@ -1,11 +1,12 @@
 import pytest
 
-from mesh.protocol.base.effects import StateChanged
+from mesh.protocol.base.effects import Notice, StateChanged
 from mesh.wire.facts import PoolState, Record
 from mesh.wire.facts import Stage as Layers
+from mesh.wire.profile import MAX_ADDRESSES, MAX_MODELS, MAX_NAME, Model
 from mesh.wire.signed_facts import sign
 from mesh.wire.states import Phase
-from tests.mesh.protocol.stage import Stage
+from tests.mesh.protocol.stage import OWN_ADDRESS, Stage
 
 
 def _record(stage: Stage) -> Record:
@@ -51,6 +52,43 @@ def test_a_restart_makes_a_higher_incarnation_with_another_nonce() -> None:
     stage = Stage()
     again = stage.restarted()
     assert _record(again).generation == _record(stage).generation + 1
+
+
+def _models(count: int, length: int = 1) -> tuple[Model, ...]:
+    return tuple(Model(str(number) * length, 1 << 40, bytes(32)) for number in range(count))
+
+
+def test_models_beyond_those_that_a_record_holds_are_noted_with_what_to_do() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    stage.republish(models=_models(MAX_MODELS + 1))
+    [notice] = stage.told(Notice)
+    assert notice == Notice(
+        "warning",
+        f"this machine's record has no room for models: {MAX_MODELS}: the others do not see that;"
+        " a model that is served is always told. To hold fewer: mesh models --prune",
+    )
+    assert len(_record(stage).profile.models) == MAX_MODELS
+
+
+def test_what_a_record_does_without_is_noted_once_and_again_when_it_is_more() -> None:
+    stage = Stage()
+    stage.member(2)  # it speaks the older version, whose records are smaller
+    stage.wait(1.0)
+    stage.told(Notice)
+    addresses = (OWN_ADDRESS,) * MAX_ADDRESSES
+    stage.republish(engine_reason="w" * 120, models=_models(MAX_MODELS, 40), addresses=addresses)
+    stage.wait(1.0)
+    stage.republish(memory_free=1 << 40)
+    stage.wait(1.0)
+    [notice] = stage.told(Notice)
+    assert notice.text.startswith("this machine's record has no room for the reason of the engine's state: ")
+    assert notice.text.endswith("nothing needs to be done")
+    assert (notice.level, _record(stage).profile.engine_reason) == ("warning", "")
+    stage.republish(models=_models(MAX_MODELS, MAX_NAME))
+    stage.wait(1.0)
+    [notice] = stage.told(Notice)
+    assert "the ends of the models' names" in notice.text
 
 
 def _report(stage: Stage, phase: Phase, progress: float) -> None:
