@@ -78,7 +78,9 @@ class Stay:
 
     def status(self) -> Status:
         """The status now, as `mesh status --json` shows it."""
-        result = status(self.node, self.id, self.name, self.machine.keeper.status(), self.api)
+        machine = self.machine
+        engine, heard = machine.keeper.status(), machine.streams.versions
+        result = status(self.node, self.id, self.name, engine, self.api, heard)
         if self.driver.trouble is not None:
             result["trouble"] = str(self.driver.trouble)
         return result

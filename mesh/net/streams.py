@@ -78,13 +78,14 @@ class Streams:
         source_hosts: Sequence[str] = (),
         speaks: Versions = SPOKEN,
         build: str = "",
+        name: str = "",
     ) -> None:
         """``source_hosts``: the addresses that streams leave from, where a node is bound to some alone.
 
-        ``build`` names this program to the others, in at most 40 bytes.
+        ``build`` names this program to the others, in at most 40 bytes, and ``name`` this machine.
         """
         credentials = Credentials(identity)
-        self.here = ProgramVersion(speaks, build)
+        self.here = ProgramVersion(speaks, build, name)
         """What this end says of itself on each stream."""
         self.versions: dict[NodeId, ProgramVersion] = {}
         """What each member that is trusted said of its program last, also where a stream was refused."""
@@ -365,13 +366,19 @@ class Streams:
         refusal = answer.get("error")
         code, message, hint = _texts(refusal) if isinstance(refusal, dict) else ("", "", "")
         if code == WIRE_VERSION or (theirs and self.here.speaks.common(theirs.speaks) is None):
-            refused: StreamRefused = OtherVersion(remote.host, theirs, self.here.speaks, _go_on(self.pool))
+            where = _called(theirs, remote)
+            refused: StreamRefused = OtherVersion(where, theirs, self.here.speaks, _go_on(self.pool))
         elif isinstance(refusal, dict):
             refused = StreamRefused(code, message, hint)
         else:
             return
         refused.peer = peer
         raise refused
+
+
+def _called(theirs: ProgramVersion | None, remote: Endpoint) -> str:
+    """The other end as people read it: its machine's name, where it says one, and its address."""
+    return f"{theirs.name} ({remote.host})" if theirs and theirs.name else remote.host
 
 
 def _texts(refusal: Mapping[Any, Any]) -> tuple[str, str, str]:

@@ -1,8 +1,8 @@
 """What the ends of a stream say of their programs: the preface of the opener, the answer of the other.
 
-Each says which wire versions it speaks, and which build it is. A node of version 2 compares ``wire`` with its
-own version and reads nothing else, so ``wire`` is the oldest version that a node speaks; later nodes read
-``speaks``, the oldest and the newest. An answer of version 2 says neither.
+Each says which wire versions it speaks, which build it is, and what its machine is called. A node of version
+2 compares ``wire`` with its own version and reads nothing else, so ``wire`` is the oldest version that a node
+speaks; later nodes read ``speaks``, the oldest and the newest. An answer of version 2 says nothing of this.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from mesh.wire.versions import CLOSED, Versions
 MAX_BUILD = 40
 """Bytes of a build's name."""
 
+MAX_NAME = 48
+"""Bytes of a machine's name."""
+
 MAX_VERSION = 255
 WIRE_VERSION = "wire_version"
 """The code of a refusal between programs without a version in common."""
@@ -24,14 +27,15 @@ UPGRADE_THERE = "upgrade that one, then there: mesh restart"
 
 
 class ProgramVersion(NamedTuple):
-    """The wire versions that a program speaks, and its build; a program of version 2 has no name for that."""
+    """What a program speaks, its build and its machine's name; one of version 2 tells the first alone."""
 
     speaks: Versions
     build: str = ""
+    name: str = ""
 
     def answer(self) -> dict[str, Any]:
         """What the answer to a preface says of this program, refusal or not."""
-        return {"speaks": list(self.speaks), "build": self.build}
+        return {"speaks": list(self.speaks), "build": self.build, "name": self.name}
 
     def preface(self) -> dict[str, Any]:
         """What a preface says of it."""
@@ -60,15 +64,17 @@ def _program(said: Mapping[Any, Any], speaks: Any) -> ProgramVersion | None:
     if any(type(version) is not int or not 0 <= version <= MAX_VERSION for version in speaks):
         return None
     oldest, newest = speaks
-    return ProgramVersion(Versions(oldest, newest), _build(said)) if oldest <= newest else None
+    if oldest > newest:
+        return None
+    build, name = _shown(said.get("build"), MAX_BUILD), _shown(said.get("name"), MAX_NAME)
+    return ProgramVersion(Versions(oldest, newest), build, name)
 
 
-def _build(said: Mapping[Any, Any]) -> str:
-    """The build's name; empty when it is none that can be shown, for only words for people depend on it."""
-    build = said.get("build", "")
-    if not isinstance(build, str) or not build.isprintable() or len(build.encode()) > MAX_BUILD:
+def _shown(text: object, limit: int) -> str:
+    """The text; empty when it is none that can be shown, for only words for people depend on it."""
+    if not isinstance(text, str) or not text.isprintable() or len(text.encode(errors="replace")) > limit:
         return ""
-    return build
+    return text
 
 
 class OtherVersion(StreamRefused):

@@ -20,6 +20,7 @@ from mesh.runtime.change_signal import ChangeSignal
 from mesh.runtime.engine_keeper import EngineKeeper
 from mesh.runtime.node_context import NodeContext
 from mesh.runtime.peer_cache import CachedPeers
+from mesh.runtime.program_build import build
 from mesh.runtime.state import StateDir
 from mesh.wire.identity import id_text
 
@@ -60,7 +61,7 @@ def make_services(
     """
     identity = state.identity()
     changes = ChangeSignal()
-    streams = Streams(identity, source_hosts)
+    streams = Streams(identity, source_hosts, build=build(), name=options.name)
     invites = Invites(state, wall_clock)
     context = NodeContext(
         options=options,

@@ -19,6 +19,7 @@ from mesh.control.operations import (
     SelfStatus,
     Status,
 )
+from mesh.net.versions_preface import ProgramVersion
 from mesh.protocol.membership.peers import PRESENT
 from mesh.protocol.node.node import Member, Node
 from mesh.runtime.program_build import build, version
@@ -28,7 +29,7 @@ from mesh.wire.identity import NodeId, PoolId, id_text
 from mesh.wire.profile import Model, OfferedDevice
 from mesh.wire.rights import Rights
 from mesh.wire.states import Phase
-from mesh.wire.versions import Versions
+from mesh.wire.versions import CLOSED
 
 
 def status(
@@ -37,11 +38,11 @@ def status(
     pool_name: str,
     engine: EngineStatus,
     api: str,
-    heard: Mapping[NodeId, Versions] = MappingProxyType({}),
+    heard: Mapping[NodeId, ProgramVersion] = MappingProxyType({}),
 ) -> Status:
     """The whole object; shapes and units as `mesh.control.operations` says.
 
-    ``heard``: the wire versions that members named on their last streams, which counts where they are gone:
+    ``heard``: what members said of their programs on their last streams, which counts where they are gone:
     one that was upgraded too far is heard no more, and its record is from before.
     """
     report = current_state(node)
@@ -194,9 +195,10 @@ def _address(member: Member | None) -> str:
     )
 
 
-def _member(member: Member, report: PoolState | None, heard: Versions | None) -> MemberStatus:
+def _member(member: Member, report: PoolState | None, heard: ProgramVersion | None) -> MemberStatus:
     profile = member.record.profile if member.record else None
-    speaks = heard or member.speaks
+    said = heard or ProgramVersion(member.speaks or CLOSED, profile.build if profile else "")
+    speaks = heard.speaks if heard else member.speaks
     held = (
         [stage for stage in report.stages if stage.member == member.id and stage.last >= stage.first]
         if report
@@ -204,7 +206,7 @@ def _member(member: Member, report: PoolState | None, heard: Versions | None) ->
     )
     return {
         "id": id_text(member.id),
-        "name": _name(member, member.id),
+        "name": profile.name if profile else said.name or _name(member, member.id),
         "address": _address(member),
         "state": member.state.value,
         "rights": member.rights.names(),
@@ -223,7 +225,7 @@ def _member(member: Member, report: PoolState | None, heard: Versions | None) ->
         else None,
         "layers": [held[0].first, held[-1].last] if held else None,
         "versions": None if speaks is None else list(speaks),
-        "build": profile.build if profile else "",
+        "build": said.build,
         "devices": [_device(device) for device in profile.devices] if profile else [],
         "quarantine": _quarantine(member.id, report),
     }

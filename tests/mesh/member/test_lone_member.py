@@ -53,7 +53,8 @@ async def test_a_machine_that_was_upgraded_too_far_learns_it_as_well(
     bert.streams.here = LATER
     apart = await company(bert)
     assert apart is not None
-    assert "speaks wire version 2 and 3, this machine 5 and 6" in apart.message
+    assert apart.message.startswith("carl (")
+    assert apart.message.endswith(", this machine 5 and 6")
 
 
 async def test_one_that_answers_in_a_common_version_is_company(clock: MockClock, ground: Ground) -> None:

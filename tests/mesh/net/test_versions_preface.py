@@ -9,6 +9,7 @@ from hypothesis import given
 
 from mesh.net.versions_preface import (
     MAX_BUILD,
+    MAX_NAME,
     MAX_VERSION,
     WIRE_VERSION,
     OtherVersion,
@@ -22,15 +23,16 @@ from mesh.wire.versions import CLOSED, SPOKEN, Versions
 NUMBERS = st.integers(0, MAX_VERSION)
 VERSIONS = st.tuples(NUMBERS, NUMBERS).map(lambda pair: Versions(min(pair), max(pair)))
 BUILDS = st.text("0123456789.+abcdef-é", max_size=MAX_BUILD // 2)
-PROGRAMS = st.builds(ProgramVersion, VERSIONS, BUILDS)
+NAMES = st.text("tower 2é", max_size=MAX_NAME // 2)
+PROGRAMS = st.builds(ProgramVersion, VERSIONS, BUILDS, NAMES)
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-SAID = st.fixed_dictionaries({}, optional={"wire": ANY, "speaks": ANY, "build": ANY, "ok": ANY})
+SAID = st.fixed_dictionaries({}, optional={"wire": ANY, "speaks": ANY, "build": ANY, "name": ANY, "ok": ANY})
 LIKELY = st.fixed_dictionaries(
-    {"speaks": st.lists(st.integers(-1, 300), max_size=3)}, optional={"build": ANY}
+    {"speaks": st.lists(st.integers(-1, 300), max_size=3)}, optional={"build": ANY, "name": ANY}
 )
 
 
@@ -50,7 +52,9 @@ def test_whatever_is_said_is_bounded_or_nothing(said: Any) -> None:
         if program is not None:
             assert 0 <= program.speaks.oldest <= program.speaks.newest <= MAX_VERSION
             assert len(program.build.encode()) <= MAX_BUILD
+            assert len(program.name.encode()) <= MAX_NAME
             assert program.build.isprintable()
+            assert program.name.isprintable()
             other = OtherVersion("192.0.2.7", program, SPOKEN)
             assert len(other.message) <= 150
 

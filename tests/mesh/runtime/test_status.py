@@ -8,6 +8,7 @@ import pytest
 
 from mesh.admission.pool_names import pool_name
 from mesh.control.operations import EngineStatus
+from mesh.net.versions_preface import ProgramVersion
 from mesh.protocol.node.node import Member, Node
 from mesh.runtime.program_build import build, version
 from mesh.runtime.status import current_state, name_of, status
@@ -26,7 +27,7 @@ MODEL = Model("tiny.gguf", 8 << 20, b"r" * 32)
 ENGINE: EngineStatus = {"state": "ready", "progress": 1.0, "reason": ""}
 
 
-def shown(scene: Scene, heard: Mapping[NodeId, Versions] | None = None) -> Any:
+def shown(scene: Scene, heard: Mapping[NodeId, ProgramVersion] | None = None) -> Any:
     """The status as a script reads it; its shape is checked."""
     result = status(
         scene.node, scene.pool, pool_name(scene.pool), ENGINE, "http://127.0.0.1:50080/v1", heard or {}
@@ -310,9 +311,11 @@ def test_what_a_gone_member_said_on_its_last_stream_counts_before_its_record() -
     scene = led()
     actor = scene.member(2)
     later = Versions(SPOKEN.newest + 1, SPOKEN.newest + 2)
-    assert member(shown(scene, {actor.id: later}), actor.id)["versions"] == list(CLOSED)
+    said = {actor.id: ProgramVersion(later, "0.9.0+ab", "attic")}
+    assert member(shown(scene, said), actor.id)["versions"] == list(CLOSED)
     actor.answers = False
     scene.wait(60)
-    result = shown(scene, {actor.id: later})
+    result = shown(scene, said)
     assert member(result, actor.id)["versions"] == list(later)
+    assert member(result, actor.id)["build"] == "0.9.0+ab"
     assert [one["code"] for one in result["problems"]] == ["wire_version"]
