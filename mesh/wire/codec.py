@@ -1,7 +1,8 @@
 """Bounded, canonical msgpack: a shape says what a value may be; anything else is a DecodeError.
 
-Values travel as arrays in the order of their fields. Encoding is canonical (one value, one byte string), and
-decoding refuses every other encoding, so a hash of the bytes names the value.
+Values travel as arrays in the order of their fields. Encoding is canonical: one value, one byte string. What
+is decoded is one array in its only spelling; an array that grows may be longer than its reader knows
+(:func:`growing`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from operator import attrgetter, call
 from typing import Any, NamedTuple
 
@@ -163,7 +165,7 @@ def struct(cls: type[Any], *items: Codec) -> Codec:
     fields, loads, count = paired(*items), [item.load for item in items], len(items)
     if fields.is_plain and tuples:
         return Codec(_same, load)
-    values = attrgetter(*names) if count > 1 else lambda value: (getattr(value, names[0]),)
+    values = _values(names)
     if fields.is_plain:
         return Codec(values, load)
     dump_fields = fields.dump
@@ -173,48 +175,58 @@ def struct(cls: type[Any], *items: Codec) -> Codec:
 def growing(cls: type[Any], *items: Codec, later: Sequence[Codec] = ()) -> Codec:
     """A dataclass whose array may grow: its first fields, then those that were added ``later``, in order.
 
-    Fields added later have defaults, and no default ends the array: a value has one encoding, and one without
-    new content is the array that it always was. What follows the known fields is of a later version: it is
-    ignored, or kept as packed bytes in the field ``unknown`` where the class has one, and written again.
+    Fields added later have defaults, and no default is written at the end of the array: a value without new
+    content is the array that it always was. A reader goes on as far as it knows the fields and their bounds;
+    the rest is of a later version, and its own fields keep their defaults. What follows all known fields is
+    kept as packed bytes in the field ``unknown``, where the class has one, and written again.
+
+    So the first fields alone decide whether a value is read: programs of all versions agree on that.
     """
-    fields, required = paired(*items, *later), len(items)
-    count = required + len(later)
+    required, count = len(items), len(items) + len(later)
     names = _field_names(cls)
     keeps = names[-1] == UNKNOWN
     defaults = [field.default for field in dataclasses.fields(cls)][required:count]
     if len(names) - keeps < count or dataclasses.MISSING in defaults:
         raise TypeError(f"{cls.__name__} has fewer fields than its shape, or one without a default")
-    loads = [item.load for item in (*items, *later)]
-
-    def load_first(value: Any) -> Any:
-        if type(value) is not list or len(value) < required:
-            raise DecodeError(f"Expected at least {required} values")
-        return cls(*map(call, loads, value))
-
-    if not later and not keeps:
-        return Codec(struct(cls, *items).dump, load_first)
+    loads, later_loads = [item.load for item in items], [item.load for item in later]
 
     def load(value: Any) -> Any:
         if type(value) is not list or len(value) < required:
             raise DecodeError(f"Expected at least {required} values")
-        size = len(value)
-        loaded = list(map(call, loads, value))
-        if required < size <= count and loaded[-1] == defaults[size - required - 1]:
-            raise DecodeError("A default is spelt out")
-        if keeps and size > count:
+        first = map(call, loads, value)
+        if len(value) == required:
+            return cls(*first)
+        loaded = [*first, *_load_known(later_loads, value[required:])]
+        if keeps and len(value) > count == len(loaded):
             return cls(*loaded, **{UNKNOWN: pack(value[count:])})
         return cls(*loaded)
 
     def dump(value: Any) -> Any:
-        plain = values(value)
+        known = fields.dump(values(value))
         tail = unpack(value.unknown, len(value.unknown)) if keeps and value.unknown else []
+        if tail:
+            return [*known, *tail]
         end = count
-        while end > required and not tail and plain[end - 1] == defaults[end - 1 - required]:
+        while end > required and getattr(value, names[end - 1]) == defaults[end - 1 - required]:
             end -= 1
-        return [*fields.dump(plain)[:end], *tail]
+        return known if end == count else known[:end]
 
-    values = attrgetter(*names[:count]) if count > 1 else lambda value: (getattr(value, names[0]),)
+    fields, values = paired(*items, *later), _values(names[:count])
     return Codec(dump, load)
+
+
+def _load_known(loads: Sequence[Callable[[Any], Any]], items: Sequence[Any]) -> list[Any]:
+    """The items up to the first that does not fit, which a later version wrote under another bound."""
+    loaded = []
+    with suppress(DecodeError):
+        for load, item in zip(loads, items, strict=False):
+            loaded.append(load(item))
+    return loaded
+
+
+def _values(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Takes these fields of a value."""
+    return attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
 
 
 def _field_names(cls: type[Any]) -> tuple[str, ...]:

@@ -15,7 +15,11 @@ from mesh.wire.profile import Model, Profile
 from mesh.wire.rights import Rights
 from mesh.wire.versions import Versions, spoken_by
 
-MAX_STAGES = 128
+MAX_STAGES = 64
+MAX_FIXED = 128
+FIRST_LATER_KIND = 10
+"""Kinds from this one on are kept and passed on by members that do not know them."""
+
 DEFAULT_COPIES = 2
 """One copy to serve from, and one for when its holder goes."""
 

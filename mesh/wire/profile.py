@@ -21,6 +21,7 @@ _MAX_RECORD = 2048
 _MAX_CLOSED_RECORD = 1024
 _AROUND_PROFILE = 160
 """Bytes of a record that are not its profile: ids, numbers, the signature."""
+_NAMES = "the ends of the models' names"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,45 @@ def max_record(version: int) -> int:
     return _MAX_CLOSED_RECORD if version < GROWING else _MAX_RECORD
 
 
-def _clip(value: str, limit: int) -> str:
-    return value.encode(errors="replace")[:limit].decode(errors="ignore")
+def fitted(profile: Profile, version: int = SPOKEN.newest) -> tuple[Profile, list[str]]:
+    """The profile such that a record of this wire version fits, and what was shortened or left out for that.
+
+    What others miss least goes first: the words on the engine, the devices' and the accelerator's names. The
+    models' names are shortened when nothing else would fit; no model is left out for want of room.
+    """
+    lost = _beyond_bounds(profile)
+    profile = _bounded(profile)
+    size = _record_size(profile, version)
+    for what, shorter in _sacrifices():
+        if size <= max_record(version):
+            break
+        reduced = shorter(profile)
+        left = _record_size(reduced, version)
+        if left < size:
+            profile, size = reduced, left
+            if what not in lost:
+                lost.append(what)
+    return profile, lost
 
 
-def bounded(profile: Profile) -> Profile:
+def _record_size(profile: Profile, version: int) -> int:
+    """At most how many bytes a signed record of this profile has."""
+    return _AROUND_PROFILE + len(codec.pack(profile_codec(version).dump(profile)))
+
+
+def _beyond_bounds(profile: Profile) -> list[str]:
+    """What no record has room for, whatever else is in it."""
+    lost = []
+    if len(profile.models) > MAX_MODELS:
+        lost.append("models: " + ", ".join(model.name for model in profile.models[MAX_MODELS:]))
+    if len(profile.devices) > MAX_DEVICES:
+        lost.append("devices: " + ", ".join(device.name for device in profile.devices[MAX_DEVICES:]))
+    if _models(profile, MAX_NAME) != profile.models:
+        lost.append(_NAMES)
+    return lost
+
+
+def _bounded(profile: Profile) -> Profile:
     """The profile with each text and each list cut to its bound."""
     return dataclasses.replace(
         profile,
@@ -122,39 +157,21 @@ def bounded(profile: Profile) -> Profile:
     )
 
 
-def fitted(profile: Profile, version: int = SPOKEN.newest) -> tuple[Profile, list[str]]:
-    """The profile such that a record of this wire version fits, and what was shortened or left out for that.
-
-    What others miss least goes first: the words on the engine, the devices' and the accelerator's names. The
-    models' names are shortened when nothing else would fit; no model is left out for want of room.
-    """
-    lost = []
-    if len(profile.models) > MAX_MODELS:
-        lost.append("models: " + ", ".join(model.name for model in profile.models[MAX_MODELS:]))
-    if len(profile.devices) > MAX_DEVICES:
-        lost.append("devices: " + ", ".join(device.name for device in profile.devices[MAX_DEVICES:]))
-    profile = bounded(profile)
-    room = max_record(version) - _AROUND_PROFILE
-    shape = profile_codec(version)
-    for what, shorter in _sacrifices():
-        if len(codec.pack(shape.dump(profile))) <= room:
-            break
-        reduced = shorter(profile)
-        if reduced != profile and what not in lost:
-            lost.append(what)
-        profile = reduced
-    return profile, lost
-
-
 def _sacrifices() -> Iterator[tuple[str, Callable[[Profile], Profile]]]:
-    """What a record can do without, in this order."""
+    """What a record can do without, in this order; in version 2 six long addresses may be too many."""
     replace = dataclasses.replace
     yield "the reason of the engine's state", lambda p: replace(p, engine_reason="")
     yield "the devices' names", lambda p: replace(p, devices=tuple(replace(d, name="") for d in p.devices))
     yield "the accelerator's name", lambda p: replace(p, accelerator_name="")
     for length in (64, 48, 32, 24, 16, 8, 0):
-        yield "the ends of the models' names", lambda p, length=length: replace(p, models=_models(p, length))  # type: ignore[misc]
+        yield _NAMES, lambda p, length=length: replace(p, models=_models(p, length))  # type: ignore[misc]
+    for count in range(MAX_ADDRESSES - 1, 0, -1):
+        yield "the last addresses", lambda p, count=count: replace(p, addresses=p.addresses[:count])  # type: ignore[misc]
 
 
 def _models(profile: Profile, length: int) -> tuple[Model, ...]:
     return tuple(dataclasses.replace(m, name=_clip(m.name, length)) for m in profile.models)
+
+
+def _clip(value: str, limit: int) -> str:
+    return value.encode(errors="replace")[:limit].decode(errors="ignore")

@@ -7,6 +7,7 @@ through, and whichever of its fields it knows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
@@ -16,8 +17,10 @@ from mesh.wire import codec
 from mesh.wire.codec import BOOL, FLOAT, UINT, Codec, fixed, growing, listed, paired, struct, text
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.facts import (
+    FIRST_LATER_KIND,
     HASH_BYTES,
     MAX_COPIES,
+    MAX_FIXED,
     MAX_STAGES,
     Claim,
     Deployment,
@@ -43,8 +46,8 @@ MAX_FACT = 8192
 MAX_QUARANTINES = 16
 MAX_OPTIONS = 16
 MAX_DEPLOYMENT_NAME = 48
-_FIRST_LATER_KIND = 10
 _LAST_KIND = 255
+_KEPT_BYTES = 1024
 _DOMAIN = b"mesh fact 1\0"
 _CUT = (Record.kind, PoolState.kind)
 """Kinds that the older form may cut short: their authors sign them again all the time."""
@@ -77,8 +80,8 @@ def _load_options(value: Any) -> tuple[tuple[str, str], ...]:
 _ID = fixed(ID_BYTES)
 _HASH = fixed(HASH_BYTES)
 _COPIES = _bounded(1, MAX_COPIES, "A number of copies")
-_KIND = _bounded(_FIRST_LATER_KIND, _LAST_KIND, "The kind of a fact")
-_LAYERS = listed(paired(_ID, UINT), MAX_STAGES)
+_KIND = _bounded(FIRST_LATER_KIND, _LAST_KIND, "The kind of a fact")
+_LAYERS = listed(paired(_ID, UINT), MAX_FIXED)
 _PAIRS = listed(paired(text(24), text(64)), MAX_OPTIONS)
 _OPTIONS = Codec(_PAIRS.dump, _load_options)
 _NAME = text(MAX_DEPLOYMENT_NAME)
@@ -165,45 +168,73 @@ class Signed(Generic[F]):
 
 
 def sign(fact: F, signer: Signer, version: int = SPOKEN.newest) -> Signed[F]:
-    """Make the fact's signed bytes, in the form of this wire version.
+    """Make the fact's signed bytes, for members that read this wire version or a later one.
 
-    Records and pool states are cut to what the form has fields for. Raises MeshError for any other fact that
-    says more than the form can, and DecodeError for one that breaks the bounds that receivers check.
+    For version 2 records and pool states are cut to the fields that it has. Raises MeshError for any other
+    fact that says more, and DecodeError for one that breaks the bounds that readers check.
     """
-    shape = _form(version).get(fact.kind)
-    body = _body(fact, shape)
-    if version < GROWING and fact.kind not in _CUT and body != _body(fact, GROWING_FORM[fact.kind]):
+    body = _body(fact, GROWING_FORM)
+    if version < GROWING:
+        body = _closed_body(fact, body)
+    said: Signed[F] = _read(body + bytes(SIGNATURE_BYTES), version)
+    if version >= GROWING and said.fact != fact:
+        raise DecodeError("Not within the bounds of its fields")
+    return Signed(said.fact, body + signer.sign(_DOMAIN + body))
+
+
+def _closed_body(fact: Fact, body: bytes) -> bytes:
+    """What version 2 reads of a fact: its very body, or that of a record or a state without later fields."""
+    if fact.kind in _CUT and fact.place == b"":
+        return _body(fact, CLOSED_FORM)
+    _read(body + bytes(SIGNATURE_BYTES), GROWING)
+    try:
+        _read(body + bytes(SIGNATURE_BYTES), GROWING - 1)
+    except DecodeError:
         raise MeshError(
-            f"A member that speaks wire version {version} cannot read this",
+            "A member of this pool speaks wire version 2 and cannot read this",
             "upgrade it, or wait until it has left: `mesh members`",
-        )
-    assert shape is not None, "a program signs facts of the kinds that it knows"
-    said: F = shape.load(codec.unpack(body, MAX_FACT)[1:])
-    return Signed(said, body + signer.sign(_DOMAIN + body))
+        ) from None
+    return body
 
 
-def _body(fact: Fact, shape: Codec | None) -> bytes:
-    return b"" if shape is None else codec.pack([fact.kind, *shape.dump(fact)])
+def _body(fact: Fact, form: Mapping[int, Codec]) -> bytes:
+    return codec.pack([fact.kind, *form[fact.kind].dump(fact)])
 
 
-@lru_cache(maxsize=4096)
 def decode(data: bytes, version: int = SPOKEN.newest) -> Signed[Any]:
     """Read signed bytes as a program of this version does, without checking the signature.
 
-    Raises DecodeError. The same bytes come from many members, so a cache keeps the last ones read (at most
-    32 MiB; some 2 MiB of the usual kind).
+    Raises DecodeError. The same bytes come from many members, so a cache keeps the last ones read: not the
+    large ones, which are few, so that it never has more than some 32 MiB.
     """
+    return _kept(data, version) if len(data) <= _KEPT_BYTES else _read(data, version)
+
+
+def _read(data: bytes, version: int) -> Signed[Any]:
     if not SIGNATURE_BYTES < len(data) <= MAX_FACT:
         raise DecodeError("A fact of impossible length")
-    array = codec.unpack(data[:-SIGNATURE_BYTES], MAX_FACT)
-    kind = array[0] if array and type(array[0]) is int else None
-    shape = _form(version).get(kind) if kind is not None else None
-    if shape is not None:
-        fact = shape.load(array[1:])
-    elif kind is not None and version >= GROWING:
-        fact = _LATER_FACT.load(array)
-    else:
-        raise DecodeError("A fact of an unknown kind")
-    if kind == Record.kind and len(data) > max_record(version):
+    fact = _load(codec.unpack(data[:-SIGNATURE_BYTES], MAX_FACT), version)
+    if fact.kind == Record.kind and len(data) > max_record(version):
         raise DecodeError(f"A record of more than {max_record(version)} bytes")
     return Signed(fact, data)
+
+
+_kept = lru_cache(maxsize=4096)(_read)
+
+
+def _load(array: list[Any], version: int) -> Fact:
+    kind = array[0] if array and type(array[0]) is int else 0
+    is_later = kind >= FIRST_LATER_KIND and version >= GROWING
+    shape = (CLOSED_FORM if version < GROWING else GROWING_FORM).get(kind)
+    if shape is None and not is_later:
+        raise DecodeError("A fact of an unknown kind")
+    fact: Fact
+    if shape is not None:
+        try:
+            fact = shape.load(array[1:])
+            return fact
+        except DecodeError:
+            if not is_later:
+                raise
+    fact = _LATER_FACT.load(array)
+    return fact

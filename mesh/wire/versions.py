@@ -21,8 +21,10 @@ class Versions(NamedTuple):
         return newest if newest >= max(self.oldest, other.oldest) else None
 
     def __str__(self) -> str:
-        """As people read it: ``2 and 3``, or ``2`` alone."""
-        return str(self.newest) if self.oldest == self.newest else f"{self.oldest} and {self.newest}"
+        """As people read it: ``2``, ``2 and 3``, ``2 to 4``."""
+        if self.oldest == self.newest:
+            return str(self.newest)
+        return f"{self.oldest} {'and' if self.newest == self.oldest + 1 else 'to'} {self.newest}"
 
 
 SPOKEN = Versions(2, 3)

@@ -23,7 +23,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         ),
         Bound("items of a message, buckets", "mesh.wire.messages", ("MAX_ITEMS", "BUCKETS")),
         Bound("bytes of a fact", "mesh.wire.signed_facts", ("MAX_FACT",)),
-        Bound("stages of a plan", "mesh.wire.facts", ("MAX_STAGES",)),
+        Bound("stages of a plan, members with fixed layers", "mesh.wire.facts", ("MAX_STAGES", "MAX_FIXED")),
         Bound("quarantines in a pool state", "mesh.wire.signed_facts", ("MAX_QUARANTINES",)),
         Bound("options of a deployment", "mesh.wire.signed_facts", ("MAX_OPTIONS",)),
         Bound("copies that a deployment asks for", "mesh.wire.facts", ("MAX_COPIES",)),
@@ -44,7 +44,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "pending facts, from one source", f"{_PROTOCOL}.facts.pending", ("MAX_WAITING", "MAX_OF_A_SOURCE")
         ),
         Bound(
-            "deployments, facts of later kinds of an author",
+            "deployments, facts of kinds from 10 on of an author",
             f"{_PROTOCOL}.facts.store",
             ("MAX_OF_AN_AUTHOR",),
         ),

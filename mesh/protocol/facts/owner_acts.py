@@ -173,7 +173,8 @@ class Owner:
     def pool_engine(self) -> PoolEngine | None:
         """The word on the engine that is in force: the one with the highest number, then the highest id."""
         every = (s.fact for s in self._store.all(PoolEngine) if s.fact.author in self._roster)
-        return max(every, key=lambda fact: (fact.version, fact.author), default=None)
+        read = (fact for fact in every if isinstance(fact, PoolEngine))
+        return max(read, key=lambda fact: (fact.version, fact.author), default=None)
 
     def deployed(self, deployment: Deployment) -> None:
         """The store took it: if it is the deployment in force, persist it and tell the driver."""

@@ -3,22 +3,21 @@
 Of two facts in one place the higher version stays; of two with one version (an equivocation) the one with
 the smaller hash. Suspicions lapse when their subject's liveness passes the one they name; of the rest only a
 few with the smallest keys stay. Of claims, resignations and states only the few highest stay, and of what an
-author names places for itself (deployments by name, facts of later versions) its few highest. All laws
+author names places for itself (deployments by name, facts of kinds from 10 on) its few highest. All laws
 commute (Shapiro et al. 2011): members that saw the same facts hold the same facts.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from mesh.wire.facts import (
+    FIRST_LATER_KIND,
     Claim,
     Deployment,
     Fact,
-    LaterFact,
     PoolState,
     Record,
     Resignation,
@@ -36,7 +35,7 @@ _ENTRY = "entry"
 _FEW = {Claim.kind: 8, Resignation.kind: 32, PoolState.kind: 4}
 """How many facts of each kind that only leaders sign the store keeps, over all authors and terms."""
 MAX_OF_AN_AUTHOR = 8
-"""How many facts of one kind an author may hold that names their places: deployments, and later kinds."""
+"""How many deployments an author may hold, and how many facts of all kinds from 10 on together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ class FactStore:
         return entry.signed if entry else None
 
     def all(self, kind: type[Any]) -> Iterator[Signed[Any]]:
-        """Every fact of this kind."""
+        """Every fact of this kind, and those of a kind from 10 on that only a later version can read."""
         return (entry.signed for entry in self._kinds.get(kind.kind, {}).values())
 
     def everything(self) -> Iterator[Signed[Any]]:
@@ -199,15 +198,15 @@ class FactStore:
         same_kind = self._kinds.get(fact.kind, {})
         if fact.kind in _FEW:
             return _FEW[fact.kind], list(same_kind.values())
-        if not isinstance(fact, Deployment | LaterFact):
+        if not isinstance(fact, Deployment) and fact.kind < FIRST_LATER_KIND:
             return None, []
         kinds = [same_kind] if isinstance(fact, Deployment) else self._later_kinds()
         mine = [entry for kind in kinds for (author, _), entry in kind.items() if author == fact.author]
         return MAX_OF_AN_AUTHOR, mine
 
     def _later_kinds(self) -> list[dict[tuple[NodeId, bytes], Entry]]:
-        """The facts of each kind that this program does not know."""
-        return [facts for facts in self._kinds.values() if _is_of_a_later_kind(facts)]
+        """The facts of all kinds from 10 on, known or not, so that programs of all versions keep the same."""
+        return [facts for kind, facts in self._kinds.items() if kind >= FIRST_LATER_KIND]
 
     def _may_suspect(self, key: bytes, fact: Suspicion) -> bool:
         """A suspicion counts against exactly the proven liveness; of many the store keeps a few."""
@@ -259,10 +258,6 @@ def _are_of_two_runs(one: Fact, other: Fact) -> bool:
 def _height(signed: Signed[Any]) -> tuple[Version, NodeId, bytes]:
     """The order of facts of which the store keeps the highest; a place has one of each version."""
     return (signed.fact.version, signed.fact.author, signed.key)
-
-
-def _is_of_a_later_kind(facts: Mapping[tuple[NodeId, bytes], Entry]) -> bool:
-    return any(isinstance(entry.signed.fact, LaterFact) for entry in itertools.islice(facts.values(), 1))
 
 
 def bucket_of(key: bytes) -> int:

@@ -1,7 +1,8 @@
 import contextlib
 import tracemalloc
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import msgpack
 import pytest
@@ -129,3 +130,133 @@ def test_a_shape_has_no_more_items_than_its_class_has_fields() -> None:
     assert shape.load(list(shape.dump(_Pair(1, 2)))) == _Pair(1, 2)
     with pytest.raises(TypeError, match="2 fields, its shape 3"):
         codec.struct(_Pair, codec.UINT, codec.UINT, codec.UINT)
+
+
+# --- arrays that grow
+
+
+@dataclass(frozen=True)
+class _Older:
+    name: str
+    size: int = 0
+    unknown: bytes = b""
+
+
+@dataclass(frozen=True)
+class _Newer:
+    name: str
+    size: int = 0
+    word: str = ""
+    many: tuple[int, ...] = ()
+    unknown: bytes = b""
+
+
+@dataclass(frozen=True)
+class _Careless:
+    name: str
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class _Bare:
+    name: int
+    size: int
+
+
+OLDER = codec.growing(_Older, codec.text(9), later=(codec.UINT,))
+NEWER = codec.growing(_Newer, codec.text(9), later=(codec.UINT, codec.text(9), codec.listed(codec.UINT, 2)))
+CARELESS = codec.growing(_Careless, codec.text(9), later=(codec.UINT,))
+NEWEST = st.builds(
+    _Newer,
+    st.just("name"),
+    st.integers(0, 2),
+    st.sampled_from(["", "word"]),
+    st.sampled_from([(), (1,), (1, 2)]),
+    st.sampled_from([b"", codec.pack([5]), codec.pack(["", [], [[1]]])]),
+)
+
+
+def written(shape: codec.Codec, value: object) -> bytes:
+    return codec.pack(shape.dump(value))
+
+
+def read(shape: codec.Codec, data: bytes) -> Any:
+    return shape.load(codec.unpack(data, len(data)))
+
+
+@given(NEWEST)
+def test_what_one_writes_another_of_an_older_version_writes_again(value: _Newer) -> None:
+    data = written(NEWER, value)
+    assert read(NEWER, data) == value
+    older = read(OLDER, data)
+    assert (older.name, older.size) == (value.name, value.size)
+    assert written(OLDER, older) == data
+    careless = read(CARELESS, data)
+    assert (careless.name, careless.size) == (value.name, value.size)
+
+
+@given(NEWEST, NEWEST)
+def test_values_that_differ_are_written_differently(one: _Newer, other: _Newer) -> None:
+    assert (written(NEWER, one) == written(NEWER, other)) is (one == other)
+
+
+def test_a_value_without_new_content_is_written_as_it_always_was() -> None:
+    assert written(NEWER, _Newer("name")) == written(codec.struct(_Older, codec.text(9)), _Older("name"))
+    assert list(NEWER.dump(_Newer("name", 0, "word"))) == ["name", 0, "word"]
+    assert list(NEWER.dump(_Newer("name", 1))) == ["name", 1]
+    assert list(NEWER.dump(_Newer("name", unknown=codec.pack([None])))) == ["name", 0, "", (), None]
+
+
+@pytest.mark.parametrize(
+    ("array", "value"),
+    [
+        (["name", 0], _Newer("name")),
+        (["name", 1, "too long for it", [1]], _Newer("name", 1)),
+        (["name", -1, "word", [1], 5], _Newer("name")),
+        (["name", 1, "word", [1, 2, 3], 5], _Newer("name", 1, "word")),
+        (["name", 1, "word", None], _Newer("name", 1, "word")),
+    ],
+)
+def test_a_reader_goes_on_as_far_as_it_knows_fields_and_bounds(array: list[object], value: _Newer) -> None:
+    assert read(NEWER, codec.pack(array)) == value
+
+
+@pytest.mark.parametrize("array", [[], ["too long for it"], [5, 1], "name", None])
+def test_first_fields_out_of_their_bounds_are_refused(array: object) -> None:
+    for shape in (OLDER, NEWER, CARELESS):
+        with pytest.raises(DecodeError):
+            shape.load(array)
+
+
+@given(st.lists(VALUES, max_size=6))
+def test_any_array_is_read_by_all_versions_or_by_none(array: list[object]) -> None:
+    reads = []
+    for shape in (OLDER, NEWER, CARELESS):
+        try:
+            shape.load(array)
+            reads.append(True)
+        except DecodeError:
+            reads.append(False)
+    assert len(set(reads)) == 1
+
+
+def test_a_tail_as_deep_and_as_long_as_it_may_be_costs_little() -> None:
+    deep = codec.pack(["name", 0, "", []])[1:]
+    for tail in (b"\x91" * 400 + b"\x90", b"\xdc\x1f\x00" + b"\x90" * 0x1F00):
+        data = b"\x95" + deep + tail
+        tracemalloc.start()
+        try:
+            value = read(NEWER, data)
+            again = written(NEWER, value)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert again == data
+        assert peak < 2 << 20
+
+
+def test_a_shape_that_grows_has_defaults_for_what_was_added() -> None:
+    with pytest.raises(TypeError, match="_Bare has fewer fields"):
+        codec.growing(_Bare, codec.UINT, later=(codec.UINT,))
+    with pytest.raises(TypeError, match="_Older has fewer fields"):
+        codec.growing(_Older, codec.text(9), later=(codec.UINT, codec.UINT))

@@ -1,4 +1,8 @@
 import contextlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -29,6 +33,7 @@ from mesh.wire.messages import (
     Vote,
     VoteRequest,
 )
+from tests.mesh.wire.any_values import ANY_MESSAGES, ANYTHING
 
 RUMOUR = Rumour(b"k" * 8, (1, 2), b"mark")
 MESSAGES: list[Message] = [
@@ -50,6 +55,8 @@ MESSAGES: list[Message] = [
     LeaseRefusal(1, 5000, b"claim"),
     LeaseRelease(NodeId(bytes(16)), 1, 2),
 ]
+
+NAMED = LeaseRequest | LeaseGrant | LeaseRefusal | LeaseRelease
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
@@ -77,10 +84,49 @@ def test_a_mutated_message_is_read_or_refused_with_the_one_error(
         messages.decode(bytes(data))
 
 
-@pytest.mark.parametrize("array", [[], [99], ["1"], [5], [5, 1, 1], [5, "1"]])
+@pytest.mark.parametrize("array", [[], [99], ["1"], [5], [5, -1], [5, "1"], [7, [[1]]]])
 def test_what_is_no_message_is_refused(array: list[object]) -> None:
     with pytest.raises(DecodeError):
         messages.decode(codec.pack(array))
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_message_of_version_2_has_the_bytes_that_it_had_in_version_2(message: Message) -> None:
+    golden = json.loads(Path(__file__).with_name("version_2.json").read_text())["messages"]
+    data = bytes.fromhex(golden[type(message).__name__])
+    assert messages.encode(message) == data
+    assert messages.decode(data, version=2) == messages.decode(data) == message
+
+
+@given(ANY_MESSAGES, st.lists(ANYTHING, max_size=5))
+def test_a_message_is_read_whatever_a_later_version_appends(message: Message, tail: list[object]) -> None:
+    data = messages.encode(message)
+    grown = codec.unpack(data, len(data))
+    if tail and isinstance(message, NAMED) and not message.name:
+        grown.append("")
+    grown = codec.pack([*grown, *tail])
+    assert messages.decode(grown) == message
+    assert messages.encode(messages.decode(grown)) == data
+    if tail:
+        with pytest.raises(DecodeError):
+            messages.decode(grown, version=2)
+
+
+@given(ANY_MESSAGES)
+def test_version_2_reads_each_message_but_those_with_a_name(message: Message) -> None:
+    data = messages.encode(message)
+    if isinstance(message, NAMED) and message.name:
+        with pytest.raises(DecodeError):
+            messages.decode(data, version=2)
+    else:
+        assert messages.decode(data, version=2) == message
+
+
+@pytest.mark.parametrize("message", [message for message in MESSAGES if isinstance(message, NAMED)])
+def test_a_name_beyond_its_bound_is_of_a_later_version(message: Message) -> None:
+    named = replace(cast(Any, message), name="n" * 48)
+    assert messages.decode(messages.encode(named)) == named
+    assert messages.decode(messages.encode(replace(named, name="n" * 49))) == message
 
 
 @pytest.mark.parametrize(
