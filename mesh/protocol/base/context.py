@@ -93,11 +93,12 @@ class Context:
         if batch:
             self.send(to, endpoint, Bodies(tuple(batch)))
 
-    def sign(self, fact: F) -> Signed[F]:
-        """The fact, signed in the form of the time; raises MeshError where that cannot say it."""
-        if self._later and self.form == self.speaks.newest:
+    def sign(self, fact: F, form: int | None = None) -> Signed[F]:
+        """The fact, signed in that form, or that of the time; raises MeshError where it cannot say it."""
+        form = self.form if form is None else form
+        if self._later and form == self.speaks.newest:
             fact = dataclasses.replace(fact, unknown=self._later)
-        return sign(fact, self.signer, self.form)
+        return sign(fact, self.signer, form)
 
     def read(self, data: bytes) -> Signed[Any]:
         """The fact of these bytes, not checked; raises DecodeError."""

@@ -93,9 +93,16 @@ class Owner:
         """Deploy in this owner's name what another deployed, with all that its fact says."""
         if deployment is not None:
             self._require_owner()
-            self._validator.publish(
-                dataclasses.replace(deployment, author=self._context.id, number=self._next_number())
-            )
+            again = dataclasses.replace(deployment, author=self._context.id, number=self._next_number())
+            self._validator.publish(again, self._form_of(deployment))
+
+    def _form_of(self, deployment: Deployment) -> int | None:
+        """The form in which a deployment is said again, where members of version 2 could not read it before.
+
+        They do not lose by it, and neither serving nor evicting waits until they are upgraded.
+        """
+        signed = self._store.get(Deployment, deployment.author)
+        return None if signed is None or signed.is_closed else self._context.speaks.newest
 
     def _last_to_keep(self, subject: NodeId) -> tuple[tuple[int, bytes], Roster]:
         """The last act of the subject that an eviction can name such that this owner remains one.
@@ -129,12 +136,13 @@ class Owner:
         node, number = self._context, self._next_number()
         deployment = Deployment(node.pool, node.id, number, model, context, slots, running, layers, copies)
         former = self.deployment()
-        if former is not None and former.model == model:
-            # What this program does not know of the model's deployment, it does not take away.
-            deployment = dataclasses.replace(
-                deployment, options=former.options, second=former.second, unknown=former.unknown
-            )
-        return self._validator.publish(deployment)
+        if former is None or former.model != model:
+            return self._validator.publish(deployment)
+        # What this program does not know of the model's deployment, it does not take away.
+        deployment = dataclasses.replace(
+            deployment, options=former.options, second=former.second, unknown=former.unknown
+        )
+        return self._validator.publish(deployment, self._form_of(former))
 
     def _next_number(self) -> int:
         """The number of the next deployment; MeshError when another owner has used the numbers up."""

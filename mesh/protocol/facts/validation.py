@@ -56,9 +56,9 @@ class FactValidator:
         """How many facts are pending until their author is vouched for."""
         return len(self._pending_facts)
 
-    def publish(self, fact: Fact) -> Signed[Any]:
-        """Sign a fact of one's own and take it in."""
-        signed: Signed[Any] = self._context.sign(fact)
+    def publish(self, fact: Fact, form: int | None = None) -> Signed[Any]:
+        """Sign a fact of one's own, in that form or that of the time, and take it in."""
+        signed: Signed[Any] = self._context.sign(fact, form)
         self.take(signed)
         return signed
 

@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -6,11 +7,11 @@ from mesh.protocol.base.effects import DeploymentChanged
 from mesh.protocol.node.node import Node
 from mesh.wire import codec, facts, signed_facts
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import NO_PREVIOUS, Deployment, Eviction
+from mesh.wire.facts import NO_PREVIOUS, Deployment, Eviction, PoolEngine
 from mesh.wire.profile import Model
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from simulations.signing import KeyedHash, verify
-from tests.mesh.protocol.stage import Stage
+from tests.mesh.protocol.stage import Actor, Stage
 
 MODEL = Model("model.gguf", 1, bytes(32))
 
@@ -180,3 +181,66 @@ def test_an_owner_that_uses_up_deployment_numbers_is_evicted_and_its_model_stays
     present = stage.node.deployment()
     assert present is not None
     assert (present.author, present.number, present.context) == (stage.node.id, 2, 1)
+
+
+OPTIONS = (("later", "word"), ("mmap", "off"))
+TAIL = codec.pack(["of a later version", [1]])
+
+
+def _rich(stage: Stage, author: Actor, number: int) -> Deployment:
+    """A deployment that says more than this program knows of."""
+    wish = Deployment(stage.pool, author.id, number, MODEL, 4096, 1, True)
+    return replace(wish, options=OPTIONS, second=replace(MODEL, name="eyes"), unknown=TAIL)
+
+
+def test_another_owner_that_deploys_the_model_again_keeps_what_it_does_not_know() -> None:
+    stage = Stage()
+    other = stage.member(2)
+    other.tells(other.sign(_rich(stage, other, 5)))
+    _deploy(stage, running=False)
+    said = stage.node.deployment()
+    assert said == replace(_rich(stage, other, 6), author=stage.node.id, running=False)
+
+
+def test_another_model_takes_none_of_the_former_ones_options() -> None:
+    stage = Stage()
+    other = stage.member(2)
+    other.tells(other.sign(_rich(stage, other, 5)))
+    stage.perform(stage.node.deploy(stage.now, replace(MODEL, root=b"r" * 32), 4096, 1, True))
+    said = stage.node.deployment()
+    assert said is not None
+    assert (said.options, said.second, said.unknown) == ((), None, b"")
+
+
+def test_the_evicting_owner_keeps_all_that_the_evicted_ones_deployment_says() -> None:
+    stage = Stage()
+    other = stage.member(2)
+    other.tells(other.sign(_rich(stage, other, 5)))
+    stage.perform(stage.node.evict(stage.now, other.id))
+    assert stage.node.deployment() == replace(_rich(stage, other, 6), author=stage.node.id)
+
+
+def test_the_pools_engine_is_the_word_of_an_owner_and_the_highest_number_holds() -> None:
+    stage = Stage()
+    owner, member = stage.member(2), stage.member(3, rights=Rights.WORK)
+    node = stage.node
+    assert node.pool_engine() is None
+    member.tells(member.sign(PoolEngine(stage.pool, member.id, (9,), b"", "b9", b"")))
+    assert node.pool_engine() is None
+    owner.tells(owner.sign(PoolEngine(stage.pool, owner.id, (1,), b"", "b1", b"")))
+    said = node.pool_engine()
+    assert said is not None
+    assert said.release == "b1"
+
+
+def test_a_word_on_the_engine_that_only_later_versions_read_is_kept_beside_those_it_reads() -> None:
+    stage = Stage()
+    one, other = stage.member(2), stage.member(3)
+    body = codec.pack([PoolEngine.kind, stage.pool, one.id, [7], b"", ["of a later version"]])
+    one.tells(body + one.signer.sign(b"mesh fact 1\0" + body))
+    assert body in {signed.data[:-64] for signed in stage.node.inspect().facts()}
+    assert stage.node.pool_engine() is None
+    other.tells(other.sign(PoolEngine(stage.pool, other.id, (1,), b"", "b1", b"")))
+    said = stage.node.pool_engine()
+    assert said is not None
+    assert said.release == "b1"

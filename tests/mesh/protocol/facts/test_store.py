@@ -3,11 +3,30 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.protocol.facts.store import EQUIVOCATION, NEW, STALE, FactStore, differing, entry_of
-from mesh.wire.facts import Claim, Deployment, Fact, Liveness, PoolState, Record, Resignation, Suspicion
+from mesh.protocol.facts.store import (
+    EQUIVOCATION,
+    MAX_OF_AN_AUTHOR,
+    NEW,
+    STALE,
+    FactStore,
+    differing,
+    entry_of,
+)
+from mesh.wire import codec
+from mesh.wire.facts import (
+    Claim,
+    Deployment,
+    Fact,
+    Liveness,
+    PoolEngine,
+    PoolState,
+    Record,
+    Resignation,
+    Suspicion,
+)
 from mesh.wire.identity import PoolId
 from mesh.wire.profile import Model, Profile
-from mesh.wire.signed_facts import Signed, sign
+from mesh.wire.signed_facts import Signed, decode, sign
 from simulations.signing import KeyedHash
 
 POOL = PoolId(b"p" * 16)
@@ -40,17 +59,33 @@ STATES = st.builds(
     anyone, small, small,
 )  # fmt: skip
 DEPLOYMENTS = st.builds(
-    lambda who, number, slots: _signed(
-        who, lambda s: Deployment(POOL, s.id, number, Model("a", 1, bytes(32)), 1, 1 + slots, True)
+    lambda who, number, slots, name: _signed(
+        who,
+        lambda s: Deployment(POOL, s.id, number, Model("a", 1, bytes(32)), 1, 1 + slots, True, name=name),
     ),
-    small, small, small,
+    st.integers(0, 1), small, small, st.sampled_from(["", *"abcdefghijk"]),
+)  # fmt: skip
+ENGINES = st.builds(
+    lambda who, number: _signed(who, lambda s: PoolEngine(POOL, s.id, (number,), b"", "b1", b"")),
+    small, small,
 )  # fmt: skip
 LIVENESSES = st.builds(
     lambda who, incarnation, stable: _signed(who, lambda s: Liveness(POOL, s.id, 1, incarnation, stable)),
     small, small, st.booleans(),
 )  # fmt: skip
-FACTS = st.lists(RECORDS | CLAIMS | RESIGNATIONS | STATES | DEPLOYMENTS | LIVENESSES, max_size=60)
+LATER_FACTS = st.builds(
+    lambda who, kind, version, place: _of_a_later_kind(who, kind, (version,), bytes([place])),
+    st.integers(0, 1), st.integers(10, 13), small, small,
+)  # fmt: skip
+FACTS = st.lists(
+    RECORDS | CLAIMS | RESIGNATIONS | STATES | DEPLOYMENTS | LIVENESSES | ENGINES | LATER_FACTS, max_size=60
+)
 """Claims of more authors than a store keeps, with many equivocations among them."""
+
+
+def _of_a_later_kind(author: int, kind: int, version: tuple[int, ...], place: bytes) -> Signed[Any]:
+    body = codec.pack([kind, POOL, SIGNERS[author].id, version, place, "what later versions say"])
+    return decode(body + SIGNERS[author].sign(b"mesh fact 1\0" + body))
 
 
 def _filled(facts: list[Signed[Any]]) -> FactStore:
@@ -203,3 +238,17 @@ def test_a_claim_below_the_few_that_are_kept_does_not_come_back() -> None:
     store = _filled(claims)
     assert store.offer(claims[0]) == STALE
     assert store.get(Claim, keys[0].id) is None
+
+
+@given(st.permutations(range(12)), st.integers(0, 8))
+def test_of_an_author_a_store_keeps_few_facts_of_later_kinds_known_or_not(
+    order: list[int], engine: int
+) -> None:
+    said = [_of_a_later_kind(0, 11 + number % 3, (number,), bytes([number])) for number in order]
+    said.append(_signed(0, lambda s: PoolEngine(POOL, s.id, (engine,), b"", "b1", b"")))
+    others = _of_a_later_kind(1, 11, (0,), b"")
+    store = _filled([others, *said])
+    highest = sorted([*range(12), engine], reverse=True)[:MAX_OF_AN_AUTHOR]
+    kept = [signed for signed in store.everything() if signed.fact.author == SIGNERS[0].id]
+    assert sorted((signed.fact.version[0] for signed in kept), reverse=True) == highest
+    assert others in list(store.everything())
