@@ -13,9 +13,9 @@ from tests.fuzz.harness import Harness
 from tests.fuzz.harnesses.node import Play, moved, signed
 from tests.fuzz.tape import loose
 from tests.mesh.protocol.stage import Stage
-from tests.mesh.wire.test_signed_facts import FACTS
+from tests.mesh.wire.test_signed_facts import FACTS, GROWN_FACTS
 
-KEYS = ("vouchers", "act", "term", "grant", "deployment", "incarnation", "claimed")
+KEYS = ("vouchers", "act", "term", "grant", "deployment", "incarnation", "claimed", "form")
 RAW, GONE, ACT, GRANT, DEPLOYMENT, NUMBER = range(6)
 MAX_STEPS = 16
 SECONDS = 5.0
@@ -107,12 +107,14 @@ def _corpus() -> list[bytes]:
     steps = [_write(RAW, number, former[key]) for number, key in enumerate(KEYS)]
     steps += [_write(RAW, number, b"") + _write(GONE, number + 1, b"") for number in range(len(KEYS))]
     steps += [_write(RAW, number, msgpack.packb(value)) for number in (0, 1, 3) for value in odd]
-    bodies = [moved(play, fact, who) for fact in FACTS for who in (0, 2)]
+    bodies = [moved(play, fact, who) for fact in (*FACTS, *GROWN_FACTS) for who in (0, 2)]
     for what in (ACT, GRANT, DEPLOYMENT):
         steps += [_write(what, 1 + number % 2 * 2, body) for number, body in enumerate(bodies)]
     ends = [number.to_bytes(8, "big") for number in (0, 2**32, 2**62, 2**63 - 1, 2**63, 2**64 - 1)]
     steps += [
-        _write(NUMBER, KEYS.index(key), end) for key in ("term", "incarnation", "claimed") for end in ends
+        _write(NUMBER, KEYS.index(key), end)
+        for key in ("term", "incarnation", "claimed", "form")
+        for end in ends
     ]
     return [*steps, *(b"".join(steps[at : at + 6]) for at in range(0, len(steps), 6))]
 

@@ -16,7 +16,7 @@ from tests.fuzz.harness import Harness
 from tests.fuzz.tape import swollen
 from tests.mesh.protocol.stage import Actor, Stage
 from tests.mesh.wire.test_messages import MESSAGES
-from tests.mesh.wire.test_signed_facts import FACTS
+from tests.mesh.wire.test_signed_facts import FACTS, GROWN_FACTS
 
 MAX_STEPS = 24
 MAX_SECONDS = 20.0
@@ -138,7 +138,7 @@ def step(what: int, who: int, payload: bytes, beyond: int = 0) -> bytes:
 
 def _corpus() -> list[bytes]:
     play = Play()
-    said = [moved(play, each, who) for each in FACTS for who in (0, 2)]
+    said = [moved(play, each, who) for each in (*FACTS, *GROWN_FACTS) for who in (0, 2)]
     steps = [step(FACT, number % 2 * 2, fact) for number, fact in enumerate(said)]
     steps += [step(SEALED, 0, messages.encode(_meant(play, each))) for each in MESSAGES]
     steps += [step(HELLO, 4, fact) for fact in said[:2]]

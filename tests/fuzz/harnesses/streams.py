@@ -18,7 +18,7 @@ from mesh.net.session import (
 )
 from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Handler, Streams, _present
-from mesh.net.versions_preface import MAX_BUILD, ProgramVersion
+from mesh.net.versions_preface import MAX_BUILD, ProgramVersion, program_in_preface
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import Identity, NodeId, PoolId, id_text
@@ -101,6 +101,9 @@ class Preface:
             assert who is not STRANGER
             assert who is MEMBER or kind == "admit"
             assert isinstance(arguments, dict)
+            theirs = program_in_preface(preface)
+            assert theirs is not None
+            assert SPOKEN.common(theirs.speaks) is not None
             if who is MEMBER:
                 assert preface["pool"] == id_text(POOL)
         check_noted(self._streams)
@@ -108,6 +111,7 @@ class Preface:
 
 def _prefaces() -> list[bytes]:
     good = {**PROGRAM.preface(), "pool": id_text(POOL), "kind": "gossip", "arguments": {"term": 1}}
+    bare = {key: value for key, value in good.items() if key != "speaks"}
     others: list[dict[str, Any]] = [
         {},
         {"kind": "admit"},
@@ -115,9 +119,14 @@ def _prefaces() -> list[bytes]:
         {"wire": SPOKEN.newest + 1},
         {"speaks": [SPOKEN.newest + 1, SPOKEN.newest + 2]},
         {"build": "x" * (MAX_BUILD + 1)},
+        {"wire": SPOKEN.newest, "speaks": [SPOKEN.newest, SPOKEN.newest + 1], "build": "later"},
+        {"speaks": [3, 2]},
+        {"speaks": [2, 3, 4]},
+        {"speaks": "23"},
         {"arguments": []},
     ]
-    return [bytes([who]) + msgpack.packb({**good, **other}) for who in (0, 1, 2) for other in others]
+    said = [bare, *({**good, **other} for other in others)]
+    return [bytes([who]) + msgpack.packb(each) for who in (0, 1, 2) for each in said]
 
 
 def check_noted(streams: Streams) -> None:

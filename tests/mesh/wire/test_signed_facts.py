@@ -1,4 +1,5 @@
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from mesh.wire.facts import (
     Eviction,
     Fact,
     Liveness,
+    PoolEngine,
     PoolState,
+    Quarantine,
     Record,
     Resignation,
     Stage,
@@ -22,8 +25,8 @@ from mesh.wire.facts import (
     Voucher,
 )
 from mesh.wire.identity import Identity, NodeId, PoolId, node_id, verify
-from mesh.wire.profile import Model, Profile, fitted, max_record
-from mesh.wire.rights import ALL_RIGHTS
+from mesh.wire.profile import Model, OfferedDevice, Profile, fitted, max_record
+from mesh.wire.rights import ALL_RIGHTS, Rights
 from mesh.wire.versions import SPOKEN
 
 SIGNER = Identity.from_seed(bytes(32))
@@ -33,7 +36,7 @@ MODEL = Model("model.gguf", 10**9, b"r" * 32)
 PROFILE = Profile(
     "host", (Endpoint("10.0.0.1", 50052), Endpoint("::1", 1)), memory_total=2**40, models=(MODEL,)
 )
-FACTS: list[Fact] = [
+FACTS: list[Any] = [
     Voucher(POOL, ME, 1, facts.NO_PREVIOUS, SIGNER.public_key, ALL_RIGHTS),
     Eviction(POOL, ME, 2, b"h" * 16, OTHER, 7, b"l" * 16),
     Record(POOL, ME, 3, b"nonce..8", 4, False, PROFILE),
@@ -44,9 +47,21 @@ FACTS: list[Fact] = [
     Liveness(POOL, ME, 3, 1),
     Suspicion(POOL, ME, OTHER, 3, 0),
 ]  # fmt: skip
+GROWN_FACTS: list[Any] = [
+    replace(FACTS[0], rights=Rights(255)),
+    replace(
+        FACTS[2],
+        profile=replace(PROFILE, build="1.2", devices=(OfferedDevice("cuda", "gpu", 2, 1, 1.5, slope=0.5),)),
+    ),
+    replace(FACTS[5], name="second", options=(("later", "word"), ("mmap", "off")), second=MODEL),
+    replace(FACTS[6], quarantines=(Quarantine(OTHER, "gpu", 60, "it died"),), name="second"),
+    PoolEngine(POOL, ME, (1,), b"", "b1", bytes(32)),
+    *(replace(fact, unknown=codec.pack(["later", [1, [2.5]], None])) for fact in FACTS),
+]
+"""Facts that say what version 2 has no words for, and facts of a version after this one."""
 
 
-@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: type(fact).__name__)
+@pytest.mark.parametrize("fact", [*FACTS, *GROWN_FACTS], ids=lambda fact: type(fact).__name__)
 def test_a_signed_fact_is_read_as_it_was_said_and_proven(fact: Fact) -> None:
     signed = signed_facts.sign(fact, SIGNER)
     read: signed_facts.Signed[Any] = signed_facts.decode(signed.data)
