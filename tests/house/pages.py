@@ -1,4 +1,4 @@
-"""What documents repeat of the code: packages' docstrings, tables of transitions, settings, bounds.
+"""What documents repeat of the code: packages' docstrings, tables of transitions, settings, bounds, fields.
 
 A document marks such a part by ``<!-- made from the code: PART -->`` and ``<!-- end -->``. ``python -m
 tests.house.pages`` writes all of them anew; tests.house.test_documents holds that they are current.
@@ -15,6 +15,7 @@ from typing import Any
 
 from mesh.protocol.base.settings import Settings
 from mesh.protocol.base.transitions import markdown
+from tests.house import wire_fields
 from tests.house.bounds import BOUNDS
 from tests.house.tree import DOCUMENTS, PACKAGES, ROOT, parsed
 
@@ -101,6 +102,7 @@ _KINDS: dict[str, Callable[[str], list[str]]] = {
     "transitions": _transitions,
     "settings": _settings,
     "bounds": _bounds,
+    "fields": wire_fields.markdown,
 }
 
 

@@ -233,7 +233,7 @@ def test_the_pools_engine_is_the_word_of_an_owner_and_the_highest_number_holds()
     assert said.release == "b1"
 
 
-def test_a_word_on_the_engine_that_only_later_versions_read_is_kept_beside_those_it_reads() -> None:
+def test_a_word_on_the_engine_that_only_later_versions_read_does_not_count() -> None:
     stage = Stage()
     one, other = stage.member(2), stage.member(3)
     body = codec.pack([PoolEngine.kind, stage.pool, one.id, [7], b"", ["of a later version"]])
