@@ -186,14 +186,15 @@ def _closed_body(fact: Fact, body: bytes) -> bytes:
     """What version 2 reads of a fact: its very body, or that of a record or a state without later fields."""
     if fact.kind in _CUT and fact.place == b"":
         return _body(fact, CLOSED_FORM)
-    _read(body + bytes(SIGNATURE_BYTES), GROWING)
     try:
         _read(body + bytes(SIGNATURE_BYTES), GROWING - 1)
-    except DecodeError:
+    except DecodeError as problem:
+        if _read(body + bytes(SIGNATURE_BYTES), GROWING).fact != fact:
+            raise
         raise MeshError(
             "A member of this pool speaks wire version 2 and cannot read this",
             "upgrade it, or wait until it has left: `mesh members`",
-        ) from None
+        ) from problem
     return body
 
 
