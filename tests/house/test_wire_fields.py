@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mesh.net.versions_preface import spoken_here
+from mesh.net.versions_preface import ProgramVersion
 from mesh.wire import codec
 from mesh.wire.facts import Fact, LaterFact, Quarantine, Stage
 from mesh.wire.messages import Message
@@ -84,5 +84,5 @@ def test_a_row_has_a_bound_and_words(table: Table) -> None:
 
 def test_what_a_preface_says_of_versions_has_its_row() -> None:
     keys = [line.partition(" | ")[0] for line in PREFACE.strip().splitlines()]
-    assert set(spoken_here()) - set(keys) == set()
+    assert set(ProgramVersion(SPOKEN).preface()) - set(keys) == set()
     assert len(keys) == len(set(keys))

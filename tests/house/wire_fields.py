@@ -400,6 +400,7 @@ PREFACE = """
 wire | both | the oldest version spoken; version 2 compares it with its own
 speaks | both | [oldest, newest]; missing: `wire` alone
 build | both | the program's build, as `mesh --version` prints it
+name | both | what the machine is called, for people
 pool | preface | whose members speak
 kind | preface | what the stream is for
 arguments | preface | of that kind

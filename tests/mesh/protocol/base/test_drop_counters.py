@@ -23,8 +23,8 @@ def counted(node: Node) -> dict[str, int]:
 
 def test_the_labels_of_the_metrics_stay() -> None:
     assert {str(reason) for reason in DropReason} == {
-        "foreign", "replayed", "flood", "stranger", "forged", "malformed", "foreign_fact", "forged_fact",
-        "malformed_fact", "unauthorised_fact", "leaping_claim", "accusation", "equivocation",
+        "foreign", "replayed", "flood", "stranger", "forged", "malformed", "version", "foreign_fact",
+        "forged_fact", "malformed_fact", "unauthorised_fact", "leaping_claim", "accusation", "equivocation",
     }  # fmt: skip
 
 
