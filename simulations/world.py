@@ -472,7 +472,9 @@ class World:
         )
 
     def _send_stream(self, host: Host, effect: SendStream) -> None:
-        target = self._by_id.get(effect.to)
+        """To the first host with that key at an address that the sender knows, as the driver does."""
+        ends = [self._by_address.get(endpoint) for endpoint in _endpoints(host, effect)]
+        target = next((end for end in ends if end is not None and end.id == effect.to), None)
         if target is None or target.node is None or not self.linked(host, target):
             return
         self.bytes_sent[host.number] += len(effect.payload)
@@ -494,3 +496,11 @@ class World:
         self.step(
             host, when, lambda node: node.probe_result(host.local(self.now), to, token, ok, refused=refused)
         )
+
+
+def _endpoints(host: Host, effect: SendStream) -> list[Endpoint]:
+    """Where the driver looks for a stream's other end: at the known addresses, then at that of the effect."""
+    member = None if host.node is None else host.node.member(effect.to)
+    known = [] if member is None or member.endpoint is None else [member.endpoint]
+    advertised = member.record.profile.addresses if member is not None and member.record is not None else ()
+    return [*known, *advertised, effect.endpoint]

@@ -133,8 +133,8 @@ class NodeDriver:
                 self._sooner.set()
             case Persist(key=key, value=value):
                 self._durability.write(now(), key, value)
-            case SendStream(to=to, payload=payload):
-                self.messages.send(to, self.endpoints(to), payload)
+            case SendStream(to=to, endpoint=endpoint, payload=payload):
+                self.messages.send(to, list(dict.fromkeys([*self.endpoints(to), endpoint])), payload)
             case ProbeStream():
                 self._probe_soon(effect)
             case Tell(event=Notice(level=level, text=text)):

@@ -2,11 +2,23 @@ import random
 
 import pytest
 
-from mesh.protocol.base.effects import Event, LeaderChanged, Notice, Persist, Send, SetTimer, Tell, Timer
+from mesh.protocol.base.effects import (
+    Event,
+    LeaderChanged,
+    Notice,
+    Persist,
+    Send,
+    SendStream,
+    SetTimer,
+    Tell,
+    Timer,
+)
+from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from mesh.wire.rights import Rights
 from simulations.checkers import Checkers, disagreement
 from simulations.world import Host, World
+from tests.mesh.protocol.stage import grown
 
 
 def _pool(count: int, seed: int = 1) -> tuple[World, list[Host], Checkers]:
@@ -361,3 +373,32 @@ def test_a_newcomer_that_dies_over_its_admission_does_not_start() -> None:
     assert died
     assert newcomer.node is None
     assert newcomer.disk == {}
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.2])
+def test_a_pool_whose_records_no_datagram_holds_knows_all_records(loss: float) -> None:
+    world = World(1)
+    world.network.loss = loss
+    hosts = [world.add(rank=10) for _ in range(12)]
+    for host in hosts:
+        host.profile = grown(host.profile)
+    world.found(hosts[0])
+    world.run(1.0)
+    for host in hosts[1:]:
+        world.join(host, hosts[0])
+    assert world.run_until(lambda: _agreed(world), limit=3.0 if loss else 1.0)
+    for host in hosts:
+        assert host.node is not None
+        records = [member.record for member in host.node.members()]
+        assert [record and len(record.profile.devices) for record in records] == [8] * len(hosts)
+
+
+def test_a_stream_reaches_a_member_only_at_an_address_that_the_sender_knows() -> None:
+    world = World(1)
+    one, other = world.add(), world.add()
+    for host in (one, other):
+        world.found(host)  # a pool each: neither knows where the other is
+    for endpoint, carried in ((Endpoint("10.9.9.9", 1), 0), (one.address, 0), (other.address, 10)):
+        before = world.bytes_sent[one.number]
+        world.perform(one, [SendStream(other.id, endpoint, bytes(10))])
+        assert world.bytes_sent[one.number] - before == carried

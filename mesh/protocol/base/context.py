@@ -71,14 +71,17 @@ class Context:
         self._token = 0
 
     def send(self, to: NodeId | None, endpoint: Endpoint, message: Message) -> None:
-        """Send a datagram; a message too large for one goes framed over a stream, up to 256 KiB."""
+        """Send a datagram; a message too large for one goes framed over a stream, up to 256 KiB.
+
+        A stream needs a member to prove its other end: without ``to`` nothing is sent that is too large.
+        """
         body = messages.encode(message)
         if len(body) <= MAX_BODY:
             self.sent += 1
             sealed = seal(self.pool, self.id, self.sent, body, self.signer, to or NOBODY, self.speaks)
             self.effects.append(Send(to, endpoint, sealed))
         elif to is not None and len(body) <= messages.MAX_STREAMED:
-            self.effects.append(SendStream(to, body))
+            self.effects.append(SendStream(to, endpoint, body))
 
     def send_bodies(self, to: NodeId | None, endpoint: Endpoint, facts: Sequence[bytes]) -> None:
         """Send facts in as few datagrams as hold them; a fact too large for one goes over a stream."""
@@ -94,7 +97,7 @@ class Context:
             self.send(to, endpoint, Bodies(tuple(batch)))
 
     def sign(self, fact: F, form: int | None = None) -> Signed[F]:
-        """The fact, signed in that form, or that of the time; raises MeshError where it cannot say it."""
+        """The fact, signed in that form, or that of the time; OlderFormError where it cannot say it."""
         form = self.form if form is None else form
         if self._later and form == self.speaks.newest:
             fact = dataclasses.replace(fact, unknown=self._later)

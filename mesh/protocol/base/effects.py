@@ -110,9 +110,13 @@ class Send:
 
 @value
 class SendStream:
-    """Send a message of at most 256 KiB, framed, over an authenticated stream to the member."""
+    """Send a message of at most 256 KiB, framed, over an authenticated stream to the member.
+
+    ``endpoint`` is where a datagram would go: no record of the member may have come yet.
+    """
 
     to: NodeId
+    endpoint: Endpoint
     payload: bytes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from mesh.protocol.base.context import Context
 from mesh.protocol.dissemination.gossip import Gossip
@@ -10,11 +11,13 @@ from mesh.protocol.facts.store import FactStore
 from mesh.protocol.facts.validation import FactValidator
 from mesh.protocol.membership.membership import Membership
 from mesh.protocol.trust.roster import Roster
+from mesh.wire import messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import MAX_BODY
 from mesh.wire.facts import Record
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies, Hello, Message
+from mesh.wire.signed_facts import Signed
 
 HELLO, HELLO_AGAIN = "hello", "hello-again"
 MAX_HELLO_TARGETS = 512
@@ -105,14 +108,21 @@ class Bootstrap:
         self._context.send_bodies(to, endpoint, ahead)
         self._context.send(to, endpoint, Hello(answer, self._store.summary, tuple(chain)))
         record = self._store.get(Record, self._context.id)
-        if record is not None:
+        if record is not None and (to is not None or not _is_large(record)):
             self._context.send_bodies(to, endpoint, [record.data])
 
     def hello_received(self, sender: NodeId, source: Endpoint, hello: Hello) -> None:
-        """A member introduces itself: answer if it asks for that, and compare both sets of facts."""
+        """A member introduces itself: answer if it asks for that, and compare both sets of facts.
+
+        A record too large for a datagram could not go with the hello that this answers: it goes now, for the
+        answer says to whom.
+        """
         self._validator.absorb_all(hello.chain, sender)
+        record = self._store.get(Record, self._context.id)
         if hello.answer:
             self.send_hello(sender, source, answer=False)
+        elif record is not None and _is_large(record):
+            self._context.send_bodies(sender, source, [record.data])
         self._gossip.compare(sender, source, hello.summary, eager=True)
 
     def answered(self, sender: NodeId, source: Endpoint) -> None:
@@ -166,3 +176,8 @@ class Bootstrap:
     def _is_own(self, endpoint: Endpoint) -> bool:
         record = self._store.get(Record, self._context.id)
         return record is not None and endpoint in record.fact.profile.addresses
+
+
+def _is_large(fact: Signed[Any]) -> bool:
+    """Whether the fact is too large for a datagram, so that it goes over a stream."""
+    return len(messages.encode(Bodies((fact.data,)))) > MAX_BODY

@@ -42,12 +42,12 @@ MAX_PULL_TRIES = 4
 
 
 class _Wanted:
-    """A body to pull: the members that told of it, the one asked last, when (seconds), and how often."""
+    """A body to pull: the members that told of it and from where; the one asked last, when, how often."""
 
     __slots__ = ("asked", "asked_at", "holders", "tries")
 
-    def __init__(self, holder: NodeId) -> None:
-        self.holders = [holder]
+    def __init__(self, holder: NodeId, source: Endpoint | None) -> None:
+        self.holders = {holder: source}
         self.asked = holder
         self.asked_at = -math.inf
         self.tries = 0
@@ -116,13 +116,13 @@ class Gossip:
         keys = sorted(self._hot, key=self._hot.__getitem__)[: _RUMOURS_A_DATAGRAM * _DATAGRAMS_A_ROUND]
         entries = [entry for key in keys if (entry := self._store.entry(key))]
         bodies = [entry for entry in entries if self._is_urgent(entry)][:_BODIES_A_ROUND]
-        rumours = [entry for entry in entries if entry not in bodies]
+        urgent = {entry.key for entry in bodies}
+        rumours = [entry for entry in entries if entry.key not in urgent]
         for peer in targets:
             if peer.endpoint is not None:
-                urgent = [entry.signed.data for entry in self._readable(peer.id, bodies)]
-                self._context.send_bodies(peer.id, peer.endpoint, urgent)
-                told = [entry.rumour for entry in self._readable(peer.id, rumours)]
-                self._tell(peer.id, peer.endpoint, told)
+                news = [entry.signed.data for entry in self._readable(peer.id, bodies)]
+                self._context.send_bodies(peer.id, peer.endpoint, news)
+                self._tell(peer.id, peer.endpoint, self._rumours(peer.id, rumours))
         limit = self._rounds()
         for key in keys:
             self._hot[key] += 1
@@ -137,6 +137,9 @@ class Gossip:
         if peer is None or peer.record is None or peer.record.speaks.newest >= GROWING:
             return entries
         return [entry for entry in entries if entry.signed.is_closed]
+
+    def _rumours(self, to: NodeId, entries: list[Entry]) -> list[Rumour]:
+        return [entry.rumour for entry in self._readable(to, entries)]
 
     def _is_urgent(self, entry: Entry) -> bool:
         """Whether to send the body at once, for a pull would cost a round trip and may be lost.
@@ -167,7 +170,7 @@ class Gossip:
             part = tuple(rumours[start : start + _RUMOURS_A_DATAGRAM])
             self._context.send(to, endpoint, Rumours(part))
 
-    def heard(self, sender: NodeId, source: Endpoint, rumours: Iterable[Rumour]) -> None:
+    def heard(self, sender: NodeId, source: Endpoint | None, rumours: Iterable[Rumour]) -> None:
         """A member told of facts: pull the bodies of those that would change the store."""
         for rumour in rumours:
             if not self._store.wants(rumour):
@@ -176,11 +179,11 @@ class Gossip:
             if wanted is None:
                 share = _MAX_WANTED_OF_ONE if self._vain[sender] < _MAX_VAIN else _MAX_WANTED_OF_A_LIAR
                 if len(self._wanted) < MAX_WANTED and self._told_by[sender] < share:
-                    self._wanted[rumour.key] = _Wanted(sender)
+                    self._wanted[rumour.key] = _Wanted(sender, source)
                     self._told_by[sender] += 1
                     self._asking_is_due = True
             elif sender not in wanted.holders and len(wanted.holders) < MAX_PULL_TRIES:
-                wanted.holders.append(sender)
+                wanted.holders[sender] = source
         self._pull()
 
     def came(self, key: bytes, source: object) -> None:
@@ -219,7 +222,7 @@ class Gossip:
             return
         self._under_way.pop(key, None)
         self._asking_is_due = True
-        source = wanted.holders[0]
+        source = next(iter(wanted.holders))
         self._told_by[source] -= 1
         if not self._told_by[source]:
             del self._told_by[source]
@@ -232,7 +235,7 @@ class Gossip:
 
     def _distrust(self, source: NodeId) -> None:
         """Give up the bodies that this member alone told of: anti-entropy will find those that exist."""
-        for key in [key for key, wanted in self._wanted.items() if wanted.holders == [source]]:
+        for key in [key for key, wanted in self._wanted.items() if list(wanted.holders) == [source]]:
             del self._wanted[key]
             self._under_way.pop(key, None)
             self._told_by[source] -= 1
@@ -264,8 +267,8 @@ class Gossip:
                 continue
             if asked >= MAX_ASKED:
                 break
-            turn = wanted.tries % len(wanted.holders)
-            for holder in (*wanted.holders[turn:], *wanted.holders[:turn]):
+            holders, turn = list(wanted.holders), wanted.tries % len(wanted.holders)
+            for holder in (*holders[turn:], *holders[:turn]):
                 if asked_of[holder] < share:
                     break
             else:
@@ -277,7 +280,8 @@ class Gossip:
             self._under_way[key] = wanted
             asked += 1
         for holder, keys in requests.items():
-            endpoint = self._membership.endpoint(holder)
+            # The record of a newcomer may itself be what is wanted.
+            endpoint = self._membership.endpoint(holder) or self._wanted[keys[0]].holders[holder]
             for start in range(0, len(keys), _PULLS_A_DATAGRAM):
                 if endpoint is not None:
                     self._context.send(holder, endpoint, Pull(tuple(keys[start : start + _PULLS_A_DATAGRAM])))
@@ -328,7 +332,7 @@ class Gossip:
         buckets: list[int] = []
         rumours: list[Rumour] = []
         for bucket in differing(self._store.bucket_hashes(), theirs.hashes):
-            held = self._rumours_in(bucket, sender)
+            held = self._rumours(sender, self._store.entries_in(bucket))
             if buckets and len(rumours) + len(held) > _RUMOURS_A_DATAGRAM:
                 self._context.send(sender, source, Contents(tuple(buckets), tuple(rumours)))
                 buckets, rumours = [], []
@@ -337,15 +341,12 @@ class Gossip:
         if buckets:
             self._context.send(sender, source, Contents(tuple(buckets), tuple(rumours)))
 
-    def _rumours_in(self, bucket: int, to: NodeId) -> list[Rumour]:
-        return [entry.rumour for entry in self._readable(to, self._store.entries_in(bucket))]
-
-    def contents(self, sender: NodeId, source: Endpoint, held: Contents) -> None:
+    def contents(self, sender: NodeId, source: Endpoint | None, held: Contents) -> None:
         """The rumours of some of another's buckets came: pull what prevails, tell it of what it lacks."""
         theirs = {rumour.key: rumour for rumour in held.rumours}
         lacking: list[Rumour] = []
         for bucket in {number for number in held.buckets if number < len(self._store.bucket_hashes())}:
-            for ours in self._rumours_in(bucket, sender):
+            for ours in self._rumours(sender, self._store.entries_in(bucket)):
                 other = theirs.get(ours.key)
                 if other is None or prevails(ours.version, ours.mark, other.version, other.mark):
                     lacking.append(ours)

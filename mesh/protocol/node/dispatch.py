@@ -108,7 +108,7 @@ class Dispatch:
             _fact(facts.Resignation, parts.election.resigned),
             _fact(facts.Deployment, parts.owner.deployed),
             _fact(facts.PoolState, parts.reports.stated),
-            _fact(facts.PoolEngine, lambda _: None),
+            _fact(facts.PoolEngine, parts.owner.engine_chosen),
             _fact(facts.LaterFact, lambda _: None),
         ])  # fmt: skip
 
@@ -187,7 +187,7 @@ class Dispatch:
         """
         if isinstance(message, messages.Bodies):
             self._gossip.received(sender, source, message.facts)
-        elif isinstance(message, messages.Contents) and source is not None:
+        elif isinstance(message, messages.Contents):
             self._gossip.contents(sender, source, message)
 
     def react(self, event: InternalEvent) -> None:

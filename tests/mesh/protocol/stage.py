@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from mesh.protocol.base.effects import Effect, Event, Persist, ProbeStream, Send, SetTimer, Tell
+from mesh.protocol.base.effects import Effect, Event, Persist, ProbeStream, Send, SendStream, SetTimer, Tell
 from mesh.protocol.base.settings import Settings
 from mesh.protocol.node.node import Node
 from mesh.wire import messages
@@ -16,19 +16,28 @@ from mesh.wire.envelope import first_number, open_envelope, seal
 from mesh.wire.facts import Claim, Fact, Record, Resignation, Suspicion
 from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.messages import Ack, Bodies, Message, Ping
-from mesh.wire.profile import Profile
+from mesh.wire.profile import Model, OfferedDevice, Profile
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from mesh.wire.signed_facts import sign
+from mesh.wire.versions import SPOKEN, Versions, marked
 from simulations.signing import KeyedHash, verify
 
 M = TypeVar("M")
 OWN_ADDRESS = Endpoint("10.0.0.1", 50052)
 
 
+def grown(profile: Profile) -> Profile:
+    """The profile of a machine with so much to say that its record exceeds a datagram."""
+    models = tuple(Model("m" * 90, size, bytes([size]) * 32) for size in range(8))
+    devices = tuple(OfferedDevice("cuda", f"device {number}", 2**36, 2**36, 1e12) for number in range(8))
+    return replace(profile, models=models, devices=devices, engine_reason="r" * 120)
+
+
 class Actor:
     """A member whose part the test plays."""
 
-    def __init__(self, stage: Stage, number: int, rank: int) -> None:
+    def __init__(self, stage: Stage, number: int, rank: int, speaks: Versions = SPOKEN) -> None:
+        self.speaks = speaks
         self.signer = KeyedHash(number)
         self.id: NodeId = self.signer.id
         self.address = Endpoint(f"10.0.1.{number % 250}", 50052)
@@ -46,10 +55,11 @@ class Actor:
         self.tells(self.record())
 
     def sign(self, fact: Fact) -> bytes:
-        return sign(fact, self.signer).data
+        return sign(fact, self.signer, self.speaks.newest).data
 
-    def record(self, sequence: int = 1, left: bool = False, nonce: bytes = bytes(8)) -> bytes:
+    def record(self, sequence: int = 1, left: bool = False, nonce: bytes = b"") -> bytes:
         profile = Profile(name="actor", addresses=(self.address,), rank=self.rank)
+        nonce = nonce or marked(bytes(8), self.speaks)
         return self.sign(Record(self._stage.pool, self.id, self.generation, nonce, sequence, left, profile))
 
     def claim(self, term: int, rank: int | None = None) -> bytes:
@@ -65,10 +75,9 @@ class Actor:
     def seal(self, message: Message) -> bytes:
         """Its next datagram."""
         self.sent += 1
-        number = first_number(self.generation) + self.sent
-        return seal(
-            self._stage.pool, self.id, number, messages.encode(message), self.signer, self._stage.node.id
-        )
+        number, stage = first_number(self.generation) + self.sent, self._stage
+        body = messages.encode(message)
+        return seal(stage.pool, self.id, number, body, self.signer, stage.node.id, self.speaks)
 
     def says(self, message: Message) -> list[Effect]:
         """The actor sends the Node a datagram."""
@@ -90,6 +99,7 @@ class Stage:
         start: bool = True,
         signer: KeyedHash | None = None,
         chain: list[bytes] | None = None,
+        speaks: Versions = SPOKEN,
     ) -> None:
         """``chain``: these vouchers admit it to a pool, instead of founding one."""
         self.now = 100.0
@@ -100,10 +110,12 @@ class Stage:
         self.sent: list[tuple[Endpoint, Message]] = []
         self.events: list[Event] = []
         self.stream_probes: list[ProbeStream] = []
+        self.streamed: list[SendStream] = []
         self.actors: dict[Endpoint, Actor] = {}
         self._timers: list[tuple[float, int, Any]] = []
         self._order = 0
-        self.node = Node(self.settings, self.signer, verify, random.Random(7), self.disk)
+        self.speaks = speaks
+        self.node = Node(self.settings, self.signer, verify, random.Random(7), self.disk, speaks)
         if chain is not None:
             self.perform(self.node.admit(self.now, chain))
         elif not stored:
@@ -117,16 +129,30 @@ class Stage:
         assert pool is not None
         return pool
 
-    def restarted(self, after: float = 1.0) -> Stage:
-        """Another run of the same Node, from the same disk."""
-        stage = Stage(self.profile.rank, self.disk, self.settings, start=False, signer=self.signer)
+    def restarted(self, after: float = 1.0, speaks: Versions | None = None) -> Stage:
+        """Another run of the same Node, from the same disk, perhaps of another program."""
+        stage = Stage(
+            self.profile.rank,
+            self.disk,
+            self.settings,
+            start=False,
+            signer=self.signer,
+            speaks=speaks or self.speaks,
+        )
         stage.now = self.now + after
         stage.perform(stage.node.start(stage.now, stage.profile))
         return stage
 
-    def member(self, number: int, rank: int = 1, rights: Rights = ALL_RIGHTS, known: bool = True) -> Actor:
+    def member(
+        self,
+        number: int,
+        rank: int = 1,
+        rights: Rights = ALL_RIGHTS,
+        known: bool = True,
+        speaks: Versions = SPOKEN,
+    ) -> Actor:
         """A member that the Node vouched for and, if ``known``, whose record it has."""
-        actor = Actor(self, number, rank)
+        actor = Actor(self, number, rank, speaks)
         self.actors[actor.address] = actor
         if not self.node.chain(actor.id):
             self.perform(self.node.vouch(self.now, actor.signer.public_key, rights))
@@ -155,6 +181,8 @@ class Stage:
                 self.events.append(effect.event)
             elif isinstance(effect, ProbeStream):
                 self.stream_probes.append(effect)
+            elif isinstance(effect, SendStream):
+                self.streamed.append(effect)
         return effects
 
     def wait(self, seconds: float) -> None:

@@ -34,6 +34,7 @@ from mesh.wire.identity import Identity, NodeId
 from mesh.wire.rights import ALL_RIGHTS
 from mesh.wire.signed_facts import decode
 from tests.mesh.machines import Ground, Here
+from tests.mesh.protocol.stage import grown
 
 SOMEWHERE = Endpoint("127.0.0.1", 9)
 
@@ -335,3 +336,17 @@ async def test_an_eviction_cuts_the_streams_with_the_evicted_and_tells_both_ends
     assert expelled == ["anna"]
     with pytest.raises(StreamError):
         await bert.streams.open(anna.id, [anna.endpoint], StreamKind.GOSSIP)
+
+
+async def test_members_whose_records_no_datagram_holds_meet(clock: MockClock, ground: Ground) -> None:
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    for here in (anna, bert):
+        here.profile = grown(here.profile)
+    anna.found()
+    bert.enter(await bert.search().by_host(anna.endpoint, anna.invite()))
+    await ground.acquaint(anna, bert)
+    for here, other in ((anna, bert), (bert, anna)):
+        member = here.node.member(other.id)
+        assert member is not None
+        assert member.record is not None
+        assert len(member.record.profile.models) == len(other.profile.models)

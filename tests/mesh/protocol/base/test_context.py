@@ -25,7 +25,7 @@ def test_what_a_datagram_cannot_hold_goes_by_stream_if_somebody_is_addressed() -
     core.send(None, THERE, large)
     datagram, stream = core.effects
     assert isinstance(datagram, Send)
-    assert stream == SendStream(PEER, messages.encode(large))
+    assert stream == SendStream(PEER, THERE, messages.encode(large))
 
 
 def test_facts_go_in_as_few_datagrams_as_hold_them_and_in_order() -> None:

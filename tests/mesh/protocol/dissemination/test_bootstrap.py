@@ -9,13 +9,13 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import seal
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import NO_PREVIOUS, Voucher
-from mesh.wire.identity import PoolId
+from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.messages import Ack, Bodies, Hello, Ping
 from mesh.wire.profile import Profile
 from mesh.wire.rights import ALL_RIGHTS
 from mesh.wire.signed_facts import decode, sign
 from simulations.signing import KeyedHash, verify
-from tests.mesh.protocol.stage import Actor, Stage
+from tests.mesh.protocol.stage import Actor, Stage, grown
 
 SOMEWHERE = Endpoint("10.0.7.7", 50052)
 
@@ -191,3 +191,52 @@ def test_a_forged_admission_is_refused() -> None:
     node = Node(Settings(), forger, verify, random.Random(1), {})
     with pytest.raises(MeshError, match="does not lead"):
         node.admit(0.0, [chain[0], forged.data])
+
+
+def _records(stage: Stage) -> list[tuple[NodeId, Endpoint]]:
+    """To whom and where its own record went by stream since the last look."""
+    went, stage.streamed = stage.streamed, []
+    own = stage.node.member(stage.node.id)
+    assert own is not None
+    decoded = [(effect, messages.decode(effect.payload)) for effect in went]
+    return [
+        (effect.to, effect.endpoint)
+        for effect, body in decoded
+        if isinstance(body, Bodies) and [decode(data).fact for data in body.facts] == [own.record]
+    ]
+
+
+def _grown_stage() -> Stage:
+    """Its record exceeds a datagram."""
+    stage = Stage()
+    stage.wait(1.0)
+    stage.profile = grown(stage.profile)
+    stage.republish()
+    stage.wait(1.0)
+    return stage
+
+
+def test_a_record_too_large_for_a_datagram_follows_when_the_hellos_answer_says_to_whom() -> None:
+    stage = _grown_stage()
+    actor = stage.member(2, known=False)
+    stage.perform(stage.node.add_seeds(stage.now, [actor.address]))
+    assert len(stage.take(Hello)) == 1
+    assert _records(stage) == []
+    actor.says(Hello(False, bytes(8), ()))
+    assert _records(stage) == [(actor.id, actor.address)]
+
+
+def test_who_says_hello_gets_a_record_too_large_for_a_datagram_where_it_spoke_from() -> None:
+    stage = _grown_stage()
+    actor = stage.member(2, known=False)
+    actor.says(Hello(True, bytes(8), ()))
+    assert len(stage.take(Hello, actor)) == 1
+    assert _records(stage) == [(actor.id, actor.address)]
+
+
+def test_a_record_that_went_with_the_hello_does_not_go_again() -> None:
+    stage = Stage()
+    actor = stage.member(2, known=False)
+    stage.take(Bodies)
+    actor.says(Hello(False, bytes(8), ()))
+    assert stage.take(Bodies, actor) == []

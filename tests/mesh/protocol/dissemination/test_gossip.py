@@ -1,5 +1,5 @@
 from mesh.protocol.base.settings import Settings
-from mesh.protocol.facts.store import entry_of
+from mesh.protocol.facts.store import bucket_of, entry_of
 from mesh.wire import messages, signed_facts
 from mesh.wire.envelope import MAX_BODY
 from mesh.wire.facts import Claim
@@ -243,3 +243,24 @@ def test_a_bucket_that_is_too_full_for_a_datagram_is_compared_over_a_stream() ->
     stage.take(Pull)
     stage.perform(stage.node.receive_stream(stage.now, other.id, full))
     assert {key for pull in stage.take(Pull, other) for key in pull.keys} == {each.key for each in rumours}
+
+
+def test_a_member_without_a_record_is_asked_where_it_spoke_from() -> None:
+    """A newcomer's own record, too large for a datagram, may be the very thing that it tells of."""
+    stage = Stage()
+    newcomer = stage.member(2, known=False)
+    rumour = _rumour(newcomer.record())
+    newcomer.says(Rumours((rumour,)))
+    assert [pull.keys for pull in stage.take(Pull, newcomer)] == [(rumour.key,)]
+
+
+def test_contents_over_a_stream_count_before_the_record_of_who_sent_them() -> None:
+    stage = Stage()
+    newcomer, subject = stage.member(2, known=False), stage.member(3, known=False)
+    rumour = _rumour(subject.record())
+    contents = messages.encode(Contents((bucket_of(rumour.key),), (rumour,)))
+    stage.perform(stage.node.receive_stream(stage.now, newcomer.id, contents))
+    newcomer.tells(newcomer.record())
+    stage.take(Pull)
+    stage.wait(0.3)
+    assert rumour.key in {key for pull in stage.take(Pull, newcomer) for key in pull.keys}
