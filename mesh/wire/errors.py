@@ -13,5 +13,9 @@ class MeshError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
+class OlderFormError(MeshError):
+    """A fact says what the form of an older wire version has no field for."""
+
+
 class DecodeError(MeshError):
     """The bytes are not what they claim to be: the one error that a decoder raises."""

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from mesh.wire import codec
 from mesh.wire.codec import BOOL, FLOAT, UINT, Codec, fixed, growing, listed, paired, struct, text
-from mesh.wire.errors import DecodeError, MeshError
+from mesh.wire.errors import DecodeError, OlderFormError
 from mesh.wire.facts import (
     FIRST_LATER_KIND,
     HASH_BYTES,
@@ -170,8 +170,8 @@ class Signed(Generic[F]):
 def sign(fact: F, signer: Signer, version: int = SPOKEN.newest) -> Signed[F]:
     """Make the fact's signed bytes, for members that read this wire version or a later one.
 
-    For version 2 records and pool states are cut to the fields that it has. Raises MeshError for any other
-    fact that says more, and DecodeError for one that breaks the bounds that readers check.
+    For version 2 records and pool states are cut to the fields that it has. Raises OlderFormError for
+    any other fact that says more, and DecodeError for one that breaks the bounds that readers check.
     """
     body = _body(fact, GROWING_FORM)
     if version < GROWING:
@@ -191,7 +191,7 @@ def _closed_body(fact: Fact, body: bytes) -> bytes:
     except DecodeError as problem:
         if _read(body + bytes(SIGNATURE_BYTES), GROWING).fact != fact:
             raise
-        raise MeshError(
+        raise OlderFormError(
             "A member of this pool speaks wire version 2 and cannot read this",
             "upgrade it, or wait until it has left: `mesh members`",
         ) from problem

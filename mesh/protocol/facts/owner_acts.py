@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 from mesh.protocol.base.context import Context
 from mesh.protocol.base.effects import DeploymentChanged
@@ -21,6 +22,11 @@ from mesh.wire.signed_facts import Signed
 _MAX_LEAP = 2**20
 """No owner deploys so often: one whose count leaps this far ahead wants to use up the numbers."""
 _ACT = codec.paired(codec.COUNT, codec.fixed(HASH_BYTES))
+
+Word = Deployment | PoolEngine
+"""What any owner may say for the whole pool, and the highest number counts."""
+
+W = TypeVar("W", bound=Deployment | PoolEngine)
 
 
 class Owner:
@@ -58,8 +64,11 @@ class Owner:
             )
         if node_id(key) in self._roster.evicted:
             raise MeshError("That machine was evicted from this pool", "coming back takes a new identity")
+        return self._act(self._voucher(key, rights))
+
+    def _voucher(self, key: bytes, rights: Rights) -> Voucher:
         context = self._context
-        return self._act(Voucher(context.pool, context.id, self._number + 1, self._previous, key, rights))
+        return Voucher(context.pool, context.id, self._number + 1, self._previous, key, rights)
 
     def evict(self, subject: NodeId) -> Signed[Eviction]:
         """Put a member out for ever. Its acts as an owner stay valid, as far as this node knows them.
@@ -78,23 +87,29 @@ class Owner:
         last, after = self._last_to_keep(subject)
         for id, member in self._roster.members.items():
             if id != subject and member.rights.exceeds(after.rights(id)) and self._can_vouch():
-                self.vouch(member.key, member.rights)
-        deployment = self.deployment()
-        is_revoked = deployment is not None and deployment.author == subject
-        leaps = self._leaps()
-        if is_revoked and not leaps:
-            self._deploy_again(deployment)  # first, so that the pool always has a deployment
+                self._act(self._voucher(member.key, member.rights), self._context.speaks.newest)
+        in_force = (self.deployment(), self.pool_engine())
+        revoked = [fact for fact in in_force if fact is not None and fact.author == subject]
+        leaping = [fact for fact in revoked if self._leaps(type(fact))]
+        for fact in revoked:
+            if fact not in leaping:
+                self._say_again(fact)  # first, so that the pool is never without
         eviction = self._act(self._eviction(subject, last))
-        if is_revoked and leaps:
-            self._deploy_again(deployment)
+        for fact in leaping:
+            self._say_again(fact)
         return eviction
 
-    def _deploy_again(self, deployment: Deployment | None) -> None:
-        """Deploy in this owner's name what another deployed, with all that its fact says."""
-        if deployment is not None:
-            self._require_owner()
-            again = dataclasses.replace(deployment, author=self._context.id, number=self._next_number())
-            self._validator.publish(again, self._form_of(deployment))
+    def _say_again(self, fact: Word) -> None:
+        """Say in this owner's name what another said.
+
+        In the newest form, for an eviction must not fail: whoever read that reads this.
+        """
+        number, mine = self._next_number(type(fact)), self._context.id
+        if isinstance(fact, Deployment):
+            again: Word = dataclasses.replace(fact, author=mine, number=number)
+        else:
+            again = dataclasses.replace(fact, author=mine, version=(number,))
+        self._validator.take(self._context.sign(again, self._context.speaks.newest))
 
     def _form_of(self, deployment: Deployment) -> int | None:
         """The form in which a deployment is said again, where members of version 2 could not read it before.
@@ -133,7 +148,7 @@ class Owner:
     ) -> Signed[Deployment]:
         """Say what the pool runs from now on; MeshError for another than an owner."""
         self._require_owner()
-        node, number = self._context, self._next_number()
+        node, number = self._context, self._next_number(Deployment)
         deployment = Deployment(node.pool, node.id, number, model, context, slots, running, layers, copies)
         former = self.deployment()
         if former is None or former.model != model:
@@ -144,52 +159,66 @@ class Owner:
         )
         return self._validator.publish(deployment, self._form_of(former))
 
-    def _next_number(self) -> int:
-        """The number of the next deployment; MeshError when another owner has used the numbers up."""
-        highest = self.deployment()
-        if highest is not None and self._leaps():
-            raise MeshError(
-                f"{id_text(highest.author)} numbers its deployments beyond all measure",
-                "evict it: `mesh evict`",
-            )
-        return 1 if highest is None else highest.number + 1
-
-    def _leaps(self) -> bool:
-        """Whether another's deployment is so far ahead that going beyond it would use up the numbers."""
-        highest = self.deployment()
-        if highest is None or highest.author == self._context.id:
-            return False
-        rest = (s.fact.number for s in self._store.all(Deployment) if s.fact.author != highest.author)
-        return bool(highest.number > max(rest, default=0) + _MAX_LEAP)
-
     def deployment(self) -> Deployment | None:
         """The deployment in force: of all owners' the one with the highest number, then the highest id.
 
         A pool runs the one without a name; others are for members of later versions.
         """
-        every = (s.fact for s in self._store.all(Deployment) if s.fact.author in self._roster)
-        unnamed = (fact for fact in every if not fact.name)
-        return max(unnamed, key=lambda fact: (fact.number, fact.author), default=None)
+        return self._in_force(Deployment)
 
     def choose_engine(self, release: str, digest: bytes) -> Signed[PoolEngine]:
         """Say which llama.cpp the pool runs from now on; MeshError for another than an owner."""
         self._require_owner()
-        highest, node = self.pool_engine(), self._context
-        number = 1 if highest is None else highest.version[0] + 1
+        node, number = self._context, self._next_number(PoolEngine)
         return self._validator.publish(PoolEngine(node.pool, node.id, (number,), b"", release, digest))
 
     def pool_engine(self) -> PoolEngine | None:
         """The word on the engine that is in force: the one with the highest number, then the highest id."""
-        every = (s.fact for s in self._store.all(PoolEngine) if s.fact.author in self._roster)
-        read = (fact for fact in every if isinstance(fact, PoolEngine))
-        return max(read, key=lambda fact: (fact.version, fact.author), default=None)
+        return self._in_force(PoolEngine)
+
+    def _words(self, kind: type[W]) -> Iterator[W]:
+        """What all owners say of this kind, without what is named."""
+        every = (signed.fact for signed in self._store.all(kind))
+        read = (fact for fact in every if isinstance(fact, kind))
+        return (fact for fact in read if fact.author in self._roster and not fact.place)
+
+    def _in_force(self, kind: type[W]) -> W | None:
+        return max(self._words(kind), key=lambda fact: (fact.version, fact.author), default=None)
+
+    def _next_number(self, kind: type[Word]) -> int:
+        """The number of the next word of this kind; MeshError when another owner has used the numbers up."""
+        highest = self._in_force(kind)
+        if highest is not None and self._leaps(kind):
+            what = "deployments" if kind is Deployment else "words on the engine"
+            raise MeshError(
+                f"{id_text(highest.author)} numbers its {what} beyond all measure",
+                "evict it: `mesh evict`",
+            )
+        return 1 if highest is None else highest.version[0] + 1
+
+    def _leaps(self, kind: type[Word]) -> bool:
+        """Whether another's word is so far ahead that going beyond it would use up the numbers."""
+        highest = self._in_force(kind)
+        if highest is None or highest.author == self._context.id:
+            return False
+        rest = (fact.version[0] for fact in self._words(kind) if fact.author != highest.author)
+        return highest.version[0] > max(rest, default=0) + _MAX_LEAP
 
     def deployed(self, deployment: Deployment) -> None:
         """The store took it: if it is the deployment in force, persist it and tell the driver."""
-        signed = self._store.get(Deployment, deployment.author)
-        if signed is not None and self.deployment() == deployment:
-            self._context.persist("deployment", signed.data)
+        if self._keep(deployment, "deployment"):
             self._context.tell(DeploymentChanged(deployment))
+
+    def engine_chosen(self, engine: PoolEngine) -> None:
+        """The store took it: if it is in force, persist it, for a pool may stop as a whole."""
+        self._keep(engine, "engine")
+
+    def _keep(self, fact: Word, key: str) -> bool:
+        signed = self._store.get(type(fact), fact.author)
+        if signed is None or self._in_force(type(fact)) != fact:
+            return False
+        self._context.persist(key, signed.data)
+        return True
 
     def own_act_stored(self, signed: Signed[Any]) -> None:
         """An own act came in: one beyond the known head (after a state rollback) is the new head."""
@@ -203,9 +232,9 @@ class Owner:
         if Rights.OWN not in self._roster.rights(self._context.id):
             raise MeshError("Only an owner of the pool may do this", "ask for an invite with the right `own`")
 
-    def _act(self, fact: Any) -> Signed[Any]:
+    def _act(self, fact: Any, form: int | None = None) -> Signed[Any]:
         """Sign the act, persist it as the chain's new head, then publish it."""
-        signed = self._context.sign(fact)
+        signed = self._context.sign(fact, form)
         self._advance(self._number + 1, signed.hash)
         self._validator.take(signed)
         return signed

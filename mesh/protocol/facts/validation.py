@@ -213,9 +213,8 @@ class FactValidator:
             self._context.emit(FactStored(signed))
 
     def _holds(self, signed: Signed[Any]) -> bool:
-        fact = signed.fact
-        held = self._store.get(type(fact), fact.author, fact.place)
-        return held is not None and held.data == signed.data
+        held = self._store.entry(signed.key)
+        return held is not None and held.signed.data == signed.data
 
     def _adopt(self) -> None:
         """After an act: try again the pending facts of present members, which may have the right by now."""

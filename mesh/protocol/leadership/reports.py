@@ -106,8 +106,10 @@ class Reports:
         self._unsigned = True
         self._next = self._next or self._profile
         self._sign_soon()
-        if self._state is not None and self._said is not None and self._said.quarantines:
-            self.restate(self._state.term)
+        mine, last, said = self._claims.mine, self._state, self._said
+        is_closed = said is None or not said.quarantines  # the older form has no field for them
+        if not is_closed and mine is not None and last is not None and last.term == mine.fact.term:
+            self.restate(last.term)
 
     def _sign_soon(self) -> None:
         """Sign the profile that is waiting, if any, now or as soon as the last record is old enough."""

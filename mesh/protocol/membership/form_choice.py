@@ -6,10 +6,15 @@ What a member speaks is in its record, which it signed: no word of another, and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from mesh.protocol.base.context import Context
 from mesh.protocol.base.internal_events import FormChanged
 from mesh.protocol.membership.membership import Membership
 from mesh.wire import codec
+from mesh.wire.errors import MeshError, OlderFormError
+from mesh.wire.facts import Record
 
 FORM = "form"
 
@@ -41,14 +46,38 @@ class FormChoice:
         if self._context.running and self._choice() > self._context.form:
             self._take(self._choice())
 
+    @contextmanager
+    def naming_older_members(self) -> Iterator[None]:
+        """Raise a MeshError that names the older members where their form cannot say what an owner says."""
+        try:
+            yield
+        except OlderFormError:
+            raise self._refusal() from None
+
+    def _refusal(self) -> MeshError:
+        form = self._context.form
+        older = sorted(record.profile.name for record in self._records() if record.speaks.newest <= form)
+        if older:
+            return MeshError(
+                f"{' and '.join(older)} could not read this: the program there speaks wire version {form}",
+                "upgrade it there, or evict the machine: `mesh evict`",
+            )
+        seconds = self._context.settings.form_delay
+        return MeshError(
+            f"A member that speaks wire version {form} was there until now, and could not read this",
+            f"try again in {seconds:.0f} seconds",
+        )
+
     def _choice(self) -> int:
         """The newest version that this node and all present members speak."""
         speaks = self._context.speaks
-        records = [peer.record for peer in self._membership.peers.values() if peer.present]
-        newest = min(
-            (record.speaks.newest for record in records if record is not None), default=speaks.newest
-        )
+        newest = min((record.speaks.newest for record in self._records()), default=speaks.newest)
         return max(speaks.oldest, min(newest, speaks.newest))
+
+    def _records(self) -> list[Record]:
+        """The records of the present members."""
+        peers = self._membership.peers.values()
+        return [peer.record for peer in peers if peer.present and peer.record is not None]
 
     def _take(self, form: int) -> None:
         self._context.form = form

@@ -155,19 +155,23 @@ class Membership:
         if peer.record is not None and peer.record.profile.addresses != record.profile.addresses:
             peer.proven = peer.source = None
         peer.record = record
-        if record.generation == peer.generation and not self._understands(record):
-            peer.is_understood = False
+        peer.is_understood = self._understands(record, peer.generation)
+        if not peer.is_understood:
             self._set_state(peer, MemberState.DEAD)
         if record.left and record.generation == peer.generation:
             self._set_state(peer, MemberState.LEFT)
 
-    def _understands(self, record: Record) -> bool:
-        """Whether its author's program speaks a wire version that this node's does."""
+    def _understands(self, record: Record | None, generation: int) -> bool:
+        """Whether this run of a member speaks a wire version of this node's, as far as its record says."""
+        if record is None or record.generation != generation:
+            return True
         return self._context.speaks.common(record.speaks) is not None
 
     def _add_peer(self, id: NodeId, generation: int) -> Peer:
-        record = self._store.get(Record, id)  # there is one if this node has forgotten the member
-        peer = self.peers[id] = Peer(id, generation, record=None if record is None else record.fact)
+        stored = self._store.get(Record, id)  # there is one if this node has forgotten the member
+        record = None if stored is None else stored.fact
+        peer = self.peers[id] = Peer(id, generation, record=record)
+        peer.is_understood = self._understands(record, generation)
         self._present.add(id)
         self.order.insert(self._context.random.randrange(len(self.order) + 1), id)
         self._context.members_changed = True
@@ -181,9 +185,6 @@ class Membership:
         peer = self._add_peer(id, liveness[0])
         peer.incarnation = liveness[1]
         record, proof = peer.record, self._store.get(Liveness, id)
-        peer.is_understood = (
-            record is None or record.generation != peer.generation or self._understands(record)
-        )
         peer.stable = proof is None or proof.fact.version != liveness or proof.fact.stable
         if record is not None and record.left and record.generation == peer.generation:
             self._set_state(peer, MemberState.LEFT)

@@ -42,6 +42,10 @@ class Inspection:
 
     # --- facts
 
+    def form(self) -> int:
+        """The wire version in whose form the Node signs its facts."""
+        return self._parts.context.form
+
     def facts(self, kind: type[Any] | None = None) -> Iterator[Signed[Any]]:
         """Every stored fact, or those of one kind."""
         return self._parts.store.everything() if kind is None else self._parts.store.all(kind)

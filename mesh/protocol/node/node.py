@@ -220,7 +220,8 @@ class Node:
     def vouch(self, now: float, key: bytes, rights: Rights) -> list[Effect]:
         """Vouch for a key; raises MeshError when this node is no owner."""
         self._begin(now)
-        self._parts.owner.vouch(key, rights)
+        with self._parts.form_choice.naming_older_members():
+            self._parts.owner.vouch(key, rights)
         self._persisted.keep_acts()
         return self._end()
 
@@ -246,13 +247,15 @@ class Node:
     ) -> list[Effect]:
         """Say what the pool runs from now on; raises MeshError when this node is no owner."""
         self._begin(now)
-        self._parts.owner.deploy(model, context, slots, running, tuple(layers), copies)
+        with self._parts.form_choice.naming_older_members():
+            self._parts.owner.deploy(model, context, slots, running, tuple(layers), copies)
         return self._end()
 
     def choose_engine(self, now: float, release: str, digest: bytes) -> list[Effect]:
         """Say which llama.cpp the pool runs; raises MeshError when this node is no owner."""
         self._begin(now)
-        self._parts.owner.choose_engine(release, digest)
+        with self._parts.form_choice.naming_older_members():
+            self._parts.owner.choose_engine(release, digest)
         return self._end()
 
     def want_leases(self, now: float, workers: Iterable[NodeId]) -> list[Effect]:
@@ -350,10 +353,10 @@ class Node:
         self._persisted.keep_acts()
 
     def _review(self) -> None:
-        if self._context.running and self._context.members_changed:
-            self._parts.form_choice.review()
         if self._context.running and self._parts.expulsion.expelled:
             self._withdraw()
+        if self._context.running and self._context.members_changed:
+            self._parts.form_choice.review()
         if self._context.running:
             self._parts.election.review()
         leader = self.leader()
@@ -412,17 +415,9 @@ class Node:
         speaks = self._authentication.heard_speaking.get(id)
         if speaks is None and peer.record is not None:
             speaks = peer.record.speaks
-        return Member(
-            id,
-            vouched.key,
-            vouched.rights,
-            peer.record,
-            peer.state,
-            peer.endpoint,
-            peer.rtt,
-            speaks,
-            speaks is None or self._context.speaks.common(speaks) is not None,
-        )
+        understood = speaks is None or self._context.speaks.common(speaks) is not None
+        key, rights = vouched.key, vouched.rights
+        return Member(id, key, rights, peer.record, peer.state, peer.endpoint, peer.rtt, speaks, understood)
 
     def leader(self) -> Claim | None:
         signed = self._parts.claims.leader()

@@ -66,11 +66,12 @@ class PersistedState:
         parts.context.cancel(ACTS, b"")
 
     def resume(self) -> None:
-        """Take up the grant that may still bind, and the deployment; a damaged one counts as none."""
+        """Take up the grant that may still bind, and what owners said; a damaged one counts as none."""
         if self._restored:
             self._parts.worker_lease.restore(self._stored.get("grant"))
-        if (data := self._stored.get("deployment")) is not None:
-            self._parts.validator.absorb(data)
+        for key in ("deployment", "engine"):
+            if (data := self._stored.get(key)) is not None:
+                self._parts.validator.absorb(data)
 
     def integer(self, key: str) -> int:
         """A stored number; 0 when there is none, MeshError when it is damaged."""

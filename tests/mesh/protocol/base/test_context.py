@@ -1,13 +1,21 @@
 """What the parts of a Node share: an outbox that knows how large a datagram may be, and timers."""
 
+import dataclasses
 import random
 
-from mesh.protocol.base.context import Context
+import pytest
+
+from mesh.protocol.base.context import NO_POOL, Context
 from mesh.protocol.base.effects import Send, SendStream
 from mesh.protocol.base.settings import Settings
-from mesh.wire import messages
+from mesh.wire import codec, messages
 from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import OlderFormError
+from mesh.wire.facts import Deployment, Fact, PoolEngine, Voucher
 from mesh.wire.messages import Bodies
+from mesh.wire.profile import Model
+from mesh.wire.rights import Rights
+from mesh.wire.versions import SPOKEN, Versions
 from simulations.signing import KeyedHash, verify
 
 PEER = KeyedHash(2).id
@@ -62,3 +70,36 @@ def test_a_timer_that_should_have_fired_long_ago_means_that_the_process_was_paus
     assert not core.is_late()
     core.now += 0.1
     assert core.is_late()
+
+
+WORD = Deployment(NO_POOL, KeyedHash(1).id, 1, Model("m", 1, bytes(32)), 1, 1, True)
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        dataclasses.replace(WORD, options=(("flash", "on"),)),
+        dataclasses.replace(WORD, unknown=codec.pack(["later"])),
+        PoolEngine(NO_POOL, KeyedHash(1).id, (1,), b"", "b1234", bytes(32)),
+        Voucher(NO_POOL, KeyedHash(1).id, 1, bytes(16), KeyedHash(2).public_key, Rights.WORK | Rights.NO_ASK),
+    ],
+)
+def test_what_the_older_form_has_no_field_for_is_refused_and_never_cut(fact: Fact) -> None:
+    core = _core()
+    assert not core.sign(fact).is_closed
+    core.form = 2
+    with pytest.raises(OlderFormError, match="version 2"):
+        core.sign(fact)
+    assert core.sign(fact, 3) == core.sign(fact, SPOKEN.newest)
+
+
+def test_a_plain_fact_has_the_same_bytes_in_both_forms() -> None:
+    core = _core()
+    assert core.sign(WORD, 2) == core.sign(WORD, 3)
+
+
+def test_what_a_later_program_appends_is_in_its_newest_form_alone() -> None:
+    core = Context(Settings(), KeyedHash(1), verify, random.Random(1), Versions(3, 4), codec.pack(["later"]))
+    assert core.sign(WORD).fact.unknown == codec.pack(["later"])
+    core.form = 3
+    assert core.sign(WORD).fact.unknown == b""

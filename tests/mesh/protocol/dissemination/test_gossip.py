@@ -1,10 +1,14 @@
+from mesh.protocol.base.drop_counters import DropReason
 from mesh.protocol.base.settings import Settings
 from mesh.protocol.facts.store import bucket_of, entry_of
 from mesh.wire import messages, signed_facts
+from mesh.wire.codec import pack
 from mesh.wire.envelope import MAX_BODY
-from mesh.wire.facts import Claim
-from mesh.wire.messages import Bodies, Buckets, Contents, Hello, Ping, Pull, Rumour, Rumours
+from mesh.wire.facts import Claim, PoolEngine
+from mesh.wire.messages import BUCKETS, Bodies, Buckets, Contents, Hello, Ping, Pull, Rumour, Rumours
+from mesh.wire.rights import ALL_RIGHTS
 from mesh.wire.signed_facts import sign
+from mesh.wire.versions import CLOSED
 from tests.mesh.protocol.stage import Actor, Stage
 
 
@@ -264,3 +268,85 @@ def test_contents_over_a_stream_count_before_the_record_of_who_sent_them() -> No
     stage.take(Pull)
     stage.wait(0.3)
     assert rumour.key in {key for pull in stage.take(Pull, newcomer) for key in pull.keys}
+
+
+def _mixed() -> tuple[Stage, Actor, Actor, bytes]:
+    """A member of version 2, one of this version, and a fact that the former cannot read."""
+    stage = Stage()
+    older, newer = stage.member(2, speaks=CLOSED), stage.member(3)
+    stage.wait(5.0)
+    stage.sent.clear()
+    engine = newer.sign(PoolEngine(stage.pool, newer.id, (1,), b"", "b1234", bytes(32)))
+    newer.tells(engine)
+    return stage, older, newer, engine
+
+
+def test_what_an_older_member_cannot_read_is_not_told_to_it() -> None:
+    stage, older, newer, engine = _mixed()
+    plain = newer.claim(3)
+    newer.tells(plain)
+    stage.wait(3.0)
+    told, others = _told_keys(stage, older), _told_keys(stage, newer)
+    assert _rumour(engine).key in others - told
+    assert _rumour(plain).key in told
+    assert all(engine not in bodies.facts for bodies in stage.take(Bodies, older))
+
+
+def test_an_older_member_gets_nothing_that_it_cannot_read_in_a_comparison() -> None:
+    stage, older, newer, engine = _mixed()
+    key = _rumour(engine).key
+    for actor in (older, newer):
+        stage.sent.clear()
+        actor.says(Buckets((bytes(8),) * BUCKETS))
+        held = {rumour.key for message in stage.take(Contents, actor) for rumour in message.rumours}
+        actor.says(Contents((bucket_of(key),), ()))
+        actor.says(Pull((key,)))
+        got = [fact for bodies in stage.take(Bodies, actor) for fact in bodies.facts]
+        reads = actor is newer
+        assert ((key in held), (key in _told_keys(stage, actor)), (engine in got)) == (reads, reads, reads)
+
+
+def test_own_news_that_an_older_member_cannot_read_goes_to_the_others_with_its_body() -> None:
+    stage = Stage()
+    newer = stage.member(3)
+    stage.wait(5.0)
+    older = stage.outsider(2)
+    older.speaks = CLOSED
+    stage.perform(stage.node.choose_engine(stage.now, "b1234", bytes(32)))
+    stage.perform(stage.node.vouch(stage.now, older.signer.public_key, ALL_RIGHTS))
+    older.tells(older.record())
+    stage.sent.clear()
+    stage.wait(0.2)
+    for actor in (older, newer):
+        news = [data for bodies in stage.take(Bodies, actor) for data in bodies.facts]
+        kinds = {signed_facts.decode(data).fact.kind for data in news}
+        assert (PoolEngine.kind in kinds) == (actor is newer)
+
+
+def test_a_fact_of_a_later_kind_is_kept_and_passed_on() -> None:
+    stage = Stage()
+    later, other = stage.member(2), stage.member(3)
+    body = pack([77, stage.pool, later.id, [1, 2], b"place", "what nobody here knows", [1, [2.5]]])
+    fact = body + later.signer.sign(b"mesh fact 1\0" + body)
+    later.tells(fact)
+    stage.wait(3.0)
+    assert _rumour(fact).key in _told_keys(stage, other)
+    other.says(Pull((_rumour(fact).key,)))
+    assert fact in {data for bodies in stage.take(Bodies, other) for data in bodies.facts}
+
+
+def test_two_words_of_one_version_in_a_later_kind_are_an_equivocation_of_which_one_spreads() -> None:
+    stage = Stage()
+    later, other = stage.member(2), stage.member(3)
+    facts = []
+    for word in ("one", "another"):
+        body = pack([77, stage.pool, later.id, [1], b"", word])
+        facts.append(body + later.signer.sign(b"mesh fact 1\0" + body))
+    facts.sort(key=lambda data: signed_facts.decode(data).hash, reverse=True)
+    later.tells(facts[0])
+    stage.wait(5.0)
+    _told_keys(stage, other)
+    later.tells(facts[1])
+    stage.wait(1.0)
+    assert _rumour(facts[1]).key in _told_keys(stage, other)
+    assert stage.node.drops.counts[DropReason.EQUIVOCATION] == 1

@@ -1,5 +1,6 @@
+import dataclasses
 import random
-from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -8,8 +9,10 @@ from mesh.protocol.node.node import Node
 from mesh.wire import codec, facts, signed_facts
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import NO_PREVIOUS, Deployment, Eviction, PoolEngine
+from mesh.wire.identity import id_text
 from mesh.wire.profile import Model
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.versions import CLOSED
 from simulations.signing import KeyedHash, verify
 from tests.mesh.protocol.stage import Actor, Stage
 
@@ -183,54 +186,132 @@ def test_an_owner_that_uses_up_deployment_numbers_is_evicted_and_its_model_stays
     assert (present.author, present.number, present.context) == (stage.node.id, 2, 1)
 
 
-OPTIONS = (("later", "word"), ("mmap", "off"))
-TAIL = codec.pack(["of a later version", [1]])
+OPTIONS = (("flash", "on"), ("what nobody knows", "7"))
+SECOND = Model("second.gguf", 2, bytes([2]) * 32)
+UNKNOWN = codec.pack(["of a later version", 7])
 
 
-def _rich(stage: Stage, author: Actor, number: int) -> Deployment:
-    """A deployment that says more than this program knows of."""
-    wish = Deployment(stage.pool, author.id, number, MODEL, 4096, 1, True)
-    return replace(wish, options=OPTIONS, second=replace(MODEL, name="eyes"), unknown=TAIL)
+def _rich(stage: Stage, owner: Actor, number: int = 1) -> Deployment:
+    """What an owner with a later program deployed, which says more than this one knows."""
+    return Deployment(
+        stage.pool, owner.id, number, MODEL, 77, 1, True, options=OPTIONS, second=SECOND, unknown=UNKNOWN
+    )
 
 
-def test_another_owner_that_deploys_the_model_again_keeps_what_it_does_not_know() -> None:
+def _engine(stage: Stage, owner: Actor, number: int = 1) -> PoolEngine:
+    return PoolEngine(stage.pool, owner.id, (number,), b"", f"b{number}", bytes([7]) * 32)
+
+
+def test_who_deploys_the_same_model_again_keeps_what_it_does_not_know() -> None:
     stage = Stage()
-    other = stage.member(2)
-    other.tells(other.sign(_rich(stage, other, 5)))
+    owner = stage.member(2)
+    owner.tells(owner.sign(_rich(stage, owner)))
     _deploy(stage, running=False)
-    said = stage.node.deployment()
-    assert said == replace(_rich(stage, other, 6), author=stage.node.id, running=False)
+    present = stage.node.deployment()
+    assert present is not None
+    assert (present.author, present.number, present.running) == (stage.node.id, 2, False)
+    assert (present.options, present.second, present.unknown) == (OPTIONS, SECOND, UNKNOWN)
 
 
-def test_another_model_takes_none_of_the_former_ones_options() -> None:
+def test_what_was_said_of_a_model_does_not_hold_for_another() -> None:
     stage = Stage()
-    other = stage.member(2)
-    other.tells(other.sign(_rich(stage, other, 5)))
-    stage.perform(stage.node.deploy(stage.now, replace(MODEL, root=b"r" * 32), 4096, 1, True))
-    said = stage.node.deployment()
-    assert said is not None
-    assert (said.options, said.second, said.unknown) == ((), None, b"")
+    owner = stage.member(2)
+    owner.tells(owner.sign(_rich(stage, owner)))
+    stage.perform(stage.node.deploy(stage.now, SECOND, 1, 1, True))
+    present = stage.node.deployment()
+    assert present is not None
+    assert (present.options, present.second, present.unknown) == ((), None, b"")
 
 
-def test_the_evicting_owner_keeps_all_that_the_evicted_ones_deployment_says() -> None:
+def test_a_deployment_with_a_name_is_for_later_programs() -> None:
     stage = Stage()
-    other = stage.member(2)
-    other.tells(other.sign(_rich(stage, other, 5)))
-    stage.perform(stage.node.evict(stage.now, other.id))
-    assert stage.node.deployment() == replace(_rich(stage, other, 6), author=stage.node.id)
+    owner = stage.member(2)
+    _deploy(stage)
+    plain = stage.node.deployment()
+    named = Deployment(stage.pool, owner.id, 2**40, MODEL, 1, 1, True, name="other")
+    owner.tells(owner.sign(named))
+    assert stage.node.deployment() == plain
+    _deploy(stage)
+    present = stage.node.deployment()
+    assert present is not None
+    assert present.number == 2
+    assert named in [signed.fact for signed in stage.node.inspect().facts(Deployment)]
 
 
-def test_the_pools_engine_is_the_word_of_an_owner_and_the_highest_number_holds() -> None:
+def test_the_word_on_the_engine_with_the_highest_number_holds_for_everyone() -> None:
     stage = Stage()
-    owner, member = stage.member(2), stage.member(3, rights=Rights.WORK)
-    node = stage.node
-    assert node.pool_engine() is None
-    member.tells(member.sign(PoolEngine(stage.pool, member.id, (9,), b"", "b9", b"")))
-    assert node.pool_engine() is None
-    owner.tells(owner.sign(PoolEngine(stage.pool, owner.id, (1,), b"", "b1", b"")))
-    said = node.pool_engine()
-    assert said is not None
-    assert said.release == "b1"
+    owner, worker = stage.member(2), stage.member(3, rights=Rights.WORK)
+    assert stage.node.pool_engine() is None
+    worker.tells(worker.sign(_engine(stage, worker, 9)))
+    assert stage.node.pool_engine() is None
+    owner.tells(owner.sign(_engine(stage, owner, 5)))
+    assert stage.node.pool_engine() == _engine(stage, owner, 5)
+    stage.perform(stage.node.choose_engine(stage.now, "b77", bytes(32)))
+    present = stage.node.pool_engine()
+    assert present is not None
+    assert (present.author, present.version, present.release) == (stage.node.id, (6,), "b77")
+    owner.tells(owner.sign(_engine(stage, owner, 5)))
+    assert stage.node.pool_engine() == present
+    assert stage.restarted().node.pool_engine() == present
+
+
+@pytest.mark.parametrize("kind", [Deployment, PoolEngine])
+@pytest.mark.parametrize("number", [1, 2**21, 2**63 - 1])
+def test_the_evicting_owner_says_again_all_that_the_evicted_one_said(kind: type[Any], number: int) -> None:
+    """Even beside a member of version 2, which read the former word no more than it reads this one."""
+    stage = Stage()
+    owner = stage.member(2)
+    word: Any = _rich(stage, owner, number) if kind is Deployment else _engine(stage, owner, number)
+    owner.tells(owner.sign(word))
+    stage.member(3, speaks=CLOSED)
+    stage.perform(stage.node.evict(stage.now, owner.id))
+    present = stage.node.deployment() if kind is Deployment else stage.node.pool_engine()
+    assert present is not None
+    assert (present.author, present.version) == (stage.node.id, (2,) if number == 1 else (1,))
+    said = {field.name for field in dataclasses.fields(word)} - {"author", "number", "version"}
+    assert {name: getattr(present, name) for name in said} == {name: getattr(word, name) for name in said}
+
+
+@pytest.mark.parametrize("ahead", [2**21, 2**63 - 1])
+def test_an_owner_that_uses_up_the_numbers_of_the_engine_is_named(ahead: int) -> None:
+    stage = Stage()
+    stage.perform(stage.node.choose_engine(stage.now, "b1", bytes(32)))
+    liar = stage.member(2)
+    liar.tells(liar.sign(_engine(stage, liar, ahead)))
+    with pytest.raises(MeshError, match=rf"{id_text(liar.id)} numbers its words on the engine beyond"):
+        stage.node.choose_engine(stage.now, "b2", bytes(32))
+
+
+def test_a_member_that_an_eviction_would_bar_from_asking_is_vouched_for_anew() -> None:
+    stage = Stage()
+    owner = stage.member(2)
+    ones = [KeyedHash(3), KeyedHash(4)]
+    for one in ones:
+        stage.perform(stage.node.vouch(stage.now, one.public_key, Rights.WORK | Rights.NO_ASK))
+        voucher = facts.Voucher(stage.pool, owner.id, 1, NO_PREVIOUS, one.public_key, Rights.WORK)
+        owner.tells(owner.sign(voucher))
+    assert [stage.node.rights(one.id) for one in ones] == [Rights.WORK, Rights.WORK]
+    stage.perform(stage.node.evict(stage.now, owner.id))
+    assert [stage.node.rights(one.id) for one in ones] == [Rights.WORK, Rights.WORK]
+
+
+def test_an_eviction_vouches_anew_for_rights_that_an_older_member_cannot_read() -> None:
+    stage = Stage()
+    owner = stage.member(2)
+    barred = Rights.WORK | Rights.NO_ASK
+    ones = [KeyedHash(3), KeyedHash(4)]
+    for one in ones:  # two first acts, with a state rollback between them
+        voucher = facts.Voucher(stage.pool, owner.id, 1, NO_PREVIOUS, one.public_key, barred)
+        owner.tells(owner.sign(voucher))
+    stage.member(5, speaks=CLOSED)
+    stage.perform(stage.node.evict(stage.now, owner.id))
+    assert [stage.node.rights(one.id) for one in ones] == [barred, barred]
+
+
+def test_a_right_not_to_ask_alone_is_nothing_to_vouch_for() -> None:
+    stage = Stage()
+    with pytest.raises(MeshError, match="nothing to vouch for"):
+        stage.node.vouch(stage.now, KeyedHash(5).public_key, Rights.NO_ASK)
 
 
 def test_a_word_on_the_engine_that_only_later_versions_read_does_not_count() -> None:

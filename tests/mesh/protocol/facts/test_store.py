@@ -12,7 +12,7 @@ from mesh.protocol.facts.store import (
     differing,
     entry_of,
 )
-from mesh.wire import codec
+from mesh.wire.codec import pack
 from mesh.wire.facts import (
     Claim,
     Deployment,
@@ -60,32 +60,34 @@ STATES = st.builds(
 )  # fmt: skip
 DEPLOYMENTS = st.builds(
     lambda who, number, slots, name: _signed(
-        who,
-        lambda s: Deployment(POOL, s.id, number, Model("a", 1, bytes(32)), 1, 1 + slots, True, name=name),
+        who, lambda s: Deployment(POOL, s.id, number, Model("a", 1, bytes(32)), 1, 1 + slots, True, name=name)
     ),
-    st.integers(0, 1), small, small, st.sampled_from(["", *"abcdefghijk"]),
+    small, small, small, st.sampled_from(["", "", *"abcdefghij"]),
 )  # fmt: skip
 ENGINES = st.builds(
-    lambda who, number: _signed(who, lambda s: PoolEngine(POOL, s.id, (number,), b"", "b1", b"")),
-    small, small,
+    lambda who, number, release: _signed(who, lambda s: PoolEngine(POOL, s.id, (number,), b"", release, b"")),
+    small, small, st.sampled_from(["", "b1", "b2"]),
+)  # fmt: skip
+
+
+def _later(who: int, kind: int, version: list[int], place: bytes, word: int) -> Signed[Any]:
+    """A fact of a kind that this program does not know."""
+    body = pack([kind, POOL, SIGNERS[who].id, version, place, word])
+    return decode(body + SIGNERS[who].sign(body))
+
+
+LATER_FACTS = st.builds(
+    _later, st.integers(0, 1), st.sampled_from([77, 78, 200]), st.lists(small, max_size=3),
+    st.sampled_from([b"", b"a", b"b", b"c"]), small,
 )  # fmt: skip
 LIVENESSES = st.builds(
     lambda who, incarnation, stable: _signed(who, lambda s: Liveness(POOL, s.id, 1, incarnation, stable)),
     small, small, st.booleans(),
 )  # fmt: skip
-LATER_FACTS = st.builds(
-    lambda who, kind, version, place: _of_a_later_kind(who, kind, (version,), bytes([place])),
-    st.integers(0, 1), st.integers(10, 13), small, small,
-)  # fmt: skip
 FACTS = st.lists(
     RECORDS | CLAIMS | RESIGNATIONS | STATES | DEPLOYMENTS | LIVENESSES | ENGINES | LATER_FACTS, max_size=60
 )
 """Claims of more authors than a store keeps, with many equivocations among them."""
-
-
-def _of_a_later_kind(author: int, kind: int, version: tuple[int, ...], place: bytes) -> Signed[Any]:
-    body = codec.pack([kind, POOL, SIGNERS[author].id, version, place, "what later versions say"])
-    return decode(body + SIGNERS[author].sign(b"mesh fact 1\0" + body))
 
 
 def _filled(facts: list[Signed[Any]]) -> FactStore:
@@ -244,11 +246,42 @@ def test_a_claim_below_the_few_that_are_kept_does_not_come_back() -> None:
 def test_of_an_author_a_store_keeps_few_facts_of_later_kinds_known_or_not(
     order: list[int], engine: int
 ) -> None:
-    said = [_of_a_later_kind(0, 11 + number % 3, (number,), bytes([number])) for number in order]
+    said = [_later(0, 77 + number % 3, [number], bytes([number]), 1) for number in order]
     said.append(_signed(0, lambda s: PoolEngine(POOL, s.id, (engine,), b"", "b1", b"")))
-    others = _of_a_later_kind(1, 11, (0,), b"")
+    others = _later(1, 77, [0], b"", 1)
     store = _filled([others, *said])
     highest = sorted([*range(12), engine], reverse=True)[:MAX_OF_AN_AUTHOR]
     kept = [signed for signed in store.everything() if signed.fact.author == SIGNERS[0].id]
     assert sorted((signed.fact.version[0] for signed in kept), reverse=True) == highest
     assert others in list(store.everything())
+
+
+CHOSEN_BY_AUTHORS = st.lists(LATER_FACTS, max_size=60) | st.lists(DEPLOYMENTS, max_size=60)
+
+
+@given(CHOSEN_BY_AUTHORS, st.randoms(use_true_random=False))
+def test_of_what_an_author_names_itself_every_store_keeps_the_same_few(
+    facts: list[Signed[Any]], random: Any
+) -> None:
+    shuffled = list(facts)
+    random.shuffle(shuffled)
+    store = _filled(facts)
+    assert _held(store) == _held(_filled(shuffled))
+    for signer in SIGNERS:
+        latest: dict[bytes, tuple[Any, ...]] = {}
+        for signed in facts:
+            if signed.fact.author == signer.id:
+                latest[signed.key] = max(latest.get(signed.key, ()), signed.fact.version)
+        highest = sorted(latest.values(), reverse=True)[:MAX_OF_AN_AUTHOR]
+        kept = [signed.fact.version for signed in store.everything() if signed.fact.author == signer.id]
+        assert sorted(kept, reverse=True) == highest
+
+
+def test_facts_of_all_later_kinds_share_their_authors_room() -> None:
+    store = _filled([_later(0, 77 + n % 3, [n], bytes([n]), 1) for n in range(20)])
+    others = _filled([_later(1, 77, [1], b"", 1), *(signed for signed in store.everything())])
+    assert sorted(signed.fact.version for signed in store.everything()) == [(n,) for n in range(12, 20)]
+    assert len(others) == MAX_OF_AN_AUTHOR + 1
+    assert store.offer(_later(0, 99, [11], b"", 1)) == STALE
+    assert store.offer(_later(0, 99, [20], b"", 1)) == NEW
+    assert len(store) == MAX_OF_AN_AUTHOR

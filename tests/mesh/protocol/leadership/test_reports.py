@@ -1,12 +1,13 @@
 import pytest
 
 from mesh.protocol.base.effects import Notice, StateChanged
-from mesh.wire.facts import PoolState, Record
+from mesh.wire.facts import PoolState, Quarantine, Record
 from mesh.wire.facts import Stage as Layers
 from mesh.wire.profile import MAX_ADDRESSES, MAX_MODELS, MAX_NAME, Model
 from mesh.wire.signed_facts import sign
 from mesh.wire.states import Phase
-from tests.mesh.protocol.stage import OWN_ADDRESS, Stage
+from mesh.wire.versions import CLOSED
+from tests.mesh.protocol.stage import OWN_ADDRESS, Stage, grown
 
 
 def _record(stage: Stage) -> Record:
@@ -208,3 +209,86 @@ def test_who_is_shown_a_record_of_another_run_by_its_incarnation_overtakes_it(re
     assert _record(stage).generation == 1
     volunteer.tells(sign(former, stage.signer).data)
     assert _record(stage).generation == 2
+
+
+def test_a_profile_that_waits_while_the_form_changes_is_signed_once_in_the_new_form() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    stage.republish(name="first", build="1.2.3")
+    stage.republish(name="second")
+    before = _record(stage)
+    assert (before.sequence, before.profile.name, before.profile.build) == (2, "first", "1.2.3")
+    stage.member(2, speaks=CLOSED)
+    assert _record(stage) == before
+    stage.wait(0.6)
+    assert (_record(stage).sequence, _record(stage).profile.name, _record(stage).profile.build) == (
+        3,
+        "second",
+        "",
+    )
+    stage.wait(5.0)
+    assert _record(stage).sequence == 3
+
+
+def test_a_profile_that_is_back_as_it_was_is_signed_all_the_same_in_the_new_form() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    stage.republish(build="1.2.3")
+    stage.member(2, speaks=CLOSED)
+    stage.republish(name="another")
+    stage.republish(name="self")
+    assert _record(stage).profile.build == "1.2.3"
+    stage.wait(0.6)
+    assert (_record(stage).profile.build, _record(stage).profile.name) == ("", "self")
+    stage.wait(5.0)
+    assert _record(stage).sequence == 3
+
+
+def _warnings(stage: Stage) -> list[str]:
+    return [notice.text for notice in stage.told(Notice) if "no room" in notice.text]
+
+
+def test_what_a_record_has_no_room_for_is_told_once() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    models = tuple(Model(f"model {number}", number, bytes([number]) * 32) for number in range(10))
+    stage.republish(models=models)
+    assert _warnings(stage) == ["this machine's record has no room for models: model 8, model 9"]
+    stage.wait(1.0)
+    stage.republish(name="renamed")
+    stage.wait(1.0)
+    assert _warnings(stage) == []
+    assert _record(stage).profile.models == models[:8]
+    stage.republish(models=models[:9])
+    assert _warnings(stage) == ["this machine's record has no room for models: model 8"]
+
+
+def test_what_the_older_form_has_no_room_for_is_told_and_comes_back_with_the_newer() -> None:
+    stage = Stage()
+    stage.wait(1.0)
+    stage.profile = grown(stage.profile)
+    stage.republish()
+    stage.wait(1.0)
+    assert _warnings(stage) == []
+    full = _record(stage).profile
+    older = stage.member(2, speaks=CLOSED)
+    [warning] = _warnings(stage)
+    assert "the ends of the models' names" in warning
+    older.tells(older.record(sequence=2, left=True))
+    stage.wait(6.0)
+    assert _record(stage).profile == full
+
+
+def test_a_state_of_a_leadership_before_is_not_said_again_when_the_form_changes() -> None:
+    stage = Stage(rank=10)
+    stage.wait(1.0)
+    quarantines = (Quarantine(stage.node.id, "", 60, "too slow"),)
+    stage.perform(stage.node.report(stage.now, 1, Phase.READY, 1.0, "", 1.0, (), quarantines))
+    rival = stage.member(2, rank=50)
+    rival.tells(rival.claim(5))
+    rival.tells(rival.resignation(5, successor=stage.node.id))
+    stage.member(3, speaks=CLOSED)
+    leader = stage.node.leader()
+    assert leader is not None
+    assert (leader.author, leader.term) == (stage.node.id, 6)
+    assert stage.node.pool_state() is None

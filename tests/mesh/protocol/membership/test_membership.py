@@ -7,6 +7,7 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Liveness, Record, Suspicion
 from mesh.wire.messages import Ack, Bodies, Ping, Pull
 from mesh.wire.profile import Profile
+from mesh.wire.versions import CLOSED, SPOKEN, Versions
 from tests.mesh.protocol.stage import Actor, Stage
 
 
@@ -384,3 +385,61 @@ def test_a_node_that_hears_its_own_liveness_of_a_later_generation_advances_beyon
     carrier = stage.member(2)
     carrier.tells(signed_facts.sign(Liveness(stage.pool, stage.node.id, 7, 2), stage.signer).data)
     assert stage.node.generation == 8
+
+
+LATER = Versions(3, 4)
+"""What a program speaks that has no version in common with a program of version 2."""
+
+
+def test_a_member_without_a_version_in_common_counts_as_dead_and_does_not_lead() -> None:
+    stage = Stage(rank=1, speaks=LATER)
+    older = stage.member(2, rank=90, speaks=CLOSED)
+    volunteer = stage.member(3, rank=0)
+    volunteer.tells(older.claim(7))
+    assert stage.state_of(older) == "dead"
+    assert stage.node._parts.membership.live_count() == 2
+    stage.wait(5.0)
+    leader = stage.node.leader()
+    assert leader is not None
+    assert leader.author == stage.node.id
+
+
+def test_a_refutation_brings_no_member_back_that_has_no_version_in_common() -> None:
+    stage = Stage(speaks=LATER)
+    older, volunteer = stage.member(2, speaks=CLOSED), stage.member(3)
+    volunteer.tells(older.sign(Liveness(stage.pool, older.id, 1, 5)))
+    assert stage.state_of(older) == "dead"
+    older.says(Ping(1, bytes(8), 1, 5))
+    assert stage.state_of(older) == "dead"
+
+
+def test_a_forgotten_member_without_a_version_in_common_comes_back_as_dead() -> None:
+    stage = Stage(speaks=LATER)
+    older, volunteer = stage.member(2, speaks=CLOSED), stage.member(3)
+    for bring_back in (
+        lambda: volunteer.tells(older.sign(Liveness(stage.pool, older.id, 1, 5))),
+        lambda: stage.node._parts.membership.heard(older.id, older.address),
+    ):
+        stage.node._parts.membership.forget(older.id)
+        bring_back()
+        assert stage.state_of(older) == "dead"
+        assert stage.node._parts.membership.live_count() == 2
+
+
+def test_void_suspicions_bring_no_member_back_that_has_no_version_in_common() -> None:
+    stage = Stage(speaks=LATER)
+    older, suspector = stage.member(2, speaks=CLOSED), stage.member(3)
+    suspector.tells(suspector.suspicion(older.id))
+    stage.perform(stage.node.evict(stage.now, suspector.id))
+    assert stage.state_of(older) == "dead"
+
+
+def test_the_next_run_of_a_member_counts_if_it_speaks_a_version_in_common() -> None:
+    stage = Stage(speaks=LATER)
+    actor = stage.member(2, speaks=CLOSED)
+    actor.speaks, actor.generation = SPOKEN, 2
+    actor.tells(actor.record())
+    assert stage.state_of(actor) == "alive"
+    actor.speaks, actor.generation = CLOSED, 3
+    actor.tells(actor.record())
+    assert stage.state_of(actor) == "dead"

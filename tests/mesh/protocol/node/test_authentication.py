@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from mesh.protocol.base.effects import Send
+from mesh.protocol.base.drop_counters import DropReason
+from mesh.protocol.base.effects import MembersChanged, Send
 from mesh.protocol.base.settings import Settings
 from mesh.protocol.node.node import Node
 from mesh.wire.endpoint import Endpoint
@@ -13,6 +14,7 @@ from mesh.wire.facts import NO_PREVIOUS, Eviction, Liveness
 from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.messages import Ack, Bodies, Hello, Message, Ping, encode
 from mesh.wire.rights import ALL_RIGHTS
+from mesh.wire.versions import CLOSED, SPOKEN, Versions
 from simulations.signing import KeyedHash, verify
 from tests.mesh.protocol.stage import Actor, Stage
 
@@ -193,3 +195,101 @@ def test_a_member_rolled_back_to_a_generation_that_it_had_gets_its_former_record
     stage.sent.clear()
     actor.says(PING)
     assert former in {fact for body in stage.take(Bodies, actor) for fact in body.facts}
+
+
+LATEST = Versions(4, 5)
+
+
+def _understood(stage: Stage, actor: Actor) -> tuple[Versions | None, bool]:
+    member = stage.node.member(actor.id)
+    assert member is not None
+    return member.speaks, member.is_understood
+
+
+def test_a_member_is_heard_to_speak_another_version_once_its_datagram_is_proven() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    assert _understood(stage, actor) == (SPOKEN, True)
+    stage.sent.clear()
+    stage.told(MembersChanged)
+    actor.speaks = LATEST
+    for _ in range(3):
+        actor.says(PING)
+    assert _understood(stage, actor) == (LATEST, False)
+    assert len(stage.told(MembersChanged)) == 1
+    assert stage.node.drops.counts[DropReason.VERSION] == 3
+    assert stage.sent == []
+
+
+def test_a_member_that_is_read_again_is_understood_again() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.speaks = LATEST
+    actor.says(PING)
+    actor.speaks = SPOKEN
+    actor.says(PING)
+    assert _understood(stage, actor) == (SPOKEN, True)
+    assert len(stage.take(Ack, actor)) == 1
+
+
+@pytest.mark.parametrize("how", ["forged", "to another", "replayed", "a stranger's"])
+def test_nobodys_word_but_a_members_own_makes_it_speak_another_version(how: str) -> None:
+    stage = Stage()
+    actor, other = stage.member(2), stage.member(3)
+    sender, number = actor.id, first_number(1) + 100
+    signer, to = actor.signer, stage.node.id
+    if how == "forged":
+        signer = other.signer
+    elif how == "to another":
+        to = other.id
+    elif how == "replayed":
+        number = first_number(1) + 1
+    else:
+        signer = KeyedHash(66)
+        sender = signer.id
+    datagram = seal(stage.pool, sender, number, encode(PING), signer, to, LATEST)
+    stage.perform(stage.node.receive(stage.now, actor.address, datagram))
+    assert _understood(stage, actor) == (SPOKEN, True)
+    counted = DropReason.REPLAYED if how == "replayed" else DropReason.VERSION
+    assert stage.node.drops.counts[counted] == 1
+
+
+def test_a_datagram_of_another_version_costs_a_signature_at_most_and_counts_for_the_rate() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    checked: list[bytes] = []
+
+    def verifier(key: bytes, data: bytes, signature: bytes) -> bool:
+        checked.append(key)
+        return verify(key, data, signature)
+
+    stage.node._context.verifier = verifier
+    actor.speaks = LATEST
+    said = actor.seal(PING)
+    for _ in range(5):
+        stage.node.receive(stage.now, actor.address, said)
+    assert len(checked) == 1
+    stranger = Actor(stage, 66, 1, LATEST)
+    for _ in range(5):
+        stranger.says(PING)
+    assert len(checked) == 1
+    for _ in range(500):
+        stage.node.receive(stage.now, ELSEWHERE, actor.seal(PING))
+    assert stage.node.drops.counts[DropReason.FLOOD] >= 100
+
+
+def test_who_has_no_version_in_common_gets_no_answer_until_it_is_upgraded() -> None:
+    """Version 3 on reads what version 2 says, but version 2 would not read the answer."""
+    stage = Stage(speaks=Versions(3, 4))
+    actor = stage.member(2, speaks=CLOSED)
+    stage.sent.clear()
+    actor.says(PING)
+    assert _understood(stage, actor) == (CLOSED, False)
+    assert stage.take(Ack) == []
+    assert stage.node.drops.counts[DropReason.VERSION] == 1
+    actor.speaks = SPOKEN
+    actor.generation += 1
+    actor.tells(actor.record())
+    actor.says(PING)
+    assert _understood(stage, actor) == (SPOKEN, True)
+    assert len(stage.take(Ack, actor)) == 1

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mesh.protocol.base.drop_counters import DropReason
 from mesh.protocol.base.effects import Send, SetTimer, Timer
 from mesh.protocol.base.settings import Settings
 from mesh.protocol.node.node import Node
@@ -11,13 +12,14 @@ from mesh.wire import codec, messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import first_number, seal
 from mesh.wire.errors import MeshError
+from mesh.wire.facts import Record
 from mesh.wire.identity import Identity, node_id, pool_id, verify
 from mesh.wire.messages import Ack, Bodies, Ping, Rumours
 from mesh.wire.profile import Model, Profile
 from mesh.wire.rights import ALL_RIGHTS
 from mesh.wire.signed_facts import decode
 from simulations.signing import KeyedHash
-from tests.mesh.protocol.stage import Actor, Stage
+from tests.mesh.protocol.stage import Actor, Stage, grown
 
 PROFILE = Profile(name="node")
 
@@ -163,6 +165,27 @@ def test_a_large_deployment_goes_over_a_stream_and_comes_in_by_one() -> None:
     assert present.number == 7
 
 
+def test_the_first_record_of_a_member_may_come_by_a_stream() -> None:
+    stage = Stage()
+    actor = stage.member(2, known=False)
+    record = Record(stage.pool, actor.id, 1, bytes(8), 1, False, grown(Profile(addresses=(actor.address,))))
+    body = messages.encode(Bodies((actor.sign(record),)))
+    assert len(body) > 1200
+    stage.perform(stage.node.receive_stream(stage.now, actor.id, body))
+    member = stage.node.member(actor.id)
+    assert member is not None
+    assert (member.record, member.endpoint) == (record, actor.address)
+
+
+def test_a_member_without_a_record_floods_by_streams_no_more_than_others() -> None:
+    stage = Stage()
+    actor = stage.member(2, known=False)
+    body = messages.encode(Bodies((actor.suspicion(stage.node.id),) * 100))
+    for _ in range(20):
+        stage.perform(stage.node.receive_stream(stage.now, actor.id, body))
+    assert stage.node.drops.counts[DropReason.FLOOD] > 10
+
+
 def test_a_stream_of_nonsense_or_of_a_stranger_changes_nothing() -> None:
     stage = Stage()
     actor = stage.member(2)
@@ -170,6 +193,7 @@ def test_a_stream_of_nonsense_or_of_a_stranger_changes_nothing() -> None:
     stranger = Actor(stage, 9, 1)
     body = messages.encode(Bodies((stranger.record(),)))
     assert stage.node.receive_stream(stage.now, stranger.id, body) == []
+    assert stage.node.drops.counts[DropReason.MALFORMED] == 1
 
 
 @settings(max_examples=200)

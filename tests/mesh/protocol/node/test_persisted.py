@@ -1,7 +1,10 @@
 """What a Node finds on its disk again, and what of it no longer holds."""
 
+import pytest
+
 from mesh.protocol.node.persisted import ACTS
 from mesh.wire import codec
+from mesh.wire.errors import MeshError
 from mesh.wire.facts import Resignation
 from mesh.wire.profile import Model
 from tests.mesh.protocol.stage import Stage
@@ -38,11 +41,19 @@ def test_what_was_deployed_is_deployed_again() -> None:
     assert stage.restarted().node.deployment() == stage.node.deployment() is not None
 
 
-def test_a_damaged_deployment_counts_as_none() -> None:
+def test_a_damaged_word_of_an_owner_counts_as_none() -> None:
     stage = Stage()
     stage.perform(stage.node.deploy(stage.now, Model("m", 1, bytes(32)), 1, 1, True))
-    stage.disk["deployment"] = b"nonsense"
-    assert stage.restarted().node.deployment() is None
+    stage.perform(stage.node.choose_engine(stage.now, "b1", bytes(32)))
+    stage.disk["deployment"] = stage.disk["engine"] = b"nonsense"
+    again = stage.restarted()
+    assert (again.node.deployment(), again.node.pool_engine()) == (None, None)
+
+
+def test_a_damaged_form_is_told_as_such() -> None:
+    disk = {**Stage().disk, "form": b"nonsense"}
+    with pytest.raises(MeshError, match="stored form is damaged"):
+        Stage(stored=disk)
 
 
 def test_a_leader_that_starts_anew_resigns_from_its_former_claim_once() -> None:

@@ -77,7 +77,7 @@ LINKS = st.lists(
         _voucher,
         st.integers(0, 5),
         st.integers(1, 6),
-        st.sampled_from([Rights.WORK, Rights.OWN, ALL_RIGHTS]),
+        st.sampled_from([Rights.WORK, Rights.OWN, ALL_RIGHTS, ALL_RIGHTS | Rights.NO_ASK, Rights(16 + 1)]),
         st.integers(2, 9),
     ),
     max_size=12,
@@ -92,6 +92,37 @@ def test_the_order_of_vouchers_makes_no_difference(links: list[Signed[Voucher]])
     assert {id: (m.rights, m.depth) for id, m in one.members.items()} == {
         id: (m.rights, m.depth) for id, m in other.members.items()
     }
+
+
+@pytest.mark.parametrize("first", [Rights.WORK, Rights.WORK | Rights.NO_ASK])
+def test_who_may_ask_by_one_voucher_may_ask(first: Rights) -> None:
+    second = Rights.WORK ^ first ^ (Rights.LEAD | Rights.NO_ASK)
+    roster = _roster(FOUNDING, _voucher(0, 5, first), _voucher(0, 5, second, number=3))
+    assert roster.rights(KEYS[5].id) == Rights.WORK | Rights.LEAD
+    assert roster.past_rights(KEYS[5].id) == Rights.WORK | Rights.LEAD
+    barred = _roster(FOUNDING, *(_voucher(0, 5, Rights.WORK | Rights.NO_ASK, number) for number in (2, 3)))
+    assert barred.rights(KEYS[5].id) == Rights.WORK | Rights.NO_ASK
+
+
+def test_a_member_whose_voucher_to_ask_falls_has_lost_a_right() -> None:
+    owner = KEYS[1]
+    links = [
+        _voucher(0, 1),
+        _voucher(1, 5, Rights.WORK),
+        _voucher(0, 5, Rights.WORK | Rights.NO_ASK, number=3),
+    ]
+    roster = _roster(FOUNDING, *links)
+    assert roster.rights(KEYS[5].id) == Rights.WORK
+    roster.changed = False
+    eviction = Eviction(POOL, FOUNDER.id, 4, NO_PREVIOUS, owner.id, 0, NO_PREVIOUS)
+    roster.add(sign(eviction, FOUNDER))
+    assert roster.rights(KEYS[5].id) == Rights.WORK | Rights.NO_ASK
+    assert roster.changed
+
+
+def test_rights_that_a_later_version_gives_are_kept() -> None:
+    roster = _roster(FOUNDING, _voucher(0, 5, Rights(16 + 1)), _voucher(0, 5, Rights(32 + 8), number=3))
+    assert roster.rights(KEYS[5].id).value == 32 + 16 + 1
 
 
 def test_acts_are_listed_so_that_each_can_be_proven_by_those_before_it() -> None:
