@@ -289,7 +289,7 @@ def test_an_owners_choice_of_engine_is_shown_until_it_is_taken_back() -> None:
 
 def test_a_member_of_the_version_before_is_named_so() -> None:
     scene = led()
-    actor = scene.member(2)
+    actor = scene.member(2, speaks=CLOSED)
     result = shown(scene)
     assert member(result, actor.id)["versions"] == list(CLOSED)
     assert [(one["code"], one["member"]) for one in result["problems"]] == [
@@ -309,7 +309,7 @@ def test_a_member_that_cannot_be_spoken_with_is_a_problem() -> None:
 
 def test_what_a_gone_member_said_on_its_last_stream_counts_before_its_record() -> None:
     scene = led()
-    actor = scene.member(2)
+    actor = scene.member(2, speaks=CLOSED)
     later = Versions(SPOKEN.newest + 1, SPOKEN.newest + 2)
     said = {actor.id: ProgramVersion(later, "0.9.0+ab", "attic")}
     assert member(shown(scene, said), actor.id)["versions"] == list(CLOSED)

@@ -250,19 +250,14 @@ def _older(stage: Stage, number: int, name: str) -> Actor:
     return actor
 
 
-@pytest.mark.parametrize("act", ["vouch", "deploy", "choose_engine"])
+@pytest.mark.parametrize("act", ["vouch", "choose_engine"])
 def test_an_owner_learns_which_members_could_not_read_what_it_says(act: str) -> None:
     stage = Stage()
-    owner = stage.member(4)
-    options = (("flash", "on"),)
-    owner.tells(owner.sign(Deployment(stage.pool, owner.id, 1, MODEL, 1, 1, True, options=options)))
 
     def perform() -> None:
         if act == "vouch":
             key = KeyedHash(9).public_key
             stage.perform(stage.node.vouch(stage.now, key, Rights.WORK | Rights.NO_ASK))
-        elif act == "deploy":
-            stage.perform(stage.node.deploy(stage.now, MODEL, 1, 1, False))
         else:
             stage.perform(stage.node.choose_engine(stage.now, "b1", bytes(32)))
 
@@ -275,6 +270,18 @@ def test_an_owner_learns_which_members_could_not_read_what_it_says(act: str) -> 
         perform()
     stage.wait(5.1)
     perform()
+
+
+def test_a_deployment_that_older_members_could_not_read_is_said_again_all_the_same() -> None:
+    stage = Stage()
+    owner = stage.member(4)
+    options = (("flash", "on"),)
+    owner.tells(owner.sign(Deployment(stage.pool, owner.id, 1, MODEL, 1, 1, True, options=options)))
+    _older(stage, 2, "bert")
+    stage.perform(stage.node.deploy(stage.now, MODEL, 1, 1, False))
+    said = stage.node.deployment()
+    assert said is not None
+    assert (said.running, said.options) == (False, options)
 
 
 def test_what_the_older_form_can_say_is_said_while_an_older_member_is_there() -> None:
