@@ -216,7 +216,7 @@ def _grown_stage() -> Stage:
     return stage
 
 
-def test_a_record_too_large_for_a_datagram_follows_when_the_hellos_answer_says_to_whom() -> None:
+def test_a_record_too_large_for_a_datagram_follows_once_it_is_clear_to_whom() -> None:
     stage = _grown_stage()
     actor = stage.member(2, known=False)
     stage.perform(stage.node.add_seeds(stage.now, [actor.address]))

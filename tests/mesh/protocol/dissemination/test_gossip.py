@@ -335,7 +335,7 @@ def test_a_fact_of_a_later_kind_is_kept_and_passed_on() -> None:
     assert fact in {data for bodies in stage.take(Bodies, other) for data in bodies.facts}
 
 
-def test_two_words_of_one_version_in_a_later_kind_are_an_equivocation_of_which_one_spreads() -> None:
+def test_of_two_words_of_a_later_kind_with_one_version_one_spreads() -> None:
     stage = Stage()
     later, other = stage.member(2), stage.member(3)
     facts = []

@@ -213,7 +213,7 @@ def test_who_leaves_before_the_delay_is_over_signs_nothing_more() -> None:
     assert _own_record(stage) == farewell
 
 
-def test_an_expelled_node_signs_nothing_for_an_older_member_that_comes_with_its_eviction() -> None:
+def test_an_expelled_node_signs_nothing_for_an_older_member_that_comes() -> None:
     founded = Stage()
     signer, other = founded.member(5, known=False).signer, founded.member(2, known=False).signer
     stage = Stage(signer=signer, chain=founded.node.chain(signer.id))

@@ -254,7 +254,7 @@ def test_nobodys_word_but_a_members_own_makes_it_speak_another_version(how: str)
     assert stage.node.drops.counts[counted] == 1
 
 
-def test_a_datagram_of_another_version_costs_a_signature_at_most_and_counts_for_the_rate() -> None:
+def test_a_datagram_of_another_version_costs_at_most_a_signature() -> None:
     stage = Stage()
     actor = stage.member(2)
     checked: list[bytes] = []
