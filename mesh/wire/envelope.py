@@ -45,11 +45,16 @@ class Envelope:
         signed = _DOMAIN + self.data[:-SIGNATURE_BYTES] + (to if self.addressed else NOBODY)
         return verifier(key, signed, self.data[-SIGNATURE_BYTES:])
 
+    @property
+    def speaks(self) -> Versions:
+        """What its sender speaks at most: the version is the oldest, and a program speaks the next one too."""
+        return Versions(self.version, self.version + 1)
+
     def is_read_by(self, speaks: Versions) -> bool:
         """Whether a program that speaks these versions can read the body; version 2 is strict."""
         if speaks.newest < GROWING:
             return self.version == speaks.newest
-        return self.version <= speaks.newest
+        return speaks.common(self.speaks) is not None
 
 
 def first_number(generation: int) -> int:

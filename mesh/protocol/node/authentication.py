@@ -36,8 +36,8 @@ class Authentication:
         self._bootstrap = parts.bootstrap
         self._expulsion = parts.expulsion
         self._shown: dict[NodeId, float] = {}
-        self.heard_speaking: dict[NodeId, Versions] = {}
-        """What members speak whose last datagram was of a version that this node does not speak."""
+        self.heard_speaking: dict[NodeId, tuple[Versions, Endpoint]] = {}
+        """What members speak, and where, whose last datagram was of a version that this node does not."""
 
     def refusal(self, envelope: Envelope, source: Endpoint) -> DropReason | Literal[""] | None:
         """Why to drop a datagram before decoding it: None to keep it, empty to drop it without a count."""
@@ -50,23 +50,20 @@ class Authentication:
         if not self._rate_limits.allow(self._context.now, source):
             return DropReason.FLOOD
         if not envelope.is_read_by(self._context.speaks):
-            self._note_version(envelope)
+            self._note_version(envelope, source)
             return DropReason.VERSION
         return None
 
-    def _note_version(self, envelope: Envelope) -> None:
-        """Note what the sender speaks, if it is a member and the datagram is its own.
-
-        The envelope tells the oldest version that it speaks; a program speaks the next one too.
-        """
+    def _note_version(self, envelope: Envelope, source: Endpoint) -> None:
+        """Note what the sender speaks, if it is a member and the datagram is its own."""
         sender = envelope.sender
         vouched = self._roster.members.get(sender)
         if vouched is None or not envelope.proven_by(vouched.key, self._context.verifier, self._context.id):
             return
         self._mark(envelope)
-        speaks = Versions(envelope.version, envelope.version + 1)
-        if self.heard_speaking.get(sender) != speaks:
-            self.heard_speaking[sender] = speaks
+        heard = (envelope.speaks, source)
+        if self.heard_speaking.get(sender) != heard:
+            self.heard_speaking[sender] = heard
             self._context.members_changed = True
 
     def _is_new(self, envelope: Envelope, source: Endpoint) -> bool:

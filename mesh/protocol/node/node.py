@@ -391,8 +391,11 @@ class Node:
         return self._parts.membership.generation
 
     def members(self) -> list[Member]:
-        """The members that this node has heard of and not forgotten, itself included, sorted by id."""
-        ids = sorted([self.id, *self._parts.membership.peers])
+        """The members that this node has heard of and not forgotten, itself included, sorted by id.
+
+        One whose datagrams it cannot read is among them, without a record if it has shown none before that.
+        """
+        ids = sorted({self.id, *self._parts.membership.peers, *self._authentication.heard_speaking})
         return [member for id in ids if (member := self.member(id)) is not None]
 
     def member(self, id: NodeId) -> Member | None:
@@ -410,14 +413,17 @@ class Node:
             mine = self._context.speaks
             return Member(id, vouched.key, vouched.rights, own.fact, state, endpoint, None, mine)
         peer = self._parts.membership.peers.get(id)
+        key, rights = vouched.key, vouched.rights
+        speaks, source = self._authentication.heard_speaking.get(id, (None, None))
         if peer is None:
-            return None
-        speaks = self._authentication.heard_speaking.get(id)
+            dead = MemberState.DEAD
+            return Member(id, key, rights, None, dead, source, None, speaks, False) if speaks else None
+        # One that left, and is heard in a version that this node does not read, is back and out of reach.
+        state = MemberState.DEAD if speaks and peer.state is MemberState.LEFT else peer.state
         if speaks is None and peer.record is not None:
             speaks = peer.record.speaks
         understood = speaks is None or self._context.speaks.common(speaks) is not None
-        key, rights = vouched.key, vouched.rights
-        return Member(id, key, rights, peer.record, peer.state, peer.endpoint, peer.rtt, speaks, understood)
+        return Member(id, key, rights, peer.record, state, peer.endpoint, peer.rtt, speaks, understood)
 
     def leader(self) -> Claim | None:
         signed = self._parts.claims.leader()

@@ -6,8 +6,10 @@ import trio
 from trio.testing import MockClock
 
 from mesh.member.stay import Stay
+from mesh.net.versions_preface import ProgramVersion
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import id_text
+from mesh.wire.versions import Versions
 from tests.mesh.machines import Ground, Here, identities
 
 LIMIT = 60
@@ -68,6 +70,19 @@ async def test_a_member_that_says_goodbye_has_left_for_the_others(
     assert bert.admission_server.greeting().state == "searching"
     with trio.fail_after(LIMIT):
         while (member := at_annas.node.member(bert.id)) is None or member.state != "left":
+            await anna.changes.wait(anna.changes.count, 1)
+
+
+async def test_status_says_of_one_that_is_gone_what_it_last_said_of_its_program(
+    clock: MockClock, ground: Ground, nursery: trio.Nursery
+) -> None:
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    at_annas, at_berts = await begun(anna, nursery), await begun(bert, nursery, anna)
+    await acquainted(at_annas, at_berts)
+    await at_berts.say_goodbye()
+    anna.streams.versions[bert.id] = ProgramVersion(Versions(5, 7))
+    with trio.fail_after(LIMIT):
+        while {one["name"]: one["versions"] for one in at_annas.status()["members"]}["bert"] != [5, 7]:
             await anna.changes.wait(anna.changes.count, 1)
 
 

@@ -7,6 +7,7 @@ from trio.testing import MockClock
 
 from mesh.control.sidecar_options import DEFAULT_PORT
 from mesh.root.services import discovery_sources
+from mesh.runtime.program_build import build
 from mesh.runtime.state import StateDir
 from mesh.wire.endpoint import Endpoint
 from tests.mesh.machines import Daemon, Ground, QuietMdns, Tailnet
@@ -37,5 +38,6 @@ async def test_a_new_node_is_in_no_pool(clock: MockClock, ground: Ground) -> Non
     assert anna.context.identity.id == anna.state.identity().id
     assert anna.context.port == anna.endpoint.port
     assert anna.context.streams.pool is None
+    assert anna.context.streams.here.build == build()
     assert anna.admission_server.greeting().state == "searching"
     assert anna.context.discovery.owning == []

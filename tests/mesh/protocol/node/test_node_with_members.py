@@ -2,12 +2,23 @@
 
 import pytest
 
+from mesh.wire.envelope import first_number, seal
 from mesh.wire.facts import Liveness
 from mesh.wire.identity import NodeId
+from mesh.wire.messages import Ping, encode
 from mesh.wire.versions import CLOSED, SPOKEN, Versions
-from tests.mesh.protocol.stage import Stage
+from tests.mesh.protocol.stage import Actor, Stage
 
 NOBODY_HERE = NodeId(b"n" * 16)
+TOO_FAR = Versions(8, 9)
+PING = encode(Ping(7, bytes(8), 1, 0))
+
+
+def hear_unread(stage: Stage, actor: Actor) -> None:
+    """A datagram of the actor's next run, whose program speaks no version of the Node's."""
+    number, to = first_number(actor.generation + 1), stage.node.id
+    payload = seal(stage.pool, actor.id, number, PING, actor.signer, to, TOO_FAR)
+    stage.perform(stage.node.receive(stage.now, actor.address, payload))
 
 
 def test_a_member_is_told_of_as_it_is_known() -> None:
@@ -26,6 +37,31 @@ def test_a_node_tells_of_itself_once_it_has_a_record() -> None:
     own = stage.node.member(stage.node.id)
     assert own is not None
     assert (own.state, own.endpoint) == ("alive", stage.profile.addresses[0])
+
+
+def test_who_left_and_is_back_in_a_version_that_is_not_read_is_out_of_reach() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.tells(actor.record(2, left=True))
+    assert [one.state for one in stage.node.members() if one.id == actor.id] == ["left"]
+    hear_unread(stage, actor)
+    [member] = [one for one in stage.node.members() if one.id == actor.id]
+    assert (member.state, member.speaks, member.is_understood) == ("dead", TOO_FAR, False)
+    actor.generation = 3
+    actor.tells(actor.record())
+    [member] = [one for one in stage.node.members() if one.id == actor.id]
+    assert (member.state, member.is_understood) == ("alive", True)
+
+
+def test_a_member_whose_record_was_never_read_is_told_of_by_what_it_speaks() -> None:
+    stage = Stage()
+    actor, evicted = stage.member(2, known=False), stage.member(3, known=False)
+    for each in (actor, evicted):
+        hear_unread(stage, each)
+    stage.perform(stage.node.evict(stage.now, evicted.id))
+    [member] = [one for one in stage.node.members() if one.id != stage.node.id]
+    assert (member.id, member.state, member.record) == (actor.id, "dead", None)
+    assert (member.speaks, member.is_understood) == (TOO_FAR, False)
 
 
 def test_an_evicted_key_stays_evicted_and_others_are_not() -> None:
