@@ -1,7 +1,7 @@
 """The datagram: version (1 byte), pool (16), sender (16), number (8), body, the signature over all that (64).
 
 This layout is the same for all versions from 2 on, so that a node can tell who speaks one that it does not
-know. The version is the oldest that the sender speaks: whoever speaks that or a later one can read it.
+know. The version is the oldest that the sender speaks: whoever speaks that or the next one can read it.
 
 A sender numbers its datagrams upwards, over restarts too, so that a receiver recognises those that it has
 seen. The signature also covers the recipient's id, which does not travel: to another node it proves nothing.
@@ -47,7 +47,7 @@ class Envelope:
 
     @property
     def speaks(self) -> Versions:
-        """What its sender speaks at most: the version is the oldest, and a program speaks the next one too."""
+        """What its sender speaks at most: a program speaks a version and the one before."""
         return Versions(self.version, self.version + 1)
 
     def is_read_by(self, speaks: Versions) -> bool:

@@ -77,9 +77,12 @@ def test_a_datagram_of_any_later_version_says_and_proves_who_sent_it(oldest: int
         (Versions(2, 2), Versions(2, 3), True),
         (Versions(3, 4), Versions(2, 3), True),
         (Versions(4, 5), Versions(2, 3), False),
+        (Versions(2, 3), Versions(3, 4), True),
+        (Versions(2, 3), Versions(5, 6), False),
+        (Versions(4, 5), Versions(5, 6), True),
     ],
 )
-def test_a_datagram_is_read_by_whoever_speaks_its_version_or_a_later_one(
+def test_a_datagram_is_read_by_whoever_speaks_its_version_or_the_next(
     sender: Versions, reader: Versions, reads: bool
 ) -> None:
     assert open_envelope(seal(POOL, SIGNER.id, 7, b"body", SIGNER, speaks=sender)).is_read_by(reader) is reads

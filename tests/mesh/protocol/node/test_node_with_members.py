@@ -62,6 +62,16 @@ def test_a_member_whose_record_was_never_read_is_told_of_by_what_it_speaks() -> 
     [member] = [one for one in stage.node.members() if one.id != stage.node.id]
     assert (member.id, member.state, member.record) == (actor.id, "dead", None)
     assert (member.speaks, member.is_understood) == (TOO_FAR, False)
+    assert member.endpoint == actor.address
+
+
+def test_a_machine_that_was_upgraded_too_far_tells_of_those_that_it_left_behind() -> None:
+    stage = Stage(speaks=TOO_FAR)
+    actor = stage.member(2, known=False)
+    actor.says(Ping(1, bytes(8), 1, 0))
+    [member] = [one for one in stage.node.members() if one.id != stage.node.id]
+    assert (member.id, member.state, member.endpoint) == (actor.id, "dead", actor.address)
+    assert (member.speaks, member.is_understood) == (SPOKEN, False)
 
 
 def test_an_evicted_key_stays_evicted_and_others_are_not() -> None:
