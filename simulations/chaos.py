@@ -20,12 +20,22 @@ from mesh.wire.facts import Deployment
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
 from simulations.checkers import Checkers
-from simulations.checkers.settled import disagreement, lawless, unlike, unrest, unserved, views
+from simulations.checkers.settled import (
+    disagreement,
+    form_limit,
+    lawless,
+    misformed,
+    unlike,
+    unrest,
+    unserved,
+    views,
+)
 from simulations.faults import Fault, Storm
 from simulations.hosts import Host
 from simulations.leading import Serving
 from simulations.liars import Lies
 from simulations.population import CONTEXT, SLOTS, Population, Trait, traits
+from simulations.programs import MIXES, PRESENT, Program
 from simulations.schedule import families, schedule, settings
 from simulations.world import World
 
@@ -68,6 +78,8 @@ class ChaosPlan:
     rounds: tuple[tuple[Fault, ...], ...]
     cores: tuple[tuple[int, ...], ...]
     """For each round the hosts in the order in which they enter the core, and how many at least."""
+    programs: tuple[Program, ...] = (PRESENT,)
+    """The programs that hosts run, the older first; two where the family ``upgrades`` is among the drawn."""
 
     @property
     def every(self) -> list[Fault]:
@@ -82,7 +94,8 @@ def plan(seed: int, nodes: int | None = None, minutes: float = 10.0) -> ChaosPla
     tuned = settings(random)
     chosen = families(random)
     liars = random.choice([1, 1, 2]) if "lies" in chosen and count > 3 else 0
-    hosts = traits(random, count, liars, tuned.drift)
+    programs = random.choice(MIXES) if "upgrades" in chosen else (PRESENT,)
+    hosts = traits(random, count, liars, tuned.drift, programs)
     liar_numbers = tuple(range(count - liars, count))
     seconds = 60.0 * minutes
     rounds = max(1, round(seconds / _ROUND))
@@ -96,6 +109,7 @@ def plan(seed: int, nodes: int | None = None, minutes: float = 10.0) -> ChaosPla
         random.randrange(min(3, count), count + 1),
         tuple(tuple(schedule(random, count, liar_numbers, length, chosen)) for _ in range(rounds)),
         tuple((random.randrange(1, count + 1), *random.sample(range(count), count)) for _ in range(rounds)),
+        programs,
     )
 
 
@@ -140,7 +154,7 @@ class Chaos:
         self._trace = trace
         self.world = world = World(plan.seed, plan.settings, curves=plan.seed % CURVES_EVERY == 0)
         world.network.delay = world.network.jitter = plan.delay
-        self.pool = Population(world, plan.traits)
+        self.pool = Population(world, plan.traits, plan.programs)
         self.serving = Serving(world, self.pool.shapes)
         self.checkers = Checkers(world, self.serving, plan.families)
         self.outcome = ChaosOutcome(plan.seed, len(plan.traits))
@@ -235,6 +249,8 @@ class Chaos:
             return
         self.outcome.served_after.append(world.now - since)
         self._settle(honest, liars)
+        if not world.run_until(lambda: not misformed(world, honest, liars), form_limit(world.settings), 0.25):
+            self._fail(f"agreed, but {misformed(world, honest, liars)}")
         said = unrest(self.serving, honest, liars, CALM, CALM_BYTES)
         self.checkers.bounds.calm()
         for what in said:
@@ -243,7 +259,12 @@ class Chaos:
             self._fail(f"no calm: {unlike(honest)}")
         world.run_until(lambda: not unserved(self.serving, honest), _MOVE_LIMIT, 0.25)
         outlaws = self.pool.outlaws(honest)
-        for why in (self._apart(core, liars), unserved(self.serving, honest), lawless(honest, outlaws)):
+        for why in (
+            self._apart(core, liars),
+            unserved(self.serving, honest),
+            lawless(honest, outlaws),
+            misformed(world, honest, liars),
+        ):
             if why:
                 self._fail(f"no calm: {why}")
         self.outcome.calm += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 from simulations import mutants
 from simulations.chaos import CURVES_EVERY, Chaos, ChaosOutcome, ChaosPlan, plan
+from simulations.schedule import FAMILIES
 from simulations.shrink import checker_of, fails, shrink
 
 _CHUNK = 4
@@ -32,6 +34,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     chaos = commands.add_parser("chaos", help="random faults from many seeds, judged by checkers")
     chaos.add_argument("--seeds", type=int, default=20, help="how many (default 20)")
     chaos.add_argument("--first-seed", type=int, default=1)
+    chaos.add_argument(
+        "--family", choices=sorted(FAMILIES), default=None, help="only seeds that draw this family of faults"
+    )
     chaos.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     chaos.set_defaults(run=_chaos_command)
     replay = commands.add_parser("replay", help="one seed, with all that happened in it")
@@ -87,13 +92,20 @@ def _run(task: tuple[int, int | None, float]) -> ChaosOutcome:
 
 
 def _outcomes(options: argparse.Namespace) -> Iterator[ChaosOutcome]:
-    seeds = range(options.first_seed, options.first_seed + options.seeds)
-    tasks = [(seed, options.nodes, options.minutes) for seed in seeds]
+    tasks = [(seed, options.nodes, options.minutes) for seed in _seeds(options)]
     if options.jobs <= 1:
         yield from map(_run, tasks)
         return
     with multiprocessing.Pool(options.jobs) as pool:
         yield from pool.imap_unordered(_run, tasks, chunksize=_CHUNK)
+
+
+def _seeds(options: argparse.Namespace) -> list[int]:
+    """So many seeds from the first on, those alone that draw the wanted family."""
+    numbers = itertools.count(options.first_seed)
+    wanted = options.family
+    drawn = (n for n in numbers if wanted is None or wanted in plan(n, options.nodes, 2.5).families)
+    return list(itertools.islice(drawn, options.seeds))
 
 
 def _chaos_command(options: argparse.Namespace) -> int:
@@ -136,6 +148,7 @@ def _report(options: argparse.Namespace, outcomes: list[ChaosOutcome], elapsed: 
         "parameters": {
             "seeds": options.seeds,
             "first_seed": options.first_seed,
+            "family": options.family,
             "nodes": options.nodes,
             "minutes": options.minutes,
             "jobs": options.jobs,
@@ -216,6 +229,7 @@ def _replay_command(options: argparse.Namespace) -> int:
     made = plan(options.seed, options.nodes, options.minutes)
     if not options.json:
         print(f"families: {', '.join(made.families)}\n{made.settings}")
+        print(f"programs: {', '.join(map(str, made.programs))}")
         for number, trait in enumerate(made.traits):
             print(f"host{number}: {trait}")
     outcome = None
@@ -237,6 +251,7 @@ def _replayed(
     """What became of these faults of the plan; only their list where nothing was run."""
     results: dict[str, Any] = {
         "families": list(made.families),
+        "programs": [list(program.speaks) for program in made.programs],
         "faults": _texts(made, kept),
         "nodes": len(made.traits),
     }

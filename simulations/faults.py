@@ -11,7 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from mesh.wire.errors import MeshError
+from mesh.wire.facts import Quarantine
 from mesh.wire.rights import Rights
+from mesh.wire.versions import GROWING
 from simulations.checkers.verdicts import Excuses
 from simulations.hosts import Host
 from simulations.leading import LeaderLoop, Serving
@@ -107,6 +109,8 @@ class Storm:
             "lie": self._lie, "evict": self._evict,
             "readdress": self._readdress,
             "stop engine": self._stop_engine, "machine": self._machine, "ask": self._ask, "move": self._move,
+            "upgrade": self._upgrade, "restore": self._restore,
+            "choose engine": self._choose_engine, "quarantine": self._quarantine,
         }  # fmt: skip
 
     def strike(self, faults: Sequence[Fault]) -> None:
@@ -217,6 +221,19 @@ class Storm:
             self._pool.roll_back(host, fault.value)
             self._back(host, fault.lasts)
 
+    def _upgrade(self, fault: Fault) -> None:
+        """Start it again with the program of that number, the older 0, the newer 1; it may not have run."""
+        for host in self._hosts(fault):
+            self._world.crash(host)
+            self._back(host, fault.lasts)
+        for number in fault.hosts:
+            self._pool.install(self._world.hosts[number], int(fault.value))
+
+    def _restore(self, fault: Fault) -> None:
+        """Set back the disk of one that does not run; what is to start it will."""
+        for host in self._hosts(fault, running=False):
+            self._pool.roll_back(host, fault.value)
+
     def _leave(self, fault: Fault) -> None:
         for host in self._hosts(fault):
             self._world.leave(host)
@@ -276,6 +293,26 @@ class Storm:
             model = self._pool.models[int(fault.value) % len(self._pool.models)]
             with suppress(MeshError):  # a liar may have used up the numbers
                 self._world.do(host, "deploy", model, 512, 1, fault.value < len(self._pool.models))
+
+    def _choose_engine(self, fault: Fault) -> None:
+        """An owner says which llama.cpp the pool runs.
+
+        A program of version 2 cannot read that. Where one may come later, only an owner that knows of one
+        tries, and is refused.
+        """
+        for host in self._hosts(fault):
+            refused = host.node is not None and host.node.inspect().form() < GROWING
+            if not self._pool.has_closed or refused:
+                with suppress(MeshError):
+                    self._world.do(host, "choose_engine", f"b{int(fault.value)}", bytes(32))
+
+    def _quarantine(self, fault: Fault) -> None:
+        """Who leads says that its plan leaves a device out; or, by value 0, that it leaves none out."""
+        member = self._world.hosts[fault.others[0]].id
+        left_out = (Quarantine(member, "GPU 0", 60, "its driver reset"),) if fault.value else ()
+        for leading in map(self._serving.leading, self._world.running()):
+            if leading is not None and leading.leads:
+                leading.leave_out(left_out)
 
     def _evict(self, fault: Fault) -> None:
         """Owners evict others, whose people bring them back with new keys some time later."""

@@ -10,6 +10,7 @@ from mesh.protocol.node.node import Node
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.identity import NodeId, Signer
 from mesh.wire.profile import Profile
+from simulations.programs import PRESENT
 
 PORT = 50052
 
@@ -56,6 +57,8 @@ class Host:
         self.address = address(number)
         self.disk = Disk()
         self.profile = Profile(name=f"host{number}", addresses=(self.address,), rank=rank)
+        self.program = PRESENT
+        """What its next process runs."""
         self.node: Node | None = None
         self.run = 0
         self.stands_in = False

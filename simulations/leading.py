@@ -11,12 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from leader.model.model_info import ModelInfo
-from leader.reconcile.driver import Input, LeaderDriver, pause
+from leader.reconcile.driver import LONGEST_REASON, Input, LeaderDriver, pause, stages
 from leader.reconcile.view import (
     Action,
     Drain,
     HandOver,
     ReconcilerMemory,
+    Report,
     ResolveMove,
     Running,
     Start,
@@ -32,6 +33,7 @@ from mesh.protocol.base.effects import (
     MembersChanged,
 )
 from mesh.wire.errors import MeshError
+from mesh.wire.facts import Quarantine
 from mesh.wire.identity import NodeId
 from mesh.wire.profile import Model
 from mesh.wire.states import Phase
@@ -140,6 +142,8 @@ class LeaderLoop:
         self._driver = LeaderDriver(host.node, self._do, self)
         self._look_at = float("inf")
         self._requested = ""
+        self._left_out: tuple[Quarantine, ...] = ()
+        self._report: Report | None = None
         self.server: LlamaServer | None = None
 
     def _do(self, step: Input) -> None:
@@ -204,6 +208,32 @@ class LeaderLoop:
         self._requested = when
         self.look_soon()
 
+    @property
+    def leads(self) -> bool:
+        """Whether its host leads."""
+        return self._driver.leads
+
+    def leave_out(self, devices: tuple[Quarantine, ...]) -> None:
+        """The plan leaves these out; the pool is told at once."""
+        self._left_out = devices
+        if self._report is not None:
+            self._tell(self._report)
+
+    def _tell(self, report: Report) -> None:
+        """What the driver would tell, and which devices are left out."""
+        self._report, deployment = report, self._node.deployment()
+        if not self._left_out or deployment is None:
+            self._driver.perform(report)
+            return
+        node, plan = self._node, None if self.server is None else self.server.plan
+        speed, told = (0.0, ()) if plan is None else (plan.predicted_tokens_per_second, stages(plan))
+        reason = report.reason[:LONGEST_REASON]
+        self._do(
+            lambda now: node.report(
+                now, deployment.number, report.phase, report.progress, reason, speed, told, self._left_out
+            )
+        )
+
     def _perform(self, action: Action, view: View) -> None:
         match action:
             case Start():
@@ -213,6 +243,8 @@ class LeaderLoop:
                     self._serving.stopped(self._host, view)
                     self.server.stop()
                     self.server = None
+            case Report():
+                self._tell(action)
             case ResolveMove():
                 self._requested = ""
             case Drain():

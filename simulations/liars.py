@@ -23,6 +23,7 @@ from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.profile import Model
 from mesh.wire.rights import ALL_RIGHTS
 from mesh.wire.states import Phase
+from mesh.wire.versions import SPOKEN, Versions, marked
 from simulations.hosts import Host, HostSigner
 from simulations.signing import KeyedHash
 from simulations.world import World
@@ -48,7 +49,7 @@ class Lies:
         self.kinds: list[Callable[[Host], None]] = [
             self._forge, self._foreign, self._presume, self._suspect_all, self._contradict, self._flood,
             self._garbage, self._replay, self._confuse, self._claim,
-            self._vouch, self._evict, self._deploy, self._lead,
+            self._vouch, self._evict, self._deploy, self._lead, self._misversion,
         ]  # fmt: skip
         world.taps.append(self._overhear)
 
@@ -224,6 +225,25 @@ class Lies:
         for number, target in enumerate(self._others(liar)):
             data = signed_facts.sign(Claim(pool, liar.id, term, 100 + number % 2), liar.signer).data
             self._send(liar, target, messages.Bodies((data,)))
+
+    def _misversion(self, liar: Host) -> None:
+        """Datagrams in others' names, and records, that say they speak another wire version than they do."""
+        pool, random = self._pool(liar), self._random
+        body = messages.encode(messages.Ping(1, bytes(8), 1, 0))
+        for target in self._others(liar):
+            for victim in self._others(liar):
+                if victim is target or victim.node is None:
+                    continue
+                version = random.choice([2, 3, 4, 5, 255])
+                number = victim.node.inspect().next_number()
+                speaks = Versions(version, version)
+                payload = seal(pool, victim.id, number, body, liar.signer, target.id, speaks)
+                self._world.carry(liar, target, payload)
+                generation = victim.node.generation + 1
+                nonce = marked(bytes(8), Versions(version, version + 1) if version < 255 else speaks)
+                record = Record(pool, victim.id, generation, nonce, 1, False, victim.profile)
+                forged = signed_facts.sign(record, liar.signer, min(version, SPOKEN.newest)).data
+                self._send(liar, target, messages.Bodies((forged,)))
 
     # --- lies within a liar's rights
 

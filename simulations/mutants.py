@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mesh.protocol.base.context import Context
+from mesh.protocol.dissemination.gossip import Gossip
 from mesh.protocol.dissemination.reaping import Reaper
 from mesh.protocol.facts import pending, store
 from mesh.protocol.facts.store import FactStore
@@ -23,10 +24,15 @@ from mesh.protocol.leadership.reports import Reports
 from mesh.protocol.leadership.worker_lease import WorkerLease
 from mesh.protocol.limits.replays import Replays
 from mesh.protocol.limits.term_limit import TermLimit
+from mesh.protocol.membership.form_choice import FormChoice
 from mesh.protocol.membership.membership import Membership
 from mesh.protocol.membership.peers import MemberState
+from mesh.protocol.node.authentication import Authentication
 from mesh.protocol.node.expulsion import Expulsion
+from mesh.wire import signed_facts
 from mesh.wire.facts import NOBODY, Eviction
+from mesh.wire.identity import SIGNATURE_BYTES
+from mesh.wire.signed_facts import GROWING_FORM
 from simulations.engines import LlamaServer
 from worker.fence import Fence
 
@@ -157,8 +163,8 @@ def _no_floor() -> list[Patch]:
 
 
 def _unchecked_signatures() -> list[Patch]:
-    def __init__(context: Any, settings: Any, signer: Any, verifier: Any, random: Any) -> None:
-        original(context, settings, signer, lambda key, message, signature: True, random)
+    def __init__(context: Any, settings: Any, signer: Any, verifier: Any, *rest: Any) -> None:
+        original(context, settings, signer, lambda key, message, signature: True, *rest)
 
     original = Context.__init__
     return [(Context, "__init__", __init__)]
@@ -201,8 +207,8 @@ def _one_suspector() -> list[Patch]:
 
 
 def _unnoticed_pauses() -> list[Patch]:
-    def __init__(context: Any, settings: Any, signer: Any, verifier: Any, random: Any) -> None:
-        original(context, dataclasses.replace(settings, stall=1e9), signer, verifier, random)
+    def __init__(context: Any, settings: Any, *rest: Any) -> None:
+        original(context, dataclasses.replace(settings, stall=1e9), *rest)
 
     original = Context.__init__
     return [(Context, "__init__", __init__)]
@@ -223,6 +229,56 @@ def _lower_claims_are_granted() -> list[Patch]:
 
     original = WorkerLease.request
     return [(WorkerLease, "request", request)]
+
+
+def _signed_twice() -> list[Patch]:
+    """Where the form changes, a member signs its record in the other one too, under the same number."""
+
+    def sign_again(reports: Any) -> None:
+        reports._sequence -= 1
+        original(reports)
+
+    original = Reports.sign_again
+    return [(Reports, "sign_again", sign_again)]
+
+
+def _form_by_hearsay() -> list[Patch]:
+    """A datagram tells that its sender was upgraded, before it is proven who sent it."""
+
+    def refusal(authentication: Any, envelope: Any, source: Any) -> Any:
+        context, sender = authentication._context, envelope.sender
+        if sender in authentication._membership.peers:
+            told = context.__dict__.setdefault("told", {})
+            told[sender] = max(told.get(sender, 0), envelope.version)
+            context.members_changed = True
+        return original(authentication, envelope, source)
+
+    def choice(form_choice: Any) -> int:
+        context, peers = form_choice._context, form_choice._membership.peers.values()
+        told = context.__dict__.get("told", {})
+        spoken = [max(p.record.speaks.newest, told.get(p.id, 0)) for p in peers if p.present and p.record]
+        chosen: int = max(context.speaks.oldest, min([*spoken, context.speaks.newest]))
+        return chosen
+
+    original = Authentication.refusal
+    return [(Authentication, "refusal", refusal), (FormChoice, "_choice", choice)]
+
+
+def _lost_fields() -> list[Patch]:
+    """A member writes others' facts anew before it passes them on, and leaves out what it does not know."""
+
+    def send_bodies(context: Any, to: Any, endpoint: Any, facts: Any) -> None:
+        original(context, to, endpoint, [rewritten(context, data) for data in facts])
+
+    def rewritten(context: Any, data: bytes) -> bytes:
+        fact = context.read(data).fact
+        if fact.author == context.id or not fact.unknown:
+            return data
+        known = dataclasses.replace(fact, unknown=b"")
+        return signed_facts._body(known, GROWING_FORM) + data[-SIGNATURE_BYTES:]
+
+    original = Context.send_bodies
+    return [(Context, "send_bodies", send_bodies)]
 
 
 MUTANTS: dict[str, Callable[[], list[Patch]]] = {
@@ -269,6 +325,17 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     ],
     "terms leap without limit": lambda: [(TermLimit, "admits", lambda limit, term, source: True)],
     "a member does not advance beyond its later trace": lambda: [(Reports, "advance_generation", _nothing)],
+    "a fact is signed twice in two forms": _signed_twice,
+    "a node's words are not stored": _not_stored("said"),
+    "a form is chosen by a liar's word": _form_by_hearsay,
+    "a field is lost in passing on": _lost_fields,
+    "the older form is never left": lambda: [(FormChoice, "due", _nothing)],
+    "the newer form is used while an older member is present": lambda: [
+        (FormChoice, "_choice", lambda choice: choice._context.speaks.newest)
+    ],
+    "members of version 2 get what they cannot read": lambda: [
+        (Gossip, "_readable", lambda gossip, to, entries: entries)
+    ],
 }
 
 

@@ -12,22 +12,30 @@ from leader.placement.planner import Infeasible, place
 from leader.reconcile.member_views import device
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId
-from mesh.wire.profile import Model, Profile
+from mesh.wire.profile import MAX_DEVICES, Model, Profile
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from mesh.wire.states import EngineState
 from simulations.hosts import Host
 from simulations.leading import model_info
+from simulations.programs import PRESENT, Program
 from simulations.world import World
 
 _MIB = 1 << 20
 _RETRY = 2.0
 CONTEXT, SLOTS = 512, 1
+_LONG_REASON = (
+    "the engine was compiled on this machine, because no build for its devices was on offer anywhere"
+)
+"""With this and many devices a record needs a stream."""
 _LIARS_RIGHTS = (Rights.WORK, Rights.WORK, Rights.WORK | Rights.LEAD, ALL_RIGHTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Trait:
-    """What a host is like. Memory in MiB; ``rate`` and ``offset`` of its clock; models by index."""
+    """What a host is like. Memory in MiB; ``rate`` and ``offset`` of its clock; models by index.
+
+    ``program``: which of the pool's programs it runs first, by index.
+    """
 
     rights: Rights
     rank: int
@@ -36,11 +44,19 @@ class Trait:
     rate: float
     offset: float
     liar: bool = False
+    program: int = 0
+    devices: int = 1
 
 
-def traits(random: Random, count: int, liars: int, drift: float) -> tuple[Trait, ...]:
-    """Random hosts; the first one founds, owns, leads and holds all models."""
+def traits(
+    random: Random, count: int, liars: int, drift: float, programs: Sequence[Program] = (PRESENT,)
+) -> tuple[Trait, ...]:
+    """Random hosts; the first one founds, owns, leads and holds all models.
+
+    Some may not ask, unless the pool has a program of version 2, which cannot read such a voucher.
+    """
     made = []
+    asks = [Rights(0)] if programs[0].is_closed else [Rights(0), Rights(0), Rights(0), Rights.NO_ASK]
     for number in range(count):
         rights = random.choice([ALL_RIGHTS, ALL_RIGHTS, ALL_RIGHTS, Rights.WORK | Rights.LEAD, Rights.WORK])
         models = tuple(index for index in range(2) if random.random() < 0.6)
@@ -52,13 +68,15 @@ def traits(random: Random, count: int, liars: int, drift: float) -> tuple[Trait,
             rights, models = random.choice(_LIARS_RIGHTS), ()
         made.append(
             Trait(
-                rights,
+                rights if number == 0 else rights | random.choice(asks),
                 rank,
                 random.choice([90, 110, 140, 200]),
                 models,
                 1.0 + random.uniform(-0.45, 0.45) * drift,
                 random.choice([0.0, random.uniform(0.0, 1e6)]),
                 liar,
+                random.randrange(len(programs)),
+                random.choice([1, 1, 2, MAX_DEVICES]),
             )
         )
     return tuple(made)
@@ -67,11 +85,17 @@ def traits(random: Random, count: int, liars: int, drift: float) -> tuple[Trait,
 class Population:
     """The hosts of one world by their traits; the first one founds when the pool is made."""
 
-    def __init__(self, world: World, traits: Sequence[Trait]) -> None:
+    def __init__(
+        self, world: World, traits: Sequence[Trait], programs: Sequence[Program] = (PRESENT,)
+    ) -> None:
+        """``programs``: those that hosts run, the older first."""
         self._world = world
         self.traits = traits
+        self.programs = programs
         self.set_back: dict[NodeId, float] = {}
         """When the disk of an identity was rolled back last: it may have forgotten what it said before."""
+        self._installed: dict[NodeId, float] = {}
+        """When the program of an identity changed last."""
         shapes = [model_info("a.gguf", 8), model_info("b.gguf", 12)]
         self.models = [
             Model(model_info.name, model_info.total_bytes, bytes([number + 1]) * 32)
@@ -82,6 +106,7 @@ class Population:
             host = world.add(trait.rank)
             host.rate, host.offset = trait.rate, trait.offset
             host.profile = self._described(host, trait)
+            self.install(host, trait.program)
 
     def _described(self, host: Host, trait: Trait) -> Profile:
         return Profile(
@@ -92,9 +117,29 @@ class Population:
             memory_free=trait.memory * _MIB,
             engine_state=EngineState.READY.value,
             engine_commit="engine",
+            engine_reason=_LONG_REASON if trait.devices == MAX_DEVICES else "",
             models=tuple(self.models[index] for index in trait.models),
             rank=trait.rank,
         )
+
+    def install(self, host: Host, program: int) -> None:
+        """Its next process runs this one of the pool's programs, and describes the machine as that does.
+
+        No host goes back to version 2 once its disk was set back: its later trace may be a record that
+        version 2 cannot read, and then all drop what it sends for old.
+        """
+        chosen = self.programs[min(program, len(self.programs) - 1)]
+        if chosen.is_closed and host.id in self.set_back:
+            return
+        if chosen != host.program:
+            self._installed[host.id] = self._world.now
+        host.program = chosen
+        host.profile = host.program.described(host.profile, self.trait(host).devices)
+
+    @property
+    def has_closed(self) -> bool:
+        """Whether some of the hosts run, or may come to run, a program of version 2."""
+        return self.programs[0].is_closed
 
     def trait(self, host: Host) -> Trait:
         return self.traits[host.number]
@@ -145,9 +190,14 @@ class Population:
         )
 
     def roll_back(self, host: Host, seconds: float) -> None:
-        """Set the disk of a host back, but not to before it joined; note when that changed it."""
-        joined = next((when for when, key, _ in host.disk.written if key == "vouchers"), self._world.now)
-        if host.disk.roll_back(max(joined, self._world.now - seconds)):
+        """Set the disk of a host back, but not to before it joined; note when that changed it.
+
+        That of a program of version 2 not to before it was installed either, see :meth:`install`.
+        """
+        earliest = next((when for when, key, _ in host.disk.written if key == "vouchers"), self._world.now)
+        if host.program.is_closed:
+            earliest = max(earliest, self._installed.get(host.id, 0.0))
+        if host.disk.roll_back(max(earliest, self._world.now - seconds)):
             self.set_back[host.id] = self._world.now
 
     def change_rank(self, host: Host, factor: float) -> None:

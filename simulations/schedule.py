@@ -146,6 +146,28 @@ def _rate(random: Random, hosts: int, at: float) -> list[Fault]:
     return [Fault(at, "rate", (random.randrange(hosts),), value=1.0 + random.uniform(-0.009, 0.009))]
 
 
+# --- programs
+
+
+def _upgrade(random: Random, hosts: int, at: float) -> list[Fault]:
+    """Some hosts get the newer program of the pool's two, or the older, one after another or at once."""
+    some = _some(random, hosts, [1, 1, 2, hosts])
+    newer, lasts = random.choice([0.0, 1.0, 1.0]), random.choice([0.1, 1.0, random.uniform(0.0, 10.0)])
+    gap = random.choice([0.0, 2.0, 8.0])
+    return [
+        Fault(at + gap * turn, "upgrade", (host,), value=newer, lasts=lasts)
+        for turn, host in enumerate(random.sample(some, len(some)))
+    ]
+
+
+def _undo_upgrade(random: Random, hosts: int, at: float) -> list[Fault]:
+    """A host is upgraded and goes back, its disk too: its people restore what they saved before."""
+    host, after = (random.randrange(hosts),), random.uniform(1.0, 20.0)
+    back = Fault(at + after, "upgrade", host, value=0.0, lasts=0.1)
+    restored = Fault(at + after + 0.05, "restore", host, value=after + 0.1)
+    return [Fault(at, "upgrade", host, value=1.0, lasts=0.1), back, restored]
+
+
 # --- the network
 
 
@@ -272,6 +294,14 @@ def _stop_engine(random: Random, hosts: int, at: float) -> list[Fault]:
     return [Fault(at, "stop engine", tuple(random.sample(range(hosts), random.choice([1, 1, hosts]))))]
 
 
+def _choose_engine(random: Random, hosts: int, at: float) -> list[Fault]:
+    return [Fault(at, "choose engine", (random.randrange(hosts),), value=random.randrange(3))]
+
+
+def _quarantine(random: Random, hosts: int, at: float) -> list[Fault]:
+    return [Fault(at, "quarantine", others=(random.randrange(hosts),), value=random.choice([0.0, 1.0, 1.0]))]
+
+
 def _machine(random: Random, hosts: int, at: float) -> list[Fault]:
     return [Fault(at, "machine", (random.randrange(hosts),), value=random.choice([0.0, 1.0, 1.0]))]
 
@@ -294,7 +324,7 @@ def _lies(random: Random, hosts: int, at: float) -> list[Fault]:
 
 
 def _lie(random: Random, liars: tuple[int, ...], at: float) -> list[Fault]:
-    kind, liar = random.randrange(14), (random.choice(liars),)
+    kind, liar = random.randrange(15), (random.choice(liars),)
     return [Fault(at + 0.5 * turn, "lie", liar, value=kind) for turn in range(random.choice([1, 1, 5]))]
 
 
@@ -309,11 +339,12 @@ FAMILIES: dict[str, tuple[Maker, ...]] = {
     "rough network": (_rough,),
     "bad links": (_bad_link,),
     "addresses": (_readdress,),
-    "people": (_hand_over, _deploy, _profile),
-    "engines": (_engine, _stop_engine),
+    "people": (_hand_over, _deploy, _profile, _choose_engine),
+    "engines": (_engine, _stop_engine, _quarantine),
     "moves": (_machine, _machine, _ask, _ask, _move, _deploy),
     "evictions": (_evict, _evict_each_other, _evict_alone),
     "lies": (_lies, _lies),
+    "upgrades": (_upgrade, _upgrade, _undo_upgrade),
 }
 
 _LEAST: dict[Maker, int] = {

@@ -360,7 +360,8 @@ class World:
         host.run += 1
         host.powered = True
         source = self._sources[host.number] = random.Random(self.random.getrandbits(64))
-        host.node = Node(self.settings, host.signer, self.verifier, source, dict(host.disk))
+        speaks, later = host.program.speaks, host.program.later
+        host.node = Node(self.settings, host.signer, self.verifier, source, dict(host.disk), speaks, later)
 
     def _start(self, host: Host) -> None:
         for watch in self.on_start:

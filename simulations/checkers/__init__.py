@@ -1,6 +1,7 @@
 """What must hold in every run, judged from outside the world and apart from it.
 
-Safety checkers (leases, terms, elections, votes, facts, expulsions, deaths, words, replays, bounds, moves)
+Safety checkers (leases, terms, elections, votes, facts, expulsions, deaths, words, replays, bounds, moves,
+forms, bytes passed on)
 judge while a run goes on. `settled` judges after each healing that the pool is whole again. `setbacks` knows
 what a state rollback made members forget; `verdicts` collects the violations.
 
@@ -15,8 +16,10 @@ from simulations.checkers.bounds import Bounds
 from simulations.checkers.deaths import HARMLESS, Deaths
 from simulations.checkers.elections import Elections
 from simulations.checkers.expulsions import Expulsions
+from simulations.checkers.forms import Forms
 from simulations.checkers.leases import Leases
 from simulations.checkers.moves import Moves
+from simulations.checkers.passed_on import PassedOn
 from simulations.checkers.repeated_pings import RepeatedPings
 from simulations.checkers.setbacks import Setbacks
 from simulations.checkers.settled import disagreement
@@ -48,6 +51,8 @@ class Checkers:
         self.leases = Leases(world, self.verdicts, self.excuses, self.setbacks)
         self.terms = Terms(world, self.verdicts, self.excuses, self.setbacks)
         self.facts = StoredFacts(world, self.verdicts, self.excuses)
+        self.forms = Forms(world, self.verdicts, self.excuses)
+        self.passed_on = PassedOn(world, self.verdicts, self.excuses, self.setbacks)
         self.words = Words(world, self.verdicts)
         self.replays = RepeatedPings(world, self.verdicts)
         self.bounds = Bounds(world, self.verdicts)
@@ -70,6 +75,7 @@ class Checkers:
         """Look through the facts of every Node."""
         self.facts.scan()
         self.terms.scan()
+        self.forms.scan()
         self.expulsions.scan()
         self._world.at(self._world.now + _SCAN, self._scan)
 

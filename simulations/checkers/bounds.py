@@ -8,7 +8,7 @@ from mesh.protocol.dissemination import bootstrap, gossip
 from mesh.protocol.facts import store
 from mesh.protocol.facts.pending import MAX_WAITING
 from mesh.protocol.limits import rate_limits, replays
-from mesh.protocol.membership import flap_detection, probes
+from mesh.protocol.membership import flap_detection, older_sets, probes
 from mesh.protocol.trust import roster
 from mesh.wire.facts import Claim, PoolState, Resignation
 from simulations.checkers.verdicts import Verdicts
@@ -38,6 +38,7 @@ LIMITS: dict[str, int] = {
     "probes[].sent": probes.MAX_TRIES,
     "past[].sent": probes.MAX_TRIES,
     "store.proofs": store.MAX_PROOFS,
+    "older_sets.last": older_sets.MAX_COMPARED,
     "flap_detector.suspicions": flap_detection.MAX_SUSPICIONS,
     "flap_detector.direct": flap_detection.MAX_SAMPLES,
     "rate_limits.hosts": rate_limits.MAX_HOSTS,

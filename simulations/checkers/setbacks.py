@@ -43,6 +43,10 @@ class Setbacks:
         """The member's disk says the term ``kept`` and had said ``left``."""
         self._forgotten.setdefault(id, []).append((kept, left))
 
+    def has_forgotten(self, id: NodeId) -> bool:
+        """Whether the disk of that member was ever set back: it may have said anything before."""
+        return id in self._forgotten
+
     def times(self, id: NodeId, term: int) -> int:
         """How often the member forgot that it may have claimed or resigned that term."""
         return sum(kept < term <= left for kept, left in self._forgotten.get(id, ()))

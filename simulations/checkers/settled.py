@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from mesh.protocol.base.drop_counters import DropReason
 from mesh.protocol.base.effects import Event, LeaderChanged
-from mesh.protocol.membership.peers import MemberState
+from mesh.protocol.base.settings import Settings
+from mesh.protocol.membership.peers import PRESENT, MemberState
 from mesh.protocol.node.inspect import Inspection
+from mesh.wire.facts import Record, Suspicion
 from mesh.wire.identity import NodeId
+from mesh.wire.signed_facts import Signed
 from mesh.wire.states import Phase
+from simulations.checkers.forms import own_record
 from simulations.hosts import Host
 from simulations.leading import Serving
+from simulations.programs import form_of
 from simulations.world import World
+
+_NEWS = 3.0
+"""Seconds: half a second between two records, and what news takes to be everywhere."""
+_UNREADABLE = (DropReason.MALFORMED, DropReason.MALFORMED_FACT, DropReason.FORGED_FACT)
+"""What no member sends another in calm, whichever versions they speak."""
 
 
 def disagreement(
@@ -58,9 +69,59 @@ def lawless(hosts: Sequence[Host], outlaws: frozenset[NodeId]) -> str:
 
 
 def unlike(hosts: Sequence[Host]) -> str:
-    """Why hosts do not hold the same facts; empty when they do. News takes a while to be everywhere."""
-    held = {inside.summary() for _, inside in _inspected(hosts)}
-    return "not all hold the same facts" if len(held) > 1 else ""
+    """Why hosts do not hold the same facts; empty when they do. News takes a while to be everywhere.
+
+    The same are facts with the same bytes. A program of version 2 holds those alone that it can read: a
+    record in a newer form of a member that is gone for good, for example, it never learns.
+    """
+    growing: list[dict[bytes, Signed[Any]]] = []
+    closed: list[dict[bytes, Signed[Any]]] = []
+    for host, inside in _inspected(hosts):
+        kind = closed if host.program.is_closed else growing
+        kind.append({signed.data: signed for signed in inside.facts()})
+    if any(held.keys() != alike[0].keys() for alike in (growing, closed) for held in alike):
+        return "not all hold the same facts"
+    if growing and closed and not closed[0].keys() >= _readable(growing[0].values()):
+        return "those of version 2 lack facts that they can read"
+    return ""
+
+
+def _readable(facts: Collection[Signed[Any]]) -> set[bytes]:
+    """What of this a program of version 2 holds: not the suspicions of one whose record it cannot read."""
+    unread = {
+        signed.fact.author for signed in facts if isinstance(signed.fact, Record) and not signed.is_closed
+    }
+    return {
+        signed.data
+        for signed in facts
+        if signed.is_closed and not (isinstance(signed.fact, Suspicion) and signed.fact.subject in unread)
+    }
+
+
+def form_limit(settings: Settings) -> float:
+    """Seconds within which all members sign in the newest form that all of them read, once they agree."""
+    return settings.form_delay + _NEWS
+
+
+def misformed(world: World, hosts: Sequence[Host], liars: frozenset[NodeId]) -> str:
+    """Why a member signs in another form than the newest that all present members read; empty otherwise.
+
+    What a liar speaks is what its record says; what others speak is known here.
+    """
+    for host in hosts:
+        record = None if host.node is None else own_record(host)
+        if host.node is None or record is None:
+            continue
+        speaks = [
+            member.record.speaks if member.id in liars else world.host_of(member.id).program.speaks
+            for member in host.node.members()
+            if member.state in PRESENT and member.record is not None
+        ]
+        newest = min(each.newest for each in (*speaks, host.program.speaks))
+        form, wanted = form_of(record), max(newest, host.program.speaks.oldest)
+        if form != wanted:
+            return f"host{host.number} signs in the form of version {form}, not of {wanted}"
+    return ""
 
 
 def _inspected(hosts: Sequence[Host]) -> Iterator[tuple[Host, Inspection]]:
@@ -147,6 +208,7 @@ class Calm:
         self._sent = dict(world.bytes_sent)
         self.flaps: list[str] = []
         self._states = self._view()
+        self._refused = self._unreadable()
         world.observers.append(self._observe)
 
     def _view(self) -> dict[tuple[int, NodeId], str]:
@@ -156,6 +218,14 @@ class Calm:
             if host.node is not None
             for member in host.node.members()
             if member.id not in self._but
+        }
+
+    def _unreadable(self) -> dict[int, int]:
+        """How much of what came to each host it could not read, or was not as its author signed it."""
+        return {
+            host.number: sum(host.node.drops.counts[reason] for reason in _UNREADABLE)
+            for host in self._hosts
+            if host.node is not None
         }
 
     def _observe(self, world: World, host: Host, event: Event) -> None:
@@ -172,6 +242,9 @@ class Calm:
             before = self._states.get((number, id), state)
             if before != state:
                 said.append(f"host{world.host_of(id).number} turned {state} at host{number}")
+        for number, refused in self._unreadable().items():
+            if more := refused - self._refused.get(number, refused):
+                said.append(f"host{number} got {more} facts or datagrams that it could not read")
         for host in self._hosts:
             rate = (world.bytes_sent[host.number] - self._sent.get(host.number, 0)) / seconds
             if rate > most_bytes:

@@ -36,7 +36,11 @@ class Words:
         if 1 + len(present) + 1 < _FEW:  # itself, those that are left, and the one that was there just before
             return
         for id in sorted(id for id in before if states.get(id) is MemberState.DEAD):
-            if not inside.saw_for_itself(id) and not self._is_told_by_several(inside, id):
+            if (
+                not inside.saw_for_itself(id)
+                and not self._is_told_by_several(inside, id)
+                and _is_understood(host, id)
+            ):
                 victim = world.host_of(id)
                 self._say(f"host{host.number} holds host{victim.number} dead on a single suspicion")
 
@@ -44,3 +48,10 @@ class Words:
         """Whether two members signed a suspicion; that of one evicted since may have counted."""
         disputed = any(map(self._world.is_disputed, inside.suspectors(id)))
         return disputed or len(inside.signed_suspectors(id)) > 1
+
+
+def _is_understood(host: Host, id: NodeId) -> bool:
+    """Whether a host could speak with the member; one whose record says otherwise counts as dead."""
+    member = None if host.node is None else host.node.member(id)
+    speaks = None if member is None or member.record is None else member.record.speaks
+    return speaks is None or host.program.speaks.common(speaks) is not None

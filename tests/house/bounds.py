@@ -63,6 +63,9 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             f"{_PROTOCOL}.membership.probes",
             ("MAX_RELAYED", "MAX_RELAYED_FOR_ONE"),
         ),
+        Bound(
+            "comparisons with members of version 2", f"{_PROTOCOL}.membership.older_sets", ("MAX_COMPARED",)
+        ),
         Bound("suspicions counted", f"{_PROTOCOL}.membership.flap_detection", ("MAX_SUSPICIONS",)),
         Bound("requests for one lease", f"{_PROTOCOL}.leadership.leader_leases", ("MAX_ASKED",)),
         Bound("buckets of members, hosts", f"{_PROTOCOL}.limits.rate_limits", ("MAX_MEMBERS", "MAX_HOSTS")),

@@ -1,12 +1,18 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mesh.protocol.base.settings import Settings
-from simulations.chaos import AGREE_LIMIT, Chaos, ChaosOutcome, doubt_limit, plan
+from mesh.wire.rights import ALL_RIGHTS, Rights
+from simulations import mutants
+from simulations.chaos import AGREE_LIMIT, Chaos, ChaosOutcome, ChaosPlan, doubt_limit, plan
+from simulations.faults import Fault
+from simulations.population import Trait
+from simulations.programs import MIXES, PRESENT, Program
 
 ROOT = Path(__file__).parents[2]
 SEEDS = range(7001, 7013)
@@ -27,9 +33,41 @@ def test_by_the_default_settings_no_doubt_takes_longer_than_agreeing_may() -> No
 
 
 def test_who_is_left_alone_by_slow_settings_leads_within_the_limit_of_its_doubt() -> None:
-    outcome = Chaos(plan(18003482, None, 10.0)).run()  # 2.0 s, five times as long alone, nine in doubt
+    slow = replace(
+        Settings(),
+        probe_period=1.0,
+        direct_timeout=0.4,
+        probe_timeout=1.0,
+        suspicion_timeout=2.0,
+        suspicion_timeout_stretch=5.0,
+    )
+    hosts = (Trait(ALL_RIGHTS, 50, 200, (0, 1), 1.0, 0.0),) * 10
+    nine_in_doubt = Fault(20.0, "power", tuple(range(1, 10)), lasts=1000.0)
+    alone = ChaosPlan(1, slow, hosts, ("crashes",), 0.0005, 10, ((nine_in_doubt,),), ((1, *range(10)),))
+    outcome = Chaos(alone).run()
     assert outcome.violations == []
-    assert AGREE_LIMIT < max(outcome.agreed_after) <= doubt_limit(plan(18003482).settings)
+    assert AGREE_LIMIT < max(outcome.agreed_after) <= doubt_limit(slow)
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_a_pool_that_mixes_two_programs_violates_nothing(mix: tuple[Program, Program]) -> None:
+    mixed = [made for seed in range(7201, 7260) if (made := plan(seed, None, SHORT)).programs == mix]
+    said = {made.seed: Chaos(made).run().violations for made in mixed[:4]}
+    assert len(said) == 4
+    assert not any(said.values()), said
+
+
+def test_a_plan_mixes_programs_where_it_has_the_family_for_it() -> None:
+    for made in map(plan, range(50)):
+        assert made.programs in (MIXES if "upgrades" in made.families else ((PRESENT,),))
+        assert not (made.programs[0].is_closed and any(Rights.NO_ASK in each.rights for each in made.traits))
+
+
+def test_a_member_that_signs_in_the_wrong_form_after_healing_is_caught() -> None:
+    made = next(each for each in map(_short_plan, range(1, 50)) if each.programs == MIXES[1])
+    with mutants.applied("the older form is never left"):
+        said = "\n".join(Chaos(replace(made, cores=((9, *range(5)),))).run().violations)
+    assert "signs in the form of version 3, not of 4" in said
 
 
 def test_a_plan_follows_from_its_seed_alone() -> None:
@@ -51,8 +89,12 @@ def test_no_property_is_violated_among_few_hosts(nodes: int) -> None:
     assert not any(said.values()), said
 
 
+def _short_plan(seed: int) -> ChaosPlan:
+    return plan(seed, 5, SHORT)
+
+
 def _short(seed: int) -> ChaosOutcome:
-    return Chaos(plan(seed, 5, SHORT)).run()
+    return Chaos(_short_plan(seed)).run()
 
 
 def test_a_seed_gives_the_same_events_whatever_the_order_of_sets() -> None:

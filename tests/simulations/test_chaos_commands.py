@@ -5,7 +5,7 @@ import pytest
 from mesh.protocol.leadership.worker_lease import WorkerLease
 from simulations import mutants
 from simulations.__main__ import main
-from simulations.chaos import ChaosOutcome
+from simulations.chaos import Chaos, ChaosOutcome, ChaosPlan, plan
 
 SHORT = ["--minutes", "2.5", "--nodes", "5"]
 
@@ -14,11 +14,30 @@ def test_chaos_prints_one_object_with_its_goals(capsys: pytest.CaptureFixture[st
     assert main(["chaos", "--seeds", "2", "--first-seed", "4", *SHORT, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["name"] == "chaos"
-    assert report["parameters"] == {"seeds": 2, "first_seed": 4, "nodes": 5, "minutes": 2.5, "jobs": 1}
+    assert report["parameters"] == {
+        "seeds": 2, "first_seed": 4, "family": None, "nodes": 5, "minutes": 2.5, "jobs": 1,
+    }  # fmt: skip
     assert report["results"]["events"] > 1000
     assert report["results"]["rounds"] == 2
     assert {"what", "goal", "measured", "unit", "met"} == set(report["goals"][0])
     assert len(report["goals"]) == 1  # the others are for seeds of the usual size
+
+
+def test_chaos_of_one_family_runs_the_first_seeds_that_draw_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[ChaosPlan] = []
+
+    def run(chaos: Chaos) -> ChaosOutcome:
+        ran.append(chaos.plan)
+        return ChaosOutcome(chaos.plan.seed, 5)
+
+    monkeypatch.setattr("simulations.chaos.Chaos.run", run)
+    assert main(["chaos", "--seeds", "5", "--family", "upgrades", *SHORT, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["parameters"]["family"] == "upgrades"
+    drawn = [seed for seed in range(1, 60) if "upgrades" in plan(seed, 5, 2.5).families]
+    assert [made.seed for made in ran] == drawn[:5]
+    assert all(len(made.programs) == 2 for made in ran)
 
 
 def test_a_missed_goal_fails_with_check_though_no_property_is_violated(
@@ -100,7 +119,9 @@ def test_replay_prints_one_object_too(capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["replay", "4", *SHORT, "--only", "0,2-3", "--json", "--check"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["parameters"] == {"seed": 4, "nodes": 5, "minutes": 2.5, "only": [0, 2, 3]}
-    assert set(report["results"]) == {"families", "faults", "nodes", "events", "digest", "violations"}
+    results = report["results"]
+    assert set(results) == {"families", "programs", "faults", "nodes", "events", "digest", "violations"}
+    assert results["programs"] == [list(program.speaks) for program in plan(4, 5, 2.5).programs]
     assert len(report["results"]["faults"]) == 3
     assert report["goals"][0]["met"] is True
     assert main(["replay", "4", *SHORT, "--faults", "--json", "--check"]) == 0

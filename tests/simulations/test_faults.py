@@ -10,16 +10,19 @@ from simulations.hosts import Host
 from simulations.leading import Serving
 from simulations.liars import Lies
 from simulations.population import CONTEXT, Population, Trait
+from simulations.programs import MIXES, NEXT, PRESENT, Program
 from simulations.world import World
 
 
 class Scene:
     """Four hosts that lead and work, and a storm to let loose on them."""
 
-    def __init__(self) -> None:
+    def __init__(self, programs: tuple[Program, ...] = (PRESENT,), program: int = 0) -> None:
         self.world = World(5)
-        traits = [Trait(ALL_RIGHTS, 50 - number, 90, (0, 1), 1.0, 0.0) for number in range(4)]
-        self.pool = Population(self.world, traits)
+        traits = [
+            Trait(ALL_RIGHTS, 50 - number, 90, (0, 1), 1.0, 0.0, program=program) for number in range(4)
+        ]
+        self.pool = Population(self.world, traits, programs)
         self.serving = Serving(self.world, self.pool.shapes)
         self.excuses = Excuses()
         self.notes: list[str] = []
@@ -303,6 +306,72 @@ def test_people_deploy_and_hand_over_and_machines_change() -> None:
     assert leader.author == scene.hosts[3].id
     scene.strike("profile", 2, value=3.0)
     assert scene.hosts[2].profile.rank == 144
+
+
+def test_a_host_runs_another_program_after_its_upgrade_whether_it_ran_or_not() -> None:
+    scene = Scene(MIXES[1])
+    assert {host.program for host in scene.hosts} == {PRESENT}
+    scene.world.crash(scene.hosts[3])
+    scene.strike("upgrade", 2, 3, value=1.0, lasts=1.0)
+    assert [scene.hosts[number].program for number in (1, 2, 3)] == [PRESENT, NEXT, NEXT]
+    assert not scene.runs(2)
+    scene.world.run(5.0)
+    member = _node(scene.hosts[0]).member(scene.hosts[2].id)
+    assert (scene.runs(2), scene.runs(3)) == (True, False)
+    assert member is not None
+    assert member.speaks == NEXT.speaks
+    scene.strike("upgrade", 2, value=0.0, lasts=0.1)
+    scene.strike("restore", 2, value=4.0)
+    scene.world.run(5.0)
+    assert (scene.hosts[2].program, scene.runs(2)) == (PRESENT, True)
+    assert scene.pool.set_back.keys() == {scene.hosts[2].id}
+
+
+def test_an_owner_chooses_an_engine_where_all_can_read_that() -> None:
+    scene = Scene()
+    scene.strike("choose engine", 2, value=1.0)
+    scene.world.run(2.0)
+    assert {_release(host) for host in scene.hosts} == {"b1"}
+    scene.storm.strike([Fault(0.0, "choose engine", (3,), value=2.0)])
+    scene.world.run(2.0)
+    assert {_release(host) for host in scene.hosts} == {"b2"}
+
+
+@pytest.mark.parametrize("older", [0, 1])
+def test_nobody_chooses_an_engine_where_one_of_version_2_is_or_may_come(older: int) -> None:
+    scene = Scene(MIXES[0], 1)
+    if older:
+        scene.strike("upgrade", 3, value=0.0)
+        scene.world.run(5.0)
+    assert _node(scene.hosts[2]).inspect().form() == (2 if older else 3)
+    scene.strike("choose engine", 2, value=1.0)
+    scene.world.run(2.0)
+    assert {_release(host) for host in scene.hosts} == {None}
+
+
+def _release(host: Host) -> str | None:
+    engine = _node(host).pool_engine()
+    return None if engine is None else engine.release
+
+
+def test_who_leads_tells_which_device_its_plan_leaves_out() -> None:
+    scene = Scene()
+    scene.world.do(scene.hosts[0], "deploy", scene.pool.models[0], CONTEXT, 1, True)
+    scene.world.run(10.0)
+    before = _node(scene.hosts[1]).pool_state()
+    scene.strike("quarantine", others=(2,), value=1.0)
+    scene.world.run(3.0)
+    state = _node(scene.hosts[1]).pool_state()
+    assert before is not None
+    assert state is not None
+    [left_out] = state.quarantines
+    assert (left_out.member, left_out.device) == (scene.hosts[2].id, "GPU 0")
+    assert (state.phase, state.stages) == (before.phase, before.stages)
+    scene.strike("quarantine", others=(2,), value=0.0)
+    scene.world.run(3.0)
+    state = _node(scene.hosts[1]).pool_state()
+    assert state is not None
+    assert state.quarantines == ()
 
 
 def test_an_engine_in_use_dies() -> None:

@@ -1,12 +1,14 @@
 import pytest
 
+from mesh.protocol.base.drop_counters import DropReason
 from mesh.protocol.base.effects import Notice
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.versions import SPOKEN
 from simulations.checkers import Checkers, disagreement
 from simulations.liars import Lies
 from simulations.world import World
 
-KINDS = range(14)
+KINDS = range(15)
 
 
 def _pool(curves: bool = False, rights: Rights = Rights.WORK) -> tuple[World, Lies, Checkers]:
@@ -52,6 +54,19 @@ def test_every_kind_of_lie_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(sent) > before
         if world.hosts[5].node is None:  # that was its last word
             world.restart(world.hosts[5])
+
+
+def test_no_word_of_a_liar_changes_the_form_in_which_others_sign() -> None:
+    world, lies, _ = _pool()
+    forms = set()
+    for _ in range(20):
+        lies.tell(14, world.hosts[5])
+        world.run(0.5)
+        forms |= {host.node.inspect().form() for host in world.hosts if host.node is not None}
+    assert forms == {SPOKEN.newest}
+    assert all(
+        host.node is not None and host.node.drops.counts[DropReason.FORGED] for host in world.hosts[:5]
+    )
 
 
 def test_a_contradiction_is_noticed_and_kept_as_proof() -> None:

@@ -1,11 +1,14 @@
 """The hosts of a chaos run: who owns, who may come back as what, and which pools can serve."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
+from mesh.wire import codec
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from simulations.population import Population, Trait, traits
+from simulations.programs import FORMER, MIXES, PRESENT, Program
 from simulations.world import World
 
 OWNER = Trait(ALL_RIGHTS, 50, 200, (0, 1), 1.0, 0.0)
@@ -80,6 +83,66 @@ def test_a_rollback_goes_back_no_further_than_the_admission_and_is_noted() -> No
     assert population.is_member(owner)
     assert population.set_back == {owner.id: world.now}
     assert population.outlaws([owner]) == frozenset()
+
+
+def _mixed() -> tuple[World, Population]:
+    """Two owners in a pool that mixes version 2 with the present program, which both run."""
+    world = World(1)
+    newer = replace(OWNER, program=1)
+    population = Population(world, [newer, newer], MIXES[0])
+    world.found(world.hosts[0])
+    population.start(world.hosts[1])
+    world.run(3.0)
+    return world, population
+
+
+def test_hosts_run_their_traits_programs_and_publish_what_these_know() -> None:
+    world, population = _mixed()
+    assert [host.program for host in world.hosts] == [PRESENT, PRESENT]
+    assert population.has_closed
+    host = world.hosts[1]
+    population.install(host, 0)
+    assert (host.program, host.profile.build) == (FORMER, "")
+    population.install(host, 7)
+    assert (host.program, len(host.profile.devices)) == (PRESENT, 1)
+    _, unmixed = _pool(OWNER)
+    assert not unmixed.has_closed
+
+
+def test_a_host_of_version_2_is_set_back_no_further_than_to_when_that_was_installed() -> None:
+    world, population = _mixed()
+    host = world.hosts[1]
+    world.run(5.0)
+    host.disk.write(world.now, "term", codec.pack([7]))
+    world.crash(host)
+    world.run(1.0)
+    population.install(host, 0)
+    population.roll_back(host, 1000.0)
+    assert (host.disk["term"], population.set_back) == (codec.pack([7]), {})
+    population.install(host, 1)
+    population.roll_back(host, 1000.0)
+    assert (host.disk.get("term"), population.set_back) == (None, {host.id: world.now})
+
+
+def test_a_host_that_was_set_back_goes_back_to_version_2_as_another_member_alone() -> None:
+    world, population = _mixed()
+    host = world.hosts[1]
+    world.run(5.0)
+    host.disk.write(world.now, "term", codec.pack([7]))
+    world.crash(host)
+    population.roll_back(host, 2.0)
+    population.install(host, 0)
+    assert host.program is PRESENT
+    world.wipe(host)
+    population.install(host, 0)
+    assert host.program is FORMER
+
+
+@pytest.mark.parametrize(("programs", "some"), [(MIXES[0], False), (MIXES[1], True), ((PRESENT,), True)])
+def test_some_may_not_ask_unless_a_member_cannot_read_that(programs: tuple[Program, ...], some: bool) -> None:
+    drawn = [trait for seed in range(20) for trait in traits(Random(seed), 6, 1, 1.0, programs)]
+    assert any(Rights.NO_ASK in trait.rights for trait in drawn) is some
+    assert {trait.program for trait in drawn} == set(range(len(programs)))
 
 
 def test_a_pool_serves_where_each_that_may_lead_could_place_the_model() -> None:

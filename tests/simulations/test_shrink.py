@@ -29,7 +29,7 @@ def test_a_checker_is_known_by_its_name() -> None:
 
 
 def test_a_failing_seed_shrinks_to_few_faults(capsys: pytest.CaptureFixture[str]) -> None:
-    with mutants.applied("higher claims are ignored"):
+    with mutants.applied("the gate ignores the fence"):
         seed = next(s for s in range(1, 40) if Chaos(plan(s, 5, 2.5)).run().violations)
         before = len(plan(seed, 5, 2.5).every)
         assert main(["shrink", str(seed), "--minutes", "2.5", "--nodes", "5", "--most", "12"]) == 0

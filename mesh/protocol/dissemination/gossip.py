@@ -18,12 +18,12 @@ from mesh.protocol.facts.store import Entry, FactStore, bucket_of, differing, pr
 from mesh.protocol.facts.validation import FactValidator
 from mesh.protocol.limits.rate_limits import RateLimits
 from mesh.protocol.membership.membership import Membership
+from mesh.protocol.membership.older_sets import OlderSets
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Liveness, Suspicion
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.messages import Buckets, Contents, Pull, Rumour, Rumours
 from mesh.wire.signed_facts import Signed
-from mesh.wire.versions import GROWING
 
 ROUND, RETRY = "gossip", "pull"
 _RUMOURS_A_DATAGRAM = 28
@@ -63,8 +63,10 @@ class Gossip:
         store: FactStore,
         validator: FactValidator,
         membership: Membership,
+        older_sets: OlderSets,
     ) -> None:
         self._context = context
+        self._older_sets = older_sets
         self._rate_limits = rate_limits
         self._store = store
         self._validator = validator
@@ -133,8 +135,7 @@ class Gossip:
 
     def _readable(self, to: NodeId, entries: list[Entry]) -> list[Entry]:
         """Those of the facts that the member can read: one of version 2 takes only what has its form."""
-        peer = self._membership.peers.get(to)
-        if peer is None or peer.record is None or peer.record.speaks.newest >= GROWING:
+        if not self._older_sets.is_older(to):
             return entries
         return [entry for entry in entries if entry.signed.is_closed]
 
@@ -319,12 +320,13 @@ class Gossip:
         which all hold the same facts; and where many join, each sends many hellos.
         """
         now, settings = self._context.now, self._context.settings
-        if summary == self._store.summary:
+        if summary == self._store.summary or self._older_sets.is_vain(sender, summary):
             return
         quiet = now - self._last_change > 3 * settings.gossip_period
         patience = settings.sync_period if quiet else 4 * settings.sync_period
         if now - self._last_sync > (settings.gossip_period if eager else patience):
             self._last_sync = now
+            self._older_sets.compared(sender, summary)
             self._context.send(sender, source, Buckets(self._store.bucket_hashes()))
 
     def bucketed(self, sender: NodeId, source: Endpoint, theirs: Buckets) -> None:

@@ -1,10 +1,11 @@
 """All facts that a member holds, and the laws by which two versions of one merge.
 
-Of two facts in one place the higher version stays; of two with one version (an equivocation) the one with
-the smaller hash. Suspicions lapse when their subject's liveness passes the one they name; of the rest only a
-few with the smallest keys stay. Of claims, resignations and states only the few highest stay, and of what an
-author names places for itself (deployments by name, facts of kinds from 10 on) its few highest. All laws
-commute (Shapiro et al. 2011): members that saw the same facts hold the same facts.
+Of two facts in one place the higher version stays; of two with one version the one with the smaller hash.
+These are an equivocation, unless they are suspicions. Suspicions lapse when their subject's liveness passes
+the one they name; of the rest only a few with the smallest keys stay. Of claims, resignations and states only
+the few highest stay, and of what an author names places for itself (deployments by name, facts of kinds
+from 10 on) its few highest. All laws commute (Shapiro et al. 2011): members that saw the same facts hold the
+same facts.
 """
 
 from __future__ import annotations
@@ -140,12 +141,14 @@ class FactStore:
             self._put(entry)
             return NEW
         before, after = held.signed.fact, signed.fact
-        same = before.version == after.version or _are_of_two_runs(before, after)
+        same = _contradict(before, after)
         if same and len(self.proofs) < MAX_PROOFS:
             self.proofs[entry.key] = (held.signed.data, signed.data)
         if prevails(signed.fact.version, entry.hash, held.signed.fact.version, held.hash):
             self._drop(held)
             self._put(entry)
+        elif not same:
+            return STALE
         return EQUIVOCATION if same else NEW
 
     def raise_liveness(self, subject: NodeId, liveness: Version) -> None:
@@ -246,6 +249,16 @@ class FactStore:
         self._hashes[bucket_of(entry.key)] ^= value
         self._bucket_hashes = None
         self.summary = (int.from_bytes(self.summary, "big") ^ value).to_bytes(8, "big")
+
+
+def _contradict(one: Fact, other: Fact) -> bool:
+    """Whether no honest author says both.
+
+    It may suspect one liveness twice, in two runs of its process, of which the second knows nothing of the
+    first: how the port answered, and the form, may differ.
+    """
+    same = one.version == other.version and not isinstance(one, Suspicion)
+    return same or _are_of_two_runs(one, other)
 
 
 def _are_of_two_runs(one: Fact, other: Fact) -> bool:

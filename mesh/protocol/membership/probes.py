@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 from mesh.protocol.base.context import Context
 from mesh.protocol.base.effects import ProbeStream
-from mesh.protocol.facts.store import FactStore
 from mesh.protocol.membership.membership import Membership
+from mesh.protocol.membership.older_sets import OlderSets
 from mesh.protocol.membership.peers import MemberState, Peer
 from mesh.protocol.trust.roster import Roster
 from mesh.wire import messages
@@ -87,10 +87,12 @@ class _Relay:
 class Prober:
     """The probes that one node makes, for itself and as a relay."""
 
-    def __init__(self, context: Context, roster: Roster, store: FactStore, membership: Membership) -> None:
+    def __init__(
+        self, context: Context, roster: Roster, membership: Membership, older_sets: OlderSets
+    ) -> None:
         self._context = context
         self._roster = roster
-        self._store = store
+        self._older_sets = older_sets
         self._membership = membership
         self._probes: dict[int, Probe] = {}
         self._past: dict[int, Probe] = {}
@@ -240,7 +242,7 @@ class Prober:
 
     def _ping(self, peer: Peer, endpoint: Endpoint, token: int) -> None:
         mine = self._membership
-        ping = Ping(token, self._store.summary, mine.generation, mine.incarnation)
+        ping = Ping(token, self._older_sets.summary_for(peer.id), mine.generation, mine.incarnation)
         self._context.send(peer.id, endpoint, ping)
 
     def again(self, subject: bytes) -> None:

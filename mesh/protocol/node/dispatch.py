@@ -61,11 +61,12 @@ class Dispatch:
 
     def __init__(self, parts: Parts, memory: PersistedState) -> None:
         self._context = parts.context
-        self._store = parts.store
+        self._keep_words = memory.keep_words
         self._owner = parts.owner
         self._membership = parts.membership
         self._prober = parts.prober
         self._gossip = parts.gossip
+        self._older_sets = parts.older_sets
         self._reports = parts.reports
         self.messages = self._message_table(parts)
         self.facts = self._fact_table(parts, memory)
@@ -205,6 +206,7 @@ class Dispatch:
             context.leadership_dirty = True
         if fact.author == context.id:
             self._owner.own_act_stored(signed)
+            self._keep_words()
         self.facts[type(fact)](fact)
         self._gossip.spread(signed)
 
@@ -213,7 +215,9 @@ class Dispatch:
         if not (self._context.running or self._reports.left):
             return
         self._inform(sender, source)
-        ack = messages.Ack(ping.token, self._store.summary, mine.generation, mine.incarnation)
+        ack = messages.Ack(
+            ping.token, self._older_sets.summary_for(sender), mine.generation, mine.incarnation
+        )
         self._context.send(sender, source, ack)
         self._compare(sender, source, ping)
 

@@ -150,6 +150,10 @@ class Inspection:
         """Whether the Node's worker is bound to another's claim, which makes its own vote a no."""
         return self._parts.worker_lease.bound_to_another(self.id) is not None
 
+    def next_number(self) -> int:
+        """The number that the next datagram of the Node will have."""
+        return self._parts.context.sent + 1
+
     def accepts(self, envelope: Envelope) -> bool:
         """Whether a datagram is neither a replay nor of a past run of its sender."""
         peer = self._parts.membership.peers.get(envelope.sender)

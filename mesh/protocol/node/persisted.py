@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from mesh.protocol.node.wiring import Parts
 from mesh.wire import codec
 from mesh.wire.errors import DecodeError, MeshError
-from mesh.wire.facts import NOBODY, Resignation
+from mesh.wire.facts import NOBODY, Deployment, PoolEngine, Resignation
 from mesh.wire.identity import ID_BYTES
 from mesh.wire.signed_facts import MAX_FACT
 
@@ -20,6 +20,11 @@ _MOST_ACTS = 65536
 
 _ACTS = codec.paired(codec.fixed(ID_BYTES), codec.listed(codec.blob(MAX_FACT), _MOST_ACTS))
 _NUMBER = codec.paired(codec.COUNT)
+_IN_FORCE = ("deployment", "engine")
+_SAID = "said"
+_WORDS = (Deployment, PoolEngine, Resignation)
+_MOST_WORDS = 32
+_LIST = codec.listed(codec.blob(MAX_FACT), _MOST_WORDS)
 
 
 class PersistedState:
@@ -29,6 +34,7 @@ class PersistedState:
         self._parts = parts
         self._stored = dict(stored)
         self._restored = False
+        self._said = frozenset[bytes]()
 
     def keep_acts(self) -> None:
         """Persist all acts."""
@@ -66,12 +72,38 @@ class PersistedState:
         parts.context.cancel(ACTS, b"")
 
     def resume(self) -> None:
-        """Take up the grant that may still bind, and what owners said; a damaged one counts as none."""
+        """Take up what owners and this node said, and the grant that may still bind; what is damaged is none.
+
+        The facts come first: with its resignation this node knows that it need not resign from the claim in
+        its grant once more.
+        """
+        in_force = [data for key in _IN_FORCE if (data := self._stored.get(key)) is not None]
+        for data in (*self._restored_words(), *in_force):
+            self._parts.validator.absorb(data)
         if self._restored:
             self._parts.worker_lease.restore(self._stored.get("grant"))
-        for key in ("deployment", "engine"):
-            if (data := self._stored.get(key)) is not None:
-                self._parts.validator.absorb(data)
+
+    def _restored_words(self) -> frozenset[bytes]:
+        """What this node said in former runs and no later word of its own replaced."""
+        try:
+            stored = self._stored.get(_SAID, codec.pack([]))
+            self._said = frozenset(_LIST.load(codec.unpack(stored, len(stored))))
+        except DecodeError:
+            self._said = frozenset()
+        return self._said
+
+    def keep_words(self) -> None:
+        """Persist what this node said last in facts whose numbers only its store knows.
+
+        The next run must not say another thing, or the same in another form, under one number: that would be
+        an equivocation. So they are on the disk before any member hears of them.
+        """
+        parts = self._parts
+        every = (signed for kind in _WORDS for signed in parts.store.all(kind))
+        own = frozenset(signed.data for signed in every if signed.fact.author == parts.context.id)
+        if not own <= self._said:
+            self._said = own
+            parts.context.persist(_SAID, codec.pack(sorted(own)[:_MOST_WORDS]))
 
     def integer(self, key: str) -> int:
         """A stored number; 0 when there is none, MeshError when it is damaged."""
@@ -85,8 +117,10 @@ class PersistedState:
         return value
 
     def give_up_former_claim(self) -> None:
-        """Resign from a claim of a former run, since no process leads by it now."""
+        """Resign from a claim of a former run, since no process leads by it now, unless that run did."""
         term, context = self.integer("claimed"), self._parts.context
         if term:
-            self._parts.validator.publish(Resignation(context.pool, context.id, term, NOBODY))
+            last = self._parts.store.get(Resignation, context.id)
+            if last is None or last.fact.term < term:
+                self._parts.validator.publish(Resignation(context.pool, context.id, term, NOBODY))
             context.persist("claimed", codec.pack([0]))

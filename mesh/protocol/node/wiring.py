@@ -19,6 +19,7 @@ from mesh.protocol.limits.replays import Replays
 from mesh.protocol.limits.term_limit import TermLimit
 from mesh.protocol.membership.form_choice import FormChoice
 from mesh.protocol.membership.membership import Membership
+from mesh.protocol.membership.older_sets import OlderSets
 from mesh.protocol.membership.probes import Prober
 from mesh.protocol.node.expulsion import Expulsion
 from mesh.protocol.trust.roster import Roster
@@ -39,9 +40,10 @@ class Parts:
         self.validator = validator = FactValidator(context, self.roster, store, self.terms)
         self.owner = Owner(context, self.roster, store, validator)
         self.membership = membership = Membership(context, self.roster, store, validator, present)
-        self.prober = Prober(context, self.roster, store, membership)
+        self.older_sets = OlderSets(context, store, membership)
+        self.prober = Prober(context, self.roster, membership, self.older_sets)
         self.form_choice = FormChoice(context, membership)
-        self.gossip = Gossip(context, self.rate_limits, store, validator, membership)
+        self.gossip = Gossip(context, self.rate_limits, store, validator, membership, self.older_sets)
         self.bootstrap = Bootstrap(context, self.roster, store, validator, membership, self.gossip)
         self.reaper = Reaper(context, membership, self.prober, self.bootstrap)
         self.claims = claims = Claims(context, self.roster, store, membership)

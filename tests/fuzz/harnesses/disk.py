@@ -7,7 +7,10 @@ import msgpack
 
 from mesh.wire import codec
 from mesh.wire.errors import MeshError
+from mesh.wire.facts import PoolEngine
 from mesh.wire.profile import Model
+from mesh.wire.signed_facts import sign
+from mesh.wire.versions import SPOKEN
 from simulations.signing import KeyedHash, verify
 from tests.fuzz.harness import Harness
 from tests.fuzz.harnesses.node import Play, moved, signed
@@ -15,7 +18,7 @@ from tests.fuzz.tape import loose
 from tests.mesh.protocol.stage import Stage
 from tests.mesh.wire.test_signed_facts import FACTS, GROWN_FACTS
 
-KEYS = ("vouchers", "act", "term", "grant", "deployment", "incarnation", "claimed", "form")
+KEYS = ("vouchers", "act", "term", "grant", "deployment", "incarnation", "claimed", "form", "engine", "said")
 RAW, GONE, ACT, GRANT, DEPLOYMENT, NUMBER = range(6)
 MAX_STEPS = 16
 SECONDS = 5.0
@@ -30,10 +33,13 @@ def _former() -> tuple[Play, Mapping[str, bytes]]:
     stage.wait(2.0)
     leader = play.actors[0]
     claim = leader.claim(2)
+    engine = PoolEngine(stage.pool, stage.signer.id, (1,), b"", "b1", bytes(32))
     disk = {
         "term": codec.pack([2]),
         "claimed": codec.pack([1]),
         "grant": codec.pack([claim, 1]),
+        "form": codec.pack([SPOKEN.oldest]),
+        "engine": sign(engine, stage.signer).data,
         **stage.disk,
     }
     assert set(KEYS) == set(disk)

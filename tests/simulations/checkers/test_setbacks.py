@@ -41,6 +41,13 @@ def test_each_rollback_is_an_excuse_of_its_own() -> None:
     assert [setbacks.times(host.id, term) for term in range(2, 8)] == [0, 1, 1, 2, 1, 0]
 
 
+def test_who_was_set_back_may_have_said_anything_before() -> None:
+    _, setbacks, host = _pool()
+    assert not setbacks.has_forgotten(host.id)
+    setbacks.forgot(host.id, 2, 2)
+    assert setbacks.has_forgotten(host.id)
+
+
 def test_a_restart_from_the_same_disk_excuses_nothing_and_tells_nobody() -> None:
     world, setbacks, host = _pool()
     told: list[Host] = []

@@ -3,7 +3,9 @@ import pytest
 from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.inspect import Inspection
 from mesh.wire.identity import NodeId
+from mesh.wire.versions import Versions
 from simulations.hosts import Host
+from simulations.programs import Program
 from tests.simulations.checkers.watched import Watched
 
 
@@ -43,6 +45,14 @@ def test_who_got_no_answer_itself_needs_nobodys_word(monkeypatch: pytest.MonkeyP
 
 def test_in_a_small_pool_a_single_word_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Watched(3)
+    assert _dies(pool, monkeypatch, {pool.hosts[1].id}) == ""
+
+
+def test_one_that_speaks_no_version_in_common_counts_as_dead_without_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = Watched()
+    pool.hosts[0].program = Program(Versions(8, 9))
     assert _dies(pool, monkeypatch, {pool.hosts[1].id}) == ""
 
 

@@ -155,7 +155,7 @@ def test_many_hellos_in_a_round_lead_to_one_comparison() -> None:
     assert len(stage.take(Buckets)) == 1
     stage.wait(0.11)
     stage.take(Buckets)
-    actors[0].says(Hello(False, bytes(8), ()))
+    actors[0].says(Hello(False, b"another!", ()))
     assert len(stage.take(Buckets, actors[0])) == 1
 
 

@@ -163,6 +163,18 @@ def test_a_higher_generation_prevails_over_any_sequence() -> None:
     assert held.fact.version == (2, 1)
 
 
+def test_two_suspicions_of_one_liveness_by_one_author_are_no_equivocation_and_merge() -> None:
+    subject = SIGNERS[1].id
+    both = [_signed(0, lambda s, r=r: Suspicion(POOL, s.id, subject, 1, 0, r)) for r in (False, True)]
+    smaller, larger = sorted(both, key=lambda signed: signed.hash)
+    for order in ([smaller, larger], [larger, smaller]):
+        store = FactStore(suspectors=3)
+        store.raise_liveness(subject, (1, 0))
+        outcomes = [store.offer(signed) for signed in order]
+        assert outcomes == ([NEW, STALE] if order[0] is smaller else [NEW, NEW])
+        assert (store.suspicions(subject), store.proofs) == ([smaller], {})
+
+
 def test_an_equivocation_leaves_proof() -> None:
     store = FactStore(3)
     one, other = _record(1, 1, rank=1), _record(1, 1, rank=2)

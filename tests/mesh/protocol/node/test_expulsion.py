@@ -2,11 +2,13 @@ import pytest
 
 from mesh.protocol.base.effects import Expelled, GateChanged, LeaderChanged, LeasesChanged, MemberLost
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import NO_PREVIOUS, Eviction, Resignation, Suspicion, Voucher
+from mesh.wire.facts import NO_PREVIOUS, Eviction, Record, Resignation, Suspicion, Voucher
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Ack, Bodies, LeaseGrant, LeaseRequest, Ping
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from mesh.wire.signed_facts import decode
+from mesh.wire.versions import SPOKEN
+from simulations.signing import KeyedHash
 from simulations.world import Host, LinkFault, World
 from tests.mesh.protocol.stage import Actor, Stage
 
@@ -56,6 +58,22 @@ def test_the_driver_learns_of_an_eviction_and_its_author() -> None:
     bad, owner = stage.member(2), stage.member(3)
     owner.tells(_eviction(stage, owner, bad.id))
     assert stage.told(MemberLost) == [MemberLost(bad.id, "actor", owner.id, "actor")]
+
+
+def test_who_learns_of_its_eviction_and_of_an_older_member_at_once_signs_nothing() -> None:
+    founder = Stage()
+    newcomer = KeyedHash(9)
+    founder.perform(founder.node.vouch(founder.now, newcomer.public_key, ALL_RIGHTS))
+    stage = Stage(signer=newcomer, chain=founder.node.chain(newcomer.id))
+    owner = Actor(stage, 1, 1)
+    stage.wait(2.0)
+    last = founder.node.chain(newcomer.id)[-1]
+    act = decode(last)
+    eviction = Eviction(stage.pool, owner.id, act.fact.number + 1, act.hash, newcomer.id, 0, NO_PREVIOUS)
+    owner.tells(owner.sign(eviction), owner.record())
+    assert stage.told(Expelled)
+    assert stage.node.inspect().form() == SPOKEN.newest
+    assert newcomer.id not in {s.fact.author for s in stage.node.inspect().facts(Record)}
 
 
 def test_the_driver_learns_of_a_member_whose_voucher_was_revoked() -> None:

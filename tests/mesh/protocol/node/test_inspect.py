@@ -10,6 +10,7 @@ from mesh.wire import messages
 from mesh.wire.envelope import open_envelope, seal
 from mesh.wire.facts import Record, Suspicion, Voucher
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.versions import SPOKEN
 from simulations.hosts import Host
 from simulations.world import LinkFault, World
 
@@ -52,6 +53,15 @@ def test_members_are_told_as_they_are_held() -> None:
     assert inside.evicted() == {out.id}
     assert out.id not in inside.roster()
     assert inside.endpoints(out.id) == []
+
+
+def test_the_form_and_the_next_number_are_told() -> None:
+    world = pool(2)
+    node = node_of(world.hosts[0])
+    assert node.inspect().form() == SPOKEN.newest
+    number = node.inspect().next_number()
+    assert node.take_number() == number
+    assert node.inspect().next_number() == number + 1
 
 
 def test_addresses_that_hellos_go_to_are_told() -> None:
@@ -167,7 +177,7 @@ def test_looking_changes_nothing() -> None:
             inside.facts, inside.summary, inside.pending_facts, inside.roster, inside.evicted,
             inside.own_liveness, inside.liveness, inside.states, inside.alive_count, inside.hello_targets,
             inside.is_quarantined, inside.waits_in_doubt, inside.voters, inside.is_leased_to_another,
-            inside.containers,
+            inside.containers, inside.form, inside.next_number,
         ):  # fmt: skip
             found: object = look()
             assert not isinstance(found, Iterator) or list(found)

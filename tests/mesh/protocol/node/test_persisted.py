@@ -5,7 +5,7 @@ import pytest
 from mesh.protocol.node.persisted import ACTS
 from mesh.wire import codec
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Resignation
+from mesh.wire.facts import Deployment, Resignation
 from mesh.wire.profile import Model
 from tests.mesh.protocol.stage import Stage
 
@@ -45,6 +45,7 @@ def test_a_damaged_word_of_an_owner_counts_as_none() -> None:
     stage = Stage()
     stage.perform(stage.node.deploy(stage.now, Model("m", 1, bytes(32)), 1, 1, True))
     stage.perform(stage.node.choose_engine(stage.now, "b1", bytes(32)))
+    del stage.disk["said"]
     stage.disk["deployment"] = stage.disk["engine"] = b"nonsense"
     again = stage.restarted()
     assert (again.node.deployment(), again.node.pool_engine()) == (None, None)
@@ -65,4 +66,52 @@ def test_a_leader_that_starts_anew_resigns_from_its_former_claim_once() -> None:
     [resignation] = again.node.inspect().facts(Resignation)
     assert (resignation.fact.author, resignation.fact.term) == (stage.node.id, leader.term)
     assert again.disk["claimed"] == codec.pack([0])
-    assert list(again.restarted().node.inspect().facts(Resignation)) == []
+    assert list(again.restarted().node.inspect().facts(Resignation)) == [resignation]
+
+
+def test_a_resignation_is_said_in_the_same_bytes_again_though_the_form_changed() -> None:
+    stage = Stage()
+    stage.node._context._later = codec.pack([7])  # as a later version's program signs
+    stage.wait(5.0)
+    stage.perform(stage.node.leave(stage.now))
+    [said] = stage.node.inspect().facts(Resignation)
+    again = stage.restarted()
+    assert list(again.node.inspect().facts(Resignation)) == [said]
+    assert again.disk["claimed"] == codec.pack([0])
+
+
+def test_no_number_of_a_deployment_is_used_twice_though_anothers_is_in_force() -> None:
+    stage = Stage()
+    other = stage.member(2)
+    model = Model("m", 1, bytes(32))
+    stage.perform(stage.node.deploy(stage.now, model, 1, 1, True))
+    far = Deployment(stage.pool, other.id, 2**40, model, 1, 1, False)
+    other.tells(other.sign(far))
+    assert stage.node.deployment() == far
+    again = stage.restarted()
+    again.perform(again.node.evict(again.now, other.id))
+    deployment = again.node.deployment()
+    assert deployment is not None
+    assert (deployment.author, deployment.number) == (stage.node.id, 2)
+
+
+def test_damaged_words_of_a_former_run_count_as_none() -> None:
+    stage = Stage()
+    stage.perform(stage.node.deploy(stage.now, Model("m", 1, bytes(32)), 1, 1, True))
+    del stage.disk["deployment"]
+    assert stage.restarted().node.deployment() is not None
+    stage.disk["said"] = b"nonsense"
+    assert stage.restarted().node.deployment() is None
+
+
+def test_an_engine_that_was_chosen_is_known_again_and_the_next_choice_counts_on() -> None:
+    stage = Stage()
+    stage.perform(stage.node.choose_engine(stage.now, "b1", bytes(32)))
+    again = stage.restarted()
+    chosen = again.node.pool_engine()
+    assert chosen is not None
+    assert (chosen.release, chosen.version) == ("b1", (1,))
+    again.perform(again.node.choose_engine(again.now, "b2", bytes(32)))
+    chosen = again.node.pool_engine()
+    assert chosen is not None
+    assert (chosen.release, chosen.version) == ("b2", (2,))
