@@ -127,10 +127,6 @@ GROWING_FORM: dict[int, Codec] = {
 _LATER_FACT = growing(LaterFact, _KIND, *_LATER)
 
 
-def _form(version: int) -> dict[int, Codec]:
-    return CLOSED_FORM if version < GROWING else GROWING_FORM
-
-
 def place_key(kind: int, author: NodeId, place: bytes = b"") -> bytes:
     """8 bytes that name the place where versions of one fact replace each other."""
     return blake2b(bytes([kind]) + author + place, digest_size=8, person=b"mesh fact key").digest()
