@@ -24,7 +24,7 @@ from tests.lab.owners import HOST_VARIABLE, RUN_VARIABLE
 
 MESH = Path(sys.executable).with_name("mesh")
 # These would lead a host's programs to the settings of the person who runs the tests.
-_FOREIGN = ("MESH_", "XDG_", "HOME", "TMPDIR", "VIRTUAL_ENV", "LLAMA_")
+_FOREIGN = ("MESH_", "XDG_", "HOME", "TMPDIR", "VIRTUAL_ENV", "LLAMA_", "PYTHONPATH")
 
 
 class CommandFailed(AssertionError):
@@ -131,6 +131,15 @@ class Host:
         return [*enter, self.name, *words]
 
     # -- mesh
+
+    def install(self, program: Path | None) -> None:
+        """What the host's mesh commands run from now on: that of a folder, or None for this checkout's.
+
+        A sidecar that runs goes on with its own.
+        """
+        self.environment.pop("PYTHONPATH", None)
+        if program is not None:
+            self.environment["PYTHONPATH"] = str(program)
 
     def mesh(self, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
         """Runs a mesh command; options are those of :meth:`run`."""
