@@ -321,7 +321,7 @@ def test_a_host_runs_another_program_after_its_upgrade_whether_it_ran_or_not() -
     assert member is not None
     assert member.speaks == NEXT.speaks
     scene.strike("upgrade", 2, value=0.0, lasts=0.1)
-    scene.strike("restore", 2, value=4.0)
+    scene.strike("restore", 2, value=7.0)
     scene.world.run(5.0)
     assert (scene.hosts[2].program, scene.runs(2)) == (PRESENT, True)
     assert scene.pool.set_back.keys() == {scene.hosts[2].id}

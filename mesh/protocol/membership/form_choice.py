@@ -26,10 +26,16 @@ class FormChoice:
         self._context = context
         self._membership = membership
 
-    def begin(self, stored: int) -> None:
-        """Begin with the last run's form, for the members of then may still be there; 0: with the newest."""
+    def begin(self, stored: int, is_first_run: bool) -> None:
+        """Begin with the last run's form, for the members of then may still be there.
+
+        ``stored`` is 0 in a first run, which begins with the newest form, and after a program of version 2.
+        """
         speaks = self._context.speaks
-        self._context.form = min(max(stored, speaks.oldest), speaks.newest) if stored else speaks.newest
+        former = stored or (speaks.newest if is_first_run else speaks.oldest)
+        self._context.form = min(max(former, speaks.oldest), speaks.newest)
+        if self._context.form != stored:
+            self._keep()
 
     def review(self) -> None:
         """The members changed: sign in the older form at once, and in the newer one after a while."""
@@ -81,5 +87,8 @@ class FormChoice:
 
     def _take(self, form: int) -> None:
         self._context.form = form
-        self._context.persist(FORM, codec.pack([form]))
+        self._keep()
         self._context.emit(FormChanged())
+
+    def _keep(self) -> None:
+        self._context.persist(FORM, codec.pack([self._context.form]))

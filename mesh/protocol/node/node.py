@@ -131,8 +131,9 @@ class Node:
             raise MeshError("This node belongs to no pool yet", "`mesh join`")
         self._context.running = True
         self._persisted.resume()
-        self._parts.form_choice.begin(self._persisted.integer("form"))
-        self._parts.reports.begin(profile, self._persisted.integer("incarnation") + 1)
+        generation = self._persisted.integer("incarnation") + 1
+        self._parts.form_choice.begin(self._persisted.integer("form"), is_first_run=generation == 1)
+        self._parts.reports.begin(profile, generation)
         self._parts.prober.start()
         self._parts.reaper.start()
         self._parts.election.rank = profile.rank

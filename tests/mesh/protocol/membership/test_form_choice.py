@@ -167,6 +167,17 @@ def test_a_program_of_another_version_takes_up_the_nearest_form_that_it_speaks(
     assert again.node.inspect().form() == form
 
 
+def test_a_program_that_was_of_version_2_begins_in_the_form_that_its_pool_reads() -> None:
+    stage = _stage()
+    assert stage.node.inspect().form() == SPOKEN.newest
+    disk = {key: value for key, value in stage.disk.items() if key != "form"}
+    again = Stage(stored=disk)
+    assert again.node.inspect().form() == SPOKEN.oldest
+    again.wait(again.settings.form_delay + 1.0)
+    assert again.node.inspect().form() == SPOKEN.newest
+    assert Stage(stored=again.disk).node.inspect().form() == SPOKEN.newest
+
+
 def test_a_liars_word_on_what_another_speaks_changes_nothing() -> None:
     """Neither the version of a datagram nor a record that is not its author's counts."""
     stage = _stage()
