@@ -88,7 +88,9 @@ class Streams:
         self.here = ProgramVersion(speaks, build, name)
         """What this end says of itself on each stream."""
         self.versions: dict[NodeId, ProgramVersion] = {}
-        """What each member that is trusted said of its program last, also where a stream was refused."""
+        """What each member that is trusted said of its program last, also where a stream was refused. The
+        driver drops what is older than the word of a member that is present.
+        """
         self.pool: PoolId | None = None
         """The pool that this node belongs to: it refuses streams of another. None: it belongs to none yet.
         The stay in a pool attaches it, and ``is_fenced``.

@@ -30,6 +30,7 @@ from mesh.protocol.base.effects import (
     Tell,
     Timer,
 )
+from mesh.protocol.membership.peers import PRESENT
 from mesh.protocol.node.node import Node
 from mesh.runtime.change_signal import ChangeSignal
 from mesh.runtime.clock import now
@@ -157,6 +158,7 @@ class NodeDriver:
                 self.on_expelled(expelled)
             case Tell():
                 self._keep_trust()
+                self._drop_old_words()
                 self.changes.notify()
 
     def endpoints(self, member: NodeId) -> list[Endpoint]:
@@ -174,6 +176,13 @@ class NodeDriver:
         if keys != self._trusted:
             self._trusted = dict(keys)
             self._streams.trust(self._trusted)
+
+    def _drop_old_words(self) -> None:
+        """Of a member that is present its record says which program it runs, not a stream of before."""
+        for id in tuple(self._streams.versions):
+            member = self.node.member(id)
+            if member is not None and member.state in PRESENT:
+                del self._streams.versions[id]
 
     # --- the tasks --------------------------------------------------------------------------------
 

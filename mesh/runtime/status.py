@@ -29,7 +29,6 @@ from mesh.wire.identity import NodeId, PoolId, id_text
 from mesh.wire.profile import Model, OfferedDevice
 from mesh.wire.rights import Rights
 from mesh.wire.states import Phase
-from mesh.wire.versions import CLOSED
 
 
 def status(
@@ -42,8 +41,8 @@ def status(
 ) -> Status:
     """The whole object; shapes and units as `mesh.control.operations` says.
 
-    ``heard``: what members said of their programs on their last streams, which counts where they are gone:
-    one that was upgraded too far is heard no more, and its record is from before.
+    ``heard``: what members said of their programs on streams since they were last present, which counts
+    where they are gone: one that was upgraded too far is heard no more, and its record is from before.
     """
     report = current_state(node)
     members = [
@@ -197,8 +196,7 @@ def _address(member: Member | None) -> str:
 
 def _member(member: Member, report: PoolState | None, heard: ProgramVersion | None) -> MemberStatus:
     profile = member.record.profile if member.record else None
-    said = heard or ProgramVersion(member.speaks or CLOSED, profile.build if profile else "")
-    speaks = heard.speaks if heard else member.speaks
+    program = _program(member, heard)
     held = (
         [stage for stage in report.stages if stage.member == member.id and stage.last >= stage.first]
         if report
@@ -206,7 +204,7 @@ def _member(member: Member, report: PoolState | None, heard: ProgramVersion | No
     )
     return {
         "id": id_text(member.id),
-        "name": profile.name if profile else said.name or _name(member, member.id),
+        "name": profile.name if profile else (heard.name if heard else "") or _name(member, member.id),
         "address": _address(member),
         "state": member.state.value,
         "rights": member.rights.names(),
@@ -224,11 +222,27 @@ def _member(member: Member, report: PoolState | None, heard: ProgramVersion | No
         if profile and profile.engine_commit
         else None,
         "layers": [held[0].first, held[-1].last] if held else None,
-        "versions": None if speaks is None else list(speaks),
-        "build": said.build,
+        "versions": None if program is None else list(program.speaks),
+        "build": program.build if program else "",
         "devices": [_device(device) for device in profile.devices] if profile else [],
         "quarantine": _quarantine(member.id, report),
     }
+
+
+def _program(member: Member, heard: ProgramVersion | None) -> ProgramVersion | None:
+    """What a member runs, by the latest word; None while unknown.
+
+    Datagrams that this node cannot read come for as long as their sender runs: they are later than a stream.
+    A record's build is that of the program that signed it, which may be gone.
+    """
+    if heard and (member.is_understood or heard.speaks == member.speaks):
+        return heard
+    if member.speaks is None:
+        return None
+    record = member.record
+    return ProgramVersion(
+        member.speaks, record.profile.build if record and record.speaks == member.speaks else ""
+    )
 
 
 def _device(device: OfferedDevice) -> DeviceStatus:

@@ -11,6 +11,7 @@ from mesh.net.datagrams import Datagrams
 from mesh.net.port import bind_port
 from mesh.net.session import StreamError
 from mesh.net.stream_kinds import StreamKind
+from mesh.net.versions_preface import ProgramVersion
 from mesh.protocol.base.effects import (
     Effect,
     GateChanged,
@@ -33,6 +34,7 @@ from mesh.wire.facts import Claim
 from mesh.wire.identity import Identity, NodeId
 from mesh.wire.rights import ALL_RIGHTS
 from mesh.wire.signed_facts import decode
+from mesh.wire.versions import Versions
 from tests.mesh.machines import Ground, Here
 from tests.mesh.protocol.stage import grown
 
@@ -309,6 +311,20 @@ async def test_a_refused_address_makes_its_member_suspect_at_once(
     assert reset == []
     anna.driver.refused(bert.endpoint)
     assert reset == [bert.id]
+
+
+async def test_what_a_stream_said_of_a_program_counts_no_more_once_its_machine_is_back(
+    clock: MockClock, ground: Ground
+) -> None:
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    anna.found()
+    bert.enter(await bert.search().by_host(anna.endpoint, anna.invite()))
+    anna.streams.versions[bert.id] = too_far = ProgramVersion(Versions(5, 6))
+    assert anna.driver is not None
+    anna.driver.do(lambda now: [Tell(MembersChanged())])
+    assert anna.streams.versions == {bert.id: too_far}, "it was not heard yet"
+    await ground.acquaint(anna, bert)
+    assert anna.streams.versions == {}
 
 
 async def test_an_eviction_cuts_the_streams_with_the_evicted_and_tells_both_ends(

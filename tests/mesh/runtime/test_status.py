@@ -14,7 +14,7 @@ from mesh.runtime.program_build import build, version
 from mesh.runtime.status import current_state, name_of, status
 from mesh.wire.facts import PoolState, Quarantine, Record, Stage
 from mesh.wire.identity import NodeId, id_text
-from mesh.wire.messages import Bodies
+from mesh.wire.messages import Bodies, Ping
 from mesh.wire.profile import Model, OfferedDevice, Profile
 from mesh.wire.rights import Rights
 from mesh.wire.states import Phase
@@ -318,4 +318,20 @@ def test_what_a_gone_member_said_on_its_last_stream_counts_before_its_record() -
     result = shown(scene, said)
     assert member(result, actor.id)["versions"] == list(later)
     assert member(result, actor.id)["build"] == "0.9.0+ab"
+    assert [one["code"] for one in result["problems"]] == ["wire_version"]
+
+
+def test_a_datagram_that_cannot_be_read_counts_before_an_earlier_stream_and_record() -> None:
+    scene = led()
+    actor = scene.member(2)
+    profile = Profile(name="attic", addresses=(actor.address,), build="0.1.0+ab")
+    actor.tells(actor.sign(Record(scene.pool, actor.id, 1, marked(bytes(8), SPOKEN), 2, False, profile)))
+    assert member(shown(scene), actor.id)["build"] == "0.1.0+ab"
+    later = Versions(SPOKEN.newest + 1, SPOKEN.newest + 2)
+    actor.speaks, actor.answers = later, False
+    actor.says(Ping(1, bytes(8), 1, 0))
+    scene.wait(60)
+    result = shown(scene, {actor.id: ProgramVersion(SPOKEN, "0.1.0+ab", "attic")})
+    attic = member(result, actor.id)
+    assert (attic["state"], attic["versions"], attic["build"]) == ("dead", list(later), "")
     assert [one["code"] for one in result["problems"]] == ["wire_version"]
