@@ -54,8 +54,9 @@ def _restart(state: str, log_format: str, tell: Callable[[Any], None]) -> JoinRe
     directory = StateDir(Path(state))
     if directory.current_pool() is None:
         raise NotJoined
-    _end(process, tell)
-    tell({"text": "starting the installed program"})
+    # Said before it ends: where nobody reads on, nothing has ended that would not be started again.
+    tell({"text": f"ending the sidecar (process {process}), and starting the installed program"})
+    _end(process)
     started = start(state, _log_format(directory) or log_format, ())
     try:
         if not wait_until_it_answers(socket, started)["joined"]:
@@ -74,11 +75,10 @@ def _log_format(directory: "StateDir") -> str | None:
     return kept if kept in ("text", "json") else None
 
 
-def _end(process: int, tell: Callable[[Any], None]) -> None:
+def _end(process: int) -> None:
     """End the sidecar in order: the others see that it leaves, and it stays a member."""
     from mesh.cli.spawning import wait_until_it_ended
 
-    tell({"text": f"ending the sidecar (process {process})"})
     try:
         os.kill(process, signal.SIGTERM)
     except ProcessLookupError:

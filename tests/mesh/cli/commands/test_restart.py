@@ -2,13 +2,16 @@ import os
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from mesh.cli import spawning
+from mesh.cli.terminal import ProgressBar
 from mesh.control import control_client
 from mesh.control.control_errors import OperationRefused
 from mesh.runtime.state import StateDir
+from mesh.wire.errors import MeshError
 from tests.mesh.cli.commands.conftest import Machine
 
 
@@ -18,8 +21,7 @@ def test_a_restart_ends_the_sidecar_and_starts_it_again_in_its_pool(machine: Mac
     assert outcome.code == 0, outcome.err
     first, second = machine.noted("started")
     assert outcome.err.splitlines() == [
-        f"ending the sidecar (process {first['pid']})",
-        "starting the installed program",
+        f"ending the sidecar (process {first['pid']}), and starting the installed program",
         "searching the tailnet",
     ]
     assert outcome.out.startswith("back in pool attic, 1 machine alive\n  this machine  alpha at ")
@@ -84,6 +86,23 @@ def test_who_was_evicted_meanwhile_is_told_so_and_joins_nothing(
     assert "this machine was evicted from pool attic by beta" in outcome.err
     assert len(machine.noted("asked")) == 1
     assert not spawning._alive(machine.noted("started")[1]["pid"])
+
+
+def test_a_restart_whose_words_nobody_reads_on_leaves_a_sidecar(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.run("join")
+    read: list[Any] = []
+
+    def show(bar: ProgressBar, event: Any) -> None:
+        if read:
+            raise MeshError("nobody reads on")
+        read.append(event)
+
+    monkeypatch.setattr(ProgressBar, "show", show)
+    assert machine.run("restart").code == 1
+    assert len(machine.noted("started")) == 2
+    assert machine.runs()
 
 
 def test_why_the_installed_program_does_not_start_is_said(machine: Machine) -> None:
