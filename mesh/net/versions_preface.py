@@ -17,7 +17,7 @@ MAX_BUILD = 40
 """Bytes of a build's name."""
 
 MAX_NAME = 48
-"""Bytes of a machine's name."""
+"""Bytes of a machine's name; a longer one is cut, as in records."""
 
 MAX_VERSION = 255
 WIRE_VERSION = "wire_version"
@@ -71,10 +71,10 @@ def _program(said: Mapping[Any, Any], speaks: Any) -> ProgramVersion | None:
 
 
 def _shown(text: object, limit: int) -> str:
-    """The text; empty when it is none that can be shown, for only words for people depend on it."""
-    if not isinstance(text, str) or not text.isprintable() or len(text.encode(errors="replace")) > limit:
+    """The text, cut; empty when it is none that can be shown, for only words for people depend on it."""
+    if not isinstance(text, str) or not text.isprintable():
         return ""
-    return text
+    return text.encode()[:limit].decode(errors="ignore")
 
 
 class OtherVersion(StreamRefused):

@@ -83,9 +83,14 @@ def test_versions_that_are_none_are_malformed_in_both(speaks: Any) -> None:
     assert program_in_answer({"ok": True, "speaks": speaks}) is None
 
 
-@pytest.mark.parametrize("build", [7, b"0.5.0", "\x1b[2J", "a\nb", "é" * 21, "x" * 41, None])
+@pytest.mark.parametrize("build", [7, b"0.5.0", "\x1b[2J", "a\nb", None])
 def test_a_build_that_cannot_be_shown_is_left_out(build: Any) -> None:
     assert program_in_answer({"speaks": [2, 3], "build": build}) == ProgramVersion(SPOKEN, "")
+
+
+def test_a_name_longer_than_its_bound_is_cut_between_letters() -> None:
+    said = {"speaks": [2, 3], "build": "x" * 41, "name": "x" + "é" * 31}
+    assert program_in_answer(said) == ProgramVersion(SPOKEN, "x" * 40, "x" + "é" * 23)
 
 
 def test_a_newer_program_is_named_with_its_build_and_what_helps_here() -> None:
