@@ -22,7 +22,8 @@ def difference(installed: Program, running: Program) -> Problem | None:
     """The problem that the installed program is newer than the running one, or another build of it."""
     if installed == running:
         return None
-    newer = _numbers(installed["version"]) > _numbers(running["version"])
+    # A sidecar that names no build is of before there were any, whatever the version's number says.
+    newer = not running["build"] or _numbers(installed["version"]) > _numbers(running["version"])
     here, there = (program["build"] or program["version"] for program in (installed, running))
     return {
         "code": "newer_installed" if newer else "other_build",

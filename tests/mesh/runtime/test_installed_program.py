@@ -49,19 +49,20 @@ def test_a_higher_version_is_said_to_be_newer(installed: str, running: str, code
     assert ("is newer than the one" in problem["message"]) is (code == "newer_installed")
 
 
-def test_the_status_of_an_older_sidecar_is_completed() -> None:
-    old = examples.status(version="0.0.9")
+@pytest.mark.parametrize("running", ["0.0.9", version()])
+def test_the_status_of_an_older_sidecar_is_completed(running: str) -> None:
+    old = examples.status(version=running)
     del old["running"], old["problems"]
     status = with_installed(old)  # type: ignore[arg-type]
-    assert status["running"] == {"version": "0.0.9", "build": ""}
+    assert status["running"] == {"version": running, "build": ""}
     [problem] = status["problems"]
     assert problem["code"] == "newer_installed"
-    assert problem["message"].endswith("is newer than the one that runs (0.0.9)")
+    assert problem["message"].endswith(f"is newer than the one that runs ({running})")
 
 
 def test_what_the_sidecar_found_stays_in_front() -> None:
     found = {"code": "older_member", "member": examples.BETA, "message": "", "hint": ""}
     running = {"version": version(), "build": ""}
     assert [one["code"] for one in shown(running=running, problems=[found])["problems"]] == [
-        "older_member", "other_build"
+        "older_member", "newer_installed"
     ]  # fmt: skip
