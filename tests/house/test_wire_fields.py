@@ -83,6 +83,10 @@ def test_a_row_has_a_bound_and_words(table: Table) -> None:
 
 
 def test_what_a_preface_says_of_versions_has_its_row() -> None:
-    keys = [line.partition(" | ")[0] for line in PREFACE.strip().splitlines()]
-    assert set(ProgramVersion(SPOKEN).preface()) - set(keys) == set()
-    assert len(keys) == len(set(keys))
+    rows = [line.split(" | ") for line in PREFACE.strip().splitlines()]
+    within = {key: where for key, where, _ in rows}
+    assert len(within) == len(rows)
+    program = ProgramVersion(SPOKEN)
+    assert {key for key in program.answer() if within[key] != "both"} == set()
+    assert {key for key in program.preface() if within[key] == "answer"} == set()
+    assert {key for key, where in within.items() if where == "both"} == set(program.answer())

@@ -397,8 +397,8 @@ name | 3 | 48 bytes | the deployment's name
 
 
 PREFACE = """
-wire | both | the oldest version spoken; version 2 compares it with its own
-speaks | both | [oldest, newest]; missing: `wire` alone
+wire | preface | the oldest version spoken; version 2 compares it with its own
+speaks | both | [oldest, newest]; missing: `wire` alone, in an answer version 2
 build | both | the program's build, as `mesh --version` prints it
 name | both | what the machine is called, for people
 pool | preface | whose members speak
