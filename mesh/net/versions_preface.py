@@ -95,22 +95,12 @@ class OtherVersion(StreamRefused):
             is_newer = theirs.speaks.newest > here.newest
             hint = f"upgrade this machine, then: {then}" if is_newer else UPGRADE_THERE
         super().__init__(WIRE_VERSION, message, hint)
-        self.where = where
-        self._theirs, self._here, self._then = theirs, here, then
-
-    @property
-    def speaks(self) -> Versions | None:
-        """What the other end speaks; None when it does not say."""
-        return None if self._theirs is None else self._theirs.speaks
-
-    @property
-    def build(self) -> str:
-        """The other end's build; empty when it does not say."""
-        return "" if self._theirs is None else self._theirs.build
+        self.where, self.theirs = where, theirs
+        self._here, self._then = here, then
 
     def of(self, where: str, more: str) -> OtherVersion:
         """The same, with another name for the other end, and ``more`` to do about it."""
-        named = OtherVersion(where, self._theirs, self._here, self._then)
+        named = OtherVersion(where, self.theirs, self._here, self._then)
         named.peer = self.peer
         named.hint = f"{named.hint}; {more}"
         return named

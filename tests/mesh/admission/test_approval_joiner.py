@@ -274,7 +274,7 @@ async def test_where_no_member_in_sight_speaks_its_version_a_machine_gives_the_p
     with trio.fail_after(5):
         await joiner.wait({anna.own_pool: [Endpoint(anna.endpoint.host, 1), anna.endpoint]})
     assert isinstance(joiner.error, OtherVersion)
-    assert joiner.error.speaks == Versions(5, 6)
+    assert joiner.error.theirs == anna.streams.here
 
 
 async def test_where_one_member_in_sight_speaks_its_version_a_machine_waits_at_that_one(

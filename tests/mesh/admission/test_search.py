@@ -358,7 +358,7 @@ async def test_a_host_of_another_version_refuses_at_once_and_both_are_named(
     assert other.hint == "upgrade this machine, then: mesh join"
     bert.streams.here, anna.streams.here = anna.streams.here, bert.streams.here
     older = await refused_at_once(bert.search().by_host(anna.endpoint, None))
-    assert older.message == f"{host} speaks wire version 2 and 3, this machine 5 and 6"
+    assert older.message == f"bert ({host}) speaks wire version {anna.streams.here}, this machine 5 and 6"
     assert older.hint == "upgrade that one, then there: mesh restart"
 
 
@@ -371,7 +371,7 @@ async def test_a_token_of_a_pool_of_another_version_is_refused_at_once(
     other = await refused_at_once(
         bert.search().by_token(Token(token.pool, token.issuer, token.secret, hints))
     )
-    assert other.speaks == LATER
+    assert other.theirs == anna.streams.here
 
 
 async def test_of_a_tokens_members_one_that_can_speak_admits(clock: MockClock, ground: Ground) -> None:

@@ -42,7 +42,7 @@ async def test_where_all_that_answer_speak_another_version_one_is_named(
     anna.streams.here = carl.streams.here = LATER
     apart = await company(bert)
     assert apart is not None
-    assert (apart.speaks, apart.build) == (LATER.speaks, LATER.build)
+    assert apart.theirs == LATER
     assert apart.peer == min(anna.id, carl.id)
 
 

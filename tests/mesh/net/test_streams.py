@@ -454,7 +454,7 @@ async def test_programs_without_a_common_version_refuse_each_other_and_name_both
     at_old = await refused(old.streams.open(new.id, [new.endpoint], "echo"))
     assert at_old.message == "127.0.0.1 speaks wire version 4 and 5 (mesh 0.5.0), this machine 2 and 3"
     assert at_old.hint == "upgrade this machine, then: mesh join", "it is in no pool yet"
-    assert (at_old.code, at_old.speaks, at_old.build, at_old.peer) == ("wire_version", LATER, "0.5.0", new.id)
+    assert (at_old.code, at_old.theirs, at_old.peer) == ("wire_version", new.streams.here, new.id)
     old.streams.pool = new.streams.pool = pool_id(b"p" * 32)
     assert (await refused(old.streams.open(new.id, [new.endpoint], "echo"))).hint.endswith("mesh restart")
     at_new = await refused(new.streams.open(old.id, [old.endpoint], "echo"))
@@ -491,7 +491,7 @@ async def test_a_member_that_is_upgraded_is_noted_anew_and_one_that_is_gone_no_m
 async def test_strangers_leave_no_note_at_either_end(lan: Lan) -> None:
     joiner, b = Streams(Identity.generate(), speaks=LATER), await lan.host(HANDLERS)
     other = await refused(joiner.open_unproven(b.endpoint, "admit"))
-    assert (other.speaks, other.peer) == (SPOKEN, b.id)
+    assert (other.theirs, other.peer) == (b.streams.here, b.id)
     assert joiner.versions == b.streams.versions == {}
 
 
@@ -510,7 +510,7 @@ async def test_a_server_of_version_2_or_one_that_says_nonsense_is_named_so(
     a = await lan.host({}, LATER)
     server, endpoint = await answering(lan, a, answer)
     other = await refused(a.streams.open(server, [endpoint], "echo"))
-    assert other.speaks == speaks
+    assert other.theirs == (None if speaks is None else ProgramVersion(speaks))
     assert message in other.message
     assert a.streams.versions == ({} if speaks is None else {server: ProgramVersion(speaks)})
 
