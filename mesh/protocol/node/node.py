@@ -417,8 +417,11 @@ class Node:
         key, rights = vouched.key, vouched.rights
         speaks, source = self._authentication.heard_speaking.get(id, (None, None))
         if peer is None:
-            dead = MemberState.DEAD
-            return Member(id, key, rights, None, dead, source, None, speaks, False) if speaks else None
+            if speaks is None:
+                return None
+            last = self._parts.store.get(Record, id)
+            record = None if last is None else last.fact
+            return Member(id, key, rights, record, MemberState.DEAD, source, None, speaks, False)
         # One that left, and is heard in a version that this node does not read, is back and out of reach.
         state = MemberState.DEAD if speaks and peer.state is MemberState.LEFT else peer.state
         if speaks is None and peer.record is not None:

@@ -53,6 +53,19 @@ def test_who_left_and_is_back_in_a_version_that_is_not_read_is_out_of_reach() ->
     assert (member.state, member.is_understood) == ("alive", True)
 
 
+def test_who_is_out_of_reach_for_long_is_still_told_of_with_its_last_record() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    actor.tells(actor.record(2, left=True))
+    hear_unread(stage, actor)
+    stage.wait(stage.settings.reap_left * 1.1)
+    assert stage.node.inspect().state(actor.id) is None, "it is forgotten"
+    member = stage.node.member(actor.id)
+    assert member is not None
+    assert member.record is not None
+    assert (member.record.profile.name, member.state) == ("actor", "dead")
+
+
 def test_a_member_whose_record_was_never_read_is_told_of_by_what_it_speaks() -> None:
     stage = Stage()
     actor, evicted = stage.member(2, known=False), stage.member(3, known=False)
