@@ -226,7 +226,8 @@ class Quarantine:
 class PoolState:
     """The leader of ``term`` says how the deployment of that number and ``name`` goes.
 
-    ``tokens_per_second`` as predicted.
+    ``tokens_per_second`` as predicted. The name, which is the fact's place, comes before all that a later
+    version may let grow: else a member that cannot read that would keep the state in another place.
     """
 
     kind: ClassVar[int] = 7
@@ -240,8 +241,8 @@ class PoolState:
     reason: str
     tokens_per_second: float
     stages: tuple[Stage, ...]
-    quarantines: tuple[Quarantine, ...] = ()
     name: str = ""
+    quarantines: tuple[Quarantine, ...] = ()
     unknown: bytes = b""
 
     @property

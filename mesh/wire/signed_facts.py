@@ -116,7 +116,7 @@ GROWING_FORM: dict[int, Codec] = {
         PoolState,
         *_STATE,
         listed(growing(Stage, *_STAGE), MAX_STAGES),
-        later=(listed(growing(Quarantine, *_QUARANTINE), MAX_QUARANTINES), _NAME),
+        later=(_NAME, listed(growing(Quarantine, *_QUARANTINE), MAX_QUARANTINES)),
     ),
     Liveness.kind: growing(Liveness, _ID, _ID, UINT, UINT, BOOL),
     Suspicion.kind: growing(Suspicion, _ID, _ID, _ID, UINT, UINT, BOOL),

@@ -117,8 +117,8 @@ progress | 2 | finite | of that phase, 0 to 1
 reason | 2 | 200 bytes | what it waits for
 tokens_per_second | 2 | finite | as predicted
 stages | 2 | 64 Stages | the plan
-quarantines | 3 | 16 Quarantines | what the plan leaves out
 name | 3 | 48 bytes | the deployment's name
+quarantines | 3 | 16 Quarantines | what the plan leaves out
 """,
         ),
         Table(

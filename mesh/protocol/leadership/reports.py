@@ -201,7 +201,8 @@ class Reports:
         term = mine.fact.term
         sequence = last.sequence + 1 if last is not None and last.term == term else 1
         self._stated_at = self._context.now
-        signed = self._context.sign(PoolState(self._context.pool, self._context.id, term, sequence, *waiting))
+        state = PoolState(self._context.pool, self._context.id, term, sequence, **waiting._asdict())
+        signed = self._context.sign(state)
         self._said, self._state = waiting, signed.fact
         self._validator.take(signed)
 

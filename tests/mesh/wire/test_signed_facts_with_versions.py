@@ -139,10 +139,19 @@ def test_what_is_appended_inside_of_a_fact_is_passed_on_and_ignored() -> None:
         sign(replace(STATE, stages=(Stage(ME, 0, 9, True, 1, 1.5),)), SIGNER).data[:-64], 8192
     )
     state[-1][0].append("later")
-    state.append([[ME, "gpu", 60, "it died", "later"]])
+    state += ["", [[ME, "gpu", 60, "it died", "later"]]]
     fact = passed_on(signed_bytes(state), 3).fact
     assert fact.stages == (Stage(ME, 0, 9, True, 1, 1.5),)
     assert fact.quarantines == (Quarantine(ME, "gpu", 60, "it died"),)
+
+
+@pytest.mark.parametrize("fact", [STATE, WISH], ids=lambda fact: type(fact).__name__)
+def test_what_a_later_version_lets_grow_moves_no_fact_to_another_place(fact: Fact) -> None:
+    """That version holds it in the place of its name, whatever other fields say."""
+    first = codec.unpack(sign(fact, SIGNER).data[:-64], MAX_FACT)
+    later = [field.name for field in fields(fact)][len(first) - 1 : -1]
+    grown = ["second" if name == "name" else ["beyond its bound"] for name in later]
+    assert decode(signed_bytes([*first, *grown])).fact.place == b"second"
 
 
 @pytest.mark.parametrize("rest", [[[]], [["1"], 2], [["a"], b""]], ids=str)
@@ -287,8 +296,8 @@ def test_each_fact_fits_with_all_of_its_fields_at_their_bounds() -> None:
     state = PoolState(
         POOL, ME, top, top, top, "p" * 16, 1.5, "r" * 200, 1.5,
         (Stage(ME, top, top, True, top, 1.5),) * 64,
-        (Quarantine(ME, "d" * 24, top, "r" * 96),) * 16,
         "n" * 48,
+        (Quarantine(ME, "d" * 24, top, "r" * 96),) * 16,
     )  # fmt: skip
     wish = Deployment(
         POOL, ME, top, model, top, top, True, ((ME, top),) * 128, 64,
