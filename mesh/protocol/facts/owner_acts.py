@@ -109,7 +109,17 @@ class Owner:
             again: Word = dataclasses.replace(fact, author=mine, number=number)
         else:
             again = dataclasses.replace(fact, author=mine, version=(number,))
-        self._validator.take(self._context.sign(again, self._context.speaks.newest))
+        self._publish_again(again, self._context.speaks.newest)
+
+    def _publish_again(self, word: Word, form: int | None) -> Signed[Any]:
+        """Publish a word that keeps what this program does not know, as far as a fact has room for that.
+
+        What was said before may fill a fact to its last byte, and its next number may be longer.
+        """
+        try:
+            return self._validator.publish(word, form)
+        except DecodeError:
+            return self._validator.publish(dataclasses.replace(word, unknown=b""), form)
 
     def _form_of(self, deployment: Deployment) -> int | None:
         """The form in which a deployment is said again, where members of version 2 could not read it before.
@@ -157,7 +167,7 @@ class Owner:
         deployment = dataclasses.replace(
             deployment, options=former.options, second=former.second, unknown=former.unknown
         )
-        return self._validator.publish(deployment, self._form_of(former))
+        return self._publish_again(deployment, self._form_of(former))
 
     def deployment(self) -> Deployment | None:
         """The deployment in force: of all owners' the one with the highest number, then the highest id.

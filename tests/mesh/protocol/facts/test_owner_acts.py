@@ -10,8 +10,10 @@ from mesh.wire import codec, facts, signed_facts
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import NO_PREVIOUS, Deployment, Eviction, PoolEngine
 from mesh.wire.identity import id_text
+from mesh.wire.messages import Bodies, encode
 from mesh.wire.profile import Model
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from mesh.wire.signed_facts import MAX_FACT
 from mesh.wire.versions import CLOSED
 from simulations.signing import KeyedHash, verify
 from tests.mesh.protocol.stage import Actor, Stage
@@ -270,6 +272,36 @@ def test_the_evicting_owner_says_again_all_that_the_evicted_one_said(kind: type[
     assert (present.author, present.version) == (stage.node.id, (2,) if number == 1 else (1,))
     said = {field.name for field in dataclasses.fields(word)} - {"author", "number", "version"}
     assert {name: getattr(present, name) for name in said} == {name: getattr(word, name) for name in said}
+
+
+def _fill(stage: Stage, owner: Actor, word: Any) -> None:
+    """The owner says the word with so much behind it that its fact has no room for a longer number."""
+    room = MAX_FACT - len(owner.sign(dataclasses.replace(word, unknown=b"")))
+    data = owner.sign(dataclasses.replace(word, unknown=codec.pack([bytes(room - 3)])))
+    assert len(data) == MAX_FACT
+    stage.perform(stage.node.receive_stream(stage.now, owner.id, encode(Bodies((data,)))))
+
+
+@pytest.mark.parametrize("kind", [Deployment, PoolEngine])
+def test_a_word_that_fills_a_fact_saves_no_owner_from_eviction(kind: type[Any]) -> None:
+    stage = Stage()
+    owner = stage.member(2)
+    word: Any = _rich(stage, owner, 127) if kind is Deployment else _engine(stage, owner, 127)
+    _fill(stage, owner, word)
+    stage.perform(stage.node.evict(stage.now, owner.id))
+    present = stage.node.deployment() if kind is Deployment else stage.node.pool_engine()
+    assert present is not None
+    assert (present.author, present.version, present.unknown) == (stage.node.id, (128,), b"")
+
+
+def test_a_deployment_that_fills_a_fact_is_replaced() -> None:
+    stage = Stage()
+    owner = stage.member(2)
+    _fill(stage, owner, _rich(stage, owner, 127))
+    _deploy(stage, running=False)
+    present = stage.node.deployment()
+    assert present is not None
+    assert (present.number, present.running, present.options, present.unknown) == (128, False, OPTIONS, b"")
 
 
 @pytest.mark.parametrize("ahead", [2**21, 2**63 - 1])
