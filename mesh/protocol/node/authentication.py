@@ -70,8 +70,8 @@ class Authentication:
         """Whether the datagram is new and of its sender's present generation.
 
         After a state rollback a sender counts from too low. At most once a second this node sends it its own
-        newer record, or that of another run of the same generation, and its liveness, as far as it holds
-        them.
+        liveness and newer record, or that of another run of the same generation, as far as it holds them. The
+        liveness comes first: a program of version 2 reads no further than a record in the newer form.
         """
         sender = envelope.sender
         peer = self._membership.peers.get(sender)
@@ -79,11 +79,11 @@ class Authentication:
         if not outrun and self._replays.is_new(envelope):
             return True
         store, now = self._store, self._context.now
-        held = [fact for fact in (store.get(Record, sender), store.get(Liveness, sender)) if fact is not None]
+        held = [fact.data for kind in (Liveness, Record) if (fact := store.get(kind, sender)) is not None]
         if held and now - self._shown.get(sender, -math.inf) >= _SHOW_AGAIN:
             self._shown[sender] = now
             proofs = store.proofs.get(place_key(Record.kind, sender), ())
-            self._context.send_bodies(sender, source, [*proofs, *(fact.data for fact in held)])
+            self._context.send_bodies(sender, source, [*held, *proofs])
         return False
 
     def proves(self, envelope: Envelope, source: Endpoint, message: Message) -> bool:

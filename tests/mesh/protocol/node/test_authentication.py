@@ -10,11 +10,12 @@ from mesh.protocol.base.settings import Settings
 from mesh.protocol.node.node import Node
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import first_number, seal
-from mesh.wire.facts import NO_PREVIOUS, Eviction, Liveness
+from mesh.wire.facts import NO_PREVIOUS, Eviction, Liveness, Record
 from mesh.wire.identity import NodeId, PoolId
 from mesh.wire.messages import Ack, Bodies, Hello, Message, Ping, encode
+from mesh.wire.profile import Profile
 from mesh.wire.rights import ALL_RIGHTS
-from mesh.wire.versions import CLOSED, SPOKEN, Versions
+from mesh.wire.versions import CLOSED, SPOKEN, Versions, marked
 from simulations.signing import KeyedHash, verify
 from tests.mesh.protocol.stage import Actor, Stage
 
@@ -178,6 +179,21 @@ def test_a_member_rolled_back_is_shown_its_liveness_where_its_record_is_unknown(
     stage.sent.clear()
     actor.says(PING)
     assert [body.facts for body in stage.take(Bodies, actor)] == [(newer,)]
+
+
+def test_a_member_rolled_back_to_version_2_is_shown_its_liveness_before_the_rest() -> None:
+    """Of facts that come together, version 2 reads none after the first that it cannot read."""
+    stage = Stage()
+    actor = stage.member(2)
+    actor.generation = 5
+    newer = actor.sign(Liveness(stage.pool, actor.id, 5, 2))
+    profile = Profile(name="actor", addresses=(actor.address,), build="0.3.0")
+    record = actor.sign(Record(stage.pool, actor.id, 5, marked(bytes(8), SPOKEN), 1, False, profile))
+    actor.tells(newer, record)
+    actor.generation, actor.speaks = 3, CLOSED
+    stage.sent.clear()
+    actor.says(PING)
+    assert [body.facts for body in stage.take(Bodies, actor)] == [(newer, record)]
 
 
 @pytest.mark.parametrize("sequence", [1, 2])
