@@ -20,7 +20,7 @@ from mesh.protocol.limits.rate_limits import RateLimits
 from mesh.protocol.membership.membership import Membership
 from mesh.protocol.membership.older_sets import OlderSets
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.facts import Liveness, Suspicion
+from mesh.wire.facts import Liveness, Record, Suspicion
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.messages import Buckets, Contents, Pull, Rumour, Rumours
 from mesh.wire.signed_facts import Signed
@@ -134,10 +134,19 @@ class Gossip:
             self._context.schedule_by(ROUND, b"", self._context.now + self._period)
 
     def _readable(self, to: NodeId, entries: list[Entry]) -> list[Entry]:
-        """Those of the facts that the member can read: one of version 2 takes only what has its form."""
+        """Those of the facts that the member can take: one of version 2 takes only what has its form.
+
+        Nor does it take suspicions of one whose record it cannot read. It would pull them again and again,
+        and distrust whoever tells of them.
+        """
         if not self._older_sets.is_older(to):
             return entries
-        return [entry for entry in entries if entry.signed.is_closed]
+        return [entry for entry in entries if entry.signed.is_closed and not self._is_of_the_unread(entry)]
+
+    def _is_of_the_unread(self, entry: Entry) -> bool:
+        fact = entry.signed.fact
+        record = self._store.get(Record, fact.subject) if isinstance(fact, Suspicion) else None
+        return record is not None and not record.is_closed
 
     def _rumours(self, to: NodeId, entries: list[Entry]) -> list[Rumour]:
         return [entry.rumour for entry in self._readable(to, entries)]

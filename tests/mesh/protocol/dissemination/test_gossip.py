@@ -4,11 +4,12 @@ from mesh.protocol.facts.store import bucket_of, entry_of
 from mesh.wire import messages, signed_facts
 from mesh.wire.codec import pack
 from mesh.wire.envelope import MAX_BODY
-from mesh.wire.facts import Claim, PoolEngine
+from mesh.wire.facts import Claim, PoolEngine, Record
 from mesh.wire.messages import BUCKETS, Bodies, Buckets, Contents, Hello, Ping, Pull, Rumour, Rumours
+from mesh.wire.profile import Profile
 from mesh.wire.rights import ALL_RIGHTS
 from mesh.wire.signed_facts import sign
-from mesh.wire.versions import CLOSED
+from mesh.wire.versions import CLOSED, SPOKEN, marked
 from tests.mesh.protocol.stage import Actor, Stage
 
 
@@ -321,6 +322,25 @@ def test_own_news_that_an_older_member_cannot_read_goes_to_the_others_with_its_b
         news = [data for bodies in stage.take(Bodies, actor) for data in bodies.facts]
         kinds = {signed_facts.decode(data).fact.kind for data in news}
         assert (PoolEngine.kind in kinds) == (actor is newer)
+
+
+def test_an_older_member_is_told_no_suspicion_of_one_whose_record_it_cannot_read() -> None:
+    """It knows of no such liveness, so it would pull the suspicion again and again."""
+    stage = Stage()
+    older, newer, read, unread = (
+        stage.member(number, speaks=CLOSED if number == 2 else SPOKEN) for number in range(2, 6)
+    )
+    stage.wait(5.0)
+    profile = Profile(name="unread", addresses=(unread.address,), build="0.3.0")
+    unread.tells(unread.sign(Record(stage.pool, unread.id, 2, marked(bytes(8), SPOKEN), 1, False, profile)))
+    suspicions = [newer.suspicion(read.id), newer.suspicion(unread.id, generation=2)]
+    newer.tells(*suspicions)
+    keys = [_rumour(suspicion).key for suspicion in suspicions]
+    for actor in (older, newer):
+        stage.sent.clear()
+        actor.says(Buckets((bytes(8),) * BUCKETS))
+        told = {rumour.key for message in stage.take(Contents, actor) for rumour in message.rumours}
+        assert [key in told for key in keys] == [True, actor is newer]
 
 
 def test_a_fact_of_a_later_kind_is_kept_and_passed_on() -> None:
