@@ -3,13 +3,14 @@
 Of two facts in one place the higher version stays; of two with one version the one with the smaller hash.
 These are an equivocation, unless they are suspicions. Suspicions lapse when their subject's liveness passes
 the one they name; of the rest only a few with the smallest keys stay. Of claims, resignations and states only
-the few highest stay, and of what an author names places for itself (deployments by name, facts of kinds
-from 10 on) its few highest. All laws commute (Shapiro et al. 2011): members that saw the same facts hold the
-same facts.
+the few highest stay, which one author cannot fill, and of what an author names places for itself (deployments
+and states by name, facts of kinds from 10 on) its few highest. All laws commute (Shapiro et al. 2011):
+members that saw the same facts hold the same facts.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -34,9 +35,12 @@ NEW, STALE, EQUIVOCATION = "new", "stale", "equivocation"
 MAX_PROOFS = 64
 _ENTRY = "entry"
 _FEW = {Claim.kind: 8, Resignation.kind: 32, PoolState.kind: 4}
-"""How many facts of each kind that only leaders sign the store keeps, over all authors and terms."""
+"""Of facts that only leaders sign the store keeps those that fewer authors than this have gone beyond.
+
+Authors count, not facts: else one with many names for its states would leave no room for the leader's.
+"""
 MAX_OF_AN_AUTHOR = 8
-"""How many deployments an author may hold, and how many facts of all kinds from 10 on together."""
+"""How many deployments and states an author may hold, and how many facts of all kinds from 10 on together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ class FactStore:
         if isinstance(fact, Suspicion) and not self._may_suspect(signed.key, fact):
             return False
         if held is None:
-            return self._is_among_few(signed)
+            return self._is_among_few(signed, self._rivals(fact))
         version: Version = held.signed.fact.version
         if fact.version >= version:
             return True
@@ -189,23 +193,23 @@ class FactStore:
             self._bucket_hashes = tuple([value.to_bytes(8, "big") for value in self._hashes])
         return self._bucket_hashes
 
-    def _is_among_few(self, signed: Signed[Any]) -> bool:
-        """Whether a fact in a new place is high enough, where the store keeps only a few of its kind."""
-        few, rivals = self._rivals(signed.fact)
-        if few is None or len(rivals) < few:
-            return True
-        return bool(_height(signed) > min(_height(entry.signed) for entry in rivals))
+    def _is_among_few(self, signed: Signed[Any], rivals: list[Entry]) -> bool:
+        """Whether a fact is high enough, where the store keeps only a few of its kind or author."""
+        height, fact = _height(signed), signed.fact
+        higher = [rival.signed.fact.author for rival in rivals if _height(rival.signed) > height]
+        return (
+            len(set(higher)) < _FEW.get(fact.kind, math.inf) and higher.count(fact.author) < MAX_OF_AN_AUTHOR
+        )
 
-    def _rivals(self, fact: Fact) -> tuple[int | None, list[Entry]]:
-        """Of how many facts the store keeps the highest, and those that it holds; None: it keeps all."""
+    def _rivals(self, fact: Fact) -> list[Entry]:
+        """The facts that share a bound with it: of its kind, or those that its author named."""
         same_kind = self._kinds.get(fact.kind, {})
         if fact.kind in _FEW:
-            return _FEW[fact.kind], list(same_kind.values())
+            return list(same_kind.values())
         if not isinstance(fact, Deployment) and fact.kind < FIRST_LATER_KIND:
-            return None, []
+            return []
         kinds = [same_kind] if isinstance(fact, Deployment) else self._later_kinds()
-        mine = [entry for kind in kinds for (author, _), entry in kind.items() if author == fact.author]
-        return MAX_OF_AN_AUTHOR, mine
+        return [entry for kind in kinds for (author, _), entry in kind.items() if author == fact.author]
 
     def _later_kinds(self) -> list[dict[tuple[NodeId, bytes], Entry]]:
         """The facts of all kinds from 10 on, known or not, so that programs of all versions keep the same."""
@@ -231,9 +235,10 @@ class FactStore:
             if len(others) > self._suspectors:
                 self._drop(others[max(others)])
             return
-        few, rivals = self._rivals(fact)
-        if few is not None and len(rivals) > few:
-            self._drop(min(rivals, key=lambda entry: _height(entry.signed)))
+        rivals = self._rivals(fact)
+        if len(rivals) > _FEW.get(fact.kind, MAX_OF_AN_AUTHOR):
+            for rival in [rival for rival in rivals if not self._is_among_few(rival.signed, rivals)]:
+                self._drop(rival)
 
     def _drop(self, entry: Entry) -> None:
         fact: Fact = entry.signed.fact

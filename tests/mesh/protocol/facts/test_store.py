@@ -289,6 +289,33 @@ def test_of_what_an_author_names_itself_every_store_keeps_the_same_few(
         assert sorted(kept, reverse=True) == highest
 
 
+def _state(author: int, term: int, name: str) -> Signed[Any]:
+    return _signed(author, lambda s: PoolState(POOL, s.id, term, 1, 1, "loading", 0.5, "", 1.0, (), name))
+
+
+NAMED_STATES = st.lists(
+    st.builds(_state, st.integers(0, 7), st.integers(1, 30), st.sampled_from("abcdefghijkl")), max_size=60
+)
+
+
+@given(NAMED_STATES, st.randoms(use_true_random=False))
+def test_of_states_with_names_every_store_keeps_the_same(states: list[Signed[Any]], random: Any) -> None:
+    shuffled = list(states)
+    random.shuffle(shuffled)
+    store = _filled(states)
+    assert _held(store) == _held(_filled(shuffled))
+    assert len({signed.fact.author for signed in store.everything()}) <= 4
+    assert len(store) <= 4 * MAX_OF_AN_AUTHOR
+
+
+def test_one_author_with_many_states_leaves_room_for_the_leaders() -> None:
+    """The leader's is the lowest of all: a liar names any term."""
+    leaders = _state(1, 1, "")
+    store = _filled([leaders, *(_state(0, 2**60, f"{number}") for number in range(12))])
+    assert leaders in list(store.everything())
+    assert len(store) == MAX_OF_AN_AUTHOR + 1
+
+
 def test_facts_of_all_later_kinds_share_their_authors_room() -> None:
     store = _filled([_later(0, 77 + n % 3, [n], bytes([n]), 1) for n in range(20)])
     others = _filled([_later(1, 77, [1], b"", 1), *(signed for signed in store.everything())])
