@@ -106,7 +106,7 @@ second | 3 | a Model or none | the file beside the model's
         ),
         Table(
             facts.PoolState,
-            "the highest (term, sequence) of its author and name; 8 of an author, of the 4 highest",
+            "the highest (term, sequence) of its author and name; 8 an author, of 4",
             _AUTHOR
             + """
 term | 2 | ANY | of the claim that it leads by
