@@ -43,6 +43,8 @@ from mesh.wire.rights import Rights
 from mesh.wire.versions import GROWING, SPOKEN
 
 MAX_FACT = 8192
+MAX_ACT = 1024
+"""Bytes of a voucher or an eviction: members keep all for good, on the disk too; a datagram holds one."""
 MAX_QUARANTINES = 16
 MAX_OPTIONS = 16
 MAX_DEPLOYMENT_NAME = 48
@@ -211,9 +213,15 @@ def _read(data: bytes, version: int) -> Signed[Any]:
     if not SIGNATURE_BYTES < len(data) <= MAX_FACT:
         raise DecodeError("A fact of impossible length")
     fact = _load(codec.unpack(data[:-SIGNATURE_BYTES], MAX_FACT), version)
-    if fact.kind == Record.kind and len(data) > max_record(version):
-        raise DecodeError(f"A record of more than {max_record(version)} bytes")
+    if len(data) > _most_bytes(fact.kind, version):
+        raise DecodeError(f"A {type(fact).__name__} of more than {_most_bytes(fact.kind, version)} bytes")
     return Signed(fact, data)
+
+
+def _most_bytes(kind: int, version: int) -> int:
+    if kind == Record.kind:
+        return max_record(version)
+    return MAX_ACT if kind in (Voucher.kind, Eviction.kind) else MAX_FACT
 
 
 _kept = lru_cache(maxsize=4096)(_read)

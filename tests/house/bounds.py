@@ -22,7 +22,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "bytes of a datagram, of a framed message", "mesh.wire.messages", ("MAX_DATAGRAM", "MAX_STREAMED")
         ),
         Bound("items of a message, buckets", "mesh.wire.messages", ("MAX_ITEMS", "BUCKETS")),
-        Bound("bytes of a fact", "mesh.wire.signed_facts", ("MAX_FACT",)),
+        Bound("bytes of a fact; of an act", "mesh.wire.signed_facts", ("MAX_FACT", "MAX_ACT")),
         Bound("stages of a plan, members with fixed layers", "mesh.wire.facts", ("MAX_STAGES", "MAX_FIXED")),
         Bound("quarantines in a pool state", "mesh.wire.signed_facts", ("MAX_QUARANTINES",)),
         Bound("options of a deployment", "mesh.wire.signed_facts", ("MAX_OPTIONS",)),

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from mesh.protocol.facts.store import NEW, FactStore
 from mesh.wire import codec
+from mesh.wire.envelope import MAX_BODY
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.facts import (
     Deployment,
+    Eviction,
     Fact,
     LaterFact,
     Liveness,
@@ -26,9 +28,10 @@ from mesh.wire.facts import (
     Voucher,
 )
 from mesh.wire.identity import verify
+from mesh.wire.messages import Bodies, encode
 from mesh.wire.profile import Model, OfferedDevice, Profile, max_record
 from mesh.wire.rights import ALL_RIGHTS, Rights
-from mesh.wire.signed_facts import MAX_FACT, MAX_OPTIONS, MAX_QUARANTINES, Signed, decode, sign
+from mesh.wire.signed_facts import MAX_ACT, MAX_FACT, MAX_OPTIONS, MAX_QUARANTINES, Signed, decode, sign
 from tests.mesh.wire.any_values import ANY_FACTS, ANYTHING, CLOSED_FACTS, TAILS
 from tests.mesh.wire.test_signed_facts import FACTS, ME, MODEL, POOL, PROFILE, SIGNER
 
@@ -289,6 +292,26 @@ def _size(fact: Fact, version: int) -> int | None:
         return len(sign(fact, SIGNER, version).data)
     except DecodeError:
         return None
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        Voucher(POOL, ME, 1, bytes(16), SIGNER.public_key, ALL_RIGHTS),
+        Eviction(POOL, ME, 1, bytes(16), ME, 0, bytes(16)),
+    ],
+    ids=lambda act: type(act).__name__,
+)
+def test_an_act_has_room_for_later_fields_in_a_datagram(act: Fact) -> None:
+    """All members keep all acts, and an owner may say thousands: the disk has room for those of 1 KiB."""
+    array = codec.unpack(sign(act, SIGNER).data[:-64], MAX_FACT)
+    room = MAX_ACT - len(signed_bytes([*array, bytes(300)])) + 300
+    data = signed_bytes([*array, bytes(room)])
+    assert len(data) == MAX_ACT
+    assert decode(data).data == data
+    assert len(encode(Bodies((data,)))) <= MAX_BODY
+    with pytest.raises(DecodeError):
+        decode(signed_bytes([*array, bytes(room + 1)]))
 
 
 def test_each_fact_fits_with_all_of_its_fields_at_their_bounds() -> None:

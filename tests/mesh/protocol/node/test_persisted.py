@@ -2,11 +2,14 @@
 
 import pytest
 
+from mesh.protocol.node import persisted
 from mesh.protocol.node.persisted import ACTS
+from mesh.protocol.trust import roster
 from mesh.wire import codec
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment, Resignation
 from mesh.wire.profile import Model
+from mesh.wire.signed_facts import MAX_ACT
 from tests.mesh.protocol.stage import Stage
 
 
@@ -115,3 +118,10 @@ def test_an_engine_that_was_chosen_is_known_again_and_the_next_choice_counts_on(
     chosen = again.node.pool_engine()
     assert chosen is not None
     assert (chosen.release, chosen.version) == ("b2", (2,))
+
+
+def test_the_disk_has_room_for_as_many_acts_as_a_roster_takes() -> None:
+    """Else an owner that vouches for thousands, each time with much behind it, would stop a pool for good."""
+    most = roster.MAX_VOUCHERS + roster.MAX_REVOKED + roster.MAX_EVICTIONS
+    assert most < persisted._MOST_ACTS
+    assert most * (MAX_ACT + 3) < persisted._MAX_STORED
