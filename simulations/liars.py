@@ -142,10 +142,11 @@ class Lies:
     def _contradict(self, liar: Host) -> None:
         """Two records of one version, each to one half; often its last fact, which nothing later replaces."""
         assert liar.node is not None
+        nonce = marked(bytes(8), liar.program.speaks)
         halves: list[bytes] = []
         for name in ("this", "that"):
             profile = dataclasses.replace(liar.profile, name=name)
-            record = Record(self._pool(liar), liar.id, liar.node.generation, bytes(8), 900, False, profile)
+            record = Record(self._pool(liar), liar.id, liar.node.generation, nonce, 900, False, profile)
             halves.append(signed_facts.sign(record, liar.signer).data)
         for number, target in enumerate(self._others(liar)):
             self._send(liar, target, messages.Bodies((halves[number % 2],)))
