@@ -45,6 +45,10 @@ from mesh.wire.versions import GROWING, SPOKEN
 MAX_FACT = 8192
 MAX_ACT = 1024
 """Bytes of a voucher or an eviction: members keep all for good, on the disk too; a datagram holds one."""
+MAX_BRIEF = 512
+"""Bytes of a fact that travels within a message of an election or a lease, or ahead of all others."""
+MAX_LATER = 2048
+"""Bytes of a fact of a kind from 10 on, which any member may sign where nobody can judge it."""
 MAX_QUARANTINES = 16
 MAX_OPTIONS = 16
 MAX_DEPLOYMENT_NAME = 48
@@ -221,8 +225,13 @@ def _read(data: bytes, version: int) -> Signed[Any]:
 def _most_bytes(kind: int, version: int) -> int:
     if kind == Record.kind:
         return max_record(version)
-    return MAX_ACT if kind in (Voucher.kind, Eviction.kind) else MAX_FACT
+    return MAX_LATER if kind >= FIRST_LATER_KIND else _BRIEFER.get(kind, MAX_FACT)
 
+
+_BRIEFER = {
+    **dict.fromkeys((Voucher.kind, Eviction.kind), MAX_ACT),
+    **dict.fromkeys((Claim.kind, Resignation.kind, Liveness.kind, Suspicion.kind), MAX_BRIEF),
+}
 
 _kept = lru_cache(maxsize=4096)(_read)
 

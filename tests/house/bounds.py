@@ -23,6 +23,11 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         ),
         Bound("items of a message, buckets", "mesh.wire.messages", ("MAX_ITEMS", "BUCKETS")),
         Bound("bytes of a fact; of an act", "mesh.wire.signed_facts", ("MAX_FACT", "MAX_ACT")),
+        Bound(
+            "bytes of a claim or word on liveness; of a kind from 10 on",
+            "mesh.wire.signed_facts",
+            ("MAX_BRIEF", "MAX_LATER"),
+        ),
         Bound("stages of a plan, members with fixed layers", "mesh.wire.facts", ("MAX_STAGES", "MAX_FIXED")),
         Bound("quarantines in a pool state", "mesh.wire.signed_facts", ("MAX_QUARANTINES",)),
         Bound("options of a deployment", "mesh.wire.signed_facts", ("MAX_OPTIONS",)),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mesh.protocol.facts.store import NEW, FactStore
@@ -14,6 +14,7 @@ from mesh.wire import codec
 from mesh.wire.envelope import MAX_BODY
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.facts import (
+    Claim,
     Deployment,
     Eviction,
     Fact,
@@ -23,15 +24,26 @@ from mesh.wire.facts import (
     PoolState,
     Quarantine,
     Record,
+    Resignation,
     Stage,
     Suspicion,
     Voucher,
 )
 from mesh.wire.identity import verify
-from mesh.wire.messages import Bodies, encode
+from mesh.wire.messages import Bodies, LeaseRequest, encode
 from mesh.wire.profile import Model, OfferedDevice, Profile, max_record
 from mesh.wire.rights import ALL_RIGHTS, Rights
-from mesh.wire.signed_facts import MAX_ACT, MAX_FACT, MAX_OPTIONS, MAX_QUARANTINES, Signed, decode, sign
+from mesh.wire.signed_facts import (
+    MAX_ACT,
+    MAX_BRIEF,
+    MAX_FACT,
+    MAX_LATER,
+    MAX_OPTIONS,
+    MAX_QUARANTINES,
+    Signed,
+    decode,
+    sign,
+)
 from tests.mesh.wire.any_values import ANY_FACTS, ANYTHING, CLOSED_FACTS, TAILS
 from tests.mesh.wire.test_signed_facts import FACTS, ME, MODEL, POOL, PROFILE, SIGNER
 
@@ -123,6 +135,7 @@ def test_a_fact_of_a_later_kind_passes_through_three_generations_unchanged(
 def test_no_field_after_the_first_makes_a_fact_be_refused(fact: Fact, rest: list[Any]) -> None:
     """A member of a version that does not know those fields takes the fact: all others must, too."""
     data = signed_bytes([*codec.unpack(sign(fact, SIGNER, 2).data[:-64], MAX_FACT), *rest])
+    assume(len(data) <= MAX_BRIEF)  # beyond its bound any fact is refused
     read = passed_on(data, 3)
     assert read.data == data
     for field in fields(fact):
@@ -312,6 +325,31 @@ def test_an_act_has_room_for_later_fields_in_a_datagram(act: Fact) -> None:
     assert len(encode(Bodies((data,)))) <= MAX_BODY
     with pytest.raises(DecodeError):
         decode(signed_bytes([*array, bytes(room + 1)]))
+
+
+@pytest.mark.parametrize(
+    ("fact", "most"),
+    [
+        (Claim(POOL, ME, codec.MAX_UINT, codec.MAX_UINT), MAX_BRIEF),
+        (Resignation(POOL, ME, codec.MAX_UINT, ME), MAX_BRIEF),
+        (Liveness(POOL, ME, codec.MAX_UINT, codec.MAX_UINT), MAX_BRIEF),
+        (Suspicion(POOL, ME, ME, codec.MAX_UINT, codec.MAX_UINT), MAX_BRIEF),
+        (PoolEngine(POOL, ME, (1,), b"", "b1", bytes(32)), MAX_LATER),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_facts_that_messages_carry_and_later_kinds_have_bounds_of_their_own(fact: Fact, most: int) -> None:
+    """A request for a lease holds a claim and a resignation, whoever signed them, and is a datagram."""
+    array = codec.unpack(sign(fact, SIGNER).data[:-64], MAX_FACT)
+    room = most - len(signed_bytes([*array, bytes(300)])) + 300
+    data = signed_bytes([*array, bytes(room)])
+    assert len(data) in (most - 1, most)
+    assert decode(data).data == data
+    with pytest.raises(DecodeError):
+        decode(signed_bytes([*array, bytes(room + 2)]))
+    own = sign(Claim(POOL, ME, codec.MAX_UINT, codec.MAX_UINT), SIGNER).data
+    request = LeaseRequest(ME, codec.MAX_UINT, codec.MAX_UINT, own, bytes(MAX_BRIEF))
+    assert len(encode(request)) <= MAX_BODY
 
 
 def test_each_fact_fits_with_all_of_its_fields_at_their_bounds() -> None:
