@@ -221,7 +221,7 @@ async def test_a_gigabyte_is_sent_in_vain(lab: Lab, tmp_path: Path) -> None:
         for _ in range(3):
             assert await chat(bert, tokens=8)
             await is_untouched([anna, bert], before)
-    await until_refused(anna, "datagram_or_fact/malformed", "stream/handshake")
+    await until_refused(anna, "datagram_or_fact/foreign", "stream/handshake")
     assert sidecar.memory_info().rss < memory + (64 << 20)
     await is_untouched([anna, bert], before)
     assert await chat(bert)
