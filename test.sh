@@ -12,7 +12,7 @@ usage() {
 usage: bash test.sh [--fast | --coverage | --help | arguments of pytest]
 
   (nothing)      every gate: format, lint, types, import contracts, all tests, fresh chaos seeds
-                 (at most 15 minutes on two cores, and the time to build the engine, once)
+                 (at most 20 minutes on two cores, and the time to build the engine, once)
   --fast         format, lint, types, import contracts and unit tests, without the engine
                  (at most 90 seconds on two cores with warm caches)
   --coverage     the lines of the pure packages that their unit tests do not run
