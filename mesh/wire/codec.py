@@ -230,9 +230,8 @@ def _values(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def _field_names(cls: type[Any]) -> tuple[str, ...]:
-    if issubclass(cls, tuple):
-        return cls._fields  # type: ignore[attr-defined,no-any-return]
-    return tuple(field.name for field in dataclasses.fields(cls))
+    of_a_tuple: tuple[str, ...] | None = getattr(cls, "_fields", None)
+    return tuple(field.name for field in dataclasses.fields(cls)) if of_a_tuple is None else of_a_tuple
 
 
 def _load_endpoint(value: Any) -> Endpoint:

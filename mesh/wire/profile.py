@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from mesh.wire import codec
 from mesh.wire.codec import BOOL, ENDPOINT, FLOAT, UINT, Codec, fixed, growing, listed, struct, text
@@ -164,9 +165,17 @@ def _sacrifices() -> Iterator[tuple[str, Callable[[Profile], Profile]]]:
     yield "the devices' names", lambda p: replace(p, devices=tuple(replace(d, name="") for d in p.devices))
     yield "the accelerator's name", lambda p: replace(p, accelerator_name="")
     for length in (64, 48, 32, 24, 16, 8, 0):
-        yield _NAMES, lambda p, length=length: replace(p, models=_models(p, length))  # type: ignore[misc]
+        yield _NAMES, partial(_with_names, length=length)
     for count in range(MAX_ADDRESSES - 1, 0, -1):
-        yield "the last addresses", lambda p, count=count: replace(p, addresses=p.addresses[:count])  # type: ignore[misc]
+        yield "the last addresses", partial(_with_addresses, count=count)
+
+
+def _with_names(profile: Profile, length: int) -> Profile:
+    return dataclasses.replace(profile, models=_models(profile, length))
+
+
+def _with_addresses(profile: Profile, count: int) -> Profile:
+    return dataclasses.replace(profile, addresses=profile.addresses[:count])
 
 
 def _models(profile: Profile, length: int) -> tuple[Model, ...]:
