@@ -27,7 +27,7 @@ ANYTHING = st.recursive(
 )
 """Whatever a field of a later version may hold: anything but maps and extensions."""
 
-TAILS = st.lists(ANYTHING, min_size=1, max_size=5).map(codec.pack).filter(lambda tail: len(tail) <= 768)
+TAILS = st.lists(ANYTHING, min_size=1, max_size=5).map(codec.pack).filter(lambda tail: len(tail) <= 320)
 UINTS = st.integers(0, codec.MAX_UINT)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 IDS = st.binary(min_size=16, max_size=16).map(NodeId)
