@@ -30,7 +30,8 @@ from mesh.wire.versions import SPOKEN
 
 Arguments = dict[str, Any]
 Attack = Callable[[Arguments], Awaitable[dict[str, Any]]]
-CHUNK = os.urandom(1200)
+CHUNK = bytes([SPOKEN.newest]) + os.urandom(1199)
+"""Garbage that begins as a datagram of this version: if all were drawn, one in 128 would be malformed."""
 
 
 def endpoint(arguments: Arguments) -> Endpoint:
