@@ -149,9 +149,9 @@ listening.listen()
 print("ready", flush=True)
 while True:
     connection, _ = listening.accept()
-    connection.recv(4096)
-    connection.sendall(b'{"error": {"code": "failed", "message": "what?", "hint": ""}}\\n')
-    connection.close()
+    with connection:
+        if connection.recv(4096):  # one that closes without a question asked the kernel who listens
+            connection.sendall(b'{"error": {"code": "failed", "message": "what?", "hint": ""}}\\n')
 """
 
 
