@@ -320,7 +320,7 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
         (pending, "MAX_OF_A_SOURCE", 2**40),
     ],
     "replays are accepted": lambda: [
-        (Replays, "is_new", lambda replays, envelope: True),
+        (Replays, "is_new", lambda replays, envelope, generation: True),
         (Replays, "mark", _nothing),
     ],
     "terms leap without limit": lambda: [(TermLimit, "admits", lambda limit, term, source: True)],

@@ -174,6 +174,10 @@ class FactStore:
         """The highest proven liveness of the member: the floor below which nothing about it counts."""
         return self._liveness.get(subject, ())
 
+    def generation(self, subject: NodeId) -> int:
+        """The highest generation that the member's signed facts prove; 0 while there are none."""
+        return self._liveness.get(subject, (0,))[0]
+
     def subjects(self) -> list[NodeId]:
         """All members with a proven liveness."""
         return list(self._liveness)

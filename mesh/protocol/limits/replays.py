@@ -35,21 +35,28 @@ class Replays:
         self._others: dict[NodeId, dict[int, _Window]] = {}
         """The windows of later runs, by their generations."""
 
-    def is_new(self, envelope: Envelope) -> bool:
-        """Whether the datagram is new, as far as the window of its run reaches back."""
+    def is_new(self, envelope: Envelope, generation: int) -> bool:
+        """Whether the datagram is new, as far as the window of its run reaches back.
+
+        ``generation`` is the highest that its sender's facts prove. All earlier runs are over, and that one
+        is heard, however many others have windows. (If they took its own, what came before counts once more.)
+        """
         window, run = self._windows.get(envelope.sender), run_of(envelope.number)
+        if run < generation:
+            return False
         if window is None or run_of(window[0]) != run:
             if window is not None and run < run_of(window[0]):
                 return False
             others = self._others.get(envelope.sender, {})
             window = others.get(run)
             if window is None:
-                return len(others) < OTHERS or run < max(others)
+                later = [other for other in others if other > generation]
+                return run == generation or len(later) < OTHERS or run < max(later)
         behind = window[0] - envelope.number
         return behind < 0 or (behind < WINDOW and not window[1] >> behind & 1)
 
     def mark(self, envelope: Envelope, generation: int) -> None:
-        """Note a proven datagram of a sender whose known generation is that: its earlier runs are over."""
+        """Note a proven datagram of a sender whose proven generation is that: its earlier runs are over."""
         sender, number, run = envelope.sender, envelope.number, run_of(envelope.number)
         window = self._windows.get(sender)
         if window is not None and run_of(window[0]) == run:
@@ -57,11 +64,11 @@ class Replays:
             return
         others = self._others.pop(sender, {})
         others[run] = _moved(others.get(run), number)
-        if run <= generation:
-            self._windows[sender] = others[run]
-            others = {later: other for later, other in others.items() if later > run}
-        if others:
-            self._others[sender] = dict(sorted(others.items())[:OTHERS])
+        if generation in others:
+            self._windows[sender] = others[generation]
+        later = sorted((other, window) for other, window in others.items() if other > generation)
+        if later:
+            self._others[sender] = dict(later[:OTHERS])
 
 
 def _moved(window: _Window | None, number: int) -> _Window:

@@ -10,7 +10,7 @@ from mesh.protocol.base.drop_counters import DropReason
 from mesh.protocol.membership.peers import Peer
 from mesh.protocol.node.wiring import Parts
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import Envelope, first_number, run_of
+from mesh.wire.envelope import Envelope, run_of
 from mesh.wire.facts import Liveness, Record
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies, Hello, Message
@@ -73,12 +73,9 @@ class Authentication:
         liveness and newer record, or that of another run of the same generation, as far as it holds them. The
         liveness comes first: a program of version 2 reads no further than a record in the newer form.
         """
-        sender = envelope.sender
-        peer = self._membership.peers.get(sender)
-        outrun = peer is not None and envelope.number < first_number(peer.generation)
-        if not outrun and self._replays.is_new(envelope):
+        sender, store, now = envelope.sender, self._store, self._context.now
+        if self._replays.is_new(envelope, store.generation(sender)):
             return True
-        store, now = self._store, self._context.now
         held = [fact.data for kind in (Liveness, Record) if (fact := store.get(kind, sender)) is not None]
         if held and now - self._shown.get(sender, -math.inf) >= _SHOW_AGAIN:
             self._shown[sender] = now
@@ -116,6 +113,5 @@ class Authentication:
 
     def _mark(self, envelope: Envelope) -> Peer | None:
         """Note the number of a proven datagram; returns its sender's peer."""
-        peer = self._membership.peers.get(envelope.sender)
-        self._replays.mark(envelope, 0 if peer is None else peer.generation)
-        return peer
+        self._replays.mark(envelope, self._store.generation(envelope.sender))
+        return self._membership.peers.get(envelope.sender)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.wiring import Parts
 from mesh.wire.endpoint import Endpoint
-from mesh.wire.envelope import Envelope, first_number
+from mesh.wire.envelope import Envelope
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
 from mesh.wire.signed_facts import Signed
@@ -156,9 +156,7 @@ class Inspection:
 
     def accepts(self, envelope: Envelope) -> bool:
         """Whether a datagram is neither a replay nor of a past run of its sender."""
-        peer = self._parts.membership.peers.get(envelope.sender)
-        outrun = peer is not None and envelope.number < first_number(peer.generation)
-        return not outrun and self._parts.replays.is_new(envelope)
+        return self._parts.replays.is_new(envelope, self._parts.store.generation(envelope.sender))
 
     # --- memory
 

@@ -14,6 +14,7 @@ from tests.mesh.protocol.stage import OWN_ADDRESS, Stage
 
 ELSEWHERE = Endpoint("10.6.6.6", 50052)
 PING = Ping(7, bytes(8), 1, 0)
+RUN = st.integers(0, 12)
 
 
 def numbered(number: int, sender: bytes = b"s" * 16) -> Envelope:
@@ -26,8 +27,8 @@ def test_a_number_is_new_once_and_never_after_it_fell_out_of_the_window(numbers:
     for number in numbers:
         envelope = numbered(number)
         expected = number not in noted and number > max(noted, default=0) - WINDOW
-        assert replays.is_new(envelope) is (expected or not noted)
-        if replays.is_new(envelope):
+        assert replays.is_new(envelope, 0) is (expected or not noted)
+        if replays.is_new(envelope, 0):
             replays.mark(envelope, 0)
             noted.add(number)
 
@@ -36,36 +37,36 @@ def test_what_comes_late_but_not_too_late_is_taken_in_any_order() -> None:
     replays, numbers = Replays(), list(range(WINDOW))
     random.Random(5).shuffle(numbers)
     for number in numbers:
-        assert replays.is_new(numbered(number))
+        assert replays.is_new(numbered(number), 0)
         replays.mark(numbered(number), 0)
-    assert not any(replays.is_new(numbered(number)) for number in numbers)
+    assert not any(replays.is_new(numbered(number), 0) for number in numbers)
 
 
 def test_a_datagram_of_a_run_before_the_present_one_is_not_new() -> None:
     replays = Replays()
     replays.mark(numbered(first_number(3)), 3)
-    assert not replays.is_new(numbered(first_number(2) + 5))
-    assert replays.is_new(numbered(first_number(3) + 1))
+    assert not replays.is_new(numbered(first_number(2) + 5), 3)
+    assert replays.is_new(numbered(first_number(3) + 1), 3)
 
 
 def test_each_sender_has_a_window_of_its_own() -> None:
     replays = Replays()
     replays.mark(numbered(5), 0)
-    assert replays.is_new(numbered(5, b"t" * 16))
+    assert replays.is_new(numbered(5, b"t" * 16), 0)
 
 
 def test_a_run_that_nobody_remembers_shuts_out_none_that_its_sender_is_in() -> None:
     replays, forgotten = Replays(), numbered(first_number(7) + 1000)
     replays.mark(numbered(first_number(2)), 2)
     replays.mark(forgotten, 2)
-    assert not replays.is_new(forgotten)
+    assert not replays.is_new(forgotten, 2)
     for number in (first_number(2) + 1, first_number(3), first_number(3) + 1):
-        assert replays.is_new(numbered(number))
+        assert replays.is_new(numbered(number), 2)
         replays.mark(numbered(number), 2)
-        assert not replays.is_new(numbered(number))
+        assert not replays.is_new(numbered(number), 2)
     replays.mark(numbered(first_number(3) + 2), 3)
     replays.mark(numbered(first_number(8)), 8)
-    assert not replays.is_new(numbered(first_number(8)))
+    assert not replays.is_new(numbered(first_number(8)), 8)
     assert replays._others == {}
 
 
@@ -76,11 +77,50 @@ def test_only_the_earliest_runs_have_windows_and_no_number_of_theirs_comes_twice
     replays, noted = Replays(), set[int]()
     for run, count in numbers:
         envelope = numbered(first_number(run) + count)
-        if replays.is_new(envelope):
+        if replays.is_new(envelope, 1):
             assert envelope.number not in noted
             noted.add(envelope.number)
             replays.mark(envelope, 1)
         assert len(replays._others.get(envelope.sender, {})) <= OTHERS
+
+
+@given(
+    st.lists(
+        st.tuples(st.just(0) | st.just(0) | st.just(0) | RUN, RUN, st.integers(0, 2)),
+        min_size=10,
+        max_size=80,
+    )
+)
+def test_the_proven_run_is_always_heard_whatever_was_heard_before_it_was_proven(
+    heard: list[tuple[int, int, int]],
+) -> None:
+    replays, noted, generation = Replays(), set[int](), 0
+    for proven, run, count in heard:
+        generation = max(generation, proven)
+        envelope = numbered(first_number(run) + count)
+        is_new = replays.is_new(envelope, generation)
+        if run < generation:
+            assert not is_new, "an earlier run is over"
+        elif run == generation:
+            assert is_new or envelope.number in noted
+        if is_new:
+            noted.add(envelope.number)
+            replays.mark(envelope, generation)
+
+
+def test_a_forgotten_member_that_was_restarted_often_is_heard_once_its_run_is_proven() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    later = range(actor.generation + 1, actor.generation + OTHERS + 1)
+    for actor.generation in later:  # it is heard, but its records are not
+        actor.says(PING)
+    stage.node._parts.membership.forget(actor.id)
+    actor.generation += 1
+    actor.says(PING)
+    assert len(stage.take(Ack)) == OTHERS, "a later run has no window as yet"
+    stage.member(3).tells(actor.record())
+    actor.says(PING)
+    assert len(stage.take(Ack)) == 1
 
 
 def test_a_member_is_heard_after_a_datagram_of_a_run_that_all_forgot_was_sent_again() -> None:
