@@ -7,6 +7,7 @@ import pytest
 
 from mesh.wire import codec
 from mesh.wire.rights import ALL_RIGHTS, Rights
+from simulations.hosts import Host
 from simulations.population import Population, Trait, traits
 from simulations.programs import FORMER, MIXES, PRESENT, Program
 from simulations.world import World
@@ -96,6 +97,16 @@ def _mixed() -> tuple[World, Population]:
     return world, population
 
 
+def _mixed_and_crashed() -> tuple[World, Population, Host]:
+    """A pool of two programs after five seconds more, and its second host, which crashed with a term."""
+    world, population = _mixed()
+    host = world.hosts[1]
+    world.run(5.0)
+    host.disk.write(world.now, "term", codec.pack([7]))
+    world.crash(host)
+    return world, population, host
+
+
 def test_hosts_run_their_traits_programs_and_publish_what_these_know() -> None:
     world, population = _mixed()
     assert [host.program for host in world.hosts] == [PRESENT, PRESENT]
@@ -110,11 +121,7 @@ def test_hosts_run_their_traits_programs_and_publish_what_these_know() -> None:
 
 
 def test_a_host_of_version_2_is_set_back_no_further_than_to_when_that_was_installed() -> None:
-    world, population = _mixed()
-    host = world.hosts[1]
-    world.run(5.0)
-    host.disk.write(world.now, "term", codec.pack([7]))
-    world.crash(host)
+    world, population, host = _mixed_and_crashed()
     world.run(1.0)
     population.install(host, 0)
     population.roll_back(host, 1000.0)
@@ -125,11 +132,7 @@ def test_a_host_of_version_2_is_set_back_no_further_than_to_when_that_was_instal
 
 
 def test_a_host_that_was_set_back_goes_back_to_version_2_as_another_member_alone() -> None:
-    world, population = _mixed()
-    host = world.hosts[1]
-    world.run(5.0)
-    host.disk.write(world.now, "term", codec.pack([7]))
-    world.crash(host)
+    world, population, host = _mixed_and_crashed()
     population.roll_back(host, 2.0)
     population.install(host, 0)
     assert host.program is PRESENT

@@ -235,3 +235,13 @@ class Stage:
     def republish(self, **changes: Any) -> None:
         self.profile = replace(self.profile, **changes)
         self.perform(self.node.publish(self.now, self.profile))
+
+
+def grown_stage() -> Stage:
+    """A node that has published a record which exceeds a datagram."""
+    stage = Stage()
+    stage.wait(1.0)
+    stage.profile = grown(stage.profile)
+    stage.republish()
+    stage.wait(1.0)
+    return stage

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from mesh.protocol.base.context import Context
 from mesh.wire import codec, messages
 from mesh.wire.envelope import seal
 from mesh.wire.facts import Liveness, Suspicion
@@ -54,10 +55,10 @@ def test_changed_bytes_are_caught_with_who_passed_them_on() -> None:
 
 
 def test_what_is_changed_on_the_way_of_a_real_pool_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool, one, other, _ = _pool()
-    send = type(other.node._context).send_bodies  # type: ignore[union-attr]
+    pool, one, _, _ = _pool()
+    send = Context.send_bodies
     monkeypatch.setattr(
-        type(other.node._context),  # type: ignore[union-attr]
+        Context,
         "send_bodies",
         lambda context, to, endpoint, facts: send(context, to, endpoint, [d[:-1] + b"x" for d in facts]),
     )

@@ -15,7 +15,7 @@ from mesh.wire.profile import Profile
 from mesh.wire.rights import ALL_RIGHTS
 from mesh.wire.signed_facts import decode, sign
 from simulations.signing import KeyedHash, verify
-from tests.mesh.protocol.stage import Actor, Stage, grown
+from tests.mesh.protocol.stage import Actor, Stage, grown_stage
 
 SOMEWHERE = Endpoint("10.0.7.7", 50052)
 
@@ -206,18 +206,8 @@ def _records(stage: Stage) -> list[tuple[NodeId, Endpoint]]:
     ]
 
 
-def _grown_stage() -> Stage:
-    """Its record exceeds a datagram."""
-    stage = Stage()
-    stage.wait(1.0)
-    stage.profile = grown(stage.profile)
-    stage.republish()
-    stage.wait(1.0)
-    return stage
-
-
 def test_a_record_too_large_for_a_datagram_follows_once_it_is_clear_to_whom() -> None:
-    stage = _grown_stage()
+    stage = grown_stage()
     actor = stage.member(2, known=False)
     stage.perform(stage.node.add_seeds(stage.now, [actor.address]))
     assert len(stage.take(Hello)) == 1
@@ -227,7 +217,7 @@ def test_a_record_too_large_for_a_datagram_follows_once_it_is_clear_to_whom() ->
 
 
 def test_who_says_hello_gets_a_record_too_large_for_a_datagram_where_it_spoke_from() -> None:
-    stage = _grown_stage()
+    stage = grown_stage()
     actor = stage.member(2, known=False)
     actor.says(Hello(True, bytes(8), ()))
     assert len(stage.take(Hello, actor)) == 1

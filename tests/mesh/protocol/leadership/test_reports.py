@@ -7,7 +7,7 @@ from mesh.wire.profile import MAX_ADDRESSES, MAX_MODELS, MAX_NAME, Model
 from mesh.wire.signed_facts import sign
 from mesh.wire.states import Phase
 from mesh.wire.versions import CLOSED
-from tests.mesh.protocol.stage import OWN_ADDRESS, Stage, grown
+from tests.mesh.protocol.stage import OWN_ADDRESS, Stage, grown_stage
 
 
 def _record(stage: Stage) -> Record:
@@ -266,11 +266,7 @@ def test_what_a_record_has_no_room_for_is_told_once() -> None:
 
 
 def test_what_the_older_form_has_no_room_for_is_told_and_comes_back_with_the_newer() -> None:
-    stage = Stage()
-    stage.wait(1.0)
-    stage.profile = grown(stage.profile)
-    stage.republish()
-    stage.wait(1.0)
+    stage = grown_stage()
     assert _warnings(stage) == []
     full = _record(stage).profile
     older = stage.member(2, speaks=CLOSED)
