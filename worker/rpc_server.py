@@ -1,19 +1,23 @@
-"""llama.cpp's rpc-server on loopback: sandboxed, restarted after crashes, never probed while it may work."""
+"""llama.cpp's rpc-server, confined: restarted after crashes, never probed while it may work."""
 
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
 import trio
 
 from mesh.engine.process.logfile import LogFile
+from mesh.engine.process.reach import Reach, reach
 from mesh.engine.process.restarts import Restarts
-from mesh.engine.process.rpc_port import CLOSED, free_port, wait_for_listener
+from mesh.engine.process.rpc_port import CLOSED, wait_for_listener
 from mesh.engine.process.standstill import Standstill, look
 from mesh.engine.process.supervise import Launch, Run, State, Supervised, SupervisorEvent
-from mesh.engine.sandbox.launcher import environment, sandboxed
+from mesh.engine.sandbox.confinement import Confinement, environment
+from mesh.engine.sandbox.isolation import isolation
 
 _log = logging.getLogger(__name__)
 
@@ -21,12 +25,16 @@ _LOOK_SECONDS = 0.7
 _RELEASE_SECONDS = 1.0
 """Seconds that rpc-server may compute on for a client that is gone while the next one waits."""
 
-HOST = "127.0.0.1"
-"""rpc-server has no authentication and no encryption: a program that reaches its port owns the process."""
+_ENGINE = 0
+"""Its number among a sidecar's engines."""
 
 
 class RpcServer:
-    """Owns the process while ``run`` runs. Every start takes another free port, in case one was taken."""
+    """Owns the process while ``run`` runs.
+
+    rpc-server has no authentication and no encryption: a program that reaches its port owns the process. So
+    each start has a cell of its own, or at least an address of its own, in case one was taken.
+    """
 
     def __init__(
         self,
@@ -45,7 +53,7 @@ class RpcServer:
         self._program = program
         self._device = device
         self._threads = threads or psutil.cpu_count(logical=False) or 1
-        self._port = 0
+        self._reach: Reach | None = None
         self._connected = 0
         self._closed = 0
         self._freed = trio.Event()
@@ -57,11 +65,6 @@ class RpcServer:
             on_event=on_event,
             on_line=self._on_line,
         )
-
-    @property
-    def port(self) -> int | None:
-        """The port that it listens on at loopback; None while it is not ready."""
-        return self._port if self._supervised.state is State.READY else None
 
     @property
     def state(self) -> State:
@@ -85,19 +88,22 @@ class RpcServer:
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)
-            await self._supervised.run()
+            try:
+                await self._supervised.run()
+            finally:
+                self._let_go()
             nursery.cancel_scope.cancel()
 
     async def _watch(self) -> None:
         watched, standstill = None, Standstill(self._device)
         while True:
             await trio.sleep(_LOOK_SECONDS)
-            pid, port = self.pid, self.port
-            if pid is None or port is None:
+            pid, reach = self.pid, self._reach
+            if pid is None or reach is None or self.state is not State.READY:
                 continue
             if pid != watched:
                 watched, standstill = pid, Standstill(self._device)
-            seen = look(pid, port)
+            seen = look(pid, reach.port)
             reason = None if seen is None else standstill.see(trio.current_time(), seen)
             if reason is not None:
                 _log.warning("rpc-server %s: it is killed and started again", reason)
@@ -117,11 +123,11 @@ class RpcServer:
 
     async def connect(self) -> trio.SocketStream:
         """A client's connection, which it serves after all earlier ones. OSError while it is not ready."""
-        port = self.port
-        if port is None:
+        reach = self._reach
+        if reach is None or self.state is not State.READY:
             raise ConnectionRefusedError("rpc-server is not ready")
-        stream = await trio.open_tcp_stream(HOST, port)
-        if port == self._port:
+        stream = await reach.connect()
+        if reach is self._reach:
             self._connected += 1
         return stream
 
@@ -138,18 +144,30 @@ class RpcServer:
         await self.restart()
 
     def _launch(self) -> Launch:
-        self._port = free_port(HOST)
+        self._let_go()
+        machine = isolation()
+        wanted = machine.applied(Confinement(device=self._device), _ENGINE)
+        self._reach = made = reach(wanted, machine.cells)
         self._connected = 1  # the readiness probe's own connection
         self._closed = 0
-        argv = [str(self._program), "-H", HOST, "-p", str(self._port), "-t", str(self._threads)]
+        argv = [str(self._program), "-H", made.host, "-p", str(made.port), "-t", str(self._threads)]
         # Threads that spin while they wait slow each other down where there are few cores. And a signal
         # reports a crash, without seconds in a debugger.
         given = environment(os.environ) | {"OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
-        return Launch(sandboxed(argv, self._port, device=self._device), self._ready, given)
+        return Launch(
+            made.confinement.command(argv), partial(self._ready, made), given, made.descriptors, made.started
+        )
 
-    async def _ready(self, run: Run) -> None:
-        await wait_for_listener(self._port, HOST)
+    async def _ready(self, made: Reach, run: Run) -> None:
+        with suppress(OSError):  # it ends at once, and its log says why
+            await made.listeners()
+        await wait_for_listener(made.connect)
         await run.line_with(CLOSED)
+
+    def _let_go(self) -> None:
+        if self._reach is not None:
+            self._reach.close()
+            self._reach = None
 
     def _on_line(self, line: str) -> None:
         if CLOSED in line:

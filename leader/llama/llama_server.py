@@ -8,10 +8,11 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,9 +25,11 @@ from leader.llama.slots import Slots
 from leader.llama.watchdog import EngineSample, Watchdog, read_slots
 from leader.placement.planner import Plan
 from mesh.engine.process.logfile import LogFile
-from mesh.engine.process.rpc_port import free_port
+from mesh.engine.process.reach import Reach, reach
 from mesh.engine.process.standstill import Standstill, look
 from mesh.engine.process.supervise import Launch, Run, State, Supervised
+from mesh.engine.sandbox.confinement import Confinement
+from mesh.engine.sandbox.isolation import isolation
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,9 @@ GLANCE_SECONDS: Final = 0.5  # between the checks that cost it nothing; between 
 READY_LOOK_SECONDS: Final = 0.05
 GRACE: Final = 1.0  # for SIGTERM: a stuck llama-server ignores it
 _FOREVER: Final = 7 * 86400.0  # progress ends the loading, not the clock
+_ENGINE: Final = 1  # its number among a sidecar's engines
+
+Listen = Callable[[bytes, trio.abc.Listener[trio.SocketStream]], None]
 
 
 class ServerPhase(StrEnum):
@@ -58,19 +64,19 @@ class ServerState:
 
 
 class LlamaServer:
-    """One run of llama-server.
+    """One run of llama-server, confined.
 
-    ``endpoints`` gives each remote member's end of a tunnel on loopback, ``traffic`` the bytes sent through
-    all tunnels so far. ``doubt`` and ``gone`` say whether membership suspects some used worker, or holds it
-    dead. ``slots`` is where conversations are kept; with ``restore``, those that are there go on. ``name`` is
-    what the API calls the model, if not as the file itself does.
+    ``listen`` gets each remote member with the listener that leads llama-server to it; ``traffic`` is the
+    bytes sent through all tunnels so far. ``doubt`` and ``gone`` say whether membership suspects some used
+    worker, or holds it dead. ``slots`` is where conversations are kept; with ``restore``, those that are
+    there go on. ``name`` is what the API calls the model, if not as the file itself does.
     """
 
     def __init__(
         self,
         program: Path,
         plan: Plan,
-        endpoints: Mapping[bytes, str],
+        listen: Listen,
         log: Path,
         *,
         traffic: Callable[[], int] = lambda: 0,
@@ -82,10 +88,10 @@ class LlamaServer:
         on_state: Callable[[ServerState], None] = lambda _: None,
     ) -> None:
         self.plan = plan
-        self.port = 0
         self.state = ServerState(ServerPhase.LOADING)
         self._program = program
-        self._endpoints = endpoints
+        self._listen = listen
+        self._reach: Reach | None = None
         self._traffic = traffic
         self._doubt = doubt
         self._gone = gone
@@ -127,7 +133,11 @@ class LlamaServer:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)
             nursery.start_soon(self._glance)
-            code = await self._supervised.run()
+            try:
+                code = await self._supervised.run()
+            finally:
+                if self._reach is not None:
+                    self._reach.close()
             nursery.cancel_scope.cancel()
         if self._stopping or self._supervised.state is State.STOPPED:
             self._report(ServerState(ServerPhase.STOPPED))
@@ -140,10 +150,16 @@ class LlamaServer:
         self._stopping = True
         await self._supervised.stop()
 
+    async def connect(self) -> trio.SocketStream:
+        """A connection to it. Raises OSError while it does not listen."""
+        if self._reach is None:
+            raise ConnectionRefusedError("llama-server is not started")
+        return await self._reach.connect()
+
     async def keep_conversations(self) -> None:
         """Save what its slots hold for the next llama-server; bounded in time and space."""
         if self._slots_kept is not None and self.state.phase is ServerPhase.READY:
-            kept = await self._slots_kept.keep(self.port)
+            kept = await self._slots_kept.keep(self.connect)
             log.info("%d tokens of conversations are kept", kept)
 
     def kill(self, reason: str) -> None:
@@ -155,20 +171,37 @@ class LlamaServer:
                 os.killpg(pid, signal.SIGKILL)
 
     def _launch(self) -> Launch:
-        self.port = free_port()
-        folder = None if self._slots_kept is None else self._slots_kept.folder
-        argv = [str(self._program), *arguments(self.plan, self._endpoints, self.port, folder, self._name)]
-        return Launch(argv, self._ready, environment(os.environ))
+        kept, machine, workers = self._slots_kept, isolation(), self.plan.workers
+        wanted = Confinement(
+            device=any(stage.device.local and not stage.device.host for stage in self.plan.stages),
+            reads=tuple(str(file) for file in self.plan.model_info.files),
+            writes=() if kept is None else (str(kept.folder),),
+            file_bytes=0 if kept is None else kept.file_bytes,
+        )
+        self._reach = made = reach(machine.applied(wanted, _ENGINE), machine.cells, len(workers))
+        endpoints = dict(zip(workers, made.endpoints, strict=True))
+        folder = None if kept is None else kept.folder
+        argv = [
+            str(self._program),
+            *arguments(self.plan, endpoints, made.host, made.port, folder, self._name),
+        ]
+        given = environment(os.environ)
+        return Launch(
+            made.confinement.command(argv), partial(self._ready, made), given, made.descriptors, made.started
+        )
 
-    async def _ready(self, _run: Run) -> None:
+    async def _ready(self, made: Reach, _run: Run) -> None:
         """Return when /health says 200 (503 while the model loads) and the conversations are restored."""
+        with suppress(OSError):  # it ends at once, and its log says why
+            for worker, listener in zip(self.plan.workers, await made.listeners(), strict=True):
+                self._listen(worker, listener)
         healthy = False
         while not healthy:
             with suppress(OSError, trio.BrokenResourceError), trio.move_on_after(ANSWER_SECONDS):
-                healthy = (await get(self.port, "/health"))[0] == 200
+                healthy = (await get(self.connect, "/health"))[0] == 200
             await trio.sleep(0 if healthy else READY_LOOK_SECONDS)
         if self._restore and self._slots_kept is not None:
-            log.info("%d tokens of conversations are restored", await self._slots_kept.restore(self.port))
+            log.info("%d tokens of conversations are restored", await self._slots_kept.restore(self.connect))
 
     async def _watch(self) -> None:
         """Follow progress; kill the process when the watchdog says so."""
@@ -208,7 +241,7 @@ class LlamaServer:
 
     async def _slots(self) -> tuple[str, Hashable]:
         with suppress(OSError, trio.BrokenResourceError, ValueError), trio.move_on_after(ANSWER_SECONDS):
-            status, body = await get(self.port, "/slots")
+            status, body = await get(self.connect, "/slots")
             if status == 200:
                 return read_slots(json.loads(body))
         return "silent", None

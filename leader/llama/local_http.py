@@ -1,5 +1,6 @@
 """A minimal HTTP client for servers on this machine: as much as a watchdog needs."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -7,23 +8,27 @@ import trio
 LIMIT: Final = 1 << 20
 
 
-async def get(port: int, path: str) -> tuple[int, bytes]:
-    """Status and body of ``http://127.0.0.1:port/path``.
+Connect = Callable[[], Awaitable[trio.SocketStream]]
+"""Opens a connection to the server."""
+
+
+async def get(connect: Connect, path: str) -> tuple[int, bytes]:
+    """Status and body of ``http://127.0.0.1/path``.
 
     Raises OSError or trio.BrokenResourceError when there is no answer. Waits without limit: the caller sets
     one.
     """
-    return await _ask(port, f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    return await _ask(connect, f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
 
 
-async def post(port: int, path: str, body: bytes) -> tuple[int, bytes]:
+async def post(connect: Connect, path: str, body: bytes) -> tuple[int, bytes]:
     """The same for a POST of JSON; ``body`` is the encoded JSON."""
     head = f"POST {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-    return await _ask(port, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    return await _ask(connect, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
 
-async def _ask(port: int, request: bytes) -> tuple[int, bytes]:
-    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+async def _ask(connect: Connect, request: bytes) -> tuple[int, bytes]:
+    async with await connect() as stream:
         await stream.send_all(request)
         answer = bytearray()
         async for chunk in stream:

@@ -10,32 +10,35 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from leader.placement.planner import Plan
+from mesh.engine.sandbox.confinement import environment as passed_on
 
-# Variables that would change what the command line says.
-_ENGINE_VARIABLES = ("LLAMA_", "GGML_")
-ENVIRONMENT = {
+_FIXED = {
     "GGML_NO_BACKTRACE": "1",  # a crash ends within milliseconds, without a debugger
     "OMP_WAIT_POLICY": "passive",  # threads that spin slow each other down where there are few cores
 }
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """The engine's environment: ``inherited`` without the engine's own variables, plus the fixed ones."""
-    kept = {key: value for key, value in inherited.items() if not key.startswith(_ENGINE_VARIABLES)}
-    return {**kept, **ENVIRONMENT}
+    """The engine's environment: what a confined program gets of ``inherited``, plus the fixed variables."""
+    return {**passed_on(inherited), **_FIXED}
 
 
 def arguments(
-    plan: Plan, endpoints: Mapping[bytes, str], port: int, slots: Path | None = None, name: str = ""
+    plan: Plan,
+    endpoints: Mapping[bytes, str],
+    host: str,
+    port: int,
+    slots: Path | None = None,
+    name: str = "",
 ) -> list[str]:
     """Everything after the program's name.
 
-    ``endpoints`` gives each remote member's loopback ``host:port``; ``slots`` is the folder for saved slots;
-    ``name`` is what the API calls the model.
+    ``endpoints`` gives each remote member's end of a tunnel, as ``host:port``; it listens at ``host``.
+    ``slots`` is the folder for saved slots; ``name`` is what the API calls the model.
     """
     model_info = plan.model_info
     result = ["--model", str(model_info.files[0]), "--alias", name or model_info.name]
-    result += ["--host", "127.0.0.1", "--port", str(port), "--no-ui", "--offline", "--metrics"]
+    result += ["--host", host, "--port", str(port), "--no-ui", "--offline", "--metrics"]
     # It listens on loopback for the gateway alone: web pages must not reach it.
     result += ["--cors-origins", "http://127.0.0.1"]
     result += ["-c", str(plan.context * plan.slots), "-np", str(plan.slots), "--no-kv-unified"]

@@ -1,7 +1,7 @@
 """The leader's end of the tunnels: they carry bytes between llama-server and the workers' gates.
 
-Each worker has a listener on a free port of 127.0.0.1. llama-server makes several short connections there
-before the one that it keeps. Each connection opens a session of its own, by a function that is handed in; a
+Each worker has a listener that llama-server alone reaches. It makes several short connections there before
+the one that it keeps. Each connection opens a session of its own, by a function that is handed in; a
 bridge (`mesh.net.bridge`) then carries the bytes. A direction that ends is half-closed where the session can
 do that. TLS cannot, so there the end of one direction ends both.
 """
@@ -46,10 +46,10 @@ _RESETS = {
 
 
 class Tunnels:
-    """``endpoints`` has each worker's ``host:port`` for llama-server."""
+    """One for each worker, once ``listen`` was called."""
 
-    def __init__(self, opener: Opener, on_reset: ResetHandler) -> None:
-        self.endpoints: dict[bytes, str] = {}
+    def __init__(self, opener: Opener, on_reset: ResetHandler, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
         self._open = opener
         self._on_reset = on_reset
         self._bridges: set[Bridge] = set()
@@ -66,11 +66,11 @@ class Tunnels:
         """Bytes received from all workers so far."""
         return self._received + sum(bridge.inward.moved for bridge in self._bridges)
 
-    async def _listen(self, nursery: trio.Nursery, worker: bytes) -> None:
-        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        self.endpoints[worker] = "{}:{}".format(*listener.socket.getsockname())
+    def listen(self, worker: bytes, listener: trio.abc.Listener[trio.SocketStream]) -> None:
+        """Carry what llama-server connects to there to that worker."""
         limiter = trio.CapacityLimiter(MAX_CONNECTIONS)
-        nursery.start_soon(partial(trio.serve_listeners, partial(self._serve, worker, limiter), [listener]))
+        serve = partial(self._serve, worker, limiter)
+        self._nursery.start_soon(partial(trio.serve_listeners, serve, [listener]))
 
     async def _serve(self, worker: bytes, limiter: trio.CapacityLimiter, local: trio.SocketStream) -> None:
         async with limiter, local:
@@ -146,18 +146,15 @@ async def pass_gate(session: GatedSession, trusts: Trusts = never) -> OpenTunnel
 
 @asynccontextmanager
 async def open_tunnels(
-    workers: Iterable[bytes], opener: Opener, on_reset: ResetHandler = lambda worker, reason: None
+    opener: Opener, on_reset: ResetHandler = lambda worker, reason: None
 ) -> AsyncIterator[Tunnels]:
-    """Tunnels to ``workers`` for as long as the context lasts.
+    """Tunnels to workers, for as long as the context lasts.
 
     ``opener`` opens a session to a worker's rpc-server, within a limit of its own. ``on_reset`` gets the
     worker and a reason when a tunnel could not be opened, or when something other than llama-server ended it.
     """
-    tunnels = Tunnels(opener, on_reset)
     async with trio.open_nursery() as nursery:
-        for worker in workers:
-            await tunnels._listen(nursery, worker)
         try:
-            yield tunnels
+            yield Tunnels(opener, on_reset, nursery)
         finally:
             nursery.cancel_scope.cancel()

@@ -65,19 +65,16 @@ class LeaderLoop:
         self._move_request: MoveRequest | None = None
 
     @property
-    def port(self) -> int | None:
-        """The loopback port of this node's llama-server; None while it takes no request."""
-        return None if self._pipeline is None else self._pipeline.port
+    def takes_requests(self) -> bool:
+        """Whether this node's llama-server takes requests."""
+        return self._pipeline is not None and self._pipeline.takes_requests
 
     async def answer(self) -> trio.abc.Stream | None:
         """A connection to this node's llama-server, for one answer; None while it takes none.
 
         Raises OSError when llama-server refuses it.
         """
-        pipeline = self._pipeline
-        if pipeline is None or pipeline.port is None:
-            return None
-        return pipeline.answers.track(await trio.open_tcp_stream("127.0.0.1", pipeline.port))
+        return None if self._pipeline is None else await self._pipeline.answer()
 
     async def move(self, at_once: bool) -> str:
         """Move to the best placement, ``at_once`` even while answers run; return the outcome in words.

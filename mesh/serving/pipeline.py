@@ -61,11 +61,15 @@ class Pipeline:
         self._ended = trio.Event()
 
     @property
-    def port(self) -> int | None:
-        """The loopback port; None while it takes no request."""
-        if self._server is None or self.state.phase is not ServerPhase.READY or self.drains:
+    def takes_requests(self) -> bool:
+        """Whether it takes requests."""
+        return self._server is not None and self.state.phase is ServerPhase.READY and not self.drains
+
+    async def answer(self) -> trio.abc.Stream | None:
+        """A connection to llama-server, for one answer; None while it takes no request. Raises OSError."""
+        if self._server is None or not self.takes_requests:
             return None
-        return self._server.port
+        return self.answers.track(await self._server.connect())
 
     def running(self) -> Running:
         """The pipeline as the reconciler sees it."""
@@ -77,18 +81,17 @@ class Pipeline:
     async def run(self, program: Path) -> None:
         """Open the tunnels, then run llama-server; close the tunnels when it ends."""
         opener = partial(self._opened, self._term)
-        workers = self.plan.workers
         try:
             with self._scope:
                 if failed := await self._unreachable(opener):
                     self._lost(failed)
                     return
-                async with open_tunnels(workers, opener, self._reset) as tunnels:
+                async with open_tunnels(opener, self._reset) as tunnels:
                     folder = self._machine.state.path
                     self._server = LlamaServer(
                         program,
                         self.plan,
-                        tunnels.endpoints,
+                        tunnels.listen,
                         Path(log_path(str(folder), "llama-server")),
                         traffic=lambda: tunnels.sent + tunnels.received,
                         doubt=lambda: bool(self._workers_that_are(MemberState.SUSPECT, *GONE)),

@@ -98,8 +98,13 @@ class GateNode:
         def on_reset(worker: bytes, reason: str) -> None:
             print(f"the tunnel to {worker.hex()[:8]}: {reason}", file=sys.stderr)
 
-        async with open_tunnels(self.workers, opener, on_reset) as tunnels:
-            _say([tunnels.endpoints[worker] for worker in self.workers])
+        async with open_tunnels(opener, on_reset) as tunnels:
+            made = []
+            for worker in self.workers:
+                (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+                tunnels.listen(worker, listener)
+                made.append("{}:{}".format(*listener.socket.getsockname()))
+            _say(made)
             await _until_input_closes()
 
 

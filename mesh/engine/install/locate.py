@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -121,7 +122,7 @@ async def _probe(llama_server: Path, rpc_server: Path, directory: Path) -> tuple
             nursery.cancel_scope.cancel()
 
         nursery.start_soon(run)
-        await wait_for_listener(port)
+        await wait_for_listener(partial(trio.open_tcp_stream, "127.0.0.1", port))
         await served.wait()
         listed = await _run(llama_server, "--rpc", f"127.0.0.1:{port}", "--list-devices")
         nursery.cancel_scope.cancel()

@@ -39,9 +39,12 @@ class Process:
         environment: Mapping[str, str] | None = None,
         directory: Path | None = None,
         niceness: int = 0,
+        descriptors: Sequence[int] = (),
         watch_pipe: bool = sys.platform != "linux",
     ) -> None:
-        """Start ``argv``. Standard output and error come as one stream. Must be called in the main thread.
+        """Start ``argv``, which inherits ``descriptors``. Must be called in the main thread.
+
+        Standard output and error come as one stream.
 
         ``watch_pipe`` chooses the guardian that does not need Linux. Raises OSError where no process can be
         spawned; a missing program ends with status 127.
@@ -65,7 +68,7 @@ class Process:
                 env=None if environment is None else dict(environment),
                 cwd=directory,
                 start_new_session=True,
-                pass_fds=() if watched is None else (watched,),
+                pass_fds=(*descriptors, *(() if watched is None else (watched,))),
             )
         except BaseException:
             os.close(output)

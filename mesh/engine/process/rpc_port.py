@@ -8,7 +8,7 @@ buffer.)
 
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import trio
 
@@ -30,11 +30,11 @@ def free_port(host: str = "127.0.0.1") -> int:
         return port
 
 
-async def wait_for_listener(port: int, host: str = "127.0.0.1") -> None:
+async def wait_for_listener(connect: Callable[[], Awaitable[trio.abc.AsyncResource]]) -> None:
     """Connect and close, as soon as anything listens. Waits without limit: the caller sets one."""
     while True:
         try:
-            stream = await trio.open_tcp_stream(host, port)
+            stream = await connect()
         except OSError:
             await trio.sleep(_PAUSE_SECONDS)
         else:

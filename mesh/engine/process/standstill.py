@@ -55,20 +55,20 @@ class Standstill:
 
 
 def look(pid: int, port: int | None = None) -> Look | None:
-    """The process now; ``port`` (on loopback) is where it serves. None when it is gone."""
+    """The process now; ``port`` is where it serves, in its own network. None when it is gone."""
     with suppress(psutil.Error):
         process = psutil.Process(pid)
         with process.oneshot():
             used = process.cpu_times()
             stopped = process.status() == psutil.STATUS_STOPPED
-        return Look(stopped, used.user + used.system, 0 if port is None else bytes_waiting(port))
+        return Look(stopped, used.user + used.system, 0 if port is None else bytes_waiting(pid, port))
     return None
 
 
-def bytes_waiting(port: int) -> int:
-    """Unread bytes of the connections to this loopback port; 0 where the system cannot tell."""
+def bytes_waiting(pid: int, port: int) -> int:
+    """Unread bytes of the connections to this port in the process's network; 0 where nothing tells."""
     try:
-        with Path("/proc/self/net/tcp").open(encoding="ascii") as table:
+        with Path(f"/proc/{pid}/net/tcp").open(encoding="ascii") as table:
             return waiting_in(table, port)
     except OSError:  # only Linux has it
         return 0

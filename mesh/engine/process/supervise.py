@@ -52,6 +52,10 @@ class Launch:
     argv: Sequence[str]
     ready: "Callable[[Run], Awaitable[None]]"
     environment: Mapping[str, str] | None = None
+    descriptors: Sequence[int] = ()
+    """What the program inherits besides its output."""
+    started: Callable[[int], None] = lambda _: None
+    """Called with its process id, once it was spawned."""
 
 
 @dataclass(slots=True)
@@ -190,10 +194,11 @@ class Supervised:
         launch = self._launch()
         self.starts += 1
         try:
-            process = Process(launch.argv, environment=launch.environment)
+            process = Process(launch.argv, environment=launch.environment, descriptors=launch.descriptors)
         except OSError as error:
             return None, f"{self.name} does not start: {error.strerror}"
         _log.info("%s: started as %d: %s", self.name, process.pid, shlex.join(launch.argv))
+        launch.started(process.pid)
         run = Run(process.pid)
         self._process = process
         self._report(SupervisorEvent(State.STARTING, pid=process.pid))

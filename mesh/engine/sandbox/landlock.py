@@ -17,6 +17,8 @@ DEVICE = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 15
 """Read and write what exists, and ioctl on it: what a device node is opened for."""
 SCRATCH = DEVICE | 1 << 5 | 1 << 8 | 1 << 14
 """Make, write, truncate and remove files."""
+OVERWRITE = 1 << 1 | 1 << 2 | 1 << 14
+"""Read, write and truncate files that exist; make none."""
 
 _OF_FILES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
 _BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
@@ -39,12 +41,12 @@ def abi() -> int:
         return 0
 
 
-def restrict(paths: Iterable[tuple[str, int]], bind: Iterable[int]) -> None:
+def restrict(paths: Iterable[tuple[str, int]], bind: Iterable[int], connect: Iterable[int] = ()) -> None:
     """Restrict this process: ``paths``, each with what is beneath it, with those rights; no other file.
 
-    It may listen on the TCP ports ``bind`` alone and connect to none; it may signal no process outside.
-    What the kernel does not know is left out, and so are paths that do not exist. Needs PR_SET_NO_NEW_PRIVS;
-    raises OSError.
+    It may listen on the TCP ports ``bind`` alone and connect to the ports ``connect`` alone; it may signal no
+    process outside. What the kernel does not know is left out, and so are paths that do not exist. Needs
+    PR_SET_NO_NEW_PRIVS; raises OSError.
     """
     version = abi()
     files = _handled(version)
@@ -60,8 +62,9 @@ def restrict(paths: Iterable[tuple[str, int]], bind: Iterable[int]) -> None:
         for path, rights in paths:
             _allow(ruleset, path, rights & files)
         if version >= NETWORK_SINCE:
-            for port in bind:
-                _call(_ADD_RULE, ruleset, _NET_PORT, struct.pack("=QQ", _BIND_TCP, port), 0)
+            for right, ports in ((_BIND_TCP, bind), (_CONNECT_TCP, connect)):
+                for port in ports:
+                    _call(_ADD_RULE, ruleset, _NET_PORT, struct.pack("=QQ", right, port), 0)
         _call(_RESTRICT, ruleset, 0)
     finally:
         os.close(ruleset)

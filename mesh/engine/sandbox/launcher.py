@@ -1,66 +1,52 @@
-"""A program runs with as little as the machine allows: its own libraries, its devices, and one TCP port.
+"""Becomes a program that has as little as the machine allows: `confinement` says what.
 
-An interpreter executes this script (``python -I -S launcher.py --port=N [--device] -- program
-arguments...``). It takes away from itself what the program does not need, and becomes the program; a request
-to die with a parent survives that. Nothing here needs root. Layers that a kernel lacks are left out, and
-``missing`` names them. A layer that exists and fails ends the program before it starts.
+An interpreter executes this script (``python -I -S launcher.py CONFINEMENT program arguments...``; the first
+is JSON). It takes away from itself what the program does not need, and becomes the program; a request to die
+with a parent survives that. An ordinary user can do all of it. Layers that a kernel lacks are left out, and
+`missing` names them. A layer that exists and fails ends the program before it starts.
 """
 
 import ctypes
 import os
 import resource
+import shutil
+import signal
+import socket
+import struct
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from glob import glob
 from pathlib import Path
 
 if __name__ == "__main__":  # a bare interpreter knows no packages
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from mesh.engine.sandbox import landlock, seccomp
+from mesh.engine.sandbox import broker, landlock, namespaces, seccomp
+from mesh.engine.sandbox.confinement import LIBRARY_VARIABLES, Confinement
 
-_PR_SET_NO_NEW_PRIVS, _PR_CAPBSET_DROP = 38, 24
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_CAPBSET_DROP = 1, 38, 24
 _HIGHEST_CAPABILITY = 63
+_CAPABILITIES_VERSION = 0x20080522
 _OPEN_FILES = 1024
+_THREADS = 4096
+"""Of the user in its namespace, or of a user of its own: nobody else's count."""
 
-_LIBRARIES = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/etc", "/opt", "/nix/store", "/gnu/store")
-_KERNEL = ("/proc", "/sys", "/run/opengl-driver")
-_NULLS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-_DEVICES = (
-    "/dev/nvidia*",
-    "/dev/nvhost*",
-    "/dev/nvmap",
-    "/dev/dri",
-    "/dev/kfd",
-    "/dev/mali*",
-    "/dev/dxg",
-    "/dev/shm",
-)
-_LIBRARY_VARIABLES = ("LD_LIBRARY_PATH", "CUDA_PATH", "CUDA_HOME", "ROCM_PATH", "HIP_PATH", "VULKAN_SDK")
-
-# What a computing program may know of its surroundings; any other variable may hold a secret.
-_PASSED = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", *_LIBRARY_VARIABLES)
-_PASSED_BEGINNINGS = (
-    "LC_", "OMP_", "GOMP_", "GGML_", "CUDA_", "NVIDIA_", "HIP_", "HSA_", "ROCR_", "AMD_", "VK_", "MESA_",
+_LIBRARIES = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/nix/store", "/gnu/store")
+_VENDORS = ("/opt/rocm*", "/opt/cuda*", "/opt/intel*", "/opt/amdgpu*")
+_SETTINGS = (
+    "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ld.so.preload", "localtime", "nsswitch.conf", "passwd",
+    "ssl/openssl.cnf", "vulkan", "OpenCL", "glvnd", "drirc", "nvidia",
 )  # fmt: skip
-
-
-def sandboxed(argv: Sequence[str], port: int, *, device: bool) -> list[str]:
-    """The command that runs ``argv`` with no network but TCP ``port``; ``device``: it drives an accelerator.
-
-    On systems without a sandbox only the limits apply.
-    """
-    flags = [f"--port={port}", *(["--device"] if device else [])]
-    return [sys.executable, "-I", "-S", str(Path(__file__)), *flags, "--", *argv]
-
-
-def environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """The variables of ``inherited`` that such a program gets."""
-    return {
-        name: value
-        for name, value in inherited.items()
-        if name in _PASSED or name.startswith(_PASSED_BEGINNINGS)
-    }
+"""What programs read below /etc: no key, no password."""
+_KERNEL = (
+    "/sys", "/run/opengl-driver", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/version",
+    "/proc/devices", "/proc/filesystems", "/proc/modules", "/proc/sys", "/proc/driver",
+)  # fmt: skip
+_OWN_PROCESS = "/proc/self"
+_NULLS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+DEVICES = ("/dev/nvidia*", "/dev/nvhost*", "/dev/nvmap", "/dev/dri", "/dev/kfd", "/dev/mali*", "/dev/dxg")
+_SHARED_MEMORY = "/dev/shm"
+_SHARED_BYTES = 1 << 30
 
 
 def missing() -> list[str]:
@@ -91,37 +77,112 @@ def readable(program: str, variables: Mapping[str, str]) -> list[str]:
     folders = [*_LIBRARIES, str(beside), str(beside.parent / "lib"), str(beside.parent / "lib64")]
     # A program that is a script needs its interpreter: this one's is at hand.
     folders += [sys.base_prefix, str(Path(sys.executable).parents[1])]
-    for name in _LIBRARY_VARIABLES:
+    for name in LIBRARY_VARIABLES:
         folders += [folder for folder in variables.get(name, "").split(os.pathsep) if os.path.isabs(folder)]
     return list(dict.fromkeys(folders))
 
 
-def confine(program: str, port: int, device: bool) -> None:
+def become_confined(given: Confinement, program: str) -> None:
     """Take away from this process whatever the program does not need. Raises OSError."""
-    _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
-    if not device:  # drivers size shared memory by the same call
-        _limit(resource.RLIMIT_FSIZE, 0)
+    parent = os.getppid()
+    _limit_resources(given)
     if sys.platform != "linux":
         return
-    _drop_privileges()
+    _join_control_group(given)
+    line = _enter_cell(given) if given.cell else None
+    changes_user = given.user is not None and _show_files(given, program)
+    _drop_bounding_set()
+    if given.user is not None and changes_user:
+        namespaces.become(given.user, given.groups)
+    _drop_capabilities()
     if landlock.abi():
-        landlock.restrict(_paths(program, device), [port])
+        landlock.restrict(_paths(given, program), given.listens, given.connects)
+    if line is not None:
+        _leave_broker(line)
+    # The kernel forgot the wish to die with the parent when the user changed.
+    _die_with(parent)
     if seccomp.available():
-        seccomp.install()
+        seccomp.install(connects=bool(given.connects), device=given.device)
 
 
-def _paths(program: str, device: bool) -> Iterable[tuple[str, int]]:
+def _limit_resources(given: Confinement) -> None:
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    if not given.device:  # drivers size shared memory by the same call
+        _limit(resource.RLIMIT_FSIZE, given.file_bytes)
+    if given.data_bytes is not None:
+        _limit(resource.RLIMIT_DATA, given.data_bytes)
+    if given.cell or given.user is not None:
+        _limit(resource.RLIMIT_NPROC, _THREADS)
+
+
+def _join_control_group(given: Confinement) -> None:
+    if given.control_group is not None:
+        with open(given.control_group, "w", encoding="ascii") as processes:
+            processes.write(str(os.getpid()))
+
+
+def _enter_cell(given: Confinement) -> socket.socket | None:
+    """Leave the machine's network, and listen for the starter; returns the line to it."""
+    namespaces.enter()
+    if given.device:
+        namespaces.replace_shared_memory(_SHARED_BYTES)
+    if given.line is None:
+        return None
+    line = socket.socket(fileno=given.line)
+    broker.hand_out_listeners(line, given.hears)
+    return line
+
+
+def _show_files(given: Confinement, program: str) -> bool:
+    """Show the other user its files; where that is impossible it stays root, without capabilities."""
+    assert given.user is not None
+    own = [folder for folder in readable(program, os.environ) if folder not in _LIBRARIES]
+    if namespaces.show(given.user, (*own, *given.reads), given.writes):
+        return True
+    print("it keeps its user: a file system cannot map owners", file=sys.stderr)
+    return False
+
+
+def _leave_broker(line: socket.socket) -> None:
+    """Leave a child behind that makes sockets in this cell, and ends with this process."""
+    program = os.getpid()
+    if os.fork() == 0:
+        _die_with(program)
+        broker.keep_alone(line)
+        if seccomp.available():
+            seccomp.install()
+        broker.serve(line)
+        os._exit(0)
+    line.close()
+
+
+def _die_with(parent: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:  # it died before the request was made
+        os._exit(126)
+
+
+def _paths(given: Confinement, program: str) -> Iterable[tuple[str, int]]:
     for folder in readable(program, os.environ):
         yield folder, landlock.READ | landlock.EXECUTE
-    for folder in _KERNEL:
-        yield folder, landlock.READ
+    for name in _SETTINGS:
+        yield f"/etc/{name}", landlock.READ
+    for path in (*_KERNEL, *given.reads):
+        yield path, landlock.READ
+    yield os.path.realpath(_OWN_PROCESS), landlock.READ
+    for path in given.writes:
+        yield path, landlock.OVERWRITE
     for node in _NULLS:
         yield node, landlock.DEVICE
-    if device:
-        for pattern in _DEVICES:
+    if given.device:
+        for pattern in _VENDORS:
+            for folder in glob(pattern):
+                yield folder, landlock.READ | landlock.EXECUTE
+        for pattern in DEVICES:
             for node in glob(pattern):
-                yield node, landlock.SCRATCH if node == "/dev/shm" else landlock.DEVICE
+                yield node, landlock.DEVICE
+        yield _SHARED_MEMORY, landlock.SCRATCH
 
 
 def _limit(which: int, most: int) -> None:
@@ -130,29 +191,35 @@ def _limit(which: int, most: int) -> None:
     resource.setrlimit(which, (most, most))
 
 
-def _drop_privileges() -> None:
+def _drop_bounding_set() -> None:
+    """Root keeps its id without any capability; another user has none to give up."""
     library = ctypes.CDLL(None, use_errno=True)
-    if library.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
-    # Root keeps its id without any capability; another user has none to give up.
     for capability in range(_HIGHEST_CAPABILITY + 1):
         library.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0)
 
 
+def _drop_capabilities() -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
+    header, none = struct.pack("=Ii", _CAPABILITIES_VERSION, 0), bytes(24)
+    if library.capset(header, none) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
 def main(arguments: list[str]) -> int:
     """Become the program; returns a status where that is impossible."""
-    end = arguments.index("--")
-    argv = arguments[end + 1 :]
-    port = next(int(one.removeprefix("--port=")) for one in arguments[:end] if one.startswith("--port="))
+    given, argv = Confinement.parse(arguments[0]), arguments[1:]
+    program = shutil.which(argv[0]) or argv[0]
     try:
-        confine(argv[0], port, "--device" in arguments[:end])
+        become_confined(given, program)
     except OSError as error:
-        print(f"{argv[0]}: the sandbox failed: {error}", file=sys.stderr)
+        print(f"{program}: the sandbox failed: {error}", file=sys.stderr)
         return 126
     try:
-        os.execvp(argv[0], argv)
+        os.execv(program, argv)
     except OSError as error:
-        print(f"{argv[0]}: {error.strerror}", file=sys.stderr)
+        print(f"{program}: {error.strerror}", file=sys.stderr)
         return 127
 
 

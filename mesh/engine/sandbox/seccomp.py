@@ -1,8 +1,8 @@
-"""A filter on system calls for a program that computes and serves one TCP port.
+"""A filter on system calls for a program that computes and speaks TCP over IPv4.
 
-It refuses (EPERM): every socket but TCP over IPv4, connecting, signals to other processes and looking into
-them, namespaces, mounts, keys, io_uring (which would go around the filter) and what loads code into the
-kernel. It allows the rest: GPU drivers use more system calls than anyone could list.
+It refuses (EPERM) whole kinds of calls: what changes files' metadata, what reaches other processes, new
+processes and namespaces, what outlives the process, what opens more of the kernel, and every socket but TCP
+over IPv4. It allows the rest: GPU drivers use more system calls than anyone could list.
 """
 
 import ctypes
@@ -10,56 +10,156 @@ import os
 import platform
 import struct
 import sys
+from collections.abc import Iterable, Sequence
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
-_ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | 1, 0x80000000
+_ALLOW, _FAIL, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
+_EPERM, _ENOSYS = 1, 38
 _X32 = 0x40000000
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
-_FASTOPEN = 0x20000000  # sends that connect
-_AF_INET, _SOCK_STREAM, _TYPE_MASK, _TCP = 2, 1, 0xF, 6
 
-# System call: its number on x86_64, on aarch64.
-_REFUSED = {
-    "connect": (42, 203),
+_ABSENT = -1
+# System call: its number on x86_64, on aarch64. From 424 on they are the same everywhere.
+_METADATA = {
+    "chmod": (90, _ABSENT),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, _ABSENT),
+    "fchown": (93, 55),
+    "lchown": (94, _ABSENT),
+    "fchownat": (260, 54),
+    "utime": (132, _ABSENT),
+    "utimes": (235, _ABSENT),
+    "futimesat": (261, _ABSENT),
+    "utimensat": (280, 88),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
+    "quotactl": (179, 60),
+    "quotactl_fd": (443, 443),
+    "inotify_init": (253, _ABSENT),  # tells what others do with files that they alone may read
+    "inotify_init1": (294, 26),
+    "fanotify_init": (300, 262),
+}
+_OTHER_PROCESSES = {
     "kill": (62, 129),
     "tkill": (200, 130),
     "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240),
+    "pidfd_open": (434, 434),
     "pidfd_send_signal": (424, 424),
+    "pidfd_getfd": (438, 438),
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
-    "pidfd_getfd": (438, 438),
-    "bpf": (321, 280),
-    "io_uring_setup": (425, 425),
-    "userfaultfd": (323, 282),
-    "perf_event_open": (298, 241),
-    "add_key": (248, 217),
-    "request_key": (249, 218),
-    "keyctl": (250, 219),
-    "unshare": (272, 97),
+    "process_madvise": (440, 440),
+    "process_mrelease": (448, 448),
+    "kcmp": (312, 272),
+    "migrate_pages": (256, 238),
     "setns": (308, 268),
+}
+_NEW_PROCESSES = {
+    "fork": (57, _ABSENT),
+    "vfork": (58, _ABSENT),
+}
+_NAMESPACES = {
+    "unshare": (272, 97),
     "chroot": (161, 51),
     "pivot_root": (155, 41),
     "mount": (165, 40),
     "umount2": (166, 39),
     "open_tree": (428, 428),
+    "open_tree_attr": (467, 467),
     "move_mount": (429, 429),
     "fsopen": (430, 430),
+    "fsconfig": (431, 431),
+    "fsmount": (432, 432),
+    "fspick": (433, 433),
     "mount_setattr": (442, 442),
+    "statmount": (457, 457),
+    "listmount": (458, 458),
+    "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265),
+}
+_OUTLIVING = {
+    "shmget": (29, 194),
+    "shmat": (30, 196),
+    "shmctl": (31, 195),
+    "semget": (64, 190),
+    "semctl": (66, 191),
+    "msgget": (68, 186),
+    "msgctl": (71, 187),
+    "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "keyctl": (250, 219),
+}
+_MORE_KERNEL = {
+    "bpf": (321, 280),
+    "io_uring_setup": (425, 425),  # would go around this filter
+    "userfaultfd": (323, 282),
+    "perf_event_open": (298, 241),
     "kexec_load": (246, 104),
+    "kexec_file_load": (320, 294),
     "init_module": (175, 105),
     "finit_module": (313, 273),
+    "delete_module": (176, 106),
+    "modify_ldt": (154, _ABSENT),
+    "syslog": (103, 116),
+    "acct": (163, 89),
+    "swapon": (167, 224),
+    "swapoff": (168, 225),
+    "reboot": (169, 142),
 }
-_SOCKET = (41, 198)
-_TGKILL = (234, 131)  # how a thread signals its own process: abort
+_REFUSED = {**_METADATA, **_OTHER_PROCESSES, **_NEW_PROCESSES, **_NAMESPACES, **_OUTLIVING, **_MORE_KERNEL}
+# Memory without a mapping, which no limit on mappings counts. Drivers need it.
+_HIDDEN_MEMORY = {"memfd_create": (319, 279), "memfd_secret": (447, 447)}
+_CONNECT = (42, 203)
+
+# Calls that may be about this process alone: the argument that names a process, which is 0 or its id.
+_ABOUT_ITSELF = {
+    "tgkill": ((234, 131), 0),  # how a thread signals its own process: abort
+    "prlimit64": ((302, 261), 0),
+    "move_pages": ((279, 239), 0),
+    "get_robust_list": ((274, 100), 0),
+    "setpriority": ((141, 140), 1),
+    "ioprio_set": ((251, 30), 1),
+    "sched_setparam": ((142, 118), 0),
+    "sched_setscheduler": ((144, 119), 0),
+    "sched_setattr": ((314, 274), 0),
+}
+# Drivers pin their threads, by ids that nobody knows beforehand.
+_OF_THREADS = {"sched_setaffinity": ((203, 122), 0)}
+
+# Arguments that would signal another process, or make it wait: of fcntl F_SETOWN, F_SETSIG, F_SETOWN_EX,
+# F_SETLEASE and F_NOTIFY, of ioctl FIOSETOWN and SIOCSPGRP.
+_FORBIDDEN_COMMANDS = {
+    "fcntl": ((72, 25), (8, 10, 15, 1024, 1026)),
+    "ioctl": ((16, 29), (0x8901, 0x8902)),
+}
+_FASTOPEN = 0x20000000  # sends that connect
 # With the index of their flags.
 _SENDS = {"sendto": ((44, 206), 3), "sendmsg": ((46, 211), 2), "sendmmsg": ((307, 269), 3)}
+
+_CLONE, _CLONE3 = (56, 220), (435, 435)
+_CLONE_THREAD, _CLONE_PARENT = 0x10000, 0x8000
+_CLONE_NEW = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
+_SOCKET = (41, 198)
+_AF_INET, _SOCK_STREAM, _TYPE_MASK, _TCP = 2, 1, 0xF, 6
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
 Instruction = tuple[int, int, int, int]
+_REFUSE: Instruction = (_RETURN, 0, 0, _FAIL | _EPERM)
+_PASS: Instruction = (_RETURN, 0, 0, _ALLOW)
 
 
 def available() -> bool:
@@ -71,54 +171,85 @@ def available() -> bool:
     )
 
 
-def program(machine: str, process: int) -> list[Instruction]:
-    """The filter for a process of that id, as (code, jump if true, jump if false, operand) of classic BPF."""
+def program(machine: str, process: int, *, connects: bool = False, device: bool = False) -> list[Instruction]:
+    """The filter for a process of that id, as (code, jump if true, jump if false, operand) of classic BPF.
+
+    ``connects``: it opens TCP connections. ``device``: it drives an accelerator.
+    """
     column, architecture = _MACHINES[machine]
-    refuse = (_RETURN, 0, 0, _REFUSE)
     lines: list[Instruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, architecture),
         (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, _NUMBER),
         (_AT_LEAST, 0, 1, _X32),
-        refuse,
+        _REFUSE,
+        (_EQUAL, 0, 1, _CLONE3[column]),  # whose flags no filter can read; the C library then takes clone
+        (_RETURN, 0, 0, _FAIL | _ENOSYS),
     ]
-    for numbers in _REFUSED.values():
-        lines += [(_EQUAL, 0, 1, numbers[column]), refuse]
-    lines += [
-        (_EQUAL, 0, 4, _TGKILL[column]),
-        (_LOAD, 0, 0, _ARGUMENTS),
-        (_EQUAL, 1, 0, process),
-        refuse,
-        (_RETURN, 0, 0, _ALLOW),
+    refused = [*_REFUSED.values(), *([] if device else _HIDDEN_MEMORY.values())]
+    refused += [] if connects else [_CONNECT]
+    for numbers in refused:
+        if numbers[column] != _ABSENT:
+            lines += [(_EQUAL, 0, 1, numbers[column]), _REFUSE]
+    about_itself = _ABOUT_ITSELF | ({} if device else _OF_THREADS)
+    for numbers, index in about_itself.values():
+        lines += _for(numbers[column], [*_load(index), *_either([0, process]), _REFUSE])
+    for numbers, commands in _FORBIDDEN_COMMANDS.values():
+        lines += _for(numbers[column], [*_load(1), *_neither(commands), _PASS])
+    for numbers, index in _SENDS.values():
+        lines += _for(numbers[column], [*_load(index), (_ANY_BIT, 0, 1, _FASTOPEN), _REFUSE, _PASS])
+    return [*lines, *_for(_CLONE[column], _thread()), *_for(_SOCKET[column], _tcp()), _PASS]
+
+
+def _for(number: int, then: Sequence[Instruction]) -> list[Instruction]:
+    """``then``, which returns, for that system call; the register holds the number before and behind it."""
+    return [(_EQUAL, 0, len(then), number), *then]
+
+
+def _load(index: int) -> list[Instruction]:
+    """The low half of an argument: all that is looked at here is an int."""
+    return [(_LOAD, 0, 0, _ARGUMENTS + 8 * index)]
+
+
+def _either(values: Iterable[int]) -> list[Instruction]:
+    return [line for value in values for line in ((_EQUAL, 0, 1, value), _PASS)]
+
+
+def _neither(values: Iterable[int]) -> list[Instruction]:
+    return [line for value in values for line in ((_EQUAL, 0, 1, value), _REFUSE)]
+
+
+def _thread() -> list[Instruction]:
+    """clone makes threads of this process: no child, no namespace."""
+    return [
+        *_load(0),
+        (_ANY_BIT, 0, 1, _CLONE_NEW | _CLONE_PARENT),
+        _REFUSE,
+        (_ANY_BIT, 1, 0, _CLONE_THREAD),
+        _REFUSE,
+        _PASS,
     ]
-    for numbers, flags in _SENDS.values():
-        lines += [
-            (_EQUAL, 0, 4, numbers[column]),
-            (_LOAD, 0, 0, _ARGUMENTS + 8 * flags),
-            (_ANY_BIT, 0, 1, _FASTOPEN),
-            refuse,
-            (_RETURN, 0, 0, _ALLOW),
-        ]
-    lines += [
-        (_EQUAL, 0, 9, _SOCKET[column]),  # no other call: allowed
-        (_LOAD, 0, 0, _ARGUMENTS),
+
+
+def _tcp() -> list[Instruction]:
+    return [
+        *_load(0),
         (_EQUAL, 0, 6, _AF_INET),
-        (_LOAD, 0, 0, _ARGUMENTS + 8),
+        *_load(1),
         (_AND, 0, 0, _TYPE_MASK),
         (_EQUAL, 0, 3, _SOCK_STREAM),
-        (_LOAD, 0, 0, _ARGUMENTS + 16),
+        *_load(2),
         (_EQUAL, 2, 0, 0),
         (_EQUAL, 1, 0, _TCP),
-        refuse,
-        (_RETURN, 0, 0, _ALLOW),
+        _REFUSE,
+        _PASS,
     ]
-    return lines
 
 
-def install() -> None:
+def install(*, connects: bool = False, device: bool = False) -> None:
     """Filter this process and all its children. Needs PR_SET_NO_NEW_PRIVS; raises OSError."""
-    lines = program(platform.machine(), os.getpid())
+    lines = program(platform.machine(), os.getpid(), connects=connects, device=device)
     code = b"".join(struct.pack("=HBBI", *line) for line in lines)
     buffer = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("@HP", len(lines), ctypes.addressof(buffer))

@@ -27,6 +27,7 @@ from mesh.engine.types import Engine
 from mesh.net.stream_ends import Plain
 from mesh.tools.generator import ModelSpec, generate, spec_of_size
 from tests.leader.llama.bare_server import bare_server, greedy, post, rpc_server
+from tests.leader.llama.url_of import url_of
 from tests.leader.shapes import MIB, host, worker
 
 PROMPT = "Tell me a story about two machines"
@@ -57,7 +58,7 @@ async def tunnelled(ports: dict[bytes, int], resets: list[tuple[bytes, str]]) ->
     async def opener(member: bytes) -> OpenTunnel:
         return OpenTunnel(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", ports[member])))
 
-    async with open_tunnels(ports, opener, lambda *reset: resets.append(reset)) as tunnels:
+    async with open_tunnels(opener, lambda *reset: resets.append(reset)) as tunnels:
         yield tunnels
 
 
@@ -69,10 +70,7 @@ class Pool:
     pids: list[int]
     resets: list[tuple[bytes, str]]
     states: list[ServerState]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.port}"
+    url: str
 
     async def until(self, phase: str, seconds: float = 30) -> ServerState:
         with trio.fail_after(seconds):
@@ -97,7 +95,7 @@ async def pool(engine: Engine, plan: Plan, directory: Path, **options: Any) -> A
         server = LlamaServer(
             engine.llama_server,
             plan,
-            tunnels.endpoints,
+            tunnels.listen,
             directory / "llama-server.log",
             traffic=lambda: tunnels.sent,
             on_state=states.append,
@@ -105,7 +103,8 @@ async def pool(engine: Engine, plan: Plan, directory: Path, **options: Any) -> A
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.run)
-            yield Pool(server, pids, resets, states)
+            async with url_of(server.connect) as url:
+                yield Pool(server, pids, resets, states, url)
             await server.stop()
 
 
@@ -169,7 +168,7 @@ async def test_layers_land_where_the_plan_says(
         for member in plan.workers:
             port, _ = await stack.enter_async_context(rpc_server(engine.rpc_server, tmp_path))
             endpoints[member] = f"127.0.0.1:{port}"
-        argv = arguments(plan, endpoints, 1)
+        argv = arguments(plan, endpoints, "127.0.0.1", 1)
         placement = argv[argv.index("-c") :]  # what comes before names the model and the port
         await stack.enter_async_context(
             bare_server(engine.llama_server, model.files[0], tmp_path, "-v", *placement)
@@ -293,10 +292,14 @@ async def test_the_reason_is_known_when_all_is_read_that_was_said_before_the_end
         f"#!{sys.executable}\nimport os\nos.write(2, {chr(10).join(said)!r}.encode())\nos.abort()\n"
     )
     program.chmod(0o755)
-    server = LlamaServer(program, place(model, [host(1 << 30)], 512, 1), {}, tmp_path / "log")
+    server = LlamaServer(program, place(model, [host(1 << 30)], 512, 1), no_listener, tmp_path / "log")
     with trio.fail_after(30):
         state = await server.run()
     assert state.reason == "llama-server ended with SIGABRT: ggml-rpc.cpp:569: crashed"
+
+
+def no_listener(worker: bytes, listener: trio.abc.Listener[trio.SocketStream]) -> None:
+    """Of a plan without workers."""
 
 
 async def _ask_until_cut(url: str) -> None:

@@ -21,7 +21,7 @@ def test_a_pipeline_names_its_workers_in_order_with_exact_counts() -> None:
     plan = place(
         model_info(8), [host(), worker(1, rtt=0.002), worker(2, memory=GIB, rtt=0.001)], 512, 2, fixed
     )
-    argv = arguments(plan, ENDPOINTS, 4321)
+    argv = arguments(plan, ENDPOINTS, "127.0.0.1", 4321)
     order = [stage.device.name for stage in plan.stages]
     assert order[0] == "host"
     assert value(argv, "--rpc") == ",".join(f"127.0.0.1:100{name[1]}" for name in order[1:])
@@ -38,15 +38,15 @@ def test_a_pipeline_names_its_workers_in_order_with_exact_counts() -> None:
 
 def test_what_it_is_called_and_where_its_slots_are_saved_is_said_when_known() -> None:
     plan = place(model_info(8), [host(memory=GIB)], 512, 1)
-    assert value(arguments(plan, {}, 1), "--alias") == "toy"
-    assert "--slot-save-path" not in arguments(plan, {}, 1)
-    argv = arguments(plan, {}, 1, Path("/state/slots"), "file.gguf")
+    assert value(arguments(plan, {}, "127.0.0.1", 1), "--alias") == "toy"
+    assert "--slot-save-path" not in arguments(plan, {}, "127.0.0.1", 1)
+    argv = arguments(plan, {}, "127.0.0.1", 1, Path("/state/slots"), "file.gguf")
     assert value(argv, "--alias") == "file.gguf"
     assert value(argv, "--slot-save-path") == "/state/slots/"
 
 
 def test_a_model_on_the_leaders_cpu_alone_uses_no_device() -> None:
-    argv = arguments(place(model_info(8), [host(memory=GIB)], 512, 1), {}, 1)
+    argv = arguments(place(model_info(8), [host(memory=GIB)], 512, 1), {}, "127.0.0.1", 1)
     assert value(argv, "--device") == "none"
     assert "--rpc" not in argv
     assert "-ts" not in argv
@@ -57,24 +57,24 @@ def test_a_head_that_stays_with_the_leader_is_named_by_its_tensor() -> None:
     model = replace(model_info(8), n_vocab=100_000)
     plan = place(model, devices, 512, 1)
     assert plan.stages[0].head
-    assert value(arguments(plan, ENDPOINTS, 1), "-ot") == r"^output\.weight$=CPU"
+    assert value(arguments(plan, ENDPOINTS, "127.0.0.1", 1), "-ot") == r"^output\.weight$=CPU"
     tied = place(replace(model, tied=True), devices, 512, 1)
-    assert value(arguments(tied, ENDPOINTS, 1), "-ot") == r"^token_embd\.weight$=CPU"
+    assert value(arguments(tied, ENDPOINTS, "127.0.0.1", 1), "-ot") == r"^token_embd\.weight$=CPU"
 
 
 def test_the_leaders_accelerator_is_a_device_among_the_workers() -> None:
     gpu = Device(b"\xff" * 16, "me", GIB, 0.0001, local=True, accelerator="CUDA0")
     plan = place(model_info(8), [gpu, worker(1)], 512, 1, {worker(1).member: 3})
-    argv = arguments(plan, ENDPOINTS, 1)
+    argv = arguments(plan, ENDPOINTS, "127.0.0.1", 1)
     assert value(argv, "--device") in ("CUDA0,RPC0", "RPC0,CUDA0")
     assert value(argv, "-ngl") == "9"
-    alone = arguments(place(model_info(8), [gpu], 512, 1), {}, 1)
+    alone = arguments(place(model_info(8), [gpu], 512, 1), {}, "127.0.0.1", 1)
     assert value(alone, "--device") == "CUDA0"
     assert "--rpc" not in alone
 
 
-def test_the_engines_own_variables_are_not_inherited() -> None:
+def test_variables_that_hold_options_or_secrets_are_not_inherited() -> None:
     made = environment(
-        {"PATH": "/bin", "LLAMA_ARG_CTX_SIZE": "9", "GGML_RPC_DEBUG": "1", "OMP_WAIT_POLICY": "active"}
+        {"PATH": "/bin", "LLAMA_ARG_CTX_SIZE": "9", "MESH_TOKEN": "secret", "OMP_WAIT_POLICY": "active"}
     )
     assert made == {"PATH": "/bin", "GGML_NO_BACKTRACE": "1", "OMP_WAIT_POLICY": "passive"}

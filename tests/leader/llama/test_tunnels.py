@@ -34,11 +34,19 @@ class Bench:
     """Tunnels to one worker that is played by a handler."""
 
     tunnels: Tunnels
+    port: int
     resets: list[tuple[bytes, str]] = field(default_factory=list)
 
     async def connect(self) -> trio.SocketStream:
-        host, port = self.tunnels.endpoints[WORKER].split(":")
-        return await trio.open_tcp_stream(host, int(port))
+        return await trio.open_tcp_stream("127.0.0.1", self.port)
+
+
+async def listen(tunnels: Tunnels) -> int:
+    """The port of a listener that leads to the worker."""
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    tunnels.listen(WORKER, listener)
+    port: int = listener.socket.getsockname()[1]
+    return port
 
 
 @asynccontextmanager
@@ -52,8 +60,8 @@ async def bench(handler: Handler) -> AsyncIterator[Bench]:
             assert worker == WORKER
             return OpenTunnel(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", port)))
 
-        async with open_tunnels([WORKER], opener, lambda *reset: resets.append(reset)) as tunnels:
-            yield Bench(tunnels, resets)
+        async with open_tunnels(opener, lambda *reset: resets.append(reset)) as tunnels:
+            yield Bench(tunnels, await listen(tunnels), resets)
         nursery.cancel_scope.cancel()
 
 
@@ -136,9 +144,8 @@ async def test_a_worker_that_cannot_be_reached_is_told_and_the_client_sees_an_en
     async def opener(worker: bytes) -> OpenTunnel:
         raise MeshError("the gate is shut")
 
-    async with open_tunnels([WORKER], opener, lambda *reset: resets.append(reset)) as tunnels:
-        host, port = tunnels.endpoints[WORKER].split(":")
-        client = await trio.open_tcp_stream(host, int(port))
+    async with open_tunnels(opener, lambda *reset: resets.append(reset)) as tunnels:
+        client = await trio.open_tcp_stream("127.0.0.1", await listen(tunnels))
         with trio.fail_after(5):
             assert await read_all(client) == b""
         await client.aclose()
@@ -191,9 +198,8 @@ async def test_a_tunnel_under_tls_is_ended_with_the_client() -> None:
         assert not theirs.receive(), "it ends with a goodbye"
         return taken
 
-    async with open_tunnels([WORKER], opener) as tunnels:
-        host, port = tunnels.endpoints[WORKER].split(":")
-        client = await trio.open_tcp_stream(host, int(port))
+    async with open_tunnels(opener) as tunnels:
+        client = await trio.open_tcp_stream("127.0.0.1", await listen(tunnels))
         await client.send_all(b"bye")
         await client.aclose()
         with trio.fail_after(5):

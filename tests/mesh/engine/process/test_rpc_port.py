@@ -1,3 +1,5 @@
+from functools import partial
+
 import trio
 
 from mesh.engine.process.rpc_port import free_port, greeting_version, wait_for_listener
@@ -12,7 +14,7 @@ async def test_a_knock_waits_for_a_listener_and_sends_nothing() -> None:
 
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait_for_listener, port)
+            nursery.start_soon(wait_for_listener, partial(trio.open_tcp_stream, "127.0.0.1", port))
             await trio.sleep(0.1)
             (listener,) = await trio.open_tcp_listeners(port, host="127.0.0.1")
             nursery.start_soon(trio.serve_listeners, listen, [listener])

@@ -1,6 +1,8 @@
-"""The filter's program, run on paper for both machines; what it keeps a program from: see test_sandbox."""
+"""The filter's program, run on paper for both machines; what it keeps a program from: see test_launcher."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from mesh.engine.sandbox import seccomp
 
@@ -8,16 +10,24 @@ ALLOW, REFUSE, KILL = 0x7FFF0000, 0x00050001, 0x80000000
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 SOCKET = {"x86_64": 41, "aarch64": 198}
 SENDTO = {"x86_64": 44, "aarch64": 206}
-TGKILL = {"x86_64": 234, "aarch64": 131}
+CONNECT = {"x86_64": 42, "aarch64": 203}
+CLONE = {"x86_64": 56, "aarch64": 220}
 OWN = 4711
 BOTH = pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 
 
-def verdict(machine: str, number: int, *arguments: int, architecture: int | None = None) -> int:
+def verdict(
+    machine: str,
+    number: int,
+    *arguments: int,
+    architecture: int | None = None,
+    connects: bool = False,
+    device: bool = False,
+) -> int:
     """What the filter says of a call, by an interpreter of the few instructions that it uses."""
     fields = {0: number, 4: ARCHITECTURES[machine] if architecture is None else architecture}
     fields |= {16 + 8 * index: value for index, value in enumerate((*arguments, *[0] * (6 - len(arguments))))}
-    lines = seccomp.program(machine, OWN)
+    lines = seccomp.program(machine, OWN, connects=connects, device=device)
     at = register = 0
     while True:
         code, yes, no, operand = lines[at]
@@ -59,8 +69,31 @@ def test_only_tcp_sockets_are_made(
 @BOTH
 def test_every_listed_call_is_refused_and_any_other_allowed(machine: str) -> None:
     column = list(ARCHITECTURES).index(machine)
-    refused = {numbers[column] for numbers in (*seccomp._REFUSED.values(), seccomp._TGKILL)}
-    assert {number for number in range(500) if verdict(machine, number, 2, 1) == REFUSE} == refused
+    refused = {numbers[column] for numbers in seccomp._REFUSED.values()} - {seccomp._ABSENT}
+    with_device = {number for number in range(500) if verdict(machine, number, 2, 1, device=True) == REFUSE}
+    judged = {numbers[column] for numbers, _ in seccomp._ABOUT_ITSELF.values()} | {CLONE[machine]}
+    assert with_device - judged == refused | {CONNECT[machine]}
+    without = {number for number in range(500) if verdict(machine, number, 2, 1) == REFUSE}
+    more = {**seccomp._HIDDEN_MEMORY, "pin": seccomp._OF_THREADS["sched_setaffinity"][0]}
+    assert without - with_device == {numbers[column] for numbers in more.values()}
+
+
+@BOTH
+def test_only_a_program_that_connects_may_connect(machine: str) -> None:
+    assert verdict(machine, CONNECT[machine]) == REFUSE
+    assert verdict(machine, CONNECT[machine], connects=True) == ALLOW
+
+
+@BOTH
+@given(flags=st.integers(0, 2**32 - 1))
+@example(flags=0x3D0F00)  # as the C library makes a thread
+@example(flags=17)  # as it forks
+@example(flags=0x10000000 | 0x10000)
+def test_clone_makes_threads_alone(machine: str, flags: int) -> None:
+    makes_more = flags & (0x7E020000 | 0x8000)  # namespaces, or a sibling
+    expected = ALLOW if flags & 0x10000 and not makes_more else REFUSE
+    assert verdict(machine, CLONE[machine], flags) == expected
+    assert verdict(machine, 435, flags) == 0x00050026  # the C library takes clone where this does not exist
 
 
 @BOTH
@@ -70,9 +103,30 @@ def test_sends_that_would_connect_are_refused(machine: str) -> None:
 
 
 @BOTH
-def test_a_process_may_signal_itself_alone(machine: str) -> None:
-    assert verdict(machine, TGKILL[machine], OWN, 1, 6) == ALLOW
-    assert verdict(machine, TGKILL[machine], OWN + 1, 1, 6) == REFUSE
+@pytest.mark.parametrize("name", seccomp._ABOUT_ITSELF)
+def test_what_names_a_process_may_name_itself_alone(machine: str, name: str) -> None:
+    numbers, index = seccomp._ABOUT_ITSELF[name]
+    number, before = numbers[list(ARCHITECTURES).index(machine)], [7] * index
+    assert [verdict(machine, number, *before, process) for process in (0, OWN)] == [ALLOW, ALLOW]
+    for other in (1, OWN + 1, 2**32 - 1):
+        assert verdict(machine, number, *before, other) == REFUSE
+
+
+@BOTH
+def test_drivers_may_pin_threads(machine: str) -> None:
+    number = seccomp._OF_THREADS["sched_setaffinity"][0][list(ARCHITECTURES).index(machine)]
+    assert verdict(machine, number, OWN + 1, device=True) == ALLOW
+    assert verdict(machine, number, OWN + 1) == REFUSE
+
+
+@BOTH
+@pytest.mark.parametrize("name", seccomp._FORBIDDEN_COMMANDS)
+def test_a_descriptor_gets_no_owner_to_signal(machine: str, name: str) -> None:
+    numbers, commands = seccomp._FORBIDDEN_COMMANDS[name]
+    number = numbers[list(ARCHITECTURES).index(machine)]
+    assert {command for command in range(0x9000) if verdict(machine, number, 0, command) == REFUSE} == set(
+        commands
+    )
 
 
 @BOTH

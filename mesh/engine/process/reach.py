@@ -1,0 +1,180 @@
+"""How the sidecar reaches a confined engine, and the engine the sidecar: by a cell's sockets, or by loopback.
+
+In a cell no port of the engine exists on the machine. Where none can be made, engine and sidecar listen at an
+address of 127/8 of their own, and the kernel says whose connection a listener of the sidecar's accepts.
+"""
+
+import random
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final, Protocol
+
+import trio
+
+from mesh.engine.process.loopback_owner import belongs_to
+from mesh.engine.process.rpc_port import free_port
+from mesh.engine.sandbox.confinement import Confinement
+
+LOCALHOST: Final = "127.0.0.1"
+CELL_PORT: Final = 8080
+"""Where an engine listens in its cell."""
+FIRST_PORT: Final = 20001
+"""Where the sidecar's first listener is in a cell; the others have the ports above."""
+BROKER_SECONDS: Final = 5.0
+BACKLOG: Final = 64
+
+
+class Reach(Protocol):
+    """The ways between the sidecar and one start of an engine."""
+
+    confinement: Confinement
+    host: str
+    """The address that the engine is to listen at, ..."""
+    port: int
+    """... and the port."""
+    endpoints: list[str]
+    """``host:port`` of each of the sidecar's listeners, as the engine connects to them."""
+    descriptors: tuple[int, ...]
+    """What the program inherits."""
+
+    def started(self, process: int) -> None:
+        """The engine was started, and has inherited the descriptors."""
+
+    async def listeners(self) -> "list[trio.abc.Listener[trio.SocketStream]]":
+        """The sidecar's listeners, in order; waits until they are made. Raises OSError if they are not."""
+
+    async def connect(self) -> trio.SocketStream:
+        """A connection to the engine. Raises OSError where it does not listen, or has ended."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Cell:
+    """By sockets that a broker in the engine's network namespace hands out."""
+
+    def __init__(self, wanted: Confinement, listeners: int = 0) -> None:
+        ports = tuple(range(FIRST_PORT, FIRST_PORT + listeners))
+        self.host, self.port = LOCALHOST, CELL_PORT
+        self.endpoints = [f"{LOCALHOST}:{port}" for port in ports]
+        ours, self._theirs = socket.socketpair()
+        self._line = trio.socket.from_stdlib_socket(ours)
+        self.descriptors: tuple[int, ...] = (self._theirs.fileno(),)
+        self.confinement = replace(
+            wanted, cell=True, listens=(CELL_PORT,), connects=ports, hears=ports, line=self._theirs.fileno()
+        )
+        self._is_made = trio.Event()
+        self._asking = trio.Lock()
+
+    def started(self, process: int) -> None:
+        self._theirs.close()
+
+    async def listeners(self) -> "list[trio.abc.Listener[trio.SocketStream]]":
+        try:
+            made = await self._received(len(self.endpoints))
+        finally:
+            self._is_made.set()
+        return [trio.SocketListener(trio.socket.from_stdlib_socket(one)) for one in made]
+
+    async def connect(self) -> trio.SocketStream:
+        connection = trio.socket.from_stdlib_socket(await self._socket())
+        try:
+            await connection.connect((self.host, self.port))
+        except BaseException:
+            connection.close()
+            raise
+        return trio.SocketStream(connection)
+
+    async def _socket(self) -> socket.socket:
+        await self._is_made.wait()
+        # A question that is cancelled would leave its answer to the next one, which takes it as well.
+        async with self._asking:
+            with trio.fail_after(BROKER_SECONDS):
+                await self._line.send(b"?")
+                (made,) = await self._received(1)
+        return made
+
+    async def _received(self, count: int) -> list[socket.socket]:
+        data, ancillary, _flags, _address = await self._line.recvmsg(1, socket.CMSG_SPACE(4 * max(1, count)))
+        numbers = memoryview(b"".join(item[2] for item in ancillary)).cast("i").tolist()
+        made = [socket.socket(fileno=number) for number in numbers]
+        if not data or len(made) != count:
+            for one in made:
+                one.close()
+            raise ConnectionRefusedError("the engine's cell has ended")
+        return made
+
+    def close(self) -> None:
+        self._line.close()
+        self._theirs.close()
+
+
+class Loopback:
+    """By addresses of this machine alone: every local user can try them."""
+
+    def __init__(self, wanted: Confinement, listeners: int = 0) -> None:
+        self.host = _own_address()
+        self.port = free_port(self.host)
+        self._listening = [socket.create_server((self.host, 0), backlog=BACKLOG) for _ in range(listeners)]
+        names = [one.getsockname() for one in self._listening]
+        self.endpoints = [f"{host}:{port}" for host, port in names]
+        self.descriptors: tuple[int, ...] = ()
+        self.confinement = replace(wanted, listens=(self.port,), connects=tuple(port for _, port in names))
+        self._process = 0
+
+    def started(self, process: int) -> None:
+        self._process = process
+
+    async def listeners(self) -> "list[trio.abc.Listener[trio.SocketStream]]":
+        made = [trio.SocketListener(trio.socket.from_stdlib_socket(one)) for one in self._listening]
+        self._listening = []
+        return [_EnginesAlone(one, self) for one in made]
+
+    async def connect(self) -> trio.SocketStream:
+        return await trio.open_tcp_stream(self.host, self.port)
+
+    def is_the_engines(self, connection: trio.SocketStream) -> bool:
+        """Whether the engine opened this connection; True where no kernel can tell."""
+        if sys.platform != "linux":
+            return True
+        with suppress(OSError):
+            theirs, ours = connection.socket.getpeername(), connection.socket.getsockname()
+            return belongs_to(self._process, theirs, ours)
+        return False
+
+    def close(self) -> None:
+        for one in self._listening:
+            one.close()
+
+
+class _EnginesAlone(trio.abc.Listener[trio.SocketStream]):
+    """A listener that closes all connections but the engine's at once."""
+
+    def __init__(self, listener: trio.SocketListener, reach: Loopback) -> None:
+        self._listener = listener
+        self._reach = reach
+
+    async def accept(self) -> trio.SocketStream:
+        while True:
+            connection = await self._listener.accept()
+            if await trio.to_thread.run_sync(self._reach.is_the_engines, connection):
+                return connection
+            await trio.aclose_forcefully(connection)
+
+    async def aclose(self) -> None:
+        await self._listener.aclose()
+
+
+def reach(wanted: Confinement, cells: bool, listeners: int = 0) -> Reach:
+    """The ways to and from one start of an engine that is confined like that."""
+    return Cell(wanted, listeners) if cells else Loopback(wanted, listeners)
+
+
+def _own_address() -> str:
+    """An address of loopback that nothing else has, where the system has more than one."""
+    if sys.platform != "linux":
+        return LOCALHOST
+    draw = random.SystemRandom().randrange
+    return f"127.{draw(1, 255)}.{draw(256)}.{draw(1, 255)}"

@@ -1,0 +1,98 @@
+"""Whether this machine can give an engine a cell, and a user of its own: tried once, as with an engine."""
+
+import functools
+import grp
+import os
+import pwd
+import subprocess
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from glob import glob
+
+from mesh.engine.sandbox.confinement import Confinement
+from mesh.engine.sandbox.launcher import DEVICES
+
+_FIRST_USER, _USERS = 61184, 4336
+"""The users that systemd, too, takes for services without one: no system gives them to people."""
+_TRY_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """``why_no_cells`` is what the kernel said where there are none; ``changes_user``: root is at hand."""
+
+    cells: bool
+    changes_user: bool = False
+    why_no_cells: str = ""
+
+    def applied(self, wanted: Confinement, engine: int) -> Confinement:
+        """The same with a user of its own if that can be: one for each ``engine`` (0, 1) of a sidecar."""
+        if not self.changes_user:
+            return wanted
+        user = engine_user(os.getpid(), engine)
+        return replace(wanted, user=user, groups=device_groups() if wanted.device else ())
+
+
+@functools.cache
+def isolation() -> Isolation:
+    """What this machine gives. Takes some 0.1 s at its first call, and blocks."""
+    if sys.platform != "linux":
+        return Isolation(False)
+    why = ""
+    for changes_user in (True, False) if os.getuid() == 0 else (False,):
+        wanted = Isolation(True, changes_user).applied(Confinement(cell=True), 0)
+        why = _failure(wanted)
+        if not why:
+            return Isolation(True, changes_user)
+    return Isolation(False, False, why)
+
+
+def _failure(wanted: Confinement) -> str:
+    """Why nothing can be started so; empty when it can."""
+    command = wanted.command([sys.executable, "-ISc", ""])
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TRY_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    said = done.stderr.strip().splitlines()
+    return "" if done.returncode == 0 else (said[-1] if said else f"status {done.returncode}")
+
+
+def engine_user(process: int, engine: int) -> int:
+    """A user that no account has, for an engine of the sidecar with that process id."""
+    first = (2 * process + engine) % _USERS
+    for step in range(0, _USERS, 2):
+        user = _FIRST_USER + (first + step) % _USERS
+        if not _is_taken(user):
+            return user
+    raise OSError("every user that an engine could have is taken")
+
+
+def _is_taken(user: int) -> bool:
+    with suppress(KeyError):
+        pwd.getpwuid(user)
+        return True
+    with suppress(KeyError):
+        grp.getgrgid(user)
+        return True
+    return False
+
+
+def device_groups(nodes: Iterable[str] | None = None) -> tuple[int, ...]:
+    """The groups, but root's, that own the accelerators' device nodes."""
+    if nodes is None:
+        nodes = [found for pattern in DEVICES for found in (*glob(pattern), *glob(f"{pattern}/*"))]
+    groups = set()
+    for node in nodes:
+        with suppress(OSError):
+            groups.add(os.stat(node).st_gid)
+    return tuple(sorted(groups - {0}))
