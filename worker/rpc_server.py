@@ -11,6 +11,7 @@ import psutil
 import trio
 
 from mesh.engine.process.logfile import LogFile
+from mesh.engine.process.memory_bound import MemoryBound
 from mesh.engine.process.reach import Reach, reach
 from mesh.engine.process.restarts import Restarts
 from mesh.engine.process.rpc_port import CLOSED, wait_for_listener
@@ -24,6 +25,9 @@ _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.7
 _RELEASE_SECONDS = 1.0
 """Seconds that rpc-server may compute on for a client that is gone while the next one waits."""
+
+_SPARE_BYTES = 256 << 20
+"""What it may take beside a tenth more than is lent: its libraries' own, and buffers on the way."""
 
 _ENGINE = 0
 """Its number among a sidecar's engines."""
@@ -41,17 +45,22 @@ class RpcServer:
         program: Path,
         log: Path,
         *,
+        lent: int,
         threads: int | None = None,
         device: bool = False,
         on_event: Callable[[SupervisorEvent], None] = lambda _: None,
         restarts: Restarts | None = None,
     ) -> None:
-        """``threads`` for the processor's share, by default one per physical core.
+        """``lent``: bytes of memory that this machine offers. ``threads``: of the processor's share, by default
+        one for each physical core.
 
         ``device``: it drives an accelerator.
         """
         self._program = program
         self._device = device
+        self._memory = MemoryBound("rpc-server", lent + lent // 10 + _SPARE_BYTES, "what is lent")
+        self.problem = ""
+        """Why it was last ended for what it took; empty if never."""
         self._threads = threads or psutil.cpu_count(logical=False) or 1
         self._reach: Reach | None = None
         self._connected = 0
@@ -104,9 +113,13 @@ class RpcServer:
             if pid != watched:
                 watched, standstill = pid, Standstill(self._device)
             seen = look(pid, reach.port)
-            reason = None if seen is None else standstill.see(trio.current_time(), seen)
-            if reason is not None:
-                _log.warning("rpc-server %s: it is killed and started again", reason)
+            if seen is None:
+                continue
+            stands = standstill.see(trio.current_time(), seen)
+            took = self._memory.exceeded(pid)
+            self.problem = took or self.problem
+            if stands or took:
+                _log.warning("%s: it is killed and started again", took or f"rpc-server {stands}")
                 await self._supervised.restart()
 
     async def stop(self) -> None:
@@ -147,7 +160,7 @@ class RpcServer:
         self._let_go()
         machine = isolation()
         wanted = machine.applied(Confinement(device=self._device), _ENGINE)
-        self._reach = made = reach(wanted, machine.cells)
+        self._reach = made = reach(self._memory.applied(wanted), machine.cells)
         self._connected = 1  # the readiness probe's own connection
         self._closed = 0
         argv = [str(self._program), "-H", made.host, "-p", str(made.port), "-t", str(self._threads)]
@@ -165,6 +178,8 @@ class RpcServer:
         await run.line_with(CLOSED)
 
     def _let_go(self) -> None:
+        self.problem = self._memory.ended() or self.problem
+        self._memory.close()
         if self._reach is not None:
             self._reach.close()
             self._reach = None

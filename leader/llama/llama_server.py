@@ -20,11 +20,13 @@ import trio
 
 from leader.llama.exit_reason import telling_line
 from leader.llama.local_http import get
+from leader.llama.memory_limit import memory_limit
 from leader.llama.server_arguments import arguments, environment
 from leader.llama.slots import Slots
 from leader.llama.watchdog import EngineSample, Watchdog, read_slots
 from leader.placement.planner import Plan
 from mesh.engine.process.logfile import LogFile
+from mesh.engine.process.memory_bound import MemoryBound
 from mesh.engine.process.reach import Reach, reach
 from mesh.engine.process.standstill import Standstill, look
 from mesh.engine.process.supervise import Launch, Run, State, Supervised
@@ -92,6 +94,7 @@ class LlamaServer:
         self._program = program
         self._listen = listen
         self._reach: Reach | None = None
+        self._memory = MemoryBound("llama-server", memory_limit(plan), "the placement")
         self._traffic = traffic
         self._doubt = doubt
         self._gone = gone
@@ -136,6 +139,8 @@ class LlamaServer:
             try:
                 code = await self._supervised.run()
             finally:
+                self._stuck = self._stuck or self._memory.ended()
+                self._memory.close()
                 if self._reach is not None:
                     self._reach.close()
             nursery.cancel_scope.cancel()
@@ -178,7 +183,9 @@ class LlamaServer:
             writes=() if kept is None else (str(kept.folder),),
             file_bytes=0 if kept is None else kept.file_bytes,
         )
-        self._reach = made = reach(machine.applied(wanted, _ENGINE), machine.cells, len(workers))
+        self._reach = made = reach(
+            self._memory.applied(machine.applied(wanted, _ENGINE)), machine.cells, len(workers)
+        )
         endpoints = dict(zip(workers, made.endpoints, strict=True))
         folder = None if kept is None else kept.folder
         argv = [
@@ -220,14 +227,17 @@ class LlamaServer:
             await trio.sleep(GLANCE_SECONDS if self.state.phase is ServerPhase.READY else READY_LOOK_SECONDS)
 
     async def _glance(self) -> None:
-        """Kill the process when it stands still (SIGSTOP): the kernel tells that without asking it."""
+        """Kill the process when it stands still (SIGSTOP) or takes too much: the kernel tells, unasked."""
         standstill = Standstill()
         while True:
-            glance = None if self.pid is None else look(self.pid)
-            reason = None if glance is None else standstill.see(trio.current_time(), glance)
-            if reason is not None:
-                self.kill(f"llama-server {reason}")
-                return
+            pid = self.pid
+            glance = None if pid is None else look(pid)
+            if pid is not None and glance is not None:
+                stands = standstill.see(trio.current_time(), glance)
+                reason = f"llama-server {stands}" if stands else self._memory.exceeded(pid)
+                if reason:
+                    self.kill(reason)
+                    return
             await trio.sleep(GLANCE_SECONDS)
 
     async def _activity(self) -> tuple[str, Hashable]:

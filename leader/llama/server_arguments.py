@@ -9,6 +9,7 @@ keeps the head itself on the CPU.
 from collections.abc import Mapping
 from pathlib import Path
 
+from leader.llama.memory_limit import checkpoints
 from leader.placement.planner import Plan
 from mesh.engine.sandbox.confinement import environment as passed_on
 
@@ -43,7 +44,7 @@ def arguments(
     result += ["--cors-origins", "http://127.0.0.1"]
     result += ["-c", str(plan.context * plan.slots), "-np", str(plan.slots), "--no-kv-unified"]
     # The engine must not guess about memory, nor keep a prompt cache that would pull KV over the network.
-    result += ["-fit", "off", "-cram", "0"]
+    result += ["-fit", "off", "-cram", "0", "-ctxcp", str(checkpoints(plan.context))]
     result += ["--slot-save-path", f"{slots}/"] if slots is not None else []
     return result + _placement(plan, endpoints)
 

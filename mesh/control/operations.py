@@ -20,7 +20,9 @@ MemberStateText = Literal["alive", "suspect", "dead", "left"]
 EngineStateText = Literal["missing", "building", "ready", "failed"]
 DeploymentState = Literal["waiting", "copying", "loading", "ready", "moving", "failed"]
 CopyPhase = Literal["asking", "checking", "copying", "finishing", "idle"]
-ProblemCode = Literal["wire_version", "older_member", "older_program", "newer_installed", "other_build"]
+ProblemCode = Literal[
+    "wire_version", "older_member", "older_program", "newer_installed", "other_build", "engine_memory"
+]
 
 Args = TypeVar("Args", bound=Mapping[str, Any])
 Result = TypeVar("Result", bound=Mapping[str, Any])
@@ -208,10 +210,11 @@ class Program(TypedDict):
 
 
 class Problem(TypedDict):
-    """What keeps members apart, or soon may, and the command that helps.
+    """What keeps members apart, or soon may, or was wrong here; and what helps.
 
     ``wire_version``: this machine cannot speak with that member. All other codes are notes: the member's, or
-    this machine's, program is of the version before; a newer, or another, one than runs here is installed.
+    this machine's, program is of the version before; a newer, or another, one than runs here is installed;
+    the engine of this machine was ended for the memory that it took.
     """
 
     code: ProblemCode

@@ -33,7 +33,7 @@ class Publisher:
         backend = self._context.keeper.backend
         self._memory = await trio.to_thread.run_sync(measure, backend)
         wanted = self._context.options.memory or default_offer(self._memory, backend)
-        self._offered = min(wanted, self._memory.total)
+        self._offered = self._work.lent = min(wanted, self._memory.total)
 
     def first(self) -> Profile:
         """The record with which the node starts."""

@@ -10,7 +10,7 @@ from mesh.admission.admission_server import AdmissionServer
 from mesh.admission.handshake import Admitted
 from mesh.admission.invites import Invites
 from mesh.admission.pool_names import pool_name
-from mesh.control.operations import Status
+from mesh.control.operations import Problem, Status
 from mesh.copies.copy_manager import CopyManager
 from mesh.gateway.api_key import read_api_key
 from mesh.gateway.http_server import serve_gateway
@@ -83,6 +83,8 @@ class Stay:
         result = status(self.node, self.id, self.name, engine, self.api, heard)
         if self.driver.trouble is not None:
             result["trouble"] = str(self.driver.trouble)
+        if self.work.problem:
+            result["problems"].append(_engine_took_too_much(self.work.problem))
         return result
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> Admitted | None:
@@ -166,3 +168,12 @@ class Stay:
     def _refused_tunnels(self) -> dict[str, int]:
         counted = self.work.counted()
         return {event: counted[event] for event in ("refused", "cut", "malformed") if event in counted}
+
+
+def _engine_took_too_much(what: str) -> Problem:
+    return {
+        "code": "engine_memory",
+        "member": None,
+        "message": f"{what}, and was started again",
+        "hint": "lend more with --memory, or place fewer layers here (mesh serve --layers)",
+    }

@@ -25,10 +25,17 @@ class WorkerLoop:
         self._holder = holder
         self._server: RpcServer | None = None
         self.gate: Gate | None = None
+        self.lent = 0
+        """Bytes of memory that this machine offers."""
 
     @property
     def ready(self) -> bool:
         return self._server is not None and self._server.state is State.READY
+
+    @property
+    def problem(self) -> str:
+        """What was wrong with the engine, for people; empty for nothing."""
+        return "" if self._server is None else self._server.problem
 
     def set_holder(self, claim: Claim | None) -> None:
         """Called at the very moment the lease changes hands: older streams are cut before this returns."""
@@ -46,6 +53,7 @@ class WorkerLoop:
         self._server = RpcServer(
             engine.rpc_server,
             Path(log_path(str(self._machine.state.path), "rpc-server")),
+            lent=self.lent,
             device=engine.backend != "cpu",
             on_event=self._on_event,
         )

@@ -71,7 +71,7 @@ class GateNode:
     async def work(self) -> None:
         port = bind_port(["127.0.0.1"])
         with tempfile.TemporaryDirectory() as folder:
-            server = RpcServer(Path(self.config["rpc_server"]), Path(folder) / "log")
+            server = RpcServer(Path(self.config["rpc_server"]), Path(folder) / "log", lent=8 << 30)
             gate = Gate(server, self.trusts)
             gate.set_holder(Claim(self.leader.id))
             async with trio.open_nursery() as nursery:

@@ -63,7 +63,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def server(engine: Engine, tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[RpcServer]:
-    server = RpcServer(engine.rpc_server, tmp_path / "rpc.log", threads=1, restarts=Restarts(first=0.01))
+    server = RpcServer(
+        engine.rpc_server, tmp_path / "rpc.log", lent=1 << 30, threads=1, restarts=Restarts(first=0.01)
+    )
     nursery.start_soon(server.run)
     with trio.fail_after(30):
         await server.wait_ready()

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -8,6 +9,7 @@ import psutil
 import pytest
 import trio
 
+from mesh.engine.process import memory_bound
 from mesh.engine.process.restarts import Restarts
 from mesh.engine.sandbox.launcher import missing
 from mesh.engine.types import Engine
@@ -15,6 +17,8 @@ from tests.mesh.engine.process.processes import is_gone, seconds_until_gone, sta
 from tests.waiting import until
 from worker.rpc_server import RpcServer
 
+LENT = 64 << 20
+ALLOCATE, CLEAR = 0, 5
 HELLO = bytes([14]) + (24).to_bytes(8, "little") + bytes(24)
 
 SIDECAR = """
@@ -22,7 +26,7 @@ import sys, trio
 from pathlib import Path
 from worker.rpc_server import RpcServer
 async def main():
-    server = RpcServer(Path(sys.argv[1]), Path(sys.argv[2]))
+    server = RpcServer(Path(sys.argv[1]), Path(sys.argv[2]), lent=1 << 30)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server.run)
         await server.wait_ready()
@@ -44,7 +48,7 @@ async def greet(stream: trio.abc.Stream) -> bytes:
 
 @pytest.fixture
 async def server(engine: Engine, tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[RpcServer]:
-    server = RpcServer(engine.rpc_server, tmp_path / "rpc.log", restarts=Restarts(first=0.01))
+    server = RpcServer(engine.rpc_server, tmp_path / "rpc.log", lent=LENT, restarts=Restarts(first=0.01))
     nursery.start_soon(server.run)
     with trio.fail_after(20):
         await server.wait_ready()
@@ -70,6 +74,51 @@ async def test_the_real_server_serves_from_within_the_sandbox(server: RpcServer)
     status = await trio.Path(f"/proc/{server.pid}/status").read_text()
     assert {"NoNewPrivs:\t1", "Seccomp:\t2", f"CapEff:\t{0:016x}"} <= set(status.splitlines())
     assert "MESH_TEST_SESSION" not in process.environ()
+
+
+async def told(stream: trio.abc.Stream, command: int, body: bytes) -> bytes:
+    """What rpc-server answers to a command; empty once it is gone."""
+    await stream.send_all(bytes([command]) + len(body).to_bytes(8, "little") + body)
+    reply = b""
+    while len(reply) < 8 or len(reply) < 8 + int.from_bytes(reply[:8], "little"):
+        data = await stream.receive_some(64)
+        if not data:
+            return b""
+        reply += data
+    return reply[8:]
+
+
+@pytest.mark.parametrize("by_group", [True, False], ids=["where groups can be", "without groups"])
+async def test_a_leader_that_takes_more_than_is_lent_ends_the_engine(
+    engine: Engine, tmp_path: Path, nursery: trio.Nursery, by_group: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not by_group:
+        monkeypatch.setattr(memory_bound, "control_group", lambda most: None)
+    server = RpcServer(engine.rpc_server, tmp_path / "rpc.log", lent=LENT, restarts=Restarts(first=0.01))
+    nursery.start_soon(server.run)
+    with trio.fail_after(30):
+        await server.wait_ready()
+        first = server.pid
+        async with await server.connect() as stream:
+            await greet(stream)
+            size = (512 << 20).to_bytes(8, "little")
+            buffer = await told(stream, ALLOCATE, bytes(4) + size)
+            with suppress(trio.BrokenResourceError):
+                await told(stream, CLEAR, buffer[:8] + b"\x01")
+                await stream.receive_some(1)
+        await until(lambda: server.pid not in (first, None))
+        await server.wait_ready()
+        assert re.match("rpc-server took (more|.* of) memory", server.problem)
+        assert server.problem.endswith("326 MiB of what is lent")
+        await server.stop()
+
+
+async def test_memory_that_no_machine_has_is_refused(server: RpcServer) -> None:
+    with trio.fail_after(10):
+        async with await server.connect() as stream:
+            await greet(stream)
+            answer = await told(stream, ALLOCATE, bytes(4) + (1 << 46).to_bytes(8, "little"))
+            assert answer[:8] == bytes(8)
 
 
 async def test_a_server_that_crashes_is_ready_again(server: RpcServer) -> None:

@@ -1,8 +1,9 @@
-"""Takes from a program what it does not need: files, ports, system calls, capabilities. Linux, no root.
+"""Takes from a program what it does not need: the network, files, system calls, memory, its user. Linux.
 
-`launcher` becomes the program after giving these up, and names the layers that a kernel lacks. `landlock`
-restricts files, ports and signals; `seccomp` restricts sockets and system calls. rpc-server runs in it;
-llama-server does not yet. SECURITY.md lists what it does not prevent.
+`confinement` (pure) says what a program is left with, and `launcher` becomes it after giving up the rest.
+`namespaces` makes its cell, out of which `broker` hands sockets; `landlock` restricts files, ports and
+signals, `seccomp` sockets and system calls, `control_groups` memory. `isolation` tries once what a machine
+can give, and `launcher` names the layers that it lacks. SECURITY.md lists what remains.
 
 It must not import anything else of the project: `launcher` runs as a bare script.
 """

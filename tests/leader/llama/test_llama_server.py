@@ -15,6 +15,7 @@ import psutil
 import pytest
 import trio
 
+from leader.llama import llama_server
 from leader.llama.llama_server import LlamaServer, ServerPhase, ServerState
 from leader.llama.server_arguments import arguments
 from leader.llama.slots import Slots
@@ -296,6 +297,15 @@ async def test_the_reason_is_known_when_all_is_read_that_was_said_before_the_end
     with trio.fail_after(30):
         state = await server.run()
     assert state.reason == "llama-server ended with SIGABRT: ggml-rpc.cpp:569: crashed"
+
+
+async def test_an_engine_that_takes_more_than_its_placement_is_ended(
+    engine: Engine, model: ModelInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama_server, "memory_limit", lambda plan: 1 << 20)
+    async with pool(engine, place(model, [host(1 << 30)], 512, 1), tmp_path) as running:
+        state = await running.until("failed")
+    assert re.fullmatch("llama-server took .*more.* than the 1 MiB of the placement", state.reason)
 
 
 def no_listener(worker: bytes, listener: trio.abc.Listener[trio.SocketStream]) -> None:

@@ -82,7 +82,14 @@ STATUS = {
     "running": PROGRAM,
     "problems": [
         {
-            "code": {"wire_version", "older_member", "older_program", "newer_installed", "other_build"},
+            "code": {
+                "wire_version",
+                "older_member",
+                "older_program",
+                "newer_installed",
+                "other_build",
+                "engine_memory",
+            },
             "member": Maybe(str),
             "message": str,
             "hint": str,

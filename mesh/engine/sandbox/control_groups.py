@@ -1,0 +1,108 @@
+"""A control group of Linux for one engine, which bounds its memory, where this process may make one.
+
+Version 2 allows no group beside processes, so the new one stands beside the sidecar's; version 1 does, so it
+stands below. A group that a sidecar left behind when it was killed is removed by whoever makes the next one.
+"""
+
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+_NAME = re.compile(r"mesh-engine-(\d+)-\d+")
+_ROOT: Final = Path("/")
+_NUMBERS = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class ControlGroup:
+    """``folder`` is the group's; ``version`` 1 or 2."""
+
+    folder: Path
+    version: int
+
+    @property
+    def processes(self) -> Path:
+        """The file to which a process is written that is to be in the group."""
+        return self.folder / "cgroup.procs"
+
+    @property
+    def has_ended_a_process(self) -> bool:
+        """Whether the kernel ended one because the group had no memory left."""
+        events = self.folder / ("memory.events" if self.version == 2 else "memory.oom_control")
+        with suppress(OSError):
+            found = re.search(r"^oom_kill (\d+)$", events.read_text(), re.MULTILINE)
+            return found is not None and int(found[1]) > 0
+        return False
+
+    def remove(self) -> None:
+        """Remove it; it stays while a process is in it."""
+        with suppress(OSError):
+            self.folder.rmdir()
+
+
+def control_group(most: int) -> ControlGroup | None:
+    """A new group of at most ``most`` bytes for an engine of this process; None where none can be made."""
+    found = place()
+    if found is None:
+        return None
+    parent, version = found
+    group = ControlGroup(parent / f"mesh-engine-{os.getpid()}-{next(_NUMBERS)}", version)
+    limit = "memory.max" if version == 2 else "memory.limit_in_bytes"
+    try:
+        group.folder.mkdir()
+        (group.folder / limit).write_text(str(most))
+    except OSError:
+        group.remove()
+        return None
+    return group
+
+
+def place(root: Path = _ROOT) -> tuple[Path, int] | None:
+    """Where a group with a limit on memory may be made, seen below ``root``, and its version."""
+    for folder, version in _places(root):
+        if os.access(folder, os.W_OK) and os.access(folder / "cgroup.procs", os.W_OK):
+            return folder, version
+    return None
+
+
+def sweep(root: Path = _ROOT) -> None:
+    """Remove the groups whose sidecar is gone, seen below ``root``."""
+    for parent, version in _places(root):
+        with suppress(OSError):
+            for folder in parent.iterdir():
+                found = _NAME.fullmatch(folder.name)
+                if found and not psutil.pid_exists(int(found[1])):
+                    ControlGroup(folder, version).remove()
+
+
+def _places(root: Path) -> Iterator[tuple[Path, int]]:
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        number, controllers, path = [*line.split(":", 2), "", ""][:3]
+        own = path.strip("/")
+        if number == "0" and not controllers:
+            top = root / "sys/fs/cgroup"
+            beside = (top / own).parent if own else top
+            if "memory" in _words(beside / "cgroup.subtree_control"):
+                yield beside, 2
+        elif "memory" in controllers.split(","):
+            top = root / "sys/fs/cgroup/memory"
+            # A container may see its own group as the top, and a path that only its host knows.
+            yield top / own if (top / own).is_dir() else top, 1
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []
