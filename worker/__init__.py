@@ -2,7 +2,7 @@
 
 `fence` (pure) says which streams of the lease holder pass and which are cut; `gate` enforces it. The
 simulation uses the same fence. `greeting` blanks what would lead around the gate. `rpc_server` runs
-llama.cpp's rpc-server on loopback, sandboxed. `hardware` measures memory and says how much to offer.
+llama.cpp's rpc-server, confined. `hardware` measures memory and says how much to offer.
 
 It must not know elections, membership or `leader`: its caller says whose streams may pass.
 """

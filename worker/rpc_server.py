@@ -51,7 +51,7 @@ class RpcServer:
         on_event: Callable[[SupervisorEvent], None] = lambda _: None,
         restarts: Restarts | None = None,
     ) -> None:
-        """``lent``: bytes of memory that this machine offers. ``threads``: of the processor's share, by default
+        """``lent``: bytes of memory that this machine offers. ``threads``: for the processor, by default
         one for each physical core.
 
         ``device``: it drives an accelerator.

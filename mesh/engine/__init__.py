@@ -2,7 +2,7 @@
 
 `backends` declares each kind of accelerator; `detect` finds this machine's and says why. `install` finds,
 downloads or builds llama-server and rpc-server. `process` runs a program that dies with this one. `sandbox`
-takes from a program what it does not need. `python -m mesh.engine` gets the engine by itself.
+puts a program into a cell. `python -m mesh.engine` gets the engine by itself.
 
 It must not know pools, members or models: it hands out two programs and ways to run them.
 """
