@@ -28,8 +28,8 @@ _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_CAPBSET_DROP = 1, 38, 24
 _HIGHEST_CAPABILITY = 63
 _CAPABILITIES_VERSION = 0x20080522
 _OPEN_FILES = 1024
-_THREADS = 4096
-"""Of the user in its namespace, or of a user of its own: nobody else's count."""
+_OWN_THREADS, _ALL_THREADS = 4096, 16384
+"""Of a user of its own, or of its namespace; else of all programs of the user together."""
 
 _LIBRARIES = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/nix/store", "/gnu/store")
 _VENDORS = ("/opt/rocm*", "/opt/cuda*", "/opt/intel*", "/opt/amdgpu*")
@@ -112,8 +112,8 @@ def _limit_resources(given: Confinement) -> None:
         _limit(resource.RLIMIT_FSIZE, given.file_bytes)
     if given.data_bytes is not None:
         _limit(resource.RLIMIT_DATA, given.data_bytes)
-    if given.cell or given.user is not None:
-        _limit(resource.RLIMIT_NPROC, _THREADS)
+    alone = given.cell or given.user is not None
+    _limit(resource.RLIMIT_NPROC, _OWN_THREADS if alone else _ALL_THREADS)
 
 
 def _join_control_group(given: Confinement) -> None:
