@@ -276,9 +276,8 @@ class Host:
         found = processes.with_variable(HOST_VARIABLE, mark.__eq__)
         if self.namespace is not None:
             found += processes.in_namespace(namespaces.NETNS / self.namespace)
-        else:
-            # A sandboxed program is not told the variable; its parent was.
-            found += processes.children(found)
+        # An engine is not told the variable, and has a network of its own; its parent was, and has not.
+        found += processes.children(found)
         # One that was started a moment ago has not got its environment yet.
         young = [process.pid for process in self._started if process.poll() is None]
         found += [psutil.Process(pid) for pid in young if psutil.pid_exists(pid)]
