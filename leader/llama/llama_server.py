@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +22,7 @@ from leader.llama.exit_reason import telling_line
 from leader.llama.local_http import get
 from leader.llama.memory_limit import memory_limit
 from leader.llama.server_arguments import arguments, environment
+from leader.llama.slot_manifest import SavedSlot
 from leader.llama.slots import Slots
 from leader.llama.watchdog import EngineSample, Watchdog, read_slots
 from leader.placement.planner import Plan
@@ -100,6 +101,8 @@ class LlamaServer:
         self._gone = gone
         self._slots_kept = slots
         self._restore = restore
+        self.restored: Mapping[int, SavedSlot] = {}
+        """The slots that go on with what an earlier llama-server computed, and for whom."""
         self._name = name
         self._began = 0.0
         self.load_seconds = 0.0
@@ -162,11 +165,14 @@ class LlamaServer:
             raise ConnectionRefusedError("llama-server is not started")
         return await self._reach.connect()
 
-    async def keep_conversations(self) -> None:
-        """Save what its slots hold for the next llama-server; bounded in time and space."""
+    async def keep_conversations(self, domains: Mapping[int, str]) -> None:
+        """Save what its slots hold for the next llama-server; bounded in time and space.
+
+        ``domains`` says, by slot, which trust domain may go on with it; the others are not saved.
+        """
         if self._slots_kept is not None and self.state.phase is ServerPhase.READY:
-            kept = await self._slots_kept.keep(self.connect)
-            log.info("%d tokens of conversations are kept", kept)
+            kept = await self._slots_kept.keep(self.connect, domains)
+            log.info("%d tokens of conversations are kept", _tokens(kept))
 
     def kill(self, reason: str) -> None:
         """SIGKILL at once; ``run`` ends with ``reason``."""
@@ -181,14 +187,14 @@ class LlamaServer:
         wanted = Confinement(
             device=any(stage.device.local and not stage.device.host for stage in self.plan.stages),
             reads=tuple(str(file) for file in self.plan.model_info.files),
-            writes=() if kept is None else (str(kept.folder),),
+            writes=() if kept is None else (str(kept.files),),
             file_bytes=0 if kept is None else kept.file_bytes,
         )
         self._reach = made = reach(
             self._memory.applied(machine.applied(wanted, _ENGINE)), machine.cells, len(workers)
         )
         endpoints = dict(zip(workers, made.endpoints, strict=True))
-        folder = None if kept is None else kept.folder
+        folder = None if kept is None else kept.files
         argv = [
             str(self._program),
             *arguments(self.plan, endpoints, made.host, made.port, folder, self._name),
@@ -209,7 +215,8 @@ class LlamaServer:
                 healthy = (await get(self.connect, "/health"))[0] == 200
             await trio.sleep(0 if healthy else READY_LOOK_SECONDS)
         if self._restore and self._slots_kept is not None:
-            log.info("%d tokens of conversations are restored", await self._slots_kept.restore(self.connect))
+            self.restored = await self._slots_kept.restore(self.connect)
+            log.info("%d tokens of conversations are restored", _tokens(self.restored))
 
     async def _watch(self) -> None:
         """Follow progress; kill the process when the watchdog says so."""
@@ -228,14 +235,15 @@ class LlamaServer:
             await trio.sleep(GLANCE_SECONDS if self.state.phase is ServerPhase.READY else READY_LOOK_SECONDS)
 
     async def _glance(self) -> None:
-        """Kill the process when it stands still (SIGSTOP) or takes too much: the kernel tells, unasked."""
+        """Kill the process when it stands still (SIGSTOP) or takes too much: it is not asked for that."""
         standstill = Standstill()
         while True:
             pid = self.pid
             glance = None if pid is None else look(pid)
             if pid is not None and glance is not None:
-                stands = standstill.see(trio.current_time(), glance)
-                reason = f"llama-server {stands}" if stands else self._memory.exceeded(pid)
+                writes = None if self._slots_kept is None else self._slots_kept.watch()
+                wrong = standstill.see(trio.current_time(), glance) or writes
+                reason = f"llama-server {wrong}" if wrong else self._memory.exceeded(pid)
                 if reason:
                     self.kill(reason)
                     return
@@ -276,6 +284,10 @@ class LlamaServer:
         how = "did not start" if code is None else f"ended with {_exit(code)}"
         line = telling_line(self._supervised.log.last_lines)
         return f"llama-server {how}: {line}" if line else f"llama-server {how}"
+
+
+def _tokens(slots: Mapping[int, SavedSlot]) -> int:
+    return sum(slot.tokens for slot in slots.values())
 
 
 def _exit(code: int) -> str:

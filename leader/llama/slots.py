@@ -2,20 +2,28 @@
 
 Such a file does not depend on the placement: two workers can restore what three held. It does depend on the
 model and on the size of a slot. So it is kept for the same deployment alone, between the end of one
-llama-server and the start of the next.
+llama-server and the start of the next::
+
+    <folder>/manifest.json       whose conversation each file holds: what it does not name is not restored
+    <folder>/files/slot-<n>      all that llama-server may write
 """
 
+import errno
 import json
 import logging
 import os
 import shutil
+from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import trio
 
 from leader.llama.local_http import Connect, post
+from leader.llama.slot_manifest import SavedSlot, SlotManifest
 from leader.placement.planner import Plan
 
 log = logging.getLogger(__name__)
@@ -24,18 +32,24 @@ KEEP_SECONDS: Final = 10.0
 """For all slots; a move waits no longer for what the next prompt can compute again."""
 OVERHEAD_BYTES: Final = 16 << 20
 SPARE_BYTES: Final = 256 << 20
-"""Bytes of the disk that stay free in any case."""
+"""Bytes of the disk that stay free in any case: the node's own state is written there."""
+_MANIFEST: Final = "manifest.json"
 
 
 class Slots:
-    """The slots of a pipeline's llama-server, as files in ``folder``: one file a slot, and no other.
+    """The slots of a pipeline's llama-server, as files below ``folder``: one file a slot, and no other.
 
-    The files are there, empty, before llama-server starts: it may overwrite them and make none.
+    The files are there, empty, before llama-server starts: it may overwrite them and make none. ``model`` is
+    the root of the model's hash tree.
     """
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: Plan, model: bytes) -> None:
         self.folder = folder
-        self._count = plan.slots
+        self.files = folder / "files"
+        self._manifest = SlotManifest(model, plan.context, plan.slots, {})
+        self._names = [f"slot-{slot}" for slot in range(plan.slots)]
+        self._saved: Mapping[int, SavedSlot] = {}
+        self._saving = False
         info = plan.model_info
         self._slot_bytes = info.kv_bytes_per_layer_per_token * info.n_layers * plan.context
 
@@ -45,18 +59,21 @@ class Slots:
         return self._slot_bytes + self._slot_bytes // 8 + OVERHEAD_BYTES
 
     def prepare(self, restore: bool) -> bool:
-        """Make the folder and its files; drop what an earlier run left in it, unless ``restore``.
+        """Make the files; drop whatever an earlier run left, unless it is to ``restore``.
 
         Returns False if that cannot be done, as on a full disk: then nothing can be kept.
         """
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            wanted = {self._file(slot) for slot in range(self._count)}
-            for file in self.folder.iterdir():
-                if not restore or file not in wanted:
-                    file.unlink()
-            for file in wanted:
-                file.touch(mode=0o600)
+            self._saved = self._read() if restore else {}
+            if not self._saved:
+                remove(self.folder)
+            for folder in (self.folder, self.files):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for found in self.files.iterdir():
+                if found.name not in self._names:
+                    remove(found)
+            for name in self._names:
+                (self.files / name).touch(mode=0o600)
         except OSError as error:
             log.warning("conversations are not kept: %s: %s", self.folder, error.strerror)
             return False
@@ -64,52 +81,125 @@ class Slots:
 
     def clear(self) -> None:
         """Drop what is in the files, which stay."""
-        for slot in range(self._count):
+        with suppress(OSError):
+            (self.folder / _MANIFEST).unlink(missing_ok=True)
+        for name in self._names:
             with suppress(OSError):
-                os.truncate(self._file(slot), 0)
+                os.truncate(self.files / name, 0)
 
-    def remove(self) -> None:
-        """Drop the folder: a deployment has ended."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def watch(self) -> str | None:
+        """The reason to end a llama-server that writes more than it may; None where it does not.
 
-    async def keep(self, connect: Connect) -> int:
-        """Save every slot that holds something; returns the number of tokens. Gives up after ten seconds."""
+        On a disk that is nearly full, what was saved is given up.
+        """
+        with suppress(OSError):
+            with os.scandir(self.files) as found:  # one more than there may be tells as much as all
+                sizes = {file.name: file.stat().st_size for file in islice(found, len(self._names) + 1)}
+            if (reason := excess(sizes, self._names, self.file_bytes)) is not None:
+                return reason
+            if any(sizes.values()) and not self._saving and self._free() < SPARE_BYTES:
+                log.warning("conversations are not kept: the disk is nearly full")
+                self.clear()
+        return None
+
+    async def keep(self, connect: Connect, domains: Mapping[int, str]) -> Mapping[int, SavedSlot]:
+        """Save each slot of ``domains`` that holds something, for that trust domain; returns what is kept.
+
+        All or nothing is kept: nothing after ten seconds, and nothing on a disk that fills up meanwhile.
+        """
         self.clear()
-        free = shutil.disk_usage(self.folder).free
-        if free < self._slot_bytes * self._count + SPARE_BYTES:
-            log.warning("conversations are not kept: %d MiB of disk are too few", free >> 20)
-            return 0
-        kept = 0
-        with trio.move_on_after(KEEP_SECONDS):
-            for slot in range(self._count):
-                tokens = await self._ask(connect, slot, "save", "n_saved")
-                if not tokens:
-                    os.truncate(self._file(slot), 0)
-                kept += tokens
-            return kept
+        self._saving = True
+        try:
+            with trio.move_on_after(KEEP_SECONDS):
+                self._check_room(self.file_bytes * len(domains))
+                saved = {}
+                for slot, domain in domains.items():
+                    if (file := await self._save(connect, slot, domain)) is not None:
+                        saved[slot] = file
+                    self._check_room(0)
+                self._write(saved)
+                return saved
+        except OSError as error:
+            log.warning("conversations are not kept: %s", error.strerror)
+        finally:
+            self._saving = False
         self.clear()
-        return 0
+        return {}
 
-    async def restore(self, connect: Connect) -> int:
-        """Load what was kept, and drop it; returns the number of tokens. Gives up after ten seconds."""
-        restored = 0
-        with trio.move_on_after(KEEP_SECONDS):
-            for slot in range(self._count):
-                if self._file(slot).stat().st_size:
-                    restored += await self._ask(connect, slot, "restore", "n_restored")
+    async def restore(self, connect: Connect) -> Mapping[int, SavedSlot]:
+        """Load what was kept, and drop it; returns what the slots hold now. Gives up after ten seconds."""
+        restored = {}
+        saved, self._saved = self._saved, {}
+        with trio.move_on_after(KEEP_SECONDS), suppress(OSError):
+            for slot, file in saved.items():
+                if (self.files / self._names[slot]).stat().st_size == file.bytes:
+                    told = await self._ask(connect, slot, "restore")
+                    if told.get("n_restored"):
+                        restored[slot] = file
         self.clear()
         return restored
 
-    def _file(self, slot: int) -> Path:
-        return self.folder / f"slot-{slot}"
+    async def _save(self, connect: Connect, slot: int, domain: str) -> SavedSlot | None:
+        """What is saved of a slot; None, and an empty file, where that is nothing or less than all."""
+        told, file = await self._ask(connect, slot, "save"), self.files / self._names[slot]
+        tokens, size = told.get("n_saved"), told.get("n_written")
+        if tokens and size and file.stat().st_size == size:
+            return SavedSlot(domain, tokens, size)
+        os.truncate(file, 0)
+        return None
 
-    async def _ask(self, connect: Connect, slot: int, action: str, number: str) -> int:
-        """The number of tokens that llama-server reports; 0 when it refuses: that costs a prefill alone."""
-        body = json.dumps({"filename": self._file(slot).name}).encode()
+    def _check_room(self, wanted: int) -> None:
+        """Raise OSError where so many bytes and the spare ones are not free."""
+        free = self._free()
+        if free < wanted + SPARE_BYTES:
+            raise OSError(errno.ENOSPC, f"{free >> 20} MiB of disk are too few")
+
+    def _free(self) -> int:
+        return shutil.disk_usage(self.folder).free
+
+    def _read(self) -> Mapping[int, SavedSlot]:
+        with suppress(OSError):
+            return self._manifest.of_the_same((self.folder / _MANIFEST).read_bytes())
+        return {}
+
+    def _write(self, saved: Mapping[int, SavedSlot]) -> None:
+        if not saved:
+            return
+        temporary = self.folder / f"{_MANIFEST}.new"
+        temporary.write_bytes(replace(self._manifest, slots=saved).encode())
+        temporary.replace(self.folder / _MANIFEST)
+
+    async def _ask(self, connect: Connect, slot: int, action: str) -> dict[str, int]:
+        """The numbers that llama-server reports; none when it refuses: that costs a prefill alone."""
+        body = json.dumps({"filename": self._names[slot]}).encode()
         with suppress(OSError, trio.BrokenResourceError, ValueError):
             status, answer = await post(connect, f"/slots/{slot}?action={action}", body)
             told: Any = json.loads(answer)
-            if status == 200 and isinstance(told, dict) and isinstance(told.get(number), int):
-                return int(told[number])
+            if status == 200 and isinstance(told, dict):
+                return {name: number for name, number in told.items() if type(number) is int}
             log.warning("slot %d: %s was refused: %s", slot, action, answer[:200].decode(errors="replace"))
-        return 0
+        return {}
+
+
+def excess(sizes: Mapping[str, int], names: Collection[str], most: int) -> str | None:
+    """Which file is not one of ``names`` or has more than ``most`` bytes, in words; None for none. Pure."""
+    for name, size in sorted(sizes.items()):
+        if name not in names:
+            return f"made a file of its own, {name[:40]!r}"
+        if size > most:
+            return f"wrote {size >> 20} MiB to {name}, which may have {most >> 20}"
+    return None
+
+
+def are_kept(folder: Path) -> bool:
+    """Whether that folder holds conversations for the next llama-server."""
+    return (folder / _MANIFEST).exists()
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, if it is there. Raises OSError."""
+    with suppress(FileNotFoundError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -8,6 +8,7 @@ from pathlib import Path
 import trio
 
 from leader.llama.llama_server import LlamaServer, ServerPhase, ServerState
+from leader.llama.slot_manifest import EVERYBODY
 from leader.llama.slots import Slots
 from leader.llama.tunnels import Opener, OpenTunnel, open_tunnels, unreachable
 from leader.reconcile.view import Running, Start
@@ -96,7 +97,7 @@ class Pipeline:
                         traffic=lambda: tunnels.sent + tunnels.received,
                         doubt=lambda: bool(self._workers_that_are(MemberState.SUSPECT, *GONE)),
                         gone=lambda: bool(self._workers_that_are(*GONE)),
-                        slots=Slots(folder / "slots", self.plan),
+                        slots=Slots(slots_folder(self._machine), self.plan, self.wanted.root),
                         restore=self._restore,
                         name=self.wanted.name,
                         on_state=self._set_state,
@@ -109,7 +110,7 @@ class Pipeline:
     async def stop(self, keep: bool = False) -> None:
         """End it; with ``keep``, save its conversations first."""
         if keep and self._server is not None:
-            await self._server.keep_conversations()
+            await self._server.keep_conversations(dict.fromkeys(range(self.plan.slots), EVERYBODY))
         self._scope.cancel()
         with trio.move_on_after(STOP_SECONDS):
             await self._ended.wait()
@@ -146,3 +147,8 @@ class Pipeline:
     def _workers_that_are(self, *states: MemberState) -> list[bytes]:
         used = set(self.plan.workers)
         return [one.id for one in self._driver.node.members() if one.id in used and one.state in states]
+
+
+def slots_folder(machine: NodeContext) -> Path:
+    """Where this machine keeps conversations while nothing runs that holds them."""
+    return machine.state.path / "slots"

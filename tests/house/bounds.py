@@ -117,6 +117,8 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound("copies given, to one member", "mesh.copies.copy_server", ("MAX_SERVED", "MAX_OF_A_PEER")),
         Bound("bytes that a copy leaves free", "mesh.copies.copy_policy", ("MARGIN",)),
         Bound("files, pieces of a model", "mesh.copies.hash_tree", ("MAX_FILES", "MAX_PIECES")),
+        Bound("bytes of the disk that saved slots leave free", "leader.llama.slots", ("SPARE_BYTES",)),
+        Bound("seconds that saving or restoring them takes", "leader.llama.slots", ("KEEP_SECONDS",)),
         Bound("models held", "leader.model.held_models", ("MAX_MODELS",)),
         Bound("layers, tensors of a model", "leader.model.gguf", ("MAX_LAYERS", "MAX_TENSORS")),
         Bound("devices of a plan", "leader.placement.cost", ("MAX_DEVICES",)),

@@ -2,12 +2,27 @@
 
 import os
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _ROOM = ("1g", 100_000)
 """Bytes and files; memory is taken for what is written alone."""
 _TRIES = 20
+
+
+@contextmanager
+def disk_at(folder: Path) -> Iterator[None]:
+    """Keeps an empty disk there; a child takes it away however this process ends. Raises RuntimeError."""
+    mount(folder)
+    ended, end = os.pipe()
+    command = ["sh", "-c", 'read -r _; exec umount --lazy "$1"', "sh", str(folder)]
+    with subprocess.Popen(command, stdin=ended, start_new_session=True):
+        os.close(ended)
+        try:
+            yield
+        finally:
+            os.close(end)
 
 
 def mount(folder: Path) -> None:
@@ -18,13 +33,18 @@ def mount(folder: Path) -> None:
     _do("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))
 
 
-def fill(folder: Path) -> None:
-    """Leaves no room for another block, nor for another file, until `free`."""
+def fill(folder: Path, of_files: bool = True) -> None:
+    """Leaves no room for another block, nor (``of_files``) for another file, until `free`."""
     for _ in range(_TRIES):
         with suppress(RuntimeError):  # it was written to just now, and more is used than was seen
-            _remount(folder, *_used(folder))
+            _fill(folder, of_files)
             return
-    _remount(folder, *_used(folder))
+    _fill(folder, of_files)
+
+
+def _fill(folder: Path, of_files: bool) -> None:
+    size, files = _used(folder)
+    _remount(folder, size, files if of_files else _ROOM[1])
 
 
 def free(folder: Path) -> None:

@@ -18,19 +18,22 @@ import trio
 from leader.llama import llama_server
 from leader.llama.llama_server import LlamaServer, ServerPhase, ServerState
 from leader.llama.server_arguments import arguments
-from leader.llama.slots import Slots
+from leader.llama.slots import Slots, are_kept
 from leader.llama.tunnels import OpenTunnel, Tunnels, open_tunnels
 from leader.model.gguf import read
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device, assumed_layer_seconds, compute_bytes
 from leader.placement.planner import Plan, place
+from mesh.engine.sandbox import landlock
 from mesh.engine.types import Engine
 from mesh.net.stream_ends import Plain
 from mesh.tools.generator import ModelSpec, generate, spec_of_size
+from tests.lab import disks
 from tests.leader.llama.bare_server import bare_server, greedy, post, rpc_server
 from tests.leader.llama.url_of import url_of
 from tests.leader.shapes import MIB, host, worker
 
+MODEL = b"m" * 32
 PROMPT = "Tell me a story about two machines"
 
 
@@ -249,11 +252,13 @@ async def test_conversations_go_on_in_the_next_server_with_another_split(
     answers = []
     for restore, on_leader in ((False, 0), (True, 3)):
         plan = split_plan(model, on_leader)
-        slots = Slots(tmp_path / "slots", plan)
+        slots = Slots(tmp_path / "slots", plan, MODEL)
         async with pool(engine, plan, tmp_path, slots=slots, restore=restore) as running:
             await running.until("ready")
+            domains = {slot: saved.domain for slot, saved in running.server.restored.items()}
+            assert domains == ({0: "anna"} if restore else {})
             answers.append(await post(f"{running.url}/completion", request))
-            await running.server.keep_conversations()
+            await running.server.keep_conversations({0: "anna"})
     assert answers[0]["timings"]["prompt_n"] > 40
     assert answers[1]["timings"]["prompt_n"] < 10, "its prompt was there already"
     assert answers[1]["tokens"] == answers[0]["tokens"]
@@ -264,9 +269,62 @@ async def test_where_conversations_cannot_be_kept_the_server_runs_without(
 ) -> None:
     plan = place(model, [host(1 << 30)], 512, 1)
     (tmp_path / "file").touch()
-    async with pool(engine, plan, tmp_path, slots=Slots(tmp_path / "file" / "slots", plan)) as running:
+    slots = Slots(tmp_path / "file" / "slots", plan, MODEL)
+    async with pool(engine, plan, tmp_path, slots=slots) as running:
         await running.until("ready")
-        await running.server.keep_conversations()
+        await running.server.keep_conversations({0: ""})
+        assert len(await greedy(running.url, PROMPT, 3)) == 3
+
+
+async def test_a_slot_can_be_saved_under_no_name_but_its_own(
+    engine: Engine, model: ModelInfo, tmp_path: Path
+) -> None:
+    if not landlock.abi():
+        pytest.skip("without Landlock the server is ended for what it makes")
+    plan = place(model, [host(1 << 30)], 512, 1)
+    slots = Slots(tmp_path / "slots", plan, MODEL)
+    async with pool(engine, plan, tmp_path, slots=slots) as running:
+        await running.until("ready")
+        await greedy(running.url, PROMPT, 3)
+        for name in ("mine", "slot-1", "manifest.json", "../manifest.json"):
+            assert await _save(running.url, name) >= 400
+        assert await _save(running.url, "slot-0") == 200
+        assert [file.name for file in slots.files.iterdir()] == ["slot-0"]
+        assert [file.name for file in slots.folder.iterdir()] == ["files"]
+
+
+async def test_a_server_that_writes_more_than_it_may_is_ended(
+    engine: Engine, model: ModelInfo, tmp_path: Path
+) -> None:
+    plan = place(model, [host(1 << 30)], 512, 1)
+    slots = Slots(tmp_path / "slots", plan, MODEL)
+    async with pool(engine, plan, tmp_path, slots=slots) as running:
+        await running.until("ready")
+        os.truncate(slots.files / "slot-0", slots.file_bytes + 1)  # as one with an accelerator could
+        state = await running.until("failed", 5)
+    assert re.fullmatch(r"llama-server wrote \d+ MiB to slot-0, which may have \d+", state.reason)
+
+
+async def test_on_a_disk_that_is_full_a_server_keeps_nothing_and_goes_on(
+    engine: Engine, model: ModelInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, disk = place(model, [host(1 << 30)], 512, 1), tmp_path / "disk"
+    slots = Slots(disk / "slots", plan, MODEL)
+    async with AsyncExitStack() as stack:
+        try:
+            stack.enter_context(disks.disk_at(disk))
+        except RuntimeError:
+            pytest.skip("a full disk needs a mount (root on Linux)")
+        running = await stack.enter_async_context(pool(engine, plan, tmp_path, slots=slots))
+        await running.until("ready")
+        await greedy(running.url, PROMPT, 3)
+        disks.fill(disk)
+        assert await _save(running.url, "slot-0") >= 400, "the engine reports that it could not write"
+        # As if it had filled up just after the look at what is free.
+        monkeypatch.setattr(slots, "_check_room", lambda wanted: None)
+        await running.server.keep_conversations({0: ""})
+        assert not are_kept(slots.folder)
+        assert (slots.files / "slot-0").stat().st_size == 0
         assert len(await greedy(running.url, PROMPT, 3)) == 3
 
 
@@ -315,6 +373,13 @@ def no_listener(worker: bytes, listener: trio.abc.Listener[trio.SocketStream]) -
 async def _ask_until_cut(url: str) -> None:
     with suppress(httpx.TransportError):
         await post(f"{url}/completion", {"prompt": "go", "n_predict": 4000, "temperature": 0})
+
+
+async def _save(url: str, name: str) -> int:
+    """The status of saving the first slot under that name."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.post(f"{url}/slots/0?action=save", json={"filename": name}, timeout=30)
+    return answer.status_code
 
 
 async def _until_generating(url: str) -> None:

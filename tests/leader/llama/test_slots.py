@@ -1,6 +1,9 @@
-"""What is kept of conversations, and what is done when that cannot be."""
+"""What is kept of conversations, and for whom, and what is done when that cannot be."""
 
-from collections.abc import AsyncIterator
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -8,22 +11,34 @@ from pathlib import Path
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from leader.llama.local_http import Connect
-from leader.llama.slots import Slots
-from leader.placement.planner import place
+from leader.llama.slot_manifest import EVERYBODY, SavedSlot
+from leader.llama.slots import Slots, are_kept, excess, remove
+from leader.placement.planner import Plan, place
+from mesh.runtime.state import write_durably
+from tests.lab import disks
 from tests.leader.shapes import GIB, host, model_info
 
 PLAN = place(model_info(8), [host(memory=GIB)], 512, 2)
+MODEL = b"m" * 32
+ALL = {0: EVERYBODY, 1: EVERYBODY}
+KEPT = {0: SavedSlot(EVERYBODY, 7, 2)}
 
 
 class Server:
     """Answers the way llama-server does for its slots, of which the second one is empty."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """``meanwhile`` is what happens to the machine between a save and its answer."""
         self.asked: list[str] = []
         self.folder = folder
         self.silent = False
+        self.held = [7, 0]
+        self.untold = 0
+        self._meanwhile = meanwhile
 
     async def answer(self, stream: trio.SocketStream) -> None:
         request = b""
@@ -34,17 +49,21 @@ class Server:
         if self.silent:
             await trio.sleep_forever()
         slot, action = line.split()[1].removeprefix("/slots/").split("?action=")
-        tokens = 7 if slot == "0" else 0
         if action == "save":
             (self.folder / f"slot-{slot}").write_bytes(b"kv")
-        number = "n_saved" if action == "save" else "n_restored"
-        body = f'{{"id_slot": {slot}, "{number}": {tokens}}}'
-        await stream.send_all(f"HTTP/1.0 200 OK\r\n\r\n{body}".encode())
+            self._meanwhile()
+        tokens, bytes = ("n_saved", "n_written") if action == "save" else ("n_restored", "n_read")
+        told = {"id_slot": int(slot), tokens: self.held[int(slot)], bytes: 2 + self.untold, "timings": {}}
+        await stream.send_all(f"HTTP/1.0 200 OK\r\n\r\n{json.dumps(told)}".encode())
         await stream.aclose()
 
 
+def slots_in(folder: Path, plan: Plan = PLAN, model: bytes = MODEL) -> Slots:
+    return Slots(folder, plan, model)
+
+
 def sizes(folder: Path) -> dict[str, int]:
-    return {file.name: file.stat().st_size for file in folder.iterdir()}
+    return {file.name: file.stat().st_size for file in (folder / "files").iterdir()}
 
 
 async def refused() -> trio.SocketStream:
@@ -60,65 +79,211 @@ async def serving(server: Server) -> AsyncIterator[Connect]:
         nursery.cancel_scope.cancel()
 
 
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """The folder of a disk of its own."""
+    folder = tmp_path / "disk"
+    try:
+        with disks.disk_at(folder):
+            yield folder
+    except RuntimeError:
+        pytest.skip("a full disk needs a mount (root on Linux)")
+
+
 async def test_slots_are_kept_and_come_back_once(tmp_path: Path) -> None:
-    slots, server = Slots(tmp_path / "slots", PLAN), Server(tmp_path / "slots")
+    slots, server = slots_in(tmp_path / "slots"), Server(tmp_path / "slots" / "files")
     slots.prepare(restore=False)
     async with serving(server) as connect:
-        assert await slots.keep(connect) == 7
+        assert await slots.keep(connect, ALL) == KEPT
         assert sizes(slots.folder) == {"slot-0": 2, "slot-1": 0}, "an empty slot leaves an empty file"
-        slots.prepare(restore=True)
-        assert await slots.restore(connect) == 7
-        assert sizes(slots.folder) == {"slot-0": 0, "slot-1": 0}
-        assert await slots.restore(connect) == 0
+        assert are_kept(slots.folder)
+        for expected in (KEPT, {}):
+            following = slots_in(tmp_path / "slots")
+            following.prepare(restore=True)
+            assert await following.restore(connect) == expected
+            assert sizes(slots.folder) == {"slot-0": 0, "slot-1": 0}
+            assert not are_kept(slots.folder)
     assert [line.split("=")[1].split()[0] for line in server.asked] == ["save", "save", "restore"]
+
+
+async def test_a_slot_comes_back_for_the_domain_that_it_was_kept_for(tmp_path: Path) -> None:
+    slots, server = slots_in(tmp_path / "slots"), Server(tmp_path / "slots" / "files")
+    server.held = [7, 9]
+    slots.prepare(restore=False)
+    async with serving(server) as connect:
+        await slots.keep(connect, {0: "anna", 1: "bert"})
+        slots.prepare(restore=True)
+        restored = await slots.restore(connect)
+    assert {slot: saved.domain for slot, saved in restored.items()} == {0: "anna", 1: "bert"}
+
+
+async def test_a_slot_that_is_nobodys_is_not_kept(tmp_path: Path) -> None:
+    slots, server = slots_in(tmp_path / "slots"), Server(tmp_path / "slots" / "files")
+    slots.prepare(restore=False)
+    async with serving(server) as connect:
+        assert await slots.keep(connect, {1: "bert"}) == {}
+    assert [line.split()[1] for line in server.asked] == ["/slots/1?action=save"]
+    assert not are_kept(slots.folder)
+
+
+@pytest.mark.parametrize("change", ["model", "context", "manifest", "damage"])
+async def test_what_no_manifest_of_the_same_deployment_names_is_dropped(tmp_path: Path, change: str) -> None:
+    slots, server = slots_in(tmp_path / "slots"), Server(tmp_path / "slots" / "files")
+    slots.prepare(restore=False)
+    async with serving(server) as connect:
+        await slots.keep(connect, ALL)
+        plan = place(model_info(8), [host(memory=GIB)], 256, 2) if change == "context" else PLAN
+        if change == "manifest":
+            (slots.folder / "manifest.json").unlink()
+        if change == "damage":
+            (slots.folder / "manifest.json").write_bytes(b"{}")
+        following = slots_in(slots.folder, plan, b"n" * 32 if change == "model" else MODEL)
+        following.prepare(restore=True)
+        assert sizes(slots.folder) == {"slot-0": 0, "slot-1": 0}
+        assert await following.restore(connect) == {}
+    assert not [line for line in server.asked if "restore" in line]
+
+
+async def test_a_file_that_was_changed_since_is_not_restored(tmp_path: Path) -> None:
+    slots, server = slots_in(tmp_path / "slots"), Server(tmp_path / "slots" / "files")
+    slots.prepare(restore=False)
+    async with serving(server) as connect:
+        await slots.keep(connect, ALL)
+        (slots.files / "slot-0").write_bytes(b"another's")
+        slots.prepare(restore=True)
+        assert await slots.restore(connect) == {}
+    assert sizes(slots.folder) == {"slot-0": 0, "slot-1": 0}
+
+
+async def test_a_file_that_lacks_what_was_written_to_it_is_not_kept(tmp_path: Path) -> None:
+    slots, server = slots_in(tmp_path / "slots"), Server(tmp_path / "slots" / "files")
+    server.untold = 4096
+    slots.prepare(restore=False)
+    async with serving(server) as connect:
+        assert await slots.keep(connect, ALL) == {}
+    assert sizes(slots.folder) == {"slot-0": 0, "slot-1": 0}
 
 
 def test_where_no_folder_can_be_made_nothing_is_kept(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert not Slots(tmp_path / "file" / "slots", PLAN).prepare(restore=False)
-    assert Slots(tmp_path / "slots", PLAN).prepare(restore=False)
+    assert not slots_in(tmp_path / "file" / "slots").prepare(restore=False)
+    assert slots_in(tmp_path / "slots").prepare(restore=False)
 
 
-async def test_a_run_that_restores_nothing_drops_what_is_left(tmp_path: Path) -> None:
-    slots = Slots(tmp_path, PLAN)
-    for name in ("slot-0", "slot-7", "another"):
-        (tmp_path / name).write_bytes(b"old")
-    slots.prepare(restore=False)
-    assert sizes(tmp_path) == {"slot-0": 0, "slot-1": 0}
+@pytest.mark.parametrize("restore", [False, True])
+def test_whatever_is_left_is_dropped_before_a_server_starts(tmp_path: Path, restore: bool) -> None:
+    folder = tmp_path / "slots"
+    (folder / "files" / "invented").mkdir(parents=True)
+    for name in ("slot-0", "slot-7", "another", "files/slot-1", "files/invented/slot-0", "manifest.json.new"):
+        (folder / name).write_bytes(b"old")
+    (folder / "away").symlink_to(tmp_path)
+    slots_in(folder).prepare(restore)
+    assert sizes(folder) == {"slot-0": 0, "slot-1": 0}
+    assert [file.name for file in folder.iterdir()] == ["files"]
 
 
 async def test_files_that_no_slot_has_are_dropped_even_when_conversations_go_on(tmp_path: Path) -> None:
-    slots = Slots(tmp_path, PLAN)
-    for name in ("slot-0", "slot-7"):
-        (tmp_path / name).write_bytes(b"old")
-    slots.prepare(restore=True)
-    assert sizes(tmp_path) == {"slot-0": 3, "slot-1": 0}
-
-
-def test_a_deployment_that_has_ended_leaves_nothing(tmp_path: Path) -> None:
-    slots = Slots(tmp_path / "slots", PLAN)
+    slots, server = slots_in(tmp_path / "slots"), Server(tmp_path / "slots" / "files")
     slots.prepare(restore=False)
-    slots.remove()
-    assert list(tmp_path.iterdir()) == []
+    async with serving(server) as connect:
+        await slots.keep(connect, ALL)
+    (slots.files / "slot-7").write_bytes(b"old")
+    slots.prepare(restore=True)
+    assert sizes(slots.folder) == {"slot-0": 2, "slot-1": 0}
+
+
+@pytest.mark.parametrize("made", ["folder", "file", "link", "nothing"])
+def test_whatever_has_the_folders_name_is_removed(tmp_path: Path, made: str) -> None:
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "slots"
+    elsewhere.mkdir()
+    (elsewhere / "file").touch()
+    if made == "folder":
+        shutil.copytree(elsewhere, folder)
+    elif made == "file":
+        folder.touch()
+    elif made == "link":
+        folder.symlink_to(elsewhere)
+    remove(folder)
+    assert [file.name for file in tmp_path.iterdir()] == ["elsewhere"]
+    assert (elsewhere / "file").exists()
 
 
 async def test_a_server_that_is_gone_keeps_nothing(tmp_path: Path) -> None:
-    slots = Slots(tmp_path, PLAN)
+    slots = slots_in(tmp_path)
     slots.prepare(restore=False)
-    assert await slots.keep(refused) == 0
+    assert await slots.keep(refused, ALL) == {}
 
 
 async def test_one_that_takes_too_long_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("leader.llama.slots.KEEP_SECONDS", 0.05)
-    slots, server = Slots(tmp_path, PLAN), Server(tmp_path)
+    slots, server = slots_in(tmp_path), Server(tmp_path)
     server.silent = True
     slots.prepare(restore=False)
     async with serving(server) as connect:
-        assert await slots.keep(connect) == 0
+        assert await slots.keep(connect, ALL) == {}
 
 
 async def test_too_small_a_disk_keeps_nothing(tmp_path: Path) -> None:
     vast = replace(PLAN, model_info=replace(PLAN.model_info, kv_bytes=(1 << 45,) * 8))
-    assert await Slots(tmp_path, vast).keep(refused) == 0
+    slots, server = slots_in(tmp_path, vast), Server(tmp_path)
+    slots.prepare(restore=False)
+    async with serving(server) as connect:
+        assert await slots.keep(connect, ALL) == {}
+    assert server.asked == []
+
+
+async def test_a_disk_that_fills_up_meanwhile_costs_conversations_alone(disk: Path) -> None:
+    server = Server(disk / "slots" / "files", meanwhile=partial(disks.fill, disk, of_files=False))
+    slots = slots_in(disk / "slots")
+    slots.prepare(restore=False)
+    async with serving(server) as connect:
+        assert await slots.keep(connect, ALL) == {}
+    assert sizes(slots.folder) == {"slot-0": 0, "slot-1": 0}
+    assert not are_kept(slots.folder)
+    write_durably(disk / "invites.json", b"{}")
+
+
+async def test_conversations_that_wait_give_way_when_the_disk_fills_up(disk: Path) -> None:
+    slots, server = slots_in(disk / "slots"), Server(disk / "slots" / "files")
+    slots.prepare(restore=False)
+    async with serving(server) as connect:
+        await slots.keep(connect, ALL)
+    assert slots.prepare(restore=True)
+    assert slots.watch() is None
+    assert are_kept(slots.folder)
+    disks.fill(disk, of_files=False)
+    assert slots.watch() is None
+    assert sizes(slots.folder) == {"slot-0": 0, "slot-1": 0}
+    assert not are_kept(slots.folder)
+    write_durably(disk / "invites.json", b"{}")
+
+
+def test_on_a_full_disk_no_files_are_made(disk: Path) -> None:
+    disks.fill(disk)
+    assert not slots_in(disk / "slots").prepare(restore=False)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["slot-0", "slot-1", "slot-2", "x"]), st.integers(0, 20)),
+    st.integers(0, 20),
+)
+def test_only_files_of_slots_within_their_size_are_no_excess(found: dict[str, int], most: int) -> None:
+    allowed = all(name in ("slot-0", "slot-1") and size <= most for name, size in found.items())
+    assert (excess(found, ["slot-0", "slot-1"], most) is None) == allowed
+
+
+def test_a_server_that_writes_more_than_it_may_is_told_by_file_and_size(tmp_path: Path) -> None:
+    slots = slots_in(tmp_path)
+    slots.prepare(restore=False)
+    assert slots.watch() is None
+    os.truncate(slots.files / "slot-1", slots.file_bytes + 1)
+    most = slots.file_bytes >> 20
+    assert slots.watch() == f"wrote {most} MiB to slot-1, which may have {most}"
+    (slots.files / "a file").touch()
+    assert slots.watch() == "made a file of its own, 'a file'"
+
+
+def test_a_folder_that_is_gone_is_no_excess(tmp_path: Path) -> None:
+    assert slots_in(tmp_path / "nowhere").watch() is None

@@ -1,0 +1,69 @@
+"""What the slots' files hold, and whose it is: written beside them, where llama-server cannot write. Pure."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+SCHEMA: Final = 1
+EVERYBODY: Final = ""
+"""The domain of conversations where nobody's are told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSlot:
+    """A slot's file: the trust domain that may go on with it, its tokens, its bytes."""
+
+    domain: str
+    tokens: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotManifest:
+    """The slots that were saved, by number, and what their files depend on.
+
+    These are the model (the root of its hash tree), the tokens of a slot, and how many slots there are.
+    """
+
+    model: bytes
+    context: int
+    count: int
+    slots: Mapping[int, SavedSlot]
+
+    def encode(self) -> bytes:
+        """As JSON."""
+        slots = {
+            str(slot): {"domain": saved.domain, "tokens": saved.tokens, "bytes": saved.bytes}
+            for slot, saved in self.slots.items()
+        }
+        content = {
+            "schema": SCHEMA, "model": self.model.hex(), "context": self.context, "count": self.count,
+            "slots": slots,
+        }  # fmt: skip
+        return json.dumps(content, indent=1).encode()
+
+    def of_the_same(self, content: bytes) -> Mapping[int, SavedSlot]:
+        """The saved slots that ``content`` lists, if it is a manifest of the same deployment; else none."""
+        try:
+            told = json.loads(content)
+            slots = {
+                int(slot): SavedSlot(saved["domain"], saved["tokens"], saved["bytes"])
+                for slot, saved in told["slots"].items()
+            }
+            # What was read is right if it says the same when it is written again.
+            same = json.loads(SlotManifest(self.model, self.context, self.count, slots).encode()) == told
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return {}
+        return (
+            slots if same and all(_is_sound(slot, saved, self.count) for slot, saved in slots.items()) else {}
+        )
+
+
+def _is_sound(slot: int, saved: SavedSlot, count: int) -> bool:
+    numbers = saved.tokens, saved.bytes
+    return (
+        0 <= slot < count
+        and isinstance(saved.domain, str)
+        and all(type(number) is int and number > 0 for number in numbers)
+    )
