@@ -76,6 +76,8 @@ def _decide(now: float, view: View, memory: ReconcilerMemory) -> Decision:
         return _idle(view, "was stopped", Report(Phase.STOPPED))
     if view.running is not None:
         return _running(now, view, view.running, wanted, memory)
+    if memory.kept != wanted:
+        memory = replace(memory, kept=None)  # another deployment's conversations do not wait for this one
     if view.model_info is None:
         return _without_file(now, view, wanted, memory)
     me = _member(view, view.me)
@@ -330,7 +332,7 @@ def _plan(
             reasons.append(f"not used: {others}")
         return wait(Report(Phase.WAITING, 0.0, "; ".join(reasons)))
     phase = Phase.MOVING if memory.moved else Phase.LOADING
-    start = Start(wanted, plan, restore=memory.kept == wanted)
+    start = Start(wanted, plan, restore=memory.kept is not None)
     return Decision(
         (*leases, start, Report(phase, 0.0, memory.moved)), replace(memory, asked_since=None, target=())
     )

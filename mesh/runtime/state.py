@@ -10,6 +10,7 @@ Layout::
     pools/<pool id>/<key>    what the protocol asked to have persisted (it survives `mesh leave`)
     invites.json peers.json models.json
     hashes/ copies/          hash trees of models; models copied from other members
+    slots/                   conversations, for as long as a move takes
 
 Each file is written to a temporary file, flushed to the disk and renamed: a crash leaves the old or the new.
 """

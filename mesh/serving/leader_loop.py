@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import trio
 
+from leader.llama import slots
 from leader.llama.tunnels import OpenTunnel, TunnelRefused, pass_gate
 from leader.model.held_models import Models
 from leader.model.model_info import ModelInfo
@@ -27,7 +28,7 @@ from mesh.runtime.clock import now
 from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import name_of
-from mesh.serving.pipeline import Pipeline
+from mesh.serving.pipeline import Pipeline, slots_folder
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId
 from mesh.wire.states import Phase
@@ -93,17 +94,21 @@ class LeaderLoop:
 
     async def run(self) -> None:
         """Decide after each change, and every second."""
-        async with trio.open_nursery() as nursery:
-            seen = -1
-            while True:
-                await self._read_ahead()
-                at = now()
-                decision = self._leadership.decide(at, self._leadership.view(at))
-                if self._pipeline is not None:
-                    self._pipeline.drains = any(isinstance(action, Drain) for action in decision.actions)
-                for action in decision.actions:
-                    await self._perform(action, nursery)
-                seen = await self._machine.changes.wait(seen, pause(now(), decision))
+        try:
+            async with trio.open_nursery() as nursery:
+                seen = -1
+                while True:
+                    await self._read_ahead()
+                    at = now()
+                    decision = self._leadership.decide(at, self._leadership.view(at))
+                    if self._pipeline is not None:
+                        self._pipeline.drains = any(isinstance(action, Drain) for action in decision.actions)
+                    for action in decision.actions:
+                        await self._perform(action, nursery)
+                    self._forget_conversations()
+                    seen = await self._machine.changes.wait(seen, pause(now(), decision))
+        finally:
+            _remove(slots_folder(self._machine))
 
     async def stop(self, keep: bool = False) -> None:
         """End llama-server, if it runs; with ``keep``, save its conversations first."""
@@ -193,6 +198,16 @@ class LeaderLoop:
             )
             nursery.start_soon(self._pipeline.run, engine.llama_server)
 
+    def _forget_conversations(self) -> None:
+        """Without a pipeline, the slots' files are there for a move alone, and if that has kept any.
+
+        What else is there is of a deployment that has ended, of a crash, or of an older program.
+        """
+        folder = slots_folder(self._machine)
+        moves = self._leadership.memory.kept is not None and slots.are_kept(folder)
+        if self._pipeline is None and not moves:
+            _remove(folder)
+
     # --- the tunnels --------------------------------------------------------------------------------
 
     async def _open_tunnel(self, worker: NodeId, term: int) -> OpenTunnel:
@@ -213,6 +228,12 @@ class LeaderLoop:
     def _on_reset(self, worker: bytes, reason: str) -> None:
         log.warning("tunnel to %s: %s", name_of(self._driver.node, NodeId(worker)), reason)
         self._leadership.connection_lost(worker, now() + UNREACHABLE_SECONDS)
+
+
+def _remove(folder: Path) -> None:
+    """Remove the slots' files; what cannot be removed now is tried again at the next decision."""
+    with suppress(OSError):
+        slots.remove(folder)
 
 
 def _make_ready(files: Sequence[Path]) -> ModelInfo:

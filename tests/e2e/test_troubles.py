@@ -5,10 +5,24 @@ from pathlib import Path
 
 import psutil
 import pytest
+import trio
 
-from tests.e2e.pools import chat, form_pool, found, holders, is_ready, join, leader, make_model, status_when
+from tests.e2e.pools import (
+    PATIENCE,
+    chat,
+    client,
+    form_pool,
+    found,
+    holders,
+    is_ready,
+    join,
+    leader,
+    make_model,
+    status_when,
+)
 from tests.lab.host import Host
 from tests.lab.lab import Lab
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -18,6 +32,11 @@ SERVE = ("--ctx", "512", "--slots", "1", "--wait")
 def process(host: Host, name: str) -> psutil.Process:
     running = [one for one in host.processes() if one.status() != psutil.STATUS_ZOMBIE]
     return next(one for one in running if name in one.name())
+
+
+def slots_folder(host: Host) -> Path:
+    (folder,) = Path(host.environment["XDG_STATE_HOME"]).rglob("slots")
+    return folder
 
 
 async def test_a_dead_rpc_server_is_noticed_before_anybody_asks_and_the_pool_serves_again(
@@ -44,6 +63,37 @@ async def test_a_stopped_llama_server_is_given_up_although_nobody_asks(lab: Lab,
     await status_when(anna, is_ready)
     assert process(anna, "llama-server").pid != stopped.pid
     assert await chat(anna)
+
+
+async def test_saved_slots_end_with_what_is_served_and_a_crash_and_take_no_invites_room(
+    lab: Lab, tmp_path: Path
+) -> None:
+    (anna,) = lab.hosts(1)
+    anna.own_disk()
+    found(anna, "--memory", "400M")
+    model = make_model(tmp_path, size=8_000_000)
+    anna.mesh("serve", model, *SERVE, timeout=120)
+    folder = slots_folder(anna)
+    assert await chat(anna)
+    async with client(anna) as http:
+        saved = [await http.post("/slots/0?action=save", json={"filename": f"slot-{n}"}) for n in range(9)]
+    assert [answer.is_success for answer in saved] == [True] + 8 * [False]
+    (folder / "slot-0").write_bytes(b"an older program's")
+    anna.kill_sidecar().wait(10)
+    assert (folder / "files" / "slot-0").stat().st_size > 0
+    anna.mesh("join")
+    await status_when(anna, is_ready)
+    assert [(file.name, file.stat().st_size) for file in folder.rglob("slot-*")] == [("slot-0", 0)]
+    async with client(anna) as http:
+        (await http.post("/slots/0?action=save", json={"filename": "slot-0"})).raise_for_status()
+    anna.fill_disk(of_files=False)
+    with trio.fail_after(PATIENCE):
+        await until(lambda: (folder / "files" / "slot-0").stat().st_size == 0)
+    assert anna.mesh_json("invite")["token"]
+    anna.free_disk()
+    anna.mesh("stop")
+    with trio.fail_after(PATIENCE):
+        await until(lambda: not folder.exists())
 
 
 def test_a_volunteer_lends_cycles_and_decides_nothing(lab: Lab, tmp_path: Path) -> None:

@@ -253,11 +253,11 @@ class Host:
         if self.namespace is not None:
             disks.mount(self._state_home)
 
-    def fill_disk(self) -> None:
-        """Leaves no room on the disk that `own_disk` gave, until `free_disk`."""
+    def fill_disk(self, of_files: bool = True) -> None:
+        """Leaves no room on the disk that `own_disk` gave, nor for files, until `free_disk`."""
         if self.namespace is None:
             pytest.skip("a full disk needs a mount (root on Linux)")
-        disks.fill(self._state_home)
+        disks.fill(self._state_home, of_files)
 
     def free_disk(self) -> None:
         """Undoes `fill_disk`, if it has been done."""

@@ -1,8 +1,8 @@
 """An engine that computes nothing: programs that start in no time and speak as much as supervision needs.
 
 The rpc-server answers HELLO and then echoes. The llama-server says HELLO and a word through every tunnel,
-waits for its echo, and then answers ``/health`` and ``/slots``; it fails as long as there is a file
-``broken`` beside it, with that file's text.
+waits for its echo, and then answers ``/health`` and ``/slots``, and saves slots of seven tokens; it fails as
+long as there is a file ``broken`` beside it, with that file's text.
 """
 
 import sys
@@ -47,8 +47,13 @@ if "--rpc" in sys.argv:
 server = socket.create_server(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])))
 while True:
     client, _ = server.accept()
-    client.recv(65536)
-    client.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\n[]")
+    asked, answer = client.recv(65536), b"[]"
+    if b"?action=save" in asked:
+        name = "slot-" + asked.split(b"?")[0].split(b"/")[-1].decode()
+        with open(os.path.join(sys.argv[sys.argv.index("--slot-save-path") + 1], name), "wb") as file:
+            file.write(b"kv")
+        answer = b'{"n_saved": 7, "n_written": 2}'
+    client.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\n" + answer)
     client.close()
 """
 

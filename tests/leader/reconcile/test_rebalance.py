@@ -139,6 +139,16 @@ def test_what_was_kept_is_restored_for_the_same_deployment_alone() -> None:
     assert not only(decide(0, other, kept), Start).restore
 
 
+def test_conversations_do_not_wait_for_another_deployment_than_theirs() -> None:
+    waits, _ = settled(running=None, leases=frozenset())
+    kept = ReconcilerMemory(moved="a better placement", kept=WANTED)
+    assert decide(0, waits, kept).memory.kept == WANTED
+    others = replace(WANTED, context=256), replace(WANTED, running=False), None
+    for wanted in others:
+        assert decide(0, replace(waits, wanted=wanted), kept).memory.kept is None
+    assert decide(0, replace(waits, leading=False), kept).memory.kept is None
+
+
 def test_pings_of_a_local_network_are_no_reason_to_move() -> None:
     far = [host(60 * MIB), worker(1, rtt=0.0045), worker(2, rtt=0.0001)]
     assert better(SLOW_PLAN, far, {}) is None

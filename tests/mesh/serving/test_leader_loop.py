@@ -15,7 +15,7 @@ from leader.model.held_models import Models
 from leader.model.model_info import ModelInfo
 from leader.placement.reading import read_model
 from leader.reconcile.decide import decide
-from leader.reconcile.view import Decision, ReconcilerMemory, View
+from leader.reconcile.view import Decision, ReconcilerMemory, Stop, View
 from mesh.engine.types import Engine
 from mesh.runtime.status import current_state
 from mesh.serving.leader_loop import LeaderLoop
@@ -249,6 +249,92 @@ async def test_what_was_served_ends_with_the_stay(
         stay.cancel_scope.cancel()
     assert len(running) == 1
     assert not psutil.pid_exists(running[0])
+    assert not (one.anna.state.path / "slots").exists()
+
+
+def _written(here: Here) -> Path:
+    """A file below the folder of the slots, as a member, a crash or an older program leaves it."""
+    folder = here.state.path / "slots"
+    folder.mkdir(exist_ok=True)
+    (folder / "slot-0").write_bytes(b"somebody's")
+    return folder
+
+
+@pytest.mark.parametrize("end", ["stopped", "replaced", "failed"])
+async def test_what_the_slots_held_ends_with_what_was_served(
+    clock: MockClock, ground: Ground, engine: Engine, nursery: trio.Nursery, file: Path, end: str
+) -> None:
+    one = await led(ground, clock, engine, nursery)
+    one.deploy(file)
+    await one.until_told("ready")
+    folder = one.anna.state.path / "slots"
+    assert [one.name for one in (folder / "files").iterdir()] == ["slot-0"]
+    (folder / "files" / "slot-0").write_bytes(b"somebody's")
+    _written(one.anna)
+    if end == "failed":
+        engine.llama_server.with_name("broken").write_text("error")
+        (running,) = [child for child in psutil.Process().children() if _is_of(child, engine)]
+        running.kill()
+    else:
+        one.deploy(file, running=end == "replaced", root=b"s" * 32)
+    with trio.fail_after(10):
+        await until(lambda: not (folder / "slot-0").exists())
+        if end == "stopped":
+            await until(lambda: not folder.exists())
+    kept = folder / "files" / "slot-0"
+    assert not kept.exists() or kept.stat().st_size == 0
+
+
+@pytest.mark.parametrize("leads", [True, False])
+async def test_what_a_crash_left_in_the_slots_is_gone_before_anything_is_served(
+    clock: MockClock, ground: Ground, engine: Engine, nursery: trio.Nursery, leads: bool
+) -> None:
+    bert = await ground.machine("bert")
+    one = await led(ground, clock, engine, nursery, bert)
+    here = one.anna if leads else bert
+    assert here.driver is not None
+    folder = _written(here)
+    loop = LeaderLoop(here.machine(engine), here.driver, Models(here.state.path / "models.json"))
+    nursery.start_soon(loop.run)
+    with trio.fail_after(10):
+        await until(lambda: not folder.exists())
+
+
+async def test_conversations_wait_for_the_move_that_they_were_kept_for_and_no_longer(
+    clock: MockClock,
+    ground: Ground,
+    engine: Engine,
+    nursery: trio.Nursery,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moves, folders = [False], []
+
+    def moving(now: float, view: View, memory: ReconcilerMemory) -> Decision:
+        folders.append(folder.exists())
+        if not moves[0]:
+            return decide(now, view, memory)
+        if view.running is not None:
+            return Decision((Stop("moves", keep=True),), ReconcilerMemory(kept=view.wanted))
+        return Decision((), memory)  # the move waits for a lease
+
+    monkeypatch.setattr("leader.reconcile.driver.decide", moving)
+    one = await led(ground, clock, engine, nursery)
+    folder = one.anna.state.path / "slots"
+    one.deploy(file)
+    await one.until_told("ready")
+    moves[0] = True
+    one.anna.changes.notify()
+    with trio.fail_after(10):
+        await until(lambda: (folder / "manifest.json").exists())
+        before = len(folders)
+        await until(lambda: len(folders) > before + 2)
+    assert all(folders[before:])
+    assert (folder / "files" / "slot-0").read_bytes() == b"kv"
+    moves[0] = False
+    one.deploy(file, running=False)
+    with trio.fail_after(10):
+        await until(lambda: not folder.exists())
 
 
 def _is_of(process: psutil.Process, engine: Engine) -> bool:
