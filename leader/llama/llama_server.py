@@ -190,9 +190,8 @@ class LlamaServer:
             writes=() if kept is None else (str(kept.files),),
             file_bytes=0 if kept is None else kept.file_bytes,
         )
-        self._reach = made = reach(
-            self._memory.applied(machine.applied(wanted, _ENGINE)), machine.cells, len(workers)
-        )
+        bounded = self._memory.applied(machine.applied(wanted, _ENGINE))
+        self._reach = made = reach(bounded, machine.cells, len(workers), unix=True)
         endpoints = dict(zip(workers, made.endpoints, strict=True))
         folder = None if kept is None else kept.files
         argv = [

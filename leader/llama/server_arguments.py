@@ -34,8 +34,9 @@ def arguments(
 ) -> list[str]:
     """Everything after the program's name.
 
-    ``endpoints`` gives each remote member's end of a tunnel, as ``host:port``; it listens at ``host``.
-    ``slots`` is the folder for saved slots; ``name`` is what the API calls the model.
+    ``endpoints`` gives each remote member's end of a tunnel, as ``host:port``; it listens at ``host``, which
+    may be the path of a unix socket, ending with .sock. ``slots`` is the folder for saved slots; ``name`` is
+    what the API calls the model.
     """
     model_info = plan.model_info
     result = ["--model", str(model_info.files[0]), "--alias", name or model_info.name]

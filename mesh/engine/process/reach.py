@@ -1,7 +1,8 @@
 """How the sidecar reaches a confined engine, and the engine the sidecar: by a cell's sockets, or by loopback.
 
 In a cell no port of the engine exists on the machine. Where none can be made, engine and sidecar listen at an
-address of 127/8 of their own, and the kernel says whose connection a listener of the sidecar's accepts.
+address of 127/8 of their own, and the kernel says whose connection a listener of the sidecar's accepts. On
+macOS an engine that can listens on a unix socket instead, which only this user reaches.
 """
 
 import random
@@ -13,6 +14,7 @@ from typing import Final, Protocol
 
 import trio
 
+from mesh.engine.process import socket_folder
 from mesh.engine.process.loopback_owner import belongs_to
 from mesh.engine.process.rpc_port import free_port
 from mesh.engine.sandbox.confinement import Confinement
@@ -31,9 +33,9 @@ class Reach(Protocol):
 
     confinement: Confinement
     host: str
-    """The address that the engine is to listen at, ..."""
+    """The address that the engine is to listen at, or the path of a unix socket, ..."""
     port: int
-    """... and the port."""
+    """... and the port; 0 with a path."""
     endpoints: list[str]
     """``host:port`` of each of the sidecar's listeners, as the engine connects to them."""
     descriptors: tuple[int, ...]
@@ -149,6 +151,27 @@ class Loopback:
             one.close()
 
 
+class UnixSocket(Loopback):
+    """Like `Loopback`, but the engine listens on a unix socket in a folder that this user alone may enter.
+
+    On macOS alone: Linux's filter tells no unix socket from another, so an engine that has any could go to
+    the sockets of this user's daemons.
+    """
+
+    def __init__(self, wanted: Confinement, listeners: int = 0) -> None:
+        self._socket = socket_folder.make("engine.sock")
+        super().__init__(wanted, listeners)
+        self.host, self.port = str(self._socket), 0
+        self.confinement = replace(self.confinement, listens=(), socket=self.host)
+
+    async def connect(self) -> trio.SocketStream:
+        return await trio.open_unix_socket(self._socket)
+
+    def close(self) -> None:
+        super().close()
+        socket_folder.remove(self._socket)
+
+
 class _EnginesAlone(trio.abc.Listener[trio.SocketStream]):
     """A listener that closes all connections but the engine's at once."""
 
@@ -167,9 +190,16 @@ class _EnginesAlone(trio.abc.Listener[trio.SocketStream]):
         await self._listener.aclose()
 
 
-def reach(wanted: Confinement, cells: bool, listeners: int = 0) -> Reach:
-    """The ways to and from one start of an engine that is confined like that."""
-    return Cell(wanted, listeners) if cells else Loopback(wanted, listeners)
+def reach(wanted: Confinement, cells: bool, listeners: int = 0, *, unix: bool = False) -> Reach:
+    """The ways to and from one start of an engine that is confined like that.
+
+    ``unix``: it can listen on a unix socket.
+    """
+    if cells:
+        return Cell(wanted, listeners)
+    if unix and sys.platform == "darwin":
+        return UnixSocket(wanted, listeners)
+    return Loopback(wanted, listeners)
 
 
 def _own_address() -> str:

@@ -32,6 +32,8 @@ class Confinement:
     """TCP ports that it may listen on, of its own loopback where it has one."""
     connects: tuple[int, ...] = ()
     """TCP ports that it may connect to."""
+    socket: str | None = None
+    """The path of the unix socket that it listens on, alone in its folder; macOS."""
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     file_bytes: int = 0
