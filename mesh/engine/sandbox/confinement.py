@@ -51,6 +51,8 @@ class Confinement:
     """TCP ports of that cell's loopback on which the starter listens."""
     line: int | None = None
     """The descriptor of a socket through which the starter is handed the cell's sockets."""
+    seatbelt: bool = False
+    """Whether macOS's sandbox-exec confines it."""
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The command that becomes ``argv``, confined."""

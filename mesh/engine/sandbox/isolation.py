@@ -6,7 +6,7 @@ import os
 import pwd
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from glob import glob
@@ -21,14 +21,19 @@ _TRY_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """``why_no_cells`` is what the kernel said where there are none; ``changes_user``: root is at hand."""
+    """``why_no_cells`` is what the kernel said where there are none; ``changes_user``: root is at hand.
+
+    macOS has no cells; there ``seatbelt`` says whether sandbox-exec works, and ``why_no_cells`` why not.
+    """
 
     cells: bool
     changes_user: bool = False
     why_no_cells: str = ""
+    seatbelt: bool = False
 
     def applied(self, wanted: Confinement, engine: int) -> Confinement:
         """The same with a user of its own if that can be: one for each ``engine`` (0, 1) of a sidecar."""
+        wanted = replace(wanted, seatbelt=self.seatbelt)
         if not self.changes_user:
             return wanted
         user = engine_user(os.getpid(), engine)
@@ -38,6 +43,8 @@ class Isolation:
 @functools.cache
 def isolation() -> Isolation:
     """What this machine gives. Takes some 0.1 s at its first call, and blocks."""
+    if sys.platform == "darwin":
+        return _of_macos()
     if sys.platform != "linux":
         return Isolation(False)
     why = ""
@@ -49,9 +56,21 @@ def isolation() -> Isolation:
     return Isolation(False, False, why)
 
 
-def _failure(wanted: Confinement) -> str:
+def _of_macos() -> Isolation:
+    """Whether sandbox-exec is there and takes the whole profile; a person can do without it."""
+    if os.environ.get("MESH_SEATBELT") == "off":
+        return Isolation(False, why_no_cells="MESH_SEATBELT is off")
+    whole = Confinement(
+        seatbelt=True, device=True, listens=(1,), connects=(2,), socket="/tmp/mesh/engine.sock",
+        reads=("/dev/null",), writes=("/dev/null",),
+    )  # fmt: skip
+    why = _failure(whole, ["/usr/bin/true"])
+    return Isolation(False, why_no_cells=why, seatbelt=not why)
+
+
+def _failure(wanted: Confinement, argv: Sequence[str] = (sys.executable, "-ISc", "")) -> str:
     """Why nothing can be started so; empty when it can."""
-    command = wanted.command([sys.executable, "-ISc", ""])
+    command = wanted.command(argv)
     try:
         done = subprocess.run(
             command,

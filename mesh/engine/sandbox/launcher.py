@@ -14,14 +14,15 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from glob import glob
 from pathlib import Path
 
 if __name__ == "__main__":  # a bare interpreter knows no packages
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from mesh.engine.sandbox import broker, landlock, namespaces, seccomp
+from mesh.engine.sandbox import broker, landlock, namespaces, seatbelt, seccomp
 from mesh.engine.sandbox.confinement import LIBRARY_VARIABLES, Confinement
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_CAPBSET_DROP = 1, 38, 24
@@ -33,6 +34,9 @@ _OWN_THREADS, _ALL_THREADS = 4096, 16384
 
 _LIBRARIES = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/nix/store", "/gnu/store")
 _VENDORS = ("/opt/rocm*", "/opt/cuda*", "/opt/intel*", "/opt/amdgpu*")
+_HOMEBREW = tuple(
+    f"{place}/{name}" for place in ("/opt/homebrew", "/usr/local") for name in ("Cellar", "lib", "opt")
+)
 _SETTINGS = (
     "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ld.so.preload", "localtime", "nsswitch.conf", "passwd",
     "ssl/openssl.cnf", "vulkan", "OpenCL", "glvnd", "drirc", "nvidia",
@@ -185,6 +189,18 @@ def _paths(given: Confinement, program: str) -> Iterable[tuple[str, int]]:
         yield _SHARED_MEMORY, landlock.SCRATCH
 
 
+def _on_macos(given: Confinement, program: str, argv: Sequence[str]) -> list[str]:
+    """The command that runs it under sandbox-exec, which compares real paths."""
+    folders = [folder for folder in readable(program, os.environ) if folder not in _LIBRARIES]
+    real = replace(
+        given,
+        reads=tuple(map(os.path.realpath, given.reads)),
+        writes=tuple(map(os.path.realpath, given.writes)),
+    )
+    folders = list(dict.fromkeys(map(os.path.realpath, (*folders, *_HOMEBREW))))
+    return seatbelt.command(real, os.path.realpath(program), folders, argv)
+
+
 def _limit(which: int, most: int) -> None:
     _, hard = resource.getrlimit(which)
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -216,6 +232,9 @@ def main(arguments: list[str]) -> int:
     except OSError as error:
         print(f"{program}: the sandbox failed: {error}", file=sys.stderr)
         return 126
+    if given.seatbelt:
+        argv = _on_macos(given, program, argv)
+        program = argv[0]
     try:
         os.execv(program, argv)
     except OSError as error:
