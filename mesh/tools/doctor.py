@@ -1,7 +1,9 @@
 """`mesh doctor`: what this machine has and lacks for a pool, each finding with a hint."""
 
+import os
 import shutil
 import socket
+import sys
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -15,11 +17,13 @@ from mesh.engine.detect import detect
 from mesh.engine.install.cache import cache_dir
 from mesh.engine.install.installed import find_present
 from mesh.engine.sandbox import launcher
+from mesh.engine.sandbox.isolation import Isolation, isolation
 from mesh.net.discovery.interfaces import local_addresses
 from mesh.net.discovery.tailscale import Tailscale, TailscaleError, find_socket
 from mesh.runtime.installed_program import with_installed
 from mesh.runtime.program_build import build
 from mesh.runtime.state import StateDir
+from mesh.tools import cell_hints
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import id_text
 from mesh.wire.versions import SPOKEN
@@ -41,6 +45,7 @@ def check(state_dir: Path) -> list[Check]:
         _accelerator(),
         _engine(),
         _sandbox(),
+        _isolation(),
         _disk(state_dir),
         _state(state_dir),
         _identity(state_dir),
@@ -78,6 +83,8 @@ def _engine() -> Check:
 def _sandbox() -> Check:
     """What keeps a leader that takes over rpc-server from taking over the machine."""
     lacks = launcher.missing()
+    if isolation().seatbelt:
+        lacks = ["a sandbox that was tried: no Mac has run the profile for sandbox-exec yet"]
     if not lacks:
         detail = "rpc-server may read its libraries, serve its port, and nothing else"
         return {"check": "sandbox", "ok": True, "detail": detail, "hint": ""}
@@ -87,6 +94,32 @@ def _sandbox() -> Check:
         "detail": "rpc-server runs without " + "; without ".join(lacks),
         "hint": "let only whom you trust with this machine lead the pool",
     }
+
+
+def _isolation() -> Check:
+    given = isolation()
+    helps = "" if given.cells else cell_hints.hint(cell_hints.look(), os.path.realpath(sys.executable))
+    return of_isolation(given, sys.platform, helps)
+
+
+def of_isolation(given: Isolation, platform: str, helps: str) -> Check:
+    """Who else reaches the engines' ports, and as whom engines run; ``helps`` is what gives Linux cells."""
+    if given.cells:
+        detail = "each engine has a network of its own, which nobody else reaches"
+        detail += ", and a user of its own" if given.changes_user else ""
+        return {"check": "isolation", "ok": True, "detail": detail, "hint": ""}
+    if platform == "linux":
+        why = given.why_no_cells.rpartition("the sandbox failed: ")[2]
+        detail = f"engines have no network of their own ({why}): "
+        detail += "other local users can try their ports"
+        return {"check": "isolation", "ok": True, "detail": detail, "hint": helps, "note": True}
+    detail = "other local users can try rpc-server's port and the tunnels', though not llama-server's socket"
+    if given.seatbelt:
+        hint = "if an engine does not start, MESH_SEATBELT=off leaves sandbox-exec away"
+    else:
+        detail += f"; sandbox-exec confines nothing ({given.why_no_cells})"
+        hint = "lend this machine, and let it lead, only where you trust its other users and the pool"
+    return {"check": "isolation", "ok": True, "detail": detail, "hint": hint, "note": True}
 
 
 def _disk(state_dir: Path) -> Check:

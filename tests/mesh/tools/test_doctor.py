@@ -11,12 +11,13 @@ import trio
 
 from mesh.control.sidecar_options import DEFAULT_PORT
 from mesh.engine.sandbox import launcher
+from mesh.engine.sandbox.isolation import Isolation
 from mesh.engine.types import Backend, Engine
 from mesh.net.discovery.tailscale import TailscaleError
 from mesh.runtime.program_build import build
 from mesh.runtime.state import StateDir
 from mesh.tools import doctor
-from mesh.tools.doctor import Check, check
+from mesh.tools.doctor import Check, check, of_isolation
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import id_text
 from tests.mesh.cli import examples
@@ -34,6 +35,7 @@ class Surroundings:
         self.addresses = ["192.0.2.1"]
         self.free = 100 << 30
         self.lacks: list[str] = []
+        self.isolation = Isolation(True)
 
     async def find_present(self, backend: Backend, cache: Path) -> Engine | None:
         await trio.lowlevel.checkpoint()
@@ -49,6 +51,7 @@ def around(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
     monkeypatch.setattr(doctor, "find_present", here.find_present)
     monkeypatch.setattr(doctor, "local_addresses", lambda bind: here.addresses)
     monkeypatch.setattr(doctor, "find_socket", lambda option: None)
+    monkeypatch.setattr(doctor, "isolation", lambda: here.isolation)
     monkeypatch.setattr(launcher, "missing", lambda: here.lacks)
     monkeypatch.setattr(launcher, "is_open", lambda: len(here.lacks) > 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(200 << 30, 0, here.free))
@@ -67,8 +70,8 @@ def test_a_fresh_machine_is_well_and_nothing_is_created_on_it(around: Surroundin
     state = tmp_path / "none" / "yet"
     found = findings(state)
     assert set(found) == {
-        "accelerator", "engine", "sandbox", "disk", "state", "identity", "network", "port", "tailnet",
-        "sidecar", "program",
+        "accelerator", "engine", "sandbox", "isolation", "disk", "state", "identity", "network", "port",
+        "tailnet", "sidecar", "program",
     }  # fmt: skip
     assert [name for name, finding in found.items() if not finding["ok"] and name != "port"] == []
     assert found["port"]["detail"].startswith(str(DEFAULT_PORT))
@@ -114,6 +117,40 @@ def test_each_layer_that_the_sandbox_lacks_is_named(around: Surroundings, tmp_pa
     around.lacks.append("seccomp: it could open connections")
     assert all(lack in found["detail"] for lack in around.lacks)
     assert "whom you trust" in found["hint"]
+
+
+def test_an_engines_own_network_and_its_own_user_are_told(around: Surroundings, tmp_path: Path) -> None:
+    found = findings(tmp_path)["isolation"]
+    assert "a network of its own" in found["detail"]
+    assert "user of its own" not in found["detail"]
+    around.isolation = Isolation(True, changes_user=True)
+    assert "a user of its own" in findings(tmp_path)["isolation"]["detail"]
+
+
+def test_a_machine_without_cells_is_told_why_what_remains_and_what_helps(
+    around: Surroundings, tmp_path: Path
+) -> None:
+    around.isolation = Isolation(
+        False, why_no_cells="/bin/python: the sandbox failed: unshare: Operation not permitted"
+    )
+    found = findings(tmp_path)["isolation"]
+    assert (found["ok"], found["note"]) == (True, True)
+    assert "(unshare: Operation not permitted)" in found["detail"]
+    assert "other local users can try their ports" in found["detail"]
+    assert found["hint"]
+
+
+def test_on_macos_what_sandbox_exec_gives_is_told_and_that_nobody_tried_it(
+    around: Surroundings, tmp_path: Path
+) -> None:
+    around.isolation = Isolation(False, seatbelt=True)
+    assert "no Mac has run the profile" in findings(tmp_path)["sandbox"]["detail"]
+    found = of_isolation(around.isolation, "darwin", "")
+    assert "other local users can try rpc-server's port" in found["detail"]
+    assert "MESH_SEATBELT=off" in found["hint"]
+    without = of_isolation(Isolation(False, why_no_cells="not found"), "darwin", "")
+    assert "confines nothing (not found)" in without["detail"]
+    assert "only where you trust" in without["hint"]
 
 
 def test_a_key_that_others_can_read_is_found(around: Surroundings, tmp_path: Path) -> None:
