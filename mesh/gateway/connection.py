@@ -133,6 +133,17 @@ class Connection:
         finally:
             await trio.aclose_forcefully(self._stream)
 
+    async def turn_away(self, refusal: Reply) -> None:
+        """Answer before anything is read, then close the stream."""
+        self._closing = True
+        try:
+            await self.send_head(refusal.status, refusal.headers, refusal.content)
+            await self._linger()
+        except (trio.BrokenResourceError, trio.ClosedResourceError, ClientGone):
+            logger.debug("a client hung up")
+        finally:
+            await trio.aclose_forcefully(self._stream)
+
     def close_when_idle(self) -> None:
         """Close the connection as soon as it answers no request: at once, if there is none."""
         self._closing = True

@@ -2,7 +2,7 @@
 
 import errno
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +11,9 @@ import trio
 from mesh.gateway.app import Gateway
 from mesh.gateway.backend import GatewayBackend
 from mesh.gateway.connection import Connection
+from mesh.gateway.replies import Reply
+from mesh.net.addresses import endpoint_of
+from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 
 if TYPE_CHECKING:
@@ -21,7 +24,15 @@ MAX_CONNECTIONS: Final = 400
 GRACE: Final = 0.5
 """Seconds for requests in flight to end when the gateway stops."""
 
+Guard = Callable[[Endpoint], Awaitable[Reply | None]]
+"""Says why a connection from there is refused, or None."""
+
 logger = logging.getLogger(__name__)
+
+
+async def let_pass(caller: Endpoint) -> Reply | None:
+    """Refuse no connection."""
+    return None
 
 
 async def serve_gateway(
@@ -29,6 +40,7 @@ async def serve_gateway(
     backend: GatewayBackend,
     *,
     api_key: str | None = None,
+    guard: Guard = let_pass,
     collectors: "Sequence[Collector]" = (),
     task_status: trio.TaskStatus[list[tuple[str, int]]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -36,7 +48,8 @@ async def serve_gateway(
 
     `binds` are numeric addresses and ports, 0 for any free one; ``started`` gets what was bound, in that
     order. With `api_key`, every request that discloses or does something needs it as a bearer token.
-    `collectors` add to ``/metrics``. Raises `MeshError` where it cannot listen.
+    A connection that `guard` refuses gets that answer and no other. `collectors` add to ``/metrics``. Raises
+    `MeshError` where it cannot listen.
     """
     gateway = Gateway(backend, api_key, collectors)
     async with AsyncExitStack() as stack:
@@ -45,7 +58,7 @@ async def serve_gateway(
             listener = await _listen(host, port)
             stack.push_async_callback(trio.aclose_forcefully, listener)
             listeners.append(listener)
-        acceptor = _Acceptor(gateway)
+        acceptor = _Acceptor(gateway, guard)
         async with trio.open_nursery() as nursery:
             await nursery.start(acceptor.hold)
             nursery.start_soon(gateway.feed.run)
@@ -59,8 +72,9 @@ async def serve_gateway(
 class _Acceptor:
     """Accepts connections. Their nursery outlives the caller's cancellation by `GRACE`."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, guard: Guard) -> None:
         self._gateway = gateway
+        self._guard = guard
         self._open: set[Connection] = set()
         self._closed = trio.Event()
         self._nursery: trio.Nursery
@@ -87,10 +101,19 @@ class _Acceptor:
             logger.warning("%d clients are connected; another was refused", len(self._open))
             await trio.aclose_forcefully(stream)
             return
+        try:
+            caller = endpoint_of(stream.socket.getpeername())
+        except OSError:
+            # It hung up at once.
+            await trio.aclose_forcefully(stream)
+            return
         connection = Connection(stream, self._gateway.handle, stream.socket.getsockname()[0])
         self._open.add(connection)
         try:
-            await connection.run()
+            if refusal := await self._guard(caller):
+                await connection.turn_away(refusal)
+            else:
+                await connection.run()
         except Exception:
             # One client's connection may fail; the others and this node go on.
             logger.exception("a connection failed")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 
@@ -13,13 +14,15 @@ from mesh.admission.pool_names import pool_name
 from mesh.control.operations import Problem, Status
 from mesh.copies.copy_manager import CopyManager
 from mesh.gateway.api_key import read_api_key
-from mesh.gateway.http_server import serve_gateway
+from mesh.gateway.http_server import let_pass, serve_gateway
+from mesh.gateway.loopback_guard import LoopbackGuard
 from mesh.member.attachment import Attachment
 from mesh.member.drop_log import DropReporter
 from mesh.member.gateway_backend import StayBackend
 from mesh.member.greeter import Greeter
 from mesh.member.publisher import Publisher
 from mesh.member.relocation import find_company
+from mesh.net.discovery.tailscale import find_daemon
 from mesh.protocol.base.effects import Expelled
 from mesh.protocol.node.node import Node
 from mesh.runtime.clock import now
@@ -66,6 +69,7 @@ class Stay:
         self._publisher = Publisher(machine, self.driver, self.work, self.models)
         self._greeter = Greeter(machine.discovery, self.driver)
         self._attachment = Attachment(machine, admission_server, self.driver, self.name, self._greeter.greet)
+        self._guard = LoopbackGuard(partial(find_daemon, machine.options.tailscaled_socket))
         self._drops = self._drop_log()
         self._admitted: Admitted | None = None
         self._out = trio.Event()
@@ -148,8 +152,10 @@ class Stay:
         if options.listen is not None and options.api_key is not None:
             binds.append((options.listen, options.api_port))
             key = await trio.to_thread.run_sync(read_api_key, options.api_key)
+        # Where all need the key, on loopback too, it does not matter who brought a connection there.
+        guard = let_pass if key is not None else self._guard.refusal
         await serve_gateway(
-            binds, self.gateway, api_key=key, collectors=[self._drops], task_status=task_status
+            binds, self.gateway, api_key=key, guard=guard, collectors=[self._drops], task_status=task_status
         )
 
     def _drop_log(self) -> DropReporter:
@@ -159,6 +165,7 @@ class Stay:
                 "packet": lambda: (datagrams.drops.counts, datagrams.drops.latest),
                 "datagram_or_fact": lambda: (self.node.drops.counts, self.node.drops.latest),
                 "stream": lambda: (streams.drops.counts, streams.drops.latest),
+                "api": lambda: (self._guard.drops.counts, self._guard.drops.latest),
                 "admission": lambda: (self.admission_server.drops.counts, self.admission_server.drops.latest),
                 "tunnel": lambda: (self._refused_tunnels(), {}),
             },

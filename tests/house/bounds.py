@@ -96,6 +96,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
     ),
     "gateway": (
         Bound("connections", "mesh.gateway.http_server", ("MAX_CONNECTIONS",)),
+        Bound("questions to tailscaled at a time", "mesh.gateway.loopback_guard", ("MAX_ASKING",)),
         Bound("bytes of a head, of a body", "mesh.gateway.connection", ("MAX_HEAD", "MAX_BODY")),
         Bound("requests in flight", "mesh.gateway.proxy", ("MAX_IN_FLIGHT",)),
         Bound("requests that wait for a leader", "mesh.gateway.leaders", ("MAX_WAITING",)),

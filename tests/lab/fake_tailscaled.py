@@ -9,7 +9,11 @@ The configuration, read again for each request, says who is on the pretended tai
                 "online": true, "direct": true, "shared": false, "expired": false}]}
 
 ``ip`` may be a list; all but ``name`` and ``ip`` may be left out. Whois finds a connection's other end by its
-source address alone, self included.
+source address alone, self included. Three more keys are for a tailscaled that runs in userspace::
+
+    {"tun": false, "forwarded": {"40001": "100.64.0.2"}, "silent": ["whois"]}
+
+What comes from such a port of loopback is that machine's; what is asked of a silent path gets no answer.
 
     python -m tests.lab.fake_tailscaled --socket PATH --config FILE.json
 """
@@ -37,7 +41,7 @@ def status_of(config: dict[str, Any]) -> dict[str, Any]:
     nodes = [_peer_status(machine, users) for machine in machines]
     return {
         "Version": "1.90.0-fake",
-        "TUN": True,
+        "TUN": config.get("tun", True),
         "BackendState": config.get("state", "Running"),
         "TailscaleIPs": nodes[0]["TailscaleIPs"],
         "Self": nodes[0],
@@ -48,9 +52,11 @@ def status_of(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def whois_of(config: dict[str, Any], address: str) -> dict[str, Any] | None:
-    """The body of ``/localapi/v0/whois`` for a source address; None if it is nobody's."""
+def whois_of(config: dict[str, Any], address: str, port: str = "") -> dict[str, Any] | None:
+    """The body of ``/localapi/v0/whois`` for a source address and port; None if it is nobody's."""
     machines = _machines(config)
+    if address in ("127.0.0.1", "::1"):
+        address = config.get("forwarded", {}).get(port, "")
     users = _users(machines)
     for machine in machines:
         if address in _addresses(machine):
@@ -115,7 +121,8 @@ def answer(config: dict[str, Any], target: str, host: str) -> tuple[int, bytes]:
         return 200, json.dumps(status_of(config)).encode()
     if url.path == "/localapi/v0/whois":
         address = parse_qs(url.query).get("addr", [""])[0]
-        found = whois_of(config, address.rpartition(":")[0].strip("[]"))
+        host, _, port = address.rpartition(":")
+        found = whois_of(config, host.strip("[]"), port)
         return (404, b"no match for IP:port") if found is None else (200, json.dumps(found).encode())
     return 404, b"404 not found"
 
@@ -161,6 +168,8 @@ async def _one_exchange(stream: trio.SocketStream, connection: h11.Connection, c
             return False
     host = dict(request.headers).get(b"host", b"").decode()
     content = json.loads(await trio.Path(config).read_text())
+    if urlsplit(request.target.decode()).path.rpartition("/")[2] in content.get("silent", []):
+        await trio.sleep_forever()
     code, body = answer(content, request.target.decode(), host)
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
     for part in (h11.Response(status_code=code, headers=headers), h11.Data(data=body), h11.EndOfMessage()):

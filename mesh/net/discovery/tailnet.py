@@ -115,6 +115,13 @@ def parse_status(answer: Any) -> TailnetStatus:
     )
 
 
+def parse_interface(answer: Any) -> bool:
+    """Whether, by the same answer, the daemon has a network interface. Without one it runs in userspace, and
+    passes what comes for this machine's tailnet address on to 127.0.0.1.
+    """
+    return _map(answer).get("TUN") is True
+
+
 def parse_whois(answer: Any) -> Whois:
     """The answer to ``GET /localapi/v0/whois``."""
     root = _map(answer)

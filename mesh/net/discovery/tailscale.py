@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import h11
 import trio
 
-from mesh.net.discovery.tailnet import TailnetStatus, Whois, parse_status, parse_whois
+from mesh.net.discovery.tailnet import TailnetStatus, Whois, parse_interface, parse_status, parse_whois
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 
@@ -53,15 +53,28 @@ def find_socket(option: str | None = None) -> Path | LocalPort | None:
     """Where tailscaled answers: at the path ``option`` if given, nowhere if that is "off", else at its usual
     places.
     """
+    daemon = find_daemon(option)
+    if daemon is None and option != "off" and sys.platform == "darwin":
+        return _find_app()
+    return daemon
+
+
+def find_daemon(option: str | None = None) -> Path | None:
+    """The socket alone, as above. macOS' sandboxed apps have none, and always a network interface."""
     if option == "off":
         return None
     if option:
         return Path(option)
     sockets = _MACOS_SOCKETS if sys.platform == "darwin" else _LINUX_SOCKETS
-    for path in map(Path, sockets):
-        if path.exists():
-            return path
-    return _find_app() if sys.platform == "darwin" else None
+    return next((path for path in map(Path, sockets) if _may_exist(path)), None)
+
+
+def _may_exist(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        # Whoever asks there is told that this user may not.
+        return True
 
 
 def _find_app() -> LocalPort | None:
@@ -100,12 +113,13 @@ class Tailscale:
 
     async def status(self) -> TailnetStatus:
         """This machine and its peers. Raises :class:`TailscaleError`, also when the tailnet is not up."""
-        answer = await self._get("/localapi/v0/status")
-        if answer is None:
-            raise TailscaleError("broken", "tailscaled has no status", "is its version older than 1.8?")
-        status = parse_status(answer)
+        status = parse_status(await self._status("/localapi/v0/status"))
         check_running(status.state)
         return status
+
+    async def has_interface(self) -> bool:
+        """Whether it has a network interface, also while the tailnet is not up; see `parse_interface`."""
+        return parse_interface(await self._status("/localapi/v0/status?peers=false"))
 
     async def whois(self, endpoint: Endpoint, proto: str = "tcp") -> Whois | None:
         """The owner of a connection's other end; None if it is not on the tailnet.
@@ -116,6 +130,12 @@ class Tailscale:
         query = urlencode({"addr": str(endpoint), "proto": proto})
         answer = await self._get(f"/localapi/v0/whois?{query}")
         return None if answer is None else parse_whois(answer)
+
+    async def _status(self, target: str) -> Any:
+        answer = await self._get(target)
+        if answer is None:
+            raise TailscaleError("broken", "tailscaled has no status", "is its version older than 1.8?")
+        return answer
 
     async def _get(self, target: str) -> Any:
         try:
@@ -188,13 +208,20 @@ def explain(error: Exception, where: str) -> TailscaleError:
     """The error that a failed request stands for, with what to do about it."""
     if isinstance(error, PermissionError):
         return _not_permitted(f"no access to {where}")
-    if isinstance(error, trio.TooSlowError):
+    if not isinstance(error, h11.ProtocolError) and not _is_nobody(error):
         return TailscaleError("broken", f"tailscaled does not answer at {where}", "restart tailscaled")
     if isinstance(error, h11.ProtocolError):
         return TailscaleError(
             "broken", f"what answers at {where} is no tailscaled", "see --tailscaled-socket"
         )
     return TailscaleError("not_running", f"tailscaled is not running: nothing answers at {where}", "start it")
+
+
+def _is_nobody(error: Exception) -> bool:
+    """Whether the system says that nothing listens there. Connections to a daemon that is stuck break."""
+    nobody = isinstance(error, FileNotFoundError | NotADirectoryError | ConnectionRefusedError)
+    # Trio's sum of several errors has no number.
+    return nobody or (isinstance(error, OSError) and error.errno is None)
 
 
 def _not_permitted(detail: str) -> TailscaleError:

@@ -18,7 +18,7 @@ from mesh.gateway.resuming.dialects import is_preliminary, parse_event, read_pie
 from mesh.gateway.resuming.request import DIALECTS, Dialect, read_request
 from mesh.gateway.sse import EventFramer, EventSplitter
 from mesh.net.discovery.mdns import SERVICE_TYPE, read_announcement
-from mesh.net.discovery.tailnet import parse_status, parse_whois
+from mesh.net.discovery.tailnet import parse_interface, parse_status, parse_whois
 from mesh.wire.identity import id_text
 from tests.fuzz.harness import Harness
 from tests.fuzz.tape import Tape
@@ -167,6 +167,7 @@ def tailscaled(data: bytes) -> None:
         value = json.loads(data)
         assert len(parse_status(value).peers) <= 4096
         parse_whois(value)
+        parse_interface(value)
 
 
 def _tailscaled() -> list[bytes]:

@@ -1,5 +1,7 @@
 """A stay in a pool: from the first word to the last, with the gateway, and what ends it."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 import trio
@@ -10,6 +12,8 @@ from mesh.net.versions_preface import ProgramVersion
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import id_text
 from mesh.wire.versions import Versions
+from tests.lab.userspace import userspace
+from tests.mesh.gateway.doubles import Client
 from tests.mesh.machines import Ground, Here, identities
 
 LIMIT = 60
@@ -45,6 +49,40 @@ async def test_a_founder_is_announced_and_its_gateway_answers_when_its_stay_has_
     with trio.fail_after(LIMIT):
         while stay.node.leader() is None:
             await anna.changes.wait(anna.changes.count, 1)
+
+
+async def test_its_gateway_refuses_the_tailnets_machines_unless_all_callers_need_a_key(
+    ground: Ground, nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("a-key-of-the-API-long-enough")
+    key.chmod(0o600)
+    async with userspace(nursery) as daemon, daemon.running():
+        anna = await ground.machine("anna")
+        anna.context = anna.machine(None, tailscaled_socket=str(daemon.socket))
+        alone = await begun(anna, nursery)
+        bert = await ground.machine("bert")
+        bert.context = bert.machine(
+            None, tailscaled_socket=str(daemon.socket), listen=bert.endpoint.host, api_key=str(key)
+        )
+        to_all = await begun(bert, nursery)
+
+        async def visit(stay: Stay, authorization: str = "") -> int:
+            api = httpx.URL(stay.api)
+            client = Client(await daemon.visit(api.port or 0, api.host))
+            with trio.fail_after(LIMIT):
+                async with client.stream:
+                    await client.ask("GET", "/status", authorization=authorization)
+                    return (await client.answer())[0]
+
+        assert await visit(alone) == 403
+        assert await visit(to_all) == 401
+        assert await visit(to_all, f"Bearer {key.read_text()}") == 200
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(alone.api.replace("/v1", "/status"))).status_code == 200
+            metrics = await client.get(alone.api.replace("/v1", "/metrics"))
+        assert 'mesh_refused_total{what="api",why="tailnet"} 1.0' in metrics.text
+        nursery.cancel_scope.cancel()
 
 
 async def test_nothing_of_a_stay_is_left_when_it_is_cancelled(clock: MockClock, ground: Ground) -> None:

@@ -11,6 +11,7 @@ from mesh.net.discovery.tailnet import (
     TailnetStatus,
     Whois,
     candidates,
+    parse_interface,
     parse_status,
     parse_whois,
     same_owner,
@@ -183,3 +184,11 @@ json_values = st.recursive(
 def test_whatever_the_daemon_answers_is_understood_as_something(answer: Any) -> None:
     assert len(parse_status(answer).peers) <= MAX_PEERS
     assert isinstance(parse_whois(answer).user, str)
+    assert isinstance(parse_interface(answer), bool)
+
+
+@pytest.mark.parametrize(
+    ("answer", "has_one"), [({"TUN": True}, True), ({"TUN": False}, False), ({}, False), ({"TUN": 1}, False)]
+)
+def test_only_a_daemon_that_says_so_has_an_interface(answer: dict[str, Any], has_one: bool) -> None:
+    assert parse_interface(answer) is has_one

@@ -21,6 +21,7 @@ from mesh.net.discovery.tailscale import (
     Tailscale,
     TailscaleError,
     explain,
+    find_daemon,
     find_socket,
     parse_proofs,
 )
@@ -137,6 +138,38 @@ def test_a_socket_that_this_user_may_not_open_is_said_so() -> None:
     assert explain(PermissionError(13, "Permission denied"), "/x").reason == "not_permitted"
 
 
+def test_a_process_without_files_left_does_not_take_the_daemon_for_gone() -> None:
+    assert explain(OSError(24, "Too many open files"), "/x").reason == "broken"
+
+
+async def test_a_daemon_that_takes_no_connection_is_not_said_to_be_gone(daemon: Daemon) -> None:
+    with socket.socket(socket.AF_UNIX) as stuck, socket.socket(socket.AF_UNIX) as first:
+        stuck.bind(os.fspath(daemon.socket))
+        stuck.listen(0)
+        first.connect(os.fspath(daemon.socket))
+        with pytest.raises(TailscaleError) as caught:
+            await Tailscale(daemon.socket).status()
+    assert caught.value.reason == "broken"
+
+
+@pytest.mark.parametrize(("tun", "state"), [(True, "Running"), (False, "Running"), (False, "Stopped")])
+async def test_it_says_how_it_runs_whether_or_not_the_tailnet_is_up(
+    tailscale: Tailscale, daemon: Daemon, tun: bool, state: str
+) -> None:
+    daemon.configure({**CONFIG, "tun": tun, "state": state})
+    assert await tailscale.has_interface() is tun
+
+
+async def test_a_port_of_loopback_may_be_a_machine_of_the_tailnet(
+    tailscale: Tailscale, daemon: Daemon
+) -> None:
+    daemon.configure({**CONFIG, "tun": False, "forwarded": {"40001": "100.64.0.3"}})
+    whois = await tailscale.whois(Endpoint("127.0.0.1", 40001))
+    assert whois is not None
+    assert whois.user == "bob@example.com"
+    assert await tailscale.whois(Endpoint("127.0.0.1", 40002)) is None
+
+
 @contextlib.asynccontextmanager
 async def answering(path: Path, response: bytes) -> AsyncIterator[None]:
     """A daemon that answers everything with the same bytes."""
@@ -242,6 +275,25 @@ def test_without_the_option_the_usual_places_are_looked_at(
     assert find_socket() is None
     there.touch()
     assert find_socket() == there
+
+
+def test_a_folder_that_this_user_may_not_read_may_hold_a_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("mesh.net.discovery.tailscale.sys.platform", "linux")
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert find_daemon() == find_socket() == Path("/var/run/tailscale/tailscaled.sock")
+
+
+def test_the_apps_of_macos_have_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = LocalPort(41112, "token")
+    monkeypatch.setattr("mesh.net.discovery.tailscale.sys.platform", "darwin")
+    monkeypatch.setattr("mesh.net.discovery.tailscale._MACOS_SOCKETS", (str(tmp_path / "none"),))
+    monkeypatch.setattr("mesh.net.discovery.tailscale._find_app", lambda: app)
+    assert find_socket() == app
+    assert find_daemon() is None
+    assert find_socket("off") is None
 
 
 async def test_the_fake_refuses_a_browsers_host(daemon: Daemon) -> None:
