@@ -5,8 +5,9 @@ its origin. Or its own name resolves to 127.0.0.1 (DNS rebinding); then that nam
 """
 
 import hmac
-import ipaddress
 import re
+
+from mesh.net.addresses import is_loopback
 
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^\[\]:/@]+)(?::(?P<port>\d{0,5}))?")
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<authority>.+)")
@@ -59,16 +60,6 @@ def is_authorized(authorization: str | None, api_key: str | None) -> bool:
         return True
     scheme, _, token = (authorization or "").partition(" ")
     return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), api_key.encode())
-
-
-def is_loopback(address: str) -> bool:
-    """Whether the text is a loopback address, also an IPv4 one that is mapped into IPv6."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return (mapped or parsed).is_loopback
 
 
 def _authority(text: str, default_port: str) -> tuple[str, str] | None:

@@ -10,9 +10,9 @@ from typing import Final
 
 import trio
 
-from mesh.gateway.access import is_loopback
 from mesh.gateway.forwarding import Heard, Mode, hear, refused_tailnet, refused_unknown
 from mesh.gateway.replies import Reply
+from mesh.net.addresses import is_loopback
 from mesh.net.discovery.tailscale import Tailscale, TailscaleError
 from mesh.protocol.base.drop_counters import DropCounters
 from mesh.wire.endpoint import Endpoint
@@ -62,8 +62,9 @@ class LoopbackGuard:
         async with self._asking:
             try:
                 return await tailscale.whois(caller) is not None
-            except TailscaleError:
-                return None
+            except TailscaleError as error:
+                # With tailscaled all that it has brought ends.
+                return False if error.reason == "not_running" else None
 
     async def _mode(self, tailscale: Tailscale, daemon: Hashable) -> Mode:
         async with self._looking:

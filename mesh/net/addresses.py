@@ -1,5 +1,6 @@
 """Endpoints as the operating system writes them, and back. Never names, so no look-up that could block."""
 
+import ipaddress
 import socket
 from functools import lru_cache
 from typing import Any
@@ -18,6 +19,16 @@ def family_of(host: str) -> socket.AddressFamily | None:
             continue
         return family
     return None
+
+
+def is_loopback(address: str) -> bool:
+    """Whether the text is a loopback address, also an IPv4 one that is mapped into IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_loopback
 
 
 @lru_cache(maxsize=4096)

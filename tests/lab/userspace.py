@@ -42,18 +42,23 @@ class Userspace:
         """Its LocalAPI answers for the length of a ``with`` block, each time as another process."""
         return fake_tailscaled(self.socket, self._file)
 
-    async def visit(self, port: int, host: str = "127.0.0.1") -> trio.SocketStream:
-        """The stranger's end of a connection that is brought to this port of loopback."""
+    async def visit(self, port: int, host: str = "127.0.0.1", by: str = STRANGER) -> trio.SocketStream:
+        """The visitor's end of a connection that is brought to this port of loopback."""
         source, family = ("::1", socket.AF_INET6) if ":" in host else ("127.0.0.1", socket.AF_INET)
         onward = trio.socket.socket(family)
         await onward.bind((source, 0))
-        self.config["forwarded"][str(onward.getsockname()[1])] = STRANGER
+        self.config["forwarded"][str(onward.getsockname()[1])] = by
         self.configure()
         await onward.connect((host, port))
-        strangers, ours = socket.socketpair()
+        visitors, ours = socket.socketpair()
         tailnet = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
-        self._nursery.start_soon(relay, tailnet, trio.SocketStream(onward))
-        return trio.SocketStream(trio.socket.from_stdlib_socket(strangers))
+        self._nursery.start_soon(_bring, tailnet, trio.SocketStream(onward))
+        return trio.SocketStream(trio.socket.from_stdlib_socket(visitors))
+
+
+async def _bring(tailnet: trio.SocketStream, onward: trio.SocketStream) -> None:
+    async with tailnet, onward:
+        await relay(tailnet, onward)
 
 
 @contextlib.asynccontextmanager

@@ -1,7 +1,8 @@
 """Where members may be found: this machine's interfaces, multicast DNS, the tailnet.
 
 `interfaces` says which of this machine's addresses to advertise. `mdns` announces and sees pools on the LAN.
-`tailscale` asks tailscaled over its LocalAPI; `tailnet` (pure) says what the answers mean.
+`tailscale` asks tailscaled over its LocalAPI; `tailnet` (pure) says what the answers mean. `port_users` tells
+whose programs are connected from a port of this machine.
 `discovery_source` is the protocol that each source fulfils (`lan`, `tailnet_source`); `discovery` asks all of
 them.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mesh.net.addresses import is_loopback
 from mesh.net.discovery.discovery_source import DiscoverySource, OwnerCheck
 from mesh.net.discovery.tailnet import candidates, same_owner
 from mesh.net.discovery.tailscale import Tailscale
@@ -28,7 +29,7 @@ class TailnetSource(DiscoverySource):
 
     async def check_owner(self, remote: Endpoint) -> OwnerCheck | None:
         status, whois = await self._tailscale.status(), await self._tailscale.whois(remote)
-        if whois is None:
+        if whois is None or (is_loopback(remote.host) and not await self._tailscale.may_bring(remote.port)):
             return None
         same, reason = same_owner(status, whois)
         return OwnerCheck(same, whois.name, reason)

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import h11
 import trio
 
+from mesh.net.discovery.port_users import users_of
 from mesh.net.discovery.tailnet import TailnetStatus, Whois, parse_interface, parse_status, parse_whois
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -130,6 +131,22 @@ class Tailscale:
         query = urlencode({"addr": str(endpoint), "proto": proto})
         answer = await self._get(f"/localapi/v0/whois?{query}")
         return None if answer is None else parse_whois(answer)
+
+    async def may_bring(self, port: int) -> bool:
+        """Whether a connection from this port of loopback can be one that the daemon, in userspace, brings.
+
+        A connection of another user's program may share the port with one of the daemon's, for which alone
+        whois answers. Where the system does not tell whose they are, it can.
+        """
+        if isinstance(self._where, LocalPort):
+            return False
+        users = await trio.to_thread.run_sync(users_of, port)
+        try:
+            # A socket is its maker's.
+            daemons = (await trio.Path(self._where).stat()).st_uid
+        except OSError:
+            return False
+        return users is None or users == {daemons}
 
     async def _status(self, target: str) -> Any:
         answer = await self._get(target)

@@ -1,6 +1,6 @@
 import pytest
 
-from mesh.gateway.access import is_authorized, is_loopback, refused_host, refused_origin, refused_site
+from mesh.gateway.access import is_authorized, refused_host, refused_origin, refused_site
 
 
 @pytest.mark.parametrize(
@@ -84,12 +84,6 @@ def test_the_key_is_wanted_as_a_bearer_token() -> None:
 
 def test_no_key_is_wanted_where_there_is_none() -> None:
     assert is_authorized(None, None)
-
-
-def test_ipv4_loopback_is_known_in_the_clothes_of_ipv6() -> None:
-    assert is_loopback("::ffff:127.0.0.1")
-    assert not is_loopback("::ffff:10.0.0.1")
-    assert not is_loopback("localhost")
 
 
 @pytest.mark.parametrize("site", [None, "none", "same-origin"])

@@ -160,6 +160,19 @@ async def test_a_socket_that_a_dead_daemon_left_keeps_nobody_out(machine: Machin
     assert await machine.local() == SERVED
 
 
+async def test_a_daemon_that_dies_before_it_answers_keeps_nobody_out(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def whois(self: tailscale.Tailscale, caller: Endpoint) -> None:
+        await trio.lowlevel.checkpoint()
+        raise tailscale.explain(ConnectionRefusedError(), "there")
+
+    async with machine.daemon.running():
+        assert await machine.local() == SERVED
+        monkeypatch.setattr(tailscale.Tailscale, "whois", whois)
+        assert await machine.local() == SERVED
+
+
 async def test_a_folder_that_may_not_be_read_may_hold_a_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, *, follow_symlinks: bool = True) -> None:
         raise PermissionError(13, "Permission denied", str(path))

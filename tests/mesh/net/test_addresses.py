@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from mesh.net.addresses import endpoint_of, family_of, socket_address
+from mesh.net.addresses import endpoint_of, family_of, is_loopback, socket_address
 from mesh.wire.endpoint import Endpoint
 
 
@@ -41,3 +41,9 @@ def test_a_scope_becomes_an_interface_index_and_back() -> None:
 
 def test_a_scope_of_another_machine_has_no_address_here() -> None:
     assert socket_address(Endpoint("fe80::1%nosuchif0", 9)) is None
+
+
+def test_ipv4_loopback_is_known_in_the_clothes_of_ipv6() -> None:
+    assert is_loopback("::ffff:127.0.0.1")
+    assert not is_loopback("::ffff:10.0.0.1")
+    assert not is_loopback("localhost")
