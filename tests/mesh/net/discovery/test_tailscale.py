@@ -170,6 +170,18 @@ async def test_a_port_of_loopback_may_be_a_machine_of_the_tailnet(
     assert await tailscale.whois(Endpoint("127.0.0.1", 40002)) is None
 
 
+async def test_a_daemon_without_a_socket_brings_nobody(daemon: Daemon) -> None:
+    for where in (LocalPort(41112, "token"), daemon.socket):
+        assert not await Tailscale(where).may_bring(40001)
+
+
+async def test_where_the_system_does_not_tell_whose_a_port_is_whois_is_believed(
+    tailscale: Tailscale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesh.net.discovery.tailscale.users_of", lambda port: None)
+    assert await tailscale.may_bring(40001)
+
+
 @contextlib.asynccontextmanager
 async def answering(path: Path, response: bytes) -> AsyncIterator[None]:
     """A daemon that answers everything with the same bytes."""
