@@ -28,7 +28,7 @@ def ask_sidecar(
     """The sidecar's answer. Raises Evicted if the sidecar recorded that its node was evicted."""
     state = state_of(args)
     with evictions_told(state):
-        return send(paths.socket_path(state), request, on_event)
+        return send(state, request, on_event)
 
 
 @contextlib.contextmanager

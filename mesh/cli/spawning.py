@@ -60,11 +60,11 @@ class Started:
             self.process.kill()
             self.process.wait()
 
-    def give_up(self, socket: str) -> None:
+    def give_up(self, state: str) -> None:
         """After a failure: end it, unless it is in a pool by now."""
         if self.process.poll() is None:
             try:
-                joined = send(socket, INFO.request({}), timeout=5.0)["joined"]
+                joined = send(state, INFO.request({}), timeout=5.0)["joined"]
             except MeshError:
                 joined = False
             if not joined:
@@ -131,7 +131,7 @@ def start(state: str, log_format: str, options: Sequence[str]) -> Started:
         os.close(report_end)
 
 
-def wait_until_it_answers(socket: str, started: Started) -> Info:
+def wait_until_it_answers(state: str, started: Started) -> Info:
     """Wait for the sidecar's first answer, be it the one just started or another command's.
 
     Raises MeshError.
@@ -140,7 +140,7 @@ def wait_until_it_answers(socket: str, started: Started) -> Info:
     while time.monotonic() < deadline:
         ended = started.process.poll() is not None
         with contextlib.suppress(NotRunning):
-            return send(socket, INFO.request({}))
+            return send(state, INFO.request({}))
         if ended:
             raise started.failure()
         time.sleep(0.03)

@@ -4,9 +4,11 @@ import json
 import os
 import socket
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from mesh.control.control_errors import ControlError, NotRunning, OperationRefused
+from mesh.control import paths
+from mesh.control.control_errors import ControlError, NotRunning, OperationRefused, OtherStateDir
 from mesh.control.operations import OperationRequest
 from mesh.control.socket_peer import process_of, user_of
 
@@ -17,6 +19,8 @@ LONGEST_LINE = 16 * 1024 * 1024
 
 SILENCE = 15.0
 """Seconds without a byte after which a sidecar counts as stuck; a working one sends a line every 5 s."""
+PATIENCE = 5.0
+"""The same for one that is to be ended anyway."""
 
 
 def call(
@@ -51,10 +55,7 @@ def call(
         except (BrokenPipeError, ConnectionResetError):
             pass  # it ended; the error is raised below
         except (ValueError, KeyError, TypeError):
-            raise ControlError(
-                "the sidecar's answer makes no sense to this version of mesh",
-                "run the installed version: mesh restart",
-            ) from None
+            raise _nonsense() from None
     raise ControlError("the sidecar ended before it had answered", "see why: mesh logs")
 
 
@@ -79,26 +80,60 @@ def ask(
 
 
 def send(
-    path: str,
+    state: str,
     request: OperationRequest[Result],
     on_event: Callable[[dict[str, Any]], None] | None = None,
     timeout: float = SILENCE,
 ) -> Result:
-    """Run `ask` for an operation that `mesh.control.operations` declares, so that both types are known."""
-    result: Result = ask(path, request.name, request.args, on_event, timeout)
-    return result
+    """Run `ask` at the sidecar with this state directory, for an operation that is declared, so typed.
+
+    Raises `OtherStateDir` where another sidecar answers; that one is asked no more than who it is.
+    """
+    for path in paths.socket_paths(state):
+        with suppress(NotRunning):
+            _confirm(path, state, timeout)
+            result: Result = ask(path, request.name, request.args, on_event, timeout)
+            return result
+    raise NotRunning
 
 
-def process_at(path: str) -> int:
-    """The id of the sidecar's process, which the kernel tells: any version of the sidecar will do.
+def process_at(state: str) -> int:
+    """The id of the process of the sidecar with this state directory, as the kernel tells it.
 
+    It may be stuck, or say what this version does not understand, but not that its directory is another one.
     Raises `NotRunning`, and `ControlError` where it runs as another user or out of sight.
     """
-    with _connect(path, SILENCE) as connection:
-        process = process_of(connection)
-    if process <= 0:
-        raise ControlError("the sidecar runs in another container", "end it there")
-    return process
+    for path in paths.socket_paths(state):
+        with suppress(NotRunning):
+            try:
+                _confirm(path, state, PATIENCE)
+            except (NotRunning, OtherStateDir):
+                raise
+            except ControlError:
+                pass
+            with _connect(path, PATIENCE) as connection:
+                process = process_of(connection)
+            if process <= 0:
+                raise ControlError("the sidecar runs in another container", "end it there")
+            return process
+    raise NotRunning
+
+
+def _confirm(path: str, state: str, timeout: float) -> None:
+    """Raise `OtherStateDir` unless the sidecar that answers there has this state directory."""
+    said = ask(path, "info", timeout=timeout)
+    theirs = said.get("state_dir") if isinstance(said, dict) else None
+    if not isinstance(theirs, str):
+        raise _nonsense()
+    if theirs != state and not _same(theirs, state):
+        raise OtherStateDir(path, theirs, state)
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
 
 
 def _connect(path: str, timeout: float) -> socket.socket:
@@ -147,3 +182,10 @@ def _lines(connection: socket.socket) -> Generator[bytes, None, None]:
             chunks, size = [part], len(part)
             if line:
                 yield line
+
+
+def _nonsense() -> ControlError:
+    return ControlError(
+        "the sidecar's answer makes no sense to this version of mesh",
+        "run the installed version: mesh restart",
+    )

@@ -46,6 +46,16 @@ class AlreadyRunning(ControlError):
     code = "already_running"
 
 
+class OtherStateDir(ControlError):
+    """The sidecar that answers has another state directory: it is not this command's, and left alone."""
+
+    def __init__(self, path: str, theirs: str, ours: str) -> None:
+        super().__init__(
+            f"the sidecar at {path} has the state directory {theirs}, and this command has {ours}",
+            "ask that one from its own home; if its version is older, a mesh restart there frees this socket",
+        )
+
+
 class OperationRefused(ControlError):
     """The sidecar answered with an error; ``code`` is the one that it sent."""
 

@@ -1,6 +1,7 @@
 """Where a node keeps its state, its socket and its logs. Imports platformdirs where a default is needed."""
 
 import os
+from collections.abc import Iterator
 
 APPLICATION = "frankenstein-mesh"
 LONGEST_SOCKET_PATH = 100
@@ -15,20 +16,25 @@ def state_dir(option: str | None = None) -> str:
 
 
 def socket_path(state: str) -> str:
-    """The control socket of the sidecar with this state directory: a function of that directory alone.
+    """Where the sidecar with this state directory listens: no two directories share a socket.
 
-    For the default state directory it is in the user's runtime directory. Any other holds its own, if that
-    path is short enough for a socket. Else it is in the runtime directory, under a hash of the state
-    directory.
+    It is in the state directory, where nobody else can put anything. Where that path is too long for a
+    socket, it is in the user's runtime directory, under a hash of the state directory.
     """
-    if state == os.path.realpath(_default_state_dir()):
-        return os.path.join(_runtime_dir(), "mesh.sock")
     beside = os.path.join(state, "mesh.sock")
     if len(os.fsencode(beside)) <= LONGEST_SOCKET_PATH:
         return beside
     from hashlib import blake2b
 
     return os.path.join(_runtime_dir(), f"mesh-{blake2b(os.fsencode(state), digest_size=8).hexdigest()}.sock")
+
+
+def socket_paths(state: str) -> Iterator[str]:
+    """Where the sidecar with this state directory may be found, be it of this version or of an older one."""
+    yield socket_path(state)
+    if state == os.path.realpath(_default_state_dir()):
+        # Older versions share this one among all homes of a user, until each sidecar is restarted.
+        yield os.path.join(_runtime_dir(), "mesh.sock")
 
 
 def log_path(state: str, process: str = "mesh") -> str:

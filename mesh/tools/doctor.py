@@ -9,7 +9,6 @@ from typing import Any, NotRequired, TypedDict
 
 import trio
 
-from mesh.control import paths
 from mesh.control.control_client import send
 from mesh.control.operations import INFO, STATUS
 from mesh.control.sidecar_options import DEFAULT_PORT
@@ -215,7 +214,7 @@ def _tailnet(state_dir: Path) -> Check:
 
 def _sidecar(state_dir: Path) -> Check:
     try:
-        info = send(paths.socket_path(str(state_dir)), INFO.request({}))
+        info = send(str(state_dir), INFO.request({}))
     except MeshError as error:
         return {"check": "sidecar", "ok": True, "detail": error.message, "hint": error.hint}
     where = "in a pool" if info["joined"] else "in no pool"
@@ -229,7 +228,7 @@ def _program() -> Check:
 def _versions(state_dir: Path) -> list[Check]:
     """A finding for each problem of the pool's versions; none where this machine is in no pool."""
     try:
-        status = with_installed(send(paths.socket_path(str(state_dir)), STATUS.request({})))
+        status = with_installed(send(str(state_dir), STATUS.request({})))
     except MeshError:
         return []
     return [

@@ -41,19 +41,16 @@ def configure(options: Options) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from mesh.control import paths
-
     request = request_of(args)
     state = state_of(args)
     options = node_options.sidecar_options(args, state, foreground=args.foreground)
     api_key = options.given.get("api_key")
     if api_key is not None and not os.path.isfile(api_key):
         raise MeshError(f"there is no API key at {api_key}", "write one word into that file")
-    socket = paths.socket_path(state)
     if args.foreground:
         _hide_token(request)
-        return _in_foreground(args, socket, options, request)
-    print(summary(_in_background(socket, options, request), invocation(args)))
+        return _in_foreground(args, options, request)
+    print(summary(_in_background(options, request), invocation(args)))
     return 0
 
 
@@ -109,42 +106,43 @@ def summary(result: JoinResult, command: str, member: str = "already in pool") -
     return f"{head} {pool}, {count(result['members'], 'machine')} alive\n{fields(lines, indent='  ')}"
 
 
-def _in_background(socket: str, options: "SidecarOptions", request: JoinArgs) -> JoinResult:
+def _in_background(options: "SidecarOptions", request: JoinArgs) -> JoinResult:
     from mesh.cli.spawning import alone, wait_until_it_answers
     from mesh.cli.terminal import ProgressBar
     from mesh.control.control_client import send
 
+    state = str(options.state_dir)
     started: Started | None = None
     with ProgressBar() as progress:
         try:
-            with alone(str(options.state_dir)):
-                if not _runs_as_wanted(socket, options, progress):
+            with alone(state):
+                if not _runs_as_wanted(state, options, progress):
                     started = _start(options)
-                    wait_until_it_answers(socket, started)
-            result = send(socket, JOIN.request(request), progress.show)
+                    wait_until_it_answers(state, started)
+            result = send(state, JOIN.request(request), progress.show)
         except BaseException:
             if started is not None:
-                started.give_up(socket)
+                started.give_up(state)
             raise
     if started is not None:
         started.release()
     return result
 
 
-def _runs_as_wanted(socket: str, options: "SidecarOptions", progress: "ProgressBar") -> bool:
+def _runs_as_wanted(state: str, options: "SidecarOptions", progress: "ProgressBar") -> bool:
     """Whether a sidecar answers here; one with other options than the requested ones is ended first."""
     from mesh.cli.spawning import wait_until_it_ended
     from mesh.control.control_client import send
     from mesh.control.control_errors import NotRunning
 
     try:
-        info = send(socket, INFO.request({}))
+        info = send(state, INFO.request({}))
         if not info.get("stopping"):
             current = info["options"]
             if all(current.get(name, value) == value for name, value in options.given.items()):
                 return True
             progress.show({"text": "restarting the sidecar with the new options"})
-            send(socket, SHUTDOWN.request({}))
+            send(state, SHUTDOWN.request({}))
     except NotRunning:
         return False
     if not wait_until_it_ended(info["pid"]):
@@ -176,15 +174,13 @@ def _hide_token(request: JoinArgs) -> None:
     os.execve(sys.executable, [sys.executable, "-P", "-m", "mesh.cli", *words], environment)
 
 
-def _in_foreground(
-    args: argparse.Namespace, socket: str, options: "SidecarOptions", request: "JoinArgs"
-) -> int:
+def _in_foreground(args: argparse.Namespace, options: "SidecarOptions", request: "JoinArgs") -> int:
     from mesh.cli.terminal import ProgressBar
     from mesh.control.control_client import send
     from mesh.control.control_errors import AlreadyRunning, NotRunning
 
     try:
-        info = send(socket, INFO.request({}))
+        info = send(str(options.state_dir), INFO.request({}))
     except NotRunning:
         pass
     else:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.cli.asking import evictions_told, invocation, state_of
 from mesh.cli.options import Options
-from mesh.control import paths
 from mesh.control.control_client import process_at
 from mesh.control.control_errors import ControlError, NotJoined, NotRunning
 from mesh.control.operations import JoinResult
@@ -49,8 +48,7 @@ def _restart(state: str, log_format: str, tell: Callable[[Any], None]) -> JoinRe
     from mesh.control.operations import JOIN
     from mesh.runtime.state import StateDir
 
-    socket = paths.socket_path(state)
-    process = process_at(socket)
+    process = process_at(state)
     directory = StateDir(Path(state))
     if directory.current_pool() is None:
         raise NotJoined
@@ -59,11 +57,11 @@ def _restart(state: str, log_format: str, tell: Callable[[Any], None]) -> JoinRe
     _end(process)
     started = start(state, _log_format(directory) or log_format, ())
     try:
-        if not wait_until_it_answers(socket, started)["joined"]:
+        if not wait_until_it_answers(state, started)["joined"]:
             raise NotRunning  # it was evicted meanwhile
-        result = send(socket, JOIN.request({}), tell)
+        result = send(state, JOIN.request({}), tell)
     except BaseException:
-        started.give_up(socket)
+        started.give_up(state)
         raise
     started.release()
     return result

@@ -53,7 +53,7 @@ class Terminal:
 class FakeSidecar:
     """Gives canned answers and notes what it was asked, if that has the types that are declared.
 
-    An answer that is an exception is raised.
+    An answer that is an exception is raised. Every command asks first for ``info``, which is not noted.
     """
 
     answers: dict[str, Mapping[str, Any] | Exception] = field(default_factory=dict)
@@ -65,7 +65,9 @@ class FakeSidecar:
 
     def _handler(self, op: str) -> Handler:
         async def handle(args: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
-            self.asked.append((op, dict(arguments_of(OPERATIONS[op], args))))
+            typed = dict(arguments_of(OPERATIONS[op], args))
+            if op != "info":
+                self.asked.append((op, typed))
             for event in self.events.get(op, []):
                 await emit(event)
             answer = self.answers.get(op, ControlError(f"no answer to {op} is prepared"))
@@ -105,9 +107,10 @@ def mesh(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> Terminal:
 
 @pytest.fixture
 async def sidecar(state_dir: Path) -> AsyncIterator[FakeSidecar]:
-    fake = FakeSidecar()
+    state = paths.state_dir(str(state_dir))
+    fake = FakeSidecar({"info": {"state_dir": state}})
     async with trio.open_nursery() as nursery:
-        socket = paths.socket_path(paths.state_dir(str(state_dir)))
+        socket = paths.socket_path(state)
         await nursery.start(serve_control, socket, fake.handlers())
         yield fake
         nursery.cancel_scope.cancel()

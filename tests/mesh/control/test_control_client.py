@@ -1,14 +1,17 @@
+import json
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 
 import pytest
 
 from mesh.control import control_client
-from mesh.control.control_client import ask, call, process_at
-from mesh.control.control_errors import ControlError, NotJoined, NotRunning
+from mesh.control.control_client import ask, call, process_at, send
+from mesh.control.control_errors import ControlError, NotJoined, NotRunning, OtherStateDir
+from mesh.control.operations import LEAVE, STATUS
 
 
 @contextmanager
@@ -103,26 +106,111 @@ def test_a_line_without_end_is_an_error(socket_path: str, monkeypatch: pytest.Mo
         ask(socket_path, "x")
 
 
+@pytest.fixture
+def state() -> Iterator[str]:
+    """A state directory whose path is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="mesh-") as folder:
+        yield os.path.realpath(folder)
+
+
+class Sidecar:
+    """One that says that it has a certain state directory, and notes what else it is asked."""
+
+    def __init__(self, state_dir: object) -> None:
+        self.asked: list[str] = []
+        self._info = {"state_dir": state_dir, "pid": os.getpid()}
+
+    @contextmanager
+    def at(self, path: str) -> Iterator[None]:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(path)
+            listening.listen()
+            thread = Thread(target=self._serve, args=[listening])
+            thread.start()
+            try:
+                yield
+            finally:
+                listening.shutdown(socket.SHUT_RDWR)
+                thread.join()
+
+    def _serve(self, listening: socket.socket) -> None:
+        with suppress(OSError):  # raised where it is shut down
+            while True:
+                connection, _ = listening.accept()
+                with connection:
+                    if line := connection.recv(65536):
+                        op = json.loads(line)["op"]
+                        if op != "info":
+                            self.asked.append(op)
+                        connection.sendall(json.dumps({"result": self._info}).encode() + b"\n")
+
+
+def test_a_sidecar_is_asked_once_it_said_that_it_has_this_state_directory(state: str) -> None:
+    sidecar = Sidecar(f"{state}/../{os.path.basename(state)}")
+    with sidecar.at(f"{state}/mesh.sock"):
+        assert send(state, STATUS.request({}))
+    assert sidecar.asked == ["status"]
+
+
+def test_a_sidecar_of_another_state_directory_is_named_and_left_alone(state: str) -> None:
+    sidecar = Sidecar("/home/other/state")
+    with sidecar.at(f"{state}/mesh.sock"):
+        for attempt in (lambda: send(state, LEAVE.request({"purge": True})), lambda: process_at(state)):
+            with pytest.raises(OtherStateDir, match=f"/home/other/state, and this command has {state}"):
+                attempt()
+    assert sidecar.asked == []
+
+
+def test_one_that_does_not_say_which_directory_it_has_is_asked_nothing(state: str) -> None:
+    sidecar = Sidecar(None)
+    with sidecar.at(f"{state}/mesh.sock"):
+        with pytest.raises(ControlError, match="makes no sense"):
+            send(state, STATUS.request({}))
+        assert process_at(state) == os.getpid(), "it can be ended, for it listens in this directory"
+    assert sidecar.asked == []
+
+
+def test_a_sidecar_of_an_older_version_is_found_by_its_own_directory_alone(
+    state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkdir(f"{state}/run", 0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", f"{state}/run")
+    own, other = f"{state}/own/frankenstein-mesh", f"{state}/other/frankenstein-mesh"
+    old = Sidecar(own)
+    with old.at(f"{state}/run/frankenstein-mesh/mesh.sock"):
+        monkeypatch.setenv("XDG_STATE_HOME", f"{state}/own")
+        assert send(own, STATUS.request({}))
+        assert process_at(own) == os.getpid()
+        monkeypatch.setenv("XDG_STATE_HOME", f"{state}/other")
+        with pytest.raises(OtherStateDir):
+            send(other, LEAVE.request({"purge": True}))
+    assert old.asked == ["status"]
+
+
 @contextmanager
-def silent(path: str) -> Iterator[None]:
-    """A server at `path` that says nothing."""
-    os.makedirs(os.path.dirname(path))
+def silent(state: str) -> Iterator[None]:
+    """A sidecar that says nothing."""
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(path)
+        listening.bind(f"{state}/mesh.sock")
         listening.listen()
         yield
 
 
-def test_the_process_of_a_sidecar_is_known_without_a_word_from_it(socket_path: str) -> None:
+def test_the_process_of_a_sidecar_is_known_without_a_word_from_it(
+    state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_client, "PATIENCE", 0.05)
     with pytest.raises(NotRunning):
-        process_at(socket_path)
-    with silent(socket_path):
-        assert process_at(socket_path) == os.getpid()
+        process_at(state)
+    with silent(state):
+        assert process_at(state) == os.getpid()
 
 
 def test_a_sidecar_whose_process_is_out_of_sight_is_an_error(
-    socket_path: str, monkeypatch: pytest.MonkeyPatch
+    state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(control_client, "PATIENCE", 0.05)
     monkeypatch.setattr(control_client, "process_of", lambda connection: 0)
-    with silent(socket_path), pytest.raises(ControlError, match="another container"):
-        process_at(socket_path)
+    with silent(state), pytest.raises(ControlError, match="another container"):
+        process_at(state)

@@ -9,6 +9,7 @@ from mesh.control.control_errors import (
     NotJoined,
     NotRunning,
     OperationRefused,
+    OtherStateDir,
 )
 
 
@@ -27,3 +28,10 @@ def test_a_refusal_has_the_code_that_the_sidecar_sent_and_no_other_error_has_it(
     refused = OperationRefused("not_an_owner", "only owners may", "ask one")
     assert (refused.code, refused.message, refused.hint) == ("not_an_owner", "only owners may", "ask one")
     assert OperationRefused.code == "failed"
+
+
+def test_the_sidecar_of_another_directory_is_named_with_both() -> None:
+    error = OtherStateDir("/run/mesh.sock", "/home/a/state", "/home/b/state")
+    assert "/home/a/state" in error.message
+    assert "/home/b/state" in error.message
+    assert "from its own home" in error.hint

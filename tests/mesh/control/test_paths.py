@@ -20,14 +20,30 @@ def test_a_socket_path_is_never_too_long(monkeypatch: pytest.MonkeyPatch) -> Non
         assert all(len(os.fsencode(path)) <= paths.LONGEST_SOCKET_PATH for path in found)
 
 
-def test_the_default_state_directory_has_its_socket_in_the_runtime_directory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.mark.parametrize("length", [30, 200])
+def test_two_homes_of_one_user_never_share_a_socket(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory(prefix="mesh-") as runtime:  # pytest's own are too long for a socket
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        found = set()
+        for home in ("/" + "a" * length, "/" + "b" * length):
+            monkeypatch.setenv("XDG_STATE_HOME", home)
+            found.add(paths.socket_path(paths.state_dir()))
+        assert len(found) == 2
+        assert all(path.startswith(f"{runtime}/frankenstein-mesh/mesh-") for path in found) is (length > 100)
+
+
+def test_a_sidecar_of_an_older_version_is_looked_for_where_that_one_listens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="mesh-") as runtime:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
         monkeypatch.setenv("XDG_STATE_HOME", runtime)
-        found = paths.socket_path(paths.state_dir())
-        assert found == f"{runtime}/frankenstein-mesh/mesh.sock"
+        state = paths.state_dir()
+        assert list(paths.socket_paths(state)) == [
+            f"{state}/mesh.sock",
+            f"{runtime}/frankenstein-mesh/mesh.sock",
+        ]
+        assert list(paths.socket_paths("/srv/other")) == ["/srv/other/mesh.sock"]
 
 
 def test_links_and_relative_paths_lead_to_the_same_socket(

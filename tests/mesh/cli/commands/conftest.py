@@ -41,6 +41,13 @@ class Machine(Terminal):
         file = self.state_dir / f"{name}.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
+    def end(self) -> None:
+        """End all stand-ins that it started."""
+        for started in self.noted("started"):
+            if spawning._alive(started["pid"]):
+                os.kill(started["pid"], signal.SIGTERM)
+                assert spawning.wait_until_it_ended(started["pid"])
+
 
 @pytest.fixture
 def machine(
@@ -51,7 +58,4 @@ def machine(
     machine = Machine(state_dir, capsys)
     machine.behave()
     yield machine
-    for started in machine.noted("started"):
-        if spawning._alive(started["pid"]):
-            os.kill(started["pid"], signal.SIGTERM)
-            assert spawning.wait_until_it_ended(started["pid"])
+    machine.end()

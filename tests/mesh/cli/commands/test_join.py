@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import select
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from mesh.cli import spawning
+from mesh.cli.main import main
 from mesh.control import paths
 from tests.mesh.cli import examples
 from tests.mesh.cli.commands.conftest import Machine
@@ -43,6 +45,23 @@ def test_joining_again_says_so_and_starts_nothing(machine: Machine) -> None:
     assert outcome.code == 0
     assert outcome.out.startswith("already in pool attic")
     assert len(machine.noted("started")) == 1
+
+
+def test_a_join_in_another_home_leaves_the_first_ones_sidecar_alone(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = os.environ["XDG_STATE_HOME"]
+    machines = []
+    try:
+        for name in ("first", "second"):
+            monkeypatch.setenv("XDG_STATE_HOME", f"{home}/{name}")
+            assert main(["join", "--found"]) == 0
+            machines.append(Machine(Path(home, name, "frankenstein-mesh"), machine.capture))
+        assert [one.runs() for one in machines] == [True, True]
+        assert [len(one.noted("started")) for one in machines] == [1, 1]
+    finally:
+        for one in machines:
+            one.end()
 
 
 def test_a_node_that_may_not_invite_says_who_may(machine: Machine) -> None:

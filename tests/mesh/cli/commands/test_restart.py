@@ -116,6 +116,7 @@ def test_why_the_installed_program_does_not_start_is_said(machine: Machine) -> N
 def test_a_sidecar_that_does_not_end_is_named(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.run("join")
     monkeypatch.setattr(spawning, "END_LIMIT", 0.1)
+    monkeypatch.setattr(control_client, "PATIENCE", 0.1)
     [started] = machine.noted("started")
     os.kill(started["pid"], signal.SIGSTOP)
     try:
