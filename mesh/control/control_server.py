@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import socket
-import stat
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ import trio
 
 from mesh.control.argument_types import OTHER_VERSION
 from mesh.control.control_errors import AlreadyRunning, ControlError
+from mesh.control.paths import is_ours
 from mesh.control.socket_peer import user_of
 from mesh.wire.errors import MeshError
 
@@ -198,10 +198,14 @@ def _claimed(path: Path) -> Iterator[None]:
     that name.
     """
     directory = path.parent
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    owner = directory.lstat()
-    if not stat.S_ISDIR(owner.st_mode) or owner.st_uid != os.geteuid():
-        raise MeshError(f"{directory} belongs to another user", "choose another directory with --state-dir")
+    with suppress(FileExistsError):  # or something else has that name
+        directory.mkdir(mode=0o700, parents=True)
+    if not is_ours(str(directory)):
+        # A short path keeps the socket in the state directory, where nobody else can be first.
+        raise MeshError(
+            f"{directory}, where the control socket would be, belongs to another user",
+            "choose a --state-dir whose path is shorter",
+        )
     directory.chmod(0o700)
     lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:

@@ -1,6 +1,7 @@
 """Where a node keeps its state, its socket and its logs. Imports platformdirs where a default is needed."""
 
 import os
+import stat
 from collections.abc import Iterator
 
 APPLICATION = "frankenstein-mesh"
@@ -30,11 +31,25 @@ def socket_path(state: str) -> str:
 
 
 def socket_paths(state: str) -> Iterator[str]:
-    """Where the sidecar with this state directory may be found, be it of this version or of an older one."""
-    yield socket_path(state)
-    if state == os.path.realpath(_default_state_dir()):
-        # Older versions share this one among all homes of a user, until each sidecar is restarted.
-        yield os.path.join(_runtime_dir(), "mesh.sock")
+    """Where the sidecar with this state directory may be found, be it of this version or of an older one.
+
+    A runtime directory that another user made in our name holds nothing of ours.
+    """
+    own = socket_path(state)
+    if os.path.dirname(own) == state or is_ours(os.path.dirname(own)):
+        yield own
+    # Older versions share this one among all homes of a user, until each sidecar is restarted.
+    if state == os.path.realpath(_default_state_dir()) and is_ours(runtime := _runtime_dir()):
+        yield os.path.join(runtime, "mesh.sock")
+
+
+def is_ours(directory: str) -> bool:
+    """Whether it is a directory of this user, and no link to one."""
+    try:
+        found = os.lstat(directory)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def log_path(state: str, process: str = "mesh") -> str:

@@ -235,6 +235,32 @@ async def test_only_this_user_can_reach_the_socket_and_it_is_gone_afterwards(soc
     assert mode(socket_path) is None
 
 
+@pytest.mark.parametrize("squat", ["a link to a folder", "a link to nowhere", "a file"])
+async def test_a_folder_that_somebody_else_put_there_is_not_used(socket_path: str, squat: str) -> None:
+    folder = Path(socket_path).parent
+    match squat:
+        case "a link to a folder":
+            folder.symlink_to(folder.parent)
+        case "a link to nowhere":
+            folder.symlink_to(folder.parent / "nowhere")
+        case _:
+            folder.touch()
+    with pytest.raises(MeshError, match="belongs to another user") as caught:
+        await serve_control(socket_path, {})
+    assert "--state-dir whose path is shorter" in caught.value.hint
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+async def test_a_folder_of_ours_that_others_may_write_in_is_closed_to_them(
+    socket_path: str, nursery: trio.Nursery
+) -> None:
+    folder = Path(socket_path).parent
+    folder.mkdir()
+    folder.chmod(0o777)
+    await nursery.start(serve_control, socket_path, {})
+    assert mode(str(folder)) == 0o700
+
+
 async def test_a_second_sidecar_is_refused_and_the_first_goes_on(
     socket_path: str, nursery: trio.Nursery
 ) -> None:

@@ -38,12 +38,35 @@ def test_a_sidecar_of_an_older_version_is_looked_for_where_that_one_listens(
     with tempfile.TemporaryDirectory(prefix="mesh-") as runtime:
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
         monkeypatch.setenv("XDG_STATE_HOME", runtime)
+        os.mkdir(f"{runtime}/frankenstein-mesh")
         state = paths.state_dir()
         assert list(paths.socket_paths(state)) == [
             f"{state}/mesh.sock",
             f"{runtime}/frankenstein-mesh/mesh.sock",
         ]
         assert list(paths.socket_paths("/srv/other")) == ["/srv/other/mesh.sock"]
+
+
+@pytest.mark.parametrize(("home", "inside"), [("/srv/short", 1), ("/srv/" + "d" * 100, 0)])
+def test_a_runtime_directory_of_somebody_else_is_no_place_to_look(
+    home: str, inside: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = tmp_path / "runtime"
+    monkeypatch.setattr(paths, "_runtime_dir", lambda: str(runtime))
+    monkeypatch.setenv("XDG_STATE_HOME", home)
+    state = paths.state_dir()
+    runtime.symlink_to(tmp_path)
+    assert list(paths.socket_paths(state)) == [f"{state}/mesh.sock"] * inside
+    runtime.unlink()
+    runtime.mkdir()
+    assert len(list(paths.socket_paths(state))) == 2
+
+
+def test_a_directory_of_another_user_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert paths.is_ours(str(tmp_path))
+    assert not paths.is_ours(str(tmp_path / "none"))
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 4711)
+    assert not paths.is_ours(str(tmp_path))
 
 
 def test_links_and_relative_paths_lead_to_the_same_socket(
