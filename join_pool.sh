@@ -373,10 +373,12 @@ install() {
 # A sidecar that runs from an older environment imports from it as it needs: that one stays until nothing uses it.
 remove_unused_environments() {
     "$DATA/$1/bin/python" - "$DATA" "$1" <<'PYTHON' || say "older environments in $DATA could not be removed"
-import pathlib, shutil, sys
+import os, pathlib, shutil, sys
 import psutil
 
 data, current = pathlib.Path(sys.argv[1]), sys.argv[2]
+if psutil.LINUX and not os.access("/proc/1/stat", os.R_OK):
+    sys.exit()  # this /proc hides processes, a sidecar too, which lets none but root look into it
 running = "\n".join(" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
 for folder in data.glob("env-*"):
     if folder.name == current:

@@ -6,6 +6,7 @@ status`` has 150 ms.
 
 import argparse
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -73,6 +74,12 @@ class Module(Protocol):
 
     def configure(self, options: Options) -> None: ...
     def run(self, args: argparse.Namespace) -> int: ...
+
+
+def run() -> int:
+    """The process ``mesh``: neither it nor what it starts leaves invites, keys or prompts in core files."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return main()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

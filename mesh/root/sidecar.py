@@ -27,7 +27,7 @@ from mesh.root.services import discovery_sources, make_services
 from mesh.root.stream_table import stream_handlers
 from mesh.runtime.clock import now
 from mesh.runtime.effective_options import settle
-from mesh.runtime.process import allow_many_files, root_cause
+from mesh.runtime.process import allow_many_files, keep_out_of_dumps, root_cause
 from mesh.runtime.program_build import build
 from mesh.runtime.state import StateDir
 from mesh.wire.endpoint import Endpoint
@@ -216,6 +216,7 @@ def main(
     on_joined: Callable[[JoinResult], None] = lambda result: None,
 ) -> int:
     """Run the sidecar until it is stopped; return its exit code. Raises MeshError when it cannot start."""
+    keep_out_of_dumps()
     sidecar = Sidecar(options)
     sidecar.state.lock()
     log_to(options)

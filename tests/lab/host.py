@@ -172,10 +172,7 @@ class Host:
 
     def sidecar(self) -> psutil.Process | None:
         """The process that answers `mesh status`: the one listening on a socket in the host's folder."""
-        for process in self.processes():
-            if processes.listens_on_control_socket_under(process, self.folder):
-                return process
-        return None
+        return processes.sidecar_under(self.folder)
 
     def engine(self, name: str) -> psutil.Process | None:
         """The running process of the engine whose program's name holds ``name``."""

@@ -1,16 +1,21 @@
 """Finding and ending the processes of a lab."""
 
 import os
+import socket
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
 
+from mesh.control.socket_peer import process_of
+
 _GONE = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess)
 _KILL_SECONDS = 10.0
 _POLL_SECONDS = 0.02
+_CONNECT_SECONDS = 5.0
 
 
 def with_variable(
@@ -26,8 +31,7 @@ def with_variable(
             continue
         try:
             process = psutil.Process(pid)
-            value = process.environ().get(name)
-            if value is not None and accept(value) and process.pid != os.getpid() and _runs(process):
+            if process.pid != os.getpid() and _has_variable(process, name, accept) and _runs(process):
                 found.append(process)
         except (*_GONE, OSError):
             continue
@@ -72,42 +76,26 @@ def kill(find: Callable[[], Iterable[psutil.Process]]) -> list[psutil.Process]:
     return []
 
 
-def listens_on_control_socket_under(process: psutil.Process, folder: Path) -> bool:
-    """Whether the process itself listens on a unix socket below the folder that is called mesh*.sock."""
-    paths = [Path(path) for path in _listening_paths(process)]
-    return any(path.is_relative_to(folder) and path.match("mesh*.sock") for path in paths)
+def sidecar_under(folder: Path) -> psutil.Process | None:
+    """The process that listens on a unix socket below the folder that is called mesh*.sock."""
+    for path in folder.rglob("mesh*.sock"):
+        with socket.socket(socket.AF_UNIX) as connection, suppress(OSError, *_GONE):
+            connection.settimeout(_CONNECT_SECONDS)
+            connection.connect(str(path))
+            return psutil.Process(process_of(connection))
+    return None
 
 
-def _listening_paths(process: psutil.Process) -> list[str]:
-    """The unix sockets that the process listens on; psutil would look into our own namespace."""
+def _has_variable(process: psutil.Process, name: str, accept: Callable[[str], bool]) -> bool:
     try:
-        table = Path(f"/proc/{process.pid}/net/unix").read_text().splitlines()[1:]
-        held = set(_links(Path(f"/proc/{process.pid}/fd")))
-    except FileNotFoundError:
-        return _listening_paths_without_proc(process)
-    except OSError:
-        return []
-    paths = []
-    for line in table:
-        # Num RefCount Protocol Flags Type St Inode Path; the flag is __SO_ACCEPTCON
-        fields = line.split(maxsplit=7)
-        if len(fields) == 8 and int(fields[3], 16) & 0x10000 and f"socket:[{fields[6]}]" in held:
-            paths.append(fields[7])
-    return paths
-
-
-def _links(folder: Path) -> Iterator[str]:
-    """Where the links in a folder point; one that is gone by then is left out."""
-    for link in folder.iterdir():
-        with suppress(FileNotFoundError):
-            yield os.readlink(link)
-
-
-def _listening_paths_without_proc(process: psutil.Process) -> list[str]:
-    try:
-        return [str(entry.laddr) for entry in process.net_connections("unix") if entry.laddr]
-    except _GONE:
-        return []
+        value = process.environ().get(name)
+    except psutil.AccessDenied:
+        # None but root looks into a sidecar; but the folders of its run and its host are in its arguments.
+        paths = [word.split("/") for word in process.cmdline() if word.startswith("/")]
+        return any(
+            accept(part) or accept(f"{part}/{after}") for path in paths for part, after in pairwise(path)
+        )
+    return value is not None and accept(value)
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -136,6 +136,14 @@ def test_the_module_runs_as_a_program(state_dir: Path) -> None:
     assert done.stderr.startswith("mesh: no sidecar is running")
 
 
+def test_the_program_and_what_it_starts_write_no_core_files() -> None:
+    program = (
+        "import resource; from mesh.cli import main; main.main = lambda: 5; "
+        "print(main.run(), *resource.getrlimit(resource.RLIMIT_CORE))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program]).split() == [b"5", b"0", b"0"]
+
+
 def test_no_two_options_of_a_command_share_a_name() -> None:
     for name in COMMANDS:
         keys = [key for option in options_of(name, load_command(name)).known for key in option.keys]

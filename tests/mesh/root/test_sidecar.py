@@ -3,6 +3,8 @@
 import logging
 import random
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -208,7 +210,28 @@ def test_the_program_ends_with_the_error_for_a_person(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "log_to", lambda options: None)
+    monkeypatch.setattr(module, "keep_out_of_dumps", lambda: None)  # the tests go on in this process
     host = "127.0.0.1:1"
     with caplog.at_level(logging.ERROR), pytest.raises(MeshError, match=f"{host} does not answer"):
         main(options(folder), {"host": host})
     assert [record.levelname for record in caplog.records if record.name == module.__name__] == ["ERROR"]
+
+
+LOOK = """
+import ctypes, pathlib, resource, sys
+from mesh.control.sidecar_options import SidecarOptions
+from mesh.root import sidecar
+
+def run(*_):
+    dumpable = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) if sys.platform == "linux" else 0
+    print(*resource.getrlimit(resource.RLIMIT_CORE), dumpable, (state / "identity.key").exists())
+
+state, sidecar.trio.run = pathlib.Path(sys.argv[1]), run
+sidecar.main(SidecarOptions(state))
+"""
+
+
+def test_before_it_reads_a_key_it_sees_to_it_that_no_dump_holds_one(folder: Path) -> None:
+    command = [sys.executable, "-c", LOOK, str(folder / "anna")]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=LIMIT)
+    assert done.stdout.split() == ["0", "0", "0", "False"]

@@ -1,4 +1,4 @@
-"""A process takes as many files as it may, and of a group of errors tells the one that is for a person."""
+"""A process takes as many files as it may, keeps out of dumps, and tells the error that is for a person."""
 
 import resource
 import subprocess
@@ -25,6 +25,26 @@ def test_the_limit_of_files_is_raised_as_far_as_it_may_be(soft: int, hard: int, 
         pytest.skip("this system allows fewer")
     program = PROGRAM.format(soft=soft, hard=hard)
     assert int(subprocess.check_output([sys.executable, "-c", program])) == then
+
+
+LIMIT = "import resource; print(*resource.getrlimit(resource.RLIMIT_CORE), flush=True)"
+SECRETIVE = f"""
+import subprocess, sys
+from mesh.runtime.process import keep_out_of_dumps
+keep_out_of_dumps()
+{LIMIT}
+subprocess.run([sys.executable, "-c", {LIMIT!r}])
+"""
+
+
+def test_neither_a_process_that_keeps_out_of_dumps_nor_its_children_write_core_files() -> None:
+    assert subprocess.check_output([sys.executable, "-c", SECRETIVE]).split() == [b"0"] * 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_a_process_that_keeps_out_of_dumps_can_be_looked_into_by_root_alone() -> None:
+    program = SECRETIVE + "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+    assert subprocess.check_output([sys.executable, "-c", program]).split()[-1] == b"0"
 
 
 def test_an_error_on_its_own_is_its_cause() -> None:
