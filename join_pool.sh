@@ -58,10 +58,25 @@ use_index_and_certificates_of_pip() {
     done
 }
 
+# Whoever may write to the folder may replace the program: it is for this user alone.
+close_data_folder() {
+    [ -O "$DATA" ] ||
+        fail "$DATA belongs to another user" "set XDG_DATA_HOME to a folder of your own, and run this again"
+    "$PY" - "$DATA" <<'PYTHON' || fail "others could write to $DATA, and so replace programs in it" "rm -rf $DATA, and run this again: it installs them anew"
+import os, stat, sys
+
+mode = os.stat(sys.argv[1]).st_mode
+if mode & stat.S_IWOTH:
+    sys.exit(1)
+os.chmod(sys.argv[1], 0o700)
+PYTHON
+}
+
 make_data_folder() {
     DATA=${XDG_DATA_HOME:-${HOME:?HOME is not set}/.local/share}/frankenstein-mesh
     { mkdir -p "$DATA" && [ -w "$DATA" ]; } 2>/dev/null ||
         fail "cannot write to $DATA" "set XDG_DATA_HOME to a folder that you may write to, and run this again"
+    close_data_folder
     # uv keeps downloads in the home folder, which need not be where XDG_DATA_HOME is.
     local cache=${XDG_CACHE_HOME:-$HOME/.cache}
     if [ -z "${UV_CACHE_DIR:-}" ] && ! { mkdir -p "$cache" && [ -w "$cache" ]; } 2>/dev/null; then
@@ -434,6 +449,7 @@ run_mesh() {
 main() {
     local piped=no
     [ -n "$SCRIPT" ] || piped=yes
+    umask 077
     find_python
     use_index_and_certificates_of_pip
     make_data_folder

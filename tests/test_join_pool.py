@@ -17,12 +17,14 @@ SCRIPT = Path(__file__).parents[1] / "join_pool.sh"
 
 
 def run(
-    home: Path, *arguments: str, text: str | None = None, **environment: str
+    home: Path, *arguments: str, text: str | None = None, umask: int = -1, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs the script, through a pipe if ``text`` is given, with a home of its own and no uv on the PATH."""
     argv = ["bash", "-s", "--", *arguments] if text is not None else ["bash", str(SCRIPT), *arguments]
     settings = {"HOME": str(home), "PATH": str(tools_without_uv(home.parent))} | environment
-    return subprocess.run(argv, env=settings, input=text or "", capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        argv, env=settings, input=text or "", umask=umask, capture_output=True, text=True, timeout=60
+    )
 
 
 def tools_without_uv(folder: Path) -> Path:
@@ -115,6 +117,46 @@ def test_a_home_that_cannot_be_written_to_is_named(home: Path) -> None:
     assert result.returncode == 1
     assert "cannot write to /dev/null/data/frankenstein-mesh" in result.stderr
     assert "XDG_DATA_HOME" in result.stderr
+
+
+def open_to_others(folder: Path) -> list[Path]:
+    found = [path for path in (folder, *folder.rglob("*")) if not path.is_symlink()]
+    return [path for path in found if path.stat().st_mode & 0o022]
+
+
+def test_under_any_umask_what_it_makes_is_this_users_alone(home: Path) -> None:
+    home.chmod(0o755)
+    run(home, text=SCRIPT.read_text(), umask=0, MESH_SOURCE=os.devnull + ".tar.gz")
+    assert (home / ".local/share/frankenstein-mesh/lock").exists()
+    assert open_to_others(home) == []
+
+
+def test_a_folder_that_others_could_write_to_is_not_trusted(home: Path) -> None:
+    data = home / ".local/share/frankenstein-mesh"
+    data.mkdir(parents=True)
+    data.chmod(0o777)
+    result = run(home, "status")
+    assert result.returncode == 1
+    assert f"others could write to {data}" in result.stderr
+    assert f"rm -rf {data}, and run this again" in result.stderr
+
+
+def test_a_folder_that_others_may_look_into_is_closed_to_them(home: Path) -> None:
+    data = home / ".local/share/frankenstein-mesh"
+    data.mkdir(parents=True)
+    data.chmod(0o775)
+    run(home, text=SCRIPT.read_text())
+    assert data.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_refused(home: Path) -> None:
+    data = home / ".local/share/frankenstein-mesh"
+    data.mkdir(parents=True)
+    os.chown(data, 65534, 65534)
+    result = run(home, "status")
+    assert result.returncode == 1
+    assert f"{data} belongs to another user" in result.stderr
 
 
 def test_a_piped_script_without_source_asks_for_it(home: Path) -> None:

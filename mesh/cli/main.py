@@ -77,7 +77,8 @@ class Module(Protocol):
 
 
 def run() -> int:
-    """The process ``mesh``: neither it nor what it starts leaves invites, keys or prompts in core files."""
+    """The process ``mesh``: what it and its children make is this user's alone, and no core file is made."""
+    os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     return main()
 

@@ -144,6 +144,15 @@ def test_the_program_and_what_it_starts_write_no_core_files() -> None:
     assert subprocess.check_output([sys.executable, "-c", program]).split() == [b"5", b"0", b"0"]
 
 
+def test_what_the_program_makes_is_this_users_alone_whatever_the_umask(tmp_path: Path) -> None:
+    program = (
+        f"import os; from mesh.cli import main; main.main = lambda: os.makedirs({str(tmp_path / 'a/b')!r}); "
+        "main.run()"
+    )
+    subprocess.run([sys.executable, "-c", program], umask=0, check=True)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "a/b")] == [0o700, 0o700]
+
+
 def test_no_two_options_of_a_command_share_a_name() -> None:
     for name in COMMANDS:
         keys = [key for option in options_of(name, load_command(name)).known for key in option.keys]

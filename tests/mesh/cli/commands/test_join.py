@@ -64,6 +64,16 @@ def test_a_join_in_another_home_leaves_the_first_ones_sidecar_alone(
             one.end()
 
 
+def test_nothing_that_a_join_makes_is_open_to_others_whatever_the_umask(machine: Machine) -> None:
+    machine.state_dir = machine.state_dir / "deep" / "state"
+    command = [sys.executable, "-m", "mesh.cli", "--state-dir", str(machine.state_dir), "join"]
+    subprocess.run(command, umask=0, check=True, capture_output=True)
+    made = [machine.state_dir.parent, machine.state_dir, Path(machine.socket).parent]
+    assert [oct(path.stat().st_mode & 0o777) for path in made] == ["0o700"] * 3
+    files = [path for path in machine.state_dir.rglob("*") if not path.is_dir()]
+    assert [path for path in [*files, Path(machine.socket)] if path.stat().st_mode & 0o077] == []
+
+
 def test_a_node_that_may_not_invite_says_who_may(machine: Machine) -> None:
     machine.behave(join={"result": examples.joined(how="joined", token=None, leader=None, rights=["work"])})
     out = machine.run("join").out
