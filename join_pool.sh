@@ -6,7 +6,8 @@
 #
 # Needs bash and python3, nothing else: no pip, no venv module, no compiler, no root.
 #
-#   MESH_SOURCE    where the source is: a folder, a .tar.gz (file or address) or a git address, `#branch` allowed
+#   MESH_SOURCE    where the source is: a folder; a .tar.gz (file or address), `#sha256=HEX` allowed, over plain http
+#                  needed; or a git address, `#branch` allowed
 #   PIP_INDEX_URL  (or UV_DEFAULT_INDEX, UV_INDEX_URL) a package index to use in place of pypi.org
 #
 # Everything goes to ${XDG_DATA_HOME:-~/.local/share}/frankenstein-mesh, and one symbolic link to a folder on the PATH.
@@ -21,6 +22,8 @@ UV_VERSION=0.13.9
 UV_OLDEST=0.9.0
 # The environment with its packages, and the same again while they are unpacked.
 NEEDED_MEGABYTES=700
+# The exit status for a source that must not be taken, where why has been said.
+REFUSED=2
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -223,7 +226,7 @@ is_source() { [ -f "$1/pyproject.toml" ] && grep -q '^name = "frankenstein-mesh"
 
 # Sets SOURCE to a folder that holds the source, or leaves it empty when what is installed has to do.
 locate_source() {
-    local given=${MESH_SOURCE:-} here
+    local given=${MESH_SOURCE:-} here trouble=0
     SOURCE=
     if [ -z "$given" ] && [ -f "$SCRIPT" ]; then
         here=$(cd "$(dirname "$SCRIPT")" && pwd -P)
@@ -240,8 +243,10 @@ locate_source() {
         fail "this is not a checkout, and MESH_SOURCE does not say where the source is" "MESH_SOURCE=<folder, .tar.gz or git address> bash ..."
     if [ -d "$given" ] && is_source "$given"; then
         SOURCE=$(cd "$given" && pwd -P)
-    elif fetch_source "$given"; then
+    elif fetch_source "$given" || { trouble=$?; false; }; then
         SOURCE=$WORK/source
+    elif [ "$trouble" = "$REFUSED" ] && { [ -n "${MESH_SOURCE:-}" ] || ! installed_works; }; then
+        exit 1
     elif ! installed_works; then
         fail "the source cannot be fetched from $given" "check the address and the network; without certificates: sudo apt install ca-certificates"
     else
@@ -255,15 +260,20 @@ locate_source() {
 
 fetch_source() {
     local address=${1#git+} branch=
+    case $address in *'#'*) branch=${address##*#} address=${address%%#*} ;; esac
     case $address in
         *.tar.gz | *.tgz)
-            fetch_archive "$address"
+            fetch_archive "$address" "$branch"
             return
             ;;
+        [Hh][Tt][Tt][Pp]://* | [Gg][Ii][Tt]://*)
+            say "join_pool: refusing $address: whoever is on the way there could change what comes"
+            say "  -> an address of https or ssh; or a .tar.gz, with #sha256= and its SHA-256 after it"
+            return "$REFUSED"
+            ;;
     esac
-    case $address in *'#'*) branch=${address##*#} address=${address%%#*} ;; esac
     if command -v git >/dev/null; then
-        GIT_TERMINAL_PROMPT=0 git clone --quiet --depth 1 ${branch:+--branch "$branch"} -- "$address" "$WORK/source" </dev/null >&2
+        GIT_TERMINAL_PROMPT=0 git -c protocol.http.allow=never -c protocol.git.allow=never clone --quiet --depth 1 ${branch:+--branch "$branch"} -- "$address" "$WORK/source" </dev/null >&2
         return
     fi
     case $address in
@@ -272,19 +282,55 @@ fetch_source() {
     esac
 }
 
-# Downloads (or reads) a .tar.gz and unpacks it to $WORK/source, whatever its top folder is called.
+# fetch_archive ADDRESS [sha256=HEX]: downloads (or reads) a .tar.gz and unpacks it to $WORK/source, whatever its top
+# folder is called.
 fetch_archive() {
-    "$PY" - "$1" "$WORK" <<'PYTHON'
-import os, shutil, sys, tarfile
-from urllib import request
+    "$PY" - "$1" "${2:-}" "$WORK" "$REFUSED" <<'PYTHON'
+import hashlib, os, re, shutil, sys, tarfile
+from urllib import parse, request
 
-address, work = sys.argv[1:]
+address, expected, work, refused = sys.argv[1:]
 unpacked = os.path.join(work, "unpacked")
+
+
+def refuse(what, hint):
+    sys.stderr.write("join_pool: refusing %s\n  -> %s\n" % (what, hint))
+    sys.exit(int(refused))
+
+
+def check_way(url):
+    if not expected and parse.urlsplit(url).scheme not in ("https", "file"):
+        refuse("%s: whoever is on the way there could change what comes" % url,
+               "an https address; or %s#sha256=HEX, with the SHA-256 of the archive from whom you trust" % sys.argv[1])
+
+
+class CheckedRedirects(request.HTTPRedirectHandler):
+    def redirect_request(self, asked, answer, code, message, headers, url):
+        check_way(url)
+        return super().redirect_request(asked, answer, code, message, headers, url)
+
+
+def check_content(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            digest.update(piece)
+    if expected and digest.hexdigest() != expected.lower().partition("=")[2]:
+        refuse("%s: its SHA-256 is %s, not the expected one" % (sys.argv[1], digest.hexdigest()),
+               "if another version is there now: MESH_SOURCE=ADDRESS#sha256=HEX, with its SHA-256 from whom you trust")
+
+
+if expected and not re.match("(?i)sha256=[0-9a-f]{64}$", expected):
+    refuse("%s#%s: after the address of an archive comes sha256= and 64 hexadecimal digits" % (address, expected),
+           "sha256sum FILE prints them   (macOS: shasum -a 256 FILE)")
 try:
     if "://" in address:
-        with request.urlopen(address, timeout=30) as answer, open(os.path.join(work, "source.tar.gz"), "wb") as file:
+        check_way(address)
+        opener = request.build_opener(CheckedRedirects)
+        with opener.open(address, timeout=30) as answer, open(os.path.join(work, "source.tar.gz"), "wb") as file:
             shutil.copyfileobj(answer, file)
         address = file.name
+    check_content(address)
     with tarfile.open(address) as archive:
         for member in archive.getmembers():
             path = os.path.normpath(os.path.join(unpacked, member.name))

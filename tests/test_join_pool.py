@@ -1,5 +1,6 @@
 """The installer as far as it goes without the network: it must fail in words, and never halfway."""
 
+import hashlib
 import io
 import os
 import shutil
@@ -172,6 +173,120 @@ def test_an_archive_that_reaches_out_of_its_folder_is_refused(home: Path, tmp_pa
     result = run(home, text=SCRIPT.read_text(), MESH_SOURCE=str(archive))
     assert result.returncode == 1
     assert "refusing ../outside" in result.stderr
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """What passes for the source until it is installed."""
+    path = tmp_path / "source.tar.gz"
+    content = b'name = "frankenstein-mesh"\n'
+    with tarfile.open(path, "w:gz") as file:
+        entry = tarfile.TarInfo("mesh-1/pyproject.toml")
+        entry.size = len(content)
+        file.addfile(entry, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def place(archive: Path) -> Iterator[str]:
+    """A plain web server that has it, and sends whoever asks for /moved to it; yields its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            moved = self.path.startswith("/moved")
+            self.send_response(302 if moved else 200)
+            self.send_header("Location", "/source.tar.gz")
+            self.end_headers()
+            if not moved:
+                self.wfile.write(archive.read_bytes())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """The test's output is no place for an access log."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def taken_from(home: Path, source: str) -> tuple[str | None, str]:
+    """The place that was accepted as the source's, if it was, and what was said. Nothing is installed."""
+    kept = home / ".local/share/frankenstein-mesh/source"
+    kept.unlink(missing_ok=True)
+    unreachable = "http://127.0.0.1:9/simple"
+    result = run(home, text=SCRIPT.read_text(), MESH_SOURCE=source, PIP_INDEX_URL=unreachable)
+    assert result.returncode == 1
+    return kept.read_text().strip() if kept.exists() else None, result.stderr
+
+
+def hashed(archive: Path) -> str:
+    return f"#sha256={hashlib.sha256(archive.read_bytes()).hexdigest()}"
+
+
+def test_what_comes_over_plain_http_is_taken_by_its_hash_alone(home: Path, archive: Path, place: str) -> None:
+    for path in ("source.tar.gz", "moved.tar.gz"):
+        address = f"{place}/{path}"
+        kept, said = taken_from(home, address)
+        assert kept is None
+        assert f"refusing {address}: whoever is on the way there could change what comes" in said
+        assert f"{address}#sha256=HEX" in said
+        assert taken_from(home, address + hashed(archive))[0] == address + hashed(archive)
+
+
+def test_an_archive_on_the_disk_needs_no_hash_but_one_that_is_given_must_be_its(
+    home: Path, archive: Path, place: str
+) -> None:
+    for address in (str(archive), f"file://{archive}"):
+        assert taken_from(home, address)[0] == address
+        assert taken_from(home, address + hashed(archive).upper().replace("SHA", "sha"))[0] is not None
+    for address in (str(archive), f"file://{archive}", f"{place}/source.tar.gz"):
+        kept, said = taken_from(home, f"{address}#sha256={'0' * 64}")
+        assert kept is None
+        assert f"its SHA-256 is {hashed(archive).partition('=')[2]}, not the expected one" in said
+
+
+@pytest.mark.parametrize(
+    "fragment", ["sha256=", "sha256=12", "main", "sha1=" + "0" * 64, f"sha256={'0' * 65}"]
+)
+def test_what_is_no_hash_after_an_archive_is_said_to_be_none(
+    home: Path, archive: Path, fragment: str
+) -> None:
+    kept, said = taken_from(home, f"{archive}#{fragment}")
+    assert kept is None
+    assert "sha256= and 64 hexadecimal digits" in said
+
+
+@pytest.mark.parametrize(
+    "address", ["http://mesh.example/it.git", "HTTP://mesh.example/it", "git://x/it#main"]
+)
+def test_a_repository_over_a_plain_connection_is_refused(home: Path, address: str) -> None:
+    kept, said = taken_from(home, address)
+    assert kept is None
+    assert f"refusing {address.partition('#')[0]}: " in said
+    assert "https or ssh" in said
+
+
+def test_a_place_that_was_accepted_once_is_not_trusted_with_another_archive(
+    home: Path, archive: Path
+) -> None:
+    data = home / ".local/share/frankenstein-mesh"
+    (data / "env-1/bin").mkdir(parents=True)
+    for name in ("mesh", "python"):
+        (data / "env-1/bin" / name).write_text("#!/bin/sh\n[ $# = 2 ] || echo the installed one\n")
+        (data / "env-1/bin" / name).chmod(0o755)
+    (data / "env-1/.finished").touch()
+    (data / "current").symlink_to("env-1")
+    kept = f"{archive}{hashed(archive)}"
+    (data / "source").write_text(kept)
+    archive.write_bytes(b"another")
+    result = run(home, "status", text=SCRIPT.read_text())
+    assert (result.returncode, result.stdout) == (0, "the installed one\n")
+    assert "not the expected one" in result.stderr
+    assert "going on with the version that is installed" in result.stderr
+    named = run(home, "status", text=SCRIPT.read_text(), MESH_SOURCE=kept)
+    assert (named.returncode, named.stdout) == (1, ""), "who names a source wants that one"
 
 
 def test_a_uv_on_the_path_that_is_new_enough_serves(home: Path) -> None:
