@@ -1,4 +1,4 @@
-"""Getting bytes to and from other machines: the one port, UDP datagrams, TLS streams, bulk bytes.
+"""Getting bytes to and from other machines: the mesh's port, UDP datagrams, TLS streams, bulk bytes.
 
 `port` binds; `datagrams` sends and receives with bounded queues. `tls`, `connecting`, `session` and `streams`
 make authenticated streams of named kinds; by `versions_preface` both ends say which wire versions they speak.
