@@ -338,4 +338,6 @@ async def test_conversations_wait_for_the_move_that_they_were_kept_for_and_no_lo
 
 
 def _is_of(process: psutil.Process, engine: Engine) -> bool:
-    return str(engine.llama_server) in process.cmdline()
+    with suppress(psutil.Error):  # it may be ending
+        return str(engine.llama_server) in process.cmdline()
+    return False
