@@ -5,10 +5,14 @@ import re
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Final
 
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 
 Address = tuple[str, int]
+
+ANYBODY: Final[Address] = ("0.0.0.0", 0)
+"""The other end of a socket that listens, as the table has it."""
 
 
 def belongs_to(process: int, theirs: Address, ours: Address) -> bool:

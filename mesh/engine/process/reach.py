@@ -1,21 +1,22 @@
 """How the sidecar reaches a confined engine, and the engine the sidecar: by a cell's sockets, or by loopback.
 
 In a cell no port of the engine exists on the machine. Where none can be made, engine and sidecar listen at an
-address of 127/8 of their own, and the kernel says whose connection a listener of the sidecar's accepts. On
-macOS an engine that can listens on a unix socket instead, which only this user reaches.
+address of 127/8 of their own, and the kernel says whether it is the engine that either of them speaks with.
+On macOS an engine that can listens on a unix socket instead, which only this user reaches.
 """
 
 import random
 import socket
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final, Protocol
 
 import trio
 
 from mesh.engine.process import socket_folder
-from mesh.engine.process.loopback_owner import belongs_to
+from mesh.engine.process.loopback_owner import ANYBODY, Address, belongs_to
 from mesh.engine.process.rpc_port import free_port
 from mesh.engine.sandbox.confinement import Confinement
 
@@ -24,7 +25,10 @@ CELL_PORT: Final = 8080
 """Where an engine listens in its cell."""
 FIRST_PORT: Final = 20001
 """Where the sidecar's first listener is in a cell; the others have the ports above."""
+CELL_SECONDS: Final = 20.0
+"""Until a cell's listeners are made, on a machine that does much else."""
 BROKER_SECONDS: Final = 5.0
+"""For a socket of a cell, with all that ask at once."""
 BACKLOG: Final = 64
 
 
@@ -45,13 +49,16 @@ class Reach(Protocol):
         """The engine was started, and has inherited the descriptors."""
 
     async def listeners(self) -> "list[trio.abc.Listener[trio.SocketStream]]":
-        """The sidecar's listeners, in order; waits until they are made. Raises OSError if they are not."""
+        """The sidecar's listeners, in order; waits until they are made. Raises OSError if they are not.
+
+        Called once. Until it has returned nothing connects, and once it has failed nothing ever does.
+        """
 
     async def connect(self) -> trio.SocketStream:
         """A connection to the engine. Raises OSError where it does not listen, or has ended."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Let go of it: nothing connects any more."""
 
 
 class Cell:
@@ -69,15 +76,19 @@ class Cell:
         )
         self._is_made = trio.Event()
         self._asking = trio.Lock()
+        self._is_asked = False
 
     def started(self, process: int) -> None:
         self._theirs.close()
 
     async def listeners(self) -> "list[trio.abc.Listener[trio.SocketStream]]":
         try:
-            made = await self._received(len(self.endpoints))
-        finally:
-            self._is_made.set()
+            with _answered_within(CELL_SECONDS):
+                made = await self._received(len(self.endpoints))
+        except BaseException:
+            self.close()  # what comes later would be taken for the answer to a question
+            raise
+        self._is_made.set()
         return [trio.SocketListener(trio.socket.from_stdlib_socket(one)) for one in made]
 
     async def connect(self) -> trio.SocketStream:
@@ -90,27 +101,49 @@ class Cell:
         return trio.SocketStream(connection)
 
     async def _socket(self) -> socket.socket:
-        await self._is_made.wait()
-        # A question that is cancelled would leave its answer to the next one, which takes it as well.
-        async with self._asking:
-            with trio.fail_after(BROKER_SECONDS):
-                await self._line.send(b"?")
+        with _answered_within(BROKER_SECONDS):
+            await self._is_made.wait()
+            async with self._asking:
+                # One socket is as good as another: the answer that a cancelled question left is taken first.
+                if not self._is_asked:
+                    await self._line.send(b"?")
+                    self._is_asked = True
                 (made,) = await self._received(1)
         return made
 
     async def _received(self, count: int) -> list[socket.socket]:
-        data, ancillary, _flags, _address = await self._line.recvmsg(1, socket.CMSG_SPACE(4 * max(1, count)))
+        space = socket.CMSG_SPACE(4 * max(1, count))
+        data, ancillary, _flags, _address = await self._line.recvmsg(1, space, socket.MSG_CMSG_CLOEXEC)
+        self._is_asked = False
         numbers = memoryview(b"".join(item[2] for item in ancillary)).cast("i").tolist()
         made = [socket.socket(fileno=number) for number in numbers]
         if not data or len(made) != count:
             for one in made:
                 one.close()
-            raise ConnectionRefusedError("the engine's cell has ended")
+            raise ConnectionRefusedError(
+                f"{len(made)} sockets of the engine's cell came, not {count}" if data else _ENDED
+            )
         return made
 
     def close(self) -> None:
         self._line.close()
         self._theirs.close()
+        self._is_made.set()
+
+
+_ENDED = "the engine's cell has ended"
+
+
+@contextmanager
+def _answered_within(seconds: float) -> Iterator[None]:
+    """A silent broker and a line that is closed meanwhile are errors of the connection too."""
+    try:
+        with trio.fail_after(seconds):
+            yield
+    except trio.TooSlowError:
+        raise TimeoutError(f"the engine's cell gave no socket within {seconds:.0f} s") from None
+    except trio.ClosedResourceError:
+        raise ConnectionRefusedError(_ENDED) from None
 
 
 class Loopback:
@@ -124,29 +157,42 @@ class Loopback:
         self.endpoints = [f"{host}:{port}" for host, port in names]
         self.descriptors: tuple[int, ...] = ()
         self.confinement = replace(wanted, listens=(self.port,), connects=tuple(port for _, port in names))
-        self._process = 0
+        self._process: int | None = None
 
     def started(self, process: int) -> None:
         self._process = process
 
     async def listeners(self) -> "list[trio.abc.Listener[trio.SocketStream]]":
+        await trio.lowlevel.checkpoint()
         made = [trio.SocketListener(trio.socket.from_stdlib_socket(one)) for one in self._listening]
         self._listening = []
         return [_EnginesAlone(one, self) for one in made]
 
     async def connect(self) -> trio.SocketStream:
-        return await trio.open_tcp_stream(self.host, self.port)
+        stream = await trio.open_tcp_stream(self.host, self.port)
+        # Another program may have taken the port before the engine did, or after its end.
+        if not await self.is_the_engines(stream, (self.host, self.port), ANYBODY):
+            raise ConnectionRefusedError("the engine does not listen")
+        return stream
 
-    def is_the_engines(self, connection: trio.SocketStream) -> bool:
-        """Whether the engine opened this connection; True where no kernel can tell."""
-        if sys.platform != "linux":
-            return True
-        with suppress(OSError):
-            theirs, ours = connection.socket.getpeername(), connection.socket.getsockname()
-            return belongs_to(self._process, theirs, ours)
-        return False
+    async def is_the_engines(self, stream: trio.SocketStream, theirs: Address, ours: Address) -> bool:
+        """Whether the engine has the end ``theirs``; closes the stream where it has not.
+
+        Where no kernel can tell, it has.
+        """
+        is_its, process = False, self._process
+        try:
+            if process is not None:
+                is_its = sys.platform != "linux" or await trio.to_thread.run_sync(
+                    belongs_to, process, theirs, ours
+                )
+        finally:
+            if not is_its:
+                stream.socket.close()
+        return is_its
 
     def close(self) -> None:
+        self._process = None
         for one in self._listening:
             one.close()
 
@@ -181,10 +227,15 @@ class _EnginesAlone(trio.abc.Listener[trio.SocketStream]):
 
     async def accept(self) -> trio.SocketStream:
         while True:
-            connection = await self._listener.accept()
-            if await trio.to_thread.run_sync(self._reach.is_the_engines, connection):
-                return connection
-            await trio.aclose_forcefully(connection)
+            stream = await self._listener.accept()
+            ours = stream.socket.getsockname()
+            try:
+                theirs = stream.socket.getpeername()
+            except OSError:  # it was reset
+                stream.socket.close()
+                continue
+            if await self._reach.is_the_engines(stream, theirs, ours):
+                return stream
 
     async def aclose(self) -> None:
         await self._listener.aclose()

@@ -191,12 +191,12 @@ class Supervised:
 
     async def _run_once(self) -> tuple[int | None, str]:
         """``(exit status, reason for people)`` of one run."""
-        launch = self._launch()
         self.starts += 1
         try:
+            launch = self._launch()
             process = Process(launch.argv, environment=launch.environment, descriptors=launch.descriptors)
         except OSError as error:
-            return None, f"{self.name} does not start: {error.strerror}"
+            return None, f"{self.name} does not start: {error.strerror or error}"
         _log.info("%s: started as %d: %s", self.name, process.pid, shlex.join(launch.argv))
         launch.started(process.pid)
         run = Run(process.pid)

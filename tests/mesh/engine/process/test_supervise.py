@@ -64,6 +64,26 @@ async def test_a_crash_is_followed_by_a_pause_and_a_new_start(tmp_path: Path) ->
     assert crash.reason == "x was killed by SIGKILL: up"
 
 
+async def test_a_start_that_cannot_be_prepared_is_tried_again(tmp_path: Path) -> None:
+    events: list[SupervisorEvent] = []
+    launches = iter([OSError("no socket is free"), OSError(24, "Too many open files")])
+
+    def launch() -> Launch:
+        for error in launches:
+            raise error
+        return launching(SERVE)()
+
+    log = LogFile(tmp_path / "log")
+    async with owned(
+        Supervised("x", launch, log, restarts=Restarts(first=0.01), on_event=events.append)
+    ) as x:
+        await x.wait_ready()
+    assert [event.reason for event in events[:2]] == [
+        "x does not start: no socket is free",
+        "x does not start: Too many open files",
+    ]
+
+
 async def test_a_program_that_keeps_crashing_is_started_less_and_less_often(tmp_path: Path) -> None:
     pauses: list[float] = []
     enough = trio.Event()
