@@ -4,13 +4,16 @@ from pathlib import Path
 import pytest
 
 from mesh.engine.engine_errors import EngineError, PairError
-from mesh.engine.install import pins
+from mesh.engine.install import locate, pins
 from mesh.engine.install.locate import backend_in, commit_in, find_installed, find_pair, inspect_pair
+from mesh.engine.sandbox.launcher import missing
 from mesh.engine.types import Engine
+from tests.mesh.engine.process.engines import CELLS, NO_CELLS
 
 OTHER_RPC = """#!/usr/bin/env python3
 import socket, sys
-server = socket.create_server(("127.0.0.1", int(sys.argv[sys.argv.index("-p") + 1])))
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+server = socket.create_server((given["-H"], int(given["-p"])))
 while True:
     connection, _ = server.accept()
     print("Starting RPC server v3.1.0\\nAccepted client connection", flush=True)
@@ -41,6 +44,14 @@ async def test_the_real_pair_is_found_in_the_folder_that_is_named(engine: Engine
     assert found is not None
     assert (found.commit, found.rpc, found.origin) == (engine.commit, engine.rpc, "installed")
     assert found.rpc_server == engine.rpc_server
+
+
+async def test_the_real_pair_works_together_without_cells_too(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locate, "isolation", lambda: NO_CELLS)
+    found = await inspect_pair(engine.llama_server, engine.rpc_server, "built")
+    assert (found.commit, found.rpc, found.backend) == (engine.commit, engine.rpc, engine.backend)
 
 
 async def test_the_real_pair_is_found_on_the_path_under_the_older_name_too(
@@ -77,6 +88,24 @@ async def test_a_pair_of_another_protocol_is_passed_over_unless_it_is_asked_for(
     found = await find_installed({"PATH": path, "MESH_LLAMA_DIR": str(other_pair)})
     assert found is not None
     assert (found.commit, found.rpc, found.backend) == ("abcdef0", "3.1.0", "cpu")
+
+
+@pytest.mark.skipif(bool(missing()), reason=f"this machine lacks {missing()}")
+@pytest.mark.parametrize("cells", [pytest.param(True, marks=CELLS), False], ids=["cell", "loopback"])
+async def test_a_pair_writes_nothing_and_learns_no_secret_while_it_is_looked_at(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells: bool
+) -> None:
+    if not cells:
+        monkeypatch.setattr(locate, "isolation", lambda: NO_CELLS)
+    monkeypatch.setenv("MESH_TOKEN", "mesh1:secret")
+    tries = f"echo x > {tmp_path}/written; echo token=$MESH_TOKEN\n"
+    llama = program(tmp_path / "llama-server", "#!/bin/sh\n" + tries)
+    with pytest.raises(PairError, match=r"its version: .*token=$"):
+        await inspect_pair(llama, engine.rpc_server, "installed")
+    rpc = program(tmp_path / "rpc-server", "#!/bin/sh\n" + tries)
+    with pytest.raises(PairError, match=r"does not serve: .*token=$"):
+        await inspect_pair(engine.llama_server, rpc, "installed")
+    assert not (tmp_path / "written").exists()
 
 
 async def test_a_pair_that_does_not_understand_itself_is_no_pair(engine: Engine, other_pair: Path) -> None:
