@@ -6,18 +6,16 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
 from mesh.engine.process import reach as module
-from mesh.engine.process.loopback_owner import holds
 from mesh.engine.process.reach import Cell, Loopback, Reach
 from mesh.engine.sandbox.confinement import Confinement
 from tests.mesh.engine.process.engines import CELLS, WORD, answer, connected, started
-from tests.mesh.engine.process.processes import start_python
+from tests.mesh.engine.process.strangers import heard, listening
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such addresses")
 BOTH = pytest.mark.parametrize("cells", [pytest.param(True, marks=CELLS), False], ids=["cell", "loopback"])
@@ -161,26 +159,11 @@ async def test_in_a_cell_no_port_of_the_engine_is_on_the_machine(cells: bool) ->
     async with started(cells, listeners=2) as engine:
         listeners = await engine.reach.listeners()
         await (await connected(engine.reach)).aclose()
-        inodes = {inode for table in ("tcp", "tcp6") for inode in listening(Path(f"/proc/net/{table}"))}
-        processes = (engine.process.pid, os.getpid())
-        theirs = [inode for inode in inodes if any(holds(process, inode) for process in processes)]
-        assert len(theirs) == (0 if cells else 3)
-        assert (WORD in stranger(engine.reach.host, engine.reach.port)) == (not cells)
+        own = (engine.reach.host, engine.reach.port)
+        assert len(listening()) == (0 if cells else 3)
+        assert ((await heard([own]))[own] == WORD.encode()) == (not cells)
         for listener in listeners:
             await listener.aclose()
-
-
-def listening(table: Path) -> list[int]:
-    """The inodes of the sockets in /proc/net/tcp that listen."""
-    lines = (line.split() for line in table.read_text().splitlines()[1:])
-    return [int(words[9]) for words in lines if words[3] == "0A"]
-
-
-def stranger(host: str, port: int) -> str:
-    """What one hears who connects there by the machine's own loopback."""
-    with suppress(OSError), socket.create_connection((host, port), 5) as client:
-        return client.recv(100).decode()
-    return ""
 
 
 @LINUX
@@ -198,25 +181,14 @@ async def test_on_loopback_a_listener_takes_the_engine_alone() -> None:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(accept)
+            host, _, port = endpoint.partition(":")
             for _ in range(3):
-                assert await trio.to_thread.run_sync(asked_by_another_process, endpoint) == ""
+                assert await heard([(host, int(port))]) == {(host, int(port)): b""}
             async with await connected(engine.reach):
                 pass
             nursery.cancel_scope.cancel()
         await listener.aclose()
     assert accepted == [b"0"]
-
-
-def asked_by_another_process(endpoint: str) -> str:
-    script = (
-        "import socket, sys; host, port = sys.argv[1].split(':')\n"
-        "try: print(socket.create_connection((host, int(port)), 10).recv(9).decode(), end='')\n"
-        "except OSError: pass"
-    )
-    child = start_python(script, endpoint)
-    assert child.stdout is not None
-    with child, child.stdout:
-        return child.stdout.read()
 
 
 @LINUX
