@@ -32,13 +32,13 @@ from mesh.engine.process.rpc_port import free_port
 from mesh.engine.types import Engine
 from mesh.tools.generator import ModelSpec, generate, spec_of_size
 from mesh.wire.errors import MeshError
+from tests.benchmarks.gate_node import LAYERS, llama_arguments
 from tests.benchmarks.gate_ways import WAYS
 from tests.benchmarks.report import Report, Row, Summary, at_least, nearest_rank
 
 HELP = "tokens a second and load time through tunnels and gates, beside a hand-wired llama-server"
 REPEATS = 30
 TOKENS = 16
-LAYERS = 24
 WORKERS = 2
 MODEL_BYTES = 5 << 28  # 1.25 GiB
 GOAL = 0.97
@@ -104,9 +104,8 @@ def _model(size: int) -> Path:
 async def _measure(way: str, engine: Engine, model: Path, repeats: int, measured: Measured) -> None:
     async with AsyncExitStack() as stack:
         rpc = [await stack.enter_async_context(_rpc_server(engine)) for _ in range(WORKERS)]
-        tunnels = await stack.enter_async_context(_gated(engine, way))
-        direct = await stack.enter_async_context(_llama_server(engine, model, rpc))
-        gated = await stack.enter_async_context(_llama_server(engine, model, tunnels))
+        direct = await stack.enter_async_context(_hand_wired(engine, model, rpc))
+        gated = await stack.enter_async_context(_gated(engine, model, way))
         measured.load_direct, measured.load_gated = direct.load_seconds, gated.load_seconds
         for server in (direct, gated):
             await server.tokens_per_second(TOKENS // 4, [])
@@ -125,8 +124,13 @@ async def _running(argv: Sequence[str]) -> AsyncIterator[Process]:
     process = Process(
         argv, environment={**os.environ, "OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
     )
+
+    async def run() -> None:
+        code = await process.run(lambda line: None)
+        raise MeshError(f"{argv[0]} ended with status {code}")
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(process.run, lambda line: None)
+        nursery.start_soon(run)
         yield process
         nursery.cancel_scope.cancel()
 
@@ -141,19 +145,22 @@ async def _rpc_server(engine: Engine) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _gated(engine: Engine, way: str) -> AsyncIterator[list[str]]:
-    """Two workers and the leader's tunnels to them; the ends of these on loopback."""
+async def _gated(engine: Engine, model: Path, way: str) -> AsyncIterator["ResumableCompletion"]:
+    """Two workers, and a leader with tunnels to them and a llama-server, all engines as in a pool."""
     config: dict[str, Any] = {
         "way": way,
         "seeds": [secrets.token_hex(32) for _ in range(WORKERS + 1)],
         "rpc_server": str(engine.rpc_server),
+        "llama_server": str(engine.llama_server),
+        "model": str(model),
     }
     async with AsyncExitStack() as stack:
         ports = [
             (await stack.enter_async_context(_node({**config, "number": number + 1})))
             for number in range(WORKERS)
         ]
-        yield await stack.enter_async_context(_node({**config, "number": 0, "ports": ports}))
+        url = await stack.enter_async_context(_node({**config, "number": 0, "ports": ports}))
+        yield await stack.enter_async_context(_loaded(url))
 
 
 @asynccontextmanager
@@ -205,28 +212,24 @@ class ResumableCompletion:
 
 
 @asynccontextmanager
-async def _llama_server(
+async def _hand_wired(
     engine: Engine, model: Path, endpoints: Sequence[str]
 ) -> AsyncIterator[ResumableCompletion]:
     port = free_port()
-    argv = [
-        *(str(engine.llama_server), "--model", str(model), "--host", "127.0.0.1", "--port", str(port)),
-        *("--no-ui", "--offline", "-c", "1024", "-np", "1", "--no-kv-unified", "-fit", "off", "-cram", "0"),
-        *("--rpc", ",".join(endpoints), "--device", ",".join(f"RPC{i}" for i in range(len(endpoints)))),
-        *("-ngl", str(LAYERS + 1), "-ts", ",".join(map(str, _shares(LAYERS + 1, len(endpoints))))),
-    ]
+    argv = [str(engine.llama_server), *llama_arguments(str(model), "127.0.0.1", port, endpoints)]
+    async with _running(argv), _loaded(f"http://127.0.0.1:{port}") as server:
+        yield server
+
+
+@asynccontextmanager
+async def _loaded(url: str) -> AsyncIterator[ResumableCompletion]:
+    """A llama-server that was just started, once it has loaded its model."""
     # A kept connection may be closed by the server at the very moment it is used again.
     limits = httpx.Limits(max_keepalive_connections=0)
-    url = f"http://127.0.0.1:{port}"
     began = time.perf_counter()
-    async with (
-        _running(argv) as process,
-        httpx.AsyncClient(base_url=url, trust_env=False, timeout=120, limits=limits) as client,
-    ):
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=120, limits=limits) as client:
         with trio.fail_after(LOAD_SECONDS):
-            while not await _is_ready(client):
-                if process.returncode is not None:
-                    raise MeshError("llama-server ended before it was ready")
+            while not await _is_ready(client):  # noqa: ASYNC110 - it tells nobody
                 await trio.sleep(0.02)
         yield ResumableCompletion(client, time.perf_counter() - began)
 
@@ -236,10 +239,6 @@ async def _is_ready(client: httpx.AsyncClient) -> bool:
         return (await client.get("/health")).status_code == 200
     except httpx.TransportError:
         return False
-
-
-def _shares(layers: int, parts: int) -> list[int]:
-    return [layers // parts + (number >= parts - layers % parts) for number in range(parts)]
 
 
 def _columns(one: Measured) -> dict[str, list[float]]:

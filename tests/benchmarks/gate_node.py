@@ -1,4 +1,4 @@
-"""One machine of the gate's benchmark, in a process of its own: a worker and its gate, or a leader's tunnels.
+"""One machine of the gate's benchmark, in a process of its own: a worker and its gate, or a leader.
 
 Reads one line of JSON, answers with one, and runs until its input closes.
 """
@@ -7,21 +7,30 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import trio
 
+from leader.llama.server_arguments import environment
 from leader.llama.tunnels import OpenTunnel, open_tunnels, pass_gate
+from mesh.engine.process.child import Process
+from mesh.engine.process.reach import reach
+from mesh.engine.sandbox.confinement import Confinement
+from mesh.engine.sandbox.isolation import isolation
 from mesh.net.port import bind_port
 from mesh.net.streams import Streams
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.identity import Identity, NodeId
 from tests.benchmarks.gate_ways import WAYS, going
+from tests.leader.llama.url_of import url_of
 from worker.gate import Gate
 from worker.rpc_server import RpcServer
 
+LAYERS = 24
 TERM = 1
 
 
@@ -98,14 +107,39 @@ class GateNode:
         def on_reset(worker: bytes, reason: str) -> None:
             print(f"the tunnel to {worker.hex()[:8]}: {reason}", file=sys.stderr)
 
-        async with open_tunnels(opener, on_reset) as tunnels:
-            made = []
-            for worker in self.workers:
-                (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-                tunnels.listen(worker, listener)
-                made.append("{}:{}".format(*listener.socket.getsockname()))
-            _say(made)
-            await _until_input_closes()
+        machine = isolation()
+        wanted = machine.applied(Confinement(reads=(self.config["model"],)), 1)
+        with closing(reach(wanted, machine.cells, len(self.workers))) as made:
+            engine = [self.config["llama_server"]]
+            engine += llama_arguments(self.config["model"], made.host, made.port, made.endpoints)
+            process = Process(
+                made.confinement.command(engine),
+                environment=environment(os.environ),
+                descriptors=made.descriptors,
+            )
+            made.started(process.pid)
+            async with open_tunnels(opener, on_reset) as tunnels, trio.open_nursery() as nursery:
+                nursery.start_soon(process.run, lambda line: None)
+                for worker, listener in zip(self.workers, await made.listeners(), strict=True):
+                    tunnels.listen(worker, listener)
+                async with url_of(made.connect) as url:
+                    _say(url)
+                    await _until_input_closes()
+                nursery.cancel_scope.cancel()
+
+
+def llama_arguments(model: str, host: str, port: int, endpoints: Sequence[str]) -> list[str]:
+    """All layers on these rpc-servers, in equal shares; the last one has the head besides."""
+    return [
+        *("--model", model, "--host", host, "--port", str(port)),
+        *("--no-ui", "--offline", "-c", "1024", "-np", "1", "--no-kv-unified", "-fit", "off", "-cram", "0"),
+        *("--rpc", ",".join(endpoints), "--device", ",".join(f"RPC{i}" for i in range(len(endpoints)))),
+        *("-ngl", str(LAYERS + 1), "-ts", ",".join(map(str, _shares(LAYERS + 1, len(endpoints))))),
+    ]
+
+
+def _shares(layers: int, parts: int) -> list[int]:
+    return [layers // parts + (number >= parts - layers % parts) for number in range(parts)]
 
 
 async def main() -> None:

@@ -10,7 +10,8 @@ from mesh.engine.types import Engine
 from mesh.tools.generator import ModelSpec, generate, spec_of_size
 from mesh.wire.errors import MeshError
 from tests.benchmarks import gate
-from tests.benchmarks.gate import LAYERS, Measured, _measure, _report, _shares
+from tests.benchmarks.gate import Measured, _measure, _report
+from tests.benchmarks.gate_node import LAYERS, _shares
 from tests.benchmarks.gate_ways import WAYS
 
 OPTIONS = argparse.Namespace(repeats=3, ways="splice,tls", size=1, nice=0)
