@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from mesh.engine.detect import detect
 from mesh.engine.install.build import ensure
 from mesh.engine.install.cache import cache_dir
 from mesh.engine.process.child import Process
-from mesh.engine.process.rpc_port import free_port
+from mesh.engine.process.rpc_port import free_port, wait_for_listener
 from mesh.engine.types import Engine
 from mesh.tools.generator import ModelSpec, generate, spec_of_size
 from mesh.wire.errors import MeshError
@@ -141,6 +142,8 @@ async def _rpc_server(engine: Engine) -> AsyncIterator[str]:
     port, threads = free_port(), psutil.cpu_count(logical=False) or 1
     argv = [str(engine.rpc_server), "-H", "127.0.0.1", "-p", str(port), "-t", str(threads)]
     async with _running(argv):
+        with trio.fail_after(LOAD_SECONDS):
+            await wait_for_listener(partial(trio.open_tcp_stream, "127.0.0.1", port))
         yield f"127.0.0.1:{port}"
 
 

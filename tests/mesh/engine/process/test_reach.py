@@ -16,6 +16,7 @@ from mesh.engine.process.reach import Cell, Loopback, Reach
 from mesh.engine.sandbox.confinement import Confinement
 from tests.mesh.engine.process.engines import CELLS, WORD, answer, connected, started
 from tests.mesh.engine.process.strangers import heard, listening
+from tests.waiting import until
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such addresses")
 BOTH = pytest.mark.parametrize("cells", [pytest.param(True, marks=CELLS), False], ids=["cell", "loopback"])
@@ -48,6 +49,15 @@ async def test_an_engine_without_listeners_is_reached_too(cells: bool) -> None:
         assert await engine.reach.listeners() == []
         async with await connected(engine.reach) as stream:
             assert await answer(stream) == WORD
+
+
+@BOTH
+async def test_no_other_program_inherits_what_leads_to_an_engine(cells: bool) -> None:
+    async with started(cells, listeners=1) as engine:
+        (listener,) = await engine.reach.listeners()
+        async with listener, await listener.accept() as one, await connected(engine.reach) as other:
+            assert not os.get_inheritable(one.socket.fileno())
+            assert not os.get_inheritable(other.socket.fileno())
 
 
 @BOTH
@@ -184,8 +194,7 @@ async def test_on_loopback_a_listener_takes_the_engine_alone() -> None:
             host, _, port = endpoint.partition(":")
             for _ in range(3):
                 assert await heard([(host, int(port))]) == {(host, int(port)): b""}
-            async with await connected(engine.reach):
-                pass
+            await until(lambda: accepted != [])
             nursery.cancel_scope.cancel()
         await listener.aclose()
     assert accepted == [b"0"]
