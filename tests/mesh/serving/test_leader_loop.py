@@ -2,6 +2,7 @@
 
 import math
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
