@@ -56,8 +56,9 @@ class Confinement:
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The command that becomes ``argv``, confined."""
-        kept = json.dumps({name: value for name, value in asdict(self).items() if value not in (None, (), 0)})
-        return [sys.executable, "-I", "-S", str(_LAUNCHER), kept, *argv]
+        nothing = asdict(Confinement())
+        kept = {name: value for name, value in asdict(self).items() if value != nothing[name]}
+        return [sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(kept), *argv]
 
     @staticmethod
     def parse(text: str) -> "Confinement":

@@ -1,0 +1,120 @@
+"""Which user an engine gets, and what is said of a machine that gives no cells."""
+
+import grp
+import os
+import pwd
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.engine.sandbox import isolation
+from mesh.engine.sandbox.confinement import Confinement
+from mesh.engine.sandbox.isolation import Isolation, device_groups, engine_user
+
+FIRST, LAST = isolation._FIRST_USER, isolation._FIRST_USER + isolation._USERS - 1
+PROCESSES = st.integers(1, 1 << 22)
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no cells")
+
+
+def account_of(taken: Callable[[int], bool]) -> Callable[[int], object]:
+    """In place of a look into the accounts."""
+
+    def look(number: int) -> object:
+        if not taken(number):
+            raise KeyError(number)
+        return number
+
+    return look
+
+
+@given(process=PROCESSES)
+def test_two_engines_of_a_sidecar_have_users_of_their_own(process: int) -> None:
+    first, second = engine_user(process, 0), engine_user(process, 1)
+    assert first != second
+    assert {FIRST <= user <= LAST for user in (first, second)} == {True}
+
+
+USERS = st.sets(st.integers(FIRST, LAST), max_size=9)
+
+
+@given(process=PROCESSES, engine=st.sampled_from([0, 1]), users=USERS, groups=USERS)
+def test_no_account_and_no_group_lends_an_engine_its_number(
+    process: int, engine: int, users: set[int], groups: set[int]
+) -> None:
+    usual = engine_user(process, engine)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pwd, "getpwuid", account_of(lambda user: user in users | {usual}))
+        patched.setattr(grp, "getgrgid", account_of(lambda group: group in groups))
+        found = engine_user(process, engine)
+    assert FIRST <= found <= LAST
+    assert found not in users | groups | {usual}
+
+
+def test_where_every_user_is_taken_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pwd, "getpwuid", account_of(lambda user: True))
+    with pytest.raises(OSError, match="every user"):
+        engine_user(1, 0)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="root alone gives files away")
+def test_the_groups_of_devices_are_those_of_their_nodes_but_roots(tmp_path: Path) -> None:
+    nodes: list[Path] = []
+    for group in (44, 109, 44, 0):
+        nodes.append(tmp_path / str(len(nodes)))
+        nodes[-1].touch()
+        os.chown(nodes[-1], 0, group)
+    assert device_groups([*map(str, nodes), str(tmp_path / "unplugged")]) == (44, 109)
+
+
+def test_root_alone_gives_an_engine_a_user_and_an_accelerators_engine_its_groups(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(isolation, "device_groups", lambda: (44,))
+    processor, accelerator = Confinement(cell=True), Confinement(cell=True, device=True)
+    assert Isolation(True).applied(accelerator, 0) == accelerator
+    by_root = Isolation(True, changes_user=True)
+    assert (by_root.applied(processor, 0).user, by_root.applied(processor, 0).groups) == (
+        engine_user(os.getpid(), 0),
+        (),
+    )
+    assert by_root.applied(accelerator, 1).groups == (44,)
+
+
+def test_other_systems_have_no_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert isolation.isolation.__wrapped__() == Isolation(False)
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("user", "fails", "expected"),
+    [
+        (1000, [], Isolation(True)),
+        (1000, ["refused"], Isolation(False, False, "refused")),
+        (0, [], Isolation(True, True)),
+        (0, ["owners"], Isolation(True, False)),
+        (0, ["owners", "refused"], Isolation(False, False, "refused")),
+    ],
+)
+def test_what_works_is_tried_from_the_best_on(
+    monkeypatch: pytest.MonkeyPatch, user: int, fails: list[str], expected: Isolation
+) -> None:
+    said = iter([*fails, ""])
+    monkeypatch.setattr(os, "getuid", lambda: user)
+    monkeypatch.setattr(isolation, "_failure", lambda wanted: next(said))
+    assert isolation.isolation.__wrapped__() == expected
+
+
+@LINUX
+def test_why_it_fails_is_what_the_launcher_says_last() -> None:
+    assert isolation._failure(Confinement()) == ""
+    assert "the sandbox failed" in isolation._failure(Confinement(cell=True, line=9999))
+
+
+def test_a_program_that_cannot_be_tried_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert "No such file" in isolation._failure(Confinement())
