@@ -31,6 +31,7 @@ _CAPABILITIES_VERSION = 0x20080522
 _OPEN_FILES = 1024
 _OWN_THREADS, _ALL_THREADS = 4096, 16384
 """Of a user of its own, or of its namespace; else of all programs of the user together."""
+_TIMERS = 1024
 
 _LIBRARIES = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/nix/store", "/gnu/store")
 _VENDORS = ("/opt/rocm*", "/opt/cuda*", "/opt/intel*", "/opt/amdgpu*")
@@ -43,9 +44,12 @@ _SETTINGS = (
 )  # fmt: skip
 """What programs read below /etc: no key, no password."""
 _KERNEL = (
-    "/sys", "/run/opengl-driver", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/version",
-    "/proc/devices", "/proc/filesystems", "/proc/modules", "/proc/sys", "/proc/driver",
+    "/sys/bus", "/sys/class", "/sys/dev", "/sys/devices", "/sys/module", "/sys/kernel/mm",
+    "/sys/firmware/devicetree", "/run/opengl-driver", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
+    "/proc/version", "/proc/devices", "/proc/filesystems", "/proc/modules", "/proc/sys/kernel",
+    "/proc/sys/vm", "/proc/driver",
 )  # fmt: skip
+"""What they read of the machine. The rest of /sys is traces, crash dumps, control groups."""
 _OWN_PROCESS = "/proc/self"
 _NULLS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 DEVICES = ("/dev/nvidia*", "/dev/nvhost*", "/dev/nvmap", "/dev/dri", "/dev/kfd", "/dev/mali*", "/dev/dxg")
@@ -112,6 +116,10 @@ def become_confined(given: Confinement, program: str) -> None:
 def _limit_resources(given: Confinement) -> None:
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    if sys.platform == "linux":
+        _limit(resource.RLIMIT_SIGPENDING, _TIMERS)
+        _limit(resource.RLIMIT_RTPRIO, 0)  # some users may take a processor from all others
+        _limit(resource.RLIMIT_NICE, 0)
     if not given.device:  # drivers size shared memory by the same call
         _limit(resource.RLIMIT_FSIZE, given.file_bytes)
     if given.data_bytes is not None:

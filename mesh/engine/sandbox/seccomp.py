@@ -1,8 +1,8 @@
 """A filter on system calls for a program that computes and speaks TCP over IPv4.
 
-It refuses (EPERM) whole kinds of calls: what changes files' metadata, what reaches other processes, new
-processes and namespaces, what outlives the process, what opens more of the kernel, and every socket but TCP
-over IPv4. It allows the rest: GPU drivers use more system calls than anyone could list.
+It refuses (EPERM) whole kinds of calls: what changes files' metadata or locks them, what reaches other
+processes, new processes and namespaces, what outlives the process, what opens more of the kernel, and every
+socket but TCP over IPv4. It allows the rest: GPU drivers use more system calls than anyone could list.
 """
 
 import ctypes
@@ -48,6 +48,7 @@ _METADATA = {
     "inotify_init": (253, _ABSENT),  # tells what others do with files that they alone may read
     "inotify_init1": (294, 26),
     "fanotify_init": (300, 262),
+    "flock": (73, 32),  # of a file that it may only read, and others wait for
 }
 _OTHER_PROCESSES = {
     "kill": (62, 129),
@@ -65,6 +66,8 @@ _OTHER_PROCESSES = {
     "kcmp": (312, 272),
     "migrate_pages": (256, 238),
     "setns": (308, 268),
+    "setpgid": (109, 154),  # who ends it signals its group
+    "setsid": (112, 157),
 }
 _NEW_PROCESSES = {
     "fork": (57, _ABSENT),
@@ -94,8 +97,12 @@ _OUTLIVING = {
     "shmat": (30, 196),
     "shmctl": (31, 195),
     "semget": (64, 190),
+    "semop": (65, 193),  # of others, by an id that can be guessed
+    "semtimedop": (220, 192),
     "semctl": (66, 191),
     "msgget": (68, 186),
+    "msgsnd": (69, 189),
+    "msgrcv": (70, 188),
     "msgctl": (71, 187),
     "mq_open": (240, 180),
     "mq_unlink": (241, 181),
@@ -106,6 +113,7 @@ _OUTLIVING = {
 _MORE_KERNEL = {
     "bpf": (321, 280),
     "io_uring_setup": (425, 425),  # would go around this filter
+    "io_setup": (206, 0),  # counts against the machine's number of them
     "userfaultfd": (323, 282),
     "perf_event_open": (298, 241),
     "kexec_load": (246, 104),
@@ -131,21 +139,36 @@ _ABOUT_ITSELF = {
     "prlimit64": ((302, 261), 0),
     "move_pages": ((279, 239), 0),
     "get_robust_list": ((274, 100), 0),
-    "setpriority": ((141, 140), 1),
-    "ioprio_set": ((251, 30), 1),
     "sched_setparam": ((142, 118), 0),
     "sched_setscheduler": ((144, 119), 0),
     "sched_setattr": ((314, 274), 0),
 }
+# The same for calls that may also be about a group or a user: the first argument that means one process.
+_OF_ONE_PROCESS = {
+    "setpriority": ((141, 140), 0),
+    "ioprio_set": ((251, 30), 1),
+}
 # Drivers pin their threads, by ids that nobody knows beforehand.
 _OF_THREADS = {"sched_setaffinity": ((203, 122), 0)}
 
-# Arguments that would signal another process, or make it wait: of fcntl F_SETOWN, F_SETSIG, F_SETOWN_EX,
-# F_SETLEASE and F_NOTIFY, of ioctl FIOSETOWN and SIOCSPGRP.
+# By the index of the argument, its values that would reach others.
 _FORBIDDEN_COMMANDS = {
-    "fcntl": ((72, 25), (8, 10, 15, 1024, 1026)),
-    "ioctl": ((16, 29), (0x8901, 0x8902)),
+    # F_SETOWN, F_SETSIG, F_SETOWN_EX signal another process; F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW,
+    # F_SETLEASE, F_NOTIFY and F_SETDELEG make it wait, or tell what it does.
+    "fcntl": ((72, 25), 1, (8, 10, 15, 6, 7, 37, 38, 1024, 1026, 1040)),
+    # PR_SET_PDEATHSIG: it would outlive who started it. PR_SCHED_CORE keeps others from a processor.
+    "prctl": ((157, 167), 0, (1, 62)),
 }
+_IOCTL = (16, 29)
+# FIONBIO, FIONREAD, FIOCLEX, FIONCLEX, and whether it is a terminal (TCGETS, TCGETS2, TIOCGWINSZ).
+_ORDINARY_CONTROLS = (0x5421, 0x541B, 0x5451, 0x5450, 0x5401, 0x802C542A, 0x5413)
+# Drivers have controls of their own, but need none of a terminal that give it input or take it over (TIOCSTI,
+# TIOCLINUX, TIOCSCTTY, TIOCSPGRP), ...
+_TERMINAL_CONTROLS = (0x5412, 0x541C, 0x540E, 0x5410)
+# ... none of whole types: of files' attributes ("f", "X", "v", btrfs, f2fs), which ask for no right to write,
+# and of sockets, which tell the machine's addresses and signal a descriptor's owner.
+_FORBIDDEN_CONTROL_TYPES = (0x6600, 0x5800, 0x7600, 0x9400, 0xF500, 0x8900)
+_CONTROL_TYPE = 0xFF00
 _FASTOPEN = 0x20000000  # sends that connect
 # With the index of their flags.
 _SENDS = {"sendto": ((44, 206), 3), "sendmsg": ((46, 211), 2), "sendmmsg": ((307, 269), 3)}
@@ -153,7 +176,7 @@ _SENDS = {"sendto": ((44, 206), 3), "sendmsg": ((46, 211), 2), "sendmmsg": ((307
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _CLONE_THREAD, _CLONE_PARENT = 0x10000, 0x8000
 _CLONE_NEW = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
-_SOCKET = (41, 198)
+_SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
 _AF_INET, _SOCK_STREAM, _TYPE_MASK, _TCP = 2, 1, 0xF, 6
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
@@ -195,11 +218,17 @@ def program(machine: str, process: int, *, connects: bool = False, device: bool 
     about_itself = _ABOUT_ITSELF | ({} if device else _OF_THREADS)
     for numbers, index in about_itself.values():
         lines += _for(numbers[column], [*_load(index), *_either([0, process]), _REFUSE])
-    for numbers, commands in _FORBIDDEN_COMMANDS.values():
-        lines += _for(numbers[column], [*_load(1), *_neither(commands), _PASS])
+    for numbers, kind in _OF_ONE_PROCESS.values():
+        one = [*_load(0), (_EQUAL, 1, 0, kind), _REFUSE]
+        lines += _for(numbers[column], [*one, *_load(1), *_either([0, process]), _REFUSE])
+    for numbers, index, commands in _FORBIDDEN_COMMANDS.values():
+        lines += _for(numbers[column], [*_load(index), *_neither(commands), _PASS])
+    lines += _for(_IOCTL[column], _controls(device))
     for numbers, index in _SENDS.values():
         lines += _for(numbers[column], [*_load(index), (_ANY_BIT, 0, 1, _FASTOPEN), _REFUSE, _PASS])
-    return [*lines, *_for(_CLONE[column], _thread()), *_for(_SOCKET[column], _tcp()), _PASS]
+    for numbers, then in ((_CLONE, _thread()), (_SOCKET, _tcp()), (_SOCKETPAIR, _stream())):
+        lines += _for(numbers[column], then)
+    return [*lines, _PASS]
 
 
 def _for(number: int, then: Sequence[Instruction]) -> list[Instruction]:
@@ -218,6 +247,13 @@ def _either(values: Iterable[int]) -> list[Instruction]:
 
 def _neither(values: Iterable[int]) -> list[Instruction]:
     return [line for value in values for line in ((_EQUAL, 0, 1, value), _REFUSE)]
+
+
+def _controls(device: bool) -> list[Instruction]:
+    if not device:
+        return [*_load(1), *_either(_ORDINARY_CONTROLS), _REFUSE]
+    types = [(_AND, 0, 0, _CONTROL_TYPE), *_neither(_FORBIDDEN_CONTROL_TYPES)]
+    return [*_load(1), *_neither(_TERMINAL_CONTROLS), *types, _PASS]
 
 
 def _thread() -> list[Instruction]:
@@ -245,6 +281,11 @@ def _tcp() -> list[Instruction]:
         _REFUSE,
         _PASS,
     ]
+
+
+def _stream() -> list[Instruction]:
+    """A pair of datagram sockets could send to any daemon's."""
+    return [*_load(1), (_AND, 0, 0, _TYPE_MASK), (_EQUAL, 0, 1, _SOCK_STREAM), _PASS, _REFUSE]
 
 
 def install(*, connects: bool = False, device: bool = False) -> None:

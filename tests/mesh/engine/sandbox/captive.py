@@ -1,8 +1,8 @@
 # ruff: noqa: SIM115 (each attempt is one expression)
 """A program that tries to get out of its confinement, by each way that is known; prints what came of each.
 
-``python -IS captive.py '{"victim": PID, ...}'``: the argument names what it must not reach. It uses raw
-system calls, as a program would that an attacker has taken over.
+``python -IS captive.py '{"victims": {NAME: PID}, ...}'``: the argument names what it must not reach. It uses
+raw system calls, as a program would that an attacker has taken over.
 """
 
 import ctypes
@@ -17,11 +17,13 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 GIVEN = json.loads(sys.argv[1])
-FOLDER, SECRET, VICTIM = GIVEN["folder"], GIVEN["secret"], GIVEN["victim"]
+FOLDER, SECRET, VICTIMS = GIVEN["folder"], GIVEN["secret"], GIVEN["victims"]
 LIBRARY = ctypes.CDLL(None, use_errno=True)
 COLUMN = 0 if platform.machine() == "x86_64" else 1
 ATTEMPTS: dict[str, Callable[[], Any]] = {}
@@ -35,6 +37,10 @@ def call(numbers: tuple[int, int], *arguments: int | bytes | None) -> int:
     return int(result)
 
 
+def opened(path: str) -> int:
+    return os.open(path, os.O_RDONLY)
+
+
 # --- files
 
 ATTEMPTS |= {
@@ -45,11 +51,10 @@ ATTEMPTS |= {
     "list keys": lambda: os.listdir("/etc/ssl/private"),
     "list /opt": lambda: os.listdir("/opt"),
     "list home": lambda: os.listdir(os.path.expanduser("~")),
+    "list all": lambda: os.listdir("/"),
     "list processes": lambda: os.listdir("/proc"),
-    "read a command line": lambda: open(f"/proc/{VICTIM}/cmdline", "rb").read(),
-    "read an environment": lambda: open(f"/proc/{VICTIM}/environ", "rb").read(),
-    "read another's memory": lambda: open(f"/proc/{VICTIM}/mem", "rb"),
-    "list another's files": lambda: os.listdir(f"/proc/{VICTIM}/fd"),
+    "open a secret again": lambda: opened(f"/proc/self/fd/{os.open(SECRET, os.O_PATH)}"),
+    "execute a secret": lambda: os.execv(SECRET, [SECRET]),
     "make a file among its own": lambda: open(f"{GIVEN['writes']}/another", "w"),
     "link a file": lambda: os.link(SECRET, f"{GIVEN['writes']}/link"),
     "rename its file": lambda: os.rename(f"{GIVEN['writes']}/slot-0", f"{GIVEN['writes']}/slot-9"),
@@ -58,14 +63,29 @@ ATTEMPTS |= {
     # metadata
     "change a mode": lambda: os.chmod(SECRET, 0o777),
     "change its own file's mode": lambda: os.chmod(f"{GIVEN['writes']}/slot-0", 0o777),
-    "change a mode by descriptor": lambda: os.fchmod(os.open(sys.executable, os.O_RDONLY), 0o777),
+    "change a mode by descriptor": lambda: os.fchmod(opened(sys.executable), 0o777),
     "change an owner": lambda: os.chown(SECRET, os.getuid(), os.getgid()),
     "change a link's owner": lambda: os.lchown(SECRET, os.getuid(), os.getgid()),
     "change times": lambda: os.utime(SECRET, (1, 1)),
     "set an attribute": lambda: os.setxattr(SECRET, "user.captive", b"x"),
     "remove an attribute": lambda: os.removexattr(SECRET, "user.captive"),
     "watch files": lambda: call((294, 26), 0),
-    "lease a file": lambda: fcntl.fcntl(os.open(GIVEN["reads"], os.O_RDONLY), 1024, fcntl.F_RDLCK),
+    "lease a file": lambda: fcntl.fcntl(opened(GIVEN["reads"]), 1024, fcntl.F_RDLCK),
+    "lock a file": lambda: fcntl.flock(opened(GIVEN["reads"]), fcntl.LOCK_EX),
+    "lock a part": lambda: fcntl.lockf(opened(GIVEN["reads"]), fcntl.LOCK_SH),
+    "set a file's flags": lambda: fcntl.ioctl(opened(GIVEN["reads"]), 0x40086602, struct.pack("i", 0x40)),
+    # of the kernel
+    "change a setting": lambda: open("/proc/sys/kernel/core_pattern", "r+"),
+    "change the kernel": lambda: open("/sys/kernel/mm/transparent_hugepage/enabled", "r+"),
+    "press a key": lambda: open("/proc/sysrq-trigger", "w"),
+    "read the network's keys": lambda: open("/proc/sys/net/ipv4/tcp_fastopen_key").read(),
+    "list control groups": lambda: os.listdir("/sys/fs/cgroup"),
+    "list traces": lambda: os.listdir("/sys/kernel/tracing"),
+    "list crashes": lambda: os.listdir("/sys/fs/pstore"),
+    "be spared": lambda: open("/proc/self/oom_score_adj", "r+"),
+    "change its memory": lambda: open("/proc/self/mem", "r+b"),
+    "change its dumps": lambda: open("/proc/self/coredump_filter", "r+"),
+    "change its clock": lambda: open("/proc/self/timens_offsets", "r+"),
 }
 
 
@@ -79,26 +99,76 @@ def fill(path: str, size: int) -> int:
 
 # --- other processes
 
+
+def against(victim: int) -> dict[str, Callable[[], Any]]:
+    """What to try on another process. Nothing of it does harm where it succeeds."""
+    of_it = f"/proc/{victim}"
+    attempts: dict[str, Callable[[], Any]] = {
+        "read its command line": lambda: open(f"{of_it}/cmdline", "rb").read(),
+        "read its environment": lambda: open(f"{of_it}/environ", "rb").read(),
+        "read its status": lambda: open(f"{of_it}/status", "rb").read(),
+        "open its memory": lambda: open(f"{of_it}/mem", "rb"),
+        "list its memory": lambda: open(f"{of_it}/maps", "rb").read(),
+        "list its files": lambda: os.listdir(f"{of_it}/fd"),
+        "open its output": lambda: open(f"{of_it}/fd/1", "wb"),
+        "see through its eyes": lambda: os.listdir(f"{of_it}/root"),
+        "enter its namespace": lambda: call((308, 268), opened(f"{of_it}/ns/net"), 0),
+        "signal": lambda: os.kill(victim, 0),
+        "signal its thread": lambda: call((234, 131), victim, victim, 0),
+        "signal any thread": lambda: call((200, 130), victim, 0),
+        "signal by descriptor": lambda: call((434, 434), victim, 0),
+        "queue a signal": lambda: call((129, 138), victim, signal.SIGWINCH, bytes(128)),
+        "signal by a descriptor's owner": lambda: fcntl.fcntl(0, fcntl.F_SETOWN, victim),
+        "signal by its control": lambda: fcntl.ioctl(socket.socket(), 0x8901, struct.pack("i", victim)),
+        "signal by a timer": lambda: call((222, 107), 1, timer_for(victim), bytes(8)),
+        "trace": lambda: call((101, 117), 0x4206, victim, 0, 0),
+        "read memory": lambda: call((310, 270), victim, None, 0, None, 0, 0),
+        "write memory": lambda: call((311, 271), victim, None, 0, None, 0, 0),
+        "compare": lambda: call((312, 272), victim, victim, 0, 0, 0),
+        "limit": lambda: resource.prlimit(victim, resource.RLIMIT_CPU, (1 << 40, 1 << 40)),
+        "look at limits": lambda: resource.prlimit(victim, resource.RLIMIT_CPU),
+        "look at its locks": lambda: call((274, 100), victim, bytes(8), bytes(8)),
+        "set its priority": lambda: os.setpriority(
+            os.PRIO_PROCESS, victim, os.getpriority(os.PRIO_PROCESS, victim)
+        ),
+        "set its scheduler": lambda: os.sched_setscheduler(victim, os.SCHED_OTHER, os.sched_param(0)),
+        "set its disk's priority": lambda: call((251, 30), 1, victim, 0),
+        "move its pages": lambda: call((256, 238), victim, 0, None, None),
+        "find its pages": lambda: call((279, 239), victim, 0, None, None, None, 0),
+    }
+    if not GIVEN["device"]:
+        attempts["pin to a processor"] = lambda: os.sched_setaffinity(victim, os.sched_getaffinity(victim))
+    return attempts
+
+
+def timer_for(thread: int) -> bytes:
+    """A struct sigevent that signals a thread, by SIGEV_THREAD_ID."""
+    return struct.pack("@qiii", 0, signal.SIGWINCH, 4, thread).ljust(64, b"\0")
+
+
+def children() -> list[int]:
+    """The broker that was left in its cell."""
+    return [int(word) for word in open(f"/proc/self/task/{os.getpid()}/children").read().split()]
+
+
+for name, process in [*VICTIMS.items(), *(("its broker", child) for child in children())]:
+    ATTEMPTS |= {f"{name}: {what}": attempt for what, attempt in against(process).items()}
+
+OWN_NICENESS = os.getpriority(os.PRIO_PROCESS, 0)
 ATTEMPTS |= {
-    "signal": lambda: os.kill(VICTIM, 0),
-    "signal its parent": lambda: os.kill(os.getppid(), 0),
-    "signal by descriptor": lambda: call((434, 434), VICTIM, 0),
-    "queue a signal": lambda: call((129, 138), VICTIM, signal.SIGUSR1, bytes(128)),
-    "signal by a descriptor's owner": lambda: fcntl.fcntl(0, fcntl.F_SETOWN, VICTIM),
-    "signal by its control": lambda: fcntl.ioctl(socket.socket(), 0x8901, struct.pack("i", VICTIM)),
-    "trace": lambda: call((101, 117), 16, VICTIM, 0, 0),
-    "read memory": lambda: call((310, 270), VICTIM, None, 0, None, 0, 0),
-    "compare": lambda: call((312, 272), VICTIM, VICTIM, 0, 0, 0),
-    "limit": lambda: resource.prlimit(VICTIM, resource.RLIMIT_CPU, (1, 1)),
-    "look at limits": lambda: resource.prlimit(VICTIM, resource.RLIMIT_CPU),
-    "lower a priority": lambda: os.setpriority(os.PRIO_PROCESS, VICTIM, 19),
-    "lower all priorities": lambda: os.setpriority(os.PRIO_USER, os.getuid(), 19),
-    "change a scheduler": lambda: os.sched_setscheduler(VICTIM, os.SCHED_IDLE, os.sched_param(0)),
-    "move its pages": lambda: call((256, 238), VICTIM, 0, None, None),
-    "lower a disk's priority": lambda: call((251, 30), 1, VICTIM, 3 << 13),
+    "signal its group": lambda: os.killpg(0, 0),
+    "signal everybody": lambda: os.kill(-1, 0),
+    "leave its group": lambda: os.setpgid(0, 0),
+    "leave its session": os.setsid,
+    "outlive its starter": lambda: call((157, 167), 1, 0, 0, 0, 0),
+    "set its group's priority": lambda: os.setpriority(os.PRIO_PGRP, 0, OWN_NICENESS),
+    "set its group's disk's priority": lambda: call((251, 30), 2, 0, 0),
+    "have a processor for itself": lambda: call((157, 167), 62, 1, 0, 0, 0),
+    "take a processor": lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)),
+    "raise its priority": lambda: os.setpriority(os.PRIO_PROCESS, 0, OWN_NICENESS - 1),
 }
-if not GIVEN["device"]:
-    ATTEMPTS["pin to a processor"] = lambda: os.sched_setaffinity(VICTIM, {0})
+if os.getuid():  # where it would succeed, root's kernel threads would be among them
+    ATTEMPTS["set all priorities"] = lambda: os.setpriority(os.PRIO_USER, 0, OWN_NICENESS)
 
 
 # --- processes and namespaces of its own
@@ -107,12 +177,13 @@ NEW_USER_AND_NET = 0x10000000 | 0x40000000 | 0x00020000
 ATTEMPTS |= {
     "fork": lambda: forked(os.fork),
     "fork by clone": lambda: forked(lambda: call((56, 220), signal.SIGCHLD, 0, 0, 0, 0)),
+    "fork as vfork does": lambda: forked(lambda: call((56, 220), 0x4100 | signal.SIGCHLD, 0, 0, 0, 0)),
     "make namespaces": lambda: forked(lambda: call((56, 220), NEW_USER_AND_NET | signal.SIGCHLD, 0, 0, 0, 0)),
     "make namespaces by clone3": lambda: forked(
         lambda: call((435, 435), struct.pack("=8Q", NEW_USER_AND_NET, 0, 0, 0, signal.SIGCHLD, 0, 0, 0), 64)
     ),
     "leave namespaces": lambda: call((272, 97), 0x10000000),
-    "enter namespaces": lambda: call((308, 268), os.open("/proc/self/ns/net", os.O_RDONLY), 0),
+    "enter namespaces": lambda: call((308, 268), opened("/proc/self/ns/net"), 0),
     "change its root": lambda: os.chroot("/usr"),
     "mount": lambda: call((165, 40), b"none", b"/tmp", b"tmpfs", 0, None),
     "become another": lambda: os.setuid(12345) if os.getuid() == 0 else os.setuid(0),
@@ -132,16 +203,23 @@ def forked(fork: Callable[[], int]) -> int:
 
 ATTEMPTS |= {
     "share memory": lambda: call((29, 194), 0, 1 << 20, 0o1600),
+    "use another's semaphores": lambda: call((65, 193), GIVEN["semaphores"], bytes(6), 1),
     "make semaphores": lambda: call((64, 190), 0, 1, 0o1600),
     "make a queue": lambda: call((68, 186), 0, 0o1600),
     "make a named queue": lambda: call((240, 180), b"captive", os.O_CREAT | os.O_RDWR, 0o600, None),
     "keep a key": lambda: call((248, 217), b"user", b"captive", b"x", 1, -3),
     "load a program": lambda: call((321, 280), 0, bytes(64), 64),
     "go around the filter": lambda: call((425, 425), 1, bytes(256)),
+    "queue for the disk": lambda: call((206, 0), 1, bytes(8)),
+    "handle faults": lambda: call((323, 282), 1),
     "count events": lambda: call((298, 241), bytes(128), 0, -1, -1, 0),
     "read the kernel's log": lambda: call((103, 116), 3, bytes(64), 64),
+    "set the clock": lambda: time.clock_settime(time.CLOCK_REALTIME, time.time()),
+    "rename the machine": lambda: socket.sethostname(socket.gethostname()),
+    "drive ports": lambda: call((173, -1), 0x80, 1, 1),
     "dump core": lambda: resource.setrlimit(resource.RLIMIT_CORE, (1 << 20, 1 << 20)),
     "open more files": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096)),
+    "have more timers": lambda: resource.setrlimit(resource.RLIMIT_SIGPENDING, (1 << 20, 1 << 20)),
 }
 if not GIVEN["device"]:
     ATTEMPTS["hide memory"] = lambda: os.memfd_create("captive")
@@ -157,12 +235,18 @@ ATTEMPTS |= {
     "connect to the machine": lambda: socket.create_connection(MACHINE, 5),
     "connect without a handshake": lambda: socket.socket().sendto(b"x", 0x20000000, MACHINE),
     "speak to a daemon": lambda: socket.socket(socket.AF_UNIX).connect(GIVEN["daemon"]),
+    "speak by a pair": lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(
+        b"x", GIVEN["datagrams"]
+    ),
+    "list addresses": lambda: fcntl.ioctl(socket.socket(), 0x8912, bytes(16)),
     "send a datagram": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", MACHINE),
     "send raw": lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1),
-    "speak IPv6": lambda: socket.socket(socket.AF_INET6),
-    "ask the kernel": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0),
+    "speak by many paths": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262),
     "listen elsewhere": lambda: socket.create_server(("127.0.0.1", GIVEN["elsewhere"])),
 }
+for family in set(range(64)) - {int(socket.AF_INET)}:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_SEQPACKET):
+        ATTEMPTS[f"speak family {family}, kind {int(kind)}"] = partial(socket.socket, family, kind)
 
 
 # --- what it may do
@@ -177,10 +261,12 @@ ALLOWED: dict[str, Callable[[], Any]] = {
     "serve": serves,
     "read its model": lambda: open(GIVEN["reads"], "rb").read(1),
     "write its file": lambda: open(f"{GIVEN['writes']}/slot-0", "wb").write(b"kv"),
-    "know the machine": lambda: open("/proc/cpuinfo").read(1) and os.listdir("/sys"),
+    "know the machine": lambda: open("/proc/cpuinfo").read(1) and os.listdir("/sys/devices/system/cpu"),
     "know itself": lambda: open("/proc/self/status").read(1),
     "throw away": lambda: open("/dev/null", "w").write("x"),
     "start threads": lambda: started(8),
+    "talk to itself": socket.socketpair,
+    "signal itself": lambda: signal.pthread_kill(threading.get_ident(), 0),
     "limit itself": lambda: resource.prlimit(0, resource.RLIMIT_CPU),
 }
 
@@ -210,12 +296,18 @@ def status(name: str) -> str:
     return next(line.partition("\t")[2] for line in lines if line.startswith(f"{name}:"))
 
 
+def descriptors() -> list[int]:
+    """What it has open."""
+    return [number for number in range(1024) if os.path.lexists(f"/proc/self/fd/{number}")]
+
+
 TOLD = ("Uid", "Groups", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp")
 
 if __name__ == "__main__":
     print(
         json.dumps(
             {
+                "descriptors": descriptors(),
                 "allowed": {name: outcome(function) for name, function in ALLOWED.items()},
                 "attempts": {name: outcome(function) for name, function in ATTEMPTS.items()},
                 "status": {name: status(name) for name in TOLD},

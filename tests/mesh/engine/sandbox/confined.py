@@ -1,27 +1,32 @@
-"""Runs the captive in a confinement, with all around it that it must not reach."""
+"""Runs the captive in a confinement, with all around it that it must not reach.
 
+``python -m tests.mesh.engine.sandbox.confined FOLDER CONFINEMENT`` prints the outcome, for another user.
+"""
+
+import ctypes
 import json
 import os
-import pwd
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mesh.engine.process.rpc_port import free_port
 from mesh.engine.sandbox.confinement import Confinement, environment
 from mesh.engine.sandbox.isolation import isolation
+from tests.lab.local_user import CHECKOUT, command_as, nobody
 
 FILE_BYTES = 1 << 20
 DATA_BYTES = 1 << 29
 SECRETS = {"MESH_TOKEN": "mesh1:secret", "AWS_SECRET_ACCESS_KEY": "x"}
 IS_ROOT = sys.platform == "linux" and os.getuid() == 0
 HAS_CELLS = isolation().cells
+LIVES = "import time; print('lives', flush=True); time.sleep(1000)"
 CAPTIVE = Path(__file__).with_name("captive.py")
 
 
@@ -33,6 +38,7 @@ class Outcome:
     attempts: dict[str, str]
     status: dict[str, str]
     variables: list[str]
+    descriptors: list[int]
 
     @property
     def got_out(self) -> list[str]:
@@ -56,36 +62,74 @@ def on_loopback(wanted: Confinement) -> Confinement:
 
 
 @contextmanager
-def surroundings(folder: Path) -> Iterator[dict[str, Any]]:
-    """A program, a port, a daemon's socket and files of the user, as the captive gets to know them."""
+def surroundings(folder: Path, confinement: Confinement) -> Iterator[dict[str, Any]]:
+    """Programs, a port, daemons' sockets and files of the user, as the captive gets to know them."""
     (folder / "writes").mkdir(mode=0o700)
     for name in ("secret", "model", "writes/slot-0"):
         (folder / name).write_text(name)
-        (folder / name).chmod(0o600)
+        (folder / name).chmod(0o700 if name == "secret" else 0o600)
     script = shutil.copy(CAPTIVE, folder)
     os.setxattr(folder / "secret", "user.captive", b"x")
-    victim = subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL)
-    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket(socket.AF_UNIX) as daemon:
-        daemon.bind(str(folder / "daemon"))
-        daemon.listen()
+    with (
+        running(["sleep", "1000"]) as program,
+        running(confinement.command([sys.executable, "-ISc", LIVES])) as engine,
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        daemon(folder / "daemon", socket.SOCK_STREAM) as stream,
+        daemon(folder / "datagrams", socket.SOCK_DGRAM) as datagrams,
+        semaphores() as set_of_them,
+    ):
+        assert engine.stdout is not None
+        assert engine.stdout.readline() == b"lives\n"
+        stream.listen()
+        yield {
+            "script": script, "folder": str(folder), "secret": str(folder / "secret"),
+            "victims": {"a program": program.pid, "the other engine": engine.pid, "its starter": os.getpid()},
+            "writes": str(folder / "writes"), "reads": str(folder / "model"), "file_bytes": FILE_BYTES,
+            "open_port": listening.getsockname()[1], "daemon": stream.getsockname(),
+            "datagrams": datagrams.getsockname(), "semaphores": set_of_them, "elsewhere": free_port(),
+        }  # fmt: skip
+        assert (program.poll(), engine.poll()) == (None, None)
+
+
+@contextmanager
+def running(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that runs so long."""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         try:
-            yield {
-                "script": script, "folder": str(folder), "secret": str(folder / "secret"),
-                "victim": victim.pid, "writes": str(folder / "writes"), "reads": str(folder / "model"),
-                "file_bytes": FILE_BYTES, "open_port": listening.getsockname()[1],
-                "daemon": str(folder / "daemon"), "elsewhere": free_port(),
-            }  # fmt: skip
-            assert victim.poll() is None
+            yield process
         finally:
-            victim.kill()
-            victim.wait()
+            process.kill()
+
+
+@contextmanager
+def daemon(path: Path, kind: socket.SocketKind) -> Iterator[socket.socket]:
+    """A socket that everybody may speak to."""
+    with socket.socket(socket.AF_UNIX, kind) as bound:
+        bound.bind(str(path))
+        path.chmod(0o777)
+        yield bound
+
+
+@contextmanager
+def semaphores() -> Iterator[int]:
+    """System V semaphores of the user."""
+    library = ctypes.CDLL(None, use_errno=True)
+    made = library.semget(0, 1, 0o666)
+    assert made >= 0
+    try:
+        yield made
+    finally:
+        library.semctl(made, 0, 0)
 
 
 def tried(
     folder: Path, confinement: Confinement, runner: Sequence[str] = (), variables: Mapping[str, str] = SECRETS
 ) -> Outcome:
-    """What the captive achieves in that confinement; ``runner`` is a command that runs the rest."""
-    with surroundings(folder) as around:
+    """What the captive achieves in that confinement; ``runner`` is a program that it is at first.
+
+    Another engine runs confined alike, as the same user.
+    """
+    with surroundings(folder, confinement) as around:
         confined = replace(
             confinement, reads=(around["reads"], around["script"]), writes=(around["writes"],),
             file_bytes=FILE_BYTES, data_bytes=None if confinement.device else DATA_BYTES,
@@ -97,13 +141,27 @@ def tried(
         with ours, theirs:
             if confined.cell:
                 confined = replace(confined, line=theirs.fileno())
+            captive = [*runner, sys.executable, "-IS", around["script"], json.dumps(given)]
             ended = subprocess.run(
-                [*runner, *confined.command([sys.executable, "-IS", around["script"], json.dumps(given)])],
-                env=environment({**os.environ, **variables}), pass_fds=[theirs.fileno()],
+                confined.command(captive), env=environment({**os.environ, **variables}),
+                pass_fds=[theirs.fileno()] if confined.cell else [], stdin=subprocess.DEVNULL,
                 capture_output=True, text=True, check=False, timeout=60,
             )  # fmt: skip
         assert ended.returncode == 0, ended.stderr
         assert metadata(folder) == before
+    return Outcome(**json.loads(ended.stdout))
+
+
+def tried_by_nobody(folder: Path, confinement: Confinement) -> Outcome:
+    """The same of a captive whom a user without rights starts, and whose files are that user's; as root."""
+    os.chown(folder, nobody(), nobody())
+    kept = confinement.command([])[-1]
+    command = [sys.executable, "-m", __name__, str(folder), kept]
+    ended = subprocess.run(
+        command_as(nobody(), command, [folder]), cwd=CHECKOUT, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
     return Outcome(**json.loads(ended.stdout))
 
 
@@ -118,6 +176,5 @@ def metadata(folder: Path) -> dict[str, tuple[int, int, int, float]]:
     }  # fmt: skip
 
 
-def ordinary_user() -> int:
-    """A user without rights."""
-    return pwd.getpwnam("nobody").pw_uid
+if __name__ == "__main__":
+    print(json.dumps(asdict(tried(Path(sys.argv[1]), Confinement.parse(sys.argv[2])))))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mesh.engine.sandbox import landlock, launcher, seccomp
 from mesh.engine.sandbox.confinement import Confinement
 from mesh.engine.sandbox.isolation import Isolation, isolation
 from mesh.engine.sandbox.launcher import missing, readable
+from tests.lab.local_user import nobody
 from tests.mesh.engine.sandbox.confined import (
     HAS_CELLS,
     IS_ROOT,
@@ -22,6 +24,7 @@ from tests.mesh.engine.sandbox.confined import (
     in_a_cell,
     on_loopback,
     tried,
+    tried_by_nobody,
 )
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such sandbox")
@@ -40,6 +43,7 @@ def expect_confined(outcome: Outcome, wanted: Confinement) -> None:
     assert outcome.got_out == NOT_BY_THE_KERNEL[wanted]
     assert (outcome.status["CapEff"], outcome.status["NoNewPrivs"]) == ("0" * 16, "1")
     assert outcome.status["Seccomp"] == "2"
+    assert outcome.descriptors == [0, 1, 2]
     assert not set(SECRETS) & set(outcome.variables)
 
 
@@ -65,6 +69,25 @@ def test_a_captive_in_a_cell_as_a_user_of_its_own_gets_nowhere(tmp_path: Path, w
 @BY_DEVICE
 def test_a_captive_on_the_machines_loopback_gets_nowhere(tmp_path: Path, wanted: Confinement) -> None:
     expect_confined(tried(tmp_path, on_loopback(wanted)), wanted)
+
+
+@CONFINED
+@CELLS
+def test_the_program_that_a_captive_becomes_gets_nowhere(tmp_path: Path) -> None:
+    shell = ["/bin/sh", "-c", 'exec "$@"', "sh"]
+    expect_confined(tried(tmp_path, in_a_cell(PROCESSOR), runner=shell), PROCESSOR)
+
+
+@CONFINED
+@ROOT
+@BY_DEVICE
+@pytest.mark.parametrize("place", [pytest.param(in_a_cell, marks=CELLS), on_loopback])
+def test_a_captive_of_an_ordinary_user_gets_nowhere(
+    tmp_path: Path, wanted: Confinement, place: Callable[[Confinement], Confinement]
+) -> None:
+    outcome = tried_by_nobody(tmp_path, place(wanted))
+    expect_confined(outcome, wanted)
+    assert set(outcome.status["Uid"].split()) == {str(nobody())}
 
 
 @LINUX

@@ -9,6 +9,8 @@ from mesh.engine.sandbox import seccomp
 ALLOW, REFUSE, KILL = 0x7FFF0000, 0x00050001, 0x80000000
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 SOCKET = {"x86_64": 41, "aarch64": 198}
+SOCKETPAIR = {"x86_64": 53, "aarch64": 199}
+IOCTL = {"x86_64": 16, "aarch64": 29}
 SENDTO = {"x86_64": 44, "aarch64": 206}
 CONNECT = {"x86_64": 42, "aarch64": 203}
 CLONE = {"x86_64": 56, "aarch64": 220}
@@ -67,14 +69,23 @@ def test_only_tcp_sockets_are_made(
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("kind", "expected"), [(1, ALLOW), (1 | 0o2000000, ALLOW), (2, REFUSE), (5, REFUSE), (2 | 0o4000, REFUSE)]
+)
+def test_pairs_of_sockets_are_streams(machine: str, kind: int, expected: int) -> None:
+    assert verdict(machine, SOCKETPAIR[machine], 1, kind) == expected
+
+
+@BOTH
 def test_every_listed_call_is_refused_and_any_other_allowed(machine: str) -> None:
     column = list(ARCHITECTURES).index(machine)
     refused = {numbers[column] for numbers in seccomp._REFUSED.values()} - {seccomp._ABSENT}
     with_device = {number for number in range(500) if verdict(machine, number, 2, 1, device=True) == REFUSE}
-    judged = {numbers[column] for numbers, _ in seccomp._ABOUT_ITSELF.values()} | {CLONE[machine]}
+    about_itself = (seccomp._ABOUT_ITSELF | seccomp._OF_ONE_PROCESS).values()
+    judged = {numbers[column] for numbers, _ in about_itself} | {CLONE[machine]}
     assert with_device - judged == refused | {CONNECT[machine]}
     without = {number for number in range(500) if verdict(machine, number, 2, 1) == REFUSE}
-    more = {**seccomp._HIDDEN_MEMORY, "pin": seccomp._OF_THREADS["sched_setaffinity"][0]}
+    more = {**seccomp._HIDDEN_MEMORY, "pin": seccomp._OF_THREADS["sched_setaffinity"][0], "c": seccomp._IOCTL}
     assert without - with_device == {numbers[column] for numbers in more.values()}
 
 
@@ -120,13 +131,51 @@ def test_drivers_may_pin_threads(machine: str) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize(("name", "kind"), [("setpriority", 0), ("ioprio_set", 1)])
+def test_a_priority_is_of_one_process_that_is_its_own(machine: str, name: str, kind: int) -> None:
+    number = seccomp._OF_ONE_PROCESS[name][0][list(ARCHITECTURES).index(machine)]
+    for which in range(4):  # a process, a group, a user: 0 means its own
+        for process in (0, OWN):
+            assert verdict(machine, number, which, process) == (ALLOW if which == kind else REFUSE)
+        assert verdict(machine, number, which, OWN + 1) == REFUSE
+
+
+@BOTH
 @pytest.mark.parametrize("name", seccomp._FORBIDDEN_COMMANDS)
-def test_a_descriptor_gets_no_owner_to_signal(machine: str, name: str) -> None:
-    numbers, commands = seccomp._FORBIDDEN_COMMANDS[name]
-    number = numbers[list(ARCHITECTURES).index(machine)]
-    assert {command for command in range(0x9000) if verdict(machine, number, 0, command) == REFUSE} == set(
-        commands
-    )
+def test_commands_that_reach_others_are_refused_and_no_other(machine: str, name: str) -> None:
+    numbers, index, commands = seccomp._FORBIDDEN_COMMANDS[name]
+    number, before = numbers[list(ARCHITECTURES).index(machine)], [0] * index
+    refused = {command for command in range(2000) if verdict(machine, number, *before, command) == REFUSE}
+    assert refused == set(commands)
+
+
+FILE_CONTROLS = {
+    "FS_IOC_SETFLAGS": 0x40086602,
+    "FS_IOC_FSSETXATTR": 0x401C5820,
+    "FS_IOC_SETVERSION": 0x40087602,
+    "FS_IOC_ENABLE_VERITY": 0x40806685,
+    "BTRFS_IOC_SNAP_CREATE": 0x50009401,
+    "F2FS_IOC_START_ATOMIC_WRITE": 0xF501,
+    "FIOSETOWN": 0x8901,
+    "SIOCSPGRP": 0x8902,
+    "SIOCGIFCONF": 0x8912,
+    "TIOCSTI": 0x5412,
+    "TIOCLINUX": 0x541C,
+    "TIOCSCTTY": 0x540E,
+}
+DRIVER_CONTROLS = {"DRM_IOCTL_VERSION": 0xC0406400, "nvidia": 0xC020462A, "kfd": 0x80084B01}
+ORDINARY_CONTROLS = {"FIONBIO": 0x5421, "FIOCLEX": 0x5451, "TCGETS": 0x5401, "FIONREAD": 0x541B}
+
+
+@BOTH
+@pytest.mark.parametrize("device", [False, True])
+def test_controls_of_others_files_and_terminals_are_refused(machine: str, device: bool) -> None:
+    def judged(controls: dict[str, int]) -> set[int]:
+        return {verdict(machine, IOCTL[machine], 3, control, device=device) for control in controls.values()}
+
+    assert judged(FILE_CONTROLS) == {REFUSE}
+    assert judged(ORDINARY_CONTROLS) == {ALLOW}
+    assert judged(DRIVER_CONTROLS) == {ALLOW if device else REFUSE}
 
 
 @BOTH
