@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-_LAUNCHER = Path(__file__).with_name("launcher.py")
+from mesh.engine.sandbox.launcher import LIBRARY_VARIABLES
 
-LIBRARY_VARIABLES = ("LD_LIBRARY_PATH", "CUDA_PATH", "CUDA_HOME", "ROCM_PATH", "HIP_PATH", "VULKAN_SDK")
+_LAUNCHER = Path(__file__).with_name("launcher.py")
 
 # What a computing program may know of its surroundings; any other variable may hold a secret.
 _PASSED = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", *LIBRARY_VARIABLES)
@@ -56,13 +56,11 @@ class Confinement:
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The command that becomes ``argv``, confined."""
-        nothing = asdict(Confinement())
-        kept = {name: value for name, value in asdict(self).items() if value != nothing[name]}
-        return [sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(kept), *argv]
+        return [sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(asdict(self)), *argv]
 
     @staticmethod
     def parse(text: str) -> "Confinement":
-        """The same from the command's second-last part; what it does not say is taken away."""
+        """The same from the command's part before ``argv``."""
         given: dict[str, Any] = json.loads(text)
         kept: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in given.items()

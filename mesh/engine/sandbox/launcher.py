@@ -4,26 +4,31 @@ An interpreter executes this script (``python -I -S launcher.py CONFINEMENT prog
 is JSON). It takes away from itself what the program does not need, and becomes the program; a request to die
 with a parent survives that. An ordinary user can do all of it. Layers that a kernel lacks are left out, and
 `missing` names them. A layer that exists and fails ends the program before it starts.
+
+Each start of an engine waits for what this imports: `dataclasses`, `typing`, `pathlib`, `shutil` and
+`platform` would take longer than all that it does.
 """
 
 import ctypes
+import json
 import os
 import resource
-import shutil
 import signal
 import socket
 import struct
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from glob import glob
-from pathlib import Path
+from types import SimpleNamespace
 
 if __name__ == "__main__":  # a bare interpreter knows no packages
-    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+    sys.path.insert(0, os.path.realpath(f"{__file__}/../../../.."))
 
-from mesh.engine.sandbox import broker, landlock, namespaces, seatbelt, seccomp
-from mesh.engine.sandbox.confinement import LIBRARY_VARIABLES, Confinement
+from mesh.engine.sandbox import broker, landlock, namespaces, seccomp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mesh.engine.sandbox.confinement import Confinement
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_CAPBSET_DROP = 1, 38, 24
 _HIGHEST_CAPABILITY = 63
@@ -33,6 +38,7 @@ _OWN_THREADS, _ALL_THREADS = 4096, 16384
 """Of a user of its own, or of its namespace; else of all programs of the user together."""
 _TIMERS = 1024
 
+LIBRARY_VARIABLES = ("LD_LIBRARY_PATH", "CUDA_PATH", "CUDA_HOME", "ROCM_PATH", "HIP_PATH", "VULKAN_SDK")
 _LIBRARIES = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/nix/store", "/gnu/store")
 _VENDORS = ("/opt/rocm*", "/opt/cuda*", "/opt/intel*", "/opt/amdgpu*")
 _HOMEBREW = tuple(
@@ -81,16 +87,17 @@ def is_open() -> bool:
 
 def readable(program: str, variables: Mapping[str, str]) -> list[str]:
     """Folders whose files the program may read and execute."""
-    beside = Path(program).resolve().parent
-    folders = [*_LIBRARIES, str(beside), str(beside.parent / "lib"), str(beside.parent / "lib64")]
+    beside = os.path.dirname(os.path.realpath(program))
+    above = os.path.dirname(beside)
+    folders = [*_LIBRARIES, beside, os.path.join(above, "lib"), os.path.join(above, "lib64")]
     # A program that is a script needs its interpreter: this one's is at hand.
-    folders += [sys.base_prefix, str(Path(sys.executable).parents[1])]
+    folders += [sys.base_prefix, os.path.dirname(os.path.dirname(sys.executable))]
     for name in LIBRARY_VARIABLES:
         folders += [folder for folder in variables.get(name, "").split(os.pathsep) if os.path.isabs(folder)]
     return list(dict.fromkeys(folders))
 
 
-def become_confined(given: Confinement, program: str) -> None:
+def become_confined(given: "Confinement", program: str) -> None:
     """Take away from this process whatever the program does not need. Raises OSError."""
     parent = os.getppid()
     _limit_resources(given)
@@ -113,7 +120,7 @@ def become_confined(given: Confinement, program: str) -> None:
         seccomp.install(connects=bool(given.connects), device=given.device)
 
 
-def _limit_resources(given: Confinement) -> None:
+def _limit_resources(given: "Confinement") -> None:
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     if sys.platform == "linux":
@@ -128,13 +135,13 @@ def _limit_resources(given: Confinement) -> None:
     _limit(resource.RLIMIT_NPROC, _OWN_THREADS if alone else _ALL_THREADS)
 
 
-def _join_control_group(given: Confinement) -> None:
+def _join_control_group(given: "Confinement") -> None:
     if given.control_group is not None:
         with open(given.control_group, "w", encoding="ascii") as processes:
             processes.write(str(os.getpid()))
 
 
-def _enter_cell(given: Confinement) -> socket.socket | None:
+def _enter_cell(given: "Confinement") -> socket.socket | None:
     """Leave the machine's network, and listen for the starter; returns the line to it."""
     namespaces.enter()
     if given.device:
@@ -146,7 +153,7 @@ def _enter_cell(given: Confinement) -> socket.socket | None:
     return line
 
 
-def _show_files(given: Confinement, program: str) -> bool:
+def _show_files(given: "Confinement", program: str) -> bool:
     """Show the other user its files; where that is impossible it stays root, without capabilities."""
     assert given.user is not None
     own = [folder for folder in readable(program, os.environ) if folder not in _LIBRARIES]
@@ -175,7 +182,7 @@ def _die_with(parent: int) -> None:
         os._exit(126)
 
 
-def _paths(given: Confinement, program: str) -> Iterable[tuple[str, int]]:
+def _paths(given: "Confinement", program: str) -> Iterable[tuple[str, int]]:
     for folder in readable(program, os.environ):
         yield folder, landlock.READ | landlock.EXECUTE
     for name in _SETTINGS:
@@ -197,8 +204,14 @@ def _paths(given: Confinement, program: str) -> Iterable[tuple[str, int]]:
         yield _SHARED_MEMORY, landlock.SCRATCH
 
 
-def _on_macos(given: Confinement, program: str, argv: Sequence[str]) -> list[str]:
+def _on_macos(confinement: str, program: str, argv: Sequence[str]) -> list[str]:
     """The command that runs it under sandbox-exec, which compares real paths."""
+    from dataclasses import replace
+
+    from mesh.engine.sandbox import seatbelt
+    from mesh.engine.sandbox.confinement import Confinement
+
+    given = Confinement.parse(confinement)
     folders = [folder for folder in readable(program, os.environ) if folder not in _LIBRARIES]
     real = replace(
         given,
@@ -231,22 +244,36 @@ def _drop_capabilities() -> None:
         raise OSError(ctypes.get_errno(), "capset")
 
 
+def _read(confinement: str) -> "Confinement":
+    """What `Confinement.parse` reads, without what that imports: all has been said."""
+    given: Confinement = SimpleNamespace(**json.loads(confinement))  # type: ignore[assignment]
+    return given
+
+
+def _found(program: str) -> str:
+    """Its path, looked for as a shell does."""
+    folders = [] if os.sep in program else os.get_exec_path()
+    paths = [os.path.join(folder, program) for folder in folders]
+    return next((path for path in paths if os.access(path, os.X_OK)), program)
+
+
 def main(arguments: list[str]) -> int:
     """Become the program; returns a status where that is impossible."""
-    given, argv = Confinement.parse(arguments[0]), arguments[1:]
-    program = shutil.which(argv[0]) or argv[0]
+    given, argv = _read(arguments[0]), arguments[1:]
+    program = _found(argv[0])
+    executed = program
+    if given.seatbelt:
+        argv = _on_macos(arguments[0], program, argv)
+        executed = argv[0]
     try:
         become_confined(given, program)
     except OSError as error:
         print(f"{program}: the sandbox failed: {error}", file=sys.stderr)
         return 126
-    if given.seatbelt:
-        argv = _on_macos(given, program, argv)
-        program = argv[0]
     try:
-        os.execv(program, argv)
+        os.execv(executed, argv)
     except OSError as error:
-        print(f"{program}: {error.strerror}", file=sys.stderr)
+        print(f"{executed}: {error.strerror}", file=sys.stderr)
         return 127
 
 

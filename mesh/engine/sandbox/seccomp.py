@@ -7,7 +7,6 @@ socket but TCP over IPv4. It allows the rest: GPU drivers use more system calls 
 
 import ctypes
 import os
-import platform
 import struct
 import sys
 from collections.abc import Iterable, Sequence
@@ -189,7 +188,7 @@ def available() -> bool:
     """Whether this kernel has filters, and this module knows the machine's system calls."""
     return (
         sys.platform == "linux"
-        and platform.machine() in _MACHINES
+        and os.uname().machine in _MACHINES
         and os.path.exists("/proc/sys/kernel/seccomp/actions_avail")
     )
 
@@ -290,7 +289,7 @@ def _stream() -> list[Instruction]:
 
 def install(*, connects: bool = False, device: bool = False) -> None:
     """Filter this process and all its children. Needs PR_SET_NO_NEW_PRIVS; raises OSError."""
-    lines = program(platform.machine(), os.getpid(), connects=connects, device=device)
+    lines = program(os.uname().machine, os.getpid(), connects=connects, device=device)
     code = b"".join(struct.pack("=HBBI", *line) for line in lines)
     buffer = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("@HP", len(lines), ctypes.addressof(buffer))

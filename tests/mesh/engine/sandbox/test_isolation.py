@@ -85,8 +85,16 @@ def test_root_alone_gives_an_engine_a_user_and_an_accelerators_engine_its_groups
 
 
 def test_other_systems_have_no_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "platform", "freebsd14")
     assert isolation.isolation.__wrapped__() == Isolation(False)
+
+
+@pytest.mark.parametrize("why", ["", "sandbox-exec: not permitted"])
+def test_macos_has_its_own_confinement_or_says_why_not(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.delenv("MESH_SEATBELT", raising=False)
+    monkeypatch.setattr(isolation, "_failure", lambda wanted, argv: why)
+    assert isolation.isolation.__wrapped__() == Isolation(False, why_no_cells=why, seatbelt=not why)
 
 
 @LINUX

@@ -1,6 +1,7 @@
 """A confined program computes, reads its model and serves its port; it reaches, changes and gains nothing."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from mesh.engine.sandbox import landlock, launcher, seccomp
 from mesh.engine.sandbox.confinement import Confinement
 from mesh.engine.sandbox.isolation import Isolation, isolation
 from mesh.engine.sandbox.launcher import missing, readable
-from tests.lab.local_user import nobody
+from tests.lab.local_user import CHECKOUT, nobody
 from tests.mesh.engine.sandbox.confined import (
     HAS_CELLS,
     IS_ROOT,
@@ -32,6 +33,7 @@ CONFINED = pytest.mark.skipif(bool(missing()), reason=f"this machine lacks {miss
 CELLS = pytest.mark.skipif(not HAS_CELLS, reason=f"no cells: {isolation().why_no_cells}")
 ROOT = pytest.mark.skipif(not IS_ROOT, reason="root alone gives a program another user")
 
+NOTHING = Confinement().command([])[-1]
 PROCESSOR, ACCELERATOR = Confinement(), Confinement(device=True)
 BY_DEVICE = pytest.mark.parametrize("wanted", [PROCESSOR, ACCELERATOR], ids=["processor", "accelerator"])
 # Drivers size shared memory by the call that makes files larger: there the owner of the files watches them.
@@ -108,9 +110,10 @@ def test_without_landlock_the_program_runs_and_what_is_missing_is_said(
     script = (
         "from mesh.engine.sandbox import landlock, launcher, seccomp\n"
         "landlock.abi, seccomp.available = (lambda: 0), (lambda: False)\n"
-        "launcher.main(['{}', 'grep', 'NoNewPrivs', '/proc/self/status'])"
+        "launcher.main([sys.argv[1], 'grep', 'NoNewPrivs', '/proc/self/status'])"
     )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+    command = [sys.executable, "-c", f"import sys\n{script}", NOTHING]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert result.stdout.split() == ["NoNewPrivs:", "1"]
 
 
@@ -128,6 +131,22 @@ def test_libraries_beside_the_program_and_where_variables_point_are_readable(tmp
     assert not {"/d", "relative", "", "/", str(tmp_path)} & set(folders)
 
 
+@LINUX
+@pytest.mark.parametrize("program", ["true", shutil.which("true")])
+def test_a_program_is_found_by_its_name_or_its_path(program: str) -> None:
+    assert subprocess.run(Confinement().command([program]), timeout=30, check=False).returncode == 0
+
+
+@LINUX
+def test_a_start_waits_for_no_module_that_it_can_do_without() -> None:
+    script = "import sys; from mesh.engine.sandbox import launcher; print(*sys.modules)"
+    bare = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); {script}"
+    command = [sys.executable, "-I", "-S", "-c", bare]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    slow = {"dataclasses", "inspect", "typing", "pathlib", "shutil", "platform", "subprocess", "trio"}
+    assert not slow & set(done.stdout.split())
+
+
 def test_a_program_that_is_not_there_is_said() -> None:
     command = Confinement().command(["/usr/bin/not-there-at-all"])
     result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
@@ -143,7 +162,7 @@ def test_a_layer_that_fails_ends_the_program_before_it_starts(
         raise OSError(22, "Invalid argument")
 
     monkeypatch.setattr(launcher, "become_confined", fails)
-    assert launcher.main(["{}", "true"]) == 126
+    assert launcher.main([NOTHING, "true"]) == 126
     assert "the sandbox failed" in capsys.readouterr().err
 
 
