@@ -53,7 +53,7 @@ _KERNEL = (
     "/sys/bus", "/sys/class", "/sys/dev", "/sys/devices", "/sys/module", "/sys/kernel/mm",
     "/sys/firmware/devicetree", "/run/opengl-driver", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
     "/proc/version", "/proc/devices", "/proc/filesystems", "/proc/modules", "/proc/sys/kernel",
-    "/proc/sys/vm", "/proc/driver",
+    "/proc/sys/vm", "/proc/sys/dev", "/proc/driver",
 )  # fmt: skip
 """What they read of the machine. The rest of /sys is traces, crash dumps, control groups."""
 _OWN_PROCESS = "/proc/self"

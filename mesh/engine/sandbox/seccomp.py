@@ -153,8 +153,9 @@ _OF_THREADS = {"sched_setaffinity": ((203, 122), 0)}
 # By the index of the argument, its values that would reach others.
 _FORBIDDEN_COMMANDS = {
     # F_SETOWN, F_SETSIG, F_SETOWN_EX signal another process; F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW,
-    # F_SETLEASE, F_NOTIFY and F_SETDELEG make it wait, or tell what it does.
-    "fcntl": ((72, 25), 1, (8, 10, 15, 6, 7, 37, 38, 1024, 1026, 1040)),
+    # F_SETLEASE, F_NOTIFY and F_SETDELEG make it wait, or tell what it does; F_SETPIPE_SZ takes from what all
+    # pipes of a user share.
+    "fcntl": ((72, 25), 1, (8, 10, 15, 6, 7, 37, 38, 1024, 1026, 1040, 1031)),
     # PR_SET_PDEATHSIG: it would outlive who started it. PR_SCHED_CORE keeps others from a processor.
     "prctl": ((157, 167), 0, (1, 62)),
 }

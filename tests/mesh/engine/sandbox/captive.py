@@ -165,6 +165,8 @@ ATTEMPTS |= {
     "set its group's disk's priority": lambda: call((251, 30), 2, 0, 0),
     "have a processor for itself": lambda: call((157, 167), 62, 1, 0, 0, 0),
     "take a processor": lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)),
+    "take the disk": lambda: call((251, 30), 1, 0, 1 << 13),
+    "take room from pipes": lambda: fcntl.fcntl(os.pipe()[0], 1031, 1 << 18),
     "raise its priority": lambda: os.setpriority(os.PRIO_PROCESS, 0, OWN_NICENESS - 1),
 }
 if os.getuid():  # where it would succeed, root's kernel threads would be among them
@@ -262,6 +264,7 @@ ALLOWED: dict[str, Callable[[], Any]] = {
     "read its model": lambda: open(GIVEN["reads"], "rb").read(1),
     "write its file": lambda: open(f"{GIVEN['writes']}/slot-0", "wb").write(b"kv"),
     "know the machine": lambda: open("/proc/cpuinfo").read(1) and os.listdir("/sys/devices/system/cpu"),
+    "know the memory": lambda: open("/proc/sys/vm/overcommit_memory").read(1),
     "know itself": lambda: open("/proc/self/status").read(1),
     "throw away": lambda: open("/dev/null", "w").write("x"),
     "start threads": lambda: started(8),

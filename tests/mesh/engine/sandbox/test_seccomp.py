@@ -1,5 +1,9 @@
 """The filter's program, run on paper for both machines; what it keeps a program from: see test_launcher."""
 
+import os
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -176,6 +180,25 @@ def test_controls_of_others_files_and_terminals_are_refused(machine: str, device
     assert judged(FILE_CONTROLS) == {REFUSE}
     assert judged(ORDINARY_CONTROLS) == {ALLOW}
     assert judged(DRIVER_CONTROLS) == {ALLOW if device else REFUSE}
+
+
+HEADERS = ("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "/usr/include/asm-generic/unistd.h")
+_DEFINED = re.compile(r"#define __NR(?:3264)?_(\w+)\s+(\d+)")
+
+
+@pytest.mark.skipif(not all(map(os.path.exists, HEADERS)), reason="this machine has not the kernel's headers")
+def test_the_numbers_are_those_of_the_kernels_headers() -> None:
+    calls = {**seccomp._REFUSED, **seccomp._HIDDEN_MEMORY, "connect": seccomp._CONNECT}
+    calls |= {"clone": seccomp._CLONE, "clone3": seccomp._CLONE3, "ioctl": seccomp._IOCTL}
+    calls |= {"socket": seccomp._SOCKET, "socketpair": seccomp._SOCKETPAIR}
+    for judged in (seccomp._ABOUT_ITSELF, seccomp._OF_ONE_PROCESS, seccomp._OF_THREADS, seccomp._SENDS):
+        calls |= {name: numbers for name, (numbers, _) in judged.items()}
+    calls |= {name: numbers for name, (numbers, _, _) in seccomp._FORBIDDEN_COMMANDS.items()}
+    for column, header in enumerate(HEADERS):
+        known = {name: int(number) for name, number in _DEFINED.findall(Path(header).read_text())}
+        here = {name: numbers[column] for name, numbers in calls.items() if name in known}
+        assert here == {name: known[name] for name in here}
+        assert len(here) > 90
 
 
 @BOTH
