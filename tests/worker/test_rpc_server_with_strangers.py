@@ -17,7 +17,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not
 
 async def found_by_a_stranger(engine: Engine, folder: Path) -> list[bytes]:
     """What a stranger hears wherever it or we listen while it serves."""
-    server = RpcServer(engine.rpc_server, folder / "log")
+    server = RpcServer(engine.rpc_server, folder / "log", lent=1 << 30)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server.run)
         with trio.fail_after(20):
