@@ -15,7 +15,7 @@ from mesh.control.sidecar_options import DEFAULT_PORT
 from mesh.engine.detect import detect
 from mesh.engine.install.cache import cache_dir
 from mesh.engine.install.installed import find_present
-from mesh.engine.sandbox import launcher
+from mesh.engine.sandbox import control_groups, launcher
 from mesh.engine.sandbox.isolation import Isolation, isolation
 from mesh.net.discovery.interfaces import local_addresses
 from mesh.net.discovery.tailscale import Tailscale, TailscaleError, find_socket
@@ -80,17 +80,17 @@ def _engine() -> Check:
 
 
 def _sandbox() -> Check:
-    """What keeps a leader that takes over rpc-server from taking over the machine."""
+    """What keeps whoever takes over an engine from taking over the machine."""
     lacks = launcher.missing()
     if isolation().seatbelt:
         lacks = ["a sandbox that was tried: no Mac has run the profile for sandbox-exec yet"]
     if not lacks:
-        detail = "rpc-server may read its libraries, serve its port, and nothing else"
+        detail = "an engine reaches its own files and its accelerator, and nothing else"
         return {"check": "sandbox", "ok": True, "detail": detail, "hint": ""}
     return {
         "check": "sandbox",
         "ok": not launcher.is_open(),
-        "detail": "rpc-server runs without " + "; without ".join(lacks),
+        "detail": "engines run without " + "; without ".join(lacks),
         "hint": "let only whom you trust with this machine lead the pool",
     }
 
@@ -98,15 +98,19 @@ def _sandbox() -> Check:
 def _isolation() -> Check:
     given = isolation()
     helps = "" if given.cells else cell_hints.hint(cell_hints.look(), os.path.realpath(sys.executable))
-    return of_isolation(given, sys.platform, helps)
+    return of_isolation(given, sys.platform, helps, by_group=control_groups.place() is not None)
 
 
-def of_isolation(given: Isolation, platform: str, helps: str) -> Check:
-    """Who else reaches the engines' ports, and as whom engines run; ``helps`` is what gives Linux cells."""
+def of_isolation(given: Isolation, platform: str, helps: str, *, by_group: bool = False) -> Check:
+    """Who else reaches the engines' ports, as whom engines run, and what bounds their memory.
+
+    ``helps`` is what gives Linux cells; ``by_group``: a control group can be made.
+    """
+    bounded = "a control group bounds its memory" if by_group else "limits and a look bound its memory"
     if given.cells:
         detail = "each engine has a network of its own, which nobody else reaches"
         detail += ", and a user of its own" if given.changes_user else ""
-        return {"check": "isolation", "ok": True, "detail": detail, "hint": ""}
+        return {"check": "isolation", "ok": True, "detail": f"{detail}; {bounded}", "hint": ""}
     if platform == "linux":
         why = given.why_no_cells.rpartition("the sandbox failed: ")[2]
         detail = f"engines have no network of their own ({why}): "
