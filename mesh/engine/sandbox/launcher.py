@@ -261,7 +261,7 @@ def main(arguments: list[str]) -> int:
     """Become the program; returns a status where that is impossible."""
     given, argv = _read(arguments[0]), arguments[1:]
     program = _found(argv[0])
-    executed = program
+    executed = os.path.realpath(program)  # a link may lie in a folder that its other user does not see
     if given.seatbelt:
         argv = _on_macos(arguments[0], program, argv)
         executed = argv[0]

@@ -137,6 +137,17 @@ def test_a_program_is_found_by_its_name_or_its_path(program: str) -> None:
     assert subprocess.run(Confinement().command([program]), timeout=30, check=False).returncode == 0
 
 
+@CELLS
+@ROOT
+def test_a_link_that_its_user_does_not_see_is_followed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    (tmp_path / "linked").symlink_to("/bin/true")
+    applied = Isolation(True, changes_user=True).applied(in_a_cell(PROCESSOR), 0)
+    command = replace(applied, hears=()).command([str(tmp_path / "linked")])
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @LINUX
 def test_a_start_waits_for_no_module_that_it_can_do_without() -> None:
     script = "import sys; from mesh.engine.sandbox import launcher; print(*sys.modules)"
