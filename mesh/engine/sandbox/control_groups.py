@@ -1,7 +1,8 @@
 """A control group of Linux for one engine, which bounds its memory, where this process may make one.
 
 Version 2 allows no group beside processes, so the new one stands beside the sidecar's; version 1 does, so it
-stands below. A group that a sidecar left behind when it was killed is removed by whoever makes the next one.
+stands below. A group stays while what the engine left behind still ends, or when its sidecar was killed: it
+is removed by whoever makes the next one.
 """
 
 import itertools
@@ -18,6 +19,8 @@ import psutil
 _NAME = re.compile(r"mesh-engine-(\d+)-\d+")
 _ROOT: Final = Path("/")
 _NUMBERS = itertools.count()
+_IN_USE: Final[set[Path]] = set()
+"""This process's own, from their making until they are let go of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ class ControlGroup:
         return False
 
     def remove(self) -> None:
-        """Remove it; it stays while a process is in it."""
+        """Let go of it, and remove it; it stays while a process is in it."""
+        _IN_USE.discard(self.folder)
         with suppress(OSError):
             self.folder.rmdir()
 
@@ -57,6 +61,7 @@ def control_group(most: int) -> ControlGroup | None:
     limit = "memory.max" if version == 2 else "memory.limit_in_bytes"
     try:
         group.folder.mkdir()
+        _IN_USE.add(group.folder)
         (group.folder / limit).write_text(str(most))
     except OSError:
         group.remove()
@@ -73,13 +78,17 @@ def place(root: Path = _ROOT) -> tuple[Path, int] | None:
 
 
 def sweep(root: Path = _ROOT) -> None:
-    """Remove the groups whose sidecar is gone, seen below ``root``."""
+    """Remove the groups that no sidecar has in use, seen below ``root``."""
     for parent, version in _places(root):
         with suppress(OSError):
             for folder in parent.iterdir():
                 found = _NAME.fullmatch(folder.name)
-                if found and not psutil.pid_exists(int(found[1])):
+                if found and not _is_in_use(folder, int(found[1])):
                     ControlGroup(folder, version).remove()
+
+
+def _is_in_use(folder: Path, process: int) -> bool:
+    return folder in _IN_USE if process == os.getpid() else psutil.pid_exists(process)
 
 
 def _places(root: Path) -> Iterator[tuple[Path, int]]:

@@ -73,11 +73,11 @@ def test_what_a_dead_sidecar_left_is_removed_and_nothing_else(tmp_path: Path) ->
     dead = subprocess.Popen([sys.executable, "-ISc", ""])
     dead.wait()
     groups = root / "sys/fs/cgroup/memory"
-    for name in (f"mesh-engine-{dead.pid}-0", f"mesh-engine-{os.getpid()}-0", "mesh-engine-x-0", "other"):
+    for name in (f"mesh-engine-{dead.pid}-0", f"mesh-engine-{os.getppid()}-0", "mesh-engine-x-0", "other"):
         (groups / name).mkdir()
     sweep(root)
     left = {entry.name for entry in groups.iterdir() if entry.is_dir()}
-    assert left == {f"mesh-engine-{os.getpid()}-0", "mesh-engine-x-0", "other"}
+    assert left == {f"mesh-engine-{os.getppid()}-0", "mesh-engine-x-0", "other"}
 
 
 @HAS_GROUPS
@@ -92,3 +92,18 @@ def test_the_kernel_ends_what_takes_more_than_its_group_has() -> None:
     finally:
         group.remove()
     assert not group.folder.exists()
+
+
+@HAS_GROUPS
+def test_a_group_that_could_not_be_removed_at_once_is_removed_later() -> None:
+    group, other = control_group(64 << 20), control_group(64 << 20)
+    assert group is not None
+    assert other is not None
+    with subprocess.Popen([sys.executable, "-ISc", "input()"], stdin=subprocess.PIPE) as still_there:
+        group.processes.write_text(str(still_there.pid))
+        group.remove()
+        still_there.communicate(b"\n")
+    sweep()
+    assert (group.folder.exists(), other.folder.exists()) == (False, True)
+    other.remove()
+    assert not other.folder.exists()
