@@ -44,6 +44,7 @@ READY_LOOK_SECONDS: Final = 0.05
 GRACE: Final = 1.0  # for SIGTERM: a stuck llama-server ignores it
 _FOREVER: Final = 7 * 86400.0  # progress ends the loading, not the clock
 _ENGINE: Final = 1  # its number among a sidecar's engines
+_MOST_CLIENTS: Final = 1024  # for which it starts threads; it aborts where one cannot be started
 
 Listen = Callable[[bytes, trio.abc.Listener[trio.SocketStream]], None]
 
@@ -95,7 +96,7 @@ class LlamaServer:
         self._program = program
         self._listen = listen
         self._reach: Reach | None = None
-        self._memory = MemoryBound("llama-server", memory_limit(plan), "the placement")
+        self._memory = MemoryBound("llama-server", memory_limit(plan), "the placement", _MOST_CLIENTS)
         self._traffic = traffic
         self._doubt = doubt
         self._gone = gone

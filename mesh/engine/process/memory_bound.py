@@ -27,20 +27,22 @@ _FIELD = re.compile(r"^(?:RssAnon|RssShmem|VmSwap):\s+(\d+) kB$", re.MULTILINE)
 class MemoryBound:
     """The bound of one start of an engine: ``most`` bytes, which are ``what`` for people."""
 
-    def __init__(self, name: str, most: int, what: str) -> None:
-        """``name`` is the engine's, for people."""
+    def __init__(self, name: str, most: int, what: str, clients: int = 0) -> None:
+        """``name`` is the engine's, for people; it may have a thread for each of so many ``clients``."""
         self._name = name
         self._most = most
         self._what = what
+        self._clients = clients
         self._group: ControlGroup | None = None
 
     def applied(self, wanted: Confinement) -> Confinement:
-        """The same, bounded."""
+        """The same, bounded; lets go of the start before."""
+        self.close()
         sweep()
         self._group = control_group(self._most + _BESIDE)
         if self._group is not None:
             return replace(wanted, control_group=str(self._group.processes))
-        return wanted if wanted.device else replace(wanted, data_bytes=self._most + _stacks())
+        return wanted if wanted.device else replace(wanted, data_bytes=self._most + _stacks(self._clients))
 
     def exceeded(self, process: int) -> str:
         """Why the process has to end; empty while it need not."""
@@ -58,6 +60,7 @@ class MemoryBound:
         """Let go of it, once the engine has ended."""
         if self._group is not None:
             self._group.remove()
+            self._group = None
 
     @property
     def _said(self) -> str:
@@ -75,11 +78,11 @@ def memory_of(process: int) -> int:
     return sum(int(kib) for kib in _FIELD.findall(text)) << 10
 
 
-def _stacks() -> int:
-    """What the stacks of an engine's threads map: it has some for each processor, for several purposes."""
+def _stacks(clients: int) -> int:
+    """What the stacks of an engine's threads map, and hardly use: it has some for each processor."""
     soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
     each = _LEAST_STACK if soft == resource.RLIM_INFINITY else max(soft, _LEAST_STACK)
-    return each * (32 + 4 * (os.cpu_count() or 1))
+    return each * (32 + 4 * (os.cpu_count() or 1) + clients)
 
 
 def _mib(size: int) -> str:

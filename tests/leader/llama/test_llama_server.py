@@ -24,6 +24,7 @@ from leader.model.gguf import read
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device, assumed_layer_seconds, compute_bytes
 from leader.placement.planner import Plan, place
+from mesh.engine.process import memory_bound
 from mesh.engine.sandbox import landlock
 from mesh.engine.types import Engine
 from mesh.net.stream_ends import Plain
@@ -32,6 +33,7 @@ from tests.lab import disks
 from tests.leader.llama.bare_server import bare_server, greedy, post, rpc_server
 from tests.leader.llama.url_of import url_of
 from tests.leader.shapes import MIB, host, worker
+from tests.waiting import until
 
 MODEL = b"m" * 32
 PROMPT = "Tell me a story about two machines"
@@ -231,6 +233,22 @@ async def test_a_worker_that_hangs_is_noticed_in_some_seconds_and_the_server_kil
         os.kill(running.pids[1], signal.SIGSTOP)
         state = await running.until("failed", 15)
         assert re.fullmatch(r"llama-server makes no progress with a token for \d+ s", state.reason)
+
+
+async def test_many_clients_at_once_have_their_threads_without_control_groups(
+    engine: Engine, model: ModelInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_bound, "control_group", lambda most: None)
+    async with pool(engine, place(model, [host(1 << 30)], 512, 1), tmp_path) as running:
+        await running.until("ready")
+        async with AsyncExitStack() as clients:
+            for _ in range(300):  # each has a thread from its first line until its last
+                client = await clients.enter_async_context(await running.server.connect())
+                await client.send_all(b"GET /health HTTP/1.1\r\n")
+            assert running.server.pid is not None
+            process = psutil.Process(running.server.pid)
+            await until(lambda: process.num_threads() > 300)
+            assert len(await greedy(running.url, PROMPT, 3)) == 3
 
 
 async def test_a_server_that_was_stopped_is_killed_without_being_asked(
