@@ -5,6 +5,7 @@ none: it makes them as they are, and then becomes the other user.
 """
 
 import ctypes
+import errno
 import fcntl
 import os
 import socket
@@ -55,12 +56,15 @@ def show(user: int, reads: Iterable[str], writes: Iterable[str]) -> bool:
         trees = _mapped_trees(user, wanted)
     except OSError:
         return False
-    hidden = sorted({shut for target, _ in trees if (shut := _shut(target)) is not None})
-    is_folder = {target: os.path.isdir(target) for target, _ in trees}
+    targets = sorted({target for target, _ in trees}, key=_by_links)
+    is_folder = {target: os.path.isdir(target) for target in targets}
+    hidden = sorted({os.path.realpath(shut) for target in targets if (shut := _shut(target)) is not None})
     for folder in hidden:
-        _mount(b"tmpfs", os.fsencode(folder), b"tmpfs", _NOSUID | _NODEV, b"mode=755,size=1m")
-    for target, tree in sorted(trees):
-        _make_place(target, is_folder[target])
+        if os.path.isdir(folder):  # else it is in one that is hidden already
+            _mount(b"tmpfs", os.fsencode(folder), b"tmpfs", _NOSUID | _NODEV, b"mode=755,size=1m")
+    for target, tree in sorted(trees, key=lambda one: targets.index(one[0])):
+        if not os.path.exists(target):
+            _make_place(target, is_folder[target], hidden)
         if not os.path.islink(target):
             _call(_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(target), _FROM_EMPTY_PATH)
         os.close(tree)
@@ -68,7 +72,7 @@ def show(user: int, reads: Iterable[str], writes: Iterable[str]) -> bool:
 
 
 def _mapped_trees(user: int, wanted: Mapping[str, bool]) -> list[tuple[str, int]]:
-    """A detached mount for each path, by its name and by its real one: it may be found by either."""
+    """A detached mount for each path and name of it."""
     mapped: dict[int, int] = {}
     trees: list[tuple[str, int]] = []
     try:
@@ -76,8 +80,7 @@ def _mapped_trees(user: int, wanted: Mapping[str, bool]) -> list[tuple[str, int]
             owner = os.stat(path).st_uid
             if owner not in mapped:
                 mapped[owner] = _user_namespace(owner, user)
-            names = sorted({path, os.path.realpath(path)})
-            trees += [(name, _tree(path, mapped[owner], read_only)) for name in names]
+            trees += [(name, _tree(path, mapped[owner], read_only)) for name in _names(path)]
     except OSError:
         for _, tree in trees:
             os.close(tree)
@@ -88,11 +91,25 @@ def _mapped_trees(user: int, wanted: Mapping[str, bool]) -> list[tuple[str, int]
     return trees
 
 
-def _make_place(target: str, is_folder: bool) -> None:
-    if not os.path.exists(target):
-        os.makedirs(target if is_folder else os.path.dirname(target), exist_ok=True)
-        if not is_folder:
-            os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+def _names(path: str) -> set[str]:
+    """By which it may be found: its own one, that without links on the way, and its real one."""
+    folder, name = os.path.split(path)
+    return {path, os.path.join(os.path.realpath(folder), name), os.path.realpath(path)}
+
+
+def _by_links(target: str) -> tuple[bool, str]:
+    """Sorts names without links on the way before those that need what is there then."""
+    folder = os.path.dirname(target)
+    return os.path.realpath(folder) != folder, target
+
+
+def _make_place(target: str, is_folder: bool, hidden: Iterable[str]) -> None:
+    """Make what is missing, in the empty folders alone: elsewhere somebody else has just taken it away."""
+    if not any(target.startswith(f"{folder}/") for folder in hidden):
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), target)
+    os.makedirs(target if is_folder else os.path.dirname(target), exist_ok=True)
+    if not is_folder:
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o644))
 
 
 def become(user: int, groups: Sequence[int]) -> None:
@@ -133,6 +150,7 @@ def _user_namespace(owner: int, user: int) -> int:
         os.close(end)
         os.read(ended, 1)
         os._exit(0)
+    os.close(told)  # so that its end is seen, if it ends without a word
     try:
         if os.read(made, 1) != b"+":
             raise OSError("no user namespace can be made")
@@ -140,7 +158,7 @@ def _user_namespace(owner: int, user: int) -> int:
             _write(f"/proc/{child}/{kind}", f"{owner} {user} 1")
         return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
-        for descriptor in (made, told, ended, end):
+        for descriptor in (made, ended, end):
             os.close(descriptor)
         os.waitpid(child, 0)
 

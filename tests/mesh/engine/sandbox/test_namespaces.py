@@ -4,8 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,41 @@ def test_a_link_is_shown_by_its_name_and_by_what_it_names(tmp_path: Path) -> Non
     link.symlink_to(paths[1])
     shown, _, _, read, *_ = told(SHOWN, OWN, paths[0], link, *paths[2:])
     assert (shown, read) == (True, "old")
+
+
+@pytest.fixture
+def everybodys() -> Iterator[Path]:
+    """A folder that all may enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@ROOT
+@pytest.mark.parametrize("name", ["in/model", "shut/out/model", "in/link", "shut/files/link"])
+def test_files_are_shown_behind_links_into_shut_folders_and_out_of_them(everybodys: Path, name: str) -> None:
+    for folder in ("shut", "shut/files", "open"):
+        (everybodys / folder).mkdir(mode=0o755 if folder == "open" else 0o700)
+    for folder in ("shut/files", "open"):
+        (everybodys / folder / "model").write_text("old")
+        (everybodys / folder / "model").chmod(0o600)
+    links = {"in": "shut/files", "shut/out": "../open", "shut/files/link": "../../open/model"}
+    for link, to in links.items():
+        (everybodys / link).symlink_to(to)
+    paths = [everybodys, everybodys / name, everybodys / "open", everybodys / "shut"]
+    shown, _, _, read, *_ = told(SHOWN, OWN, *paths)
+    assert (shown, read) == (True, "old")
+
+
+TAKEN_AWAY = """
+link, target = given
+came_of = came(lambda: namespaces._make_place(link, False, ["/root"]))
+beneath = came(lambda: namespaces._make_place(link, False, [os.path.dirname(link)]))
+tell(came_of, beneath, os.path.exists(target))
+"""
+
+
+def test_what_was_taken_away_meanwhile_is_not_made_by_root_where_a_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    outcome = told(TAKEN_AWAY, tmp_path / "link", tmp_path / "target")
+    assert outcome == ["FileNotFoundError", "FileExistsError", False]
