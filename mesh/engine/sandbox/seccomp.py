@@ -47,6 +47,7 @@ _METADATA = {
     "inotify_init": (253, _ABSENT),  # tells what others do with files that they alone may read
     "inotify_init1": (294, 26),
     "fanotify_init": (300, 262),
+    "truncate": (76, 45),  # by a path: old versions of Landlock let it
     "flock": (73, 32),  # of a file that it may only read, and others wait for
 }
 _OTHER_PROCESSES = {
@@ -169,11 +170,17 @@ _TERMINAL_CONTROLS = (0x5412, 0x541C, 0x540E, 0x5410)
 # and of sockets, which tell the machine's addresses and signal a descriptor's owner.
 _FORBIDDEN_CONTROL_TYPES = (0x6600, 0x5800, 0x7600, 0x9400, 0xF500, 0x8900)
 _CONTROL_TYPE = 0xFF00
+# With the index of their flags. Who may not write a file may not empty it either: old versions of Landlock do
+# not look at that.
+_OPENS = {"open": ((2, _ABSENT), 1), "openat": ((257, 56), 2)}
+_ACCESS, _TRUNCATION = 0x3, 0x200
+_EMPTYING_READERS = (_TRUNCATION, _TRUNCATION | _ACCESS)
 _FASTOPEN = 0x20000000  # sends that connect
-# With the index of their flags.
 _SENDS = {"sendto": ((44, 206), 3), "sendmsg": ((46, 211), 2), "sendmmsg": ((307, 269), 3)}
 
-_CLONE, _CLONE3 = (56, 220), (435, 435)
+_CLONE = (56, 220)
+# No filter can read their flags; where they do not exist, the C library takes clone and openat.
+_UNREADABLE = {"clone3": (435, 435), "openat2": (437, 437)}
 _CLONE_THREAD, _CLONE_PARENT = 0x10000, 0x8000
 _CLONE_NEW = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 _SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
@@ -186,9 +193,13 @@ _PASS: Instruction = (_RETURN, 0, 0, _ALLOW)
 
 
 def available() -> bool:
-    """Whether this kernel has filters, and this module knows the machine's system calls."""
+    """Whether this kernel has filters, and this module knows the machine's system calls.
+
+    A program of 32 bits has others, also where the kernel has 64.
+    """
     return (
         sys.platform == "linux"
+        and sys.maxsize > 1 << 32
         and os.uname().machine in _MACHINES
         and os.path.exists("/proc/sys/kernel/seccomp/actions_avail")
     )
@@ -207,9 +218,9 @@ def program(machine: str, process: int, *, connects: bool = False, device: bool 
         (_LOAD, 0, 0, _NUMBER),
         (_AT_LEAST, 0, 1, _X32),
         _REFUSE,
-        (_EQUAL, 0, 1, _CLONE3[column]),  # whose flags no filter can read; the C library then takes clone
-        (_RETURN, 0, 0, _FAIL | _ENOSYS),
     ]
+    for numbers in _UNREADABLE.values():
+        lines += [(_EQUAL, 0, 1, numbers[column]), (_RETURN, 0, 0, _FAIL | _ENOSYS)]
     refused = [*_REFUSED.values(), *([] if device else _HIDDEN_MEMORY.values())]
     refused += [] if connects else [_CONNECT]
     for numbers in refused:
@@ -224,6 +235,10 @@ def program(machine: str, process: int, *, connects: bool = False, device: bool 
     for numbers, index, commands in _FORBIDDEN_COMMANDS.values():
         lines += _for(numbers[column], [*_load(index), *_neither(commands), _PASS])
     lines += _for(_IOCTL[column], _controls(device))
+    for numbers, index in _OPENS.values():
+        if numbers[column] != _ABSENT:
+            emptied = [(_AND, 0, 0, _ACCESS | _TRUNCATION), *_neither(_EMPTYING_READERS), _PASS]
+            lines += _for(numbers[column], [*_load(index), *emptied])
     for numbers, index in _SENDS.values():
         lines += _for(numbers[column], [*_load(index), (_ANY_BIT, 0, 1, _FASTOPEN), _REFUSE, _PASS])
     for numbers, then in ((_CLONE, _thread()), (_SOCKET, _tcp()), (_SOCKETPAIR, _stream())):

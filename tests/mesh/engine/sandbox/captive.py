@@ -60,6 +60,9 @@ ATTEMPTS |= {
     "rename its file": lambda: os.rename(f"{GIVEN['writes']}/slot-0", f"{GIVEN['writes']}/slot-9"),
     "remove its file": lambda: os.unlink(f"{GIVEN['writes']}/slot-0"),
     "fill its file": lambda: fill(f"{GIVEN['writes']}/slot-0", GIVEN["file_bytes"] + 1),
+    "empty a secret": lambda: os.truncate(SECRET, 0),
+    "empty what it reads": lambda: os.open(GIVEN["reads"], os.O_RDONLY | os.O_TRUNC),
+    "empty a secret that it opens for nothing": lambda: os.open(SECRET, 3 | os.O_TRUNC),
     # metadata
     "change a mode": lambda: os.chmod(SECRET, 0o777),
     "change its own file's mode": lambda: os.chmod(f"{GIVEN['writes']}/slot-0", 0o777),

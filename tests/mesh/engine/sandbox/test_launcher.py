@@ -117,6 +117,39 @@ def test_without_landlock_the_program_runs_and_what_is_missing_is_said(
     assert result.stdout.split() == ["NoNewPrivs:", "1"]
 
 
+OLD_LANDLOCK = """
+import sys
+from mesh.engine.sandbox import landlock, launcher
+landlock.abi = lambda: int(sys.argv[1])
+launcher.main(sys.argv[2:])
+"""
+EMPTYING = """
+import os, sys
+for path in sys.argv[1:]:
+    opens = [lambda access=access: os.open(path, access | os.O_TRUNC) for access in (0, 3)]
+    for empty in (lambda: os.truncate(path, 0), *opens):
+        try:
+            empty()
+        except PermissionError:
+            print("refused")
+"""
+
+
+@CONFINED
+@pytest.mark.parametrize("version", range(1, landlock.abi() + 1))
+def test_no_version_of_landlock_lets_a_program_empty_what_it_may_not_write(
+    tmp_path: Path, version: int
+) -> None:
+    files = [tmp_path / "secret", tmp_path / "model"]
+    for file in files:
+        file.write_text("old")
+    given = Confinement(reads=(str(files[1]),)).command([sys.executable, "-ISc", EMPTYING, *map(str, files)])
+    command = [sys.executable, "-c", OLD_LANDLOCK, str(version), *given[4:]]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert told.stdout.split() == ["refused"] * 6, told.stderr
+    assert [file.read_text() for file in files] == ["old", "old"]
+
+
 def test_other_systems_say_so_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     (lack,) = missing()
