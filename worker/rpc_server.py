@@ -95,7 +95,7 @@ class RpcServer:
 
         A process that stands still is killed, which ends its client's connection, and started again.
         """
-        await trio.to_thread.run_sync(isolation)  # which then knows, at each start
+        await trio.to_thread.run_sync(isolation, abandon_on_cancel=True)  # which then knows, at each start
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)
             try:

@@ -134,7 +134,7 @@ class LlamaServer:
         Returns the final state, failed or stopped.
         """
         self._began = trio.current_time()
-        await trio.to_thread.run_sync(isolation)  # which then knows
+        await trio.to_thread.run_sync(isolation, abandon_on_cancel=True)  # which then knows
         if self._slots_kept is not None and not self._slots_kept.prepare(self._restore):
             self._slots_kept = None
         self._report(ServerState(ServerPhase.LOADING))

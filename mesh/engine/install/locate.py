@@ -89,7 +89,7 @@ async def inspect_pair(llama_server: Path, rpc_server: Path, origin: Literal["in
             said = await _output(_start(made, llama_server, "--version"))
 
     with trio.move_on_after(_PROBE_SECONDS):
-        await trio.to_thread.run_sync(isolation)  # which remembers what it found
+        await trio.to_thread.run_sync(isolation, abandon_on_cancel=True)  # which remembers what it found
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask_version)
             served, listed = await _probe(llama_server, rpc_server)

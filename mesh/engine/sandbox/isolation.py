@@ -4,6 +4,7 @@ import functools
 import grp
 import os
 import pwd
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ from mesh.engine.sandbox.launcher import DEVICES
 
 _FIRST_USER, _USERS = 61184, 4336
 """The users that systemd, too, takes for services without one: no system gives them to people."""
-_TRY_SECONDS = 20.0
+_TRY_SECONDS, _TRIES = 20.0, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Isolation:
 
 @functools.cache
 def isolation() -> Isolation:
-    """What this machine gives. Takes some 0.1 s at its first call, and blocks."""
+    """What this machine gives. Takes some 0.1 s at its first call, a minute at most, and blocks."""
     if sys.platform == "darwin":
         return _of_macos()
     if sys.platform != "linux":
@@ -69,21 +70,26 @@ def _of_macos() -> Isolation:
 
 
 def _failure(wanted: Confinement, argv: Sequence[str] = (sys.executable, "-ISc", "")) -> str:
-    """Why nothing can be started so; empty when it can."""
+    """Why nothing can be started so; empty when it can.
+
+    Empty also where nothing answers, as on a machine that does too much else: what is found now holds for
+    long, and an engine that does not start in its cell is better than one that goes on without.
+    """
     command = wanted.command(argv)
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_TRY_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    said = done.stderr.strip().splitlines()
-    return "" if done.returncode == 0 else (said[-1] if said else f"status {done.returncode}")
+    for _ in range(_TRIES):
+        with suppress(OSError, subprocess.TimeoutExpired):
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_TRY_SECONDS,
+                check=False,
+            )
+            if done.returncode != -signal.SIGKILL:  # as for want of memory
+                said = done.stderr.strip().splitlines()
+                return "" if done.returncode == 0 else (said[-1] if said else f"status {done.returncode}")
+    return ""
 
 
 def engine_user(process: int, engine: int) -> int:

@@ -3,6 +3,8 @@
 import grp
 import os
 import pwd
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -123,6 +125,37 @@ def test_why_it_fails_is_what_the_launcher_says_last() -> None:
     assert "the sandbox failed" in isolation._failure(Confinement(cell=True, line=9999))
 
 
-def test_a_program_that_cannot_be_tried_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    assert "No such file" in isolation._failure(Confinement())
+class Tries:
+    """In place of starting a program: each try comes out as the next of ``outcomes``."""
+
+    def __init__(self, *outcomes: Exception | int) -> None:
+        self.outcomes = list(outcomes)
+
+    def __call__(self, command: list[str], **_: object) -> "subprocess.CompletedProcess[str]":
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return subprocess.CompletedProcess(command, outcome, "", "refused\n" if outcome else "")
+
+
+NO_ANSWERS: list[Exception | int] = [
+    subprocess.TimeoutExpired("python", 20),
+    BlockingIOError("no process"),
+    -signal.SIGKILL,
+]
+
+
+@pytest.mark.parametrize(("last", "why"), [(0, ""), (126, "refused"), (-signal.SIGSYS, "refused")])
+@pytest.mark.parametrize("no_answer", NO_ANSWERS)
+def test_a_try_that_is_not_answered_is_made_again(
+    monkeypatch: pytest.MonkeyPatch, no_answer: Exception | int, last: int, why: str
+) -> None:
+    monkeypatch.setattr(subprocess, "run", Tries(no_answer, no_answer, last))
+    assert isolation._failure(Confinement()) == why
+
+
+def test_no_answer_at_all_lets_no_engine_go_without_its_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = Tries(*NO_ANSWERS)
+    monkeypatch.setattr(subprocess, "run", tries)
+    assert isolation._failure(Confinement()) == ""
+    assert tries.outcomes == []
