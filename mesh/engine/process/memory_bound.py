@@ -2,18 +2,15 @@
 
 A control group bounds it where one can be made. Else the kernel bounds what a process maps to write
 (RLIMIT_DATA), unless an accelerator's driver maps far more than it uses. The sidecar's look is the finer
-bound in each case: what counts is memory without a file, in use or swapped out.
+bound in each case: what counts is memory without a file, in use or swapped out. macOS bounds nothing.
 """
 
 import os
 import re
 import resource
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
-
-import psutil
 
 from mesh.engine.sandbox.confinement import Confinement
 from mesh.engine.sandbox.control_groups import ControlGroup, control_group, sweep
@@ -68,12 +65,13 @@ class MemoryBound:
 
 
 def memory_of(process: int) -> int:
-    """Bytes without a file that the process has, in use or swapped out; 0 when it is gone."""
+    """Bytes without a file that the process has, in use or swapped out; 0 when it is gone.
+
+    Linux alone tells: elsewhere the files that an engine maps count too, and the process is its guardian.
+    """
     try:
         text = Path(f"/proc/{process}/status").read_text(encoding="ascii", errors="replace")
     except OSError:
-        with suppress(psutil.Error):
-            return int(psutil.Process(process).memory_info().rss)
         return 0
     return sum(int(kib) for kib in _FIELD.findall(text)) << 10
 

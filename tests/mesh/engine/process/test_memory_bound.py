@@ -54,6 +54,7 @@ def test_an_accelerators_driver_may_map_what_it_does_not_use(no_groups: None) ->
     assert MemoryBound("engine", 64 * MIB, "what is lent").applied(wanted) == wanted
 
 
+@LINUX
 def test_what_a_process_takes_is_looked_at() -> None:
     command = [sys.executable, "-ISc", TAKE, str(100 * MIB)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as taking:
