@@ -56,6 +56,8 @@ def model_info(name: str, layers: int) -> ModelInfo:
         total_bytes=layers * 8 * mib + 8 * mib,
         layer_bytes=(8 * mib,) * layers,
         kv_bytes=(2048,) * layers,
+        window=1024,
+        state_bytes=0,
         largest_tensor=2 * mib,
         head_bytes=4 * mib,
         embedding_bytes=4 * mib,

@@ -2,11 +2,11 @@
 
 from typing import Final
 
+from leader.model.model_info import ModelInfo
 from leader.placement.planner import Plan
 
 BASE_BYTES: Final = 1 << 30
 """For requests, the tokenizer, and buffers in which weights pass on their way to workers."""
-_CHECKPOINT_TOKENS: Final = 1024
 _MOST_CHECKPOINTS: Final = 32
 
 
@@ -17,13 +17,18 @@ def memory_limit(plan: Plan) -> int:
     """
     model_info = plan.model_info
     here = sum(stage.bytes for stage in plan.stages if stage.device.local) + model_info.embedding_bytes
-    conversations = sum(model_info.kv_bytes) * plan.context * plan.slots
-    return here + here // 10 + conversations + BASE_BYTES
+    kept = checkpoints(model_info, plan.context) * _checkpoint_bytes(model_info, plan.context) * plan.slots
+    return here + here // 10 + kept + BASE_BYTES
 
 
-def checkpoints(context: int) -> int:
-    """How many checkpoints a slot of so many tokens may have: each holds a window's worth of the cache.
+def checkpoints(model_info: ModelInfo, context: int) -> int:
+    """How many checkpoints a slot of so many tokens may have.
 
-    Most windows are of 1024 tokens or fewer, so that together they hold no more than the slot itself.
+    One is allowed in any case, more if together they hold no more than the slot itself.
     """
-    return min(_MOST_CHECKPOINTS, max(1, context // _CHECKPOINT_TOKENS))
+    conversation = sum(model_info.kv_bytes) * context
+    return min(_MOST_CHECKPOINTS, max(1, conversation // max(1, _checkpoint_bytes(model_info, context))))
+
+
+def _checkpoint_bytes(model_info: ModelInfo, context: int) -> int:
+    return sum(model_info.kv_bytes) * min(model_info.window, context) + model_info.state_bytes

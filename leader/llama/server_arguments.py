@@ -45,7 +45,7 @@ def arguments(
     result += ["--cors-origins", "http://127.0.0.1"]
     result += ["-c", str(plan.context * plan.slots), "-np", str(plan.slots), "--no-kv-unified"]
     # The engine must not guess about memory, nor keep a prompt cache that would pull KV over the network.
-    result += ["-fit", "off", "-cram", "0", "-ctxcp", str(checkpoints(plan.context))]
+    result += ["-fit", "off", "-cram", "0", "-ctxcp", str(checkpoints(model_info, plan.context))]
     result += ["--slot-save-path", f"{slots}/"] if slots is not None else []
     return result + _placement(plan, endpoints)
 

@@ -29,6 +29,8 @@ MAX_NAME: Final = 63  # GGML_MAX_NAME less its terminator
 MAX_KEY: Final = 65_535
 MAX_WIDTH: Final = 1 << 24
 DEFAULT_ALIGNMENT: Final = 32
+WIDEST_WINDOW: Final = 8192  # that the engine assumes where a file names none
+STATE_ELEMENT_BYTES: Final = 4
 KV_ELEMENT_BYTES: Final = 2  # f16, the engine's default for K and V
 
 _BLOCK = re.compile(r"^blk\.(\d{1,9})\.")
@@ -219,6 +221,8 @@ def _model_info(parts: list[_Part]) -> ModelInfo:
         total_bytes=sum(part.bytes for part in parts),
         layer_bytes=tuple(layers),
         kv_bytes=_kv_bytes(first, architecture, n_layers, n_embd),
+        window=_window(first, architecture),
+        state_bytes=_layer_state_bytes(first, architecture) * n_layers,
         largest_tensor=largest,
         head_bytes=head + (token_embedding if tied else 0),
         embedding_bytes=embedding,
@@ -255,6 +259,23 @@ def _kv_bytes(part: _Part, architecture: str, n_layers: int, n_embd: int) -> tup
             f"{part.path}: attention heads {key} and {value} wide, {max(kv_heads)} of them, are impossible"
         )
     return tuple((key + value) * number * KV_ELEMENT_BYTES for number in kv_heads)
+
+
+def _window(part: _Part, architecture: str) -> int:
+    """Tokens that a sliding window may have; of a recurrent model that names none, there is none."""
+    recurrent = _layer_state_bytes(part, architecture) > 0
+    window = _integer(part, f"{architecture}.attention.sliding_window", 0 if recurrent else WIDEST_WINDOW)
+    return min(window, MAX_WIDTH)
+
+
+def _layer_state_bytes(part: _Part, architecture: str) -> int:
+    """Bytes of a recurrent layer's state; 0 of a model that has no such layer."""
+    names = ("inner_size", "state_size", "group_count", "conv_kernel")
+    inner, state, groups, kernel = (
+        min(_integer(part, f"{architecture}.ssm.{name}", 0), MAX_WIDTH) for name in names
+    )
+    elements = inner * state + max(0, kernel - 1) * (inner + 2 * groups * state)
+    return elements * STATE_ELEMENT_BYTES
 
 
 def _per_layer(

@@ -10,8 +10,9 @@ class ModelInfo:
 
     ``kv_bytes`` is K and V of one token in 16-bit floats. ``head_bytes`` is the output matrix and its norm
     (with ``tied``, a second copy of the embedding). ``embedding_bytes`` stays on the pipeline's host.
-    ``largest_tensor`` is that of all layers, in bytes. ``n_ffn`` is the width that a token uses: of a mixture
-    of experts, that of all experts that it visits.
+    Of a slot, what cannot be rolled back is at most the last ``window`` tokens of its cache, and
+    ``state_bytes`` of recurrent layers. ``largest_tensor`` is that of all layers, in bytes. ``n_ffn`` is the
+    width that a token uses: of a mixture of experts, that of all experts that it visits.
     """
 
     name: str
@@ -20,6 +21,8 @@ class ModelInfo:
     total_bytes: int
     layer_bytes: tuple[int, ...]
     kv_bytes: tuple[int, ...]
+    window: int
+    state_bytes: int
     largest_tensor: int
     head_bytes: int
     embedding_bytes: int

@@ -18,6 +18,8 @@ def model_info(n_layers: int = 8, layer_bytes: int = 8 * MIB) -> ModelInfo:
         total_bytes=n_layers * layer_bytes + 8 * MIB,
         layer_bytes=(layer_bytes,) * n_layers,
         kv_bytes=(2048,) * n_layers,
+        window=1024,
+        state_bytes=0,
         largest_tensor=2 * MIB,
         head_bytes=4 * MIB,
         embedding_bytes=4 * MIB,

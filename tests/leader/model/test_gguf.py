@@ -122,6 +122,38 @@ def test_layers_may_differ_in_their_kv_heads(tmp_path: Path) -> None:
     assert model_info.layer_bytes == (512, 512, 512)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "window", "state"),
+    [
+        ({}, 8192, 0),
+        ({"attention.sliding_window": 512}, 512, 0),
+        (
+            {"ssm.inner_size": 64, "ssm.state_size": 16, "ssm.group_count": 2, "ssm.conv_kernel": 4},
+            0,
+            (64 * 16 + 3 * (64 + 2 * 2 * 16)) * 4 * 2,
+        ),
+    ],
+    ids=["says nothing", "window", "recurrent"],
+)
+def test_what_cannot_be_rolled_back_is_known(
+    tmp_path: Path, numbers: dict[str, int], window: int, state: int
+) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "a.gguf", "any")
+    writer.add_block_count(2)
+    writer.add_embedding_length(32)
+    writer.add_head_count(4)
+    for name, number in numbers.items():
+        writer.add_uint32(f"any.{name}", number)
+    for name in ("token_embd.weight", "blk.0.a.weight", "blk.1.b.weight"):
+        writer.add_tensor(name, np.ones((4, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    model_info = read(tmp_path / "a.gguf")
+    assert (model_info.window, model_info.state_bytes) == (window, state)
+
+
 def test_a_truncated_file_is_refused_with_the_missing_bytes(model: Path, tmp_path: Path) -> None:
     content = model.read_bytes()
     with pytest.raises(GgufError, match=f"1000 bytes are missing of {len(content)}"):
