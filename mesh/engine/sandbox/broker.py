@@ -20,10 +20,16 @@ def hand_out_listeners(line: socket.socket, ports: Sequence[int]) -> None:
 
 
 def serve(line: socket.socket) -> None:
-    """Answer each message with an unconnected socket, until the starter is gone."""
+    """Answer each message with an unconnected socket, until the starter is gone.
+
+    Where the machine has none left, as of open files, the answer is empty: the next one may not be.
+    """
     while line.recv(1):
-        with socket.socket() as made:
-            socket.send_fds(line, [b"+"], [made.fileno()])
+        try:
+            with socket.socket() as made:
+                socket.send_fds(line, [b"+"], [made.fileno()])
+        except OSError:
+            line.send(b"-")
 
 
 def keep_alone(line: socket.socket) -> None:

@@ -1,5 +1,6 @@
 """The cell's end hands out sockets, keeps nothing else open, and ends with its program."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,6 +75,29 @@ def test_each_question_is_answered_with_one_socket_until_the_starter_is_gone() -
             (made,) = received(ours)
             with made, socket.create_server(("127.0.0.1", 0)) as server:
                 made.connect(server.getsockname())
+        ours.close()
+        serving.join(SECONDS)
+        assert not serving.is_alive()
+
+
+def test_a_socket_that_cannot_be_made_is_no_end_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = [errno.EMFILE, errno.ENOBUFS]
+
+    def sockets() -> socket.socket:
+        if limits:
+            raise OSError(limits.pop(), "no more")
+        return socket.socket()
+
+    with line() as (ours, theirs):
+        monkeypatch.setattr(broker, "socket", SimpleNamespace(socket=sockets, send_fds=socket.send_fds))
+        serving = threading.Thread(target=broker.serve, args=(theirs,))
+        serving.start()
+        for _ in range(2):
+            ours.send(b"?")
+            assert socket.recv_fds(ours, 1, 8)[:2] == (b"-", [])
+        ours.send(b"?")
+        (made,) = received(ours)
+        made.close()
         ours.close()
         serving.join(SECONDS)
         assert not serving.is_alive()
