@@ -51,7 +51,7 @@ class Slots:
         self._saved: Mapping[int, SavedSlot] = {}
         self._saving = False
         info = plan.model_info
-        self._slot_bytes = info.kv_bytes_per_layer_per_token * info.n_layers * plan.context
+        self._slot_bytes = info.kv_bytes_per_layer_per_token * info.n_layers * plan.context + info.state_bytes
 
     @property
     def file_bytes(self) -> int:

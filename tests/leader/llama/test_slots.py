@@ -287,3 +287,9 @@ def test_a_server_that_writes_more_than_it_may_is_told_by_file_and_size(tmp_path
 
 def test_a_folder_that_is_gone_is_no_excess(tmp_path: Path) -> None:
     assert slots_in(tmp_path / "nowhere").watch() is None
+
+
+def test_the_state_of_recurrent_layers_has_room_in_a_file(tmp_path: Path) -> None:
+    state = 64 << 20
+    recurrent = replace(PLAN, model_info=replace(PLAN.model_info, state_bytes=state))
+    assert slots_in(tmp_path, recurrent).file_bytes >= slots_in(tmp_path).file_bytes + state
