@@ -117,6 +117,24 @@ def test_without_landlock_the_program_runs_and_what_is_missing_is_said(
     assert result.stdout.split() == ["NoNewPrivs:", "1"]
 
 
+LIMITS = """
+import resource, sys
+for name in sys.argv[1:]:
+    print(*resource.getrlimit(getattr(resource, "RLIMIT_" + name)))
+"""
+
+
+@LINUX
+@pytest.mark.parametrize(("alone", "threads"), [(False, 16384), pytest.param(True, 4096, marks=CELLS)])
+def test_what_a_program_could_take_from_others_has_limits(alone: bool, threads: int) -> None:
+    most = {"NPROC": threads, "NOFILE": 1024, "SIGPENDING": 1024, "RTPRIO": 0, "NICE": 0, "CORE": 0}
+    command = Confinement(cell=alone).command([sys.executable, "-ISc", LIMITS, *most])
+    told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    limits = [tuple(map(int, line.split())) for line in told.stdout.splitlines()]
+    assert [soft for soft, _ in limits] == [hard for _, hard in limits]
+    assert all(0 <= hard <= bound for (_, hard), bound in zip(limits, most.values(), strict=True))
+
+
 OLD_LANDLOCK = """
 import sys
 from mesh.engine.sandbox import landlock, launcher
