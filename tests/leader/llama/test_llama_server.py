@@ -384,6 +384,18 @@ async def test_an_engine_that_takes_more_than_its_placement_is_ended(
     assert re.fullmatch("llama-server took .*more.* than the 1 MiB of the placement", state.reason)
 
 
+async def test_where_the_kernel_ended_an_engine_for_its_memory_that_is_the_reason(
+    engine: Engine, model: ModelInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_bound.MemoryBound, "ended", lambda bound: "it took more memory")
+    async with pool(engine, place(model, [host(1 << 30)], 512, 1), tmp_path) as running:
+        await running.until("ready")
+        assert running.server.pid is not None
+        os.kill(running.server.pid, signal.SIGKILL)
+        state = await running.until("failed")
+    assert state.reason == "it took more memory"
+
+
 def no_listener(worker: bytes, listener: trio.abc.Listener[trio.SocketStream]) -> None:
     """Of a plan without workers."""
 

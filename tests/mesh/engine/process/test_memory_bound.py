@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,23 @@ def test_what_a_process_takes_is_looked_at() -> None:
 
 def test_files_that_a_process_has_read_do_not_count() -> None:
     assert memory_of(os.getpid()) < 4096 * MIB
+
+
+@HAS_GROUPS
+def test_a_start_removes_what_earlier_ones_left() -> None:
+    bound = MemoryBound("engine", 64 * MIB, "what is lent")
+    first, second = (bound.applied(Confinement()).control_group for _ in range(2))
+    assert first is not None
+    assert second is not None
+    bound.close()
+    assert [Path(group).exists() for group in (first, second)] == [False, False]
+    with subprocess.Popen([sys.executable, "-ISc", "input()"], stdin=subprocess.PIPE) as ending:
+        left = bound.applied(Confinement()).control_group
+        assert left is not None
+        Path(left).write_text(str(ending.pid))
+        bound.close()
+        assert Path(left).exists()
+        ending.communicate(b"\n")
+    bound.applied(Confinement())
+    bound.close()
+    assert not Path(left).exists()

@@ -8,12 +8,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from mesh.engine.process.rpc_port import free_port
-from mesh.engine.sandbox import broker
+from mesh.engine.sandbox import broker, seccomp
 from mesh.engine.sandbox.confinement import Confinement
 from tests.mesh.engine.sandbox.confined import HAS_CELLS
 
@@ -122,7 +124,7 @@ def test_only_the_line_stays_open() -> None:
 
 @CELLS
 @pytest.mark.parametrize("device", [False, True])
-def test_it_ends_with_the_program_that_it_serves(device: bool) -> None:
+def test_it_is_filtered_itself_and_ends_with_its_program(device: bool) -> None:
     with line() as (ours, theirs):
         wanted = Confinement(device=device, cell=True, listens=(8080,), line=theirs.fileno())
         command = wanted.command([sys.executable, "-ISc", "input()"])
@@ -132,6 +134,9 @@ def test_it_ends_with_the_program_that_it_serves(device: bool) -> None:
             for made in received(ours):
                 made.close()
             assert program.poll() is None
+            (serving,) = psutil.Process(program.pid).children()
+            status = Path(f"/proc/{serving.pid}/status").read_text()
+            assert ("Seccomp:\t2" in status.splitlines()) == seccomp.available()
             program.communicate(b"\n", SECONDS)
             assert ours.recv(1) == b""
 

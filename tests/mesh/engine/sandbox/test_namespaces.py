@@ -84,6 +84,8 @@ def overwrite(path, text):
     with open(path, "w") as file:
         file.write(text)
     return open(path).read()
+if os.getuid() == 0:
+    os.setgroups([4242])  # as somebody who joins by sudo has some
 namespaces.enter()
 shown = namespaces.show(user, given[5:] or [reads], [writes])
 namespaces.become(user, ())
