@@ -17,7 +17,7 @@ LONGEST_PATH: Final = 103
 """Bytes of a socket's path on macOS, where it is shortest."""
 
 _PREFIX = "mesh-engine"
-_LEFT = re.compile(rf"{_PREFIX}-(\d+)-\w+")
+_LEFT = re.compile(rf"{_PREFIX}-(\d{{1,9}})-\w+")  # anybody may make a folder of a longer number
 
 
 def make(name: str, bases: Iterable[str] | None = None) -> Path:

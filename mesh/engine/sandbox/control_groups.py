@@ -16,7 +16,7 @@ from typing import Final
 
 import psutil
 
-_NAME = re.compile(r"mesh-engine-(\d+)-\d+")
+_NAME = re.compile(r"mesh-engine-(\d{1,9})-\d+")
 _ROOT: Final = Path("/")
 _NUMBERS = itertools.count()
 _IN_USE: Final[set[Path]] = set()

@@ -43,7 +43,7 @@ def test_a_base_whose_paths_are_too_long_is_passed_over(tmp_path: Path, short: P
 def test_what_a_crash_left_is_removed_by_the_next_and_what_is_in_use_stays(short: Path) -> None:
     with subprocess.Popen(["true"]) as ended:
         ended.wait()
-    names = (f"mesh-engine-{ended.pid}-abc", f"mesh-engine-{os.getpid()}-abc", "mesh-engine")
+    names = (f"mesh-engine-{ended.pid}-abc", f"mesh-engine-{os.getpid()}-abc", f"mesh-engine-{10**20}-abc")
     left, used, other = (short / name for name in names)
     for folder in (left, used, other):
         folder.mkdir()
