@@ -5,9 +5,11 @@ stands below. A group stays while what the engine left behind still ends, or whe
 is removed by whoever makes the next one.
 """
 
+import errno
 import itertools
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +23,9 @@ _ROOT: Final = Path("/")
 _NUMBERS = itertools.count()
 _IN_USE: Final[set[Path]] = set()
 """This process's own, from their making until they are let go of."""
+_ENDING_SECONDS: Final = 0.25
+"""An engine's broker ends just after the engine, and nobody can wait for it."""
+_PAUSE: Final = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +50,16 @@ class ControlGroup:
         return False
 
     def remove(self) -> None:
-        """Let go of it, and remove it; it stays while a process is in it."""
+        """Let go of it, and remove it, which waits a moment for killed processes to end; it stays while one lives in it."""
         _IN_USE.discard(self.folder)
-        with suppress(OSError):
-            self.folder.rmdir()
+        until = time.monotonic() + _ENDING_SECONDS
+        while True:
+            try:
+                return self.folder.rmdir()
+            except OSError as error:
+                if error.errno != errno.EBUSY or time.monotonic() > until:
+                    return None
+            time.sleep(_PAUSE)
 
 
 def control_group(most: int) -> ControlGroup | None:

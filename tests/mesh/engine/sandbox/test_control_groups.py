@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -11,6 +12,9 @@ from mesh.engine.sandbox import control_groups
 from mesh.engine.sandbox.control_groups import ControlGroup, control_group, place, sweep
 
 HAS_GROUPS = pytest.mark.skipif(place() is None, reason="no control group can be made here")
+JOIN = "import os, sys; open(sys.argv[1], 'w').write('0'); "
+LINGERER = JOIN + "os.fork() or (os.close(1), __import__('time').sleep(0.1))"
+WAITER = JOIN + "print(end='.', flush=True); sys.stdin.read()"
 HOG = "import sys; open(sys.argv[1], 'w').write('0'); print(len(b'x' * (256 << 20)))"
 
 
@@ -107,3 +111,30 @@ def test_a_group_that_could_not_be_removed_at_once_is_removed_later() -> None:
     assert (group.folder.exists(), other.folder.exists()) == (False, True)
     other.remove()
     assert not other.folder.exists()
+
+
+@HAS_GROUPS
+def test_a_group_whose_last_process_is_ending_is_removed() -> None:
+    group = control_group(64 << 20)
+    assert group is not None
+    with subprocess.Popen([sys.executable, "-ISc", LINGERER, str(group.processes)], stdout=PIPE) as starter:
+        assert starter.stdout is not None
+        starter.stdout.read()
+    group.remove()
+    assert not group.folder.exists()
+
+
+@HAS_GROUPS
+def test_a_group_in_which_a_process_lives_stays() -> None:
+    group = control_group(64 << 20)
+    assert group is not None
+    command = [sys.executable, "-ISc", WAITER, str(group.processes)]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE) as it:
+        assert it.stdin is not None
+        assert it.stdout is not None
+        it.stdout.read(1)
+        group.remove()
+        assert group.folder.exists()
+        it.stdin.close()
+    group.remove()
+    assert not group.folder.exists()
