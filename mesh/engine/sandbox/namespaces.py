@@ -59,6 +59,7 @@ def show(user: int, reads: Iterable[str], writes: Iterable[str]) -> bool:
     targets = sorted({target for target, _ in trees}, key=_by_links)
     is_folder = {target: os.path.isdir(target) for target in targets}
     hidden = sorted({os.path.realpath(shut) for target in targets if (shut := _shut(target)) is not None})
+    before = os.umask(0o022)  # the sidecar's would shut the places between them to this user
     for folder in hidden:
         if os.path.isdir(folder):  # else it is in one that is hidden already
             _mount(b"tmpfs", os.fsencode(folder), b"tmpfs", _NOSUID | _NODEV, b"mode=755,size=1m")
@@ -68,6 +69,7 @@ def show(user: int, reads: Iterable[str], writes: Iterable[str]) -> bool:
         if not os.path.islink(target):
             _call(_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(target), _FROM_EMPTY_PATH)
         os.close(tree)
+    os.umask(before)
     return True
 
 

@@ -23,6 +23,7 @@ PRELUDE = """
 import json, os, sys
 from mesh.engine.sandbox import namespaces
 given = sys.argv[1:]
+os.umask(0o077)  # a sidecar's
 def came(of):
     try:
         return of()
