@@ -36,12 +36,14 @@ def show(folders: Iterable[str]) -> None:
     """Put an empty folder that all may enter in place of each shut one, and these folders into it."""
     shut = {folder: first for folder in folders if (first := _first_shut(folder)) is not None}
     held = {folder: os.open(folder, os.O_PATH) for folder in shut}
+    before = os.umask(0o022)
     for first in sorted(set(shut.values())):
         _mount("tmpfs", first, "tmpfs", _NOSUID | _NODEV, "mode=755")
     for folder, descriptor in sorted(held.items()):
         os.makedirs(folder, exist_ok=True)
         _mount(f"/proc/self/fd/{descriptor}", folder, None, _BIND | _REC)
         os.close(descriptor)
+    os.umask(before)
 
 
 def _first_shut(folder: str) -> str | None:

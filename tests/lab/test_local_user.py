@@ -31,6 +31,8 @@ def test_another_user_sees_what_is_named_and_owns_nothing(tmp_path: Path) -> Non
     for name in ("shown", "hidden"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").touch()
+        (tmp_path / name / "file").chmod(0o644)
+        (tmp_path / name).chmod(0o755)
     tmp_path.chmod(0o700)
     mounts = Path("/proc/self/mountinfo").read_text()
     files = [str(tmp_path / name / "file") for name in ("shown", "hidden")]
