@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -75,7 +76,8 @@ class Sidecar:
                 self._nursery = nursery
                 nursery.start_soon(self._stop_on_signal)
                 await self._start(nursery, bound, hosts)
-                (self.state.path / "sidecar.pid").write_text(str(os.getpid()))
+                with suppress(OSError):  # a full disk: the file is for people and their scripts
+                    (self.state.path / "sidecar.pid").write_text(str(os.getpid()))
                 if join is not None:
                     await self._join_at_once(join, on_event, on_joined)
                 await self.stopping.wait()

@@ -119,6 +119,13 @@ async def test_a_founder_answers_commands_until_it_is_stopped(folder: Path) -> N
         await anna.ask("info")
 
 
+async def test_a_full_disk_does_not_keep_it_from_running(folder: Path) -> None:
+    (folder / "anna").mkdir(mode=0o700)
+    (folder / "anna/sidecar.pid").symlink_to("/dev/full")
+    async with running(folder, join=FOUND) as anna:
+        assert (await anna.ask("status"))["members"]
+
+
 async def test_it_comes_back_to_its_pool(folder: Path) -> None:
     async with running(folder, join=FOUND) as before:
         pool = before.joined[0]["pool"]
