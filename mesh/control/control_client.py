@@ -101,22 +101,35 @@ def process_at(state: str) -> int:
     """The id of the process of the sidecar with this state directory, as the kernel tells it.
 
     It may be stuck, or say what this version does not understand, but not that its directory is another one.
-    Raises `NotRunning`, and `ControlError` where it runs as another user or out of sight.
+    Raises `NotRunning`, and `ControlError` where it runs as another user, out of sight, or may be another's.
     """
     for path in paths.socket_paths(state):
         with suppress(NotRunning):
+            doubt: ControlError | None = None
             try:
                 _confirm(path, state, PATIENCE)
             except (NotRunning, OtherStateDir):
                 raise
-            except ControlError:
-                pass
+            except ControlError as error:
+                doubt = error
             with _connect(path, PATIENCE) as connection:
                 process = process_of(connection)
             if process <= 0:
                 raise ControlError("the sidecar runs in another container", "end it there")
+            # At a socket that several homes share, the one that says nothing may be another home's.
+            if doubt is not None and path != paths.socket_path(state) and process != _noted(state):
+                raise doubt
             return process
     raise NotRunning
+
+
+def _noted(state: str) -> int | None:
+    """The process that the last sidecar with this state directory noted as its own."""
+    try:
+        with open(paths.process_path(state), encoding="ascii") as file:
+            return int(file.read(20))
+    except (OSError, ValueError):
+        return None
 
 
 def _confirm(path: str, state: str, timeout: float) -> None:

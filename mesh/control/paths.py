@@ -57,6 +57,11 @@ def log_path(state: str, process: str = "mesh") -> str:
     return os.path.join(state, f"{process}.log")
 
 
+def process_path(state: str) -> str:
+    """The file in which a sidecar notes its process id for as long as it runs."""
+    return os.path.join(state, "sidecar.pid")
+
+
 def eviction_path(state: str) -> str:
     """The file in which a sidecar records that it ended because its node was evicted."""
     return os.path.join(state, "evicted")

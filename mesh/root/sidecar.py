@@ -12,7 +12,7 @@ import trio
 from mesh.admission.handshake import Admitted
 from mesh.control.control_server import serve_control
 from mesh.control.operations import JoinArgs, JoinResult, ProgressEvent
-from mesh.control.paths import socket_path
+from mesh.control.paths import process_path, socket_path
 from mesh.control.sidecar_options import SidecarOptions
 from mesh.engine.install.cache import cache_dir
 from mesh.member.stay import Stay
@@ -76,8 +76,7 @@ class Sidecar:
                 self._nursery = nursery
                 nursery.start_soon(self._stop_on_signal)
                 await self._start(nursery, bound, hosts)
-                with suppress(OSError):  # a full disk: the file is for people and their scripts
-                    (self.state.path / "sidecar.pid").write_text(str(os.getpid()))
+                self._note_process()
                 if join is not None:
                     await self._join_at_once(join, on_event, on_joined)
                 await self.stopping.wait()
@@ -85,9 +84,17 @@ class Sidecar:
                 nursery.cancel_scope.cancel()
         finally:
             bound.close()
-            (self.state.path / "sidecar.pid").unlink(missing_ok=True)
+            self._process_file.unlink(missing_ok=True)
             if self.purge:
                 self.state.purge()
+
+    @property
+    def _process_file(self) -> Path:
+        return Path(process_path(str(self.state.path)))
+
+    def _note_process(self) -> None:
+        with suppress(OSError):  # a full disk: it works without
+            self._process_file.write_text(str(os.getpid()))
 
     async def _start(self, nursery: trio.Nursery, bound: BoundPort, hosts: Sequence[str]) -> None:
         options = self.options

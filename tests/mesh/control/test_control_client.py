@@ -4,6 +4,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -12,6 +13,7 @@ from mesh.control import control_client
 from mesh.control.control_client import ask, call, process_at, send
 from mesh.control.control_errors import ControlError, NotJoined, NotRunning, OtherStateDir
 from mesh.control.operations import LEAVE, STATUS
+from mesh.control.paths import process_path
 
 
 @contextmanager
@@ -189,10 +191,11 @@ def test_a_sidecar_of_an_older_version_is_found_by_its_own_directory_alone(
 
 
 @contextmanager
-def silent(state: str) -> Iterator[None]:
+def silent(folder: str) -> Iterator[None]:
     """A sidecar that says nothing."""
+    os.makedirs(folder, 0o700, exist_ok=True)
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(f"{state}/mesh.sock")
+        listening.bind(f"{folder}/mesh.sock")
         listening.listen()
         yield
 
@@ -205,6 +208,25 @@ def test_the_process_of_a_sidecar_is_known_without_a_word_from_it(
         process_at(state)
     with silent(state):
         assert process_at(state) == os.getpid()
+
+
+@pytest.mark.parametrize("noted", [None, "none", str(os.getppid())])
+def test_an_older_sidecar_that_says_nothing_is_ended_by_its_own_home_alone(
+    state: str, monkeypatch: pytest.MonkeyPatch, noted: str | None
+) -> None:
+    monkeypatch.setattr(control_client, "PATIENCE", 0.05)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", f"{state}/run")
+    monkeypatch.setenv("XDG_STATE_HOME", state)
+    os.mkdir(f"{state}/run", 0o700)
+    own = f"{state}/frankenstein-mesh"
+    os.mkdir(own)
+    with silent(f"{state}/run/frankenstein-mesh"):
+        if noted is not None:
+            Path(process_path(own)).write_text(noted)
+        with pytest.raises(ControlError, match="has not answered"):
+            process_at(own)
+        Path(process_path(own)).write_text(str(os.getpid()))
+        assert process_at(own) == os.getpid()
 
 
 def test_a_sidecar_whose_process_is_out_of_sight_is_an_error(
