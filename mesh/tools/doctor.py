@@ -9,6 +9,7 @@ from typing import Any, NotRequired, TypedDict
 
 import trio
 
+from mesh.control import paths
 from mesh.control.control_client import send
 from mesh.control.operations import INFO, STATUS
 from mesh.control.sidecar_options import DEFAULT_PORT
@@ -106,7 +107,8 @@ def of_isolation(given: Isolation, platform: str, helps: str, *, by_group: bool 
 
     ``helps`` is what gives Linux cells; ``by_group``: a control group can be made.
     """
-    bounded = "a control group bounds its memory" if by_group else "limits and a look bound its memory"
+    bounds = "a control group" if by_group else "limits of the process"
+    bounded = f"{bounds} and the sidecar's watch bound its memory"
     if given.cells:
         detail = "each engine has a network of its own, which nobody else reaches"
         detail += ", and a user of its own" if given.changes_user else ""
@@ -181,7 +183,7 @@ def _network() -> Check:
 
 def _port(state_dir: Path) -> Check:
     port = _settings(state_dir).get("port") or DEFAULT_PORT
-    if (state_dir / "sidecar.pid").exists():
+    if Path(paths.process_path(str(state_dir))).exists():
         return {"check": "port", "ok": True, "detail": f"{port}, used by this sidecar", "hint": ""}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

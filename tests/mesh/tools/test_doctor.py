@@ -128,9 +128,9 @@ def test_an_engines_own_network_and_its_own_user_are_told(around: Surroundings, 
 
 
 def test_what_bounds_an_engines_memory_is_told() -> None:
-    for by_group, means in ((True, "a control group"), (False, "limits and a look")):
+    for by_group, means in ((True, "a control group"), (False, "limits of the process")):
         told = of_isolation(Isolation(True), "linux", "", by_group=by_group)["detail"]
-        assert told.endswith(f"{means} {'bounds' if by_group else 'bound'} its memory")
+        assert told.endswith(f"; {means} and the sidecar's watch bound its memory")
 
 
 def test_a_machine_without_cells_is_told_why_what_remains_and_what_helps(
