@@ -146,6 +146,7 @@ def tried(
                 confined.command(captive), env=environment({**os.environ, **variables}),
                 pass_fds=[theirs.fileno()] if confined.cell else [], stdin=subprocess.DEVNULL,
                 capture_output=True, text=True, check=False, timeout=60,
+                umask=0o077,  # a sidecar's
             )  # fmt: skip
         assert ended.returncode == 0, ended.stderr
         assert metadata(folder) == before
