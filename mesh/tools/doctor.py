@@ -99,19 +99,26 @@ def _sandbox() -> Check:
 def _isolation() -> Check:
     given = isolation()
     helps = "" if given.cells else cell_hints.hint(cell_hints.look(), os.path.realpath(sys.executable))
-    return of_isolation(given, sys.platform, helps, by_group=control_groups.place() is not None)
+    by_group, root = control_groups.place() is not None, os.geteuid() == 0
+    return of_isolation(given, sys.platform, helps, by_group=by_group, root=root)
 
 
-def of_isolation(given: Isolation, platform: str, helps: str, *, by_group: bool = False) -> Check:
+def of_isolation(
+    given: Isolation, platform: str, helps: str, *, by_group: bool = False, root: bool = False
+) -> Check:
     """Who else reaches the engines' ports, as whom engines run, and what bounds their memory.
 
-    ``helps`` is what gives Linux cells; ``by_group``: a control group can be made.
+    ``helps`` is what gives Linux cells; ``by_group``: a control group can be made; ``root``: it would start
+    the engines.
     """
     bounds = "a control group" if by_group else "limits of the process"
     bounded = f"{bounds} and the sidecar's watch bound its memory"
     if given.cells:
         detail = "each engine has a network of its own, which nobody else reaches"
-        detail += ", and a user of its own" if given.changes_user else ""
+        if given.changes_user:
+            detail += ", and a user of its own"
+        elif root:
+            detail += ", but root's user, without its rights: the owners of files cannot be mapped here"
         return {"check": "isolation", "ok": True, "detail": f"{detail}; {bounded}", "hint": ""}
     if platform == "linux":
         why = given.why_no_cells.rpartition("the sandbox failed: ")[2]

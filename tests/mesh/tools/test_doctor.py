@@ -127,6 +127,15 @@ def test_an_engines_own_network_and_its_own_user_are_told(around: Surroundings, 
     assert "a user of its own" in findings(tmp_path)["isolation"]["detail"]
 
 
+def test_root_is_told_where_its_engines_have_no_user_of_their_own() -> None:
+    for given, root, told in (
+        (Isolation(True), True, "but root's user"),
+        (Isolation(True, changes_user=True), True, "and a user of its own"),
+        (Isolation(True), False, "which nobody else reaches; "),
+    ):
+        assert told in of_isolation(given, "linux", "", root=root)["detail"]
+
+
 def test_what_bounds_an_engines_memory_is_told() -> None:
     for by_group, means in ((True, "a control group"), (False, "limits of the process")):
         told = of_isolation(Isolation(True), "linux", "", by_group=by_group)["detail"]
