@@ -68,7 +68,7 @@ def refused_unknown() -> Reply:
     """Refuse a caller of which tailscaled does not say whether it comes over the tailnet."""
     return unavailable(
         "unknown_caller",
-        "tailscaled here does not say who is calling, so this may be a stranger of the tailnet: look at "
-        "`tailscale status` on this machine, then ask again",
+        "tailscaled here does not say who is calling, so this may be a stranger of the tailnet: see "
+        "what `mesh doctor` says of the tailnet on this machine, then ask again",
         WORD_SECONDS,
     )

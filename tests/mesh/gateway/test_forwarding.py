@@ -61,4 +61,4 @@ def test_a_refusal_says_what_can_be_done() -> None:
     stranger, unknown = refused_tailnet(), refused_unknown()
     assert (stranger.status, unknown.status) == (403, 503)
     assert "--listen" in json.loads(stranger.content)["error"]["message"]
-    assert "tailscale status" in json.loads(unknown.content)["error"]["message"]
+    assert "mesh doctor" in json.loads(unknown.content)["error"]["message"]
