@@ -65,7 +65,7 @@ use_index_and_certificates_of_pip() {
 close_data_folder() {
     [ -O "$DATA" ] ||
         fail "$DATA belongs to another user" "set XDG_DATA_HOME to a folder of your own, and run this again"
-    "$PY" - "$DATA" <<'PYTHON' || fail "others could write to $DATA, and so replace programs in it" "rm -rf $DATA, and run this again: it installs them anew"
+    "$PY" - "$DATA" <<'PYTHON' || fail "others could write to $DATA, and so replace programs in it" "rm -rf '$DATA', and run this again: it installs them anew"
 import os, stat, sys
 
 mode = os.stat(sys.argv[1]).st_mode

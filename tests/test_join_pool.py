@@ -139,7 +139,7 @@ def test_a_folder_that_others_could_write_to_is_not_trusted(home: Path) -> None:
     result = run(home, "status")
     assert result.returncode == 1
     assert f"others could write to {data}" in result.stderr
-    assert f"rm -rf {data}, and run this again" in result.stderr
+    assert f"rm -rf '{data}', and run this again" in result.stderr
 
 
 def test_a_folder_that_others_may_look_into_is_closed_to_them(home: Path) -> None:
