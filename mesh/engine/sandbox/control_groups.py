@@ -50,7 +50,7 @@ class ControlGroup:
         return False
 
     def remove(self) -> None:
-        """Let go of it, and remove it, which waits a moment for killed processes to end; it stays while one lives in it."""
+        """Let go of it, and remove it, once what was killed has ended; it stays while a process lives."""
         _IN_USE.discard(self.folder)
         until = time.monotonic() + _ENDING_SECONDS
         while True:
@@ -99,7 +99,14 @@ def sweep(root: Path = _ROOT) -> None:
 
 
 def _is_in_use(folder: Path, process: int) -> bool:
-    return folder in _IN_USE if process == os.getpid() else psutil.pid_exists(process)
+    return folder in _IN_USE if process == os.getpid() else _lives(process)
+
+
+def _lives(process: int) -> bool:
+    """A killed sidecar is there until its starter has waited for it, which some containers' never does."""
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _places(root: Path) -> Iterator[tuple[Path, int]]:

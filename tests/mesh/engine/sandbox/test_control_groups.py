@@ -84,6 +84,16 @@ def test_what_a_dead_sidecar_left_is_removed_and_nothing_else(tmp_path: Path) ->
     assert {entry.name for entry in groups.iterdir() if entry.is_dir()} == stay
 
 
+def test_a_dead_sidecar_that_nobody_has_waited_for_is_dead(tmp_path: Path) -> None:
+    root = machine(tmp_path, "4:memory:/\n", {"memory": ""})
+    with subprocess.Popen([sys.executable, "-ISc", ""]) as dead:
+        os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
+        left = root / f"sys/fs/cgroup/memory/mesh-engine-{dead.pid}-0"
+        left.mkdir()
+        sweep(root)
+        assert not left.exists()
+
+
 @HAS_GROUPS
 def test_the_kernel_ends_what_takes_more_than_its_group_has() -> None:
     group = control_group(64 << 20)
