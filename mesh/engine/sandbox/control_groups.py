@@ -49,10 +49,10 @@ class ControlGroup:
             return found is not None and int(found[1]) > 0
         return False
 
-    def remove(self) -> None:
-        """Let go of it, and remove it, once what was killed has ended; it stays while a process lives."""
+    def remove(self, patience: float = _ENDING_SECONDS) -> None:
+        """Let go of it, and remove it; wait so many seconds for what was killed and has not ended yet."""
         _IN_USE.discard(self.folder)
-        until = time.monotonic() + _ENDING_SECONDS
+        until = time.monotonic() + patience
         while True:
             try:
                 return self.folder.rmdir()
@@ -95,7 +95,7 @@ def sweep(root: Path = _ROOT) -> None:
             for folder in parent.iterdir():
                 found = _NAME.fullmatch(folder.name)
                 if found and not _is_in_use(folder, int(found[1])):
-                    ControlGroup(folder, version).remove()
+                    ControlGroup(folder, version).remove(patience=0)
 
 
 def _is_in_use(folder: Path, process: int) -> bool:

@@ -15,8 +15,10 @@ from glob import glob
 from mesh.engine.sandbox.confinement import Confinement
 from mesh.engine.sandbox.launcher import DEVICES
 
-_FIRST_USER, _USERS = 61184, 4336
-"""The users that systemd, too, takes for services without one: no system gives them to people."""
+_FIRST_USER, _USERS = 60578, 606
+"""Numbers that systemd's list of users leaves to nobody, below what containers have."""
+ENGINES = range(2)
+"""A sidecar's: rpc-server and llama-server."""
 _TRY_SECONDS, _TRIES = 20.0, 3
 
 
@@ -37,7 +39,7 @@ class Isolation:
         wanted = replace(wanted, seatbelt=self.seatbelt)
         if not self.changes_user:
             return wanted
-        user = engine_user(os.getpid(), engine)
+        user = _own_user(engine)
         return replace(wanted, user=user, groups=device_groups() if wanted.device else ())
 
 
@@ -49,6 +51,8 @@ def isolation() -> Isolation:
     if sys.platform != "linux":
         return Isolation(False)
     why = ""
+    for engine in ENGINES if os.getuid() == 0 else ():
+        _own_user(engine)  # which then knows
     for changes_user in (True, False) if os.getuid() == 0 else (False,):
         wanted = Isolation(True, changes_user).applied(Confinement(cell=True), 0)
         why = _failure(wanted)
@@ -90,6 +94,12 @@ def _failure(wanted: Confinement, argv: Sequence[str] = (sys.executable, "-ISc",
                 said = done.stderr.strip().splitlines()
                 return "" if done.returncode == 0 else (said[-1] if said else f"status {done.returncode}")
     return ""
+
+
+@functools.cache
+def _own_user(engine: int) -> int:
+    """That of this sidecar's engine. Its first call may block: accounts may be asked of a directory."""
+    return engine_user(os.getpid(), engine)
 
 
 def engine_user(process: int, engine: int) -> int:

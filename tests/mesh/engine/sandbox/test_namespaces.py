@@ -17,7 +17,7 @@ from tests.mesh.engine.sandbox.confined import HAS_CELLS, IS_ROOT
 
 pytestmark = pytest.mark.skipif(not HAS_CELLS, reason="this machine gives no cells")
 ROOT = pytest.mark.skipif(not IS_ROOT, reason="root alone gives a program another user")
-ANOTHER, OWN = 4242, 61184
+ANOTHER, OWN = 4242, 60578
 
 PRELUDE = """
 import json, os, sys
