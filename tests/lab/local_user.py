@@ -1,4 +1,4 @@
-"""Runs a command as another local user. Root alone can; on Linux.
+"""Runs a command as another local user. Root alone can, with the right to mount; on Linux.
 
 The user sees the interpreter, this checkout and the paths that are named, also where root alone may enter the
 folders around them: in a mount namespace of the command's own. On the machine nothing changes.
@@ -16,6 +16,15 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 _NEW_NS, _NOSUID, _NODEV, _BIND, _REC, _PRIVATE = 0x20000, 0x2, 0x4, 0x1000, 0x4000, 0x40000
 _PR_SET_PDEATHSIG = 1
+_SYS_ADMIN = 1 << 21
+
+
+def is_possible() -> bool:
+    """Whether this process has root's rights, as a container's root has not."""
+    if sys.platform != "linux" or os.getuid() != 0:
+        return False
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return bool(int(status.partition("CapEff:\t")[2].split()[0], 16) & _SYS_ADMIN)
 
 
 def nobody() -> int:

@@ -1,17 +1,14 @@
 """A command of another local user has that user's rights alone, and leaves the machine as it was."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.lab.local_user import command_as, nobody
+from tests.lab.local_user import command_as, is_possible, nobody
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or os.getuid() != 0, reason="root alone becomes another user, on Linux"
-)
+pytestmark = pytest.mark.skipif(not is_possible(), reason="root alone becomes another user, on Linux")
 
 LOOKS = """
 import json, os, sys

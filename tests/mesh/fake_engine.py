@@ -12,7 +12,8 @@ from mesh.engine.types import Engine
 
 RPC_SERVER = """\
 import socket, sys
-server = socket.create_server(("127.0.0.1", int(sys.argv[sys.argv.index("-p") + 1])))
+host, port = (sys.argv[sys.argv.index(option) + 1] for option in ("-H", "-p"))
+server = socket.create_server((host, int(port)))
 while True:
     client, _ = server.accept()
     print("Accepted client connection", flush=True)
@@ -44,7 +45,8 @@ if "--rpc" in sys.argv:
             print("error: the worker does not answer", flush=True)
             sys.exit(1)
         tunnels.append(tunnel)
-server = socket.create_server(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])))
+host, port = (sys.argv[sys.argv.index(option) + 1] for option in ("--host", "--port"))
+server = socket.create_server((host, int(port)))
 while True:
     client, _ = server.accept()
     asked, answer = client.recv(65536), b"[]"

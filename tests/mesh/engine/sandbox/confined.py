@@ -19,12 +19,12 @@ from typing import Any
 from mesh.engine.process.rpc_port import free_port
 from mesh.engine.sandbox.confinement import Confinement, environment
 from mesh.engine.sandbox.isolation import isolation
-from tests.lab.local_user import CHECKOUT, command_as, nobody
+from tests.lab.local_user import CHECKOUT, command_as, is_possible, nobody
 
 FILE_BYTES = 1 << 20
 DATA_BYTES = 1 << 29
 SECRETS = {"MESH_TOKEN": "mesh1:secret", "AWS_SECRET_ACCESS_KEY": "x"}
-IS_ROOT = sys.platform == "linux" and os.getuid() == 0
+IS_ROOT = is_possible()
 HAS_CELLS = isolation().cells
 LIVES = "import time; print('lives', flush=True); time.sleep(1000)"
 CAPTIVE = Path(__file__).with_name("captive.py")
