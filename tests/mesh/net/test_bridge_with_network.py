@@ -44,14 +44,14 @@ async def ends_after_the_cut(far: Apart, speaks: bool) -> list[Ending]:
     near, program = tcp_pair()
     endings: list[Ending] = []
     bridge = Bridge(Plain(near), far.here, endings.append)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(bridge.run)
-        program.sendall(b"hello")
-        await until(lambda: bridge.outward.moved == 5)
-        far.bert.cut(silent=True)
-        if speaks:
-            program.sendall(b"is anybody there?")
-    program.close()
+    with program:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bridge.run)
+            program.sendall(b"hello")
+            await until(lambda: bridge.outward.moved == 5)
+            far.bert.cut(silent=True)
+            if speaks:
+                program.sendall(b"is anybody there?")
     return endings
 
 
