@@ -12,11 +12,13 @@ import psutil
 
 from mesh.engine.backends.backend_table import kind_named
 from mesh.engine.detect import MachineProbes
+from mesh.engine.sandbox.control_groups import memory_groups
 from mesh.engine.types import Backend
 from mesh.wire.errors import MeshError
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_FILES = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes"), 2: ("memory.max", "memory.current")}
 _MIB = 1 << 20
 _SHARE_OF_AVAILABLE = 0.8
 _SHARE_OF_ACCELERATOR = 0.92
@@ -75,23 +77,12 @@ def within_limits(memory: MachineMemory, root: Path) -> MachineMemory:
 
 def _groups(root: Path) -> list[tuple[Path, str, str]]:
     """``(folder, limit file, usage file)`` of the group and of all above it: each one limits the process."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return []
-    groups = []
-    for line in lines:
-        number, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if number == "0" and not controllers:
-            top, names = root / "sys/fs/cgroup", ("memory.max", "memory.current")
-        elif "memory" in controllers.split(","):
-            top, names = root / "sys/fs/cgroup/memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
-        else:
-            continue
-        # Inside a container, the path may name what only the host sees; its own group is then the top.
-        group = Path(path.strip("/"))
-        groups += [(top / part, *names) for part in (group, *group.parents)]
-    return groups
+    # Inside a container, the path may name what only the host sees; its own group is then the top.
+    return [
+        (top / part, *_FILES[version])
+        for top, own, version in memory_groups(root)
+        for part in (own, *own.parents)
+    ]
 
 
 def _number(path: Path) -> int | None:

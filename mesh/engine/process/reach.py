@@ -175,7 +175,9 @@ class Loopback:
             raise ConnectionRefusedError("the engine does not listen")
         return stream
 
-    async def is_the_engines(self, stream: trio.SocketStream, theirs: Address, ours: Address) -> bool:
+    async def is_the_engines(
+        self, stream: trio.SocketStream, theirs: Address, ours: Address | tuple[()]
+    ) -> bool:
         """Whether the engine has the end ``theirs``; closes the stream where it has not.
 
         Where no kernel can tell, it has.

@@ -109,23 +109,28 @@ def _lives(process: int) -> bool:
     return False
 
 
-def _places(root: Path) -> Iterator[tuple[Path, int]]:
+def memory_groups(root: Path = _ROOT) -> Iterator[tuple[Path, Path, int]]:
+    """``(top, own, version)`` of each hierarchy that bounds memory: where it is, our place in it."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
         return
     for line in lines:
         number, controllers, path = [*line.split(":", 2), "", ""][:3]
-        own = path.strip("/")
+        own = Path(path.strip("/"))
         if number == "0" and not controllers:
-            top = root / "sys/fs/cgroup"
-            beside = (top / own).parent if own else top
-            if "memory" in _words(beside / "cgroup.subtree_control"):
-                yield beside, 2
+            yield root / "sys/fs/cgroup", own, 2
         elif "memory" in controllers.split(","):
-            top = root / "sys/fs/cgroup/memory"
+            yield root / "sys/fs/cgroup/memory", own, 1
+
+
+def _places(root: Path) -> Iterator[tuple[Path, int]]:
+    for top, own, version in memory_groups(root):
+        if version == 1:
             # A container may see its own group as the top, and a path that only its host knows.
-            yield top / own if (top / own).is_dir() else top, 1
+            yield top / own if (top / own).is_dir() else top, version
+        elif "memory" in _words(top / own.parent / "cgroup.subtree_control"):
+            yield top / own.parent, version
 
 
 def _words(path: Path) -> list[str]:

@@ -1,17 +1,15 @@
 """Another local user, who looks for whatever listens and says HELLO to it."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 import psutil
 import trio
 
-from mesh.engine.process.loopback_owner import Address, holds
+from mesh.engine.process.loopback_owner import Address
 
 USER = 65533
 HELLO = bytes([14]) + (24).to_bytes(8, "little") + bytes(24)
@@ -50,18 +48,7 @@ async def heard(addresses: Iterable[Address]) -> dict[Address, bytes]:
 
 def listening() -> list[Address]:
     """Where this process and its children listen on this machine; the host is empty for IPv6."""
-    ours = [os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))]
-    found = []
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
-            words = line.split()
-            if words[3] == "0A" and any(holds(process, int(words[9])) for process in ours):
-                found.append(_read(words[1]))
-    return found
-
-
-def _read(written: str) -> Address:
-    host, _, port = written.partition(":")
-    if len(host) != 8:
-        return "", int(port, 16)
-    return socket.inet_ntoa(int(host, 16).to_bytes(4, sys.byteorder)), int(port, 16)
+    ours = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    sockets = [one for process in ours for one in process.net_connections("tcp")]
+    found = [one for one in sockets if one.status == psutil.CONN_LISTEN]
+    return list({(one.laddr.ip if one.family == socket.AF_INET else "", one.laddr.port) for one in found})
