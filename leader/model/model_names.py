@@ -7,11 +7,16 @@ engine finds the others by the first one's name.
 
 import re
 from typing import Final
+from unicodedata import category
 
 from mesh.wire.errors import MeshError
 from mesh.wire.profile import MAX_NAME
 
 PART: Final = re.compile(r"^(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$", re.DOTALL)
+MAX_FILE_NAME: Final = 255
+"""Bytes of a file's name, on all common file systems."""
+_SHAPELESS: Final = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+"""Unicode's categories of characters that control, format or separate lines, and of halves of characters."""
 _SUFFIX: Final = re.compile(r"(-\d{5}-of-\d{5})?(\.gguf)?$")
 
 
@@ -34,17 +39,33 @@ def part_name(name: str, number: int, count: int) -> str | None:
     return f"{match['stem']}-{number:05d}-of-{count:05d}.gguf"
 
 
+def refused_name(name: str) -> str | None:
+    """Say why no file of a copy may be called ``name``, or return None.
+
+    A copy's folder has files of its own, whose names begin with a dot; some file systems do not see
+    characters that have no shape, so that a dot behind such a one is the first.
+    """
+    if not name:
+        return "a model's name is empty"
+    if name.startswith("."):
+        return f"a model's name begins with a dot: {name!a}"
+    if any(character in "/\\" or category(character) in _SHAPELESS for character in name):
+        return f"a model's name has characters that no file's may have: {name!a}"
+    if len(name.encode()) > MAX_FILE_NAME:
+        return f"a model's name is longer than {MAX_FILE_NAME} bytes"
+    return None
+
+
 def file_names(name: str, count: int) -> list[str]:
-    """The names of a model's files, fit to be files in a directory.
+    """The names of a model's files, fit to be files in a copy's folder.
 
     Raises MeshError when ``name`` is not that of a model of ``count`` files.
     """
-    safe = re.sub(r"[\x00-\x1f/\\]", "_", name)
-    if safe in ("", ".", ".."):
-        safe = "model.gguf"
+    if refusal := refused_name(name):
+        raise MeshError(refusal, "serve the model from a file with another name")
     if count == 1:
-        return [safe]
-    parts = [part_name(safe, number, count) for number in range(1, count + 1)]
+        return [name]
+    parts = [part_name(name, number, count) for number in range(1, count + 1)]
     if None in parts:
         raise MeshError(f"{name} is not named like the first of {count} files")
     return [part for part in parts if part is not None]

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import trio
 
 from leader.model.model_hash import CHUNK, FileHash
+from leader.model.model_names import refused_name
 from mesh.copies.copy_policy import bytes_text, missing_room
 from mesh.copies.copy_server import BLOCK
 from mesh.copies.copy_store import CopyStore, PartialCopy, new_leaf
@@ -115,6 +116,8 @@ class Fetch:
 
         Raises StoreError (the disk), NoSource (no source serves it), MeshError.
         """
+        if refusal := refused_name(self.model.name):
+            raise MeshError(refusal)
         await self._check_room(0)
         tree = await self._find_tree()
         self.phase = "checking"

@@ -8,7 +8,7 @@ import trio
 
 from leader.model.model_hash import hash_model
 from leader.model.model_info import ModelInfo
-from leader.model.model_names import told_name
+from leader.model.model_names import file_names, told_name
 from leader.placement.planner import place
 from leader.placement.reading import read_model
 from leader.reconcile.decide import why_never
@@ -56,10 +56,12 @@ class ServeOperations:
     async def _prepare(self, pool: Stay, args: ServeArgs, emit: EmitEvent) -> Deployment:
         """The deployment to sign, once its model is known to fit and this machine holds it."""
         model_info = await trio.to_thread.run_sync(read_model, Path(args["model"]))
+        name = told_name(model_info.files[0].name)
+        file_names(name, len(model_info.files))  # refuses what no machine could keep a copy of
         context, slots = context_of(model_info, args["context"]), args["slots"] or DEFAULT_SLOTS
         fixed = fixed_layers(args["layers"], pool.node.members())
         _check_fit(pool, model_info, context, slots, fixed)
-        model = await self._hash(model_info, emit)
+        model = await self._hash(model_info, name, emit)
         copies = copies_of(args.get("copies"), model, pool.node.deployment())
         try:
             await trio.to_thread.run_sync(pool.models.add, model.name, model.root, model_info.files)
@@ -69,7 +71,7 @@ class ServeOperations:
         layers = tuple((NodeId(member), count) for member, count in sorted(fixed.items()))
         return Deployment(pool.id, pool.node.id, 0, model, context, slots, True, layers, copies)
 
-    async def _hash(self, model_info: ModelInfo, emit: EmitEvent) -> Model:
+    async def _hash(self, model_info: ModelInfo, name: str, emit: EmitEvent) -> Model:
         """Read the whole file once to name it by its hash tree; afterwards its stamp suffices."""
         done = 0.0
 
@@ -86,7 +88,7 @@ class ServeOperations:
             nursery.start_soon(tell)
             root, _ = await hash_model(model_info.files, self._home.state.path / "hashes", report)
             nursery.cancel_scope.cancel()
-        return Model(told_name(model_info.files[0].name), model_info.total_bytes, root)
+        return Model(name, model_info.total_bytes, root)
 
 
 def _deploy(pool: Stay, wanted: Deployment) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,18 @@ async def test_a_disk_without_room_is_told_before_anything_is_fetched(
     with pytest.raises(MeshError, match=r"lacks 1\.9 MiB of disk space for toy\.gguf"):
         await place.fetch().run()
     assert source.open == 0
+
+
+async def test_a_name_of_the_stores_own_files_is_refused_before_anything_is_asked_or_made(
+    place: Place,
+) -> None:
+    source = Scripted(place.weights).at(place.holders[0])
+    fetch = place.fetch()
+    fetch.model = replace(fetch.model, name=".pieces")
+    with pytest.raises(MeshError, match=r"begins with a dot: '\.pieces'"):
+        await fetch.run()
+    assert source.open == 0
+    assert not place.store.folder.exists()
 
 
 async def test_a_disk_that_others_fill_meanwhile_ends_the_copy_in_time(

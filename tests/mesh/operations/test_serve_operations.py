@@ -83,6 +83,18 @@ async def test_what_the_pool_cannot_hold_is_refused_before_anything_changes(
     assert home.stay.models.held() == []
 
 
+async def test_a_model_whose_name_no_copy_could_have_is_refused_before_it_is_read(
+    home: FakeHome, model: str, tmp_path: Path
+) -> None:
+    hidden = tmp_path / ".pieces"
+    hidden.symlink_to(model)
+    events = Events()
+    with pytest.raises(MeshError, match=r"begins with a dot: '\.pieces'") as caught:
+        await ServeOperations(home).serve(serve_args(str(hidden)), events.emit)
+    assert "another name" in caught.value.hint
+    assert home.scene.node.deployment() is None
+
+
 async def test_only_an_owner_decides_what_runs(tmp_path: Path, model: str) -> None:
     home = FakeHome(tmp_path, admitted(Rights.WORK | Rights.LEAD))
     home.enter()
