@@ -5,7 +5,8 @@ all. When there is no room, the source that holds most gives way, so that one ho
 """
 
 import socket
-from collections import Counter
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import trio
 
@@ -21,50 +22,82 @@ MAX_SOURCES = 1024
 _V4_MAPPED = bytes(10) + b"\xff\xff"
 
 
+Holder = TypeVar("Holder")
+
+
+class Places(Generic[Holder]):
+    """So many places in all, of which a source has but a part."""
+
+    def __init__(self, most: int, most_of_a_source: int) -> None:
+        self.most, self.most_of_a_source = most, most_of_a_source
+        self._sources: dict[Holder, str] = {}
+        self._held: dict[str, dict[Holder, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def is_full(self, source: str | None = None) -> bool:
+        """Whether no place is left, of those in all or of a source's."""
+        if source is None:
+            return len(self._sources) >= self.most
+        return len(self._held.get(source, ())) >= self.most_of_a_source
+
+    def take(self, holder: Holder, source: str) -> None:
+        """Give a place to the holder, whether there is one or not."""
+        self._sources[holder] = source
+        self._held.setdefault(source, {})[holder] = None
+
+    def leave(self, holder: Holder) -> str | None:
+        """Take the holder's place back and return its source; None when it has none."""
+        source = self._sources.pop(holder, None)
+        if source is not None:
+            del self._held[source][holder]
+            if not self._held[source]:
+                del self._held[source]
+        return source
+
+    def longest(self, since: Callable[[Holder], float | None], source: str | None = None) -> Holder | None:
+        """The holder that has waited for longest, of ``source`` or of the greediest source that has any.
+
+        ``since`` says from when on a holder waits; None while it does not. Of equals it is the first.
+        """
+        greediest = sorted(self._held, key=lambda one: -len(self._held[one]))
+        for one in greediest if source is None else [source]:
+            waiting = [
+                (at, holder) for holder in self._held.get(one, ()) if (at := since(holder)) is not None
+            ]
+            if waiting:
+                return min(waiting, key=lambda pair: pair[0])[1]
+        return None
+
+
 class Callers:
     """The present callers. Each caller has a cancel scope, which ends its connection."""
 
     def __init__(self) -> None:
-        self._calling: dict[trio.CancelScope, str] = {}
-        self._held: Counter[str] = Counter()
+        self._places = Places[trio.CancelScope](MAX_CALLERS, MAX_CALLERS_OF_A_SOURCE)
         self._meter = Meter(RATE, BURST, MAX_SOURCES)
 
     def __len__(self) -> int:
-        return len(self._calling)
+        return len(self._places)
 
     def arrive(self, host: str, now: float) -> trio.CancelScope | None:
         """Admit a caller; None when its source has too many already, or calls too often."""
         source = source_of(host)
-        if self._held[source] >= MAX_CALLERS_OF_A_SOURCE or not self._meter.take(source, now):
+        if self._places.is_full(source) or not self._meter.take(source, now):
             return None
-        if len(self._calling) >= MAX_CALLERS:
-            self._send_one_away()
+        if self._places.is_full() and (oldest := self._places.longest(lambda _: 0.0)):
+            self._places.leave(oldest)
+            oldest.cancel()
         scope = trio.CancelScope()
-        self._calling[scope] = source
-        self._held[source] += 1
+        self._places.take(scope, source)
         return scope
 
     def depart(self, scope: trio.CancelScope, as_member: bool) -> None:
         """Forget a caller: its connection is set up, or gone."""
-        source = self._calling.pop(scope, None)
-        if source is None:
-            return
-        self._release(source)
-        if as_member:
+        source = self._places.leave(scope)
+        if source is not None and as_member:
             self._meter.give_back(source)
-
-    def _send_one_away(self) -> None:
-        """End the oldest caller of the source that has most."""
-        greatest, _ = self._held.most_common(1)[0]
-        oldest = next(scope for scope, source in self._calling.items() if source == greatest)
-        del self._calling[oldest]
-        self._release(greatest)
-        oldest.cancel()
-
-    def _release(self, source: str) -> None:
-        self._held[source] -= 1
-        if not self._held[source]:
-            del self._held[source]
 
 
 def source_of(host: str) -> str:

@@ -10,6 +10,7 @@ from mesh.net.callers import (
     MAX_SOURCES,
     RATE,
     Callers,
+    Places,
     source_of,
 )
 
@@ -65,9 +66,25 @@ async def test_what_is_remembered_of_sources_is_bounded() -> None:
             callers.depart(scope, as_member=False)
     assert len(callers._meter) == MAX_SOURCES
     assert len(callers) == 0
-    assert not callers._held
+    assert not callers._places._held
 
 
 def test_who_has_an_ipv6_network_is_one_source() -> None:
     assert source_of("2001:db8::1") == source_of("2001:db8::ffff:1%eth0") != source_of("2001:db8:0:1::1")
     assert source_of("10.0.0.1") == source_of("::ffff:10.0.0.1") != source_of("10.0.0.2")
+
+
+def test_the_longest_waiting_is_of_the_greediest_source_that_has_one() -> None:
+    places = Places[str](6, 3)
+    waits = {"a1": None, "a2": None, "a3": None, "b1": 5.0, "b2": 4.0, "c1": 1.0}
+    for holder in waits:
+        places.take(holder, holder[0])
+    assert places.is_full()
+    assert [places.is_full(source) for source in "abc"] == [True, False, False]
+    assert places.longest(waits.get) == "b2"
+    assert places.longest(waits.get, "c") == "c1"
+    assert places.longest(waits.get, "a") is None
+    assert places.leave("b2") == "b"
+    assert places.leave("b2") is None
+    assert places.longest(waits.get) == "b1"
+    assert not places.is_full()
