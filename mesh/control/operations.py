@@ -234,7 +234,8 @@ class Status(TypedDict):
     deployments: list[NamedDeploymentStatus]
     plan: PlanStatus | None
     pool_engine: PoolEngineStatus | None
-    api: str
+    api: str  # for this machine's programs
+    listen: str | None  # for others, with the key; None without --listen
     running: Program  # the sidecar's
     installed: NotRequired[Program]  # the command's own, which it adds to the sidecar's answer
     problems: list[Problem]
@@ -265,6 +266,7 @@ class JoinResult(TypedDict):
     engine: EngineStatus
     leader: LeaderStatus | None
     api: str
+    listen: str | None
     token: str | None  # for any number of next machines; None where this node has issued no such invite
     rights: list[Right]
 

@@ -80,11 +80,9 @@ class NodeOptions:
         default=DEFAULT_API_PORT,
         metadata=_cli("the API's port; 0 picks a free one", f"{DEFAULT_API_PORT}", _port),
     )
-    listen: str | None = field(
-        default=None, metadata=_cli("answer the API here too; takes --api-key", "ADDR")
-    )
+    listen: str | None = field(default=None, metadata=_cli("answer the API here too, with --api-key", "ADDR"))
     api_key: str | None = field(
-        default=None, metadata=_cli("file with the key that --listen asks clients for", "FILE", _file)
+        default=None, metadata=_cli("file with the key that clients need at --listen", "FILE", _file)
     )
     """The path of the key's file, never the key."""
     tailscaled_socket: str | None = field(

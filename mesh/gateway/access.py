@@ -6,8 +6,13 @@ its origin. Or its own name resolves to 127.0.0.1 (DNS rebinding); then that nam
 
 import hmac
 import re
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from mesh.net.addresses import is_loopback
+
+KEY_HEADERS: Final = frozenset((b"x-api-key", b"api-key"))
+"""Where clients of other APIs than OpenAI's send a key."""
 
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^\[\]:/@]+)(?::(?P<port>\d{0,5}))?")
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<authority>.+)")
@@ -54,12 +59,27 @@ def refused_site(site: str | None, path: str, mode: str | None) -> str | None:
     return "pages of other sites may not use this API"
 
 
-def is_authorized(authorization: str | None, api_key: str | None) -> bool:
-    """Whether the Authorization header holds the key, if one is required. Every guess takes the same time."""
+def is_authorized(headers: Iterable[tuple[bytes, bytes]], api_key: str | None) -> bool:
+    """Whether one of the headers that may hold the key does so, if a key is wanted.
+
+    Clients that know several APIs send several keys. Every guess takes the same time.
+    """
     if api_key is None:
         return True
-    scheme, _, token = (authorization or "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), api_key.encode())
+    right = False
+    for key in _offered_keys(headers):
+        right |= hmac.compare_digest(key, api_key.encode())
+    return right
+
+
+def _offered_keys(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    for name, value in headers:
+        if name in KEY_HEADERS:
+            yield value.strip()
+        elif name == b"authorization":
+            scheme, _, token = value.partition(b" ")
+            if scheme.lower() == b"bearer":
+                yield token.strip()
 
 
 def _authority(text: str, default_port: str) -> tuple[str, str] | None:

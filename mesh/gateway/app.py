@@ -1,11 +1,12 @@
 """Routing: the gateway answers its own paths and passes all others on."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from mesh.gateway.access import is_authorized, refused_host, refused_origin, refused_site
 from mesh.gateway.backend import GatewayBackend
-from mesh.gateway.connection import HttpExchange, Request
+from mesh.gateway.connection import Handler, HttpExchange, Request
 from mesh.gateway.counters import Exposition, GatewayCounters
 from mesh.gateway.dashboard import dashboard
 from mesh.gateway.feed import Feed
@@ -25,27 +26,28 @@ _OWN: Final = frozenset({"/", "/healthz", "/readyz", "/metrics", "/events", "/st
 class Gateway:
     """The handler of all exchanges."""
 
-    def __init__(
-        self, backend: GatewayBackend, api_key: str | None, collectors: "Sequence[Collector]"
-    ) -> None:
+    def __init__(self, backend: GatewayBackend, collectors: "Sequence[Collector]") -> None:
         self._backend = backend
-        self._api_key = api_key
         self._counters = GatewayCounters()
         self._exposition = Exposition(self._counters, collectors)
         self.feed = Feed(backend)
         self._proxy = Proxy(Leaders(backend, self.feed), self._counters)
 
-    async def handle(self, exchange: HttpExchange) -> None:
-        """Answer one request."""
+    def handler(self, api_key: str | None) -> Handler:
+        """Answers the requests of one entrance, which wants this key, if any."""
+        return partial(self.handle, api_key)
+
+    async def handle(self, api_key: str | None, exchange: HttpExchange) -> None:
+        """Answer one request, if it has the key that is wanted."""
         try:
-            await self._route(exchange)
+            await self._route(api_key, exchange)
         finally:
             if exchange.status is not None:
                 self._counters.answered(exchange.request.path, exchange.status)
 
-    async def _route(self, exchange: HttpExchange) -> None:
+    async def _route(self, api_key: str | None, exchange: HttpExchange) -> None:
         request = exchange.request
-        if refusal := self._refusal(request):
+        if refusal := _refusal(request, api_key):
             await exchange.reply(refusal)
         elif request.path not in _OWN:
             await self._proxy.handle(exchange)
@@ -53,28 +55,6 @@ class Gateway:
             await self.feed.watch(exchange)
         else:
             await exchange.reply(self._own(request.path))
-
-    def _refusal(self, request: Request) -> Reply | None:
-        host = request.header(b"host")
-        if reason := refused_host(host, request.local):
-            return error_reply(403, "forbidden_host", reason)
-        if reason := refused_origin(request.header(b"origin"), host):
-            return error_reply(403, "forbidden_origin", reason)
-        site, mode = request.header(b"sec-fetch-site"), request.header(b"sec-fetch-mode")
-        if reason := refused_site(site, request.path, mode):
-            return error_reply(403, "forbidden_origin", reason)
-        if request.path not in _KEYLESS and not is_authorized(
-            request.header(b"authorization"), self._api_key
-        ):
-            challenge = [(b"www-authenticate", b"Bearer")]
-            return error_reply(401, "invalid_api_key", "this API wants its key as a bearer token", challenge)
-        if request.path in _OWN and request.method not in ("GET", "HEAD"):
-            return error_reply(
-                405, "method_not_allowed", "this path can only be read", [(b"allow", b"GET, HEAD")]
-            )
-        if request.method in ("CONNECT", "TRACE"):
-            return error_reply(405, "method_not_allowed", f"{request.method} is not served here")
-        return None
 
     def _own(self, path: str) -> Reply:
         if path == "/":
@@ -90,3 +70,25 @@ class Gateway:
         if not_ready := why_not_ready(status):
             return unavailable("not_ready", str(not_ready), not_ready.retry_after)
         return json_reply(200, {"status": "ready"})
+
+
+def _refusal(request: Request, api_key: str | None) -> Reply | None:
+    host = request.header(b"host")
+    # A page that rebinds its name has no key; and by which names a proxy is known, it alone knows.
+    if api_key is None and (reason := refused_host(host, request.local)):
+        return error_reply(403, "forbidden_host", reason)
+    if reason := refused_origin(request.header(b"origin"), host):
+        return error_reply(403, "forbidden_origin", reason)
+    site, mode = request.header(b"sec-fetch-site"), request.header(b"sec-fetch-mode")
+    if reason := refused_site(site, request.path, mode):
+        return error_reply(403, "forbidden_origin", reason)
+    if request.path not in _KEYLESS and not is_authorized(request.headers, api_key):
+        reason = "this API wants its key as a bearer token, or in the header x-api-key"
+        return error_reply(401, "invalid_api_key", reason, [(b"www-authenticate", b"Bearer")])
+    if request.path in _OWN and request.method not in ("GET", "HEAD"):
+        return error_reply(
+            405, "method_not_allowed", "this path can only be read", [(b"allow", b"GET, HEAD")]
+        )
+    if request.method in ("CONNECT", "TRACE"):
+        return error_reply(405, "method_not_allowed", f"{request.method} is not served here")
+    return None

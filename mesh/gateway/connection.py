@@ -6,21 +6,26 @@ not do that.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+import math
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import h11
 import trio
 
+from mesh.gateway.entry.heads import faulty_head
 from mesh.gateway.replies import Headers, Reply, error_reply
 
 MAX_HEAD: Final = 64 << 10
 """Bytes of a request line and its headers."""
 MAX_BODY: Final = 64 << 20
 """Bytes of a request's body."""
+HEAD_LIMIT: Final = 10.0
+"""Seconds for a head from its first byte, and for the first head of a connection from its beginning."""
 IDLE_LIMIT: Final = 75.0
-"""Seconds from the previous answer until the head of the next request must be complete."""
+"""Seconds from an answer to the first byte of the next request."""
 BODY_LIMIT: Final = 60.0
 """Seconds between two pieces of a request's body."""
 SEND_LIMIT: Final = 60.0
@@ -118,7 +123,10 @@ class Connection:
         self._body_ended = trio.Event()
         self._bodiless = False
         self._closing = False
+        self._has_served = False
         self._waiting = trio.CancelScope()
+        self.idle_since: float | None = None
+        """From when on no request is in progress; None while one is."""
         self.aborted = False
 
     async def run(self) -> None:
@@ -132,6 +140,13 @@ class Connection:
             logger.debug("a client hung up")
         finally:
             await trio.aclose_forcefully(self._stream)
+
+    async def judged_by(self, judge: Callable[[], Awaitable[Reply | None]]) -> Reply | None:
+        """What ``judge`` says, before anything is read; None once the connection was told to close."""
+        refusal = None
+        with self._idle(math.inf):
+            refusal = await judge()
+        return None if self._closing else refusal
 
     async def turn_away(self, refusal: Reply) -> None:
         """Answer before anything is read, then close the stream."""
@@ -170,6 +185,7 @@ class Connection:
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
+        self._has_served = True
         return True
 
     async def _receive_head(self) -> Request | None:
@@ -178,22 +194,47 @@ class Connection:
         self._bodiless = False
         if self._closing:
             return None
-        self._waiting = trio.move_on_after(IDLE_LIMIT)
         try:
-            with self._waiting:
-                event = await self._next_event()
-                while event is h11.NEED_DATA:
-                    self._http.receive_data(await self._receive())
-                    event = await self._next_event()
+            with self._idle(IDLE_LIMIT if self._has_served else HEAD_LIMIT):
+                event, head = await self._read_head()
                 if isinstance(event, h11.Request):
-                    return self._request(event)
+                    return self._request(event, head)
         except h11.RemoteProtocolError as error:
             raise BadRequest(
                 error_reply(error.error_status_hint, "bad_request", str(error)[:MESSAGE_LIMIT])
             ) from error
         return None
 
-    def _request(self, event: h11.Request) -> Request:
+    async def _read_head(self) -> tuple[h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED], bytes]:
+        """What comes next, and its bytes. From the first one on it has `HEAD_LIMIT` seconds."""
+        received = self._http.trailing_data[0]
+        if received:
+            self._hurry()
+        while (event := await self._next_event()) is h11.NEED_DATA:
+            data = await self._receive()
+            if not received:
+                self._hurry()
+            self._http.receive_data(data)
+            received = self._http.trailing_data[0]
+        return event, received[: len(received) - len(self._http.trailing_data[0])]
+
+    def _hurry(self) -> None:
+        self._waiting.deadline = min(self._waiting.deadline, trio.current_time() + HEAD_LIMIT)
+
+    @contextmanager
+    def _idle(self, seconds: float) -> Iterator[None]:
+        """No request is in progress meanwhile, so the connection may be told to close, or has lasted."""
+        self._waiting = trio.move_on_after(seconds)
+        self.idle_since = trio.current_time()
+        try:
+            with self._waiting:
+                yield
+        finally:
+            self.idle_since = None
+
+    def _request(self, event: h11.Request, head: bytes) -> Request:
+        if fault := faulty_head(head, event.http_version):
+            raise BadRequest(error_reply(fault.status, "bad_request", fault.message[:MESSAGE_LIMIT]))
         method = event.method.decode("ascii")
         self._bodiless = method == "HEAD"
         if not event.target.startswith(b"/"):
@@ -314,7 +355,7 @@ class Connection:
 
     async def _linger(self) -> None:
         """Let the client read the last answer: closing on unread data would reset it away."""
-        with trio.move_on_after(LINGER_LIMIT):
+        with self._idle(LINGER_LIMIT):
             await self._stream.send_eof()
             while await self._receive():
                 pass

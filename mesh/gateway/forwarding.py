@@ -60,7 +60,7 @@ def refused_tailnet() -> Reply:
         403,
         "forbidden_caller",
         "this API answers the programs of its own machine, and you come over the tailnet: use the API of a "
-        "member of the pool on your own machine, or have this one opened with --listen and --api-key",
+        "member of the pool on your own machine, or have this one opened with --listen 127.0.0.1 --api-key",
     )
 
 

@@ -3,15 +3,19 @@
 from collections.abc import Iterable
 from typing import Final
 
+from mesh.gateway.access import KEY_HEADERS
 from mesh.gateway.connection import Request
 from mesh.gateway.replies import Headers
 
-# RFC 9110, section 7.6.1; and headers for the gateway alone: keys stay here, and the leader has another name.
+# RFC 9110, section 7.6.1; and headers for the gateway alone: keys stay here, as do cookies, which browsers
+# send to every port of a host, and the leader has another name.
 _HOP_BY_HOP: Final = frozenset(
     b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer "
     b"transfer-encoding upgrade".split()
 )
-_NOT_FORWARDED: Final = frozenset(b"host expect authorization x-mesh-resume x-mesh-patience".split())
+_NOT_FORWARDED: Final = KEY_HEADERS | frozenset(
+    b"host expect authorization cookie x-mesh-resume x-mesh-patience".split()
+)
 _OF_THE_BODY: Final = frozenset((b"content-length", b"accept-encoding"))
 
 

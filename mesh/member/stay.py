@@ -14,7 +14,8 @@ from mesh.admission.pool_names import pool_name
 from mesh.control.operations import Problem, Status
 from mesh.copies.copy_manager import CopyManager
 from mesh.gateway.api_key import read_api_key
-from mesh.gateway.http_server import let_pass, serve_gateway
+from mesh.gateway.entry.entrances import entrances
+from mesh.gateway.http_server import serve_gateway
 from mesh.gateway.loopback_guard import LoopbackGuard
 from mesh.member.attachment import Attachment
 from mesh.member.drop_log import DropReporter
@@ -71,6 +72,7 @@ class Stay:
         self._attachment = Attachment(machine, admission_server, self.driver, self.name, self._greeter.greet)
         self._guard = LoopbackGuard(partial(find_daemon, machine.options.tailscaled_socket))
         self._drops = self._drop_log()
+        self._opened: Endpoint | None = None
         self._admitted: Admitted | None = None
         self._out = trio.Event()
         self.driver.on_lost = lambda lost: invites.close_for(lost.id)
@@ -80,11 +82,21 @@ class Stay:
     def node(self) -> Node:
         return self.driver.node
 
+    @property
+    def listen(self) -> str | None:
+        """Where others ask, with the key: the address of ``--listen``, and if that is all, the node's own."""
+        if self._opened is None:
+            return None
+        host, own = self._opened.host, self.node.member(self.node.id)
+        if host in ("0.0.0.0", "::") and own is not None and own.endpoint is not None:
+            host = own.endpoint.host
+        return f"http://{Endpoint(host, self._opened.port)}/v1"
+
     def status(self) -> Status:
         """The status now, as `mesh status --json` shows it."""
         machine = self.machine
         engine, heard = machine.keeper.status(), machine.streams.versions
-        result = status(self.node, self.id, self.name, engine, self.api, heard)
+        result = status(self.node, self.id, self.name, engine, self.api, heard, self.listen)
         if self.driver.trouble is not None:
             result["trouble"] = str(self.driver.trouble)
         if self.work.problem:
@@ -99,8 +111,9 @@ class Stay:
         with self._attachment:
             await self._publisher.measure()
             async with trio.open_nursery() as nursery:
-                bound = await nursery.start(self._serve_gateway)
-                self.api = f"http://{bound[0][0]}:{bound[0][1]}/v1"
+                bound = [Endpoint(*one) for one in await nursery.start(self._serve_gateway)]
+                self.api = f"http://{bound[0]}/v1"
+                self._opened = bound[-1] if self.machine.options.listen is not None else None
                 self.driver.do(self.node.start, self._publisher.first())
                 await nursery.start(self.driver.run)
                 self._attachment.open_admission()
@@ -144,18 +157,15 @@ class Stay:
 
     async def _serve_gateway(self, *, task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
         options = self.machine.options
-        loopback = (
-            options.bind if options.bind is not None and options.bind.startswith("127.") else "127.0.0.1"
-        )
-        binds = [(loopback, options.api_port)]
         key = None
         if options.listen is not None and options.api_key is not None:
-            binds.append((options.listen, options.api_port))
             key = await trio.to_thread.run_sync(read_api_key, options.api_key)
-        # Where all need the key, on loopback too, it does not matter who brought a connection there.
-        guard = let_pass if key is not None else self._guard.refusal
         await serve_gateway(
-            binds, self.gateway, api_key=key, guard=guard, collectors=[self._drops], task_status=task_status
+            entrances(options.bind, options.api_port, self._guard.refusal, options.listen, key),
+            self.gateway,
+            drops=self._guard.drops,
+            collectors=[self._drops],
+            task_status=task_status,
         )
 
     def _drop_log(self) -> DropReporter:

@@ -119,6 +119,7 @@ class JoinOperations:
             "engine": keeper.status(),
             "leader": views.leader(node),
             "api": pool.api,
+            "listen": pool.listen,
             "token": None if token is None else token.text(),
             "rights": node.rights(node.id).names(),
         }

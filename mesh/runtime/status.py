@@ -38,6 +38,7 @@ def status(
     engine: EngineStatus,
     api: str,
     heard: Mapping[NodeId, ProgramVersion] = MappingProxyType({}),
+    listen: str | None = None,
 ) -> Status:
     """The whole object; shapes and units as `mesh.control.operations` says.
 
@@ -61,6 +62,7 @@ def status(
         "plan": plan(node),
         "pool_engine": pool_engine(node),
         "api": api,
+        "listen": listen,
         "running": {"version": version(), "build": build()},
         "problems": version_problems(members, id_text(node.id)),
     }

@@ -95,7 +95,12 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound("connections of a tunnel", "leader.llama.tunnels", ("MAX_CONNECTIONS",)),
     ),
     "gateway": (
-        Bound("connections", "mesh.gateway.http_server", ("MAX_CONNECTIONS",)),
+        Bound("connections of this machine", "mesh.gateway.entry.clients", ("MAX_LOCAL_CLIENTS",)),
+        Bound(
+            "of other hosts, of one",
+            "mesh.gateway.entry.clients",
+            ("MAX_OTHER_CLIENTS", "MAX_CLIENTS_OF_A_SOURCE"),
+        ),
         Bound("questions to tailscaled at a time", "mesh.gateway.loopback_guard", ("MAX_ASKING",)),
         Bound("bytes of a head, of a body", "mesh.gateway.connection", ("MAX_HEAD", "MAX_BODY")),
         Bound("requests in flight", "mesh.gateway.proxy", ("MAX_IN_FLIGHT",)),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mesh.cli import node_options, option_values
 from mesh.cli.asking import invocation, state_of
+from mesh.cli.commands.status import how_others_ask
 from mesh.cli.options import Options, UsageError
 from mesh.control.operations import INFO, JOIN, SHUTDOWN, JoinArgs, JoinResult
 from mesh.wire.errors import MeshError
@@ -100,6 +101,7 @@ def summary(result: JoinResult, command: str, member: str = "already in pool") -
         ("engine", state + (f" ({engine['reason']})" if engine["reason"] else ""), ""),
         ("leader", "none yet" if leader is None else leader["name"], ""),
         ("API", result["api"], ""),
+        *([("others", how_others_ask(listen), "")] if (listen := result.get("listen")) else []),
         ("next machine", invite, ""),
         ("to leave", f"{command} leave", ""),
     ]

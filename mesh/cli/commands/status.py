@@ -95,10 +95,17 @@ def describe(status: Status) -> str:
     if status["engine"]["state"] != "ready":
         lines.append(_engine(status))
     lines.append(("api", status["api"], ""))
+    if listen := status.get("listen"):
+        lines.append(("others", how_others_ask(listen), ""))
     if "trouble" in status:
         lines.append(("trouble", status["trouble"], "red"))
     lines += map(_problem, status["problems"])
     return "\n".join([head, "", table(_members(status), right=(5, 6)), "", fields(lines)])
+
+
+def how_others_ask(listen: str) -> str:
+    """A command for another machine, where the key is in a file as it is here."""
+    return f'curl {listen}/models -H "Authorization: Bearer $(cat FILE)"'
 
 
 def _problem(problem: Problem) -> tuple[str, str, str]:

@@ -60,9 +60,10 @@ class Http:
         refused_host(host, request.local)
         refused_origin(request.header(b"origin"), host)
         refused_site(request.header(b"sec-fetch-site"), request.path, request.header(b"sec-fetch-mode"))
-        assert not is_authorized(request.header(b"authorization"), "a key that is not in any corpus")
+        assert not is_authorized(request.headers, "a key that is not in any corpus")
         names = {name for name, _ in [*forwarded_headers(request), *request_headers(request)]}
-        assert not names & {b"authorization", b"connection", b"upgrade"}
+        assert not names & {b"authorization", b"connection", b"upgrade", b"x-api-key", b"cookie"}
+        assert not names >= {b"content-length", b"transfer-encoding"}
         body = bytearray()
         try:
             while piece := await exchange.receive_body():
@@ -96,6 +97,7 @@ def _http() -> list[bytes]:
         + b"transfer-encoding: chunked\r\nconnection: close, x\r\n\r\n%x\r\n" % len(chat)
         + chat
         + b"\r\n0\r\n\r\n",
+        post + b"x-api-key: no\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         post + b"expect: 100-continue\r\ncontent-length: 2\r\n\r\n{}",
         b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n" * 2,
     ]

@@ -79,6 +79,7 @@ STATUS = {
     ),
     "pool_engine": Maybe({"release": str, "digest": str}),
     "api": str,
+    "listen": Maybe(str),
     "running": PROGRAM,
     "problems": [
         {

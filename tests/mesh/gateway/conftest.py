@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import trio
 
+from mesh.gateway.entry.entrances import Entrance, Guard, let_pass
 from mesh.gateway.http_server import serve_gateway
 from tests.mesh.gateway.doubles import Call, Client, Script, ScriptedBackend
 
@@ -43,11 +44,14 @@ async def start_gateway(nursery: trio.Nursery) -> AsyncIterator[StartGateway]:
     """Open a gateway before a leader that follows a script."""
     gateways: list[RunningGateway] = []
 
-    async def open_one(script: Script = _unasked, **options: Any) -> RunningGateway:
+    async def open_one(
+        script: Script = _unasked, api_key: str | None = None, guard: Guard = let_pass, **options: Any
+    ) -> RunningGateway:
         node = ScriptedBackend(nursery, script)
+        entrance = Entrance("127.0.0.1", 0, api_key, guard)
 
         async def serve(*, task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
-            await serve_gateway([("127.0.0.1", 0)], node, task_status=task_status, **options)
+            await serve_gateway([entrance], node, task_status=task_status, **options)
 
         [(_, port)] = await nursery.start(serve)
         gateways.append(RunningGateway(node, port))

@@ -9,6 +9,7 @@ import trio
 
 from mesh.engine.types import Engine
 from mesh.gateway.backend import NotReady, Serving
+from mesh.gateway.entry.entrances import Entrance
 from mesh.gateway.http_server import serve_gateway
 from tests.leader.llama.bare_server import bare_server
 from tests.mesh.gateway.doubles import STATUS
@@ -121,7 +122,7 @@ async def mortal_gateway(
     leader = Mortal(engine, model, folder, *arguments)
 
     async def serve(*, task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
-        await serve_gateway([("127.0.0.1", 0)], leader, task_status=task_status)
+        await serve_gateway([Entrance("127.0.0.1", 0)], leader, task_status=task_status)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(leader.run)

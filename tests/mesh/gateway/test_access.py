@@ -73,17 +73,41 @@ def test_pages_of_other_sites_may_not_ask(origin: str) -> None:
     assert refused_origin(origin, "localhost:50080")
 
 
-def test_the_key_is_wanted_as_a_bearer_token() -> None:
-    assert is_authorized("Bearer käse", "käse")
-    assert is_authorized("bearer  key ", "key")
-    assert not is_authorized("Bearer kez", "key")
-    assert not is_authorized("Basic key", "key")
-    assert not is_authorized("Bearer ", "key")
-    assert not is_authorized(None, "key")
+KEY = "sesame-open-yourself"
+RIGHT = KEY.encode()
+
+
+def test_the_key_is_a_bearer_token() -> None:
+    for value in (b"Bearer " + RIGHT, b"bearer  " + RIGHT + b" "):
+        assert is_authorized([(b"authorization", value)], KEY)
+    for value in (
+        b"Bearer sesame",
+        b"Bearer " + RIGHT + b"!",
+        b"Basic " + RIGHT,
+        b"Bearer ",
+        b"Bearer",
+        RIGHT,
+    ):
+        assert not is_authorized([(b"authorization", value)], KEY)
+    assert not is_authorized([], KEY)
+
+
+@pytest.mark.parametrize("name", [b"x-api-key", b"api-key"])
+def test_the_key_is_taken_where_clients_of_other_apis_send_it(name: bytes) -> None:
+    assert is_authorized([(name, RIGHT)], KEY)
+    assert not is_authorized([(name, b"Bearer " + RIGHT)], KEY)
+    assert not is_authorized([(name, b"")], KEY)
+
+
+def test_of_several_keys_one_that_is_right_suffices() -> None:
+    right, wrong = (b"x-api-key", RIGHT), (b"authorization", b"Bearer sk-of-another-service")
+    assert is_authorized([wrong, right], KEY)
+    assert is_authorized([(b"x-api-key", b"no"), (b"authorization", b"Bearer " + RIGHT)], KEY)
+    assert not is_authorized([wrong, (b"x-api-key", b"no"), (b"api-key", b"")], KEY)
 
 
 def test_no_key_is_wanted_where_there_is_none() -> None:
-    assert is_authorized(None, None)
+    assert is_authorized([], None)
 
 
 @pytest.mark.parametrize("site", [None, "none", "same-origin"])

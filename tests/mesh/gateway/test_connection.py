@@ -1,9 +1,13 @@
 import json
+from contextlib import suppress
 
 import pytest
 import trio
+import trio.testing
+from trio.testing import MockClock
 
-from mesh.gateway.connection import MAX_BODY, MAX_HEAD
+from mesh.gateway.connection import MAX_BODY, MAX_HEAD, Connection, HttpExchange
+from mesh.gateway.replies import reply
 from tests.mesh.gateway.conftest import StartGateway
 from tests.mesh.gateway.doubles import Call
 
@@ -123,7 +127,12 @@ async def test_chunks_without_end_are_refused_at_the_limit(
         (b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 2 * MAX_HEAD + b"\r\n\r\n", b"431"),
         (b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: gzip\r\n\r\n", b"501"),
+        (b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked, chunked\r\n\r\n", b"501"),
         (b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\nx", b"400"),
+        (b"GET / HTTP/1.1\r\nhost: localhost\r\norigin: http://localhost\r\norigin: a\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\nhost: localhost\n\n", b"400"),
+        (b"GET / HTTP/2.0\r\nhost: localhost\r\n\r\n", b"505"),
     ],
 )
 async def test_what_is_no_proper_request_is_told_so(
@@ -164,3 +173,106 @@ async def test_a_handler_that_fails_is_an_error_and_not_the_end(
     assert json.loads(body)["error"]["code"] == "internal_error"
     assert "a bug" in caplog.text
     assert (await gateway.fetch("GET", "/healthz"))[0] == 200
+
+
+BOTH = b"content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+NEXT = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", NEXT])
+async def test_a_body_with_two_ends_is_refused_with_all_that_follows(
+    start_gateway: StartGateway, before: bytes
+) -> None:
+    gateway = await start_gateway()
+    client = await gateway.connect()
+    await client.stream.send_all(before + b"POST /completion HTTP/1.1\r\nhost: localhost\r\n" + BOTH + NEXT)
+    received = await everything(client.stream)
+    assert received.count(b"HTTP/1.1 ") == (2 if before else 1)
+    assert received.count(b"HTTP/1.1 400 ") == 1
+    assert b"connection: close" in received.lower()
+
+
+class Scene:
+    """A connection in a clock of its own, and the client's end of it."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.client, server = trio.testing.memory_stream_pair()
+        self.connection = Connection(server, self.answer, "127.0.0.1")
+        self.answered = 0
+        self.ended = trio.Event()
+        nursery.start_soon(self.run)
+
+    async def answer(self, exchange: HttpExchange) -> None:
+        self.answered += 1
+        await exchange.reply(reply(200, "text/plain", b"ok"))
+
+    async def run(self) -> None:
+        await self.connection.run()
+        self.ended.set()
+
+    async def lasts(self) -> float:
+        began = trio.current_time()
+        await self.ended.wait()
+        return trio.current_time() - began
+
+
+@pytest.mark.parametrize("first", [b"", b"G"])
+async def test_the_first_head_must_come_within_ten_seconds(
+    autojump_clock: MockClock, nursery: trio.Nursery, first: bytes
+) -> None:
+    scene = Scene(nursery)
+    if first:
+        await scene.client.send_all(first)
+    assert await scene.lasts() == pytest.approx(10)
+    assert scene.answered == 0
+
+
+async def test_a_head_that_trickles_is_given_up_after_ten_seconds(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    scene = Scene(nursery)
+    await scene.client.send_all(NEXT)
+    await trio.sleep(50)
+    assert (scene.answered, scene.ended.is_set()) == (1, False)
+
+    async def trickle() -> None:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            for byte in NEXT:
+                await scene.client.send_all(bytes([byte]))
+                await trio.sleep(1)
+
+    nursery.start_soon(trickle)
+    assert await scene.lasts() == pytest.approx(10)
+    assert scene.answered == 1
+
+
+async def test_a_connection_may_be_idle_between_requests_for_longer(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    scene = Scene(nursery)
+    for _ in range(3):
+        await scene.client.send_all(NEXT)
+        await trio.sleep(70)
+    assert scene.answered == 3
+    assert await scene.lasts() == pytest.approx(5)
+
+
+async def test_a_request_in_progress_takes_as_long_as_it_takes(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    scene = Scene(nursery)
+    answered = trio.Event()
+
+    async def slowly(exchange: HttpExchange) -> None:
+        await trio.sleep(500)
+        await exchange.reply(reply(200, "text/plain", b"ok"))
+        answered.set()
+
+    scene.connection._handler = slowly
+    await scene.client.send_all(NEXT)
+    await trio.sleep(1)
+    assert scene.connection.idle_since is None
+    scene.connection.close_when_idle()
+    await answered.wait()
+    await scene.ended.wait()
+    assert b"200" in bytes(await scene.client.receive_some())

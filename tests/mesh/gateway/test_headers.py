@@ -8,7 +8,9 @@ def request(**headers: str) -> Request:
 
 
 def test_keys_and_wishes_stay_here() -> None:
-    asked = request(authorization="Bearer k", x_mesh_resume="fast", x_mesh_patience="1", x_mine="1")
+    keys = {"authorization": "Bearer k", "x_api_key": "k", "api_key": "k", "cookie": "k"}
+    asked = request(**keys, x_mesh_resume="fast", x_mesh_patience="1", x_mine="1")
+    assert request_headers(asked) == forwarded_headers(asked)
     assert forwarded_headers(asked) == [(b"host", b"localhost"), (b"x-mine", b"1")]
 
 

@@ -12,6 +12,7 @@ import trio
 import trio.testing
 
 from mesh.gateway import loopback_guard
+from mesh.gateway.entry.entrances import Entrance
 from mesh.gateway.http_server import serve_gateway
 from mesh.gateway.loopback_guard import LoopbackGuard
 from mesh.net.discovery import tailscale
@@ -205,9 +206,8 @@ async def test_loopback_of_ipv6_is_loopback(machine: Machine, nursery: trio.Nurs
 
     async def serve(*, task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
         await serve_gateway(
-            [("::1", 0)],
+            [Entrance("::1", 0, guard=machine.guard.refusal)],
             ScriptedBackend(nursery, script),
-            guard=machine.guard.refusal,
             task_status=task_status,
         )
 

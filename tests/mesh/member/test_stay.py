@@ -51,21 +51,36 @@ async def test_a_founder_is_announced_and_its_gateway_answers_when_its_stay_has_
             await anna.changes.wait(anna.changes.count, 1)
 
 
-async def test_its_gateway_refuses_the_tailnets_machines_unless_all_callers_need_a_key(
-    ground: Ground, nursery: trio.Nursery, tmp_path: Path
+KEY = "a-key-of-the-API-long-enough"
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> str:
+    """A file with the key."""
+    path = tmp_path / "key"
+    path.write_text(KEY)
+    path.chmod(0o600)
+    return str(path)
+
+
+async def asked(url: str, **headers: str) -> int:
+    """The status of an answer to a program of this machine."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return (await client.get(url.replace("/v1", "/status"), headers=headers)).status_code
+
+
+async def test_it_refuses_the_tailnets_machines_unless_loopback_itself_wants_the_key(
+    ground: Ground, nursery: trio.Nursery, key: str
 ) -> None:
-    key = tmp_path / "key"
-    key.write_text("a-key-of-the-API-long-enough")
-    key.chmod(0o600)
     async with userspace(nursery) as daemon, daemon.running():
-        anna = await ground.machine("anna")
-        anna.context = anna.machine(None, tailscaled_socket=str(daemon.socket))
-        alone = await begun(anna, nursery)
-        bert = await ground.machine("bert")
-        bert.context = bert.machine(
-            None, tailscaled_socket=str(daemon.socket), listen=bert.endpoint.host, api_key=str(key)
-        )
-        to_all = await begun(bert, nursery)
+        stays = []
+        for name, listen in (("anna", None), ("bert", "127.0.0.9"), ("cara", "loopback")):
+            here = await ground.machine(name)
+            listen = here.endpoint.host if listen == "loopback" else listen
+            opened = {} if listen is None else {"listen": listen, "api_key": key}
+            here.context = here.machine(None, tailscaled_socket=str(daemon.socket), **opened)
+            stays.append(await begun(here, nursery))
+        alone, to_others, to_all = stays
 
         async def visit(stay: Stay, authorization: str = "") -> int:
             api = httpx.URL(stay.api)
@@ -76,13 +91,37 @@ async def test_its_gateway_refuses_the_tailnets_machines_unless_all_callers_need
                     return (await client.answer())[0]
 
         assert await visit(alone) == 403
+        assert await visit(to_others, f"Bearer {KEY}") == 403
         assert await visit(to_all) == 401
-        assert await visit(to_all, f"Bearer {key.read_text()}") == 200
+        assert await visit(to_all, f"Bearer {KEY}") == 200
+        assert [await asked(stay.api) for stay in stays] == [200, 200, 401]
         async with httpx.AsyncClient(trust_env=False) as client:
-            assert (await client.get(alone.api.replace("/v1", "/status"))).status_code == 200
             metrics = await client.get(alone.api.replace("/v1", "/metrics"))
         assert 'mesh_refused_total{what="api",why="tailnet"} 1.0' in metrics.text
         nursery.cancel_scope.cancel()
+
+
+async def test_it_says_where_others_ask_and_that_they_need_the_key(
+    clock: MockClock, ground: Ground, nursery: trio.Nursery, key: str
+) -> None:
+    for name, listen in (("anna", None), ("bert", "127.0.0.9"), ("cara", "0.0.0.0")):
+        here = await ground.machine(name)
+        opened = {} if listen is None else {"listen": listen, "api_key": key}
+        here.context = here.machine(None, **opened)
+        stay = await begun(here, nursery)
+        assert stay.status()["listen"] == stay.listen
+        assert await asked(stay.api) == 200
+        if listen is None:
+            assert stay.listen is None
+            continue
+        assert stay.listen is not None
+        url = httpx.URL(stay.listen)
+        assert url.host == ("127.0.0.9" if listen == "127.0.0.9" else here.endpoint.host)
+        assert await asked(stay.listen) == 401
+        assert await asked(stay.listen, **{"x-api-key": KEY}) == 200
+        assert KEY not in str(stay.status())
+        assert key not in str(stay.status())
+    nursery.cancel_scope.cancel()
 
 
 async def test_nothing_of_a_stay_is_left_when_it_is_cancelled(clock: MockClock, ground: Ground) -> None:

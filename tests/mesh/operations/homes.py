@@ -96,6 +96,7 @@ class FakePool:
 
     def __init__(self, scene: Scene, machine: FakeMachine, state: StateDir) -> None:
         self.id, self.name, self.api = scene.pool, "swift-otter", "http://127.0.0.1:50080/v1"
+        self.listen: str | None = None
         self.node = scene.node
         self.machine = machine
         self.driver = FakeDriver(scene)

@@ -123,3 +123,14 @@ def test_layers_are_shown_as_spans_and_none_as_a_dash() -> None:
 def test_a_watched_status_takes_the_rows_that_it_is_counted_for() -> None:
     assert redrawn(["one", "two"], 0) == "\x1b[?7lone\x1b[K\ntwo\x1b[K\n\x1b[J\x1b[?7h"
     assert redrawn(["one"], 2).startswith("\x1b[?7l\x1b[2A\rone"), "lines are cut off, then drawn over"
+
+
+async def test_the_line_that_others_use_is_shown_where_the_api_is_open_to_them(
+    mesh: Terminal, sidecar: FakeSidecar
+) -> None:
+    sidecar.answers["status"] = examples.status()
+    assert "others" not in (await mesh("status")).out
+    sidecar.answers["status"] = examples.status(listen="http://10.0.0.1:50080/v1")
+    text = (await mesh("status")).out
+    assert 'others  curl http://10.0.0.1:50080/v1/models -H "Authorization: Bearer $(cat FILE)"\n' in text
+    assert (await mesh("status", "--json")).json()["listen"] == "http://10.0.0.1:50080/v1"
