@@ -208,6 +208,33 @@ async def test_a_thousand_half_open_streams_keep_no_member_and_no_newcomer_out(l
     assert anna.sidecar() is not None
 
 
+async def test_hundreds_of_begun_requests_keep_nobody_from_the_api(lab: Lab) -> None:
+    if not lab.with_namespaces:
+        pytest.skip("on 127.x.y.z every address is this machine's own")
+    anna, bert, eve = lab.hosts(3)
+    key = anna.folder / "api.key"
+    key.write_text("open-sesame-0123456789")
+    key.chmod(0o600)
+    found(anna, "--listen", anna.address, "--api-key", str(key))
+    arguments = {"target": f"{anna.address}:50080", "count": 450, "seconds": 12}
+    begun = command("half_open", {**arguments, "begun": "GET /healthz HTTP/1.1\r\nHost: a"})
+
+    async def asks(host: Host, url: str) -> None:
+        """Fresh requests are answered at once, one after the other."""
+        for _ in range(16):
+            async with host.http(url) as http:
+                with trio.fail_after(2):
+                    assert (await http.get("/healthz")).status_code == 200
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: eve.arun(begun, PYTHONPATH=ROOT, timeout=120))
+        await trio.sleep(4)
+        await asks(bert, f"http://{anna.address}:50080")
+        await asks(anna, "http://127.0.0.1:50080")
+    async with client(anna) as http:
+        assert (await http.get("/status")).json()["listen"] == f"http://{anna.address}:50080/v1"
+
+
 async def test_a_gigabyte_is_sent_in_vain(lab: Lab, tmp_path: Path) -> None:
     anna, bert, eve = lab.hosts(3)
     form_pool([anna, bert])

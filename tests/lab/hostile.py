@@ -154,9 +154,12 @@ async def connect_everywhere(arguments: Arguments) -> dict[str, Any]:
 
 
 async def half_open(arguments: Arguments) -> dict[str, Any]:
-    """Keep so many connections that begin and go no further; those that are closed are opened again."""
+    """Keep so many connections that begin and go no further; those that are closed are opened again.
+
+    They begin a handshake, or the request that ``begun`` says.
+    """
     there, opened, held, most = endpoint(arguments), 0, 0, 0
-    hello = bytes.fromhex("160301020001")
+    hello = arguments.get("begun", "").encode() or bytes.fromhex("160301020001")
 
     async def hold(begins: bool) -> None:
         nonlocal opened, held, most
