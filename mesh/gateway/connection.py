@@ -126,7 +126,7 @@ class Connection:
         self._has_served = False
         self._waiting = trio.CancelScope()
         self.idle_since: float | None = None
-        """From when on no request is in progress; None while one is."""
+        """From when on it is the client's turn to send, a head or more of a body; None while it is ours."""
         self.aborted = False
 
     async def run(self) -> None:
@@ -160,7 +160,7 @@ class Connection:
             await trio.aclose_forcefully(self._stream)
 
     def close_when_idle(self) -> None:
-        """Close the connection as soon as it answers no request: at once, if there is none."""
+        """Close the connection as soon as its client waits for no answer: at once, if it does not."""
         self._closing = True
         self._waiting.cancel()
 
@@ -223,7 +223,7 @@ class Connection:
 
     @contextmanager
     def _idle(self, seconds: float) -> Iterator[None]:
-        """No request is in progress meanwhile, so the connection may be told to close, or has lasted."""
+        """It is the client's turn to send, for so long; meanwhile the connection may be told to close."""
         self._waiting = trio.move_on_after(seconds)
         self.idle_since = trio.current_time()
         try:
@@ -302,7 +302,8 @@ class Connection:
         try:
             event = await self._next_event()
             while event is h11.NEED_DATA:
-                with trio.fail_after(BODY_LIMIT):
+                data = b""
+                with self._idle(BODY_LIMIT):
                     data = await self._receive()
                 if not data:
                     raise ClientGone
@@ -310,7 +311,7 @@ class Connection:
                 event = await self._next_event()
         except h11.RemoteProtocolError as error:
             raise BadRequest(error_reply(400, "bad_request", str(error)[:MESSAGE_LIMIT])) from error
-        except (trio.TooSlowError, trio.BrokenResourceError) as error:
+        except trio.BrokenResourceError as error:
             raise ClientGone from error
         return bytes(event.data) if isinstance(event, h11.Data) else b""
 

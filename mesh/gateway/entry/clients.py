@@ -1,7 +1,7 @@
 """How many clients have room: so many of each source, and places of its own for this machine.
 
-Whoever is connected and asks nothing gives way to the next that comes, for longest first; a request in
-progress is never cut for another. This machine's programs are one source with many places, since they may be
+Whoever is connected and sends nothing gives way to the next that comes, for longest first; a request that has
+arrived is never cut for another. This machine's programs are one source with many places, since they may be
 anybody who reaches loopback through a proxy; other hosts' places are apart, so that these cannot shut out the
 owner. As on the mesh's port, the source that has most gives way.
 """
@@ -11,13 +11,13 @@ from typing import Final, Protocol
 from mesh.net.addresses import is_loopback
 from mesh.net.callers import Places, source_of
 
-MAX_LOCAL_CLIENTS: Final = 300
+MAX_LOCAL_CLIENTS: Final = 160
 """Connections of this machine's programs at a time."""
-MAX_OTHER_CLIENTS: Final = 200
-"""Connections of other hosts. With those of this machine, and one to the leader for each request, far fewer
-than the files that a process may open."""
+MAX_OTHER_CLIENTS: Final = 96
+"""Connections of other hosts. With those of this machine no more than requests may be in flight, so that
+whoever has a place is answered."""
 MAX_CLIENTS_OF_A_SOURCE: Final = 64
-"""Connections of one other host: more than one member may have requests in flight."""
+"""Connections of one other host."""
 THIS_MACHINE: Final = "this machine"
 
 
@@ -25,10 +25,10 @@ class ClientConnection(Protocol):
     """A connection, as far as it can give way."""
 
     idle_since: float | None
-    """From when on no request is in progress; None while one is."""
+    """From when on the client is to send, and does not; None while it waits for an answer."""
 
     def close_when_idle(self) -> None:
-        """Close it: at once, if no request is in progress."""
+        """Close it: at once, if the client waits for no answer."""
 
 
 class Clients:

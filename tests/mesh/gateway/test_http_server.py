@@ -184,7 +184,14 @@ def others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "is_loopback", lambda host: host == "127.0.0.1")
 
 
-BEGUN = [b"", b"GET /healthz HTTP/1.1\r\nhost: localh", b"POST /v1/models HTTP/1.1\r\nx: y\r\n"]
+HEAD = b"POST /completion HTTP/1.1\r\nhost: localhost\r\n"
+BEGUN = [
+    b"",
+    HEAD[:-9],
+    HEAD,
+    HEAD + b"content-length: 9\r\n\r\n{",
+    HEAD + b"transfer-encoding: chunked\r\n\r\n",
+]
 
 
 @pytest.mark.usefixtures("others")
@@ -209,13 +216,19 @@ async def test_hosts_that_begin_requests_all_together_keep_nobody_waiting(
         assert await place.fresh(host) == 200
 
 
+@pytest.mark.parametrize("begun", BEGUN)
 async def test_a_local_program_that_begins_hundreds_of_requests_keeps_no_other_waiting(
-    start_gateway: StartGateway,
+    start_gateway: StartGateway, begun: bytes
 ) -> None:
-    place = Neighbourhood(await start_gateway())
-    await place.begin("127.0.0.1", 450, BEGUN[1])
+    async def leader(call: Call) -> None:
+        await call.request()
+        await call.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+    place = Neighbourhood(await start_gateway(leader))
+    await place.begin("127.0.0.1", 450, begun)
     for _ in range(16):
         assert await place.fresh("127.0.0.1") == 200
+        assert (await place.gateway.fetch("GET", "/v1/models"))[0] == 200
 
 
 @pytest.mark.usefixtures("others")

@@ -11,6 +11,7 @@ from mesh.gateway.entry.clients import (
     MAX_OTHER_CLIENTS,
     Clients,
 )
+from mesh.gateway.proxy import MAX_IN_FLIGHT
 
 OURS = "10.0.0.1"
 
@@ -25,6 +26,11 @@ class FakeConnection:
     def close_when_idle(self) -> None:
         assert self.idle_since is not None, "a request in progress is never cut"
         self.closed = True
+
+
+def test_whoever_has_a_place_may_have_a_request_in_flight() -> None:
+    assert MAX_LOCAL_CLIENTS + MAX_OTHER_CLIENTS <= MAX_IN_FLIGHT
+    assert MAX_CLIENTS_OF_A_SOURCE < MAX_OTHER_CLIENTS
 
 
 def come(clients: Clients, host: str, times: int, idle_since: float | None) -> list[FakeConnection]:
