@@ -4,14 +4,17 @@ import argparse
 from typing import TYPE_CHECKING
 
 from mesh.cli.asking import print_json
-from mesh.cli.commands.status import STATE_STYLES, accelerator, ask_status, layers
+from mesh.cli.commands.status import STATE_STYLES, accelerator, ask_status, layers, members_shown
 from mesh.cli.options import Options
 from mesh.control.operations import MemberStatus, Status
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
 
-DESCRIPTION = "Every member of the pool with its id, address, rights, memory and engine."
+DESCRIPTION = """\
+Every member of the pool with its id, address, rights, memory and engine.
+
+Who left is shown by --all alone, for ten minutes; who died is shown for an hour. --json has all of them."""
 EXAMPLE = "  mesh members --json | jq -r '.members[].name'"
 
 HEADING = (
@@ -21,11 +24,12 @@ HEADING = (
 
 
 def configure(options: Options) -> None:
-    options.flag("--json", help="print one JSON object")
+    options.flag("--all", help="show those that left as well")
+    options.flag("--json", help="print one JSON object, with all members")
 
 
 def run(args: argparse.Namespace) -> int:
-    from mesh.cli.terminal import size, table
+    from mesh.cli.terminal import count, size, table
 
     status = ask_status(args)
     if args.json:
@@ -33,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     programs = other_programs(status)
     rows: list[list[Cell]] = [[*HEADING, *(["PROGRAM"] if programs else [])]]
-    for member in status["members"]:
+    members = status["members"] if args.all else members_shown(status)
+    for member in members:
         engine = member["llama_cpp"]
         rows.append(
             [
@@ -52,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
             ]
         )
     print(table(rows, right=(6, 7, 8)))
+    if left := len(status["members"]) - len(members):
+        print(f"\n{count(left, 'member')} left; shown with --all")
     return 0
 
 

@@ -82,9 +82,10 @@ def describe(status: Status) -> str:
     """The status as people read it."""
     from mesh.cli.terminal import clean, count, fields, paint, table
 
-    alive = sum(member["state"] == "alive" for member in status["members"])
+    shown = members_shown(status)
+    alive = sum(member["state"] == "alive" for member in shown)
     head = f"pool {paint(clean(status['pool']['name']), 'bold')}: {count(alive, 'machine')} alive"
-    if others := len(status["members"]) - alive:
+    if others := len(shown) - alive:
         head += f", {others} not"
     if status["leader"] is None:
         head += ", " + paint("no leader at present", "yellow")
@@ -101,6 +102,12 @@ def describe(status: Status) -> str:
         lines.append(("trouble", status["trouble"], "red"))
     lines += map(_problem, status["problems"])
     return "\n".join([head, "", table(_members(status), right=(5, 6)), "", fields(lines)])
+
+
+def members_shown(status: Status) -> list[MemberStatus]:
+    """Those that people look for: without those that left of their own will, unless this machine did."""
+    own = status["self"]["id"]
+    return [member for member in status["members"] if member["state"] != "left" or member["id"] == own]
 
 
 def how_others_ask(listen: str) -> str:
@@ -142,7 +149,7 @@ def _members(status: Status) -> "list[list[Cell]]":
     stages = status["plan"]["stages"] if status["plan"] else []
     heads = {stage["member"] for stage in stages if stage["head"]}
     rows: list[list[Cell]] = [["", "NAME", "ADDRESS", "STATE", "ACCELERATOR", "OFFERS", "RTT", "LAYERS"]]
-    for member in status["members"]:
+    for member in members_shown(status):
         here = member["id"] == status["self"]["id"]
         state = "paused" if here and status["self"]["paused"] else member["state"]
         offered = member["memory"]["offered"]

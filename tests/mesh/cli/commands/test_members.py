@@ -43,3 +43,29 @@ async def test_members_of_an_older_sidecar_are_listed_without_programs(
 async def test_json_has_the_same_members_as_status(mesh: Terminal, sidecar: FakeSidecar) -> None:
     sidecar.answers["status"] = examples.status()
     assert (await mesh("members", "--json")).json()["members"] == examples.status()["members"]
+
+
+async def test_members_that_left_are_shown_when_asked_for_and_when_they_are_back(
+    mesh: Terminal, sidecar: FakeSidecar
+) -> None:
+    gone = [examples.member(letter * 26, "mallory", state="left") for letter in "defg"]
+    members = [*examples.status()["members"], *gone]
+    sidecar.answers["status"] = examples.status(members=members)
+    shown = (await mesh("members")).out
+    assert "mallory" not in shown
+    assert "gamma" in shown, "one that died is missed"
+    assert shown.endswith("\n\n4 members left; shown with --all\n")
+    for command in ("members", "--all"), ("members", "--json"), ("members", "--all", "--json"):
+        assert (await mesh(*command)).out.count("mallory") == 4
+    text = (await mesh("status")).out
+    assert text.startswith("pool attic: 2 machines alive, 1 not\n")
+    assert "mallory" not in text
+    assert len((await mesh("status", "--json")).json()["members"]) == 7
+    gone[0]["state"] = "alive"
+    assert (await mesh("members")).out.count("mallory") == 1
+    assert (await mesh("status")).out.startswith("pool attic: 3 machines alive, 1 not\n")
+
+
+async def test_a_machine_that_left_still_shows_itself(mesh: Terminal, sidecar: FakeSidecar) -> None:
+    sidecar.answers["status"] = examples.status(members=[examples.member(examples.ALPHA, "me", state="left")])
+    assert "me" in (await mesh("members")).out
