@@ -223,7 +223,7 @@ class AdmissionServer:
             raise AdmissionRefused("this machine has left the pool")
         node = self.driver.node
         subject = node_id(key)
-        if node.keys().get(subject) is None or rights & ~node.rights(subject):
+        if node.keys().get(subject) is None or rights.exceeds(node.rights(subject)):
             self.driver.command(node.vouch, key, rights)
             log.info("admitted %s", subject.hex())
         peers = [endpoint for member in node.members() for endpoint in self.driver.endpoints(member.id)[:2]]

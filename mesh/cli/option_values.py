@@ -2,7 +2,7 @@
 
 import re
 
-RIGHTS = ("work", "lead", "own")
+RIGHTS = ("work", "ask", "lead", "own")
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -43,7 +43,7 @@ def layers(text: str) -> dict[str, int]:
 
 
 def rights(text: str) -> list[str]:
-    """Some of work, lead, own, separated by commas."""
+    """Some of work, ask, lead, own, separated by commas."""
     wanted = {part.strip() for part in text.split(",")}
     if not wanted <= set(RIGHTS):
         raise ValueError(f"{text!r} is not made of {', '.join(RIGHTS)}")

@@ -35,7 +35,7 @@ class OwnerOperations:
         token = pool.invites.create(pool.id, pool.node.id, hints, rights, args["expires"], uses)
         return {
             "token": token.text(),
-            "rights": args["rights"],
+            "rights": rights.names(),
             "expires": args["expires"],
             "uses": args["uses"],
         }

@@ -85,7 +85,7 @@ class Demo:
         options += ["--tailscaled-socket", "off", "--no-service"]
         self.mesh(NAMES[0], "join", "--found", "--name", NAMES[0], *options)
         token = json.loads(
-            self.mesh(NAMES[0], "invite", "--rights", "work,lead,own", "--uses", "2", "--json")
+            self.mesh(NAMES[0], "invite", "--rights", "work,ask,lead,own", "--uses", "2", "--json")
         )["token"]
         for name in NAMES[1:]:
             self.mesh(name, "join", "-", "--name", name, *options, stdin=token)

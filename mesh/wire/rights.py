@@ -7,14 +7,15 @@ from typing import Literal
 
 from mesh.wire.errors import MeshError
 
-Right = Literal["work", "lead", "own"]
+Right = Literal["work", "ask", "lead", "own"]
 
 
 class Rights(enum.Flag, boundary=enum.KEEP):
     """``work``: hold layers; ``lead``: be elected; ``own``: vouch for others, evict, and decide what runs.
 
-    Whoever is vouched for may also ask the model, as all could before there was a right to: ``NO_ASK`` takes
-    that away. Rights that a later version adds are kept as they came.
+    ``ask``, to ask the model, is on the wire by its opposite: all who were vouched for could ask before there
+    was a right to, and ``NO_ASK`` takes that away. Owners may ask in any case: they decide what runs. Rights
+    that a later version adds are kept as they came.
     """
 
     WORK = 1
@@ -22,10 +23,20 @@ class Rights(enum.Flag, boundary=enum.KEEP):
     OWN = 4
     NO_ASK = 8
 
+    @property
+    def may_ask(self) -> bool:
+        """Whether a member with these rights may ask the model."""
+        return Rights.OWN in self or Rights.NO_ASK not in self
+
     def names(self) -> list[Right]:
-        """The names of the rights that are set, in the order work, lead, own."""
-        named: dict[Right, Rights] = {"work": Rights.WORK, "lead": Rights.LEAD, "own": Rights.OWN}
-        return [name for name, right in named.items() if right in self]
+        """The names of a member's rights, in the order work, ask, lead, own."""
+        has: dict[Right, bool] = {
+            "work": Rights.WORK in self,
+            "ask": self.may_ask,
+            "lead": Rights.LEAD in self,
+            "own": Rights.OWN in self,
+        }
+        return [name for name, is_there in has.items() if is_there]
 
     def joined(self, other: Rights | None) -> Rights:
         """What two vouchers for one member give it together: each right that either of them gives."""
@@ -41,15 +52,20 @@ class Rights(enum.Flag, boundary=enum.KEEP):
 
     @classmethod
     def parse(cls, text: str) -> Rights:
-        """Read ``work,lead,own`` (any subset, any order); raises MeshError on anything else."""
-        rights = cls(0)
-        named = {"work": cls.WORK, "lead": cls.LEAD, "own": cls.OWN}
-        for name in text.split(","):
+        """Read ``work,ask,lead,own`` (any subset, any order); raises MeshError on anything else.
+
+        ``own`` implies ``ask``; whoever is given neither may not ask.
+        """
+        rights, barred = cls(0), cls.NO_ASK
+        named = {"work": cls.WORK, "ask": cls(0), "lead": cls.LEAD, "own": cls.OWN}
+        for name in (part.strip() for part in text.split(",")):
             try:
-                rights |= named[name.strip().lower()]
+                rights |= named[name.lower()]
             except KeyError:
-                raise MeshError(f"There is no right named {name.strip()!r}", "use work, lead, own") from None
-        return rights
+                raise MeshError(f"There is no right named {name!r}", "use work, ask, lead, own") from None
+            if name.lower() in ("ask", "own"):
+                barred = cls(0)
+        return rights | barred
 
 
 ALL_RIGHTS = Rights.WORK | Rights.LEAD | Rights.OWN

@@ -38,14 +38,14 @@ async def test_an_owner_lets_in_a_machine_that_waits_at_another_members_door(lab
         last = terminal.printed.rpartition("mesh approve ")[2].split()[0]
         refused = await vera.amesh("approve", last, check=False)
         assert "no owner" in refused.stderr
-        printed = (await anna.amesh("approve", last, "--rights", "work,lead")).stdout
-        assert printed == "cara is in the pool, with the rights work, lead\n"
+        printed = (await anna.amesh("approve", last, "--rights", "work,ask,lead")).stdout
+        assert printed == "cara is in the pool, with the rights work, ask, lead\n"
         await terminal.shows("joined pool .*3 machines alive")
         assert await terminal.ends() == 0
     for host in (anna, vera, cara):
         status = await status_when(host, lambda status: len(alive(status)) == 3)
         rights = {member["name"]: member["rights"] for member in status["members"]}
-        assert rights["cara"] == ["work", "lead"]
+        assert rights["cara"] == ["work", "ask", "lead"]
 
 
 async def test_without_a_terminal_nobody_is_waited_for(lab: Lab) -> None:

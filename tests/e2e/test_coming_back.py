@@ -67,7 +67,7 @@ async def test_members_and_even_the_founder_leave_and_are_let_in_again(lab: Lab)
     assert alive(anna.status()) == {"anna"}
     bert.mesh("join", token)
     await until_state(anna, "bert", "alive")
-    back = bert.mesh_json("invite", "--rights", "work,lead,own")["token"]
+    back = bert.mesh_json("invite", "--rights", "work,ask,lead,own")["token"]
     anna.mesh("leave")
     await until_state(bert, "anna", "left")
     anna.mesh("join", back)

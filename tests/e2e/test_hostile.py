@@ -90,7 +90,9 @@ async def is_untouched(
         members = [member for member in status["members"] if member["name"] != "mallory"]
         assert {member["name"]: member["rights"] for member in members} == expected
         assert {member["state"] for member in members} <= states
-        assert all(member["rights"] == ["work"] for member in status["members"] if member not in members)
+        assert all(
+            member["rights"] == ["work", "ask"] for member in status["members"] if member not in members
+        )
         assert status["leader"] == before["leader"]
 
 

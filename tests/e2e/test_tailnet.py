@@ -56,7 +56,7 @@ async def test_one_after_the_other_they_become_one_pool_with_nothing_typed(lab: 
     for host in hosts:
         status = await status_when(host, lambda status: len(alive(status)) == 3)
         me = next(member for member in status["members"] if member["id"] == status["self"]["id"])
-        assert me["rights"] == ["work", "lead", "own"]
+        assert me["rights"] == ["work", "ask", "lead", "own"]
 
 
 async def test_all_at_once_they_become_one_pool(lab: Lab) -> None:

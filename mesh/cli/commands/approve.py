@@ -11,8 +11,8 @@ DESCRIPTION = """\
 Let in the machine that shows CODE, because `mesh join` runs there and found this pool. Have the code read to
 you, or read it yourself; it is never sent, and a wrong one makes the machine show another."""
 EXAMPLE = """\
-  mesh approve 42-swift-otter-elm                       a volunteer's machine
-  mesh approve --rights work,lead,own 42 swift otter elm   a further machine of yours"""
+  mesh approve 42-swift-otter-elm                           a volunteer's machine
+  mesh approve --rights work,ask,lead,own 42 swift otter elm   a further machine of yours"""
 
 
 def configure(options: Options) -> None:
@@ -20,9 +20,9 @@ def configure(options: Options) -> None:
     options.value(
         "--rights",
         convert=option_values.rights,
-        default=["work"],
-        metavar="work,lead,own",
-        help="its rights (work)",
+        default=["work", "ask"],
+        metavar="work,ask,lead,own",
+        help="its rights (work,ask)",
     )
     options.flag("--json", help="print one JSON object")
 

@@ -13,11 +13,14 @@ Make an invite and print the line that lets another machine join with it. This m
 to be up then; whoever has the line has the rights in it.
 
 rights: work  hold layers and compute
+        ask   ask the model, through the API of that machine; `own` implies it
         lead  run the model's server and place its layers
         own   decide what is served, invite and evict others"""
 EXAMPLE = """\
   mesh invite                                  one volunteer's machine
-  mesh invite --rights work,lead,own           a further machine of yours
+  mesh invite --rights work,ask,lead,own       a further machine of yours
+  mesh invite --rights work                    it computes for others, but may not ask
+  mesh invite --rights ask                     it asks, and holds no layers
   mesh invite --uses 20 --expires 7d"""
 
 
@@ -25,9 +28,9 @@ def configure(options: Options) -> None:
     options.value(
         "--rights",
         convert=option_values.rights,
-        default=["work"],
-        metavar="work,lead,own",
-        help="its rights (work)",
+        default=["work", "ask"],
+        metavar="work,ask,lead,own",
+        help="its rights (work,ask)",
     )
     options.value(
         "--expires",

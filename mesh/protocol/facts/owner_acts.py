@@ -56,7 +56,7 @@ class Owner:
     def vouch(self, key: bytes, rights: Rights) -> Signed[Voucher]:
         """Vouch for the holder of a public key; MeshError when this owner cannot, or the key is evicted."""
         self._require_owner()
-        if len(key) != KEY_BYTES or not rights & ALL_RIGHTS:
+        if len(key) != KEY_BYTES or not rights.names():
             raise MeshError("There is nothing to vouch for", "a key of 32 bytes and at least one right")
         if not self._can_vouch():
             raise MeshError(

@@ -107,6 +107,23 @@ async def test_a_second_invite_may_add_rights(clock: MockClock, ground: Ground) 
     assert anna.node.rights(bert.id) == ALL_RIGHTS
 
 
+async def test_a_second_invite_may_add_the_right_to_ask(clock: MockClock, ground: Ground) -> None:
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    anna.found()
+    await ask(bert, anna, anna.invite(rights=Rights.WORK | Rights.NO_ASK))
+    assert not anna.node.rights(bert.id).may_ask
+    await ask(bert, anna, anna.invite(rights=Rights.WORK))
+    assert anna.node.rights(bert.id) == Rights.WORK
+
+
+async def test_who_only_asks_is_a_member(clock: MockClock, ground: Ground) -> None:
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    anna.found()
+    await ask(bert, anna, anna.invite(rights=Rights.parse("ask")))
+    assert anna.node.keys()[bert.id] == bert.identity.public_key
+    assert anna.node.rights(bert.id).names() == ["ask"]
+
+
 async def test_another_member_passes_the_proof_on_to_the_issuer(clock: MockClock, ground: Ground) -> None:
     anna, bert, carl = await in_company(ground)
     admitted = await ask(carl, bert, anna.invite(rights=Rights.WORK))

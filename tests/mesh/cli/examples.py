@@ -13,7 +13,7 @@ def member(id: str, name: str, **changes: Any) -> dict[str, Any]:
         "name": name,
         "address": f"10.0.0.{ord(id[0]) - 96}:50052",
         "state": "alive",
-        "rights": ["work", "lead", "own"],
+        "rights": ["work", "ask", "lead", "own"],
         "accelerator": {"kind": "cpu", "name": "Xeon"},
         "memory": {"total": 8 << 30, "offered": 60 << 20, "free": 4 << 30},
         "rtt_ms": None if id == ALPHA else 1.24,
@@ -72,7 +72,7 @@ def joined(**changes: Any) -> dict[str, Any]:
         "api": "http://127.0.0.1:50080/v1",
         "listen": None,
         "token": "mesh1:secret",
-        "rights": ["work", "lead", "own"],
+        "rights": ["work", "ask", "lead", "own"],
         **changes,
     }
 

@@ -44,7 +44,7 @@ STATUS = {
             "name": str,
             "address": str,
             "state": {"alive", "suspect", "dead", "left"},
-            "rights": [{"work", "lead", "own"}],
+            "rights": [{"work", "ask", "lead", "own"}],
             "accelerator": {"kind": {"cpu", "cuda", "metal", "rocm", "vulkan"}, "name": str},
             "memory": {"total": int, "offered": int, "free": int},
             "rtt_ms": Maybe(COUNT),

@@ -16,7 +16,7 @@ from mesh.cli import option_values
         (option_values.natural, "0", 0),
         (option_values.layers, "alpha=8, beta=0", {"alpha": 8, "beta": 0}),
         (option_values.layers, "odd=name=2", {"odd=name": 2}),
-        (option_values.rights, "own,work", ["work", "own"]),
+        (option_values.rights, "own,work, ask", ["work", "ask", "own"]),
         (option_values.host, "10.0.0.1", "10.0.0.1"),
         (option_values.host, "attic.local:50060", "attic.local:50060"),
         (option_values.host, "fd7a:115c::1", "fd7a:115c::1"),

@@ -97,7 +97,7 @@ async def test_a_machine_that_finds_nobody_founds_a_pool_and_gets_an_invite(home
     assert home.done == ["found"]
     assert events == [{"text": "founding a pool"}]
     assert (result["how"], result["members"], result["engine"]) == ("founded", 1, BUILDING)
-    assert result["rights"] == ["work", "lead", "own"]
+    assert result["rights"] == ["work", "ask", "lead", "own"]
     assert result["leader"] is not None
     assert result["token"] is not None
     assert Token.parse(result["token"]).pool == home.scene.pool
@@ -148,7 +148,7 @@ async def test_only_an_owner_is_given_an_invite_for_the_next(tmp_path: Path, sea
     search.near = FOUND
     home = FakeHome(tmp_path, leading(admitted(Rights.WORK | Rights.LEAD)))
     result = await join(home, {})
-    assert (result["how"], result["token"], result["rights"]) == ("joined", None, ["work", "lead"])
+    assert (result["how"], result["token"], result["rights"]) == ("joined", None, ["work", "ask", "lead"])
 
 
 async def test_a_member_that_is_where_it_was_asked_to_be_changes_nothing(

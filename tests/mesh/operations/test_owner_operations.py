@@ -32,16 +32,22 @@ def home(tmp_path: Path) -> FakeHome:
 async def test_an_invite_gives_the_rights_that_were_asked_for(home: FakeHome) -> None:
     operations = OwnerOperations(home)
     result = await operations.invite({"rights": ["lead", "work"], "expires": 60.0, "uses": 1}, Events().emit)
-    assert (result["rights"], result["expires"], result["uses"]) == (["lead", "work"], 60.0, 1)
+    assert (result["rights"], result["expires"], result["uses"]) == (["work", "lead"], 60.0, 1)
     token = Token.parse(result["token"])
     assert (token.pool, token.hints) == (home.scene.pool, (OWN_ADDRESS,))
-    for key, granted in ((b"k" * 32, Rights.LEAD | Rights.WORK), (b"j" * 32, None)):
+    for key, granted in ((b"k" * 32, Rights.LEAD | Rights.WORK | Rights.NO_ASK), (b"j" * 32, None)):
         told = proof(token.secret, token.pool, key)
         if granted is None:
             with pytest.raises(MeshError, match="used up"):
                 home.stay.invites.redeem(token.pool, invite_id(token.secret), key, told)
         else:
             assert home.stay.invites.redeem(token.pool, invite_id(token.secret), key, told) == granted
+
+
+async def test_an_owners_invite_says_that_an_owner_may_ask(home: FakeHome) -> None:
+    operations = OwnerOperations(home)
+    result = await operations.invite({"rights": ["own"], "expires": 60.0, "uses": 1}, Events().emit)
+    assert result["rights"] == ["ask", "own"]
 
 
 async def test_an_invite_for_no_number_is_for_any_number(home: FakeHome) -> None:

@@ -11,7 +11,7 @@ async def test_a_code_may_be_typed_with_dashes_or_blanks(mesh: Terminal, sidecar
     assert outcome.out == "be?ta is in the pool, with the rights work\n"
     await mesh("approve", "--rights", "own,work", "42", "swift", "otter", "elm")
     assert sidecar.asked == [
-        ("approve", {"code": "42-swift-otter-elm", "rights": ["work"]}),
+        ("approve", {"code": "42-swift-otter-elm", "rights": ["work", "ask"]}),
         ("approve", {"code": "42 swift otter elm", "rights": ["work", "own"]}),
     ]
 

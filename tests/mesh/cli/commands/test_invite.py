@@ -16,7 +16,7 @@ async def test_an_invite_is_one_line_to_copy(mesh: Terminal, sidecar: FakeSideca
 async def test_an_invite_is_modest_unless_told_otherwise(mesh: Terminal, sidecar: FakeSidecar) -> None:
     sidecar.answers["invite"] = INVITED
     assert (await mesh("invite", "--json")).json()["token"] == "mesh1:abc"
-    assert sidecar.asked == [("invite", {"rights": ["work"], "expires": 86400.0, "uses": 1})]
+    assert sidecar.asked == [("invite", {"rights": ["work", "ask"], "expires": 86400.0, "uses": 1})]
 
 
 @pytest.mark.parametrize("option", [["--rights", "all"], ["--expires", "never"], ["--uses", "-1"]])

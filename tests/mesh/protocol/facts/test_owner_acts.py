@@ -88,10 +88,16 @@ def test_a_member_that_is_no_owner_neither_vouches_nor_deploys() -> None:
 
 def test_nothing_is_vouched_for_without_a_key_or_a_right() -> None:
     stage = Stage()
-    with pytest.raises(MeshError):
-        stage.node.vouch(stage.now, b"short", Rights.WORK)
-    with pytest.raises(MeshError):
-        stage.node.vouch(stage.now, KeyedHash(5).public_key, Rights(0))
+    for key, rights in ((b"short", Rights.WORK), (KeyedHash(5).public_key, Rights.NO_ASK)):
+        with pytest.raises(MeshError, match="nothing to vouch for"):
+            stage.node.vouch(stage.now, key, rights)
+
+
+def test_who_only_asks_is_vouched_for() -> None:
+    stage = Stage()
+    stage.perform(stage.node.vouch(stage.now, KeyedHash(5).public_key, Rights(0)))
+    assert stage.node.rights(KeyedHash(5).id).names() == ["ask"]
+    assert stage.node.keys()[KeyedHash(5).id] == KeyedHash(5).public_key
 
 
 def test_two_vouchers_with_one_number_of_an_owner_whose_disk_was_set_back_both_stand() -> None:
@@ -339,12 +345,6 @@ def test_an_eviction_vouches_anew_for_rights_that_an_older_member_cannot_read() 
     stage.member(5, speaks=CLOSED)
     stage.perform(stage.node.evict(stage.now, owner.id))
     assert [stage.node.rights(one.id) for one in ones] == [barred, barred]
-
-
-def test_a_right_not_to_ask_alone_is_nothing_to_vouch_for() -> None:
-    stage = Stage()
-    with pytest.raises(MeshError, match="nothing to vouch for"):
-        stage.node.vouch(stage.now, KeyedHash(5).public_key, Rights.NO_ASK)
 
 
 def test_a_word_on_the_engine_that_only_later_versions_read_does_not_count() -> None:
