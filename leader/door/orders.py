@@ -70,13 +70,17 @@ class EngineFacts:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The request is refused with this status (4xx); ``field`` is the one to blame, if it is one."""
+    """The request is refused with this status (4xx); ``field`` is the one to blame, if it is one.
+
+    Asking again makes sense after ``retry_after`` seconds; 0: it makes none, or nobody knows when.
+    """
 
     status: int
     code: str
     message: str
     field: str | None = None
     shape: ErrorShape = ErrorShape.OPENAI
+    retry_after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
