@@ -12,6 +12,7 @@ nobody is to blame.
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from leader.door.orders import Refused
@@ -26,6 +27,8 @@ QUIET: Final = 3600.0
 """Seconds without a death after which the next suspension is a first one again."""
 MOST_DEATHS_OF_A_REQUEST: Final = 2
 """It is repeated once."""
+LINGER: Final = 10.0
+"""Seconds for which a request that had no whole answer counts as in the engine."""
 REMEMBERED: Final = 3600.0
 """Seconds for which a request is known by which the engine died."""
 MAX_REQUESTS: Final = 1024
@@ -77,23 +80,34 @@ class EngineDeaths:
     """Follows what is in the engine, and blames those by whom it dies."""
 
     def __init__(self) -> None:
-        self._running: dict[InEngine, None] = {}
+        self._running: dict[InEngine, float] = {}
+        """Those in the engine, in the order in which they came, and until when each counts as in it."""
         self._deaths: list[Death] = []
         self._requests: OrderedDict[tuple[str, bytes], tuple[int, float]] = OrderedDict()
         self._blamed: OrderedDict[str, Blamed] = OrderedDict()
 
     def begin(self, now: float, member: str, digest: bytes, *, owner: bool = False) -> InEngine:
         """llama-server gets a request."""
+        self._forget_lingering(now)
         request = InEngine(member, digest, owner, now)
-        self._running[request] = None
+        self._running[request] = inf
         return request
 
-    def end(self, request: InEngine) -> None:
-        """It is in llama-server no longer. A second call does nothing, nor one after a death."""
-        self._running.pop(request, None)
+    def end(self, now: float, request: InEngine, *, whole: bool = True) -> None:
+        """It is in llama-server no longer: the answer is whole. A second call does nothing.
+
+        An answer that is not ``whole``, as when llama-server was lost or the client hung up, may have ended
+        the engine nevertheless, of which one hears a moment later: it counts for so long.
+        """
+        if whole:
+            self._running.pop(request, None)
+        elif self._running.get(request) == inf:
+            self._running[request] = now + LINGER
+        self._forget_lingering(now)
 
     def died(self, now: float) -> Sequence[str]:
         """The engine died of itself on a machine that lives; return who is newly suspended: one, or none."""
+        self._forget_lingering(now)
         death = Death(now, tuple(self._running))
         self._running.clear()
         if not death.requests:
@@ -126,6 +140,11 @@ class EngineDeaths:
             return Refused(422, "engine_died", text)
         return None
 
+    def present(self, now: float) -> list[str]:
+        """The members whose requests count as in the engine."""
+        self._forget_lingering(now)
+        return sorted({one.member for one in self._running})
+
     def goes_first(self, member: str, digest: bytes) -> bool:
         """Whether a request waits that an unexplained death cut off: it is to start before those that wait.
 
@@ -146,6 +165,10 @@ class EngineDeaths:
     def blamed(self) -> Iterator[str]:
         """The members during whose requests the engine died."""
         return iter(self._blamed)
+
+    def _forget_lingering(self, now: float) -> None:
+        for request in [one for one, until in self._running.items() if until < now]:
+            del self._running[request]
 
     def _strike(self, now: float, member: str, digest: bytes) -> None:
         count, at = self._requests.pop((member, digest), (0, now))

@@ -46,6 +46,20 @@ _FOREVER: Final = 7 * 86400.0  # progress ends the loading, not the clock
 _ENGINE: Final = 1  # its number among a sidecar's engines
 _MOST_CLIENTS: Final = 1024  # for which it starts threads; it aborts where one cannot be started
 
+_OF_ITS_OWN: Final = frozenset(
+    {
+        signal.SIGABRT,
+        signal.SIGSEGV,
+        signal.SIGBUS,
+        signal.SIGFPE,
+        signal.SIGILL,
+        signal.SIGTRAP,
+        signal.SIGSYS,
+    }
+)
+"""Signals by which a program ends by what it did; the others come from somebody else."""
+_OF_A_WORKER: Final = "ggml-rpc"  # in the last lines of one that aborted because a worker was lost
+
 Listen = Callable[[bytes, trio.abc.Listener[trio.SocketStream]], None]
 
 
@@ -112,7 +126,13 @@ class LlamaServer:
         self._lines = 0
         self._sent_before = traffic()
         self._stuck = ""
+        self._by_requests = False
         self._stopping = False
+        self.died_of_requests = False
+        """Whether it died of what it was asked: by a signal of its own, or as it took too much or hung.
+
+        Not so where it was stopped, or never ready, or a worker was lost, suspected or stuck.
+        """
         self._supervised = Supervised(
             "llama-server",
             self._launch,
@@ -144,11 +164,12 @@ class LlamaServer:
             try:
                 code = await self._supervised.run()
             finally:
-                self._stuck = self._stuck or self._memory.ended()
+                self._kill_for(self._memory.ended())
                 self._memory.close()
                 if self._reach is not None:
                     self._reach.close()
             nursery.cancel_scope.cancel()
+        self.died_of_requests = self._has_died_of_requests(code)
         if self._stopping or self._supervised.state is State.STOPPED:
             self._report(ServerState(ServerPhase.STOPPED))
         else:
@@ -182,6 +203,21 @@ class LlamaServer:
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+
+    def _kill_for(self, reason: str) -> None:
+        """The same for a reason that what it was asked brought about; does nothing for none."""
+        if reason:
+            self._by_requests = self._by_requests or not self._stuck
+            self.kill(reason)
+
+    def _has_died_of_requests(self, code: int | None) -> bool:
+        stopped = self._stopping or self._supervised.state is State.STOPPED
+        if stopped or not self.load_seconds or self._doubt() or self._gone():
+            return False
+        if self._stuck:
+            return self._by_requests
+        lost = self.plan.workers and any(_OF_A_WORKER in line for line in self._supervised.log.last_lines)
+        return code is not None and -code in _OF_ITS_OWN and not lost
 
     def _launch(self) -> Launch:
         kept, machine, workers = self._slots_kept, isolation(), self.plan.workers
@@ -230,7 +266,8 @@ class LlamaServer:
                 sighting = EngineSample(activity, (counters, self._traffic()), doubt, gone)
                 reason = watchdog.see(trio.current_time(), sighting)
                 if reason is not None:
-                    self.kill(f"llama-server {reason}")
+                    mine = activity == "silent" or not self.plan.workers
+                    (self._kill_for if mine else self.kill)(f"llama-server {reason}")
                     return
             await trio.sleep(GLANCE_SECONDS if self.state.phase is ServerPhase.READY else READY_LOOK_SECONDS)
 
@@ -243,9 +280,11 @@ class LlamaServer:
             if pid is not None and glance is not None:
                 writes = None if self._slots_kept is None else self._slots_kept.watch()
                 wrong = standstill.see(trio.current_time(), glance) or writes
-                reason = f"llama-server {wrong}" if wrong else self._memory.exceeded(pid)
-                if reason:
-                    self.kill(reason)
+                took = "" if wrong else self._memory.exceeded(pid)
+                if wrong:
+                    self.kill(f"llama-server {wrong}")
+                self._kill_for(took)
+                if wrong or took:
                     return
             await trio.sleep(GLANCE_SECONDS)
 

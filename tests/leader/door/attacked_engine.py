@@ -58,7 +58,7 @@ class AttackedEngine:
     def _finish(self, now: float) -> None:
         done = [id for id, (_, until) in self._running.items() if id != ATTACKER and now >= until]
         for member in done:
-            self.deaths.end(self._running.pop(member)[0])
+            self.deaths.end(now, self._running.pop(member)[0])
             del self._jobs[member]
             self._asks_at[member] = now + self._random.expovariate(1 / self.think)
             self.outcome.answers += 1

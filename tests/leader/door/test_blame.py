@@ -99,11 +99,24 @@ def test_a_request_is_cleared_with_its_member() -> None:
 def test_what_had_ended_before_has_no_part_in_a_death() -> None:
     deaths = EngineDeaths()
     ended = deaths.begin(0.0, "anna", b"1")
-    deaths.end(ended)
-    deaths.end(ended)
+    deaths.end(0.5, ended)
+    deaths.end(0.5, ended, whole=False)
     assert death_of(deaths, 1.0, "mallory") == ["mallory"]
     assert deaths.deaths("anna") == 0
     assert deaths.died(2.0) == (), "nothing was in it"
+
+
+@pytest.mark.parametrize(("seconds", "suspended"), [(1.0, ["mallory"]), (blame.LINGER + 1, [])])
+def test_who_hangs_up_before_the_engine_dies_is_blamed_for_a_moment(
+    seconds: float, suspended: list[str]
+) -> None:
+    deaths = EngineDeaths()
+    request = deaths.begin(0.0, "mallory", b"killer")
+    deaths.end(0.2, request, whole=False)
+    deaths.end(0.9, request, whole=False)
+    assert deaths.present(seconds) == suspended
+    assert list(deaths.died(seconds)) == suspended
+    assert deaths.died(seconds) == ()
 
 
 def test_an_owner_is_counted_and_not_suspended() -> None:
@@ -160,7 +173,7 @@ def test_whatever_comes_a_death_suspends_at_most_one_that_was_in_the_engine(
         if what == "begin" and deaths.refusal(now, member, b"%d" % which) is None:
             running.append(deaths.begin(now, member, b"%d" % which, owner=who == 0))
         elif what == "end" and running:
-            deaths.end(running.pop(which % len(running)))
+            deaths.end(now, running.pop(which % len(running)))
         elif what == "die":
             suspended = deaths.died(now)
             assert len(suspended) <= 1

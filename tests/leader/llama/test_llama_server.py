@@ -218,6 +218,7 @@ async def test_a_worker_that_dies_ends_the_server_with_the_reason(
         state = await running.until("failed", 5)
         assert re.search(r"SIGABRT: ggml-rpc\.cpp:\d+: Remote RPC server crashed", state.reason)
         assert running.resets
+        assert not running.server.died_of_requests
 
 
 async def test_a_worker_that_hangs_is_noticed_in_some_seconds_and_the_server_killed(
@@ -233,6 +234,7 @@ async def test_a_worker_that_hangs_is_noticed_in_some_seconds_and_the_server_kil
         os.kill(running.pids[1], signal.SIGSTOP)
         state = await running.until("failed", 15)
         assert re.fullmatch(r"llama-server makes no progress with a token for \d+ s", state.reason)
+        assert not running.server.died_of_requests
 
 
 async def test_many_clients_at_once_have_their_threads_without_control_groups(
@@ -261,6 +263,7 @@ async def test_a_server_that_was_stopped_is_killed_without_being_asked(
         os.kill(running.server.pid, signal.SIGSTOP)
         state = await running.until("failed", 10)
         assert state.reason == "llama-server was stopped"
+        assert not running.server.died_of_requests
 
 
 async def test_conversations_go_on_in_the_next_server_with_another_split(
@@ -373,6 +376,7 @@ async def test_the_reason_is_known_when_all_is_read_that_was_said_before_the_end
     with trio.fail_after(30):
         state = await server.run()
     assert state.reason == "llama-server ended with SIGABRT: ggml-rpc.cpp:569: crashed"
+    assert not server.died_of_requests, "it was never ready"
 
 
 async def test_an_engine_that_takes_more_than_its_placement_is_ended(
@@ -394,6 +398,33 @@ async def test_where_the_kernel_ended_an_engine_for_its_memory_that_is_the_reaso
         os.kill(running.server.pid, signal.SIGKILL)
         state = await running.until("failed")
     assert state.reason == "it took more memory"
+    assert running.server.died_of_requests
+
+
+@pytest.mark.parametrize(
+    ("number", "is_of_requests"),
+    [(signal.SIGSEGV, True), (signal.SIGABRT, True), (signal.SIGKILL, False), (signal.SIGTERM, False)],
+)
+async def test_an_engine_dies_of_requests_by_a_signal_of_its_own(
+    engine: Engine, model: ModelInfo, tmp_path: Path, number: int, is_of_requests: bool
+) -> None:
+    async with pool(engine, split_plan(model), tmp_path) as running:
+        await running.until("ready")
+        assert running.server.pid is not None
+        os.kill(running.server.pid, number)
+        await running.until("failed")
+        assert running.server.died_of_requests is is_of_requests
+
+
+async def test_while_a_worker_is_in_doubt_no_request_is_to_blame(
+    engine: Engine, model: ModelInfo, tmp_path: Path
+) -> None:
+    async with pool(engine, split_plan(model), tmp_path, doubt=lambda: True) as running:
+        await running.until("ready")
+        assert running.server.pid is not None
+        os.kill(running.server.pid, signal.SIGSEGV)
+        await running.until("failed")
+        assert not running.server.died_of_requests
 
 
 def no_listener(worker: bytes, listener: trio.abc.Listener[trio.SocketStream]) -> None:
