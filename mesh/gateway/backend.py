@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 import trio
 
+from leader.door.orders import Refused
 from mesh.wire.errors import MeshError
 
 
@@ -31,6 +32,14 @@ class NothingServed(NotReady):
         super().__init__("no model is served", hint="mesh serve MODEL.gguf", lasting=True)
 
 
+class AskingRefused(NotReady):
+    """This node may not ask: ``refused`` says why. Nothing was opened."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.message, refused.retry_after, lasting=True)
+        self.refused = refused
+
+
 class Serving(NamedTuple):
     """The leader (its id as text), and the model to serve (its hash)."""
 
@@ -48,7 +57,8 @@ class GatewayBackend(Protocol):
         then close its connection to llama-server, which stops the slot. A stream that fails raises
         ``trio.BrokenResourceError``, or ends early, which HTTP tells from a proper end.
 
-        Raises `NotReady` where no leader can be asked, `MeshError` or ``OSError`` where asking failed.
+        Raises `NotReady` where no leader can be asked, `AskingRefused` where this node may not, `MeshError`
+        or ``OSError`` where asking failed.
         """
         ...
 

@@ -4,12 +4,12 @@ from typing import Final, cast
 
 import trio
 
-from mesh.gateway.backend import NotReady
+from mesh.gateway.backend import AskingRefused, NotReady
 from mesh.gateway.connection import BadRequest, ClientGone, HttpExchange, Request
 from mesh.gateway.counters import GatewayCounters
 from mesh.gateway.headers import end_to_end, forwarded_headers
 from mesh.gateway.leaders import Leaders
-from mesh.gateway.replies import error_event, error_reply, unavailable
+from mesh.gateway.replies import error_event, error_reply, refusal, unavailable
 from mesh.gateway.resumable_completion import ResumableCompletion
 from mesh.gateway.resuming.answer import ResumableAnswer
 from mesh.gateway.resuming.pace import How
@@ -95,6 +95,8 @@ class Proxy:
                 head = await attempt.upstream.receive_head()
                 stage = "stream"
                 await self._return_answer(exchange, attempt.upstream, head)
+        except AskingRefused as error:
+            await exchange.reply(refusal(error.refused))
         except NotReady as error:
             await exchange.reply(unavailable("not_ready", str(error), error.retry_after))
         except BadRequest as error:

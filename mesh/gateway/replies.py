@@ -3,7 +3,10 @@
 import json
 import math
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, NamedTuple
+
+from leader.door.orders import Refused
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -48,6 +51,21 @@ def unavailable(code: str, message: str, retry_after: float) -> Reply:
     """Make a 503 that says why, and in how many whole seconds (at least one) to ask again."""
     seconds = max(1, math.ceil(retry_after))
     return error_reply(503, code, message, [(b"retry-after", b"%d" % seconds)])
+
+
+def refusal(refused: Refused) -> Reply:
+    """Make the answer to a request that the leader's door refuses."""
+    seconds = b"%d" % max(1, math.ceil(refused.retry_after))
+    headers = [(b"retry-after", seconds)] if refused.retry_after > 0 else []
+    return error_reply(refused.status, refused.code, refused.message, headers)
+
+
+def as_http(whole: Reply) -> bytes:
+    """Write an answer as it goes over a connection that ends with it."""
+    phrase = HTTPStatus(whole.status).phrase.encode()
+    lines = [b"HTTP/1.1 %d %s" % (whole.status, phrase), b"connection: close"]
+    lines += [name + b": " + value for name, value in whole.headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + whole.content
 
 
 def error_event(code: str, message: str) -> bytes:

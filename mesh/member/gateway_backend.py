@@ -8,7 +8,8 @@ from functools import partial
 import trio
 
 from mesh.control.operations import Status
-from mesh.gateway.backend import NothingServed, NotReady, Serving
+from mesh.gateway.backend import AskingRefused, NothingServed, NotReady, Serving
+from mesh.gateway.replies import as_http, refusal
 from mesh.gateway.upstream import not_serving
 from mesh.net.relay import SessionStream, relay
 from mesh.net.session import Session, StreamError
@@ -16,6 +17,7 @@ from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Streams
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import current_state
+from mesh.serving.asking_right import asking_refused
 from mesh.serving.leader_loop import LeaderLoop
 from mesh.wire.facts import Claim
 from mesh.wire.identity import id_text
@@ -43,6 +45,9 @@ class StayBackend:
 
     async def open_leader(self) -> trio.abc.Stream:
         """A byte stream to the leader's llama-server, which may be this machine's own. Raises `NotReady`."""
+        refused = asking_refused(self._node, self._node.id)
+        if refused is not None:
+            raise AskingRefused(refused)
         wanted, claim, report = self._node.deployment(), self._node.leader(), current_state(self._node)
         if wanted is None or not wanted.running:
             raise NothingServed
@@ -86,7 +91,14 @@ class StayBackend:
         return Serving(id_text(claim.author), wanted.model.root.hex())
 
     async def handle_api(self, session: Session) -> None:
-        """Give a member's gateway a connection to this node's llama-server, if this node leads."""
+        """Give a member's gateway a connection to this node's llama-server, if this node leads.
+
+        Its own gateway refuses a member that may not ask; one that does not obey is refused here.
+        """
+        refused = self._leading.barred(session.peer)
+        if refused is not None:
+            await _answer(session, as_http(refusal(refused)))
+            return
         local = None
         try:
             local = await self._leading.answer()
@@ -95,8 +107,7 @@ class StayBackend:
         if local is not None:
             await relay(session.stream, local)
             return
-        with suppress(trio.BrokenResourceError), trio.move_on_after(REFUSAL_SECONDS):
-            await session.stream.send_all(not_serving())
+        await _answer(session, not_serving())
 
     async def changes(self) -> AsyncIterator[None]:
         """One item for each change of the status, and every ten seconds."""
@@ -105,3 +116,8 @@ class StayBackend:
             seen = await self._driver.changes.wait(seen, CHANGES_SECONDS)
             yield
             await trio.sleep(REST_SECONDS)
+
+
+async def _answer(session: Session, whole: bytes) -> None:
+    with suppress(trio.BrokenResourceError), trio.move_on_after(REFUSAL_SECONDS):
+        await session.stream.send_all(whole)

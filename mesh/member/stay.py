@@ -164,7 +164,7 @@ class Stay:
             entrances(options.bind, options.api_port, self._guard.refusal, options.listen, key),
             self.gateway,
             drops=self._guard.drops,
-            collectors=[self._drops],
+            collectors=[self._drops, self.leading.asks],
             task_status=task_status,
         )
 

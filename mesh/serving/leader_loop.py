@@ -14,6 +14,9 @@ from pathlib import Path
 import psutil
 import trio
 
+from leader.door.blame import EngineDeaths
+from leader.door.limits import Askers
+from leader.door.orders import Refused
 from leader.llama import slots
 from leader.llama.tunnels import OpenTunnel, TunnelRefused, pass_gate
 from leader.model.held_models import Models
@@ -28,9 +31,11 @@ from mesh.runtime.clock import now
 from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import name_of
+from mesh.serving.ask_reporter import AskReporter
+from mesh.serving.asking_right import asking_refused
 from mesh.serving.pipeline import Pipeline, slots_folder
 from mesh.wire.errors import MeshError
-from mesh.wire.identity import NodeId
+from mesh.wire.identity import NodeId, id_text, parse_id
 from mesh.wire.states import Phase
 
 log = logging.getLogger(__name__)
@@ -64,6 +69,10 @@ class LeaderLoop:
         self._pipeline: Pipeline | None = None
         self._model_infos: dict[bytes, ModelInfo] = {}
         self._move_request: MoveRequest | None = None
+        self.askers = Askers()
+        """What each member has asked of this node as the leader, and may ask."""
+        self.engine_deaths = EngineDeaths()
+        self.asks = AskReporter(self.askers, self.engine_deaths, self._name_of)
 
     @property
     def takes_requests(self) -> bool:
@@ -76,6 +85,14 @@ class LeaderLoop:
         Raises OSError when llama-server refuses it.
         """
         return None if self._pipeline is None else await self._pipeline.answer()
+
+    def barred(self, peer: NodeId | None) -> Refused | None:
+        """Why a member's request is refused before it says anything; None where it has the right to ask."""
+        refused = asking_refused(self._driver.node, peer)
+        if refused is not None and peer is not None:
+            self.askers.refuse(now(), id_text(peer))
+            self.asks.refused(id_text(peer), refused)
+        return refused
 
     async def move(self, at_once: bool) -> str:
         """Move to the best placement, ``at_once`` even while answers run; return the outcome in words.
@@ -194,7 +211,13 @@ class LeaderLoop:
         if claim is not None and engine is not None:
             log.info("starting %s on %d stages", start.wanted.name, len(start.plan.stages))
             self._pipeline = Pipeline(
-                self._machine, self._driver, start, claim.term, self._open_tunnel, self._on_reset
+                self._machine,
+                self._driver,
+                start,
+                claim.term,
+                self._open_tunnel,
+                self._on_reset,
+                self.asks.engine_died,
             )
             nursery.start_soon(self._pipeline.run, engine.llama_server)
 
@@ -224,6 +247,9 @@ class LeaderLoop:
                     if not (isinstance(error, TunnelRefused) and "not ready" in error.message):
                         raise
                 await trio.sleep(TUNNEL_AGAIN_SECONDS)
+
+    def _name_of(self, member: str) -> str:
+        return name_of(self._driver.node, NodeId(parse_id(member)))
 
     def _on_reset(self, worker: bytes, reason: str) -> None:
         log.warning("tunnel to %s: %s", name_of(self._driver.node, NodeId(worker)), reason)

@@ -39,11 +39,13 @@ class Pipeline:
         term: int,
         open_tunnel: TunnelOpener,
         on_reset: Callable[[bytes, str], None],
+        on_death: Callable[[], object],
     ) -> None:
         """Prepare a pipeline for ``start``.
 
         ``open_tunnel`` opens a tunnel to a worker under a term. ``on_reset`` is called with a worker whose
-        tunnel did not open, or broke, and the reason.
+        tunnel did not open, or broke, and the reason; ``on_death`` when llama-server died of what it was
+        asked.
         """
         self.wanted = start.wanted
         self.plan = start.plan
@@ -57,6 +59,7 @@ class Pipeline:
         self._restore = start.restore
         self._open_tunnel = open_tunnel
         self._on_reset = on_reset
+        self._on_death = on_death
         self._server: LlamaServer | None = None
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
@@ -103,6 +106,8 @@ class Pipeline:
                         on_state=self._set_state,
                     )
                     await self._server.run()
+                    if self._server.died_of_requests:
+                        self._on_death()
         finally:
             self._ended.set()
             self._machine.changes.notify()

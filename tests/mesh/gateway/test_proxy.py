@@ -6,8 +6,9 @@ import pytest
 import trio
 import trio.testing
 
+from leader.door.orders import Refused
 from mesh.gateway import proxy
-from mesh.gateway.backend import NotReady
+from mesh.gateway.backend import AskingRefused, NotReady
 from mesh.wire.errors import MeshError
 from tests.mesh.gateway.conftest import RunningGateway, StartGateway
 from tests.mesh.gateway.doubles import END, Call, chunk, sse
@@ -353,3 +354,18 @@ async def test_more_requests_than_can_be_in_flight_are_asked_to_come_again(
     assert (status, headers["retry-after"]) == (503, "1")
     assert json.loads(body)["error"]["code"] == "overloaded"
     assert (await gateway.fetch("GET", "/healthz"))[0] == 200
+
+
+async def test_a_node_that_may_not_ask_says_so_at_once(start_gateway: StartGateway) -> None:
+    async def leader(call: Call) -> None:
+        raise AssertionError("nothing is opened")
+
+    gateway = await start_gateway(leader)
+    gateway.node.error = AskingRefused(Refused(403, "may_not_ask", "this machine may not ask"))
+    with trio.fail_after(LIMIT):
+        for path in (CHAT, "/v1/messages", "/v1/models"):
+            status, headers, body = await gateway.fetch("POST", path, b"{}")
+            assert (status, json.loads(body)["error"]["code"]) == (403, "may_not_ask")
+            assert "retry-after" not in headers
+    for path in ("/", "/status", "/metrics", "/readyz"):
+        assert (await gateway.fetch("GET", path))[0] == 200

@@ -2,9 +2,19 @@
 
 import json
 
+import h11
 import pytest
 
-from mesh.gateway.replies import error_event, error_reply, json_reply, reply, unavailable
+from leader.door.orders import Refused
+from mesh.gateway.replies import (
+    as_http,
+    error_event,
+    error_reply,
+    json_reply,
+    refusal,
+    reply,
+    unavailable,
+)
 
 
 def test_a_reply_says_how_long_it_is_and_keeps_caches_and_other_sites_out() -> None:
@@ -53,3 +63,26 @@ def test_an_error_in_a_stream_is_one_event() -> None:
     assert event.startswith(b"data: ")
     assert event.index(b"\n") == len(event) - 2
     assert json.loads(event[6:])["error"] == {"message": "two\nlines", "type": "server_error", "code": "lost"}
+
+
+@pytest.mark.parametrize(("after", "said"), [(0.0, None), (0.2, b"1"), (17.5, b"18")])
+def test_a_refusal_of_the_door_says_when_to_ask_again(after: float, said: bytes | None) -> None:
+    made = refusal(Refused(429, "suspended", "not now", retry_after=after))
+    assert made.status == 429
+    assert dict(made.headers).get(b"retry-after") == said
+    assert json.loads(made.content)["error"]["code"] == "suspended"
+
+
+def test_a_reply_that_ends_its_connection_is_whole_http() -> None:
+    made = refusal(Refused(403, "may_not_ask", "no"))
+    client = h11.Connection(h11.CLIENT)
+    client.send(h11.Request(method="GET", target="/", headers=[("host", "x")]))
+    client.send(h11.EndOfMessage())
+    client.receive_data(as_http(made))
+    client.receive_data(b"")
+    head, data, end = (client.next_event() for _ in range(3))
+    assert isinstance(head, h11.Response)
+    assert (head.status_code, head.reason) == (403, b"Forbidden")
+    assert isinstance(data, h11.Data)
+    assert bytes(data.data) == made.content
+    assert isinstance(end, h11.EndOfMessage)

@@ -1,30 +1,37 @@
 """The gateway's way to the leader: here, at another member, or the reason why there is none."""
 
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from mesh.gateway.backend import NothingServed, NotReady, Serving
+from leader.door.orders import Refused
+from mesh.gateway.backend import AskingRefused, NothingServed, NotReady, Serving
 from mesh.member.gateway_backend import StayBackend
 from mesh.net.stream_kinds import StreamKind
 from mesh.runtime.status import current_state, status
 from mesh.serving.leader_loop import LeaderLoop
-from mesh.wire.identity import id_text
+from mesh.wire.identity import NodeId, id_text
 from mesh.wire.profile import Model
+from mesh.wire.rights import ALL_RIGHTS, Rights
 from mesh.wire.states import Phase
 from tests.mesh.machines import Ground, Here
 
+BARRED = Refused(403, "may_not_ask", "this machine may not ask")
 MODEL = Model("small.gguf", 8, b"r" * 32)
 
 
 class Pretended:
     """A leader loop of which nothing is asked but its llama-server: one that echoes."""
 
-    def __init__(self, listens: bool = True) -> None:
+    def __init__(self, listens: bool = True, bars: NodeId | None = None) -> None:
         self.listens = listens
+        self.bars = bars
+
+    def barred(self, peer: NodeId | None) -> Refused | None:
+        return BARRED if peer == self.bars else None
 
     async def answer(self) -> trio.abc.Stream | None:
         await trio.lowlevel.checkpoint()
@@ -69,12 +76,12 @@ async def told(here: Here, phase: Phase) -> None:
             await here.changes.wait(here.changes.count, 1)
 
 
-async def leader_and_member(ground: Ground) -> tuple[Here, Here]:
-    """Anna leads; bert may not."""
+async def leader_and_member(ground: Ground, rights: Rights = ALL_RIGHTS) -> tuple[Here, Here]:
+    """Anna leads; bert may not. He has these rights."""
     anna, bert = await ground.machine("anna"), await ground.machine("bert")
     bert.profile = replace(bert.profile, rank=0)
     anna.found()
-    bert.enter(await bert.search().by_host(anna.endpoint, anna.invite()))
+    bert.enter(await bert.search().by_host(anna.endpoint, anna.invite(rights=rights)))
     await ground.acquaint(anna, bert)
     with trio.fail_after(30):
         while (claim := bert.node.leader()) is None or claim.author != anna.id:
@@ -161,3 +168,24 @@ async def test_a_leader_that_refuses_the_stream_is_not_ready(clock: MockClock, g
     del anna.handlers[StreamKind.API]
     with pytest.raises(NotReady, match="the leader does not answer"):
         await one.open_leader()
+
+
+async def test_a_member_without_the_right_to_ask_opens_nothing(clock: MockClock, ground: Ground) -> None:
+    anna, bert = await leader_and_member(ground, Rights.parse("work,lead"))
+    opened: list[object] = []
+    anna.handlers[StreamKind.API] = cast(Any, opened.append)
+    with pytest.raises(AskingRefused) as caught:
+        await backend(bert, Pretended()).open_leader()
+    assert (caught.value.refused.code, caught.value.lasting, opened) == ("may_not_ask", True, [])
+
+
+async def test_a_leader_refuses_a_member_whose_gateway_does_not(clock: MockClock, ground: Ground) -> None:
+    anna, bert = await leader_and_member(ground)
+    await deploy(anna, bert)
+    backend(anna, Pretended(bars=bert.id))
+    async with await backend(bert, Pretended()).open_leader() as stream:
+        received = b""
+        while piece := await stream.receive_some(1000):
+            received += piece
+    assert received.startswith(b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\n")
+    assert b'"code":"may_not_ask"' in received
