@@ -9,10 +9,11 @@ from mesh.control.sidecar_options import SidecarOptions, declared
 
 def configure(options: Options) -> None:
     for option in declared():
+        shown = argparse.SUPPRESS if option.rare else option.help
         if option.kind is bool:
-            options.switch(option.flag, help=option.help)
+            options.switch(option.flag, help=shown)
         else:
-            options.value(option.flag, convert=option.read, metavar=option.metavar, help=option.help)
+            options.value(option.flag, convert=option.read, metavar=option.metavar, help=shown)
 
 
 def sidecar_options(args: argparse.Namespace, state: str, foreground: bool = False) -> SidecarOptions:

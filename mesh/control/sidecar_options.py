@@ -33,6 +33,15 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _number(least: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < least:
+            raise ValueError(f"{text!r} is not a whole number from {least}")
+        return int(text)
+
+    return read
+
+
 def _name(text: str) -> str:
     if not 0 < len(text.encode()) <= 63:
         raise ValueError("a name has 1 to 63 bytes")
@@ -52,9 +61,14 @@ def _host_name() -> str:
     return os.uname().nodename.partition(".")[0] or "node"
 
 
-def _cli(help: str, metavar: str | None = None, read: Callable[[str], Any] = str) -> Mapping[str, Any]:
-    """How the command line takes an option; ``read`` raises ValueError with what it expected."""
-    return {"help": help, "metavar": metavar, "read": read}
+def _cli(
+    help: str, metavar: str | None = None, read: Callable[[str], Any] = str, *, rare: bool = False
+) -> Mapping[str, Any]:
+    """How the command line takes an option; ``read`` raises ValueError with what it expected.
+
+    Help leaves out a ``rare`` one, which stands in the configuration file as a rule.
+    """
+    return {"help": help, "metavar": metavar, "read": read, "rare": rare}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +103,22 @@ class NodeOptions:
         default=None, metadata=_cli("tailscaled's socket, where it is unusual", "PATH|off", _socket)
     )
 
+    ask_in_flight: int = field(
+        default=16,
+        metadata=_cli("requests of a member that this leader answers at once", "16", _number(1), rare=True),
+    )
+    ask_queued: int = field(
+        default=64,
+        metadata=_cli("requests of a member that wait here", "64", _number(1), rare=True),
+    )
+    ask_tokens_per_minute: int = field(
+        default=0,
+        metadata=_cli("tokens a minute for a member; 0: any number", "0", _number(0), rare=True),
+    )
+    ask_limits_owners: bool = field(
+        default=False, metadata=_cli("hold owners to these limits too (no)", rare=True)
+    )
+
     def values(self) -> dict[str, Any]:
         """As JSON, by name."""
         return asdict(self)
@@ -104,6 +134,7 @@ class NodeOption:
     help: str
     metavar: str | None
     read: Callable[[str], Any]
+    rare: bool
 
     @property
     def flag(self) -> str:

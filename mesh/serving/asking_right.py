@@ -8,7 +8,6 @@ from mesh.wire.identity import NodeId
 
 def asking_refused(node: Node, peer: NodeId | None) -> Refused | None:
     """The refusal for who is no member, or one without the right; None for who may ask."""
-    member = None if peer is None else node.member(peer)
-    if member is None:
+    if peer is None or not node.chain(peer):
         return Refused(403, "no_member", "who asks is no member of this pool")
-    return barred(member.rights)
+    return barred(node.rights(peer))

@@ -31,6 +31,7 @@ from mesh.runtime.clock import now
 from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import name_of
+from mesh.serving.ask_limits import limits_of
 from mesh.serving.ask_reporter import AskReporter
 from mesh.serving.asking_right import asking_refused
 from mesh.serving.pipeline import Pipeline, slots_folder
@@ -69,7 +70,7 @@ class LeaderLoop:
         self._pipeline: Pipeline | None = None
         self._model_infos: dict[bytes, ModelInfo] = {}
         self._move_request: MoveRequest | None = None
-        self.askers = Askers()
+        self.askers = Askers(limits_of(machine.options))
         """What each member has asked of this node as the leader, and may ask."""
         self.engine_deaths = EngineDeaths()
         self.asks = AskReporter(self.askers, self.engine_deaths, self._name_of)

@@ -64,6 +64,14 @@ def test_help_shows_it_and_nonsense_is_refused(state: StateDir, capsys: pytest.C
         asked(state, "join", "--wall-colour", "green")
 
 
+def test_help_leaves_out_what_is_rare_and_yet_it_is_read(state: StateDir) -> None:
+    assert "--ask-" not in options_of("join", load_command("join")).parser.format_help()
+    config = {"ask-queued": 8, "join": {"ask-limits-owners": True}}
+    started = asked(state, "join", config=config, environment={"MESH_ASK_IN_FLIGHT": "4"})
+    assert started.given == {"ask_queued": 8, "ask_limits_owners": True, "ask_in_flight": 4}
+    assert asked(state, "sidecar", *node_options.as_arguments(started)) == started
+
+
 def test_it_is_passed_on_to_the_sidecar(state: StateDir) -> None:
     started = asked(state, "join", "--wall-colour=red", "--no-varnish", "--port=0")
     arguments = node_options.as_arguments(started)

@@ -15,6 +15,16 @@ def test_members_ask_unless_they_may_not(rights: Rights) -> None:
     assert (refused.status, refused.code) == (403, "may_not_ask")
 
 
+def test_a_member_that_was_not_heard_of_yet_may_ask() -> None:
+    stage = Stage()
+    for number, rights in ((5, Rights.WORK), (6, Rights.parse("work"))):
+        stage.perform(stage.node.vouch(stage.now, KeyedHash(number).public_key, rights))
+    assert asking_refused(stage.node, KeyedHash(5).id) is None
+    refused = asking_refused(stage.node, KeyedHash(6).id)
+    assert refused is not None
+    assert refused.code == "may_not_ask"
+
+
 def test_a_founder_may_ask() -> None:
     stage = Stage()
     assert asking_refused(stage.node, stage.node.id) is None

@@ -1,6 +1,8 @@
 """What the reconciler decides is carried out: llama-server runs, its pool is told, and it ends in time."""
 
 import math
+import os
+import signal
 import threading
 from contextlib import suppress
 from dataclasses import replace
@@ -18,12 +20,16 @@ from leader.placement.reading import read_model
 from leader.reconcile.decide import decide
 from leader.reconcile.view import Decision, ReconcilerMemory, Stop, View
 from mesh.engine.types import Engine
+from mesh.runtime.clock import now
 from mesh.runtime.status import current_state
 from mesh.serving.leader_loop import LeaderLoop
 from mesh.serving.worker_loop import WorkerLoop
 from mesh.tools.generator import ModelSpec, generate
 from mesh.wire.facts import PoolState
+from mesh.wire.identity import id_text
 from mesh.wire.profile import Model
+from mesh.wire.rights import Rights
+from simulations.signing import KeyedHash
 from tests.mesh.fake_engine import fake_engine
 from tests.mesh.machines import Ground, Here
 from tests.waiting import until
@@ -123,6 +129,43 @@ async def test_a_model_that_fits_here_is_served_here_until_it_is_stopped(
     one.deploy(file, running=False)
     await one.until_told("stopped")
     assert await one.leading.answer() is None
+
+
+async def test_who_was_in_an_engine_that_died_of_it_is_blamed(
+    clock: MockClock, ground: Ground, engine: Engine, nursery: trio.Nursery, file: Path
+) -> None:
+    one = await led(ground, clock, engine, nursery)
+    one.deploy(file)
+    member, deaths = id_text(b"m" * 16), one.leading.engine_deaths
+    for number, suspended in ((signal.SIGKILL, False), (signal.SIGSEGV, True)):
+        await until(lambda: one.leading.takes_requests)
+        deaths.begin(now(), member, b"digest")
+        os.kill(llama_server_of(one.leading), number)
+        await until(lambda: not one.leading.takes_requests)
+        await until(lambda: one.leading.takes_requests)
+        assert (deaths.suspended_seconds(now(), member) > 0) is suspended
+    assert deaths.deaths(member) == 1
+
+
+async def test_a_member_that_may_not_ask_is_refused_and_counted(
+    clock: MockClock, ground: Ground, engine: Engine, nursery: trio.Nursery
+) -> None:
+    one = await led(ground, clock, engine, nursery)
+    assert one.leading.barred(one.anna.id) is None
+    assert one.anna.driver is not None
+    silent = KeyedHash(7)
+    one.anna.driver.do(one.anna.node.vouch, silent.public_key, Rights.parse("work"))
+    refused = one.leading.barred(silent.id)
+    assert refused is not None
+    assert refused.code == "may_not_ask"
+    assert one.leading.askers.accounts()[id_text(silent.id)].refused == 1
+
+
+def llama_server_of(leading: LeaderLoop) -> int:
+    assert leading._pipeline is not None
+    assert leading._pipeline._server is not None
+    assert leading._pipeline._server.pid is not None
+    return leading._pipeline._server.pid
 
 
 async def test_layers_of_another_machine_are_reached_through_its_gate(
