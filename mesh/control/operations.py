@@ -245,6 +245,33 @@ class Status(TypedDict):
 STATUS = Operation("status", NoArgs, Status)
 
 
+# -- usage ---------------------------------------------------------------------------------------------------
+
+
+class Asked(TypedDict):
+    """What a member has asked of the leader since that began to count; in flight, queued: now."""
+
+    requests: int  # the refused ones included
+    in_flight: int
+    queued: int
+    refused: int
+    prompt_tokens: int
+    generated_tokens: int
+    bytes_in: int
+    bytes_out: int
+    engine_deaths: int  # of llama-server, while it had a request of the member
+    suspended_seconds: int  # for which the member may not ask
+
+
+class UsageResult(TypedDict):
+    """By member's id, for those that have asked; an owner sees all, others themselves. None: no answer."""
+
+    asked: dict[str, Asked] | None
+
+
+USAGE = Operation("usage", NoArgs, UsageResult)
+
+
 # -- join, leave ---------------------------------------------------------------------------------------------
 
 

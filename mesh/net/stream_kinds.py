@@ -39,6 +39,9 @@ class StreamKind(StrEnum):
     COPIES = "copies"
     """How far a member's copy is, and the leader's order to fetch one."""
 
+    USAGE = "usage"
+    """A member asks the leader who asked it how much: reply ``{"counts": [...]}`` or ``{"refused"}``."""
+
 
 OPEN_KINDS = frozenset({StreamKind.ADMIT})
 """A node that is no member may open these alone."""

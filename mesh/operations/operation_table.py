@@ -14,6 +14,7 @@ from mesh.operations.node_operations import NodeOperations
 from mesh.operations.owner_operations import OwnerOperations
 from mesh.operations.plan_operations import PlanOperations
 from mesh.operations.serve_operations import ServeOperations
+from mesh.operations.usage_operations import UsageOperations
 
 Args = TypeVar("Args", bound=Mapping[str, Any])
 Result = TypeVar("Result", bound=Mapping[str, Any])
@@ -47,6 +48,7 @@ class OperationTable:
             bind(operations.INVITE, owner.invite),
             bind(operations.APPROVE, owner.approve),
             bind(operations.EVICT, owner.evict),
+            bind(operations.USAGE, UsageOperations(home).usage),
         )
 
     def handlers(self) -> dict[str, Handler]:

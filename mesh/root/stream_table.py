@@ -12,6 +12,7 @@ from mesh.net.session import Session
 from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Handler
 from mesh.operations.move import handle_move
+from mesh.operations.usage_stream import handle_usage
 
 
 def stream_handlers(admission_server: AdmissionServer, stay: Callable[[], Stay | None]) -> dict[str, Handler]:
@@ -35,4 +36,5 @@ def stream_handlers(admission_server: AdmissionServer, stay: Callable[[], Stay |
         StreamKind.MOVE: member(lambda stay: partial(handle_move, stay)),
         StreamKind.COPY: member(lambda stay: stay.copies.handle_piece),
         StreamKind.COPIES: member(lambda stay: stay.copies.handle_ask),
+        StreamKind.USAGE: member(lambda stay: partial(handle_usage, stay)),
     }

@@ -17,6 +17,7 @@ import trio
 from leader.door.blame import EngineDeaths
 from leader.door.limits import Askers
 from leader.door.orders import Refused
+from leader.door.usage import Usage, usage
 from leader.llama import slots
 from leader.llama.tunnels import OpenTunnel, TunnelRefused, pass_gate
 from leader.model.held_models import Models
@@ -94,6 +95,10 @@ class LeaderLoop:
             self.askers.refuse(now(), id_text(peer))
             self.asks.refused(id_text(peer), refused)
         return refused
+
+    def usage(self) -> dict[str, Usage]:
+        """What each member has asked of this node as the leader, by its id."""
+        return usage(now(), self.askers, self.engine_deaths)
 
     async def move(self, at_once: bool) -> str:
         """Move to the best placement, ``at_once`` even while answers run; return the outcome in words.

@@ -110,6 +110,10 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         ),
         Bound("bytes of a request that resumes", "mesh.gateway.proxy", ("MAX_KEPT_BODY",)),
         Bound("bytes of an answer's text", "mesh.gateway.resuming.answer", ("MAX_TEXT",)),
+        Bound("members whose requests are counted", "leader.door.accounts", ("MAX_ACCOUNTS",)),
+        Bound("members blamed, deaths of llama-server", "leader.door.blame", ("MAX_BLAMED", "MAX_DEATHS")),
+        Bound("requests known that were in these", "leader.door.blame", ("MAX_REQUESTS",)),
+        Bound("bytes of the counts that a leader tells", "mesh.operations.usage_stream", ("MAX_ANSWER",)),
         Bound("watchers of the status", "mesh.gateway.feed", ("MAX_WATCHERS",)),
     ),
     "rest": (

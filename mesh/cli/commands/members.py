@@ -1,26 +1,33 @@
 """``mesh members``."""
 
 import argparse
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mesh.cli.asking import print_json
+from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.commands.status import STATE_STYLES, accelerator, ask_status, layers, members_shown
 from mesh.cli.options import Options
-from mesh.control.operations import MemberStatus, Status
+from mesh.control.operations import USAGE, Asked, MemberStatus, Status
+from mesh.wire.errors import MeshError
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
 
 DESCRIPTION = """\
-Every member of the pool with its id, address, rights, memory and engine.
+Every member of the pool with its id, address, rights, memory and engine. On an owner's machine also what each
+has asked of the leader since that began to count: requests, tokens read and generated, refusals, deaths of
+llama-server meanwhile; on others, what this machine has asked.
 
 Who left is shown by --all alone, for ten minutes; who died is shown for an hour. --json has all of them."""
-EXAMPLE = "  mesh members --json | jq -r '.members[].name'"
+EXAMPLE = """\
+  mesh members --json | jq -r '.members[].name'
+  mesh members --json | jq '.members[] | {name, asked}'"""
 
 HEADING = (
     *("NAME", "ID", "ADDRESS", "STATE", "RIGHTS", "ACCELERATOR"),
     *("OFFERS", "FREE", "TOTAL", "LLAMA.CPP", "LAYERS"),
 )
+COUNTS = ("REQUESTS", "TOKENS", "TROUBLE")
 
 
 def configure(options: Options) -> None:
@@ -32,11 +39,14 @@ def run(args: argparse.Namespace) -> int:
     from mesh.cli.terminal import count, size, table
 
     status = ask_status(args)
+    asked = _asked(args)
     if args.json:
-        print_json({"pool": status["pool"], "members": status["members"]})
+        members = [{**member, "asked": asked.get(member["id"])} for member in status["members"]]
+        print_json({"pool": status["pool"], "members": members})
         return 0
     programs = other_programs(status)
-    rows: list[list[Cell]] = [[*HEADING, *(["PROGRAM"] if programs else [])]]
+    counts, more = [*(COUNTS if asked else ())], [*(["PROGRAM"] if programs else [])]
+    rows: list[list[Cell]] = [[*HEADING, *counts, *more]]
     members = status["members"] if args.all else members_shown(status)
     for member in members:
         engine = member["llama_cpp"]
@@ -53,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
                 size(member["memory"]["total"]),
                 f"{engine['commit'][:9]} rpc {engine['rpc']}" if engine else "-",
                 layers(member["layers"]),
+                *(_counts(asked.get(member["id"])) if asked else []),
                 *([programs.get(member["id"], "")] if programs else []),
             ]
         )
@@ -60,6 +71,30 @@ def run(args: argparse.Namespace) -> int:
     if left := len(status["members"]) - len(members):
         print(f"\n{count(left, 'member')} left; shown with --all")
     return 0
+
+
+def _asked(args: argparse.Namespace) -> Mapping[str, Asked]:
+    """What members have asked, by id; nothing where the leader, or an older sidecar, does not tell."""
+    try:
+        return ask_sidecar(args, USAGE.request({}))["asked"] or {}
+    except MeshError:
+        return {}
+
+
+def _counts(asked: Asked | None) -> list[str]:
+    """Requests, tokens read and generated, and what was wrong."""
+    if asked is None:
+        return ["-", "-", ""]
+    wrong = {
+        "refused": asked["refused"],
+        "engine deaths": asked["engine_deaths"],
+        "s suspended": asked["suspended_seconds"],
+    }
+    return [
+        str(asked["requests"]),
+        f"{asked['prompt_tokens']}+{asked['generated_tokens']}",
+        ", ".join(f"{count} {what}" for what, count in wrong.items() if count),
+    ]
 
 
 def other_programs(status: Status) -> dict[str, str]:

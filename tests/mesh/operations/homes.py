@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import trio
 
+from leader.door.usage import Usage
 from leader.model.held_models import Models
 from mesh.admission.handshake import Admitted
 from mesh.admission.invites import Invites
@@ -80,6 +81,10 @@ class FakeLeading:
     def __init__(self) -> None:
         self.move_requests: list[bool] = []
         self.answer: str | Exception = "moved"
+        self.counts: dict[str, Usage] = {}
+
+    def usage(self) -> dict[str, Usage]:
+        return self.counts
 
     async def move(self, at_once: bool) -> str:
         self.move_requests.append(at_once)

@@ -1,5 +1,13 @@
+from typing import Any
+
+from mesh.wire.errors import MeshError
 from tests.mesh.cli import examples
 from tests.mesh.cli.conftest import FakeSidecar, Terminal
+
+ASKED = {
+    "requests": 9, "in_flight": 1, "queued": 0, "refused": 3, "prompt_tokens": 100, "generated_tokens": 50,
+    "bytes_in": 1000, "bytes_out": 2000, "engine_deaths": 2, "suspended_seconds": 40,
+}  # fmt: skip
 
 
 async def test_members_are_listed_with_ids_and_engines(mesh: Terminal, sidecar: FakeSidecar) -> None:
@@ -40,9 +48,18 @@ async def test_members_of_an_older_sidecar_are_listed_without_programs(
     assert (outcome.code, "PROGRAM" in outcome.out) == (0, False)
 
 
-async def test_json_has_the_same_members_as_status(mesh: Terminal, sidecar: FakeSidecar) -> None:
+async def test_json_has_the_same_members_as_status_and_what_they_asked(
+    mesh: Terminal, sidecar: FakeSidecar
+) -> None:
     sidecar.answers["status"] = examples.status()
-    assert (await mesh("members", "--json")).json()["members"] == examples.status()["members"]
+    nothing: list[dict[str, Any] | Exception] = [{"asked": None}, {"asked": {}}, MeshError("unknown")]
+    for answer in nothing:
+        sidecar.answers["usage"] = answer
+        members = (await mesh("members", "--json")).json()["members"]
+        assert members == [{**member, "asked": None} for member in examples.status()["members"]]
+    sidecar.answers["usage"] = {"asked": {examples.BETA: ASKED}}
+    members = (await mesh("members", "--json")).json()["members"]
+    assert [member["asked"] for member in members] == [None, ASKED, None]
 
 
 async def test_members_that_left_are_shown_when_asked_for_and_when_they_are_back(
@@ -69,3 +86,17 @@ async def test_members_that_left_are_shown_when_asked_for_and_when_they_are_back
 async def test_a_machine_that_left_still_shows_itself(mesh: Terminal, sidecar: FakeSidecar) -> None:
     sidecar.answers["status"] = examples.status(members=[examples.member(examples.ALPHA, "me", state="left")])
     assert "me" in (await mesh("members")).out
+
+
+async def test_what_members_asked_is_shown_once_something_was_counted(
+    mesh: Terminal, sidecar: FakeSidecar
+) -> None:
+    sidecar.answers["status"] = examples.status()
+    sidecar.answers["usage"] = {"asked": {}}
+    assert "REQUESTS" not in (await mesh("members")).out
+    sidecar.answers["usage"] = {"asked": {examples.BETA: ASKED}}
+    heading, alpha, beta, _ = (await mesh("members")).out.splitlines()
+    assert heading.split()[-3:] == ["REQUESTS", "TOKENS", "TROUBLE"]
+    assert alpha.split()[-2:] == ["-", "-"]
+    assert beta.endswith("3 refused, 2 engine deaths, 40 s suspended")
+    assert beta.split()[-10:-8] == ["9", "100+50"]
