@@ -1,11 +1,13 @@
-"""Conversations that outlive their llama-server: the KV cache of each slot, saved to a file and restored.
+"""Conversations that outlive their llama-server, or their slot: KV caches, saved to files and restored.
 
 Such a file does not depend on the placement: two workers can restore what three held. It does depend on the
 model and on the size of a slot. So it is kept for the same deployment alone, between the end of one
-llama-server and the start of the next::
+llama-server and the start of the next. Files at *places* are for the same llama-server: slots that were
+parked to make room::
 
     <folder>/manifest.json       whose conversation each file holds: what it does not name is not restored
     <folder>/files/slot-<n>      all that llama-server may write
+    <folder>/files/parked-<n>    the same
 """
 
 import errno
@@ -13,12 +15,12 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import trio
 
@@ -33,11 +35,22 @@ KEEP_SECONDS: Final = 10.0
 OVERHEAD_BYTES: Final = 16 << 20
 SPARE_BYTES: Final = 256 << 20
 """Bytes of the disk that stay free in any case: the node's own state is written there."""
+PLACES_PER_SLOT: Final = 2
+DISK_SHARE: Final = 4
+"""Parked slots have no more than one part in so many of what is free on the disk at the start."""
 _MANIFEST: Final = "manifest.json"
 
 
+class MovedSlot(NamedTuple):
+    """A slot that was saved to a file, or loaded from it."""
+
+    tokens: int
+    bytes: int
+    seconds: float
+
+
 class Slots:
-    """The slots of a pipeline's llama-server, as files below ``folder``: one file a slot, and no other.
+    """The slots of a pipeline's llama-server, as files below ``folder``: one a slot, one a place, no other.
 
     The files are there, empty, before llama-server starts: it may overwrite them and make none. ``model`` is
     the root of the model's hash tree.
@@ -48,8 +61,10 @@ class Slots:
         self.files = folder / "files"
         self._manifest = SlotManifest(model, plan.context, plan.slots, {})
         self._names = [f"slot-{slot}" for slot in range(plan.slots)]
+        self._parked_names: list[str] = []
+        self._parked_bytes: dict[str, int] = {}
         self._saved: Mapping[int, SavedSlot] = {}
-        self._saving = False
+        self._saving = 0
         info = plan.model_info
         self._slot_bytes = info.kv_bytes_per_layer_per_token * info.n_layers * plan.context + info.state_bytes
 
@@ -57,6 +72,16 @@ class Slots:
     def file_bytes(self) -> int:
         """The most bytes that a file may have: a slot's cache, its tokens, and what the engine adds."""
         return self._slot_bytes + self._slot_bytes // 8 + OVERHEAD_BYTES
+
+    @property
+    def places(self) -> int:
+        """How many slots can be parked; 0 before ``prepare``."""
+        return len(self._parked_names)
+
+    @property
+    def token_bytes(self) -> float:
+        """About how many bytes of a file each token of a conversation takes."""
+        return self._slot_bytes / self._manifest.context
 
     def prepare(self, restore: bool) -> bool:
         """Make the files; drop whatever an earlier run left, unless it is to ``restore``.
@@ -72,7 +97,10 @@ class Slots:
             for found in self.files.iterdir():
                 if found.name not in self._names:
                     remove(found)
-            for name in self._names:
+            room = max(0, self._free() - SPARE_BYTES) // DISK_SHARE // self.file_bytes
+            places = min(PLACES_PER_SLOT * len(self._names), room)
+            self._parked_names = [f"parked-{place}" for place in range(places)]
+            for name in self._all_names:
                 (self.files / name).touch(mode=0o600)
         except OSError as error:
             log.warning("conversations are not kept: %s: %s", self.folder, error.strerror)
@@ -83,7 +111,8 @@ class Slots:
         """Drop what is in the files, which stay."""
         with suppress(OSError):
             (self.folder / _MANIFEST).unlink(missing_ok=True)
-        for name in self._names:
+        self._parked_bytes.clear()
+        for name in self._all_names:
             with suppress(OSError):
                 os.truncate(self.files / name, 0)
 
@@ -94,8 +123,8 @@ class Slots:
         """
         with suppress(OSError):
             with os.scandir(self.files) as found:  # one more than there may be tells as much as all
-                sizes = {file.name: file.stat().st_size for file in islice(found, len(self._names) + 1)}
-            if (reason := excess(sizes, self._names, self.file_bytes)) is not None:
+                sizes = {file.name: file.stat().st_size for file in islice(found, len(self._all_names) + 1)}
+            if (reason := excess(sizes, self._all_names, self.file_bytes)) is not None:
                 return reason
             if any(sizes.values()) and not self._saving and self._free() < SPARE_BYTES:
                 log.warning("conversations are not kept: the disk is nearly full")
@@ -108,9 +137,8 @@ class Slots:
         All or nothing is kept: nothing after ten seconds, and nothing on a disk that fills up meanwhile.
         """
         self.clear()
-        self._saving = True
         try:
-            with trio.move_on_after(KEEP_SECONDS):
+            with trio.move_on_after(KEEP_SECONDS), self._writing():
                 self._check_room(self.file_bytes * len(domains))
                 saved = {}
                 for slot, domain in domains.items():
@@ -121,8 +149,6 @@ class Slots:
                 return saved
         except OSError as error:
             log.warning("conversations are not kept: %s", error.strerror)
-        finally:
-            self._saving = False
         self.clear()
         return {}
 
@@ -133,18 +159,60 @@ class Slots:
         with trio.move_on_after(KEEP_SECONDS), suppress(OSError):
             for slot, file in saved.items():
                 if (self.files / self._names[slot]).stat().st_size == file.bytes:
-                    told = await self._ask(connect, slot, "restore")
+                    told = await self._ask(connect, slot, "restore", self._names[slot])
                     if told.get("n_restored"):
                         restored[slot] = file
         self.clear()
         return restored
 
+    async def park(self, connect: Connect, slot: int, place: int) -> MovedSlot | None:
+        """Save a slot at a place, where nothing lies afterwards if that fails (None).
+
+        No time ends it: llama-server would still write, or load, when nobody expects it any more. It does
+        that between two tokens, and it is its watchdog's to end it.
+        """
+        began, name = trio.current_time(), self._parked_names[place]
+        self._parked_bytes.pop(name, None)
+        with suppress(OSError), self._writing():
+            self._check_room(self.file_bytes)
+            if (written := await self._written(connect, slot, name)) is not None:
+                self._parked_bytes[name] = written[1]
+                return MovedSlot(*written, trio.current_time() - began)
+        return None
+
+    async def unpark(self, connect: Connect, place: int, slot: int) -> MovedSlot | None:
+        """Load into a slot what lies at a place, and stays there; None where that fails."""
+        began, name = trio.current_time(), self._parked_names[place]
+        size = self._parked_bytes.get(name)
+        with suppress(OSError):
+            if size is not None and (self.files / name).stat().st_size == size:
+                told = await self._ask(connect, slot, "restore", name)
+                if tokens := told.get("n_restored"):
+                    return MovedSlot(tokens, size, trio.current_time() - began)
+        return None
+
+    @property
+    def _all_names(self) -> list[str]:
+        return self._names + self._parked_names
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._saving += 1
+        try:
+            yield
+        finally:
+            self._saving -= 1
+
     async def _save(self, connect: Connect, slot: int, domain: str) -> SavedSlot | None:
-        """What is saved of a slot; None, and an empty file, where that is nothing or less than all."""
-        told, file = await self._ask(connect, slot, "save"), self.files / self._names[slot]
+        written = await self._written(connect, slot, self._names[slot])
+        return None if written is None else SavedSlot(domain, *written)
+
+    async def _written(self, connect: Connect, slot: int, name: str) -> tuple[int, int] | None:
+        """Tokens and bytes of a slot in its file; None, and an empty file, for nothing or less than all."""
+        told, file = await self._ask(connect, slot, "save", name), self.files / name
         tokens, size = told.get("n_saved"), told.get("n_written")
         if tokens and size and file.stat().st_size == size:
-            return SavedSlot(domain, tokens, size)
+            return tokens, size
         os.truncate(file, 0)
         return None
 
@@ -169,9 +237,9 @@ class Slots:
         temporary.write_bytes(replace(self._manifest, slots=saved).encode())
         temporary.replace(self.folder / _MANIFEST)
 
-    async def _ask(self, connect: Connect, slot: int, action: str) -> dict[str, int]:
+    async def _ask(self, connect: Connect, slot: int, action: str, name: str) -> dict[str, int]:
         """The numbers that llama-server reports; none when it refuses: that costs a prefill alone."""
-        body = json.dumps({"filename": self._names[slot]}).encode()
+        body = json.dumps({"filename": name}).encode()
         with suppress(OSError, trio.BrokenResourceError, ValueError):
             status, answer = await post(connect, f"/slots/{slot}?action={action}", body)
             told: Any = json.loads(answer)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from leader.llama.local_http import Connect
 from leader.llama.slot_manifest import EVERYBODY, SavedSlot
-from leader.llama.slots import Slots, are_kept, excess, remove
+from leader.llama.slots import PLACES_PER_SLOT, Slots, are_kept, excess, remove
 from leader.placement.planner import Plan, place
 from mesh.runtime.state import write_durably
 from tests.lab import disks
@@ -50,7 +50,8 @@ class Server:
             await trio.sleep_forever()
         slot, action = line.split()[1].removeprefix("/slots/").split("?action=")
         if action == "save":
-            (self.folder / f"slot-{slot}").write_bytes(b"kv")
+            name = json.loads(request.split(b"\r\n\r\n")[1])["filename"]
+            (self.folder / name).write_bytes(b"kv")
             self._meanwhile()
         tokens, bytes = ("n_saved", "n_written") if action == "save" else ("n_restored", "n_read")
         told = {"id_slot": int(slot), tokens: self.held[int(slot)], bytes: 2 + self.untold, "timings": {}}
@@ -63,7 +64,9 @@ def slots_in(folder: Path, plan: Plan = PLAN, model: bytes = MODEL) -> Slots:
 
 
 def sizes(folder: Path) -> dict[str, int]:
-    return {file.name: file.stat().st_size for file in (folder / "files").iterdir()}
+    """Of all files but those of places where nothing is parked."""
+    found = {file.name: file.stat().st_size for file in (folder / "files").iterdir()}
+    return {name: size for name, size in found.items() if size or not name.startswith("parked-")}
 
 
 async def refused() -> trio.SocketStream:
@@ -174,7 +177,8 @@ def test_where_no_folder_can_be_made_nothing_is_kept(tmp_path: Path) -> None:
 def test_whatever_is_left_is_dropped_before_a_server_starts(tmp_path: Path, restore: bool) -> None:
     folder = tmp_path / "slots"
     (folder / "files" / "invented").mkdir(parents=True)
-    for name in ("slot-0", "slot-7", "another", "files/slot-1", "files/invented/slot-0", "manifest.json.new"):
+    for name in ("slot-0", "slot-7", "another", "files/slot-1", "files/parked-0", "files/parked-99",
+                 "files/invented/slot-0", "manifest.json.new"):  # fmt: skip
         (folder / name).write_bytes(b"old")
     (folder / "away").symlink_to(tmp_path)
     slots_in(folder).prepare(restore)
@@ -206,6 +210,85 @@ def test_whatever_has_the_folders_name_is_removed(tmp_path: Path, made: str) -> 
     remove(folder)
     assert [file.name for file in tmp_path.iterdir()] == ["elsewhere"]
     assert (elsewhere / "file").exists()
+
+
+async def test_a_slot_is_parked_and_loaded_into_another_one(tmp_path: Path) -> None:
+    slots, server = slots_in(tmp_path / "slots"), Server(tmp_path / "slots" / "files")
+    slots.prepare(restore=False)
+    assert slots.places == PLACES_PER_SLOT * PLAN.slots
+    async with serving(server) as connect:
+        for _ in range(2):
+            parked = await slots.park(connect, 0, 3)
+            assert parked is not None
+            assert (parked.tokens, parked.bytes) == (7, 2)
+        server.held = [7, 7]
+        loaded = await slots.unpark(connect, 3, 1)
+    assert loaded is not None
+    assert (loaded.tokens, loaded.bytes) == (7, 2)
+    assert sizes(slots.folder) == {"slot-0": 0, "slot-1": 0, "parked-3": 2}, "it stays"
+    assert server.asked[-1].startswith("POST /slots/1?action=restore")
+    assert slots.watch() is None
+
+
+async def test_where_nothing_was_parked_nothing_is_loaded(tmp_path: Path) -> None:
+    slots, server = slots_in(tmp_path / "slots"), Server(tmp_path / "slots" / "files")
+    slots.prepare(restore=False)
+    async with serving(server) as connect:
+        assert await slots.unpark(connect, 0, 0) is None
+        assert await slots.park(connect, 1, 0) is None, "the slot is empty"
+        assert await slots.unpark(connect, 0, 0) is None
+        assert await slots.park(connect, 0, 1) is not None
+        slots.clear()
+        assert await slots.unpark(connect, 1, 0) is None
+    assert sizes(slots.folder) == {"slot-0": 0, "slot-1": 0}
+
+
+async def test_a_parked_file_that_was_changed_since_is_not_loaded(tmp_path: Path) -> None:
+    slots, server = slots_in(tmp_path / "slots"), Server(tmp_path / "slots" / "files")
+    slots.prepare(restore=False)
+    async with serving(server) as connect:
+        assert await slots.park(connect, 0, 1) is not None
+        (slots.files / "parked-1").write_bytes(b"another's")
+        assert await slots.unpark(connect, 1, 0) is None
+    assert [line.split("=")[1].split()[0] for line in server.asked] == ["save"]
+
+
+async def test_a_server_that_is_gone_parks_nothing(tmp_path: Path) -> None:
+    slots = slots_in(tmp_path)
+    slots.prepare(restore=False)
+    assert await slots.park(refused, 0, 0) is None
+
+
+async def test_parked_slots_do_not_outlive_their_server(tmp_path: Path) -> None:
+    slots, server = slots_in(tmp_path / "slots"), Server(tmp_path / "slots" / "files")
+    slots.prepare(restore=False)
+    async with serving(server) as connect:
+        await slots.park(connect, 0, 0)
+        await slots.keep(connect, ALL)
+        assert sizes(slots.folder) == {"slot-0": 2, "slot-1": 0}
+        await slots.park(connect, 0, 0)
+    slots_in(tmp_path / "slots").prepare(restore=True)
+    assert sizes(slots.folder) == {"slot-0": 2, "slot-1": 0}
+
+
+def test_a_small_disk_has_few_places(tmp_path: Path) -> None:
+    vast = replace(PLAN, model_info=replace(PLAN.model_info, kv_bytes=(1 << 45,) * 8))
+    slots = slots_in(tmp_path, vast)
+    slots.prepare(restore=False)
+    assert slots.places == 0
+
+
+async def test_a_disk_that_fills_up_is_parked_on_no_more(disk: Path) -> None:
+    slots, server = slots_in(disk / "slots"), Server(disk / "slots" / "files")
+    slots.prepare(restore=False)
+    async with serving(server) as connect:
+        assert slots.places
+        assert await slots.park(connect, 0, 0) is not None
+        disks.fill(disk, of_files=False)
+        assert await slots.park(connect, 0, 0) is None
+        assert slots.watch() is None
+        assert await slots.unpark(connect, 0, 1) is None
+    assert sizes(slots.folder) == {"slot-0": 0, "slot-1": 0}
 
 
 async def test_a_server_that_is_gone_keeps_nothing(tmp_path: Path) -> None:
