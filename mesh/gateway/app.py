@@ -73,22 +73,22 @@ class Gateway:
 
 
 def _refusal(request: Request, api_key: str | None) -> Reply | None:
-    host = request.header(b"host")
+    shape, host = request.shape, request.header(b"host")
     # A page that rebinds its name has no key; and by which names a proxy is known, it alone knows.
     if api_key is None and (reason := refused_host(host, request.local)):
-        return error_reply(403, "forbidden_host", reason)
+        return error_reply(403, "forbidden_host", reason, shape=shape)
     if reason := refused_origin(request.header(b"origin"), host):
-        return error_reply(403, "forbidden_origin", reason)
+        return error_reply(403, "forbidden_origin", reason, shape=shape)
     site, mode = request.header(b"sec-fetch-site"), request.header(b"sec-fetch-mode")
     if reason := refused_site(site, request.path, mode):
-        return error_reply(403, "forbidden_origin", reason)
+        return error_reply(403, "forbidden_origin", reason, shape=shape)
     if request.path not in _KEYLESS and not is_authorized(request.headers, api_key):
         reason = "this API wants its key as a bearer token, or in the header x-api-key"
-        return error_reply(401, "invalid_api_key", reason, [(b"www-authenticate", b"Bearer")])
+        return error_reply(401, "invalid_api_key", reason, [(b"www-authenticate", b"Bearer")], shape)
     if request.path in _OWN and request.method not in ("GET", "HEAD"):
         return error_reply(
             405, "method_not_allowed", "this path can only be read", [(b"allow", b"GET, HEAD")]
         )
     if request.method in ("CONNECT", "TRACE"):
-        return error_reply(405, "method_not_allowed", f"{request.method} is not served here")
+        return error_reply(405, "method_not_allowed", f"{request.method} is not served here", shape=shape)
     return None

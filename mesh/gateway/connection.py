@@ -15,6 +15,8 @@ from typing import Final
 import h11
 import trio
 
+from leader.door.error_shapes import shape_of
+from leader.door.orders import ErrorShape
 from mesh.gateway.entry.heads import faulty_head
 from mesh.gateway.replies import Headers, Reply, error_reply
 
@@ -65,6 +67,11 @@ class Request:
         """Return the first header of this name."""
         return next((value.decode("latin-1") for key, value in self.headers if key == name), None)
 
+    @property
+    def shape(self) -> ErrorShape:
+        """How clients of this path want errors."""
+        return shape_of(self.path)
+
 
 class HttpExchange:
     """A request and its answer."""
@@ -82,7 +89,7 @@ class HttpExchange:
         piece = await self._connection.receive_body()
         self._received += len(piece)
         if self._received > MAX_BODY:
-            raise BadRequest(_too_large())
+            raise BadRequest(_too_large(self.request))
         return piece
 
     async def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -243,7 +250,7 @@ class Connection:
         request = Request(method, event.target, path, list(event.headers), self._local)
         length = int(request.header(b"content-length") or 0)
         if length > MAX_BODY:
-            raise BadRequest(_too_large())
+            raise BadRequest(_too_large(request))
         if not request.header(b"transfer-encoding") and not length:
             # No handler asks for an absent body, so take its end, which h11 has ready, here.
             self._http.next_event()
@@ -272,7 +279,8 @@ class Connection:
 
     async def _fail(self, exchange: HttpExchange) -> None:
         try:
-            await exchange.reply(error_reply(500, "internal_error", "the gateway failed; its log says how"))
+            reason = "the gateway failed; its log says how"
+            await exchange.reply(error_reply(500, "internal_error", reason, shape=exchange.request.shape))
             await self._end(exchange)
         except ClientGone:
             exchange.client_gone = True
@@ -362,5 +370,6 @@ class Connection:
                 pass
 
 
-def _too_large() -> Reply:
-    return error_reply(413, "request_too_large", f"a request may have {MAX_BODY >> 20} MiB at most")
+def _too_large(request: Request) -> Reply:
+    reason = f"a request may have {MAX_BODY >> 20} MiB at most"
+    return error_reply(413, "request_too_large", reason, shape=request.shape)

@@ -9,12 +9,16 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
 _OWN_PATHS = ("/", "/healthz", "/readyz", "/metrics", "/events", "/status")
-_OPENAI_PATHS = ("/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+_OPENAI_PATHS = (
+    *("/v1/models", "/v1/chat/completions", "/v1/completions"),
+    *("/v1/responses", "/v1/embeddings"),
+)
+_ANTHROPIC_PATHS = ("/v1/messages", "/v1/messages/count_tokens")
 _LLAMA_PATHS = (
     *("/completion", "/tokenize", "/detokenize", "/apply-template"),
     *("/props", "/slots", "/infill", "/rerank"),
 )
-_ENDPOINTS = frozenset((*_OWN_PATHS, *_OPENAI_PATHS, *_LLAMA_PATHS))
+_ENDPOINTS = frozenset((*_OWN_PATHS, *_OPENAI_PATHS, *_ANTHROPIC_PATHS, *_LLAMA_PATHS))
 
 
 class GatewayCounters:

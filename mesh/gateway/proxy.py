@@ -9,13 +9,14 @@ from mesh.gateway.connection import BadRequest, ClientGone, HttpExchange, Reques
 from mesh.gateway.counters import GatewayCounters
 from mesh.gateway.headers import end_to_end, forwarded_headers
 from mesh.gateway.leaders import Leaders
+from mesh.gateway.proper_ends import ends_properly
 from mesh.gateway.replies import error_event, error_reply, refusal, unavailable
 from mesh.gateway.resumable_completion import ResumableCompletion
 from mesh.gateway.resuming.answer import ResumableAnswer
 from mesh.gateway.resuming.pace import How
 from mesh.gateway.resuming.request import DIALECTS, read_request
 from mesh.gateway.sse import EventFramer, generated_tokens
-from mesh.gateway.upstream import Head, Upstream, UpstreamLost
+from mesh.gateway.upstream import NOT_SERVING, Head, Upstream, UpstreamLost
 from mesh.wire.errors import MeshError
 
 MAX_IN_FLIGHT: Final = 256
@@ -33,19 +34,6 @@ STOPPING_LIMIT: Final = 0.2
 _TAIL: Final = 4096
 """Bytes at the end of a whole answer in which the gateway looks for its number of tokens."""
 
-_PROPER_ENDS: Final = {
-    "/v1/chat/completions": b"data: [DONE]",
-    "/chat/completions": b"data: [DONE]",
-    "/v1/completions": b"data: [DONE]",
-    "/completion": b'"stop":true',
-    "/completions": b'"stop":true',
-}
-"""What the last event of a whole stream holds.
-
-A stopped llama-server ends its streams in good HTTP order, too. Nothing but the missing last event tells such
-a stream from a whole answer.
-"""
-
 
 class Proxy:
     """Passes exchanges on to the leader."""
@@ -57,7 +45,8 @@ class Proxy:
     async def handle(self, exchange: HttpExchange) -> None:
         """Answer one exchange by the leader's llama-server, or say why not."""
         if self._counters.in_flight >= MAX_IN_FLIGHT:
-            await exchange.reply(unavailable("overloaded", f"{MAX_IN_FLIGHT} requests are in flight", 1))
+            reason = f"{MAX_IN_FLIGHT} requests are in flight"
+            await exchange.reply(unavailable("overloaded", reason, 1, exchange.request.shape))
             return
         self._counters.in_flight += 1
         try:
@@ -98,7 +87,8 @@ class Proxy:
         except AskingRefused as error:
             await exchange.reply(refusal(error.refused))
         except NotReady as error:
-            await exchange.reply(unavailable("not_ready", str(error), error.retry_after))
+            shape = exchange.request.shape
+            await exchange.reply(unavailable("not_ready", str(error), error.retry_after, shape))
         except BadRequest as error:
             await exchange.reply(error.reply)
         except MeshError as error:
@@ -133,6 +123,11 @@ class Proxy:
             return
 
     async def _return_answer(self, exchange: HttpExchange, upstream: Upstream, head: Head) -> None:
+        if any(name == NOT_SERVING for name, _ in head.headers):
+            # The leader said so before it knew the path.
+            reason = "the leader's llama-server is not ready"
+            await exchange.reply(unavailable("not_ready", reason, 2, exchange.request.shape))
+            return
         headers = end_to_end(head.headers)
         if head.status == 503 and not any(name == b"retry-after" for name, _ in headers):
             headers.append((b"retry-after", b"2"))
@@ -162,8 +157,7 @@ class Proxy:
             await exchange.send(framer.rest())
         finally:
             self._counters.tokens += framer.tokens or framer.events
-        proper_end = _PROPER_ENDS.get(exchange.request.path)
-        if proper_end and proper_end not in framer.last and b'"error"' not in framer.last:
+        if not ends_properly(exchange.request.path, framer.last):
             raise UpstreamLost("the leader stopped before the answer's end")
 
     async def _lost(self, exchange: HttpExchange, error: MeshError) -> None:
@@ -171,20 +165,22 @@ class Proxy:
 
         By an error, by an error event, or, where neither fits any more, by an answer that visibly breaks off.
         """
+        shape = exchange.request.shape
         if exchange.status is None:
-            await exchange.reply(error_reply(502, "upstream_lost", str(error)))
+            await exchange.reply(error_reply(502, "upstream_lost", str(error), shape=shape))
         elif exchange.is_event_stream:
-            await exchange.send(error_event("upstream_lost", str(error)))
+            await exchange.send(error_event("upstream_lost", str(error), shape))
         else:
             exchange.abort()
 
     async def _tell_stopping(self, exchange: HttpExchange) -> None:
         with trio.CancelScope(shield=True), trio.move_on_after(STOPPING_LIMIT):
+            shape, reason = exchange.request.shape, "this node's gateway is stopping"
             try:
                 if exchange.status is None:
-                    await exchange.reply(unavailable("stopping", "this node's gateway is stopping", 5))
+                    await exchange.reply(unavailable("stopping", reason, 5, shape))
                 elif exchange.is_event_stream:
-                    await exchange.send(error_event("stopping", "this node's gateway is stopping"))
+                    await exchange.send(error_event("stopping", reason, shape))
             except ClientGone:
                 return
 
@@ -193,7 +189,8 @@ def _resume_options(request: Request) -> tuple[str | None, float | None]:
     """Read how the caller wants an answer resumed, and how many seconds to wait. Raises `BadRequest`."""
     mode = request.header(b"x-mesh-resume")
     if mode is not None and mode not in ("exact", "fast", "off"):
-        raise BadRequest(error_reply(400, "bad_request", "X-Mesh-Resume is one of exact, fast and off"))
+        text = "X-Mesh-Resume is one of exact, fast and off"
+        raise BadRequest(error_reply(400, "bad_request", text, shape=request.shape))
     given = request.header(b"x-mesh-patience")
     try:
         patience = None if given is None else float(given)
@@ -201,7 +198,7 @@ def _resume_options(request: Request) -> tuple[str | None, float | None]:
         patience = -1.0
     if patience is not None and not 0 <= patience <= MAX_PATIENCE:
         text = f"X-Mesh-Patience is a number of seconds from 0 to {MAX_PATIENCE:.0f}"
-        raise BadRequest(error_reply(400, "bad_request", text))
+        raise BadRequest(error_reply(400, "bad_request", text, shape=request.shape))
     return mode, patience
 
 

@@ -1,4 +1,4 @@
-"""Whole answers of the gateway itself, and errors in the shape that OpenAI's clients understand."""
+"""Whole answers of the gateway itself, and errors in the shape that the path's clients understand."""
 
 import json
 import math
@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from leader.door.orders import Refused
+from leader.door import error_shapes
+from leader.door.error_shapes import error_body
+from leader.door.orders import ErrorShape, Refused
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -36,28 +38,29 @@ def json_reply(status: int, value: Mapping[str, Any], headers: Headers | None = 
     return reply(status, "application/json", json_bytes(value) + b"\n", headers)
 
 
-def error_object(message: str, kind: str, code: str) -> dict[str, Any]:
-    """Return an error as OpenAI's API shapes it: ``{"error": {"message", "type", "code"}}``."""
-    return {"error": {"message": message, "type": kind, "code": code}}
-
-
-def error_reply(status: int, code: str, message: str, headers: Headers | None = None) -> Reply:
+def error_reply(
+    status: int,
+    code: str,
+    message: str,
+    headers: Headers | None = None,
+    shape: ErrorShape = ErrorShape.OPENAI,
+) -> Reply:
     """Make an error: the caller must mend those below 500, the others are ours."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return json_reply(status, error_object(message, kind, code), headers)
+    return json_reply(status, error_body(shape, status, code, message), headers)
 
 
-def unavailable(code: str, message: str, retry_after: float) -> Reply:
+def unavailable(code: str, message: str, retry_after: float, shape: ErrorShape = ErrorShape.OPENAI) -> Reply:
     """Make a 503 that says why, and in how many whole seconds (at least one) to ask again."""
     seconds = max(1, math.ceil(retry_after))
-    return error_reply(503, code, message, [(b"retry-after", b"%d" % seconds)])
+    return error_reply(503, code, message, [(b"retry-after", b"%d" % seconds)], shape)
 
 
 def refusal(refused: Refused) -> Reply:
     """Make the answer to a request that the leader's door refuses."""
     seconds = b"%d" % max(1, math.ceil(refused.retry_after))
     headers = [(b"retry-after", seconds)] if refused.retry_after > 0 else []
-    return error_reply(refused.status, refused.code, refused.message, headers)
+    body = error_body(refused.shape, refused.status, refused.code, refused.message, refused.field)
+    return json_reply(refused.status, body, headers)
 
 
 def as_http(whole: Reply) -> bytes:
@@ -68,9 +71,9 @@ def as_http(whole: Reply) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n" + whole.content
 
 
-def error_event(code: str, message: str) -> bytes:
-    """Return a server-sent event with an error, which OpenAI's clients raise in the middle of a stream."""
-    return b"data: " + json_bytes(error_object(message, "server_error", code)) + b"\n\n"
+def error_event(code: str, message: str, shape: ErrorShape = ErrorShape.OPENAI) -> bytes:
+    """Return a server-sent event with an error, which clients of this shape raise amid a stream."""
+    return error_shapes.error_event(shape, code, message)
 
 
 def json_bytes(value: Mapping[str, Any]) -> bytes:

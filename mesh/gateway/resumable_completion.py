@@ -209,7 +209,8 @@ class ResumableCompletion:
             await self._exchange.start(head.status, headers)
             await self._send(content)
         else:
-            await self._send(error_event("upstream_refused", content[:200].decode(errors="replace")))
+            reason = content[:200].decode(errors="replace")
+            await self._send(error_event("upstream_refused", reason, self._exchange.request.shape))
 
     async def _reply_whole(self, headers: Headers) -> None:
         content = self._answer.whole()
@@ -272,14 +273,15 @@ class ResumableCompletion:
         """Tell the client that the answer ends here: by an error, or an error event."""
         self._counters.resumed["failed"] += 1
         code = "not_ready" if isinstance(error, NotReady) else "upstream_lost"
+        shape = self._exchange.request.shape
         text = str(lost) if error is lost else f"{lost}; the answer cannot be taken up again: {error}"
         if self._exchange.status is None:
             if isinstance(error, NotReady):
-                await self._exchange.reply(unavailable(code, text, error.retry_after))
+                await self._exchange.reply(unavailable(code, text, error.retry_after, shape))
             else:
-                await self._exchange.reply(error_reply(502, code, text))
+                await self._exchange.reply(error_reply(502, code, text, shape=shape))
         else:
-            await self._send(error_event(code, text))
+            await self._send(error_event(code, text, shape))
 
 
 async def _perform(attempt: UpstreamAttempt, script: Generator[Ask, Any, _T]) -> _T:

@@ -34,6 +34,7 @@ async def test_it_says_why_it_is_not_ready(start_gateway: StartGateway) -> None:
         "message": "no model is being served (mesh serve MODEL.gguf)",
         "type": "server_error",
         "code": "not_ready",
+        "param": None,
     }
 
 

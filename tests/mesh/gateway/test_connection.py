@@ -81,6 +81,17 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read(start_gateway:
     assert json.loads(body)["error"]["message"] == "a request may have 64 MiB at most"
 
 
+async def test_a_body_over_the_limit_is_refused_in_the_shape_of_its_path(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(echo)
+    client = await gateway.connect()
+    await client.stream.send_all(
+        b"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % (MAX_BODY + 1)
+    )
+    with trio.fail_after(LIMIT):
+        status, _, body = await client.answer()
+    assert (status, json.loads(body)["error"]["type"]) == (413, "request_too_large")
+
+
 async def test_a_client_that_goes_on_sending_can_still_read_why_it_was_refused(
     start_gateway: StartGateway,
 ) -> None:

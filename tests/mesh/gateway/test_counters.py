@@ -23,6 +23,14 @@ def test_paths_that_callers_make_up_do_not_grow_the_counters() -> None:
     assert counters.requests == {("other", "404"): 1000}
 
 
+def test_the_paths_of_all_dialects_are_counted_by_name() -> None:
+    counters = GatewayCounters()
+    paths = ("/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens")
+    for path in paths:
+        counters.answered(path, 200)
+    assert counters.requests == {(path, "200"): 1 for path in paths}
+
+
 def test_failures_stand_at_zero_before_the_first() -> None:
     text = Exposition(GatewayCounters()).render().decode()
     assert 'mesh_gateway_upstream_failures_total{stage="stream"} 0.0' in text

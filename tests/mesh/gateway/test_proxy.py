@@ -206,9 +206,13 @@ async def test_not_ready_is_told_with_its_reason_and_when_to_come_again(start_ga
     gateway.node.error = NotReady("the model is loading, 40%", 2.5)
     status, headers, body = await gateway.fetch("POST", CHAT, b"{}", x_mesh_patience="0")
     assert (status, headers["retry-after"]) == (503, "3")
-    assert json.loads(body) == {
-        "error": {"message": "the model is loading, 40%", "type": "server_error", "code": "not_ready"}
+    error = {
+        "message": "the model is loading, 40%",
+        "type": "server_error",
+        "code": "not_ready",
+        "param": None,
     }
+    assert json.loads(body) == {"error": error}
 
 
 async def test_a_llama_server_that_is_loading_is_given_a_time_to_retry(start_gateway: StartGateway) -> None:

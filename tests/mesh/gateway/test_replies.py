@@ -5,7 +5,7 @@ import json
 import h11
 import pytest
 
-from leader.door.orders import Refused
+from leader.door.orders import ErrorShape, Refused
 from mesh.gateway.replies import (
     as_http,
     error_event,
@@ -46,7 +46,7 @@ def test_json_is_one_line() -> None:
 )
 def test_an_error_says_whose_it_is(status: int, kind: str) -> None:
     made = error_reply(status, "too_large", "The body is too large")
-    error = {"message": "The body is too large", "type": kind, "code": "too_large"}
+    error = {"message": "The body is too large", "type": kind, "code": "too_large", "param": None}
     assert (made.status, json.loads(made.content)) == (status, {"error": error})
 
 
@@ -62,7 +62,7 @@ def test_an_error_in_a_stream_is_one_event() -> None:
     event = error_event("lost", "two\nlines")
     assert event.startswith(b"data: ")
     assert event.index(b"\n") == len(event) - 2
-    assert json.loads(event[6:])["error"] == {"message": "two\nlines", "type": "server_error", "code": "lost"}
+    assert json.loads(event[6:])["error"]["message"] == "two\nlines"
 
 
 @pytest.mark.parametrize(("after", "said"), [(0.0, None), (0.2, b"1"), (17.5, b"18")])
@@ -86,3 +86,10 @@ def test_a_reply_that_ends_its_connection_is_whole_http() -> None:
     assert isinstance(data, h11.Data)
     assert bytes(data.data) == made.content
     assert isinstance(end, h11.EndOfMessage)
+
+
+def test_errors_have_the_shape_of_the_path() -> None:
+    made = unavailable("no_leader", "No member leads", 1, ErrorShape.ANTHROPIC)
+    error = {"type": "overloaded_error", "message": "No member leads"}
+    assert json.loads(made.content) == {"type": "error", "error": error}
+    assert error_event("lost", "why", ErrorShape.RESPONSES).startswith(b"event: error\n")
