@@ -4,12 +4,12 @@ from typing import Final, cast
 
 import trio
 
+from leader.door.writers.proper_ends import ends_properly
 from mesh.gateway.backend import AskingRefused, NotReady
 from mesh.gateway.connection import BadRequest, ClientGone, HttpExchange, Request
 from mesh.gateway.counters import GatewayCounters
 from mesh.gateway.headers import end_to_end, forwarded_headers
 from mesh.gateway.leaders import Leaders
-from mesh.gateway.proper_ends import ends_properly
 from mesh.gateway.replies import error_event, error_reply, refusal, unavailable
 from mesh.gateway.resumable_completion import ResumableCompletion
 from mesh.gateway.resuming.answer import ResumableAnswer

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mesh.gateway.proper_ends import ends_properly
+from leader.door.writers.proper_ends import ends_properly
 
 CHAT, TEXT, NATIVE = "/v1/chat/completions", "/v1/completions", "/completion"
 MESSAGES, RESPONSES = "/v1/messages", "/v1/responses"
