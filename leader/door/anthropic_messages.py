@@ -40,19 +40,22 @@ def to_chat(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         if name not in _TRANSLATED and name not in _UNTOLD and value is not None
     }
     chat["messages"] = _system(body.get("system")) + _messages(body.get("messages"))
+    repeats: dict[str, Any] = {"stop_sequences": [], "begun": ""}
     last = chat["messages"][-1] if chat["messages"] else {}
-    if last.get("role") == "assistant" and "tool_calls" not in last:
+    if begun := _begun(last):
         # The answer goes on from the client's own beginning, and does not repeat it.
         chat |= {"continue_final_message": True, "add_generation_prompt": False}
+        repeats["begun"] = last["content"] = begun
     chat["max_tokens"] = DEFAULT_MAX_TOKENS if body.get("max_tokens") is None else body["max_tokens"]
     chat |= _tools(body) | _thinking(body.get("thinking")) | _output(body)
     stops = body.get("stop_sequences")
     if stops:
         # Only a debugging answer tells whether it was one of these that ended it.
         chat |= {"stop": list_at(stops, "stop_sequences"), "verbose": True}
+        repeats["stop_sequences"] = stops
     if body.get("stream") is True:
         chat |= {"stream_options": {"include_usage": True}, "return_progress": True}
-    return chat, {"stop_sequences": stops or []}
+    return chat, repeats
 
 
 def left_out(body: dict[str, Any]) -> tuple[str, ...]:
@@ -161,6 +164,18 @@ def _part(block: dict[str, Any], field: str) -> dict[str, Any]:
         data = text_at(source.get("data"), f"{field}.source.data")
         return {"type": "image_url", "image_url": {"url": f"data:{media};base64,{data}"}}
     raise Unacceptable(f"{field}.type", "the model reads text, images, and what tools gave")
+
+
+def _begun(last: dict[str, Any]) -> str:
+    """Return the text by which the client began the answer; empty where it did not."""
+    content = last.get("content", "")
+    if last.get("role") != "assistant" or "tool_calls" in last:
+        return ""
+    if isinstance(content, str):
+        return content
+    return (
+        "".join(part["text"] for part in content) if all(part["type"] == "text" for part in content) else ""
+    )
 
 
 def _tool_use(block: dict[str, Any], field: str) -> dict[str, Any]:

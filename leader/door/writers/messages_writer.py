@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from leader.door.error_shapes import sse_event
@@ -22,7 +23,8 @@ class MessagesWriter(SingleEnd):
 
     def __init__(self, repeats: Mapping[str, Any]) -> None:
         super().__init__()
-        self._stops = frozenset(repeats.get("stop_sequences") or ())
+        self._stops = list(repeats.get("stop_sequences") or ())
+        self._prefill = str(repeats.get("begun") or "")
         self._head = ChatHead()
         self._begun = False
         self._block: ChatPiece | None = None
@@ -32,8 +34,15 @@ class MessagesWriter(SingleEnd):
         """Return the message that a whole chat completion becomes."""
         [answer] = answers
         self._head.note(answer)
-        blocks = [_whole_block(piece, self._head.suffix) for piece in pieces_of(answer)]
+        pieces = [self._without_prefill(piece) for piece in pieces_of(answer)]
+        blocks = [_whole_block(piece, self._head.suffix) for piece in pieces]
         return self._message(blocks, self._stop(), self._head.usage)
+
+    def _without_prefill(self, piece: ChatPiece) -> ChatPiece:
+        """Leave out what the client itself had begun: llama-server does so in streams alone."""
+        if piece.kind is not PieceKind.TEXT:
+            return piece
+        return replace(piece, text=piece.text.removeprefix(self._prefill))
 
     def _chunk(self, index: int, value: Mapping[str, Any]) -> bytes:
         self._head.note(value)

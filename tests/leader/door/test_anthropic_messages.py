@@ -44,7 +44,7 @@ def test_a_limit_that_is_left_out_is_llama_servers() -> None:
 
 def test_stop_sequences_are_told_apart_from_other_ends() -> None:
     made, repeats = to_chat({"messages": [USER], "stop_sequences": ["END"]})
-    assert (made["stop"], made["verbose"], repeats) == (["END"], True, {"stop_sequences": ["END"]})
+    assert (made["stop"], made["verbose"], repeats["stop_sequences"]) == (["END"], True, ["END"])
     assert "verbose" not in chat(verbose=True)
 
 
@@ -125,6 +125,9 @@ def test_a_turn_of_the_assistant_is_one_message() -> None:
 def test_an_answer_that_the_client_began_is_gone_on_with() -> None:
     made = chat(messages=[USER, {"role": "assistant", "content": "The best is ("}])
     assert (made["continue_final_message"], made["add_generation_prompt"]) == (True, False)
+    parts = [{"type": "text", "text": part} for part in ("The best ", "is (")]
+    made, repeats = to_chat({"messages": [USER, {"role": "assistant", "content": parts}]})
+    assert made["messages"][-1]["content"] == repeats["begun"] == "The best is ("
     called = {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "f", "input": {}}]}
     assert "continue_final_message" not in chat(messages=[USER, called])
 

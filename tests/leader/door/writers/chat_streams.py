@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import httpx2
 from anthropic import Anthropic
+from hypothesis import strategies as st
 from openai import OpenAI
 
 from leader.door.answer_writers import AnswerWriter
@@ -20,6 +21,36 @@ USAGE = {
 CALL = {"index": 0, "id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"x":'}}
 MORE = {"index": 0, "function": {"arguments": '"é"}'}}
 SECOND = {"index": 1, "id": "c2", "type": "function", "function": {"name": "listen", "arguments": "{}"}}
+
+
+_TEXTS = st.text(min_size=1, max_size=4)
+_KINDS = st.sampled_from(("reasoning_content", "content", "call", "more"))
+
+
+@st.composite
+def any_deltas(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """What a model may say, in any order: thoughts, text, and one call after the other."""
+    deltas: list[dict[str, Any]] = []
+    calls = -1
+    for kind in draw(st.lists(_KINDS, max_size=12)):
+        if kind == "call":
+            calls += 1
+            function = {"name": "f", "arguments": ""}
+            call = {"index": calls, "id": f"c{calls}", "type": "function", "function": function}
+            deltas.append({"tool_calls": [call]})
+        elif kind != "more":
+            deltas.append({kind: draw(_TEXTS)})
+        elif deltas and "tool_calls" in deltas[-1]:
+            deltas.append({"tool_calls": [{"index": calls, "function": {"arguments": draw(_TEXTS)}}]})
+    return deltas
+
+
+def said_in(deltas: Iterable[Mapping[str, Any]], name: str) -> str:
+    """All that is said under this name, or as arguments of calls."""
+    if name != "arguments":
+        return "".join(said.get(name, "") for said in deltas)
+    calls = (call for said in deltas for call in said.get("tool_calls", ()))
+    return "".join(call["function"]["arguments"] for call in calls)
 
 
 def chat_chunk(**fields: Any) -> dict[str, Any]:

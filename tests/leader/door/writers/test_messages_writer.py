@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from anthropic import APIStatusError
 from anthropic.types import Message, RawMessageStreamEvent
+from hypothesis import given
 from pydantic import TypeAdapter
 
 from leader.door.writers.messages_writer import MessagesWriter, count_of
@@ -15,9 +16,11 @@ from tests.leader.door.writers.chat_streams import (
     SECOND,
     USAGE,
     anthropic_client,
+    any_deltas,
     chat_stream,
     delta,
     events,
+    said_in,
     told,
 )
 
@@ -83,17 +86,22 @@ def test_each_call_is_a_block_whose_input_comes_in_parts() -> None:
     ]
 
 
-def test_blocks_never_overlap() -> None:
-    open_block = None
-    for name, data in events(told(MessagesWriter({}), STREAMS["calls"])):
+@given(any_deltas())
+def test_nothing_is_lost_and_no_two_blocks_are_open_at_once(deltas: list[dict[str, Any]]) -> None:
+    told_of = {"text": "", "thinking": "", "partial_json": ""}
+    open_block, blocks = None, 0
+    for name, data in events(told(MessagesWriter({}), chat_stream(*deltas))):
         if name == "content_block_start":
-            assert open_block is None
-            open_block = data["index"]
-        elif name == "content_block_delta":
+            assert (open_block, data["index"]) == (None, blocks)
+            open_block, blocks = blocks, blocks + 1
+        elif name in ("content_block_delta", "content_block_stop"):
             assert data["index"] == open_block
-        elif name == "content_block_stop":
-            assert data["index"] == open_block
-            open_block = None
+            open_block = None if name == "content_block_stop" else open_block
+            for part in told_of:
+                told_of[part] += data.get("delta", {}).get(part, "")
+    assert open_block is None
+    names = ("content", "reasoning_content", "arguments")
+    assert list(told_of.values()) == [said_in(deltas, name) for name in names]
 
 
 def test_the_usage_is_known_at_the_beginning_and_told_at_the_end() -> None:

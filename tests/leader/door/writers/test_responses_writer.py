@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
 from openai import APIError
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
@@ -14,10 +15,12 @@ from tests.leader.door.writers.chat_streams import (
     MORE,
     SECOND,
     USAGE,
+    any_deltas,
     chat_stream,
     delta,
     events,
     openai_client,
+    said_in,
     told,
 )
 
@@ -54,6 +57,19 @@ def test_every_event_has_all_fields_that_the_client_knows(stream: list[dict[str,
         assert (name, number) == (data["type"], data["sequence_number"])
         EVENT.validate_python(data)
     assert [name for name, _ in found[:2]] == ["response.created", "response.in_progress"]
+
+
+@given(any_deltas())
+def test_nothing_is_lost_and_the_last_event_has_it_all(deltas: list[dict[str, Any]]) -> None:
+    found = events(told(writer(), chat_stream(*deltas)))
+    output = found[-1][1]["response"]["output"]
+    assert output == [data["item"] for name, data in found if name == "response.output_item.done"]
+    assert len({item["id"] for item in output}) == len(output)
+    for kind, name in (("message", "content"), ("reasoning", "reasoning_content")):
+        parts = [part["text"] for item in output if item["type"] == kind for part in item["content"]]
+        assert "".join(parts) == said_in(deltas, name)
+    calls = [item["arguments"] for item in output if item["type"] == "function_call"]
+    assert "".join(calls) == said_in(deltas, "arguments")
 
 
 def test_text_comes_as_a_message() -> None:
