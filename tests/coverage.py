@@ -28,7 +28,7 @@ PURE = {
     # How an answer goes on shows in the whole gateway, before a leader that follows a script.
     "mesh/gateway/resuming": (
         "tests/mesh/gateway/resuming",
-        "tests/mesh/gateway/test_resumable_completion.py",
+        "tests/mesh/gateway/completions/test_resumable_completion.py",
     ),
     "mesh/copies/copy_policy.py": ("tests/mesh/copies/test_copy_policy.py",),
     "mesh/engine/process/restarts.py": ("tests/mesh/engine/process/test_restarts.py",),

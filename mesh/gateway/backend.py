@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import trio
 
 from leader.door.orders import Refused
+from mesh.net.stream_kinds import StreamKind
 from mesh.wire.errors import MeshError
 
 
@@ -50,8 +51,8 @@ class Serving(NamedTuple):
 class GatewayBackend(Protocol):
     """The node, as its gateway sees it."""
 
-    async def open_leader(self) -> trio.abc.Stream:
-        """Open a fresh byte stream to the leader's llama-server, for one HTTP/1.1 exchange.
+    async def open_leader(self, kind: StreamKind = StreamKind.API) -> trio.abc.Stream:
+        """Open a fresh byte stream to the leader, for one HTTP/1.1 exchange of this kind: API or RESUME.
 
         The gateway owns the stream and closes it forcefully when the client has hung up. The other end must
         then close its connection to llama-server, which stops the slot. A stream that fails raises

@@ -1,15 +1,16 @@
 """Connections to the leader, and waiting while no member leads."""
 
-import json
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 import trio
 
 from mesh.gateway.backend import GatewayBackend, NothingServed, NotReady, Serving
 from mesh.gateway.feed import Feed
 from mesh.gateway.replies import Headers
-from mesh.gateway.upstream import NOT_SERVING, Head, NotServing, Upstream, UpstreamLost
+from mesh.gateway.sse import EventSplitter
+from mesh.gateway.upstream import ENGINE_DIED, NOT_SERVING, Head, NotServing, Upstream, UpstreamLost
+from mesh.net.stream_kinds import StreamKind
 from mesh.wire.errors import MeshError
 
 MAX_WAITING: Final = 128
@@ -23,15 +24,15 @@ _WHOLE_LIMIT: Final = 64 << 20
 
 
 class RequestRefused(MeshError):
-    """llama-server answered a question with an error."""
+    """llama-server, or the leader's door before it, refused a request."""
 
 
 class UpstreamAttempt:
-    """One leader's part of an answer: a connection to it, for one exchange after the other."""
+    """One leader's part of an answer: a connection to it, for one exchange."""
 
     def __init__(self, leaders: "Leaders", upstream: Upstream, serving: Serving | None) -> None:
         self._leaders = leaders
-        self._fresh = True
+        self._splitter = EventSplitter()
         self.upstream = upstream
         self.serving = serving
 
@@ -51,9 +52,6 @@ class UpstreamAttempt:
 
     async def send(self, method: str, target: bytes, headers: Headers, content: bytes) -> Head:
         """Send a request and return the answer's head. Raises `UpstreamLost`, including `NotServing`."""
-        if not self._fresh and not self.upstream.next_exchange():
-            await self._connect_anew()
-        self._fresh = False
         upstream = self.upstream
         await upstream.send_head(method, target, [*headers, (b"content-length", b"%d" % len(content))])
         try:
@@ -62,25 +60,23 @@ class UpstreamAttempt:
         except UpstreamLost:
             pass  # A leader that cuts the request short may have answered: look.
         head = await upstream.receive_head()
-        if any(name == NOT_SERVING for name, _ in head.headers):
+        names = {name for name, _ in head.headers}
+        if NOT_SERVING in names:
             raise NotServing("the leader's llama-server is not ready")
+        if ENGINE_DIED in names:
+            raise UpstreamLost("the leader's llama-server died")
         return head
 
-    async def ask(self, path: str, body: dict[str, Any]) -> Any:
-        """Ask for a JSON answer. Raises `RequestRefused` and `UpstreamLost`."""
-        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-        head = await self.send("POST", path.encode(), headers, json.dumps(body).encode())
-        content = await self.rest()
-        if head.status == 503:
-            raise UpstreamLost("the leader's llama-server is not ready")
-        if head.status != 200:
-            raise RequestRefused(
-                f"llama-server answered {head.status}: {content[:300].decode(errors='replace')}"
-            )
-        try:
-            return json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise UpstreamLost("the leader's answer is no JSON") from error
+    async def events(self) -> list[bytes]:
+        """Return the next events of the answer, empty at its end. Raises `UpstreamLost` before that."""
+        while data := await self.upstream.receive():
+            try:
+                events = self._splitter.feed(data)
+            except ValueError as error:
+                raise UpstreamLost("the leader's answer makes no sense") from error
+            if events:
+                return events
+        return []
 
     async def rest(self) -> bytes:
         """Read what is left of an answer. Raises `UpstreamLost`."""
@@ -90,13 +86,6 @@ class UpstreamAttempt:
             if len(content) > _WHOLE_LIMIT:
                 raise UpstreamLost("the leader's answer is too large")
         return bytes(content)
-
-    async def _connect_anew(self) -> None:
-        upstream, serving = await self._leaders.open()
-        old, self.upstream = self.upstream, upstream
-        await old.aclose()
-        if serving != self.serving:
-            raise UpstreamLost("another machine leads now")
 
 
 class Leaders:
@@ -117,14 +106,16 @@ class Leaders:
                 other = serving.leader != attempt.serving.leader
                 attempt.upstream.doubt("another machine leads now" if other else "")
 
-    async def reach(self, seconds: float, *, begun: bool = False) -> UpstreamAttempt:
+    async def reach(
+        self, seconds: float, kind: StreamKind = StreamKind.API, *, begun: bool = False
+    ) -> UpstreamAttempt:
         """Open an attempt with the leader, waiting up to `seconds` for one that is ready.
 
         ``begun``: an answer has begun and waits for its rest. Raises `NotReady` and `UpstreamLost`.
         """
         deadline = trio.current_time() + seconds
         try:
-            return UpstreamAttempt(self, *await self.open())
+            return UpstreamAttempt(self, *await self._open(kind))
         except MeshError as error:
             self._check(error, deadline, begun)
             if self._waiting >= MAX_WAITING:
@@ -134,7 +125,7 @@ class Leaders:
             while True:
                 await self._feed.changed(RETRY)
                 try:
-                    return UpstreamAttempt(self, *await self.open())
+                    return UpstreamAttempt(self, *await self._open(kind))
                 except MeshError as error:
                     self._check(error, deadline, begun)
         finally:
@@ -146,12 +137,12 @@ class Leaders:
         if hopeless or trio.current_time() >= deadline:
             raise error
 
-    async def open(self) -> tuple[Upstream, Serving | None]:
+    async def _open(self, kind: StreamKind) -> tuple[Upstream, Serving | None]:
         """Open a connection to the leader that is ready now. Raises `NotReady` and `UpstreamLost`."""
         serving = self._backend.serving()
         try:
             with trio.fail_after(OPEN_LIMIT):
-                upstream = Upstream(await self._backend.open_leader())
+                upstream = Upstream(await self._backend.open_leader(kind))
         except trio.TooSlowError as error:
             raise UpstreamLost("the leader does not answer") from error
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:

@@ -6,12 +6,12 @@ import trio
 
 from leader.door.writers.proper_ends import ends_properly
 from mesh.gateway.backend import AskingRefused, NotReady
+from mesh.gateway.completions.resumable_completion import ResumableCompletion
 from mesh.gateway.connection import BadRequest, ClientGone, HttpExchange, Request
 from mesh.gateway.counters import GatewayCounters
 from mesh.gateway.headers import end_to_end, forwarded_headers
 from mesh.gateway.leaders import Leaders
 from mesh.gateway.replies import error_event, error_reply, refusal, unavailable
-from mesh.gateway.resumable_completion import ResumableCompletion
 from mesh.gateway.resuming.answer import ResumableAnswer
 from mesh.gateway.resuming.pace import How
 from mesh.gateway.resuming.request import DIALECTS, read_request

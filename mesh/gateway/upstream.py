@@ -30,11 +30,17 @@ class UpstreamLost(MeshError):
 
 
 class NotServing(UpstreamLost):
-    """The leader has no llama-server at present, so the request reached none."""
+    """The leader takes no request at present: this one reached no llama-server. Seconds until another try."""
+
+    def __init__(self, message: str, retry_after: float = 0.1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 NOT_SERVING: Final = b"x-mesh-not-serving"
 """A header that says so: a leader notices its llama-server's end before the pool does."""
+ENGINE_DIED: Final = b"x-mesh-engine-died"
+"""A header that says that llama-server died during the request, and its machine lives."""
 
 
 def not_serving() -> bytes:

@@ -43,7 +43,7 @@ class StayBackend:
         self._node = driver.node
         self._leading = leading
 
-    async def open_leader(self) -> trio.abc.Stream:
+    async def open_leader(self, kind: StreamKind = StreamKind.API) -> trio.abc.Stream:
         """A byte stream to the leader's llama-server, which may be this machine's own. Raises `NotReady`."""
         refused = asking_refused(self._node, self._node.id)
         if refused is not None:
@@ -65,9 +65,9 @@ class StayBackend:
             if local is None:
                 raise NotReady("the leader's llama-server is not ready", retry_after=2.0)
             return local
-        return SessionStream(await self._open_api(claim))
+        return SessionStream(await self._open(claim, kind))
 
-    async def _open_api(self, claim: Claim) -> Session:
+    async def _open(self, claim: Claim, kind: StreamKind) -> Session:
         """A stream to the leader; stop waiting for a hanging one once it leads no more."""
         session, reason = None, "another machine leads now"
         async with trio.open_nursery() as nursery:
@@ -75,7 +75,7 @@ class StayBackend:
             nursery.start_soon(deposed, lambda: self._node.leader() != claim)
             try:
                 endpoints = self._driver.endpoints(claim.author)
-                session = await self._streams.open(claim.author, endpoints, StreamKind.API)
+                session = await self._streams.open(claim.author, endpoints, kind)
             except StreamError as error:
                 reason = f"the leader does not answer: {error.message}"
             nursery.cancel_scope.cancel()
@@ -108,6 +108,11 @@ class StayBackend:
             await relay(session.stream, local)
             return
         await _answer(session, not_serving())
+
+    async def handle_resume(self, session: Session) -> None:
+        """Say that nothing here takes up an answer."""
+        with suppress(trio.BrokenResourceError), trio.move_on_after(REFUSAL_SECONDS):
+            await session.stream.send_all(not_serving())
 
     async def changes(self) -> AsyncIterator[None]:
         """One item for each change of the status, and every ten seconds."""

@@ -30,6 +30,9 @@ class StreamKind(StrEnum):
     API = "api"
     """A member's gateway asks the leader for its llama-server."""
 
+    RESUME = "resume"
+    """A member's gateway asks the leader to take up an answer that another began."""
+
     MOVE = "move"
     """A request for the best placement: argument ``{"now": bool}``, reply ``{"text"}`` or ``{"refused"}``."""
 

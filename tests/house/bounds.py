@@ -109,6 +109,13 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "seconds before, within an answer", "mesh.gateway.proxy", ("ARRIVAL_PATIENCE", "ANSWER_PATIENCE")
         ),
         Bound("bytes of a request that resumes", "mesh.gateway.proxy", ("MAX_KEPT_BODY",)),
+        Bound(
+            "bytes, tokens of an answer to take up",
+            "mesh.gateway.resuming.resume_request",
+            ("MAX_RESUME_REQUEST", "MAX_TOKENS"),
+        ),
+        Bound("seconds of an exact replay", "mesh.gateway.resuming.pace", ("EXACT_LIMIT",)),
+        Bound("seconds to take an answer up", "mesh.serving.resumption", ("TAKE_UP_LIMIT",)),
         Bound("bytes of an answer's text", "mesh.gateway.resuming.answer", ("MAX_TEXT",)),
         Bound("members whose requests are counted", "leader.door.accounts", ("MAX_ACCOUNTS",)),
         Bound("members blamed, deaths of llama-server", "leader.door.blame", ("MAX_BLAMED", "MAX_DEATHS")),

@@ -1,18 +1,12 @@
 """One answer over the streams of one leader after the other."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final
 
-from mesh.gateway.resuming.continuation import (
-    Ask,
-    CannotContinue,
-    ContinuationRequest,
-    TooSlow,
-    continuation,
-    continuation_by_text,
-)
+from mesh.gateway.resuming.continuation import CannotContinue
 from mesh.gateway.resuming.dialects import StreamPiece, is_preliminary, parse_event, read_piece
+from mesh.gateway.resuming.held_back_text import held_back_request
 from mesh.gateway.resuming.pace import How, choose
 from mesh.gateway.resuming.reencoding import (
     DONE,
@@ -24,6 +18,8 @@ from mesh.gateway.resuming.reencoding import (
     without_extras,
 )
 from mesh.gateway.resuming.request import CompletionRequest, Dialect
+from mesh.gateway.resuming.resume_request import ResumeRequest, SaidText
+from mesh.gateway.resuming.taken_up import TakenUp
 from mesh.gateway.resuming.token_log import TokenLog
 from mesh.gateway.sse import generated_tokens
 
@@ -208,49 +204,40 @@ class ResumableAnswer:
         self._reset()
         return NextStep.AGAIN
 
-    def continuation(self, too_slow: TooSlow) -> Generator[Ask, Any, ContinuationRequest]:
-        """Yield what to ask the new leader, and return the request whose stream continues the answer."""
+    def resume_request(self) -> ResumeRequest:
+        """Return what to ask of the leader that is to take the answer up."""
+        known, has_text = self._is_known(), self._has_text()
+        said = SaidText("".join(self._reasoning), "".join(self._text), self._tokens_with_text)
+        tokens = self.token_log.settled if known else self._tokens_with_text
+        return ResumeRequest(
+            self.request.path,
+            self.request.body,
+            self.token_log.tokens() if known else None,
+            said if has_text else None,
+            choose(self._mode, tokens, self.token_log.seconds_per_token()),
+            self._mode != "exact",
+            self._is_full,
+        )
+
+    def goes_on(self, taken_up: TakenUp) -> None:
+        """Take the leader's word that what follows is the rest. Raises `CannotContinue`."""
+        if not (self._has_text() if taken_up.by_text else self._is_known()):
+            raise CannotContinue("the leader has taken up what it was not asked for")
         self._reason = None
         self._held = b""
         self._text, self._reasoning = ["".join(self._text)], ["".join(self._reasoning)]
-        gives_up = (lambda done, total: False) if self._mode == "exact" else too_slow
-        if self._is_known():
-            try:
-                return (yield from self._by_ids(gives_up))
-            except CannotContinue:
-                if not self._has_text():
-                    raise
-        return (yield from self._by_text(gives_up))
-
-    def _by_ids(self, too_slow: TooSlow) -> Generator[Ask, Any, ContinuationRequest]:
-        settled = self.token_log.settled
-        how = choose(self._mode, settled, self.token_log.seconds_per_token())
-        self.token_log.cut()
-        request_for_rest = yield from continuation(self.request, self.token_log, how, too_slow, self._is_full)
-        self._continued = Continued(
-            self.request,
-            self._envelope,
-            self._text[0],
-            settled,
-            request_for_rest.prompt_tokens,
-            request_for_rest.ending,
-            request_for_rest.last,
-        )
-        return request_for_rest
-
-    def _by_text(self, too_slow: TooSlow) -> Generator[Ask, Any, ContinuationRequest]:
-        visible = self._tokens_with_text
-        how = choose(self._mode, visible, self.token_log.seconds_per_token())
-        self.token_log.cut(visible)
-        self.token_log.foreign = True
-        thought, text = self._reasoning[0], self._text[0]
-        request_for_rest = yield from continuation_by_text(
-            self.request, thought, text, visible, how, too_slow
-        )
-        self._continued = ContinuedByText(
-            self.request, self._envelope, visible, self._prompt, request_for_rest.ending
-        )
-        return request_for_rest
+        if taken_up.by_text:
+            visible = self._tokens_with_text
+            self.token_log.cut(visible)
+            self.token_log.foreign = True
+            self._continued = ContinuedByText(
+                self.request, self._envelope, visible, self._prompt, taken_up.ending
+            )
+        else:
+            self.token_log.cut()
+            self._continued = Continued(
+                self.request, self._envelope, self._text[0], self.token_log.settled, taken_up
+            )
 
     # --- the end ------------------------------------------------------------------------------------
 
@@ -264,15 +251,15 @@ class ResumableAnswer:
             and not self.token_log.ragged
         )
 
-    def tail(self) -> Generator[Ask, Any, None]:
-        """Ask for the text that a stream holds back to its end, but a whole answer contains."""
+    def tail_request(self) -> ResumeRequest | None:
+        """Return what to ask for the text that a stream holds back to its end, if any is missing."""
         if not self._lacks_tail():
-            return
-        count = self.token_log.made - self.token_log.settled
-        self.token_log.cut()
-        request_for_rest = yield from continuation(self.request, self.token_log, "fast")
-        body = {**request_for_rest.body, "stream": False, "n_predict": count, "cache_prompt": True}
-        self._text.append((yield Ask("/completion", body))["content"])
+            return None
+        return held_back_request(self.request, self.token_log.tokens(), self.token_log.made)
+
+    def add_tail(self, text: str) -> None:
+        """Add the text that was held back."""
+        self._text.append(text)
 
     def end(self) -> bytes:
         """Return what is missing where a stream broke off between the last token and its end."""

@@ -7,12 +7,13 @@ goes on token by token as it would have.
 """
 
 from collections.abc import Callable, Generator
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mesh.gateway.resuming.dialects import text_bytes
-from mesh.gateway.resuming.pace import How
-from mesh.gateway.resuming.request import LIMITS, CompletionRequest, Dialect, one_prompt
-from mesh.gateway.resuming.token_log import Gap, TokenLog
+from mesh.gateway.resuming.request import LIMITS, CompletionRequest, Dialect, as_completion, one_prompt
+from mesh.gateway.resuming.resume_request import ResumeRequest, SaidText
+from mesh.gateway.resuming.settled_tokens import SettledTokens, fill
+from mesh.gateway.resuming.taken_up import Ending, TakenUp
 
 TooSlow = Callable[[int, int], bool]
 """Whether to give a replay up, given its steps done and its steps in all."""
@@ -53,43 +54,61 @@ class Ask(NamedTuple):
     body: dict[str, Any]
 
 
-Ending = Literal["", "limit", "full", "eos", "word"]
+class HeldSlot(NamedTuple):
+    """The slot that the leader holds for the answer, and whether what is in it may be used."""
+
+    id: int
+    reuse: bool
 
 
 class ContinuationRequest(NamedTuple):
-    """The request whose stream continues the answer, and the number of tokens in the original prompt.
-
-    ``ending``: all tokens are there, for this reason, and the stream only brings the end. llama-server
-    generates a token even then, which is dropped. ``last`` is the text that came with the last tokens, and
-    the part of it in the prompt: where the answer has ended, its last token is not in the prompt.
-    """
+    """The request whose stream is the rest, and what the gateway is told before it."""
 
     path: str
     body: dict[str, Any]
-    prompt_tokens: int
-    ending: Ending
-    last: tuple[str, str] = ("", "")
+    taken_up: TakenUp
 
 
 def continuation(
-    request: CompletionRequest,
-    token_log: TokenLog,
-    how: How,
-    too_slow: TooSlow = lambda done, total: False,
-    full: bool = False,
+    request: ResumeRequest, slot: HeldSlot, too_slow: TooSlow = lambda done, total: False
 ) -> Generator[Ask, Any, ContinuationRequest]:
     """Yield requests, be sent their answers, and return the request that continues the answer.
 
-    A replay that turns out ``too_slow`` goes on as one batch. ``full``: the context has no room for more
-    tokens. Raises `CannotContinue`.
+    All that touches a slot names the one that is held. A replay that turns out ``too_slow`` goes on as one
+    batch. Raises `CannotContinue`.
     """
+    completion = as_completion(request.path, request.body)
+    if completion is None:
+        raise CannotContinue("it is no completion")
+    if completion.why_not_resumable:
+        raise CannotContinue(f"it has {completion.why_not_resumable}")
+    slot = slot._replace(reuse=slot.reuse and request.body.get("cache_prompt") is not False)
+    way = _Way(completion, request.how == "exact", slot, too_slow)
+    if request.tokens is not None:
+        try:
+            return (yield from _by_ids(way, request.tokens, request.full))
+        except CannotContinue:
+            if request.text is None:
+                raise
+    if request.text is None:
+        raise CannotContinue("nothing of it is known")
+    return (yield from _by_text(way, request.text))
+
+
+class _Way(NamedTuple):
+    request: CompletionRequest
+    exact: bool
+    slot: HeldSlot
+    too_slow: TooSlow
+
+
+def _by_ids(way: _Way, tokens: SettledTokens, full: bool) -> Generator[Ask, Any, ContinuationRequest]:
+    request = way.request
     prompt = yield from _prompt_ids(request)
-    for gap in list(token_log.gaps):
-        yield from _fill(token_log, gap)
-    done = token_log.ids()
+    done = yield from _all_ids(tokens)
     ending: Ending = "limit" if request.limit is not None and len(done) >= request.limit else ""
     ending = "full" if full else ending
-    start, text = token_log.last
+    start, text = tokens.last
     over = yield from _how_it_ended(request, done[start:], text)
     if over:
         ending = over
@@ -99,23 +118,29 @@ def continuation(
         kept = (yield Ask("/detokenize", {"tokens": done[start:]}))["content"] if done[start:] else ""
     else:
         kept = text
-    slot = -1
-    if how == "exact" and not ending:
-        slot = yield from _replay(request, prompt, done, too_slow)
-    return _continuation_request(request, prompt, done, slot, ending)._replace(last=(text, kept))
+    reuse = way.slot.reuse
+    if way.exact and not ending:
+        yield from _replay(way, prompt, done)
+        reuse = True
+    path, body = _request_for_rest(request, prompt, done, ending)
+    body |= {"id_slot": way.slot.id, "cache_prompt": reuse}
+    return ContinuationRequest(path, body, TakenUp(False, len(prompt), ending, (text, kept)))
 
 
-def _fill(token_log: TokenLog, gap: Gap) -> Generator[Ask, Any, None]:
-    body = {"content": gap.before + gap.text, "parse_special": False, "with_pieces": True}
-    answer = yield Ask("/tokenize", body)
-    candidates = [(token["id"], text_bytes(token["piece"])) for token in answer["tokens"]]
-    last = token_log.last_id(gap)
-    if last is not None:
-        name = (yield Ask("/detokenize", {"tokens": [last]}))["content"]
-        if _is_hidden(name, gap.text):
-            candidates.append((last, b""))
-    if not token_log.fill(gap, candidates):
-        raise CannotContinue("the ids of some of its tokens are not known")
+def _all_ids(tokens: SettledTokens) -> Generator[Ask, Any, list[int]]:
+    ids = list(tokens.ids)
+    for gap in tokens.gaps:
+        body = {"content": gap.before + gap.text, "parse_special": False, "with_pieces": True}
+        answer = yield Ask("/tokenize", body)
+        candidates = [(token["id"], text_bytes(token["piece"])) for token in answer["tokens"]]
+        last = ids[gap.end - 1]
+        if last is not None:
+            name = (yield Ask("/detokenize", {"tokens": [last]}))["content"]
+            if _is_hidden(name, gap.text):
+                candidates.append((last, b""))
+        if not fill(ids, gap, candidates):
+            raise CannotContinue("the ids of some of its tokens are not known")
+    return [id for id in ids if id is not None]
 
 
 def _is_hidden(name: str, text: str) -> bool:
@@ -126,34 +151,33 @@ def _is_hidden(name: str, text: str) -> bool:
     return "\ufffd" not in name and not (name and text.endswith(name))
 
 
-def continuation_by_text(
-    request: CompletionRequest,
-    thought: str,
-    text: str,
-    done: int,
-    how: How,
-    too_slow: TooSlow = lambda done, total: False,
-) -> Generator[Ask, Any, ContinuationRequest]:
-    """Like `continuation`, for a chat some of whose token ids are unknown.
+def _by_text(way: _Way, said: SaidText) -> Generator[Ask, Any, ContinuationRequest]:
+    """Go on with a chat some of whose token ids are unknown.
 
     Thought and text so far become the assistant's message. llama-server continues from there, and parses what
-    comes. ``done`` is the number of tokens so far.
+    comes.
     """
+    request, done = way.request, said.tokens
+    messages = request.body.get("messages")
+    if request.dialect is not Dialect.CHAT or not isinstance(messages, list):
+        raise CannotContinue("it is no chat that can go on from its text")
     ending: Ending = "limit" if request.limit is not None and done >= request.limit else ""
-    message = {"role": "assistant", "reasoning_content": thought, "content": text}
+    message = {"role": "assistant", "reasoning_content": said.thought, "content": said.text}
     body = {key: value for key, value in request.first().items() if key not in LIMITS}
-    body["messages"] = [*request.body["messages"], message]
-    body["continue_final_message"] = "content" if text else "reasoning_content"
+    body["messages"] = [*messages, message]
+    body["continue_final_message"] = "content" if said.text else "reasoning_content"
     body["add_generation_prompt"] = False
     body["n_predict"] = 0 if ending else -1 if request.limit is None else request.limit - done
-    if how == "exact" and not ending:
+    reuse = way.slot.reuse
+    if way.exact and not ending:
         prompt = yield from _prompt_ids(request)
         whole = yield from _prompt_ids(request, body)
         alike = next((i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt))
         if len(whole) - alike <= done + _MARKS:
-            slot = yield from _replay(request, whole[:alike], whole[alike:], too_slow)
-            body |= {"id_slot": slot, "cache_prompt": True}
-    return ContinuationRequest(request.path, body, 0, ending)
+            yield from _replay(way, whole[:alike], whole[alike:])
+            reuse = True
+    body |= {"id_slot": way.slot.id, "cache_prompt": reuse}
+    return ContinuationRequest(request.path, body, TakenUp(True, 0, ending))
 
 
 def _how_it_ended(request: CompletionRequest, last: list[int], text: str) -> Generator[Ask, Any, Ending]:
@@ -188,35 +212,26 @@ def _prompt_ids(
     return ids
 
 
-def _replay(
-    request: CompletionRequest, prompt: list[int], done: list[int], too_slow: TooSlow
-) -> Generator[Ask, Any, int]:
-    """Compute the prompt, then all tokens but the last, each by itself; return the slot that did it.
+def _replay(way: _Way, prompt: list[int], done: list[int]) -> Generator[Ask, Any, None]:
+    """Compute the prompt, then all tokens but the last, each by itself.
 
     The stream that follows computes the last one, by itself too, for the slot holds the rest.
     """
-    body: dict[str, Any] = {"n_predict": 0, "temperature": 0, "response_fields": ["id_slot"]}
-    body |= {key: request.body[key] for key in ("lora", "id_slot") if key in request.body}
-    first = {**body, "prompt": prompt, "cache_prompt": request.body.get("cache_prompt", True)}
-    slot: int = (yield Ask("/completion", first))["id_slot"]
+    body = {"n_predict": 0, "temperature": 0, "response_fields": ["id_slot"], "id_slot": way.slot.id}
+    yield Ask("/completion", {**body, "prompt": prompt, "cache_prompt": way.slot.reuse})
     for end in range(1, len(done)):
-        if too_slow(end - 1, len(done) - 1):
+        if way.too_slow(end - 1, len(done) - 1):
             break
-        yield Ask(
-            "/completion", {**body, "prompt": prompt + done[:end], "cache_prompt": True, "id_slot": slot}
-        )
-    return slot
+        yield Ask("/completion", {**body, "prompt": prompt + done[:end], "cache_prompt": True})
 
 
-def _continuation_request(
-    request: CompletionRequest, prompt: list[int], done: list[int], slot: int, ending: Ending
-) -> ContinuationRequest:
+def _request_for_rest(
+    request: CompletionRequest, prompt: list[int], done: list[int], ending: Ending
+) -> tuple[str, dict[str, Any]]:
     left = 0 if ending else -1 if request.limit is None else request.limit - len(done)
     dropped = _REPLACED | (_CHAT_ONLY if request.dialect is Dialect.CHAT else frozenset())
     body = {key: value for key, value in request.body.items() if key not in dropped}
     body |= {"prompt": prompt + done, "n_predict": left, "stream": True}
-    if slot != -1:
-        body |= {"id_slot": slot, "cache_prompt": True}
     if request.dialect is Dialect.NATIVE:
-        return ContinuationRequest(request.path, body, len(prompt), ending)
-    return ContinuationRequest("/v1/completions", {**body, "verbose": True}, len(prompt), ending)
+        return request.path, body
+    return "/v1/completions", {**body, "verbose": True}

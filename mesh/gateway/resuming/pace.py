@@ -1,8 +1,7 @@
 """How an answer is continued: exactly, as long as that is quick, unless the caller chose.
 
 The duration of a replay is predicted twice: before it begins, by the time its tokens took at first; then by
-its own first steps. Each step is a request with its round trip: near the leader that adds some milliseconds,
-far away it is most of the time.
+its own first steps.
 """
 
 from typing import Final, Literal
@@ -13,6 +12,8 @@ REPLAY_LIMIT: Final = 2.0
 """Seconds that a replay may be predicted to take, unless the caller asked for it."""
 PATIENCE: Final = 2.0
 """A replay that has begun may take so many times the limit: otherwise its work would be done twice."""
+EXACT_LIMIT: Final = 600.0
+"""Seconds that a replay may take that the caller asked for: the leader holds a slot for it."""
 SAMPLE: Final = 8
 """Steps before the rest is predicted from them."""
 
@@ -25,14 +26,15 @@ def choose(mode: How | None, tokens: int, seconds_per_token: float) -> How:
 
 
 class Pace:
-    """Judges one replay by the time of its steps."""
+    """Judges one replay by the time of its steps; ``limit`` is the seconds that it may take."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: float = PATIENCE * REPLAY_LIMIT) -> None:
+        self._limit = limit
         self._began: float | None = None
 
     def is_too_slow(self, now: float, done: int, total: int) -> bool:
         """Whether `total` steps take too long in all, after `done` of them; first called with none done."""
         if self._began is None:
             self._began = now
-        elapsed, limit = now - self._began, PATIENCE * REPLAY_LIMIT
-        return elapsed > limit or (done >= SAMPLE and elapsed * total > limit * done)
+        elapsed = now - self._began
+        return elapsed > self._limit or (done >= SAMPLE and elapsed * total > self._limit * done)

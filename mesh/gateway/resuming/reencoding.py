@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mesh.gateway.resuming.continuation import Ending
 from mesh.gateway.resuming.dialects import StreamPiece, is_preliminary
 from mesh.gateway.resuming.request import CompletionRequest, Dialect
+from mesh.gateway.resuming.taken_up import Ending, TakenUp
 
 DONE: Final = b"data: [DONE]\n\n"
 
@@ -82,7 +82,7 @@ class Continued:
     """Writes the events of a stream that continues an answer.
 
     ``envelope`` holds what all chunks of the answer share. ``text`` is what the client had before: ``base``
-    tokens after a prompt of ``prompt`` tokens. ``ending`` and ``last`` are those of `ContinuationRequest`.
+    tokens.
     """
 
     def __init__(
@@ -91,19 +91,17 @@ class Continued:
         envelope: Mapping[str, Any],
         text: str,
         base: int,
-        prompt: int,
-        ending: Ending,
-        last: tuple[str, str],
+        taken_up: TakenUp,
     ) -> None:
         self.dialect = Dialect.NATIVE if request.dialect is Dialect.NATIVE else Dialect.TEXT
-        self.reason = reason(ending)
+        self.reason = reason(taken_up.ending)
         self._request = request
         self._envelope = dict(envelope)
         self._text = text
-        self._in_prompt = text.removesuffix(last[0]) + last[1]
+        self._in_prompt = text.removesuffix(taken_up.last[0]) + taken_up.last[1]
         self._base = base
-        self._prompt = prompt
-        self._ending = ending
+        self._prompt = taken_up.prompt_tokens
+        self._ending = taken_up.ending
 
     def write(self, event: Mapping[str, Any], piece: StreamPiece) -> list[Event]:
         """Return the client's events for one of llama-server's."""

@@ -89,12 +89,17 @@ class CompletionRequest:
 
 def read_request(path: str, content: bytes) -> CompletionRequest | None:
     """Read a completion request; None where it is none, or so wrong that only the leader can say how."""
-    dialect = DIALECTS.get(path)
     try:
-        body = json.loads(content) if dialect else None
+        body = json.loads(content) if path in DIALECTS else None
     except (ValueError, RecursionError):
         return None
-    if dialect is None or not isinstance(body, dict):
+    return as_completion(path, body) if isinstance(body, dict) else None
+
+
+def as_completion(path: str, body: Mapping[str, Any]) -> CompletionRequest | None:
+    """Like `read_request`, of a body that has been decoded."""
+    dialect = DIALECTS.get(path)
+    if dialect is None:
         return None
     needed = "messages" if dialect is Dialect.CHAT else "prompt"
     streaming = body.get("stream") or False

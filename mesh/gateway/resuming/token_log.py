@@ -1,26 +1,15 @@
 """The token log of an answer: each token, and up to which of them the client has all text."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from mesh.gateway.resuming.dialects import StreamPiece
+from mesh.gateway.resuming.settled_tokens import Gap, SettledTokens
 
 CONTEXT: Final = 24
 """Characters before a stretch of text that are tokenized with it, so that it is split as at first."""
 
 MAX_UNREPORTED: Final = 4096
 """Tokens in a row that may go unreported."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Tokens ``start`` to ``end`` (not included), some of whose ids were not reported; ``text`` is theirs."""
-
-    start: int
-    end: int
-    before: str
-    text: str
 
 
 class TokenLog:
@@ -31,9 +20,8 @@ class TokenLog:
         """Tokens from before the present stream."""
         self.foreign = False
         """Whether the answer holds more than content, whose place among the tokens is unknown."""
-        self.gaps: list[Gap] = []
-        self.last = (0, "")
-        """Where the last settled tokens that came with text begin, and that text."""
+        self._gaps: list[Gap] = []
+        self._last = (0, "")
         self._ids: list[int | None] = []
         self._whole = 0
         self._pending = ""
@@ -60,9 +48,9 @@ class TokenLog:
 
     def _settle(self) -> None:
         start, end = self._whole, len(self._ids)
-        self.last = (start, self._pending)
+        self._last = (start, self._pending)
         if None in self._ids[start:end]:
-            self.gaps.append(Gap(start, end, self._before, self._pending))
+            self._gaps.append(Gap(start, end, self._before, self._pending))
         self._before = (self._before + self._pending)[-CONTEXT:]
         self._whole, self._pending = end, ""
 
@@ -102,25 +90,6 @@ class TokenLog:
         self.base = self._whole
         self._first_at = None
 
-    def fill(self, gap: Gap, candidates: Sequence[tuple[int, bytes]]) -> bool:
-        """Fill a gap by the last tokens (id, text) of a tokenization; False where these cannot be the ones.
-
-        They fit if they are as many, have the very same text, and agree with all reported ids.
-        """
-        reported = self._ids[gap.start : gap.end]
-        chosen = candidates[-len(reported) :]
-        if len(chosen) != len(reported) or b"".join(text for _, text in chosen) != gap.text.encode():
-            return False
-        if any(old is not None and old != new for old, (new, _) in zip(reported, chosen, strict=True)):
-            return False
-        self._ids[gap.start : gap.end] = [id for id, _ in chosen]
-        self.gaps.remove(gap)
-        return True
-
-    def last_id(self, gap: Gap) -> int | None:
-        """Return the last id of a gap, if it was reported."""
-        return self._ids[gap.end - 1]
-
-    def ids(self) -> list[int]:
-        """Return the ids of the settled tokens, once all gaps are filled."""
-        return [id for id in self._ids[: self._whole] if id is not None]
+    def tokens(self) -> SettledTokens:
+        """Return the settled tokens."""
+        return SettledTokens(tuple(self._ids[: self._whole]), tuple(self._gaps), self._last)

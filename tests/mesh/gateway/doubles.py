@@ -9,6 +9,7 @@ import trio
 import trio.testing
 
 from mesh.gateway.backend import Serving
+from mesh.net.stream_kinds import StreamKind
 
 STATUS: dict[str, Any] = {
     "version": "0.1.0",
@@ -85,7 +86,7 @@ class ScriptedBackend:
             return None
         return Serving(self.state["leader"]["id"], self.state["deployment"]["sha256"])
 
-    async def open_leader(self) -> trio.abc.Stream:
+    async def open_leader(self, kind: StreamKind = StreamKind.API) -> trio.abc.Stream:
         if self.error is not None:
             raise self.error
         ours, theirs = self.streams()
@@ -156,10 +157,12 @@ class Client:
         return event
 
 
+SSE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
 def sse(*events: str) -> bytes:
     """The answer of a llama-server that streams these events, without the end."""
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-    return head + b"".join(chunk(f"data: {event}\n\n".encode()) for event in events)
+    return SSE_HEAD + b"".join(chunk(f"data: {event}\n\n".encode()) for event in events)
 
 
 def chunk(data: bytes) -> bytes:

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import trio
+import trio.testing
 
 from mesh.engine.types import Engine
 from mesh.gateway.backend import NotReady, Serving
 from mesh.gateway.entry.entrances import Entrance
 from mesh.gateway.http_server import serve_gateway
+from mesh.net.stream_kinds import StreamKind
 from tests.leader.llama.bare_server import bare_server
 from tests.mesh.gateway.doubles import STATUS
+from tests.mesh.gateway.miniature_door import take_up_answers
 
 EVENT = b"data: {"
 ARGUMENTS = ("-t", "1", "--no-kv-unified")
@@ -34,9 +37,14 @@ class Mortal:
         self._folder = folder
         self._arguments = arguments
         self._killed = trio.Event()
+        self._doors: trio.Nursery | None = None
 
     async def run(self) -> None:
         """Have a llama-server run, always a new one."""
+        async with trio.open_nursery() as self._doors:
+            await self._have_one_run()
+
+    async def _have_one_run(self) -> None:
         while True:
             self._killed = trio.Event()
             server = bare_server(
@@ -55,9 +63,19 @@ class Mortal:
         self.url = None
         self._killed.set()
 
-    async def open_leader(self) -> trio.abc.Stream:
+    async def open_leader(self, kind: StreamKind = StreamKind.API) -> trio.abc.Stream:
         if self.url is None:
             raise NotReady("the model is loading", 1.0)
+        if kind is StreamKind.API:
+            return await self._connect()
+        assert self._doors is not None
+        near, far = trio.testing.memory_stream_pair()
+        self._doors.start_soon(take_up_answers, far, self._connect)
+        return near
+
+    async def _connect(self) -> trio.abc.Stream:
+        if self.url is None:
+            raise trio.BrokenResourceError
         port = int(self.url.rpartition(":")[2])
         return _Mortal(self, await trio.open_tcp_stream("127.0.0.1", port))
 

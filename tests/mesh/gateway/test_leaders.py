@@ -7,6 +7,7 @@ import trio
 
 from mesh.gateway import leaders
 from mesh.gateway.backend import NothingServed, NotReady
+from mesh.net.stream_kinds import StreamKind
 from tests.mesh.gateway.conftest import StartGateway
 from tests.mesh.gateway.doubles import Call
 
@@ -37,9 +38,9 @@ async def test_a_change_is_noticed_at_once(
     gateway.node.error = NotReady("nobody leads")
     waits = trio.Event()
 
-    async def search() -> trio.abc.Stream:
+    async def search(kind: StreamKind = StreamKind.API) -> trio.abc.Stream:
         waits.set()
-        return await type(gateway.node).open_leader(gateway.node)
+        return await type(gateway.node).open_leader(gateway.node, kind)
 
     gateway.node.open_leader = search  # type: ignore[method-assign]
     client = await gateway.connect()
@@ -81,7 +82,7 @@ async def test_not_more_wait_than_the_limit(
     gateway.node.error = NotReady("nobody leads")
     waits = trio.Event()
 
-    async def search() -> trio.abc.Stream:
+    async def search(kind: StreamKind = StreamKind.API) -> trio.abc.Stream:
         waits.set()
         raise NotReady("nobody leads")
 

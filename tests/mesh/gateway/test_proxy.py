@@ -9,6 +9,7 @@ import trio.testing
 from leader.door.orders import Refused
 from mesh.gateway import proxy
 from mesh.gateway.backend import AskingRefused, NotReady
+from mesh.net.stream_kinds import StreamKind
 from mesh.wire.errors import MeshError
 from tests.mesh.gateway.conftest import RunningGateway, StartGateway
 from tests.mesh.gateway.doubles import END, Call, chunk, sse
@@ -183,7 +184,7 @@ async def test_a_hang_up_is_noticed_while_the_leader_is_still_looked_for(
     gateway = await start_gateway()
     looking, given_up = trio.Event(), trio.Event()
 
-    async def search() -> trio.abc.Stream:
+    async def search(kind: StreamKind = StreamKind.API) -> trio.abc.Stream:
         looking.set()
         try:
             await trio.sleep_forever()

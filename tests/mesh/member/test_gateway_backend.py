@@ -58,6 +58,7 @@ def backend(here: Here, leading: Pretended) -> StayBackend:
         lambda: status(node, id, "pool", keeper.status(), ""),
     )
     here.handlers[StreamKind.API] = made.handle_api
+    here.handlers[StreamKind.RESUME] = made.handle_resume
     return made
 
 
@@ -189,3 +190,12 @@ async def test_a_leader_refuses_a_member_whose_gateway_does_not(clock: MockClock
             received += piece
     assert received.startswith(b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\n")
     assert b'"code":"may_not_ask"' in received
+
+
+async def test_answers_are_taken_up_over_a_stream_of_its_own_kind(clock: MockClock, ground: Ground) -> None:
+    anna, bert = await leader_and_member(ground)
+    await deploy(anna, bert)
+    backend(anna, Pretended())
+    one = backend(bert, Pretended())
+    async with await one.open_leader(StreamKind.RESUME) as stream:
+        assert (await stream.receive_some(100)).startswith(b"HTTP/1.1 503 ")

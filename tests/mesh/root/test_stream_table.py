@@ -79,5 +79,6 @@ async def test_in_a_stay_a_member_is_answered_by_the_part_that_its_kind_means(
     assert isinstance(refused, dict)
     assert refused["ok"] is False
     assert await answer(StreamKind.COPIES, model=bytes(32)) is not None
-    async with SessionStream(await bert.streams.open(anna.id, [anna.endpoint], StreamKind.API)) as stream:
-        assert (await stream.receive_some(100)).startswith(b"HTTP/1.1 503 ")
+    for kind in (StreamKind.API, StreamKind.RESUME):
+        async with SessionStream(await bert.streams.open(anna.id, [anna.endpoint], kind)) as stream:
+            assert (await stream.receive_some(100)).startswith(b"HTTP/1.1 503 ")

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.gateway.resuming.answer import NextStep, ResumableAnswer
-from mesh.gateway.resuming.continuation import CannotContinue
+from mesh.gateway.resuming.continuation import CannotContinue, HeldSlot, continuation
 from mesh.gateway.resuming.dialects import parse_event
 from mesh.gateway.resuming.pace import How
 from mesh.gateway.resuming.request import read_request
+from mesh.gateway.resuming.resume_request import decode_resume_request, encode_resume_request
+from mesh.gateway.resuming.taken_up import TakenUp, read_taken_up, taken_up_event
 from tests.mesh.gateway.resuming.fake_llama import PROMPT_TEXT, BetweenTokens, FakeLlama
 
 NATIVE, TEXT, CHAT = "/completion", "/v1/completions", "/v1/chat/completions"
@@ -56,14 +58,18 @@ class Client:
         raise AssertionError("an answer that nothing cuts comes to its end")
 
     def _continue(self) -> tuple[str, dict[str, Any]]:
-        script = self.answer.continuation(lambda done, total: False)
+        asked = decode_resume_request(encode_resume_request(self.answer.resume_request()))
+        script = continuation(asked, HeldSlot(7, True))
         reply: Any = None
         while True:
             try:
                 ask = script.send(reply)
             except StopIteration as end:
-                request_for_rest = end.value
-                return request_for_rest.path, request_for_rest.body
+                rest = end.value
+                taken_up = read_taken_up(taken_up_event(rest.taken_up))
+                assert taken_up is not None
+                self.answer.goes_on(taken_up)
+                return rest.path, rest.body
             reply = self.model.ask(ask.path, ask.body)
 
 
@@ -238,3 +244,10 @@ def test_an_answer_that_fails_ends_with_its_error_and_a_status_of_its_own(code: 
     assert answer.ended
     assert answer.status == status
     assert json.loads(answer.whole()) == failure
+
+
+@pytest.mark.parametrize("by_text", [True, False])
+def test_a_leader_is_not_believed_that_takes_up_what_it_was_not_asked_for(by_text: bool) -> None:
+    answer = make(CHAT if by_text else NATIVE)
+    with pytest.raises(CannotContinue, match="not asked for"):
+        answer.goes_on(TakenUp(by_text, 3, "", ("", "")))

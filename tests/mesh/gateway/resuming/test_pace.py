@@ -1,6 +1,6 @@
 import pytest
 
-from mesh.gateway.resuming.pace import SAMPLE, How, Pace, choose
+from mesh.gateway.resuming.pace import EXACT_LIMIT, SAMPLE, How, Pace, choose
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,10 @@ def test_a_replay_that_becomes_slow_is_given_up_then() -> None:
     pace = begun()
     assert not pace.is_too_slow(1.0, 100, 200)
     assert pace.is_too_slow(3.0, 140, 200)
+
+
+def test_a_replay_that_was_asked_for_has_more_time_and_not_for_ever() -> None:
+    pace = Pace(EXACT_LIMIT)
+    assert not pace.is_too_slow(0.0, 0, 200)
+    assert not pace.is_too_slow(100.0, 100, 200)
+    assert pace.is_too_slow(EXACT_LIMIT + 1, 199, 200)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from mesh.gateway.resuming.continuation import Ending
 from mesh.gateway.resuming.dialects import StreamPiece, read_piece
 from mesh.gateway.resuming.reencoding import Continued, whole_answer
 from mesh.gateway.resuming.request import CompletionRequest, read_request
+from mesh.gateway.resuming.taken_up import Ending, TakenUp
 
 
 def _request(path: str, **body: Any) -> CompletionRequest:
@@ -65,7 +65,7 @@ def test_the_end_of_an_ended_native_answer_tells_nothing_of_the_token_made_beyon
     ending: Ending, stop_type: str, truncated: bool
 ) -> None:
     asked = _request("/completion", prompt="Say it: ", n_predict=40)
-    written = Continued(asked, {}, "One two", 5, 3, ending, last=(" two", " tw"))
+    written = Continued(asked, {}, "One two", 5, TakenUp(False, 3, ending, (" two", " tw")))
     beyond = {**FINAL, "stop": False, "content": "x", "tokens": [7]}
     assert written.write(beyond, read_piece(written.dialect, beyond)) == []
     assert written.write(FINAL, read_piece(written.dialect, FINAL)) == [
@@ -92,7 +92,7 @@ def _chat(**body: Any) -> CompletionRequest:
 
 
 def test_the_text_of_a_continued_chat_comes_as_chunks_of_the_same_answer() -> None:
-    written = Continued(_chat(), SHARED, "One", 1, 3, "", last=("One", "One"))
+    written = Continued(_chat(), SHARED, "One", 1, TakenUp(False, 3, "", ("One", "One")))
     choice = {"finish_reason": None, "index": 0, "delta": {"content": " two"}}
     chunk = {"choices": [choice], **SHARED, "object": "chat.completion.chunk"}
     assert written.write({}, StreamPiece(text=" two")) == [chunk]
@@ -104,7 +104,7 @@ def test_a_continued_chat_ends_with_its_own_reason_and_the_usage_of_all_its_lead
     ending: Ending, finish: str, made: int
 ) -> None:
     wanted = _chat(stream_options={"include_usage": True})
-    written = Continued(wanted, SHARED, "One", 1, 3, ending, last=("One", "One"))
+    written = Continued(wanted, SHARED, "One", 1, TakenUp(False, 3, ending, ("One", "One")))
     end, counted = written.write({"usage": USAGE, "timings": {"predicted_n": 4}}, StreamPiece(finish="stop"))
     assert end["choices"] == [{"finish_reason": finish, "index": 0, "delta": {}}]
     assert (counted["choices"], counted["timings"]) == ([], {"predicted_n": 4})
@@ -117,6 +117,6 @@ def test_a_continued_chat_ends_with_its_own_reason_and_the_usage_of_all_its_lead
 
 
 def test_a_continued_chat_whose_client_wants_no_usage_gets_none() -> None:
-    written = Continued(_chat(), SHARED, "One", 1, 3, "", last=("One", "One"))
+    written = Continued(_chat(), SHARED, "One", 1, TakenUp(False, 3, "", ("One", "One")))
     [end] = written.write({"usage": USAGE}, StreamPiece(finish="stop"))
     assert "usage" not in end

@@ -3,15 +3,19 @@
 import json
 from typing import Any
 
-import h11
 import pytest
 import trio
 
-from mesh.gateway import resumable_completion, upstream
+from mesh.gateway import upstream
 from mesh.gateway.backend import NothingServed, NotReady
+from mesh.gateway.completions import resumable_completion
+from mesh.gateway.resuming.resume_request import RESUME_PATH, ResumeRequest, decode_resume_request
+from mesh.gateway.resuming.settled_tokens import SettledTokens
+from mesh.gateway.resuming.taken_up import TakenUp, taken_up_event
 from mesh.gateway.upstream import not_serving
+from mesh.net.stream_kinds import StreamKind
 from tests.mesh.gateway.conftest import RunningGateway, StartGateway
-from tests.mesh.gateway.doubles import END, STATUS, Call, Client, chunk, sse
+from tests.mesh.gateway.doubles import END, SSE_HEAD, STATUS, Call, Client, chunk, sse
 
 LIMIT = 5
 TEXTS = ["one", " two", " three", " four"]
@@ -31,47 +35,42 @@ def final(made: int) -> str:
     return json.dumps({"content": "", "tokens": [], "stop": True, "stop_type": "eos", **about, **counts})
 
 
-def whole(value: Any) -> bytes:
-    content = json.dumps(value).encode()
-    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(content), content)
-
-
 class Leaders:
     """The first leader says two tokens and is lost; later ones go on from there, or begin anew."""
 
     def __init__(self, before_loss: int = 2) -> None:
         self.before_loss = before_loss
         self.streams: list[dict[str, Any]] = []
+        self.resumed: list[ResumeRequest] = []
         self.lost = trio.Event()
 
     async def __call__(self, call: Call) -> None:
-        while True:
-            head, content = await call.request()
-            asked = json.loads(content)
-            if head.target == b"/tokenize":
-                await call.send(whole({"tokens": [1, 2, 3]}))
-            elif head.target == b"/detokenize":
-                await call.send(whole({"content": TEXTS[asked["tokens"][0] - 11]}))
-            elif not asked.get("stream"):
-                await call.send(whole({"id_slot": 0}))
-            else:
-                await self.answer(call, asked)
-                return
-            call.http.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
-            call.http.send(h11.EndOfMessage())
-            call.http.start_next_cycle()
-
-    async def answer(self, call: Call, asked: dict[str, Any]) -> None:
-        self.streams.append(asked)
+        head, content = await call.request()
+        if head.target == RESUME_PATH.encode():
+            await self.take_up(call, decode_resume_request(content))
+            return
+        self.streams.append(json.loads(content))
         if len(self.streams) == 1:
             await call.send(sse(*map(native, range(1, self.before_loss + 1))))
             self.lost.set()
         else:
-            begin = 0 if isinstance(asked["prompt"], str) else len(asked["prompt"]) - 3
-            events = [json.loads(native(number)) for number in range(begin + 1, 5)]
-            for number, event in enumerate(events, 1):
-                event["tokens_predicted"] = number
-            await call.send(sse(*map(json.dumps, events), final(4 - begin)) + END)
+            await call.send(sse(*map(native, range(1, 5)), final(4)) + END)
+
+    async def take_up(self, call: Call, asked: ResumeRequest) -> None:
+        assert asked.tokens is not None
+        self.resumed.append(asked)
+        begin = len(asked.tokens.ids)
+        events = [json.loads(native(number)) for number in range(begin + 1, 5)]
+        for number, event in enumerate(events, 1):
+            event["tokens_predicted"] = number
+        await call.send(taken_up(TakenUp(False, 3, "")))
+        rest = "".join(f"data: {event}\n\n" for event in (*map(json.dumps, events), final(4 - begin)))
+        await call.send(chunk(rest.encode()) + END)
+
+
+def taken_up(how: TakenUp) -> bytes:
+    """How a leader's answer begins that has taken up what it was asked to, after a while."""
+    return SSE_HEAD + chunk(b": taking up the answer\n\n") + chunk(taken_up_event(how))
 
 
 BODY = json.dumps({"prompt": "Count:", "stream": True}).encode()
@@ -93,7 +92,9 @@ async def test_an_answer_goes_on_with_the_next_leader(start_gateway: StartGatewa
     with trio.fail_after(LIMIT):
         status, _, body = await (await ask(gateway)).answer()
     assert (status, said(body)) == (200, [*TEXTS, ""])
-    assert leaders.streams[1]["prompt"] == [1, 2, 3, 11, 12]
+    [asked] = leaders.resumed
+    assert (asked.path, asked.body) == ("/completion", json.loads(BODY))
+    assert asked.tokens == SettledTokens((11, 12), (), (1, " two"))
     assert body.count(WAITING) >= 1
     _, _, metrics = await gateway.fetch("GET", "/metrics")
     assert b'mesh_gateway_resumed_total{how="continue"} 1.0' in metrics
@@ -265,9 +266,9 @@ async def test_a_hang_up_ends_an_answer_that_waits(start_gateway: StartGateway, 
     gateway = await start_gateway(leaders)
     looked_for, left = trio.Event(), trio.Event()
 
-    async def search() -> trio.abc.Stream:
+    async def search(kind: StreamKind = StreamKind.API) -> trio.abc.Stream:
         if not leaders.lost.is_set():
-            return await type(gateway.node).open_leader(gateway.node)
+            return await type(gateway.node).open_leader(gateway.node, kind)
         looked_for.set()
         try:
             await trio.sleep_forever()
@@ -283,20 +284,144 @@ async def test_a_hang_up_ends_an_answer_that_waits(start_gateway: StartGateway, 
         await left.wait()
 
 
-async def test_a_leader_that_makes_no_sense_of_the_continuation_ends_the_answer(
+def refusal(status: int, code: str, *headers: str) -> bytes:
+    """A leader's answer that something cannot be done."""
+    content = json.dumps({"error": {"code": code, "message": "untoward!"}}).encode()
+    lines = [f"HTTP/1.1 {status} No", f"content-length: {len(content)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
+
+
+class Refusing(Leaders):
+    """The leaders that are asked to take the answer up give these answers, one after the other."""
+
+    def __init__(self, *answers: bytes) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.asked = 0
+
+    async def take_up(self, call: Call, asked: ResumeRequest) -> None:
+        self.asked += 1
+        if self.answers:
+            await call.send(self.answers.pop(0))
+        else:
+            await super().take_up(call, asked)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (refusal(409, "cannot_continue"), "upstream_lost"),
+        (refusal(400, "refused"), "upstream_lost"),
+        (refusal(403, "no_right"), "upstream_lost"),
+        (refusal(422, "engine_died"), "engine_died"),
+        (sse(json.dumps({"error": {"code": "engine_died", "message": "untoward!"}})), "engine_died"),
+    ],
+)
+async def test_a_leader_that_will_not_take_it_up_ends_the_answer_at_once(
+    start_gateway: StartGateway, answer: bytes, code: str
+) -> None:
+    leaders = Refusing(answer)
+    gateway = await start_gateway(leaders)
+    with trio.fail_after(LIMIT):
+        _, _, body = await (await ask(gateway)).answer()
+    assert leaders.asked == 1
+    error = json.loads(body.rstrip().rpartition(b"data: ")[2])["error"]
+    assert error["code"] == code
+    assert "untoward!" in error["message"]
+
+
+async def test_a_whole_answer_that_killed_engines_twice_is_refused_with_that_status(
     start_gateway: StartGateway,
 ) -> None:
+    gateway = await start_gateway(Refusing(refusal(422, "engine_died")))
+    with trio.fail_after(LIMIT):
+        status, _, body = await (await ask(gateway, b'{"prompt": "Count:"}')).answer()
+    assert (status, json.loads(body)["error"]["code"]) == (422, "engine_died")
+
+
+async def test_a_request_that_killed_engines_twice_before_its_first_token_is_not_repeated(
+    start_gateway: StartGateway,
+) -> None:
+    answers = [refusal(503, "engine_died", "x-mesh-engine-died: 1"), refusal(422, "engine_died")]
+
     async def leader(call: Call) -> None:
-        _, content = await call.request()
-        if "stream" in json.loads(content):
-            await call.send(sse(native(1)))
-        else:
-            await call.send(b"HTTP/1.1 400 Bad\r\ncontent-length: 9\r\n\r\nuntoward!")
+        await call.request()
+        await call.send(answers.pop(0))
 
     gateway = await start_gateway(leader)
     with trio.fail_after(LIMIT):
-        _, _, body = await (await ask(gateway)).answer()
-    assert b"llama-server answered 400: untoward!" in body
+        status, _, body = await (await ask(gateway)).answer()
+    assert (status, json.loads(body)["error"]["code"], answers) == (422, "engine_died", [])
+
+
+async def test_an_answer_during_which_an_engine_died_once_is_taken_up(start_gateway: StartGateway) -> None:
+    leaders = Refusing(refusal(503, "engine_died", "x-mesh-engine-died: 1"))
+    gateway = await start_gateway(leaders)
+    with trio.fail_after(LIMIT):
+        assert said((await (await ask(gateway)).answer())[2]) == [*TEXTS, ""]
+    assert leaders.asked == 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_leader_that_has_no_time_is_asked_again_when_it_says(
+    start_gateway: StartGateway, status: int
+) -> None:
+    leaders = Refusing(*[refusal(status, "busy", "retry-after: 0")] * 4)
+    gateway = await start_gateway(leaders)
+    with trio.fail_after(LIMIT):
+        assert said((await (await ask(gateway)).answer())[2]) == [*TEXTS, ""]
+    assert leaders.asked == 5
+
+
+async def test_a_leader_that_has_no_time_is_not_asked_for_longer_than_the_client_waits(
+    start_gateway: StartGateway,
+) -> None:
+    leaders = Refusing(*[refusal(429, "busy", "retry-after: 60")] * 4)
+    gateway = await start_gateway(leaders)
+    with trio.fail_after(LIMIT):
+        _, _, body = await (await ask(gateway, x_mesh_patience="3")).answer()
+    assert leaders.asked == 1
+    assert b"the leader takes no request: untoward!" in body
+
+
+async def test_a_leader_that_is_lost_while_it_takes_the_answer_up_is_one_more(
+    start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumable_completion, "SAME_DEATH", 0.0)
+    leaders = Refusing(sse(), SSE_HEAD + chunk(b": taking up the answer\n\n"))
+    gateway = await start_gateway(leaders)
+    with trio.fail_after(LIMIT):
+        assert said((await (await ask(gateway)).answer())[2]) == [*TEXTS, ""]
+    assert [asked.tokens for asked in leaders.resumed] == [SettledTokens((11, 12), (), (1, " two"))]
+
+
+async def test_text_that_was_held_back_is_asked_for_where_answers_are_taken_up(
+    start_gateway: StartGateway,
+) -> None:
+    leaders = Leaders()
+
+    async def leader(call: Call) -> None:
+        head, content = await call.request()
+        if head.target == RESUME_PATH.encode():
+            await leaders.take_up(call, decode_resume_request(content))
+            return
+        held_back = {
+            "content": "",
+            "tokens": [13],
+            "stop": False,
+            "tokens_predicted": 3,
+            "tokens_evaluated": 3,
+        }
+        end = {**json.loads(final(3)), "stop_type": "limit"}
+        await call.send(sse(native(1), native(2), json.dumps(held_back), json.dumps(end)) + END)
+
+    gateway = await start_gateway(leader)
+    asked = json.dumps({"prompt": "Count:", "max_tokens": 3, "stop": [" threefold"]}).encode()
+    with trio.fail_after(LIMIT):
+        _, _, body = await (await ask(gateway, asked)).answer()
+    assert json.loads(body)["content"] == "one two three four"
+    [request] = leaders.resumed
+    assert request.body == {"prompt": "Count:", "n_predict": 3}
 
 
 async def test_a_wish_to_be_left_alone_is_granted(start_gateway: StartGateway) -> None:

@@ -3,25 +3,36 @@
 `mesh.gateway.resuming` decides what to do. Here are the streams, the waits and their limits.
 """
 
+import json
 import logging
 import math
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeVar
 
 import trio
 
 from mesh.gateway.backend import NotReady
-from mesh.gateway.connection import ClientGone, HttpExchange
+from mesh.gateway.completions.commenting import while_commenting
+from mesh.gateway.completions.taking_up import (
+    KILLS_ENGINES,
+    RequestKillsEngines,
+    error_code,
+    is_event_stream,
+    take_up,
+)
+from mesh.gateway.connection import HttpExchange
 from mesh.gateway.counters import GatewayCounters
 from mesh.gateway.headers import end_to_end, request_headers
 from mesh.gateway.leaders import RETRY, Leaders, RequestRefused, UpstreamAttempt
 from mesh.gateway.replies import Headers, error_event, error_reply, unavailable
 from mesh.gateway.resuming.answer import NextStep, ResumableAnswer
-from mesh.gateway.resuming.continuation import Ask, CannotContinue
-from mesh.gateway.resuming.pace import Pace
+from mesh.gateway.resuming.continuation import CannotContinue
+from mesh.gateway.resuming.held_back_text import HeldBackText
 from mesh.gateway.resuming.reencoding import encode
-from mesh.gateway.sse import EventSplitter
+from mesh.gateway.resuming.resume_request import ResumeRequest
 from mesh.gateway.upstream import Head, NotServing, UpstreamLost
+from mesh.net.stream_kinds import StreamKind
 from mesh.wire.errors import MeshError
 
 COMMENT_EVERY: Final = 5.0
@@ -58,7 +69,8 @@ class ResumableCompletion:
         self._counters = counters
         self._patience = patience
         self._attempts_without_progress = 0
-        self._refusals = 0
+        self._refused_for = 0.0
+        self._pause_for = RETRY
         self._lost_at = -math.inf
         self._same_death = False
         self._head_received = False
@@ -89,12 +101,13 @@ class ResumableCompletion:
         now = trio.current_time()
         refused = isinstance(lost, NotServing)
         self._same_death = not progress and (refused or now - self._lost_at < SAME_DEATH)
+        self._pause_for = lost.retry_after if isinstance(lost, NotServing) else RETRY
         if not self._same_death:
             self._lost_at = now
         if progress:
-            self._attempts_without_progress = self._refusals = 0
+            self._attempts_without_progress, self._refused_for = 0, 0.0
         elif refused:
-            self._refusals += 1
+            self._refused_for += self._pause_for
         elif not self._same_death:
             self._attempts_without_progress += 1
 
@@ -110,12 +123,14 @@ class ResumableCompletion:
         except UpstreamLost as error:
             self._counters.upstream_failures["stream" if self._head_received else "first_byte"] += 1
             return error
-        except (CannotContinue, RequestRefused) as error:
+        except (CannotContinue, RequestRefused, RequestKillsEngines) as error:
             return error
         return None
 
     async def _after(self, lost: Exception) -> NextStep:
         """Find the next leader, and say what to do there. Raises `CannotContinue`, `MeshError`."""
+        if isinstance(lost, RequestKillsEngines):
+            raise lost
         if isinstance(lost, UpstreamLost):
             step = self._answer.lost()
         else:
@@ -125,25 +140,30 @@ class ResumableCompletion:
         logger.info("an answer broke off after %d settled tokens: %s", self._answer.token_log.settled, lost)
         if self._attempts_without_progress >= MAX_ATTEMPTS_WITHOUT_PROGRESS:
             raise UpstreamLost(f"{MAX_ATTEMPTS_WITHOUT_PROGRESS} leaders were lost over this request")
-        if self._refusals * RETRY > self._patience:
+        if self._refused_for > self._patience:
             raise lost
         if self._same_death:
-            await self._commenting(self._pause)
+            await self._commenting(partial(trio.sleep, self._pause_for))
         if step is not NextStep.END:
-            await self._commenting(self._reach)
-            serving = self._upstream_attempt.serving
-            if step is NextStep.CONTINUE and serving is not None and serving.model != self._model:
-                step = self._answer.again("another model is served now")
-            self._model = serving.model if serving else None
+            step = await self._reach_for(step)
         if not self._same_death:
             self._counters.resumed[step.value] += 1
         return step
 
-    async def _pause(self) -> None:
-        await trio.sleep(RETRY)
+    async def _reach_for(self, step: NextStep) -> NextStep:
+        """Open an attempt for this step; where another model is served now, for beginning anew."""
+        await self._commenting(
+            partial(self._reach, StreamKind.RESUME if step is NextStep.CONTINUE else StreamKind.API)
+        )
+        serving = self._upstream_attempt.serving
+        if step is NextStep.CONTINUE and serving is not None and serving.model != self._model:
+            await self._upstream_attempt.aclose()
+            return await self._reach_for(self._answer.again("another model is served now"))
+        self._model = serving.model if serving else None
+        return step
 
-    async def _reach(self) -> None:
-        self._upstream_attempt = await self._leaders.reach(self._patience, begun=True)
+    async def _reach(self, kind: StreamKind) -> None:
+        self._upstream_attempt = await self._leaders.reach(self._patience, kind, begun=True)
 
     # --- one attempt --------------------------------------------------------------------------------
 
@@ -152,52 +172,57 @@ class ResumableCompletion:
         request = self._exchange.request
         head = await attempt.send(request.method, request.target, request_headers(request), self._content)
         self._head_received = True
-        if not _is_event_stream(head):
+        if not is_event_stream(head):
             await self._pass_whole(attempt, head)
             return
         if self._answer.request.streaming and self._exchange.status is None:
             await self._exchange.start(head.status, end_to_end(head.headers))
-        await self._stream(attempt, head)
+        await self._stream(attempt, head.headers, [])
 
     async def _continue(self, attempt: UpstreamAttempt) -> None:
-        """Bring the leader to where the answer broke off, and go on."""
-        began, pace = trio.current_time(), Pace()
-        script = self._answer.continuation(
-            lambda done, total: pace.is_too_slow(trio.current_time(), done, total)
-        )
-        request_for_rest = await self._commenting(lambda: _perform(attempt, script))
+        """Have the leader take up the answer where it broke off, and go on."""
+        began, request = trio.current_time(), self._answer.resume_request()
+        taken_up, events = await self._commenting(partial(take_up, attempt, request))
         logger.info("an answer goes on after %.2f s of replay", trio.current_time() - began)
-        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-        head = await attempt.send(
-            "POST", request_for_rest.path.encode(), headers, encode(request_for_rest.body)
-        )
         self._head_received = True
-        if not _is_event_stream(head):
-            content = await attempt.rest()
-            raise RequestRefused(
-                f"llama-server answered {head.status}: {content[:300].decode(errors='replace')}"
-            )
-        await self._stream(attempt, head)
+        self._answer.goes_on(taken_up)
+        await self._stream(attempt, [], events)
 
-    async def _stream(self, attempt: UpstreamAttempt, head: Head) -> None:
-        answer, splitter = self._answer, EventSplitter()
-        while not answer.ended and (data := await attempt.upstream.receive()):
-            try:
-                events = splitter.feed(data)
-            except ValueError as error:
-                raise UpstreamLost("the leader's answer makes no sense") from error
+    async def _stream(self, attempt: UpstreamAttempt, headers: Headers, events: list[bytes]) -> None:
+        answer = self._answer
+        while not answer.ended and (events := events or await attempt.events()):
             out = b"".join(answer.feed(trio.current_time(), event) for event in events)
+            events = []
             if answer.request.streaming and out:
                 await self._send(out)
         if not answer.ended:
             raise UpstreamLost("the leader stopped before the answer's end")
         self._counters.tokens += answer.tokens
         if not answer.request.streaming:
-            try:
-                await _perform(attempt, answer.tail())
-            except (CannotContinue, RequestRefused) as error:
-                logger.info("an answer lacks its last text: %s", error)
-            await self._reply_whole(head.headers)
+            if (request := answer.tail_request()) is not None:
+                await self._add_tail(request)
+            await self._reply_whole(headers)
+
+    async def _add_tail(self, request: ResumeRequest) -> None:
+        """Ask for the text that the stream held back. Raises `UpstreamLost`."""
+        text = HeldBackText(self._answer.request)
+        try:
+            async with await self._leaders.reach(self._patience, StreamKind.RESUME, begun=True) as attempt:
+                taken_up, events = await take_up(attempt, request)
+                if taken_up.ending or taken_up.by_text:
+                    raise CannotContinue("the leader has taken up what it was not asked for")
+                while not text.ended and (events := events or await attempt.events()):
+                    for event in events:
+                        text.feed(event)
+                    events = []
+        except UpstreamLost:
+            raise
+        except (MeshError, CannotContinue, LookupError, TypeError, ValueError) as error:
+            logger.info("an answer lacks its last text: %s", error)
+            return
+        if not text.ended:
+            raise UpstreamLost("the leader stopped before the answer's end")
+        self._answer.add_tail(text.text)
 
     async def _pass_whole(self, attempt: UpstreamAttempt, head: Head) -> None:
         """Pass on an answer that is no stream: one that was asked for whole, or an error."""
@@ -210,7 +235,7 @@ class ResumableCompletion:
             await self._send(content)
         else:
             reason = content[:200].decode(errors="replace")
-            await self._send(error_event("upstream_refused", reason, self._exchange.request.shape))
+            await self._send(error_event(_code(content), reason, self._exchange.request.shape))
 
     async def _reply_whole(self, headers: Headers) -> None:
         content = self._answer.whole()
@@ -233,32 +258,9 @@ class ResumableCompletion:
         """Do slow work, and meanwhile send comments to a client that streams."""
         if not self._exchange.is_event_stream:
             return await work()
-        failure: Exception | None = None
-        gone = False
-        result: list[_T] = []
-
-        async def comment(scope: trio.CancelScope) -> None:
-            nonlocal gone
-            try:
-                while True:
-                    await self._exchange.send(COMMENT)
-                    await trio.sleep(COMMENT_EVERY)
-            except ClientGone:
-                gone = True
-                scope.cancel()
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(comment, nursery.cancel_scope)
-            try:
-                result.append(await work())
-            except (MeshError, CannotContinue) as error:
-                failure = error
-            nursery.cancel_scope.cancel()
-        if gone:
-            raise ClientGone
-        if failure is not None:
-            raise failure
-        return result[0]
+        comment = partial(self._exchange.send, COMMENT)
+        await comment()
+        return await while_commenting(work, comment, COMMENT_EVERY)
 
     async def _finish(self) -> None:
         """Send what is missing of an answer that broke off after its last token."""
@@ -274,32 +276,21 @@ class ResumableCompletion:
         self._counters.resumed["failed"] += 1
         code = "not_ready" if isinstance(error, NotReady) else "upstream_lost"
         shape = self._exchange.request.shape
+        code = KILLS_ENGINES if isinstance(error, RequestKillsEngines) else code
         text = str(lost) if error is lost else f"{lost}; the answer cannot be taken up again: {error}"
         if self._exchange.status is None:
             if isinstance(error, NotReady):
                 await self._exchange.reply(unavailable(code, text, error.retry_after, shape))
             else:
-                await self._exchange.reply(error_reply(502, code, text, shape=shape))
+                status = 422 if code == KILLS_ENGINES else 502
+                await self._exchange.reply(error_reply(status, code, text, shape=shape))
         else:
             await self._send(error_event(code, text, shape))
 
 
-async def _perform(attempt: UpstreamAttempt, script: Generator[Ask, Any, _T]) -> _T:
-    """Send the script's requests, until it returns its result."""
-    answer: Any = None
-    while True:
-        try:
-            ask = script.send(answer)
-        except StopIteration as end:
-            result: _T = end.value
-            return result
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-            raise CannotContinue(f"llama-server's answers make no sense: {error!r}") from error
-        answer = await attempt.ask(ask.path, ask.body)
-
-
-def _is_event_stream(head: Head) -> bool:
-    return head.status == 200 and any(
-        name == b"content-type" and value.lower().startswith(b"text/event-stream")
-        for name, value in head.headers
-    )
+def _code(content: bytes) -> str:
+    """Return the code of the leader's refusal."""
+    try:
+        return error_code(json.loads(content)) or "upstream_refused"
+    except (ValueError, RecursionError):
+        return "upstream_refused"
