@@ -37,11 +37,11 @@ class Mortal:
         self._folder = folder
         self._arguments = arguments
         self._killed = trio.Event()
-        self._doors: trio.Nursery | None = None
+        self.nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
         """Have a llama-server run, always a new one."""
-        async with trio.open_nursery() as self._doors:
+        async with trio.open_nursery() as self.nursery:
             await self._have_one_run()
 
     async def _have_one_run(self) -> None:
@@ -68,9 +68,9 @@ class Mortal:
             raise NotReady("the model is loading", 1.0)
         if kind is StreamKind.API:
             return await self._connect()
-        assert self._doors is not None
+        assert self.nursery is not None
         near, far = trio.testing.memory_stream_pair()
-        self._doors.start_soon(take_up_answers, far, self._connect)
+        self.nursery.start_soon(take_up_answers, far, self._connect)
         return near
 
     async def _connect(self) -> trio.abc.Stream:
