@@ -1,0 +1,100 @@
+"""The paths that the door opens, as they are sent. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from leader.door.orders import ErrorShape
+
+CHATS = "/v1/chat/completions"
+COUNT = "/v1/chat/completions/input_tokens"
+
+
+class Asked(Enum):
+    """What a path asks for."""
+
+    LOOK = "look"
+    """A GET that the engine answers without telling anything of others."""
+    OWN = "own"
+    CHAT = "chat"
+    CHAT_TEXT = "chat text"
+    """A chat without an answer: its prompt, or its length."""
+    MESSAGES = "messages"
+    COUNT_MESSAGES = "count messages"
+    RESPONSES = "responses"
+    COUNT_RESPONSES = "count responses"
+    TEXT = "text"
+    NATIVE = "native"
+    INFILL = "infill"
+    EMBEDDINGS = "embeddings"
+    RERANK = "rerank"
+    TOKENIZE = "tokenize"
+    DETOKENIZE = "detokenize"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path: its method, what it asks for, and the engine's path for it."""
+
+    method: str
+    asked: Asked
+    engine_path: str
+    shape: ErrorShape = ErrorShape.OPENAI
+    queries: frozenset[bytes] = field(default_factory=frozenset)
+    """Names in the query that the path knows."""
+
+
+def _get(path: str, asked: Asked = Asked.LOOK) -> Route:
+    return Route("GET", asked, path)
+
+
+def _post(path: str, asked: Asked, shape: ErrorShape = ErrorShape.OPENAI) -> Route:
+    return Route("POST", asked, path, shape)
+
+
+_EMBEDDINGS = _post("/embeddings", Asked.EMBEDDINGS)
+_RERANK = _post("/v1/rerank", Asked.RERANK)
+_RESPONSES = _post(CHATS, Asked.RESPONSES, ErrorShape.RESPONSES)
+_COUNT_RESPONSES = _post(COUNT, Asked.COUNT_RESPONSES, ErrorShape.RESPONSES)
+
+ROUTES: Mapping[bytes, Route] = {
+    b"/health": _get("/health"),
+    b"/v1/health": _get("/v1/health"),
+    b"/models": _get("/models"),
+    b"/v1/models": _get("/v1/models"),
+    b"/slots": _get("/slots", Asked.OWN),
+    b"/props": _get("/props", Asked.OWN),
+    b"/v1/chat/completions": _post(CHATS, Asked.CHAT),
+    b"/chat/completions": _post(CHATS, Asked.CHAT),
+    b"/v1/chat/completions/input_tokens": _post(COUNT, Asked.CHAT_TEXT),
+    b"/chat/completions/input_tokens": _post(COUNT, Asked.CHAT_TEXT),
+    b"/apply-template": _post("/apply-template", Asked.CHAT_TEXT),
+    b"/v1/messages": _post(CHATS, Asked.MESSAGES, ErrorShape.ANTHROPIC),
+    b"/v1/messages/count_tokens": _post(COUNT, Asked.COUNT_MESSAGES, ErrorShape.ANTHROPIC),
+    b"/v1/responses": _RESPONSES,
+    b"/responses": _RESPONSES,
+    b"/v1/responses/input_tokens": _COUNT_RESPONSES,
+    b"/responses/input_tokens": _COUNT_RESPONSES,
+    b"/v1/completions": _post("/v1/completions", Asked.TEXT),
+    b"/completion": _post("/completion", Asked.NATIVE),
+    b"/completions": _post("/completion", Asked.NATIVE),
+    b"/infill": _post("/infill", Asked.INFILL),
+    b"/v1/embeddings": _post("/v1/embeddings", Asked.EMBEDDINGS),
+    b"/embeddings": _EMBEDDINGS,
+    b"/embedding": _EMBEDDINGS,
+    b"/rerank": _RERANK,
+    b"/reranking": _RERANK,
+    b"/v1/rerank": _RERANK,
+    b"/v1/reranking": _RERANK,
+    b"/tokenize": _post("/tokenize", Asked.TOKENIZE),
+    b"/detokenize": _post("/detokenize", Asked.DETOKENIZE),
+}
+
+
+def shape_of(path: bytes) -> ErrorShape:
+    """How who asks at a path wants errors, also where there is no such path."""
+    if path.startswith(b"/v1/messages"):
+        return ErrorShape.ANTHROPIC
+    if path.startswith((b"/v1/responses", b"/responses")):
+        return ErrorShape.RESPONSES
+    return ErrorShape.OPENAI

@@ -1,0 +1,214 @@
+"""The verdict of the leader's door on one request: what of it, if anything, llama-server gets. Pure."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from leader.door.beginnings import of_chat, of_infill, of_prompt
+from leader.door.chat_fields import MOST_TEXT, Chat
+from leader.door.fields import Dropped
+from leader.door.json_bodies import MOST_BYTES, read_object, written
+from leader.door.orders import (
+    AnswerForm,
+    EngineFacts,
+    Order,
+    OwnAnswer,
+    Refused,
+    SlotUse,
+    Unacceptable,
+    Verdict,
+)
+from leader.door.prompt_fields import Prompts
+from leader.door.routes import ROUTES, Asked, Route, shape_of
+from leader.door.sampling_fields import MOST_ANSWERS
+
+MOST_WRITTEN = 64 << 20
+"""Of all bodies of one request together: each answer to it has one of its own."""
+
+Translation = Callable[[dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]
+
+
+def judge(method: str, target: bytes, content: bytes, engine: EngineFacts) -> Verdict:
+    """What becomes of a request with this method, target as sent and body. It never raises."""
+    path, _, query = target.partition(b"?")
+    shape = shape_of(path)
+    route = ROUTES.get(path)
+    if route is None:
+        return Refused(404, "not_found", "there is no such path here", shape=shape)
+    if method != route.method:
+        return Refused(405, "method_not_allowed", f"this path takes {route.method} alone", shape=shape)
+    dropped = Dropped()
+    _drop_query(query, route, dropped)
+    if route.asked is Asked.OWN:
+        return OwnAnswer(path[1:].decode())
+    if route.asked is Asked.LOOK:
+        return Order("GET", route.engine_path, (), SlotUse.NONE, dropped=tuple(dropped.names))
+    if len(content) > MOST_BYTES:
+        return Refused(413, "too_large", f"a request may have {MOST_BYTES} bytes", shape=shape)
+    try:
+        verdict = _Judge(route, engine, dropped).verdict(read_object(content))
+    except Unacceptable as error:
+        return Refused(400, "invalid_value", str(error), error.field or None, shape)
+    except RecursionError:
+        return Refused(400, "invalid_value", "the body is nested too deeply", shape=shape)
+    if isinstance(verdict, Refused):
+        return verdict
+    return replace(verdict, shape=shape, dropped=tuple(dropped.names))
+
+
+def _drop_query(query: bytes, route: Route, dropped: Dropped) -> None:
+    for part in query[:4096].split(b"&"):
+        name = part.partition(b"=")[0]
+        if name and name not in route.queries:
+            dropped.add("?" + name.decode("latin-1"))
+
+
+class _Judge:
+    """Writes the order that a body asks for."""
+
+    def __init__(self, route: Route, engine: EngineFacts, dropped: Dropped) -> None:
+        self._route = route
+        self._engine = engine
+        self._dropped = dropped
+        self._prompts = Prompts(engine, dropped)
+        self._chat = Chat(engine, dropped)
+
+    def verdict(self, given: dict[str, Any]) -> Order | Refused:
+        asked = self._route.asked
+        single = {
+            Asked.EMBEDDINGS: (self._prompts.embeddings, SlotUse.ENGINES),
+            Asked.RERANK: (self._prompts.rerank, SlotUse.ENGINES),
+            Asked.TOKENIZE: (self._prompts.tokenize, SlotUse.NONE),
+            Asked.DETOKENIZE: (self._prompts.detokenize, SlotUse.NONE),
+        }.get(asked)
+        if single is not None:
+            build, slot_use = single
+            return self._plain(build(given), slot_use, self._prompts.chat.media)
+        if asked in (Asked.CHAT, Asked.CHAT_TEXT):
+            return self._of_chat(given)
+        if asked in (Asked.TEXT, Asked.NATIVE):
+            return self._of_prompts(given)
+        if asked is Asked.INFILL:
+            body = self._prompts.infill(given)
+            return self._answers([body], AnswerForm.NATIVE, 0, [of_infill(body)])
+        return self._translated(given)
+
+    def _plain(self, body: dict[str, Any], slot_use: SlotUse, media: int) -> Order:
+        encoded = self._encoded(body, media)
+        return Order("POST", self._route.engine_path, (encoded,), slot_use)
+
+    def _encoded(self, body: dict[str, Any], media: int) -> bytes:
+        encoded = written(body)
+        if len(encoded) - media > MOST_TEXT:
+            raise Unacceptable("", f"a request may have {MOST_TEXT} bytes of text in all")
+        return encoded
+
+    # --- answers
+
+    def _of_chat(self, given: dict[str, Any]) -> Order:
+        body = self._chat.body(given)
+        if self._route.asked is Asked.CHAT_TEXT:
+            for name in _OF_ANSWERS:
+                body.pop(name, None)
+            return self._plain(body, SlotUse.NONE, self._chat.media)
+        return self._answers([body], AnswerForm.CHAT, self._chat.media, [of_chat(body)])
+
+    def _of_prompts(self, given: dict[str, Any]) -> Order:
+        body = self._prompts.completion(given)
+        prompts = body.pop("prompt")
+        form = AnswerForm.TEXT if self._route.asked is Asked.TEXT else AnswerForm.NATIVE
+        bodies = [{**body, "prompt": prompt} for prompt in prompts]
+        return self._answers(bodies, form, self._prompts.chat.media, [of_prompt(each) for each in prompts])
+
+    def _answers(
+        self, asked: list[dict[str, Any]], form: AnswerForm, media: int, beginnings: list[tuple[int, ...]]
+    ) -> Order:
+        """An order with a body for each answer: to the first prompt all, then to the next."""
+        times = _times(asked[0])
+        if times * len(asked) > MOST_ANSWERS:
+            raise Unacceptable("n", f"a request may ask for {MOST_ANSWERS} answers in all")
+        singles = [_single(body, turn) for body in asked for turn in range(times)]
+        bodies = [self._encoded(body, media) for body in singles[:1]]
+        if len(bodies[0]) * len(singles) > MOST_WRITTEN + len(bodies[0]) and len(asked) == 1:
+            raise Unacceptable("n", "so many answers to so long a prompt cannot be had at a time")
+        bodies += [self._encoded(body, media) for body in singles[1:]]
+        if sum(map(len, bodies)) > max(MOST_WRITTEN, len(bodies[0])):
+            raise Unacceptable("", f"a request may have {MOST_WRITTEN} bytes, all its prompts counted")
+        streaming = bool(singles[0].get("stream"))
+        return Order(
+            "POST",
+            self._route.engine_path,
+            tuple(bodies),
+            SlotUse.PICKED,
+            form if len(bodies) > 1 else AnswerForm.AS_IS,
+            streaming=streaming,
+            beginnings=tuple(each for each in beginnings for _ in range(times)),
+            wants_usage=streaming and bool(singles[0].get("stream_options", {}).get("include_usage")),
+        )
+
+    # --- other dialects
+
+    def _translated(self, given: dict[str, Any]) -> Order | Refused:
+        """A chat in another dialect. What the translation makes of it is bounded as any chat."""
+        asked = self._route.asked
+        form = _FORMS[asked]
+        translation = _translation(asked)
+        if translation is None:
+            return Refused(404, "not_found", "there is no such path here", shape=self._route.shape)
+        chat, repeats = translation(given)
+        body = self._chat.body(chat)
+        if _times(body) > 1:
+            raise Unacceptable("n", "is 1 in this dialect")
+        body = _single(body, 0)
+        if asked in (Asked.COUNT_MESSAGES, Asked.COUNT_RESPONSES):
+            for name in _OF_ANSWERS:
+                body.pop(name, None)
+            return replace(self._plain(body, SlotUse.NONE, self._chat.media), form=form)
+        streaming = bool(body.get("stream"))
+        if streaming:
+            body |= {"stream_options": {"include_usage": True}, "timings_per_token": False}
+        return Order(
+            "POST",
+            self._route.engine_path,
+            (self._encoded(body, self._chat.media),),
+            SlotUse.PICKED,
+            form,
+            streaming=streaming,
+            beginnings=(of_chat(body),),
+            repeats=repeats,
+        )
+
+
+_FORMS = {
+    Asked.MESSAGES: AnswerForm.MESSAGES,
+    Asked.COUNT_MESSAGES: AnswerForm.COUNT_MESSAGES,
+    Asked.RESPONSES: AnswerForm.RESPONSES,
+    # The engine counts for both of OpenAI's APIs in the words of the Responses API.
+    Asked.COUNT_RESPONSES: AnswerForm.AS_IS,
+}
+
+_OF_ANSWERS = ("n", "n_cmpl", "stream", "stream_options", "cache_prompt")
+"""What says nothing to a path that gives no answer of the model's."""
+
+
+def _translation(asked: Asked) -> Translation | None:
+    """To a chat, from the dialect of this path; None where there is none."""
+    name = "anthropic_messages" if asked in (Asked.MESSAGES, Asked.COUNT_MESSAGES) else "openai_responses"
+    try:
+        to_chat: Translation = importlib.import_module(f"leader.door.{name}").to_chat
+    except ImportError:
+        return None
+    return to_chat
+
+
+def _times(body: dict[str, Any]) -> int:
+    return int(body.get("n_cmpl", body.get("n", 1)))
+
+
+def _single(body: dict[str, Any], turn: int) -> dict[str, Any]:
+    """The body of one of several answers: each has the next seed, as the engine's own would."""
+    single = {name: value for name, value in body.items() if name not in ("n", "n_cmpl")}
+    if single.get("seed", -1) != -1:
+        single["seed"] = (single["seed"] + turn) % 2**32
+    return single
