@@ -1,5 +1,7 @@
 """Sets of characters as sorted ranges of code points. Pure."""
 
+from itertools import islice
+
 Chars = tuple[tuple[int, int], ...]
 
 LAST = 0x10FFFF
@@ -42,6 +44,12 @@ def overlap(one: Chars, other: Chars) -> bool:
         else:
             return True
     return False
+
+
+def common(one: Chars, other: Chars) -> set[int]:
+    """Some of the characters in both: where each range that they share begins."""
+    starts = (max(low, at) for low, high in one for at, end in other if low <= end and at <= high)
+    return set(islice(starts, 8))
 
 
 def without(ranges: list[tuple[int, int]]) -> Chars:

@@ -18,6 +18,7 @@ from leader.door.fields import (
     text,
     whole,
 )
+from leader.door.grammar_rules import Effort
 from leader.door.json_bodies import checked, written
 from leader.door.orders import EngineFacts, Unacceptable
 from leader.door.sampling_fields import ANSWER, ENGINES_OWN, settled
@@ -155,7 +156,7 @@ class Chat:
 
     def _tools(self, value: Any, field: str, facts: EngineFacts) -> object:
         tools = a_list(value, field, MOST_TOOLS)
-        rules = 0
+        rules, effort = 0, Effort()
         built = []
         for index, tool in enumerate(tools):
             place = f"{field}.{index}"
@@ -163,7 +164,7 @@ class Chat:
             one = rebuilt(an_object(tool, place), shape, facts, self._dropped, field, index)
             if "function" not in one:
                 raise Unacceptable(f"{place}.function", "is required")
-            rules += check_schema(one["function"]["parameters"], f"{place}.function.parameters")
+            rules += check_schema(one["function"]["parameters"], f"{place}.function.parameters", effort)
             if rules > MOST_RULES_OF_TOOLS:
                 raise Unacceptable(field, f"become more than {MOST_RULES_OF_TOOLS} rules of a grammar")
             built.append({"type": "function", **one})

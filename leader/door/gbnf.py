@@ -7,7 +7,8 @@ count, not the words of the error.
 import re
 
 from leader.door.char_sets import ANY, Chars, merged, without
-from leader.door.grammar_growth import MOST_ELEMENTS, MOST_REPEATS, Growth, Rules, Sequence, Symbol
+from leader.door.grammar_growth import MOST_ELEMENTS, MOST_REPEATS, Growth
+from leader.door.grammar_rules import Rules, Sequence, Symbol
 from leader.door.orders import Unacceptable
 
 MOST_CHARACTERS = 65_536

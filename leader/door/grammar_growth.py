@@ -8,9 +8,11 @@ of readings at a time, `ways` that of walks.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from leader.door.char_sets import NONE, Chars, overlap, union
+from leader.door.char_sets import ANY, NONE, Chars, common, overlap, union
+from leader.door.grammar_rules import Effort, Rules, Sequence, Symbol
+from leader.door.grammar_runs import Runs
 from leader.door.orders import Unacceptable
 
 MOST_RULES = 4096
@@ -19,27 +21,10 @@ MOST_WIDTH = 1024
 MOST_WAYS = 200_000
 MOST_REPEATS = 2000
 """The engine's own bound of a repetition; beyond it, it knows no end."""
+MOST_POINTS = 8
+"""Characters with which a doubtful rule is tried."""
 FEW = 32
 """Alternatives that are compared one by one; of more, all count as beginning alike."""
-
-
-@dataclass(frozen=True, slots=True)
-class Symbol:
-    """A character of a set, or, with ``rule``, what that rule says; ``low`` to ``high`` times."""
-
-    chars: Chars = NONE
-    rule: int = -1
-    low: int = 1
-    high: int | None = 1
-
-    def times(self, low: int, high: int | None) -> "Symbol":
-        """This symbol, repeated."""
-        return replace(self, low=low, high=high)
-
-
-Sequence = tuple[Symbol, ...]
-Rules = list[tuple[Sequence, ...]]
-"""Each rule's alternatives; the first rule is not special."""
 
 
 @dataclass(slots=True)
@@ -53,6 +38,11 @@ class _Shape:
     width: int = 1
     ways: int = 1
     size: int = 1
+    doubts: frozenset[int] = frozenset()
+    """Characters at which it, or what it is made of, may be read in more than one way."""
+
+
+_CHARACTER = _Shape()
 
 
 @dataclass(slots=True)
@@ -70,18 +60,24 @@ class Growth:
     rules: Rules
     name: str
     shapes: list[_Shape] = field(default_factory=list)
+    effort: Effort = field(default_factory=Effort)
+    _runs: Runs = field(init=False)
+    _doubtful: dict[int, set[int]] = field(default_factory=dict)
 
     def check(self) -> None:
         """Unacceptable, naming the field, where the engine would stand still or fall over it."""
         if len(self.rules) > MOST_RULES:
             raise Unacceptable(self.name, f"has more than {MOST_RULES} rules")
         self.shapes = [_Shape() for _ in self.rules]
+        self._runs = Runs(self.rules, self.name, self.effort)
         size = ways = 0
+        self.effort.spend(sum(map(len, self.rules)), self.name)
         for component in components([_references(rule) for rule in self.rules]):
             self._measure(component)
             for rule in component:
                 size += self.shapes[rule].size
                 ways += self._walks(rule)
+                self._follow_runs(rule, len(component) > 1)
             if size > MOST_ELEMENTS:
                 raise Unacceptable(self.name, f"has more than {MOST_ELEMENTS} elements, repetitions counted")
             if ways > MOST_WAYS:
@@ -97,6 +93,7 @@ class Growth:
         if recursive and len(component) > 256:
             raise Unacceptable(self.name, "has more than 256 rules that refer to each other")
         self._forbid_left_recursion(component, inner)
+        self._doubt(component)
         tails = recursive and all(self._only_tails(rule, inner) for rule in component)
         for rule in component:
             shape = self.shapes[rule]
@@ -177,6 +174,70 @@ class Growth:
             if symbol.rule >= 0 and symbol.high != symbol.low
         )
         return self.shapes[rule].ways + repeated
+
+    # --- what may be read in more than one way
+
+    def _doubt(self, component: list[int]) -> None:
+        doubts = frozenset(
+            point
+            for rule in component
+            for point in (
+                *self._own_doubts(rule),
+                *(p for s in self._symbols(rule) for p in self._of(s).doubts),
+            )
+        )
+        for rule in component:
+            self.shapes[rule].doubts = frozenset(sorted(doubts)[:MOST_POINTS])
+
+    def _symbols(self, rule: int) -> list[Symbol]:
+        return [symbol for sequence in self.rules[rule] for symbol in sequence]
+
+    def _of(self, symbol: Symbol) -> _Shape:
+        return self.shapes[symbol.rule] if symbol.rule >= 0 else _CHARACTER
+
+    def _own_doubts(self, rule: int) -> set[int]:
+        if rule not in self._doubtful:
+            self._doubtful[rule] = self._found_doubts(rule)
+        return self._doubtful[rule]
+
+    def _found_doubts(self, rule: int) -> set[int]:
+        found: set[int] = set()
+        seen = NONE
+        alternatives = self.rules[rule]
+        if len(alternatives) > FEW:
+            found |= common(self.shapes[rule].first, ANY)
+        for sequence in alternatives:
+            if len(alternatives) <= FEW:
+                _, begins, _ = self._of_sequence(sequence)
+                found |= common(seen, begins)
+                seen = union(seen, begins)
+            open_to = NONE
+            for symbol in sequence:
+                is_empty, first, goes_on = self._of_symbol(symbol)
+                found |= common(open_to, first) | self._turn_doubts(symbol)
+                open_to = union(goes_on, union(open_to, first)) if is_empty else goes_on
+        return found
+
+    def _turn_doubts(self, symbol: Symbol) -> set[int]:
+        """Where one turn of a repetition may go on with what the next begins with."""
+        shape = self._of(symbol)
+        if symbol.high == 1 or symbol.rule < 0:
+            return set()
+        return common(shape.more, shape.first) | (common(shape.first, shape.first) if shape.empty else set())
+
+    def _follow_runs(self, rule: int, recursive: bool) -> None:
+        points = self.shapes[rule].doubts
+        if not points:
+            return
+        if recursive or self._own_doubts(rule):
+            self._runs.check(Symbol(rule=rule), set(points))
+        for symbol in self._symbols(rule):
+            if (
+                symbol.rule >= 0
+                and symbol.high != 1
+                and (self._of(symbol).doubts or self._turn_doubts(symbol))
+            ):
+                self._runs.check(symbol, set(points))
 
     def _size(self, symbol: Symbol) -> int:
         high = symbol.high if symbol.high is not None else symbol.low + 1

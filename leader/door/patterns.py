@@ -9,7 +9,8 @@ import re
 
 from leader.door.char_sets import ANY, Chars, merged, without
 from leader.door.gbnf import repetition
-from leader.door.grammar_growth import Growth, Rules, Sequence, Symbol
+from leader.door.grammar_growth import Growth
+from leader.door.grammar_rules import Effort, Rules, Sequence, Symbol
 from leader.door.orders import Unacceptable
 
 MOST_CHARACTERS = 1024
@@ -23,18 +24,19 @@ _TOKEN = re.compile(
 _ESCAPED_ALIKE = set('^$.[]()|{}*+?\\"-trnxuU')
 
 
-def check_pattern(pattern: str, field: str) -> None:
+def check_pattern(pattern: str, field: str, effort: Effort) -> None:
     """Unacceptable where the engine's grammar of a pattern would keep it from answering."""
     if len(pattern) > MOST_CHARACTERS:
         raise Unacceptable(field, f"must have at most {MOST_CHARACTERS} characters")
     if len(pattern) < 2 or pattern[0] != "^" or pattern[-1] != "$":
         return
+    effort.spend(8 * len(pattern), field)
     reader = _PatternReader(pattern[1:-1], field)
     try:
         reader.read()
     except _AnyString:
         return
-    Growth(reader.rules, field).check()
+    Growth(reader.rules, field, effort=effort).check()
 
 
 class _AnyString(Exception):

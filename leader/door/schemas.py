@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from leader.door.grammar_growth import MOST_REPEATS, MOST_WIDTH, components_of
+from leader.door.grammar_rules import Effort
 from leader.door.json_bodies import checked, written
 from leader.door.orders import Unacceptable
 from leader.door.patterns import check_pattern
@@ -32,14 +33,14 @@ _ONES = ("items", "prefixItems", "additionalProperties")
 _SOME = ("oneOf", "anyOf", "allOf", "items", "prefixItems")
 
 
-def check_schema(schema: Any, place: str) -> int:
+def check_schema(schema: Any, place: str, effort: Effort | None = None) -> int:
     """How many rules a schema becomes; Unacceptable where the engine would stand still or fall over it."""
     if not isinstance(schema, dict):
         raise Unacceptable(place, "must be a JSON schema, an object")
     checked(schema, place, MOST_LEVELS, key_size=MOST_NAME)
     if len(written(schema, place)) > MOST_BYTES:
         raise Unacceptable(place, f"must have at most {MOST_BYTES} bytes")
-    return _Schema(schema, place).check()
+    return _Schema(schema, place, effort or Effort()).check()
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ class _Measure:
 class _Schema:
     root: dict[str, Any]
     place: str
+    effort: Effort
     targets: dict[str, Any] = field(default_factory=dict)
     measures: dict[int, _Measure] = field(default_factory=dict)
     widths: dict[int, int] = field(default_factory=dict)
@@ -139,7 +141,7 @@ class _Schema:
                     f"has an object of more than {MOST_OPTIONAL} properties that are not required"
                 )
         if isinstance(node.get("pattern"), str):
-            check_pattern(node["pattern"], self.place)
+            check_pattern(node["pattern"], self.place, self.effort)
         if not isinstance(node.get("enum", []), list):
             raise self._wrong("has an enum that is no list")
         self._check_numbers(node)
