@@ -111,6 +111,8 @@ class Order:
     """Of each body: hashes of the prompt's beginnings, each one longer than the one before."""
     wants_usage: bool = False
     """Whether a stream of chat or text completions is to end with a chunk about usage."""
+    digest: bytes = b""
+    """The same for the same question, however its answer is to be told."""
     repeats: Mapping[str, object] = field(default_factory=dict)
     """Fields of the request that the answer repeats, as the Responses API does."""
 

@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 from leader.door.beginnings import of_chat, of_infill, of_prompt
@@ -96,7 +97,12 @@ class _Judge:
 
     def _plain(self, body: dict[str, Any], slot_use: SlotUse, media: int) -> Order:
         encoded = self._encoded(body, media)
-        return Order("POST", self._route.engine_path, (encoded,), slot_use)
+        return Order("POST", self._route.engine_path, (encoded,), slot_use, digest=self._digest(body))
+
+    def _digest(self, body: dict[str, Any]) -> bytes:
+        """Of what is asked, with what is only about how the answer is told left out."""
+        asked = {name: value for name, value in body.items() if name not in _HOW_TOLD}
+        return sha256(self._route.engine_path.encode() + written(asked)).digest()
 
     def _encoded(self, body: dict[str, Any], media: int) -> bytes:
         encoded = written(body)
@@ -144,6 +150,7 @@ class _Judge:
             form if len(bodies) > 1 else AnswerForm.AS_IS,
             streaming=streaming,
             beginnings=tuple(each for each in beginnings for _ in range(times)),
+            digest=sha256(b"".join(self._digest(body) for body in asked)).digest(),
             wants_usage=streaming and bool(singles[0].get("stream_options", {}).get("include_usage")),
         )
 
@@ -176,6 +183,7 @@ class _Judge:
             form,
             streaming=streaming,
             beginnings=(of_chat(body),),
+            digest=self._digest(body),
             repeats=repeats,
         )
 
@@ -187,6 +195,14 @@ _FORMS = {
     # The engine counts for both of OpenAI's APIs in the words of the Responses API.
     Asked.COUNT_RESPONSES: AnswerForm.AS_IS,
 }
+
+_HOW_TOLD = frozenset(
+    (
+        *("stream", "stream_options", "n_probs", "logprobs", "top_logprobs", "post_sampling_probs"),
+        *("timings_per_token", "verbose", "return_tokens", "return_progress"),
+    )
+)
+"""What changes how an answer is told, and nothing of what the engine is asked."""
 
 _OF_ANSWERS = ("n", "n_cmpl", "stream", "stream_options", "cache_prompt")
 """What says nothing to a path that gives no answer of the model's."""

@@ -82,6 +82,8 @@ class HttpExchange:
         self.status: int | None = None
         self.is_event_stream = False
         self.client_gone = False
+        self.sent = 0
+        """Bytes of the answer's body so far."""
         self._received = 0
 
     async def receive_body(self) -> bytes:
@@ -105,11 +107,13 @@ class HttpExchange:
     async def send(self, data: bytes) -> None:
         """Send a piece of the answer and wait until the client takes it. Raises `ClientGone`."""
         await self._connection.send_data(data)
+        self.sent += len(data)
 
     async def reply(self, answer: Reply) -> None:
         """Send a whole answer. Raises `ClientGone`."""
         self.status = answer.status
         await self._connection.send_head(answer.status, answer.headers, answer.content)
+        self.sent += len(answer.content)
 
     def abort(self) -> None:
         """Have the connection closed without a proper end, so that the client notices the loss."""

@@ -1,4 +1,4 @@
-"""What the gateway needs from this node: a stream to the leader's llama-server, and the status."""
+"""What the gateway needs from this node: a stream to the leader's door, and the status."""
 
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -10,17 +10,18 @@ import trio
 from mesh.control.operations import Status
 from mesh.gateway.backend import AskingRefused, NothingServed, NotReady, Serving
 from mesh.gateway.replies import as_http, refusal
-from mesh.gateway.upstream import not_serving
-from mesh.net.relay import SessionStream, relay
+from mesh.net.relay import SessionStream
 from mesh.net.session import Session, StreamError
 from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Streams
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import current_state
 from mesh.serving.asking_right import asking_refused
+from mesh.serving.door import Caller
 from mesh.serving.leader_loop import LeaderLoop
 from mesh.wire.facts import Claim
-from mesh.wire.identity import id_text
+from mesh.wire.identity import NodeId, id_text
+from mesh.wire.rights import Rights
 from mesh.wire.states import Phase
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class StayBackend:
         self._leading = leading
 
     async def open_leader(self, kind: StreamKind = StreamKind.API) -> trio.abc.Stream:
-        """A byte stream to the leader's llama-server, which may be this machine's own. Raises `NotReady`."""
+        """A byte stream to the leader's door, which may be this machine's own. Raises `NotReady`."""
         refused = asking_refused(self._node, self._node.id)
         if refused is not None:
             raise AskingRefused(refused)
@@ -61,10 +62,7 @@ class StayBackend:
                 lasting=phase == Phase.FAILED,
             )
         if claim.author == self._node.id:
-            local = await self._leading.answer()
-            if local is None:
-                raise NotReady("the leader's llama-server is not ready", retry_after=2.0)
-            return local
+            return self._leading.door.connect(self._caller(self._node.id), kind)
         return SessionStream(await self._open(claim, kind))
 
     async def _open(self, claim: Claim, kind: StreamKind) -> Session:
@@ -91,28 +89,20 @@ class StayBackend:
         return Serving(id_text(claim.author), wanted.model.root.hex())
 
     async def handle_api(self, session: Session) -> None:
-        """Give a member's gateway a connection to this node's llama-server, if this node leads.
+        """Let a member's gateway ask this node's llama-server, if this node leads.
 
         Its own gateway refuses a member that may not ask; one that does not obey is refused here.
         """
         refused = self._leading.barred(session.peer)
         if refused is not None:
-            await _answer(session, as_http(refusal(refused)))
-            return
-        local = None
-        try:
-            local = await self._leading.answer()
-        except OSError as error:
-            log.info("llama-server does not take a connection: %s", error)
-        if local is not None:
-            await relay(session.stream, local)
-            return
-        await _answer(session, not_serving())
+            with suppress(trio.BrokenResourceError), trio.move_on_after(REFUSAL_SECONDS):
+                await session.stream.send_all(as_http(refusal(refused)))
+        elif session.peer is not None:  # TLS proved it
+            caller = self._caller(session.peer)
+            await self._leading.door.serve(session.stream, caller, StreamKind(session.kind))
 
-    async def handle_resume(self, session: Session) -> None:
-        """Say that nothing here takes up an answer."""
-        with suppress(trio.BrokenResourceError), trio.move_on_after(REFUSAL_SECONDS):
-            await session.stream.send_all(not_serving())
+    def _caller(self, id: NodeId) -> Caller:
+        return Caller(id_text(id), Rights.OWN in self._node.rights(id))
 
     async def changes(self) -> AsyncIterator[None]:
         """One item for each change of the status, and every ten seconds."""
@@ -121,8 +111,3 @@ class StayBackend:
             seen = await self._driver.changes.wait(seen, CHANGES_SECONDS)
             yield
             await trio.sleep(REST_SECONDS)
-
-
-async def _answer(session: Session, whole: bytes) -> None:
-    with suppress(trio.BrokenResourceError), trio.move_on_after(REFUSAL_SECONDS):
-        await session.stream.send_all(whole)

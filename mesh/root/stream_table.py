@@ -33,7 +33,7 @@ def stream_handlers(admission_server: AdmissionServer, stay: Callable[[], Stay |
         StreamKind.GOSSIP: member(lambda stay: stay.driver.messages.handle),
         StreamKind.TUNNEL: member(lambda stay: stay.work.handle),
         StreamKind.API: member(lambda stay: stay.gateway.handle_api),
-        StreamKind.RESUME: member(lambda stay: stay.gateway.handle_resume),
+        StreamKind.RESUME: member(lambda stay: stay.gateway.handle_api),
         StreamKind.MOVE: member(lambda stay: partial(handle_move, stay)),
         StreamKind.COPY: member(lambda stay: stay.copies.handle_piece),
         StreamKind.COPIES: member(lambda stay: stay.copies.handle_ask),

@@ -6,7 +6,7 @@ and starts and ends llama-server.
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ import trio
 from leader.door.blame import EngineDeaths
 from leader.door.limits import Askers
 from leader.door.orders import Refused
+from leader.door.slot_content import SlotContent
 from leader.door.usage import Usage, usage
 from leader.llama import slots
 from leader.llama.tunnels import OpenTunnel, TunnelRefused, pass_gate
@@ -35,6 +36,7 @@ from mesh.runtime.status import name_of
 from mesh.serving.ask_limits import limits_of
 from mesh.serving.ask_reporter import AskReporter
 from mesh.serving.asking_right import asking_refused
+from mesh.serving.door import Door
 from mesh.serving.pipeline import Pipeline, slots_folder
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId, id_text, parse_id
@@ -71,22 +73,16 @@ class LeaderLoop:
         self._pipeline: Pipeline | None = None
         self._model_infos: dict[bytes, ModelInfo] = {}
         self._move_request: MoveRequest | None = None
+        self._kept: Mapping[int, SlotContent] = {}
         self.askers = Askers(limits_of(machine.options))
         """What each member has asked of this node as the leader, and may ask."""
         self.engine_deaths = EngineDeaths()
         self.asks = AskReporter(self.askers, self.engine_deaths, self._name_of)
+        self.door = Door(self.served, self.askers, self.engine_deaths, self.asks)
 
-    @property
-    def takes_requests(self) -> bool:
-        """Whether this node's llama-server takes requests."""
-        return self._pipeline is not None and self._pipeline.takes_requests
-
-    async def answer(self) -> trio.abc.Stream | None:
-        """A connection to this node's llama-server, for one answer; None while it takes none.
-
-        Raises OSError when llama-server refuses it.
-        """
-        return None if self._pipeline is None else await self._pipeline.answer()
+    def served(self) -> Pipeline | None:
+        """What takes requests now; None where nothing does."""
+        return self._pipeline if self._pipeline is not None and self._pipeline.takes_requests else None
 
     def barred(self, peer: NodeId | None) -> Refused | None:
         """Why a member's request is refused before it says anything; None where it has the right to ask."""
@@ -119,6 +115,7 @@ class LeaderLoop:
         """Decide after each change, and every second."""
         try:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.door.run)
                 seen = -1
                 while True:
                     await self._read_ahead()
@@ -138,6 +135,7 @@ class LeaderLoop:
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             await pipeline.stop(keep)
+            self._kept = pipeline.kept if keep else {}
 
     # --- what the driver asks -----------------------------------------------------------------------
 
@@ -224,6 +222,7 @@ class LeaderLoop:
                 self._open_tunnel,
                 self._on_reset,
                 self.asks.engine_died,
+                self._kept,
             )
             nursery.start_soon(self._pipeline.run, engine.llama_server)
 

@@ -1,14 +1,17 @@
 """One llama-server with its tunnels, from the first stream to a worker to the end."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import trio
 
+from leader.door.orders import EngineFacts
+from leader.door.parking_cost import ParkingCost
+from leader.door.slot_content import SlotContent
+from leader.door.slot_table import SlotTable
 from leader.llama.llama_server import LlamaServer, ServerPhase, ServerState
-from leader.llama.slot_manifest import EVERYBODY
 from leader.llama.slots import Slots
 from leader.llama.tunnels import Opener, OpenTunnel, open_tunnels, unreachable
 from leader.reconcile.view import Running, Start
@@ -17,7 +20,9 @@ from mesh.protocol.membership.peers import GONE, MemberState
 from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import name_of
-from mesh.serving.stream_counter import Answers
+from mesh.serving.answer_counter import Answers
+from mesh.serving.order_run import Crowd
+from mesh.serving.slot_turns import SlotTurns
 from mesh.wire.identity import NodeId
 from mesh.wire.states import Phase
 
@@ -40,8 +45,9 @@ class Pipeline:
         open_tunnel: TunnelOpener,
         on_reset: Callable[[bytes, str], None],
         on_death: Callable[[], object],
+        kept: Mapping[int, SlotContent],
     ) -> None:
-        """Prepare a pipeline for ``start``.
+        """Prepare a pipeline for ``start``; ``kept`` is what an earlier one's slots held when it stopped.
 
         ``open_tunnel`` opens a tunnel to a worker under a term. ``on_reset`` is called with a worker whose
         tunnel did not open, or broke, and the reason; ``on_death`` when llama-server died of what it was
@@ -53,6 +59,7 @@ class Pipeline:
         self.drains = False
         """Whether new requests are refused."""
         self.answers = Answers(machine.changes.notify)
+        self.crowd = Crowd()
         self._machine = machine
         self._driver = driver
         self._term = term
@@ -61,19 +68,39 @@ class Pipeline:
         self._on_reset = on_reset
         self._on_death = on_death
         self._server: LlamaServer | None = None
+        self._slots = Slots(slots_folder(machine), start.plan, start.wanted.root)
+        self._turns: SlotTurns | None = None
+        self._nursery: trio.Nursery | None = None
+        self.kept = kept
+        """What its slots hold, once it is stopped; before, what is restored into them."""
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
 
     @property
     def takes_requests(self) -> bool:
         """Whether it takes requests."""
-        return self._server is not None and self.state.phase is ServerPhase.READY and not self.drains
+        return self._turns is not None and self.state.phase is ServerPhase.READY and not self.drains
 
-    async def answer(self) -> trio.abc.Stream | None:
-        """A connection to llama-server, for one answer; None while it takes no request. Raises OSError."""
-        if self._server is None or not self.takes_requests:
-            return None
-        return self.answers.track(await self._server.connect())
+    @property
+    def facts(self) -> EngineFacts:
+        """What the door knows of llama-server."""
+        return EngineFacts(self.wanted.name, self.plan.context, self.plan.slots)
+
+    @property
+    def turns(self) -> SlotTurns:
+        """Whose turn it is on its slots; there once it takes requests."""
+        assert self._turns is not None
+        return self._turns
+
+    async def connect(self) -> trio.SocketStream:
+        """A connection to llama-server, for the door. Raises OSError."""
+        if self._server is None:
+            raise ConnectionRefusedError("llama-server is not started")
+        return await self._server.connect()
+
+    async def ended(self) -> None:
+        """Wait until llama-server has ended, and is known to have died of a request or not."""
+        await self._ended.wait()
 
     def running(self) -> Running:
         """The pipeline as the reconciler sees it."""
@@ -90,7 +117,10 @@ class Pipeline:
                 if failed := await self._unreachable(opener):
                     self._lost(failed)
                     return
-                async with open_tunnels(opener, self._reset) as tunnels:
+                async with (
+                    open_tunnels(opener, self._reset) as tunnels,
+                    trio.open_nursery() as self._nursery,
+                ):
                     folder = self._machine.state.path
                     self._server = LlamaServer(
                         program,
@@ -100,7 +130,7 @@ class Pipeline:
                         traffic=lambda: tunnels.sent + tunnels.received,
                         doubt=lambda: bool(self._workers_that_are(MemberState.SUSPECT, *GONE)),
                         gone=lambda: bool(self._workers_that_are(*GONE)),
-                        slots=Slots(slots_folder(self._machine), self.plan, self.wanted.root),
+                        slots=self._slots,
                         restore=self._restore,
                         name=self.wanted.name,
                         on_state=self._set_state,
@@ -108,6 +138,7 @@ class Pipeline:
                     await self._server.run()
                     if self._server.died_of_requests:
                         self._on_death()
+                    self._nursery.cancel_scope.cancel()
         finally:
             self._ended.set()
             self._machine.changes.notify()
@@ -115,7 +146,9 @@ class Pipeline:
     async def stop(self, keep: bool = False) -> None:
         """End it; with ``keep``, save its conversations first."""
         if keep and self._server is not None:
-            await self._server.keep_conversations(dict.fromkeys(range(self.plan.slots), EVERYBODY))
+            self.kept = {} if self._turns is None else self._turns.table.contents()
+            domains = {slot: content.domain for slot, content in self.kept.items()}
+            await self._server.keep_conversations(domains)
         self._scope.cancel()
         with trio.move_on_after(STOP_SECONDS):
             await self._ended.wait()
@@ -147,7 +180,25 @@ class Pipeline:
 
     def _set_state(self, state: ServerState) -> None:
         self.state = state
+        if state.phase is ServerPhase.READY and self._turns is None and self._nursery is not None:
+            self._turns = self._make_turns()
+            self._nursery.start_soon(self._turns.run)
         self._machine.changes.notify()
+
+    def _make_turns(self) -> SlotTurns:
+        """The slots as they are now: empty, or with what was restored into them."""
+        assert self._server is not None
+        held = {
+            slot: SlotContent(saved.domain, self._beginnings(slot, saved.domain), saved.tokens)
+            for slot, saved in self._server.restored.items()
+        }
+        cost = ParkingCost(self._slots.token_bytes)
+        table = SlotTable(self.plan.slots, self._slots.places, cost, held)
+        return SlotTurns(table, self.connect, self._slots.park, self._slots.unpark)
+
+    def _beginnings(self, slot: int, domain: str) -> tuple[int, ...]:
+        content = self.kept.get(slot)
+        return content.beginnings if content is not None and content.domain == domain else ()
 
     def _workers_that_are(self, *states: MemberState) -> list[bytes]:
         used = set(self.plan.workers)

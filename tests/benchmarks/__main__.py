@@ -5,7 +5,7 @@ import sys
 from typing import Protocol
 
 from mesh.wire.errors import MeshError
-from tests.benchmarks import failover, first_light, flood, gate, resume, serf
+from tests.benchmarks import failover, first_light, flood, gate, hostile, resume, serf
 from tests.benchmarks.report import Report, deliver
 
 
@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "first_light": first_light,
     "flood": flood,
     "gate": gate,
+    "hostile": hostile,
     "resume": resume,
     "serf": serf,
 }

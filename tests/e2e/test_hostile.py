@@ -39,10 +39,12 @@ def command(attack: str, arguments: Mapping[str, Any]) -> list[str]:
     return [sys.executable, "-m", "tests.lab.hostile", attack, json.dumps(arguments)]
 
 
-async def attack(host: Host, kind: str, target: Host, **arguments: Any) -> dict[str, Any]:
+async def attack(
+    host: Host, kind: str, target: Host, within: float = 120, **arguments: Any
+) -> dict[str, Any]:
     """Run an attack to its end; what it says came of it."""
     arguments["target"] = address(target)
-    result = await host.arun(command(kind, arguments), PYTHONPATH=ROOT, timeout=120)
+    result = await host.arun(command(kind, arguments), PYTHONPATH=ROOT, timeout=within)
     outcome: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
     return outcome
 

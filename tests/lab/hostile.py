@@ -3,7 +3,7 @@
     python -m tests.lab.hostile ATTACK '{"target": "10.90.0.1:50052", ...}'
 
 It prints one JSON object: what came of the attack, as far as the attacker can tell. Attacks of a stranger are
-here, those of a member in `tests.lab.hostile_member`.
+here, those of a member in `tests.lab.hostile_member` and `tests.lab.hostile_asker`.
 """
 
 import json
@@ -235,11 +235,15 @@ ATTACKS: dict[str, Attack] = {
 
 
 def main() -> None:
+    from tests.lab.hostile_asker import ask_raw, fuzz_door, keep_silent
     from tests.lab.hostile_member import lie
 
+    of_members: dict[str, Attack] = {
+        attack.__name__: attack for attack in (lie, ask_raw, fuzz_door, keep_silent)
+    }
     attack, arguments = sys.argv[1], json.loads(sys.argv[2])
     try:
-        result = trio.run({**ATTACKS, "lie": lie}[attack], arguments)
+        result = trio.run((ATTACKS | of_members)[attack], arguments)
     except AdmissionRefused as error:
         result = {"error": error.message}
     print(json.dumps(result))

@@ -41,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
     status = ask_status(args)
     asked = _asked(args)
     if args.json:
-        members = [{**member, "asked": asked.get(member["id"])} for member in status["members"]]
-        print_json({"pool": status["pool"], "members": members})
+        told = [{**member, "asked": asked.get(member["id"])} for member in status["members"]]
+        print_json({"pool": status["pool"], "members": told})
         return 0
     programs = other_programs(status)
     counts, more = [*(COUNTS if asked else ())], [*(["PROGRAM"] if programs else [])]

@@ -12,6 +12,7 @@ from mesh.gateway.backend import AskingRefused, NothingServed, NotReady, Serving
 from mesh.member.gateway_backend import StayBackend
 from mesh.net.stream_kinds import StreamKind
 from mesh.runtime.status import current_state, status
+from mesh.serving.door import Caller
 from mesh.serving.leader_loop import LeaderLoop
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.profile import Model
@@ -24,27 +25,25 @@ MODEL = Model("small.gguf", 8, b"r" * 32)
 
 
 class Pretended:
-    """A leader loop of which nothing is asked but its llama-server: one that echoes."""
+    """A leader loop of which nothing is asked but its door: one that echoes, and notes who came how."""
 
-    def __init__(self, listens: bool = True, bars: NodeId | None = None) -> None:
-        self.listens = listens
+    def __init__(self, bars: NodeId | None = None) -> None:
         self.bars = bars
+        self.came: list[tuple[Caller, StreamKind]] = []
+        self.door = self
 
     def barred(self, peer: NodeId | None) -> Refused | None:
         return BARRED if peer == self.bars else None
 
-    async def answer(self) -> trio.abc.Stream | None:
-        await trio.lowlevel.checkpoint()
-        if not self.listens:
-            return None
+    def connect(self, caller: Caller, kind: StreamKind) -> trio.abc.Stream:
         here, there = trio.testing.memory_stream_pair()
-        trio.lowlevel.spawn_system_task(echo, there)
+        trio.lowlevel.spawn_system_task(self.serve, there, caller, kind)
         return here
 
-
-async def echo(stream: trio.abc.Stream) -> None:
-    async for data in stream:
-        await stream.send_all(data)
+    async def serve(self, stream: trio.abc.Stream, caller: Caller, kind: StreamKind) -> None:
+        self.came.append((caller, kind))
+        while data := await stream.receive_some(100):
+            await stream.send_all(data)
 
 
 def backend(here: Here, leading: Pretended) -> StayBackend:
@@ -58,7 +57,7 @@ def backend(here: Here, leading: Pretended) -> StayBackend:
         lambda: status(node, id, "pool", keeper.status(), ""),
     )
     here.handlers[StreamKind.API] = made.handle_api
-    here.handlers[StreamKind.RESUME] = made.handle_resume
+    here.handlers[StreamKind.RESUME] = made.handle_api
     return made
 
 
@@ -131,35 +130,33 @@ async def test_a_model_that_is_not_ready_is_not_opened(
     assert caught.value.lasting is lasting
 
 
-async def test_the_leader_opens_its_own(clock: MockClock, ground: Ground) -> None:
+async def test_the_leader_comes_to_its_own_door(clock: MockClock, ground: Ground) -> None:
     anna, _ = await leader_and_member(ground)
     await deploy(anna)
-    one = backend(anna, Pretended())
+    leading = Pretended()
+    one = backend(anna, leading)
     async with await one.open_leader() as stream:
         await stream.send_all(b"hello")
         assert await stream.receive_some(5) == b"hello"
     assert one.serving() == Serving(id_text(anna.id), MODEL.root.hex())
-    with pytest.raises(NotReady, match="llama-server is not ready"):
-        await backend(anna, Pretended(listens=False)).open_leader()
+    assert leading.came == [(Caller(id_text(anna.id), True), StreamKind.API)]
 
 
-async def test_a_member_reaches_the_leaders_over_a_stream(clock: MockClock, ground: Ground) -> None:
-    anna, bert = await leader_and_member(ground)
+@pytest.mark.parametrize(("rights", "is_owner"), [(ALL_RIGHTS, True), (Rights.WORK | Rights.LEAD, False)])
+@pytest.mark.parametrize("kind", [StreamKind.API, StreamKind.RESUME])
+async def test_a_member_comes_to_the_leaders_door_over_a_stream(
+    clock: MockClock, ground: Ground, rights: Rights, is_owner: bool, kind: StreamKind
+) -> None:
+    anna, bert = await leader_and_member(ground, rights)
     await deploy(anna, bert)
-    backend(anna, Pretended())
-    one = backend(bert, Pretended(listens=False))
-    async with await one.open_leader() as stream:
+    leading = Pretended()
+    backend(anna, leading)
+    one = backend(bert, Pretended())
+    async with await one.open_leader(kind) as stream:
         await stream.send_all(b"hello")
         assert await stream.receive_some(5) == b"hello"
     assert one.serving() == Serving(id_text(anna.id), MODEL.root.hex())
-
-
-async def test_a_leader_whose_llama_server_is_gone_says_so_in_http(clock: MockClock, ground: Ground) -> None:
-    anna, bert = await leader_and_member(ground)
-    await deploy(anna, bert)
-    backend(anna, Pretended(listens=False))
-    async with await backend(bert, Pretended()).open_leader() as stream:
-        assert (await stream.receive_some(100)).startswith(b"HTTP/1.1 503 ")
+    assert leading.came == [(Caller(id_text(bert.id), is_owner), kind)]
 
 
 async def test_a_leader_that_refuses_the_stream_is_not_ready(clock: MockClock, ground: Ground) -> None:
@@ -190,12 +187,3 @@ async def test_a_leader_refuses_a_member_whose_gateway_does_not(clock: MockClock
             received += piece
     assert received.startswith(b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\n")
     assert b'"code":"may_not_ask"' in received
-
-
-async def test_answers_are_taken_up_over_a_stream_of_its_own_kind(clock: MockClock, ground: Ground) -> None:
-    anna, bert = await leader_and_member(ground)
-    await deploy(anna, bert)
-    backend(anna, Pretended())
-    one = backend(bert, Pretended())
-    async with await one.open_leader(StreamKind.RESUME) as stream:
-        assert (await stream.receive_some(100)).startswith(b"HTTP/1.1 503 ")

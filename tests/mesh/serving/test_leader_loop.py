@@ -1,5 +1,6 @@
 """What the reconciler decides is carried out: llama-server runs, its pool is told, and it ends in time."""
 
+import json
 import math
 import os
 import signal
@@ -20,8 +21,10 @@ from leader.placement.reading import read_model
 from leader.reconcile.decide import decide
 from leader.reconcile.view import Decision, ReconcilerMemory, Stop, View
 from mesh.engine.types import Engine
+from mesh.net.stream_kinds import StreamKind
 from mesh.runtime.clock import now
 from mesh.runtime.status import current_state
+from mesh.serving.door import Caller
 from mesh.serving.leader_loop import LeaderLoop
 from mesh.serving.worker_loop import WorkerLoop
 from mesh.tools.generator import ModelSpec, generate
@@ -75,6 +78,17 @@ class Led:
         self.anna.driver.do(self.anna.node.deploy, model, 128, 1, running, counts)
         self.anna.changes.notify()
 
+    async def ask(self, prompt: str) -> None:
+        """Have llama-server answer, which then holds the conversation in its slot."""
+        body = json.dumps({"prompt": prompt}).encode()
+        async with self.leading.door.connect(Caller("me", True), StreamKind.API) as stream:
+            head = b"POST /completion HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            await stream.send_all(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            answer = b""
+            while piece := await stream.receive_some(1000):
+                answer += piece
+        assert answer.startswith(b"HTTP/1.1 200")
+
     def told(self) -> PoolState | None:
         return current_state(self.anna.node)
 
@@ -115,20 +129,18 @@ async def test_a_model_that_fits_here_is_served_here_until_it_is_stopped(
     clock: MockClock, ground: Ground, engine: Engine, nursery: trio.Nursery, file: Path
 ) -> None:
     one = await led(ground, clock, engine, nursery)
-    assert await one.leading.answer() is None
+    assert one.leading.served() is None
     one.deploy(file)
     told = await one.until_told("ready")
     assert [(stage.member, stage.first, stage.last) for stage in told.stages] == [(one.anna.id, 0, 3)]
     assert told.tokens_per_second > 0
-    assert one.leading.takes_requests
-    stream = await one.leading.answer()
-    assert stream is not None
-    async with stream:
-        await stream.send_all(b"GET /health HTTP/1.0\r\n\r\n")
-        assert (await stream.receive_some(100)).startswith(b"HTTP/1.0 200")
+    assert one.leading.served() is not None
+    async with one.leading.door.connect(Caller("me", True), StreamKind.API) as stream:
+        await stream.send_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await stream.receive_some(100)).startswith(b"HTTP/1.1 200")
     one.deploy(file, running=False)
     await one.until_told("stopped")
-    assert await one.leading.answer() is None
+    assert one.leading.served() is None
 
 
 async def test_who_was_in_an_engine_that_died_of_it_is_blamed(
@@ -138,11 +150,11 @@ async def test_who_was_in_an_engine_that_died_of_it_is_blamed(
     one.deploy(file)
     member, deaths = id_text(b"m" * 16), one.leading.engine_deaths
     for number, suspended in ((signal.SIGKILL, False), (signal.SIGSEGV, True)):
-        await until(lambda: one.leading.takes_requests)
+        await until(lambda: one.leading.served() is not None)
         deaths.begin(now(), member, b"digest")
         os.kill(llama_server_of(one.leading), number)
-        await until(lambda: not one.leading.takes_requests)
-        await until(lambda: one.leading.takes_requests)
+        await until(lambda: one.leading.served() is None)
+        await until(lambda: one.leading.served() is not None)
         assert (deaths.suspended_seconds(now(), member) > 0) is suspended
     assert deaths.deaths(member) == 1
 
@@ -227,7 +239,7 @@ async def test_the_leader_hands_over_to_who_holds_the_file(
     with trio.fail_after(10):
         while (claim := bert.node.leader()) is None or claim.author != bert.id:
             await bert.changes.wait(bert.changes.count, 0.05)
-    assert await one.leading.answer() is None
+    assert one.leading.served() is None
 
 
 async def test_a_model_deployed_while_another_is_read_is_read_before_anything_is_decided(
@@ -278,7 +290,7 @@ async def test_a_node_that_does_not_lead_runs_nothing(
         while bert.node.deployment() is None:
             await bert.changes.wait(bert.changes.count, 0.05)
     await trio.testing.wait_all_tasks_blocked()
-    assert not follower.takes_requests
+    assert follower.served() is None
     assert bert.node.leases(trio.current_time()) == frozenset()
 
 
@@ -312,7 +324,8 @@ async def test_what_the_slots_held_ends_with_what_was_served(
     one.deploy(file)
     await one.until_told("ready")
     folder = one.anna.state.path / "slots"
-    assert [one.name for one in (folder / "files").iterdir()] == ["slot-0"]
+    names = ["parked-0", "parked-1", "slot-0"]
+    assert sorted(one.name for one in (folder / "files").iterdir()) == names
     (folder / "files" / "slot-0").write_bytes(b"somebody's")
     _written(one.anna)
     if end == "failed":
@@ -367,6 +380,7 @@ async def test_conversations_wait_for_the_move_that_they_were_kept_for_and_no_lo
     folder = one.anna.state.path / "slots"
     one.deploy(file)
     await one.until_told("ready")
+    await one.ask("Once upon a time " * 40)
     moves[0] = True
     one.anna.changes.notify()
     with trio.fail_after(10):

@@ -1,0 +1,126 @@
+"""The door's requests to llama-server, each over a connection of its own."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple
+
+import trio
+
+from mesh.gateway.leaders import RequestRefused
+from mesh.gateway.replies import Headers
+from mesh.gateway.upstream import Head, Upstream, UpstreamLost
+
+WHOLE_LIMIT: Final = 64 << 20
+"""Bytes of an answer that is read whole."""
+TAIL: Final = 4096
+"""Bytes at the end of an answer in which its numbers of tokens stand."""
+
+Connect = Callable[[], Awaitable[trio.abc.Stream]]
+"""Opens a connection to llama-server. Raises OSError."""
+
+_HEADERS: Final = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+_MADE: Final = re.compile(rb'"(?:completion_tokens|tokens_predicted|predicted_n)"\s*:\s*(\d{1,9})')
+_READ: Final = re.compile(rb'"(?:prompt_tokens|tokens_evaluated)"\s*:\s*(\d{1,9})')
+_NEW: Final = re.compile(rb'"prompt_n"\s*:\s*(\d{1,9})')
+_CACHED: Final = re.compile(rb'"cache_n"\s*:\s*(\d{1,9})')
+_SECONDS: Final = re.compile(rb'"prompt_ms"\s*:\s*(\d{1,9}(?:\.\d+)?)')
+
+
+class TokenCounts(NamedTuple):
+    """What an answer says of itself: tokens of the prompt, tokens generated, and those computed in how long.
+
+    ``prefilled`` tokens of the prompt were computed in ``prefill_seconds``; the others were in the slot.
+    """
+
+    prompt: int = 0
+    generated: int = 0
+    prefilled: int = 0
+    prefill_seconds: float = 0.0
+
+    @property
+    def cached(self) -> int:
+        """Tokens of the prompt that were not computed."""
+        return max(0, self.prompt - self.prefilled)
+
+
+def read_token_counts(tail: bytes) -> TokenCounts:
+    """Read the end of an answer, a stream or whole; zeros where it says nothing."""
+    new, cached = _last(_NEW, tail), _last(_CACHED, tail)
+    prompt = _last(_READ, tail) or new + cached
+    seconds = _SECONDS.findall(tail)
+    return TokenCounts(prompt, _last(_MADE, tail), new, float(seconds[-1]) / 1000 if seconds else 0.0)
+
+
+def _last(pattern: re.Pattern[bytes], text: bytes) -> int:
+    found = pattern.findall(text)
+    return int(found[-1]) if found else 0
+
+
+class EngineClient:
+    """A connection to llama-server, for one exchange after the other."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+        self._upstream: Upstream | None = None
+
+    async def send(self, method: str, path: str, body: bytes) -> Head:
+        """Send a request; return the answer's head. Raises `UpstreamLost`."""
+        if self._upstream is None or not self._upstream.next_exchange():
+            await self.aclose()
+            try:
+                self._upstream = Upstream(await self._connect())
+            except OSError as error:
+                raise UpstreamLost("llama-server takes no connection") from error
+        headers: Headers = [*_HEADERS, (b"content-length", b"%d" % len(body))] if body else _HEADERS[:1]
+        upstream = self._upstream
+        await upstream.send_head(method, path.encode(), headers)
+        try:
+            if body:
+                await upstream.send_body(body)
+            await upstream.end_request()
+        except UpstreamLost:
+            pass  # it may have answered before it read all: look
+        return await upstream.receive_head()
+
+    async def receive(self) -> bytes:
+        """Return the next piece of the answer, empty at its proper end. Raises `UpstreamLost`."""
+        return b"" if self._upstream is None else await self._upstream.receive()
+
+    async def rest(self) -> bytes:
+        """Read what is left of an answer. Raises `UpstreamLost`."""
+        content = bytearray()
+        while piece := await self.receive():
+            content += piece
+            if len(content) > WHOLE_LIMIT:
+                raise UpstreamLost("llama-server's answer is too large")
+        return bytes(content)
+
+    async def ask(self, path: str, body: dict[str, Any]) -> Any:
+        """Ask for a whole answer in JSON. Raises `RequestRefused` and `UpstreamLost`."""
+        head = await self.send("POST", path, json.dumps(body).encode())
+        content = await self.rest()
+        if head.status != 200:
+            text = content[:300].decode(errors="replace")
+            raise RequestRefused(f"llama-server answered {head.status}: {text}")
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise UpstreamLost("llama-server's answer is no JSON") from error
+
+    async def aclose(self) -> None:
+        """Close the connection, which ends what it asked for. A second call does nothing."""
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            await upstream.aclose()
+
+
+@asynccontextmanager
+async def engine_client(connect: Connect) -> AsyncIterator[EngineClient]:
+    """Have a client, and close it."""
+    client = EngineClient(connect)
+    try:
+        yield client
+    finally:
+        await client.aclose()
