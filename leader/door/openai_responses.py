@@ -98,13 +98,13 @@ def _messages(instructions: object, given: object) -> list[dict[str, Any]]:
         items.say("system", text_at(instructions, "instructions"))
     if isinstance(given, str):
         items.say("user", given)
-        return items.said
+        return items.messages()
     if not isinstance(given, list):
         raise Unacceptable("input", "must be a string, or an array of items")
     for number, item in enumerate(given):
         field = f"input.{number}"
         items.take(object_at(item, field), field)
-    return items.said
+    return items.messages()
 
 
 class InputItems:
@@ -115,26 +115,31 @@ class InputItems:
     """
 
     def __init__(self) -> None:
-        self.said: list[dict[str, Any]] = []
+        self._system: list[str] = []
+        self._said: list[dict[str, Any]] = []
+        self._thoughts: list[tuple[dict[str, Any], list[str]]] = []
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Return the messages. What came in pieces is joined here, once, or many pieces would take long."""
+        for turn, thoughts in self._thoughts:
+            turn["reasoning_content"] = "".join(thoughts)
+        begin = [{"role": "system", "content": "\n\n".join(self._system)}] if self._system else []
+        return begin + self._said
 
     def say(self, role: str, content: str | list[dict[str, Any]]) -> None:
         """Add a message, or say more in the last one."""
-        only = self.said[0] if len(self.said) == 1 else {}
-        before = only.get("content")
-        if role in ("system", "developer") and only.get("role") == "system" and isinstance(before, str):
-            text = _joined(content)
-            if text is not None:
-                only["content"] = f"{before}\n\n{text}"
-                return
         if role == "assistant":
-            turn = self._turn()
             parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-            turn["content"] = [*(turn["content"] or []), *parts]
+            turn = self._turn()
+            turn["content"] = turn["content"] or []
+            turn["content"] += parts
             return
-        if role == "system" and not self.said:
-            text = _joined(content)
-            content = content if text is None else text
-        self.said.append({"role": role, "content": content})
+        text = _joined(content)
+        first = not self._said and (role == "system" or (role == "developer" and self._system))
+        if first and text is not None:
+            self._system.append(text)
+        else:
+            self._said.append({"role": role, "content": content})
 
     def take(self, item: dict[str, Any], field: str) -> None:
         """Take an item. Raises `Unacceptable`."""
@@ -146,9 +151,9 @@ class InputItems:
         elif kind == "function_call_output":
             call = text_at(item.get("call_id"), f"{field}.call_id")
             content = _content(item.get("output"), f"{field}.output")
-            self.said.append({"role": "tool", "tool_call_id": call, "content": content})
+            self._said.append({"role": "tool", "tool_call_id": call, "content": content})
         elif kind == "reasoning":
-            self._thoughts(item, field)
+            self._think(item, field)
         else:
             reason = "must be message, function_call, function_call_output or reasoning"
             raise Unacceptable(f"{field}.type", reason)
@@ -164,7 +169,7 @@ class InputItems:
         call = {"id": text_at(item.get("call_id"), f"{field}.call_id"), "type": "function"}
         self._turn().setdefault("tool_calls", []).append({**call, "function": function})
 
-    def _thoughts(self, item: dict[str, Any], field: str) -> None:
+    def _think(self, item: dict[str, Any], field: str) -> None:
         """Take the thoughts themselves, or else their summary. Those that are encrypted say nothing here."""
         for name in ("content", "summary"):
             parts = list_at(item.get(name) or [], f"{field}.{name}")
@@ -176,14 +181,16 @@ class InputItems:
             ]
             if texts:
                 turn = self._turn()
-                turn["reasoning_content"] = turn.get("reasoning_content", "") + "".join(texts)
+                if not self._thoughts or self._thoughts[-1][0] is not turn:
+                    self._thoughts.append((turn, []))
+                self._thoughts[-1][1].extend(texts)
                 return
 
     def _turn(self) -> dict[str, Any]:
         """Return the message of the assistant's present turn."""
-        if not self.said or self.said[-1]["role"] != "assistant":
-            self.said.append({"role": "assistant", "content": ""})
-        return self.said[-1]
+        if not self._said or self._said[-1]["role"] != "assistant":
+            self._said.append({"role": "assistant", "content": ""})
+        return self._said[-1]
 
 
 def _content(content: object, field: str) -> str | list[dict[str, Any]]:

@@ -12,8 +12,9 @@ from leader.door.orders import Unacceptable
 
 def only_named(tools: list[dict[str, Any]], names: Collection[str], field: str) -> list[dict[str, Any]]:
     """Return the tools (as chat completions have them) of these names. Raises `Unacceptable`."""
-    left = [tool for tool in tools if tool["function"]["name"] in names]
-    missing = set(names) - {tool["function"]["name"] for tool in left}
+    wanted = set(names)
+    left = [tool for tool in tools if tool["function"]["name"] in wanted]
+    missing = wanted - {tool["function"]["name"] for tool in left}
     if missing:
         raise Unacceptable(field, f"no function among the tools is called {min(missing)[:64]}")
     return left

@@ -1,5 +1,6 @@
 """Requests of OpenAI's Responses API become chat completions."""
 
+import time
 from typing import Any
 
 import pytest
@@ -80,6 +81,26 @@ def test_the_items_of_a_turn_are_one_message_of_the_assistant() -> None:
         {"role": "tool", "tool_call_id": "c1", "content": "a cat"},
         {"role": "tool", "tool_call_id": "c2", "content": [{"type": "text", "text": "a dog"}]},
     ]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"role": "assistant", "content": "x"},
+        {"role": "system", "content": "x"},
+        {"role": "user", "content": [{"type": "input_text", "text": "x"}]},
+        {"type": "reasoning", "summary": [{"text": "x" * 50}]},
+        {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+    ],
+)
+def test_many_items_take_no_longer_each_than_few(item: dict[str, Any]) -> None:
+    def cost(items: int) -> float:
+        began = time.process_time()
+        said(*[item] * items)
+        return time.process_time() - began
+
+    cost(1000)
+    assert cost(100_000) < 100 * max(cost(4_000), 0.002)
 
 
 def test_thoughts_that_only_openai_can_read_are_left_out() -> None:
