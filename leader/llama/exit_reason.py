@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from leader.llama.bare_paths import without_folders
+
 # Words of a log line that explains an end; the remaining lines are cleaning up.
 _TELLING: Final = ("error", "failed", "assert", "crashed", "unable", "out of memory", "invalid")
 _HINDSIGHT: Final = ("cleaning up", "exiting due to")
@@ -18,8 +20,8 @@ def telling_line(lines: Iterable[str]) -> str:
     """The line near the end of a log that says best what went wrong; "" for an empty log.
 
     The line that ggml aborted with comes first, or another one that says the same and more. Then comes the
-    first line that names a failure, then the last line. The result lacks the time and level and the folders
-    of the engine's sources; it has at most 300 characters.
+    first line that names a failure, then the last line. The result lacks the time and level and all folders,
+    as it is told to all members; it has at most 300 characters.
     """
     said = [_bare(line.strip()) for line in lines if line.strip()]
     failures = [
@@ -31,10 +33,10 @@ def telling_line(lines: Iterable[str]) -> str:
         if abort := _ABORT.search(line):
             position, message = abort.groups()
             fuller = [one for one in failures if message in one and not _ABORT.search(one)]
-            return (fuller[0] if fuller else position + message)[:300]
+            return without_folders(fuller[0] if fuller else position + message)[:300]
     causes = [line for line in failures if not any(word in line for word in _SYMPTOM)]
     chosen = causes[:1] or failures[:1] or said[-1:]
-    return chosen[0][:300] if chosen else ""
+    return without_folders(chosen[0])[:300] if chosen else ""
 
 
 def _bare(line: str) -> str:

@@ -7,7 +7,8 @@ from functools import partial
 
 import trio
 
-from mesh.control.operations import Status
+from leader.llama.bare_paths import without_folders
+from mesh.control.operations import DeploymentStatus, Status
 from mesh.gateway.backend import AskingRefused, NothingServed, NotReady, Serving
 from mesh.gateway.replies import as_http, refusal
 from mesh.net.relay import SessionStream
@@ -32,13 +33,31 @@ REST_SECONDS = 0.2
 """Seconds between two notices of change; faster changes are merged."""
 
 
+def disclosed(status: Status) -> Status:
+    """The status without folders of this machine or another, for whoever asks the API."""
+    told: Status = {
+        **status,
+        "engine": {**status["engine"], "reason": without_folders(status["engine"]["reason"])},
+        "deployment": _without_folders(status["deployment"]),
+        "deployments": [{**one, "reason": without_folders(one["reason"])} for one in status["deployments"]],
+        "problems": [{**one, "message": without_folders(one["message"])} for one in status["problems"]],
+    }
+    if "trouble" in status:
+        told["trouble"] = without_folders(status["trouble"])
+    return told
+
+
+def _without_folders(deployment: DeploymentStatus | None) -> DeploymentStatus | None:
+    return None if deployment is None else {**deployment, "reason": without_folders(deployment["reason"])}
+
+
 class StayBackend:
     """Implements `mesh.gateway.backend.GatewayBackend` for one stay; ``status`` is that of the stay."""
 
     def __init__(
         self, streams: Streams, driver: NodeDriver, leading: LeaderLoop, status: Callable[[], Status]
     ) -> None:
-        self.status = status
+        self.status = lambda: disclosed(status())
         self._streams = streams
         self._driver = driver
         self._node = driver.node
@@ -57,7 +76,7 @@ class StayBackend:
         if report is None or report.phase != Phase.READY:
             phase, reason = (report.phase, report.reason) if report else (Phase.WAITING, "")
             raise NotReady(
-                f"{wanted.model.name} is {phase}{f': {reason}' if reason else ''}",
+                f"{wanted.model.name} is {phase}{f': {without_folders(reason)}' if reason else ''}",
                 retry_after=2.0,
                 lasting=phase == Phase.FAILED,
             )

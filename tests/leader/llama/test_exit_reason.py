@@ -57,3 +57,9 @@ def test_without_any_failure_the_last_line_is_told() -> None:
 def test_a_long_line_is_cut() -> None:
     assert len(telling_line(["error " * 100])) == 300
     assert len(telling_line([f"/src/a.cpp:1: {'x' * 400}"])) == 300
+
+
+def test_the_folders_of_a_model_are_not_told() -> None:
+    line = "E gguf_init_from_file: failed to open GGUF file '/home/anna/my models/big.gguf' (No such file)"
+    assert "failed to open GGUF file 'big.gguf' (No" in telling_line([line])
+    assert telling_line(["error: /home/anna/big.gguf is no model"]) == "error: big.gguf is no model"

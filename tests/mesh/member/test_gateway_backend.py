@@ -8,8 +8,9 @@ import trio
 from trio.testing import MockClock
 
 from leader.door.orders import Refused
+from mesh.control.operations import Status
 from mesh.gateway.backend import AskingRefused, NothingServed, NotReady, Serving
-from mesh.member.gateway_backend import StayBackend
+from mesh.member.gateway_backend import StayBackend, disclosed
 from mesh.net.stream_kinds import StreamKind
 from mesh.runtime.status import current_state, status
 from mesh.serving.door import Caller
@@ -18,6 +19,7 @@ from mesh.wire.identity import NodeId, id_text
 from mesh.wire.profile import Model
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from mesh.wire.states import Phase
+from tests.mesh.cli import examples
 from tests.mesh.machines import Ground, Here
 
 BARRED = Refused(403, "may_not_ask", "this machine may not ask")
@@ -187,3 +189,23 @@ async def test_a_leader_refuses_a_member_whose_gateway_does_not(clock: MockClock
             received += piece
     assert received.startswith(b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\n")
     assert b'"code":"may_not_ask"' in received
+
+
+def test_what_the_api_tells_names_no_folder() -> None:
+    path, problem = (
+        "cannot read /home/anna/secret place",
+        {"code": "engine_memory", "member": None, "hint": ""},
+    )
+    deployment = {**examples.status()["deployment"], "reason": path}
+    whole = examples.status(
+        engine={"state": "failed", "progress": 0.0, "reason": path},
+        deployment=deployment,
+        deployments=[{"name": "", **deployment}],
+        problems=[{**problem, "message": path}],
+        trouble=path,
+    )
+    told = disclosed(cast(Status, whole))
+    assert "/home/anna" not in str(told)
+    assert str(told).count("cannot read secret place") == 5
+    assert disclosed(cast(Status, examples.status(deployment=None)))["deployment"] is None
+    assert disclosed(cast(Status, examples.status())) == examples.status()
