@@ -47,14 +47,22 @@ class Gateway:
 
     async def _route(self, api_key: str | None, exchange: HttpExchange) -> None:
         request = exchange.request
-        if refusal := _refusal(request, api_key):
-            await exchange.reply(refusal)
+        if answer := self._for_anybody(request, api_key):
+            # Whoever has no key gets one answer: many, unread, would keep a place from those who have it.
+            may_go_on = is_authorized(request.headers, api_key)
+            await exchange.reply(answer if may_go_on else _last(answer))
         elif request.path not in _OWN:
             await self._proxy.handle(exchange)
         elif request.path == "/events" and request.method == "GET":
             await self.feed.watch(exchange)
         else:
             await exchange.reply(self._own(request.path))
+
+    def _for_anybody(self, request: Request, api_key: str | None) -> Reply | None:
+        """The answer that does not depend on a key: a refusal, or what discloses nothing."""
+        if refusal := _refusal(request, api_key):
+            return refusal
+        return self._own(request.path) if request.path in _KEYLESS else None
 
     def _own(self, path: str) -> Reply:
         if path == "/":
@@ -92,3 +100,7 @@ def _refusal(request: Request, api_key: str | None) -> Reply | None:
     if request.method in ("CONNECT", "TRACE"):
         return error_reply(405, "method_not_allowed", f"{request.method} is not served here", shape=shape)
     return None
+
+
+def _last(answer: Reply) -> Reply:
+    return answer._replace(headers=[*answer.headers, (b"connection", b"close")])

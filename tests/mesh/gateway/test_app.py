@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import trio
 
 from mesh.gateway.backend import NotReady
 from tests.mesh.gateway.conftest import StartGateway
@@ -101,6 +102,27 @@ async def test_with_a_key_nothing_is_told_without_it(start_gateway: StartGateway
         assert json.loads(body)["error"]["code"] == "invalid_api_key"
     assert (await gateway.fetch("GET", "/v1/models", authorization="Bearer open"))[0] == 401
     assert (await gateway.fetch("GET", "/v1/models", authorization="Bearer sesame"))[0] == 200
+
+
+@pytest.mark.parametrize(("path", "status"), [("/", b"200"), ("/healthz", b"200"), ("/status", b"401")])
+async def test_whoever_has_no_key_gets_one_answer_and_no_more(
+    start_gateway: StartGateway, path: str, status: bytes
+) -> None:
+    gateway = await start_gateway(api_key="sesame")
+    client = await gateway.connect()
+    asked = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n".encode()
+    received = b""
+    with trio.fail_after(5):
+        await client.stream.send_all((asked + b"\r\n") * 50)
+        async for data in client.stream:
+            received += data
+    assert received.startswith(b"HTTP/1.1 " + status)
+    assert received.count(b"HTTP/1.1 ") == 1
+    client = await gateway.connect()
+    with trio.fail_after(5):
+        for _ in range(3):
+            await client.ask("GET", path, b"", x_api_key="sesame")
+            assert (await client.answer())[0] == 200
 
 
 async def test_with_a_key_liveness_is_told_without_it(start_gateway: StartGateway) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mesh.cli import spawning
+from mesh.cli.commands.join import summary
 from mesh.cli.main import main
 from mesh.control import paths
 from tests.mesh.cli import examples
@@ -37,6 +38,13 @@ founded pool attic, 1 machine alive
     )
     assert machine.runs()
     assert machine.noted("asked") == [{}]
+
+
+def test_where_the_api_is_open_to_others_the_line_for_them_is_shown() -> None:
+    url = "http://10.0.0.1:50080/v1"
+    text = summary(examples.joined(listen=url), "mesh")  # type: ignore[arg-type]
+    assert f'  others        curl {url}/models -H "Authorization: Bearer $(cat FILE)"\n' in text
+    assert "others" not in summary(examples.joined(), "mesh")  # type: ignore[arg-type]
 
 
 def test_joining_again_says_so_and_starts_nothing(machine: Machine) -> None:
