@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from leader.door.accounts import Askers
 from leader.door.blame import EngineDeaths
-from leader.door.limits import Askers
 
 
 class Usage(NamedTuple):

@@ -1,11 +1,11 @@
 """Who asks this leader: its counts for ``/metrics``, and lines in the log when a limit or a death strikes."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
+from leader.door.accounts import Askers
 from leader.door.blame import EngineDeaths
-from leader.door.limits import Askers
 from leader.door.orders import Refused
 from leader.door.usage import usage
 from mesh.runtime.clock import now
@@ -51,17 +51,16 @@ class AskReporter:
             self._logged[member] = at
             log.warning("refused %s: %s (%s)", self._named(member), refused.message, refused.code)
 
-    def engine_died(self) -> Sequence[str]:
-        """llama-server died of what it was asked: blame and log it. Returns who is suspended now."""
+    def engine_died(self, reason: str) -> None:
+        """llama-server died of what it was asked: find who is to blame, and log it."""
         at = now()
         present = self._deaths.present(at)
         suspended = self._deaths.died(at)
         if present:
-            log.warning("llama-server died during requests of %s", ", ".join(map(self._named, present)))
+            log.warning("%s, during requests of %s", reason, ", ".join(map(self._named, present)))
         for member in suspended:
             seconds = self._deaths.suspended_seconds(at, member)
             log.warning("%s may not ask for %.0f s: llama-server died of it", self._named(member), seconds)
-        return suspended
 
     def collect(self) -> "Iterable[Metric]":
         """Yield the counts by member for Prometheus."""

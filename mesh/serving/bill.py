@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from leader.door.accounts import Ticket
 from leader.door.blame import EngineDeaths, InEngine
-from leader.door.limits import Ticket
 from leader.door.orders import Refused
 from mesh.runtime.clock import now
 

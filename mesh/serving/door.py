@@ -14,8 +14,8 @@ from typing import Final, Protocol
 
 import trio
 
+from leader.door.accounts import Askers, Ticket
 from leader.door.blame import EngineDeaths
-from leader.door.limits import Askers, Ticket
 from leader.door.orders import ErrorShape, Order, OwnAnswer, Refused
 from leader.door.own_answers import own_answer
 from leader.door.turns import TooManyWaiting

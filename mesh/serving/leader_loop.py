@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import trio
 
+from leader.door.accounts import Askers
 from leader.door.blame import EngineDeaths
-from leader.door.limits import Askers
 from leader.door.orders import Refused
 from leader.door.slot_content import SlotContent
 from leader.door.usage import Usage, usage
@@ -76,9 +76,9 @@ class LeaderLoop:
         self._kept: Mapping[int, SlotContent] = {}
         self.askers = Askers(limits_of(machine.options))
         """What each member has asked of this node as the leader, and may ask."""
-        self.engine_deaths = EngineDeaths()
-        self.asks = AskReporter(self.askers, self.engine_deaths, self._name_of)
-        self.door = Door(self.served, self.askers, self.engine_deaths, self.asks)
+        self.deaths = EngineDeaths()
+        self.asks = AskReporter(self.askers, self.deaths, self._name_of)
+        self.door = Door(self.served, self.askers, self.deaths, self.asks)
 
     def served(self) -> Pipeline | None:
         """What takes requests now; None where nothing does."""
@@ -94,7 +94,7 @@ class LeaderLoop:
 
     def usage(self) -> dict[str, Usage]:
         """What each member has asked of this node as the leader, by its id."""
-        return usage(now(), self.askers, self.engine_deaths)
+        return usage(now(), self.askers, self.deaths)
 
     async def move(self, at_once: bool) -> str:
         """Move to the best placement, ``at_once`` even while answers run; return the outcome in words.

@@ -44,14 +44,14 @@ class Pipeline:
         term: int,
         open_tunnel: TunnelOpener,
         on_reset: Callable[[bytes, str], None],
-        on_death: Callable[[], object],
+        on_death: Callable[[str], None],
         kept: Mapping[int, SlotContent],
     ) -> None:
         """Prepare a pipeline for ``start``; ``kept`` is what an earlier one's slots held when it stopped.
 
         ``open_tunnel`` opens a tunnel to a worker under a term. ``on_reset`` is called with a worker whose
-        tunnel did not open, or broke, and the reason; ``on_death`` when llama-server died of what it was
-        asked.
+        tunnel did not open, or broke, and the reason; ``on_death`` with how llama-server died, if of what
+        it was asked.
         """
         self.wanted = start.wanted
         self.plan = start.plan
@@ -135,9 +135,9 @@ class Pipeline:
                         name=self.wanted.name,
                         on_state=self._set_state,
                     )
-                    await self._server.run()
+                    state = await self._server.run()
                     if self._server.died_of_requests:
-                        self._on_death()
+                        self._on_death(state.reason)
                     self._nursery.cancel_scope.cancel()
         finally:
             self._ended.set()

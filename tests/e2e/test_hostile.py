@@ -161,7 +161,7 @@ async def test_a_member_that_lies_about_everything_changes_nothing(lab: Lab, tmp
     for host in hosts:
         await status_when(host, lambda status: len(alive(status)) == 4 and is_ready(status))
     before = anna.status()
-    token = anna.mesh_json("invite", "--rights", "work")["token"]
+    token = anna.mesh_json("invite")["token"]
     lying = {"targets": [address(host) for host in hosts], "token": token, "seconds": 12}
     outcomes: list[dict[str, Any]] = []
 

@@ -96,7 +96,7 @@ async def test_saved_slots_end_with_what_is_served_and_a_crash_and_take_no_invit
         await until(lambda: not folder.exists())
 
 
-def test_a_volunteer_lends_cycles_and_decides_nothing(lab: Lab, tmp_path: Path) -> None:
+async def test_a_volunteer_lends_cycles_and_decides_nothing(lab: Lab, tmp_path: Path) -> None:
     anna, vera = lab.hosts(2)
     found(anna)
     join(vera, anna.mesh_json("invite", "--rights", "work")["token"])
@@ -104,6 +104,12 @@ def test_a_volunteer_lends_cycles_and_decides_nothing(lab: Lab, tmp_path: Path) 
         refused = vera.mesh(*command, check=False)
         assert refused.returncode == 1
         assert "no owner" in refused.stderr
+    async with client(vera) as http:
+        answer = await http.post("/v1/chat/completions", json={"messages": []})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "may_not_ask")
+        assert (await http.get("/status")).json()["members"]
+    asked = {member["name"]: member["asked"] for member in vera.mesh_json("members")["members"]}
+    assert asked == {"anna": None, "vera": None}, "its own gateway refused, so no leader has heard of it"
 
 
 async def test_options_keep_a_machine_from_working_and_from_leading(lab: Lab, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
+from leader.door.accounts import Askers, Ticket
 from leader.door.blame import EngineDeaths
-from leader.door.limits import Askers, Ticket
 from leader.door.usage import Usage, usage
 
 

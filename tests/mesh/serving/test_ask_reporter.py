@@ -4,13 +4,14 @@ import logging
 
 import pytest
 
+from leader.door.accounts import Askers, Ticket
 from leader.door.blame import EngineDeaths
-from leader.door.limits import Askers, Ticket
 from leader.door.orders import Refused
 from mesh.gateway.counters import Exposition, GatewayCounters
 from mesh.serving import ask_reporter
 from mesh.serving.ask_reporter import AskReporter
 
+DIED = "llama-server ended with SIGSEGV"
 REFUSED = Refused(429, "too_many_requests", "64 requests of this member are waiting, as many as may")
 
 
@@ -52,16 +53,16 @@ def test_a_death_is_logged_with_all_who_were_in_it_and_who_is_suspended(
 ) -> None:
     deaths = EngineDeaths()
     one = reporter(deaths=deaths)
-    assert one.engine_died() == ()
+    one.engine_died(DIED)
     assert caplog.messages == []
     for member in ("b", "c"):
         deaths.begin(at.now, member, b"")
-    assert one.engine_died() == ()
+    one.engine_died(DIED)
     deaths.begin(at.now, "c", b"1")
-    assert one.engine_died() == ("c",)
+    one.engine_died(DIED)
     assert caplog.messages == [
-        "llama-server died during requests of name of b (b), name of c (c)",
-        "llama-server died during requests of name of c (c)",
+        f"{DIED}, during requests of name of b (b), name of c (c)",
+        f"{DIED}, during requests of name of c (c)",
         "name of c (c) may not ask for 60 s: llama-server died of it",
     ]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
@@ -76,7 +77,7 @@ def test_prometheus_reads_the_counts_by_member(at: At) -> None:
     askers.refuse(at.now, "c")
     deaths.begin(at.now, "b", b"")
     one = reporter(askers, deaths)
-    one.engine_died()
+    one.engine_died(DIED)
     lines = Exposition(GatewayCounters(), [one]).render().decode().splitlines()
     for line in (
         'mesh_asked_requests_total{member="b"} 1.0',

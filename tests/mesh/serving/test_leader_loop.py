@@ -148,7 +148,7 @@ async def test_who_was_in_an_engine_that_died_of_it_is_blamed(
 ) -> None:
     one = await led(ground, clock, engine, nursery)
     one.deploy(file)
-    member, deaths = id_text(b"m" * 16), one.leading.engine_deaths
+    member, deaths = id_text(b"m" * 16), one.leading.deaths
     for number, suspended in ((signal.SIGKILL, False), (signal.SIGSEGV, True)):
         await until(lambda: one.leading.served() is not None)
         deaths.begin(now(), member, b"digest")
