@@ -19,6 +19,7 @@ class Outcome:
     first: int = 0
     innocents_suspended: int = 0
     innocent_seconds: float = 0.0
+    requests_refused: int = 0
     answers: int = 0
 
 
@@ -84,6 +85,8 @@ class AttackedEngine:
             self._running[member] = (self.deaths.begin(now, member, digest), now + seconds)
         elif refused.status == 422:
             del self._jobs[member]
+            self.outcome.requests_refused += 1
+            self._asks_at[member] = now + self._random.expovariate(1 / self.think)
         else:
             self._asks_at[member] = now + refused.retry_after
 

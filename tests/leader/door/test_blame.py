@@ -182,12 +182,12 @@ def test_whatever_comes_a_death_suspends_at_most_one_that_was_in_the_engine(
             running.clear()
 
 
-@pytest.mark.parametrize(("innocents", "most"), [(0, 1), (1, 2), (2, 8), (3, 12), (6, 12)])
+@pytest.mark.parametrize(("innocents", "most"), [(0, 1), (1, 3), (2, 5), (3, 7), (6, 9)])
 def test_an_attacker_among_busy_members_is_suspended_after_a_few_deaths(innocents: int, most: int) -> None:
     outcomes = [AttackedEngine(seed, innocents).run() for seed in range(20)]
     assert all(0 < one.first <= most for one in outcomes)
-    assert sum(one.innocents_suspended for one in outcomes) <= len(outcomes)
-    assert sum(one.innocent_seconds for one in outcomes) <= 0.2 * 300 * len(outcomes)
+    assert sum(one.innocents_suspended for one in outcomes) <= 0.2 * len(outcomes)
+    assert sum(one.innocent_seconds for one in outcomes) <= 0.05 * 300 * len(outcomes)
 
 
 @pytest.mark.parametrize("innocents", [1, 2])
