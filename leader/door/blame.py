@@ -10,7 +10,7 @@ nobody is to blame.
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -31,6 +31,8 @@ LINGER: Final = 10.0
 """Seconds for which a request that had no whole answer counts as in the engine."""
 REMEMBERED: Final = 3600.0
 """Seconds for which a request is known by which the engine died."""
+MAX_LINGERING: Final = 8
+"""Requests of a member that count for so long: one is enough to blame it."""
 MAX_REQUESTS: Final = 1024
 MAX_DEATHS: Final = 64
 MAX_BLAMED: Final = 4096
@@ -64,7 +66,6 @@ class Blamed:
     """A member during whose requests the engine died, how often, and its suspensions."""
 
     deaths: int = 0
-    latest: float = 0.0
     suspended_until: float = 0.0
     next_seconds: float = FIRST_SUSPENSION
 
@@ -103,6 +104,9 @@ class EngineDeaths:
             self._running.pop(request, None)
         elif self._running.get(request) == inf:
             self._running[request] = now + LINGER
+            of_it = [one for one, to in self._running.items() if to < inf and one.member == request.member]
+            for oldest in of_it[:-MAX_LINGERING]:
+                del self._running[oldest]
         self._forget_lingering(now)
 
     def died(self, now: float) -> Sequence[str]:
@@ -116,9 +120,7 @@ class EngineDeaths:
         for member, digest in {(one.member, one.digest) for one in death.requests}:
             self._strike(now, member, digest)
         for member in death.latest:
-            blamed = self._entry(now, member)
-            blamed.deaths += 1
-            blamed.latest = now
+            self._entry(now, member).deaths += 1
         culprit = self._culprit(now, death)
         if culprit is None:
             return ()
@@ -161,10 +163,6 @@ class EngineDeaths:
         """How often the engine died while it had a request of the member."""
         blamed = self._blamed.get(member)
         return 0 if blamed is None else blamed.deaths
-
-    def blamed(self) -> Iterator[str]:
-        """The members during whose requests the engine died."""
-        return iter(self._blamed)
 
     def _forget_lingering(self, now: float) -> None:
         for request in [one for one, until in self._running.items() if until < now]:

@@ -120,6 +120,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound("members whose requests are counted", "leader.door.accounts", ("MAX_ACCOUNTS",)),
         Bound("members blamed, deaths of llama-server", "leader.door.blame", ("MAX_BLAMED", "MAX_DEATHS")),
         Bound("requests known that were in these", "leader.door.blame", ("MAX_REQUESTS",)),
+        Bound("requests of a member that count once broken off", "leader.door.blame", ("MAX_LINGERING",)),
         Bound("bytes of the counts that a leader tells", "mesh.operations.usage_stream", ("MAX_ANSWER",)),
         Bound("watchers of the status", "mesh.gateway.feed", ("MAX_WATCHERS",)),
     ),

@@ -119,6 +119,14 @@ def test_who_hangs_up_before_the_engine_dies_is_blamed_for_a_moment(
     assert deaths.died(seconds) == ()
 
 
+def test_hanging_up_often_fills_no_memory_and_clears_nobody() -> None:
+    deaths = EngineDeaths()
+    for number in range(1000):
+        deaths.end(1.0, deaths.begin(0.0, "mallory", b"%d" % number), whole=False)
+    assert len(deaths._running) == blame.MAX_LINGERING
+    assert deaths.died(1.0) == ("mallory",)
+
+
 def test_an_owner_is_counted_and_not_suspended() -> None:
     deaths = EngineDeaths()
     assert [death_of(deaths, now, "anna", owners=("anna",)) for now in (0.0, 1.0, 2.0)] == [[], [], []]
@@ -145,7 +153,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     deaths = EngineDeaths()
     for number in range(100):
         death_of(deaths, number / 10, *(f"{member} of {number}" for member in "abcd"))
-    assert len(deaths._requests) == len(deaths._deaths) == len(list(deaths.blamed())) == 8
+    assert len(deaths._requests) == len(deaths._deaths) == len(deaths._blamed) == 8
 
 
 def test_room_for_the_blamed_is_not_made_by_letting_the_suspended_go(monkeypatch: pytest.MonkeyPatch) -> None:
