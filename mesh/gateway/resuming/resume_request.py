@@ -13,10 +13,10 @@ from mesh.gateway.resuming.token_log import CONTEXT
 
 RESUME_PATH: Final = "/resume"
 """Where the leader takes it, by POST, on a stream of its own kind."""
-MAX_RESUME_REQUEST: Final = 16 << 20
-"""Bytes of one: a large request, and a long context's ids and text."""
-MAX_TOKENS: Final = 1 << 20
-"""Tokens of an answer that can be taken up: more than contexts hold."""
+MAX_RESUME_REQUEST: Final = 8 << 20
+"""Bytes of one: a large request, and ids and text of a long answer."""
+MAX_TOKENS: Final = 1 << 18
+"""Tokens of an answer that can be taken up."""
 
 MAX_DEPTH: Final = 100
 """Levels to which the client's request may be nested: what Python has read it may not be able to write."""

@@ -10,8 +10,9 @@ import trio
 from mesh.gateway.connection import Connection, HttpExchange
 from mesh.gateway.leaders import RequestRefused
 from mesh.gateway.replies import error_reply
-from mesh.gateway.resuming.resume_request import RESUME_PATH, ResumeRequest, decode_resume_request
+from mesh.gateway.resuming.resume_request import RESUME_PATH, ResumeRequest
 from mesh.gateway.upstream import ENGINE_DIED, Head, Upstream, UpstreamLost
+from mesh.serving.resume_reading import ResumeReading
 from mesh.serving.resumption import ResumeRun
 
 Connect = Callable[[], Awaitable[trio.abc.Stream]]
@@ -70,11 +71,11 @@ async def _handle(exchange: HttpExchange, connect: Connect, asked: Callable[[Res
     content = b""
     while piece := await exchange.receive_body():
         content += piece
-    request = decode_resume_request(content)
+    request, question = await ResumeReading().read(content)
     asked(request)
     engine = PlainEngine(connect)
     try:
-        await ResumeRun(request.judged(request.body), exchange, engine).run(0, True)
+        await ResumeRun(request.judged(json.loads(question)), exchange, engine).run(0, True)
     except UpstreamLost as error:
         if exchange.status is None:
             await exchange.reply(error_reply(503, "engine_died", str(error), [(ENGINE_DIED, b"1")]))
