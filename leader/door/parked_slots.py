@@ -1,10 +1,11 @@
 """The slots that were saved to files to make room: what lies where, for whom, and what gives way. Pure.
 
-A file is its domain's for ever: no other finds it. Files are written over when the places are full: of the
-domain that has most of them, the one that was not asked for for longest.
+A file is its domain's for ever: no other finds it. Files are written over when the places are full: first
+copies of what slots hold as well, then of the domain that has most of them the longest unused.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from leader.door.slot_content import SlotContent, held_by_domain
@@ -48,21 +49,30 @@ class ParkedSlots:
 
     def tokens_of_copies(self, content: SlotContent) -> int:
         """How many tokens of this conversation the longest file of it has."""
-        return max((file.content.tokens for _, file in self._copies(content)), default=0)
+        copies = [file.content.tokens for place, file in self._files.items() if self._is_of(place, content)]
+        return max(copies, default=0)
 
-    def reserve(self, content: SlotContent, spared: int | None) -> int | None:
+    def reserve(
+        self,
+        content: SlotContent,
+        live: Iterable[SlotContent] = (),
+        spared: int | None = None,
+        may_lose: bool = True,
+    ) -> int | None:
         """The place where ``content`` is to be saved, and which holds nothing until that is done.
 
-        Not ``spared``, nor one that is being loaded; None where there is no other.
+        ``live`` is what other slots hold. Not ``spared``, nor one that is being loaded, nor, unless it
+        ``may_lose`` them, the only file of a conversation; None where there is no other.
         """
-        usable = {place: file for place, file in self._files.items() if not file.loads and place != spared}
-        free = set(range(self._places)) - self._files.keys() - self._written
+        usable = [place for place, file in self._files.items() if not file.loads and place != spared]
+        copies = [place for place in usable if self._is_of(place, content)]
+        free = sorted(set(range(self._places)) - self._files.keys() - self._written)
+        doubled = [place for place in usable if any(self._is_of(place, one) for one in live)]
+        candidates = copies or free[:1] or doubled or (usable if may_lose else [])
         held = held_by_domain(file.content for file in self._files.values())
-        candidates = [place for place, _ in self._copies(content) if place in usable]
-        candidates = candidates or sorted(free)[:1] or list(usable)
 
         def claim(place: int) -> tuple[float, float]:
-            file = usable.get(place)
+            file = self._files.get(place)
             return (-held[file.content.domain], file.used) if file else (-math.inf, 0)
 
         place = min(candidates, key=claim, default=None)
@@ -94,5 +104,5 @@ class ParkedSlots:
         if not file.loads:
             del self._files[place]
 
-    def _copies(self, content: SlotContent) -> list[tuple[int, _File]]:
-        return [(place, file) for place, file in self._files.items() if content.goes_on_with(file.content)]
+    def _is_of(self, place: int, content: SlotContent) -> bool:
+        return content.goes_on_with(self._files[place].content)

@@ -165,17 +165,18 @@ class SlotTable:
         self._slots[turn.slot].content = None
 
     def park_ahead(self, now: float) -> Park | None:
-        """What to save while its slot is idle, so that nobody waits for that later; ``parked_ahead`` ends it.
+        """The slot that will be taken next, to be saved while it is idle: then nobody waits for that.
 
-        One at a time, and only where slots have been taken from conversations of late.
+        Only where slots have been taken from conversations of late. `parked_ahead` ends it.
         """
-        if now - self._contended > CONTENTION_SECONDS or self._parked.being_written:
+        contended = now - self._contended <= CONTENTION_SECONDS
+        if not contended or self._parked.being_written or self.busy == len(self._slots):
             return None
-        for number in sorted(self._idle(), key=lambda number: self._slots[number].used):
-            if (park := self._park(number, None)) is not None:
-                self._slots[number].busy = True
-                return park
-        return None
+        number = self._victim()
+        park = self._park(number, ahead=True)
+        if park is not None:
+            self._slots[number].busy = True
+        return park
 
     def parked_ahead(self, park: Park) -> None:
         """The slot that ``park_ahead`` took is idle again, saved or not."""
@@ -247,7 +248,7 @@ class SlotTable:
         spared = content.tokens * (content.common(wanted) - had) // len(content.beginnings)
         return place if self.cost.is_worth(content.tokens, spared) else None
 
-    def _park(self, number: int, restored: int | None) -> Park | None:
+    def _park(self, number: int, restored: int | None = None, ahead: bool = False) -> Park | None:
         """Reserve a place for what a slot holds, if that is worth it; not over what is ``restored``."""
         slot = self._slots[number]
         content = slot.content
@@ -256,5 +257,6 @@ class SlotTable:
         unsaved = content.tokens - self._parked.tokens_of_copies(content)
         if not self.cost.is_worth(content.tokens, unsaved):
             return None
-        place = self._parked.reserve(content, restored)
+        others = [content for other, content in self.contents().items() if other != number]
+        place = self._parked.reserve(content, others, restored, may_lose=not ahead)
         return None if place is None else Park(number, place, content)

@@ -18,6 +18,7 @@ from typing import Final
 
 import trio
 
+from leader.door.slot_content import SlotContent
 from leader.llama.exit_reason import telling_line
 from leader.llama.local_http import get
 from leader.llama.memory_limit import memory_limit
@@ -187,13 +188,13 @@ class LlamaServer:
             raise ConnectionRefusedError("llama-server is not started")
         return await self._reach.connect()
 
-    async def keep_conversations(self, domains: Mapping[int, str]) -> None:
+    async def keep_conversations(self, contents: Mapping[int, SlotContent]) -> None:
         """Save what its slots hold for the next llama-server; bounded in time and space.
 
-        ``domains`` says, by slot, which trust domain may go on with it; the others are not saved.
+        ``contents`` says, by slot, which trust domain may go on with it; the others are not saved.
         """
         if self._slots_kept is not None and self.state.phase is ServerPhase.READY:
-            kept = await self._slots_kept.keep(self.connect, domains)
+            kept = await self._slots_kept.keep(self.connect, contents)
             log.info("%d tokens of conversations are kept", _tokens(kept))
 
     def kill(self, reason: str) -> None:

@@ -5,18 +5,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-SCHEMA: Final = 1
+from leader.door.slot_content import SlotContent
+
+SCHEMA: Final = 2
 EVERYBODY: Final = ""
 """The domain of conversations where nobody's are told apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class SavedSlot:
-    """A slot's file: the trust domain that may go on with it, its tokens, its bytes."""
+    """A slot's file: the trust domain that may go on with it, its tokens, its bytes.
+
+    ``beginnings`` are hashes of its prompt's, by which the domain's next request finds it.
+    """
 
     domain: str
     tokens: int
     bytes: int
+    beginnings: tuple[int, ...] = ()
+
+    @property
+    def content(self) -> SlotContent:
+        """What the slot holds that was restored from this."""
+        return SlotContent(self.domain, self.beginnings, self.tokens)
+
+    def encode(self) -> dict[str, object]:
+        """As JSON has it."""
+        return {
+            "domain": self.domain, "tokens": self.tokens, "bytes": self.bytes,
+            "beginnings": list(self.beginnings),
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +51,7 @@ class SlotManifest:
 
     def encode(self) -> bytes:
         """As JSON."""
-        slots = {
-            str(slot): {"domain": saved.domain, "tokens": saved.tokens, "bytes": saved.bytes}
-            for slot, saved in self.slots.items()
-        }
+        slots = {str(slot): saved.encode() for slot, saved in self.slots.items()}
         content = {
             "schema": SCHEMA, "model": self.model.hex(), "context": self.context, "count": self.count,
             "slots": slots,
@@ -48,7 +63,9 @@ class SlotManifest:
         try:
             told = json.loads(content)
             slots = {
-                int(slot): SavedSlot(saved["domain"], saved["tokens"], saved["bytes"])
+                int(slot): SavedSlot(
+                    saved["domain"], saved["tokens"], saved["bytes"], tuple(saved["beginnings"])
+                )
                 for slot, saved in told["slots"].items()
             }
             # What was read is right if it says the same when it is written again.
@@ -66,4 +83,5 @@ def _is_sound(slot: int, saved: SavedSlot, count: int) -> bool:
         0 <= slot < count
         and isinstance(saved.domain, str)
         and all(type(number) is int and number > 0 for number in numbers)
+        and all(type(beginning) is int for beginning in saved.beginnings)
     )

@@ -24,6 +24,7 @@ from typing import Any, Final, NamedTuple
 
 import trio
 
+from leader.door.slot_content import SlotContent
 from leader.llama.local_http import Connect, post
 from leader.llama.slot_manifest import SavedSlot, SlotManifest
 from leader.placement.planner import Plan
@@ -131,19 +132,19 @@ class Slots:
                 self.clear()
         return None
 
-    async def keep(self, connect: Connect, domains: Mapping[int, str]) -> Mapping[int, SavedSlot]:
-        """Save each slot of ``domains`` that holds something, for that trust domain; returns what is kept.
+    async def keep(self, connect: Connect, contents: Mapping[int, SlotContent]) -> Mapping[int, SavedSlot]:
+        """Save each slot of ``contents`` that holds something, for that trust domain; returns what is kept.
 
         All or nothing is kept: nothing after ten seconds, and nothing on a disk that fills up meanwhile.
         """
         self.clear()
         try:
             with trio.move_on_after(KEEP_SECONDS), self._writing():
-                self._check_room(self.file_bytes * len(domains))
+                self._check_room(self.file_bytes * len(contents))
                 saved = {}
-                for slot, domain in domains.items():
-                    if (file := await self._save(connect, slot, domain)) is not None:
-                        saved[slot] = file
+                for slot, content in contents.items():
+                    if (written := await self._written(connect, slot, self._names[slot])) is not None:
+                        saved[slot] = SavedSlot(content.domain, *written, content.beginnings)
                     self._check_room(0)
                 self._write(saved)
                 return saved
@@ -202,10 +203,6 @@ class Slots:
             yield
         finally:
             self._saving -= 1
-
-    async def _save(self, connect: Connect, slot: int, domain: str) -> SavedSlot | None:
-        written = await self._written(connect, slot, self._names[slot])
-        return None if written is None else SavedSlot(domain, *written)
 
     async def _written(self, connect: Connect, slot: int, name: str) -> tuple[int, int] | None:
         """Tokens and bytes of a slot in its file; None, and an empty file, for nothing or less than all."""

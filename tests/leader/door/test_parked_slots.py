@@ -14,7 +14,7 @@ def parked(places: int, *contents: SlotContent) -> ParkedSlots:
 
 
 def park(slots: ParkedSlots, now: float, content: SlotContent) -> int | None:
-    place = slots.reserve(content, None)
+    place = slots.reserve(content)
     if place is not None:
         slots.saved(now, place, content)
     return place
@@ -35,11 +35,11 @@ def test_the_file_with_the_most_in_common_is_found() -> None:
 
 def test_nothing_is_found_at_a_place_that_is_being_written() -> None:
     slots = ParkedSlots(1)
-    place = slots.reserve(ANNA, None)
+    place = slots.reserve(ANNA)
     assert place is not None
     assert slots.being_written
     assert slots.best(ANNA) is None
-    assert slots.reserve(ANNA, None) is None
+    assert slots.reserve(ANNA) is None
     slots.saved(0, place, None)
     assert slots.best(ANNA) is None, "it could not be saved"
     assert not slots.being_written
@@ -70,13 +70,27 @@ def test_the_domain_with_the_most_files_loses_first() -> None:
     assert slots.contents()[1].domain == "carl"
 
 
+def test_what_a_slot_holds_as_well_is_lost_first() -> None:
+    bert = SlotContent("bert", (1,))
+    slots = parked(2, bert, ANNA)
+    longer = SlotContent("anna", (1, 2, 3, 4))
+    assert slots.reserve(SlotContent("carl", (1,)), [longer], may_lose=False) == 1
+    assert slots.contents() == {0: bert}
+
+
+def test_the_only_file_of_a_conversation_is_lost_only_where_it_may() -> None:
+    slots = parked(1, ANNA)
+    assert slots.reserve(SlotContent("bert", (1,)), [SlotContent("anna", (1,))], may_lose=False) is None
+    assert slots.reserve(SlotContent("bert", (1,)), [SlotContent("anna", (1,))]) == 0
+
+
 def test_a_file_that_is_being_loaded_stays() -> None:
     slots = parked(1, ANNA)
     slots.loading(1, 0)
-    assert slots.reserve(SlotContent("bert", (1,)), None) is None
+    assert slots.reserve(SlotContent("bert", (1,))) is None
     slots.loaded(0)
-    assert slots.reserve(SlotContent("bert", (1,)), 0) is None, "it is about to be loaded"
-    assert slots.reserve(SlotContent("bert", (1,)), None) == 0
+    assert slots.reserve(SlotContent("bert", (1,)), spared=0) is None, "it is about to be loaded"
+    assert slots.reserve(SlotContent("bert", (1,))) == 0
 
 
 def test_a_file_that_cannot_be_loaded_is_given_up() -> None:
@@ -90,4 +104,4 @@ def test_a_file_that_cannot_be_loaded_is_given_up() -> None:
 
 
 def test_without_places_nothing_is_parked() -> None:
-    assert ParkedSlots(0).reserve(ANNA, None) is None
+    assert ParkedSlots(0).reserve(ANNA) is None

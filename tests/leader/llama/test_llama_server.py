@@ -15,6 +15,7 @@ import psutil
 import pytest
 import trio
 
+from leader.door.slot_content import SlotContent
 from leader.llama import llama_server
 from leader.llama.llama_server import LlamaServer, ServerPhase, ServerState
 from leader.llama.server_arguments import arguments
@@ -279,7 +280,7 @@ async def test_conversations_go_on_in_the_next_server_with_another_split(
             domains = {slot: saved.domain for slot, saved in running.server.restored.items()}
             assert domains == ({0: "anna"} if restore else {})
             answers.append(await post(f"{running.url}/completion", request))
-            await running.server.keep_conversations({0: "anna"})
+            await running.server.keep_conversations({0: SlotContent("anna")})
     assert answers[0]["timings"]["prompt_n"] > 40
     assert answers[1]["timings"]["prompt_n"] < 10, "its prompt was there already"
     assert answers[1]["tokens"] == answers[0]["tokens"]
@@ -293,11 +294,11 @@ async def test_where_conversations_cannot_be_kept_the_server_runs_without(
     slots = Slots(tmp_path / "file" / "slots", plan, MODEL)
     async with pool(engine, plan, tmp_path, slots=slots) as running:
         await running.until("ready")
-        await running.server.keep_conversations({0: ""})
+        await running.server.keep_conversations({0: SlotContent("")})
         assert len(await greedy(running.url, PROMPT, 3)) == 3
 
 
-async def test_a_slot_can_be_saved_under_no_name_but_its_own(
+async def test_a_slot_can_be_saved_under_no_name_that_is_not_there(
     engine: Engine, model: ModelInfo, tmp_path: Path
 ) -> None:
     if not landlock.abi():
@@ -307,10 +308,11 @@ async def test_a_slot_can_be_saved_under_no_name_but_its_own(
     async with pool(engine, plan, tmp_path, slots=slots) as running:
         await running.until("ready")
         await greedy(running.url, PROMPT, 3)
-        for name in ("mine", "slot-1", "manifest.json", "../manifest.json"):
+        for name in ("mine", "slot-1", "parked-2", "manifest.json", "../manifest.json"):
             assert await _save(running.url, name) >= 400
-        assert await _save(running.url, "slot-0") == 200
-        assert [file.name for file in slots.files.iterdir()] == ["slot-0"]
+        for name in ("slot-0", "parked-1"):
+            assert await _save(running.url, name) == 200
+        assert {file.name for file in slots.files.iterdir()} == {"slot-0", "parked-0", "parked-1"}
         assert [file.name for file in slots.folder.iterdir()] == ["files"]
 
 
@@ -343,7 +345,7 @@ async def test_on_a_disk_that_is_full_a_server_keeps_nothing_and_goes_on(
         assert await _save(running.url, "slot-0") >= 400, "the engine reports that it could not write"
         # As if it had filled up just after the look at what is free.
         monkeypatch.setattr(slots, "_check_room", lambda wanted: None)
-        await running.server.keep_conversations({0: ""})
+        await running.server.keep_conversations({0: SlotContent("")})
         assert not are_kept(slots.folder)
         assert (slots.files / "slot-0").stat().st_size == 0
         assert len(await greedy(running.url, PROMPT, 3)) == 3

@@ -11,11 +11,17 @@ from hypothesis import strategies as st
 from leader.llama.slot_manifest import SavedSlot, SlotManifest
 
 OURS = SlotManifest(b"m" * 32, 512, 4, {})
-SAVED = {0: SavedSlot("anna", 7, 100), 3: SavedSlot("", 9, 200)}
+SAVED = {0: SavedSlot("anna", 7, 100, (1, 2)), 3: SavedSlot("", 9, 200)}
 
 saved_slots = st.dictionaries(
     st.integers(0, 3),
-    st.builds(SavedSlot, st.text(max_size=80), st.integers(1, 1 << 40), st.integers(1, 1 << 50)),
+    st.builds(
+        SavedSlot,
+        st.text(max_size=80),
+        st.integers(1, 1 << 40),
+        st.integers(1, 1 << 50),
+        st.lists(st.integers(), max_size=4).map(tuple),
+    ),
 )
 
 
@@ -31,7 +37,17 @@ def test_what_was_saved_for_another_deployment_is_not_taken(change: dict[str, An
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("domain", 1), ("domain", None), ("tokens", 0), ("tokens", True), ("bytes", -1), ("bytes", 1.0)],
+    [
+        ("domain", 1),
+        ("domain", None),
+        ("tokens", 0),
+        ("tokens", True),
+        ("bytes", -1),
+        ("bytes", 1.0),
+        ("beginnings", [1.0]),
+        ("beginnings", None),
+        ("beginnings", "12"),
+    ],
 )
 def test_one_slot_that_is_told_wrongly_spoils_all(key: str, value: object) -> None:
     told = json.loads(replace(OURS, slots=SAVED).encode())
@@ -48,7 +64,7 @@ def test_a_slot_that_there_is_not_spoils_all(slot: str) -> None:
 
 def test_a_manifest_of_a_later_program_is_not_taken() -> None:
     told = json.loads(replace(OURS, slots=SAVED).encode())
-    for later in (told | {"schema": 2}, told | {"type_of_cache": "q8_0"}):
+    for later in (told | {"schema": 3}, told | {"type_of_cache": "q8_0"}):
         assert OURS.of_the_same(json.dumps(later).encode()) == {}
 
 
@@ -58,7 +74,9 @@ def test_a_manifest_of_a_later_program_is_not_taken() -> None:
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),
         lambda inner: (
             st.lists(inner, max_size=3)
-            | st.dictionaries(st.sampled_from(["slots", "0", "domain", "tokens", "bytes"]), inner)
+            | st.dictionaries(
+                st.sampled_from(["slots", "0", "domain", "tokens", "bytes", "beginnings"]), inner
+            )
         ),
     ).map(lambda value: json.dumps(value).encode())
 )

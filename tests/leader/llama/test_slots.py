@@ -14,6 +14,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leader.door.slot_content import SlotContent
 from leader.llama.local_http import Connect
 from leader.llama.slot_manifest import EVERYBODY, SavedSlot
 from leader.llama.slots import PLACES_PER_SLOT, Slots, are_kept, excess, remove
@@ -24,7 +25,8 @@ from tests.leader.shapes import GIB, host, model_info
 
 PLAN = place(model_info(8), [host(memory=GIB)], 512, 2)
 MODEL = b"m" * 32
-ALL = {0: EVERYBODY, 1: EVERYBODY}
+ALL = {0: SlotContent(EVERYBODY), 1: SlotContent(EVERYBODY)}
+ANNAS = SlotContent("anna", (1, -2, 1 << 63), 7)
 KEPT = {0: SavedSlot(EVERYBODY, 7, 2)}
 
 
@@ -114,17 +116,20 @@ async def test_a_slot_comes_back_for_the_domain_that_it_was_kept_for(tmp_path: P
     server.held = [7, 9]
     slots.prepare(restore=False)
     async with serving(server) as connect:
-        await slots.keep(connect, {0: "anna", 1: "bert"})
+        await slots.keep(connect, {0: ANNAS, 1: SlotContent("bert")})
         slots.prepare(restore=True)
         restored = await slots.restore(connect)
-    assert {slot: saved.domain for slot, saved in restored.items()} == {0: "anna", 1: "bert"}
+    assert {slot: saved.content for slot, saved in restored.items()} == {
+        0: ANNAS,
+        1: SlotContent("bert", (), 9),
+    }
 
 
 async def test_a_slot_that_is_nobodys_is_not_kept(tmp_path: Path) -> None:
     slots, server = slots_in(tmp_path / "slots"), Server(tmp_path / "slots" / "files")
     slots.prepare(restore=False)
     async with serving(server) as connect:
-        assert await slots.keep(connect, {1: "bert"}) == {}
+        assert await slots.keep(connect, {1: SlotContent("bert")}) == {}
     assert [line.split()[1] for line in server.asked] == ["/slots/1?action=save"]
     assert not are_kept(slots.folder)
 
