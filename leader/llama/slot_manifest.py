@@ -8,8 +8,6 @@ from typing import Final
 from leader.door.slot_content import SlotContent
 
 SCHEMA: Final = 2
-EVERYBODY: Final = ""
-"""The domain of conversations where nobody's are told apart."""
 
 
 @dataclass(frozen=True, slots=True)

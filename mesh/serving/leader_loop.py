@@ -6,7 +6,7 @@ and starts and ends llama-server.
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,6 @@ import trio
 from leader.door.accounts import Askers
 from leader.door.blame import EngineDeaths
 from leader.door.orders import Refused
-from leader.door.slot_content import SlotContent
 from leader.door.usage import Usage, usage
 from leader.llama import slots
 from leader.llama.tunnels import OpenTunnel, TunnelRefused, pass_gate
@@ -73,7 +72,6 @@ class LeaderLoop:
         self._pipeline: Pipeline | None = None
         self._model_infos: dict[bytes, ModelInfo] = {}
         self._move_request: MoveRequest | None = None
-        self._kept: Mapping[int, SlotContent] = {}
         self.askers = Askers(limits_of(machine.options))
         """What each member has asked of this node as the leader, and may ask."""
         self.deaths = EngineDeaths()
@@ -135,7 +133,6 @@ class LeaderLoop:
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             await pipeline.stop(keep)
-            self._kept = pipeline.kept if keep else {}
 
     # --- what the driver asks -----------------------------------------------------------------------
 
@@ -222,7 +219,6 @@ class LeaderLoop:
                 self._open_tunnel,
                 self._on_reset,
                 self.asks.engine_died,
-                self._kept,
             )
             nursery.start_soon(self._pipeline.run, engine.llama_server)
 

@@ -1,7 +1,7 @@
 """One llama-server with its tunnels, from the first stream to a worker to the end."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +9,6 @@ import trio
 
 from leader.door.orders import EngineFacts
 from leader.door.parking_cost import ParkingCost
-from leader.door.slot_content import SlotContent
 from leader.door.slot_table import SlotTable
 from leader.llama.llama_server import LlamaServer, ServerPhase, ServerState
 from leader.llama.slots import Slots
@@ -45,9 +44,8 @@ class Pipeline:
         open_tunnel: TunnelOpener,
         on_reset: Callable[[bytes, str], None],
         on_death: Callable[[str], None],
-        kept: Mapping[int, SlotContent],
     ) -> None:
-        """Prepare a pipeline for ``start``; ``kept`` is what an earlier one's slots held when it stopped.
+        """Prepare a pipeline for ``start``.
 
         ``open_tunnel`` opens a tunnel to a worker under a term. ``on_reset`` is called with a worker whose
         tunnel did not open, or broke, and the reason; ``on_death`` with how llama-server died, if of what
@@ -71,8 +69,6 @@ class Pipeline:
         self._slots = Slots(slots_folder(machine), start.plan, start.wanted.root)
         self._turns: SlotTurns | None = None
         self._nursery: trio.Nursery | None = None
-        self.kept = kept
-        """What its slots hold, once it is stopped; before, what is restored into them."""
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
 
@@ -146,9 +142,8 @@ class Pipeline:
     async def stop(self, keep: bool = False) -> None:
         """End it; with ``keep``, save its conversations first."""
         if keep and self._server is not None:
-            self.kept = {} if self._turns is None else self._turns.table.contents()
-            domains = {slot: content.domain for slot, content in self.kept.items()}
-            await self._server.keep_conversations(domains)
+            held = {} if self._turns is None else self._turns.table.contents()
+            await self._server.keep_conversations(held)
         self._scope.cancel()
         with trio.move_on_after(STOP_SECONDS):
             await self._ended.wait()
@@ -188,17 +183,10 @@ class Pipeline:
     def _make_turns(self) -> SlotTurns:
         """The slots as they are now: empty, or with what was restored into them."""
         assert self._server is not None
-        held = {
-            slot: SlotContent(saved.domain, self._beginnings(slot, saved.domain), saved.tokens)
-            for slot, saved in self._server.restored.items()
-        }
+        held = {slot: saved.content for slot, saved in self._server.restored.items()}
         cost = ParkingCost(self._slots.token_bytes)
         table = SlotTable(self.plan.slots, self._slots.places, cost, held)
         return SlotTurns(table, self.connect, self._slots.park, self._slots.unpark)
-
-    def _beginnings(self, slot: int, domain: str) -> tuple[int, ...]:
-        content = self.kept.get(slot)
-        return content.beginnings if content is not None and content.domain == domain else ()
 
     def _workers_that_are(self, *states: MemberState) -> list[bytes]:
         used = set(self.plan.workers)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from leader.door.slot_content import SlotContent
 from leader.llama.local_http import Connect
-from leader.llama.slot_manifest import EVERYBODY, SavedSlot
+from leader.llama.slot_manifest import SavedSlot
 from leader.llama.slots import PLACES_PER_SLOT, Slots, are_kept, excess, remove
 from leader.placement.planner import Plan, place
 from mesh.runtime.state import write_durably
@@ -25,9 +25,9 @@ from tests.leader.shapes import GIB, host, model_info
 
 PLAN = place(model_info(8), [host(memory=GIB)], 512, 2)
 MODEL = b"m" * 32
-ALL = {0: SlotContent(EVERYBODY), 1: SlotContent(EVERYBODY)}
+ALL = {0: SlotContent("anna"), 1: SlotContent("anna")}
 ANNAS = SlotContent("anna", (1, -2, 1 << 63), 7)
-KEPT = {0: SavedSlot(EVERYBODY, 7, 2)}
+KEPT = {0: SavedSlot("anna", 7, 2)}
 
 
 class Server:
