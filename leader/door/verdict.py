@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from leader.door.beginnings import of_chat, of_infill, of_prompt
-from leader.door.chat_fields import MOST_TEXT, Chat
+from leader.door.chat_fields import CHAT_NAMES, MOST_TEXT, Chat
 from leader.door.fields import Dropped
 from leader.door.json_bodies import MOST_BYTES, read_object, written
 from leader.door.orders import (
@@ -20,7 +20,15 @@ from leader.door.orders import (
     Unacceptable,
     Verdict,
 )
-from leader.door.prompt_fields import Prompts
+from leader.door.prompt_fields import (
+    COMPLETION_NAMES,
+    DETOKENIZE_NAMES,
+    EMBEDDING_NAMES,
+    INFILL_NAMES,
+    RERANK_NAMES,
+    TOKENIZE_NAMES,
+    Prompts,
+)
 from leader.door.routes import ROUTES, Asked, Route, shape_of
 from leader.door.sampling_fields import MOST_ANSWERS
 
@@ -56,6 +64,11 @@ def judge(method: str, target: bytes, content: bytes, engine: EngineFacts) -> Ve
     if isinstance(verdict, Refused):
         return verdict
     return replace(verdict, shape=shape, dropped=tuple(dropped.names))
+
+
+def bodies_fields(engine_path: str) -> frozenset[str]:
+    """The names of all fields that a body for this path of the engine may hold."""
+    return _NAMES.get(engine_path, CHAT_NAMES) - {"n", "n_cmpl"}
 
 
 def _drop_query(query: bytes, route: Route, dropped: Dropped) -> None:
@@ -203,6 +216,17 @@ _HOW_TOLD = frozenset(
     )
 )
 """What changes how an answer is told, and nothing of what the engine is asked."""
+
+_NAMES = {
+    "/v1/completions": COMPLETION_NAMES,
+    "/completion": COMPLETION_NAMES,
+    "/infill": INFILL_NAMES,
+    "/embeddings": EMBEDDING_NAMES,
+    "/v1/embeddings": EMBEDDING_NAMES,
+    "/v1/rerank": RERANK_NAMES,
+    "/tokenize": TOKENIZE_NAMES,
+    "/detokenize": DETOKENIZE_NAMES,
+}
 
 _OF_ANSWERS = ("n", "n_cmpl", "stream", "stream_options", "cache_prompt")
 """What says nothing to a path that gives no answer of the model's."""

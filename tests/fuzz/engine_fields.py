@@ -58,7 +58,8 @@ def fields_in(source: Mapping[str, str]) -> dict[str, str]:
 def known_fields() -> dict[str, str]:
     """As the checked-in list has them."""
     lines = LIST.read_text(encoding="utf-8").splitlines()
-    return {name: kind for name, kind in (line.split() for line in lines)}
+    pairs = (line.split() for line in lines)
+    return {pair[0]: pair[1] for pair in pairs}
 
 
 def pinned_source() -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""Requests to the leader's door as nobody would send them, from a grammar of all fields that llama-server knows.
+"""Requests to the leader's door as nobody would send them, of all fields that llama-server knows.
 
 ``random_request`` mixes what is right, what is at the edges, what is of the wrong type and what is meant to
 harm. The names and kinds of fields are those of the pinned source (``engine_fields``).
