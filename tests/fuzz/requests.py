@@ -390,22 +390,9 @@ def pattern(random: Random, depth: int = 0) -> str:
 
 
 def _times(random: Random) -> str:
-    fixed = (
-        "*",
-        "+",
-        "?",
-        "",
-        "{0,99}",
-        "{99}",
-        "{2,}",
-        "{,3}",
-        "{5,2}",
-        "{0,2001}",
-        "{1,2,3}",
-        "{-1}",
-        "{x}",
-    )
-    return random.choice(fixed)
+    usual = ("*", "+", "?", "", "{0,9}", "{3}", "{2,}", "{1,99}")
+    odd = ("{0,99}", "{99}", "{,3}", "{5,2}", "{0,2001}", "{1,2,3}", "{-1}", "{x}")
+    return random.choice(usual if random.random() < 0.9 else odd)
 
 
 def grammar(random: Random) -> str:
@@ -429,17 +416,17 @@ def _alternatives(random: Random, names: list[str], depth: int) -> str:
 
 def _item(random: Random, names: list[str], depth: int) -> str:
     dice = random.random()
-    times = _times(random) if random.random() < 0.4 else ""
-    if dice < 0.55 or depth > 4:
+    times = _times(random) if random.random() < 0.25 else ""
+    if dice < 0.7 or depth > 3:
         return (
             random.choice(
                 ('"a"', '"ab"', "[a-c]", "[^a]", ".", '"\\n"', '""', "<[5]>", "!<[6]>", "[\\x41-z]")
             )
             + times
         )
-    if dice < 0.8:
+    if dice < 0.85:
         return random.choice(names) + times
-    if dice < 0.81:
+    if dice < 0.853:
         return "(" * 5000 + '"a"' + ")" * 5000
     return f"({_alternatives(random, names, depth + 1)}){times}"
 
