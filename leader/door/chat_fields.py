@@ -76,12 +76,10 @@ class Chat:
         built = rebuilt(given, rules, self._facts, self._dropped, field, index)
         if "role" not in built:
             raise Unacceptable(f"{place}.role", "is required")
-        if "content" not in built and "tool_calls" not in built:
-            # The engine wants the field, and takes null for no text.
-            if "content" not in given:
+        if "content" not in built:
+            if "content" not in given and "tool_calls" not in built:
                 raise Unacceptable(f"{place}.content", "is required")
-            built["content"] = None
-        elif "content" not in built and built["role"] != "assistant":
+            # The engine wants the field, and takes null for no text.
             built["content"] = None
         return built
 

@@ -1,0 +1,321 @@
+import json
+import pickle
+import sys
+import types
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
+
+from leader.door import verdict as door
+from leader.door.orders import (
+    AnswerForm,
+    EngineFacts,
+    ErrorShape,
+    Order,
+    OwnAnswer,
+    Refused,
+    SlotUse,
+    Unacceptable,
+    Verdict,
+)
+from leader.door.verdict import bodies_fields, judge
+from tests.fuzz.requests import random_request
+from tests.leader.door import agents
+
+ENGINE = EngineFacts("model", 131072, 4)
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+def post(path: str, body: Any) -> Verdict:
+    return judge("POST", path.encode(), json.dumps(body).encode(), ENGINE)
+
+
+def ordered(path: str, body: Any) -> tuple[Order, list[dict[str, Any]]]:
+    order = post(path, body)
+    assert isinstance(order, Order), order
+    return order, [json.loads(each) for each in order.bodies]
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/health", "/models", "/v1/models"])
+def test_looking_goes_to_the_engine_without_a_body_or_a_slot(path: str) -> None:
+    order = judge("GET", path.encode() + b"?x=1&y", b"ignored", ENGINE)
+    assert order == Order("GET", path, (), SlotUse.NONE, dropped=("?x", "?y"))
+
+
+@pytest.mark.parametrize("what", ["slots", "props"])
+def test_slots_and_props_are_the_doors_to_tell(what: str) -> None:
+    assert judge("GET", b"/" + what.encode(), b"", ENGINE) == OwnAnswer(what)
+    refused = judge("POST", b"/" + what.encode(), b"{}", ENGINE)
+    assert isinstance(refused, Refused)
+    assert refused.status == 405
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"",
+        b"/",
+        b"*",
+        b"/slots/0",
+        b"/slots/0?action=save",
+        b"/%73lots",
+        b"//slots",
+        b"/slots/",
+        b"/./slots",
+        b"/completion%00",
+        b"/completion\x00",
+        b"/completion#x",
+        b"/completion;x",
+        b"/Completion",
+        b"/v1\\completions",
+        b"http://127.0.0.1/completion",
+        b"/metrics",
+        b"/lora-adapters",
+        b"/tools",
+        b"/v1/stream/x",
+        b"/v1/streams/lookup",
+        b"/v1/chat/completions/control",
+        b"/models/load",
+        b"/cors-proxy",
+        b"/v1/audio/transcriptions",
+        b"\xff",
+    ],
+)
+def test_other_paths_are_there_for_nobody(target: bytes) -> None:
+    for method in ("GET", "POST", "DELETE"):
+        refused = judge(method, target, b"{}", ENGINE)
+        assert isinstance(refused, Refused)
+        assert refused.status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", b"/completion"), ("POST", b"/health"), ("post", b"/completion")]
+)
+def test_another_method_is_not_allowed(method: str, path: bytes) -> None:
+    refused = judge(method, path, b"{}", ENGINE)
+    assert isinstance(refused, Refused)
+    assert refused.status == 405
+
+
+@pytest.mark.parametrize("body", list(agents.chats()))
+def test_what_agents_send_is_ordered_with_nothing_dropped(body: dict[str, Any]) -> None:
+    order, bodies = ordered("/v1/chat/completions", body)
+    assert order.dropped == ()
+    assert order.slot_use is SlotUse.PICKED
+    assert order.streaming == bool(body.get("stream"))
+    assert order.wants_usage == ("stream_options" in body)
+    assert len(bodies) == body.get("n", 1)
+    assert all(each["messages"] == bodies[0]["messages"] for each in bodies)
+
+
+def test_several_answers_are_bodies_of_their_own_with_the_next_seeds() -> None:
+    order, bodies = ordered("/v1/chat/completions", {"messages": HELLO, "n": 3, "seed": 2**32 - 1})
+    assert order.form is AnswerForm.CHAT
+    assert [body["seed"] for body in bodies] == [2**32 - 1, 0, 1]
+    assert all("n" not in body for body in bodies)
+    order, bodies = ordered("/v1/chat/completions", {"messages": HELLO, "n": 2, "seed": -1})
+    assert [body["seed"] for body in bodies] == [-1, -1]
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/v1/completions", AnswerForm.TEXT),
+        ("/completion", AnswerForm.NATIVE),
+        ("/completions", AnswerForm.NATIVE),
+    ],
+)
+def test_prompts_in_a_list_are_answered_one_by_one(path: str, form: AnswerForm) -> None:
+    order, bodies = ordered(path, {"prompt": ["a" * 600, [1, 2]], "n": 2, "seed": 5})
+    assert order.form is form
+    assert [(body["prompt"], body["seed"]) for body in bodies] == [
+        *(("a" * 600, 5), ("a" * 600, 6), ([1, 2], 5), ([1, 2], 6))
+    ]
+    assert [len(each) for each in order.beginnings] == [2, 2, 0, 0]
+    order, bodies = ordered(path, {"prompt": ["a"]})
+    assert order.form is AnswerForm.AS_IS
+    assert bodies == [{"prompt": "a"}]
+
+
+def test_more_answers_than_the_door_gives_at_a_time_are_refused() -> None:
+    for body in (
+        {"prompt": ["a"] * 9, "n": 8},
+        {"prompt": "a", "n": 65},
+        {"prompt": "a" * 3_000_000, "n": 60},
+    ):
+        refused = post("/completion", body)
+        assert isinstance(refused, Refused)
+        assert refused.field == "n"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "slot_use"),
+    [
+        ("/v1/embeddings", {"input": ["a", "b"]}, SlotUse.ENGINES),
+        ("/embedding", {"content": "a"}, SlotUse.ENGINES),
+        ("/reranking", {"query": "a", "documents": ["b"]}, SlotUse.ENGINES),
+        ("/tokenize", {"content": "a"}, SlotUse.NONE),
+        ("/detokenize", {"tokens": [1]}, SlotUse.NONE),
+        ("/apply-template", {"messages": HELLO}, SlotUse.NONE),
+        ("/v1/chat/completions/input_tokens", {"messages": HELLO}, SlotUse.NONE),
+        ("/infill", {"input_prefix": "a", "input_suffix": "b"}, SlotUse.PICKED),
+    ],
+)
+def test_each_path_takes_the_slots_that_it_needs(path: str, body: Any, slot_use: SlotUse) -> None:
+    order, bodies = ordered(path, body)
+    assert order.slot_use is slot_use
+    assert bodies == [body]
+    assert len(order.beginnings) == (slot_use is SlotUse.PICKED)
+
+
+def test_only_a_clients_no_to_the_cache_is_told_on() -> None:
+    _, bodies = ordered("/completion", {"prompt": "a", "cache_prompt": True})
+    assert bodies == [{"prompt": "a"}]
+    _, bodies = ordered("/completion", {"prompt": "a", "cache_prompt": False})
+    assert bodies == [{"prompt": "a", "cache_prompt": False}]
+
+
+@pytest.mark.parametrize(
+    ("path", "shape"),
+    [
+        ("/v1/chat/completions", ErrorShape.OPENAI),
+        ("/v1/messages", ErrorShape.ANTHROPIC),
+        ("/v1/responses", ErrorShape.RESPONSES),
+    ],
+)
+def test_refusals_are_in_the_shape_of_their_path(path: str, shape: ErrorShape) -> None:
+    refused = judge("POST", path.encode(), b"{", ENGINE)
+    assert isinstance(refused, Refused)
+    assert (refused.status, refused.shape) == (400, shape)
+
+
+@pytest.fixture
+def dialects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Translations that take a body for a chat, with a field to be repeated."""
+
+    def to_chat(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        if "wrong" in body:
+            raise Unacceptable("wrong", "is not right")
+        return {"messages": HELLO, **body}, {"repeated": 1}
+
+    for name in ("anthropic_messages", "openai_responses"):
+        module = types.ModuleType(name)
+        module.to_chat = to_chat  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, f"leader.door.{name}", module)
+
+
+@pytest.mark.usefixtures("dialects")
+@pytest.mark.parametrize(
+    ("path", "form"), [("/v1/messages", AnswerForm.MESSAGES), ("/v1/responses", AnswerForm.RESPONSES)]
+)
+def test_other_dialects_become_chats_whose_streams_tell_usage(path: str, form: AnswerForm) -> None:
+    order, bodies = ordered(path, {"stream": True, "max_tokens": 5, "odd": 1})
+    assert (order.path, order.form, order.repeats) == ("/v1/chat/completions", form, {"repeated": 1})
+    assert order.dropped == ("odd",)
+    assert order.streaming
+    assert bodies == [
+        {
+            "messages": HELLO,
+            "stream": True,
+            "max_tokens": 5,
+            "stream_options": {"include_usage": True},
+            "timings_per_token": False,
+        }
+    ]
+    for wrong in ({"wrong": 1}, {"n": 2}, {"id_slot": 1}):
+        refused = post(path, wrong)
+        assert isinstance(refused, Refused)
+        assert refused.field == next(iter(wrong))
+
+
+@pytest.mark.usefixtures("dialects")
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/v1/messages/count_tokens", AnswerForm.COUNT_MESSAGES),
+        ("/v1/responses/input_tokens", AnswerForm.AS_IS),
+    ],
+)
+def test_counting_in_other_dialects_asks_for_no_answer(path: str, form: AnswerForm) -> None:
+    order, bodies = ordered(path, {"stream": True})
+    assert (order.path, order.form) == ("/v1/chat/completions/input_tokens", form)
+    assert (order.slot_use, order.streaming) == (SlotUse.NONE, False)
+    assert bodies == [{"messages": HELLO}]
+
+
+def test_a_body_beyond_all_bounds_is_too_large() -> None:
+    refused = judge("POST", b"/tokenize", b" " * (door.MOST_BYTES + 1), ENGINE)
+    assert isinstance(refused, Refused)
+    assert refused.status == 413
+    refused = post("/tokenize", {"content": "a" * (5 << 20)})
+    assert isinstance(refused, Refused)
+    assert refused.status == 400
+    assert isinstance(post("/v1/chat/completions", agents.pictures(20 << 20)), Order)
+
+
+@pytest.mark.parametrize("method", ["POST"])
+@drawn(body=st.binary(max_size=300), path=st.sampled_from(sorted(door.ROUTES)))
+def test_any_bytes_are_judged(method: str, body: bytes, path: bytes) -> None:
+    assert isinstance(judge(method, path, body, ENGINE), (Refused, Order, OwnAnswer))
+
+
+def test_requests_of_the_fuzzer_are_refused_or_hold_known_fields_alone() -> None:
+    random, orders = Random(8), 0
+    for _ in range(400):
+        method, target, body = random_request(random)
+        judged = judge(method, target, body, ENGINE)
+        assert pickle.loads(pickle.dumps(judged)) == judged
+        if isinstance(judged, Order):
+            orders += 1
+            known = bodies_fields(judged.path)
+            assert all(set(json.loads(each)) <= known for each in judged.bodies)
+            assert all("!" <= one <= "~" for name in judged.dropped for one in name)
+    assert 40 < orders < 360
+
+
+def lines_run(content: bytes, path: bytes) -> int:
+    """The lines of the program that judging runs: what it costs, whatever the machine."""
+    count = 0
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        judge("POST", path, content, ENGINE)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+QUARTER = 1 << 18
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        (b"/completion", b'{"prompt":[' + b"1," * (QUARTER // 2) + b"1]}"),
+        (b"/completion", b'{"prompt":"' + b"a" * QUARTER + b'"}'),
+        (b"/completion", b'{"prompt":"a","x":[' + b"[]," * (QUARTER // 3) + b"1]}"),
+        (b"/completion", b'{"prompt":"a","stop":[' + b'"",' * (QUARTER // 3) + b'""]}'),
+        (b"/completion", b'{"prompt":"a","grammar":"root ::= ' + b"(a*)*|" * (QUARTER // 6) + b'a"}'),
+        (
+            b"/completion",
+            b'{"prompt":"a","json_schema":{"type":"string","pattern":"^' + b"a?" * 510 + b'$"}}',
+        ),
+        (b"/v1/chat/completions", b'{"messages":[' + b"{}," * (QUARTER // 3) + b"{}]}"),
+    ],
+)
+def test_the_price_of_a_body_is_bounded_in_steps(path: bytes, content: bytes) -> None:
+    """An agent's half a megabyte runs some sixty thousand lines; nothing small may cost many times that."""
+    assert lines_run(content, path) < 900_000
+
+
+def test_an_agents_body_costs_few_steps() -> None:
+    assert lines_run(json.dumps(agents.coding_agent()).encode(), b"/v1/chat/completions") < 900_000
