@@ -27,6 +27,15 @@ class Bill:
         """Why the order is not performed: llama-server died of it before, or its member is suspended."""
         return self._deaths.refusal(now(), self._member, self._digest)
 
+    @property
+    def goes_first(self) -> bool:
+        """Whether llama-server died while it had this, and nobody knows yet whose fault that was."""
+        return self._deaths.goes_first(self._member, self._digest)
+
+    def may_start(self) -> bool:
+        """Whether its member has fewer requests in llama-server than it may."""
+        return self._in_engine is not None or self._ticket.may_start
+
     def started(self) -> None:
         """Note that llama-server has it from now on."""
         self._ticket.started(now())

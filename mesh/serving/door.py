@@ -21,7 +21,7 @@ from leader.door.own_answers import own_answer
 from leader.door.turns import TooManyWaiting
 from mesh.gateway.connection import BadRequest, Connection, HttpExchange
 from mesh.gateway.replies import refusal, reply, unavailable
-from mesh.gateway.resuming.resume_request import RESUME_PATH, ResumeRequest, decode_resume_request
+from mesh.gateway.resuming.resume_request import RESUME_PATH, ResumeRequest
 from mesh.gateway.upstream import ENGINE_DIED, NOT_SERVING, UpstreamLost
 from mesh.net.stream_kinds import StreamKind
 from mesh.net.wrapped_stream import WrappedStream
@@ -134,6 +134,7 @@ class Door:
         finally:
             ticket.sent(exchange.sent)
             ticket.end(now())
+            engine.turns.deal()
 
     async def _answer(self, one: "_Asking", content: bytes) -> None:
         request = one.exchange.request
@@ -155,12 +156,12 @@ class Door:
             await one.refuse(Refused(404, "not_found", f"here answers are taken up, by POST {RESUME_PATH}"))
             return
         try:
-            asked = decode_resume_request(content)
+            asked, question = await self._judging.read_resume_request(content)
         except ValueError as error:
             await one.refuse(Refused(400, "bad_request", str(error)))
             return
-        target, question = asked.path.encode(), asked.question()
-        verdict = await self._judging.judge("POST", target, question, one.engine.facts)
+        target, facts = asked.path.encode(), one.engine.facts
+        verdict = await self._judging.judge("POST", target, question, facts)
         if not isinstance(verdict, Order) or len(verdict.bodies) != 1:
             several = Refused(400, "bad_request", "several answers are not taken up")
             await one.refuse(verdict if isinstance(verdict, Refused) else several)
@@ -220,7 +221,9 @@ class _HalfCloseable(WrappedStream, trio.abc.HalfCloseableStream):
 
 
 async def _take_up(one: _Asking, asked: ResumeRequest, order: Order, bill: Bill) -> None:
-    async with one.engine.turns.turn(one.caller.domain, order.beginnings[0], holds=True) as turn:
+    async with one.engine.turns.turn(
+        one.caller.domain, order.beginnings[0], holds=True, urgent=bill.goes_first, may_start=bill.may_start
+    ) as turn:
         bill.started()
         async with engine_client(turn.connect) as client:
             run = ResumeRun(asked, one.exchange, client)

@@ -90,7 +90,12 @@ class OrderRun:
         match order.slot_use:
             case SlotUse.PICKED:
                 async with (
-                    self._engine.turns.turn(self._domain, order.beginnings[index]) as turn,
+                    self._engine.turns.turn(
+                        self._domain,
+                        order.beginnings[index],
+                        urgent=self._bill.goes_first,
+                        may_start=self._bill.may_start,
+                    ) as turn,
                     self._sent(turn.connect, with_slot(body, turn.slot, turn.reuse)) as answer,
                 ):
                     if answer.head.status == 200:

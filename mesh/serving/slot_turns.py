@@ -68,10 +68,13 @@ class SlotTurn(EngineUse):
 
 
 class _WaitsForSlot:
-    def __init__(self, domain: str, beginnings: tuple[int, ...], holds: bool) -> None:
+    def __init__(
+        self, domain: str, beginnings: tuple[int, ...], holds: bool, may_start: Callable[[], bool]
+    ) -> None:
         self.domain = domain
         self.beginnings = beginnings
         self.holds = holds
+        self.may_start = may_start
         self.ready = trio.Event()
         self.got: SlotTurn | None = None
 
@@ -107,7 +110,7 @@ class SlotTurns:
         """Hand out slots until cancelled; then whoever waits is told that they are gone."""
         try:
             async with trio.open_nursery() as self._nursery:
-                self._deal()
+                self.deal()
                 task_status.started()
                 await trio.sleep_forever()
         finally:
@@ -119,17 +122,24 @@ class SlotTurns:
 
     @asynccontextmanager
     async def turn(
-        self, domain: str, beginnings: tuple[int, ...], *, holds: bool = False
+        self,
+        domain: str,
+        beginnings: tuple[int, ...],
+        *,
+        holds: bool = False,
+        urgent: bool = False,
+        may_start: Callable[[], bool] = lambda: True,
     ) -> AsyncIterator[SlotTurn]:
         """A slot, when it is this request's turn, for the time of the ``async with``.
 
         ``holds``: several requests will follow each other, each going on with what the last one left; for
-        them ``reuse`` becomes true when the first has begun. Raises `TooManyWaiting`, `SlotsGone`.
+        them ``reuse`` becomes true when the first has begun. ``urgent`` ones go before the others; none goes
+        while it may not start (call `deal` when that may have changed). Raises `TooManyWaiting`, `SlotsGone`.
         """
-        ticket = self._turns.arrive(domain)
-        waiting = self._queue[ticket] = _WaitsForSlot(domain, beginnings, holds)
+        ticket = self._turns.arrive(domain, urgent)
+        waiting = self._queue[ticket] = _WaitsForSlot(domain, beginnings, holds, may_start)
         try:
-            self._deal()
+            self.deal()
             if not self._gone:
                 await waiting.ready.wait()
             if self._gone or waiting.got is None:
@@ -167,9 +177,9 @@ class SlotTurns:
     def _engine_picked(self) -> None:
         self._choices -= 1
         self.table.engine_picked()
-        self._deal()
+        self.deal()
 
-    def _deal(self) -> None:
+    def deal(self) -> None:
         """Hand out idle slots to those whose turn it is."""
         nursery = self._nursery
         while nursery is not None and (ticket := self._turns.next(self._barred())) is not None:
@@ -187,10 +197,15 @@ class SlotTurns:
                 nursery.start_soon(self._prepare, waiting, use)
 
     def _barred(self) -> set[int]:
-        """Those who cannot go on with what they left, while llama-server puts anything anywhere."""
-        return (
-            {ticket for ticket, waiting in self._queue.items() if waiting.holds} if self._choices else set()
-        )
+        """Those who may not start, or who could not go on with what they left.
+
+        The latter while llama-server puts anything anywhere.
+        """
+        return {
+            ticket
+            for ticket, waiting in self._queue.items()
+            if (waiting.holds and self._choices) or not waiting.may_start()
+        }
 
     async def _prepare(self, waiting: _WaitsForSlot, use: SlotTurn) -> None:
         """Park and load; also to the end for one who has left meanwhile."""
@@ -220,7 +235,7 @@ class SlotTurns:
             self.table.unsure(use.turn)
         else:
             self.table.put_back(use.turn)
-        self._deal()
+        self.deal()
         self._park_ahead()
 
     def _park_ahead(self) -> None:
@@ -232,7 +247,7 @@ class SlotTurns:
     async def _save_ahead(self, park: Park) -> None:
         is_saved = await self._save(park)
         self.table.parked_ahead(park)
-        self._deal()
+        self.deal()
         if is_saved:
             self._park_ahead()
 

@@ -24,6 +24,7 @@ from mesh.engine.detect import detect
 from mesh.engine.install.build import ensure
 from mesh.engine.install.cache import cache_dir
 from mesh.engine.types import Engine
+from mesh.gateway.entry.entrances import Entrance
 from mesh.gateway.http_server import serve_gateway
 from mesh.net.stream_kinds import StreamKind
 from mesh.tools.generator import ModelSpec, generate, spec_of_size
@@ -99,7 +100,7 @@ async def far_gateway(leader: FarLeader) -> AsyncIterator[httpx.AsyncClient]:
     """A gateway before that leader, and a client of it."""
 
     async def serve(*, task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
-        await serve_gateway([("127.0.0.1", 0)], leader, task_status=task_status)
+        await serve_gateway([Entrance("127.0.0.1", 0)], leader, task_status=task_status)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(leader.run)

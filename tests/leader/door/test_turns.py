@@ -104,3 +104,17 @@ def test_everybody_has_a_turn_and_each_domain_an_early_one(arrivals: list[str], 
     for domain in set(arrivals):
         before = order[: order.index(domain)]
         assert len(set(before)) == len(before), "each other domain has had one turn at most"
+
+
+def test_what_a_death_cut_off_goes_before_all_that_is_new() -> None:
+    turns = Turns()
+    new = turns.arrive("mallory")
+    cut_off = [turns.arrive("anna", urgent=True), turns.arrive("bert", urgent=True)]
+    assert started(turns, 3) == [*cut_off, new]
+
+
+def test_an_urgent_one_that_is_barred_or_leaves_holds_up_nobody() -> None:
+    turns = Turns()
+    new, barred, left = turns.arrive("a"), turns.arrive("b", urgent=True), turns.arrive("c", urgent=True)
+    turns.leave(left)
+    assert turns.next({barred}) == new

@@ -13,6 +13,7 @@ from leader.door.writers.messages_writer import MessagesWriter
 from leader.door.writers.responses_writer import ResponsesWriter
 from mesh.gateway import proxy
 from mesh.gateway.backend import NotReady
+from mesh.gateway.entry.entrances import Entrance
 from mesh.gateway.http_server import serve_gateway
 from tests.leader.door.writers.chat_streams import chat_stream, told
 from tests.mesh.gateway.conftest import RunningGateway, StartGateway
@@ -101,7 +102,7 @@ async def test_a_gateway_that_stops_makes_the_client_raise(
     async def serve(*, task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
         with scope:
             node = ScriptedBackend(nursery, slow)
-            await serve_gateway([("127.0.0.1", 0)], node, task_status=task_status)
+            await serve_gateway([Entrance("127.0.0.1", 0)], node, task_status=task_status)
 
     async def stop() -> None:
         await begun.wait()
