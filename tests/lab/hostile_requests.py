@@ -81,7 +81,7 @@ def ending_the_engine() -> Iterator[Request]:
                 "text": f'{{"prompt":"a","messages":[],"n_predict":4,"{name}":NaN}}',
                 "refused": True,
             }
-    yield _asking(CHAT, response_format={"type": "json_schema", "json_schema": {"schema": _deep_schema(900)}})
+    yield _asking(CHAT, response_format={"type": "json_schema", "json_schema": {"schema": _deep_schema(200)}})
     yield _asking("/completion", prompt=["a"] * 20_000) | {"refused": True}
     yield {"method": "POST", "path": "/tokenize", "body": {"content": "a b " * 3_000_000}, "refused": True}
     yield {"method": "POST", "path": "/detokenize", "body": {"tokens": [2**31 - 1, -5]}}
@@ -91,7 +91,7 @@ def ending_the_engine() -> Iterator[Request]:
 
 def _deep_schema(levels: int) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "string"}
-    for _ in range(min(levels, 900)):  # more than that, Python's own encoder does not write
+    for _ in range(min(levels, 300)):  # more than that, Python's own encoder does not write
         schema = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
     return schema
 
