@@ -45,4 +45,4 @@ class ParkingCost:
     def is_worth(self, tokens: int, spared: int) -> bool:
         """Whether to load ``tokens`` costs less than to compute the ``spared`` ones that only they have."""
         load = self.load_seconds(tokens)
-        return spared >= LEAST_TOKENS and load < min(self.prefill_seconds(spared), MOST_SECONDS)
+        return tokens >= LEAST_TOKENS and load < min(self.prefill_seconds(spared), MOST_SECONDS)

@@ -10,7 +10,7 @@ Who performs this tells the table what became of it::
     turn = table.take(now, domain, beginnings)
     turn.park:     save it, then  table.saved(now, turn.park, ...) or table.not_saved(turn.park)
     turn.restore:  load it, then  table.loaded(turn, ...) or table.not_loaded(turn)
-    compute, reusing what the slot holds if  table.reuses(turn)
+    compute, reusing what the slot holds if  table.reuses(turn)  (else erase it:  table.erased(turn))
     at the end     table.release(now, turn, tokens), or table.unsure(turn) if perhaps nothing was computed,
                    or table.put_back(turn) if nothing was even asked
 """
@@ -162,6 +162,10 @@ class SlotTable:
         """The file could not be loaded: it is given up, and what the slot holds is nobody's."""
         assert turn.restore is not None
         self._parked.not_loaded(turn.restore)
+        self._slots[turn.slot].content = None
+
+    def erased(self, turn: Turn) -> None:
+        """The turn's slot holds nothing any more."""
         self._slots[turn.slot].content = None
 
     def park_ahead(self, now: float) -> Park | None:

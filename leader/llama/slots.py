@@ -192,6 +192,13 @@ class Slots:
                     return MovedSlot(tokens, size, trio.current_time() - began)
         return None
 
+    async def erase(self, connect: Connect, slot: int) -> bool:
+        """Have a slot forget all; False where that fails.
+
+        ``cache_prompt: false`` is not quite the same: a checkpoint of the very first token outlives it.
+        """
+        return "n_erased" in await self._ask(connect, slot, "erase", self._names[slot])
+
     @property
     def _all_names(self) -> list[str]:
         return self._names + self._parked_names

@@ -6,8 +6,9 @@ A slot is handed out again only when llama-server itself is done with it: see `E
 Who has a turn must not wait for another one: so there is no deadlock.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import trio
 
@@ -18,8 +19,18 @@ from leader.llama.slots import MovedSlot
 from mesh.serving.engine_use import EngineUse
 from mesh.wire.errors import MeshError
 
-Move = Callable[[Connect, int, int], Awaitable[MovedSlot | None]]
-"""`Slots.park` (slot, place) or `Slots.unpark` (place, slot)."""
+
+class SlotFiles(Protocol):
+    """What `Slots` does with llama-server's slots."""
+
+    async def park(self, connect: Connect, slot: int, place: int) -> MovedSlot | None:
+        """Save a slot at a place; None where that failed."""
+
+    async def unpark(self, connect: Connect, place: int, slot: int) -> MovedSlot | None:
+        """Load from a place into a slot; None where that failed."""
+
+    async def erase(self, connect: Connect, slot: int) -> bool:
+        """Have a slot forget all; False where that failed."""
 
 
 class SlotsGone(MeshError):
@@ -80,15 +91,17 @@ class _WaitsForSlot:
 
 
 class SlotTurns:
-    """Hands out the slots of ``table``, from the beginning of ``run`` to its end."""
+    """Hands out the slots of ``table``, from the beginning of ``run`` to its end.
+
+    Without ``files``, as on a full disk, the table must have no places.
+    """
 
     def __init__(
-        self, table: SlotTable, connect: Connect, park: Move, unpark: Move, turns: Turns | None = None
+        self, table: SlotTable, connect: Connect, files: SlotFiles | None, turns: Turns | None = None
     ) -> None:
         self.table = table
         self._connect = connect
-        self._park = park
-        self._unpark = unpark
+        self._files = files
         self._turns = turns or Turns()
         self._queue: dict[int, _WaitsForSlot] = {}
         self._uses: dict[SlotTurn, int] = {}
@@ -190,11 +203,12 @@ class SlotTurns:
             self._turns.start(now, ticket)
             waiting.got = use = SlotTurn(turn, waiting.holds, self._connect, nursery, self._over)
             self._uses[use] = ticket
-            if turn.park is None and turn.restore is None:
+            use.more()
+            is_ready = turn.park is None and turn.restore is None and self.table.reuses(turn)
+            if self._files is None or is_ready:
                 self._hand_over(waiting, use)
             else:
-                use.more()
-                nursery.start_soon(self._prepare, waiting, use)
+                nursery.start_soon(self._prepare, waiting, use, self._files)
 
     def _barred(self) -> set[int]:
         """Those who may not start, or who could not go on with what they left.
@@ -207,23 +221,25 @@ class SlotTurns:
             if (waiting.holds and self._choices) or not waiting.may_start()
         }
 
-    async def _prepare(self, waiting: _WaitsForSlot, use: SlotTurn) -> None:
-        """Park and load; also to the end for one who has left meanwhile."""
+    async def _prepare(self, waiting: _WaitsForSlot, use: SlotTurn, files: SlotFiles) -> None:
+        """Park and load, or erase what is another's; also to the end for one who has left meanwhile."""
         turn = use.turn
         if turn.park is not None:
-            await self._save(turn.park)
+            await self._save(turn.park, files)
         if turn.restore is not None:
-            moved = await self._unpark(self._connect, turn.restore, turn.slot)
+            moved = await files.unpark(self._connect, turn.restore, turn.slot)
             if moved is None:
                 self.table.not_loaded(turn)
             else:
                 self.table.loaded(turn, *moved)
+        if not self.table.reuses(turn) and await files.erase(self._connect, turn.slot):
+            self.table.erased(turn)
         self._hand_over(waiting, use)
-        use.done()
 
     def _hand_over(self, waiting: _WaitsForSlot, use: SlotTurn) -> None:
         use.reuse = self.table.reuses(use.turn)
         waiting.ready.set()
+        use.done()
 
     def _over(self, use: SlotTurn) -> None:
         """A turn has ended, and llama-server is done with it."""
@@ -239,22 +255,19 @@ class SlotTurns:
         self._park_ahead()
 
     def _park_ahead(self) -> None:
-        if self._nursery is not None and not self.waiting:
+        if self._nursery is not None and self._files is not None and not self.waiting:
             park = self.table.park_ahead(trio.current_time())
             if park is not None:
-                self._nursery.start_soon(self._save_ahead, park)
+                self._nursery.start_soon(self._save_ahead, park, self._files)
 
-    async def _save_ahead(self, park: Park) -> None:
-        is_saved = await self._save(park)
+    async def _save_ahead(self, park: Park, files: SlotFiles) -> None:
+        await self._save(park, files)
         self.table.parked_ahead(park)
         self.deal()
-        if is_saved:
-            self._park_ahead()
 
-    async def _save(self, park: Park) -> bool:
-        moved = await self._park(self._connect, park.slot, park.place)
+    async def _save(self, park: Park, files: SlotFiles) -> None:
+        moved = await files.park(self._connect, park.slot, park.place)
         if moved is None:
             self.table.not_saved(park)
         else:
             self.table.saved(trio.current_time(), park, *moved)
-        return moved is not None

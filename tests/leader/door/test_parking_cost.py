@@ -27,6 +27,11 @@ def test_a_few_new_tokens_are_not_worth_saving_all_again() -> None:
     cost = learned(64 << 10, 1e9, 300)
     assert cost.is_worth(10_000, 1000)
     assert not cost.is_worth(10_000, 100)
+
+
+def test_a_short_conversation_is_not_worth_a_file() -> None:
+    cost = learned(1000, 1e9, 300)
+    assert cost.is_worth(LEAST_TOKENS, LEAST_TOKENS)
     assert not cost.is_worth(LEAST_TOKENS - 1, LEAST_TOKENS - 1)
 
 

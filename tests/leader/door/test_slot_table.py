@@ -207,6 +207,16 @@ def test_a_turn_in_which_nothing_was_asked_changes_nothing() -> None:
     assert slots.domains() == {0: "anna"}
 
 
+def test_an_erased_slot_is_nobodys() -> None:
+    slots = table(count=1)
+    asked(slots, 0, "anna", LONG)
+    turn = slots.take(1, "bert", OTHER)
+    assert turn is not None
+    slots.erased(turn)
+    slots.put_back(turn)
+    assert slots.domains() == {}
+
+
 def test_a_refused_request_makes_no_slot_its_domains() -> None:
     slots = table(count=1)
     asked(slots, 0, "anna", LONG)

@@ -55,7 +55,8 @@ class Server:
             name = json.loads(request.split(b"\r\n\r\n")[1])["filename"]
             (self.folder / name).write_bytes(b"kv")
             self._meanwhile()
-        tokens, bytes = ("n_saved", "n_written") if action == "save" else ("n_restored", "n_read")
+        names = {"save": ("n_saved", "n_written"), "erase": ("n_erased", "n_erased")}
+        tokens, bytes = names.get(action, ("n_restored", "n_read"))
         told = {"id_slot": int(slot), tokens: self.held[int(slot)], bytes: 2 + self.untold, "timings": {}}
         await stream.send_all(f"HTTP/1.0 200 OK\r\n\r\n{json.dumps(told)}".encode())
         await stream.aclose()
@@ -262,6 +263,14 @@ async def test_a_server_that_is_gone_parks_nothing(tmp_path: Path) -> None:
     slots = slots_in(tmp_path)
     slots.prepare(restore=False)
     assert await slots.park(refused, 0, 0) is None
+
+
+async def test_a_slot_is_erased(tmp_path: Path) -> None:
+    slots, server = slots_in(tmp_path / "slots"), Server(tmp_path / "slots" / "files")
+    async with serving(server) as connect:
+        assert await slots.erase(connect, 1)
+    assert server.asked[0].startswith("POST /slots/1?action=erase")
+    assert not await slots.erase(refused, 1)
 
 
 async def test_parked_slots_do_not_outlive_their_server(tmp_path: Path) -> None:

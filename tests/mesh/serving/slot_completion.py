@@ -18,6 +18,7 @@ class Completion:
     """``first_token`` is in seconds since it was asked for; ``told`` is the last event."""
 
     first_token: float
+    text: str
     told: dict[str, Any]
 
     @property
@@ -57,9 +58,11 @@ async def asked(turn: SlotTurn, prompt: str, tokens: int, began: float) -> Compl
         answer, first = bytearray(), 0.0
         while piece := await upstream.receive():
             answer += piece
-            first = first or time.perf_counter() - began
-        told = json.loads(answer.rstrip().rpartition(b"data: ")[2])
+            if not first and b"data: " in answer:
+                first = time.perf_counter() - began
+        events = [json.loads(event) for event in answer.split(b"data: ")[1:]]
+        told = events[-1]
         timings = told["timings"]
         turn.used(told["tokens_evaluated"] + tokens, timings["prompt_n"], timings["prompt_ms"] / 1000)
     await trio.lowlevel.checkpoint()
-    return Completion(first, told)
+    return Completion(first, "".join(event["content"] for event in events), told)

@@ -47,6 +47,13 @@ class StandInEngine:
         self.really[slot] = self.files[place]
         return MovedSlot(1000, 1000, 0.001)
 
+    async def erase(self, _connect: Connect, slot: int) -> bool:
+        """Empty a slot."""
+        await trio.sleep(self.seconds / 4)
+        if not self.fails:
+            self.really.pop(slot, None)
+        return not self.fails
+
     async def _serve(self, stream: trio.SocketStream) -> None:
         with suppress(trio.BrokenResourceError):
             async with stream:

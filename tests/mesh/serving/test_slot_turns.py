@@ -27,9 +27,7 @@ async def handing_out(
         cost.saw_prefill(100, 1.0)
     async with trio.open_nursery() as nursery:
         engine = StandInEngine(nursery)
-        turns = SlotTurns(
-            SlotTable(slots, places, cost), engine.connect, engine.park, engine.unpark, Turns(most)
-        )
+        turns = SlotTurns(SlotTable(slots, places, cost), engine.connect, engine, Turns(most))
         await nursery.start(turns.run)
         yield turns, engine
         nursery.cancel_scope.cancel()
@@ -67,6 +65,23 @@ async def test_a_domain_goes_on_with_its_own_and_another_does_not() -> None:
         assert not await ask(turns, "anna", LONG)
         assert await ask(turns, "anna", LONG)
         assert not await ask(turns, "bert", LONG)
+
+
+async def test_what_is_anothers_is_erased_first() -> None:
+    async with handing_out() as (turns, engine):
+        await ask(turns, "anna", LONG)
+        async with turns.turn("bert", LONG):
+            assert engine.really == {}
+        assert turns.table.domains() == {}
+
+
+async def test_without_files_slots_are_handed_out_all_the_same() -> None:
+    async with trio.open_nursery() as nursery:
+        engine = StandInEngine(nursery)
+        turns = SlotTurns(SlotTable(1), engine.connect, None)
+        await nursery.start(turns.run)
+        assert [await ask(turns, domain, LONG) for domain in "aab"] == [False, True, False]
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_conversation_comes_back_from_where_it_was_parked() -> None:

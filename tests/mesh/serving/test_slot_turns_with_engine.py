@@ -42,7 +42,7 @@ async def turns_of(engine: Engine, model: Path, folder: Path) -> AsyncIterator[S
     ):
         connect = partial(trio.open_tcp_stream, "127.0.0.1", int(url.rpartition(":")[2]))
         table = SlotTable(SLOTS, slots.places, ParkingCost(100))  # small files: all is worth one
-        turns = SlotTurns(table, connect, slots.park, slots.unpark)
+        turns = SlotTurns(table, connect, slots)
         await nursery.start(turns.run)
         yield turns
         nursery.cancel_scope.cancel()
