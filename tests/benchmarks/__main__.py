@@ -5,7 +5,7 @@ import sys
 from typing import Protocol
 
 from mesh.wire.errors import MeshError
-from tests.benchmarks import failover, first_light, flood, gate, hostile, resume, serf
+from tests.benchmarks import domains, failover, first_light, flood, gate, hostile, resume, serf
 from tests.benchmarks.report import Report, deliver
 
 
@@ -22,6 +22,7 @@ class Benchmark(Protocol):
 
 
 BENCHMARKS: dict[str, Benchmark] = {
+    "domains": domains,
     "failover": failover,
     "first_light": first_light,
     "flood": flood,
