@@ -6,12 +6,13 @@ A slot is handed out again only when llama-server itself is done with it: see `E
 Who has a turn must not wait for another one: so there is no deadlock.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 import trio
 
+from leader.door.slot_content import SlotContent
 from leader.door.slot_table import Park, SlotTable, Turn
 from leader.door.turns import Turns
 from leader.llama.local_http import Connect
@@ -106,6 +107,7 @@ class SlotTurns:
         self._queue: dict[int, _WaitsForSlot] = {}
         self._uses: dict[SlotTurn, int] = {}
         self._choices = 0
+        self._chosen: set[EngineUse] = set()
         self._gone = False
         self._nursery: trio.Nursery | None = None
 
@@ -119,6 +121,10 @@ class SlotTurns:
         """How many slots are in use, or being parked."""
         return self.table.busy
 
+    def contents(self) -> Mapping[int, SlotContent]:
+        """What each idle slot holds, and for whom: to be kept over a move."""
+        return self.table.contents()
+
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Hand out slots until cancelled; then whoever waits is told that they are gone."""
         try:
@@ -130,7 +136,7 @@ class SlotTurns:
             self._gone, self._nursery = True, None
             for waiting in self._queue.values():
                 waiting.ready.set()
-            for use in self._uses:
+            for use in (*self._uses, *self._chosen):
                 use.over.set()
 
     @asynccontextmanager
@@ -180,6 +186,7 @@ class SlotTurns:
             if self._gone or self._nursery is None:
                 raise SlotsGone("llama-server has ended", "ask again")
             use = EngineUse(self._connect, self._nursery, self._engine_picked)
+            self._chosen.add(use)
             yield use
         finally:
             if use is None:
@@ -188,6 +195,7 @@ class SlotTurns:
                 use.end()
 
     def _engine_picked(self) -> None:
+        self._chosen = {use for use in self._chosen if not use.over.is_set()}
         self._choices -= 1
         self.table.engine_picked()
         self.deal()

@@ -72,7 +72,7 @@ async def test_what_is_anothers_is_erased_first() -> None:
         await ask(turns, "anna", LONG)
         async with turns.turn("bert", LONG):
             assert engine.really == {}
-        assert turns.table.domains() == {}
+        assert turns.contents() == {}
 
 
 async def test_without_files_slots_are_handed_out_all_the_same() -> None:
@@ -117,6 +117,17 @@ async def test_a_slot_whose_client_hung_up_waits_for_llama_server() -> None:
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert (turns.waiting, turns.busy, engine.computing) == (1, 1, 1)
         engine.answers.set()
+
+
+async def test_one_that_leaves_while_its_slot_is_made_ready_leaves_it_to_the_next() -> None:
+    async with handing_out() as (turns, engine):
+        await ask(turns, "anna", LONG)
+        engine.seconds = 0.05
+        with trio.move_on_after(0.02):
+            await ask(turns, "bert", LONG)
+        assert (turns.busy, engine.asked) == (1, ["park 0 0"])
+        engine.seconds = 0
+        assert await ask(turns, "anna", LONG), "it comes back from its file"
 
 
 async def test_a_request_that_was_refused_leaves_a_slot_that_nobody_reuses() -> None:
@@ -209,7 +220,13 @@ async def test_whoever_waits_is_told_when_the_slots_are_gone() -> None:
             await trio.testing.wait_all_tasks_blocked()
         await trio.aclose_forcefully(stream)
         await context.__aexit__(None, None, None)
+        async with handing_out() as (turns, _):
+            choice = turns.engine_choice()
+            stream = await (await choice.__aenter__()).connect()
+        await trio.aclose_forcefully(stream)
+        await choice.__aexit__(None, None, None)
     assert told == [True]
+    assert turns.busy == 0
     with pytest.raises(SlotsGone):
         await ask(turns, "anna", LONG)
 
