@@ -59,6 +59,8 @@ class SlotTurn(EngineUse):
         self.has_begun = False
         self.tokens: int | None = None
         self.prefill = 0, 0.0
+        self.was_loaded = False
+        self.found: int | None = None
         self._holds = holds
 
     def began(self) -> None:
@@ -66,17 +68,18 @@ class SlotTurn(EngineUse):
         self.has_begun = True
         self.reuse = self.reuse or self._holds
 
-    def used(self, tokens: int | None, computed: int = 0, seconds: float = 0.0) -> None:
+    def used(self, tokens: int | None, found: int, computed: int, seconds: float) -> None:
         """The answer is whole: the slot holds so many tokens (``tokens_cached``, or prompt and answer).
 
-        Say it before its connection is closed: else the slot is free a little later. So many tokens of the
-        prompt were ``computed``, not found in the slot (``timings.prompt_n``), in so many seconds
-        (``timings.prompt_ms / 1000``).
+        Say it before its connection is closed: else the slot is free a little later. Of the prompt, so many
+        tokens were ``found`` in the slot (``timings.cache_n``), so many ``computed`` (``timings.prompt_n``)
+        in so many seconds (``timings.prompt_ms / 1000``).
         """
         self.began()
         self.answered()
         self.tokens = tokens
         self.prefill = computed, seconds
+        self.found = found
 
 
 class _WaitsForSlot:
@@ -240,6 +243,7 @@ class SlotTurns:
                 self.table.not_loaded(turn)
             else:
                 self.table.loaded(turn, *moved)
+                use.was_loaded = True
         if not self.table.reuses(turn) and await files.erase(self._connect, turn.slot):
             self.table.erased(turn)
         self._hand_over(waiting, use)
@@ -254,6 +258,8 @@ class SlotTurns:
         self._turns.leave(self._uses.pop(use))
         if use.has_begun:
             self.table.cost.saw_prefill(*use.prefill)
+            if use.was_loaded and use.found is not None:
+                self.table.cost.saw_use(use.found)
             self.table.release(trio.current_time(), use.turn, use.tokens)
         elif use.has_asked:
             self.table.unsure(use.turn)

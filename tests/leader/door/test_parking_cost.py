@@ -42,6 +42,15 @@ def test_nothing_is_worth_making_everybody_wait_for_long() -> None:
     assert not cost.is_worth(tokens * 2, tokens * 2)
 
 
+def test_files_of_which_nothing_can_be_used_are_worth_nothing() -> None:
+    cost = learned(1000, 1e9, 300)
+    for used in (0, 0, 900, 0, 0):
+        cost.saw_use(used)
+    assert cost.is_worth(1000, 1000)
+    cost.saw_use(0)
+    assert not cost.is_worth(1000, 1000)
+
+
 def test_what_was_measured_counts_more_and_more() -> None:
     cost = learned(1000, 1e6, 100)
     assert cost.prefill_seconds(100) == pytest.approx(1, rel=0.01)

@@ -63,6 +63,7 @@ async def asked(turn: SlotTurn, prompt: str, tokens: int, began: float) -> Compl
         events = [json.loads(event) for event in answer.split(b"data: ")[1:]]
         told = events[-1]
         timings = told["timings"]
-        turn.used(told["tokens_evaluated"] + tokens, timings["prompt_n"], timings["prompt_ms"] / 1000)
+        computed, seconds = timings["prompt_n"], timings["prompt_ms"] / 1000
+        turn.used(told["tokens_evaluated"] + tokens, timings["cache_n"], computed, seconds)
     await trio.lowlevel.checkpoint()
     return Completion(first, "".join(event["content"] for event in events), told)

@@ -8,7 +8,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leader.door.parking_cost import ParkingCost
+from leader.door.parking_cost import MOST_USELESS, ParkingCost
 from leader.door.slot_table import SlotTable
 from leader.door.turns import TooManyWaiting, Turns
 from mesh.serving.slot_turns import SlotsGone, SlotTurn, SlotTurns
@@ -33,19 +33,19 @@ async def handing_out(
         nursery.cancel_scope.cancel()
 
 
-async def ask(turns: SlotTurns, domain: str, beginnings: tuple[int, ...]) -> bool:
+async def ask(turns: SlotTurns, domain: str, beginnings: tuple[int, ...], found: int = 1) -> bool:
     """A whole answer; whether it reused what was there."""
     async with turns.turn(domain, beginnings) as turn:
-        await compute(turn, domain)
+        await compute(turn, domain, found)
         return turn.reuse
 
 
-async def compute(turn: SlotTurn, domain: str) -> None:
+async def compute(turn: SlotTurn, domain: str, found: int = 1) -> None:
     stream = await turn.connect()
     try:
         await stream.send_all(f"{domain} {turn.slot} {turn.reuse}".encode())
         assert await stream.receive_some() == b"done"
-        turn.used(1000, 1000, 10.0)
+        turn.used(1000, found, 1000, 10.0)
     finally:
         await trio.aclose_forcefully(stream)
 
@@ -93,6 +93,15 @@ async def test_a_conversation_comes_back_from_where_it_was_parked() -> None:
         assert engine.files == {0: "anna", 1: "bert"}, "ahead of time"
         assert await ask(turns, "anna", LONG)
         assert engine.asked == ["park 0 0", "park 0 1", "unpark 0 0"]
+
+
+async def test_where_llama_server_uses_nothing_of_a_file_none_are_made_any_more() -> None:
+    async with handing_out() as (turns, engine):
+        for domain in "ab" * 10:
+            await ask(turns, domain, LONG, found=0)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        assert len([asked for asked in engine.asked if asked.startswith("unpark")]) == MOST_USELESS
+        assert len(engine.asked) < 10
 
 
 async def test_where_nothing_can_be_saved_or_loaded_all_are_answered_still() -> None:
