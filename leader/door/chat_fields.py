@@ -33,7 +33,7 @@ MOST_TEXT = 4 << 20
 """Characters of text in a request: tokenizing takes the engine some fifty-five bytes of memory for each."""
 MOST_MEDIA = 32 << 20
 """Of images and sound, in base64."""
-MOST_RULES_OF_TOOLS = 50_000
+MOST_RULES_OF_TOOLS = 20_000
 MOST_KWARGS = 65_536
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]+")

@@ -12,6 +12,7 @@ from leader.door.grammar_rules import Rules, Sequence, Symbol
 from leader.door.orders import Unacceptable
 
 MOST_CHARACTERS = 65_536
+MOST_WORDS = 8192
 MOST_BRACKETS = 64
 
 _TOKEN = re.compile(
@@ -56,6 +57,10 @@ class _Reader:
                 raise Unacceptable(self._field, f"is no grammar at character {at}")
             if match.lastgroup != "space":
                 tokens.append((str(match.lastgroup), match.group()))
+                if len(tokens) > MOST_WORDS:
+                    raise Unacceptable(
+                        self._field, f"must have at most {MOST_WORDS} names, literals and signs"
+                    )
             at = match.end()
         return tokens
 

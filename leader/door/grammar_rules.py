@@ -1,6 +1,6 @@
 """A grammar, taken apart: rules of alternatives, alternatives of symbols. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from leader.door.char_sets import NONE, Chars
 from leader.door.orders import Unacceptable
@@ -25,7 +25,7 @@ Rules = list[tuple[Sequence, ...]]
 """Each rule's alternatives; the first rule is not special."""
 
 
-MOST_EFFORT = 50_000
+MOST_EFFORT = 20_000
 
 
 @dataclass(slots=True)
@@ -33,9 +33,11 @@ class Effort:
     """What looking at the grammars of one request may cost us, in small steps."""
 
     left: int = MOST_EFFORT
+    passed: set[str] = field(default_factory=set)
+    """Patterns that were looked at: agents send one with each of a hundred tools."""
 
-    def spend(self, steps: int, field: str) -> None:
+    def spend(self, steps: int, name: str) -> None:
         """Unacceptable when it is used up: what is so hard to look at is hard for the engine as well."""
         self.left -= steps
         if self.left < 0:
-            raise Unacceptable(field, "is too intricate, or makes the grammars of the request so together")
+            raise Unacceptable(name, "is too intricate, or makes the grammars of the request so together")

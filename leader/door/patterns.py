@@ -28,7 +28,7 @@ def check_pattern(pattern: str, field: str, effort: Effort) -> None:
     """Unacceptable where the engine's grammar of a pattern would keep it from answering."""
     if len(pattern) > MOST_CHARACTERS:
         raise Unacceptable(field, f"must have at most {MOST_CHARACTERS} characters")
-    if len(pattern) < 2 or pattern[0] != "^" or pattern[-1] != "$":
+    if pattern in effort.passed or len(pattern) < 2 or pattern[0] != "^" or pattern[-1] != "$":
         return
     effort.spend(8 * len(pattern), field)
     reader = _PatternReader(pattern[1:-1], field)
@@ -37,6 +37,7 @@ def check_pattern(pattern: str, field: str, effort: Effort) -> None:
     except _AnyString:
         return
     Growth(reader.rules, field, effort=effort).check()
+    effort.passed.add(pattern)
 
 
 class _AnyString(Exception):

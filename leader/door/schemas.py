@@ -4,7 +4,7 @@ The engine turns each node into a rule, each target of a ``$ref`` once. A list o
 of them, and so multiplies what is below. Alternatives that begin alike are all followed at once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,8 @@ from leader.door.patterns import check_pattern
 
 MOST_BYTES = 524_288
 MOST_LEVELS = 48
-MOST_NODES = 20_000
+MOST_VALUES = 50_000
+MOST_NODES = 5000
 """Rules, those counted again that a list of types repeats."""
 MOST_REPEATED = 200_000
 """Of all bounds of lists and strings together: the engine makes a rule for each turn."""
@@ -37,7 +38,7 @@ def check_schema(schema: Any, place: str, effort: Effort | None = None) -> int:
     """How many rules a schema becomes; Unacceptable where the engine would stand still or fall over it."""
     if not isinstance(schema, dict):
         raise Unacceptable(place, "must be a JSON schema, an object")
-    checked(schema, place, MOST_LEVELS, key_size=MOST_NAME)
+    checked(schema, place, MOST_LEVELS, MOST_VALUES, MOST_NAME)
     if len(written(schema, place)) > MOST_BYTES:
         raise Unacceptable(place, f"must have at most {MOST_BYTES} bytes")
     return _Schema(schema, place, effort or Effort()).check()
@@ -57,6 +58,8 @@ class _Schema:
     root: dict[str, Any]
     place: str
     effort: Effort
+    nodes: int = 0
+    repeated: int = 0
     targets: dict[str, Any] = field(default_factory=dict)
     measures: dict[int, _Measure] = field(default_factory=dict)
     widths: dict[int, int] = field(default_factory=dict)
@@ -64,31 +67,31 @@ class _Schema:
     """The references that lead back to themselves, each with the number of its cycle."""
 
     def check(self) -> int:
-        measured = [self._measure(self.root)]
-        waiting = list(measured[0].references)
+        waiting = list(self._take(self.root))
         while waiting:
             reference = waiting.pop()
-            if reference in self.targets:
-                continue
-            if len(self.targets) >= MOST_REFERENCES:
-                raise self._wrong(f"has more than {MOST_REFERENCES} references")
-            self.targets[reference] = self._resolved(reference)
-            measured.append(self._measure(self.targets[reference]))
-            waiting += measured[-1].references
-            self._bound(measured)
-        self._bound(measured)
+            if reference not in self.targets:
+                if len(self.targets) >= MOST_REFERENCES:
+                    raise self._wrong(f"has more than {MOST_REFERENCES} references")
+                self.targets[reference] = self._resolved(reference)
+                waiting += self._take(self.targets[reference])
         self._find_cycles()
         self._width_of_all()
-        return sum(one.nodes for one in measured)
+        return self.nodes
+
+    def _take(self, node: Any) -> frozenset[str]:
+        """Count what the engine builds of a node; the references in it."""
+        measure = self._measure(node)
+        self.nodes += measure.nodes
+        self.repeated += measure.repeated
+        if self.nodes > MOST_NODES:
+            raise self._wrong(f"becomes more than {MOST_NODES} rules")
+        if self.repeated > MOST_REPEATED:
+            raise self._wrong("allows lists and strings too many lengths, all of them together")
+        return measure.references
 
     def _wrong(self, message: str) -> Unacceptable:
         return Unacceptable(self.place, message)
-
-    def _bound(self, measured: list[_Measure]) -> None:
-        if sum(one.nodes for one in measured) > MOST_NODES:
-            raise self._wrong(f"becomes more than {MOST_NODES} rules")
-        if sum(one.repeated for one in measured) > MOST_REPEATED:
-            raise self._wrong("allows lists and strings too many lengths, all of them together")
 
     # --- what there is to build
 
@@ -168,19 +171,15 @@ class _Schema:
     # --- how many readings at once
 
     def _find_cycles(self) -> None:
-        numbers = {reference: number for number, reference in enumerate(self.targets)}
-        names = list(self.targets)
-        edges = {
-            number: [numbers[one] for one in self._measure(self.targets[reference]).references]
-            for reference, number in numbers.items()
-        }
+        names, edges = list(self.targets), self._edges()
         for cycle, component in enumerate(components_of(edges)):
             if len(component) > 1 or component[0] in edges[component[0]]:
                 self.cycles.update((names[number], cycle) for number in component)
-        self._forbid_empty_cycles(numbers)
+        self._forbid_empty_cycles()
 
-    def _forbid_empty_cycles(self, numbers: Mapping[str, int]) -> None:
+    def _forbid_empty_cycles(self) -> None:
         """References that lead to themselves through alternatives alone: the engine falls over them."""
+        numbers = {reference: number for number, reference in enumerate(self.targets)}
         edges = {
             number: [numbers[one] for one in self._beginnings(self.targets[reference])]
             for reference, number in numbers.items()
@@ -200,17 +199,20 @@ class _Schema:
                 yield from self._beginnings(child)
 
     def _width_of_all(self) -> None:
-        order = components_of(
-            {
-                number: [list(self.targets).index(one) for one in self._measure(target).references]
-                for number, target in enumerate(self.targets.values())
-            }
-        )
+        """The targets in the order in which they need each other, then the schema itself."""
         names = list(self.targets)
-        for component in order:
+        for component in components_of(self._edges()):
             for number in component:
                 self._width(self.targets[names[number]], self.cycles.get(names[number], -1))
         self._width(self.root, -1)
+
+    def _edges(self) -> dict[int, list[int]]:
+        """Which references the target of each leads to, by their numbers."""
+        numbers = {reference: number for number, reference in enumerate(self.targets)}
+        return {
+            number: [numbers[one] for one in self._measure(self.targets[reference]).references]
+            for reference, number in numbers.items()
+        }
 
     def _width(self, node: Any, cycle: int) -> int:
         if not isinstance(node, dict):

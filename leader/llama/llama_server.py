@@ -145,6 +145,11 @@ class LlamaServer:
         )
 
     @property
+    def slots(self) -> Slots | None:
+        """The files of its slots; None where there can be none, as on a full disk."""
+        return self._slots_kept
+
+    @property
     def pid(self) -> int | None:
         """The running process's id."""
         return self._supervised.pid

@@ -230,7 +230,8 @@ async def _take_up(one: _Asking, asked: ResumeRequest, order: Order, bill: Bill)
             await run.run(turn.slot, turn.reuse)
             counts = read_token_counts(run.tail)
             bill.tokens(counts.prompt, counts.generated, counts.cached)
-            turn.used(counts.prompt + counts.generated or None)
+            held = counts.prompt + counts.generated
+            turn.used(held or None, counts.cached, counts.prefilled, counts.prefill_seconds)
 
 
 async def _read(exchange: HttpExchange, room: Room, ticket: Ticket) -> bytes:

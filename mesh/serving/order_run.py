@@ -248,7 +248,7 @@ class Answer:
         self._bill.tokens(counts.prompt, counts.generated, counts.cached)
         if self.turn is not None and self.head.status == 200:
             held = counts.prompt + counts.generated
-            self.turn.used(held or None, counts.prefilled, counts.prefill_seconds)
+            self.turn.used(held or None, counts.cached, counts.prefilled, counts.prefill_seconds)
 
 
 def with_slot(body: bytes, slot: int, reuse: bool) -> bytes:

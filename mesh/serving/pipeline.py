@@ -142,7 +142,7 @@ class Pipeline:
     async def stop(self, keep: bool = False) -> None:
         """End it; with ``keep``, save its conversations first."""
         if keep and self._server is not None:
-            held = {} if self._turns is None else self._turns.table.contents()
+            held = {} if self._turns is None else self._turns.contents()
             await self._server.keep_conversations(held)
         self._scope.cancel()
         with trio.move_on_after(STOP_SECONDS):
@@ -184,9 +184,10 @@ class Pipeline:
         """The slots as they are now: empty, or with what was restored into them."""
         assert self._server is not None
         held = {slot: saved.content for slot, saved in self._server.restored.items()}
-        cost = ParkingCost(self._slots.token_bytes)
-        table = SlotTable(self.plan.slots, self._slots.places, cost, held)
-        return SlotTurns(table, self.connect, self._slots.park, self._slots.unpark)
+        files = self._server.slots
+        places = 0 if files is None else files.places
+        table = SlotTable(self.plan.slots, places, ParkingCost(self._slots.token_bytes), held)
+        return SlotTurns(table, self.connect, files)
 
     def _workers_that_are(self, *states: MemberState) -> list[bytes]:
         used = set(self.plan.workers)

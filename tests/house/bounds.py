@@ -124,6 +124,24 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound("bytes of the counts that a leader tells", "mesh.operations.usage_stream", ("MAX_ANSWER",)),
         Bound("watchers of the status", "mesh.gateway.feed", ("MAX_WATCHERS",)),
     ),
+    "door": (
+        Bound("bytes of a request", "leader.door.json_bodies", ("MOST_BYTES",)),
+        Bound("bytes of its text, of its media", "leader.door.chat_fields", ("MOST_TEXT", "MOST_MEDIA")),
+        Bound("bytes of all that is made of it", "leader.door.verdict", ("MOST_WRITTEN",)),
+        Bound("messages, tools", "leader.door.chat_fields", ("MOST_MESSAGES", "MOST_TOOLS")),
+        Bound("answers", "leader.door.sampling_fields", ("MOST_ANSWERS",)),
+        Bound(
+            "stops, biases, probabilities",
+            "leader.door.sampling_fields",
+            ("MOST_STOPS", "MOST_BIASES", "MOST_PROBABILITIES"),
+        ),
+        Bound("texts to embed or to rank", "leader.door.prompt_fields", ("MOST_INPUTS",)),
+        Bound("rules of a schema", "leader.door.schemas", ("MOST_NODES",)),
+        Bound("rules of all tools' schemas", "leader.door.chat_fields", ("MOST_RULES_OF_TOOLS",)),
+        Bound("characters, words of a grammar", "leader.door.gbnf", ("MOST_CHARACTERS", "MOST_WORDS")),
+        Bound("readings of a grammar at a time", "leader.door.grammar_growth", ("MOST_WIDTH",)),
+        Bound("hashes of a prompt's beginnings", "leader.door.beginnings", ("MOST_PIECES",)),
+    ),
     "rest": (
         Bound("open invites", "mesh.admission.invites", ("MAX_OPEN_INVITES",)),
         Bound(

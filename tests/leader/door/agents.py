@@ -47,7 +47,7 @@ def a_tool(number: int, strict: bool = False) -> dict[str, Any]:
             },
         },
     }
-    function = {
+    function: dict[str, Any] = {
         "name": f"mcp__server_{number // 10}__do_thing_{number}",
         "description": a_text(900),
         "parameters": {

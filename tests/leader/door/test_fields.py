@@ -101,7 +101,8 @@ def test_dropped_names_fit_into_a_header(names: list[str]) -> None:
 
 def test_ids_of_tokens_are_whole_numbers_of_31_bits() -> None:
     assert are_tokens([0, 5, 2**31 - 1])
-    assert not any(map(are_tokens, ([True], [-1], [2**31], [1.0], ["a"])))
+    wrong: list[list[Any]] = [[True], [-1], [2**31], [1.0], ["a"]]
+    assert not any(map(are_tokens, wrong))
 
 
 def test_brackets_in_strings_are_not_nested() -> None:

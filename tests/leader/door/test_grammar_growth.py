@@ -24,7 +24,7 @@ def test_a_chain_of_choices_that_begin_alike_doubles_with_each_link() -> None:
     assert growth([*apart, last]).shapes[0].width == 1
 
 
-def test_rules_that_refer_to_themselves_in_two_ways_are_refused_only_if_they_begin_alike() -> None:
+def test_two_ways_back_to_a_rule_are_refused_only_where_they_begin_alike() -> None:
     growth([((A, Symbol(rule=0), A), (B, Symbol(rule=0), B), (Symbol(chars=((99, 99),)),))])
     with pytest.raises(Unacceptable, match="themselves"):
         growth([((A, Symbol(rule=0), A), (A, Symbol(rule=0), B), (B,))])

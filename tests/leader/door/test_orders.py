@@ -1,16 +1,14 @@
-"""What the door decides can be handed from one process to another."""
-
 import pickle
 
-from leader.door.orders import ErrorShape, Order, Refused, SlotUse, Unacceptable
+from leader.door.orders import Order, Refused, SlotUse, Unacceptable
 
 
-def test_orders_and_refusals_are_the_same_in_another_process() -> None:
-    order = Order("POST", "/completion", (b"{}",), SlotUse.PICKED, beginnings=((1, 2),))
-    refused = Refused(400, "bad_request", "no", "n_keep", ErrorShape.ANTHROPIC)
-    assert pickle.loads(pickle.dumps((order, refused))) == (order, refused)
+def test_a_complaint_names_its_field_and_says_what_is_wrong() -> None:
+    assert str(Unacceptable("n", "is too large")) == "n: is too large"
+    assert str(Unacceptable("", "the body is no JSON")) == "the body is no JSON"
 
 
-def test_what_is_unacceptable_names_its_field() -> None:
-    assert str(Unacceptable("n", "at most 64")) == "n: at most 64"
-    assert str(Unacceptable("", "the body is no object")) == "the body is no object"
+def test_verdicts_go_from_one_process_to_another() -> None:
+    order = Order("POST", "/completion", (b"{}",), SlotUse.PICKED, repeats={"metadata": {}})
+    for verdict in (order, Refused(400, "invalid_value", "no", "n")):
+        assert pickle.loads(pickle.dumps(verdict)) == verdict

@@ -70,8 +70,10 @@ def test_patterns_share_what_looking_at_them_may_cost() -> None:
     spent = Effort().left - effort.left
     assert 0 < spent < 1000
     effort.left = spent - 1
+    check_pattern("^[a-z]{1,9}x(a|b)?c$", "schema", effort)
+    assert effort.left == spent - 1
     with pytest.raises(Unacceptable, match="intricate"):
-        check_pattern("^[a-z]{1,9}x(a|b)?c$", "schema", effort)
+        check_pattern("^[a-z]{1,9}x(a|b)?d$", "schema", effort)
 
 
 def test_patterns_of_the_fuzzer_are_read_or_refused() -> None:

@@ -87,22 +87,28 @@ def test_an_infill_lacking_a_part_is_refused(given: dict[str, Any], field: str) 
     assert refused.value.field == field
 
 
-def test_inputs_to_embed_are_texts_ids_or_parts() -> None:
-    for given in ("a", ["a"] * 1000, [1, 2], [[1], [2]], [{"content": [{"type": "text", "text": "a"}]}]):
-        body = prompts().embeddings({"input": given, "model": "m", "encoding_format": "base64"})
-        assert body == {"input": given, "model": "m", "encoding_format": "base64"}
-    for given in ([], ["a"] * 2049, [{"content": [{"type": "x"}]}], [5.5], None):
-        with pytest.raises(Unacceptable):
-            prompts().embeddings({"input": given})
+@pytest.mark.parametrize(
+    "given", ["a", ["a"] * 1000, [1, 2], [[1], [2]], [{"content": [{"type": "text", "text": "a"}]}]]
+)
+def test_inputs_to_embed_are_texts_ids_or_parts(given: Any) -> None:
+    body = {"input": given, "model": "m", "encoding_format": "base64"}
+    assert prompts().embeddings(body) == body
+
+
+@pytest.mark.parametrize("given", [[], ["a"] * 2049, [{"content": [{"type": "x"}]}], [5.5], None])
+def test_other_inputs_to_embed_are_refused(given: Any) -> None:
+    with pytest.raises(Unacceptable):
+        prompts().embeddings({"input": given})
 
 
 def test_reranking_takes_either_name_for_documents() -> None:
     for name in ("documents", "texts"):
         given = {"query": "a", name: ["b", "c"], "top_n": 2, "return_text": True}
         assert prompts().rerank(given) == given
-    for given in ({"query": "a"}, {"documents": ["a"]}, {"query": "a", "documents": ["a"], "top_n": -1}):
+    wrong: list[dict[str, Any]] = [{"query": "a"}, {"documents": ["a"]}, {"query": "a", "texts": [5]}]
+    for body in (*wrong, {"query": "a", "documents": ["a"], "top_n": -1}):
         with pytest.raises(Unacceptable):
-            prompts().rerank(given)
+            prompts().rerank(body)
 
 
 def test_tokens_are_told_and_taken_as_they_are() -> None:
