@@ -135,14 +135,8 @@ class _Schema:
         return target
 
     def _check_values(self, node: dict[str, Any]) -> None:
-        properties = node.get("properties")
-        if isinstance(properties, dict):
-            required = node.get("required")
-            names = {name for name in required if isinstance(name, str)} if isinstance(required, list) else ()
-            if len(properties) - len(properties.keys() & names) > MOST_OPTIONAL:
-                raise self._wrong(
-                    f"has an object of more than {MOST_OPTIONAL} properties that are not required"
-                )
+        if _optional(node) > MOST_OPTIONAL:
+            raise self._wrong(f"has an object of more than {MOST_OPTIONAL} properties that are not required")
         if isinstance(node.get("pattern"), str):
             check_pattern(node["pattern"], self.place, self.effort)
         if not isinstance(node.get("enum", []), list):
@@ -229,8 +223,7 @@ class _Schema:
     def _measured_width(self, node: dict[str, Any], cycle: int) -> int:
         widest = max((self._width(child, cycle) for child in _structure(node)), default=1)
         own = 4 + len(node.get("enum", ()))
-        if isinstance(node.get("properties"), dict):
-            own += len(node["properties"])
+        own += _optional(node)
         unions = [node[key] for key in ("oneOf", "anyOf", "allOf") if isinstance(node.get(key), list)]
         together = sum(self._union_width(children, cycle) for children in unions)
         times = _types(node)
@@ -312,6 +305,15 @@ def _single(value: Any) -> bool:
 
 def _number(value: Any) -> float | None:
     return value if type(value) in (int, float) else None
+
+
+def _optional(node: dict[str, Any]) -> int:
+    """How many properties an object may be without."""
+    properties, required = node.get("properties"), node.get("required")
+    if not isinstance(properties, dict):
+        return 0
+    names = {name for name in required if isinstance(name, str)} if isinstance(required, list) else set()
+    return len(properties) - len(properties.keys() & names)
 
 
 def _types(node: dict[str, Any]) -> int:

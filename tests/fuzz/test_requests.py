@@ -16,7 +16,7 @@ def test_all_fields_of_the_engine_are_asked_for_sooner_or_later() -> None:
         _, _, body = random_request(random)
         try:
             value = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         named |= set(value) if isinstance(value, dict) else set()
     assert set(known_fields()) <= named
