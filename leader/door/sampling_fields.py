@@ -94,9 +94,9 @@ def _breakers(value: Any, field: str, facts: EngineFacts) -> object:
 
 
 def _seed(value: Any, field: str, facts: EngineFacts) -> int:
-    """As the engine keeps it, in 32 bits; -1 is any."""
-    given = whole(-INT64 - 1, 2 * INT64 + 1)(value, field, facts)
-    return int(given) if given == -1 else int(given) % 2**32
+    """As the engine keeps it, in 32 bits; all ones, as -1 has, are any."""
+    given = int(whole(-INT64 - 1, 2 * INT64 + 1)(value, field, facts)) % 2**32
+    return -1 if given == 2**32 - 1 else given
 
 
 def _probabilities(value: Any, field: str, facts: EngineFacts) -> int:

@@ -250,5 +250,6 @@ def _single(body: dict[str, Any], turn: int) -> dict[str, Any]:
     """The body of one of several answers: each has the next seed, as the engine's own would."""
     single = {name: value for name, value in body.items() if name not in ("n", "n_cmpl")}
     if single.get("seed", -1) != -1:
-        single["seed"] = (single["seed"] + turn) % 2**32
+        seed = (single["seed"] + turn) % 2**32
+        single["seed"] = -1 if seed == 2**32 - 1 else seed
     return single

@@ -113,11 +113,11 @@ def test_what_agents_send_is_ordered_with_nothing_dropped(body: dict[str, Any]) 
 
 
 def test_several_answers_are_bodies_of_their_own_with_the_next_seeds() -> None:
-    order, bodies = ordered("/v1/chat/completions", {"messages": HELLO, "n": 3, "seed": 2**32 - 1})
+    order, bodies = ordered("/v1/chat/completions", {"messages": HELLO, "n": 3, "seed": 2**32 - 3})
     assert order.form is AnswerForm.CHAT
-    assert [body["seed"] for body in bodies] == [2**32 - 1, 0, 1]
+    assert [body["seed"] for body in bodies] == [2**32 - 3, 2**32 - 2, -1]
     assert all("n" not in body for body in bodies)
-    order, bodies = ordered("/v1/chat/completions", {"messages": HELLO, "n": 2, "seed": -1})
+    order, bodies = ordered("/v1/chat/completions", {"messages": HELLO, "n": 2, "seed": 2**32 - 1})
     assert [body["seed"] for body in bodies] == [-1, -1]
 
 
