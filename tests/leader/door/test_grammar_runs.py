@@ -26,6 +26,8 @@ def read(rules: Rules, symbol: Symbol) -> None:
         ([((MANY,) * 6,)], Symbol(rule=0)),
         # (a*){0,99}
         ([((MANY,),)], Symbol(rule=0).times(0, 99)),
+        # (ab | ab | ab | ab | ab)*
+        ([tuple((LETTER, Symbol(chars=((98, 98),))) for _ in range(5))], Symbol(rule=0).times(0, None)),
         # a? thirty times
         ([((LETTER.times(0, 1),) * 30,)], Symbol(rule=0)),
     ],
@@ -42,6 +44,11 @@ def test_what_reads_a_run_in_ever_more_ways_is_refused(rules: Rules, symbol: Sym
         ([((LETTER,),)], Symbol(rule=0).times(2000, 2000)),
         ([((MANY, MANY),)], Symbol(rule=0)),
         ([((LETTER.times(0, 3),),)], Symbol(rule=0)),
+        # (ab | a | b)*
+        (
+            [((LETTER, Symbol(chars=((98, 98),))), (LETTER,), (Symbol(chars=((98, 98),)),))],
+            Symbol(rule=0).times(0, None),
+        ),
         # x ::= a x b | a: as many readings as letters.
         ([((LETTER, Symbol(rule=0), Symbol(chars=((98, 98),))), (LETTER,))], Symbol(rule=0)),
     ],
