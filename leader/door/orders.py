@@ -61,16 +61,20 @@ class AnswerForm(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What the door knows of the llama-server behind it: model's name, tokens of a slot, slots."""
+    """What the door knows of the llama-server behind it: model's name, tokens of a slot, slots.
+
+    ``embeds``: it was started for embeddings and ranks, which take slots of its own choice.
+    """
 
     model: str
     context: int
     slots: int
+    embeds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The request is refused with this status (4xx); ``field`` is the one to blame, if it is one.
+    """The request is refused with this status; ``field`` is the one to blame, if it is one.
 
     Asking again makes sense after ``retry_after`` seconds; 0: it makes none, or nobody knows when.
     """

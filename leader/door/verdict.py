@@ -1,11 +1,11 @@
 """The verdict of the leader's door on one request: what of it, if anything, llama-server gets. Pure."""
 
-import importlib
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
+from leader.door import anthropic_messages, openai_responses
 from leader.door.beginnings import of_chat, of_infill, of_prompt
 from leader.door.chat_fields import CHAT_NAMES, MOST_TEXT, Chat
 from leader.door.fields import Dropped
@@ -34,8 +34,6 @@ from leader.door.sampling_fields import MOST_ANSWERS
 
 MOST_WRITTEN = 64 << 20
 """Of all bodies of one request together: each answer to it has one of its own."""
-
-Translation = Callable[[dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]
 
 
 def judge(method: str, target: bytes, content: bytes, engine: EngineFacts) -> Verdict:
@@ -96,6 +94,8 @@ class _Judge:
             Asked.TOKENIZE: (self._prompts.tokenize, SlotUse.NONE),
             Asked.DETOKENIZE: (self._prompts.detokenize, SlotUse.NONE),
         }.get(asked)
+        if single is not None and asked in (Asked.EMBEDDINGS, Asked.RERANK) and not self._engine.embeds:
+            return Refused(501, "not_served", "what is served gives answers, no embeddings or ranks")
         if single is not None:
             build, slot_use = single
             return self._plain(build(given), slot_use, self._prompts.chat.media)
@@ -172,14 +172,14 @@ class _Judge:
     def _translated(self, given: dict[str, Any]) -> Order | Refused:
         """A chat in another dialect. What the translation makes of it is bounded as any chat."""
         asked = self._route.asked
-        form = _FORMS[asked]
-        translation = _translation(asked)
-        if translation is None:
-            return Refused(404, "not_found", "there is no such path here", shape=self._route.shape)
-        chat, repeats = translation(given)
-        body = self._chat.body(chat)
-        if _times(body) > 1:
-            raise Unacceptable("n", "is 1 in this dialect")
+        form, dialect = _FORMS[asked], _DIALECTS[asked]
+        chat, repeats = dialect.to_chat(given)
+        for name in dialect.left_out(given):
+            self._dropped.add(name)
+        try:
+            body = self._chat.body(chat)
+        except Unacceptable as error:
+            raise Unacceptable(_clients_name(error.field, dialect.NAMES_IN_CHAT), error.message) from error
         body = _single(body, 0)
         if asked in (Asked.COUNT_MESSAGES, Asked.COUNT_RESPONSES):
             for name in _OF_ANSWERS:
@@ -209,6 +209,13 @@ _FORMS = {
     Asked.COUNT_RESPONSES: AnswerForm.AS_IS,
 }
 
+_DIALECTS: Mapping[Asked, Any] = {
+    Asked.MESSAGES: anthropic_messages,
+    Asked.COUNT_MESSAGES: anthropic_messages,
+    Asked.RESPONSES: openai_responses,
+    Asked.COUNT_RESPONSES: openai_responses,
+}
+
 _HOW_TOLD = frozenset(
     (
         *("stream", "stream_options", "n_probs", "logprobs", "top_logprobs", "post_sampling_probs"),
@@ -232,14 +239,10 @@ _OF_ANSWERS = ("n", "n_cmpl", "stream", "stream_options", "cache_prompt")
 """What says nothing to a path that gives no answer of the model's."""
 
 
-def _translation(asked: Asked) -> Translation | None:
-    """To a chat, from the dialect of this path; None where there is none."""
-    name = "anthropic_messages" if asked in (Asked.MESSAGES, Asked.COUNT_MESSAGES) else "openai_responses"
-    try:
-        to_chat: Translation = importlib.import_module(f"leader.door.{name}").to_chat
-    except ImportError:
-        return None
-    return to_chat
+def _clients_name(field: str, names_in_chat: Mapping[str, str]) -> str:
+    """What the client calls a field of the chat that its request became."""
+    first, dot, rest = field.partition(".")
+    return next((name for name, in_chat in names_in_chat.items() if in_chat == first), first) + dot + rest
 
 
 def _times(body: dict[str, Any]) -> int:

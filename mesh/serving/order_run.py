@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 import trio
 
 from leader.door.answer_writers import AnswerWriter, writer_for
-from leader.door.error_shapes import error_body, error_event
+from leader.door.error_shapes import error_body, error_event, told_error
 from leader.door.orders import EngineFacts, Order, SlotUse
 from leader.door.writers.proper_ends import ends_properly
 from mesh.gateway.connection import HttpExchange
@@ -49,10 +49,10 @@ class ServedEngine(Protocol):
 class EngineRefused(Exception):
     """llama-server answered one of several requests with an error."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
+    def __init__(self, told: tuple[int, str, str]) -> None:
+        """``told`` is its status, code and message."""
+        super().__init__(told[2])
+        self.told = told
 
 
 class OrderRun:
@@ -204,12 +204,13 @@ class OrderRun:
             raise failed[0]
 
     async def _refuse(self, error: EngineRefused) -> None:
-        shape = self._order.shape
+        shape, (status, code, message) = self._order.shape, error.told
         if self._exchange.status is None:
-            value = error_body(shape, error.status, "engine_refused", error.message)
-            await self._exchange.reply(json_reply(error.status, value, self._own_headers()))
+            await self._exchange.reply(
+                json_reply(status, error_body(shape, status, code, message), self._own_headers())
+            )
         else:
-            await self._exchange.send(error_event(shape, "engine_refused", error.message))
+            await self._exchange.send(error_event(shape, code, message))
 
 
 class Crowd:
@@ -272,11 +273,5 @@ def _read_json(head: Head, content: bytes) -> Any:
     except (ValueError, RecursionError) as error:
         raise UpstreamLost("llama-server's answer is no JSON") from error
     if head.status != 200:
-        raise EngineRefused(head.status, _message(value, content))
+        raise EngineRefused(told_error(value if isinstance(value, dict) else {}) or (head.status, "", ""))
     return value
-
-
-def _message(value: Any, content: bytes) -> str:
-    error = value.get("error") if isinstance(value, dict) else None
-    message = error.get("message") if isinstance(error, dict) else None
-    return message if isinstance(message, str) else content[:200].decode(errors="replace")

@@ -1,7 +1,6 @@
 import json
 import pickle
 import sys
-import types
 from random import Random
 from typing import Any
 
@@ -18,7 +17,6 @@ from leader.door.orders import (
     OwnAnswer,
     Refused,
     SlotUse,
-    Unacceptable,
     Verdict,
 )
 from leader.door.routes import ROUTES
@@ -26,7 +24,7 @@ from leader.door.verdict import bodies_fields, judge
 from tests.fuzz.requests import random_request
 from tests.leader.door import agents
 
-ENGINE = EngineFacts("model", 131072, 4)
+ENGINE = EngineFacts("model", 131072, 4, embeds=True)
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -193,58 +191,68 @@ def test_refusals_are_in_the_shape_of_their_path(path: str, shape: ErrorShape) -
     assert (refused.status, refused.shape) == (400, shape)
 
 
-@pytest.fixture
-def dialects(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Translations that take a body for a chat, with a field to be repeated."""
-
-    def to_chat(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        if "wrong" in body:
-            raise Unacceptable("wrong", "is not right")
-        return {"messages": HELLO, **body}, {"repeated": 1}
-
-    for name in ("anthropic_messages", "openai_responses"):
-        module = types.ModuleType(name)
-        module.to_chat = to_chat  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, f"leader.door.{name}", module)
+ASKED: dict[str, dict[str, Any]] = {
+    "/v1/messages": {"messages": HELLO, "max_tokens": 5},
+    "/v1/responses": {"input": "Hello"},
+}
 
 
-@pytest.mark.usefixtures("dialects")
 @pytest.mark.parametrize(
     ("path", "form"), [("/v1/messages", AnswerForm.MESSAGES), ("/v1/responses", AnswerForm.RESPONSES)]
 )
 def test_other_dialects_become_chats_whose_streams_tell_usage(path: str, form: AnswerForm) -> None:
-    order, bodies = ordered(path, {"stream": True, "max_tokens": 5, "odd": 1})
-    assert (order.path, order.form, order.repeats) == ("/v1/chat/completions", form, {"repeated": 1})
-    assert order.dropped == ("odd",)
+    order, (body,) = ordered(path, {**ASKED[path], "stream": True, "odd": 1, "n": 2})
+    assert (order.path, order.form, order.slot_use) == ("/v1/chat/completions", form, SlotUse.PICKED)
+    assert {"odd", "n"} <= set(order.dropped)
     assert order.streaming
-    assert bodies == [
-        {
-            "messages": HELLO,
-            "stream": True,
-            "max_tokens": 5,
-            "stream_options": {"include_usage": True},
-            "timings_per_token": False,
-        }
-    ]
-    for wrong in ({"wrong": 1}, {"n": 2}, {"id_slot": 1}):
-        refused = post(path, wrong)
-        assert isinstance(refused, Refused)
-        assert refused.field == next(iter(wrong))
+    assert [message["role"] for message in body["messages"]] == ["user"]
+    assert body["stream_options"] == {"include_usage": True}
 
 
-@pytest.mark.usefixtures("dialects")
+@pytest.mark.parametrize("path", ASKED)
+@pytest.mark.parametrize("wrong", [{"id_slot": 1}, {"temperature": "hot"}])
+def test_what_is_wrong_in_other_dialects_is_refused_by_name(path: str, wrong: dict[str, Any]) -> None:
+    refused = post(path, ASKED[path] | wrong)
+    assert isinstance(refused, Refused)
+    assert refused.field == next(iter(wrong))
+
+
+def test_a_wrong_field_is_blamed_by_the_clients_own_name() -> None:
+    refused = post("/v1/messages", ASKED["/v1/messages"] | {"stop_sequences": ["x"] * 10_000})
+    assert isinstance(refused, Refused)
+    assert (refused.field, refused.shape) == ("stop_sequences", ErrorShape.ANTHROPIC)
+
+
 @pytest.mark.parametrize(
-    ("path", "form"),
+    ("path", "body", "form"),
     [
-        ("/v1/messages/count_tokens", AnswerForm.COUNT_MESSAGES),
-        ("/v1/responses/input_tokens", AnswerForm.AS_IS),
+        ("/v1/messages/count_tokens", {"messages": HELLO}, AnswerForm.COUNT_MESSAGES),
+        ("/v1/responses/input_tokens", {"input": "Hello"}, AnswerForm.AS_IS),
     ],
 )
-def test_counting_in_other_dialects_asks_for_no_answer(path: str, form: AnswerForm) -> None:
-    order, bodies = ordered(path, {"stream": True})
+def test_counting_in_other_dialects_asks_for_no_answer(
+    path: str, body: dict[str, Any], form: AnswerForm
+) -> None:
+    order, (asked,) = ordered(path, {**body, "stream": True})
     assert (order.path, order.form) == ("/v1/chat/completions/input_tokens", form)
     assert (order.slot_use, order.streaming) == (SlotUse.NONE, False)
-    assert bodies == [{"messages": HELLO}]
+    assert not {"stream", "n"} & asked.keys()
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/embedding", "/v1/rerank"])
+def test_who_serves_answers_gives_no_embeddings(path: str) -> None:
+    refused = judge("POST", path.encode(), b'{"input": "a"}', EngineFacts("model", 4096, 1))
+    assert isinstance(refused, Refused)
+    assert refused.status == 501
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [("/v1/chat/completions", {"messages": HELLO}), ("/completion", {"prompt": "Hello"})]
+)
+def test_a_question_is_known_however_its_answer_is_to_be_told(path: str, body: dict[str, Any]) -> None:
+    told = {"stream": True, "n_probs": 1, "timings_per_token": True, "post_sampling_probs": True}
+    assert ordered(path, body)[0].digest == ordered(path, body | told)[0].digest
+    assert ordered(path, body)[0].digest != ordered(path, body | {"seed": 5})[0].digest
 
 
 def test_a_body_beyond_all_bounds_is_too_large() -> None:
