@@ -116,7 +116,7 @@ async def test_no_request_on_a_raw_stream_ends_the_engine_or_holds_up_others(
 ) -> None:
     requests = [*ending_the_engine(), *touching_others(), *resuming()]
     results = await pool.raw(requests, tmp_path)
-    assert wrongly_answered(requests, results) == []
+    assert not (wrong := wrongly_answered(requests, results)), wrong
     await pool.is_unharmed()
 
 
@@ -124,7 +124,7 @@ async def test_no_request_by_a_gateway_ends_the_engine(pool: Pool) -> None:
     requests = [one for one in (*ending_the_engine(), *touching_others()) if one["path"] != "/metrics"]
     async with client(pool.cara) as http:
         results = [await by_gateway(http, request) for request in requests]
-    assert wrongly_answered(requests, results) == []
+    assert not (wrong := wrongly_answered(requests, results)), wrong
     await pool.is_unharmed()
 
 
