@@ -10,7 +10,7 @@ CHATS = "/v1/chat/completions"
 COUNT = "/v1/chat/completions/input_tokens"
 
 
-class Asked(Enum):
+class Purpose(Enum):
     """What a path asks for."""
 
     LOOK = "look"
@@ -37,57 +37,57 @@ class Route:
     """One path: its method, what it asks for, and the engine's path for it."""
 
     method: str
-    asked: Asked
+    asked: Purpose
     engine_path: str
     shape: ErrorShape = ErrorShape.OPENAI
     queries: frozenset[bytes] = field(default_factory=frozenset)
     """Names in the query that the path knows."""
 
 
-def _get(path: str, asked: Asked = Asked.LOOK) -> Route:
+def _get(path: str, asked: Purpose = Purpose.LOOK) -> Route:
     return Route("GET", asked, path)
 
 
-def _post(path: str, asked: Asked, shape: ErrorShape = ErrorShape.OPENAI) -> Route:
+def _post(path: str, asked: Purpose, shape: ErrorShape = ErrorShape.OPENAI) -> Route:
     return Route("POST", asked, path, shape)
 
 
-_EMBEDDINGS = _post("/embeddings", Asked.EMBEDDINGS)
-_RERANK = _post("/v1/rerank", Asked.RERANK)
-_RESPONSES = _post(CHATS, Asked.RESPONSES, ErrorShape.RESPONSES)
-_COUNT_RESPONSES = _post(COUNT, Asked.COUNT_RESPONSES, ErrorShape.RESPONSES)
+_EMBEDDINGS = _post("/embeddings", Purpose.EMBEDDINGS)
+_RERANK = _post("/v1/rerank", Purpose.RERANK)
+_RESPONSES = _post(CHATS, Purpose.RESPONSES, ErrorShape.RESPONSES)
+_COUNT_RESPONSES = _post(COUNT, Purpose.COUNT_RESPONSES, ErrorShape.RESPONSES)
 
 ROUTES: Mapping[bytes, Route] = {
     b"/health": _get("/health"),
     b"/v1/health": _get("/v1/health"),
     b"/models": _get("/models"),
     b"/v1/models": _get("/v1/models"),
-    b"/slots": _get("/slots", Asked.OWN),
-    b"/props": _get("/props", Asked.OWN),
-    b"/v1/chat/completions": _post(CHATS, Asked.CHAT),
-    b"/chat/completions": _post(CHATS, Asked.CHAT),
-    b"/v1/chat/completions/input_tokens": _post(COUNT, Asked.CHAT_TEXT),
-    b"/chat/completions/input_tokens": _post(COUNT, Asked.CHAT_TEXT),
-    b"/apply-template": _post("/apply-template", Asked.CHAT_TEXT),
-    b"/v1/messages": _post(CHATS, Asked.MESSAGES, ErrorShape.ANTHROPIC),
-    b"/v1/messages/count_tokens": _post(COUNT, Asked.COUNT_MESSAGES, ErrorShape.ANTHROPIC),
+    b"/slots": _get("/slots", Purpose.OWN),
+    b"/props": _get("/props", Purpose.OWN),
+    b"/v1/chat/completions": _post(CHATS, Purpose.CHAT),
+    b"/chat/completions": _post(CHATS, Purpose.CHAT),
+    b"/v1/chat/completions/input_tokens": _post(COUNT, Purpose.CHAT_TEXT),
+    b"/chat/completions/input_tokens": _post(COUNT, Purpose.CHAT_TEXT),
+    b"/apply-template": _post("/apply-template", Purpose.CHAT_TEXT),
+    b"/v1/messages": _post(CHATS, Purpose.MESSAGES, ErrorShape.ANTHROPIC),
+    b"/v1/messages/count_tokens": _post(COUNT, Purpose.COUNT_MESSAGES, ErrorShape.ANTHROPIC),
     b"/v1/responses": _RESPONSES,
     b"/responses": _RESPONSES,
     b"/v1/responses/input_tokens": _COUNT_RESPONSES,
     b"/responses/input_tokens": _COUNT_RESPONSES,
-    b"/v1/completions": _post("/v1/completions", Asked.TEXT),
-    b"/completion": _post("/completion", Asked.NATIVE),
-    b"/completions": _post("/completion", Asked.NATIVE),
-    b"/infill": _post("/infill", Asked.INFILL),
-    b"/v1/embeddings": _post("/v1/embeddings", Asked.EMBEDDINGS),
+    b"/v1/completions": _post("/v1/completions", Purpose.TEXT),
+    b"/completion": _post("/completion", Purpose.NATIVE),
+    b"/completions": _post("/completion", Purpose.NATIVE),
+    b"/infill": _post("/infill", Purpose.INFILL),
+    b"/v1/embeddings": _post("/v1/embeddings", Purpose.EMBEDDINGS),
     b"/embeddings": _EMBEDDINGS,
     b"/embedding": _EMBEDDINGS,
     b"/rerank": _RERANK,
     b"/reranking": _RERANK,
     b"/v1/rerank": _RERANK,
     b"/v1/reranking": _RERANK,
-    b"/tokenize": _post("/tokenize", Asked.TOKENIZE),
-    b"/detokenize": _post("/detokenize", Asked.DETOKENIZE),
+    b"/tokenize": _post("/tokenize", Purpose.TOKENIZE),
+    b"/detokenize": _post("/detokenize", Purpose.DETOKENIZE),
 }
 
 

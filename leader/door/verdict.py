@@ -5,11 +5,21 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from leader.door import anthropic_messages, openai_responses
-from leader.door.beginnings import of_chat, of_infill, of_prompt
-from leader.door.chat_fields import CHAT_NAMES, MOST_TEXT, Chat
-from leader.door.fields import Dropped
-from leader.door.json_bodies import MOST_BYTES, read_object, written
+from leader.door.bodies.beginnings import of_chat, of_infill, of_prompt
+from leader.door.bodies.chat_fields import CHAT_NAMES, MOST_TEXT, Chat
+from leader.door.bodies.fields import Dropped
+from leader.door.bodies.json_bodies import MOST_BYTES, read_object, written
+from leader.door.bodies.prompt_fields import (
+    COMPLETION_NAMES,
+    DETOKENIZE_NAMES,
+    EMBEDDING_NAMES,
+    INFILL_NAMES,
+    RERANK_NAMES,
+    TOKENIZE_NAMES,
+    Prompts,
+)
+from leader.door.bodies.sampling_fields import MOST_ANSWERS
+from leader.door.dialects import anthropic_messages, openai_responses
 from leader.door.orders import (
     AnswerForm,
     EngineFacts,
@@ -20,17 +30,7 @@ from leader.door.orders import (
     Unacceptable,
     Verdict,
 )
-from leader.door.prompt_fields import (
-    COMPLETION_NAMES,
-    DETOKENIZE_NAMES,
-    EMBEDDING_NAMES,
-    INFILL_NAMES,
-    RERANK_NAMES,
-    TOKENIZE_NAMES,
-    Prompts,
-)
-from leader.door.routes import ROUTES, Asked, Route, shape_of
-from leader.door.sampling_fields import MOST_ANSWERS
+from leader.door.routes import ROUTES, Purpose, Route, shape_of
 
 MOST_WRITTEN = 64 << 20
 """Of all bodies of one request together: each answer to it has one of its own."""
@@ -47,9 +47,9 @@ def judge(method: str, target: bytes, content: bytes, engine: EngineFacts) -> Ve
         return Refused(405, "method_not_allowed", f"this path takes {route.method} alone", shape=shape)
     dropped = Dropped()
     _drop_query(query, route, dropped)
-    if route.asked is Asked.OWN:
+    if route.asked is Purpose.OWN:
         return OwnAnswer(path[1:].decode())
-    if route.asked is Asked.LOOK:
+    if route.asked is Purpose.LOOK:
         return Order("GET", route.engine_path, (), SlotUse.NONE, dropped=tuple(dropped.names))
     if len(content) > MOST_BYTES:
         return Refused(413, "too_large", f"a request may have {MOST_BYTES} bytes", shape=shape)
@@ -89,21 +89,21 @@ class _Judge:
     def verdict(self, given: dict[str, Any]) -> Order | Refused:
         asked = self._route.asked
         single = {
-            Asked.EMBEDDINGS: (self._prompts.embeddings, SlotUse.ENGINES),
-            Asked.RERANK: (self._prompts.rerank, SlotUse.ENGINES),
-            Asked.TOKENIZE: (self._prompts.tokenize, SlotUse.NONE),
-            Asked.DETOKENIZE: (self._prompts.detokenize, SlotUse.NONE),
+            Purpose.EMBEDDINGS: (self._prompts.embeddings, SlotUse.ENGINES),
+            Purpose.RERANK: (self._prompts.rerank, SlotUse.ENGINES),
+            Purpose.TOKENIZE: (self._prompts.tokenize, SlotUse.NONE),
+            Purpose.DETOKENIZE: (self._prompts.detokenize, SlotUse.NONE),
         }.get(asked)
-        if single is not None and asked in (Asked.EMBEDDINGS, Asked.RERANK) and not self._engine.embeds:
+        if single is not None and asked in (Purpose.EMBEDDINGS, Purpose.RERANK) and not self._engine.embeds:
             return Refused(501, "not_served", "what is served gives answers, no embeddings or ranks")
         if single is not None:
             build, slot_use = single
             return self._plain(build(given), slot_use, self._prompts.chat.media)
-        if asked in (Asked.CHAT, Asked.CHAT_TEXT):
+        if asked in (Purpose.CHAT, Purpose.CHAT_TEXT):
             return self._of_chat(given)
-        if asked in (Asked.TEXT, Asked.NATIVE):
+        if asked in (Purpose.TEXT, Purpose.NATIVE):
             return self._of_prompts(given)
-        if asked is Asked.INFILL:
+        if asked is Purpose.INFILL:
             body = self._prompts.infill(given)
             return self._answers([body], AnswerForm.NATIVE, 0, [of_infill(body)])
         return self._translated(given)
@@ -127,7 +127,7 @@ class _Judge:
 
     def _of_chat(self, given: dict[str, Any]) -> Order:
         body = self._chat.body(given)
-        if self._route.asked is Asked.CHAT_TEXT:
+        if self._route.asked is Purpose.CHAT_TEXT:
             for name in _OF_ANSWERS:
                 body.pop(name, None)
             return self._plain(body, SlotUse.NONE, self._chat.media)
@@ -136,7 +136,7 @@ class _Judge:
     def _of_prompts(self, given: dict[str, Any]) -> Order:
         body = self._prompts.completion(given)
         prompts = body.pop("prompt")
-        form = AnswerForm.TEXT if self._route.asked is Asked.TEXT else AnswerForm.NATIVE
+        form = AnswerForm.TEXT if self._route.asked is Purpose.TEXT else AnswerForm.NATIVE
         bodies = [{**body, "prompt": prompt} for prompt in prompts]
         return self._answers(bodies, form, self._prompts.chat.media, [of_prompt(each) for each in prompts])
 
@@ -181,7 +181,7 @@ class _Judge:
         except Unacceptable as error:
             raise Unacceptable(_clients_name(error.field, dialect.NAMES_IN_CHAT), error.message) from error
         body = _single(body, 0)
-        if asked in (Asked.COUNT_MESSAGES, Asked.COUNT_RESPONSES):
+        if asked in (Purpose.COUNT_MESSAGES, Purpose.COUNT_RESPONSES):
             for name in _OF_ANSWERS:
                 body.pop(name, None)
             return replace(self._plain(body, SlotUse.NONE, self._chat.media), form=form)
@@ -202,18 +202,18 @@ class _Judge:
 
 
 _FORMS = {
-    Asked.MESSAGES: AnswerForm.MESSAGES,
-    Asked.COUNT_MESSAGES: AnswerForm.COUNT_MESSAGES,
-    Asked.RESPONSES: AnswerForm.RESPONSES,
+    Purpose.MESSAGES: AnswerForm.MESSAGES,
+    Purpose.COUNT_MESSAGES: AnswerForm.COUNT_MESSAGES,
+    Purpose.RESPONSES: AnswerForm.RESPONSES,
     # The engine counts for both of OpenAI's APIs in the words of the Responses API.
-    Asked.COUNT_RESPONSES: AnswerForm.AS_IS,
+    Purpose.COUNT_RESPONSES: AnswerForm.AS_IS,
 }
 
-_DIALECTS: Mapping[Asked, Any] = {
-    Asked.MESSAGES: anthropic_messages,
-    Asked.COUNT_MESSAGES: anthropic_messages,
-    Asked.RESPONSES: openai_responses,
-    Asked.COUNT_RESPONSES: openai_responses,
+_DIALECTS: Mapping[Purpose, Any] = {
+    Purpose.MESSAGES: anthropic_messages,
+    Purpose.COUNT_MESSAGES: anthropic_messages,
+    Purpose.RESPONSES: openai_responses,
+    Purpose.COUNT_RESPONSES: openai_responses,
 }
 
 _HOW_TOLD = frozenset(

@@ -18,7 +18,7 @@ from typing import Final
 
 import trio
 
-from leader.door.slot_content import SlotContent
+from leader.door.slots.slot_content import SlotContent
 from leader.llama.exit_reason import telling_line
 from leader.llama.local_http import get
 from leader.llama.memory_limit import memory_limit

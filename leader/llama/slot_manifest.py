@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from leader.door.slot_content import SlotContent
+from leader.door.slots.slot_content import SlotContent
 
 SCHEMA: Final = 2
 

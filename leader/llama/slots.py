@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 
 import trio
 
-from leader.door.slot_content import SlotContent
+from leader.door.slots.slot_content import SlotContent
 from leader.llama.local_http import Connect, post
 from leader.llama.slot_manifest import SavedSlot, SlotManifest
 from leader.placement.planner import Plan

@@ -15,7 +15,7 @@ from typing import Final
 import h11
 import trio
 
-from leader.door.error_shapes import shape_of
+from leader.door.dialects.error_shapes import shape_of
 from leader.door.orders import ErrorShape
 from mesh.gateway.entry.heads import faulty_head
 from mesh.gateway.replies import Headers, Reply, error_reply

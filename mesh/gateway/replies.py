@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from leader.door import error_shapes
-from leader.door.error_shapes import error_body
+from leader.door.dialects import error_shapes
+from leader.door.dialects.error_shapes import error_body
 from leader.door.orders import ErrorShape, Refused
 
 Headers = list[tuple[bytes, bytes]]

@@ -17,8 +17,8 @@ from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Streams
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import current_state
-from mesh.serving.asking_right import asking_refused
-from mesh.serving.door import Caller
+from mesh.serving.asking.asking_right import asking_refused
+from mesh.serving.asking.door import Caller
 from mesh.serving.leader_loop import LeaderLoop
 from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId, id_text

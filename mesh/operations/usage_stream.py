@@ -1,7 +1,7 @@
 """Both ends of the stream by which a member learns from the leader who has asked it how much.
 
 An owner is told of all members, any other of itself alone. Each row is the member's id and its counts in the
-order of `leader.door.usage.Usage`; later versions may append to it.
+order of `leader.door.askers.usage.Usage`; later versions may append to it.
 """
 
 from contextlib import suppress
@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import trio
 
-from leader.door.accounts import MAX_ACCOUNTS
-from leader.door.usage import Usage
+from leader.door.askers.accounts import MAX_ACCOUNTS
+from leader.door.askers.usage import Usage
 from mesh.member.stay import Stay
 from mesh.net.session import Session, StreamError
 from mesh.net.stream_kinds import StreamKind

@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import trio
 
-from leader.door.accounts import Askers
-from leader.door.blame import EngineDeaths
+from leader.door.askers.accounts import Askers
+from leader.door.askers.blame import EngineDeaths
+from leader.door.askers.usage import Usage, usage
 from leader.door.orders import Refused
-from leader.door.usage import Usage, usage
 from leader.llama import slots
 from leader.llama.tunnels import OpenTunnel, TunnelRefused, pass_gate
 from leader.model.held_models import Models
@@ -32,10 +32,10 @@ from mesh.runtime.clock import now
 from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import name_of
-from mesh.serving.ask_limits import limits_of
-from mesh.serving.ask_reporter import AskReporter
-from mesh.serving.asking_right import asking_refused
-from mesh.serving.door import Door
+from mesh.serving.asking.ask_limits import limits_of
+from mesh.serving.asking.ask_reporter import AskReporter
+from mesh.serving.asking.asking_right import asking_refused
+from mesh.serving.asking.door import Door
 from mesh.serving.pipeline import Pipeline, slots_folder
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId, id_text, parse_id

@@ -8,8 +8,8 @@ from pathlib import Path
 import trio
 
 from leader.door.orders import EngineFacts
-from leader.door.parking_cost import ParkingCost
-from leader.door.slot_table import SlotTable
+from leader.door.slots.parking_cost import ParkingCost
+from leader.door.slots.slot_table import SlotTable
 from leader.llama.llama_server import LlamaServer, ServerPhase, ServerState
 from leader.llama.slots import Slots
 from leader.llama.tunnels import Opener, OpenTunnel, open_tunnels, unreachable
@@ -20,8 +20,8 @@ from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import name_of
 from mesh.serving.answer_counter import Answers
-from mesh.serving.order_run import Crowd
-from mesh.serving.slot_turns import SlotTurns
+from mesh.serving.asking.order_run import Crowd
+from mesh.serving.asking.slot_turns import SlotTurns
 from mesh.wire.identity import NodeId
 from mesh.wire.states import Phase
 

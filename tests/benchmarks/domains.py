@@ -17,8 +17,8 @@ from typing import Final
 
 import trio
 
-from leader.door.parking_cost import ParkingCost
-from leader.door.slot_table import SlotTable
+from leader.door.slots.parking_cost import ParkingCost
+from leader.door.slots.slot_table import SlotTable
 from leader.llama.slots import Slots
 from leader.model.gguf import read
 from leader.placement.planner import place
@@ -26,7 +26,7 @@ from mesh.engine.detect import detect
 from mesh.engine.install.build import ensure
 from mesh.engine.install.cache import cache_dir
 from mesh.engine.types import Engine
-from mesh.serving.slot_turns import SlotTurns
+from mesh.serving.asking.slot_turns import SlotTurns
 from mesh.tools.generator import SYLLABLES, ModelSpec, generate
 from tests.benchmarks.report import Report, Row, Summary, at_most
 from tests.leader.llama.bare_server import bare_server

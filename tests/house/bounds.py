@@ -115,32 +115,40 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             ("MAX_RESUME_REQUEST", "MAX_TOKENS"),
         ),
         Bound("seconds of an exact replay", "mesh.gateway.resuming.pace", ("EXACT_LIMIT",)),
-        Bound("seconds to take an answer up", "mesh.serving.resumption", ("TAKE_UP_LIMIT",)),
+        Bound("seconds to take an answer up", "mesh.serving.asking.resumption", ("TAKE_UP_LIMIT",)),
         Bound("bytes of an answer's text", "mesh.gateway.resuming.answer", ("MAX_TEXT",)),
-        Bound("members whose requests are counted", "leader.door.accounts", ("MAX_ACCOUNTS",)),
-        Bound("members blamed, deaths of llama-server", "leader.door.blame", ("MAX_BLAMED", "MAX_DEATHS")),
-        Bound("requests known that were in these", "leader.door.blame", ("MAX_REQUESTS",)),
-        Bound("requests of a member that count once broken off", "leader.door.blame", ("MAX_LINGERING",)),
+        Bound("members whose requests are counted", "leader.door.askers.accounts", ("MAX_ACCOUNTS",)),
+        Bound(
+            "members blamed, deaths of llama-server", "leader.door.askers.blame", ("MAX_BLAMED", "MAX_DEATHS")
+        ),
+        Bound("requests known that were in these", "leader.door.askers.blame", ("MAX_REQUESTS",)),
+        Bound(
+            "requests of a member that count once broken off", "leader.door.askers.blame", ("MAX_LINGERING",)
+        ),
         Bound("bytes of the counts that a leader tells", "mesh.operations.usage_stream", ("MAX_ANSWER",)),
         Bound("watchers of the status", "mesh.gateway.feed", ("MAX_WATCHERS",)),
     ),
     "door": (
-        Bound("bytes of a request", "leader.door.json_bodies", ("MOST_BYTES",)),
-        Bound("bytes of its text, of its media", "leader.door.chat_fields", ("MOST_TEXT", "MOST_MEDIA")),
+        Bound("bytes of a request", "leader.door.bodies.json_bodies", ("MOST_BYTES",)),
+        Bound(
+            "bytes of its text, of its media", "leader.door.bodies.chat_fields", ("MOST_TEXT", "MOST_MEDIA")
+        ),
         Bound("bytes of all that is made of it", "leader.door.verdict", ("MOST_WRITTEN",)),
-        Bound("messages, tools", "leader.door.chat_fields", ("MOST_MESSAGES", "MOST_TOOLS")),
-        Bound("answers", "leader.door.sampling_fields", ("MOST_ANSWERS",)),
+        Bound("messages, tools", "leader.door.bodies.chat_fields", ("MOST_MESSAGES", "MOST_TOOLS")),
+        Bound("answers", "leader.door.bodies.sampling_fields", ("MOST_ANSWERS",)),
         Bound(
             "stops, biases, probabilities",
-            "leader.door.sampling_fields",
+            "leader.door.bodies.sampling_fields",
             ("MOST_STOPS", "MOST_BIASES", "MOST_PROBABILITIES"),
         ),
-        Bound("texts to embed or to rank", "leader.door.prompt_fields", ("MOST_INPUTS",)),
-        Bound("rules of a schema", "leader.door.schemas", ("MOST_NODES",)),
-        Bound("rules of all tools' schemas", "leader.door.chat_fields", ("MOST_RULES_OF_TOOLS",)),
-        Bound("characters, words of a grammar", "leader.door.gbnf", ("MOST_CHARACTERS", "MOST_WORDS")),
-        Bound("readings of a grammar at a time", "leader.door.grammar_growth", ("MOST_WIDTH",)),
-        Bound("hashes of a prompt's beginnings", "leader.door.beginnings", ("MOST_PIECES",)),
+        Bound("texts to embed or to rank", "leader.door.bodies.prompt_fields", ("MOST_INPUTS",)),
+        Bound("rules of a schema", "leader.door.grammars.schemas", ("MOST_NODES",)),
+        Bound("rules of all tools' schemas", "leader.door.bodies.chat_fields", ("MOST_RULES_OF_TOOLS",)),
+        Bound(
+            "characters, words of a grammar", "leader.door.grammars.gbnf", ("MOST_CHARACTERS", "MOST_WORDS")
+        ),
+        Bound("readings of a grammar at a time", "leader.door.grammars.grammar_growth", ("MOST_WIDTH",)),
+        Bound("hashes of a prompt's beginnings", "leader.door.bodies.beginnings", ("MOST_PIECES",)),
     ),
     "rest": (
         Bound("open invites", "mesh.admission.invites", ("MAX_OPEN_INVITES",)),

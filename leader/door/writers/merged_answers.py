@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from leader.door.error_shapes import sse_event
+from leader.door.dialects.error_shapes import sse_event
 from leader.door.writers.chat_pieces import ChatUsage, read_usage
 from leader.door.writers.single_end import SingleEnd
 

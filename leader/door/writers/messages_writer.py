@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from leader.door.error_shapes import sse_event
+from leader.door.dialects.error_shapes import sse_event
 from leader.door.orders import ErrorShape
 from leader.door.writers.chat_pieces import ChatHead, ChatPiece, ChatUsage, PieceKind, pieces_of
 from leader.door.writers.single_end import SingleEnd

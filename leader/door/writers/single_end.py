@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from leader.door.error_shapes import error_event, told_error
+from leader.door.dialects.error_shapes import error_event, told_error
 from leader.door.orders import ErrorShape
 
 

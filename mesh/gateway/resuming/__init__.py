@@ -8,5 +8,5 @@ its word that it is there. `pace` chooses exact or fast, `reencoding` makes the 
 `held_back_text` finds text that no stream tells, and `answer` puts these together.
 
 It must not know leaders, connections or time: `mesh.gateway.completions` performs what is decided here, and
-at the leader `mesh.serving.resumption`.
+at the leader `mesh.serving.asking.resumption`.
 """

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from random import Random
 
-from leader.door.blame import EngineDeaths, InEngine
+from leader.door.askers.blame import EngineDeaths, InEngine
 
 ATTACKER = "attacker"
 TICK = 0.1

@@ -1,7 +1,7 @@
 import pytest
 
 from leader.door.orders import ErrorShape
-from leader.door.routes import ROUTES, Asked, shape_of
+from leader.door.routes import ROUTES, Purpose, shape_of
 
 
 def test_paths_have_no_byte_that_the_engine_would_decode() -> None:
@@ -10,7 +10,7 @@ def test_paths_have_no_byte_that_the_engine_would_decode() -> None:
 
 
 def test_looking_is_by_get_and_asking_by_post() -> None:
-    looks = {path for path, route in ROUTES.items() if route.asked in (Asked.LOOK, Asked.OWN)}
+    looks = {path for path, route in ROUTES.items() if route.asked in (Purpose.LOOK, Purpose.OWN)}
     assert {path for path, route in ROUTES.items() if route.method == "GET"} == looks
 
 

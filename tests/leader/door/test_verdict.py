@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from leader.door.json_bodies import MOST_BYTES
+from leader.door.bodies.json_bodies import MOST_BYTES
 from leader.door.orders import (
     AnswerForm,
     EngineFacts,

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import trio
 
-from leader.door.slot_content import SlotContent
+from leader.door.slots.slot_content import SlotContent
 from leader.llama import llama_server
 from leader.llama.llama_server import LlamaServer, ServerPhase, ServerState
 from leader.llama.server_arguments import arguments

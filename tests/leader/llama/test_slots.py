@@ -14,7 +14,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leader.door.slot_content import SlotContent
+from leader.door.slots.slot_content import SlotContent
 from leader.llama.local_http import Connect
 from leader.llama.slot_manifest import SavedSlot
 from leader.llama.slots import PLACES_PER_SLOT, Slots, are_kept, excess, remove

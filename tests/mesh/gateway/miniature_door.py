@@ -10,9 +10,9 @@ from mesh.gateway.connection import Connection, HttpExchange
 from mesh.gateway.replies import error_reply
 from mesh.gateway.resuming.resume_request import RESUME_PATH, ResumeRequest
 from mesh.gateway.upstream import ENGINE_DIED, UpstreamLost
-from mesh.serving.engine_client import EngineClient
-from mesh.serving.judging import Judging
-from mesh.serving.resumption import ResumeRun
+from mesh.serving.asking.engine_client import EngineClient
+from mesh.serving.asking.judging import Judging
+from mesh.serving.asking.resumption import ResumeRun
 
 Connect = Callable[[], Awaitable[trio.abc.Stream]]
 

@@ -8,7 +8,7 @@ import trio
 from anthropic import Anthropic, APIStatusError, AuthenticationError, InternalServerError
 from openai import APIError, OpenAI
 
-from leader.door.openai_responses import to_chat
+from leader.door.dialects.openai_responses import to_chat
 from leader.door.writers.messages_writer import MessagesWriter
 from leader.door.writers.responses_writer import ResponsesWriter
 from mesh.gateway import proxy

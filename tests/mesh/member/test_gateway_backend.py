@@ -13,7 +13,7 @@ from mesh.gateway.backend import AskingRefused, NothingServed, NotReady, Serving
 from mesh.member.gateway_backend import StayBackend, disclosed
 from mesh.net.stream_kinds import StreamKind
 from mesh.runtime.status import current_state, status
-from mesh.serving.door import Caller
+from mesh.serving.asking.door import Caller
 from mesh.serving.leader_loop import LeaderLoop
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.profile import Model

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import trio
 
-from leader.door.usage import Usage
+from leader.door.askers.usage import Usage
 from leader.model.held_models import Models
 from mesh.admission.handshake import Admitted
 from mesh.admission.invites import Invites

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from leader.door.usage import Usage
+from leader.door.askers.usage import Usage
 from mesh.control.control_errors import NotJoined
 from mesh.operations.usage_operations import UsageOperations
 from mesh.wire.identity import id_text

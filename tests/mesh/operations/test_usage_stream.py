@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from leader.door.usage import Usage
+from leader.door.askers.usage import Usage
 from mesh.member.stay import Stay
 from mesh.net.session import Session, StreamError
 from mesh.operations.usage_stream import MAX_ANSWER, handle_usage, leaders_counts, read_rows

@@ -8,7 +8,7 @@ from typing import Any
 import trio
 
 from mesh.gateway.upstream import Upstream
-from mesh.serving.slot_turns import SlotTurn, SlotTurns
+from mesh.serving.asking.slot_turns import SlotTurn, SlotTurns
 
 BEGINNING_BYTES = 256
 

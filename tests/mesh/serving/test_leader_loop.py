@@ -24,7 +24,7 @@ from mesh.engine.types import Engine
 from mesh.net.stream_kinds import StreamKind
 from mesh.runtime.clock import now
 from mesh.runtime.status import current_state
-from mesh.serving.door import Caller
+from mesh.serving.asking.door import Caller
 from mesh.serving.leader_loop import LeaderLoop
 from mesh.serving.worker_loop import WorkerLoop
 from mesh.tools.generator import ModelSpec, generate

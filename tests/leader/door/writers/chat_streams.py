@@ -10,7 +10,7 @@ from anthropic import Anthropic
 from hypothesis import strategies as st
 from openai import OpenAI
 
-from leader.door.answer_writers import AnswerWriter
+from leader.door.writers.answer_writers import AnswerWriter
 
 USAGE = {
     "completion_tokens": 5,

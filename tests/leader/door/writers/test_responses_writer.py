@@ -8,7 +8,7 @@ from openai import APIError
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from leader.door.openai_responses import to_chat
+from leader.door.dialects.openai_responses import to_chat
 from leader.door.writers.responses_writer import ResponsesWriter
 from tests.leader.door.writers.chat_streams import (
     CALL,

@@ -1,0 +1,277 @@
+"""Performs one order: the door's requests to llama-server, and the answer that its client gets."""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
+from typing import Any, Final, Protocol
+
+import trio
+
+from leader.door.dialects.error_shapes import error_body, error_event, told_error
+from leader.door.orders import EngineFacts, Order, SlotUse
+from leader.door.writers.answer_writers import AnswerWriter, writer_for
+from leader.door.writers.proper_ends import ends_properly
+from mesh.gateway.connection import HttpExchange
+from mesh.gateway.replies import Headers, json_reply
+from mesh.gateway.resuming.dialects import parse_event
+from mesh.gateway.sse import EventSplitter
+from mesh.gateway.upstream import Head, UpstreamLost
+from mesh.serving.asking.bill import Bill
+from mesh.serving.asking.engine_client import TAIL, Connect, EngineClient, engine_client, read_token_counts
+from mesh.serving.asking.slot_turns import SlotTurn, SlotTurns
+
+LARGE: Final = 512 << 10
+"""Bytes of a request whose text costs llama-server so much memory that few are read at a time."""
+MAX_LARGE: Final = 2
+"""Large requests that llama-server reads at a time: some 60 bytes of memory for each of text."""
+MAX_SLOTLESS: Final = 4
+"""Requests at a time that take no slot, such as tokenizing: each has a thread of llama-server's."""
+
+log = logging.getLogger(__name__)
+
+
+class ServedEngine(Protocol):
+    """A llama-server that takes requests, as the door sees it."""
+
+    @property
+    def facts(self) -> EngineFacts: ...
+
+    @property
+    def turns(self) -> SlotTurns: ...
+
+    @property
+    def crowd(self) -> "Crowd": ...
+
+    async def connect(self) -> trio.abc.Stream: ...
+
+
+class EngineRefused(Exception):
+    """llama-server answered one of several requests with an error."""
+
+    def __init__(self, told: tuple[int, str, str]) -> None:
+        """``told`` is its status, code and message."""
+        super().__init__(told[2])
+        self.told = told
+
+
+class OrderRun:
+    """One order on its way. `run` gives the whole answer. Raises `ClientGone` and `UpstreamLost`."""
+
+    def __init__(
+        self, order: Order, exchange: HttpExchange, engine: ServedEngine, domain: str, bill: Bill
+    ) -> None:
+        self._order = order
+        self._exchange = exchange
+        self._engine = engine
+        self._domain = domain
+        self._bill = bill
+
+    async def run(self) -> None:
+        """Ask llama-server, and answer."""
+        writer = writer_for(self._order)
+        try:
+            if writer is None:
+                await self._pass_on()
+            elif self._order.streaming:
+                await self._write_events(writer)
+            else:
+                await self._write_whole(writer)
+        except EngineRefused as error:
+            await self._refuse(error)
+
+    # --- one request to llama-server
+
+    @asynccontextmanager
+    async def _asked(self, index: int) -> AsyncIterator["Answer"]:
+        """Ask for one answer, in a slot if it takes one."""
+        order = self._order
+        body = order.bodies[index] if order.bodies else b""
+        match order.slot_use:
+            case SlotUse.PICKED:
+                async with (
+                    self._engine.turns.turn(
+                        self._domain,
+                        order.beginnings[index],
+                        urgent=self._bill.goes_first,
+                        may_start=self._bill.may_start,
+                    ) as turn,
+                    self._sent(turn.connect, with_slot(body, turn.slot, turn.reuse)) as answer,
+                ):
+                    if answer.head.status == 200:
+                        turn.began()
+                    answer.turn = turn
+                    yield answer
+            case SlotUse.ENGINES:
+                async with (
+                    self._engine.turns.engine_choice() as use,
+                    self._sent(use.connect, body) as answer,
+                ):
+                    yield answer
+                    use.answered()
+            case SlotUse.NONE:
+                async with self._engine.crowd.slotless, self._sent(self._engine.connect, body) as answer:
+                    yield answer
+
+    @asynccontextmanager
+    async def _sent(self, connect: Connect, body: bytes) -> AsyncIterator["Answer"]:
+        self._bill.started()
+        async with engine_client(connect) as client:
+            large = self._engine.crowd.large if len(body) >= LARGE else nullcontext()
+            async with large:
+                head = await client.send(self._order.method, self._order.path, body)
+            yield Answer(client, head, self._bill)
+
+    # --- an answer as llama-server gives it
+
+    async def _pass_on(self) -> None:
+        async with self._asked(0) as answer:
+            await self._exchange.start(answer.head.status, [*_told(answer.head), *self._own_headers()])
+            while piece := await answer.receive():
+                await self._exchange.send(piece)
+            answer.is_whole()
+
+    def _own_headers(self) -> Headers:
+        dropped = ", ".join(self._order.dropped)
+        return [(b"x-mesh-dropped", dropped.encode("ascii", "replace"))] if dropped else []
+
+    # --- an answer that the door writes
+
+    async def _write_whole(self, writer: AnswerWriter) -> None:
+        answers: dict[int, Any] = {}
+
+        async def ask(index: int) -> None:
+            async with self._asked(index) as answer:
+                content = await answer.rest()
+                answers[index] = _read_json(answer.head, content)
+                answer.is_whole()
+
+        await self._each(ask)
+        whole = writer.whole([answers[index] for index in range(len(self._order.bodies))])
+        content = json.dumps(whole).encode()
+        head = [(b"content-type", b"application/json; charset=utf-8")]
+        length = [(b"content-length", b"%d" % len(content))]
+        await self._exchange.start(200, [*head, *length, *self._own_headers()])
+        await self._exchange.send(content)
+
+    async def _write_events(self, writer: AnswerWriter) -> None:
+        async def ask(index: int) -> None:
+            async with self._asked(index) as answer:
+                if answer.head.status != 200:
+                    _read_json(answer.head, await answer.rest())
+                await self._write_stream(writer, index, answer)
+
+        await self._each(ask)
+        await self._send_events(writer.end())
+
+    async def _write_stream(self, writer: AnswerWriter, index: int, answer: "Answer") -> None:
+        splitter, ended = EventSplitter(), False
+        try:
+            while piece := await answer.receive():
+                for event in splitter.feed(piece):
+                    value = parse_event(event)
+                    ended = ended or ends_properly(self._order.path, event)
+                    if value is not None:
+                        await self._send_events(writer.event(index, value))
+        except ValueError as error:
+            raise UpstreamLost("llama-server's answer makes no sense") from error
+        if not ended:
+            raise UpstreamLost("llama-server stopped before the answer's end")
+        answer.is_whole()
+        await self._send_events(writer.ended(index))
+
+    async def _send_events(self, data: bytes) -> None:
+        if self._exchange.status is None:
+            await self._exchange.start(200, [(b"content-type", b"text/event-stream"), *self._own_headers()])
+        if data:
+            await self._exchange.send(data)
+
+    async def _each(self, ask: Callable[[int], Awaitable[None]]) -> None:
+        """Ask for all answers, each in its turn; the first that fails ends the others."""
+        failed: list[Exception] = []
+
+        async def one(index: int, scope: trio.CancelScope) -> None:
+            try:
+                await ask(index)
+            except (EngineRefused, UpstreamLost) as error:
+                failed.append(error)
+                scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            for index in range(len(self._order.bodies)):
+                nursery.start_soon(one, index, nursery.cancel_scope)
+        if failed:
+            raise failed[0]
+
+    async def _refuse(self, error: EngineRefused) -> None:
+        shape, (status, code, message) = self._order.shape, error.told
+        if self._exchange.status is None:
+            await self._exchange.reply(
+                json_reply(status, error_body(shape, status, code, message), self._own_headers())
+            )
+        else:
+            await self._exchange.send(error_event(shape, code, message))
+
+
+class Crowd:
+    """How many requests of some kinds llama-server reads at a time; one for each llama-server."""
+
+    def __init__(self) -> None:
+        self.large = trio.CapacityLimiter(MAX_LARGE)
+        self.slotless = trio.CapacityLimiter(MAX_SLOTLESS)
+
+
+class Answer:
+    """llama-server's answer to one request: its head, and what follows."""
+
+    def __init__(self, client: EngineClient, head: Head, bill: Bill) -> None:
+        self.head = head
+        self.turn: SlotTurn | None = None
+        self._client = client
+        self._bill = bill
+        self._tail = b""
+
+    async def receive(self) -> bytes:
+        """Return the next piece, empty at the proper end. Raises `UpstreamLost`."""
+        piece = await self._client.receive()
+        self._tail = piece[-TAIL:] if len(piece) >= TAIL else (self._tail + piece)[-TAIL:]
+        return piece
+
+    async def rest(self) -> bytes:
+        """Return all that follows. Raises `UpstreamLost`."""
+        content = await self._client.rest()
+        self._tail = content[-TAIL:]
+        return content
+
+    def is_whole(self) -> None:
+        """Note what the answer says that it cost, and that llama-server is done with it."""
+        counts = read_token_counts(self._tail)
+        self._bill.tokens(counts.prompt, counts.generated, counts.cached)
+        if self.turn is not None and self.head.status == 200:
+            held = counts.prompt + counts.generated
+            self.turn.used(held or None, counts.cached, counts.prefilled, counts.prefill_seconds)
+
+
+def with_slot(body: bytes, slot: int, reuse: bool) -> bytes:
+    """The body of an order with the slot to take, and whether what is in it may be used."""
+    fields = b'"id_slot":%d' % slot
+    if not reuse:
+        # Of two fields with one name the engine takes the later.
+        fields += b',"cache_prompt":false'
+    return body[:-1] + (b"," if len(body) > 2 else b"") + fields + b"}"
+
+
+def _told(head: Head) -> Headers:
+    """Of llama-server's headers, those that a client needs."""
+    return [(name, value) for name, value in head.headers if name in (b"content-type", b"content-length")]
+
+
+def _read_json(head: Head, content: bytes) -> Any:
+    """Read a whole answer. Raises `EngineRefused` and `UpstreamLost`."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UpstreamLost("llama-server's answer is no JSON") from error
+    if head.status != 200:
+        raise EngineRefused(told_error(value if isinstance(value, dict) else {}) or (head.status, "", ""))
+    return value
