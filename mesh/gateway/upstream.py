@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import h11
 import trio
 
-from mesh.gateway.replies import Headers, unavailable
+from mesh.gateway.replies import Headers
 from mesh.wire.errors import MeshError
 
 WRITE_LIMIT: Final = 60.0
@@ -41,14 +41,6 @@ NOT_SERVING: Final = b"x-mesh-not-serving"
 """A header that says so: a leader notices its llama-server's end before the pool does."""
 ENGINE_DIED: Final = b"x-mesh-engine-died"
 """A header that says that llama-server died during the request, and its machine lives."""
-
-
-def not_serving() -> bytes:
-    """Return the whole HTTP answer of a leader that has no llama-server at present."""
-    status, headers, content = unavailable("not_ready", "the leader's llama-server is not ready", 2.0)
-    lines = [b"HTTP/1.1 %d Service Unavailable" % status, NOT_SERVING + b": 1", b"connection: close"]
-    lines += [name + b": " + value for name, value in headers]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + content
 
 
 class Head(NamedTuple):

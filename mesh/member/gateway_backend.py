@@ -11,8 +11,8 @@ from leader.llama.bare_paths import without_folders
 from mesh.control.operations import DeploymentStatus, Status
 from mesh.gateway.backend import AskingRefused, NothingServed, NotReady, Serving
 from mesh.gateway.replies import as_http, refusal
-from mesh.net.relay import SessionStream
 from mesh.net.session import Session, StreamError
+from mesh.net.session_stream import SessionStream
 from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Streams
 from mesh.runtime.node_driver import NodeDriver

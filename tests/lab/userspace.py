@@ -10,8 +10,8 @@ from typing import Any
 
 import trio
 
-from mesh.net.relay import relay
 from tests.lab.fake_tailscaled import fake_tailscaled
+from tests.lab.relay import relay
 
 STRANGER = "100.64.0.2"
 CONFIG: dict[str, Any] = {

@@ -4,8 +4,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from mesh.net.relay import SessionStream
 from mesh.net.session import Session, StreamClosed, StreamRefused
+from mesh.net.session_stream import SessionStream
 from mesh.net.stream_kinds import StreamKind
 from mesh.root.stream_table import stream_handlers
 from mesh.wire.rights import Rights

@@ -9,10 +9,11 @@ import trio
 from mesh.gateway import upstream
 from mesh.gateway.backend import NothingServed, NotReady
 from mesh.gateway.completions import resumable_completion
+from mesh.gateway.replies import as_http, unavailable
 from mesh.gateway.resuming.resume_request import RESUME_PATH, ResumeRequest, decode_resume_request
 from mesh.gateway.resuming.settled_tokens import SettledTokens
 from mesh.gateway.resuming.taken_up import TakenUp, taken_up_event
-from mesh.gateway.upstream import not_serving
+from mesh.gateway.upstream import NOT_SERVING
 from mesh.net.stream_kinds import StreamKind
 from tests.mesh.gateway.conftest import RunningGateway, StartGateway
 from tests.mesh.gateway.doubles import END, SSE_HEAD, STATUS, Call, Client, chunk, sse
@@ -20,6 +21,8 @@ from tests.mesh.gateway.doubles import END, SSE_HEAD, STATUS, Call, Client, chun
 LIMIT = 5
 TEXTS = ["one", " two", " three", " four"]
 WAITING = b": waiting for a leader\n\n"
+_SAID = unavailable("not_ready", "the leader's llama-server is not ready", 2.0)
+NOT_READY = as_http(_SAID._replace(headers=[*_SAID.headers, (NOT_SERVING, b"1")]))
 
 
 def native(number: int) -> str:
@@ -454,7 +457,7 @@ async def test_a_leader_without_llama_server_is_asked_again_and_not_given_up(
         if leaders.streams and refusals <= resumable_completion.MAX_ATTEMPTS_WITHOUT_PROGRESS:
             refusals += 1
             await call.request()
-            await call.send(not_serving())
+            await call.send(NOT_READY)
             await call.hang_up()
         else:
             await leaders(call)
@@ -491,7 +494,7 @@ async def test_a_leader_that_never_has_a_llama_server_is_waited_for_as_long_as_w
 ) -> None:
     async def refuse(call: Call) -> None:
         await call.request()
-        await call.send(not_serving())
+        await call.send(NOT_READY)
 
     gateway = await start_gateway(refuse)
     with trio.fail_after(LIMIT):
