@@ -81,4 +81,5 @@ async def test_in_a_stay_a_member_is_answered_by_the_part_that_its_kind_means(
     assert await answer(StreamKind.COPIES, model=bytes(32)) is not None
     for kind in (StreamKind.API, StreamKind.RESUME):
         async with SessionStream(await bert.streams.open(anna.id, [anna.endpoint], kind)) as stream:
+            await stream.send_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (await stream.receive_some(100)).startswith(b"HTTP/1.1 503 ")
