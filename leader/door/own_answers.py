@@ -2,13 +2,17 @@
 
 from typing import Any
 
+from leader.door.askers.limits import Limits
 from leader.door.orders import EngineFacts
 
 
-def own_answer(what: str, engine: EngineFacts) -> dict[str, Any] | list[dict[str, Any]]:
-    """The answer of ``/props`` or ``/slots``, in llama-server's shape: model's name and limits.
+def own_answer(
+    what: str, engine: EngineFacts, limits: Limits | None
+) -> dict[str, Any] | list[dict[str, Any]]:
+    """The answer of ``/props`` or ``/slots``, in llama-server's shape: the model's name, and limits.
 
-    No path of the leader's, no prompt of another client, no work in progress.
+    ``limits`` are those of the member that asks, None where none hold. There is no path of the leader's in it,
+    no prompt of another client, no work in progress.
     """
     if what == "slots":
         return [{"id": slot, "n_ctx": engine.context} for slot in range(engine.slots)]
@@ -16,4 +20,13 @@ def own_answer(what: str, engine: EngineFacts) -> dict[str, Any] | list[dict[str
         "default_generation_settings": {"n_ctx": engine.context},
         "total_slots": engine.slots,
         "model_alias": engine.model,
+        "limits": None if limits is None else _told(limits),
+    }
+
+
+def _told(limits: Limits) -> dict[str, Any]:
+    return {
+        "in_flight": limits.in_flight,
+        "queued": limits.queued,
+        "tokens_per_minute": limits.tokens_per_minute,
     }

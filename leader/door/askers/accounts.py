@@ -105,7 +105,7 @@ class Askers:
         if account is None:
             return Refused(503, "overloaded", "too many members ask at once", retry_after=RETRY_SECONDS)
         account.requests += 1
-        limits = None if owner and not self._limits.owners else self._limits
+        limits = self.limits_of(owner=owner)
         if limits is not None:
             debt = account.paid_at - now
             refused = limits.refusal(account.in_flight, account.queued, debt, waits)
@@ -113,6 +113,10 @@ class Askers:
                 account.refused += 1
                 return refused
         return Ticket(account, limits)
+
+    def limits_of(self, *, owner: bool) -> Limits | None:
+        """The limits of a member; None where none hold for it."""
+        return None if owner and not self._limits.owners else self._limits
 
     def refuse(self, now: float, member: str) -> None:
         """Count a request that was refused before it could begin, as by a right."""

@@ -143,7 +143,8 @@ class Door:
             case Refused():
                 await one.refuse(verdict)
             case OwnAnswer(what):
-                content = json.dumps(own_answer(what, one.engine.facts)).encode()
+                limits = self._askers.limits_of(owner=one.caller.owner)
+                content = json.dumps(own_answer(what, one.engine.facts, limits)).encode()
                 await one.exchange.reply(reply(200, "application/json", content))
             case Order():
                 bill = self._bill(one, verdict)
