@@ -149,6 +149,19 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         ),
         Bound("readings of a grammar at a time", "leader.door.grammars.grammar_growth", ("MOST_WIDTH",)),
         Bound("hashes of a prompt's beginnings", "leader.door.bodies.beginnings", ("MOST_PIECES",)),
+        Bound(
+            "bytes of requests held, a member's, all",
+            "mesh.serving.asking.held_bodies",
+            ("MAX_HELD", "MAX_HELD_IN_ALL"),
+        ),
+        Bound("large requests judged at a time", "mesh.serving.asking.apart", ("MAX_APART",)),
+        Bound(
+            "large ones, ones without a slot in llama-server",
+            "mesh.serving.asking.order_run",
+            ("MAX_LARGE", "MAX_SLOTLESS"),
+        ),
+        Bound("requests that wait for a slot", "leader.door.slots.turns", ("MAX_WAITING",)),
+        Bound("files of parked slots, for each slot", "leader.llama.slots", ("PLACES_PER_SLOT",)),
     ),
     "rest": (
         Bound("open invites", "mesh.admission.invites", ("MAX_OPEN_INVITES",)),
