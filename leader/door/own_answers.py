@@ -11,8 +11,8 @@ def own_answer(
 ) -> dict[str, Any] | list[dict[str, Any]]:
     """The answer of ``/props`` or ``/slots``, in llama-server's shape: the model's name, and limits.
 
-    ``limits`` are those of the member that asks, None where none hold. There is no path of the leader's in it,
-    no prompt of another client, no work in progress.
+    ``limits`` are those of the member that asks, None where none hold. No path of the leader's is in it, no
+    prompt of another client, no work in progress.
     """
     if what == "slots":
         return [{"id": slot, "n_ctx": engine.context} for slot in range(engine.slots)]

@@ -154,7 +154,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "mesh.serving.asking.held_bodies",
             ("MAX_HELD", "MAX_HELD_IN_ALL"),
         ),
-        Bound("large requests judged at a time", "mesh.serving.asking.apart", ("MAX_APART",)),
+        Bound("processes that read and judge requests", "mesh.serving.asking.apart", ("PROCESSES",)),
         Bound(
             "large ones, ones without a slot in llama-server",
             "mesh.serving.asking.order_run",

@@ -1,8 +1,7 @@
 """The leader's door, performed: between those who ask and llama-server.
 
-`door` serves streams on which somebody asks. `judging` reads and judges requests, large ones `apart`, with
-`resume_reader` for those that take up an answer. `order_run` performs them by `engine_client`, `resumption`
-takes an answer up. `slot_turns` hands out the slots of llama-server, and `engine_use` tells when it is done
+`door` serves streams on which somebody asks. `judging` has requests read and judged `apart`, by processes that
+run `reader`. `order_run` performs them by `engine_client`, `resumption` takes an answer up. `slot_turns` hands out the slots of llama-server, and `engine_use` tells when it is done
 with one. Of those who ask: `asking_right` looks up whether they may, `ask_limits` and `held_bodies` how much;
 `bill` notes what it cost, and `ask_reporter` tells people.
 

@@ -91,12 +91,13 @@ class Door:
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
-        """Own the streams of this node's own gateway."""
+        """Own the streams of this node's own gateway, and what reads requests."""
         try:
             async with trio.open_nursery() as self._nursery:
                 await trio.sleep_forever()
         finally:
             self._nursery = None
+            await self._judging.aclose()
 
     def connect(self, caller: Caller, kind: StreamKind) -> trio.abc.Stream:
         """A stream on which this node's own gateway asks. Raises OSError while the door is closed."""
@@ -138,7 +139,9 @@ class Door:
 
     async def _answer(self, one: "_Asking", content: bytes) -> None:
         request = one.exchange.request
-        verdict = await self._judging.judge(request.method, request.target, content, one.engine.facts)
+        verdict = await self._judging.judge(
+            one.caller.id, request.method, request.target, content, one.engine.facts
+        )
         match verdict:
             case Refused():
                 await one.refuse(verdict)
@@ -157,12 +160,12 @@ class Door:
             await one.refuse(Refused(404, "not_found", f"here answers are taken up, by POST {RESUME_PATH}"))
             return
         try:
-            asked, question = await self._judging.read_resume_request(content)
+            asked, question = await self._judging.read_resume_request(one.caller.id, content)
         except ValueError as error:
             await one.refuse(Refused(400, "bad_request", str(error)))
             return
         target, facts = asked.path.encode(), one.engine.facts
-        verdict = await self._judging.judge("POST", target, question, facts)
+        verdict = await self._judging.judge(one.caller.id, "POST", target, question, facts)
         if not isinstance(verdict, Order) or len(verdict.bodies) != 1:
             several = Refused(400, "bad_request", "several answers are not taken up")
             await one.refuse(verdict if isinstance(verdict, Refused) else several)

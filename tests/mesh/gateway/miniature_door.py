@@ -8,10 +8,9 @@ import trio
 
 from mesh.gateway.connection import Connection, HttpExchange
 from mesh.gateway.replies import error_reply
-from mesh.gateway.resuming.resume_request import RESUME_PATH, ResumeRequest
+from mesh.gateway.resuming.resume_request import RESUME_PATH, ResumeRequest, decode_resume_request
 from mesh.gateway.upstream import ENGINE_DIED, UpstreamLost
 from mesh.serving.asking.engine_client import EngineClient
-from mesh.serving.asking.judging import Judging
 from mesh.serving.asking.resumption import ResumeRun
 
 Connect = Callable[[], Awaitable[trio.abc.Stream]]
@@ -31,11 +30,11 @@ async def _handle(exchange: HttpExchange, connect: Connect, asked: Callable[[Res
     content = b""
     while piece := await exchange.receive_body():
         content += piece
-    request, question = await Judging().read_resume_request(content)
+    request = decode_resume_request(content)
     asked(request)
     engine = EngineClient(connect)
     try:
-        await ResumeRun(request.judged(json.loads(question)), exchange, engine).run(0, True)
+        await ResumeRun(request.judged(json.loads(request.question())), exchange, engine).run(0, True)
     except UpstreamLost as error:
         if exchange.status is None:
             await exchange.reply(error_reply(503, "engine_died", str(error), [(ENGINE_DIED, b"1")]))

@@ -1,68 +1,54 @@
-"""Requests are read and judged so that nothing else waits for it."""
+"""Requests are read and judged for their members."""
 
 import json
-import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from leader.door.orders import EngineFacts, Order, Refused
+from leader.door.orders import EngineFacts, Order, OwnAnswer, Refused
 from mesh.gateway.resuming.resume_request import ResumeRequest, SaidText, encode_resume_request
-from mesh.serving.asking import apart, judging
-from mesh.serving.asking.apart import SMALL
+from mesh.serving.asking import apart
+from mesh.serving.asking import judging as judging_module
 from mesh.serving.asking.judging import Judging
 
-
-def request(length: int) -> ResumeRequest:
-    return ResumeRequest("/completion", {"prompt": "a" * length}, None, SaidText("", "é", 1), "fast")
-
-
-@pytest.mark.parametrize("length", [1, SMALL + 1])
-async def test_a_request_is_read_however_large_it_is(length: int) -> None:
-    asked = request(length)
-    assert await Judging().read_resume_request(encode_resume_request(asked)) == (asked, asked.question())
-
-
-@pytest.mark.parametrize("length", [1, SMALL + 1])
-async def test_one_that_makes_no_sense_is_refused_in_words(length: int) -> None:
-    value: dict[str, Any] = json.loads(encode_resume_request(request(length)))
-    with pytest.raises(ValueError, match="the text is not as it should be"):
-        await Judging().read_resume_request(json.dumps({**value, "text": [1]}).encode())
-
-
-async def test_one_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "MAX_RESUME_REQUEST", 10)
-    with pytest.raises(ValueError, match="more than 10 bytes"):
-        await Judging().read_resume_request(b"x" * 11)
-
-
-async def test_one_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "APART_SECONDS", 0.0)
-    with pytest.raises(ValueError, match="too much memory or time"):
-        await Judging().read_resume_request(b"[" * (SMALL + 1))
-
-
-async def test_a_large_one_costs_this_process_no_time() -> None:
-    content = b'{"body": [' + b"[]," * (2 << 20) + b"[]]}"
-    began = time.thread_time()
-    with pytest.raises(ValueError, match="not one to take up"):
-        await Judging().read_resume_request(content)
-    assert time.thread_time() - began < 0.1
-
-
 ENGINE = EngineFacts("tiny", 4096, 2)
+RESUMED = ResumeRequest("/completion", {"prompt": "a"}, None, SaidText("", "é", 1), "fast")
 
 
-@pytest.mark.parametrize("length", [1, SMALL + 1])
-async def test_the_verdict_on_a_request_is_the_same_however_large_it_is(length: int) -> None:
-    body = json.dumps({"prompt": "a" * length, "n_predict": 1, "unknown": 1}).encode()
-    verdict = await Judging().judge("POST", b"/completion", body, ENGINE)
+@pytest.fixture
+async def judging() -> AsyncIterator[Judging]:
+    made = Judging()
+    yield made
+    await made.aclose()
+
+
+async def test_a_request_is_judged(judging: Judging) -> None:
+    body = json.dumps({"prompt": "a", "n_predict": 1, "unknown": 1}).encode()
+    verdict = await judging.judge("anna", "POST", b"/completion", body, ENGINE)
     assert isinstance(verdict, Order)
-    assert (json.loads(verdict.bodies[0])["prompt"], verdict.dropped) == ("a" * length, ("unknown",))
+    assert verdict.dropped == ("unknown",)
+    assert await judging.judge("anna", "GET", b"/props", b"", ENGINE) == OwnAnswer("props")
 
 
-async def test_a_request_that_takes_too_much_to_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_takes_too_much_is_refused(judging: Judging, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "APART_SECONDS", 0.0)
-    verdict = await Judging().judge("POST", b"/completion", b"[" * (SMALL + 1), ENGINE)
+    verdict = await judging.judge("anna", "POST", b"/completion", b"{}", ENGINE)
     assert isinstance(verdict, Refused)
     assert verdict.status == 413
+    with pytest.raises(ValueError, match="too much memory or time"):
+        await judging.read_resume_request("anna", encode_resume_request(RESUMED))
+
+
+async def test_a_request_to_take_up_an_answer_is_read_with_the_clients_own(judging: Judging) -> None:
+    content = encode_resume_request(RESUMED)
+    assert await judging.read_resume_request("anna", content) == (RESUMED, RESUMED.question())
+    value: dict[str, Any] = json.loads(content)
+    with pytest.raises(ValueError, match="the text is not as it should be"):
+        await judging.read_resume_request("anna", json.dumps({**value, "text": [1]}).encode())
+
+
+async def test_one_that_is_too_large_is_not_read(judging: Judging, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging_module, "MAX_RESUME_REQUEST", 10)
+    with pytest.raises(ValueError, match="more than 10 bytes"):
+        await judging.read_resume_request("anna", b"x" * 11)
