@@ -20,6 +20,7 @@ from tests.e2e.pools import (
     status_when,
 )
 from tests.e2e.test_hostile import attack
+from tests.lab.host import Host
 from tests.lab.hostile_requests import (
     Request,
     ambiguous,
@@ -166,26 +167,36 @@ async def test_silent_streams_end_and_count_as_no_answers(pool: Pool) -> None:
     assert max(outcome[0]["kept"]) < 15
 
 
-async def test_what_one_member_asked_is_told_to_no_other(pool: Pool, tmp_path: Path) -> None:
-    secret = {"messages": [{"role": "user", "content": "My password is tulip. " * 20}], "max_tokens": 2}
-    async with client(pool.anna) as http:
-        for _ in range(2):
-            own = (await http.post("/v1/chat/completions", json=secret)).json()
-    assert own["usage"]["prompt_tokens_details"]["cached_tokens"] > 100, "one's own is remembered"
-    guesses = [
-        {"method": "POST", "path": "/v1/chat/completions", "body": secret | more} for more in ({}, {"n": 2})
-    ]
+async def test_what_one_member_asked_is_told_to_no_other(pool: Pool) -> None:
+    """anna's and bert's machines are owners', one domain; cara's is another."""
+    own = await ask_secret(pool.anna, "tulip")
+    assert own == 0
+    assert await ask_secret(pool.bert, "tulip") > 100, "one's own is remembered"
+    assert await ask_secret(pool.cara, "tulip") == 0
+    assert await ask_secret(pool.cara, "tulip") > 100
     async with client(pool.cara) as http:
-        for guess in guesses:
-            told = (await http.post("/v1/chat/completions", json=guess["body"])).json()
-            cached = told["usage"]["prompt_tokens_details"]["cached_tokens"]
-            assert cached == 0 or guess is not guesses[0]
-        slots = (await http.get("/slots")).text + (await http.get("/props")).text
-    async with client(pool.anna) as http:
-        again = (await http.post("/v1/chat/completions", json={**secret, "n": 1})).json()
-    assert "tulip" not in slots
-    assert str(pool.anna.folder) not in slots
-    assert again["choices"]
+        told = (await http.get("/slots")).text + (await http.get("/props")).text
+    assert "tulip" not in told
+    assert str(pool.anna.folder) not in told
+
+
+@pytest.mark.parametrize("choices", [2, 5])
+async def test_several_choices_leave_nothing_to_others(pool: Pool, choices: int) -> None:
+    assert await ask_secret(pool.cara, "orchid", n=choices) >= 0
+    assert await ask_secret(pool.bert, "orchid") == 0
+    assert await ask_secret(pool.bert, "lily", n=choices) >= 0
+    assert await ask_secret(pool.cara, "lily") == 0
+
+
+async def ask_secret(host: Host, word: str, **more: Any) -> int:
+    """How many tokens of a secret prompt were in the slot already."""
+    content = f"My password is {word}. " * 20
+    body = {"messages": [{"role": "user", "content": content}], "max_tokens": 2, **more}
+    async with client(host) as http:
+        answer = (await http.post("/v1/chat/completions", json=body)).json()
+    assert len(answer["choices"]) == more.get("n", 1)
+    cached: int = answer["usage"]["prompt_tokens_details"]["cached_tokens"]
+    return cached
 
 
 async def test_who_it_was_is_known(pool: Pool, tmp_path: Path) -> None:
