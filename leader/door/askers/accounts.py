@@ -1,7 +1,7 @@
 """Who asks this leader, and what of it is counted. Pure, and bounded.
 
 A request has a `Ticket` from its arrival to its end. It waits first, unless it needs no slot, and is in
-flight from when it is given to llama-server. What it cost is known only afterwards, so tokens are charged
+flight from when it has its turn. What it cost is known only afterwards, so tokens are charged
 then: a member that took more than its share waits until that is paid for.
 """
 
@@ -50,11 +50,16 @@ class Ticket:
 
     @property
     def may_start(self) -> bool:
-        """Whether the member has fewer requests in flight than it may: if not, this one waits."""
-        return self._limits is None or self._account.in_flight < self._limits.in_flight
+        """Whether the member has fewer requests in flight than it may: if not, this one waits.
+
+        What is in flight already may start more: it is one request, however many answers it asks for.
+        """
+        if self._limits is None or self._place == "in flight":
+            return True
+        return self._account.in_flight < self._limits.in_flight
 
     def started(self, now: float) -> None:
-        """It waits no longer: llama-server gets it. A second call does nothing."""
+        """It waits no longer: it has its turn. A second call does nothing."""
         if self._place == "queued":
             self._account.queued -= 1
             self._account.in_flight += 1

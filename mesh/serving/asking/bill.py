@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import trio
+
 from leader.door.askers.accounts import Ticket
 from leader.door.askers.blame import EngineDeaths, InEngine
 from leader.door.orders import Refused
 from mesh.runtime.clock import now
+from mesh.serving.asking.engine_client import Connect
 
 
 class Bill:
@@ -34,11 +37,26 @@ class Bill:
 
     def may_start(self) -> bool:
         """Whether its member has fewer requests in llama-server than it may."""
-        return self._in_engine is not None or self._ticket.may_start
+        return self._ticket.may_start
 
-    def started(self) -> None:
-        """Note that llama-server has it from now on."""
+    def starts(self) -> None:
+        """Note that it has its turn: it is in flight from now on."""
         self._ticket.started(now())
+
+    def noting(self, connect: Connect) -> Connect:
+        """The same, but noting that llama-server has it once it takes a connection.
+
+        Not before: whoever waits while llama-server dies has no part in that.
+        """
+
+        async def connect_and_note() -> trio.abc.Stream:
+            stream = await connect()
+            self._started()
+            return stream
+
+        return connect_and_note
+
+    def _started(self) -> None:
         if self._in_engine is None:
             self._in_engine = self._deaths.begin(now(), self._member, self._digest, owner=self._owner)
 

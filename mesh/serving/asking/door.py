@@ -16,7 +16,7 @@ import trio
 
 from leader.door.askers.accounts import Askers, Ticket
 from leader.door.askers.blame import EngineDeaths
-from leader.door.orders import ErrorShape, Order, OwnAnswer, Refused
+from leader.door.orders import Order, OwnAnswer, Refused
 from leader.door.own_answers import own_answer
 from leader.door.slots.turns import TooManyWaiting
 from mesh.gateway.connection import BadRequest, Connection, HttpExchange
@@ -121,9 +121,9 @@ class Door:
         if isinstance(ticket, Refused):
             await self._refuse(exchange, caller, ticket)
             return
-        one = _Asking(exchange, caller, ticket, engine)
         try:
             with self._bodies.room(caller.id) as room:
+                one = _Asking(exchange, caller, ticket, engine, room)
                 content = await _read(exchange, room, ticket)
                 with engine.answers.giving():
                     await (self._resume if resumes else self._answer)(one, content)
@@ -136,35 +136,37 @@ class Door:
             ticket.sent(exchange.sent)
             ticket.end(now())
             engine.turns.deal()
+            engine.crowd.deal()
 
     async def _answer(self, one: "_Asking", content: bytes) -> None:
         request = one.exchange.request
-        verdict = await self._judging.judge(
-            one.caller.id, request.method, request.target, content, one.engine.facts
-        )
+        facts, member = one.engine.facts, one.caller.id
+        verdict = await self._judging.judge(member, request.method, request.target, content, facts)
         match verdict:
             case Refused():
                 await one.refuse(verdict)
             case OwnAnswer(what):
                 limits = self._askers.limits_of(owner=one.caller.owner)
-                content = json.dumps(own_answer(what, one.engine.facts, limits)).encode()
-                await one.exchange.reply(reply(200, "application/json", content))
+                own = json.dumps(own_answer(what, facts, limits)).encode()
+                await one.exchange.reply(reply(200, "application/json", own))
             case Order():
+                one.room.becomes(sum(map(len, verdict.bodies)))
                 bill = self._bill(one, verdict)
-                run = OrderRun(verdict, one.exchange, one.engine, one.caller.domain, bill)
-                await self._perform(one, run.run, bill, verdict.shape)
+                run = OrderRun(verdict, one.exchange, one.engine, one.caller.domain, bill, one.room)
+                await self._perform(one, run.run, bill)
 
     async def _resume(self, one: "_Asking", content: bytes) -> None:
         """Take up an answer that another leader began, on a slot that is held for it."""
         if (one.exchange.request.method, one.exchange.request.path) != ("POST", RESUME_PATH):
             await one.refuse(Refused(404, "not_found", f"here answers are taken up, by POST {RESUME_PATH}"))
             return
+        facts = one.engine.facts
         try:
             asked, question = await self._judging.read_resume_request(one.caller.id, content)
         except ValueError as error:
             await one.refuse(Refused(400, "bad_request", str(error)))
             return
-        target, facts = asked.path.encode(), one.engine.facts
+        target = asked.path.encode()
         verdict = await self._judging.judge(one.caller.id, "POST", target, question, facts)
         if not isinstance(verdict, Order) or len(verdict.bodies) != 1:
             several = Refused(400, "bad_request", "several answers are not taken up")
@@ -173,18 +175,16 @@ class Door:
         bill = self._bill(one, verdict)
         built = asked.judged(json.loads(verdict.bodies[0]))
         take_up = partial(_take_up, one, built, verdict, bill)
-        await self._perform(one, take_up, bill, verdict.shape)
+        await self._perform(one, take_up, bill)
 
     def _bill(self, one: "_Asking", order: Order) -> Bill:
         return Bill(one.ticket, self._deaths, one.caller.id, order.digest, owner=one.caller.owner)
 
-    async def _perform(
-        self, one: "_Asking", perform: Callable[[], Awaitable[None]], bill: Bill, shape: ErrorShape
-    ) -> None:
+    async def _perform(self, one: "_Asking", perform: Callable[[], Awaitable[None]], bill: Bill) -> None:
         """Perform an order, unless llama-server has died of it; say so where it dies now."""
         if refused := bill.refusal():
             one.ticket.refused()
-            await self._refuse(one.exchange, one.caller, replace(refused, shape=shape))
+            await self._refuse(one.exchange, one.caller, refused)
             return
         with bill.kept():
             try:
@@ -199,7 +199,10 @@ class Door:
 
     async def _refuse(self, exchange: HttpExchange, caller: Caller, refused: Refused) -> None:
         self._reporter.refused(caller.id, refused)
-        await exchange.reply(refusal(refused))
+        if exchange.status is None:
+            await exchange.reply(refusal(replace(refused, shape=exchange.request.shape)))
+        else:
+            exchange.abort()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +213,7 @@ class _Asking:
     caller: Caller
     ticket: Ticket
     engine: DoorEngine
+    room: Room
 
     async def refuse(self, refused: Refused) -> None:
         """Refuse it for what it asks."""
@@ -225,13 +229,20 @@ class _HalfCloseable(WrappedStream, trio.abc.HalfCloseableStream):
 
 
 async def _take_up(one: _Asking, asked: ResumeRequest, order: Order, bill: Bill) -> None:
-    async with one.engine.turns.turn(
-        one.caller.domain, order.beginnings[0], holds=True, urgent=bill.goes_first, may_start=bill.may_start
-    ) as turn:
-        bill.started()
-        async with engine_client(turn.connect) as client:
-            run = ResumeRun(asked, one.exchange, client)
-            await run.run(turn.slot, turn.reuse)
+    async with (
+        one.engine.turns.turn(
+            one.caller.domain,
+            order.beginnings[0],
+            holds=True,
+            urgent=bill.goes_first,
+            may_start=bill.may_start,
+            on_start=bill.starts,
+        ) as turn,
+        engine_client(bill.noting(turn.connect)) as client,
+    ):
+        run = ResumeRun(asked, one.exchange, client)
+        await run.run(turn.slot, turn.reuse)
+        if run.tail:  # else it was refused, perhaps while llama-server still computes
             counts = read_token_counts(run.tail)
             bill.tokens(counts.prompt, counts.generated, counts.cached)
             held = counts.prompt + counts.generated
@@ -250,14 +261,16 @@ async def _read(exchange: HttpExchange, room: Room, ticket: Ticket) -> bytes:
 
 async def _not_serving(exchange: HttpExchange) -> None:
     """Say that no llama-server takes requests now, so that nobody takes it for an answer."""
-    said = unavailable("not_ready", "the leader's llama-server is not ready", BUSY_SECONDS)
+    shape = exchange.request.shape
+    said = unavailable("not_ready", "the leader's llama-server is not ready", BUSY_SECONDS, shape)
     await exchange.reply(said._replace(headers=[*said.headers, (NOT_SERVING, b"1")]))
 
 
 async def _lost(exchange: HttpExchange) -> None:
     """Let the gateway notice that the answer broke off: it decides whether it can go on."""
     if exchange.status is None:
-        said = unavailable("engine_died", "llama-server ended during this request", BUSY_SECONDS)
+        message, shape = "llama-server ended during this request", exchange.request.shape
+        said = unavailable("engine_died", message, BUSY_SECONDS, shape)
         await exchange.reply(said._replace(headers=[*said.headers, (ENGINE_DIED, b"1")]))
     else:
         exchange.abort()

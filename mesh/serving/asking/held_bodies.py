@@ -46,6 +46,11 @@ class Room:
         self._held[self._member] += count
         self._taken += count
 
+    def becomes(self, count: int) -> None:
+        """Hold so many bytes instead of all that was taken. Raises `NoRoom`."""
+        self.give_back()
+        self.take(count)
+
     def give_back(self) -> None:
         """Give back all that was taken."""
         self._held[self._member] -= self._taken

@@ -3,22 +3,25 @@
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any, Final, Protocol
 
 import trio
 
 from leader.door.dialects.error_shapes import error_body, error_event, told_error
 from leader.door.orders import EngineFacts, Order, SlotUse
+from leader.door.slots.slot_content import TOKENS_PER_BEGINNING
 from leader.door.writers.answer_writers import AnswerWriter, writer_for
 from leader.door.writers.proper_ends import ends_properly
-from mesh.gateway.connection import HttpExchange
+from mesh.gateway.connection import ClientGone, HttpExchange
 from mesh.gateway.replies import Headers, json_reply
 from mesh.gateway.resuming.dialects import parse_event
 from mesh.gateway.sse import EventSplitter
 from mesh.gateway.upstream import Head, UpstreamLost
 from mesh.serving.asking.bill import Bill
 from mesh.serving.asking.engine_client import TAIL, Connect, EngineClient, engine_client, read_token_counts
+from mesh.serving.asking.fair_gate import FairGate
+from mesh.serving.asking.held_bodies import Room
 from mesh.serving.asking.slot_turns import SlotTurn, SlotTurns
 
 LARGE: Final = 512 << 10
@@ -27,6 +30,10 @@ MAX_LARGE: Final = 2
 """Large requests that llama-server reads at a time: some 60 bytes of memory for each of text."""
 MAX_SLOTLESS: Final = 4
 """Requests at a time that take no slot, such as tokenizing: each has a thread of llama-server's."""
+MAX_CHOSEN: Final = 16
+"""Requests at a time whose slots llama-server chooses."""
+MAX_WHOLE: Final = 16 << 20
+"""Bytes of one order's answers that the door reads whole, to tell them itself."""
 
 log = logging.getLogger(__name__)
 
@@ -56,16 +63,24 @@ class EngineRefused(Exception):
 
 
 class OrderRun:
-    """One order on its way. `run` gives the whole answer. Raises `ClientGone` and `UpstreamLost`."""
+    """One order on its way, whose answers take ``room`` where the door reads them whole.
+
+    `run` gives the whole answer. Raises `ClientGone`, `UpstreamLost`, `SlotsGone`, `TooManyWaiting` and
+    `NoRoom`.
+    """
 
     def __init__(
-        self, order: Order, exchange: HttpExchange, engine: ServedEngine, domain: str, bill: Bill
+        self, order: Order, exchange: HttpExchange, engine: ServedEngine, domain: str, bill: Bill, room: Room
     ) -> None:
         self._order = order
         self._exchange = exchange
         self._engine = engine
         self._domain = domain
         self._bill = bill
+        self._room = room
+        self._read = 0
+        self._queueing = trio.Lock()
+        self._telling = trio.Lock()
 
     async def run(self) -> None:
         """Ask llama-server, and answer."""
@@ -89,38 +104,53 @@ class OrderRun:
         body = order.bodies[index] if order.bodies else b""
         match order.slot_use:
             case SlotUse.PICKED:
-                async with (
-                    self._engine.turns.turn(
-                        self._domain,
-                        order.beginnings[index],
-                        urgent=self._bill.goes_first,
-                        may_start=self._bill.may_start,
-                    ) as turn,
-                    self._sent(turn.connect, with_slot(body, turn.slot, turn.reuse)) as answer,
-                ):
+                async with AsyncExitStack() as stack:
+                    async with self._queueing:  # one place in the queue, however many answers: it is bounded
+                        turn = await stack.enter_async_context(self._turn(order.beginnings[index]))
+                    prompt = TOKENS_PER_BEGINNING * len(order.beginnings[index])
+                    sent = self._sent(turn.connect, with_slot(body, turn.slot, turn.reuse), prompt)
+                    answer = await stack.enter_async_context(sent)
                     if answer.head.status == 200:
                         turn.began()
                     answer.turn = turn
                     yield answer
             case SlotUse.ENGINES:
                 async with (
+                    self._engine.crowd.chosen.place(self._domain, self._bill.may_start, self._bill.starts),
                     self._engine.turns.engine_choice() as use,
                     self._sent(use.connect, body) as answer,
                 ):
                     yield answer
                     use.answered()
             case SlotUse.NONE:
-                async with self._engine.crowd.slotless, self._sent(self._engine.connect, body) as answer:
+                async with (
+                    self._engine.crowd.slotless.place(self._domain, on_start=self._bill.starts),
+                    self._sent(self._engine.connect, body) as answer,
+                ):
                     yield answer
 
+    def _turn(self, beginnings: tuple[int, ...]) -> AbstractAsyncContextManager[SlotTurn]:
+        bill = self._bill
+        return self._engine.turns.turn(
+            self._domain,
+            beginnings,
+            urgent=bill.goes_first,
+            may_start=bill.may_start,
+            on_start=bill.starts,
+        )
+
     @asynccontextmanager
-    async def _sent(self, connect: Connect, body: bytes) -> AsyncIterator["Answer"]:
-        self._bill.started()
-        async with engine_client(connect) as client:
-            large = self._engine.crowd.large if len(body) >= LARGE else nullcontext()
-            async with large:
-                head = await client.send(self._order.method, self._order.path, body)
-            yield Answer(client, head, self._bill)
+    async def _sent(self, connect: Connect, body: bytes, prompt: int = 0) -> AsyncIterator["Answer"]:
+        """Have the request's answer, whose prompt has about so many tokens."""
+        async with engine_client(self._bill.noting(connect)) as client:
+            answer = Answer(client, self._bill)
+            try:
+                async with self._engine.crowd.large if len(body) >= LARGE else nullcontext():
+                    answer.head = await client.send(self._order.method, self._order.path, body)
+                yield answer
+            except (trio.Cancelled, ClientGone):
+                answer.is_given_up(prompt)
+                raise
 
     # --- an answer as llama-server gives it
 
@@ -142,8 +172,7 @@ class OrderRun:
 
         async def ask(index: int) -> None:
             async with self._asked(index) as answer:
-                content = await answer.rest()
-                answers[index] = _read_json(answer.head, content)
+                answers[index] = _read_json(answer.head, await self._rest(answer))
                 answer.is_whole()
 
         await self._each(ask)
@@ -158,7 +187,7 @@ class OrderRun:
         async def ask(index: int) -> None:
             async with self._asked(index) as answer:
                 if answer.head.status != 200:
-                    _read_json(answer.head, await answer.rest())
+                    _read_json(answer.head, await self._rest(answer))
                 await self._write_stream(writer, index, answer)
 
         await self._each(ask)
@@ -180,11 +209,24 @@ class OrderRun:
         answer.is_whole()
         await self._send_events(writer.ended(index))
 
+    async def _rest(self, answer: "Answer") -> bytes:
+        """Read a whole answer. Raises `UpstreamLost`, `NoRoom`, and `EngineRefused` at one too large."""
+        content = bytearray()
+        while piece := await answer.receive():
+            self._read += len(piece)
+            if self._read > MAX_WHOLE:
+                raise EngineRefused((400, "too_large", "so large an answer is told by a stream alone"))
+            self._room.take(len(piece))
+            content += piece
+        return bytes(content)
+
     async def _send_events(self, data: bytes) -> None:
-        if self._exchange.status is None:
-            await self._exchange.start(200, [(b"content-type", b"text/event-stream"), *self._own_headers()])
-        if data:
-            await self._exchange.send(data)
+        async with self._telling:
+            if self._exchange.status is None:
+                head = [(b"content-type", b"text/event-stream"), *self._own_headers()]
+                await self._exchange.start(200, head)
+            if data:
+                await self._exchange.send(data)
 
     async def _each(self, ask: Callable[[int], Awaitable[None]]) -> None:
         """Ask for all answers, each in its turn; the first that fails ends the others."""
@@ -193,9 +235,10 @@ class OrderRun:
         async def one(index: int, scope: trio.CancelScope) -> None:
             try:
                 await ask(index)
-            except (EngineRefused, UpstreamLost) as error:
+            except Exception as error:
                 failed.append(error)
-                scope.cancel()
+                async with self._telling:  # what another one has begun to tell is told to its end
+                    scope.cancel()
 
         async with trio.open_nursery() as nursery:
             for index in range(len(self._order.bodies)):
@@ -218,38 +261,46 @@ class Crowd:
 
     def __init__(self) -> None:
         self.large = trio.CapacityLimiter(MAX_LARGE)
-        self.slotless = trio.CapacityLimiter(MAX_SLOTLESS)
+        self.slotless = FairGate(MAX_SLOTLESS)
+        self.chosen = FairGate(MAX_CHOSEN)
+
+    def deal(self) -> None:
+        """Let in who could not start before; call it when that may have changed."""
+        self.chosen.deal()
 
 
 class Answer:
     """llama-server's answer to one request: its head, and what follows."""
 
-    def __init__(self, client: EngineClient, head: Head, bill: Bill) -> None:
-        self.head = head
+    def __init__(self, client: EngineClient, bill: Bill) -> None:
+        self.head = Head(0, [])
         self.turn: SlotTurn | None = None
         self._client = client
         self._bill = bill
         self._tail = b""
+        self._events = 0
+        self._is_whole = False
 
     async def receive(self) -> bytes:
         """Return the next piece, empty at the proper end. Raises `UpstreamLost`."""
         piece = await self._client.receive()
+        self._events += piece.count(b"\n\n")
         self._tail = piece[-TAIL:] if len(piece) >= TAIL else (self._tail + piece)[-TAIL:]
         return piece
 
-    async def rest(self) -> bytes:
-        """Return all that follows. Raises `UpstreamLost`."""
-        content = await self._client.rest()
-        self._tail = content[-TAIL:]
-        return content
-
     def is_whole(self) -> None:
         """Note what the answer says that it cost, and that llama-server is done with it."""
+        self._is_whole = True
         counts = read_token_counts(self._tail)
         self._bill.tokens(counts.prompt, counts.generated, counts.cached)
         if self.turn is not None and self.head.status == 200:
             held = counts.prompt + counts.generated
             self.turn.used(held or None, counts.cached, counts.prefilled, counts.prefill_seconds)
+
+    def is_given_up(self, prompt: int) -> None:
+        """Note what it has cost so far, where nobody waits for the numbers: about a token an event."""
+        if not self._is_whole:
+            self._bill.tokens(prompt, self._events, 0)
 
 
 def with_slot(body: bytes, slot: int, reuse: bool) -> bytes:
@@ -272,6 +323,8 @@ def _read_json(head: Head, content: bytes) -> Any:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise UpstreamLost("llama-server's answer is no JSON") from error
+    if not isinstance(value, dict):
+        raise UpstreamLost("llama-server's answer is not one")
     if head.status != 200:
-        raise EngineRefused(told_error(value if isinstance(value, dict) else {}) or (head.status, "", ""))
+        raise EngineRefused(told_error(value) or (head.status, "server_error", "it gave no reason"))
     return value

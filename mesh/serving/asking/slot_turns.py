@@ -84,12 +84,18 @@ class SlotTurn(EngineUse):
 
 class _WaitsForSlot:
     def __init__(
-        self, domain: str, beginnings: tuple[int, ...], holds: bool, may_start: Callable[[], bool]
+        self,
+        domain: str,
+        beginnings: tuple[int, ...],
+        holds: bool,
+        may_start: Callable[[], bool],
+        on_start: Callable[[], None],
     ) -> None:
         self.domain = domain
         self.beginnings = beginnings
         self.holds = holds
         self.may_start = may_start
+        self.on_start = on_start
         self.ready = trio.Event()
         self.got: SlotTurn | None = None
 
@@ -151,15 +157,17 @@ class SlotTurns:
         holds: bool = False,
         urgent: bool = False,
         may_start: Callable[[], bool] = lambda: True,
+        on_start: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[SlotTurn]:
         """A slot, when it is this request's turn, for the time of the ``async with``.
 
         ``holds``: several requests will follow each other, each going on with what the last one left; for
         them ``reuse`` becomes true when the first has begun. ``urgent`` ones go before the others; none goes
-        while it may not start (call `deal` when that may have changed). Raises `TooManyWaiting`, `SlotsGone`.
+        while it may not start (call `deal` when that may have changed). ``on_start`` is called as soon as it
+        is this one's turn, before the next is looked for. Raises `TooManyWaiting`, `SlotsGone`.
         """
         ticket = self._turns.arrive(domain, urgent)
-        waiting = self._queue[ticket] = _WaitsForSlot(domain, beginnings, holds, may_start)
+        waiting = self._queue[ticket] = _WaitsForSlot(domain, beginnings, holds, may_start, on_start)
         try:
             self.deal()
             if not self._gone:
@@ -212,6 +220,7 @@ class SlotTurns:
             if turn is None:
                 return
             self._turns.start(now, ticket)
+            waiting.on_start()
             waiting.got = use = SlotTurn(turn, waiting.holds, self._connect, nursery, self._over)
             self._uses[use] = ticket
             use.more()
