@@ -15,6 +15,7 @@ from typing import Any, Final
 import trio
 
 import mesh
+from mesh.serving.asking.held_bodies import NoRoom
 from mesh.serving.asking.reader import LENGTH
 
 PROCESSES: Final = 2
@@ -40,9 +41,15 @@ class Apart:
         self._closed = False
 
     async def ask(self, member: str, name: str, *arguments: Any) -> Any:
-        """The answer of `reader.READERS[name]` to a member's question. Raises `TooMuch`."""
+        """The answer of `reader.READERS[name]` to a member's question.
+
+        Raises `TooMuch`, and `NoRoom` where this machine has no process to spare.
+        """
         async with self._turn_of(member), self._turns:
-            process = self._idle.pop() if self._idle else await _start()
+            try:
+                process = self._idle.pop() if self._idle else await _start()
+            except OSError as error:
+                raise NoRoom from error
             try:
                 with trio.move_on_after(APART_SECONDS):
                     answer = await _ask(process, pickle.dumps((name, arguments)))

@@ -81,12 +81,13 @@ class Door:
         askers: Askers,
         deaths: EngineDeaths,
         reporter: AskReporter,
+        judging: Judging | None = None,
     ) -> None:
         self._engine = engine
         self._askers = askers
         self._deaths = deaths
         self._reporter = reporter
-        self._judging = Judging()
+        self._judging = judging or Judging()
         self._bodies = HeldBodies()
         self._nursery: trio.Nursery | None = None
 

@@ -13,8 +13,8 @@ _UNREADABLE: Final = Refused(413, "request_too_large", "the request takes too mu
 class Judging:
     """Reads requests and judges them; a member's wait for each other."""
 
-    def __init__(self) -> None:
-        self._apart = Apart()
+    def __init__(self, apart: Apart | None = None) -> None:
+        self._apart = apart or Apart()
 
     async def judge(
         self, member: str, method: str, target: bytes, content: bytes, engine: EngineFacts

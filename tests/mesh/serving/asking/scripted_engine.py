@@ -17,9 +17,12 @@ from leader.door.slots.slot_table import SlotTable
 from leader.door.slots.turns import Turns
 from mesh.net.stream_kinds import StreamKind
 from mesh.serving.answer_counter import Answers
+from mesh.serving.asking.apart import Apart
 from mesh.serving.asking.ask_reporter import AskReporter
 from mesh.serving.asking.door import Caller, Door
+from mesh.serving.asking.judging import Judging
 from mesh.serving.asking.order_run import Crowd
+from mesh.serving.asking.reader import READERS
 from mesh.serving.asking.slot_turns import SlotTurns
 from tests.mesh.gateway.doubles import END, SSE_HEAD, Call, Client, chunk
 
@@ -123,6 +126,14 @@ class ScriptedEngine:
             await trio.aclose_forcefully(stream)
 
 
+class Here(Apart):
+    """Answers in this process, so that a test need not wait for another."""
+
+    async def ask(self, member: str, name: str, *arguments: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        return READERS[name](*arguments)
+
+
 class OpenDoor:
     """A door that is open, and what is behind it."""
 
@@ -134,7 +145,8 @@ class OpenDoor:
         self.askers = Askers(limits)
         self.deaths = EngineDeaths()
         self.reporter = AskReporter(self.askers, self.deaths, str)
-        self.door = Door(self._served, self.askers, self.deaths, self.reporter)
+        judging = Judging(Here())
+        self.door = Door(self._served, self.askers, self.deaths, self.reporter, judging)
 
     def connect(self, caller: Caller = ANNA, kind: StreamKind = StreamKind.API) -> Client:
         self.clients.append(Client(self.door.connect(caller, kind)))  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import trio
 from leader.door.orders import EngineFacts, Order, OwnAnswer
 from mesh.serving.asking import apart
 from mesh.serving.asking.apart import Apart, TooMuch
+from mesh.serving.asking.held_bodies import NoRoom
 
 ENGINE = EngineFacts("tiny", 4096, 2)
 PROPS = ("GET", b"/props", b"", ENGINE)
@@ -54,6 +55,17 @@ async def test_what_takes_too_long_is_given_up_and_the_next_is_answered(
         await asked.ask("anna", "judge", *PROPS)
     monkeypatch.setattr(apart, "APART_SECONDS", 30.0)
     assert await asked.ask("anna", "judge", *PROPS) == OwnAnswer("props")
+
+
+async def test_where_no_process_can_be_started_there_is_no_room(
+    asked: Apart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> trio.Process:
+        raise BlockingIOError
+
+    monkeypatch.setattr(trio.lowlevel, "open_process", fail)
+    with pytest.raises(NoRoom):
+        await asked.ask("anna", "judge", *PROPS)
 
 
 async def test_a_process_that_ends_is_replaced(asked: Apart) -> None:

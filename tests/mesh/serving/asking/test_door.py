@@ -13,7 +13,6 @@ from mesh.gateway.connection import HEAD_LIMIT
 from mesh.gateway.resuming.resume_request import ResumeRequest, SaidText, encode_resume_request
 from mesh.net.stream_kinds import StreamKind
 from mesh.serving.asking import held_bodies
-from mesh.serving.asking.apart import SMALL
 from mesh.serving.asking.door import Caller
 from tests.mesh.serving.asking.scripted_engine import (
     ANNA,
@@ -312,23 +311,3 @@ async def test_an_answer_is_taken_up_on_a_slot_of_its_own() -> None:
 async def test_what_cannot_be_taken_up_is_refused(path: str, body: Any, status: int) -> None:
     async with open_door(nobody) as opened:
         assert (await opened.ask(path, body, kind=StreamKind.RESUME))[0] == status
-
-
-# --- large requests
-
-
-async def test_a_large_request_is_judged_while_all_else_goes_on() -> None:
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            await trio.sleep(0.001)
-            turns += 1
-
-    async with open_door(say_hello) as opened, trio.open_nursery() as nursery:
-        nursery.start_soon(count)
-        body = json.dumps({"messages": [{"role": "user", "content": "a" * SMALL}]}).encode()
-        assert (await opened.ask(CHATS, body))[0] == 200
-        nursery.cancel_scope.cancel()
-    assert turns > 10
