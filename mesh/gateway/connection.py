@@ -31,7 +31,12 @@ IDLE_LIMIT: Final = 75.0
 BODY_LIMIT: Final = 60.0
 """Seconds between two pieces of a request's body."""
 SEND_LIMIT: Final = 60.0
-"""Seconds a client may take to read what is sent to it, while it occupies one of the leader's slots."""
+"""Seconds a client may take to read what is sent to it, while it occupies one of the leader's slots.
+
+For a piece, and in all: beyond, it has to read `SLOWEST` at least.
+"""
+SLOWEST: Final = 4 << 10
+"""Bytes a second that a client reads of a long answer; who waits for the answer itself is not slow."""
 LINGER_LIMIT: Final = 1.0
 """Seconds for a last answer to reach a client that is still sending."""
 MESSAGE_LIMIT: Final = 200
@@ -85,6 +90,7 @@ class HttpExchange:
         self.sent = 0
         """Bytes of the answer's body so far."""
         self._received = 0
+        self._stalled = 0.0
 
     async def receive_body(self) -> bytes:
         """Return the next piece of the body, empty at its end. Raises `BadRequest` and `ClientGone`."""
@@ -106,8 +112,12 @@ class HttpExchange:
 
     async def send(self, data: bytes) -> None:
         """Send a piece of the answer and wait until the client takes it. Raises `ClientGone`."""
+        began = trio.current_time()
         await self._connection.send_data(data)
         self.sent += len(data)
+        self._stalled += trio.current_time() - began
+        if self._stalled > SEND_LIMIT + self.sent / SLOWEST:
+            raise ClientGone
 
     async def reply(self, answer: Reply) -> None:
         """Send a whole answer. Raises `ClientGone`."""

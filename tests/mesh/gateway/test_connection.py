@@ -6,7 +6,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from mesh.gateway.connection import MAX_BODY, MAX_HEAD, Connection, HttpExchange
+from mesh.gateway.connection import MAX_BODY, MAX_HEAD, SEND_LIMIT, SLOWEST, Connection, HttpExchange
 from mesh.gateway.replies import reply
 from tests.mesh.gateway.conftest import StartGateway
 from tests.mesh.gateway.doubles import Call
@@ -287,3 +287,27 @@ async def test_a_request_in_progress_takes_as_long_as_it_takes(
     await answered.wait()
     await scene.ended.wait()
     assert b"200" in bytes(await scene.client.receive_some())
+
+
+@pytest.mark.parametrize(("rate", "whole"), [(SLOWEST // 2, False), (2 * SLOWEST, True)])
+async def test_a_client_that_reads_too_slowly_is_let_go(
+    autojump_clock: MockClock, rate: int, whole: bool
+) -> None:
+    near, far = trio.testing.lockstep_stream_pair()
+
+    async def answer(exchange: HttpExchange) -> None:
+        await exchange.start(200, [])
+        for _ in range(1000):
+            await exchange.send(b"x" * 1024)
+
+    received = 0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Connection(far, answer, "").run)
+        await near.send_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        with suppress(trio.BrokenResourceError):
+            while piece := await near.receive_some(1024):
+                received += len(piece)
+                await trio.sleep(len(piece) / rate)
+        await near.aclose()
+    assert (received > 1000 * 1024) is whole
+    assert trio.current_time() < 4 * SEND_LIMIT + received / SLOWEST

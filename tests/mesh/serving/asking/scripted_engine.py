@@ -175,6 +175,7 @@ class OpenDoor:
 
     async def hang_up(self, *clients: Client) -> None:
         """Close what clients have open, the last one first, and let all go on that can."""
+        await settle()
         for client in reversed(clients or self.clients):
             await client.stream.aclose()
             await settle()
