@@ -16,7 +16,7 @@ from typing import Any, Generic, Literal, NamedTuple, NotRequired, TypedDict, Ty
 
 from mesh.wire.rights import Right
 
-MemberStateText = Literal["alive", "suspect", "dead", "left"]
+MemberStateText = Literal["alive", "suspect", "dead", "left", "unseen"]
 EngineStateText = Literal["missing", "building", "ready", "failed"]
 DeploymentState = Literal["waiting", "copying", "loading", "ready", "moving", "failed"]
 CopyPhase = Literal["asking", "checking", "copying", "finishing", "idle"]

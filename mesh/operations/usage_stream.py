@@ -50,10 +50,10 @@ async def handle_usage(pool: Stay, session: Session) -> None:
 
 
 def visible(pool: Stay, viewer: NodeId) -> dict[str, Usage]:
-    """This node's counts, as far as that member is told of them."""
+    """This node's counts of who is in the pool, as far as that member is told of them."""
     counts = pool.leading.usage()
     if Rights.OWN in pool.node.rights(viewer):
-        return counts
+        return {id: one for id, one in counts.items() if pool.node.chain(NodeId(parse_id(id)))}
     return {id: one for id, one in counts.items() if id == id_text(viewer)}
 
 

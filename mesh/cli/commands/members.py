@@ -18,7 +18,8 @@ Every member of the pool with its id, address, rights, memory and engine. On an 
 has asked of the leader since that began to count: requests, tokens read and generated, refusals, deaths of
 llama-server meanwhile; on others, what this machine has asked.
 
-Who left is shown by --all alone, for ten minutes; who died is shown for an hour. --json has all of them."""
+Who left is shown by --all alone, for ten minutes; who died is shown for an hour. --json has all of them. A
+member that tells nobody of itself, and yet asks the leader, has no name: mesh evict takes its id."""
 EXAMPLE = """\
   mesh members --json | jq -r '.members[].name'
   mesh members --json | jq '.members[] | {name, asked}'"""
@@ -40,21 +41,22 @@ def run(args: argparse.Namespace) -> int:
 
     status = ask_status(args)
     asked = _asked(args)
+    unseen = [_unseen(id) for id in sorted(asked.keys() - {member["id"] for member in status["members"]})]
     if args.json:
-        told = [{**member, "asked": asked.get(member["id"])} for member in status["members"]]
+        told = [{**member, "asked": asked.get(member["id"])} for member in [*status["members"], *unseen]]
         print_json({"pool": status["pool"], "members": told})
         return 0
     programs = other_programs(status)
     counts, more = [*(COUNTS if asked else ())], [*(["PROGRAM"] if programs else [])]
     rows: list[list[Cell]] = [[*HEADING, *counts, *more]]
     members = status["members"] if args.all else members_shown(status)
-    for member in members:
+    for member in [*members, *unseen]:
         engine = member["llama_cpp"]
         rows.append(
             [
-                member["name"],
+                member["name"] or "-",
                 member["id"],
-                member["address"],
+                member["address"] or "-",
                 (member["state"], STATE_STYLES.get(member["state"], "")),
                 ",".join(member["rights"]) or "-",
                 accelerator(member),
@@ -79,6 +81,26 @@ def _asked(args: argparse.Namespace) -> Mapping[str, Asked]:
         return ask_sidecar(args, USAGE.request({}))["asked"] or {}
     except MeshError:
         return {}
+
+
+def _unseen(id: str) -> MemberStatus:
+    """A member that asks the leader, and of which nobody here knows more than that it was let in."""
+    return {
+        "id": id,
+        "name": "",
+        "address": "",
+        "state": "unseen",
+        "rights": [],
+        "accelerator": {"kind": "", "name": ""},
+        "memory": {"offered": 0, "free": 0, "total": 0},
+        "rtt_ms": None,
+        "llama_cpp": None,
+        "layers": None,
+        "versions": None,
+        "build": "",
+        "devices": [],
+        "quarantine": None,
+    }
 
 
 def _counts(asked: Asked | None) -> list[str]:

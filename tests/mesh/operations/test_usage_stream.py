@@ -67,6 +67,15 @@ async def test_a_leader_tells_an_owner_all_and_others_their_own(tmp_path: Path) 
     assert await counts_of(pool) == pool.leading.counts
 
 
+async def test_who_was_evicted_is_told_of_no_more(tmp_path: Path) -> None:
+    scene = leading(Scene())
+    gone, pool = scene.member(2, rights=Rights.WORK), pool_of(scene, tmp_path)
+    pool.leading.counts = {id_text(gone.id): COUNTS}
+    assert await counts_of(pool) == pool.leading.counts
+    scene.node.evict(scene.now, gone.id)
+    assert await counts_of(pool) == {}
+
+
 async def test_who_does_not_lead_tells_nothing(tmp_path: Path) -> None:
     scene = Scene()
     owner, pool = scene.member(2), pool_of(scene, tmp_path)

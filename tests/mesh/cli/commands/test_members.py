@@ -62,6 +62,21 @@ async def test_json_has_the_same_members_as_status_and_what_they_asked(
     assert [member["asked"] for member in members] == [None, ASKED, None]
 
 
+async def test_who_asks_and_tells_nobody_of_itself_is_listed_by_its_id(
+    mesh: Terminal, sidecar: FakeSidecar
+) -> None:
+    unseen = "q" * 26
+    sidecar.answers["status"] = examples.status()
+    sidecar.answers["usage"] = {"asked": {examples.BETA: ASKED, unseen: ASKED}}
+    *members, last = (await mesh("members", "--json")).json()["members"]
+    assert [member["id"] for member in members] == [examples.ALPHA, examples.BETA, examples.GAMMA]
+    assert last.keys() == members[0].keys()
+    assert (last["id"], last["name"], last["state"], last["asked"]) == (unseen, "", "unseen", ASKED)
+    line = (await mesh("members")).out.splitlines()[-1]
+    assert line.split()[:4] == ["-", unseen, "-", "unseen"]
+    assert "100+50" in line
+
+
 async def test_members_that_left_are_shown_when_asked_for_and_when_they_are_back(
     mesh: Terminal, sidecar: FakeSidecar
 ) -> None:
