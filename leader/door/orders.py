@@ -63,20 +63,23 @@ class AnswerForm(Enum):
 class EngineFacts:
     """What the door knows of the llama-server behind it: model's name, tokens of a slot, slots.
 
-    ``embeds``: it was started for embeddings and ranks, which take slots of its own choice.
+    ``embeds``: it was started for embeddings and ranks, which take slots of its own choice. ``sees``: its
+    model takes images and sound.
     """
 
     model: str
     context: int
     slots: int
     embeds: bool = False
+    sees: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The request is refused with this status; ``field`` is the one to blame, if it is one.
 
-    Asking again makes sense after ``retry_after`` seconds; 0: it makes none, or nobody knows when.
+    Asking again makes sense after ``retry_after`` seconds; 0: it makes none, or nobody knows when. Where the
+    method is wrong, ``allow`` has those that the path takes.
     """
 
     status: int
@@ -85,6 +88,7 @@ class Refused:
     field: str | None = None
     shape: ErrorShape = ErrorShape.OPENAI
     retry_after: float = 0.0
+    allow: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,11 @@ class Route:
     queries: frozenset[bytes] = field(default_factory=frozenset)
     """Names in the query that the path knows."""
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What may be asked with: of what can be read, the head alone as well."""
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
+
 
 def _get(path: str, asked: Purpose = Purpose.LOOK) -> Route:
     return Route("GET", asked, path)

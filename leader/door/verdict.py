@@ -43,8 +43,9 @@ def judge(method: str, target: bytes, content: bytes, engine: EngineFacts) -> Ve
     route = ROUTES.get(path)
     if route is None:
         return Refused(404, "not_found", "there is no such path here", shape=shape)
-    if method != route.method:
-        return Refused(405, "method_not_allowed", f"this path takes {route.method} alone", shape=shape)
+    if method not in route.methods:
+        text = f"this path takes {route.method} alone"
+        return Refused(405, "method_not_allowed", text, shape=shape, allow=route.methods)
     dropped = Dropped()
     _drop_query(query, route, dropped)
     if route.asked is Purpose.OWN:

@@ -59,6 +59,7 @@ def refusal(refused: Refused) -> Reply:
     """Make the answer to a request that the leader's door refuses."""
     seconds = b"%d" % max(1, math.ceil(refused.retry_after))
     headers = [(b"retry-after", seconds)] if refused.retry_after > 0 else []
+    headers += [(b"allow", ", ".join(refused.allow).encode())] if refused.allow else []
     body = error_body(refused.shape, refused.status, refused.code, refused.message, refused.field)
     return json_reply(refused.status, body, headers)
 

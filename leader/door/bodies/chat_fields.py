@@ -121,6 +121,8 @@ class Chat:
         """Base64, bare or in a ``data:`` URI: another address the engine would fetch, or read."""
         if not isinstance(value, str):
             raise Unacceptable(field, "must be a string")
+        if not self._facts.sees:
+            raise Unacceptable(field, "the model that is served reads text alone, no images or sound")
         self.media += len(value)
         if self.media > MOST_MEDIA:
             raise Unacceptable(field, f"images and sound must have at most {MOST_MEDIA} characters in all")

@@ -12,7 +12,6 @@ from leader.door.bodies.fields import (
     an_object,
     are_tokens,
     boolean,
-    engines_own,
     one_of,
     rebuilt,
     text,
@@ -41,7 +40,7 @@ class Prompts:
 
     def completion(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Of ``/completion`` and ``/v1/completions``: ``prompt`` becomes a list of single ones."""
-        rules = {**NATIVE, **ENGINES_OWN, "prompt": self._several, **_UNSUPPORTED}
+        rules = {**NATIVE, **ENGINES_OWN, "prompt": self._several}
         return settled(self._built(given, rules, "prompt"))
 
     def infill(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,12 +173,6 @@ class Prompts:
             built.append(one)
         return built
 
-
-_UNSUPPORTED: Mapping[str, Rule] = {
-    # OpenAI's, which the engine has not: an answer without them would not be what was asked for.
-    "best_of": engines_own(1),
-    "suffix": engines_own(""),
-}
 
 COMPLETION_NAMES = frozenset({*NATIVE, "prompt"})
 INFILL_NAMES = frozenset({*NATIVE, "prompt", "input_prefix", "input_suffix", "input_extra"})

@@ -10,7 +10,7 @@ from leader.door.verdict import bodies_fields, judge
 from tests.fuzz.harness import Harness
 from tests.fuzz.requests import random_request
 
-ENGINE = EngineFacts("model", 2048, 4, embeds=True)
+ENGINE = EngineFacts("model", 2048, 4, embeds=True, sees=True)
 MOST = 32768
 
 

@@ -24,7 +24,7 @@ from leader.door.verdict import bodies_fields, judge
 from tests.fuzz.requests import random_request
 from tests.leader.door import agents
 
-ENGINE = EngineFacts("model", 131072, 4, embeds=True)
+ENGINE = EngineFacts("model", 131072, 4, embeds=True, sees=True)
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -40,8 +40,9 @@ def ordered(path: str, body: Any) -> tuple[Order, list[dict[str, Any]]]:
 
 @pytest.mark.parametrize("path", ["/health", "/v1/health", "/models", "/v1/models"])
 def test_looking_goes_to_the_engine_without_a_body_or_a_slot(path: str) -> None:
-    order = judge("GET", path.encode() + b"?x=1&y", b"ignored", ENGINE)
-    assert order == Order("GET", path, (), SlotUse.NONE, dropped=("?x", "?y"))
+    for method in ("GET", "HEAD"):
+        order = judge(method, path.encode() + b"?x=1&y", b"ignored", ENGINE)
+        assert order == Order("GET", path, (), SlotUse.NONE, dropped=("?x", "?y"))
 
 
 @pytest.mark.parametrize("what", ["slots", "props"])
@@ -91,12 +92,18 @@ def test_other_paths_are_there_for_nobody(target: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", b"/completion"), ("POST", b"/health"), ("post", b"/completion")]
+    ("method", "path", "allowed"),
+    [
+        ("GET", b"/completion", ("POST",)),
+        ("HEAD", b"/completion", ("POST",)),
+        ("POST", b"/health", ("GET", "HEAD")),
+        ("post", b"/completion", ("POST",)),
+    ],
 )
-def test_another_method_is_not_allowed(method: str, path: bytes) -> None:
+def test_another_method_is_not_allowed(method: str, path: bytes, allowed: tuple[str, ...]) -> None:
     refused = judge(method, path, b"{}", ENGINE)
     assert isinstance(refused, Refused)
-    assert refused.status == 405
+    assert (refused.status, refused.allow) == (405, allowed)
 
 
 @pytest.mark.parametrize("body", list(agents.chats()))

@@ -8,7 +8,7 @@ from leader.door.bodies.fields import Dropped
 from leader.door.orders import EngineFacts, Unacceptable
 from tests.leader.door import agents
 
-FACTS = EngineFacts("model", 131072, 4)
+FACTS = EngineFacts("model", 131072, 4, sees=True)
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -65,6 +65,13 @@ def test_pictures_are_taken_as_data_up_to_their_bound() -> None:
     assert 20 << 20 <= chat.media < MOST_MEDIA
     with pytest.raises(Unacceptable):
         built(agents.pictures(MOST_MEDIA))
+
+
+def test_a_model_of_text_alone_is_shown_no_images() -> None:
+    blind = Chat(EngineFacts("model", 8192, 4), Dropped())
+    with pytest.raises(Unacceptable, match="reads text alone") as refused:
+        blind.body(image("data:image/png;base64,aaaa"))
+    assert refused.value.field == "messages.0.content.0.image_url.url"
 
 
 def image(url: Any) -> dict[str, Any]:

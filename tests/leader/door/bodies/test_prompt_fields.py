@@ -7,7 +7,7 @@ from leader.door.bodies.prompt_fields import Prompts
 from leader.door.orders import EngineFacts, Unacceptable
 from tests.leader.door import agents
 
-FACTS = EngineFacts("model", 8192, 4)
+FACTS = EngineFacts("model", 8192, 4, sees=True)
 
 
 def prompts() -> Prompts:
@@ -58,11 +58,11 @@ def test_a_prompt_of_another_form_is_refused(given: Any) -> None:
         prompts().completion({"prompt": given})
 
 
-def test_what_openai_has_and_the_engine_not_is_refused_where_it_says_something() -> None:
-    assert "suffix" not in prompts().completion({"prompt": "a", "suffix": None, "best_of": 1})
-    for field in ({"suffix": "x"}, {"best_of": 3}):
-        with pytest.raises(Unacceptable):
-            prompts().completion({"prompt": "a", **field})
+def test_what_openai_has_and_the_engine_not_is_dropped_and_named() -> None:
+    dropped = Dropped()
+    body = Prompts(FACTS, dropped).completion({"prompt": "a", "suffix": "x", "best_of": 3})
+    assert body == {"prompt": ["a"]}
+    assert dropped.names == ["suffix", "best_of"]
 
 
 def test_an_editors_infill_passes_with_nothing_dropped() -> None:
