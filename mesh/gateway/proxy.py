@@ -85,7 +85,7 @@ class Proxy:
                 stage = "stream"
                 await self._return_answer(exchange, attempt.upstream, head)
         except AskingRefused as error:
-            await exchange.reply(refusal(error.refused))
+            await exchange.reply(refusal(error.refused, exchange.request.shape))
         except NotReady as error:
             shape = exchange.request.shape
             await exchange.reply(unavailable("not_ready", str(error), error.retry_after, shape))

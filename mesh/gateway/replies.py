@@ -55,12 +55,12 @@ def unavailable(code: str, message: str, retry_after: float, shape: ErrorShape =
     return error_reply(503, code, message, [(b"retry-after", b"%d" % seconds)], shape)
 
 
-def refusal(refused: Refused) -> Reply:
-    """Make the answer to a request that the leader's door refuses."""
+def refusal(refused: Refused, shape: ErrorShape | None = None) -> Reply:
+    """Make the answer to a request that the leader's door refuses; ``shape``: that of an unjudged path."""
     seconds = b"%d" % max(1, math.ceil(refused.retry_after))
     headers = [(b"retry-after", seconds)] if refused.retry_after > 0 else []
     headers += [(b"allow", ", ".join(refused.allow).encode())] if refused.allow else []
-    body = error_body(refused.shape, refused.status, refused.code, refused.message, refused.field)
+    body = error_body(shape or refused.shape, refused.status, refused.code, refused.message, refused.field)
     return json_reply(refused.status, body, headers)
 
 

@@ -109,7 +109,9 @@ async def test_a_volunteer_lends_cycles_and_decides_nothing(lab: Lab, tmp_path: 
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "may_not_ask")
         assert (await http.get("/status")).json()["members"]
     asked = {member["name"]: member["asked"] for member in vera.mesh_json("members")["members"]}
-    assert asked == {anna.name: None, vera.name: None}, "its own gateway refused, so no leader has heard of it"
+    assert asked == {anna.name: None, vera.name: None}, (
+        "its own gateway refused, so no leader has heard of it"
+    )
 
 
 async def test_options_keep_a_machine_from_working_and_from_leading(lab: Lab, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import json
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
@@ -201,7 +201,7 @@ class Door:
     async def _refuse(self, exchange: HttpExchange, caller: Caller, refused: Refused) -> None:
         self._reporter.refused(caller.id, refused)
         if exchange.status is None:
-            await exchange.reply(refusal(replace(refused, shape=exchange.request.shape)))
+            await exchange.reply(refusal(refused, exchange.request.shape))
         else:
             exchange.abort()
 
