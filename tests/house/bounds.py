@@ -116,6 +116,23 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         ),
         Bound("seconds of an exact replay", "mesh.gateway.resuming.pace", ("EXACT_LIMIT",)),
         Bound("seconds to take an answer up", "mesh.serving.asking.resumption", ("TAKE_UP_LIMIT",)),
+        Bound(
+            "bytes of requests held of a member, in all",
+            "mesh.serving.asking.held_bodies",
+            ("MAX_HELD", "MAX_HELD_IN_ALL"),
+        ),
+        Bound(
+            "requests read apart at a time, seconds for one",
+            "mesh.serving.asking.apart",
+            ("MAX_APART", "APART_SECONDS"),
+        ),
+        Bound(
+            "requests without a slot, with any, large ones",
+            "mesh.serving.asking.order_run",
+            ("MAX_SLOTLESS", "MAX_CHOSEN", "MAX_LARGE"),
+        ),
+        Bound("bytes of answers told as one", "mesh.serving.asking.order_run", ("MAX_WHOLE",)),
+        Bound("requests that wait for a slot", "leader.door.slots.turns", ("MAX_WAITING",)),
         Bound("bytes of an answer's text", "mesh.gateway.resuming.answer", ("MAX_TEXT",)),
         Bound("members whose requests are counted", "leader.door.askers.accounts", ("MAX_ACCOUNTS",)),
         Bound(

@@ -67,6 +67,11 @@ class EngineClient:
 
     async def send(self, method: str, path: str, body: bytes) -> Head:
         """Send a request; return the answer's head. Raises `UpstreamLost`."""
+        await self.send_request(method, path, body)
+        return await self.head()
+
+    async def send_request(self, method: str, path: str, body: bytes) -> None:
+        """Send a request, whose answer's `head` is next. Raises `UpstreamLost`."""
         if self._upstream is None or not self._upstream.next_exchange():
             await self.aclose()
             try:
@@ -82,7 +87,11 @@ class EngineClient:
             await upstream.end_request()
         except UpstreamLost:
             pass  # it may have answered before it read all: look
-        return await upstream.receive_head()
+
+    async def head(self) -> Head:
+        """Wait for the answer's head; again, where that was cancelled. Raises `UpstreamLost`."""
+        assert self._upstream is not None
+        return await self._upstream.receive_head()
 
     async def receive(self) -> bytes:
         """Return the next piece of the answer, empty at its proper end. Raises `UpstreamLost`."""

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Final, Protocol
 
 import trio
@@ -28,6 +28,8 @@ LARGE: Final = 512 << 10
 """Bytes of a request whose text costs llama-server so much memory that few are read at a time."""
 MAX_LARGE: Final = 2
 """Large requests that llama-server reads at a time: some 60 bytes of memory for each of text."""
+LARGE_SECONDS: Final = 30.0
+"""Seconds after which a large request is read, though its answer may begin much later."""
 MAX_SLOTLESS: Final = 4
 """Requests at a time that take no slot, such as tokenizing: each has a thread of llama-server's."""
 MAX_CHOSEN: Final = 16
@@ -145,12 +147,22 @@ class OrderRun:
         async with engine_client(self._bill.noting(connect)) as client:
             answer = Answer(client, self._bill)
             try:
-                async with self._engine.crowd.large if len(body) >= LARGE else nullcontext():
-                    answer.head = await client.send(self._order.method, self._order.path, body)
+                answer.head = await self._head(client, body)
                 yield answer
             except (trio.Cancelled, ClientGone):
                 answer.is_given_up(prompt)
                 raise
+
+    async def _head(self, client: EngineClient, body: bytes) -> Head:
+        """Send a request and wait for its answer's head, a large one when few others are read."""
+        method, path = self._order.method, self._order.path
+        if len(body) < LARGE:
+            return await client.send(method, path, body)
+        async with self._engine.crowd.large.place(self._domain):
+            await client.send_request(method, path, body)
+            with trio.move_on_after(LARGE_SECONDS):
+                return await client.head()
+        return await client.head()
 
     # --- an answer as llama-server gives it
 
@@ -260,7 +272,7 @@ class Crowd:
     """How many requests of some kinds llama-server reads at a time; one for each llama-server."""
 
     def __init__(self) -> None:
-        self.large = trio.CapacityLimiter(MAX_LARGE)
+        self.large = FairGate(MAX_LARGE)
         self.slotless = FairGate(MAX_SLOTLESS)
         self.chosen = FairGate(MAX_CHOSEN)
 

@@ -10,7 +10,7 @@ import trio
 from mesh.gateway.resuming.dialects import parse_event
 from mesh.gateway.sse import EventSplitter
 from mesh.serving.asking import order_run
-from mesh.serving.asking.order_run import MAX_SLOTLESS, with_slot
+from mesh.serving.asking.order_run import MAX_LARGE, MAX_SLOTLESS, with_slot
 from tests.mesh.serving.asking.scripted_engine import (
     ANNA,
     BERT,
@@ -127,6 +127,26 @@ async def test_few_at_a_time_are_tokenized_and_each_domain_has_its_turn() -> Non
         assert len(opened.engine.asked) == MAX_SLOTLESS
         await opened.hang_up(clients[0])
         assert opened.engine.asked[-1].body["content"] == "b"
+
+
+async def test_few_large_requests_are_read_at_a_time_but_none_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(order_run, "LARGE", 1)
+    monkeypatch.setattr(order_run, "LARGE_SECONDS", 0.1)
+    may_answer = trio.Event()
+
+    async def read(asked: Asked) -> None:
+        await may_answer.wait()
+        await say_hello(asked)
+
+    async with open_door(read, slots=MAX_LARGE + 1) as opened:
+        clients = [await opened.asking(CHATS, HELLO) for _ in range(MAX_LARGE + 1)]
+        assert (opened.engine.turns.busy, len(opened.engine.asked)) == (MAX_LARGE + 1, MAX_LARGE)
+        await trio.sleep(0.2)
+        assert len(opened.engine.asked) == MAX_LARGE + 1
+        may_answer.set()
+        assert [(await client.answer())[0] for client in clients] == [200] * len(clients)
 
 
 # --- several answers as one
