@@ -117,7 +117,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound("seconds of an exact replay", "mesh.gateway.resuming.pace", ("EXACT_LIMIT",)),
         Bound("seconds to take an answer up", "mesh.serving.asking.resumption", ("TAKE_UP_LIMIT",)),
         Bound(
-            "bytes of requests held of a member, in all",
+            "bytes held of a member, in all",
             "mesh.serving.asking.held_bodies",
             ("MAX_HELD", "MAX_HELD_IN_ALL"),
         ),
