@@ -18,8 +18,9 @@ from leader.door.askers.accounts import Askers, Ticket
 from leader.door.askers.blame import EngineDeaths
 from leader.door.orders import Order, OwnAnswer, Refused
 from leader.door.own_answers import own_answer
+from leader.door.slots.slot_content import TOKENS_PER_BEGINNING
 from leader.door.slots.turns import TooManyWaiting
-from mesh.gateway.connection import BadRequest, Connection, HttpExchange
+from mesh.gateway.connection import BadRequest, ClientGone, Connection, HttpExchange
 from mesh.gateway.replies import refusal, reply, unavailable
 from mesh.gateway.resuming.resume_request import RESUME_PATH, ResumeRequest
 from mesh.gateway.upstream import ENGINE_DIED, NOT_SERVING, UpstreamLost
@@ -242,7 +243,11 @@ async def _take_up(one: _Asking, asked: ResumeRequest, order: Order, bill: Bill)
         engine_client(bill.noting(turn.connect)) as client,
     ):
         run = ResumeRun(asked, one.exchange, client)
-        await run.run(turn.slot, turn.reuse)
+        try:
+            await run.run(turn.slot, turn.reuse)
+        except (trio.Cancelled, ClientGone):
+            bill.tokens(TOKENS_PER_BEGINNING * len(order.beginnings[0]), run.events, 0)
+            raise
         if run.tail:  # else it was refused, perhaps while llama-server still computes
             counts = read_token_counts(run.tail)
             bill.tokens(counts.prompt, counts.generated, counts.cached)

@@ -85,6 +85,8 @@ class ResumeRun:
         self._engine = engine
         self.tail = b""
         """The end of the rest so far."""
+        self.events = 0
+        """How many events of the rest came, each about a token."""
 
     async def run(self, slot: int, reuse: bool) -> None:
         """Take the answer up and pass the rest on. Raises `ClientGone` and `UpstreamLost`."""
@@ -99,6 +101,7 @@ class ResumeRun:
         await self._begin()
         await self._exchange.send(taken_up_event(rest.taken_up))
         while piece := await self._engine.receive():
+            self.events += piece.count(b"\n\n")
             await self._exchange.send(piece)
             self.tail = (self.tail + piece)[-TAIL:]
 

@@ -71,6 +71,13 @@ def test_so_many_requests_of_a_member_are_in_flight_and_the_next_waits() -> None
     assert accepted(askers, member="carl").may_start
 
 
+def test_what_is_in_flight_already_may_start_more() -> None:
+    askers = Askers(Limits(in_flight=1))
+    ticket = accepted(askers)
+    ticket.started(0.0)
+    assert (ticket.may_start, accepted(askers).may_start) == (True, False)
+
+
 def test_who_took_too_many_tokens_waits_until_they_are_paid_for() -> None:
     askers = Askers(Limits(tokens_per_minute=600))
     for now in (0.0, 1.0):

@@ -311,3 +311,16 @@ async def test_an_answer_is_taken_up_on_a_slot_of_its_own() -> None:
 async def test_what_cannot_be_taken_up_is_refused(path: str, body: Any, status: int) -> None:
     async with open_door(nobody) as opened:
         assert (await opened.ask(path, body, kind=StreamKind.RESUME))[0] == status
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\0", "</think>" * 1000])
+async def test_whatever_is_said_to_have_been_said_is_no_trouble(text: str) -> None:
+    async with open_door(take_up) as opened:
+        said = resume(text=SaidText(text, text, 1))
+        assert (await opened.ask("/resume", said, kind=StreamKind.RESUME))[0] in (200, 400, 409)
+
+
+async def test_whoever_has_an_answer_taken_up_and_hangs_up_pays_for_it() -> None:
+    async with open_door(begin) as opened:
+        await opened.hang_up(await opened.asking("/resume", resume(), kind=StreamKind.RESUME))
+        assert opened.account().generated_tokens == 1
