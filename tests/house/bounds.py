@@ -122,9 +122,9 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             ("MAX_HELD", "MAX_HELD_IN_ALL"),
         ),
         Bound(
-            "requests read apart at a time, seconds for one",
+            "processes that read requests, seconds for one",
             "mesh.serving.asking.apart",
-            ("MAX_APART", "APART_SECONDS"),
+            ("PROCESSES", "APART_SECONDS"),
         ),
         Bound(
             "requests without a slot, with any, large ones",
@@ -171,7 +171,6 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "mesh.serving.asking.held_bodies",
             ("MAX_HELD", "MAX_HELD_IN_ALL"),
         ),
-        Bound("processes that read and judge requests", "mesh.serving.asking.apart", ("PROCESSES",)),
         Bound(
             "large ones, ones without a slot in llama-server",
             "mesh.serving.asking.order_run",
