@@ -18,6 +18,7 @@ from leader.door.bodies.fields import (
     texts,
     whole,
 )
+from leader.door.bodies.json_bodies import written
 from leader.door.bodies.sampling_fields import ENGINES_OWN, MOST_ANSWERS, NATIVE, settled
 from leader.door.orders import EngineFacts, Unacceptable
 
@@ -25,6 +26,8 @@ MOST_IDS = 1 << 20
 MOST_INPUTS = 2048
 """Texts to embed at a time, as OpenAI bounds them; documents to rank."""
 MOST_FILES = 1024
+MOST_PIECED = 524_288
+"""Bytes of what is tokenized with its pieces: the engine takes some three hundred of memory for each."""
 
 _TEXT = text(MOST_TEXT)
 
@@ -92,7 +95,10 @@ class Prompts:
             "parse_special": boolean,
             "with_pieces": boolean,
         }
-        return rebuilt(given, rules, self._facts, self._dropped)
+        built = rebuilt(given, rules, self._facts, self._dropped)
+        if built.get("with_pieces") and len(written(built.get("content"), "content")) > MOST_PIECED:
+            raise Unacceptable("content", f"must have at most {MOST_PIECED} bytes to be told with_pieces")
+        return built
 
     def detokenize(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Of ``/detokenize``."""

@@ -69,6 +69,7 @@ def test_an_editors_infill_passes_with_nothing_dropped() -> None:
     given, dropped = agents.editor_infill(), Dropped()
     body = Prompts(FACTS, dropped).infill(given)
     assert dropped.names == []
+    assert body.pop("response_fields") == [*given.pop("response_fields"), "timings"]
     assert body == {name: value for name, value in given.items() if name not in ("id_slot", "cache_prompt")}
 
 
@@ -118,6 +119,14 @@ def test_tokens_are_told_and_taken_as_they_are() -> None:
     for tokens in (["a"], [-1], [2**31], 5):
         with pytest.raises(Unacceptable):
             prompts().detokenize({"tokens": tokens})
+
+
+@pytest.mark.parametrize("content", ["\U0001f600" * 131_072, [5] * 300_000, ["ab"] * 200_000])
+def test_with_pieces_less_is_tokenized_at_a_time(content: Any) -> None:
+    assert prompts().tokenize({"content": content, "with_pieces": False})
+    with pytest.raises(Unacceptable) as caught:
+        prompts().tokenize({"content": content, "with_pieces": True})
+    assert caught.value.field == "content"
 
 
 def test_a_front_ends_completion_passes_with_nothing_dropped() -> None:
