@@ -90,6 +90,12 @@ def _breakers(value: Any, field: str, facts: EngineFacts) -> object:
     return found
 
 
+def _response_fields(value: Any, field: str, facts: EngineFacts) -> list[str]:
+    """With what an answer cost, by which its member is charged."""
+    asked = texts(MOST_RESPONSE_FIELDS, 128)(value, field, facts)
+    return asked and [*(name for name in asked if name != "timings"), "timings"]
+
+
 def _seed(value: Any, field: str, facts: EngineFacts) -> int:
     """As the engine keeps it, in 32 bits; all ones, as -1 has, are any."""
     given = int(whole(-INT64 - 1, 2 * INT64 + 1)(value, field, facts)) % 2**32
@@ -191,7 +197,7 @@ NATIVE: Mapping[str, Rule] = {
     **ANSWER,
     "logprobs": _probabilities,
     # Of the engine's own form of an answer alone.
-    "response_fields": texts(MOST_RESPONSE_FIELDS, 128),
+    "response_fields": _response_fields,
 }
 
 ENGINES_OWN: Mapping[str, Rule] = {

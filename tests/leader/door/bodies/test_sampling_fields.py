@@ -110,3 +110,11 @@ def test_a_field_out_of_bounds_or_of_the_engines_own_is_refused_by_name(given: d
     with pytest.raises(Unacceptable) as refused:
         built(given)
     assert refused.value.field in given
+
+
+def test_an_answer_of_chosen_fields_says_what_it_cost_at_its_end() -> None:
+    for asked in (["content"], ["timings", "prompt"]):
+        given = built({"response_fields": asked})["response_fields"]
+        assert set(given) == {*asked, "timings"}
+        assert given[-1] == "timings"
+    assert built({"response_fields": []}) == {"response_fields": []}
