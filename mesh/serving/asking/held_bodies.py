@@ -8,7 +8,9 @@ from typing import Final
 MAX_HELD: Final = 96 << 20
 """Bytes of one member's requests that are held at a time."""
 MAX_HELD_IN_ALL: Final = 384 << 20
-"""Bytes of all requests that are held at a time."""
+"""Bytes of all requests that are held at a time. A member has at most half of what others leave of them: so
+however many members fill it, there is room for one more.
+"""
 
 
 class NoRoom(Exception):
@@ -41,7 +43,9 @@ class Room:
 
     def take(self, count: int) -> None:
         """Take so many bytes more. Raises `NoRoom`."""
-        if self._held[self._member] + count > MAX_HELD or self._held.total() + count > MAX_HELD_IN_ALL:
+        own = self._held[self._member]
+        left = MAX_HELD_IN_ALL - (self._held.total() - own)
+        if own + count > min(MAX_HELD, left // 2):
             raise NoRoom
         self._held[self._member] += count
         self._taken += count

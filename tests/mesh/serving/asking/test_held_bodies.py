@@ -9,7 +9,7 @@ from mesh.serving.asking.held_bodies import HeldBodies, NoRoom
 @pytest.fixture
 def bodies(monkeypatch: pytest.MonkeyPatch) -> HeldBodies:
     monkeypatch.setattr(held_bodies, "MAX_HELD", 10)
-    monkeypatch.setattr(held_bodies, "MAX_HELD_IN_ALL", 25)
+    monkeypatch.setattr(held_bodies, "MAX_HELD_IN_ALL", 32)
     return HeldBodies()
 
 
@@ -22,13 +22,16 @@ def test_a_members_requests_take_no_more_than_its_share(bodies: HeldBodies) -> N
         other.take(10)
 
 
-def test_all_together_take_no_more_than_there_is(bodies: HeldBodies) -> None:
-    with bodies.room("a") as a, bodies.room("b") as b, bodies.room("c") as c:
+def test_a_member_takes_no_more_than_half_of_what_others_leave(bodies: HeldBodies) -> None:
+    with bodies.room("a") as a, bodies.room("b") as b, bodies.room("c") as c, bodies.room("d") as d:
         a.take(10)
         b.take(10)
+        c.take(3)
         with pytest.raises(NoRoom):
-            c.take(6)
-        c.take(5)
+            c.take(4)
+        c.take(3)
+        d.take(3)
+        assert bodies.held.total() < 32
 
 
 def test_what_was_taken_is_given_back_also_after_a_fault(bodies: HeldBodies) -> None:
