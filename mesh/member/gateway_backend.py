@@ -110,7 +110,8 @@ class StayBackend:
     async def handle_api(self, session: Session) -> None:
         """Let a member's gateway ask this node's llama-server, if this node leads.
 
-        Its own gateway refuses a member that may not ask; one that does not obey is refused here.
+        Its own gateway refuses a member that may not ask; one that does not obey is refused here. The stream
+        ends when the member's rights change: it could ask by its old ones for as long as it keeps it.
         """
         refused = self._leading.barred(session.peer)
         if refused is not None:
@@ -118,7 +119,15 @@ class StayBackend:
                 await session.stream.send_all(as_http(refusal(refused)))
         elif session.peer is not None:  # TLS proved it
             caller = self._caller(session.peer)
-            await self._leading.door.serve(session.stream, caller, StreamKind(session.kind))
+            async with trio.open_nursery() as nursery:
+                ended = partial(self._is_another, session.peer, caller)
+                nursery.start_soon(self._driver.changes.cancel_when, nursery.cancel_scope, ended)
+                await self._leading.door.serve(session.stream, caller, StreamKind(session.kind))
+                nursery.cancel_scope.cancel()
+
+    def _is_another(self, id: NodeId, caller: Caller) -> bool:
+        """Whether this member may ask no more, or not as what it was."""
+        return asking_refused(self._node, id) is not None or self._caller(id) != caller
 
     def _caller(self, id: NodeId) -> Caller:
         return Caller(id_text(id), Rights.OWN in self._node.rights(id))

@@ -1,5 +1,6 @@
 """The gateway's way to the leader: here, at another member, or the reason why there is none."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
 
@@ -159,6 +160,22 @@ async def test_a_member_comes_to_the_leaders_door_over_a_stream(
         assert await stream.receive_some(5) == b"hello"
     assert one.serving() == Serving(id_text(anna.id), MODEL.root.hex())
     assert leading.came == [(Caller(id_text(bert.id), is_owner), kind)]
+
+
+@pytest.mark.parametrize("left", [Rights.WORK, Rights.WORK | Rights.NO_ASK])
+async def test_a_stream_ends_when_its_members_rights_change(
+    clock: MockClock, ground: Ground, monkeypatch: pytest.MonkeyPatch, left: Rights
+) -> None:
+    anna, bert = await leader_and_member(ground)
+    await deploy(anna, bert)
+    backend(anna, Pretended())
+    async with await backend(bert, Pretended()).open_leader() as stream:
+        await stream.send_all(b"hello")
+        assert await stream.receive_some(5) == b"hello"
+        monkeypatch.setattr(anna.node, "rights", lambda id: left)
+        anna.changes.notify()
+        with trio.fail_after(5), suppress(trio.BrokenResourceError):
+            assert await stream.receive_some(5) == b""
 
 
 async def test_a_leader_that_refuses_the_stream_is_not_ready(clock: MockClock, ground: Ground) -> None:
