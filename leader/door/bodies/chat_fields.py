@@ -60,7 +60,7 @@ class Chat:
         rules["response_format"] = self._response_format
         if given.get("messages") is None:
             raise Unacceptable("messages", "is required")
-        built = settled(rebuilt(given, rules, self._facts, self._dropped))
+        built = settled(rebuilt(given, rules, self._facts, self._dropped), self._facts)
         if not built.get("logprobs"):
             built.pop("logprobs", None)
         return _with_the_one_tool(built)

@@ -44,7 +44,7 @@ class Prompts:
     def completion(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Of ``/completion`` and ``/v1/completions``: ``prompt`` becomes a list of single ones."""
         rules = {**NATIVE, **ENGINES_OWN, "prompt": self._several}
-        return settled(self._built(given, rules, "prompt"))
+        return settled(self._built(given, rules, "prompt"), self._facts)
 
     def infill(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Of ``/infill``."""
@@ -59,7 +59,7 @@ class Prompts:
         built = self._built(given, rules, "input_prefix")
         if "input_suffix" not in built:
             raise Unacceptable("input_suffix", "is required")
-        return settled(built)
+        return settled(built, self._facts)
 
     def embeddings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Of ``/v1/embeddings`` and the engine's own."""

@@ -28,6 +28,12 @@ from leader.door.grammars.schemas import check_schema
 from leader.door.orders import EngineFacts, Unacceptable
 
 MOST_PROBABILITIES = 100
+MOST_TOLD = 100_000
+"""Of all tokens of an answer told whole: the engine takes over a KiB of memory for each."""
+MOST_TOLD_IN_EVENTS = 1_000_000
+"""The same for a stream, for which it takes a hundred bytes each."""
+PROBABILITIES_OF_CHATS = 20
+"""The engine's own number where a chat says ``logprobs`` alone."""
 MOST_BIASES = 1024
 MOST_STOPS = 64
 MOST_STOP = 512
@@ -239,8 +245,11 @@ LENGTHS = ("n_predict", "max_completion_tokens", "max_tokens")
 """Names of one field; the first that is given counts, as to the engine."""
 
 
-def settled(built: dict[str, Any]) -> dict[str, Any]:
-    """Without the names that the engine would not look at: of each field, one is left."""
+def settled(built: dict[str, Any], facts: EngineFacts) -> dict[str, Any]:
+    """Without the names that the engine would not look at: of each field, one is left.
+
+    An answer with so many probabilities that the engine's memory does not suffice ends early, at a length.
+    """
     for first, *others in (LENGTHS, ("n_probs", "logprobs")):
         names = [name for name in (first, *others) if name in built]
         for name in names[1:]:
@@ -248,4 +257,16 @@ def settled(built: dict[str, Any]) -> dict[str, Any]:
                 del built[name]
     if "grammar" in built and "json_schema" in built:
         raise Unacceptable("grammar", "cannot be given together with json_schema")
+    if told := _told_of_a_token(built):
+        most = (MOST_TOLD_IN_EVENTS if built.get("stream") else MOST_TOLD) // told
+        name = next((name for name in LENGTHS if name in built), LENGTHS[0])
+        if most < facts.context and not 0 <= built.get(name, -1) <= most:
+            built[name] = most
     return built
+
+
+def _told_of_a_token(built: Mapping[str, Any]) -> int:
+    """How many probabilities are told of each token."""
+    asked = built.get("logprobs", 0)
+    of_chat = built.get("top_logprobs", PROBABILITIES_OF_CHATS) if asked is True else asked
+    return max(int(of_chat), int(built.get("n_probs", 0)))

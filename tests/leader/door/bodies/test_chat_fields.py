@@ -170,3 +170,10 @@ def test_the_hundred_tools_of_an_agent_are_far_within_the_bounds() -> None:
     given["tools"] = [agents.a_tool(number) for number in range(400)]
     body, _ = built(given)
     assert len(body["tools"]) == 400
+
+
+def test_so_many_probabilities_of_a_chat_end_it_before_the_engines_memory() -> None:
+    given = {"messages": HELLO, "logprobs": True}
+    assert built(given)[0]["n_predict"] == 5000
+    assert built({**given, "top_logprobs": 100, "n_probs": 0, "max_tokens": 2000})[0]["max_tokens"] == 1000
+    assert "n_predict" not in built({**given, "logprobs": False})[0]

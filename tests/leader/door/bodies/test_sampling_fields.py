@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from leader.door.bodies.fields import Dropped, rebuilt
-from leader.door.bodies.sampling_fields import ENGINES_OWN, LEFT_OUT, NATIVE, settled
+from leader.door.bodies.sampling_fields import ENGINES_OWN, LEFT_OUT, LENGTHS, NATIVE, settled
 from leader.door.orders import EngineFacts, Unacceptable
 from tests.fuzz.engine_fields import LIST, as_text, fields_in, known_fields, pinned_source
 
@@ -37,7 +37,7 @@ def test_the_list_of_fields_is_that_of_the_pinned_source() -> None:
 
 
 def built(given: dict[str, Any]) -> dict[str, Any]:
-    return settled(rebuilt(given, {**NATIVE, **ENGINES_OWN}, FACTS, Dropped()))
+    return settled(rebuilt(given, {**NATIVE, **ENGINES_OWN}, FACTS, Dropped()), FACTS)
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,27 @@ def test_an_answer_of_chosen_fields_says_what_it_cost_at_its_end() -> None:
         assert set(given) == {*asked, "timings"}
         assert given[-1] == "timings"
     assert built({"response_fields": []}) == {"response_fields": []}
+
+
+@pytest.mark.parametrize(
+    ("given", "length"),
+    [
+        ({"n_probs": 10}, None),
+        ({"n_probs": 100}, 1000),
+        ({"logprobs": 100, "n_predict": 5000}, 1000),
+        ({"n_probs": 100, "max_tokens": 999}, 999),
+        ({"n_probs": 50, "n_predict": -1}, 2000),
+        ({"n_probs": 100, "stream": True}, None),
+    ],
+)
+def test_so_many_probabilities_end_an_answer_before_the_engines_memory(
+    given: dict[str, Any], length: int | None
+) -> None:
+    made = built(given)
+    assert next((made[name] for name in LENGTHS if name in made), None) == length
+    assert sum(name in made for name in LENGTHS) <= 1
+
+
+def test_a_long_stream_of_probabilities_ends_as_well() -> None:
+    facts = EngineFacts("model", 131_072, 1)
+    assert settled({"n_probs": 100, "stream": True}, facts)["n_predict"] == 10_000
