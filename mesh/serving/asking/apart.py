@@ -7,14 +7,14 @@ ill, would hold up this node's gossip for as long as it takes.
 import pickle
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import trio
 
 import mesh
+from mesh.serving.asking.fair_gate import FairGate
 from mesh.serving.asking.held_bodies import NoRoom
 from mesh.serving.asking.reader import LENGTH
 
@@ -32,20 +32,19 @@ class TooMuch(Exception):
 
 
 class Apart:
-    """The processes. A member's questions wait for each other, so that it keeps one of them busy at most."""
+    """The processes, in fair turns of members; one is kept for another member than the one that has the other."""
 
     def __init__(self) -> None:
-        self._turns = trio.CapacityLimiter(PROCESSES)
-        self._members: dict[str, _Questions] = {}
+        self._gate = FairGate(PROCESSES, kept=1)
         self._idle: list[trio.Process] = []
         self._closed = False
 
     async def ask(self, member: str, name: str, *arguments: Any) -> Any:
         """The answer of `reader.READERS[name]` to a member's question.
 
-        Raises `TooMuch`, and `NoRoom` where this machine has no process to spare.
+        Raises `TooMuch`, `TooManyWaiting`, and `NoRoom` where this machine has no process to spare.
         """
-        async with self._turn_of(member), self._turns:
+        async with self._gate.place(member):
             try:
                 process = self._idle.pop() if self._idle else await _start()
             except OSError as error:
@@ -68,26 +67,6 @@ class Apart:
         self._closed = True
         while self._idle:
             await _end(self._idle.pop())
-
-    @asynccontextmanager
-    async def _turn_of(self, member: str) -> AsyncIterator[None]:
-        one = self._members.setdefault(member, _Questions())
-        one.waiting += 1
-        try:
-            async with one.lock:
-                yield
-        finally:
-            one.waiting -= 1
-            if not one.waiting:
-                del self._members[member]
-
-
-class _Questions:
-    """Those of one member: how many wait, and for what."""
-
-    def __init__(self) -> None:
-        self.lock = trio.StrictFIFOLock()
-        self.waiting = 0
 
 
 async def _start() -> trio.Process:

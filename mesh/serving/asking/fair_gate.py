@@ -1,5 +1,6 @@
 """Lets so many pass at a time; whoever waits is let in by the fair turns of domains."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -9,10 +10,12 @@ from leader.door.slots.turns import Turns
 
 
 class FairGate:
-    """Has so many places. Who asks much waits for itself alone."""
+    """Has so many places. Who asks much waits for itself alone: of them, so many are ``kept`` for others."""
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, kept: int = 0) -> None:
         self._free = places
+        self._most_of_one = places - kept
+        self._taken: Counter[str] = Counter()
         self._turns = Turns()
         self._waiting: dict[int, _Waits] = {}
 
@@ -29,7 +32,7 @@ class FairGate:
         soon as a place is given, before the next is looked for.
         """
         ticket = self._turns.arrive(domain)
-        waiting = self._waiting[ticket] = _Waits(may_start, on_start)
+        waiting = self._waiting[ticket] = _Waits(domain, may_start, on_start)
         try:
             self.deal()
             await waiting.ready.wait()
@@ -37,23 +40,34 @@ class FairGate:
         finally:
             del self._waiting[ticket]
             self._turns.leave(ticket)
-            self._free += waiting.ready.is_set()
+            if waiting.ready.is_set():
+                self._free += 1
+                self._taken[domain] -= 1
+                self._taken += Counter()  # without the domains that have none
             self.deal()
 
     def deal(self) -> None:
         """Give free places to those whose turn it is."""
         while self._free and (ticket := self._turns.next(self._barred())) is not None:
             self._turns.start(trio.current_time(), ticket)
+            waiting = self._waiting[ticket]
             self._free -= 1
-            self._waiting[ticket].on_start()
-            self._waiting[ticket].ready.set()
+            self._taken[waiting.domain] += 1
+            waiting.on_start()
+            waiting.ready.set()
 
     def _barred(self) -> set[int]:
-        return {ticket for ticket, waiting in self._waiting.items() if not waiting.may_start()}
+        most = self._most_of_one
+        return {
+            ticket
+            for ticket, waiting in self._waiting.items()
+            if self._taken[waiting.domain] >= most or not waiting.may_start()
+        }
 
 
 class _Waits:
-    def __init__(self, may_start: Callable[[], bool], on_start: Callable[[], None]) -> None:
+    def __init__(self, domain: str, may_start: Callable[[], bool], on_start: Callable[[], None]) -> None:
+        self.domain = domain
         self.may_start = may_start
         self.on_start = on_start
         self.ready = trio.Event()

@@ -19,7 +19,8 @@ from mesh.gateway.resuming.dialects import parse_event
 from mesh.gateway.sse import EventSplitter
 from mesh.gateway.upstream import Head, UpstreamLost
 from mesh.serving.asking.bill import Bill
-from mesh.serving.asking.engine_client import TAIL, Connect, EngineClient, engine_client, read_token_counts
+from mesh.serving.asking.engine_client import TAIL, EngineClient, engine_client, read_token_counts
+from mesh.serving.asking.engine_use import EngineUse
 from mesh.serving.asking.fair_gate import FairGate
 from mesh.serving.asking.held_bodies import Room
 from mesh.serving.asking.slot_turns import SlotTurn, SlotTurns
@@ -27,7 +28,7 @@ from mesh.serving.asking.slot_turns import SlotTurn, SlotTurns
 LARGE: Final = 512 << 10
 """Bytes of a request whose text costs llama-server so much memory that few are read at a time."""
 MAX_LARGE: Final = 2
-"""Large requests that llama-server reads at a time: some 60 bytes of memory for each of text."""
+"""Large requests that llama-server reads at a time: some hundred bytes of memory for each of text."""
 LARGE_SECONDS: Final = 30.0
 """Seconds after which a large request is read, though its answer may begin much later."""
 MAX_SLOTLESS: Final = 4
@@ -36,6 +37,8 @@ MAX_CHOSEN: Final = 16
 """Requests at a time whose slots llama-server chooses."""
 MAX_WHOLE: Final = 16 << 20
 """Bytes of one order's answers that the door reads whole, to tell them itself."""
+MAX_SLOTLESS_ANSWER: Final = 64 << 20
+"""Bytes of an answer without a slot: it is read whole, so that no slow client keeps others from theirs."""
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +113,7 @@ class OrderRun:
                     async with self._queueing:  # one place in the queue, however many answers: it is bounded
                         turn = await stack.enter_async_context(self._turn(order.beginnings[index]))
                     prompt = TOKENS_PER_BEGINNING * len(order.beginnings[index])
-                    sent = self._sent(turn.connect, with_slot(body, turn.slot, turn.reuse), prompt)
+                    sent = self._sent(turn, with_slot(body, turn.slot, turn.reuse), prompt)
                     answer = await stack.enter_async_context(sent)
                     if answer.head.status == 200:
                         turn.began()
@@ -120,16 +123,18 @@ class OrderRun:
                 async with (
                     self._engine.crowd.chosen.place(self._domain, self._bill.may_start, self._bill.starts),
                     self._engine.turns.engine_choice() as use,
-                    self._sent(use.connect, body) as answer,
+                    self._sent(use, body) as answer,
                 ):
                     yield answer
                     use.answered()
             case SlotUse.NONE:
                 async with (
                     self._engine.crowd.slotless.place(self._domain, on_start=self._bill.starts),
-                    self._sent(self._engine.connect, body) as answer,
+                    self._engine.turns.without_slot() as use,
+                    self._sent(use, body) as answer,
                 ):
                     yield answer
+                    use.answered()
 
     def _turn(self, beginnings: tuple[int, ...]) -> AbstractAsyncContextManager[SlotTurn]:
         bill = self._bill
@@ -142,36 +147,57 @@ class OrderRun:
         )
 
     @asynccontextmanager
-    async def _sent(self, connect: Connect, body: bytes, prompt: int = 0) -> AsyncIterator["Answer"]:
+    async def _sent(self, use: EngineUse, body: bytes, prompt: int = 0) -> AsyncIterator["Answer"]:
         """Have the request's answer, whose prompt has about so many tokens."""
-        async with engine_client(self._bill.noting(connect)) as client:
+        async with engine_client(self._bill.noting(use.connect)) as client:
             answer = Answer(client, self._bill)
             try:
-                answer.head = await self._head(client, body)
+                answer.head = await self._head(client, use, body)
                 yield answer
             except (trio.Cancelled, ClientGone):
                 answer.is_given_up(prompt)
                 raise
 
-    async def _head(self, client: EngineClient, body: bytes) -> Head:
-        """Send a request and wait for its answer's head, a large one when few others are read."""
+    async def _head(self, client: EngineClient, use: EngineUse, body: bytes) -> Head:
+        """Send a request and wait for its answer's head, a large one when few others are read.
+
+        Where its client leaves, llama-server reads on to the end all the same.
+        """
         method, path = self._order.method, self._order.path
         if len(body) < LARGE:
             return await client.send(method, path, body)
         async with self._engine.crowd.large.place(self._domain):
-            await client.send_request(method, path, body)
-            with trio.move_on_after(LARGE_SECONDS):
-                return await client.head()
+            until = trio.current_time() + LARGE_SECONDS
+            try:
+                await client.send_request(method, path, body)
+                with trio.CancelScope(deadline=until):
+                    return await client.head()
+            except trio.Cancelled:
+                with trio.CancelScope(deadline=until, shield=True):
+                    await client.aclose()
+                    use.end()
+                    await use.over.wait()
+                raise
         return await client.head()
 
     # --- an answer as llama-server gives it
 
     async def _pass_on(self) -> None:
+        if self._order.slot_use is SlotUse.NONE:
+            await self._pass_on_whole()
+            return
         async with self._asked(0) as answer:
             await self._exchange.start(answer.head.status, [*_told(answer.head), *self._own_headers()])
             while piece := await answer.receive():
                 await self._exchange.send(piece)
             answer.is_whole()
+
+    async def _pass_on_whole(self) -> None:
+        async with self._asked(0) as answer:
+            content = await self._rest(answer, MAX_SLOTLESS_ANSWER)
+            answer.is_whole()
+        await self._exchange.start(answer.head.status, [*_told(answer.head), *self._own_headers()])
+        await self._exchange.send(content)
 
     def _own_headers(self) -> Headers:
         dropped = ", ".join(self._order.dropped)
@@ -221,12 +247,12 @@ class OrderRun:
         answer.is_whole()
         await self._send_events(writer.ended(index))
 
-    async def _rest(self, answer: "Answer") -> bytes:
+    async def _rest(self, answer: "Answer", most: int | None = None) -> bytes:
         """Read a whole answer. Raises `UpstreamLost`, `NoRoom`, and `EngineRefused` at one too large."""
         content = bytearray()
         while piece := await answer.receive():
             self._read += len(piece)
-            if self._read > MAX_WHOLE:
+            if self._read > (most or MAX_WHOLE):
                 raise EngineRefused((400, "too_large", "so large an answer is told by a stream alone"))
             self._room.take(len(piece))
             content += piece
@@ -273,7 +299,7 @@ class Crowd:
 
     def __init__(self) -> None:
         self.large = FairGate(MAX_LARGE)
-        self.slotless = FairGate(MAX_SLOTLESS)
+        self.slotless = FairGate(MAX_SLOTLESS, kept=1)
         self.chosen = FairGate(MAX_CHOSEN)
 
     def deal(self) -> None:

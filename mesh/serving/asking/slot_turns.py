@@ -117,6 +117,7 @@ class SlotTurns:
         self._uses: dict[SlotTurn, int] = {}
         self._choices = 0
         self._chosen: set[EngineUse] = set()
+        self._slotless: set[EngineUse] = set()
         self._gone = False
         self._nursery: trio.Nursery | None = None
 
@@ -145,7 +146,7 @@ class SlotTurns:
             self._gone, self._nursery = True, None
             for waiting in self._queue.values():
                 waiting.ready.set()
-            for use in (*self._uses, *self._chosen):
+            for use in (*self._uses, *self._chosen, *self._slotless):
                 use.over.set()
 
     @asynccontextmanager
@@ -204,6 +205,24 @@ class SlotTurns:
                 self._engine_picked()
             else:
                 use.end()
+
+    @asynccontextmanager
+    async def without_slot(self) -> AsyncIterator[EngineUse]:
+        """For a request that needs no slot. It ends when llama-server is done, whenever its client leaves.
+
+        Else whoever hangs up and asks again could have it read any number of texts at a time.
+        """
+        if self._nursery is None:
+            raise SlotsGone("llama-server has ended", "ask again")
+        use = EngineUse(self._connect, self._nursery, lambda: None)
+        self._slotless.add(use)
+        try:
+            yield use
+        finally:
+            use.end()
+            with trio.CancelScope(shield=True):
+                await use.over.wait()
+            self._slotless.discard(use)
 
     def _engine_picked(self) -> None:
         self._chosen = {use for use in self._chosen if not use.over.is_set()}

@@ -123,10 +123,51 @@ def test_with_its_slot_a_body_is_json_still(body: bytes, reuse: bool) -> None:
 async def test_few_at_a_time_are_tokenized_and_each_domain_has_its_turn() -> None:
     async with open_door(hold) as opened:
         clients = [await opened.asking("/tokenize", {"content": "a"}) for _ in range(MAX_SLOTLESS + 2)]
-        await opened.asking("/tokenize", {"content": "b"}, BERT)
+        for content in ("b", "c"):
+            await opened.asking("/tokenize", {"content": content}, BERT)
         assert len(opened.engine.asked) == MAX_SLOTLESS
+        assert opened.engine.asked[-1].body["content"] == "b", "one place was kept for others"
         await opened.hang_up(clients[0])
-        assert opened.engine.asked[-1].body["content"] == "b"
+        assert opened.engine.asked[-1].body["content"] == "c"
+
+
+async def test_who_hangs_up_is_in_the_way_of_itself_until_llama_server_is_done() -> None:
+    done = trio.Event()
+
+    async def read_to_the_end(asked: Asked) -> None:
+        await done.wait()
+
+    async with open_door(read_to_the_end) as opened:
+        for _ in range(3 * MAX_SLOTLESS):
+            await opened.hang_up(await opened.asking("/tokenize", {"content": "a"}))
+        assert len(opened.engine.asked) == MAX_SLOTLESS - 1
+        done.set()
+
+
+async def test_a_client_that_reads_nothing_keeps_nobody_from_tokenizing() -> None:
+    async def answer(asked: Asked) -> None:
+        await asked.answer({"tokens": [1] * (4_000_000 if asked.body["content"] == "a" else 1)})
+
+    async with open_door(answer) as opened:
+        for _ in range(MAX_SLOTLESS):
+            await opened.asking("/tokenize", {"content": "a"})
+        assert (await opened.ask("/tokenize", {"content": "b"}, BERT))[2] == b'{"tokens": [1]}'
+
+
+async def test_few_large_requests_are_read_at_a_time_also_of_who_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(order_run, "LARGE", 1)
+    done = trio.Event()
+
+    async def read_to_the_end(asked: Asked) -> None:
+        await done.wait()
+
+    async with open_door(read_to_the_end, slots=4) as opened:
+        for path, body in 2 * ((CHATS, HELLO), ("/tokenize", {"content": "a"})):
+            await opened.hang_up(await opened.asking(path, body))
+        assert len(opened.engine.asked) == MAX_LARGE
+        done.set()
 
 
 async def test_few_large_requests_are_read_at_a_time_but_none_for_long(
