@@ -32,7 +32,7 @@ class TooMuch(Exception):
 
 
 class Apart:
-    """The processes, in fair turns of members; one is kept for another member than the one that has the other."""
+    """The processes, in fair turns of members; no member has the last one too."""
 
     def __init__(self) -> None:
         self._gate = FairGate(PROCESSES, kept=1)
