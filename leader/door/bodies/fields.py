@@ -41,7 +41,8 @@ class Dropped:
 
 
 def _printable(name: str) -> str:
-    return "".join(one if "!" <= one <= "~" and one not in ',;"' else "?" for one in name[:MOST_NAME])
+    """Never empty: a header that ended with nothing behind a comma would be none."""
+    return "".join(one if "!" <= one <= "~" and one not in ',;"' else "?" for one in name[:MOST_NAME]) or "?"
 
 
 def rebuilt(

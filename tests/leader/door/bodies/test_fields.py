@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leader.door.bodies.fields import (
@@ -91,12 +91,13 @@ def test_the_same_field_of_many_objects_is_named_once() -> None:
 
 
 @given(st.lists(st.text(), max_size=80))
+@example([""])
 def test_dropped_names_fit_into_a_header(names: list[str]) -> None:
     dropped = Dropped()
     for name in names:
         dropped.add(name)
     assert len(dropped.names) <= MOST_DROPPED
-    assert all(len(name) <= 64 and all("!" <= one <= "~" for one in name) for name in dropped.names)
+    assert all(1 <= len(name) <= 64 and all("!" <= one <= "~" for one in name) for name in dropped.names)
 
 
 def test_ids_of_tokens_are_whole_numbers_of_31_bits() -> None:
