@@ -80,7 +80,8 @@ class Pipeline:
     @property
     def facts(self) -> EngineFacts:
         """What the door knows of llama-server."""
-        return EngineFacts(self.wanted.name, self.plan.context, self.plan.slots)
+        plan, tokens = self.plan, self.plan.model_info.n_vocab
+        return EngineFacts(self.wanted.name, plan.context, plan.slots, vocabulary=tokens)
 
     @property
     def turns(self) -> SlotTurns:

@@ -147,7 +147,8 @@ class Prompts:
 
     def _ids(self, value: Any, field: str, facts: EngineFacts) -> Any:
         items = a_list(value, field, MOST_IDS)
-        if items and not are_tokens(items):
+        known = facts.vocabulary or INT32 + 1
+        if items and not (are_tokens(items) and max(items) < known):
             raise Unacceptable(field, "must be ids of tokens")
         return items
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -127,6 +128,13 @@ def test_with_pieces_less_is_tokenized_at_a_time(content: Any) -> None:
     with pytest.raises(Unacceptable) as caught:
         prompts().tokenize({"content": content, "with_pieces": True})
     assert caught.value.field == "content"
+
+
+def test_tokens_that_the_model_has_not_are_no_text() -> None:
+    small = Prompts(replace(FACTS, vocabulary=1024), Dropped())
+    assert small.detokenize({"tokens": [1023]}) == {"tokens": [1023]}
+    with pytest.raises(Unacceptable, match="ids of tokens"):
+        small.detokenize({"tokens": [1, 1024]})
 
 
 def test_a_front_ends_completion_passes_with_nothing_dropped() -> None:
