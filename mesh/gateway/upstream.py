@@ -110,6 +110,13 @@ class Upstream:
         """Say that the request is whole. Raises `UpstreamLost`."""
         await self._send(h11.EndOfMessage())
 
+    async def send_request(self, method: str, target: bytes, headers: Headers, body: bytes) -> None:
+        """Send a whole request, in one go. Raises `UpstreamLost`."""
+        events = [h11.Request(method=method, target=target, headers=headers), h11.EndOfMessage()]
+        if body:
+            events.insert(1, h11.Data(data=body))
+        await self._send(*events)
+
     async def receive_head(self) -> Head:
         """Wait for the answer's head. Raises `UpstreamLost`."""
         event = await self._event()
@@ -145,12 +152,12 @@ class Upstream:
             return bytes(await self._stream.receive_some(_CHUNK))
         raise UpstreamLost(self._doubt)
 
-    async def _send(self, event: h11.Event) -> None:
-        data = self._http.send(event)
+    async def _send(self, *events: h11.Event) -> None:
+        data = b"".join(self._http.send(event) or b"" for event in events)
         self._read_limit = CUT_SHORT_LIMIT
         try:
             with trio.fail_after(WRITE_LIMIT):
-                await self._stream.send_all(data or b"")
+                await self._stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
             raise UpstreamLost("the connection to the leader was lost") from error
         except trio.TooSlowError as error:

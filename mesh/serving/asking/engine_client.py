@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NamedTuple
 
 import trio
@@ -80,13 +80,8 @@ class EngineClient:
                 raise UpstreamLost("llama-server takes no connection") from error
         headers: Headers = [*_HEADERS, (b"content-length", b"%d" % len(body))] if body else _HEADERS[:1]
         upstream = self._upstream
-        await upstream.send_head(method, path.encode(), headers)
-        try:
-            if body:
-                await upstream.send_body(body)
-            await upstream.end_request()
-        except UpstreamLost:
-            pass  # it may have answered before it read all: look
+        with suppress(UpstreamLost):  # it may have answered before it read all: look
+            await upstream.send_request(method, path.encode(), headers, body)
 
     async def head(self) -> Head:
         """Wait for the answer's head; again, where that was cancelled. Raises `UpstreamLost`."""

@@ -17,6 +17,18 @@ async def test_a_leader_that_ends_before_it_answers_is_lost_in_plain_words() -> 
             await upstream.receive_head()
 
 
+async def test_a_whole_request_goes_out_in_one_piece() -> None:
+    here, there = trio.testing.memory_stream_pair()
+    async with Upstream(here) as upstream:
+        headers = [(b"host", b"localhost"), (b"content-length", b"2")]
+        await upstream.send_request("POST", b"/completion", headers, b"{}")
+        sent = bytes(await there.receive_some())
+        assert sent.startswith(b"POST /completion HTTP/1.1\r\n")
+        assert sent.endswith(b"\r\n\r\n{}")
+        await there.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        assert (await upstream.receive_head()).status == 200
+
+
 async def test_an_answer_that_breaks_off_is_no_whole_one() -> None:
     here, there = trio.testing.memory_stream_pair()
     async with Upstream(here) as upstream:
