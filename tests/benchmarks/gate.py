@@ -33,6 +33,7 @@ from mesh.engine.process.rpc_port import free_port, wait_for_listener
 from mesh.engine.types import Engine
 from mesh.tools.generator import ModelSpec, generate, spec_of_size
 from mesh.wire.errors import MeshError
+from tests.benchmarks.gate_door import DoorMeasured, Member
 from tests.benchmarks.gate_node import LAYERS, llama_arguments
 from tests.benchmarks.gate_ways import WAYS
 from tests.benchmarks.report import Report, Row, Summary, at_least, nearest_rank
@@ -46,11 +47,14 @@ GOAL = 0.97
 LOAD_SECONDS = 180.0
 OWN = "splice"
 DIRECT = "direct"
+DOOR = "door"
+"""Not a way: what the leader's door costs, over the program's own way."""
+MEASURES = (*WAYS, DOOR)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS, help="pairs of answers for each way")
-    parser.add_argument("--ways", default=",".join(WAYS), help=f"which ways, of {', '.join(WAYS)}")
+    parser.add_argument("--ways", default=",".join(MEASURES), help=f"of {', '.join(MEASURES)}")
     parser.add_argument("--nice", type=int, default=0, help="of all that is measured; less than 0 needs root")
     parser.add_argument("--size", type=int, default=MODEL_BYTES, help="bytes of the model")
 
@@ -79,20 +83,23 @@ class Measured:
 def run(options: argparse.Namespace) -> Report:
     """Measure and print; see the module."""
     ways = options.ways.split(",")
-    if unknown := set(ways) - set(WAYS):
-        raise MeshError(f"no such way: {', '.join(sorted(unknown))}", f"there are {', '.join(WAYS)}")
+    if unknown := set(ways) - set(MEASURES):
+        raise MeshError(f"no such way: {', '.join(sorted(unknown))}", f"there are {', '.join(MEASURES)}")
     engine = trio.run(ensure, detect(), cache_dir(), lambda progress: None)
     model = _model(options.size)
     os.nice(options.nice)
     measured: dict[str, Measured] = {}
     for way in ways:
+        if way == DOOR:
+            continue
         measured[way] = Measured()
         trio.run(_measure, way, engine, model, options.repeats, measured[way])
         one = measured[way]
         ratio = statistics.median(one.ratios)
         undisturbed = one.undisturbed(DIRECT) / one.undisturbed("gated")
         print(f"{way}: {ratio:.3f} of the hand-wired speed, undisturbed {undisturbed:.3f}", file=sys.stderr)
-    return _report(options, model, measured)
+    door = trio.run(_measure_door, engine, model, options.repeats) if DOOR in ways else None
+    return _report(options, model, measured, door)
 
 
 def _model(size: int) -> Path:
@@ -118,6 +125,13 @@ async def _measure(way: str, engine: Engine, model: Path, repeats: int, measured
             for server, samples, gaps in order if number % 2 == 0 else reversed(order):
                 samples.append(await server.tokens_per_second(TOKENS, gaps))
         measured.load_average = os.getloadavg()[0]
+
+
+async def _measure_door(engine: Engine, model: Path, repeats: int) -> DoorMeasured:
+    measured = DoorMeasured()
+    async with _pool(engine, model, OWN) as leader, _loaded(leader["url"]):
+        await measured.measure(Member(leader["seeds"], leader["port"]), repeats, TOKENS)
+    return measured
 
 
 @asynccontextmanager
@@ -149,6 +163,12 @@ async def _rpc_server(engine: Engine) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def _gated(engine: Engine, model: Path, way: str) -> AsyncIterator["ResumableCompletion"]:
+    async with _pool(engine, model, way) as leader, _loaded(leader["url"]) as server:
+        yield server
+
+
+@asynccontextmanager
+async def _pool(engine: Engine, model: Path, way: str) -> AsyncIterator[dict[str, Any]]:
     """Two workers, and a leader with tunnels to them and a llama-server, all engines as in a pool."""
     config: dict[str, Any] = {
         "way": way,
@@ -162,8 +182,8 @@ async def _gated(engine: Engine, model: Path, way: str) -> AsyncIterator["Resuma
             (await stack.enter_async_context(_node({**config, "number": number + 1})))
             for number in range(WORKERS)
         ]
-        url = await stack.enter_async_context(_node({**config, "number": 0, "ports": ports}))
-        yield await stack.enter_async_context(_loaded(url))
+        leader = await stack.enter_async_context(_node({**config, "number": 0, "ports": ports}))
+        yield {**config, **leader}
 
 
 @asynccontextmanager
@@ -256,14 +276,23 @@ def _columns(one: Measured) -> dict[str, list[float]]:
     }
 
 
-def _report(options: argparse.Namespace, model: Path, measured: dict[str, Measured]) -> Report:
+def _report(
+    options: argparse.Namespace,
+    model: Path,
+    measured: dict[str, Measured],
+    door: DoorMeasured | None = None,
+) -> Report:
+    subjects = {way: _columns(one) for way, one in measured.items()}
+    if door is not None:
+        subjects[DOOR] = door.columns()
     rows = [
         Row(way, "", {column: summary for column, some in columns.items() if (summary := Summary.of(some))})
-        for way, columns in ((way, _columns(one)) for way, one in measured.items())
+        for way, columns in subjects.items()
     ]
     own = measured.get(OWN)
     ratio = round(statistics.median(own.ratios), 4) if own is not None and own.gated else None
     goals = [at_least("tokens a second, whole path / hand-wired, median of pairs", GOAL, ratio, "")]
+    goals += [] if door is None else door.goals()
     parameters = {
         "model": f"{model.stat().st_size / 2**30:.2f} GiB",
         "workers": WORKERS,
@@ -273,15 +302,18 @@ def _report(options: argparse.Namespace, model: Path, measured: dict[str, Measur
         "nice": os.nice(0),
     }
     notes = [
+        "door: a member's answers through the leader's door, and relayed to llama-server without it",
         "splice: ours where both ends trust the link; copy, process: without splice, or in a process",
         "tls: ours elsewhere, in threads (no kernel TLS here); loop, tls-loop: by trio's streams",
         "undisturbed: the 10th percentile of the time from token to token, which busy machines leave alone",
         f"load average at the end: {os.getloadavg()[0]:.1f}; both paths answer in turns",
     ]
-    results = {
+    results: dict[str, Any] = {
         way: {"ratios": one.ratios, "direct": one.direct, "gated": one.gated, "load": one.load_average,
               "undisturbed_ms": {path: one.undisturbed(path) for path in one.gaps},
               "load_seconds": {DIRECT: one.load_direct, "gated": one.load_gated}}
         for way, one in measured.items()
     }  # fmt: skip
+    if door is not None:
+        results[DOOR] = door.columns()
     return Report("gate", parameters, results, goals, rows, notes)

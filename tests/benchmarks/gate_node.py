@@ -25,6 +25,7 @@ from mesh.net.port import bind_port
 from mesh.net.streams import Streams
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.identity import Identity, NodeId
+from tests.benchmarks.gate_door import CONTEXT, BenchedEngine
 from tests.benchmarks.gate_ways import WAYS, going
 from tests.leader.llama.url_of import url_of
 from worker.gate import Gate
@@ -107,7 +108,7 @@ class GateNode:
         def on_reset(worker: bytes, reason: str) -> None:
             print(f"the tunnel to {worker.hex()[:8]}: {reason}", file=sys.stderr)
 
-        machine = isolation()
+        port, machine = bind_port(["127.0.0.1"]), isolation()
         wanted = machine.applied(Confinement(reads=(self.config["model"],)), 1)
         with closing(reach(wanted, machine.cells, len(self.workers))) as made:
             engine = [self.config["llama_server"]]
@@ -122,17 +123,33 @@ class GateNode:
                 nursery.start_soon(process.run, lambda line: None)
                 for worker, listener in zip(self.workers, await made.listeners(), strict=True):
                     tunnels.listen(worker, listener)
+                benched = BenchedEngine(made.connect)
+                await nursery.start(benched.run)
+                await nursery.start(self.streams.serve, port.tcp, benched.handlers())
                 async with url_of(made.connect) as url:
-                    _say(url)
+                    _say({"url": url, "port": port.port})
                     await _until_input_closes()
                 nursery.cancel_scope.cancel()
+        port.close()
 
 
 def llama_arguments(model: str, host: str, port: int, endpoints: Sequence[str]) -> list[str]:
     """All layers on these rpc-servers, in equal shares; the last one has the head besides."""
     return [
         *("--model", model, "--host", host, "--port", str(port)),
-        *("--no-ui", "--offline", "-c", "1024", "-np", "1", "--no-kv-unified", "-fit", "off", "-cram", "0"),
+        *(
+            "--no-ui",
+            "--offline",
+            "-c",
+            str(CONTEXT),
+            "-np",
+            "1",
+            "--no-kv-unified",
+            "-fit",
+            "off",
+            "-cram",
+            "0",
+        ),
         *("--rpc", ",".join(endpoints), "--device", ",".join(f"RPC{i}" for i in range(len(endpoints)))),
         *("-ngl", str(LAYERS + 1), "-ts", ",".join(map(str, _shares(LAYERS + 1, len(endpoints))))),
     ]

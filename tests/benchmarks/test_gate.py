@@ -10,7 +10,7 @@ from mesh.engine.types import Engine
 from mesh.tools.generator import ModelSpec, generate, spec_of_size
 from mesh.wire.errors import MeshError
 from tests.benchmarks import gate
-from tests.benchmarks.gate import Measured, _measure, _report
+from tests.benchmarks.gate import Measured, _measure, _measure_door, _report
 from tests.benchmarks.gate_node import LAYERS, _shares
 from tests.benchmarks.gate_ways import WAYS
 
@@ -31,6 +31,14 @@ def test_every_way_loads_a_model_and_answers(engine: Engine, model: Path, way: s
     assert len(measured.ratios) == 1
     assert min(measured.gated + measured.direct) > 0
     assert min(measured.load_direct, measured.load_gated) > 0
+
+
+def test_a_member_is_answered_with_the_door_and_without(engine: Engine, model: Path) -> None:
+    measured = trio.run(_measure_door, engine, model, 2)
+    assert len(measured.speeds) == len(measured.firsts) == 2
+    report = _report(OPTIONS, model, {}, measured)
+    assert [row.what for row in report.rows] == ["door"]
+    assert [goal.measured is not None for goal in report.goals] == [False, True, True]
 
 
 def test_the_goal_is_the_median_of_pairs_of_the_programs_own_way(tmp_path: Path) -> None:
