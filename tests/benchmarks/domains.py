@@ -27,8 +27,9 @@ from mesh.engine.install.build import ensure
 from mesh.engine.install.cache import cache_dir
 from mesh.engine.types import Engine
 from mesh.serving.asking.slot_turns import SlotTurns
-from mesh.tools.generator import SYLLABLES, ModelSpec, generate
+from mesh.tools.generator import SYLLABLES
 from tests.benchmarks.report import Report, Row, Summary, at_most
+from tests.lab.real_model import real_model
 from tests.leader.llama.bare_server import bare_server
 from tests.leader.shapes import GIB, host
 from tests.mesh.serving.slot_completion import Completion, complete
@@ -43,13 +44,11 @@ WORDS: Final = 1000
 NEW_WORDS: Final = 16
 TOKENS: Final = 8
 GOAL: Final = 2.0
-SHAPE: Final = ModelSpec(30, 576, 9, 3, 1536, kind="Q8_0", context=CONTEXT)
-"""About that of a model with 135 million weights."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS, help="turns of each domain")
-    parser.add_argument("--model", type=Path, help="a GGUF file; else one is generated")
+    parser.add_argument("--model", type=Path, help="a GGUF file; else SmolLM2, fetched once")
 
 
 @dataclass
@@ -88,17 +87,10 @@ class Conversation:
 def run(options: argparse.Namespace) -> Report:
     """Measure and print; see the module."""
     engine = trio.run(ensure, detect(), cache_dir(), lambda progress: None)
-    model = options.model or _model()
+    model = options.model or trio.run(real_model)
     measured = Measured()
     trio.run(_measure, engine, model, options.repeats, measured)
     return _report(options.repeats, model, measured)
-
-
-def _model() -> Path:
-    path = cache_dir() / "benchmarks" / "domains.gguf"
-    if not path.exists():
-        generate(path, SHAPE)
-    return path
 
 
 async def _measure(engine: Engine, model: Path, repeats: int, measured: Measured) -> None:

@@ -27,8 +27,8 @@ from mesh.engine.types import Engine
 from mesh.gateway.entry.entrances import Entrance
 from mesh.gateway.http_server import serve_gateway
 from mesh.net.stream_kinds import StreamKind
-from mesh.tools.generator import ModelSpec, generate, spec_of_size
 from tests.benchmarks.report import Report, Row, Summary, at_least, at_most
+from tests.lab.real_model import real_model
 from tests.mesh.gateway.mortal import Mortal
 
 HELP = "seconds until an answer goes on exactly with a leader far away, beside the time that its tokens took"
@@ -37,7 +37,6 @@ REST = 40
 """Tokens after the cut."""
 ROUND_TRIP = 50
 REPEATS = 5
-MODEL_BYTES = 100 << 20
 GOAL = 1.5
 PATIENCE = 300.0
 
@@ -46,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokens", type=int, default=TOKENS, help="of the answer when it is cut")
     parser.add_argument("--round-trip", type=int, default=ROUND_TRIP, help="to the leader and back, in ms")
     parser.add_argument("--repeats", type=int, default=REPEATS, help="answers that are cut")
-    parser.add_argument("--model", type=Path, help="a GGUF file; else one of random weights is made")
+    parser.add_argument("--model", type=Path, help="a GGUF file; else SmolLM2, fetched once")
 
 
 class FarLeader(Mortal):
@@ -162,17 +161,10 @@ async def measure(
 def run(options: argparse.Namespace) -> Report:
     """Measure; see the module."""
     engine = trio.run(ensure, detect(), cache_dir(), lambda progress: None)
-    measured, model = Measured(), options.model or _model()
+    measured, model = Measured(), options.model or trio.run(real_model)
     with tempfile.TemporaryDirectory() as folder:
         trio.run(measure, engine, model, Path(folder), options, measured)
     return report(options, model, measured)
-
-
-def _model() -> Path:
-    path = cache_dir() / "benchmarks" / f"resume-{MODEL_BYTES}.gguf"
-    if not path.exists():
-        generate(path, spec_of_size(MODEL_BYTES, ModelSpec(layers=12, kind="Q8_0")))
-    return path
 
 
 def report(options: argparse.Namespace, model: Path, measured: Measured) -> Report:
