@@ -235,11 +235,11 @@ ATTACKS: dict[str, Attack] = {
 
 
 def main() -> None:
-    from tests.lab.hostile_asker import ask_raw, fuzz_door, keep_silent
+    from tests.lab.hostile_asker import ask_raw, fuzz_door, guess, keep_silent
     from tests.lab.hostile_member import lie
 
     of_members: dict[str, Attack] = {
-        attack.__name__: attack for attack in (lie, ask_raw, fuzz_door, keep_silent)
+        attack.__name__: attack for attack in (lie, ask_raw, fuzz_door, guess, keep_silent)
     }
     attack, arguments = sys.argv[1], json.loads(sys.argv[2])
     try:

@@ -18,7 +18,11 @@ from tests.fuzz.requests import random_request
 from tests.lab.hostile_requests import Request
 
 ANSWER_SECONDS = 60.0
+RANDOM_SECONDS = 5.0
+"""After which it hangs up on a random request: many ask for an answer without end."""
 AT_A_TIME = 4
+OUR_FAULTS = (500, 502, 504)
+"""Statuses that nothing in a request deserves."""
 
 
 class Asker:
@@ -48,15 +52,16 @@ class Asker:
         return await self._streams.open(self._leader, [self._there], kind)
 
     async def send(self, request: Request) -> dict[str, Any]:
-        """Send a request on a stream of its own; say what came of it: status, and the answer's end."""
+        """Send a request on a stream of its own; say what came of it: status, the answer's end, who left."""
         kind, seconds = request.get("kind", "api"), request.get("leave_after", ANSWER_SECONDS)
         return await self._send(encoded(request), kind, seconds)
 
-    async def send_bytes(self, line: bytes, body: bytes) -> dict[str, Any]:
-        """Send a request by its method and target, as bytes."""
-        head = line + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-        length = b"Content-Length: %d\r\n\r\n" % len(body)
-        return await self._send(head + length + body, "api", ANSWER_SECONDS)
+    async def send_random(self, number: int) -> dict[str, Any]:
+        """Send the random request of this number."""
+        method, target, body = random_request(Random(number))
+        line = method.encode() + b" " + target
+        head = b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+        return await self._send(line + head + body, "api", RANDOM_SECONDS)
 
     async def _send(self, content: bytes, kind: str, seconds: float) -> dict[str, Any]:
         try:
@@ -65,7 +70,7 @@ class Asker:
             return {"status": None, "text": str(error)}
         answer = b""
         try:
-            with trio.move_on_after(seconds):
+            with trio.move_on_after(seconds) as patience:
                 await session.stream.send_all(content)
                 while piece := await session.stream.receive_some(65536):
                     answer += piece
@@ -79,6 +84,7 @@ class Asker:
         return {
             "status": int(status) if status.isdigit() else None,
             "text": text[-600:].decode(errors="replace"),
+            "left": patience.cancelled_caught,
         }
 
 
@@ -134,10 +140,9 @@ async def keep_silent(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 async def fuzz_door(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Join, send ``count`` random requests from the number ``first`` on, then ask ``secret`` as another did.
+    """Join, and send ``count`` random requests from the number ``first`` on.
 
-    Says which statuses came, which requests got no answer or a fault of ours, and how many tokens of the
-    secret the answer was told to have found in its slot.
+    Says which statuses came, and which requests the leader gave no answer, or a fault of ours.
     """
     asker = await Asker.join(arguments["target"], arguments["token"])
     statuses: Counter[str] = Counter()
@@ -146,16 +151,44 @@ async def fuzz_door(arguments: dict[str, Any]) -> dict[str, Any]:
 
     async def one(number: int) -> None:
         async with limiter:
-            method, target, body = random_request(Random(number))
-            told = await asker.send_bytes(method.encode() + b" " + target, body)
-            statuses[str(told["status"])] += 1
-            if told["status"] is None or told["status"] in (500, 502, 504):
-                faults.append({"number": number, **told})
+            told = await asker.send_random(number)
+        statuses[outcome(told)] += 1
+        if is_fault(told):
+            faults.append({"number": number, **told})
 
     async with trio.open_nursery() as nursery:
         for number in range(arguments["first"], arguments["first"] + arguments["count"]):
             nursery.start_soon(one, number)
-    secret = {"prompt": arguments["secret"], "n_predict": 1}
-    told = await asker.send({"method": "POST", "path": "/completion", "body": secret})
-    found = re.search(r'"cache_n":(\d+)', told["text"])
-    return {"statuses": statuses, "faults": faults[:20], "found": int(found[1]) if found else None}
+    return {"statuses": statuses, "faults": faults}
+
+
+def outcome(told: dict[str, Any]) -> str:
+    """What came of a request, in a word: its status, or who hung up before there was one."""
+    if told["status"] is not None:
+        return str(told["status"])
+    return "left" if told["left"] else "none"
+
+
+def is_fault(told: dict[str, Any]) -> bool:
+    """Whether the leader hung up without an answer, or answered with a fault of ours."""
+    return outcome(told) == "none" or told["status"] in OUR_FAULTS
+
+
+async def guess(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Join as ``count`` members, who at once ask what another member has asked: ``secret``.
+
+    Says how many tokens of it each was told to have found. Each asks once, so that none finds its own.
+    """
+    askers = [await Asker.join(arguments["target"], arguments["token"]) for _ in range(arguments["count"])]
+    body = {"prompt": arguments["secret"], "n_predict": 1}
+    found: list[int | None] = []
+
+    async def one(asker: Asker) -> None:
+        told = await asker.send({"method": "POST", "path": "/completion", "body": body})
+        cached = re.search(r'"cache_n":(\d+)', told["text"])
+        found.append(int(cached[1]) if cached else None)
+
+    async with trio.open_nursery() as nursery:
+        for asker in askers:
+            nursery.start_soon(one, asker)
+    return {"found": found}
