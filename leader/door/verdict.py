@@ -241,9 +241,10 @@ _OF_ANSWERS = ("n", "n_cmpl", "stream", "stream_options", "cache_prompt")
 
 
 def _clients_name(field: str, names_in_chat: Mapping[str, str]) -> str:
-    """What the client calls a field of the chat that its request became."""
+    """What the client calls a field of the chat that its request became; its messages were others."""
     first, dot, rest = field.partition(".")
-    return next((name for name, in_chat in names_in_chat.items() if in_chat == first), first) + dot + rest
+    name = next((name for name, in_chat in names_in_chat.items() if in_chat == first), first)
+    return name if first == "messages" else name + dot + rest
 
 
 def _times(body: dict[str, Any]) -> int:

@@ -231,6 +231,23 @@ def test_a_wrong_field_is_blamed_by_the_clients_own_name() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        (
+            "/v1/messages",
+            {"system": "s", "messages": [{"role": "user", "content": "x" * 5_000_000}]},
+            "messages",
+        ),
+        ("/v1/responses", {"instructions": "s", "input": "x" * 5_000_000}, "input"),
+    ],
+)
+def test_no_message_is_blamed_by_its_number_in_the_chat(path: str, body: dict[str, Any], field: str) -> None:
+    refused = post(path, body)
+    assert isinstance(refused, Refused)
+    assert refused.field == field
+
+
+@pytest.mark.parametrize(
     ("path", "body", "form"),
     [
         ("/v1/messages/count_tokens", {"messages": HELLO}, AnswerForm.COUNT_MESSAGES),
