@@ -471,9 +471,9 @@ _SHAPES: dict[str, Make] = {
         ("a", ["a", "b"], [], [""], ["x" * 5000], ["a"] * 100, [1], _str(random))
     ),
     "samplers": lambda random: random.choice(
-        (["top_k", "infill", "dry"], "kfypmt", ["x"], [], ["top_k"] * 50, "zz")
+        (["top_k", "infill", "dry"], "kfypmt", ["x"], [], ["top_k"] * 50, "zz", ["infill"], "ik")
     ),
-    "dry_sequence_breakers": lambda random: random.choice((["\n"], [], ["a"] * 50, ["x" * 500], [1])),
+    "dry_sequence_breakers": lambda random: random.choice((["\n"], [], ["a"] * 50, ["x" * 60] * 32, [1])),
     "response_fields": lambda random: random.choice(
         (["content"], ["a/b/c"], ["/"], ["x" * 500], ["a"] * 100)
     ),

@@ -159,6 +159,12 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             ("MOST_STOPS", "MOST_BIASES", "MOST_PROBABILITIES"),
         ),
         Bound("bytes tokenized with pieces", "leader.door.bodies.prompt_fields", ("MOST_PIECED",)),
+        Bound("tokens that infill samples from", "leader.door.bodies.sampling_fields", ("MOST_INFILL",)),
+        Bound(
+            "probabilities told whole, in a stream",
+            "leader.door.bodies.sampling_fields",
+            ("MOST_TOLD", "MOST_TOLD_IN_EVENTS"),
+        ),
         Bound("texts to embed or to rank", "leader.door.bodies.prompt_fields", ("MOST_INPUTS",)),
         Bound("rules of a schema", "leader.door.grammars.schemas", ("MOST_NODES",)),
         Bound("rules of all tools' schemas", "leader.door.bodies.chat_fields", ("MOST_RULES_OF_TOOLS",)),

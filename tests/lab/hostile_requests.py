@@ -62,6 +62,9 @@ def ending_the_engine() -> Iterator[Request]:
             {"stop": ["x" * 10_000] * 10_000},
             {"logit_bias": [[token, 1.0] for token in range(100_000)]},
             {"n_probs": 10**6},
+            {"samplers": ["infill"], "temperature": 1.0},
+            {"samplers": ["top_k", "infill"], "top_k": 0, "temperature": 1.0},
+            {"dry_multiplier": 1.0, "dry_sequence_breakers": [f"{at:02}e the ing" for at in range(32)]},
         ):
             yield _asking(path, **heavy) | {"refused": True}
         for name in (

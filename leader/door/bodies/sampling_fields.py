@@ -39,6 +39,10 @@ MOST_STOPS = 64
 MOST_STOP = 512
 MOST_SAMPLERS = 16
 MOST_BREAKERS = 32
+MOST_INFILL = 256
+"""Tokens that ``top_k`` leaves for the sampler ``infill``, which compares each with each."""
+TOP_K = 40
+"""The engine's own ``top_k``."""
 MOST_RESPONSE_FIELDS = 32
 MOST_ANSWERS = 64
 """To one request: prompts in an array, times the answers to each."""
@@ -90,9 +94,12 @@ def _samplers(value: Any, field: str, facts: EngineFacts) -> object:
 
 
 def _breakers(value: Any, field: str, facts: EngineFacts) -> object:
-    found = texts(MOST_BREAKERS, 64)(value, field, facts)
+    """Single ones: to find in which tokens a longer one may begin, the engine stands still for long."""
+    found = texts(MOST_BREAKERS, 1)(value, field, facts)
     if not found:
         raise Unacceptable(field, "must not be empty")
+    if not all(one.isascii() for one in found):
+        raise Unacceptable(field, "must hold single characters of ASCII")
     return found
 
 
@@ -257,12 +264,29 @@ def settled(built: dict[str, Any], facts: EngineFacts) -> dict[str, Any]:
                 del built[name]
     if "grammar" in built and "json_schema" in built:
         raise Unacceptable("grammar", "cannot be given together with json_schema")
+    _check_infill(built)
     if told := _told_of_a_token(built):
         most = (MOST_TOLD_IN_EVENTS if built.get("stream") else MOST_TOLD) // told
         name = next((name for name in LENGTHS if name in built), LENGTHS[0])
         if most < facts.context and not 0 <= built.get(name, -1) <= most:
             built[name] = most
     return built
+
+
+def _check_infill(built: Mapping[str, Any]) -> None:
+    given = built.get("samplers", [])
+    names = (
+        [_LETTERS.get(one, one) for one in given] if isinstance(given, str) else list(map(str.lower, given))
+    )
+    if "infill" not in names:
+        return
+    before = names[: names.index("infill")]
+    if not _TOP_K & set(before) or not 0 < built.get("top_k", TOP_K) <= MOST_INFILL:
+        raise Unacceptable("samplers", f"may have infill after a top_k of 1 to {MOST_INFILL} alone")
+
+
+_TOP_K = {"top_k", "top-k", "topk"}
+_LETTERS = {"k": "top_k", "i": "infill"}
 
 
 def _told_of_a_token(built: Mapping[str, Any]) -> int:

@@ -95,6 +95,14 @@ def test_fields_are_written_as_the_engine_takes_them(given: dict[str, Any], kept
         {"samplers": ["top_k"] * 17},
         {"dry_sequence_breakers": []},
         {"dry_sequence_breakers": ["x"] * 33},
+        {"dry_sequence_breakers": ["ab"]},
+        {"dry_sequence_breakers": ["\u00e9"]},
+        {"samplers": ["infill"]},
+        {"samplers": "i"},
+        {"samplers": "ik"},
+        {"samplers": ["Infill", "top_k"]},
+        {"samplers": ["top_k", "infill"], "top_k": 0},
+        {"samplers": "ki", "top_k": 257},
         {"response_fields": ["x"] * 33},
         {"seed": 2**64},
         {"adaptive_decay": 1.0},
@@ -142,3 +150,10 @@ def test_so_many_probabilities_end_an_answer_before_the_engines_memory(
 def test_a_long_stream_of_probabilities_ends_as_well() -> None:
     facts = EngineFacts("model", 131_072, 1)
     assert settled({"n_probs": 100, "stream": True}, facts)["n_predict"] == 10_000
+
+
+@pytest.mark.parametrize("samplers", [["top_k", "top_p", "infill"], ["TOP-K", "infill"], "kpi"])
+def test_infill_samples_from_a_few_tokens(samplers: Any) -> None:
+    for few in ({}, {"top_k": 40}):
+        given = {"samplers": samplers, **few}
+        assert built(given) == given
