@@ -23,7 +23,9 @@ _TRANSLATED: Final = frozenset(
 )
 _UNTOLD: Final = frozenset(("n", "n_cmpl", "logprobs", "top_logprobs", "verbose"))
 """Fields of chat completions whose answer a message cannot tell."""
-_TOLD_BY_SERVERS: Final = frozenset(("redacted_thinking", "server_tool_use"))
+_TOLD_BY_SERVERS: Final = frozenset(
+    ("redacted_thinking", "server_tool_use", "mcp_tool_use", "tool_reference")
+)
 """Blocks of earlier answers that only Anthropic's servers can read; so are the results of their tools."""
 _BILLING: Final = "x-anthropic-billing-header:"
 
@@ -67,8 +69,13 @@ def left_out(body: dict[str, Any]) -> tuple[str, ...]:
     for number, message in enumerate(body["messages"]):
         content = message.get("content")
         for place, block in enumerate(content if isinstance(content, list) else ()):
+            field = f"messages.{number}.content.{place}"
             if _is_told_by_servers(block["type"]):
-                out.append(f"messages.{number}.content.{place}")
+                out.append(field)
+            parts = block.get("content") if block["type"] == "tool_result" else ()
+            for at, part in enumerate(parts if isinstance(parts, list) else ()):
+                if _is_told_by_servers(part["type"]):
+                    out.append(f"{field}.content.{at}")
     return tuple(out)
 
 
@@ -154,6 +161,14 @@ def _part(block: dict[str, Any], field: str) -> dict[str, Any]:
     kind = block.get("type")
     if kind == "text":
         return {"type": "text", "text": text_at(block.get("text"), f"{field}.text")}
+    if kind == "search_result":
+        return {"type": "text", "text": _titled(block, block.get("content"), f"{field}.content")}
+    if kind == "document":
+        source = object_at(block.get("source"), f"{field}.source")
+        name = {"text": "data", "content": "content"}.get(str(source.get("type")))
+        if name is None:
+            raise Unacceptable(f"{field}.source.type", "the model reads documents of text alone")
+        return {"type": "text", "text": _titled(block, source.get(name), f"{field}.source.{name}")}
     if kind == "image":
         source = object_at(block.get("source"), f"{field}.source")
         if source.get("type") != "base64":
@@ -164,6 +179,16 @@ def _part(block: dict[str, Any], field: str) -> dict[str, Any]:
         data = text_at(source.get("data"), f"{field}.source.data")
         return {"type": "image_url", "image_url": {"url": f"data:{media};base64,{data}"}}
     raise Unacceptable(f"{field}.type", "the model reads text, images, and what tools gave")
+
+
+def _titled(block: dict[str, Any], content: object, field: str) -> str:
+    """Return a document's text, given as a string or in blocks, with its title before it."""
+    texts = [block["title"]] if isinstance(block.get("title"), str) else []
+    if isinstance(content, str):
+        return "\n".join([*texts, content])
+    for place, part in enumerate(list_at(content, field)):
+        texts.append(text_at(object_at(part, f"{field}.{place}").get("text"), f"{field}.{place}.text"))
+    return "\n".join(texts)
 
 
 def _begun(last: dict[str, Any]) -> str:
@@ -194,6 +219,7 @@ def _tool_result(block: dict[str, Any], field: str) -> dict[str, Any]:
         content = [
             _part(object_at(part, f"{field}.content.{place}"), f"{field}.content.{place}")
             for place, part in enumerate(list_at(content, f"{field}.content"))
+            if not _is_told_by_servers(object_at(part, f"{field}.content.{place}").get("type"))
         ]
         if all(part["type"] == "text" for part in content):
             content = "".join(part["text"] for part in content)

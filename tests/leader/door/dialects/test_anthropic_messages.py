@@ -104,6 +104,43 @@ def test_a_tools_result_is_told_with_its_failure(result: dict[str, Any], content
     assert said({"role": "user", "content": [block]})[0]["content"] == content
 
 
+@pytest.mark.parametrize(
+    ("block", "text"),
+    [
+        ({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}}, "a"),
+        (
+            {
+                "type": "document",
+                "title": "T",
+                "source": {"type": "content", "content": [{"type": "text", "text": "a"}]},
+            },
+            "T\na",
+        ),
+        (
+            {
+                "type": "search_result",
+                "source": "s",
+                "title": "T",
+                "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+            },
+            "T\na\nb",
+        ),
+    ],
+)
+def test_documents_of_text_are_read(block: dict[str, Any], text: str) -> None:
+    assert said({"role": "user", "content": [block]})[0]["content"] == [{"type": "text", "text": text}]
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [block]}
+    assert said({"role": "user", "content": [result]})[0]["content"] == text
+
+
+def test_what_only_servers_can_read_of_a_tools_result_is_left_out_and_named() -> None:
+    parts = [{"type": "tool_reference", "tool_name": "look"}, {"type": "text", "text": "found"}]
+    result = {"type": "tool_result", "tool_use_id": "t", "content": parts}
+    body: dict[str, Any] = {"messages": [USER, {"role": "user", "content": [result]}]}
+    assert said(*body["messages"])[1]["content"] == "found"
+    assert left_out(body) == ("messages.1.content.0.content.0",)
+
+
 def test_a_turn_of_the_assistant_is_one_message() -> None:
     turn = [
         {"type": "thinking", "thinking": "hm", "signature": ""},
@@ -202,12 +239,14 @@ def _first(block: Any) -> dict[str, Any]:
             _first({"type": "image", "source": {"type": "url", "url": "x"}}),
             "messages.0.content.0.source.type",
         ),
-        (_first({"type": "document", "source": {}}), "messages.0.content.0.type"),
+        (_first({"type": "video"}), "messages.0.content.0.type"),
+        (_first({"type": "document", "source": {"type": "base64"}}), "messages.0.content.0.source.type"),
+        (_first({"type": "search_result"}), "messages.0.content.0.content"),
         (_first({"type": "text"}), "messages.0.content.0.text"),
         (_first({"type": "tool_result"}), "messages.0.content.0.tool_use_id"),
         (
             _first({"type": "tool_result", "tool_use_id": "1", "content": [{"type": "document"}]}),
-            "messages.0.content.0.content.0.type",
+            "messages.0.content.0.content.0.source",
         ),
         ({"system": [{"type": "image"}]}, "system.0.type"),
         ({"tools": [{"input_schema": {}}]}, "tools.0.name"),
