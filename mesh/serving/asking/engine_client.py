@@ -20,6 +20,8 @@ TAIL: Final = 4096
 Connect = Callable[[], Awaitable[trio.abc.Stream]]
 """Opens a connection to llama-server. Raises OSError."""
 
+_TIMINGS: Final = b'"timings":{'
+_TIMINGS_BYTES: Final = 512
 _HEADERS: Final = [(b"host", b"localhost"), (b"content-type", b"application/json")]
 _MADE: Final = re.compile(rb'"(?:completion_tokens|tokens_predicted|predicted_n)"\s*:\s*(\d{1,9})')
 _READ: Final = re.compile(rb'"(?:prompt_tokens|tokens_evaluated)"\s*:\s*(\d{1,9})')
@@ -43,6 +45,29 @@ class TokenCounts(NamedTuple):
     def cached(self) -> int:
         """Tokens of the prompt that were not computed."""
         return max(0, self.prompt - self.prefilled)
+
+
+class CountsReader:
+    """Follows an answer to its end, and remembers where its numbers of tokens may stand."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+        self._timings = b""
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next piece."""
+        window = self._tail[-len(_TIMINGS) :] + piece
+        if 0 < len(self._timings) < _TIMINGS_BYTES:
+            self._timings += piece[: _TIMINGS_BYTES - len(self._timings)]
+        # Quotation marks in a text are escaped: nothing that a model says looks like this.
+        if (at := window.rfind(_TIMINGS)) >= 0:
+            self._timings = window[at : at + _TIMINGS_BYTES]
+        self._tail = piece[-TAIL:] if len(piece) >= TAIL else (self._tail + piece)[-TAIL:]
+
+    def counts(self) -> TokenCounts:
+        """What the answer said of itself: at its end, or before many probabilities of tokens."""
+        counts = read_token_counts(self._tail)
+        return counts if counts.generated or counts.prompt else read_token_counts(self._timings)
 
 
 def read_token_counts(tail: bytes) -> TokenCounts:

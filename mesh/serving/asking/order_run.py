@@ -19,7 +19,7 @@ from mesh.gateway.resuming.dialects import parse_event
 from mesh.gateway.sse import EventSplitter
 from mesh.gateway.upstream import Head, UpstreamLost
 from mesh.serving.asking.bill import Bill
-from mesh.serving.asking.engine_client import TAIL, EngineClient, engine_client, read_token_counts
+from mesh.serving.asking.engine_client import CountsReader, EngineClient, engine_client
 from mesh.serving.asking.engine_use import EngineUse
 from mesh.serving.asking.fair_gate import FairGate
 from mesh.serving.asking.held_bodies import Room
@@ -35,7 +35,7 @@ MAX_SLOTLESS: Final = 4
 """Requests at a time that take no slot, such as tokenizing: each has a thread of llama-server's."""
 MAX_CHOSEN: Final = 16
 """Requests at a time whose slots llama-server chooses."""
-MAX_WHOLE: Final = 16 << 20
+MAX_WHOLE: Final = 4 << 20
 """Bytes of one order's answers that the door reads whole, to tell them itself."""
 MAX_SLOTLESS_ANSWER: Final = 64 << 20
 """Bytes of an answer without a slot: it is read whole, so that no slow client keeps others from theirs."""
@@ -315,7 +315,7 @@ class Answer:
         self.turn: SlotTurn | None = None
         self._client = client
         self._bill = bill
-        self._tail = b""
+        self._reader = CountsReader()
         self._events = 0
         self._is_whole = False
 
@@ -323,13 +323,13 @@ class Answer:
         """Return the next piece, empty at the proper end. Raises `UpstreamLost`."""
         piece = await self._client.receive()
         self._events += piece.count(b"\n\n")
-        self._tail = piece[-TAIL:] if len(piece) >= TAIL else (self._tail + piece)[-TAIL:]
+        self._reader.feed(piece)
         return piece
 
     def is_whole(self) -> None:
         """Note what the answer says that it cost, and that llama-server is done with it."""
         self._is_whole = True
-        counts = read_token_counts(self._tail)
+        counts = self._reader.counts()
         self._bill.tokens(counts.prompt, counts.generated, counts.cached)
         if self.turn is not None and self.head.status == 200:
             held = counts.prompt + counts.generated

@@ -6,7 +6,7 @@ import trio.testing
 
 from mesh.gateway.leaders import RequestRefused
 from mesh.gateway.upstream import UpstreamLost
-from mesh.serving.asking.engine_client import TokenCounts, engine_client, read_token_counts
+from mesh.serving.asking.engine_client import CountsReader, TokenCounts, engine_client, read_token_counts
 
 CHAT = b'"usage":{"completion_tokens":5,"prompt_tokens":40,"total_tokens":45},"timings":{"cache_n":30,'
 TIMINGS = b'"prompt_n":10,"prompt_ms":250.5,"predicted_n":5}}'
@@ -22,6 +22,16 @@ def test_without_usage_the_timings_tell() -> None:
 
 def test_text_that_looks_like_usage_is_none() -> None:
     assert read_token_counts(rb'{"content":"\"prompt_tokens\": 999, \"predicted_n\": 9"}') == TokenCounts()
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_timings_are_found_also_before_long_probabilities(size: int) -> None:
+    answer = b'{"content":"x","timings":{"cache_n":30,' + TIMINGS[:-1]
+    answer += b',"completion_probabilities":[' + b'{"id":1},' * 2000 + b"{}]}"
+    reader = CountsReader()
+    for start in range(0, len(answer), size):
+        reader.feed(answer[start : start + size])
+    assert reader.counts() == TokenCounts(40, 5, 10, 0.2505)
 
 
 async def answering(answer: bytes) -> trio.abc.Stream:
