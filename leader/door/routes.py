@@ -1,10 +1,8 @@
 """The paths that the door opens, as they are sent. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-
-from leader.door.orders import ErrorShape
 
 CHATS = "/v1/chat/completions"
 COUNT = "/v1/chat/completions/input_tokens"
@@ -39,9 +37,6 @@ class Route:
     method: str
     asked: Purpose
     engine_path: str
-    shape: ErrorShape = ErrorShape.OPENAI
-    queries: frozenset[bytes] = field(default_factory=frozenset)
-    """Names in the query that the path knows."""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -53,14 +48,14 @@ def _get(path: str, asked: Purpose = Purpose.LOOK) -> Route:
     return Route("GET", asked, path)
 
 
-def _post(path: str, asked: Purpose, shape: ErrorShape = ErrorShape.OPENAI) -> Route:
-    return Route("POST", asked, path, shape)
+def _post(path: str, asked: Purpose) -> Route:
+    return Route("POST", asked, path)
 
 
 _EMBEDDINGS = _post("/embeddings", Purpose.EMBEDDINGS)
 _RERANK = _post("/v1/rerank", Purpose.RERANK)
-_RESPONSES = _post(CHATS, Purpose.RESPONSES, ErrorShape.RESPONSES)
-_COUNT_RESPONSES = _post(COUNT, Purpose.COUNT_RESPONSES, ErrorShape.RESPONSES)
+_RESPONSES = _post(CHATS, Purpose.RESPONSES)
+_COUNT_RESPONSES = _post(COUNT, Purpose.COUNT_RESPONSES)
 
 ROUTES: Mapping[bytes, Route] = {
     b"/health": _get("/health"),
@@ -74,8 +69,8 @@ ROUTES: Mapping[bytes, Route] = {
     b"/v1/chat/completions/input_tokens": _post(COUNT, Purpose.CHAT_TEXT),
     b"/chat/completions/input_tokens": _post(COUNT, Purpose.CHAT_TEXT),
     b"/apply-template": _post("/apply-template", Purpose.CHAT_TEXT),
-    b"/v1/messages": _post(CHATS, Purpose.MESSAGES, ErrorShape.ANTHROPIC),
-    b"/v1/messages/count_tokens": _post(COUNT, Purpose.COUNT_MESSAGES, ErrorShape.ANTHROPIC),
+    b"/v1/messages": _post(CHATS, Purpose.MESSAGES),
+    b"/v1/messages/count_tokens": _post(COUNT, Purpose.COUNT_MESSAGES),
     b"/v1/responses": _RESPONSES,
     b"/responses": _RESPONSES,
     b"/v1/responses/input_tokens": _COUNT_RESPONSES,
@@ -94,12 +89,3 @@ ROUTES: Mapping[bytes, Route] = {
     b"/tokenize": _post("/tokenize", Purpose.TOKENIZE),
     b"/detokenize": _post("/detokenize", Purpose.DETOKENIZE),
 }
-
-
-def shape_of(path: bytes) -> ErrorShape:
-    """How who asks at a path wants errors, also where there is no such path."""
-    if path.startswith(b"/v1/messages"):
-        return ErrorShape.ANTHROPIC
-    if path.startswith((b"/v1/responses", b"/responses")):
-        return ErrorShape.RESPONSES
-    return ErrorShape.OPENAI

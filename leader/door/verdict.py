@@ -20,6 +20,7 @@ from leader.door.bodies.prompt_fields import (
 )
 from leader.door.bodies.sampling_fields import MOST_ANSWERS
 from leader.door.dialects import anthropic_messages, openai_responses
+from leader.door.dialects.error_shapes import shape_of
 from leader.door.orders import (
     AnswerForm,
     EngineFacts,
@@ -30,7 +31,7 @@ from leader.door.orders import (
     Unacceptable,
     Verdict,
 )
-from leader.door.routes import ROUTES, Purpose, Route, shape_of
+from leader.door.routes import ROUTES, Purpose, Route
 
 MOST_WRITTEN = 64 << 20
 """Of all bodies of one request together: each answer to it has one of its own."""
@@ -39,7 +40,7 @@ MOST_WRITTEN = 64 << 20
 def judge(method: str, target: bytes, content: bytes, engine: EngineFacts) -> Verdict:
     """What becomes of a request with this method, target as sent and body. It never raises."""
     path, _, query = target.partition(b"?")
-    shape = shape_of(path)
+    shape = shape_of(path.decode("latin-1"))
     route = ROUTES.get(path)
     if route is None:
         return Refused(404, "not_found", "there is no such path here", shape=shape)
@@ -47,7 +48,7 @@ def judge(method: str, target: bytes, content: bytes, engine: EngineFacts) -> Ve
         text = f"this path takes {route.method} alone"
         return Refused(405, "method_not_allowed", text, shape=shape, allow=route.methods)
     dropped = Dropped()
-    _drop_query(query, route, dropped)
+    _drop_query(query, dropped)
     if route.asked is Purpose.OWN:
         return OwnAnswer(path[1:].decode())
     if route.asked is Purpose.LOOK:
@@ -70,10 +71,10 @@ def bodies_fields(engine_path: str) -> frozenset[str]:
     return _NAMES.get(engine_path, CHAT_NAMES) - {"n", "n_cmpl"}
 
 
-def _drop_query(query: bytes, route: Route, dropped: Dropped) -> None:
+def _drop_query(query: bytes, dropped: Dropped) -> None:
     for part in query[:4096].split(b"&"):
         name = part.partition(b"=")[0]
-        if name and name not in route.queries:
+        if name:
             dropped.add("?" + name.decode("latin-1"))
 
 

@@ -104,8 +104,8 @@ class Askers:
         self._most = most
         self._accounts: OrderedDict[str, Account] = OrderedDict()
 
-    def begin(self, now: float, member: str, *, owner: bool, waits: bool = True) -> Ticket | Refused:
-        """Accept a request of the member, or refuse it; ``waits`` unless it needs no slot."""
+    def begin(self, now: float, member: str, *, owner: bool) -> Ticket | Refused:
+        """Accept a request of the member, or refuse it."""
         account = self._account(now, member)
         if account is None:
             return Refused(503, "overloaded", "too many members ask at once", retry_after=RETRY_SECONDS)
@@ -113,7 +113,7 @@ class Askers:
         limits = self.limits_of(owner=owner)
         if limits is not None:
             debt = account.paid_at - now
-            refused = limits.refusal(account.in_flight, account.queued, debt, waits)
+            refused = limits.refusal(account.queued, debt)
             if refused is not None:
                 account.refused += 1
                 return refused

@@ -25,22 +25,19 @@ class Limits:
     tokens_per_minute: int | None = None
     owners: bool = False
 
-    def refusal(self, in_flight: int, queued: int, debt: float, waits: bool) -> Refused | None:
+    def refusal(self, queued: int, debt: float) -> Refused | None:
         """Why a member's next request is refused; None where it may come.
 
-        So many of its requests are ``in_flight`` and ``queued``; ``debt`` is for how many seconds it has to
-        wait for what it took; the request itself ``waits``, unless it needs no slot.
+        So many of its requests are ``queued``; ``debt`` is for how many seconds it has to wait for what it
+        took. One beyond those in flight is not refused: it waits.
         """
         if debt > 0:
             text = f"this member has taken more than its {self.tokens_per_minute} tokens a minute"
             return Refused(429, "too_many_tokens", text, retry_after=debt)
-        if waits and queued >= self.queued:
+        if queued >= self.queued:
             text = f"{self.queued} requests of this member are waiting, as many as may"
-        elif not waits and in_flight >= self.in_flight:
-            text = f"{self.in_flight} requests of this member are being answered, as many as may"
-        else:
-            return None
-        return Refused(429, "too_many_requests", text, retry_after=RETRY_SECONDS)
+            return Refused(429, "too_many_requests", text, retry_after=RETRY_SECONDS)
+        return None
 
     def paid_at(self, now: float, paid_at: float, tokens: int) -> float:
         """When a member's tokens are paid for that has just taken so many more."""

@@ -242,12 +242,6 @@ ENGINES_OWN: Mapping[str, Rule] = {
     },
 }
 
-LEFT_OUT: Mapping[str, str] = {
-    "sse_ping_interval": "the door tells by the engine's pings whether it is alive",
-    "reasoning_control": "it prepares for requests that the door lets nobody make",
-}
-"""Fields of the engine's that change no word of an answer: dropped, as unknown ones are."""
-
 LENGTHS = ("n_predict", "max_completion_tokens", "max_tokens")
 """Names of one field; the first that is given counts, as to the engine."""
 

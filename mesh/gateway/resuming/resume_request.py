@@ -53,11 +53,6 @@ class ResumeRequest:
         """Return the client's request as it would have sent it, for the door to judge."""
         return encode(self.body)
 
-    def first_question(self) -> bytes:
-        """Return what the gateway asked for first: by these bytes it is known as the same request."""
-        asked = as_completion(self.path, self.body)
-        return self.question() if asked is None or asked.why_not_resumable else encode(asked.first())
-
     def judged(self, built: Mapping[str, Any]) -> "ResumeRequest":
         """Return the same with the body that the door has built of the client's.
 

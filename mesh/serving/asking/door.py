@@ -30,7 +30,7 @@ from mesh.runtime.clock import now
 from mesh.serving.answer_counter import Answers
 from mesh.serving.asking.ask_reporter import AskReporter
 from mesh.serving.asking.bill import Bill
-from mesh.serving.asking.engine_client import engine_client, read_token_counts
+from mesh.serving.asking.engine_client import engine_client
 from mesh.serving.asking.held_bodies import HeldBodies, NoRoom, Room
 from mesh.serving.asking.judging import Judging
 from mesh.serving.asking.order_run import OrderRun, ServedEngine
@@ -248,8 +248,8 @@ async def _take_up(one: _Asking, asked: ResumeRequest, order: Order, bill: Bill)
         except (trio.Cancelled, ClientGone):
             bill.tokens(TOKENS_PER_BEGINNING * len(order.beginnings[0]), run.events, 0)
             raise
-        if run.tail:  # else it was refused, perhaps while llama-server still computes
-            counts = read_token_counts(run.tail)
+        if run.events:  # else it was refused, perhaps while llama-server still computes
+            counts = run.reader.counts()
             bill.tokens(counts.prompt, counts.generated, counts.cached)
             held = counts.prompt + counts.generated
             turn.used(held or None, counts.cached, counts.prefilled, counts.prefill_seconds)

@@ -10,6 +10,7 @@ import trio
 
 from mesh.gateway.leaders import RequestRefused
 from mesh.gateway.replies import Headers
+from mesh.gateway.sse import generated_tokens
 from mesh.gateway.upstream import Head, Upstream, UpstreamLost
 
 WHOLE_LIMIT: Final = 64 << 20
@@ -23,11 +24,10 @@ Connect = Callable[[], Awaitable[trio.abc.Stream]]
 _TIMINGS: Final = b'"timings":{'
 _TIMINGS_BYTES: Final = 512
 _HEADERS: Final = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-_MADE: Final = re.compile(rb'"(?:completion_tokens|tokens_predicted|predicted_n)"\s*:\s*(\d{1,9})')
 _READ: Final = re.compile(rb'"(?:prompt_tokens|tokens_evaluated)"\s*:\s*(\d{1,9})')
 _NEW: Final = re.compile(rb'"prompt_n"\s*:\s*(\d{1,9})')
 _CACHED: Final = re.compile(rb'"cache_n"\s*:\s*(\d{1,9})')
-_SECONDS: Final = re.compile(rb'"prompt_ms"\s*:\s*(\d{1,9}(?:\.\d+)?)')
+_MILLISECONDS: Final = re.compile(rb'"prompt_ms"\s*:\s*(\d{1,9}(?:\.\d+)?)')
 
 
 class TokenCounts(NamedTuple):
@@ -74,8 +74,9 @@ def read_token_counts(tail: bytes) -> TokenCounts:
     """Read the end of an answer, a stream or whole; zeros where it says nothing."""
     new, cached = _last(_NEW, tail), _last(_CACHED, tail)
     prompt = _last(_READ, tail) or new + cached
-    seconds = _SECONDS.findall(tail)
-    return TokenCounts(prompt, _last(_MADE, tail), new, float(seconds[-1]) / 1000 if seconds else 0.0)
+    milliseconds = _MILLISECONDS.findall(tail)
+    seconds = float(milliseconds[-1]) / 1000 if milliseconds else 0.0
+    return TokenCounts(prompt, generated_tokens(tail) or 0, new, seconds)
 
 
 def _last(pattern: re.Pattern[bytes], text: bytes) -> int:

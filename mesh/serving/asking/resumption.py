@@ -17,6 +17,7 @@ from mesh.gateway.resuming.pace import EXACT_LIMIT, Pace
 from mesh.gateway.resuming.resume_request import ResumeRequest
 from mesh.gateway.resuming.taken_up import taken_up_event
 from mesh.gateway.upstream import Head
+from mesh.serving.asking.engine_client import CountsReader
 
 Ask = Callable[[str, dict[str, Any]], Awaitable[Any]]
 """Asks llama-server, given path and body; returns its JSON. Raises `RequestRefused`, and `UpstreamLost`."""
@@ -26,8 +27,6 @@ TAKE_UP_LIMIT: Final = 3600.0
 COMMENT_EVERY: Final = 0.5
 """Seconds between two comments to a gateway that waits: less than it grants a leader that it doubts."""
 COMMENT: Final = b": taking up the answer\n\n"
-TAIL: Final = 4096
-"""Bytes at the end of the rest that are kept: they tell its numbers of tokens."""
 
 
 class EngineConnection(Protocol):
@@ -83,8 +82,8 @@ class ResumeRun:
         self._request = request
         self._exchange = exchange
         self._engine = engine
-        self.tail = b""
-        """The end of the rest so far."""
+        self.reader = CountsReader()
+        """Follows the rest to its end."""
         self.events = 0
         """How many events of the rest came, each about a token."""
 
@@ -103,7 +102,7 @@ class ResumeRun:
         while piece := await self._engine.receive():
             self.events += piece.count(b"\n\n")
             await self._exchange.send(piece)
-            self.tail = (self.tail + piece)[-TAIL:]
+            self.reader.feed(piece)
 
     async def _take_up(self, slot: int, reuse: bool) -> ContinuationRequest:
         rest = await resume(self._request, self._engine.ask, slot, reuse)

@@ -40,7 +40,6 @@ def resume(data: bytes) -> None:
     assert decode_resume_request(encode_resume_request(request)) == request
     assert request.tokens is None or len(request.tokens.ids) <= MAX_TOKENS
     request = request.judged(json.loads(request.question()))
-    request.first_question()
     with suppress(CannotContinue, LookupError, TypeError, ValueError, AttributeError):
         _run(continuation(request, HeldSlot(3, True), lambda done, total: done > 8))
 

@@ -6,21 +6,16 @@ LIMITS = Limits(in_flight=2, queued=3, tokens_per_minute=60)
 
 
 @pytest.mark.parametrize(
-    ("in_flight", "queued", "debt", "waits", "code"),
+    ("queued", "debt", "code"),
     [
-        (2, 2, 0.0, True, None),
-        (9, 2, 0.0, True, None),
-        (1, 9, 0.0, False, None),
-        (0, 3, 0.0, True, "too_many_requests"),
-        (2, 0, 0.0, False, "too_many_requests"),
-        (0, 0, 0.1, True, "too_many_tokens"),
-        (0, 0, float("-inf"), True, None),
+        (2, 0.0, None),
+        (3, 0.0, "too_many_requests"),
+        (0, 0.1, "too_many_tokens"),
+        (0, float("-inf"), None),
     ],
 )
-def test_a_limit_that_is_reached_refuses_the_next(
-    in_flight: int, queued: int, debt: float, waits: bool, code: str | None
-) -> None:
-    refused = LIMITS.refusal(in_flight, queued, debt, waits)
+def test_a_limit_that_is_reached_refuses_the_next(queued: int, debt: float, code: str | None) -> None:
+    refused = LIMITS.refusal(queued, debt)
     assert (None if refused is None else refused.code) == code
     assert refused is None or (refused.status == 429 and refused.retry_after > 0)
 

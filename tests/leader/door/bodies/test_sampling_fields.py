@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from leader.door.bodies.fields import Dropped, rebuilt
-from leader.door.bodies.sampling_fields import ENGINES_OWN, LEFT_OUT, LENGTHS, NATIVE, settled
+from leader.door.bodies.sampling_fields import ENGINES_OWN, LENGTHS, NATIVE, settled
 from leader.door.orders import EngineFacts, Unacceptable
 from tests.fuzz.engine_fields import LIST, as_text, fields_in, known_fields, pinned_source
 
@@ -18,6 +18,11 @@ ELSEWHERE = {
     *("type", "url", "add_special", "parse_special", "with_pieces", "tokens", "documents", "texts", "query"),
     *("top_n", "return_text", "embd_normalize", "encoding_format"),
 }
+LEFT_OUT = {
+    "sse_ping_interval": "the door tells by the engine's pings whether it is alive",
+    "reasoning_control": "it prepares for requests that the door lets nobody make",
+}
+"""Fields of the engine's that change no word of an answer: dropped, as unknown ones are."""
 NOWHERE = {
     # Read from no body that the door writes: control of answers, slots, and what is not implemented.
     *("action", "t_max_prompt_ms"),

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.gateway.resuming import resume_request
-from mesh.gateway.resuming.request import read_request
 from mesh.gateway.resuming.resume_request import (
     ResumeRequest,
     SaidText,
@@ -139,14 +138,3 @@ def test_the_doors_body_takes_the_place_of_the_clients_but_not_how_it_is_told(us
         "stream": True,
         **({"stream_options": {"include_usage": True}} if usage else {}),
     }
-
-
-@pytest.mark.parametrize("body", [BODY, {**BODY, "grammar": "root ::= x"}])
-@pytest.mark.parametrize("path", ["/completion", "/v1/completions"])
-def test_it_is_known_by_the_bytes_that_were_asked_for_first(path: str, body: dict[str, Any]) -> None:
-    completion = read_request(path, json.dumps(body).encode())
-    assert completion is not None
-    came = decode_resume_request(encode_resume_request(request(path=path, body=body)))
-    first = body if completion.why_not_resumable else completion.first()
-    assert json.loads(came.first_question()) == first
-    assert json.loads(came.question()) == body
