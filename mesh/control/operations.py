@@ -59,6 +59,9 @@ class ProgressEvent(TypedDict):
     state: NotRequired[str]
     progress: NotRequired[float]  # 0..1
     eta_seconds: NotRequired[float]
+    done: NotRequired[int]  # bytes
+    total: NotRequired[int]
+    rate: NotRequired[float]  # bytes a second
 
 
 # -- info, shutdown ------------------------------------------------------------------------------------------
@@ -315,7 +318,12 @@ LEAVE = Operation("leave", LeaveArgs, LeaveResult, survives_hang_up=True)
 
 
 class ServeArgs(TypedDict):
-    model: str  # absolute path on this machine
+    model: str  # absolute path on this machine; empty with `held`
+    held: NotRequired[str]  # the root, in hex, of a model that the pool holds
+    sha256: NotRequired[
+        list[str]
+    ]  # of the model's files, in hex, as its source tells them; "" where it does not
+    source: NotRequired[str]  # where it was downloaded, with the revision, such as hf:OWNER/REPO@COMMIT/FILE
     context: int | None
     slots: int | None
     layers: dict[str, int] | None  # member's name or id -> number of layers
@@ -395,6 +403,76 @@ class PruneResult(TypedDict):
 
 MODELS = Operation("models", NoArgs, ModelsResult)
 PRUNE = Operation("prune", NoArgs, PruneResult, survives_hang_up=True)
+
+
+# -- models by name: fit, place, hold, fetch -----------------------------------------------------------------
+
+
+class FitArgs(TypedDict):
+    """Variants of one model, of which only a header is here: do they fit this pool?"""
+
+    header: str  # absolute path of the beginning of one variant's first file
+    size: int  # of that variant, in bytes: all its files
+    sizes: list[int]  # of the variants, in bytes
+    context: int | None
+    slots: int | None
+    layers: dict[str, int] | None
+
+
+class Fit(TypedDict):
+    fits: bool
+    reason: str  # why not
+    tokens_per_second: float  # predicted; 0 where it does not fit
+
+
+class FitResult(TypedDict):
+    fits: list[Fit]  # of each size
+
+
+class PlaceArgs(TypedDict):
+    bytes: int
+
+
+class PlaceResult(TypedDict):
+    """The member that downloads: this machine unless something speaks against it."""
+
+    member: str
+    name: str
+    here: bool
+    reason: str  # why not here
+
+
+class HoldArgs(TypedDict):
+    files: list[str]  # absolute paths; of a split model, its parts in order
+    sha256: list[str]  # of each, in hex; "" where it is not known
+
+
+class HoldResult(TypedDict):
+    name: str
+    size: int
+    sha256: str  # the root of its hash tree
+
+
+class FetchFile(TypedDict):
+    path: str  # in the repository
+    size: int
+    sha256: str
+
+
+class FetchArgs(TypedDict):
+    """Have a member download from the hub. No token travels, so it has to be open to all."""
+
+    member: str
+    repo: str
+    commit: str
+    files: list[FetchFile]
+    held: int  # so many of the files, from the first, are the model; the others lie beside it
+
+
+FIT = Operation("fit", FitArgs, FitResult)
+PLACE = Operation("place", PlaceArgs, PlaceResult)
+HOLD = Operation("hold", HoldArgs, HoldResult)
+FETCH = Operation("fetch", FetchArgs, HoldResult)
 
 
 # -- plan ----------------------------------------------------------------------------------------------------

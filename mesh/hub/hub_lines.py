@@ -1,0 +1,94 @@
+"""The lines between this program and the process that talks with the hub.
+
+The process reads one request, a JSON object, from its standard input, and writes one JSON object a line to
+its standard output: any number of progress lines, then one line with ``result`` or ``error``. It ends when
+its standard input is closed, so it does not outlive whoever asked.
+"""
+
+from typing import Literal, NotRequired, TypedDict
+
+
+class FileEntry(TypedDict):
+    path: str  # in the repository
+    size: int
+    sha256: str  # empty where the hub tells none
+
+
+class DescribeRequest(TypedDict):
+    """What is there: the answer is a `RepositoryEntry`."""
+
+    do: Literal["describe"]
+    repo: str
+    revision: str  # a branch, tag or commit; empty: the main branch
+
+
+class HeaderRequest(TypedDict):
+    """The first ``bytes`` of a file, written to ``into``; of the hub, or of any address (`url`)."""
+
+    do: Literal["header"]
+    repo: NotRequired[str]
+    revision: NotRequired[str]
+    path: NotRequired[str]
+    url: NotRequired[str]
+    into: str
+    bytes: int
+
+
+class FetchRequest(TypedDict):
+    """Download files of one commit into the hub's cache."""
+
+    do: Literal["fetch"]
+    repo: str
+    commit: str
+    files: list[FileEntry]
+    token: bool  # whether this user's token may be used
+
+
+class FetchUrlRequest(TypedDict):
+    """Download one file, and the other parts of a split one, from an address into ``folder``."""
+
+    do: Literal["fetch_url"]
+    url: str
+    sha256: str  # in hex; empty: unknown
+    folder: str
+
+
+Request = DescribeRequest | HeaderRequest | FetchRequest | FetchUrlRequest
+
+
+class RepositoryEntry(TypedDict):
+    repo: str
+    commit: str
+    closed: bool
+    files: list[FileEntry]
+
+
+class HeaderResult(TypedDict):
+    size: int  # of the whole file
+
+
+class FetchResult(TypedDict):
+    files: list[str]  # absolute paths, in the order of the request
+
+
+class ProgressLine(TypedDict):
+    """Bytes of all files of the request; ``rate`` is bytes a second of late."""
+
+    done: int
+    total: int
+    rate: float
+    text: str  # such as the file's name, or why it waits
+
+
+class ErrorLine(TypedDict):
+    code: str  # not_found, gated, offline, disk, wrong, busy, failed
+    message: str
+    hint: str
+
+
+class Line(TypedDict):
+    """One of them."""
+
+    progress: NotRequired[ProgressLine]
+    result: NotRequired[RepositoryEntry | HeaderResult | FetchResult]
+    error: NotRequired[ErrorLine]
