@@ -98,12 +98,14 @@ def _short(seed: int) -> ChaosOutcome:
 
 
 def test_a_seed_gives_the_same_events_whatever_the_order_of_sets() -> None:
+    # In the run of seed 3 a host comes back that has said several things.
+    runs = ((3, None), (4, 5), (50, 5))
     program = (
         "from simulations.chaos import Chaos, plan;"
-        f"print([Chaos(plan(seed, 5, {SHORT})).run().digest for seed in (4, 50)])"
+        f"print([Chaos(plan(seed, nodes, {SHORT})).run().digest for seed, nodes in {runs}])"
     )
     digests = set()
-    for hash_seed in ("1", "2"):
+    for hash_seed in ("1", "2", "3"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
         result = subprocess.run(
             [sys.executable, "-c", program],
@@ -114,7 +116,7 @@ def test_a_seed_gives_the_same_events_whatever_the_order_of_sets() -> None:
             check=True,
         )
         digests.add(result.stdout)
-    assert digests == {f"{[_short(seed).digest for seed in (4, 50)]}\n"}
+    assert len(digests) == 1
 
 
 def test_another_seed_gives_other_events() -> None:

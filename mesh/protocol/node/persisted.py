@@ -78,7 +78,7 @@ class PersistedState:
         its grant once more.
         """
         in_force = [data for key in _IN_FORCE if (data := self._stored.get(key)) is not None]
-        for data in (*self._restored_words(), *in_force):
+        for data in (*sorted(self._restored_words()), *in_force):
             self._parts.validator.absorb(data)
         if self._restored:
             self._parts.worker_lease.restore(self._stored.get("grant"))
