@@ -54,7 +54,7 @@ Pool idle machines with one command and run models too big for any one of them.
 commands:
 {commands}
 
-mesh COMMAND --help tells more; mesh --version tells which this is.
+mesh help COMMAND tells more; mesh --version tells which this is.
 
 first steps:
   mesh join                         join the tailnet's pool, or found one here
@@ -132,12 +132,14 @@ def _prepare(arguments: list[str]) -> tuple[Module, argparse.Namespace] | None:
 
         print(f"mesh {version()}, build {build()}, speaks wire version {SPOKEN}")
         return None
+    if found.command == "help":
+        about = [word for word in found.rest if not word.startswith("-")]
+        found.command, found.rest = (about or [None])[0], ["--help"]
     if found.help or found.command is None:
-        listed = [f"  {name:<9} {command.summary}" for name, command in COMMANDS.items() if command.summary]
+        listed = [f"  {name:<10} {command.summary}" for name, command in COMMANDS.items() if command.summary]
         print(HELP.format(commands="\n".join(listed)))
         return None
-    if found.command not in COMMANDS:
-        raise UsageError(f"there is no command {found.command!r}", _nearest(found.command))
+    _refuse_words_of_others(found)
     module = load_command(found.command)
     options = options_of(found.command, module)
     args = options.parser.parse_args(found.rest, found)
@@ -193,11 +195,22 @@ def _all_keys() -> dict[str, frozenset[str]]:
     return {name: options_of(name, load_command(name)).keys() for name in COMMANDS}
 
 
-def _nearest(word: str) -> str:
-    from difflib import get_close_matches
+def _refuse_words_of_others(found: argparse.Namespace) -> None:
+    """Raise `UsageError` for what is no command of ours, with the line that is."""
+    words = [found.command, *found.rest]
+    if found.command in COMMANDS and (len(words) < 2 or words[1].startswith("-")):
+        return
+    from mesh.cli.asking import invocation
+    from mesh.cli.other_words import advice, words_of_others
 
-    near = get_close_matches(word, [name for name, command in COMMANDS.items() if command.summary], n=1)
-    return f"did you mean: mesh {near[0]}" if near else "see: mesh --help"
+    named = [found.command]
+    if found.command in COMMANDS:
+        named = (words_of_others(words) or "").split()
+        if len(named) < 2:
+            return
+    found.state_dir = getattr(found, "state_dir", None)
+    people = [name for name, command in COMMANDS.items() if command.summary]
+    raise UsageError(f"there is no command {' '.join(named)!r}", advice(words, people, invocation(found)))
 
 
 def _explain(error: MeshError, as_json: bool) -> int:

@@ -29,6 +29,15 @@ def natural(text: str) -> int:
     return int(text)
 
 
+def tokens(text: str) -> int:
+    """A number of tokens from 1: ``8192``, or ``8k`` for 8 times 1024."""
+    match = re.fullmatch(r"([1-9][0-9]{0,11}|[1-9][0-9]{0,8}[kK])", text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a number of tokens such as 8192 or 8k (8 times 1024)")
+    number = match[1].lower()
+    return int(number[:-1]) * 1024 if number.endswith("k") else int(number)
+
+
 def layers(text: str) -> dict[str, int]:
     """``NAME=N,...``: how many layers each named member gets."""
     wanted: dict[str, int] = {}

@@ -16,7 +16,20 @@ class Parser(argparse.ArgumentParser):
     """An argparse parser that raises its errors instead of printing them and ending the process."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, f"see: {self.prog} --help")
+        hint = f"see: {self.prog} --help"
+        unknown = message.removeprefix("unrecognized arguments: ")
+        if unknown != message and (near := self._nearest(unknown)) is not None:
+            hint = f"did you mean {near}? {hint}"
+        raise UsageError(message, hint)
+
+    def _nearest(self, words: str) -> str | None:
+        """The option that is most like the first one among ``words``."""
+        from difflib import get_close_matches
+
+        typed = next((word.partition("=")[0] for word in words.split() if word.startswith("--")), "")
+        shown = [action for action in self._actions if action.help is not argparse.SUPPRESS]
+        names = [name for action in shown for name in action.option_strings]
+        return next(iter(get_close_matches(typed, names, n=1)), None)
 
 
 class Option(NamedTuple):

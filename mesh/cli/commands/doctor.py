@@ -17,7 +17,7 @@ def configure(options: Options) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from mesh.cli.terminal import clean, paint, width
+    from mesh.cli.terminal import clean, columns, paint, width, wrapped
     from mesh.tools.doctor import check
 
     checks = check(Path(state_of(args)))
@@ -36,7 +36,9 @@ def run(args: argparse.Namespace) -> int:
             else paint("ok  ", "green")
         )
         name = clean(one["check"])
-        print(f"{mark}  {name}{' ' * (longest - width(name))}  {clean(one['detail'])}".rstrip())
+        under = " " * (longest + 8)
+        detail = wrapped(clean(one["detail"]), columns(), under)
+        print(f"{mark}  {name}{' ' * (longest - width(name))}  {detail}".rstrip())
         if one["hint"] and (note or not one["ok"]):
-            print(f"      {' ' * longest}  {paint('hint:', 'dim')} {clean(one['hint'])}")
+            print(under + wrapped(f"{paint('hint:', 'dim')} {clean(one['hint'])}", columns(), under))
     return 0 if fine else 1

@@ -105,7 +105,8 @@ def summary(result: JoinResult, command: str, member: str = "already in pool") -
         ("next machine", invite, ""),
         ("to leave", f"{command} leave", ""),
     ]
-    return f"{head} {pool}, {count(result['members'], 'machine')} alive\n{fields(lines, indent='  ')}"
+    told = fields(lines, indent="  ", whole=("others", "next machine", "to leave"))
+    return f"{head} {pool}, {count(result['members'], 'machine')} alive\n{told}"
 
 
 def _in_background(options: "SidecarOptions", request: JoinArgs) -> JoinResult:

@@ -28,6 +28,11 @@ HEADING = (
     *("NAME", "ID", "ADDRESS", "STATE", "RIGHTS", "ACCELERATOR"),
     *("OFFERS", "FREE", "TOTAL", "LLAMA.CPP", "LAYERS"),
 )
+DISPENSABLE = (
+    *("LLAMA.CPP", "TOTAL", "FREE", "ACCELERATOR", "ADDRESS", "PROGRAM", "TOKENS", "REQUESTS"),
+    *("OFFERS", "RIGHTS", "TROUBLE", "LAYERS"),
+)
+"""The columns that a narrow terminal goes without, the first of these first."""
 COUNTS = ("REQUESTS", "TOKENS", "TROUBLE")
 
 
@@ -69,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
                 *([programs.get(member["id"], "")] if programs else []),
             ]
         )
-    print(table(rows, right=(6, 7, 8)))
+    print(table(rows, right=(6, 7, 8), dispensable=DISPENSABLE))
     if left := len(status["members"]) - len(members):
         print(f"\n{count(left, 'member')} left; shown with --all")
     return 0

@@ -24,7 +24,7 @@ def configure(options: Options) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from mesh.cli.terminal import clean, size, table
+    from mesh.cli.terminal import clean, columns, size, table, wrapped
 
     if args.prune:
         return _prune(args)
@@ -42,10 +42,11 @@ def run(args: argparse.Namespace) -> int:
         holders = ", ".join(names.get(member, member) for member in model["members"])
         serving: Cell = ("serving", "green") if model["serving"] else ""
         rows.append([model["name"], size(model["size"]), model["sha256"][:12], holders, serving])
-    print(table(rows, right=(1,)))
+    print(table(rows, right=(1,), dispensable=("SHA256", "SIZE")))
     for model in result["models"]:
         for copy in model.get("copies", []):
-            print(clean(_copy_line(copy, names.get(copy["member"], copy["member"]))))
+            line = clean(_copy_line(copy, names.get(copy["member"], copy["member"])))
+            print(wrapped(line, columns(), "  "))
     return 0
 
 

@@ -1,6 +1,7 @@
 """``mesh plan``."""
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,43 +53,48 @@ def run(args: argparse.Namespace) -> int:
 
 def describe(plan: PlanResult) -> str:
     """The plan as people read it: time and memory of each stage, the members left out, and why."""
-    from mesh.cli.terminal import clean, count, paint, table
+    from mesh.cli.terminal import clean, columns, count, fields, paint, wrapped
 
-    name = paint(clean(plan["model"]), "bold")
-    head = (
-        f"{name}: {count(plan['layers'], 'layer')}, {count(plan['context'], 'token')} of context, "
-        f"{count(plan['slots'], 'slot')}\n"
-        f"{plan['predicted_tokens_per_second']:.1f} tokens/s predicted, "
-        f"{plan['milliseconds_per_token']:.2f} ms a token"
-    )
-    parts = [head, _times(plan), _memory(plan)]
+    name, fits = paint(clean(plan["model"]), "bold"), columns()
+    sizes = [count(plan["layers"], "layer"), f"{count(plan['context'], 'token')} of context"]
+    sizes.append(count(plan["slots"], "slot"))
+    rate = f"{plan['predicted_tokens_per_second']:.1f} tokens/s predicted"
+    head = [f"{name}: {', '.join(sizes)}", f"{rate}, {plan['milliseconds_per_token']:.2f} ms a token"]
+    parts = ["\n".join(wrapped(line, fits, "  ") for line in head), _times(plan), _memory(plan)]
     if plan["left_out"]:
-        rows: list[list[Cell]] = [["LEFT OUT", "WHY"]]
-        rows += [[one["name"], one["reason"]] for one in plan["left_out"]]
-        parts.append(table(rows))
+        reasons = [(one["name"], one["reason"], "") for one in plan["left_out"]]
+        parts.append(fields([("LEFT OUT", "WHY", "dim"), *reasons]))
     if plan["notes"]:
-        parts.append("\n".join(clean(note) for note in plan["notes"]))
+        parts.append("\n".join(wrapped(clean(note), fits, "  ") for note in plan["notes"]))
     return "\n\n".join(parts)
 
 
 def _times(plan: PlanResult) -> str:
     from mesh.cli.terminal import table
 
-    terms = list(dict.fromkeys(term for stage in plan["stages"] for term in stage["terms_ms"]))
+    stages = [stage["terms_ms"] for stage in plan["stages"]]
+    terms = list(dict.fromkeys(term for stage in stages for term in stage))
     rows: list[list[Cell]] = [["MILLISECONDS", "HOLDS", *(term.upper() for term in terms), "SUM"]]
     for stage in plan["stages"]:
         held = layers(stage["layers"], stage["head"])
         times = [f"{stage['terms_ms'][term]:.2f}" if term in stage["terms_ms"] else "-" for term in terms]
         rows.append([stage["name"], held, *times, (f"{stage['milliseconds']:.2f}", "bold")])
-    return table(rows, right=range(2, len(rows[0])))
+    return table(rows, right=range(2, len(rows[0])), dispensable=_least_first(terms, stages))
 
 
 def _memory(plan: PlanResult) -> str:
     from mesh.cli.terminal import size, table
 
-    terms = list(dict.fromkeys(term for stage in plan["stages"] for term in stage["memory"]))
+    stages = [stage["memory"] for stage in plan["stages"]]
+    terms = list(dict.fromkeys(term for stage in stages for term in stage))
     rows: list[list[Cell]] = [["MEMORY", *(term.upper() for term in terms)]]
     for stage in plan["stages"]:
         held = [size(stage["memory"][term]) if term in stage["memory"] else "-" for term in terms]
         rows.append([stage["name"], *held])
-    return table(rows, right=range(1, len(rows[0])))
+    return table(rows, right=range(1, len(rows[0])), dispensable=_least_first(terms, stages))
+
+
+def _least_first(terms: Sequence[str], stages: Sequence[Mapping[str, float]]) -> list[str]:
+    """The headings of the terms; that of the least one over all stages comes first."""
+    total = {term: sum(stage.get(term, 0) for stage in stages) for term in terms}
+    return [term.upper() for term in sorted(terms, key=total.__getitem__)]

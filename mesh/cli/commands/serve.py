@@ -26,7 +26,10 @@ def configure(options: Options) -> None:
         "model", metavar="MODEL.gguf", help="the file; of a split one, the first part"
     )
     options.value(
-        "--ctx", convert=option_values.positive, metavar="N", help="tokens of context for each slot"
+        "--ctx",
+        convert=option_values.tokens,
+        metavar="N",
+        help="tokens of context for each slot: 8192, 8k",
     )
     options.value("--slots", convert=option_values.positive, metavar="N", help="requests answered at once")
     options.value(

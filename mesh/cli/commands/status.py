@@ -16,6 +16,8 @@ DESCRIPTION = "Who is in the pool, which layers each member holds, and what the 
 EXAMPLE = "  mesh status --watch\n  mesh status --json | jq .leader.name"
 
 WATCH_INTERVAL = 1.0
+DISPENSABLE = ("ACCELERATOR", "ADDRESS", "OFFERS", "RTT")
+"""The columns that a narrow terminal goes without, the first of these first."""
 STATE_STYLES = {
     **dict.fromkeys(("alive", "ready"), "green"),
     **dict.fromkeys(("suspect", "waiting", "copying", "loading", "moving", "building"), "yellow"),
@@ -80,7 +82,7 @@ def redrawn(lines: list[str], drawn: int) -> str:
 
 def describe(status: Status) -> str:
     """The status as people read it."""
-    from mesh.cli.terminal import clean, count, fields, paint, table
+    from mesh.cli.terminal import clean, columns, count, fields, paint, table, wrapped
 
     shown = members_shown(status)
     alive = sum(member["state"] == "alive" for member in shown)
@@ -101,7 +103,8 @@ def describe(status: Status) -> str:
     if "trouble" in status:
         lines.append(("trouble", status["trouble"], "red"))
     lines += map(_problem, status["problems"])
-    return "\n".join([head, "", table(_members(status), right=(5, 6)), "", fields(lines)])
+    members = table(_members(status), right=(5, 6), dispensable=DISPENSABLE)
+    return "\n".join([wrapped(head, columns(), "  "), "", members, "", fields(lines, whole=("others",))])
 
 
 def members_shown(status: Status) -> list[MemberStatus]:

@@ -46,7 +46,29 @@ def test_a_mistyped_command_is_a_usage_error_that_names_the_nearest(mesh: Termin
 def test_an_unknown_option_is_a_usage_error(mesh: Terminal) -> None:
     outcome = mesh.run("status", "--wach")
     assert outcome.code == 2
-    assert outcome.err == "mesh: unrecognized arguments: --wach\nhint: see: mesh status --help\n"
+    hint = "did you mean --watch? see: mesh status --help"
+    assert outcome.err == f"mesh: unrecognized arguments: --wach\nhint: {hint}\n"
+
+
+def test_an_option_like_none_is_a_usage_error_that_names_the_help(mesh: Terminal) -> None:
+    outcome = mesh.run("status", "--quux=4")
+    assert outcome.err == "mesh: unrecognized arguments: --quux=4\nhint: see: mesh status --help\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_a_command_as_well_as_an_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = []
+    for words in (["help", name], [name, "--help"]):
+        with pytest.raises(SystemExit):
+            main(words)
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] != ""
+
+
+def test_help_alone_lists_the_commands_and_knows_the_words_of_others(mesh: Terminal) -> None:
+    assert mesh.run("help").out == mesh.run("--help").out
+    assert mesh.run("help", "run").err == mesh.run("run").err
+    assert "did you mean: mesh status" in mesh.run("help", "staus").err
 
 
 async def test_global_options_may_stand_behind_the_command(
