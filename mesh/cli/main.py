@@ -43,6 +43,7 @@ COMMANDS = {
     "doctor": Command("doctor", "check what this machine has and lacks"),
     "logs": Command("logs", "what the sidecar and its engine wrote"),
     "demo": Command("demo", "three nodes on this machine, a model, a failover"),
+    "completion": Command("completion", "have the shell complete what you type"),
     "sidecar": Command("sidecar", ""),
 }
 
@@ -136,7 +137,7 @@ def _prepare(arguments: list[str]) -> tuple[Module, argparse.Namespace] | None:
         about = [word for word in found.rest if not word.startswith("-")]
         found.command, found.rest = (about or [None])[0], ["--help"]
     if found.help or found.command is None:
-        listed = [f"  {name:<10} {command.summary}" for name, command in COMMANDS.items() if command.summary]
+        listed = [f"  {name:<10}  {command.summary}" for name, command in COMMANDS.items() if command.summary]
         print(HELP.format(commands="\n".join(listed)))
         return None
     _refuse_words_of_others(found)
@@ -161,6 +162,11 @@ def options_of(name: str, module: Module) -> Options:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    return fill(parser, module)
+
+
+def fill(parser: argparse.ArgumentParser, module: Module) -> Options:
+    """Add the command's options, including the global ones, to the parser."""
     options = Options(parser)
     module.configure(options)
     add_global_options(options)
