@@ -16,7 +16,7 @@ from typing import Final
 from leader.model.gguf_reader import GgufError, Reader, Scalar
 from leader.model.gguf_types import TENSOR_TYPES
 from leader.model.model_info import ModelInfo
-from leader.model.model_names import PART, part_name
+from leader.model.model_names import part_name, told_name
 
 __all__ = ["GgufError", "ModelInfo", "read"]
 
@@ -81,7 +81,8 @@ def _read_parts(given: _Part, count: int) -> list[_Part]:
         raise GgufError(
             f"{given.path}: {len(missing)} of the model's {count} parts are not beside it: "
             + ", ".join(missing[:3])
-            + (" ..." if len(missing) > 3 else "")
+            + (" ..." if len(missing) > 3 else ""),
+            "put all parts into one folder",
         )
     parts = [given if part == given.path else _read_part(part) for part in paths]
     for number, part in enumerate(parts):
@@ -99,17 +100,25 @@ def _read_part(path: Path) -> _Part:
         with path.open("rb", buffering=0) as file:
             return _parse(path, Reader(path, file))
     except OSError as error:
-        raise GgufError(f"{path}: {error.strerror or error}") from error
+        raise GgufError(
+            f"{path}: {error.strerror or error}", "give the path of a .gguf file that this user may read"
+        ) from error
 
 
 def _parse(path: Path, reader: Reader) -> _Part:
     if reader.take(4) != MAGIC:
-        raise GgufError(f"{path}: is no GGUF file (it does not start with 'GGUF')")
+        raise GgufError(
+            f"{path}: is no GGUF file (it does not start with 'GGUF')",
+            "llama.cpp's convert_hf_to_gguf.py makes them",
+        )
     version = reader.u32()
     if version & 0xFFFF == 0 and version:
         raise GgufError(f"{path}: is a big-endian GGUF file", "convert it to little-endian")
     if version not in (2, 3):
-        raise GgufError(f"{path}: GGUF version {version} is not supported, only 2 and 3")
+        raise GgufError(
+            f"{path}: GGUF version {version} is not supported, only 2 and 3",
+            "convert the model anew with a present llama.cpp",
+        )
     n_tensors = reader.count("tensors", MAX_TENSORS)
     n_pairs = reader.count("metadata entries", MAX_PAIRS)
     part = _Part(path, reader.size)
@@ -215,7 +224,7 @@ def _model_info(parts: list[_Part]) -> ModelInfo:
         raise GgufError(f"{first.path}: has no token embedding: it is no language model")
     n_embd = _width(first, f"{architecture}.embedding_length")
     return ModelInfo(
-        name=_name(first),
+        name=told_name(first.path.name),
         architecture=architecture,
         files=tuple(part.path for part in parts),
         total_bytes=sum(part.bytes for part in parts),
@@ -306,14 +315,6 @@ def _width(part: _Part, key: str) -> int:
     if not 1 <= value <= MAX_WIDTH:
         raise GgufError(f"{part.path}: {key} is {value}")
     return value
-
-
-def _name(part: _Part) -> str:
-    name = part.metadata.get("general.name")
-    if isinstance(name, str) and name.strip() and name.isprintable():
-        return name.strip()[:120]
-    match = PART.match(part.path.name)
-    return match["stem"] if match else part.path.stem
 
 
 def _pad(size: int, alignment: int) -> int:

@@ -31,6 +31,8 @@ _U64: Final = struct.Struct("<Q")
 class GgufError(MeshError):
     """A file that is no GGUF model, is damaged, or is of a kind that cannot be served."""
 
+    usual_hint = "get the file anew, and from somewhere else if that does not help"
+
 
 class Reader:
     """A cursor over a file. Every read is checked against the file's size before anything is allocated."""

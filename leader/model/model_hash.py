@@ -33,6 +33,8 @@ Progress = Callable[[int, int], None]  # bytes done, bytes in all; called from t
 class HashError(MeshError):
     """A file could not be read, or changed meanwhile."""
 
+    usual_hint = "leave the file as it is while it is read, and let this user read it"
+
 
 class _Abandoned(Exception):
     """The task that wanted the result was cancelled."""

@@ -67,5 +67,8 @@ def file_names(name: str, count: int) -> list[str]:
         return [name]
     parts = [part_name(name, number, count) for number in range(1, count + 1)]
     if None in parts:
-        raise MeshError(f"{name} is not named like the first of {count} files")
+        raise MeshError(
+            f"{name} is not named like the first of {count} files",
+            f"name them NAME-00001-of-{count:05d}.gguf and so on",
+        )
     return [part for part in parts if part is not None]

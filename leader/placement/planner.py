@@ -142,9 +142,12 @@ def place(
     (of one stream) or throughput (of all slots together).
     """
     if not devices:
-        raise Infeasible("no machine offers memory for layers")
+        raise Infeasible(
+            "no machine offers memory for layers",
+            "let one hold layers, with mesh join --work there, or bring one, with mesh invite",
+        )
     if context < 1 or slots < 1:
-        raise Infeasible(f"a context of {context} and {slots} slots make no sense")
+        raise Infeasible(f"a context of {context} and {slots} slots make no sense", "both are from 1")
     batch = slots if objective == "throughput" else 1
     wants = demand(model_info, context, slots, batch)
     ordered = sorted(devices, key=lambda device: (not device.host, device.rtt, device.member))
@@ -219,12 +222,14 @@ def _infeasible(
             return Infeasible(
                 f"{device.name} cannot hold {count} layers: they need {size_text(needed)}, it offers "
                 f"{size_text(device.memory_offered)}",
+                f"give {device.name} fewer, or let it offer more, with mesh join --memory there",
                 missing=needed - device.memory_offered,
             )
     most, head_fits = _most_layers(wants, devices)
     if most >= model_info.n_layers and head_fits:
         return Infeasible(
-            f"the numbers of layers that were asked for leave no way to place all {model_info.n_layers}"
+            f"the numbers of layers that were asked for leave no way to place all {model_info.n_layers}",
+            "the numbers have to add up, or leave a member out of --layers",
         )
     lacking = max(0, model_info.n_layers - most)
     missing = lacking * wants.layer if lacking else wants.head

@@ -322,7 +322,7 @@ def _plan(
         all_of_them, _ = _place(model_info, [one.device for one in usable if one.device], wanted)
         if plan is None or _speed(all_of_them) >= WORTH_WAITING * _speed(plan):
             return wait(
-                Report(Phase.WAITING, 0.0, f"asks {_names(view, pending)} for their leases"), since + SETTLE
+                Report(Phase.WAITING, 0.0, f"asks {_names(view, pending)} to compute for it"), since + SETTLE
             )
     if plan is None:
         reasons = [refusal]

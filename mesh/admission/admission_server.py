@@ -35,7 +35,10 @@ log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 10.0
 ASK_FOR_INVITE = "ask an owner of the pool for an invite: mesh invite"
-MALFORMED = AdmissionRefused("that is not a request", why="malformed")
+LEFT = "ask another machine of the pool: mesh join HOST"
+MALFORMED = AdmissionRefused(
+    "that is not a request", "upgrade the older of the two programs", why="malformed"
+)
 
 
 class AdmissionServer:
@@ -127,7 +130,9 @@ class AdmissionServer:
         if not isinstance(key, bytes) or not isinstance(signature, bytes) or len(key) != 32:
             raise ValueError
         if not verify(key, signed_request(self._identity.id, greeting.nonce), signature):
-            raise AdmissionRefused("the key is not yours: its signature is wrong", why="wrong_signature")
+            raise AdmissionRefused(
+                "the key is not yours: its signature is wrong", "try again", why="wrong_signature"
+            )
         if greeting.state != "member" or self.driver is None or self.moving:
             raise AdmissionRefused(
                 "this machine is joining a pool itself", "try again in a few seconds", why="no_pool"
@@ -142,7 +147,11 @@ class AdmissionServer:
         """An owner's node asks which applicants wait here, or talks with one of them."""
         node = None if self.driver is None else self.driver.node
         if node is None or session.peer is None or Rights.OWN not in node.rights(session.peer):
-            await session.send_message(refusal(AdmissionRefused("only an owner may approve")))
+            await session.send_message(
+                refusal(
+                    AdmissionRefused("only an owner may approve", "type mesh approve on an owner's machine")
+                )
+            )
             return
         await self.lobby.pass_on(session)
 
@@ -200,9 +209,13 @@ class AdmissionServer:
 
     def _redeem(self, name: bytes, key: bytes, proof: bytes) -> dict[str, object]:
         if self.driver is None:
-            raise AdmissionRefused("this machine has left the pool")
+            raise AdmissionRefused("this machine has left the pool", LEFT)
         if self.driver.node.is_evicted(node_id(key)):
-            raise AdmissionRefused("that machine was evicted from the pool", why="evicted")
+            raise AdmissionRefused(
+                "that machine was evicted from the pool",
+                "its key is barred for ever: ask an owner",
+                "evicted",
+            )
         return self.vouch(key, self._invites.redeem(self.driver.pool, name, key, proof))
 
     async def _same_owner(self, remote: Endpoint, key: bytes) -> dict[str, object]:
@@ -220,7 +233,7 @@ class AdmissionServer:
     def vouch(self, key: bytes, rights: Rights) -> dict[str, Any]:
         """Make the holder of ``key`` a member with at least these rights; return the answer for it."""
         if self.driver is None:
-            raise AdmissionRefused("this machine has left the pool")
+            raise AdmissionRefused("this machine has left the pool", LEFT)
         node = self.driver.node
         subject = node_id(key)
         if node.keys().get(subject) is None or rights.exceeds(node.rights(subject)):

@@ -10,7 +10,15 @@ from typing import Any
 import trio
 
 from mesh.admission.codes import Code
-from mesh.admission.handshake import AdmissionClient, AdmissionRefused, Admitted, Greeting, admitted, raw
+from mesh.admission.handshake import (
+    AdmissionClient,
+    AdmissionRefused,
+    Admitted,
+    Greeting,
+    OddAnswer,
+    admitted,
+    raw,
+)
 from mesh.admission.pake import Pake, WrongCode, signed_opening
 from mesh.admission.pool_names import pool_name
 from mesh.admission.search import Say, Search
@@ -112,7 +120,9 @@ async def _wait_in_turn(
 async def _show(say: Say, greeting: Greeting, code: Code) -> None:
     name = pool_name(greeting.pool)
     await say(f"found pool {name} ({id_text(greeting.pool)[:8]}), seen at {greeting.name}")
-    await say(f"an owner of {name} lets this machine in with: mesh approve {code}")
+    await say(f"an owner of {name} lets this machine in by typing:")
+    await say(f"  mesh approve {code}")
+    await say("waiting; Ctrl-C ends it")
 
 
 async def wait_for_owner(client: AdmissionClient, identity: Identity, name: str, code: Code) -> Admitted:
@@ -123,7 +133,7 @@ async def wait_for_owner(client: AdmissionClient, identity: Identity, name: str,
         opening = await _expect_answer(client, identity.public_key)
         owner_key = _owner(opening, client.greeting.pool, identity.public_key)
         if owner_key is None:
-            raise MeshError("the machine at the door lies about who owns its pool")
+            raise OddAnswer("the machine at the door lies about who owns its pool")
         exchange = Pake("joiner", code, client.greeting.pool, owner_key, identity.public_key)
         exchange.agree(raw(opening["opening"]))
         # From here on the code is used up, whatever follows.
@@ -146,7 +156,7 @@ async def _expect_answer(client: AdmissionClient, key: bytes, waiting: bool = Fa
     message = await client.session.receive_message()
     if not isinstance(message, dict) or "error" in message or (waiting and not message.get("waiting")):
         admitted(message, client.greeting.pool, key)  # raises the refusal
-        raise MeshError("the member's answer makes no sense")
+        raise OddAnswer("the member's answer makes no sense")
     return message
 
 

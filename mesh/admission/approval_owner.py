@@ -13,8 +13,8 @@ import trio
 
 from mesh.admission.admission_server import AdmissionServer
 from mesh.admission.codes import Code
-from mesh.admission.handshake import refusal
-from mesh.admission.pairing_lobby import REPLY_SECONDS, Applicant, Ask
+from mesh.admission.handshake import OddAnswer, refusal
+from mesh.admission.pairing_lobby import REPLY_SECONDS, WAIT_THERE, Applicant, Ask
 from mesh.admission.pake import Pake, WrongCode, signed_opening
 from mesh.net.session import StreamError
 from mesh.net.stream_kinds import StreamKind
@@ -62,8 +62,8 @@ class Approver:
         found = await self._find(driver, code.slot)
         if not found:
             raise MeshError(
-                f"no machine waits with a code that begins with {code.slot}",
-                "is mesh join still waiting there, and does it show this pool's name?",
+                f"no machine that waits shows a code with the number {code.slot}",
+                "does mesh join still wait there? It shows a code for each pool: type the one for this pool",
             )
         failures: list[MeshError] = []
         for one in found[:MAX_TRIED]:
@@ -72,7 +72,7 @@ class Approver:
                     await self._admit(driver, one, code, rights)
                 return one.applicant
             except trio.TooSlowError:
-                failures.append(MeshError(f"{one.applicant.name} does not answer"))
+                failures.append(MeshError(f"{one.applicant.name} does not answer", WAIT_THERE))
             except WrongCode as error:
                 failures.append(error)
             except (StreamError, DecodeError, MeshError) as error:
@@ -172,13 +172,13 @@ class Approver:
 
 def _raise_error(message: Any) -> None:
     if not isinstance(message, dict):
-        raise MeshError("the waiting machine's answer makes no sense")
+        raise OddAnswer("the waiting machine's answer makes no sense")
     if "error" in message:
-        raise MeshError(str(message["error"])[:500])
+        raise MeshError(str(message["error"])[:500], str(message.get("hint", ""))[:500] or WAIT_THERE)
 
 
 def _bytes(message: dict[str, Any], name: str) -> bytes:
     value = message.get(name)
     if not isinstance(value, bytes):
-        raise MeshError("the waiting machine's answer makes no sense")
+        raise OddAnswer("the waiting machine's answer makes no sense")
     return value

@@ -28,6 +28,12 @@ NONCE_BYTES = 16
 MAX_PEERS = 64
 
 
+class OddAnswer(MeshError):
+    """What answers is no member, speaks another protocol, or lies."""
+
+    usual_hint = "ask another machine of the pool, with mesh join HOST; mesh doctor there tells what is wrong"
+
+
 class AdmissionRefused(MeshError):
     """The pool answered no; ``why`` is the reason in a word, for the drop counters."""
 
@@ -80,15 +86,15 @@ class Greeting:
                 chain=tuple(raw(link) for link in message["chain"][: MAX_CHAIN + 1]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise MeshError("the machine at the door does not speak this protocol") from error
+            raise OddAnswer("the machine at the door does not speak this protocol") from error
         if len(greeting.nonce) != NONCE_BYTES:
-            raise MeshError("the machine at the door does not speak this protocol")
+            raise OddAnswer("the machine at the door does not speak this protocol")
         if greeting.state == "member":
             pool, key, _ = verify_chain(greeting.chain, verify)
             if pool != greeting.pool or key != proven_key:
-                raise MeshError("the machine at the door claims a pool that it is no member of")
+                raise OddAnswer("the machine at the door claims a pool that it is no member of")
         elif greeting.pool != pool_id(proven_key):
-            raise MeshError("the machine at the door claims a pool that is not its own")
+            raise OddAnswer("the machine at the door claims a pool that is not its own")
         return greeting
 
 
@@ -125,7 +131,7 @@ class AdmissionClient:
         session = await streams.open_unproven(endpoint, StreamKind.ADMIT, {})
         try:
             if session.peer_key is None:
-                raise MeshError("the machine at the door did not prove its key")
+                raise OddAnswer("the machine at the door did not prove its key")
             return cls(session, Greeting.parse(await session.receive_message(), session.peer_key))
         except BaseException:
             await session.aclose()
@@ -136,7 +142,10 @@ class AdmissionClient:
         invite: dict[str, Any] = {}
         if token is not None:
             if token.pool != self.greeting.pool:
-                raise MeshError("this machine belongs to another pool than the token")
+                raise MeshError(
+                    "this machine belongs to another pool than the token",
+                    "join by the token alone, or ask this pool for one: mesh invite",
+                )
             invite["issuer"] = token.issuer
             invite["invite"] = invite_id(token.secret)
             invite["proof"] = proof(token.secret, token.pool, identity.public_key)
@@ -159,7 +168,7 @@ class AdmissionClient:
 def admitted(answer: Any, pool: PoolId, key: bytes) -> Admitted:
     """Check the member's answer: the chain must lead from the founder of ``pool`` to ``key``."""
     if not isinstance(answer, dict):
-        raise MeshError("the member's answer makes no sense")
+        raise OddAnswer("the member's answer makes no sense")
     try:
         if "error" in answer:
             kind = Uninvited if answer.get("uninvited") is True else AdmissionRefused
@@ -167,10 +176,10 @@ def admitted(answer: Any, pool: PoolId, key: bytes) -> Admitted:
         chain = tuple(raw(link) for link in answer["chain"][: MAX_CHAIN + 1])
         peers = tuple(ENDPOINT.load(peer) for peer in answer["peers"][:MAX_PEERS])
     except (KeyError, TypeError, ValueError) as error:
-        raise MeshError("the member's answer makes no sense") from error
+        raise OddAnswer("the member's answer makes no sense") from error
     vouched_pool, vouched_key, _ = verify_chain(chain, verify)
     if vouched_pool != pool or vouched_key != key:
-        raise MeshError("the member answered with a voucher for somebody else")
+        raise OddAnswer("the member answered with a voucher for somebody else")
     return Admitted(pool, chain, peers)
 
 

@@ -20,6 +20,7 @@ MAX_WAITING = 16
 MAX_WAITING_OF_A_HOST = 2
 MAX_NAME = 64
 REPLY_SECONDS = 10.0
+WAIT_THERE = "type mesh join there again, and the code that it shows then"
 ROUNDS = 2
 """Messages of an owner in one attempt; the applicant answers each."""
 
@@ -75,7 +76,7 @@ class PairingLobby:
         if len(self._waiting) >= MAX_WAITING or len(same_host) >= MAX_WAITING_OF_A_HOST:
             raise MeshError("too many machines wait at this door", "try again in a few minutes")
         if applicant.key in self._waiting:
-            raise MeshError("this machine waits here already")
+            raise MeshError("this machine waits here already", "end the other mesh join, or wait there")
 
     async def wait(self, session: Session, applicant: Applicant) -> None:
         """Keep an applicant waiting until its stream ends."""
@@ -97,7 +98,7 @@ class PairingLobby:
         """Talk with an applicant, one owner at a time. MeshError when it is gone, or in another talk."""
         waiting = self._waiting.get(key)
         if waiting is None or waiting.turn.locked():
-            raise MeshError("that machine does not wait here")
+            raise MeshError("that machine does not wait here", WAIT_THERE)
 
         async def ask(message: Any) -> Any:
             with trio.move_on_after(REPLY_SECONDS):
@@ -105,8 +106,8 @@ class PairingLobby:
                     await waiting.session.send_message(message)
                     return await waiting.said.receive()
                 except (StreamError, trio.EndOfChannel) as error:
-                    raise MeshError("that machine waits no longer") from error
-            raise MeshError("the waiting machine does not answer")
+                    raise MeshError("that machine waits no longer", WAIT_THERE) from error
+            raise MeshError("the waiting machine does not answer", WAIT_THERE)
 
         async with waiting.turn:
             yield ask

@@ -21,6 +21,8 @@ Side = Literal["owner", "joiner"]
 class WrongCode(MeshError):
     """The other side does not know the code."""
 
+    usual_hint = "the machine that waits shows a new code: type that one"
+
 
 class Pake:
     """One side of one exchange; ``opening`` is its first message."""

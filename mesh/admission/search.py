@@ -259,7 +259,9 @@ class Search:
             with trio.fail_after(10.0):
                 return await client.ask(self.identity, self.name, token)
         except trio.TooSlowError as error:
-            raise MeshError(f"{where} does not answer") from error
+            raise MeshError(
+                f"{where} does not answer", "try again, or ask another machine of the pool"
+            ) from error
         except AdmissionRefused as refused:
             self.refusals[where] = refused
             raise

@@ -19,9 +19,11 @@ def configure(options: Options) -> None:
 def sidecar_options(args: argparse.Namespace, state: str, foreground: bool = False) -> SidecarOptions:
     """The options as the sidecar takes them. Raises `UsageError` where they contradict each other."""
     if args.listen and not args.api_key:
-        raise UsageError("--listen opens the API to others, so it takes --api-key FILE")
+        raise UsageError(
+            "--listen opens the API to others, so it takes --api-key FILE", "write one word into a file"
+        )
     if args.api_key and not args.listen:
-        raise UsageError("--api-key FILE goes with --listen ADDR")
+        raise UsageError("--api-key FILE goes with --listen ADDR", "--listen 0.0.0.0 is for all addresses")
     values = {option.name: getattr(args, option.name) for option in declared()}
     given = {name: value for name, value in values.items() if value is not None}
     return SidecarOptions(Path(state), args.log_format, given, foreground)

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple, NoReturn
 
 from mesh.wire.errors import MeshError
 
+ELSEWHERE = "--config FILE or MESH_CONFIG name another one"
+WHERE_READ = "it stands in a variable MESH_... or in the configuration file"
+
 
 class UsageError(MeshError):
     """The command line makes no sense; exit code 2."""
@@ -117,9 +120,11 @@ def load(path: str, required: bool) -> dict[str, Any]:
         with open(path, "rb") as file:
             return tomllib.load(file)
     except OSError as error:
-        raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from None
+        raise UsageError(f"cannot read the configuration {path}: {error.strerror}", ELSEWHERE) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the configuration {path} is no TOML: {error}") from None
+        raise UsageError(
+            f"the configuration {path} is no TOML: {error}", 'write it like: memory = "8G"'
+        ) from None
 
 
 def check(
@@ -181,9 +186,9 @@ def _read(option: Option, key: str, value: Any, source: str) -> Any:
     try:
         read = option.convert(str(value))
     except ValueError as error:
-        raise UsageError(f"{source}: {error}") from None
+        raise UsageError(f"{source}: {error}", WHERE_READ) from None
     if option.choices is not None and read not in option.choices:
-        raise UsageError(f"{source}: {read!r} is none of {', '.join(option.choices)}")
+        raise UsageError(f"{source}: {read!r} is none of {', '.join(option.choices)}", WHERE_READ)
     return read
 
 
@@ -193,4 +198,4 @@ def _truth(value: Any, source: str) -> bool:
         return True
     if word in ("0", "false", "no", "off"):
         return False
-    raise UsageError(f"{source}: {value!r} is neither true nor false")
+    raise UsageError(f"{source}: {value!r} is neither true nor false", WHERE_READ)

@@ -168,7 +168,10 @@ def _connect(path: str, timeout: float) -> socket.socket:
         raise ControlError("the sidecar accepts no connection", "look at what it does: mesh logs") from None
     except OSError as error:
         connection.close()
-        raise ControlError(f"cannot use the control socket {path}: {os.strerror(error.errno or 0)}") from None
+        raise ControlError(
+            f"cannot use the control socket {path}: {os.strerror(error.errno or 0)}",
+            "mesh restart makes it anew",
+        ) from None
     user = user_of(connection)
     if user not in (os.geteuid(), 0):
         # Another user's process that listens here would receive secrets.

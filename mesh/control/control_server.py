@@ -22,6 +22,7 @@ Emit = Callable[[Mapping[str, Any]], Awaitable[None]]
 Handler = Callable[[dict[str, Any], Emit], Awaitable[Mapping[str, Any]]]
 
 LONGEST_REQUEST = 1024 * 1024
+FORM = 'such as {"op": "status", "args": {}}'
 MOST_CONNECTIONS = 64
 REQUEST_LIMIT = 10.0
 """Seconds in which a client must have sent its request."""
@@ -118,16 +119,16 @@ class _ControlConnection:
                     return None, {}
                 received += chunk
                 if len(received) > LONGEST_REQUEST:
-                    raise ControlError(f"a request of more than {LONGEST_REQUEST} bytes")
+                    raise ControlError(f"a request of more than {LONGEST_REQUEST} bytes", FORM)
         if limit.cancelled_caught:
             return None, {}
         try:
             request = json.loads(received.partition(b"\n")[0])
             op, args = request["op"], request.get("args", {})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise ControlError("a request is one line of JSON with an op and its args") from None
+            raise ControlError("a request is one line of JSON with an op and its args", FORM) from None
         if not isinstance(op, str) or not isinstance(args, dict):
-            raise ControlError("a request's op is text and its args are an object")
+            raise ControlError("a request's op is text and its args are an object", FORM)
         return op, args
 
     async def _answer(self, op: str, handler: Handler, args: dict[str, Any]) -> None:

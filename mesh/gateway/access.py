@@ -33,7 +33,7 @@ def refused_host(host: str | None, local: str) -> str | None:
     name = match["host"].strip("[]").rstrip(".")
     if name == "localhost" or name.endswith(".localhost") or name == local or is_loopback(name):
         return None
-    return f"{name} is no name of this machine"
+    return f"this API answers to localhost and 127.0.0.1, not to the name {name}"
 
 
 def refused_origin(origin: str | None, host: str | None) -> str | None:

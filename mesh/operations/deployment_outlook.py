@@ -44,7 +44,7 @@ def outlook(node: Node, wanted: Deployment) -> ProgressEvent | None:
     """
     present, deployment = node.deployment(), views.deployment(node)
     if present is None or deployment is None:
-        raise MeshError(f"{wanted.model.name} was stopped meanwhile")
+        raise MeshError(f"{wanted.model.name} was stopped meanwhile", "serve it anew, with mesh serve")
     if not same(present, wanted):
         other = f"{present.model.name} is to be served instead"
         if present.model.root == wanted.model.root:

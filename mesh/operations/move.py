@@ -27,7 +27,9 @@ async def ask_leader(pool: Stay, leader: NodeId, now: bool) -> str:
         raise MeshError(f"the leader does not answer: {error}", "try again in a moment") from error
     reply = answer if isinstance(answer, dict) else {}
     if not isinstance(reply.get("text"), str):
-        raise MeshError(f"the leader refuses: {reply.get('refused')}")
+        raise MeshError(
+            f"the leader refuses: {reply.get('refused')}", "mesh plan tells where the layers would go"
+        )
     return str(reply["text"])
 
 

@@ -35,6 +35,7 @@ LAYERS = 24
 WAIT_SECONDS = 60.0
 PROMPT = "Tell me about the mesh."
 ANSWER_TOKENS = 48
+ADVICE = "mesh doctor tells what this machine lacks; then try again"
 
 T = TypeVar("T")
 
@@ -59,7 +60,8 @@ class Demo:
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=WAIT_SECONDS + 30)
         if done.returncode != 0:
             raise MeshError(
-                f"mesh {arguments[0]} failed on {name}: {done.stderr.strip() or done.stdout.strip()}"
+                f"mesh {arguments[0]} failed on {name}: {done.stderr.strip() or done.stdout.strip()}",
+                ADVICE,
             )
         return done.stdout
 
@@ -138,16 +140,17 @@ class Demo:
         ):
             if response.status_code != 200:
                 raise MeshError(
-                    f"the gateway of {name} answers {response.status_code}: {response.read().decode()}"
+                    f"the gateway of {name} answers {response.status_code}: {response.read().decode()}",
+                    ADVICE,
                 )
             for line in response.iter_lines():
                 if line.startswith("data: {"):
                     delta = json.loads(line[6:])
                     if "error" in delta:
-                        raise MeshError(f"the answer broke off: {delta['error']}")
+                        raise MeshError(f"the answer broke off: {delta['error']}", ADVICE)
                     text += delta["choices"][0]["delta"].get("content") or ""
         if not text:
-            raise MeshError(f"the gateway of {name} gave an empty answer")
+            raise MeshError(f"the gateway of {name} gave an empty answer", ADVICE)
         return text
 
     def kill(self, name: str) -> None:

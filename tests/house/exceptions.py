@@ -31,3 +31,8 @@ WITHOUT_TEST = (
     "simulations/measures/troubles.py",
 )
 """Sources without a test file of their own; most are run by those of their neighbours."""
+
+WITHOUT_HINT = {
+    "mesh/tools/generator.py": "its messages say which numbers go together",
+}
+"""Sources near people with errors that have no hint, and why."""

@@ -62,7 +62,7 @@ def find(members: list[MemberStatus], what: str) -> MemberStatus | None:
 def _ask_whether(question: str) -> None:
     """Ask for confirmation. Raises `UsageError` without a terminal, `MeshError` for any answer but yes."""
     if not sys.stdin.isatty():
-        raise UsageError("an eviction is for ever, so it takes --yes where nobody can be asked")
+        raise UsageError("an eviction is for ever, so it takes --yes where nobody can be asked", "add --yes")
     print(f"{question}? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise MeshError("nobody was evicted")
+        raise MeshError("nobody was evicted", "answer y, or add --yes")

@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     request = request_of(args)
     state = state_of(args)
     options = node_options.sidecar_options(args, state, foreground=args.foreground)
+    _refuse_too_much_memory(options.given.get("memory"))
     api_key = options.given.get("api_key")
     if api_key is not None and not os.path.isfile(api_key):
         raise MeshError(f"there is no API key at {api_key}", "write one word into that file")
@@ -61,7 +62,7 @@ def request_of(args: argparse.Namespace) -> JoinArgs:
     token, target = args.token, args.target
     if target is not None and (target == "-" or option_values.is_token(target)):
         if token is not None:
-            raise UsageError("there are two invites; which one?")
+            raise UsageError("there are two invites", "give one, behind mesh join or after --token")
         token = target
     elif target is not None:
         request["host"] = _valid(option_values.host, target)
@@ -69,7 +70,9 @@ def request_of(args: argparse.Namespace) -> JoinArgs:
         request["token"] = _valid(option_values.token, sys.stdin.readline() if token == "-" else token)
     if args.found:
         if request:
-            raise UsageError("--found founds a new pool, so it takes no invite and no host")
+            raise UsageError(
+                "--found founds a new pool, so it takes no invite and no host", "leave one of them out"
+            )
         request["found"] = True
     if sys.stdin.isatty() and sys.stderr.isatty():
         request["terminal"] = True
@@ -200,6 +203,25 @@ def _in_foreground(args: argparse.Namespace, options: "SidecarOptions", request:
             print(summary(result, invocation(args)), flush=True)
 
         return main(options, join=request, on_event=progress.show, on_joined=joined)
+
+
+def _refuse_too_much_memory(offered: int | None) -> None:
+    """Raise `UsageError` where more is offered than there is; measuring takes a moment, so only if asked."""
+    if offered is None:
+        return
+    from mesh.cli.terminal import size
+    from mesh.engine.detect import detect
+    from worker.hardware import default_offer, measure
+
+    backend = detect()
+    there = measure(backend)
+    if offered > there.total:
+        most = default_offer(there, backend) >> 20
+        wanted = f"{most >> 10}G" if most >= 1024 else f"{most}M"
+        raise UsageError(
+            f"--memory offers {size(offered)}, and this machine has {size(there.total)}",
+            f"offer what is free, with --memory {wanted}, or leave it out",
+        )
 
 
 def _valid(convert: Callable[[str], str], text: str) -> str:

@@ -110,7 +110,9 @@ class Log:
         except FileNotFoundError:
             self._file = None
         except OSError as error:
-            raise MeshError(f"cannot read {self.path}: {error.strerror}") from None
+            raise MeshError(
+                f"cannot read {self.path}: {error.strerror}", "look as the user who joined"
+            ) from None
         return self._file is not None
 
     def _lines(self) -> list[bytes]:

@@ -82,7 +82,9 @@ def _end(process: int) -> None:
     except ProcessLookupError:
         return
     except PermissionError:
-        raise ControlError(f"the sidecar (process {process}) runs as another user") from None
+        raise ControlError(
+            f"the sidecar (process {process}) runs as another user", "type it as that user"
+        ) from None
     if not wait_until_it_ended(process):
         raise ControlError(
             f"the sidecar (process {process}) does not end", f"end it: kill -9 {process}, then: mesh join"

@@ -33,7 +33,7 @@ def configure(options: Options) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.json and args.watch:
-        raise UsageError("--json prints one object, so it does not go with --watch")
+        raise UsageError("--json prints one object, so it does not go with --watch", "leave one of them out")
     if args.watch:
         return _watch(args)
     status = ask_status(args)

@@ -95,7 +95,7 @@ def test_with_nothing_to_do_nothing_is_done() -> None:
 def test_first_all_usable_workers_and_the_leader_itself_are_asked_for_leases() -> None:
     decision = decide(10.0, view(), ReconcilerMemory())
     assert only(decision, WantLeases).workers == ALL
-    assert only(decision, Report) == Report(Phase.WAITING, 0.0, "asks me, w1, w2 for their leases")
+    assert only(decision, Report) == Report(Phase.WAITING, 0.0, "asks me, w1, w2 to compute for it")
     assert decision.again_at == 10.0 + SETTLE
 
 
@@ -117,7 +117,7 @@ def test_a_lease_that_would_make_it_better_is_waited_for_one_second() -> None:
     asked = decide(10.0, better, ReconcilerMemory()).memory
     waiting = decide(10.5, better, asked)
     assert Start not in kinds(waiting)
-    assert only(waiting, Report).reason == "asks w2 for their leases"
+    assert only(waiting, Report).reason == "asks w2 to compute for it"
     plan = only(decide(11.0, better, waiting.memory), Start).plan
     assert plan.workers == (W1,)
 

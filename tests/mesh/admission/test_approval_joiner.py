@@ -100,6 +100,17 @@ async def test_an_owner_who_types_the_code_lets_the_machine_in(
     assert bert.node.keys() == anna.node.keys()
 
 
+async def test_the_line_to_type_stands_alone_so_that_no_terminal_breaks_it(
+    clock: MockClock, ground: Ground, nursery: trio.Nursery
+) -> None:
+    anna, bert = await ground.machine("anna"), await ground.machine("bert")
+    anna.found()
+    joiner = await waiting(nursery, bert, anna)
+    *_, line, last = bert.said
+    assert line == f"  mesh approve {joiner.codes()[0]}"
+    assert last == "waiting; Ctrl-C ends it"
+
+
 async def test_the_rights_are_those_that_the_owner_gives(
     clock: MockClock, ground: Ground, nursery: trio.Nursery
 ) -> None:
@@ -152,7 +163,7 @@ async def test_the_code_that_was_tried_is_worth_nothing_afterwards(
     with pytest.raises(MeshError):
         await approve(anna, other(first))
     await until_waiting(joiner, anna, codes=2)
-    with pytest.raises(MeshError, match=r"code is wrong|no machine waits"):
+    with pytest.raises(MeshError, match=r"code is wrong|no machine that waits"):
         await approve(anna, first)
 
 
@@ -183,7 +194,7 @@ async def test_an_owner_who_types_wrong_codes_over_and_over_has_to_wait(
     with pytest.raises(MeshError, match="codes were wrong"):
         await one.approve(anna.driver, Code.new(), Rights.WORK)
     await trio.sleep(WRONG_SECONDS)
-    with pytest.raises(MeshError, match="no machine waits"):
+    with pytest.raises(MeshError, match="no machine that waits"):
         await one.approve(anna.driver, Code.new(), Rights.WORK)
 
 
@@ -207,7 +218,7 @@ async def test_a_machine_that_goes_away_waits_no_longer(
     joiner = await waiting(nursery, bert, anna)
     joiner.scope.cancel()
     await trio.sleep(1)
-    with pytest.raises(MeshError, match="no machine waits") as caught:
+    with pytest.raises(MeshError, match="no machine that waits") as caught:
         await approve(anna, joiner.codes()[0])
     assert "mesh join" in caught.value.hint
 

@@ -10,3 +10,11 @@ def test_whatever_a_decoder_refuses_can_be_caught_as_what_a_person_may_see() -> 
     error = DecodeError("A number is out of its range")
     assert isinstance(error, MeshError)
     assert (error.message, error.hint) == ("A number is out of its range", "")
+
+
+def test_a_class_of_errors_may_have_a_usual_hint_that_a_better_one_replaces() -> None:
+    class Torn(MeshError):
+        usual_hint = "get it anew"
+
+    assert Torn("it is torn").hint == "get it anew"
+    assert Torn("it is torn", "glue it").hint == "glue it"

@@ -16,6 +16,7 @@ from mesh.cli.main import main
 from mesh.control import paths
 from tests.mesh.cli import examples
 from tests.mesh.cli.commands.conftest import Machine
+from worker import hardware
 
 REFUSED = {"error": ["this invite has expired", "ask for another: mesh invite"]}
 
@@ -206,6 +207,20 @@ def test_a_sidecar_that_does_not_come_up_is_ended(machine: Machine, monkeypatch:
     assert outcome.code == 1
     assert "did not come up" in outcome.err
     assert [spawning._alive(one.process.pid) for one in started] == [False]
+
+
+def test_more_memory_than_there_is_is_refused_with_what_there_is(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = hardware.MachineMemory(total=8 << 30, available=5 << 30)
+    monkeypatch.setattr(hardware, "measure", lambda backend: there)
+    monkeypatch.setenv("MESH_BACKEND", "cpu")
+    outcome = machine.run("join", "--memory", "500G")
+    assert outcome.code == 2
+    assert "--memory offers 500 GiB, and this machine has 8.0 GiB\n" in outcome.err
+    assert "with --memory 4G, or leave it out" in outcome.err
+    assert machine.noted("started") == []
+    assert machine.run("join", "--memory", "8G").code == 0
 
 
 def test_options_that_shape_the_node_are_passed_on(machine: Machine) -> None:
