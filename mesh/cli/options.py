@@ -21,8 +21,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         hint = f"see: {self.prog} --help"
         unknown = message.removeprefix("unrecognized arguments: ")
-        if unknown != message and (near := self._nearest(unknown)) is not None:
-            hint = f"did you mean {near}? {hint}"
+        if unknown != message:
+            if (near := self._nearest(unknown)) is not None:
+                hint = f"did you mean {near}? {hint}"
+            elif " " not in self.prog:
+                hint = f"the options of a command stand behind it; {hint}"
         raise UsageError(message, hint)
 
     def _nearest(self, words: str) -> str | None:

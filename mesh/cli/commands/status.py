@@ -28,7 +28,7 @@ STATE_STYLES = {
 
 def configure(options: Options) -> None:
     options.flag("--json", help="print one JSON object")
-    options.flag("--watch", help="show it again every second until Ctrl-C")
+    options.flag("-w", "--watch", help="show it again every second until Ctrl-C")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -55,6 +55,10 @@ def test_an_option_like_none_is_a_usage_error_that_names_the_help(mesh: Terminal
     assert outcome.err == "mesh: unrecognized arguments: --quux=4\nhint: see: mesh status --help\n"
 
 
+def test_an_option_before_its_command_is_told_where_it_stands(mesh: Terminal) -> None:
+    assert "hint: the options of a command stand behind it;" in mesh.run("--wait", "serve", "m").err
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_is_a_command_as_well_as_an_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     printed = []

@@ -83,6 +83,7 @@ def test_loading_shows_its_progress_and_trouble_its_reason() -> None:
 
 def test_json_and_watch_contradict_each_other(mesh: Terminal) -> None:
     assert mesh.run("status", "--json", "--watch").code == 2
+    assert mesh.run("status", "--json", "-w").code == 2
 
 
 async def test_watching_ends_well_with_ctrl_c(sidecar: FakeSidecar, state_dir: Path) -> None:
