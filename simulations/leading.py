@@ -11,9 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from leader.model.model_info import ModelInfo
-from leader.reconcile.driver import LONGEST_REASON, Input, LeaderDriver, pause, stages
+from leader.reconcile.driver import Input, LeaderDriver, cut, pause, stages
 from leader.reconcile.view import (
     Action,
+    Copying,
     Drain,
     HandOver,
     ReconcilerMemory,
@@ -199,7 +200,7 @@ class LeaderLoop:
         """No file is lost."""
         return ""
 
-    def copying(self) -> float | None:
+    def copying(self) -> Copying | None:
         """Nothing is copied."""
         return None
 
@@ -229,7 +230,7 @@ class LeaderLoop:
             return
         node, plan = self._node, None if self.server is None else self.server.plan
         speed, told = (0.0, ()) if plan is None else (plan.predicted_tokens_per_second, stages(plan))
-        reason = report.reason[:LONGEST_REASON]
+        reason = cut(report.reason)
         self._do(
             lambda now: node.report(
                 now, deployment.number, report.phase, report.progress, reason, speed, told, self._left_out

@@ -6,6 +6,7 @@ another plan.
 
 import json
 import logging
+import math
 import os
 import signal
 from collections.abc import Callable, Hashable, Mapping
@@ -20,6 +21,7 @@ import trio
 
 from leader.door.slots.slot_content import SlotContent
 from leader.llama.exit_reason import telling_line
+from leader.llama.load_progress import LoadProgress
 from leader.llama.local_http import get
 from leader.llama.memory_limit import memory_limit
 from leader.llama.server_arguments import arguments, environment
@@ -42,6 +44,7 @@ LOOK_SECONDS: Final = 2.5
 ANSWER_SECONDS: Final = 2.0
 GLANCE_SECONDS: Final = 0.5  # between the checks that cost it nothing; between all, if a worker is in doubt
 READY_LOOK_SECONDS: Final = 0.05
+LOAD_SECONDS: Final = 0.5  # between two looks at how far the load is
 GRACE: Final = 1.0  # for SIGTERM: a stuck llama-server ignores it
 _FOREVER: Final = 7 * 86400.0  # progress ends the loading, not the clock
 _ENGINE: Final = 1  # its number among a sidecar's engines
@@ -75,7 +78,10 @@ class ServerPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """``phase`` is loading, ready, failed or stopped; ``progress`` (0..1) is that of loading."""
+    """``phase`` is loading, ready, failed or stopped; ``progress`` (0..1) is that of loading.
+
+    ``reason`` is why it failed; while it loads, how far that is.
+    """
 
     phase: ServerPhase
     progress: float = 0.0
@@ -86,9 +92,10 @@ class LlamaServer:
     """One run of llama-server, confined.
 
     ``listen`` gets each remote member with the listener that leads llama-server to it; ``traffic`` is the
-    bytes sent through all tunnels so far. ``doubt`` and ``gone`` say whether membership suspects some used
-    worker, or holds it dead. ``slots`` is where conversations are kept; with ``restore``, those that are
-    there go on. ``name`` is what the API calls the model, if not as the file itself does.
+    bytes through all tunnels so far, ``sent`` those sent to one member. ``doubt`` and ``gone`` say whether
+    membership suspects some used worker, or holds it dead. ``slots`` is where conversations are kept; with
+    ``restore``, those that are there go on. ``name`` is what the API calls the model, if not as the file
+    itself does.
     """
 
     def __init__(
@@ -99,6 +106,7 @@ class LlamaServer:
         log: Path,
         *,
         traffic: Callable[[], int] = lambda: 0,
+        sent: Callable[[bytes], int] = lambda _: 0,
         doubt: Callable[[], bool] = lambda: False,
         gone: Callable[[], bool] = lambda: False,
         slots: Slots | None = None,
@@ -113,6 +121,9 @@ class LlamaServer:
         self._reach: Reach | None = None
         self._memory = MemoryBound("llama-server", memory_limit(plan), "the placement", _MOST_CLIENTS)
         self._traffic = traffic
+        self._sent = sent
+        self._load = LoadProgress.of(plan)
+        self._load_seen = -math.inf
         self._doubt = doubt
         self._gone = gone
         self._slots_kept = slots
@@ -125,7 +136,6 @@ class LlamaServer:
         """Seconds until it was ready; 0 before."""
         self._on_state = on_state
         self._lines = 0
-        self._sent_before = traffic()
         self._stuck = ""
         self._by_requests = False
         self._stopping = False
@@ -296,7 +306,7 @@ class LlamaServer:
 
     async def _activity(self) -> tuple[str, Hashable]:
         if self._supervised.state is not State.READY:
-            self._report(ServerState(ServerPhase.LOADING, self._load_progress()))
+            self._note_load()
             return "loading", self._lines
         if self.state.phase is not ServerPhase.READY:
             self.load_seconds = trio.current_time() - self._began
@@ -310,10 +320,14 @@ class LlamaServer:
                 return read_slots(json.loads(body))
         return "silent", None
 
-    def _load_progress(self) -> float:
-        """The share of the remote weights that the workers have received; 0.0 where there are none."""
-        wanted = self.plan.remote_bytes
-        return min(0.99, max(0, self._traffic() - self._sent_before) / wanted) if wanted else 0.0
+    def _note_load(self) -> None:
+        """Report how far the load is, at most twice a second."""
+        now = trio.current_time()
+        if now >= self._load_seen + LOAD_SECONDS:
+            self._load_seen = now
+            read = _bytes_read(self.pid) / max(1, self.plan.model_info.total_bytes)
+            report = self._load.see(now, read, [self._sent(worker) for worker in self.plan.workers])
+            self._report(ServerState(ServerPhase.LOADING, report.fraction, report.text()))
 
     def _on_line(self, _line: str) -> None:
         self._lines += 1
@@ -329,6 +343,15 @@ class LlamaServer:
         how = "did not start" if code is None else f"ended with {_exit(code)}"
         line = telling_line(self._supervised.log.last_lines)
         return f"llama-server {how}: {line}" if line else f"llama-server {how}"
+
+
+def _bytes_read(pid: int | None) -> int:
+    """What the process has read from the disk; 0 where the system does not tell, as on macOS."""
+    with suppress(OSError, ValueError, IndexError):
+        if pid is not None:
+            told = Path(f"/proc/{pid}/io").read_text(encoding="ascii")
+            return int(told.partition("\nread_bytes:")[2].split()[0])
+    return 0
 
 
 def _tokens(slots: Mapping[int, SavedSlot]) -> int:

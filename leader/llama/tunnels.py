@@ -6,6 +6,7 @@ bridge (`mesh.net.bridge`) then carries the bytes. A direction that ends is half
 do that. TLS cannot, so there the end of one direction ends both.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -52,14 +53,19 @@ class Tunnels:
         self._nursery = nursery
         self._open = opener
         self._on_reset = on_reset
-        self._bridges: set[Bridge] = set()
-        self._sent = 0
+        self._bridges: dict[Bridge, bytes] = {}  # with the worker that each leads to
+        self._sent: Counter[bytes] = Counter()
         self._received = 0
 
     @property
     def sent(self) -> int:
         """Bytes sent to all workers so far."""
-        return self._sent + sum(bridge.outward.moved for bridge in self._bridges)
+        return self._sent.total() + sum(bridge.outward.moved for bridge in self._bridges)
+
+    def sent_to(self, worker: bytes) -> int:
+        """Bytes sent to that worker so far."""
+        open_ones = [bridge.outward.moved for bridge, to in self._bridges.items() if to == worker]
+        return self._sent[worker] + sum(open_ones)
 
     @property
     def received(self) -> int:
@@ -82,12 +88,12 @@ class Tunnels:
 
     async def _carry(self, worker: bytes, near: Plain, tunnel: OpenTunnel) -> None:
         bridge = Bridge(near, tunnel.end, partial(self._ended, worker))
-        self._bridges.add(bridge)
+        self._bridges[bridge] = worker
         try:
             await bridge.run()
         finally:
-            self._bridges.discard(bridge)
-            self._sent += bridge.outward.moved
+            self._bridges.pop(bridge)
+            self._sent[worker] += bridge.outward.moved
             self._received += bridge.inward.moved
             with trio.move_on_after(LINGER, shield=True):
                 await tunnel.session.aclose()

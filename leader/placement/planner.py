@@ -87,13 +87,6 @@ class Plan:
         """Members reached over the network, in pipeline order."""
         return tuple(stage.device.member for stage in self.stages if not stage.device.local)
 
-    @property
-    def remote_bytes(self) -> int:
-        """Bytes of weights that a load sends over the network."""
-        layer = max(self.model_info.layer_bytes)
-        remote = [stage for stage in self.stages if not stage.device.local]
-        return sum(stage.layers * layer + self.model_info.head_bytes * stage.head for stage in remote)
-
     def explain(self) -> dict[str, Any]:
         """Every term of the decision, for people and scripts.
 

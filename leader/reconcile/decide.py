@@ -112,9 +112,8 @@ def _running(now: float, view: View, running: Running, wanted: Wanted, memory: R
         )
     if running.phase is Phase.READY:
         return _ready(now, view, running, used, memory)
-    report = Report(
-        Phase.MOVING if memory.moved else Phase.LOADING, running.progress, memory.moved or running.reason
-    )
+    phase = Phase.MOVING if memory.moved else Phase.LOADING
+    report = Report(phase, running.progress, "; ".join(filter(None, (memory.moved, running.reason))))
     actions = (*_lease(view, used), report)
     return Decision(actions, ReconcilerMemory(asked=used, failures=memory.failures, moved=memory.moved))
 
@@ -257,9 +256,9 @@ def _without_file(now: float, view: View, wanted: Wanted, memory: ReconcilerMemo
         return _hand_over(now, view, target, f"{target.name} holds {wanted.name}", memory)
     if view.copying is not None:
         sources = _names(view, [holder.id for holder in holders if holder.alive])
-        report = Report(
-            Phase.COPYING, view.copying, f"copies {wanted.name}" + (sources and f" from {sources}")
-        )
+        copying = view.copying
+        reason = f"copies {wanted.name}" + (sources and f" from {sources}")
+        report = Report(Phase.COPYING, copying.fraction, f"{reason}: {copying.text()}")
         return Decision((*_release(view.leases), report), ReconcilerMemory())
     if holders:
         reason += "; it is held by " + ", ".join(

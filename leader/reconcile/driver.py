@@ -21,6 +21,7 @@ from leader.placement.planner import Plan
 from leader.reconcile.decide import decide
 from leader.reconcile.member_views import member_view
 from leader.reconcile.view import (
+    Copying,
     Decision,
     HandOver,
     NodeAction,
@@ -39,7 +40,8 @@ from mesh.wire.identity import NodeId
 
 LOOK: Final = 1.0  # seconds after which to decide again though nothing changed
 SOONEST: Final = 0.01
-LONGEST_REASON: Final = 180  # characters
+LONGEST_REASON: Final = 180  # bytes of UTF-8
+ELLIPSIS: Final = "..."
 
 Input = Callable[[float], list[Effect]]
 """An input of the Node that lacks nothing but the time."""
@@ -60,8 +62,8 @@ class LocalState(Protocol):
     def lost(self, root: bytes) -> str:
         """The name of a file of that model which this node held once and holds no more; empty for none."""
 
-    def copying(self) -> float | None:
-        """The share of the wanted model that this node has copied, 0 to 1; None while it copies nothing."""
+    def copying(self) -> Copying | None:
+        """How far this node's copy of the wanted model is; None while it copies nothing."""
 
 
 class LeaderDriver:
@@ -147,8 +149,16 @@ class LeaderDriver:
         running = self._local.running()
         speed = 0.0 if running is None else running.plan.predicted_tokens_per_second
         told = () if running is None else stages(running.plan)
-        reason = report.reason[:LONGEST_REASON]
+        reason = cut(report.reason)
         self._do(lambda now: node.report(now, number, report.phase, report.progress, reason, speed, told))
+
+
+def cut(reason: str) -> str:
+    """A reason that is too long for the leader's state, cut behind a word."""
+    if len(reason.encode()) <= LONGEST_REASON:
+        return reason
+    kept = reason.encode()[: LONGEST_REASON - len(ELLIPSIS)].decode(errors="ignore")
+    return kept.rpartition(" ")[0].rstrip(" ,;:(") + ELLIPSIS if " " in kept else kept + ELLIPSIS
 
 
 def pause(now: float, decision: Decision) -> float:

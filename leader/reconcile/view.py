@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
 from leader.placement.planner import Plan
+from leader.reconcile.amounts import bytes_text, left_text
 from mesh.wire.states import EngineState, Phase
 
 
@@ -63,6 +64,26 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
+class Copying:
+    """A copy that is made: ``done`` of ``total`` bytes are here, at ``rate`` bytes a second."""
+
+    done: int
+    total: int
+    rate: float = 0.0
+
+    @property
+    def fraction(self) -> float:
+        return self.done / max(1, self.total)
+
+    def text(self) -> str:
+        """Such as ``612 MiB of 1.2 GiB, 14 s left``."""
+        text = f"{bytes_text(self.done)} of {bytes_text(self.total)}"
+        if self.rate and self.done < self.total:
+            text += f", {left_text((self.total - self.done) / self.rate)}"
+        return text
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """Everything the reconciler knows.
 
@@ -79,7 +100,7 @@ class View:
     leases: frozenset[bytes] = frozenset()
     running: Running | None = None
     lost: str = ""
-    copying: float | None = None  # share of the model that this node has copied, 0 to 1; None: no copy runs
+    copying: Copying | None = None  # of the model, by this node; None: no copy runs
     asked: str = ""
 
 

@@ -201,8 +201,8 @@ def count(number: int, noun: str) -> str:
 class ProgressBar:
     """Shows the events of a slow operation: a line each, or a bar that is redrawn in place.
 
-    Without a terminal a bar becomes a plain line at every tenth. Everything goes to standard error, so that
-    standard output has the result alone.
+    Without a terminal a bar becomes a plain line at every tenth of each state. Everything goes to standard
+    error, so that standard output has the result alone.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -227,9 +227,10 @@ class ProgressBar:
             self._stream.write(f"\r\x1b[K{line}")
             self._stream.flush()
             self._drawn = True
-        elif (text, int(progress * 10)) != self._last:
+        what = (str(event.get("state", text)), int(progress * 10))
+        if not self._terminal and what != self._last:
             print(f"{progress:4.0%}  {text}{left}", file=self._stream, flush=True)
-        self._last = (text, int(progress * 10))
+        self._last = what
 
     def close(self) -> None:
         """Erase the bar."""

@@ -178,6 +178,8 @@ class DeploymentStatus(TypedDict):
     state: DeploymentState
     progress: float
     reason: str
+    context: int  # tokens, of each slot
+    slots: int
 
 
 class NamedDeploymentStatus(DeploymentStatus):

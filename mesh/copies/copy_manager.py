@@ -16,6 +16,7 @@ import trio
 
 from leader.model.held_models import Models
 from leader.model.model_hash import Stamp, remember
+from leader.reconcile.view import Copying
 from mesh.copies.copy_fetch import Fetch, SourceBackoff
 from mesh.copies.copy_policy import Site, counts, next_copy
 from mesh.copies.copy_server import CopyServer
@@ -92,10 +93,10 @@ class CopyManager:
         return self._lacking
 
     @property
-    def progress(self) -> float | None:
-        """The share of the deployed model that this node has copied, 0 to 1; None while it copies nothing."""
+    def progress(self) -> Copying | None:
+        """How far this node's copy of the deployed model is; None while it copies nothing."""
         fetch = self._fetch
-        return None if fetch is None else fetch.done / max(1, fetch.model.size)
+        return None if fetch is None else Copying(fetch.done, fetch.model.size, fetch.rate())
 
     @property
     def trouble(self) -> str:

@@ -56,5 +56,8 @@ def outlook(node: Node, wanted: Deployment) -> ProgressEvent | None:
         raise MeshError(
             f"{deployment['model']} cannot be served: {deployment['reason']}", "mesh logs tells more"
         )
-    text = f"{deployment['state']} {deployment['reason']}".strip()
-    return {"text": text, "state": deployment["state"], "progress": deployment["progress"]}
+    text = ": ".join(filter(None, (deployment["state"], deployment["reason"])))
+    event: ProgressEvent = {"text": text, "state": deployment["state"]}
+    if deployment["state"] != "waiting":  # of which there is no share
+        event["progress"] = deployment["progress"]
+    return event

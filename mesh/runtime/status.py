@@ -106,6 +106,8 @@ def deployment(node: Node) -> DeploymentStatus | None:
         "state": cast(DeploymentState, phase),
         "progress": round(progress, 3),
         "reason": reason,
+        "context": wanted.context,
+        "slots": wanted.slots,
     }
 
 

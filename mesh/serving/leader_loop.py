@@ -24,7 +24,7 @@ from leader.model.held_models import Models
 from leader.model.model_info import ModelInfo
 from leader.placement.reading import read_model
 from leader.reconcile.driver import LeaderDriver, pause
-from leader.reconcile.view import Action, Drain, HandOver, Report, ResolveMove, Running, Start, Stop
+from leader.reconcile.view import Action, Copying, Drain, HandOver, Report, ResolveMove, Running, Start, Stop
 from mesh.copies.copy_manager import CopyManager
 from mesh.net.link import trusts_by
 from mesh.net.stream_kinds import StreamKind
@@ -152,8 +152,8 @@ class LeaderLoop:
         """The name of a file of that model which this machine once held; empty for none."""
         return self._models.lost(root)
 
-    def copying(self) -> float | None:
-        """The share of the deployed model that was copied, 0 to 1; None while nothing is copied."""
+    def copying(self) -> Copying | None:
+        """How far the copy of the deployed model is; None while nothing is copied."""
         return None if self._copies is None else self._copies.progress
 
     async def _read_ahead(self) -> None:

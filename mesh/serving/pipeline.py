@@ -125,6 +125,7 @@ class Pipeline:
                         tunnels.listen,
                         Path(log_path(str(folder), "llama-server")),
                         traffic=lambda: tunnels.sent + tunnels.received,
+                        sent=tunnels.sent_to,
                         doubt=lambda: bool(self._workers_that_are(MemberState.SUSPECT, *GONE)),
                         gone=lambda: bool(self._workers_that_are(*GONE)),
                         slots=self._slots,

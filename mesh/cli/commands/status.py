@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.options import Options, UsageError
-from mesh.control.operations import STATUS, MemberStatus, PlanStatus, Problem, Status
+from mesh.control.operations import STATUS, DeploymentStatus, MemberStatus, PlanStatus, Problem, Status
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
@@ -178,12 +178,19 @@ def _model(status: Status) -> tuple[str, str, str]:
     deployment = status["deployment"]
     if deployment is None:
         return ("model", "none; serve one with: mesh serve MODEL.gguf", "")
-    text = f"{deployment['model']}  {deployment['state']}"
+    parts = [deployment["model"], deployment["state"]]
     if deployment["state"] in ("copying", "loading", "moving"):
-        text += f"  {bar(deployment['progress'])}"
-    if deployment["reason"]:
-        text += f"  {deployment['reason']}"
-    return ("model", text, STATE_STYLES.get(deployment["state"], ""))
+        parts.append(bar(deployment["progress"]))
+    parts += [deployment["reason"], _room(deployment)]
+    return ("model", "  ".join(filter(None, parts)), STATE_STYLES.get(deployment["state"], ""))
+
+
+def _room(deployment: DeploymentStatus) -> str:
+    """Such as ``4096 tokens of context, 1 slot``; empty where an older sidecar does not say."""
+    from mesh.cli.terminal import count
+
+    context = deployment.get("context")
+    return f"{count(context, 'token')} of context, {count(deployment['slots'], 'slot')}" if context else ""
 
 
 def _engine(status: Status) -> tuple[str, str, str]:

@@ -105,6 +105,7 @@ async def pool(engine: Engine, plan: Plan, directory: Path, **options: Any) -> A
             tunnels.listen,
             directory / "llama-server.log",
             traffic=lambda: tunnels.sent,
+            sent=tunnels.sent_to,
             on_state=states.append,
             **options,
         )
@@ -145,6 +146,9 @@ async def test_a_pool_answers_as_the_same_split_wired_by_hand(
     async with pool(engine, plan, tmp_path) as running:
         await running.until("ready")
         tokens = await greedy(running.url, PROMPT, 60)
+    told = [state for state in running.states if state.phase is ServerPhase.LOADING and state.reason]
+    assert "of 2" in told[0].reason, "a load is told in bytes from its beginning"
+    assert [state.progress for state in told] == sorted(state.progress for state in told)
     counts = [stage.layers for stage in plan.stages if not stage.device.local]
     wiring = ["--device", "RPC0,RPC1", "-ngl", str(sum(counts) + 1), "-ts", f"{counts[0]},{counts[1] + 1}"]
     assert tokens == await hand_wired(engine, model, tmp_path, wiring, 2)

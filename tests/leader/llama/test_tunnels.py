@@ -220,6 +220,8 @@ async def test_what_passed_is_counted_while_it_passes_and_after() -> None:
                 await client.send_all(b"hello")
                 assert await client.receive_some() == b"hello"
                 await until(partial(counted, b.tunnels, total))
+        assert b.tunnels.sent_to(WORKER) == 10
+        assert b.tunnels.sent_to(b"another") == 0
 
 
 @dataclass

@@ -235,11 +235,3 @@ def test_a_stage_with_the_head_alone_has_no_layers() -> None:
 def test_a_context_or_slots_of_nothing_cannot_be_placed(context: int, slots: int) -> None:
     with pytest.raises(Infeasible, match="make no sense"):
         place(model_info(4), [host(GIB)], context, slots)
-
-
-def test_the_bytes_that_a_load_moves_are_those_of_layers_on_other_machines() -> None:
-    model = model_info(4)
-    plan = place(model, [host(GIB), worker(1, GIB)], 512, 1, fixed={worker(1, GIB).member: 3})
-    assert layers_of(plan) == {"host": 1, "w1": 3}
-    head = next(stage.device.local for stage in plan.stages if stage.head)
-    assert plan.remote_bytes == 3 * max(model.layer_bytes) + (0 if head else model.head_bytes)

@@ -9,6 +9,7 @@ from leader.placement.planner import place
 from leader.reconcile.decide import GIVING_UP, SETTLE, decide
 from leader.reconcile.view import (
     Action,
+    Copying,
     Decision,
     Drain,
     HandOver,
@@ -326,10 +327,14 @@ def test_a_leader_without_the_file_waits_and_says_who_holds_it() -> None:
 def test_a_leader_that_copies_the_file_from_who_may_not_lead_says_how_far_it_is() -> None:
     holder = member(2, lead=False, models=frozenset({ROOT}))
     absent = leader(models=frozenset())
-    decision = decide(0, view(absent, holder, model_info=None, copying=0.25, leases=ALL), ReconcilerMemory())
-    assert decision.actions == (ReleaseLeases(ALL), Report(Phase.COPYING, 0.25, "copies toy from w2"))
+    copying = Copying(64 << 20, 256 << 20, 12 << 20)
+    decision = decide(
+        0, view(absent, holder, model_info=None, copying=copying, leases=ALL), ReconcilerMemory()
+    )
+    report = Report(Phase.COPYING, 0.25, "copies toy from w2: 64.0 MiB of 256 MiB, 16 s left")
+    assert decision.actions == (ReleaseLeases(ALL), report)
     able = replace(holder, lead=True)
-    handing = decide(0, view(absent, able, model_info=None, copying=0.25), ReconcilerMemory())
+    handing = decide(0, view(absent, able, model_info=None, copying=copying), ReconcilerMemory())
     assert only(handing, HandOver).to == W2
 
 

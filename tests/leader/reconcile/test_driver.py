@@ -6,8 +6,9 @@ import pytest
 
 from leader.model.model_info import ModelInfo
 from leader.placement.planner import place
-from leader.reconcile.driver import LOOK, SOONEST, Input, LeaderDriver, pause, stages
+from leader.reconcile.driver import LOOK, SOONEST, Input, LeaderDriver, cut, pause, stages
 from leader.reconcile.view import (
+    Copying,
     Decision,
     HandOver,
     MemberView,
@@ -55,8 +56,8 @@ class Local:
     def lost(self, root: bytes) -> str:
         return f"{root[:1].decode()}.gguf"
 
-    def copying(self) -> float | None:
-        return 0.5
+    def copying(self) -> Copying | None:
+        return Copying(1, 2)
 
 
 class Driven:
@@ -111,7 +112,7 @@ def test_a_leader_sees_the_deployment_its_members_and_what_is_copied(driven: Dri
     assert view.wanted == replace(WANTED, layers={driven.other.id: 3})
     assert {member.id for member in view.members} == {driven.stage.node.id, driven.other.id}
     assert all(member.device is not None for member in view.members)
-    assert (view.model_info, view.lost, view.copying, view.asked) == (TOY, "", 0.5, "idle")
+    assert (view.model_info, view.lost, view.copying, view.asked) == (TOY, "", Copying(1, 2), "idle")
 
 
 def test_a_model_that_is_not_at_hand_is_seen_with_the_file_that_was_lost(driven: Driven) -> None:
@@ -162,11 +163,11 @@ def test_a_report_tells_the_pool_of_the_plan_that_runs(driven: Driven) -> None:
     driven.deploy()
     driven.local.present = Running(WANTED, PLAN, Phase.LOADING)
     driven.driver.view(driven.stage.now)
-    state = reported(driven, Report(Phase.LOADING, 0.25, "x" * 500))
+    state = reported(driven, Report(Phase.LOADING, 0.25, "é" * 500))
     deployment = driven.stage.node.deployment()
     assert deployment is not None
     assert (state.deployment, state.phase, state.progress) == (deployment.number, "loading", 0.25)
-    assert state.reason == "x" * 180
+    assert state.reason == "é" * 88 + "..."
     assert state.tokens_per_second == PLAN.predicted_tokens_per_second
     assert state.stages == stages(PLAN)
 
@@ -227,3 +228,9 @@ def test_a_device_with_the_head_alone_is_told_and_one_with_nothing_is_not() -> N
     head = replace(plan.stages[0], layers=0, head=True)
     [told] = stages(replace(plan, stages=(head, replace(head, head=False))))
     assert (told.first, told.last, told.head) == (1, 0, True)
+
+
+def test_a_reason_that_is_too_long_is_cut_behind_a_word() -> None:
+    assert cut("word " * 36) == "word " * 36, "180 bytes are not too many"
+    assert cut("word " * 35 + "needless") == "word " * 34 + "word..."
+    assert cut("one (" + "x" * 500) == "one..."

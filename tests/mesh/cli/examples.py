@@ -30,6 +30,7 @@ def member(id: str, name: str, **changes: Any) -> dict[str, Any]:
 def status(**changes: Any) -> dict[str, Any]:
     """Three members; beta leads and holds the second half of the model."""
     deployment = {"model": "tiny.gguf", "sha256": "0" * 64, "state": "ready", "progress": 1.0, "reason": ""}
+    deployment |= {"context": 4096, "slots": 1}
     return {
         "version": version(),
         "pool": {"id": "p" * 26, "name": "attic"},

@@ -30,6 +30,8 @@ DEPLOYMENT = {
     "state": {"waiting", "copying", "loading", "ready", "moving", "failed"},
     "progress": FRACTION,
     "reason": str,
+    "context": int,
+    "slots": int,
 }
 
 STATUS = {

@@ -84,6 +84,18 @@ def test_without_a_terminal_progress_is_a_line_at_every_tenth() -> None:
     assert lines[-1] == "100%  loading"
 
 
+def test_without_a_terminal_a_bars_text_may_change_between_its_lines() -> None:
+    stream = io.StringIO()
+    with ProgressBar(stream) as progress:
+        for state in ("copying", "loading"):
+            for step in range(20):
+                event = {"state": state, "text": f"{state}: {step} MiB", "progress": step / 100}
+                progress.show(event)
+    lines = stream.getvalue().splitlines()
+    assert lines[:2] == ["  0%  copying: 0 MiB", " 10%  copying: 10 MiB"]
+    assert lines[2:] == ["  0%  loading: 0 MiB", " 10%  loading: 10 MiB"]
+
+
 def test_on_a_terminal_the_bar_is_drawn_over_itself_and_taken_away() -> None:
     stream = Tty()
     with ProgressBar(stream) as progress:

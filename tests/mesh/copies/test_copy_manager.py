@@ -140,7 +140,9 @@ async def test_a_leader_without_the_file_copies_it_itself_and_tells_how_far_it_i
     held = (company.model,)
     driver.do(driver.node.publish, replace(company.bert.here.profile, models=held, rank=0))
     await until(lambda: bool(source.asked), pause=MOCKED_PAUSE)
-    assert company.anna.copies.progress == 0.0
+    copying = company.anna.copies.progress
+    assert copying is not None
+    assert (copying.done, copying.total) == (0, company.model.size)
     source.hold.set()
     await until(lambda: company.anna.copies.progress is None, pause=MOCKED_PAUSE)
     assert copied(company.anna, company)

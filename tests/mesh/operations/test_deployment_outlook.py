@@ -47,9 +47,9 @@ def test_it_is_waited_for_until_it_is_ready(scene: Scene) -> None:
     wanted = deploy(scene)
     event = outlook(scene.node, wanted)
     assert event is not None
-    assert event["text"] == "waiting"
+    assert event == {"text": "waiting", "state": "waiting"}, "of which there is no share"
     report(scene, wanted, Phase.LOADING)
-    assert outlook(scene.node, wanted) == {"text": "loading because", "state": "loading", "progress": 0.5}
+    assert outlook(scene.node, wanted) == {"text": "loading: because", "state": "loading", "progress": 0.5}
     report(scene, wanted, Phase.READY)
     assert outlook(scene.node, wanted) is None
 

@@ -134,7 +134,7 @@ def test_a_deployment_waits_until_its_leader_speaks() -> None:
     deploy(scene)
     assert shown(scene)["deployment"] == {
         "model": "tiny.gguf", "sha256": (b"r" * 32).hex(), "state": "waiting", "progress": 0.0,
-        "reason": "no leader at present",
+        "reason": "no leader at present", "context": 4096, "slots": 1,
     }  # fmt: skip
     scene.wait(5)
     assert shown(scene)["deployment"]["reason"] == ""

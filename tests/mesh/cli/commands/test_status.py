@@ -27,6 +27,7 @@ async def test_an_older_sidecars_status_is_shown_with_a_note_and_has_the_shape_o
     old = examples.status(version="0.0.9")
     for key in ("running", "problems", "deployments", "pool_engine"):
         del old[key]
+    del old["deployment"]["context"], old["deployment"]["slots"]
     sidecar.answers["status"] = old
     text = (await mesh("status")).out
     assert "note   the installed program" in text
@@ -55,7 +56,7 @@ pool attic: 2 machines alive, 1 not
 *  beta   10.0.0.2:50052  alive  cpu Xeon     60.0 MiB  1.2 ms  8-15 + head
    gamma  10.0.0.3:50052  dead   cpu Xeon     60.0 MiB  1.2 ms  -
 
-model  tiny.gguf  ready
+model  tiny.gguf  ready  4096 tokens of context, 1 slot
 plan   alpha 0-7 -> beta 8-15 + head  (12.5 tokens/s predicted)
 api    http://127.0.0.1:50080/v1
 """
@@ -76,6 +77,9 @@ def test_loading_shows_its_progress_and_trouble_its_reason() -> None:
     deployment = {"model": "m", "sha256": "", "state": "loading", "progress": 0.25, "reason": ""}
     text = describe(examples.status(deployment=deployment))  # type: ignore[arg-type]
     assert "m  loading  [######..................]  25 %" in text
+    deployment |= {"reason": "612 MiB of 1.2 GiB, 14 s left", "context": 512, "slots": 4}
+    text = describe(examples.status(deployment=deployment))  # type: ignore[arg-type]
+    assert "25 %  612 MiB of 1.2 GiB, 14 s left  512 tokens of context, 4 slots" in text
     deployment |= {"state": "failed", "reason": "1.2 GiB are missing"}
     text = describe(examples.status(deployment=deployment))  # type: ignore[arg-type]
     assert "m  failed  1.2 GiB are missing" in text

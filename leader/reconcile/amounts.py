@@ -1,0 +1,24 @@
+"""Bytes, rates and times to wait as the leader tells people of them. Pure."""
+
+
+def bytes_text(count: int) -> str:
+    """A number of bytes for people: ``612 MiB``, ``1.2 GiB``."""
+    value, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1000 or unit == "GiB":
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if unit in ("B", "KiB") or value >= 100 else f"{value:.1f} {unit}"
+
+
+def left_text(seconds: float) -> str:
+    """A time to wait for people: ``14 s left``, ``3 min left``."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s left"
+    return f"{seconds / 60:.0f} min left" if seconds < 6000 else f"{min(seconds / 3600, 999):.0f} h left"
+
+
+def rate_text(rate: float) -> str:
+    """Bytes a second as links are told: ``11 MB/s``."""
+    value, unit = (rate / 1e6, "MB/s") if rate >= 1e6 else (rate / 1e3, "kB/s")
+    return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"

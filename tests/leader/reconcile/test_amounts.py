@@ -1,0 +1,34 @@
+import pytest
+
+from leader.reconcile.amounts import bytes_text, left_text, rate_text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 KiB"),
+        (612 << 20, "612 MiB"),
+        (63 << 20, "63.0 MiB"),
+        (1023 << 20, "1.0 GiB"),
+        (5 << 40, "5120 GiB"),
+    ],
+)
+def test_bytes_are_told_shortly(count: int, text: str) -> None:
+    assert bytes_text(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "1 s left"), (14.2, "14 s left"), (180, "3 min left"), (7200, "2 h left"), (1e30, "999 h left")],
+)
+def test_times_to_wait_are_told_shortly(seconds: float, text: str) -> None:
+    assert left_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(11e6, "11 MB/s"), (1.25e6, "1.2 MB/s"), (600e3, "600 kB/s"), (0, "0.0 kB/s")]
+)
+def test_rates_are_told_as_those_of_links(rate: float, text: str) -> None:
+    assert rate_text(rate) == text
