@@ -4,7 +4,8 @@
 heads are read. `loopback_guard` refuses connections that a userspace tailscaled brings from the tailnet;
 `forwarding` (pure) says what is known of that. `app` routes requests, `access` refuses those that may not.
 `proxy`, `leaders`, `upstream` and `completions` bring a request to the leader. `resuming` (pure) decides how
-another leader continues an answer. `feed`, `dashboard`, `counters` and `readiness` show the pool.
+another leader continues an answer. `feed`, `dashboard`, `counters` and `readiness` show the pool,
+`model_list` (pure) what it serves.
 
 It must not know Node, streams or llama-server's process: it sees its node as the typing protocol
 `backend.GatewayBackend`.

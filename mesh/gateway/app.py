@@ -1,5 +1,6 @@
 """Routing: the gateway answers its own paths and passes all others on."""
 
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -11,9 +12,10 @@ from mesh.gateway.counters import Exposition, GatewayCounters
 from mesh.gateway.dashboard import dashboard
 from mesh.gateway.feed import Feed
 from mesh.gateway.leaders import Leaders
+from mesh.gateway.model_list import lists_models, model_list
 from mesh.gateway.proxy import Proxy
 from mesh.gateway.readiness import why_not_ready
-from mesh.gateway.replies import Reply, error_reply, json_reply, reply, unavailable
+from mesh.gateway.replies import Reply, error_reply, json_reply, refusal, reply, unavailable
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
@@ -51,6 +53,8 @@ class Gateway:
             # Whoever has no key gets one answer: many, unread, would keep a place from those who have it.
             may_go_on = is_authorized(request.headers, api_key)
             await exchange.reply(answer if may_go_on else _last(answer))
+        elif lists_models(request.path):
+            await exchange.reply(self._models(request))
         elif request.path not in _OWN:
             await self._proxy.handle(exchange)
         elif request.path == "/events" and request.method == "GET":
@@ -60,9 +64,15 @@ class Gateway:
 
     def _for_anybody(self, request: Request, api_key: str | None) -> Reply | None:
         """The answer that does not depend on a key: a refusal, or what discloses nothing."""
-        if refusal := _refusal(request, api_key):
-            return refusal
+        if refused := _refusal(request, api_key):
+            return refused
         return self._own(request.path) if request.path in _KEYLESS else None
+
+    def _models(self, request: Request) -> Reply:
+        """What is served, known here: neither a leader that is lost nor one that loads is waited for."""
+        if refused := self._backend.refused():
+            return refusal(refused, request.shape)
+        return model_list(self._backend.status(), request.path, int(time.time()))
 
     def _own(self, path: str) -> Reply:
         if path == "/":
@@ -93,7 +103,7 @@ def _refusal(request: Request, api_key: str | None) -> Reply | None:
     if request.path not in _KEYLESS and not is_authorized(request.headers, api_key):
         reason = "this API wants its key as a bearer token, or in the header x-api-key"
         return error_reply(401, "invalid_api_key", reason, [(b"www-authenticate", b"Bearer")], shape)
-    if request.path in _OWN and request.method not in ("GET", "HEAD"):
+    if (request.path in _OWN or lists_models(request.path)) and request.method not in ("GET", "HEAD"):
         return error_reply(
             405, "method_not_allowed", "this path can only be read", [(b"allow", b"GET, HEAD")]
         )

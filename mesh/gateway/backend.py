@@ -63,6 +63,10 @@ class GatewayBackend(Protocol):
         """
         ...
 
+    def refused(self) -> Refused | None:
+        """Why this node may not ask; None where it may."""
+        ...
+
     def serving(self) -> Serving | None:
         """Return the leader and the model to serve; None while no member leads. Costs next to nothing."""
         ...

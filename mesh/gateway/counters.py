@@ -36,7 +36,8 @@ class GatewayCounters:
 
     def answered(self, path: str, status: int) -> None:
         """Count an answer. Unknown paths share one name, for the caller chooses them."""
-        self.requests[path if path in _ENDPOINTS else "other", str(status)] += 1
+        shared = "/v1/models" if path.startswith("/v1/models/") else "other"
+        self.requests[path if path in _ENDPOINTS else shared, str(status)] += 1
 
 
 class _GatewayCollector:

@@ -7,6 +7,7 @@ from functools import partial
 
 import trio
 
+from leader.door.orders import Refused
 from leader.llama.bare_paths import without_folders
 from mesh.control.operations import DeploymentStatus, Status
 from mesh.gateway.backend import AskingRefused, NothingServed, NotReady, Serving
@@ -63,9 +64,13 @@ class StayBackend:
         self._node = driver.node
         self._leading = leading
 
+    def refused(self) -> Refused | None:
+        """Why this node may not ask; None where it may."""
+        return asking_refused(self._node, self._node.id)
+
     async def open_leader(self, kind: StreamKind = StreamKind.API) -> trio.abc.Stream:
         """A byte stream to the leader's door, which may be this machine's own. Raises `NotReady`."""
-        refused = asking_refused(self._node, self._node.id)
+        refused = self.refused()
         if refused is not None:
             raise AskingRefused(refused)
         wanted, claim, report = self._node.deployment(), self._node.leader(), current_state(self._node)

@@ -8,7 +8,8 @@ import h11
 import trio
 import trio.testing
 
-from mesh.gateway.backend import Serving
+from leader.door.orders import Refused
+from mesh.gateway.backend import AskingRefused, Serving
 from mesh.net.stream_kinds import StreamKind
 
 STATUS: dict[str, Any] = {
@@ -18,7 +19,15 @@ STATUS: dict[str, Any] = {
     "engine": {"state": "ready", "progress": 1.0, "reason": ""},
     "leader": {"id": "b", "name": "bert", "term": 3},
     "members": [],
-    "deployment": {"model": "m", "sha256": "0", "state": "ready", "progress": 1.0, "reason": ""},
+    "deployment": {
+        "model": "m",
+        "sha256": "0",
+        "state": "ready",
+        "progress": 1.0,
+        "reason": "",
+        "context": 4096,
+        "slots": 1,
+    },
     "plan": None,
     "api": "http://127.0.0.1:50080/v1",
 }
@@ -80,6 +89,9 @@ class ScriptedBackend:
 
     def __post_init__(self) -> None:
         self.tell, self._news = trio.open_memory_channel[dict[str, Any]](100)
+
+    def refused(self) -> Refused | None:
+        return self.error.refused if isinstance(self.error, AskingRefused) else None
 
     def serving(self) -> Serving | None:
         if self.state["leader"] is None or self.state["deployment"] is None:

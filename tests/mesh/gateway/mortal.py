@@ -79,6 +79,9 @@ class Mortal:
         port = int(self.url.rpartition(":")[2])
         return _Mortal(self, await trio.open_tcp_stream("127.0.0.1", port))
 
+    def refused(self) -> None:
+        return None
+
     def serving(self) -> Serving | None:
         return Serving("b", "0")
 

@@ -71,12 +71,12 @@ async def test_own_paths_can_only_be_read(start_gateway: StartGateway, path: str
 
 async def test_traces_are_not_passed_on(start_gateway: StartGateway) -> None:
     gateway = await start_gateway()
-    assert (await gateway.fetch("TRACE", "/v1/models"))[0] == 405
+    assert (await gateway.fetch("TRACE", "/props"))[0] == 405
 
 
 async def test_a_name_that_was_rebound_to_loopback_is_refused(start_gateway: StartGateway) -> None:
     gateway = await start_gateway()
-    status, _, body = await gateway.fetch("GET", "/v1/models", host="evil.example")
+    status, _, body = await gateway.fetch("GET", "/props", host="evil.example")
     assert status == 403
     assert json.loads(body)["error"]["code"] == "forbidden_host"
 
@@ -91,17 +91,17 @@ async def test_a_page_of_another_site_is_refused(start_gateway: StartGateway) ->
 async def test_our_own_page_is_served(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(models)
     host = f"127.0.0.1:{gateway.port}"
-    assert (await gateway.fetch("GET", "/v1/models", host=host, origin=f"http://{host}"))[0] == 200
+    assert (await gateway.fetch("GET", "/props", host=host, origin=f"http://{host}"))[0] == 200
 
 
 async def test_with_a_key_nothing_is_told_without_it(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(models, api_key="sesame")
-    for path in ("/v1/models", "/status", "/events", "/metrics"):
+    for path in ("/props", "/status", "/events", "/metrics"):
         status, headers, body = await gateway.fetch("GET", path)
         assert (status, headers["www-authenticate"]) == (401, "Bearer")
         assert json.loads(body)["error"]["code"] == "invalid_api_key"
-    assert (await gateway.fetch("GET", "/v1/models", authorization="Bearer open"))[0] == 401
-    assert (await gateway.fetch("GET", "/v1/models", authorization="Bearer sesame"))[0] == 200
+    assert (await gateway.fetch("GET", "/props", authorization="Bearer open"))[0] == 401
+    assert (await gateway.fetch("GET", "/props", authorization="Bearer sesame"))[0] == 200
 
 
 @pytest.mark.parametrize(("path", "status"), [("/", b"200"), ("/healthz", b"200"), ("/status", b"401")])
@@ -133,15 +133,15 @@ async def test_with_a_key_liveness_is_told_without_it(start_gateway: StartGatewa
 
 async def test_metrics_count_answers_by_path_and_status(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(models)
-    await gateway.fetch("GET", "/v1/models")
+    await gateway.fetch("GET", "/props")
     await gateway.fetch("GET", "/no/such/path")
     gateway.node.error = NotReady("no leader")
-    await gateway.fetch("GET", "/v1/models", x_mesh_patience="0")
+    await gateway.fetch("GET", "/props", x_mesh_patience="0")
     _, headers, body = await gateway.fetch("GET", "/metrics")
     assert headers["content-type"].startswith("text/plain; version=0.0.4")
     lines = body.decode().splitlines()
-    assert 'mesh_gateway_requests_total{endpoint="/v1/models",status="200"} 1.0' in lines
-    assert 'mesh_gateway_requests_total{endpoint="/v1/models",status="503"} 1.0' in lines
+    assert 'mesh_gateway_requests_total{endpoint="/props",status="200"} 1.0' in lines
+    assert 'mesh_gateway_requests_total{endpoint="/props",status="503"} 1.0' in lines
     assert 'mesh_gateway_requests_total{endpoint="other",status="200"} 1.0' in lines
     assert "mesh_gateway_response_bytes_total 4.0" in lines
     assert "mesh_gateway_requests_in_flight 0.0" in lines

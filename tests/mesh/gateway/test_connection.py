@@ -179,7 +179,7 @@ async def test_a_handler_that_fails_is_an_error_and_not_the_end(
 ) -> None:
     gateway = await start_gateway()
     gateway.node.error = ZeroDivisionError("a bug")
-    status, _, body = await gateway.fetch("GET", "/v1/models")
+    status, _, body = await gateway.fetch("GET", "/props")
     assert status == 500
     assert json.loads(body)["error"]["code"] == "internal_error"
     assert "a bug" in caplog.text

@@ -27,3 +27,16 @@ def test_the_page_draws_each_problem_as_text_with_what_helps() -> None:
     assert 'element("span", problem.message' in page
     assert 'element("small", problem.hint)' in page
     assert "innerHTML" not in page
+
+
+def test_the_page_tells_what_room_a_request_has_and_how_far_a_load_is() -> None:
+    page = dashboard().content.decode()
+    assert 'many(deployment.context, "token") + " of context, "' in page
+    assert 'Math.floor(deployment.progress * 100) + " %"' in page
+
+
+def test_a_page_whose_node_is_silent_turns_grey_and_a_wrong_key_is_said() -> None:
+    page = dashboard().content.decode()
+    assert '"last seen "' in page
+    assert 'classList.add("stale")' in page
+    assert 'role="alert" hidden>wrong key<' in page

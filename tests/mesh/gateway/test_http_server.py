@@ -228,7 +228,7 @@ async def test_a_local_program_that_begins_hundreds_of_requests_keeps_no_other_w
     await place.begin("127.0.0.1", 450, begun)
     for _ in range(16):
         assert await place.fresh("127.0.0.1") == 200
-        assert (await place.gateway.fetch("GET", "/v1/models"))[0] == 200
+        assert (await place.gateway.fetch("GET", "/props"))[0] == 200
 
 
 @pytest.mark.usefixtures("others")

@@ -23,7 +23,7 @@ async def test_a_request_waits_for_a_leader(start_gateway: StartGateway) -> None
     gateway = await start_gateway(empty)
     gateway.node.error = NotReady("nobody leads")
     client = await gateway.connect()
-    await client.ask("GET", "/v1/models")
+    await client.ask("GET", "/props")
     with trio.fail_after(LIMIT):
         await trio.sleep(0.2)
         gateway.node.error = None
@@ -44,7 +44,7 @@ async def test_a_change_is_noticed_at_once(
 
     gateway.node.open_leader = search  # type: ignore[method-assign]
     client = await gateway.connect()
-    await client.ask("GET", "/v1/models")
+    await client.ask("GET", "/props")
     with trio.fail_after(LIMIT):
         await waits.wait()
         await trio.testing.wait_all_tasks_blocked()
@@ -59,7 +59,7 @@ async def test_a_request_that_has_waited_long_enough_is_asked_to_come_again(
     gateway = await start_gateway()
     gateway.node.error = NotReady("nobody leads", 2.0)
     with trio.fail_after(LIMIT):
-        status, headers, body = await gateway.fetch("GET", "/v1/models", x_mesh_patience="0.3")
+        status, headers, body = await gateway.fetch("GET", "/props", x_mesh_patience="0.3")
     assert (status, headers["retry-after"]) == (503, "2")
     assert json.loads(body)["error"]["message"] == "nobody leads"
 
@@ -71,7 +71,7 @@ async def test_nobody_waits_for_what_does_not_come_by_waiting(
     gateway = await start_gateway()
     gateway.node.error = error
     with trio.fail_after(LIMIT):
-        assert (await gateway.fetch("GET", "/v1/models"))[0] == 503
+        assert (await gateway.fetch("GET", "/props"))[0] == 503
 
 
 async def test_not_more_wait_than_the_limit(
@@ -87,11 +87,11 @@ async def test_not_more_wait_than_the_limit(
         raise NotReady("nobody leads")
 
     gateway.node.open_leader = search  # type: ignore[method-assign]
-    await (await gateway.connect()).ask("GET", "/v1/models")
+    await (await gateway.connect()).ask("GET", "/props")
     with trio.fail_after(LIMIT):
         await waits.wait()
         await trio.testing.wait_all_tasks_blocked()
-        status, _, body = await gateway.fetch("GET", "/v1/models")
+        status, _, body = await gateway.fetch("GET", "/props")
     assert status == 503
     assert "1 requests are waiting" in json.loads(body)["error"]["message"]
 

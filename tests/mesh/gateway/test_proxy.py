@@ -194,7 +194,7 @@ async def test_a_hang_up_is_noticed_while_the_leader_is_still_looked_for(
 
     monkeypatch.setattr(gateway.node, "open_leader", search)
     client = await gateway.connect()
-    await client.ask("GET", "/v1/models")
+    await client.ask("GET", "/props")
     with trio.fail_after(LIMIT):
         await looking.wait()
     await client.stream.aclose()
@@ -222,7 +222,7 @@ async def test_a_llama_server_that_is_loading_is_given_a_time_to_retry(start_gat
         await call.send(b"HTTP/1.1 503 Loading\r\ncontent-length: 2\r\n\r\n{}")
 
     gateway = await start_gateway(leader)
-    status, headers, _ = await gateway.fetch("GET", "/v1/models")
+    status, headers, _ = await gateway.fetch("GET", "/props")
     assert (status, headers["retry-after"]) == (503, "2")
 
 
@@ -234,7 +234,7 @@ async def test_a_leader_that_cannot_be_reached_is_a_bad_gateway(
 ) -> None:
     gateway = await start_gateway()
     gateway.node.error = error
-    status, _, body = await gateway.fetch("GET", "/v1/models", x_mesh_patience="0")
+    status, _, body = await gateway.fetch("GET", "/props", x_mesh_patience="0")
     assert status == 502
     assert json.loads(body)["error"]["code"] == "upstream_lost"
     assert await metric(gateway, 'mesh_gateway_upstream_failures_total{stage="open"}') == 1
@@ -368,7 +368,7 @@ async def test_a_node_that_may_not_ask_says_so_at_once(start_gateway: StartGatew
     gateway = await start_gateway(leader)
     gateway.node.error = AskingRefused(Refused(403, "may_not_ask", "this machine may not ask"))
     with trio.fail_after(LIMIT):
-        for path in (CHAT, "/v1/messages", "/v1/models"):
+        for path in (CHAT, "/v1/messages", "/props"):
             status, headers, body = await gateway.fetch("POST", path, b"{}")
             assert status == 403
             assert "retry-after" not in headers
