@@ -1,9 +1,10 @@
 """Models by name: what a person means by one, what the hub has of it, and its download.
 
 `references` reads what people type; `repository` is what the hub says of one repository; `quantisations`
-tells its variants apart and chooses (all pure). `hub_process` is the process that talks with the hub and
-downloads: it alone imports the hub's library, with that library's cache, token and endpoint. `hub_lines` are
-the lines between it and `hub_client`, which starts it.
+tells its variants apart and chooses (all pure). `hub_client` starts `hub_process` for each question to the
+hub. There `description` says what the hub has, `hub_downloads` fills its cache, and `url_downloads` gets
+models of other addresses, by `receiving` ranges with `persistence`. `hub_library` alone imports the hub's
+library, with its cache, token and endpoint. `forgetting` removes a download whose hash is wrong.
 
 It must not know pools: whether a model fits, and who downloads it, is decided above.
 """

@@ -7,19 +7,35 @@ its standard input is closed, so it does not outlive whoever asked.
 
 from typing import Literal, NotRequired, TypedDict
 
+from mesh.wire.errors import MeshError
+
+ErrorCode = Literal["not_found", "gated", "offline", "disk", "wrong", "busy", "failed"]
+
+
+class HubError(MeshError):
+    """What the hub, or the way to it, does not give; ``code`` tells the kinds apart."""
+
+    def __init__(self, code: ErrorCode, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.code: ErrorCode = code
+
 
 class FileEntry(TypedDict):
     path: str  # in the repository
-    size: int
+    size: int  # 0 where the hub tells none
     sha256: str  # empty where the hub tells none
 
 
 class DescribeRequest(TypedDict):
-    """What is there: the answer is a `RepositoryEntry`."""
+    """What is there: the answer is a `RepositoryEntry`.
+
+    ``pace``, of any request, multiplies all pauses between tries; it is 1 where nobody is in a hurry.
+    """
 
     do: Literal["describe"]
     repo: str
     revision: str  # a branch, tag or commit; empty: the main branch
+    pace: NotRequired[float]
 
 
 class HeaderRequest(TypedDict):
@@ -32,6 +48,7 @@ class HeaderRequest(TypedDict):
     url: NotRequired[str]
     into: str
     bytes: int
+    pace: NotRequired[float]
 
 
 class FetchRequest(TypedDict):
@@ -42,15 +59,20 @@ class FetchRequest(TypedDict):
     commit: str
     files: list[FileEntry]
     token: bool  # whether this user's token may be used
+    pace: NotRequired[float]
 
 
 class FetchUrlRequest(TypedDict):
-    """Download one file, and the other parts of a split one, from an address into ``folder``."""
+    """Download one file, and the other parts of a split one, from an address.
+
+    They land in a folder of that address below ``folder``, so that files of one name do not collide.
+    """
 
     do: Literal["fetch_url"]
     url: str
     sha256: str  # in hex; empty: unknown
     folder: str
+    pace: NotRequired[float]
 
 
 Request = DescribeRequest | HeaderRequest | FetchRequest | FetchUrlRequest
@@ -81,7 +103,7 @@ class ProgressLine(TypedDict):
 
 
 class ErrorLine(TypedDict):
-    code: str  # not_found, gated, offline, disk, wrong, busy, failed
+    code: ErrorCode
     message: str
     hint: str
 
