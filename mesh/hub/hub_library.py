@@ -50,7 +50,8 @@ Token = bool | None
 class HubBlob:
     """What the hub says of one file: its name in the cache, and where its bytes are.
 
-    ``headers`` go with a request to ``location``. ``in_pieces``: the library gets it by its own protocol.
+    ``headers`` go with a request to ``location``. ``in_pieces``: too large for that, so the library gets it
+    by its own protocol.
     """
 
     tag: str
@@ -150,8 +151,11 @@ def blob_of(repo: str, commit: str, path: str, token: Token) -> HubBlob:
     sent = headers(token)
     if not _is_hub(url, found.location):
         sent.pop("authorization", None)
+    # Its own protocol begins anew with each process, so that a cut costs all that came. It is taken for what
+    # the hub gives in no other way.
     in_pieces = (
         found.xet_file_data is not None
+        and (found.size or 0) > constants.MAX_HTTP_DOWNLOAD_SIZE
         and not constants.HF_HUB_DISABLE_XET
         and importlib.util.find_spec("hf_xet") is not None
     )
