@@ -42,7 +42,7 @@ COMMANDS = {
     "evict": Command("evict", "put a member out of the pool for ever"),
     "doctor": Command("doctor", "check what this machine has and lacks"),
     "logs": Command("logs", "what the sidecar and its engine wrote"),
-    "demo": Command("demo", "three nodes on this machine, a model, a failover"),
+    "demo": Command("demo", "three nodes on this machine, a model, a leader killed in mid-sentence"),
     "completion": Command("completion", "have the shell complete what you type"),
     "sidecar": Command("sidecar", ""),
 }

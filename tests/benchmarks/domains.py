@@ -28,8 +28,8 @@ from mesh.engine.install.cache import cache_dir
 from mesh.engine.types import Engine
 from mesh.serving.asking.slot_turns import SlotTurns
 from mesh.tools.generator import SYLLABLES
+from mesh.tools.speaking_model import speaking_model
 from tests.benchmarks.report import Report, Row, Summary, at_most
-from tests.lab.real_model import real_model
 from tests.leader.llama.bare_server import bare_server
 from tests.leader.shapes import GIB, host
 from tests.mesh.serving.slot_completion import Completion, complete
@@ -87,7 +87,7 @@ class Conversation:
 def run(options: argparse.Namespace) -> Report:
     """Measure and print; see the module."""
     engine = trio.run(ensure, detect(), cache_dir(), lambda progress: None)
-    model = options.model or trio.run(real_model)
+    model = options.model or trio.run(speaking_model)
     measured = Measured()
     trio.run(_measure, engine, model, options.repeats, measured)
     return _report(options.repeats, model, measured)

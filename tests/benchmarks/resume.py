@@ -27,8 +27,8 @@ from mesh.engine.types import Engine
 from mesh.gateway.entry.entrances import Entrance
 from mesh.gateway.http_server import serve_gateway
 from mesh.net.stream_kinds import StreamKind
+from mesh.tools.speaking_model import speaking_model
 from tests.benchmarks.report import Report, Row, Summary, at_least, at_most
-from tests.lab.real_model import real_model
 from tests.mesh.gateway.mortal import Mortal
 
 HELP = "seconds until an answer goes on exactly with a leader far away, beside the time that its tokens took"
@@ -161,7 +161,7 @@ async def measure(
 def run(options: argparse.Namespace) -> Report:
     """Measure; see the module."""
     engine = trio.run(ensure, detect(), cache_dir(), lambda progress: None)
-    measured, model = Measured(), options.model or trio.run(real_model)
+    measured, model = Measured(), options.model or trio.run(speaking_model)
     with tempfile.TemporaryDirectory() as folder:
         trio.run(measure, engine, model, Path(folder), options, measured)
     return report(options, model, measured)
