@@ -97,7 +97,8 @@ class Performance:
             before = self.show(status)
         with self.limited("copy", "A second machine copies the model's file, so that any one may die"):
             await self.second_copy(first_leader)
-        with self.limited("first_answer", f"You ask {gateway.name}, which does not lead: {QUESTION}"):
+        with self.limited("first_answer", f"You ask {gateway.name}, which does not lead"):
+            self.audience.line(QUESTION)
             api = (await gateway.status())["api"]
             undisturbed = [piece async for piece in self.heard(api)]
             if not undisturbed:
