@@ -35,6 +35,7 @@ COMMANDS = {
     "serve": Command("serve", "serve a model with the pool"),
     "stop": Command("stop", "stop serving"),
     "move": Command("move", "move the model to the best placement there is now"),
+    "chat": Command("chat", "talk with the model that the pool serves"),
     "models": Command("models", "the models that members hold"),
     "plan": Command("plan", "which layers would go where, and why"),
     "invite": Command("invite", "make the line that lets another machine join"),
@@ -62,7 +63,7 @@ first steps:
   mesh join mesh1:...               join with the line that the first machine printed
   mesh serve model.gguf --wait      split it over the pool
   mesh status                       see where the layers are
-  curl http://127.0.0.1:50080/v1/models
+  mesh chat                         talk with it
 
 exit codes: 0 done, 1 failed, 2 usage, 3 not joined"""
 

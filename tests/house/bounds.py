@@ -203,6 +203,13 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound("layers, tensors of a model", "leader.model.gguf", ("MAX_LAYERS", "MAX_TENSORS")),
         Bound("devices of a plan", "leader.placement.cost", ("MAX_DEVICES",)),
         Bound("open files of a sidecar", "mesh.runtime.process", ("MAX_FILES",)),
+        Bound(
+            "entries of a chat's history, characters of one",
+            "mesh.cli.chat.prompt_history",
+            ("MOST_ENTRIES", "LONGEST_ENTRY"),
+        ),
+        Bound("bytes of a chat's request", "mesh.cli.chat.answer_stream", ("MAX_REQUEST",)),
+        Bound("bytes piped into a chat", "mesh.cli.chat.one_shot_chat", ("MAX_PIPED",)),
         Bound("commands at the control socket", "mesh.control.control_server", ("MOST_CONNECTIONS",)),
     ),
 }

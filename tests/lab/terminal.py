@@ -1,27 +1,45 @@
 """A program on a host of the lab with a terminal before it, as a person would have it."""
 
+import fcntl
 import os
 import re
 import subprocess
+import termios
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import trio
 
-from tests.lab.host import Host
+
+class TerminalHost(Protocol):
+    """What it needs of a `tests.lab.host.Host`."""
+
+    name: str
+    folder: Path
+    environment: dict[str, str]
+
+    def command(self, argv: Sequence[str | Path]) -> list[str]:
+        """Return the command line that runs this on the host."""
+        ...
 
 
 class OnTerminal:
-    """Use as an async context manager; what the program prints is gathered while the test waits for it."""
+    """Use as an async context manager; what the program prints is gathered while the test waits for it.
 
-    def __init__(self, host: Host, argv: Sequence[str | Path]) -> None:
+    ``columns``: of the terminal, which has 24 rows.
+    """
+
+    def __init__(self, host: TerminalHost, argv: Sequence[str | Path], columns: int = 80) -> None:
         self.printed = ""
         self._host = host
         self._argv = argv
+        self._columns = columns
 
     async def __aenter__(self) -> "OnTerminal":
         self._master, slave = os.openpty()
         os.set_blocking(self._master, False)
+        termios.tcsetwinsize(slave, (24, self._columns))
         self._process = subprocess.Popen(  # noqa: ASYNC220 - starting one takes milliseconds
             self._host.command(self._argv),
             env=self._host.environment,
@@ -30,6 +48,7 @@ class OnTerminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
+            preexec_fn=_take_the_terminal,
         )
         os.close(slave)
         return self
@@ -67,3 +86,8 @@ class OnTerminal:
             piece = b""
         self.printed += piece.decode(errors="replace")
         return bool(piece)
+
+
+def _take_the_terminal() -> None:
+    """Make standard input the terminal that controls the new session, so that Ctrl-C signals."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
