@@ -17,6 +17,7 @@ from mesh.cli.chat.refusals import explain
 from mesh.cli.options import UsageError
 from mesh.cli.terminal import coloured
 
+SHORTER: Final = "ask about less, or have an owner serve it with more: mesh serve --ctx N"
 MAX_PIPED: Final = 4 << 20
 """Bytes that are read from a pipe."""
 
@@ -28,7 +29,7 @@ def one_shot(args: argparse.Namespace, prompt: str) -> int:
     run = AnswerRun(_display(args.json), partial(status_if_told, args), time.monotonic, status)
     run.run(AnswerStream(status["api"], conversation.request(prompt)))
     if run.failed is not None:
-        raise explain(run.failed)
+        raise explain(run.failed, SHORTER)
     if args.json:
         print_json(run.facts())
     elif run.finish == "length":

@@ -12,21 +12,21 @@ SERVE_ONE = "serve one: mesh serve MODEL.gguf"
 _CONTEXT = re.compile(r"context(?: size)? \(?(\d+)")
 
 
-def explain(failed: AskFailed) -> MeshError:
-    """Return the error for people."""
+def explain(failed: AskFailed, way_out: str = "/new begins anew") -> MeshError:
+    """Return the error for people; ``way_out``: of a conversation that is too long."""
     message = failed.message
     if CONTEXT_FULL in failed.code or "exceeds the available context" in message:
         found = _CONTEXT.search(message)
         size = f" of {found[1]} tokens" if found else ""
-        return MeshError(f"the conversation is longer than the context{size}", "/new begins anew")
+        return MeshError(f"the conversation is longer than the context{size}", way_out)
     if failed.code == GATEWAY_GONE:
         return MeshError(message, "see whether its sidecar runs: mesh status; start it: mesh join")
     if failed.code == BROKEN_OFF:
         return MeshError(message, "ask once more; mesh logs may tell why")
     if failed.status == 403:
-        return MeshError(message, "an owner's mesh invite --rights work,ask makes a line that gives it")
+        return MeshError(message, "mesh members shows who may do what")
     if failed.status == 413:
-        return MeshError(message, "/new begins anew")
+        return MeshError(message, way_out)
     if failed.status in (429, 503) and failed.retry_after is not None:
         return MeshError(message, f"ask again in {failed.retry_after:.0f} s; mesh status tells more")
     return MeshError(message, "see: mesh status")

@@ -96,3 +96,4 @@ async def test_what_keeps_an_answer_from_its_end_is_told_in_words(
         assert broken.out == "He\n"
         assert "mesh: another model is served now" in broken.err
         assert "longer than the context of 512 tokens" in long.err
+        assert "/new" not in long.err

@@ -14,12 +14,13 @@ def test_a_full_context_is_told_with_its_size_and_the_way_out() -> None:
     error = explain(AskFailed(400, "exceed_context_size_error", text))
     assert error.message == "the conversation is longer than the context of 1024 tokens"
     assert error.hint == "/new begins anew"
+    assert explain(AskFailed(413, "", "too large"), "ask about less").hint == "ask about less"
 
 
 @pytest.mark.parametrize(
     ("failed", "hint"),
     [
-        (AskFailed(403, "may_not_ask", "no right"), "mesh invite"),
+        (AskFailed(403, "may_not_ask", "no right"), "mesh members"),
         (AskFailed(429, "too_many_requests", "16 are answered", 3.0), "ask again in 3 s"),
         (AskFailed(503, "not_ready", "loading", 2.0), "ask again in 2 s"),
         (AskFailed(413, "too_large", "too large"), "/new"),
