@@ -4,14 +4,16 @@ The tree is RFC 6962's (section 2.1): ``leaf = SHA-256(0x00 | piece)``, ``node =
 right)``, where the left subtree holds the largest power of two of leaves. Pieces are 16 MiB, so that a copy
 can be verified piece by piece against the root. The name of a model of several files is ``SHA-256(0x02 | size
 of the first, 8 bytes big-endian | its root | ...)``; that of a single file is its root.
+
+Where a file comes from, its plain SHA-256 may be known. Then the pass that computes the tree checks that too.
 """
 
 import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from mesh.wire.errors import MeshError
 PIECE: Final = 16 << 20
 CHUNK: Final = 1 << 20  # read at once, by each thread
 MAX_THREADS: Final = 8
+AHEAD: Final = 2  # pieces in memory whose leaves are computed, while the next one is read
 REPORT_SECONDS: Final = 0.1
 CACHED_FILES: Final = 64
 
@@ -34,6 +37,12 @@ class HashError(MeshError):
     """A file could not be read, or changed meanwhile."""
 
     usual_hint = "leave the file as it is while it is read, and let this user read it"
+
+
+class WrongHash(HashError):
+    """A file is not the one that its source has; ``code`` is what the command line sees."""
+
+    code = "wrong_hash"
 
 
 class _Abandoned(Exception):
@@ -68,12 +77,16 @@ class Stamp:
 
 
 async def hash_model(
-    files: Sequence[Path], cache: Path, report: Progress = lambda done, total: None
+    files: Sequence[Path],
+    cache: Path,
+    report: Progress = lambda done, total: None,
+    sha256: Sequence[str] = (),
 ) -> tuple[bytes, list[FileHash]]:
     """The model's root and its files' trees; files that ``cache`` (a directory) knows are not read again.
 
+    ``sha256`` has the plain hash of each file in lower-case hex, or "" where it is not known; empty: of none.
     Runs in threads, which a cancellation ends within a chunk. This task's thread calls ``report``.
-    Raises HashError.
+    Raises HashError; WrongHash for a file that has another hash.
     """
     stop = threading.Event()
     latest = (0, 0)
@@ -87,15 +100,22 @@ async def hash_model(
             await trio.sleep(REPORT_SECONDS)
             report(*latest)
 
+    hashes: list[FileHash] = []
+    failure: HashError | None = None
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(tell)
-            hashes = await trio.to_thread.run_sync(
-                lambda: hash_files(files, cache, note, stop.is_set), abandon_on_cancel=True
-            )
+            try:
+                hashes = await trio.to_thread.run_sync(
+                    lambda: hash_files(files, cache, note, stop.is_set, sha256), abandon_on_cancel=True
+                )
+            except HashError as error:
+                failure = error  # the nursery would wrap it
             nursery.cancel_scope.cancel()
     finally:
         stop.set()
+    if failure is not None:
+        raise failure
     report(*latest)
     return model_root(hashes), hashes
 
@@ -105,18 +125,20 @@ def hash_files(
     cache: Path | None = None,
     report: Progress = lambda done, total: None,
     abandoned: Callable[[], bool] = lambda: False,
+    sha256: Sequence[str] = (),
 ) -> list[FileHash]:
     """Each file's tree, from ``cache`` where that has it. Blocks; see ``hash_model``."""
     stamps = [Stamp.of(path) for path in files]
-    known = [_cached(cache, path, stamp) for path, stamp in zip(files, stamps, strict=True)]
+    wanted = sha256 or [""] * len(files)
+    known = [_cached(cache, *one) for one in zip(files, stamps, wanted, strict=True)]
     total = sum(stamp.size for stamp in stamps)
     counter = _Counter(total, sum(file.size for file in known if file), report, abandoned)
     result = []
-    for path, stamp, file in zip(files, stamps, known, strict=True):
+    for path, stamp, plain, file in zip(files, stamps, wanted, known, strict=True):
         if file is None:
-            file = _hash_file(path, stamp, counter)
+            file = _hash_file(path, stamp, counter, plain)
             if cache is not None:
-                remember(cache, path, stamp, file)
+                remember(cache, path, stamp, file, plain)
         result.append(file)
     report(total, total)
     return result
@@ -140,7 +162,7 @@ def tree_root(leaves: Sequence[bytes]) -> bytes:
     return hashlib.sha256(b"\x01" + tree_root(leaves[:left]) + tree_root(leaves[left:])).digest()
 
 
-def leaf(piece: bytes | memoryview) -> bytes:
+def leaf(piece: bytes | bytearray | memoryview) -> bytes:
     """The leaf hash of one piece, which verifies a copied piece."""
     digest = hashlib.sha256(b"\x00")
     digest.update(piece)
@@ -165,30 +187,62 @@ class _Counter:
             self._report(self._done, self._total)
 
 
-def _hash_file(path: Path, stamp: Stamp, counter: _Counter) -> FileHash:
-    starts = range(0, stamp.size, PIECE)
+def _hash_file(path: Path, stamp: Stamp, counter: _Counter, sha256: str) -> FileHash:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise HashError(f"{path}: {error.strerror or error}") from error
+    pool = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1), "hash")
+    plain = sha256
     try:
-        pool = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1), "hash")
-        try:
+        if sha256:
+            leaves, plain = _read_in_order(descriptor, path, stamp.size, counter, pool)
+        else:
+            starts = range(0, stamp.size, PIECE)
             leaves = tuple(
                 pool.map(lambda start: _leaf_of(descriptor, path, start, stamp.size, counter), starts)
             )
-        finally:
-            pool.shutdown(cancel_futures=True)
     finally:
+        pool.shutdown(cancel_futures=True)
         os.close(descriptor)
     if Stamp.of(path) != stamp:
         raise HashError(f"{path}: changed while it was read", "wait until it is complete")
+    if plain != sha256:
+        raise WrongHash(
+            f"{path}: is not the file that its source has: its SHA-256 is {plain}, and should be {sha256}",
+            "delete it and download it again",
+        )
     return FileHash(stamp.size, leaves, tree_root(leaves))
+
+
+def _read_in_order(
+    descriptor: int, path: Path, size: int, counter: _Counter, pool: Executor
+) -> tuple[tuple[bytes, ...], str]:
+    """The file's leaves, which threads compute, and its plain SHA-256, for which it is read in order."""
+    whole = hashlib.sha256()
+    leaves: list[Future[bytes]] = []
+    for start in range(0, size, PIECE):
+        piece = bytearray()
+        for chunk in _chunks(descriptor, path, start, min(start + PIECE, size)):
+            whole.update(chunk)
+            piece += chunk
+            counter.add(len(chunk))
+        leaves.append(pool.submit(leaf, piece))
+        if len(leaves) > AHEAD:
+            leaves[-1 - AHEAD].result()
+    return tuple(one.result() for one in leaves), whole.hexdigest()
 
 
 def _leaf_of(descriptor: int, path: Path, start: int, size: int, counter: _Counter) -> bytes:
     digest = hashlib.sha256(b"\x00")
-    end = min(start + PIECE, size)
+    for chunk in _chunks(descriptor, path, start, min(start + PIECE, size)):
+        digest.update(chunk)
+        counter.add(len(chunk))
+    return digest.digest()
+
+
+def _chunks(descriptor: int, path: Path, start: int, end: int) -> Iterator[bytes]:
+    """That part of the file. Raises HashError when it cannot be read, or ends before."""
     while start < end:
         try:
             chunk = os.pread(descriptor, min(CHUNK, end - start), start)
@@ -196,23 +250,25 @@ def _leaf_of(descriptor: int, path: Path, start: int, size: int, counter: _Count
             raise HashError(f"{path}: {error.strerror or error} at byte {start}") from error
         if not chunk:
             raise HashError(f"{path}: changed while it was read", "wait until it is complete")
-        digest.update(chunk)
         start += len(chunk)
-        counter.add(len(chunk))
-    return digest.digest()
+        yield chunk
 
 
 def _entry(cache: Path, path: Path) -> Path:
     return cache / (hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32] + ".json")
 
 
-def _cached(cache: Path | None, path: Path, stamp: Stamp) -> FileHash | None:
-    """The tree that was computed for this very state of the file; a damaged entry counts as unknown."""
+def _cached(cache: Path | None, path: Path, stamp: Stamp, sha256: str) -> FileHash | None:
+    """The tree that was computed for this very state of the file, if ``sha256`` was checked with it.
+
+    A damaged entry counts as unknown.
+    """
     if cache is None:
         return None
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         entry = json.loads(_entry(cache, path).read_bytes())
-        if entry["stamp"] == [stamp.size, stamp.mtime_ns, stamp.inode]:
+        checked = not sha256 or entry.get("sha256") == sha256
+        if checked and entry["stamp"] == [stamp.size, stamp.mtime_ns, stamp.inode]:
             joined = bytes.fromhex(entry["leaves"])
             leaves = tuple(joined[at : at + 32] for at in range(0, len(joined), 32))
             if len(leaves) == -(-stamp.size // PIECE) and tree_root(leaves).hex() == entry["root"]:
@@ -220,13 +276,17 @@ def _cached(cache: Path | None, path: Path, stamp: Stamp) -> FileHash | None:
     return None
 
 
-def remember(cache: Path, path: Path, stamp: Stamp, file: FileHash) -> None:
-    """Note the tree of a file in that state. A cache that cannot be written costs time alone."""
+def remember(cache: Path, path: Path, stamp: Stamp, file: FileHash, sha256: str = "") -> None:
+    """Note the tree of a file in that state, and its plain hash if that was checked.
+
+    A cache that cannot be written costs time alone.
+    """
     content = {
         "path": str(path.absolute()),
         "stamp": [stamp.size, stamp.mtime_ns, stamp.inode],
         "root": file.root.hex(),
         "leaves": b"".join(file.leaves).hex(),
+        "sha256": sha256,
     }
     with suppress(OSError):
         cache.mkdir(parents=True, exist_ok=True)

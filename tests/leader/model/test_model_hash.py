@@ -9,7 +9,15 @@ import pytest
 import trio
 
 from leader.model import model_hash
-from leader.model.model_hash import HashError, hash_files, hash_model, leaf, model_root, tree_root
+from leader.model.model_hash import (
+    HashError,
+    WrongHash,
+    hash_files,
+    hash_model,
+    leaf,
+    model_root,
+    tree_root,
+)
 
 
 def sha(data: bytes) -> bytes:
@@ -91,6 +99,47 @@ async def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
     assert await hash_model([path], cache) != first
 
 
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 300, 1000])
+def test_one_pass_checks_the_plain_hash_and_gives_the_same_tree(tmp_path: Path, size: int) -> None:
+    path, content = tmp_path / "model", bytes(number * 7 % 256 for number in range(size))
+    path.write_bytes(content)
+    seen: list[int] = []
+    checked = hash_files([path], None, lambda done, _: seen.append(done), sha256=[sha(content).hex()])
+    assert checked == hash_files([path])
+    assert seen == sorted(seen)
+    assert seen[-1] == size, "each byte is read once"
+
+
+async def test_a_file_with_another_hash_is_refused_and_not_remembered(tmp_path: Path) -> None:
+    good, bad, cache = tmp_path / "good", tmp_path / "bad", tmp_path / "cache"
+    good.write_bytes(b"x" * 1000)
+    bad.write_bytes(b"y" * 1000)
+    with pytest.raises(WrongHash, match="bad: is not the file that its source has") as caught:
+        await hash_model([good, bad], cache, sha256=[sha(good.read_bytes()).hex(), "ab" * 32])
+    assert caught.value.code == "wrong_hash"
+    assert len(list(cache.iterdir())) == 1, "the good one alone"
+
+
+async def test_a_tree_whose_plain_hash_was_not_checked_is_read_again_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, cache = tmp_path / "model", tmp_path / "cache"
+    path.write_bytes(b"x" * 1000)
+    first, plain = await hash_model([path], cache), [sha(b"x" * 1000).hex()]
+    assert await hash_model([path], cache, sha256=plain) == first
+
+    def read_again(*_: object) -> None:
+        raise HashError("it is read again")
+
+    monkeypatch.setattr(model_hash, "_hash_file", read_again)
+    assert await hash_model([path], cache, sha256=plain) == first
+    assert await hash_model([path], cache, sha256=[""]) == first
+    assert await hash_model([path], cache) == first
+    with pytest.raises(HashError, match="read again"):
+        await hash_model([path], cache, sha256=["ab" * 32])
+
+
 async def test_a_damaged_cache_is_no_authority(tmp_path: Path) -> None:
     path, cache = tmp_path / "model", tmp_path / "cache"
     path.write_bytes(b"x" * 1000)
@@ -140,7 +189,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         hash_files([tmp_path / "absent.gguf"])
 
 
-async def test_a_cancelled_hash_ends_its_threads(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sha256", [[], ["ab" * 32]], ids=["tree", "with the plain hash"])
+async def test_a_cancelled_hash_ends_its_threads(tmp_path: Path, sha256: list[str]) -> None:
     path = tmp_path / "model"
     with path.open("wb") as file:
         file.truncate(64 << 30)
@@ -151,7 +201,7 @@ async def test_a_cancelled_hash_ends_its_threads(tmp_path: Path) -> None:
             seen.append(done)
             scope.cancel()
 
-        await hash_model([path], tmp_path / "cache", report)
+        await hash_model([path], tmp_path / "cache", report, sha256)
     assert scope.cancelled_caught
     assert seen[0] < 64 << 30
     assert not _hashing()
