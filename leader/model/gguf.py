@@ -8,17 +8,17 @@ Format: ggml-org/ggml docs/gguf.md, versions 2 and 3, little-endian; what the en
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from leader.model.gguf_reader import GgufError, Reader, Scalar
+from leader.model.gguf_reader import GgufError, Reader, Scalar, ShortHeader
 from leader.model.gguf_types import TENSOR_TYPES
 from leader.model.model_info import ModelInfo
 from leader.model.model_names import part_name, told_name
 
-__all__ = ["GgufError", "ModelInfo", "read"]
+__all__ = ["GgufError", "ModelInfo", "ShortHeader", "estimate", "read", "read_beginnings"]
 
 MAGIC: Final = b"GGUF"
 MAX_PAIRS: Final = 65_536
@@ -55,6 +55,19 @@ class _Part:
     tensors: list[Tensor] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Weights:
+    """Bytes of tensors: of each layer, of the largest tensor of all layers, of the head, of all others."""
+
+    layers: list[int]
+    largest: int = 0
+    head: int = 0
+    embedding: int = 0
+    token_embedding: int = 0
+    n_vocab: int = 0
+    tied: bool = True
+
+
 def read(path: Path) -> ModelInfo:
     """The shape of the model in ``path``; of a split model, ``path`` may be any part, and all are read.
 
@@ -62,11 +75,49 @@ def read(path: Path) -> ModelInfo:
     """
     first = _read_part(path)
     count = _integer(first, "split.count", 1)
-    parts = [first] if count == 1 else _read_parts(first, count)
-    return _model_info(parts)
+    parts = [first] if count == 1 else _read_parts(first, count, [None] * count)
+    return _model_info(parts, _weights(parts))
 
 
-def _read_parts(given: _Part, count: int) -> list[_Part]:
+def read_beginnings(path: Path, sizes: Sequence[int]) -> ModelInfo:
+    """The same of files that are cut off behind their headers; ``sizes`` has their true ones in order.
+
+    ``path`` is the first. Raises ShortHeader where one is cut off within its header.
+    """
+    first = _read_part(path, sizes[0])
+    count = _integer(first, "split.count", 1)
+    if count != len(sizes):
+        raise GgufError(f"{path}: says it is one of {count} parts, and there are {len(sizes)}")
+    parts = [first] if count == 1 else _read_parts(first, count, sizes)
+    return _model_info(parts, _weights(parts))
+
+
+def estimate(path: Path, size: int) -> ModelInfo:
+    """A model's shape by the beginning of its first file alone; ``size`` is that of all its files.
+
+    Of a single file it is exact. The first part of a split model has all metadata, but only its own tensors,
+    or none. Then all bytes that are not known to be the embedding's or the head's are counted as layers,
+    evenly; a head that is not there is taken to be as large as the embedding, and the largest tensor to be at
+    least half a layer. So the model rather seems larger than it is, by about its head. Raises ShortHeader,
+    GgufError.
+    """
+    first = _read_part(path, size)
+    count = _integer(first, "split.count", 1)
+    if not 1 <= count <= MAX_PARTS or _integer(first, "split.no", 0):
+        raise GgufError(f"{path}: is not the first part of a model")
+    weights = _weights([first])
+    if count == 1:
+        return _model_info([first], weights)
+    n_layers = len(weights.layers)
+    layer = (size - weights.embedding - weights.head) // n_layers
+    if layer <= 0:
+        raise GgufError(f"{path}: a model of {size} bytes is smaller than its embedding and head")
+    weights.layers = [layer] * n_layers
+    weights.largest = max(weights.largest, layer // 2)
+    return _model_info([first], weights, size)
+
+
+def _read_parts(given: _Part, count: int, sizes: Sequence[int | None]) -> list[_Part]:
     if not 1 < count <= MAX_PARTS:
         raise GgufError(f"{given.path}: says it is one of {count} parts")
     names = [part_name(given.path.name, number, count) for number in range(1, count + 1)]
@@ -84,7 +135,10 @@ def _read_parts(given: _Part, count: int) -> list[_Part]:
             + (" ..." if len(missing) > 3 else ""),
             "put all parts into one folder",
         )
-    parts = [given if part == given.path else _read_part(part) for part in paths]
+    parts = [
+        given if part == given.path else _read_part(part, size)
+        for part, size in zip(paths, sizes, strict=True)
+    ]
     for number, part in enumerate(parts):
         if _integer(part, "split.no", -1) != number or _integer(part, "split.count", 1) != count:
             raise GgufError(f"{part.path}: is not part {number + 1} of {count} as its name says")
@@ -95,10 +149,10 @@ def _read_parts(given: _Part, count: int) -> list[_Part]:
     return parts
 
 
-def _read_part(path: Path) -> _Part:
+def _read_part(path: Path, size: int | None = None) -> _Part:
     try:
         with path.open("rb", buffering=0) as file:
-            return _parse(path, Reader(path, file))
+            return _parse(path, Reader(path, file, size))
     except OSError as error:
         raise GgufError(
             f"{path}: {error.strerror or error}", "give the path of a .gguf file that this user may read"
@@ -184,11 +238,17 @@ def _complete(part: _Part, directory_end: int, alignment: int) -> None:
         )
 
 
-def _model_info(parts: list[_Part]) -> ModelInfo:
-    first = parts[0]
+def _architecture(first: _Part) -> str:
     architecture = first.metadata.get("general.architecture")
     if not isinstance(architecture, str) or not architecture:
         raise GgufError(f"{first.path}: does not say its architecture")
+    return architecture
+
+
+def _weights(parts: list[_Part]) -> _Weights:
+    """The bytes of the parts' tensors, by what they are for."""
+    first = parts[0]
+    architecture = _architecture(first)
     n_layers = _integer(first, f"{architecture}.block_count", 0)
     if not 1 <= n_layers <= MAX_LAYERS:
         raise GgufError(
@@ -196,52 +256,64 @@ def _model_info(parts: list[_Part]) -> ModelInfo:
             if n_layers
             else f"{first.path}: a {architecture} file without layers is no language model"
         )
-    if not any(part.tensors for part in parts):
-        raise GgufError(f"{first.path}: holds a vocabulary only, no model")
-    layers = [0] * n_layers
-    largest = head = embedding = token_embedding = n_vocab = 0
-    tied = True
+    found = _Weights([0] * n_layers)
     for tensor in (tensor for part in parts for tensor in part.tensors):
         block = _BLOCK.match(tensor.name)
         size = _pad(tensor.size, DEFAULT_ALIGNMENT)
         if block is not None:
             if int(block[1]) >= n_layers:
                 raise GgufError(f"{first.path}: tensor {tensor.name!r} is beyond the {n_layers} layers")
-            layers[int(block[1])] += size
-            largest = max(largest, size)
+            found.layers[int(block[1])] += size
+            found.largest = max(found.largest, size)
         elif tensor.name.startswith("output"):
-            head += size
-            tied = tied and tensor.name != "output.weight"
+            found.head += size
+            found.tied = found.tied and tensor.name != "output.weight"
         else:
-            embedding += size
+            found.embedding += size
             if tensor.name == "token_embd.weight":
-                token_embedding = size
-                n_vocab = tensor.model_info[1] if len(tensor.model_info) > 1 else 0
-    empty = [str(number) for number, size in enumerate(layers) if not size]
-    if empty:
-        raise GgufError(f"{first.path}: layers {', '.join(empty[:5])} have no tensors")
-    if not token_embedding:
-        raise GgufError(f"{first.path}: has no token embedding: it is no language model")
+                found.token_embedding = size
+                found.n_vocab = tensor.model_info[1] if len(tensor.model_info) > 1 else 0
+    return found
+
+
+def _model_info(parts: list[_Part], weights: _Weights, estimated: int | None = None) -> ModelInfo:
+    """The model of these parts; of a model that is ``estimated``, so many bytes, not all parts are here."""
+    first = parts[0]
+    architecture, n_layers = _architecture(first), len(weights.layers)
+    if estimated is None:
+        _refuse_incomplete(parts, weights)
     n_embd = _width(first, f"{architecture}.embedding_length")
     return ModelInfo(
         name=told_name(first.path.name),
         architecture=architecture,
         files=tuple(part.path for part in parts),
-        total_bytes=sum(part.bytes for part in parts),
-        layer_bytes=tuple(layers),
+        total_bytes=sum(part.bytes for part in parts) if estimated is None else estimated,
+        layer_bytes=tuple(weights.layers),
         kv_bytes=_kv_bytes(first, architecture, n_layers, n_embd),
         window=_window(first, architecture),
         state_bytes=_layer_state_bytes(first, architecture) * n_layers,
-        largest_tensor=largest,
-        head_bytes=head + (token_embedding if tied else 0),
-        embedding_bytes=embedding,
+        largest_tensor=weights.largest,
+        head_bytes=weights.head + (weights.token_embedding if weights.tied else 0),
+        embedding_bytes=weights.embedding,
         n_embd=n_embd,
         n_ffn=_ffn_width(first, architecture, n_layers, n_embd),
         n_heads=max(_per_layer(first, f"{architecture}.attention.head_count", n_layers, 0)),
-        n_vocab=n_vocab,
+        n_vocab=weights.n_vocab,
         context_train=_integer(first, f"{architecture}.context_length", 0),
-        tied=tied,
+        tied=weights.tied,
     )
+
+
+def _refuse_incomplete(parts: list[_Part], weights: _Weights) -> None:
+    """Raise GgufError unless the parts hold all that a language model has."""
+    first = parts[0]
+    if not any(part.tensors for part in parts):
+        raise GgufError(f"{first.path}: holds a vocabulary only, no model")
+    empty = [str(number) for number, size in enumerate(weights.layers) if not size]
+    if empty:
+        raise GgufError(f"{first.path}: layers {', '.join(empty[:5])} have no tensors")
+    if not weights.token_embedding:
+        raise GgufError(f"{first.path}: has no token embedding: it is no language model")
 
 
 def _ffn_width(part: _Part, architecture: str, n_layers: int, n_embd: int) -> int:

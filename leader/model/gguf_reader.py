@@ -34,13 +34,21 @@ class GgufError(MeshError):
     usual_hint = "get the file anew, and from somewhere else if that does not help"
 
 
+class ShortHeader(GgufError):
+    """Only a file's beginning is here, and its header goes on; ``code`` is what the command line sees."""
+
+    code = "short_header"
+
+
 class Reader:
     """A cursor over a file. Every read is checked against the file's size before anything is allocated."""
 
-    def __init__(self, path: Path, file: FileIO) -> None:
+    def __init__(self, path: Path, file: FileIO, size: int | None = None) -> None:
+        """``size``: of the whole file, in bytes, where only its beginning is here."""
         self._path = path
         self._file = file
-        self.size = os.fstat(file.fileno()).st_size
+        self._here = os.fstat(file.fileno()).st_size
+        self.size = self._here if size is None else size
         self.position = 0
         self._window = b""
         self._start = 0  # of the window, in the file
@@ -54,6 +62,8 @@ class Reader:
                 f"{self._path}: is cut short: the header goes on beyond its end at byte {self.size}",
                 "copy or download it again",
             )
+        if self.position + length > self._here:
+            raise ShortHeader(f"{self._path}: the header goes on beyond the first {self._here} bytes")
         begin = self.position - self._start
         if not 0 <= begin <= len(self._window) - length:
             self._file.seek(self.position)

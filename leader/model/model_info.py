@@ -1,6 +1,6 @@
 """What placement needs to know of a model: plain numbers, whatever file format they come from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -41,3 +41,18 @@ class ModelInfo:
     def kv_bytes_per_layer_per_token(self) -> int:
         """The largest of all layers, in bytes."""
         return max(self.kv_bytes)
+
+    def scaled(self, size: int) -> "ModelInfo":
+        """The same model in ``size`` bytes, as another quantisation has it: all weights by one factor."""
+
+        def of(count: int) -> int:
+            return max(1, count * size // self.total_bytes) if count else 0
+
+        return replace(
+            self,
+            total_bytes=size,
+            layer_bytes=tuple(map(of, self.layer_bytes)),
+            largest_tensor=of(self.largest_tensor),
+            head_bytes=of(self.head_bytes),
+            embedding_bytes=of(self.embedding_bytes),
+        )

@@ -1,5 +1,6 @@
 """Reads a model's header before it is placed, and loads numpy on the way."""
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -12,5 +13,27 @@ def read_model(path: Path) -> ModelInfo:
 
     That thread also loads numpy, which placing needs: a node that places nothing never loads it.
     """
-    import_module("leader.placement.placement_table")
+    _load_numpy()
     return gguf.read(path)
+
+
+def read_header(path: Path, size: int) -> ModelInfo:
+    """The same by the beginning of the model's first file alone; ``size`` is that of all its files.
+
+    Of a split model it is an estimate (`leader.model.gguf.estimate`). Raises ShortHeader, GgufError.
+    """
+    _load_numpy()
+    return gguf.estimate(path, size)
+
+
+def read_headers(path: Path, sizes: Sequence[int]) -> ModelInfo:
+    """The same by the beginnings of all its files, which have these ``sizes``; ``path`` is the first.
+
+    Raises ShortHeader, GgufError.
+    """
+    _load_numpy()
+    return gguf.read_beginnings(path, sizes)
+
+
+def _load_numpy() -> None:
+    import_module("leader.placement.placement_table")

@@ -15,7 +15,6 @@ WITHOUT_TEST = (
     "mesh/protocol/base/internal_events.py",
     "mesh/protocol/node/wiring.py",
     "mesh/serving/pipeline.py",
-    "leader/model/model_info.py",
     "leader/reconcile/view.py",
     "simulations/engines.py",
     "simulations/measures/converge.py",

@@ -4,6 +4,7 @@ import os
 import struct
 import tracemalloc
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leader.model.gguf import GgufError, read
+from leader.model.gguf import GgufError, ShortHeader, estimate, read, read_beginnings
 from mesh.tools.generator import ModelSpec, generate
 
 SPEC = ModelSpec(layers=3, n_embd=128, heads=4, kv_heads=2, ffn=160, vocabulary=512, context=777, name="tiny")
@@ -301,3 +302,58 @@ def test_no_damage_to_a_header_does_more_than_raise_the_one_error(
 def test_arbitrary_bytes_after_the_magic_are_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(GgufError):
         read(write(tmp_path / "noise.gguf", b"GGUF\x03\x00\x00\x00" + content))
+
+
+def beginning(path: Path, folder: Path, length: int) -> Path:
+    """The first bytes of a file, as a download of them alone leaves it."""
+    folder.mkdir(exist_ok=True)
+    return write(folder / path.name, path.read_bytes()[:length])
+
+
+def header_bytes(path: Path) -> int:
+    """Where the file's data begins."""
+    return int(gguf.GGUFReader(path).data_offset)
+
+
+def test_the_beginning_of_a_file_tells_all_once_the_header_is_there(model: Path, tmp_path: Path) -> None:
+    size, length = model.stat().st_size, header_bytes(model)
+    cut = beginning(model, tmp_path / "cut", length)
+    whole = replace(read(model), files=(cut,))
+    assert estimate(cut, size) == whole
+    assert read_beginnings(cut, [size]) == whole
+    for short in (0, 4, 30, length // 2, length - 64):
+        with pytest.raises(ShortHeader) as caught:
+            estimate(beginning(model, tmp_path / "cut", short), size)
+        assert caught.value.code == "short_header"
+
+
+def test_a_header_that_goes_on_beyond_the_whole_file_is_damaged(model: Path, tmp_path: Path) -> None:
+    cut = beginning(model, tmp_path / "cut", header_bytes(model))
+    with pytest.raises(GgufError, match="cut short") as caught:
+        estimate(cut, model.stat().st_size - 1000)
+    assert not isinstance(caught.value, ShortHeader)
+
+
+def test_the_beginnings_of_all_parts_tell_the_split_model(tmp_path: Path) -> None:
+    parts = generate(tmp_path / "split.gguf", SPEC, parts=3)
+    cut = [beginning(part, tmp_path / "cut", header_bytes(part)) for part in parts]
+    sizes = [part.stat().st_size for part in parts]
+    model_info = read_beginnings(cut[0], sizes)
+    assert (model_info.layer_bytes, model_info.total_bytes) == (read(parts[0]).layer_bytes, sum(sizes))
+    with pytest.raises(GgufError, match="one of 3 parts, and there are 2"):
+        read_beginnings(cut[0], sizes[:2])
+
+
+@pytest.mark.parametrize("parts", [2, 3, 5])
+def test_the_first_part_of_a_split_model_gives_an_estimate(tmp_path: Path, parts: int) -> None:
+    files = generate(tmp_path / "split.gguf", SPEC, parts=parts)
+    size = sum(file.stat().st_size for file in files)
+    whole = read(files[0])
+    first = beginning(files[0], tmp_path / "cut", header_bytes(files[0]))
+    guessed = estimate(first, size)
+    assert (guessed.kv_bytes, guessed.n_embd, guessed.total_bytes) == (whole.kv_bytes, whole.n_embd, size)
+    assert sum(guessed.layer_bytes) >= sum(whole.layer_bytes) - 1000
+    told = sum(guessed.layer_bytes) + guessed.head_bytes + guessed.embedding_bytes
+    assert whole.total_bytes <= told + 20_000 <= 1.3 * whole.total_bytes
+    with pytest.raises(GgufError, match="is not the first part"):
+        estimate(files[1], size)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from leader.model import gguf
 from leader.placement.planner import place
-from leader.placement.reading import read_model
+from leader.placement.reading import read_header, read_headers, read_model
 from mesh.tools.generator import ModelSpec, generate
 from tests.leader.shapes import GIB, host, model_info, worker
 
@@ -14,7 +14,9 @@ SPEC = ModelSpec(layers=2, n_embd=64, heads=2, kv_heads=1, ffn=64, vocabulary=51
 
 def test_a_model_is_read_from_its_file(tmp_path: Path) -> None:
     file = generate(tmp_path / "model.gguf", SPEC)[0]
+    size = file.stat().st_size
     assert read_model(file) == gguf.read(file)
+    assert read_header(file, size) == read_headers(file, [size]) == gguf.read(file)
 
 
 def test_a_stage_names_its_first_and_its_last_layer() -> None:
