@@ -8,20 +8,20 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import trio
 
-from leader.model.model_hash import CHUNK, FileHash
+from leader.model.model_hash import FileHash
 from leader.model.model_names import refused_name
 from mesh.copies.copy_policy import bytes_text, missing_room
-from mesh.copies.copy_server import BLOCK
+from mesh.copies.copy_source import CopySource, NoSource, WrongData
 from mesh.copies.copy_store import CopyStore, PartialCopy, new_leaf
-from mesh.copies.hash_tree import HASH_BYTES, ModelTree, Piece, WrongTree, checked_tree, leaf_counts
-from mesh.net.session import Session, StreamError
-from mesh.net.stream_kinds import StreamKind
+from mesh.copies.hash_tree import ModelTree, Piece
+from mesh.net.session import StreamError
 from mesh.net.streams import Streams
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
@@ -30,7 +30,6 @@ from mesh.wire.profile import Model
 
 log = logging.getLogger(__name__)
 
-STALL_SECONDS: Final = 20.0  # for one message
 WRONG_DATA_SECONDS: Final = 600.0
 SLOW_SECONDS: Final = 30.0  # for a piece, once other sources are idle
 SLOW_BACKOFF_SECONDS: Final = 60.0
@@ -43,14 +42,6 @@ MAX_SOURCES: Final = 8
 
 FetchPhase = Literal["asking", "checking", "copying", "finishing"]
 Holders = Callable[[], Mapping[NodeId, Sequence[Endpoint]]]
-
-
-class WrongData(MeshError):
-    """A source sent something else than the model."""
-
-
-class NoSource(MeshError):
-    """No source serves the model at present."""
 
 
 @dataclass
@@ -155,31 +146,11 @@ class Fetch:
         raise NoSource(f"nobody gives the hash tree of {self.model.name} at present")
 
     async def _ask_tree(self, source: NodeId, endpoints: Sequence[Endpoint]) -> ModelTree:
-        session, sizes = await self._open(source, endpoints)
-        try:
-            count = sum(leaf_counts(sizes, self.model.size)) * HASH_BYTES
-            await session.send_message({"tree": True})
-            leaves = bytearray()
-            while len(leaves) < count:
-                leaves += await _block(session, count - len(leaves))
-            received = (sizes, bytes(leaves), self.model.root, self.model.size)
-            return await trio.to_thread.run_sync(checked_tree, *received)
-        except WrongTree as error:
-            raise WrongData(error.message) from error
-        finally:
-            await session.aclose()
+        async with aclosing(await self._open(source, endpoints)) as opened:
+            return await opened.tree()
 
-    async def _open(self, source: NodeId, endpoints: Sequence[Endpoint]) -> tuple[Session, list[int]]:
-        session = await self._streams.open(source, endpoints, StreamKind.COPY, {"model": self.model.root})
-        try:
-            with trio.fail_after(STALL_SECONDS):
-                answer: Any = await session.receive_message()
-            if not isinstance(answer, dict) or not isinstance(answer.get("sizes"), list):
-                raise NoSource(str(answer.get("reason", ""))[:100] if isinstance(answer, dict) else "")
-        except BaseException:
-            await session.aclose()
-            raise
-        return session, answer["sizes"]
+    async def _open(self, source: NodeId, endpoints: Sequence[Endpoint]) -> CopySource:
+        return await CopySource.open(self._streams, self.model, source, endpoints)
 
     # --- the pieces ---------------------------------------------------------------------------------
 
@@ -227,15 +198,12 @@ class Fetch:
         piece: Piece | None = None
         try:
             with transfer.scope:
-                session, _ = await self._open(source, endpoints)
-                try:
+                async with aclosing(await self._open(source, endpoints)) as opened:
                     while self._pending:
                         piece = partial.tree.piece(self._pending.popleft())
                         transfer.since = trio.current_time()
-                        await self._take(session, piece, partial)
+                        await self._take(opened, piece, partial)
                         piece = None
-                finally:
-                    await session.aclose()
         except (StreamError, DecodeError, WrongData, NoSource, trio.TooSlowError) as error:
             self._back_off(source, error)
         except MeshError as error:
@@ -246,20 +214,20 @@ class Fetch:
             del self.sources[source]
             self._change.set()
 
-    async def _take(self, session: Session, piece: Piece, partial: PartialCopy) -> None:
-        await session.send_message({"piece": piece.number})
+    async def _take(self, source: CopySource, piece: Piece, partial: PartialCopy) -> None:
+        await source.request(piece)
         digest, at = new_leaf(), 0
         while at < piece.length:
-            gathered = bytearray()
-            while len(gathered) < min(CHUNK, piece.length - at):
-                gathered += await _block(session, piece.length - at - len(gathered))
-                self._heard = trio.current_time()
-            await trio.to_thread.run_sync(partial.write, piece, at, bytes(gathered), digest)
-            at += len(gathered)
-            self._arrived.append((trio.current_time(), len(gathered)))
+            chunk = await source.chunk(piece.length - at, self._note_heard)
+            await trio.to_thread.run_sync(partial.write, piece, at, chunk, digest)
+            at += len(chunk)
+            self._arrived.append((trio.current_time(), len(chunk)))
         if digest.digest() != piece.leaf:
             raise WrongData(f"piece {piece.number} is not the model's")
         await trio.to_thread.run_sync(partial.commit, piece)
+
+    def _note_heard(self) -> None:
+        self._heard = trio.current_time()
 
     def _back_off(self, source: NodeId, error: Exception) -> None:
         wrong = isinstance(error, WrongData)
@@ -288,14 +256,3 @@ async def _recheck(partial: PartialCopy) -> None:
         nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure
-
-
-async def _block(session: Session, most: int) -> bytes:
-    """The next bytes, at most so many. WrongData for anything else; NoSource if the source lost the model."""
-    with trio.fail_after(STALL_SECONDS):
-        block = await session.receive_message(BLOCK + 16)
-    if isinstance(block, dict) and "gone" in block:
-        raise NoSource(str(block["gone"])[:100])
-    if not isinstance(block, bytes) or not 0 < len(block) <= most:
-        raise WrongData("what came is no part of the model")
-    return block

@@ -14,8 +14,8 @@ import trio
 
 from leader.model.gguf import GgufError, read
 from leader.model.model_hash import PIECE, FileHash, model_root, tree_root
-from mesh.copies.copy_fetch import NoSource, WrongData, _block
 from mesh.copies.copy_manager import _STATE, CopyState
+from mesh.copies.copy_source import NoSource, WrongData, receive_block
 from mesh.copies.hash_tree import HASH_BYTES, WrongTree, checked_tree
 from mesh.tools.generator import ModelSpec, generate
 from mesh.wire.errors import DecodeError
@@ -112,7 +112,7 @@ def copied(data: bytes) -> None:
     said = loose(data)
     if isinstance(said, bytes) or (isinstance(said, dict) and "gone" in said):
         with suppress(NoSource, WrongData, DecodeError):
-            assert 0 < len(trio.run(_block, cast(Any, Talk(Tape(in_frame(data)))), 1000)) <= 1000
+            assert 0 < len(trio.run(receive_block, cast(Any, Talk(Tape(in_frame(data)))), 1000)) <= 1000
     with suppress(DecodeError):
         assert 0.0 <= abs(_STATE.load(said).rate) < float("inf")
     if not isinstance(said, dict) or not isinstance(said.get("sizes"), list):

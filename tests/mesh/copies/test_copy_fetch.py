@@ -9,8 +9,9 @@ import pytest
 import trio
 
 from leader.model import model_hash
-from mesh.copies import copy_fetch, copy_policy
-from mesh.copies.copy_fetch import Fetch, NoSource, SourceBackoff
+from mesh.copies import copy_fetch, copy_policy, copy_source
+from mesh.copies.copy_fetch import Fetch, SourceBackoff
+from mesh.copies.copy_source import NoSource
 from mesh.copies.copy_store import CopyStore, PartialCopy, StoreError
 from mesh.net.session import Session
 from mesh.wire.errors import MeshError
@@ -105,7 +106,7 @@ async def test_a_piece_that_is_wrong_is_refused_and_its_source_asked_no_more(pla
 async def test_a_source_that_gives_less_or_more_than_a_piece_spoils_nothing(
     place: Place, surplus: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copy_fetch, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(copy_source, "STALL_SECONDS", 0.2)
     bert, cara = place.holders
     Scripted(place.weights, change=lambda number, data: data + surplus if surplus else data[:-1]).at(bert)
     honest(cara, place.weights)
