@@ -180,6 +180,7 @@ class DeploymentStatus(TypedDict):
     reason: str
     context: int  # tokens, of each slot
     slots: int
+    source: NotRequired[str]  # where the model was downloaded, such as hf:OWNER/REPO@COMMIT/FILE
 
 
 class NamedDeploymentStatus(DeploymentStatus):
@@ -383,6 +384,7 @@ class ModelHeld(TypedDict):
     sha256: str
     members: list[str]  # ids of those that hold it
     serving: bool
+    source: NotRequired[str]  # of the served model, as the deployment has it
     copies_wanted: NotRequired[int]  # of the served model, at members that may lead
     copies: NotRequired[list[CopyMade]]
 
@@ -481,7 +483,8 @@ FETCH = Operation("fetch", FetchArgs, HoldResult)
 
 
 class PlanArgs(TypedDict):
-    model: str | None  # absolute path; None: the model that is deployed
+    model: str | None  # absolute path; None: the model that is deployed, if `held` is not given
+    held: NotRequired[str]  # the root, in hex, of a model that the pool holds
     layers: dict[str, int] | None
 
 

@@ -9,6 +9,7 @@ from mesh.copies.copy_manager import CopyState, may_lead
 from mesh.member.stay import Stay
 from mesh.operations.home import EmitEvent, Home, joined_pool
 from mesh.protocol.membership.peers import MemberState
+from mesh.runtime.deployment_source import source_of
 from mesh.wire.facts import Deployment
 from mesh.wire.identity import NodeId, id_text
 
@@ -36,6 +37,8 @@ class ModelOperations:
         if serving and wanted is not None:
             served = held.setdefault(serving, _held(wanted.model.name, wanted.model.size, serving))
             served["serving"] = True
+            if source := source_of(wanted.options):
+                served["source"] = source
             served["copies_wanted"] = wanted.copies
             served["copies"] = await self._copies(pool, wanted, served["members"])
         return {"models": sorted(held.values(), key=lambda entry: entry["name"])}

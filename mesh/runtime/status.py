@@ -22,6 +22,7 @@ from mesh.control.operations import (
 from mesh.net.versions_preface import ProgramVersion
 from mesh.protocol.membership.peers import PRESENT
 from mesh.protocol.node.node import Member, Node
+from mesh.runtime.deployment_source import source_of
 from mesh.runtime.program_build import build, version
 from mesh.runtime.version_problems import version_problems
 from mesh.wire.facts import PoolState
@@ -100,7 +101,7 @@ def deployment(node: Node) -> DeploymentStatus | None:
         reason = "" if node.leader() else _why_no_leader(node, wanted.model)
     else:
         phase, progress, reason = report.phase, report.progress, report.reason
-    return {
+    shown: DeploymentStatus = {
         "model": wanted.model.name,
         "sha256": wanted.model.root.hex(),
         "state": cast(DeploymentState, phase),
@@ -109,6 +110,9 @@ def deployment(node: Node) -> DeploymentStatus | None:
         "context": wanted.context,
         "slots": wanted.slots,
     }
+    if source := source_of(wanted.options):
+        shown["source"] = source
+    return shown
 
 
 def deployments(node: Node) -> list[NamedDeploymentStatus]:

@@ -29,6 +29,7 @@ NO_PREVIOUS = bytes(HASH_BYTES)
 NOBODY = NodeId(bytes(ID_BYTES))
 
 Version = tuple[int, ...]
+DeploymentOptions = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +170,8 @@ class Deployment:
     pool plus one. A deployment is no act of the author's chain: a later one of that ``name`` replaces it, and
     it goes when its author does. A pool runs one as yet, the one without a name.
 
-    ``options``, sorted by key, are the engine's; whoever deploys again keeps those that it does not know.
-    ``second`` is the file beside the model's, if any.
+    ``options``, sorted by key, are the engine's, and where the model comes from; whoever deploys again keeps
+    those that it does not know. ``second`` is the file beside the model's, if any.
     """
 
     kind: ClassVar[int] = 6
@@ -184,7 +185,7 @@ class Deployment:
     layers: tuple[tuple[NodeId, int], ...] = ()
     copies: int = DEFAULT_COPIES
     name: str = ""
-    options: tuple[tuple[str, str], ...] = ()
+    options: DeploymentOptions = ()
     second: Model | None = None
     unknown: bytes = b""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from mesh.protocol.base.context import Context
@@ -12,8 +13,16 @@ from mesh.protocol.facts.store import FactStore
 from mesh.protocol.facts.validation import FactValidator
 from mesh.protocol.trust.roster import MAX_CHAIN, Roster
 from mesh.wire import codec
-from mesh.wire.errors import DecodeError, MeshError
-from mesh.wire.facts import HASH_BYTES, NO_PREVIOUS, Deployment, Eviction, PoolEngine, Voucher
+from mesh.wire.errors import DecodeError, MeshError, OlderFormError
+from mesh.wire.facts import (
+    HASH_BYTES,
+    NO_PREVIOUS,
+    Deployment,
+    DeploymentOptions,
+    Eviction,
+    PoolEngine,
+    Voucher,
+)
 from mesh.wire.identity import KEY_BYTES, NodeId, id_text, node_id
 from mesh.wire.profile import Model
 from mesh.wire.rights import ALL_RIGHTS, Rights
@@ -155,19 +164,27 @@ class Owner:
         running: bool,
         layers: tuple[tuple[NodeId, int], ...],
         copies: int,
+        options: DeploymentOptions | None = None,
     ) -> Signed[Deployment]:
-        """Say what the pool runs from now on; MeshError for another than an owner."""
+        """Say what the pool runs from now on; MeshError for another than an owner.
+
+        ``options`` of None: those of the model's deployment so far. Where the form of the time has no room
+        for new ones, the deployment goes without them: serving does not wait for members to be upgraded.
+        """
         self._require_owner()
         node, number = self._context, self._next_number(Deployment)
         deployment = Deployment(node.pool, node.id, number, model, context, slots, running, layers, copies)
-        former = self.deployment()
-        if former is None or former.model != model:
-            return self._validator.publish(deployment)
-        # What this program does not know of the model's deployment, it does not take away.
-        deployment = dataclasses.replace(
-            deployment, options=former.options, second=former.second, unknown=former.unknown
-        )
-        return self._publish_again(deployment, self._form_of(former))
+        former, form = self.deployment(), None
+        if former is not None and former.model == model:
+            # What this program does not know of the model's deployment, it does not take away.
+            deployment = dataclasses.replace(
+                deployment, options=former.options, second=former.second, unknown=former.unknown
+            )
+            form = self._form_of(former)
+        if options is not None and options != deployment.options:
+            with suppress(OlderFormError, DecodeError):
+                return self._validator.publish(dataclasses.replace(deployment, options=options), form)
+        return self._publish_again(deployment, form)
 
     def deployment(self) -> Deployment | None:
         """The deployment in force: of all owners' the one with the highest number, then the highest id.

@@ -29,6 +29,7 @@ from mesh.wire.facts import (
     DEFAULT_COPIES,
     Claim,
     Deployment,
+    DeploymentOptions,
     PoolEngine,
     PoolState,
     Quarantine,
@@ -245,11 +246,16 @@ class Node:
         running: bool,
         layers: Sequence[tuple[NodeId, int]] = (),
         copies: int = DEFAULT_COPIES,
+        options: DeploymentOptions | None = None,
     ) -> list[Effect]:
-        """Say what the pool runs from now on; raises MeshError when this node is no owner."""
+        """Say what the pool runs from now on; raises MeshError when this node is no owner.
+
+        ``options`` of None: those of the model's deployment so far. A member of an older wire version that is
+        present would not read new ones: then it goes without them.
+        """
         self._begin(now)
         with self._parts.form_choice.naming_older_members():
-            self._parts.owner.deploy(model, context, slots, running, tuple(layers), copies)
+            self._parts.owner.deploy(model, context, slots, running, tuple(layers), copies, options)
         return self._end()
 
     def choose_engine(self, now: float, release: str, digest: bytes) -> list[Effect]:

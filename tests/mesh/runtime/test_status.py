@@ -10,6 +10,7 @@ from mesh.admission.pool_names import pool_name
 from mesh.control.operations import EngineStatus
 from mesh.net.versions_preface import ProgramVersion
 from mesh.protocol.node.node import Member, Node
+from mesh.runtime.deployment_source import with_source
 from mesh.runtime.program_build import build, version
 from mesh.runtime.status import current_state, name_of, status
 from mesh.wire.facts import PoolState, Quarantine, Record, Stage
@@ -39,6 +40,16 @@ def shown(scene: Scene, heard: Mapping[NodeId, ProgramVersion] | None = None) ->
 
 def deploy(scene: Scene, running: bool = True) -> None:
     scene.perform(scene.node.deploy(scene.now, MODEL, 4096, 1, running))
+
+
+def test_a_deployment_shows_where_its_model_comes_from() -> None:
+    scene = Scene()
+    deploy(scene)
+    assert "source" not in shown(scene)["deployment"]
+    source = f"hf:someone/a-model-GGUF@{'ab' * 20}/a-model-Q4_K_M.gguf"
+    scene.perform(scene.node.deploy(scene.now, MODEL, 1, 1, True, (), 2, with_source((), source)))
+    status = shown(scene)
+    assert status["deployment"]["source"] == status["deployments"][0]["source"] == source
 
 
 def report(

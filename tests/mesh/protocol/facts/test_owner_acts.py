@@ -221,6 +221,39 @@ def test_who_deploys_the_same_model_again_keeps_what_it_does_not_know() -> None:
     assert (present.options, present.second, present.unknown) == (OPTIONS, SECOND, UNKNOWN)
 
 
+def test_options_of_a_deployment_are_signed_and_then_kept() -> None:
+    stage = Stage()
+    source = (("source", "hf:a/b"),)
+    stage.perform(stage.node.deploy(stage.now, MODEL, 1, 1, True, (), 2, source))
+    _deploy(stage, running=False)
+    present = stage.node.deployment()
+    assert present is not None
+    assert (present.number, present.options) == (2, source)
+    stage.perform(stage.node.deploy(stage.now, MODEL, 1, 1, True, (), 2, OPTIONS))
+    present = stage.node.deployment()
+    assert present is not None
+    assert present.options == OPTIONS
+
+
+def test_options_that_an_older_member_could_not_read_are_left_out() -> None:
+    stage = Stage()
+    stage.member(3, speaks=CLOSED)
+    stage.perform(stage.node.deploy(stage.now, MODEL, 1, 1, True, (), 2, OPTIONS))
+    (said,) = stage.node.inspect().facts(Deployment)
+    assert said.is_closed
+    assert said.fact.running
+
+
+def test_options_beyond_their_bound_do_not_keep_a_model_from_being_served() -> None:
+    stage = Stage()
+    owner = stage.member(2)
+    owner.tells(owner.sign(_rich(stage, owner)))
+    stage.perform(stage.node.deploy(stage.now, MODEL, 1, 1, True, (), 2, (("long", "x" * 65),)))
+    present = stage.node.deployment()
+    assert present is not None
+    assert (present.author, present.options, present.unknown) == (stage.node.id, OPTIONS, UNKNOWN)
+
+
 def test_what_was_said_of_a_model_does_not_hold_for_another() -> None:
     stage = Stage()
     owner = stage.member(2)
