@@ -40,9 +40,16 @@ class HashError(MeshError):
 
 
 class WrongHash(HashError):
-    """A file is not the one that its source has; ``code`` is what the command line sees."""
+    """The file at ``path`` is not the one that its source has; ``code`` is what the command line sees."""
 
     code = "wrong_hash"
+
+    def __init__(self, path: Path, computed: str, expected: str) -> None:
+        super().__init__(
+            f"{path}: is not the file that its source has: its SHA-256 is {computed}, not {expected}",
+            "delete it and download it again",
+        )
+        self.path = path
 
 
 class _Abandoned(Exception):
@@ -208,10 +215,7 @@ def _hash_file(path: Path, stamp: Stamp, counter: _Counter, sha256: str) -> File
     if Stamp.of(path) != stamp:
         raise HashError(f"{path}: changed while it was read", "wait until it is complete")
     if plain != sha256:
-        raise WrongHash(
-            f"{path}: is not the file that its source has: its SHA-256 is {plain}, and should be {sha256}",
-            "delete it and download it again",
-        )
+        raise WrongHash(path, plain, sha256)
     return FileHash(stamp.size, leaves, tree_root(leaves))
 
 

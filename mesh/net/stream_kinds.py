@@ -45,6 +45,9 @@ class StreamKind(StrEnum):
     USAGE = "usage"
     """A member asks the leader who asked it how much: reply ``{"counts": [...]}`` or ``{"refused"}``."""
 
+    FETCH = "fetch"
+    """An owner has a member that may lead download files of one commit from the hub, without a token."""
+
 
 OPEN_KINDS = frozenset({StreamKind.ADMIT})
 """A node that is no member may open these alone."""

@@ -3,8 +3,9 @@
 from mesh.control.operations import ProgressEvent
 from mesh.protocol.node.node import Node
 from mesh.runtime import status as views
+from mesh.runtime.deployment_source import with_source
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import DEFAULT_COPIES, MAX_COPIES, Deployment
+from mesh.wire.facts import DEFAULT_COPIES, MAX_COPIES, Deployment, DeploymentOptions
 from mesh.wire.profile import Model
 
 
@@ -34,6 +35,15 @@ def copies_of(wanted: int | None, model: Model, present: Deployment | None) -> i
     if wanted is not None:
         return wanted
     return present.copies if present is not None and present.model == model else DEFAULT_COPIES
+
+
+def options_of(source: str | None, model: Model, present: Deployment | None) -> DeploymentOptions:
+    """The options as before, if the model stays, with the ``source`` where the model was downloaded.
+
+    Raises MeshError for what is no source.
+    """
+    before = present.options if present is not None and present.model == model else ()
+    return before if source is None else with_source(before, source)
 
 
 def outlook(node: Node, wanted: Deployment) -> ProgressEvent | None:

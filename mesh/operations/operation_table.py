@@ -13,6 +13,7 @@ from mesh.operations.move_operations import MoveOperations
 from mesh.operations.node_operations import NodeOperations
 from mesh.operations.owner_operations import OwnerOperations
 from mesh.operations.plan_operations import PlanOperations
+from mesh.operations.pulling.pull_operations import PullOperations
 from mesh.operations.serve_operations import ServeOperations
 from mesh.operations.usage_operations import UsageOperations
 
@@ -32,7 +33,7 @@ class OperationTable:
 
     def __init__(self, home: Home) -> None:
         node, self.join, serve = NodeOperations(home), JoinOperations(home), ServeOperations(home)
-        owner, models = OwnerOperations(home), ModelOperations(home)
+        owner, models, pull = OwnerOperations(home), ModelOperations(home), PullOperations(home)
         self._bound = (
             bind(operations.INFO, node.info),
             bind(operations.STATUS, node.status),
@@ -45,6 +46,10 @@ class OperationTable:
             bind(operations.PLAN, PlanOperations(home).plan),
             bind(operations.MODELS, models.models),
             bind(operations.PRUNE, models.prune),
+            bind(operations.FIT, pull.fit),
+            bind(operations.PLACE, pull.place),
+            bind(operations.HOLD, pull.hold),
+            bind(operations.FETCH, pull.fetch),
             bind(operations.INVITE, owner.invite),
             bind(operations.APPROVE, owner.approve),
             bind(operations.EVICT, owner.evict),

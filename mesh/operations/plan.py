@@ -7,12 +7,13 @@ from leader.model.model_info import ModelInfo
 from leader.placement.cost import demand
 from leader.placement.planner import Plan, PlanStage, place
 from leader.placement.reading import read_model
-from leader.reconcile.decide import why_unusable
+from leader.reconcile.decide import why_never, why_unusable
+from leader.reconcile.member_views import member_view
 from leader.reconcile.view import MemberView
 from mesh.control.operations import LeftOut, PlanResult, PlanStageResult
 from mesh.operations.pool_file import read_pool
 from mesh.protocol.membership.peers import PRESENT
-from mesh.protocol.node.node import Member
+from mesh.protocol.node.node import Member, Node
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import id_text
 
@@ -51,6 +52,19 @@ def refuse_unable(reasons: Mapping[bytes, tuple[str, str | None]], fixed: Mappin
         if count and why is not None:
             layers = "1 layer" if count == 1 else f"{count} layers"
             raise MeshError(f"{name} is to hold {layers}, but {why}", "leave it out of --layers")
+
+
+def place_in_pool(
+    node: Node, model_info: ModelInfo, context: int, slots: int, fixed: Mapping[bytes, int]
+) -> Plan:
+    """The best placement in the whole pool, as if all members that may hold layers were ready now.
+
+    Raises Infeasible where the model does not fit, MeshError where a member that is to hold layers cannot.
+    """
+    members = [member_view(member, node.id, model_info) for member in node.members()]
+    refuse_unable({view.id: (view.name, why_never(view)) for view in members}, fixed)
+    devices = [view.device for view in members if why_never(view) is None and view.device is not None]
+    return place(model_info, devices, context, slots, fixed)
 
 
 def describe(plan: Plan, left_out: Sequence[LeftOut]) -> PlanResult:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import trio
 
+from leader.model.model_info import ModelInfo
 from leader.placement.planner import place
 from leader.placement.reading import read_model
 from leader.reconcile.decide import why_unusable
@@ -19,6 +20,7 @@ from mesh.operations.plan import (
     left_out,
     refuse_unable,
 )
+from mesh.operations.pulling.held_elsewhere import root_of, shape_of_held
 from mesh.protocol.node.node import Node
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment
@@ -32,12 +34,11 @@ class PlanOperations:
         self._home = home
 
     async def plan(self, args: PlanArgs, emit: EmitEvent) -> PlanResult:
-        """Plan for the model in the file, else for the deployed one with its deployment's settings."""
+        """Plan for the model in the file, or that is held, else for the deployed one with its settings."""
         pool = joined_pool(self._home)
         node = pool.node
-        deployed = None if args["model"] else _running(node)
-        path = Path(args["model"]) if args["model"] else _held_file(pool, deployed)
-        model_info = await trio.to_thread.run_sync(read_model, path)
+        deployed = None if args["model"] or "held" in args else _running(node)
+        model_info = await _model_info(pool, args, deployed, emit)
         leader = _leader(node)
         views = {member.id: member_view(member, leader, model_info) for member in node.members()}
         reasons: dict[bytes, tuple[str, str | None]] = {
@@ -54,6 +55,19 @@ class PlanOperations:
             fixed,
         )
         return describe(plan, left_out(plan, list(views.values()), views[leader]))
+
+
+async def _model_info(pool: Stay, args: PlanArgs, deployed: Deployment | None, emit: EmitEvent) -> ModelInfo:
+    """The shape of the model that is meant, by its files here or, if they are elsewhere, by their headers."""
+    if args["model"]:
+        path = Path(args["model"])
+    elif "held" not in args:
+        path = _held_file(pool, deployed)
+    elif (held := pool.models.find(root := root_of(args["held"]))) is not None:
+        path = held.files[0]
+    else:
+        return (await shape_of_held(pool, root, emit))[1]
+    return await trio.to_thread.run_sync(read_model, path)
 
 
 def _running(node: Node) -> Deployment | None:

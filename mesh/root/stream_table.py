@@ -12,11 +12,14 @@ from mesh.net.session import Session
 from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Handler
 from mesh.operations.move import handle_move
+from mesh.operations.pulling.fetch_stream import FetchServer
 from mesh.operations.usage_stream import handle_usage
 
 
 def stream_handlers(admission_server: AdmissionServer, stay: Callable[[], Stay | None]) -> dict[str, Handler]:
     """Handlers by kind. ``stay`` gives the present one; without it a stream for a member ends at once."""
+
+    fetches = FetchServer()
 
     def member(handler_of: Callable[[Stay], Handler]) -> Handler:
         async def handle(session: Session) -> None:
@@ -37,5 +40,6 @@ def stream_handlers(admission_server: AdmissionServer, stay: Callable[[], Stay |
         StreamKind.MOVE: member(lambda stay: partial(handle_move, stay)),
         StreamKind.COPY: member(lambda stay: stay.copies.handle_piece),
         StreamKind.COPIES: member(lambda stay: stay.copies.handle_ask),
+        StreamKind.FETCH: member(lambda stay: partial(fetches.handle, stay)),
         StreamKind.USAGE: member(lambda stay: partial(handle_usage, stay)),
     }

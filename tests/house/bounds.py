@@ -194,6 +194,19 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             ("MAX_WAITING", "MAX_WAITING_OF_A_HOST"),
         ),
         Bound("sources of a copy", "mesh.copies.copy_fetch", ("MAX_SOURCES",)),
+        Bound(
+            "bytes of a header elsewhere, holders asked",
+            "mesh.copies.header_fetch",
+            ("MAX_HEADERS", "MAX_HOLDERS"),
+        ),
+        Bound(
+            "files of a download, bytes of a path",
+            "mesh.operations.pulling.fetch_request",
+            ("MAX_FILES", "MAX_PATH"),
+        ),
+        Bound(
+            "variants that are judged at once", "mesh.operations.pulling.pull_operations", ("MAX_VARIANTS",)
+        ),
         Bound("copies given, to one member", "mesh.copies.copy_server", ("MAX_SERVED", "MAX_OF_A_PEER")),
         Bound("bytes that a copy leaves free", "mesh.copies.copy_policy", ("MARGIN",)),
         Bound("files, pieces of a model", "mesh.copies.hash_tree", ("MAX_FILES", "MAX_PIECES")),

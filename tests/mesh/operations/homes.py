@@ -59,6 +59,7 @@ class FakeMachine:
         self.identity = None
         self.options = OPTIONS
         self.port = 50052
+        self.state: StateDir
 
 
 class FakeDriver:
@@ -121,7 +122,7 @@ class FakeHome:
         self.here = FakeMachine()
         self.machine = cast(NodeContext, self.here)
         self.options = OPTIONS
-        self.state = StateDir(folder / "state")
+        self.state = self.here.state = StateDir(folder / "state")
         self.stay = FakePool(scene, self.here, self.state)
         self.pool: Stay | None = None
         self.joining = trio.Lock()

@@ -1,8 +1,10 @@
 """Who waits for a model waits for that one, and learns when it will not come."""
 
+from dataclasses import replace
+
 import pytest
 
-from mesh.operations.deployment_outlook import copies_of, outlook, same
+from mesh.operations.deployment_outlook import copies_of, options_of, outlook, same
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment
 from mesh.wire.profile import Model
@@ -41,6 +43,17 @@ def test_copies_are_as_many_as_asked_for_else_as_before(scene: Scene) -> None:
     assert copies_of(None, OTHER, scene.node.deployment()) == 2
     with pytest.raises(MeshError, match="at most 64"):
         copies_of(65, MODEL, None)
+
+
+def test_options_stay_with_their_model_and_take_a_source(scene: Scene) -> None:
+    wanted = replace(deploy(scene), options=(("flash", "on"),))
+    assert options_of(None, MODEL, None) == ()
+    assert options_of(None, MODEL, wanted) == (("flash", "on"),)
+    assert options_of("hf:a/b", MODEL, wanted) == (("flash", "on"), ("source", "hf:a/b"))
+    assert options_of("hf:a/b", OTHER, wanted) == (("source", "hf:a/b"),)
+    assert same(wanted, replace(wanted, options=options_of("hf:a/b", MODEL, wanted)))
+    with pytest.raises(MeshError, match="source cannot be"):
+        options_of("", MODEL, wanted)
 
 
 def test_it_is_waited_for_until_it_is_ready(scene: Scene) -> None:

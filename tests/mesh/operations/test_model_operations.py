@@ -102,6 +102,13 @@ async def test_copies_of_the_served_model_are_shown_with_how_far_they_are(
     assert holder.id not in home.stay.copies.asked
 
 
+async def test_a_served_model_shows_where_it_comes_from(scene: Scene, home: FakeHome) -> None:
+    source = (("source", "hf:some/one"),)
+    scene.perform(scene.node.deploy(scene.now, SERVED, 512, 1, True, (), 3, source))
+    (model,) = (await asked(home))["models"]
+    assert model["source"] == "hf:some/one"
+
+
 async def test_a_served_model_that_nobody_alive_holds_is_listed(scene: Scene, home: FakeHome) -> None:
     deploy(scene)
     (model,) = (await asked(home))["models"]

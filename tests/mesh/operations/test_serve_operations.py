@@ -9,7 +9,7 @@ import trio
 from leader.model.model_hash import Progress
 from leader.placement.planner import Infeasible
 from mesh.control.operations import ProgressEvent, ServeArgs
-from mesh.operations import serve_operations
+from mesh.operations.pulling import holding
 from mesh.operations.serve_operations import ServeOperations
 from mesh.tools.generator import ModelSpec, generate
 from mesh.wire.errors import MeshError
@@ -156,7 +156,9 @@ async def test_a_long_reading_of_the_file_is_told_with_how_far_it_is(
 ) -> None:
     told, seen = Events(), trio.Event()
 
-    async def slow(files: object, cache: Path, report: Progress) -> tuple[bytes, list[object]]:
+    async def slow(
+        files: object, cache: Path, report: Progress, sha256: object
+    ) -> tuple[bytes, list[object]]:
         report(1, 4)
         await seen.wait()
         return b"r" * 32, []
@@ -165,10 +167,10 @@ async def test_a_long_reading_of_the_file_is_told_with_how_far_it_is(
         await told.emit(event)
         seen.set()
 
-    monkeypatch.setattr(serve_operations, "TELL_SECONDS", 0.001)
-    monkeypatch.setattr(serve_operations, "hash_model", slow)
+    monkeypatch.setattr(holding, "TELL_SECONDS", 0.001)
+    monkeypatch.setattr(holding, "hash_model", slow)
     await ServeOperations(home).serve(serve_args(model), emit)
-    assert told[0] == {"text": "reading small.gguf", "progress": 0.25}
+    assert told[0] == {"text": "reading small.gguf", "progress": 0.25, "done": 1, "total": 4}
 
 
 async def test_stopping_names_what_was_served_and_keeps_its_settings(home: FakeHome) -> None:

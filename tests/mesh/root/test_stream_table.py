@@ -75,6 +75,11 @@ async def test_in_a_stay_a_member_is_answered_by_the_part_that_its_kind_means(
         "reason": "the worker's engine is not ready",
     }
     assert await answer(StreamKind.MOVE, now=True) == {"refused": "only owners may move what runs"}
+    session = await bert.streams.open(anna.id, [anna.endpoint], StreamKind.FETCH)
+    await session.send_message({})
+    only_owners = ["failed", "only owners may have a member download", ""]
+    assert await session.receive_message() == {"error": only_owners}
+    await session.aclose()
     refused = await answer(StreamKind.COPY, model=bytes(32))
     assert isinstance(refused, dict)
     assert refused["ok"] is False

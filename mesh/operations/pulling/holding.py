@@ -1,0 +1,107 @@
+"""Making a model one that this machine holds: its files are hashed, and checked if their hashes are known."""
+
+import re
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+
+from leader.model.model_hash import hash_model
+from leader.model.model_info import ModelInfo
+from leader.model.model_names import file_names, told_name
+from mesh.control.operations import ProgressEvent
+from mesh.member.stay import Stay
+from mesh.operations.home import EmitEvent
+from mesh.wire.errors import MeshError
+from mesh.wire.profile import Model
+
+TELL_SECONDS: Final = 0.5
+RATE_SECONDS: Final = 5.0
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class ReadingPace:
+    """How fast bytes are read, over the last seconds."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def event(self, text: str, done: int, total: int) -> ProgressEvent:
+        """What a waiting person is told at this moment."""
+        now = trio.current_time()
+        self._seen.append((now, done))
+        while now - self._seen[0][0] > RATE_SECONDS:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        event: ProgressEvent = {"text": text, "progress": done / max(total, 1), "done": done, "total": total}
+        if now > since and done > before:
+            event["rate"] = (done - before) / (now - since)
+            event["eta_seconds"] = (total - done) / event["rate"]
+        return event
+
+
+def pool_name_of(model_info: ModelInfo) -> str:
+    """What the pool calls a model by its first file. Raises MeshError for what no copy could be called."""
+    name = told_name(model_info.files[0].name)
+    file_names(name, len(model_info.files))
+    return name
+
+
+def checked_hashes(sha256: Sequence[str], count: int) -> list[str]:
+    """The hashes of ``count`` files in lower case; none may be given. Raises MeshError for what are none."""
+    hashes = [one.lower() for one in sha256]
+    if hashes and len(hashes) != count:
+        raise MeshError(f"{len(hashes)} SHA-256 were given for {count} files", "give one for each file")
+    for one in hashes:
+        if one and not _SHA256.fullmatch(one):
+            raise MeshError(f"{one[:80]!a} is no SHA-256", "it has 64 hexadecimal digits")
+    return hashes
+
+
+async def hash_told(pool: Stay, model_info: ModelInfo, sha256: Sequence[str], emit: EmitEvent) -> Model:
+    """Read the whole model once to name it by its hash tree; afterwards its files' stamps suffice.
+
+    Raises HashError; WrongHash where a file has not the hash that ``sha256`` tells.
+    """
+    name, hashes = pool_name_of(model_info), checked_hashes(sha256, len(model_info.files))
+    latest, pace = (0, model_info.total_bytes), ReadingPace()
+
+    def report(read: int, total: int) -> None:
+        nonlocal latest
+        latest = (read, total)
+
+    async def tell() -> None:
+        while True:
+            await trio.sleep(TELL_SECONDS)
+            await emit(pace.event(f"reading {model_info.files[0].name}", *latest))
+
+    failure: MeshError | None = None
+    root = b""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tell)
+        try:
+            root, _ = await hash_model(model_info.files, pool.machine.state.path / "hashes", report, hashes)
+        except MeshError as error:
+            failure = error  # the nursery would wrap it
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return Model(name, model_info.total_bytes, root)
+
+
+async def note_held(pool: Stay, model: Model, model_info: ModelInfo) -> None:
+    """Note that this machine holds the model, which was hashed just now, and tell the pool."""
+    try:
+        await trio.to_thread.run_sync(pool.models.add, model.name, model.root, model_info.files)
+    except OSError as error:
+        raise MeshError(f"cannot note the model: {error.strerror}", "free some disk space") from error
+    pool.machine.changes.notify()
+
+
+async def hold(pool: Stay, model_info: ModelInfo, sha256: Sequence[str], emit: EmitEvent) -> Model:
+    """Hash the model's files and note that this machine holds it."""
+    model = await hash_told(pool, model_info, sha256, emit)
+    await note_held(pool, model, model_info)
+    return model

@@ -1,0 +1,97 @@
+"""`mesh pull`, and what `mesh serve` asks of a model by name: does it fit, who downloads it, who holds it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from leader.placement.planner import Infeasible
+from leader.placement.reading import read_header, read_model
+from mesh.control.operations import (
+    FetchArgs,
+    Fit,
+    FitArgs,
+    FitResult,
+    HoldArgs,
+    HoldResult,
+    PlaceArgs,
+    PlaceResult,
+)
+from mesh.operations.home import EmitEvent, Home, joined_pool, owned_pool
+from mesh.operations.plan import DEFAULT_SLOTS, context_of, fixed_layers, place_in_pool
+from mesh.operations.pulling.download_place import place_download
+from mesh.operations.pulling.fetch_request import read_request
+from mesh.operations.pulling.fetch_stream import download, have_downloaded
+from mesh.operations.pulling.holding import hold
+from mesh.wire.errors import MeshError
+from mesh.wire.identity import NodeId, parse_id
+from mesh.wire.profile import Model
+
+MAX_VARIANTS: Final = 256
+
+
+class PullOperations:
+    """Models by name, the sidecar's part."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    async def fit(self, args: FitArgs, emit: EmitEvent) -> FitResult:
+        """Whether variants of a model fit the pool, by the header of one: the others' weights are scaled."""
+        pool = joined_pool(self._home)
+        if len(args["sizes"]) > MAX_VARIANTS or min([args["size"], *args["sizes"]]) < 1:
+            raise MeshError(f"a model has at most {MAX_VARIANTS} variants, each of some bytes")
+        model_info = await trio.to_thread.run_sync(read_header, Path(args["header"]), args["size"])
+        context, slots = context_of(model_info, args["context"]), args["slots"] or DEFAULT_SLOTS
+        fits: list[Fit] = []
+        for size in args["sizes"]:
+            fixed = fixed_layers(args["layers"], pool.node.members())
+            try:
+                plan = place_in_pool(pool.node, model_info.scaled(size), context, slots, fixed)
+            except Infeasible as error:
+                fits.append({"fits": False, "reason": error.message, "tokens_per_second": 0.0})
+            else:
+                speed = round(plan.predicted_tokens_per_second, 3)
+                fits.append({"fits": True, "reason": "", "tokens_per_second": speed})
+            await trio.lowlevel.checkpoint()
+        return {"fits": fits}
+
+    async def place(self, args: PlaceArgs, emit: EmitEvent) -> PlaceResult:
+        """The member that is to download so many bytes."""
+        if args["bytes"] < 0:
+            raise MeshError("a download has no less than 0 bytes")
+        return await place_download(joined_pool(self._home), args["bytes"])
+
+    async def hold(self, args: HoldArgs, emit: EmitEvent) -> HoldResult:
+        """Hash a model's files, and check them, so that this machine holds it."""
+        pool = joined_pool(self._home)
+        if not args["files"]:
+            raise MeshError("a model has at least one file")
+        model_info = await trio.to_thread.run_sync(read_model, Path(args["files"][0]))
+        _refuse_other_files(model_info.files, args["files"])
+        return _held(await hold(pool, model_info, args["sha256"], emit))
+
+    async def fetch(self, args: FetchArgs, emit: EmitEvent) -> HoldResult:
+        """Have a member download from the hub and hold the model; this one, if it is named."""
+        pool = owned_pool(self._home, "have machines download", "type this on an owner's machine")
+        member = NodeId(parse_id(args["member"]))
+        files = [[file["path"], file["size"], file["sha256"]] for file in args["files"]]
+        wanted = read_request({**args, "files": files})
+        if member == pool.node.id:
+            return _held(await download(pool, wanted, emit))
+        if pool.node.member(member) is None:
+            raise MeshError(f"no member has the id {args['member'][:80]}", "see: mesh members --json")
+        return _held(await have_downloaded(pool, member, wanted, emit))
+
+
+def _refuse_other_files(parts: Sequence[Path], given: Sequence[str]) -> None:
+    if list(parts) != [Path(file) for file in given]:
+        raise MeshError(
+            f"{Path(given[0]).name} is a model of {len(parts)} files, and others were given",
+            "name its parts in their order",
+        )
+
+
+def _held(model: Model) -> HoldResult:
+    return {"name": model.name, "size": model.size, "sha256": model.root.hex()}
