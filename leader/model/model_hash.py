@@ -50,6 +50,7 @@ class WrongHash(HashError):
             "delete it and download it again",
         )
         self.path = path
+        self.expected = expected
 
 
 class _Abandoned(Exception):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
 
 from mesh.control.control_errors import ControlError
 from mesh.control.operations import Operation
@@ -57,6 +57,11 @@ def _as(shape: Any, value: Any, where: str) -> Any:
     origin, inner = get_origin(shape) or shape, get_args(shape)
     if origin is UnionType:
         return None if value is None else _as(inner[0], value, where)
+    if is_typeddict(shape) and type(value) is dict:
+        try:
+            return _fields(shape, value)
+        except _Misfit as misfit:
+            raise _Misfit(f"{where}.{misfit}") from None
     if origin is Literal and type(value) is str and value in inner:
         return value
     if origin is list and type(value) is list:
@@ -72,4 +77,6 @@ def _as(shape: Any, value: Any, where: str) -> Any:
 
 def _in_words(shape: Any) -> str:
     origin = get_origin(shape) or shape
+    if is_typeddict(shape):
+        return WORDS[dict]
     return f"one of {', '.join(get_args(shape))}" if origin is Literal else WORDS[origin]

@@ -153,10 +153,18 @@ async def _download_and_hold(pool: Stay, wanted: WantedDownload, note: Note) -> 
     try:
         return await hold(pool, model_info, [file.sha256 for file in wanted.files[: wanted.held]], noted)
     except WrongHash as error:
-        await trio.to_thread.run_sync(hub_client.forget, error.path)
-        raise OperationRefused(
-            error.code, error.message, "the file was removed there; the same command downloads it again"
-        ) from error
+        if not await trio.to_thread.run_sync(_removed_as_broken, error):
+            raise
+        hint = "the file was removed there; the same command downloads it again"
+        raise OperationRefused(error.code, error.message, hint) from error
+
+
+def _removed_as_broken(error: WrongHash) -> bool:
+    """Remove a file that is not what the cache itself calls it: the hub's blobs have their hashes as names.
+
+    The asker's word alone removes nothing, for the file may be this user's own.
+    """
+    return error.path.resolve().name == error.expected and hub_client.forget(error.path)
 
 
 def _event(line: ProgressLine) -> ProgressEvent:

@@ -6,9 +6,12 @@ import pytest
 
 from mesh.control.argument_types import arguments_of
 from mesh.control.control_errors import ControlError
-from mesh.control.operations import INFO, INVITE, JOIN, SERVE, Operation
+from mesh.control.operations import FETCH, INFO, INVITE, JOIN, SERVE, Operation
 
 SERVED = {"model": "/m.gguf", "context": None, "slots": 2, "layers": {"anna": 3}}
+
+FILE = {"path": "a.gguf", "size": 7, "sha256": ""}
+FETCHED = {"member": "m", "repo": "a/b", "commit": "c", "files": [FILE], "held": 1}
 
 
 @pytest.mark.parametrize(
@@ -20,6 +23,7 @@ SERVED = {"model": "/m.gguf", "context": None, "slots": 2, "layers": {"anna": 3}
         (SERVE, SERVED),
         (SERVE, {**SERVED, "layers": None, "copies": 3, "wait": True}),
         (INVITE, {"rights": ["work", "own"], "expires": 1.5, "uses": 0}),
+        (FETCH, FETCHED),
     ],
 )
 def test_what_fits_is_handed_on_as_it_came(operation: Operation[Any, Any], told: dict[str, Any]) -> None:
@@ -49,6 +53,9 @@ def test_a_whole_number_of_seconds_is_a_number_too() -> None:
             r"rights\[1\] is to be one of work, ",
         ),
         (INVITE, {"rights": [["own"]], "expires": 1, "uses": 1}, r"rights\[0\] is to be one of work, "),
+        (FETCH, {**FETCHED, "files": [FILE, "a.gguf"]}, r"files\[1\] is to be an object"),
+        (FETCH, {**FETCHED, "files": [{**FILE, "size": "7"}]}, r"files\[0\]\.size is to be a whole number"),
+        (FETCH, {**FETCHED, "files": [{"path": "a.gguf"}]}, r"files\[0\]\.size is missing"),
         (INVITE, {"rights": [], "expires": "1", "uses": 1}, "expires is to be a number"),
         (INVITE, {"rights": [], "expires": True, "uses": 1}, "expires is to be a number"),
     ],

@@ -59,6 +59,12 @@ class ScriptedHub:
         self.forgotten.append(path)
         return True
 
+    def keep_as_blob(self, name: str) -> None:
+        """Keep the file as the hub's cache does: a link to a blob that has its hash as name."""
+        blob = self.files[0].with_name(name)
+        self.files[0].rename(blob)
+        self.files[0].symlink_to(blob)
+
     def wanted(self, sha256: str | None = None) -> WantedDownload:
         known = hashlib.sha256(self.files[0].read_bytes()).hexdigest() if sha256 is None else sha256
         model = HubFile(self.files[0].name, self.files[0].stat().st_size, known)
@@ -146,11 +152,20 @@ async def test_one_download_is_made_at_a_time(pair: Company, hub: ScriptedHub, n
     hub.go_on.set()
 
 
-async def test_a_file_with_another_hash_is_not_held_and_goes(pair: Company, hub: ScriptedHub) -> None:
+async def test_a_file_that_is_not_what_the_cache_calls_it_goes(pair: Company, hub: ScriptedHub) -> None:
+    hub.keep_as_blob("ab" * 32)
     with pytest.raises(OperationRefused, match=r"bert does not download: .*tiny\.gguf: is not the") as caught:
         await fetched(pair, hub.wanted("ab" * 32))
-    assert caught.value.code == "wrong_hash"
-    assert hub.forgotten == [hub.files[0]]
+    assert (caught.value.code, hub.forgotten) == ("wrong_hash", hub.files)
+    assert "downloads it again" in caught.value.hint
+    assert pair.bert.models.held() == []
+
+
+async def test_an_askers_wrong_hash_removes_no_file_of_the_members(pair: Company, hub: ScriptedHub) -> None:
+    hub.keep_as_blob(hub.wanted().files[0].sha256)
+    with pytest.raises(OperationRefused, match="is not the file that its source has") as caught:
+        await fetched(pair, hub.wanted("ab" * 32))
+    assert (caught.value.code, hub.forgotten) == ("wrong_hash", [])
     assert pair.bert.models.held() == []
 
 
