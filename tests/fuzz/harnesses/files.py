@@ -12,13 +12,16 @@ from typing import Any, cast
 import msgpack
 import trio
 
-from leader.model.gguf import GgufError, read
+from leader.model.gguf import GgufError, ModelInfo, estimate, read
 from leader.model.model_hash import PIECE, FileHash, model_root, tree_root
+from mesh.control.control_errors import OperationRefused
 from mesh.copies.copy_manager import _STATE, CopyState
 from mesh.copies.copy_source import NoSource, WrongData, receive_block
 from mesh.copies.hash_tree import HASH_BYTES, WrongTree, checked_tree
+from mesh.operations.pulling.fetch_request import read_request
+from mesh.operations.pulling.fetch_stream import read_answer, read_progress
 from mesh.tools.generator import ModelSpec, generate
-from mesh.wire.errors import DecodeError
+from mesh.wire.errors import DecodeError, MeshError
 from tests.fuzz.harness import Harness
 from tests.fuzz.harnesses.streams import Talk
 from tests.fuzz.tape import Tape, in_frame, loose
@@ -41,14 +44,18 @@ class Gguf:
 
     def __call__(self, data: bytes) -> None:
         self._path.write_bytes(data)
+        with suppress(GgufError):
+            self._check(estimate(self._path, len(data) + HOLE))
         os.truncate(self._path, len(data) + HOLE)
         with suppress(GgufError):
-            shape = read(self._path)
-            assert 1 <= shape.n_layers <= 512
-            assert len(shape.layer_bytes) == len(shape.kv_bytes) == shape.n_layers
-            assert min(shape.layer_bytes) > 0
-            assert min(shape.kv_bytes) >= 0
-            assert shape.largest_tensor <= shape.total_bytes + 32
+            self._check(read(self._path))
+
+    def _check(self, shape: ModelInfo) -> None:
+        assert 1 <= shape.n_layers <= 512
+        assert len(shape.layer_bytes) == len(shape.kv_bytes) == shape.n_layers
+        assert min(shape.layer_bytes) > 0
+        assert min(shape.kv_bytes) >= 0
+        assert shape.largest_tensor <= shape.total_bytes + 32
 
 
 def _pair(key: str, kind: int, value: bytes) -> bytes:
@@ -135,7 +142,37 @@ def _copied() -> list[bytes]:
     return [msgpack.packb(each) for each in (good, leaves, *more, {"gone": "it went"}, b"block", STATE)]
 
 
+# --- downloads for another
+
+
+def fetched(data: bytes) -> None:
+    """What an owner asks a member to download, and what that one answers."""
+    said = loose(data)
+    with suppress(MeshError):
+        wanted = read_request(said)
+        assert read_request(wanted.message()) == wanted
+        for file in wanted.files:
+            place = os.path.normpath(f"/cache/{file.path}")
+            assert place.startswith("/cache/")
+            assert place.endswith(".gguf")
+    event = read_progress(said, "bert")
+    assert event["text"].isprintable()
+    assert 0.0 <= event.get("progress", 0.0) <= 1.0
+    with suppress(OperationRefused, DecodeError):
+        assert read_answer(said, "bert").size > 0
+
+
+def _fetched() -> list[bytes]:
+    files = [["a.gguf", 7, "ab" * 32], ["b/c.gguf", 9, ""]]
+    request = {"repo": "some/one", "commit": "01" * 20, "files": files, "held": 1}
+    more = [{**request, "files": [[path, 7, ""]]} for path in ("../a.gguf", "/a.gguf", "a//b.gguf", "a.bin")]
+    progress = {"text": "a", "progress": 0.5, "done": 1, "total": 2, "rate": 1.0, "eta_seconds": 1.0}
+    answers = [{"held": ["a", 7, bytes(32)]}, {"error": ["busy", "it does", "wait"]}]
+    return [msgpack.packb(each) for each in (request, *more, progress, *answers)]
+
+
 HARNESSES = (
+    Harness("fetched", "mesh.operations.pulling.fetch_request, fetch_stream", lambda: fetched, _fetched),
     Harness("gguf", "leader.model.gguf, gguf_reader", Gguf, _models, MAX_MODEL),
     Harness("copied", "mesh.copies.hash_tree, mesh.copies.copy_manager", lambda: copied, _copied),
 )
