@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import trio
 
 from mesh.control.operations import PlanArgs, ServeArgs
 from mesh.operations.plan_operations import PlanOperations
@@ -20,8 +19,8 @@ SOURCE = f"hf:some/one-GGUF@{'01' * 20}/small.gguf"
 
 
 @pytest.fixture
-async def pair(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Company]:
-    async with company(nursery, tmp_path) as both:
+async def pair(tmp_path: Path) -> AsyncIterator[Company]:
+    async with company(tmp_path) as both:
         yield both
 
 

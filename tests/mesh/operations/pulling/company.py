@@ -62,17 +62,18 @@ class Company:
 
 
 @asynccontextmanager
-async def company(nursery: trio.Nursery, folder: Path, rights: Rights = ALL_RIGHTS) -> AsyncIterator[Company]:
-    """In real time, for threads read files and processes may run."""
-    ground = Ground(nursery, folder)
-    anna, bert = await ground.machine("anna"), await ground.machine("bert")
-    with trio.fail_after(60):
-        await nursery.start(anna.stays().run)
-        admitted = await bert.search().by_host(anna.endpoint, anna.invite(rights=rights))
-        await nursery.start(bert.stays(admitted).run)
-        here = Company(anna, bert)
-        pairs = ((here.anna, here.bert), (here.bert, here.anna))
-        await until(lambda: all(here.knows(*pair, lambda profile: profile.rank > 0) for pair in pairs))
-        yield here
-    nursery.cancel_scope.cancel()
+async def company(folder: Path, rights: Rights = ALL_RIGHTS) -> AsyncIterator[Company]:
+    """In real time, for threads read files. Sockets are closed once every task has ended."""
+    async with trio.open_nursery() as nursery:
+        ground = Ground(nursery, folder)
+        anna, bert = await ground.machine("anna"), await ground.machine("bert")
+        with trio.fail_after(60):
+            await nursery.start(anna.stays().run)
+            admitted = await bert.search().by_host(anna.endpoint, anna.invite(rights=rights))
+            await nursery.start(bert.stays(admitted).run)
+            here = Company(anna, bert)
+            pairs = ((here.anna, here.bert), (here.bert, here.anna))
+            await until(lambda: all(here.knows(*pair, lambda profile: profile.rank > 0) for pair in pairs))
+            yield here
+        nursery.cancel_scope.cancel()
     ground.close()

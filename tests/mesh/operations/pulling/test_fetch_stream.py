@@ -81,8 +81,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedHub:
 
 
 @pytest.fixture
-async def pair(nursery: trio.Nursery, tmp_path: Path, hub: ScriptedHub) -> AsyncIterator[Company]:
-    async with company(nursery, tmp_path) as both:
+async def pair(tmp_path: Path, hub: ScriptedHub) -> AsyncIterator[Company]:
+    async with company(tmp_path) as both:
         yield both
 
 
@@ -223,9 +223,9 @@ async def test_a_member_of_an_older_program_is_named(pair: Company, hub: Scripte
     ],
 )
 async def test_only_owners_ask_and_only_members_that_may_lead_download(
-    nursery: trio.Nursery, tmp_path: Path, hub: ScriptedHub, rights: Rights, asker: str, words: str
+    tmp_path: Path, hub: ScriptedHub, rights: Rights, asker: str, words: str
 ) -> None:
-    async with company(nursery, tmp_path, rights) as both:
+    async with company(tmp_path, rights) as both:
         asking, asked = (both.anna, both.bert) if asker == "anna" else (both.bert, both.anna)
         with pytest.raises(OperationRefused, match=words):
             await have_downloaded(asking, asked.node.id, hub.wanted(), Events().emit)

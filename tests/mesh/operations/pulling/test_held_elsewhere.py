@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import trio
 
 from leader.placement.reading import read_model
 from mesh.operations.pulling.held_elsewhere import model_held_by, root_of, shape_of_held
@@ -22,8 +21,8 @@ ROOT = b"r" * 32
 
 
 @pytest.fixture
-async def pair(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Company]:
-    async with company(nursery, tmp_path) as both:
+async def pair(tmp_path: Path) -> AsyncIterator[Company]:
+    async with company(tmp_path) as both:
         yield both
 
 

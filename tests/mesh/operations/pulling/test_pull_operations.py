@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import trio
 
 from leader.model.gguf_reader import ShortHeader
 from leader.model.model_hash import WrongHash
@@ -133,8 +132,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedHub:
 
 
 @pytest.fixture
-async def pair(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Company]:
-    async with company(nursery, tmp_path) as both:
+async def pair(tmp_path: Path) -> AsyncIterator[Company]:
+    async with company(tmp_path) as both:
         yield both
 
 
