@@ -33,6 +33,7 @@ COMMANDS = {
     "status": Command("status", "who is in the pool, and what it serves"),
     "members": Command("members", "the members in detail"),
     "serve": Command("serve", "serve a model with the pool"),
+    "pull": Command("pull", "download a model that the pool then holds"),
     "stop": Command("stop", "stop serving"),
     "move": Command("move", "move the model to the best placement there is now"),
     "chat": Command("chat", "talk with the model that the pool serves"),
@@ -61,7 +62,7 @@ mesh help COMMAND tells more; mesh --version tells which this is.
 first steps:
   mesh join                         join the tailnet's pool, or found one here
   mesh join mesh1:...               join with the line that the first machine printed
-  mesh serve model.gguf --wait      split it over the pool
+  mesh serve hf:OWNER/REPO --wait   get a model that fits and split it over the pool; or: model.gguf
   mesh status                       see where the layers are
   mesh chat                         talk with it
 

@@ -198,11 +198,32 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def _progress(event: Mapping[str, Any]) -> float | None:
+    """How far it is, 0..1, if the event says so: by itself, or by bytes that are ``done`` of a ``total``."""
+    progress, total = event.get("progress"), event.get("total")
+    if progress is None and total:
+        progress = event.get("done", 0) / total
+    return None if progress is None else float(progress)
+
+
+def _detail(event: Mapping[str, Any]) -> str:
+    """Bytes of bytes, the rate and the time that is left, as far as the event has them."""
+    done, total, rate = event.get("done", 0), event.get("total"), event.get("rate")
+    eta = event.get("eta_seconds")
+    if eta is None and total and rate:
+        eta = (total - done) / rate
+    parts = [f"{size(done)} of {size(total)}"] if total else []
+    parts += [f"{size(round(rate))}/s"] if rate else []
+    parts += [f"{duration(eta)} left"] if eta else []
+    return "".join(f", {part}" for part in parts)
+
+
 class ProgressBar:
     """Shows the events of a slow operation: a line each, or a bar that is redrawn in place.
 
-    Without a terminal a bar becomes a plain line at every tenth of each state. Everything goes to standard
-    error, so that standard output has the result alone.
+    An event has a ``text`` and, for a bar, ``progress`` (0..1) or ``done`` and ``total`` (bytes); it may tell
+    a ``rate`` (bytes a second) and ``eta_seconds``. Without a terminal a bar becomes a plain line at every
+    tenth of each state. Everything goes to standard error, so that standard output has the result alone.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -213,23 +234,23 @@ class ProgressBar:
 
     def show(self, event: Mapping[str, Any]) -> None:
         text = clean(str(event.get("text", "")))
-        progress = event.get("progress")
+        progress, detail = _progress(event), _detail(event)
         if progress is None:
             self.close()
             if (text, -1) != self._last:
                 print(wrapped(text, columns(self._stream), "  "), file=self._stream, flush=True)
             self._last = (text, -1)
             return
-        eta = event.get("eta_seconds")
-        left = f", {duration(eta)} left" if eta else ""
         if self._terminal:
-            line = cut(f"{bar(progress)}  {text}{left}", (columns(self._stream) or 80) - 1)
+            # Of a download, the numbers are worth more than the end of a long name.
+            line = f"{detail[2:]}  {text}" if event.get("total") else text + detail
+            line = cut(f"{bar(progress)}  {line}", (columns(self._stream) or 80) - 1)
             self._stream.write(f"\r\x1b[K{line}")
             self._stream.flush()
             self._drawn = True
         what = (str(event.get("state", text)), int(progress * 10))
         if not self._terminal and what != self._last:
-            print(f"{progress:4.0%}  {text}{left}", file=self._stream, flush=True)
+            print(f"{progress:4.0%}  {text}{detail}", file=self._stream, flush=True)
         self._last = what
 
     def close(self) -> None:

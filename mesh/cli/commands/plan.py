@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from mesh.cli import option_values
 from mesh.cli.asking import ask_sidecar, print_json
-from mesh.cli.commands.serve import gguf_file
 from mesh.cli.commands.status import layers
 from mesh.cli.options import Options
-from mesh.control.operations import PLAN, PlanResult
+from mesh.control.operations import PLAN, PlanArgs, PlanResult
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
@@ -20,13 +19,14 @@ Compute which layers each member would hold and print every term of it; nothing 
 for the one that is deployed."""
 EXAMPLE = """\
   mesh plan model.gguf
+  mesh plan Qwen3-8B-Q4_K_M                      a model that mesh models lists
   mesh plan model.gguf --layers alpha=20,beta=12
   mesh plan model.gguf --pool pool.json          for machines described in a file; needs no sidecar"""
 
 
 def configure(options: Options) -> None:
     options.parser.add_argument(
-        "model", nargs="?", metavar="MODEL.gguf", help="the file (the deployed model)"
+        "model", nargs="?", metavar="MODEL", help="a file, or the name of a held model (the deployed one)"
     )
     options.value("--pool", metavar="FILE.json", help="plan for the pool in this file instead of one's own")
     options.value(
@@ -36,14 +36,23 @@ def configure(options: Options) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    model = None if args.model is None else gguf_file(args.model)
+    from mesh.cli.models.model_argument import bring, gguf_file
+
     plan: PlanResult
     if args.pool is not None:
         from mesh.operations.plan import plan_from_file
 
-        plan = plan_from_file(Path(args.pool), None if model is None else Path(model), args.layers)
+        model = None if args.model is None else Path(gguf_file(args.model))
+        plan = plan_from_file(Path(args.pool), model, args.layers)
     else:
-        plan = ask_sidecar(args, PLAN.request({"model": model, "layers": args.layers}))
+        request: PlanArgs = {"model": None, "layers": args.layers}
+        if args.model is not None:
+            found = bring(args, args.model, None)
+            if found.held:
+                request["held"] = found.held
+            else:
+                request["model"] = found.files[0]
+        plan = ask_sidecar(args, PLAN.request(request))
     if args.json:
         print_json(plan)
     else:

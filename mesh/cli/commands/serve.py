@@ -1,29 +1,31 @@
 """``mesh serve``."""
 
 import argparse
-import os
 import sys
 
 from mesh.cli import option_values
 from mesh.cli.asking import ask_sidecar, invocation
 from mesh.cli.options import Options
 from mesh.control.operations import SERVE, STATUS, ServeArgs
-from mesh.wire.errors import MeshError
 
 DESCRIPTION = """\
-Serve a model with the pool. The file has to be on this machine, which then leads, unless the leader has the
-file too; a machine that may not lead gives it to the leader first. In the background the file is copied to
-another member, so that the pool outlives the loss of the leader."""
+Serve a model with the pool: a file of this machine, a model that the pool holds, by its name, or one of the
+hub, which is downloaded first. Of a repository without a quantisation, the best that fits is taken. A machine
+that holds the file leads; a machine that may not lead gives it to the leader first. In the background the
+file is copied to another member, so that the pool outlives the loss of the leader."""
 EXAMPLE = """\
   mesh serve model.gguf --wait
+  mesh serve hf:unsloth/Qwen3-8B-GGUF            or the address of its page
+  mesh serve hf:unsloth/Qwen3-8B-GGUF:Q4_K_M
+  mesh serve Qwen3-8B-Q4_K_M                     a model that mesh models lists
   mesh serve model.gguf --ctx 8192 --slots 4 --layers alpha=20,beta=12"""
-
-MAGIC = b"GGUF"
 
 
 def configure(options: Options) -> None:
     options.parser.add_argument(
-        "model", metavar="MODEL.gguf", help="the file; of a split one, the first part"
+        "model",
+        metavar="MODEL",
+        help="a file (of a split one, the first part), a name, hf:OWNER/REPO[:QUANT] or an https address",
     )
     options.value(
         "--ctx",
@@ -46,17 +48,27 @@ def configure(options: Options) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from mesh.cli.commands.status import plan_line
+    from mesh.cli.models.bringing import wrong_files_removed
+    from mesh.cli.models.choosing import Wishes
+    from mesh.cli.models.model_argument import bring
     from mesh.cli.terminal import ProgressBar, clean, paint
 
+    brought = bring(args, args.model, Wishes(True, args.ctx, args.slots, args.layers))
     request: ServeArgs = {
-        "model": gguf_file(args.model),
+        "model": "" if brought.held else brought.files[0],
         "context": args.ctx,
         "slots": args.slots,
         "layers": args.layers,
         "copies": args.copies,
         "wait": args.wait,
     }
-    with ProgressBar() as progress:
+    if brought.held:
+        request["held"] = brought.held
+    elif brought.source:
+        request["sha256"] = list(brought.sha256)
+    if brought.source:
+        request["source"] = brought.source
+    with ProgressBar() as progress, wrong_files_removed(brought):
         try:
             result = ask_sidecar(args, SERVE.request(request), progress.show)
         except KeyboardInterrupt:
@@ -79,19 +91,3 @@ def run(args: argparse.Namespace) -> int:
         names = {member["id"]: member["name"] for member in status["members"]}
         print(clean(plan_line(result["plan"], names)))
     return 0
-
-
-def gguf_file(text: str) -> str:
-    """The absolute path of a model file.
-
-    Raises `MeshError` if it cannot be one; the sidecar checks the rest.
-    """
-    path = os.path.abspath(os.path.expanduser(text))
-    try:
-        with open(path, "rb") as file:
-            magic = file.read(len(MAGIC))
-    except OSError as error:
-        raise MeshError(f"cannot read {text}: {error.strerror}", "give the path of a .gguf file") from None
-    if magic != MAGIC:
-        raise MeshError(f"{text} is no GGUF file", "llama.cpp's convert_hf_to_gguf.py makes them")
-    return path

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
@@ -18,8 +19,12 @@ from mesh.control import operations, paths
 from mesh.control.argument_types import arguments_of
 from mesh.control.control_errors import ControlError
 from mesh.control.control_server import Emit, Handler, serve_control
+from tests.mesh.cli import examples
+from tests.mesh.cli.fake_hub import FakeHub
 
 OPERATIONS = {one.name: one for one in vars(operations).values() if isinstance(one, operations.Operation)}
+
+Answer = Mapping[str, Any] | Exception
 
 
 @dataclass
@@ -53,10 +58,11 @@ class Terminal:
 class FakeSidecar:
     """Gives canned answers and notes what it was asked, if that has the types that are declared.
 
-    An answer that is an exception is raised. Every command asks first for ``info``, which is not noted.
+    An answer that is an exception is raised; of a list of them, each is given once. Every command asks first
+    for ``info``, which is not noted.
     """
 
-    answers: dict[str, Mapping[str, Any] | Exception] = field(default_factory=dict)
+    answers: dict[str, Answer | list[Answer]] = field(default_factory=dict)
     events: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
@@ -71,6 +77,8 @@ class FakeSidecar:
             for event in self.events.get(op, []):
                 await emit(event)
             answer = self.answers.get(op, ControlError(f"no answer to {op} is prepared"))
+            if isinstance(answer, list):
+                answer = answer.pop(0)
             if isinstance(answer, Exception):
                 raise answer
             return answer
@@ -106,6 +114,17 @@ def mesh(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> Terminal:
 
 
 @pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeHub:
+    """The hub's client replaced by one that asks nobody."""
+    import mesh.hub
+
+    fake = FakeHub(tmp_path / "hub")
+    monkeypatch.setattr(mesh.hub, "hub_client", fake, raising=False)
+    monkeypatch.setitem(sys.modules, "mesh.hub.hub_client", fake)
+    return fake
+
+
+@pytest.fixture
 async def sidecar(state_dir: Path) -> AsyncIterator[FakeSidecar]:
     state = paths.state_dir(str(state_dir))
     fake = FakeSidecar({"info": {"state_dir": state}})
@@ -116,3 +135,16 @@ async def sidecar(state_dir: Path) -> AsyncIterator[FakeSidecar]:
         nursery.cancel_scope.cancel()
     with suppress(FileNotFoundError):
         os.unlink(Path(socket).with_suffix(".lock"))
+
+
+@pytest.fixture
+async def owner(sidecar: FakeSidecar) -> FakeSidecar:
+    """The sidecar of a member that may serve and downloads itself."""
+    status = examples.status()
+    sidecar.answers |= {
+        "status": status,
+        "place": {"member": examples.ALPHA, "name": "alpha", "here": True, "reason": ""},
+        "serve": {"deployment": status["deployment"], "plan": None, "api": status["api"]},
+        "hold": {"name": "model-Q8_0.gguf", "size": 8 << 30, "sha256": "e" * 64},
+    }
+    return sidecar

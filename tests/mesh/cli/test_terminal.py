@@ -106,3 +106,21 @@ def test_on_a_terminal_the_bar_is_drawn_over_itself_and_taken_away() -> None:
     assert drawn.count("\n") == 1
     assert drawn.count("\r\x1b[K") == 3
     assert drawn.endswith("\r\x1b[Kready\n")
+
+
+def test_a_download_shows_bytes_of_bytes_the_rate_and_the_time_left() -> None:
+    event = {"text": "m.gguf", "done": 1 << 30, "total": 4 << 30, "rate": float(32 << 20)}
+    stream = Tty()
+    ProgressBar(stream).show(event)
+    assert (
+        stream.getvalue()
+        == ("\r\x1b[K[######..................]  25 %  1.0 GiB of 4.0 GiB, 32.0 MiB/s, 96 s left  m.gguf")[
+            :80
+        ]
+    )
+    lines = io.StringIO()
+    with ProgressBar(lines) as progress:
+        for done in range(101):
+            progress.show({"text": "m.gguf", "done": done, "total": 100})
+    assert len(lines.getvalue().splitlines()) == 11
+    assert lines.getvalue().startswith("  0%  m.gguf, 0 B of 100 B\n")

@@ -139,11 +139,10 @@ def test_what_cannot_be_meant_is_refused_with_a_hint(text: str, said: str) -> No
     assert "secret" not in str(refused.value)
 
 
-PIECES = st.sampled_from(
-    "hf: hf:// https:// http:// huggingface.co hf.co / : @ #sha256= ? .. . [ ] %2F %00 blob tree".split()
-    + "resolve refs pr main .gguf a Q4_0 ~".split()
+PIECES = (
+    "hf: hf:// https:// http:// huggingface.co hf.co / : @ #sha256= ? .. . [ ] %2F %00 blob tree ~ refs pr"
 )
-TEXTS = st.text() | st.lists(PIECES | st.text(max_size=3), max_size=12).map("".join)
+TEXTS = st.text() | st.lists(st.sampled_from(PIECES.split()) | st.text(max_size=3), max_size=12).map("".join)
 
 
 @given(TEXTS, st.sampled_from(["", "http://h:1", "[", "https://hub.example/x/"]))

@@ -52,3 +52,17 @@ def test_a_plan_for_a_pool_in_a_file_needs_no_sidecar(
     outcome = mesh.run("plan", str(model), "--pool", str(pool), "--json")
     assert outcome.json() == examples.plan()
     assert asked == [(pool, model, None)]
+
+
+async def test_a_held_model_is_planned_by_its_name(mesh: Terminal, sidecar: FakeSidecar) -> None:
+    sidecar.answers["plan"] = examples.plan()
+    held = {"name": "tiny.gguf", "size": 1, "sha256": "d" * 64, "members": [], "serving": False}
+    sidecar.answers["models"] = {"models": [held]}
+    assert (await mesh("plan", "Tiny")).code == 0
+    assert sidecar.asked[-1] == ("plan", {"model": None, "held": "d" * 64, "layers": None})
+
+
+def test_a_model_of_the_hub_has_to_be_pulled_before_it_is_planned(mesh: Terminal) -> None:
+    outcome = mesh.run("plan", "hf:owner/repo:Q4_0")
+    assert outcome.code == 1
+    assert "mesh pull hf:owner/repo:Q4_0 downloads it" in outcome.err

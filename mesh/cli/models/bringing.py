@@ -1,0 +1,198 @@
+"""Getting a model: downloaded to this machine, or by another member, and noted as the pool's."""
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mesh.cli.asking import ask_sidecar
+from mesh.cli.models.choosing import Header, Wishes, choose, fits, refuse_too_big
+from mesh.control.control_errors import OperationRefused
+from mesh.control.operations import FETCH, PLACE, STATUS, FetchFile, PlaceResult
+from mesh.hub.quantisations import Variant, projector_for, projectors
+from mesh.hub.references import HubReference, UrlReference
+from mesh.hub.repository import HubFile, Repository
+from mesh.wire.errors import MeshError
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A model that can be served: by its files on this machine or, if ``held``, by its root in the pool.
+
+    ``sha256`` has a hash for each file, or ""; ``source`` says where it was downloaded, if it was. ``name``,
+    ``size`` and ``members``, who has it, are known of what is held.
+    """
+
+    files: tuple[str, ...] = ()
+    sha256: tuple[str, ...] = ()
+    source: str = ""
+    held: str = ""
+    name: str = ""
+    size: int = 0
+    members: tuple[str, ...] = ()
+
+
+def from_hub(args: argparse.Namespace, wanted: HubReference, wishes: Wishes) -> Brought:
+    """Choose a variant of a repository and have it downloaded by the member that the sidecar names."""
+    from mesh.hub import hub_client
+
+    _refuse_unable(args, wishes)
+    repository = hub_client.describe(wanted.repo, wanted.revision)
+
+    def header(variant: Variant) -> Header:
+        path = variant.files[0].path
+        return lambda into, count: hub_client.header_of(
+            into, count, repo=repository.repo, revision=repository.commit, path=path
+        )
+
+    variant = choose(args, repository, wanted, wishes, header)
+    beside = projector_for(variant, projectors(repository.files))
+    files = [*variant.files, *([beside] if beside else [])]
+    place = ask_sidecar(args, PLACE.request({"bytes": sum(file.size for file in files)}))
+    _tell_download(variant, beside, place)
+    source = f"hf:{repository.repo}@{repository.commit}/{variant.files[0].path}"
+    if not place["here"]:
+        return _fetched_by(args, place, repository, variant, files, source)
+    with download_shown() as show:
+        paths = hub_client.fetch(repository.repo, repository.commit, files, show)
+    count = len(variant.files)
+    return Brought(
+        tuple(str(path) for path in paths[:count]), tuple(file.sha256 for file in files[:count]), source
+    )
+
+
+def from_address(args: argparse.Namespace, wanted: UrlReference, wishes: Wishes) -> Brought:
+    """Download from an address to this machine, once its header says that it fits."""
+    from mesh.cli.terminal import size as told
+    from mesh.engine.install.cache import cache_dir
+    from mesh.hub import hub_client
+
+    status = _refuse_unable(args, wishes)
+    name = wanted.url.partition("?")[0].rpartition("/")[2]
+    size = 0
+
+    def header(into: Path, count: int) -> int:
+        nonlocal size
+        size = hub_client.header_of(into, count, url=wanted.url) * _parts(name)
+        return size
+
+    if wishes.serving:
+        (fit,) = fits(args, [0], 0, wishes, header)
+        refuse_too_big(name, size, fit)
+    known = f" ({told(size)})" if size else ""
+    print(f"downloading {name}{known} to {status['self']['name']}", file=sys.stderr)
+    with download_shown() as show:
+        paths = hub_client.fetch_url(wanted.url, wanted.sha256, cache_dir() / "models", show)
+    # The query may be a signature, which is nobody's business.
+    source = wanted.url.partition("?")[0]
+    hashes = (wanted.sha256, *[""] * (len(paths) - 1))
+    return Brought(tuple(str(path) for path in paths), hashes, source)
+
+
+@contextlib.contextmanager
+def download_shown() -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A function that shows how far a download is; who ends it is told that nothing is lost."""
+    from mesh.cli.terminal import ProgressBar
+
+    with ProgressBar() as progress:
+        try:
+            yield progress.show
+        except KeyboardInterrupt:
+            progress.close()
+            print("\nwhat has arrived is kept; the same command goes on with it", file=sys.stderr, end="")
+            raise
+
+
+@contextlib.contextmanager
+def wrong_files_removed(brought: Brought) -> Iterator[None]:
+    """Where the sidecar finds that a downloaded file has another hash, remove it from the cache.
+
+    Raises the sidecar's `OperationRefused` with what was done.
+    """
+    try:
+        yield
+    except OperationRefused as error:
+        if error.code != "wrong_hash" or not brought.source:
+            raise
+        from mesh.hub import hub_client
+
+        wrong = [file for file in brought.files if os.path.basename(file) in error.message] or brought.files
+        for file in wrong:
+            hub_client.forget(Path(file))
+        hint = "the file was removed; the same command downloads it again"
+        raise OperationRefused(error.code, error.message, hint) from None
+
+
+def _refuse_unable(args: argparse.Namespace, wishes: Wishes) -> Any:
+    """The sidecar's status; MeshError where this machine is in no pool, or may not serve."""
+    status = ask_sidecar(args, STATUS.request({}))
+    own = next((one for one in status["members"] if one["id"] == status["self"]["id"]), None)
+    if wishes.serving and own is not None and "own" not in own["rights"]:
+        raise MeshError("only an owner decides what runs, and this machine is none", "serve from an owner's")
+    return status
+
+
+def _parts(name: str) -> int:
+    """Of how many files the model is, by the name of the first; as large as this one, as far as is known."""
+    from leader.model.model_names import PART
+
+    match = PART.match(name)
+    return int(match["count"]) if match else 1
+
+
+def _tell_download(variant: Variant, beside: HubFile | None, place: PlaceResult) -> None:
+    from mesh.cli.terminal import clean, size
+
+    name = variant.files[0].name
+    parts = f" and {len(variant.files) - 1} more" if len(variant.files) > 1 else ""
+    why = f" ({place['reason']})" if place["reason"] and not place["here"] else ""
+    line = f"downloading {name}{parts} ({size(variant.size)}) to {place['name']}{why}"
+    print(clean(line), file=sys.stderr)
+    if beside is not None:
+        comes = f"{beside.name} ({size(beside.size)}) comes along: pictures need it, but are not served yet"
+        print(clean(comes), file=sys.stderr)
+
+
+def _fetched_by(
+    args: argparse.Namespace,
+    place: PlaceResult,
+    repository: Repository,
+    variant: Variant,
+    files: Sequence[HubFile],
+    source: str,
+) -> Brought:
+    """Have another member download; the model is then held there."""
+    if repository.closed:
+        raise MeshError(
+            f"{repository.repo} is not open to all, and a token does not travel to {place['name']}",
+            f"type this on {place['name']}, with a token there (hf auth login), or make room here"
+            + (f": {place['reason']}" if place["reason"] else ""),
+        )
+    wanted: list[FetchFile] = [
+        {"path": file.path, "size": file.size, "sha256": file.sha256} for file in files
+    ]
+    with download_shown() as show:
+        result = ask_sidecar(
+            args,
+            FETCH.request(
+                {
+                    "member": place["member"],
+                    "repo": repository.repo,
+                    "commit": repository.commit,
+                    "files": wanted,
+                    "held": len(variant.files),
+                }
+            ),
+            show,
+        )
+    return Brought(
+        source=source,
+        held=result["sha256"],
+        name=result["name"],
+        size=result["size"],
+        members=(place["member"],),
+    )
