@@ -13,6 +13,7 @@ from mesh.cli.asking import ask_sidecar
 from mesh.cli.models.choosing import Header, Wishes, choose, fits, refuse_too_big
 from mesh.control.control_errors import OperationRefused
 from mesh.control.operations import FETCH, PLACE, STATUS, FetchFile, PlaceResult
+from mesh.hub.hub_cache import arrived_bytes
 from mesh.hub.quantisations import Variant, projector_for, projectors
 from mesh.hub.references import HubReference, UrlReference
 from mesh.hub.repository import HubFile, Repository
@@ -41,18 +42,17 @@ def from_hub(args: argparse.Namespace, wanted: HubReference, wishes: Wishes) -> 
     from mesh.hub import hub_client
 
     _refuse_unable(args, wishes)
-    repository = hub_client.describe(wanted.repo, wanted.revision)
+    with download_shown() as show:
+        repository = hub_client.describe(wanted.repo, wanted.revision, show)
 
     def header(variant: Variant) -> Header:
-        path = variant.files[0].path
-        return lambda into, count: hub_client.header_of(
-            into, count, repo=repository.repo, revision=repository.commit, path=path
-        )
+        return lambda into, count: _beginning(repository, variant.files[0], into, count)
 
     variant = choose(args, repository, wanted, wishes, header)
     beside = projector_for(variant, projectors(repository.files))
     files = [*variant.files, *([beside] if beside else [])]
-    place = ask_sidecar(args, PLACE.request({"bytes": sum(file.size for file in files)}))
+    missing = sum(file.size for file in files) - arrived_bytes(repository.repo, files)
+    place = ask_sidecar(args, PLACE.request({"bytes": missing}))
     _tell_download(variant, beside, place)
     source = f"hf:{repository.repo}@{repository.commit}/{variant.files[0].path}"
     if not place["here"]:
@@ -81,7 +81,7 @@ def from_address(args: argparse.Namespace, wanted: UrlReference, wishes: Wishes)
         return size
 
     if wishes.serving:
-        (fit,) = fits(args, [0], 0, wishes, header)
+        (fit,) = fits(args, name, [0], 0, wishes, header)
         refuse_too_big(name, size, fit)
     known = f" ({told(size)})" if size else ""
     print(f"downloading {name}{known} to {status['self']['name']}", file=sys.stderr)
@@ -134,6 +134,23 @@ def _refuse_unable(args: argparse.Namespace, wishes: Wishes) -> Any:
     if wishes.serving and own is not None and "own" not in own["rights"]:
         raise MeshError("only an owner decides what runs, and this machine is none", "serve from an owner's")
     return status
+
+
+def _beginning(repository: Repository, file: HubFile, into: Path, count: int) -> int:
+    """Write the beginning of a file to ``into``, from the cache where the hub cannot be reached."""
+    from mesh.hub import hub_client
+
+    try:
+        return hub_client.header_of(
+            into, count, repo=repository.repo, revision=repository.commit, path=file.path
+        )
+    except MeshError as error:
+        if getattr(error, "code", "") != "offline":
+            raise
+    (cached,) = hub_client.fetch(repository.repo, repository.commit, [file], None)
+    with cached.open("rb") as whole, into.open("wb") as beginning:
+        beginning.write(whole.read(count))
+    return cached.stat().st_size
 
 
 def _parts(name: str) -> int:

@@ -58,12 +58,13 @@ def choose(
         else:
             chosen = named(found, wanted.quantisation, repository.repo)
         if wishes.serving:
-            (fit,) = fits(args, [chosen.size], chosen.size, wishes, header(chosen))
+            name = chosen.files[0].name
+            (fit,) = fits(args, name, [chosen.size], chosen.size, wishes, header(chosen))
             refuse_too_big(chosen.quantisation, chosen.size, fit)
         return chosen
     smallest = min(found, key=lambda one: one.size)
     sizes = [one.size for one in found]
-    judged = fits(args, sizes, smallest.size, wishes, header(smallest))
+    judged = fits(args, smallest.files[0].name, sizes, smallest.size, wishes, header(smallest))
     taken = best(found, [fit["fits"] for fit in judged])
     if taken is None:
         raise _nothing_fits(repository.repo, found, judged)
@@ -72,11 +73,12 @@ def choose(
 
 
 def fits(
-    args: argparse.Namespace, sizes: Sequence[int], size: int, wishes: Wishes, header: Header
+    args: argparse.Namespace, name: str, sizes: Sequence[int], size: int, wishes: Wishes, header: Header
 ) -> list[Fit]:
-    """For each of the sizes, whether such a variant fits the pool, by the header of the one of ``size``.
+    """For each of the sizes, whether such a variant fits the pool, by the header of file ``name``.
 
-    A header that is longer than what was fetched of it is fetched again, more of it.
+    That is the first of a variant of ``size``. A header that is longer than what was fetched is fetched
+    again, more of it.
     """
     with tempfile.TemporaryDirectory(prefix="mesh-") as folder:
         beginning = Path(folder, "beginning.gguf")
@@ -95,7 +97,7 @@ def fits(
                 return ask_sidecar(args, FIT.request(request))["fits"]
             except OperationRefused as error:
                 if error.code != "short_header" or wanted >= MOST_HEADER_BYTES:
-                    message = error.message.replace(str(beginning), "the model's file")
+                    message = error.message.replace(str(beginning), name)
                     raise OperationRefused(error.code, message, error.hint) from None
             wanted *= 2
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,11 +58,13 @@ class Terminal:
 class FakeSidecar:
     """Gives canned answers and notes what it was asked, if that has the types that are declared.
 
-    An answer that is an exception is raised; of a list of them, each is given once. Every command asks first
-    for ``info``, which is not noted.
+    An answer that is an exception is raised; of a list of them, each is given once; a function makes one of
+    the arguments. Every command asks first for ``info``, which is not noted.
     """
 
-    answers: dict[str, Answer | list[Answer]] = field(default_factory=dict)
+    answers: dict[str, Answer | list[Answer] | Callable[[dict[str, Any]], Answer]] = field(
+        default_factory=dict
+    )
     events: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
@@ -79,6 +81,8 @@ class FakeSidecar:
             answer = self.answers.get(op, ControlError(f"no answer to {op} is prepared"))
             if isinstance(answer, list):
                 answer = answer.pop(0)
+            if callable(answer):
+                answer = answer(typed)
             if isinstance(answer, Exception):
                 raise answer
             return answer

@@ -19,6 +19,12 @@ FILES = (
 )
 
 
+class HubError(MeshError):
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 def fit(*speeds: float) -> dict[str, Any]:
     """What the sidecar answers to FIT; a variant without speed does not fit."""
     return {
@@ -41,6 +47,7 @@ class FakeHub:
     folder: Path
     repository: Repository = field(default=REPOSITORY)
     failure: BaseException | None = None
+    is_offline: bool = False
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     forgotten: list[Path] = field(default_factory=list)
 
@@ -57,6 +64,8 @@ class FakeHub:
         self, into: Path, count: int, *, repo: str = "", revision: str = "", path: str = "", url: str = ""
     ) -> int:
         self.asked.append(("header_of", count, path or url))
+        if self.is_offline:
+            raise HubError("offline", "the hub cannot be reached")
         into.write_bytes(b"GGUF")
         return 7 * GIB
 
@@ -80,8 +89,8 @@ class FakeHub:
         return True
 
     def _download(self, names: Sequence[str], on_progress: OnProgress | None) -> list[Path]:
-        assert on_progress is not None
-        on_progress({"done": GIB, "total": 4 * GIB, "rate": 0.0, "text": names[0]})
+        if on_progress is not None:
+            on_progress({"done": GIB, "total": 4 * GIB, "rate": 0.0, "text": names[0]})
         if self.failure is not None:
             raise self.failure
         return [self.folder / name for name in names]

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -165,3 +166,32 @@ async def test_a_repository_without_projector_brings_the_model_alone(
     outcome = await mesh("pull", f"hf:{REPO}:Q4_K_M")
     assert "comes along" not in outcome.err
     assert ("fetch", REPO, COMMIT, ["model-Q4_K_M.gguf"], True) in hub.asked
+
+
+async def test_without_the_hub_the_header_is_that_of_the_file_in_the_cache(
+    mesh: Terminal, owner: FakeSidecar, hub: FakeHub
+) -> None:
+    hub.is_offline = True
+    hub.folder.mkdir()
+    (hub.folder / "model-Q4_K_M.gguf").write_bytes(b"GGUF and more")
+    seen: list[bytes] = []
+
+    def judge(asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        seen.append(Path(asked["header"]).read_bytes())
+        return fit(1.0)
+
+    owner.answers["fit"] = judge
+    assert (await mesh("serve", f"hf:{REPO}:Q4_K_M")).code == 0
+    assert seen == [b"GGUF and more"]
+
+
+async def test_what_has_arrived_needs_no_room_again(
+    mesh: Terminal, owner: FakeSidecar, hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    blobs = tmp_path / "models--owner--model-GGUF" / "blobs"
+    blobs.mkdir(parents=True)
+    with open(blobs / ("4" * 64), "wb") as blob:  # noqa: ASYNC230
+        blob.truncate(5 * GIB)
+    await mesh("pull", f"hf:{REPO}:Q4_K_M")
+    assert asked(owner, "place") == [{"bytes": GIB}], "the projector's"

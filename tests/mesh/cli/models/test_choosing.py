@@ -1,4 +1,6 @@
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -113,6 +115,9 @@ async def test_a_repository_without_models_is_refused_in_words(
 async def test_other_errors_of_the_sidecar_name_no_temporary_file(
     mesh: Terminal, owner: FakeSidecar, hub: FakeHub
 ) -> None:
-    owner.answers["fit"] = MeshError("has no layers", "take another")
+    def refused(asked: Mapping[str, Any]) -> Exception:
+        return MeshError(f"{asked['header']}: has no layers", "take another")
+
+    owner.answers["fit"] = refused
     outcome = await mesh("pull", REPO)
-    assert outcome.err == "mesh: has no layers\nhint: take another\n"
+    assert outcome.err == "mesh: model-Q4_K_M.gguf: has no layers\nhint: take another\n"
