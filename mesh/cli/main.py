@@ -62,7 +62,7 @@ mesh help COMMAND tells more; mesh --version tells which this is.
 first steps:
   mesh join                         join the tailnet's pool, or found one here
   mesh join mesh1:...               join with the line that the first machine printed
-  mesh serve hf:OWNER/REPO --wait   get a model that fits and split it over the pool; or: model.gguf
+  mesh serve hf:OWNER/REPO --wait   get a model, or name a file, and split it over the pool
   mesh status                       see where the layers are
   mesh chat                         talk with it
 

@@ -29,7 +29,10 @@ def configure(options: Options) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from shlex import quote
+
     from mesh.cli.models.choosing import Wishes
+    from mesh.cli.models.held_names import short_name
     from mesh.cli.models.model_argument import bring
     from mesh.cli.terminal import clean, paint, size
 
@@ -52,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     names = {one["id"]: one["name"] for one in status["members"]}
     holders = ", ".join(names.get(one, one) for one in brought.members or (member,))
     print(f"{paint(clean(name), 'bold')} ({size(length)}) is held by {clean(holders)}")
-    print(clean(f"serve it with: {invocation(args)} serve {_word(name)}"))
+    print(clean(f"serve it with: {invocation(args)} serve {quote(short_name(name))}"))
     return 0
 
 
@@ -67,9 +70,3 @@ def _hold(args: argparse.Namespace, brought: "Brought") -> tuple[str, int, str]:
         request = HOLD.request({"files": list(brought.files), "sha256": list(brought.sha256)})
         result = ask_sidecar(args, request, progress.show)
     return result["name"], result["size"], result["sha256"]
-
-
-def _word(name: str) -> str:
-    from shlex import quote
-
-    return quote(name.removesuffix(".gguf"))

@@ -39,11 +39,12 @@ class Brought:
 
 def from_hub(args: argparse.Namespace, wanted: HubReference, wishes: Wishes) -> Brought:
     """Choose a variant of a repository and have it downloaded by the member that the sidecar names."""
+    from mesh.cli.terminal import ProgressBar
     from mesh.hub import hub_client
 
     _refuse_unable(args, wishes)
-    with download_shown() as show:
-        repository = hub_client.describe(wanted.repo, wanted.revision, show)
+    with ProgressBar() as progress:
+        repository = hub_client.describe(wanted.repo, wanted.revision, progress.show)
 
     def header(variant: Variant) -> Header:
         return lambda into, count: _beginning(repository, variant.files[0], into, count)
@@ -53,7 +54,7 @@ def from_hub(args: argparse.Namespace, wanted: HubReference, wishes: Wishes) -> 
     files = [*variant.files, *([beside] if beside else [])]
     missing = sum(file.size for file in files) - arrived_bytes(repository.repo, files)
     place = ask_sidecar(args, PLACE.request({"bytes": missing}))
-    _tell_download(variant, beside, place)
+    _tell_download(variant, beside, place, missing)
     source = f"hf:{repository.repo}@{repository.commit}/{variant.files[0].path}"
     if not place["here"]:
         return _fetched_by(args, place, repository, variant, files, source)
@@ -137,16 +138,17 @@ def _refuse_unable(args: argparse.Namespace, wishes: Wishes) -> Any:
 
 
 def _beginning(repository: Repository, file: HubFile, into: Path, count: int) -> int:
-    """Write the beginning of a file to ``into``, from the cache where the hub cannot be reached."""
+    """Write the beginning of a file to ``into``; the hub is not asked for what the cache has."""
     from mesh.hub import hub_client
 
-    try:
-        return hub_client.header_of(
-            into, count, repo=repository.repo, revision=repository.commit, path=file.path
-        )
-    except MeshError as error:
-        if getattr(error, "code", "") != "offline":
-            raise
+    if not file.size or arrived_bytes(repository.repo, [file]) < file.size:
+        try:
+            return hub_client.header_of(
+                into, count, repo=repository.repo, revision=repository.commit, path=file.path
+            )
+        except MeshError as error:
+            if getattr(error, "code", "") != "offline":
+                raise
     (cached,) = hub_client.fetch(repository.repo, repository.commit, [file], None)
     with cached.open("rb") as whole, into.open("wb") as beginning:
         beginning.write(whole.read(count))
@@ -161,11 +163,14 @@ def _parts(name: str) -> int:
     return int(match["count"]) if match else 1
 
 
-def _tell_download(variant: Variant, beside: HubFile | None, place: PlaceResult) -> None:
+def _tell_download(variant: Variant, beside: HubFile | None, place: PlaceResult, missing: int) -> None:
     from mesh.cli.terminal import clean, size
 
     name = variant.files[0].name
     parts = f" and {len(variant.files) - 1} more" if len(variant.files) > 1 else ""
+    if place["here"] and not missing:
+        print(clean(f"{name}{parts} ({size(variant.size)}) has been downloaded before"), file=sys.stderr)
+        return
     why = f" ({place['reason']})" if place["reason"] and not place["here"] else ""
     line = f"downloading {name}{parts} ({size(variant.size)}) to {place['name']}{why}"
     print(clean(line), file=sys.stderr)

@@ -29,7 +29,7 @@ def held_model(models: Sequence[ModelHeld], text: str) -> ModelHeld:
     if found:
         hashes = " or ".join(model["sha256"][:12] for model in found[:MAX_TOLD])
         raise MeshError(f"the pool holds {len(found)} models called {text}", f"say which: {hashes}")
-    names = {_plain(model["name"]): model["name"] for model in models}
+    names = {_plain(model["name"]): short_name(model["name"]) for model in models}
     near = [name for name in names if wanted in name] or get_close_matches(wanted, names, n=3)
     guess = f"did you mean {' or '.join(names[name] for name in near[:3])}? " if near else ""
     raise MeshError(
@@ -38,12 +38,17 @@ def held_model(models: Sequence[ModelHeld], text: str) -> ModelHeld:
     )
 
 
+def short_name(name: str) -> str:
+    """What one types for a model: its name without .gguf, and without the number of its first part."""
+    return _SUFFIX.sub("", name.strip())
+
+
 def _plain(name: str) -> str:
-    return _SUFFIX.sub("", name.strip()).casefold()
+    return short_name(name).casefold()
 
 
 def _held(models: Sequence[ModelHeld]) -> str:
     if not models:
         return "it holds none as yet"
     more = f" and {len(models) - MAX_TOLD} more" if len(models) > MAX_TOLD else ""
-    return "it holds " + ", ".join(model["name"] for model in models[:MAX_TOLD]) + more
+    return "it holds " + ", ".join(short_name(model["name"]) for model in models[:MAX_TOLD]) + more

@@ -195,3 +195,11 @@ async def test_what_has_arrived_needs_no_room_again(
         blob.truncate(5 * GIB)
     await mesh("pull", f"hf:{REPO}:Q4_K_M")
     assert asked(owner, "place") == [{"bytes": GIB}], "the projector's"
+    hub.repository = replace(hub.repository, files=hub.repository.files[:-1])
+    hub.folder.mkdir()
+    (hub.folder / "model-Q4_K_M.gguf").write_bytes(b"GGUF")
+    owner.answers["fit"] = fit(1.0)
+    hub.asked.clear()
+    outcome = await mesh("serve", f"hf:{REPO}:Q4_K_M")
+    assert outcome.err.startswith("model-Q4_K_M.gguf (5.0 GiB) has been downloaded before\n")
+    assert [one[0] for one in hub.asked] == ["describe", "fetch", "fetch"]

@@ -44,7 +44,7 @@ def test_two_models_of_one_name_are_told_apart_by_their_hashes() -> None:
 def test_a_name_that_is_nearly_right_is_guessed_but_not_taken(text: str) -> None:
     with pytest.raises(MeshError, match=f"no model called {text}") as refused:
         held_model(HELD, text)
-    assert refused.value.hint.startswith("did you mean SmolLM2-135M-Instruct.Q4_1.gguf? it holds SmolLM2")
+    assert refused.value.hint.startswith("did you mean SmolLM2-135M-Instruct.Q4_1? it holds SmolLM2")
 
 
 def test_a_name_of_elsewhere_gets_told_how_the_hub_is_asked() -> None:

@@ -43,7 +43,7 @@ async def test_a_file_here_goes_before_a_held_model_of_its_name(
     ("text", "said"),
     [
         ("llama3", "mesh: the pool holds no model called llama3\n"),
-        ("tin", "hint: did you mean tiny.gguf? it holds tiny.gguf; one of the hub is called hf:OWNER/REPO"),
+        ("tin", "hint: did you mean tiny? it holds tiny; one of the hub is called hf:OWNER/REPO"),
         ("toy.gguf", "mesh: there is no file toy.gguf here, and the pool holds no model called toy.gguf\n"),
         ("folder", "mesh: folder is a folder\nhint: name the .gguf file in it\n"),
     ],
