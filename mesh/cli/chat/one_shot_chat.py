@@ -44,9 +44,12 @@ def whole_prompt(words: list[str], pipe: BinaryIO | None) -> str:
         try:
             piped = pipe.read(MAX_PIPED + 1)
         except OSError as error:
-            raise UsageError(f"cannot read standard input: {error.strerror or error}") from None
+            reason = f"cannot read standard input: {error.strerror or error}"
+            raise UsageError(reason, "mesh chat PROMPT, or pipe a text into mesh chat") from None
         if len(piped) > MAX_PIPED:
-            raise UsageError(f"more than {MAX_PIPED >> 20} MiB are piped in, which no context holds")
+            raise UsageError(
+                f"more than {MAX_PIPED >> 20} MiB are piped in", "no context holds as much; send a part"
+            )
         parts.append(piped.decode(errors="replace").strip("\r\n"))
     prompt = "\n\n".join(part for part in parts if part.strip())
     if not prompt:

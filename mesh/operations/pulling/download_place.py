@@ -1,8 +1,6 @@
 """Which member downloads a model: this machine, unless it may not lead or its disk is too small."""
 
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
 
 import trio
@@ -11,6 +9,7 @@ from mesh.control.operations import PlaceResult
 from mesh.copies.copy_manager import may_lead
 from mesh.copies.copy_policy import bytes_text, missing_room
 from mesh.copies.copy_store import CopyStore
+from mesh.hub.hub_cache import arrived_bytes, cache_folder
 from mesh.member.stay import Stay
 from mesh.operations.pulling.fetch_request import WantedDownload
 from mesh.protocol.membership.peers import MemberState
@@ -28,7 +27,7 @@ MAX_NAMED: Final = 8
 async def place_download(pool: Stay, size: int) -> PlaceResult:
     """The member that downloads ``size`` bytes. MeshError, with each one's reason, where none can."""
     node = pool.node
-    here = await trio.to_thread.run_sync(downloads_folder().free)
+    here = await trio.to_thread.run_sync(_free_here)
     why_not = _why_not(node.member(node.id), here, size)
     if why_not is None:
         return {"member": id_text(node.id), "name": _name(pool, node.id), "here": True, "reason": ""}
@@ -54,31 +53,13 @@ async def place_download(pool: Stay, size: int) -> PlaceResult:
 
 def why_not_here(pool: Stay, wanted: WantedDownload) -> str | None:
     """Why this member does not download for another; None when it can. Blocks."""
-    folder = downloads_folder()
-    here = folder.free() + _arrived(folder.folder, wanted)
+    here = _free_here() + arrived_bytes(wanted.repo, wanted.files)
     return _why_not(pool.node.member(pool.node.id), here, wanted.size)
 
 
-def downloads_folder(environment: Mapping[str, str] = os.environ) -> CopyStore:
-    """The folder where the hub's library keeps what it downloads."""
-    caches = environment.get("XDG_CACHE_HOME") or "~/.cache"
-    home = environment.get("HF_HOME") or os.path.join(caches, "huggingface")
-    chosen = environment.get("HF_HUB_CACHE") or environment.get("HUGGINGFACE_HUB_CACHE")
-    return CopyStore(Path(os.path.expanduser(os.path.expandvars(chosen or os.path.join(home, "hub")))))
-
-
-def _arrived(cache: Path, wanted: WantedDownload) -> int:
-    """Bytes of the files that are in the cache already, whole or in part."""
-    blobs = cache / f"models--{wanted.repo.replace('/', '--')}" / "blobs"
-    arrived = 0
-    for file in wanted.files:
-        for name in (file.sha256, f"{file.sha256}.incomplete") if file.sha256 else ():
-            try:
-                arrived += min(file.size, (blobs / name).stat().st_blocks * 512)
-            except OSError:
-                continue
-            break
-    return arrived
+def _free_here() -> int:
+    """Bytes that are free where the hub's library keeps what it downloads."""
+    return CopyStore(cache_folder()).free()
 
 
 async def _free(pool: Stay, members: Sequence[Member]) -> dict[NodeId, int]:

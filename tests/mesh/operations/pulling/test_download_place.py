@@ -1,6 +1,5 @@
 """Who downloads: this machine if it can, else the member with the most room; an error says why nobody can."""
 
-import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,8 +10,7 @@ from mesh.copies.copy_policy import MARGIN
 from mesh.copies.copy_store import CopyStore
 from mesh.hub.repository import HubFile
 from mesh.member.stay import Stay
-from mesh.operations.pulling import download_place
-from mesh.operations.pulling.download_place import downloads_folder, place_download, why_not_here
+from mesh.operations.pulling.download_place import place_download, why_not_here
 from mesh.operations.pulling.fetch_request import WantedDownload
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Record
@@ -130,22 +128,11 @@ async def test_who_is_no_owner_is_told_that_it_has_nobody_download(
         await placed(pool, GIB)
 
 
-def test_the_hubs_variables_say_where_downloads_go(tmp_path: Path) -> None:
-    def at(**environment: str) -> str:
-        return str(downloads_folder(environment).folder)
-
-    assert at() == os.path.expanduser("~/.cache/huggingface/hub")
-    assert at(XDG_CACHE_HOME="/c") == "/c/huggingface/hub"
-    assert at(XDG_CACHE_HOME="/c", HF_HOME="/h") == "/h/hub"
-    assert at(HF_HOME="/h", HF_HUB_CACHE="/x/y") == "/x/y"
-    assert downloads_folder({"HF_HOME": str(tmp_path / "not" / "yet")}).free() > 0
-
-
 def test_what_has_arrived_of_a_download_needs_no_room_again(
     here: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool, sha = cast(Stay, pool_of(Scene(), tmp_path)), "ab" * 32
-    monkeypatch.setattr(download_place, "downloads_folder", lambda: CopyStore(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     files = (HubFile("a.gguf", 1 << 20, sha), HubFile("b.gguf", 5))
     wanted = WantedDownload("some/one", "0" * 40, files, 1)
     here["free"] = MARGIN
