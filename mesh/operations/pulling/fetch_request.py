@@ -23,6 +23,12 @@ _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _SHA256: Final = re.compile(r"([0-9a-f]{64})?")
 
 
+class WrongDownload(MeshError):
+    """What nobody may have a member download."""
+
+    usual_hint = "the hub tells names, sizes and hashes: let mesh ask it again, by hf:OWNER/REPO"
+
+
 @dataclass(frozen=True, slots=True)
 class WantedDownload:
     """``files`` of ``repo`` at ``commit``; the first ``held`` of them are the model, in order."""
@@ -43,34 +49,34 @@ class WantedDownload:
 
 
 def read_request(message: Any) -> WantedDownload:
-    """The download that ``message`` asks for. Raises MeshError for anything else."""
+    """The download that ``message`` asks for. Raises WrongDownload for anything else."""
     given: Mapping[str, Any] = message if isinstance(message, dict) else {}
     repo, commit, files = given.get("repo"), given.get("commit"), given.get("files")
     if not isinstance(repo, str) or not _REPO.fullmatch(repo):
-        raise MeshError(f"{_shown(repo)} is no repository of the hub", "it is called OWNER/REPO")
+        raise WrongDownload(f"{_shown(repo)} is no repository of the hub", "it is called OWNER/REPO")
     if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
-        raise MeshError(f"{_shown(commit)} is no commit", "it has 40 hexadecimal digits")
+        raise WrongDownload(f"{_shown(commit)} is no commit", "it has 40 hexadecimal digits")
     if not isinstance(files, list) or not 1 <= len(files) <= MAX_FILES:
-        raise MeshError(f"a download has 1 to {MAX_FILES} files")
+        raise WrongDownload(f"a download has 1 to {MAX_FILES} files")
     read = tuple(map(_file, files))
     if len({file.path for file in read}) != len(read):
-        raise MeshError("a download names a file twice")
+        raise WrongDownload("a download names a file twice")
     held = given.get("held")
     if type(held) is not int or not 1 <= held <= len(read):
-        raise MeshError(f"the model cannot be the first {_shown(held)} of {len(read)} files")
+        raise WrongDownload(f"the model cannot be the first {_shown(held)} of {len(read)} files")
     return WantedDownload(repo, commit, read, held)
 
 
 def _file(entry: Any) -> HubFile:
     if not isinstance(entry, list) or len(entry) != 3:
-        raise MeshError("a download's file has a path, a size and a hash")
+        raise WrongDownload("a download's file has a path, a size and a hash")
     path, size, sha256 = entry
     if not isinstance(path, str) or not _is_clean(path):
-        raise MeshError(f"{_shown(path)} is no path of a GGUF file in a repository")
+        raise WrongDownload(f"{_shown(path)} is no path of a GGUF file in a repository")
     if type(size) is not int or not 1 <= size <= MAX_FILE_BYTES:
-        raise MeshError(f"the size of {path} cannot be {_shown(size)}", "the hub tells it with the file")
+        raise WrongDownload(f"the size of {path} cannot be {_shown(size)}", "the hub tells it with the file")
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
-        raise MeshError(f"the SHA-256 of {path} cannot be {_shown(sha256)}")
+        raise WrongDownload(f"the SHA-256 of {path} cannot be {_shown(sha256)}")
     return HubFile(path, size, sha256)
 
 

@@ -91,7 +91,7 @@ class FetchServer:
 
     async def _download(self, pool: Stay, peer: NodeId | None, request: Any, beat: EmitEvent) -> Model:
         if peer is None or Rights.OWN not in pool.node.rights(NodeId(peer)):
-            raise MeshError("only owners may have a member download")
+            raise MeshError("only owners may have a member download", "type this on an owner's machine")
         wanted = read_request(request)
         if self._busy:
             raise Busy(f"it downloads {self._busy} already", "try again when that is done")
@@ -149,7 +149,10 @@ async def _download_and_hold(pool: Stay, wanted: WantedDownload, note: Note) -> 
 
     model_info = await trio.to_thread.run_sync(read_model, files[0])
     if list(model_info.files) != files[: wanted.held]:
-        raise MeshError(f"{files[0].name} has {len(model_info.files)} files, not {wanted.held}")
+        raise MeshError(
+            f"{files[0].name} has {len(model_info.files)} files, not {wanted.held}",
+            "choose another variant, or another repository",
+        )
     try:
         return await hold(pool, model_info, [file.sha256 for file in wanted.files[: wanted.held]], noted)
     except WrongHash as error:
@@ -261,7 +264,7 @@ def read_answer(answer: Any, name: str) -> Model:
             type(size) is int and size > 0 and len(root) == ROOT_BYTES
         ):
             return Model(_clean(model), size, root)
-    raise DecodeError("it answers what is no answer")
+    raise DecodeError("it answers what is no answer", "upgrade it there")
 
 
 def _clean(text: Any) -> str:

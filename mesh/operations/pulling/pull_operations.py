@@ -41,7 +41,10 @@ class PullOperations:
         """Whether variants of a model fit the pool, by the header of one: the others' weights are scaled."""
         pool = joined_pool(self._home)
         if len(args["sizes"]) > MAX_VARIANTS or min([args["size"], *args["sizes"]]) < 1:
-            raise MeshError(f"a model has at most {MAX_VARIANTS} variants, each of some bytes")
+            raise MeshError(
+                f"a model has at most {MAX_VARIANTS} variants, each of some bytes",
+                "name one: hf:OWNER/REPO:QUANT",
+            )
         model_info = await trio.to_thread.run_sync(read_header, Path(args["header"]), args["size"])
         context, slots = context_of(model_info, args["context"]), args["slots"] or DEFAULT_SLOTS
         fits: list[Fit] = []
@@ -60,14 +63,14 @@ class PullOperations:
     async def place(self, args: PlaceArgs, emit: EmitEvent) -> PlaceResult:
         """The member that is to download so many bytes."""
         if args["bytes"] < 0:
-            raise MeshError("a download has no less than 0 bytes")
+            raise MeshError("a download has no less than 0 bytes", "look at the sizes that the hub tells")
         return await place_download(joined_pool(self._home), args["bytes"])
 
     async def hold(self, args: HoldArgs, emit: EmitEvent) -> HoldResult:
         """Hash a model's files, and check them, so that this machine holds it."""
         pool = joined_pool(self._home)
         if not args["files"]:
-            raise MeshError("a model has at least one file")
+            raise MeshError("a model has at least one file", "name it")
         model_info = await trio.to_thread.run_sync(read_model, Path(args["files"][0]))
         _refuse_other_files(model_info.files, args["files"])
         return _held(await hold(pool, model_info, args["sha256"], emit))

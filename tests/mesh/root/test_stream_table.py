@@ -77,7 +77,7 @@ async def test_in_a_stay_a_member_is_answered_by_the_part_that_its_kind_means(
     assert await answer(StreamKind.MOVE, now=True) == {"refused": "only owners may move what runs"}
     session = await bert.streams.open(anna.id, [anna.endpoint], StreamKind.FETCH)
     await session.send_message({})
-    only_owners = ["failed", "only owners may have a member download", ""]
+    only_owners = ["failed", "only owners may have a member download", "type this on an owner's machine"]
     assert await session.receive_message() == {"error": only_owners}
     await session.aclose()
     refused = await answer(StreamKind.COPY, model=bytes(32))
