@@ -16,13 +16,13 @@ from typing import Any, Final
 from mesh.cli.asking import state_of
 from mesh.cli.chat.answer_run import AnswerRun
 from mesh.cli.chat.answer_stream import MOMENT, AnswerStream
+from mesh.cli.chat.chat_refusals import explain
 from mesh.cli.chat.conversation import Conversation
 from mesh.cli.chat.display import AnswerDisplay, LinesDisplay, TerminalDisplay
 from mesh.cli.chat.line_editor import LineEditor
 from mesh.cli.chat.one_shot_chat import terminal_columns
 from mesh.cli.chat.pool_questions import status_if_told, status_to_ask
 from mesh.cli.chat.prompt_history import PromptHistory
-from mesh.cli.chat.refusals import explain
 from mesh.cli.chat.slash_commands import SlashCommand, UnknownSlash, read_slash, slash_help
 from mesh.cli.chat.stats import banner, stats_lines
 from mesh.cli.chat.waiting_reasons import WaitingReason

@@ -10,10 +10,10 @@ from typing import BinaryIO, Final, TextIO
 from mesh.cli.asking import print_json
 from mesh.cli.chat.answer_run import AnswerRun
 from mesh.cli.chat.answer_stream import AnswerStream
+from mesh.cli.chat.chat_refusals import explain
 from mesh.cli.chat.conversation import Conversation
 from mesh.cli.chat.display import AnswerDisplay, LinesDisplay, TerminalDisplay, Write
 from mesh.cli.chat.pool_questions import status_if_told, status_to_ask
-from mesh.cli.chat.refusals import explain
 from mesh.cli.options import UsageError
 from mesh.cli.terminal import coloured
 

@@ -3,7 +3,7 @@
 import argparse
 
 from mesh.cli.asking import ask_sidecar, state_of
-from mesh.cli.chat.refusals import refuse_unserved
+from mesh.cli.chat.chat_refusals import refuse_unserved
 from mesh.control.control_client import send
 from mesh.control.operations import STATUS, Status
 from mesh.wire.errors import MeshError

@@ -3,7 +3,7 @@ from typing import cast
 import pytest
 
 from mesh.cli.chat.answer_events import BROKEN_OFF, GATEWAY_GONE, AskFailed
-from mesh.cli.chat.refusals import explain, refuse_unserved
+from mesh.cli.chat.chat_refusals import explain, refuse_unserved
 from mesh.control.operations import Status
 from mesh.wire.errors import MeshError
 from tests.mesh.cli import examples
