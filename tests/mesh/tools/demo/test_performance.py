@@ -16,6 +16,7 @@ from mesh.tools.demo import performance
 from mesh.tools.demo.audience import Audience
 from mesh.tools.demo.performance import Performance, StoppedBySignal, main, shares_of
 from mesh.tools.demo.recorded_run import Share
+from mesh.tools.demo.step_failed import StepFailed
 from mesh.wire.errors import MeshError
 
 
@@ -89,7 +90,7 @@ def test_without_logs_none_are_promised(temporary: Path, monkeypatch: pytest.Mon
     first_step(monkeypatch, fail)
     with pytest.raises(MeshError) as caught:
         main(Audience())
-    assert caught.value.hint == ""
+    assert caught.value.hint == StepFailed.usual_hint
     assert list(temporary.iterdir()) == []
 
 
