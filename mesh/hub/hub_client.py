@@ -56,13 +56,20 @@ def header_of(
 
 
 def fetch(
-    repo: str, commit: str, files: Sequence[HubFile], on_progress: OnProgress | None, token: bool = True
+    repo: str,
+    commit: str,
+    files: Sequence[HubFile],
+    on_progress: OnProgress | None,
+    *,
+    model: int | None = None,
+    token: bool = True,
 ) -> list[Path]:
-    """Download the files into the hub's cache, unless they are there; their hashes are not checked.
+    """Download the files into the hub's cache, unless they are there.
 
-    ``token``: whether this user's token may be used. Raises HubError.
+    The first ``model`` of them (None: all) are the model: whoever makes its hash tree checks their hashes.
+    Those of the others are checked here. ``token``: whether this user's token may be used. Raises HubError.
     """
-    return _paths(_ask(_fetch_request(repo, commit, files, token), on_progress))
+    return _paths(_ask(_fetch_request(repo, commit, files, model, token), on_progress))
 
 
 def fetch_url(url: str, sha256: str, folder: Path, on_progress: OnProgress | None) -> list[Path]:
@@ -75,12 +82,17 @@ def fetch_url(url: str, sha256: str, folder: Path, on_progress: OnProgress | Non
 
 
 async def fetch_apart(
-    repo: str, commit: str, files: Sequence[HubFile], on_progress: OnProgress | None
+    repo: str,
+    commit: str,
+    files: Sequence[HubFile],
+    on_progress: OnProgress | None,
+    *,
+    model: int | None = None,
 ) -> list[Path]:
     """As `fetch` without a token, for a program in trio; cancelling ends the process. Raises HubError."""
     import trio
 
-    request = _fetch_request(repo, commit, files, False)
+    request = _fetch_request(repo, commit, files, model, False)
     with tempfile.TemporaryFile() as errors:
         process = await trio.lowlevel.open_process(
             _COMMAND,
@@ -197,8 +209,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _fetch_request(repo: str, commit: str, files: Sequence[HubFile], token: bool) -> Request:
-    entries = [FileEntry(path=one.path, size=one.size, sha256=one.sha256) for one in files]
+def _fetch_request(
+    repo: str, commit: str, files: Sequence[HubFile], model: int | None, token: bool
+) -> Request:
+    entries = [
+        FileEntry(
+            path=one.path, size=one.size, sha256=one.sha256, check=model is not None and number >= model
+        )
+        for number, one in enumerate(files)
+    ]
     return {"do": "fetch", "repo": repo, "commit": commit, "files": entries, "token": token}
 
 

@@ -4,6 +4,7 @@ The library begins anew after each end of its process. So bytes over HTTP are re
 that the next try goes on with, under the library's lock; then they stand where the library finds them.
 """
 
+import hashlib
 import os
 import secrets
 from contextlib import suppress
@@ -103,7 +104,7 @@ class CacheFetch:
         total = sum(file["size"] for file in self._files)
         self._progress.begin(total, self._places)
         self._room.check(max(0, total - sum(self._places.values())))
-        files = [self._whole(file) for file in self._files]
+        files = [_checked(file, self._whole(file)) for file in self._files]
         self._progress.end()
         return files
 
@@ -208,6 +209,18 @@ class CacheFetch:
     def _place(self, path: str, place: int) -> None:
         self._places[path] = place
         self._progress.place(path, place)
+
+
+def _checked(file: FileEntry, there: Path) -> Path:
+    """The file, if its hash is right or nobody wants to know; a wrong one goes. Raises HubError, OSError."""
+    if file.get("check") and file["sha256"]:
+        with there.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256")
+        if digest.hexdigest() != file["sha256"]:
+            forget(there)
+            message = f"{file['path']} is not the file that the hub tells of: its SHA-256 differs"
+            raise HubError("wrong", message, "it was removed; the same command downloads it again")
+    return there
 
 
 def _point(whole: Path, pointer: Path) -> None:

@@ -24,6 +24,7 @@ class FileEntry(TypedDict):
     path: str  # in the repository
     size: int  # 0 where the hub tells none
     sha256: str  # empty where the hub tells none
+    check: NotRequired[bool]  # whether to check that hash now, as nobody else does
 
 
 class DescribeRequest(TypedDict):

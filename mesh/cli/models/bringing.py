@@ -59,8 +59,8 @@ def from_hub(args: argparse.Namespace, wanted: HubReference, wishes: Wishes) -> 
     if not place["here"]:
         return _fetched_by(args, place, repository, variant, files, source)
     with download_shown() as show:
-        paths = hub_client.fetch(repository.repo, repository.commit, files, show)
-    count = len(variant.files)
+        count = len(variant.files)
+        paths = hub_client.fetch(repository.repo, repository.commit, files, show, model=count)
     return Brought(
         tuple(str(path) for path in paths[:count]), tuple(file.sha256 for file in files[:count]), source
     )

@@ -141,7 +141,7 @@ async def download(pool: Stay, wanted: WantedDownload, emit: EmitEvent) -> Model
 
 async def _download_and_hold(pool: Stay, wanted: WantedDownload, note: Note) -> Model:
     files = await hub_client.fetch_apart(
-        wanted.repo, wanted.commit, wanted.files, lambda line: note(_event(line))
+        wanted.repo, wanted.commit, wanted.files, lambda line: note(_event(line)), model=wanted.held
     )
 
     async def noted(event: ProgressEvent) -> None:

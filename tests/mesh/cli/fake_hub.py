@@ -75,6 +75,8 @@ class FakeHub:
         commit: str,
         files: Sequence[HubFile],
         on_progress: OnProgress | None,
+        *,
+        model: int | None = None,
         token: bool = True,
     ) -> list[Path]:
         self.asked.append(("fetch", repo, commit, [file.path for file in files], token))

@@ -19,7 +19,8 @@ from tests.mesh.hub.hub_asker import entry, model
 
 REPO = "ann/tiny-GGUF"
 TINY = model(100_000)
-FILE = HubFile(**entry("tiny.gguf", TINY))
+_ENTRY = entry("tiny.gguf", TINY)
+FILE = HubFile(_ENTRY["path"], _ENTRY["size"], _ENTRY["sha256"])
 
 
 @pytest.fixture
@@ -65,6 +66,18 @@ def test_a_wrong_file_is_forgotten_and_the_next_is_right(hub: ScriptedHub, commi
     assert [path.is_symlink(), blob.exists()] == [False, False]
     hub.faults.altered = False
     assert [one.read_bytes() for one in hub_client.fetch(REPO, commit, [FILE], None)] == [TINY]
+
+
+def test_of_a_file_beside_the_model_the_hash_is_checked_at_once(hub: ScriptedHub, commit: str) -> None:
+    hub.faults.altered = True
+    with pytest.raises(HubError, match=r"tiny\.gguf is not the file that the hub tells of") as caught:
+        hub_client.fetch(REPO, commit, [FILE], None, model=0)
+    assert (caught.value.code, caught.value.hint) == (
+        "wrong",
+        "it was removed; the same command downloads it again",
+    )
+    hub.faults.altered = False
+    assert [one.read_bytes() for one in hub_client.fetch(REPO, commit, [FILE], None, model=0)] == [TINY]
 
 
 @pytest.mark.parametrize(

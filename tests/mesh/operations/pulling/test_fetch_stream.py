@@ -42,8 +42,14 @@ class ScriptedHub:
         self.go_on.set()
 
     async def fetch_apart(
-        self, repo: str, commit: str, files: Sequence[HubFile], on_progress: Callable[[Any], None]
+        self,
+        repo: str,
+        commit: str,
+        files: Sequence[HubFile],
+        on_progress: Callable[[Any], None],
+        model: int,
     ) -> list[Path]:
+        assert model == len(self.files)
         self.asked.append((repo, commit, tuple(files)))
         size = sum(file.size for file in files)
         on_progress({"done": size // 2, "total": size, "rate": 10.0, "text": "tiny.gguf"})
