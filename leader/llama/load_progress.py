@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from leader.placement.planner import Plan
-from leader.reconcile.amounts import bytes_text, left_text, rate_text
+from mesh.wire.amounts import left_text, rate_text, size_text
 
 MOST: Final = 0.99
 """The share of a load that is still under way: its end is llama-server's word alone."""
@@ -59,8 +59,8 @@ class LoadReport:
     def text(self) -> str:
         """Such as ``612 MiB of 1.2 GiB, 14 s left; attic is slowest, 11 MB/s``."""
         if self.done >= self.total:
-            return f"all {bytes_text(self.total)} are there, llama-server starts"
-        text = f"{bytes_text(self.done)} of {bytes_text(self.total)}"
+            return f"all {size_text(self.total)} are there, llama-server starts"
+        text = f"{size_text(self.done)} of {size_text(self.total)}"
         if self.stalled >= STALL:
             text += f", no byte for {self.stalled:.0f} s" + (self.waits_for and f" to {self.waits_for}")
         elif self.left is not None:

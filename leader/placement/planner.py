@@ -18,6 +18,7 @@ from leader.placement.cost import (
     entry_seconds,
     head_extra_seconds,
 )
+from mesh.wire.amounts import size_text
 from mesh.wire.errors import MeshError
 
 
@@ -259,8 +260,3 @@ def _most_layers(wants: Demand, devices: Sequence[Device]) -> tuple[int, bool]:
                 fits = True
                 best = max(best, most)
     return (best, True) if fits else (0, False)
-
-
-def size_text(size: int) -> str:
-    """Bytes for people: 57.2 MiB, 22.3 GiB."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"

@@ -2,8 +2,7 @@
 
 `decide` is a list of rules, first match wins. `view` holds what the rules see and the actions that they may
 order. `member_views` turns a member into what placement sees. `rebalance` says when a move pays. `driver`
-builds the view from a Node and turns actions into calls, for the product and the simulation alike. `amounts`
-writes bytes and times for people.
+builds the view from a Node and turns actions into calls, for the product and the simulation alike.
 
 It must not perform anything: `mesh.serving` and the simulation do.
 """

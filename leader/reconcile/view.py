@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
 from leader.placement.planner import Plan
-from leader.reconcile.amounts import bytes_text, left_text
+from mesh.wire.amounts import left_text, size_text
 from mesh.wire.states import EngineState, Phase
 
 
@@ -77,7 +77,7 @@ class Copying:
 
     def text(self) -> str:
         """Such as ``612 MiB of 1.2 GiB, 14 s left``."""
-        text = f"{bytes_text(self.done)} of {bytes_text(self.total)}"
+        text = f"{size_text(self.done)} of {size_text(self.total)}"
         if self.rate and self.done < self.total:
             text += f", {left_text((self.total - self.done) / self.rate)}"
         return text

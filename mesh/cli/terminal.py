@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TextIO
 
+from mesh.wire.amounts import size_text
+
 Cell = str | tuple[str, str]
 """A text, or a text and its style."""
 
@@ -175,16 +177,6 @@ def bar(fraction: float) -> str:
     return f"[{'#' * full}{'.' * (_BAR_WIDTH - full)}] {int(fraction * 100):3d} %"
 
 
-def size(count: int) -> str:
-    """A number of bytes for people: ``512 MiB``, ``7.6 GiB``."""
-    value, unit = float(count), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if abs(value) < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
-
-
 def duration(seconds: float) -> str:
     """A time for people: ``42 s``, ``3 min``, ``24 h``, ``7 d``."""
     for length, unit, upto in ((1, "s", 120), (60, "min", 7200), (3600, "h", 172800)):
@@ -212,8 +204,8 @@ def _detail(event: Mapping[str, Any]) -> str:
     eta = event.get("eta_seconds")
     if eta is None and total and rate:
         eta = (total - done) / rate
-    parts = [f"{size(done)} of {size(total)}"] if total else []
-    parts += [f"{size(round(rate))}/s"] if rate else []
+    parts = [f"{size_text(done)} of {size_text(total)}"] if total else []
+    parts += [f"{size_text(round(rate))}/s"] if rate else []
     parts += [f"{duration(eta)} left"] if eta else []
     return "".join(f", {part}" for part in parts)
 

@@ -17,12 +17,13 @@ import trio
 
 from leader.model.model_hash import FileHash
 from leader.model.model_names import refused_name
-from mesh.copies.copy_policy import bytes_text, missing_room
+from mesh.copies.copy_policy import missing_room
 from mesh.copies.copy_source import CopySource, NoSource, WrongData
 from mesh.copies.copy_store import CopyStore, PartialCopy, new_leaf
 from mesh.copies.hash_tree import ModelTree, Piece
 from mesh.net.session import StreamError
 from mesh.net.streams import Streams
+from mesh.wire.amounts import size_text
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import NodeId, id_text
@@ -129,7 +130,7 @@ class Fetch:
     async def _check_room(self, done: int) -> None:
         free = await trio.to_thread.run_sync(self._store.free)
         if missing := missing_room(free, self.model.size, done):
-            raise MeshError(f"lacks {bytes_text(missing)} of disk space for {self.model.name}")
+            raise MeshError(f"lacks {size_text(missing)} of disk space for {self.model.name}")
 
     # --- the tree -----------------------------------------------------------------------------------
 

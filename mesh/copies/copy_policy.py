@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
+from mesh.wire.amounts import size_text
+
 MARGIN: Final = 1 << 30
 """Bytes of the disk that a copy leaves free."""
 
@@ -90,7 +92,7 @@ def _why_not(site: Site, size: int) -> str | None:
     if site.free is None:
         return "does not answer"
     if missing := missing_room(site.free, size, site.done):
-        return f"lacks {bytes_text(missing)} of disk space"
+        return f"lacks {size_text(missing)} of disk space"
     return site.trouble or None
 
 
@@ -99,8 +101,3 @@ def _lacking(sites: Iterable[Site], held: int, size: int, copies: int) -> str:
     others = [(site.name, _why_not(site, size)) for site in absent]
     said = f"{held} of {copies} copies"
     return f"{said}: {', '.join(f'{name} {why}' for name, why in others)}"
-
-
-def bytes_text(count: int) -> str:
-    """A number of bytes for people."""
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from mesh.hub.hub_lines import HubError
+from mesh.wire.amounts import size_text
 
 MARGIN: Final = 1 << 30
 """Bytes of the disk that a download leaves free."""
@@ -43,8 +44,8 @@ class DiskRoom:
         if missing and missing + MARGIN > free:
             raise HubError(
                 "disk",
-                f"{_gib(missing)} are to come and {_gib(MARGIN)} stay free, but {self._folder} has"
-                f" {_gib(free)}: {_gib(missing + MARGIN - free)} too little",
+                f"{size_text(missing)} are to come and {size_text(MARGIN)} stay free, but {self._folder} has"
+                f" {size_text(free)}: {size_text(missing + MARGIN - free)} too little",
                 self._way_out,
             )
 
@@ -55,7 +56,7 @@ class DiskRoom:
         self._looked = done
         free = self._free(self._folder)
         if free < LEAST:
-            raise HubError("disk", f"{self._folder} has {_gib(free)} left: it fills up", self._way_out)
+            raise HubError("disk", f"{self._folder} has {size_text(free)} left: it fills up", self._way_out)
 
 
 def unusable(folder: Path, error: OSError, way_out: str) -> HubError:
@@ -65,7 +66,3 @@ def unusable(folder: Path, error: OSError, way_out: str) -> HubError:
     reason = (error.strerror or str(error) or type(error).__name__).lower()
     where = error.filename or folder
     return HubError("failed", f"nothing can be written to {where}: {reason}", way_out or "look at its rights")
-
-
-def _gib(count: int) -> str:
-    return f"{count / (1 << 30):.1f} GiB"

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from mesh.hub.repository import HubFile
+from mesh.wire.amounts import size_text
 from mesh.wire.errors import MeshError
 
 ENOUGH_BITS: Final = 9.0
@@ -138,11 +139,6 @@ def best(found: Sequence[Variant], fits: Sequence[bool]) -> Variant | None:
     known = [one for one in fitting if _label(one.files[0].path)]
     small = [one for one in known if _bits(_label(one.files[0].path)) <= ENOUGH_BITS]
     return next(iter([*small, *reversed(known), *fitting]), None)
-
-
-def size_text(count: int) -> str:
-    """A file's size as people compare them: ``4.7 GiB``."""
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
 
 
 def _there(found: Sequence[Variant]) -> str:

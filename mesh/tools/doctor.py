@@ -24,6 +24,7 @@ from mesh.runtime.installed_program import with_installed
 from mesh.runtime.program_build import build
 from mesh.runtime.state import StateDir
 from mesh.tools import cell_hints
+from mesh.wire.amounts import size_text
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import id_text
 from mesh.wire.versions import SPOKEN
@@ -140,7 +141,7 @@ def _disk(state_dir: Path) -> Check:
     return {
         "check": "disk",
         "ok": free > DISK_WANTED,
-        "detail": f"{free / 2**30:.1f} GiB free at {place}",
+        "detail": f"{size_text(free)} free at {place}",
         "hint": "the engine's build and model copies need room: free some, or set MESH_CACHE_DIR",
     }
 

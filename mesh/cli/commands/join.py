@@ -11,6 +11,7 @@ from mesh.cli.asking import invocation, state_of
 from mesh.cli.commands.status import how_others_ask
 from mesh.cli.options import Options, UsageError
 from mesh.control.operations import INFO, JOIN, SHUTDOWN, JoinArgs, JoinResult
+from mesh.wire.amounts import size_text
 from mesh.wire.errors import MeshError
 
 if TYPE_CHECKING:
@@ -209,7 +210,6 @@ def _refuse_too_much_memory(offered: int | None) -> None:
     """Raise `UsageError` where more is offered than there is; measuring takes a moment, so only if asked."""
     if offered is None:
         return
-    from mesh.cli.terminal import size
     from mesh.engine.detect import detect
     from worker.hardware import default_offer, measure
 
@@ -219,7 +219,7 @@ def _refuse_too_much_memory(offered: int | None) -> None:
         most = default_offer(there, backend) >> 20
         wanted = f"{most >> 10}G" if most >= 1024 else f"{most}M"
         raise UsageError(
-            f"--memory offers {size(offered)}, and this machine has {size(there.total)}",
+            f"--memory offers {size_text(offered)}, and this machine has {size_text(there.total)}",
             f"offer what is free, with --memory {wanted}, or leave it out",
         )
 

@@ -8,6 +8,7 @@ from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.commands.status import STATE_STYLES, accelerator, ask_status, layers, members_shown
 from mesh.cli.options import Options
 from mesh.control.operations import USAGE, Asked, MemberStatus, Status
+from mesh.wire.amounts import size_text
 from mesh.wire.errors import MeshError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def configure(options: Options) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from mesh.cli.terminal import count, size, table
+    from mesh.cli.terminal import count, table
 
     status = ask_status(args)
     asked = _asked(args)
@@ -65,9 +66,9 @@ def run(args: argparse.Namespace) -> int:
                 (member["state"], STATE_STYLES.get(member["state"], "")),
                 ",".join(member["rights"]) or "-",
                 accelerator(member),
-                size(member["memory"]["offered"]),
-                size(member["memory"]["free"]),
-                size(member["memory"]["total"]),
+                size_text(member["memory"]["offered"]),
+                size_text(member["memory"]["free"]),
+                size_text(member["memory"]["total"]),
                 f"{engine['commit'][:9]} rpc {engine['rpc']}" if engine else "-",
                 layers(member["layers"]),
                 *(_counts(asked.get(member["id"])) if asked else []),

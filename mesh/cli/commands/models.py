@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.options import Options
 from mesh.control.operations import MODELS, PRUNE, STATUS, CopyMade
+from mesh.wire.amounts import size_text
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
@@ -24,7 +25,7 @@ def configure(options: Options) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from mesh.cli.terminal import clean, columns, size, table, wrapped
+    from mesh.cli.terminal import clean, columns, table, wrapped
 
     if args.prune:
         return _prune(args)
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     for model in result["models"]:
         holders = ", ".join(names.get(member, member) for member in model["members"])
         serving: Cell = ("serving", "green") if model["serving"] else ""
-        rows.append([model["name"], size(model["size"]), model["sha256"][:12], holders, serving])
+        rows.append([model["name"], size_text(model["size"]), model["sha256"][:12], holders, serving])
     print(table(rows, right=(1,), dispensable=("SHA256", "SIZE")))
     for model in result["models"]:
         for copy in model.get("copies", []):
@@ -51,24 +52,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _copy_line(copy: CopyMade, name: str) -> str:
-    from mesh.cli.terminal import size
-
     line = f"copy to {name}: {copy['progress']:.0%}"
     if copy["state"] != "idle":
         sources = "1 source" if copy["sources"] == 1 else f"{copy['sources']} sources"
-        line += f", {copy['state']}, {size(round(copy['rate']))}/s from {sources}"
+        line += f", {copy['state']}, {size_text(round(copy['rate']))}/s from {sources}"
     return f"{line} ({copy['reason']})" if copy["reason"] else line
 
 
 def _prune(args: argparse.Namespace) -> int:
-    from mesh.cli.terminal import clean, size
+    from mesh.cli.terminal import clean
 
     result = ask_sidecar(args, PRUNE.request({}))
     if args.json:
         print_json(result)
         return 0
     for copy in result["removed"]:
-        print(clean(f"removed {copy['name'] or copy['sha256'][:12]}, {size(copy['size'])}"))
+        print(clean(f"removed {copy['name'] or copy['sha256'][:12]}, {size_text(copy['size'])}"))
     if not result["removed"]:
         print("there is no copy here that nothing deployed uses")
     return 0

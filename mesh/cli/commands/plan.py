@@ -10,6 +10,7 @@ from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.commands.status import layers
 from mesh.cli.options import Options
 from mesh.control.operations import PLAN, PlanArgs, PlanResult
+from mesh.wire.amounts import size_text
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
@@ -92,13 +93,13 @@ def _times(plan: PlanResult) -> str:
 
 
 def _memory(plan: PlanResult) -> str:
-    from mesh.cli.terminal import size, table
+    from mesh.cli.terminal import table
 
     stages = [stage["memory"] for stage in plan["stages"]]
     terms = list(dict.fromkeys(term for stage in stages for term in stage))
     rows: list[list[Cell]] = [["MEMORY", *(term.upper() for term in terms)]]
     for stage in plan["stages"]:
-        held = [size(stage["memory"][term]) if term in stage["memory"] else "-" for term in terms]
+        held = [size_text(stage["memory"][term]) if term in stage["memory"] else "-" for term in terms]
         rows.append([stage["name"], *held])
     return table(rows, right=range(1, len(rows[0])), dispensable=_least_first(terms, stages))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from mesh.cli.asking import ask_sidecar, invocation, print_json
 from mesh.cli.options import Options
 from mesh.control.operations import HOLD, STATUS
+from mesh.wire.amounts import size_text
 
 if TYPE_CHECKING:
     from mesh.cli.models.bringing import Brought
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from mesh.cli.models.choosing import Wishes
     from mesh.cli.models.held_names import short_name
     from mesh.cli.models.model_argument import bring
-    from mesh.cli.terminal import clean, paint, size
+    from mesh.cli.terminal import clean, paint
 
     brought = bring(args, args.model, Wishes(serving=False))
     name, length, sha256 = _hold(args, brought)
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     names = {one["id"]: one["name"] for one in status["members"]}
     holders = ", ".join(names.get(one, one) for one in brought.members or (member,))
-    print(f"{paint(clean(name), 'bold')} ({size(length)}) is held by {clean(holders)}")
+    print(f"{paint(clean(name), 'bold')} ({size_text(length)}) is held by {clean(holders)}")
     print(clean(f"serve it with: {invocation(args)} serve {quote(short_name(name))}"))
     return 0
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.options import Options, UsageError
 from mesh.control.operations import STATUS, DeploymentStatus, MemberStatus, PlanStatus, Problem, Status
+from mesh.wire.amounts import size_text
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
@@ -146,8 +147,6 @@ def plan_line(plan: PlanStatus, names: dict[str, str]) -> str:
 
 
 def _members(status: Status) -> "list[list[Cell]]":
-    from mesh.cli.terminal import size
-
     leader = status["leader"]["id"] if status["leader"] else None
     stages = status["plan"]["stages"] if status["plan"] else []
     heads = {stage["member"] for stage in stages if stage["head"]}
@@ -164,7 +163,7 @@ def _members(status: Status) -> "list[list[Cell]]":
                 member["address"],
                 (state, STATE_STYLES.get(state, "")),
                 accelerator(member),
-                size(offered) if offered and "work" in member["rights"] else "-",
+                size_text(offered) if offered and "work" in member["rights"] else "-",
                 "here" if here else rtt,
                 layers(member["layers"], member["id"] in heads),
             ]

@@ -17,6 +17,7 @@ from mesh.hub.hub_cache import arrived_bytes
 from mesh.hub.quantisations import Variant, projector_for, projectors
 from mesh.hub.references import HubReference, UrlReference
 from mesh.hub.repository import HubFile, Repository
+from mesh.wire.amounts import size_text
 from mesh.wire.errors import MeshError
 
 
@@ -68,7 +69,6 @@ def from_hub(args: argparse.Namespace, wanted: HubReference, wishes: Wishes) -> 
 
 def from_address(args: argparse.Namespace, wanted: UrlReference, wishes: Wishes) -> Brought:
     """Download from an address to this machine, once its header says that it fits."""
-    from mesh.cli.terminal import size as told
     from mesh.engine.install.cache import cache_dir
     from mesh.hub import hub_client
 
@@ -84,7 +84,7 @@ def from_address(args: argparse.Namespace, wanted: UrlReference, wishes: Wishes)
     if wishes.serving:
         (fit,) = fits(args, name, [0], 0, wishes, header)
         refuse_too_big(name, size, fit)
-    known = f" ({told(size)})" if size else ""
+    known = f" ({size_text(size)})" if size else ""
     print(f"downloading {name}{known} to {status['self']['name']}", file=sys.stderr)
     with download_shown() as show:
         paths = hub_client.fetch_url(wanted.url, wanted.sha256, cache_dir() / "models", show)
@@ -164,18 +164,19 @@ def _parts(name: str) -> int:
 
 
 def _tell_download(variant: Variant, beside: HubFile | None, place: PlaceResult, missing: int) -> None:
-    from mesh.cli.terminal import clean, size
+    from mesh.cli.terminal import clean
 
     name = variant.files[0].name
     parts = f" and {len(variant.files) - 1} more" if len(variant.files) > 1 else ""
     if place["here"] and not missing:
-        print(clean(f"{name}{parts} ({size(variant.size)}) has been downloaded before"), file=sys.stderr)
+        print(clean(f"{name}{parts} ({size_text(variant.size)}) has been downloaded before"), file=sys.stderr)
         return
     why = f" ({place['reason']})" if place["reason"] and not place["here"] else ""
-    line = f"downloading {name}{parts} ({size(variant.size)}) to {place['name']}{why}"
+    line = f"downloading {name}{parts} ({size_text(variant.size)}) to {place['name']}{why}"
     print(clean(line), file=sys.stderr)
     if beside is not None:
-        comes = f"{beside.name} ({size(beside.size)}) comes along: pictures need it, but are not served yet"
+        comes = f"{beside.name} ({size_text(beside.size)}) comes along: "
+        comes += "pictures need it, but are not served yet"
         print(clean(comes), file=sys.stderr)
 
 

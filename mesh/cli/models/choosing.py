@@ -13,6 +13,7 @@ from mesh.control.operations import FIT, Fit, FitArgs
 from mesh.hub.quantisations import Variant, best, named, of_file, variants
 from mesh.hub.references import HubReference
 from mesh.hub.repository import Repository
+from mesh.wire.amounts import size_text
 from mesh.wire.errors import MeshError
 
 if TYPE_CHECKING:
@@ -105,23 +106,21 @@ def fits(
 def refuse_too_big(name: str, size: int, fit: Fit) -> None:
     """Raise `MeshError` for a model that does not fit, before it is downloaded."""
     if not fit["fits"]:
-        from mesh.cli.terminal import size as told
-
         raise MeshError(
-            f"{name} ({told(size)}) does not fit: {fit['reason']}",
+            f"{name} ({size_text(size)}) does not fit: {fit['reason']}",
             "more machines, more --memory or a smaller --ctx help; mesh pull downloads it all the same",
         )
 
 
 def variant_table(found: Sequence[Variant], judged: Sequence[Fit], taken: Variant) -> str:
     """The variants, best first, with the one that is taken marked."""
-    from mesh.cli.terminal import size, table
+    from mesh.cli.terminal import table
 
     rows: list[list[Cell]] = [["", "QUANT", "SIZE", "FITS", "TOKENS/S"]]
     for one, fit in zip(found, judged, strict=True):
         speed = f"{fit['tokens_per_second']:.1f}" if fit["fits"] else "-"
         style = "bold" if one is taken else ""
-        cells = ["*" if one is taken else "", one.quantisation, size(one.size), _yes(fit), speed]
+        cells = ["*" if one is taken else "", one.quantisation, size_text(one.size), _yes(fit), speed]
         rows.append([(cell, style) for cell in cells])
     return table(rows, right=(2, 4))
 
@@ -131,10 +130,8 @@ def _yes(fit: Fit) -> str:
 
 
 def _nothing_fits(repo: str, found: Sequence[Variant], judged: Sequence[Fit]) -> MeshError:
-    from mesh.cli.terminal import size
-
     lines = [
-        f"{one.quantisation} ({size(one.size)}): {fit['reason']}"
+        f"{one.quantisation} ({size_text(one.size)}): {fit['reason']}"
         for one, fit in list(zip(found, judged, strict=True))[-8:]
     ]
     return MeshError(

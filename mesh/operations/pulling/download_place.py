@@ -7,7 +7,7 @@ import trio
 
 from mesh.control.operations import PlaceResult
 from mesh.copies.copy_manager import may_lead
-from mesh.copies.copy_policy import bytes_text, missing_room
+from mesh.copies.copy_policy import missing_room
 from mesh.copies.copy_store import CopyStore
 from mesh.hub.hub_cache import arrived_bytes, cache_folder
 from mesh.member.stay import Stay
@@ -15,6 +15,7 @@ from mesh.operations.pulling.fetch_request import WantedDownload
 from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.node import Member
 from mesh.runtime.status import name_of
+from mesh.wire.amounts import size_text
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.rights import Rights
@@ -77,7 +78,7 @@ def _why_not(member: Member | None, free: int | None, size: int) -> str | None:
     if free is None:
         return "does not answer"
     if missing := missing_room(free, size, 0):
-        return f"lacks {bytes_text(missing)} of disk space"
+        return f"lacks {size_text(missing)} of disk space"
     return None
 
 

@@ -146,7 +146,7 @@ def test_too_large_a_model_waits_and_says_who_offered_what() -> None:
     decision = decide(0, view(model_info=model_info(100), leases=ALL), ReconcilerMemory())
     report = only(decision, Report)
     assert report.phase == "waiting"
-    for part in ("are missing", "host 60.0 MiB", "w1 100.0 MiB", "w2 100.0 MiB"):
+    for part in ("are missing", "host 60.0 MiB", "w1 100 MiB", "w2 100 MiB"):
         assert part in report.reason
     assert Start not in kinds(decision)
 

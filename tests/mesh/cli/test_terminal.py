@@ -27,22 +27,6 @@ def test_what_drives_a_terminal_is_taken_out_of_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1536, "1.5 KiB"),
-        (60 << 20, "60.0 MiB"),
-        (500 << 20, "500 MiB"),
-        (3 << 40, "3.0 TiB"),
-        (5 << 50, "5120 TiB"),
-    ],
-)
-def test_sizes_are_short(count: int, text: str) -> None:
-    assert terminal.size(count) == text
-
-
-@pytest.mark.parametrize(
     ("seconds", "text"), [(5, "5 s"), (119, "119 s"), (180, "3 min"), (86400, "24 h"), (604800, "7 d")]
 )
 def test_durations_are_short(seconds: float, text: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.copies.copy_policy import MARGIN, PATIENCE, NextCopy, Site, bytes_text, missing_room, next_copy
+from mesh.copies.copy_policy import MARGIN, PATIENCE, NextCopy, Site, missing_room, next_copy
 
 GIB = 1 << 30
 SIZE = 4 * GIB
@@ -79,10 +79,6 @@ def test_each_machine_that_cannot_copy_is_named_with_the_reason() -> None:
 )
 def test_a_copy_leaves_a_margin_on_the_disk(free: int, done: int, missing: int) -> None:
     assert missing_room(free, SIZE, done) == missing
-
-
-def test_bytes_read_as_people_say_them() -> None:
-    assert (bytes_text(3 << 20), bytes_text(5 * GIB // 2)) == ("3.0 MiB", "2.5 GiB")
 
 
 BOOLS = st.booleans()

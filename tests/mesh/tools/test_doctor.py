@@ -75,7 +75,7 @@ def test_a_fresh_machine_is_well_and_nothing_is_created_on_it(around: Surroundin
     }  # fmt: skip
     assert [name for name, finding in found.items() if not finding["ok"] and name != "port"] == []
     assert found["port"]["detail"].startswith(str(DEFAULT_PORT))
-    assert "100.0 GiB free" in found["disk"]["detail"]
+    assert "100 GiB free" in found["disk"]["detail"]
     assert not (tmp_path / "none").exists()
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from leader.reconcile.amounts import bytes_text, left_text, rate_text
+from mesh.wire.amounts import left_text, rate_text, size_text
 
 
 @pytest.mark.parametrize(
@@ -8,15 +8,17 @@ from leader.reconcile.amounts import bytes_text, left_text, rate_text
     [
         (0, "0 B"),
         (999, "999 B"),
-        (1000, "1 KiB"),
+        (1000, "1.0 KiB"),
+        (1536, "1.5 KiB"),
         (612 << 20, "612 MiB"),
         (63 << 20, "63.0 MiB"),
         (1023 << 20, "1.0 GiB"),
-        (5 << 40, "5120 GiB"),
+        (3 << 40, "3.0 TiB"),
+        (5 << 50, "5120 TiB"),
     ],
 )
-def test_bytes_are_told_shortly(count: int, text: str) -> None:
-    assert bytes_text(count) == text
+def test_sizes_have_at_most_three_digits_before_a_point(count: int, text: str) -> None:
+    assert size_text(count) == text
 
 
 @pytest.mark.parametrize(

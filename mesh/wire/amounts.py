@@ -1,14 +1,14 @@
-"""Bytes, rates and times to wait as the leader tells people of them. Pure."""
+"""Bytes, rates and times to wait as people are told them, in every process in the same words."""
 
 
-def bytes_text(count: int) -> str:
-    """A number of bytes for people: ``612 MiB``, ``1.2 GiB``."""
+def size_text(count: int) -> str:
+    """A number of bytes for people: ``612 MiB``, ``7.6 GiB``; at most three digits before a point."""
     value, unit = float(count), "B"
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1000 or unit == "GiB":
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(value) < 1000 or unit == "TiB":
             break
         value /= 1024
-    return f"{value:.0f} {unit}" if unit in ("B", "KiB") or value >= 100 else f"{value:.1f} {unit}"
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
 
 
 def left_text(seconds: float) -> str:
