@@ -2,14 +2,13 @@
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from mesh.hub.hub_lines import Line, ProgressLine
+from mesh.hub.recent_rate import RecentRate
 
 PAUSE: Final = 0.2
-RATE_SECONDS: Final = 5.0
 
 
 class ProgressLines:
@@ -23,7 +22,7 @@ class ProgressLines:
         self._total = 0
         self._text = ""
         self._told = -PAUSE
-        self._seen: deque[tuple[float, int]] = deque()
+        self._rate = RecentRate()
 
     @property
     def done(self) -> int:
@@ -33,7 +32,7 @@ class ProgressLines:
         """``total`` bytes in all, of which these are there already, by the file's path."""
         with self._lock:
             self._total, self._places = total, dict(present)
-            self._seen.clear()
+            self._rate.begin()
 
     def expect(self, more: int) -> None:
         """So many bytes more are to come than was known."""
@@ -63,11 +62,7 @@ class ProgressLines:
 
     def _line(self, now: float) -> None:
         done = self.done
-        self._seen.append((now, done))
-        while self._seen[0][0] < now - RATE_SECONDS:
-            self._seen.popleft()
-        since, before = self._seen[0]
-        rate = max(0.0, (done - before) / (now - since)) if now > since else 0.0
+        rate = self._rate.see(now, done)
         total = max(self._total, done)
         self._told = now
         self._write({"progress": ProgressLine(done=done, total=total, rate=rate, text=self._text)})

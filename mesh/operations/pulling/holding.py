@@ -1,7 +1,6 @@
 """Making a model one that this machine holds: its files are hashed, and checked if their hashes are known."""
 
 import re
-from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,13 +10,13 @@ from leader.model.model_hash import hash_model
 from leader.model.model_info import ModelInfo
 from leader.model.model_names import file_names, told_name
 from mesh.control.operations import ProgressEvent
+from mesh.hub.recent_rate import RecentRate
 from mesh.member.stay import Stay
 from mesh.operations.home import EmitEvent
 from mesh.wire.errors import MeshError
 from mesh.wire.profile import Model
 
 TELL_SECONDS: Final = 0.5
-RATE_SECONDS: Final = 5.0
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -26,19 +25,13 @@ class ReadingPace:
     """How fast bytes are read, over the last seconds."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
+        self._rate = RecentRate()
 
     def event(self, text: str, done: int, total: int) -> ProgressEvent:
         """What a waiting person is told at this moment."""
-        now = trio.current_time()
-        self._seen.append((now, done))
-        while now - self._seen[0][0] > RATE_SECONDS:
-            self._seen.popleft()
-        since, before = self._seen[0]
         event: ProgressEvent = {"text": text, "progress": done / max(total, 1), "done": done, "total": total}
-        if now > since and done > before:
-            event["rate"] = (done - before) / (now - since)
-            event["eta_seconds"] = (total - done) / event["rate"]
+        if rate := self._rate.see(trio.current_time(), done):
+            event["rate"], event["eta_seconds"] = rate, (total - done) / rate
         return event
 
 

@@ -40,15 +40,6 @@ def test_a_line_counts_all_files_and_what_was_there() -> None:
     assert told.lines[1]["rate"] == 0.0
 
 
-def test_the_rate_is_of_the_last_seconds() -> None:
-    told = Told()
-    told.progress.begin(10_000, {})
-    for second in range(20):
-        told.now = 100.0 + second
-        told.progress.place("a", second * (10 if second < 10 else 100))
-    assert told.lines[-1]["rate"] == 100.0
-
-
 def test_a_text_is_told_at_once_and_more_can_be_expected() -> None:
     told = Told()
     told.progress.expect(10)
