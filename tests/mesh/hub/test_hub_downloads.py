@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.lab.hub import ScriptedHub
 from tests.mesh.hub.hub_asker import SECONDS, HubAsker, entry, model
+from tests.waiting import until
 
 REPO = "ann/tiny-GGUF"
 TINY = model(200_000)
@@ -107,20 +109,17 @@ def test_a_file_of_another_length_in_the_cache_is_downloaded_again(hub: Scripted
     assert [one.read_bytes() for one in ask.fetch(REPO).files] == [TINY]
 
 
-def test_another_process_goes_on_where_one_was_ended(hub: ScriptedHub, ask: HubAsker) -> None:
+async def test_another_process_goes_on_where_one_was_ended(hub: ScriptedHub, ask: HubAsker) -> None:
     hub.add(REPO, {"tiny.gguf": TINY})
     hub.faults.hold = threading.Event()
-    process = ask.start(ask.fetching(REPO))
-    with process:
-        assert process.stdout is not None
-        while '"done": 0' in process.stdout.readline():  # until a byte has come
-            pass
+    with ask.start(ask.fetching(REPO)) as process:
+        partials = partial(ask.cache.glob, "models--*/blobs/*.incomplete")
+        await until(lambda: any(one.stat().st_size for one in partials()))
         process.terminate()
         process.wait(SECONDS)
     hub.faults.hold.set()
     begun = len(hub.bodies())
-    [partial] = ask.cache.glob("models--*/blobs/*.incomplete")
-    there = partial.stat().st_size
+    [there] = [one.stat().st_size for one in partials()]
     asked = ask.fetch(REPO)
     assert asked.progress[0]["done"] == there > 0
     assert [one.span for one in hub.bodies()[begun:]] == [f"bytes={there}-199999"]
@@ -155,7 +154,7 @@ def test_a_model_larger_than_the_disk_is_refused_before_a_byte_comes(hub: Script
     hub.add(REPO, {"tiny.gguf": TINY})
     error = ask.fetch(REPO, {**entry("tiny.gguf", TINY), "size": 1 << 60}).failure
     assert (error["code"], "HF_HOME" in error["hint"]) == ("disk", True)
-    assert "GiB too little" in error["message"]
+    assert " too little" in error["message"]
     assert hub.requests == []
 
 
