@@ -22,7 +22,7 @@ from mesh.tools.demo.asked_answer import CONTEXT, QUESTION, amid_a_sentence, ask
 from mesh.tools.demo.audience import Audience
 from mesh.tools.demo.demo_node import DemoNode
 from mesh.tools.demo.lent_memory import LentMemory, lent_memory
-from mesh.tools.demo.recorded_run import AnswerPiece, RecordedRun, Share, joined
+from mesh.tools.demo.recorded_run import AnswerPiece, RecordedRun, Share, joined, megabytes
 from mesh.tools.demo.step_failed import StepFailed
 from mesh.tools.generator import ModelSpec, generate, spec_of_size
 from mesh.tools.speaking_model import speaking_model
@@ -79,7 +79,8 @@ class Performance:
             model = await self.get_model()
             lent = await trio.to_thread.run_sync(lent_memory, model, CONTEXT)
             self.audience.line(
-                f"{model.stem}, a file of {_size(_bytes(model))}; to run it takes {_size(lent.needed)}"
+                f"{model.stem}, a file of {megabytes(_bytes(model))};"
+                f" to run it takes {megabytes(lent.needed)}"
             )
         async with trio.open_nursery() as nursery:
             with self.limited("join", "Three machines, each a process of its own on loopback"):
@@ -145,7 +146,7 @@ class Performance:
 
         def report(done: int, total: int | None) -> None:
             if total is not None:
-                self.audience.progress({"text": f"downloading {_size(total)}", "progress": done / total})
+                self.audience.progress({"text": f"downloading {megabytes(total)}", "progress": done / total})
 
         try:
             return await speaking_model(report=report)
@@ -172,7 +173,7 @@ class Performance:
             await self._enter(node, {"token": invite["token"]})
         status = await first.status_when(_all_can_compute)
         for member in sorted(status["members"], key=lambda member: member["name"]):
-            lends = f"lends {_size(member['memory']['offered'])}"
+            lends = f"lends {megabytes(member['memory']['offered'])}"
             self.audience.line(f"{member['name']:<8} {member['address']:<16} {lends}")
 
     async def _enter(self, node: DemoNode, request: JoinArgs) -> None:
@@ -209,7 +210,7 @@ class Performance:
             holds = "no layers" if first is None else f"layers {first:>2} to {last:>2}"
             head = " and the head" if share.head else ""
             leads = ", and leads" if share.leads else ""
-            self.audience.line(f"{share.name:<8} {holds}{head}, {_size(share.bytes)}{leads}")
+            self.audience.line(f"{share.name:<8} {holds}{head}, {megabytes(share.bytes)}{leads}")
         return shares
 
     async def heard(self, api: str) -> AsyncGenerator[AnswerPiece]:
@@ -273,10 +274,6 @@ def shares_of(status: Status) -> list[Share]:
 
 def _bytes(file: Path) -> int:
     return file.stat().st_size
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:.0f} MB"
 
 
 def main(audience: Audience) -> RecordedRun:

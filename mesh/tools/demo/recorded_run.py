@@ -102,3 +102,8 @@ class RecordedRun:
 
 def joined(pieces: Sequence[AnswerPiece]) -> str:
     return "".join(piece.text for piece in pieces)
+
+
+def megabytes(count: int) -> str:
+    """Bytes as the demo tells them: all are of one order, and a picture has little room."""
+    return f"{count / 1e6:.0f} MB"

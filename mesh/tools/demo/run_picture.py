@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
-from mesh.tools.demo.recorded_run import AnswerPiece, RecordedRun, Share
+from mesh.tools.demo.recorded_run import AnswerPiece, RecordedRun, Share, megabytes
 
 WIDTH: Final = 920
 MARGIN: Final = 40
@@ -119,10 +119,10 @@ def _title_bar(drawing: Drawing) -> None:
 
 
 def _steps(drawing: Drawing, run: RecordedRun) -> None:
-    lent = ", ".join(f"{name} lends {_size(size)}" for name, size in run.lent.items())
+    lent = ", ".join(f"{name} lends {megabytes(size)}" for name, size in run.lent.items())
     for what, how in (
         ("three machines join", lent),
-        ("a model is served", f"{run.model}, {_size(run.model_bytes)}, split over {_count(run.before)}"),
+        ("a model is served", f"{run.model}, {megabytes(run.model_bytes)}, split over {_count(run.before)}"),
         ("a question is asked", f"through {run.gateway}, which does not lead; then once more:"),
     ):
         x = drawing.text(MARGIN, "✓", COLOURS["good"])
@@ -261,10 +261,6 @@ def _count(shares: Sequence[Share]) -> str:
     """How many machines hold layers."""
     count = sum(share.layers is not None for share in shares)
     return {1: "one", 2: "two", 3: "three"}.get(count, str(count))
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:.0f} MB"
 
 
 def printable(text: str) -> str:

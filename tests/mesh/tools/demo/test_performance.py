@@ -14,6 +14,7 @@ import trio
 from mesh.control.operations import Status
 from mesh.tools.demo import performance
 from mesh.tools.demo.audience import Audience
+from mesh.tools.demo.lent_memory import LentMemory
 from mesh.tools.demo.performance import Performance, StoppedBySignal, main, shares_of
 from mesh.tools.demo.recorded_run import Share
 from mesh.tools.demo.step_failed import StepFailed
@@ -63,6 +64,27 @@ def test_a_signal_ends_it_and_nothing_is_left(
         main(Audience())
     assert caught.value.number == number
     assert signal.getsignal(number) is before
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", ["get_model", "join", "perform"])
+def test_a_signal_in_any_later_step_ends_it_as_well(
+    step: str, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def passes(demo: Performance, *_: object) -> Path:
+        model = demo.folder / "model.gguf"
+        model.touch()
+        return model
+
+    async def stops(demo: Performance, *_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(performance, "lent_memory", lambda *_: LentMemory(1, 1, 1))
+    for each in ("get_engine", "get_model", "join", "perform"):
+        monkeypatch.setattr(Performance, each, stops if each == step else passes)
+    with pytest.raises(StoppedBySignal):
+        main(Audience())
     assert list(temporary.iterdir()) == []
 
 
