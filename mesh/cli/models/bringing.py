@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from mesh.cli.asking import ask_sidecar
 from mesh.cli.models.choosing import Header, Wishes, choose, fits, refuse_too_big
@@ -90,7 +91,8 @@ def from_address(args: argparse.Namespace, wanted: UrlReference, wishes: Wishes)
         paths = hub_client.fetch_url(wanted.url, wanted.sha256, cache_dir() / "models", show)
     # The query may be a signature, which is nobody's business.
     source = wanted.url.partition("?")[0]
-    hashes = (wanted.sha256, *[""] * (len(paths) - 1))
+    # A hash is of the part whose address was typed, which need not be the first.
+    hashes = tuple(wanted.sha256 if path.name == unquote(name) else "" for path in paths)
     return Brought(tuple(str(path) for path in paths), hashes, source)
 
 

@@ -1,9 +1,11 @@
 """A stand-in for `mesh.hub.hub_client`: one repository, and files that are there at once."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from mesh.hub.repository import HubFile, Repository
 from mesh.wire.errors import MeshError
@@ -84,7 +86,12 @@ class FakeHub:
 
     def fetch_url(self, url: str, sha256: str, folder: Path, on_progress: OnProgress | None) -> list[Path]:
         self.asked.append(("fetch_url", url, sha256, folder))
-        return self._download([url.partition("?")[0].rpartition("/")[2]], on_progress)
+        name = unquote(url.partition("?")[0].rpartition("/")[2])
+        split = re.fullmatch(r"(.+)-\d{5}-of-(\d{5})\.gguf", name)
+        if split is None:
+            return self._download([name], on_progress)
+        numbers = range(1, int(split[2]) + 1)
+        return self._download([f"{split[1]}-{one:05}-of-{split[2]}.gguf" for one in numbers], on_progress)
 
     def forget(self, path: Path) -> bool:
         self.forgotten.append(path)

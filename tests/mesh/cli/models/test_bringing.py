@@ -140,6 +140,16 @@ async def test_an_address_is_downloaded_here_and_its_query_told_to_nobody(
     assert "secret" not in outcome.err + str(served)
 
 
+async def test_a_hash_is_of_the_part_whose_address_was_typed(
+    mesh: Terminal, owner: FakeSidecar, hub: FakeHub
+) -> None:
+    outcome = await mesh("pull", f"https://x.example/a%20model-00002-of-00003.gguf#sha256={HASH}")
+    assert outcome.code == 0
+    (held,) = asked(owner, "hold")
+    assert [Path(file).name for file in held["files"]][1] == "a model-00002-of-00003.gguf"
+    assert held["sha256"] == ["", HASH, ""]
+
+
 async def test_an_address_of_what_does_not_fit_is_not_downloaded_to_be_served(
     mesh: Terminal, owner: FakeSidecar, hub: FakeHub
 ) -> None:
