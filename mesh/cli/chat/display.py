@@ -11,7 +11,7 @@ from typing import Protocol
 
 from mesh.cli.chat.model_text import ModelText
 from mesh.cli.chat.waiting_reasons import WaitingReason
-from mesh.cli.terminal import clean, width
+from mesh.cli.terminal import clean, cut, width
 
 _SAVE, _RESTORE = "\x1b7", "\x1b8"
 _MAKE_ROOM = "\x1bD\x1b[A"
@@ -90,7 +90,7 @@ class TerminalDisplay:
 
     def waiting(self, reason: WaitingReason, seconds: float) -> None:
         waited = f" ({seconds:.0f} s)"
-        notice = _cut(clean(reason.text), self._columns() - 1 - len(waited)) + waited
+        notice = cut(clean(reason.text), self._columns() - 1 - len(waited)) + waited
         if notice == self._notice:
             return
         if not self._notice:
@@ -161,13 +161,3 @@ class TerminalDisplay:
 def cells(c: str) -> int:
     """Return the columns that one character takes."""
     return 0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else width(c)
-
-
-def _cut(text: str, columns: int) -> str:
-    """Return what of the text fits in a row."""
-    taken = 0
-    for place, c in enumerate(text):
-        taken += cells(c)
-        if taken > columns:
-            return text[:place]
-    return text

@@ -20,7 +20,7 @@ from mesh.cli.chat.chat_refusals import explain
 from mesh.cli.chat.conversation import Conversation
 from mesh.cli.chat.display import AnswerDisplay, LinesDisplay, TerminalDisplay
 from mesh.cli.chat.line_editor import LineEditor
-from mesh.cli.chat.one_shot_chat import terminal_columns
+from mesh.cli.chat.one_shot_chat import terminal_columns, writer
 from mesh.cli.chat.pool_questions import status_if_told, status_to_ask
 from mesh.cli.chat.prompt_history import PromptHistory
 from mesh.cli.chat.slash_commands import SlashCommand, UnknownSlash, read_slash, slash_help
@@ -158,10 +158,7 @@ class InteractiveChat:
 
 
 def _display() -> AnswerDisplay:
-    def write(text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-
+    write = writer(sys.stdout)
     if os.environ.get("TERM") == "dumb":
         return LinesDisplay(write, write, on_terminal=True)
     return TerminalDisplay(write, terminal_columns, colour=coloured(sys.stdout))

@@ -15,7 +15,7 @@ from mesh.cli.chat.conversation import Conversation
 from mesh.cli.chat.display import AnswerDisplay, LinesDisplay, TerminalDisplay, Write
 from mesh.cli.chat.pool_questions import status_if_told, status_to_ask
 from mesh.cli.options import UsageError
-from mesh.cli.terminal import coloured
+from mesh.cli.terminal import coloured, columns
 
 SHORTER: Final = "ask about less, or have an owner serve it with more: mesh serve --ctx N"
 MAX_PIPED: Final = 4 << 20
@@ -58,7 +58,7 @@ def whole_prompt(words: list[str], pipe: BinaryIO | None) -> str:
 
 
 def _display(as_json: bool) -> AnswerDisplay:
-    out, aside = (_writer(stream) for stream in (sys.stdout, sys.stderr))
+    out, aside = (writer(stream) for stream in (sys.stdout, sys.stderr))
     if as_json:
         return LinesDisplay(lambda text: None, aside)
     if sys.stdout.isatty() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
@@ -68,13 +68,12 @@ def _display(as_json: bool) -> AnswerDisplay:
 
 def terminal_columns() -> int:
     """Return the width of the terminal that standard output is."""
-    try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    except OSError:
-        return 80
+    return columns() or 80
 
 
-def _writer(stream: TextIO) -> Write:
+def writer(stream: TextIO) -> Write:
+    """Return what writes to the stream at once."""
+
     def write(text: str) -> None:
         stream.write(text)
         stream.flush()

@@ -61,7 +61,7 @@ def test_what_is_waited_for_stands_below_the_text_while_it_lasts() -> None:
 def test_a_notice_wider_than_the_terminal_keeps_its_seconds() -> None:
     screen = Screen(COLUMNS, ROWS)
     TerminalDisplay(screen.feed, lambda: COLUMNS, colour=False).waiting(LOST, 12)
-    assert screen.text() == "the leader w (12 s)"
+    assert screen.text() == "the leader … (12 s)"
 
 
 def test_reasoning_is_dim_and_the_answer_begins_below_it() -> None:
