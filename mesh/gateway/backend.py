@@ -30,7 +30,7 @@ class NothingServed(NotReady):
     """No owner wants a model to be served, so no answer continues."""
 
     def __init__(self) -> None:
-        super().__init__("no model is served", hint="mesh serve MODEL.gguf", lasting=True)
+        super().__init__("no model is served", hint="mesh serve MODEL", lasting=True)
 
 
 class AskingRefused(NotReady):

@@ -29,7 +29,7 @@ def model_list(status: Mapping[str, Any], path: str, created: int) -> Reply:
     for model in models:
         if model["id"] in (asked, unquote(asked)):
             return json_reply(200, model)
-    served = f"served: {models[0]['id']}" if models else "none is (mesh serve MODEL.gguf)"
+    served = f"served: {models[0]['id']}" if models else "none is (mesh serve MODEL)"
     return error_reply(404, "model_not_found", f"no model {unquote(asked)!r} is served; {served}")
 
 

@@ -11,7 +11,7 @@ def why_not_ready(status: Mapping[str, Any]) -> NotReady | None:
     """Read a status object (``mesh status --json``); return None where a request can be answered now."""
     deployment = status.get("deployment")
     if not deployment:
-        return NotReady("no model is being served", 10, "mesh serve MODEL.gguf")
+        return NotReady("no model is being served", 10, "mesh serve MODEL")
     if not status.get("leader"):
         return NotReady("the pool has no leader at the moment", 2)
     state = deployment.get("state")

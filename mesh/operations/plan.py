@@ -128,7 +128,7 @@ def left_out(plan: Plan, members: Sequence[MemberView], leader: MemberView) -> l
 def plan_from_file(pool: Path, model: Path | None, layers: Mapping[str, int] | None) -> PlanResult:
     """Plan for machines described in a JSON file (see `mesh.operations.pool_file`), without a sidecar."""
     if model is None:
-        raise MeshError("--pool needs a model", "mesh plan MODEL.gguf --pool FILE.json")
+        raise MeshError("--pool needs a model", "mesh plan MODEL --pool FILE.json")
     model_info = read_model(model)
     described = read_pool(pool, model_info)
     fixed: dict[bytes, int] = {}

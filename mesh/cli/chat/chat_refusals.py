@@ -7,7 +7,7 @@ from mesh.control.operations import Status
 from mesh.wire.errors import MeshError
 
 CONTEXT_FULL = "exceed_context_size"
-SERVE_ONE = "serve one: mesh serve MODEL.gguf"
+SERVE_ONE = "serve one: mesh serve MODEL"
 
 _CONTEXT = re.compile(r"context(?: size)? \(?(\d+)")
 

@@ -16,7 +16,6 @@ EXAMPLE = """\
   mesh completion fish        for good: mesh completion fish > ~/.config/fish/completions/mesh.fish"""
 
 SHELLS = ("bash", "zsh", "fish")
-MODELS = ("MODEL", "MODEL.gguf")
 FILES = ("FILE", "FILE.json", "PATH|off")
 
 
@@ -73,7 +72,7 @@ def _describe(parser: argparse.ArgumentParser) -> None:
         "DIR": DIRECTORY,
         **dict.fromkeys(FILES, FILE),
         # The library's own pattern for zsh has parentheses, with which zsh 5.9 completes nothing at all.
-        **{name: {**glob("*.gguf"), "zsh": "_files -g '*.gguf'"} for name in MODELS},
+        "MODEL": {**glob("*.gguf"), "zsh": "_files -g '*.gguf'"},
     }
     choices = {
         "|".join(SHELLS): SHELLS,

@@ -176,7 +176,7 @@ def _model(status: Status) -> tuple[str, str, str]:
 
     deployment = status["deployment"]
     if deployment is None:
-        return ("model", "none; serve one with: mesh serve MODEL.gguf", "")
+        return ("model", "none; serve one with: mesh serve MODEL", "")
     parts = [deployment["model"], deployment["state"]]
     if deployment["state"] in ("copying", "loading", "moving"):
         parts.append(bar(deployment["progress"]))

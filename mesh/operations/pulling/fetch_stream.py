@@ -28,7 +28,7 @@ from mesh.operations.home import EmitEvent
 from mesh.operations.pulling.download_place import why_not_here
 from mesh.operations.pulling.fetch_request import MAX_REQUEST, WantedDownload, read_request
 from mesh.operations.pulling.held_elsewhere import ROOT_BYTES, model_held_by
-from mesh.operations.pulling.holding import hold
+from mesh.operations.pulling.holding import hold, while_telling
 from mesh.runtime.status import name_of
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import NodeId, id_text
@@ -120,23 +120,10 @@ async def download(pool: Stay, wanted: WantedDownload, emit: EmitEvent) -> Model
         latest = event
 
     async def beat() -> None:
-        while True:
-            await emit(latest)
-            await trio.sleep(BEAT_SECONDS)
+        await emit(latest)
 
-    failure: MeshError | None = None
-    model: Model | None = None
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(beat)
-        try:
-            model = await _download_and_hold(pool, wanted, note)
-        except MeshError as error:
-            failure = error  # the nursery would wrap it
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
-    assert model is not None
-    return model
+    await beat()
+    return await while_telling(beat, BEAT_SECONDS, lambda: _download_and_hold(pool, wanted, note))
 
 
 async def _download_and_hold(pool: Stay, wanted: WantedDownload, note: Note) -> Model:

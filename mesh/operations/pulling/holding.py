@@ -1,8 +1,8 @@
 """Making a model one that this machine holds: its files are hashed, and checked if their hashes are known."""
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 import trio
 
@@ -17,6 +17,8 @@ from mesh.wire.errors import MeshError
 from mesh.wire.profile import Model
 
 TELL_SECONDS: Final = 0.5
+
+T = TypeVar("T")
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -66,22 +68,39 @@ async def hash_told(pool: Stay, model_info: ModelInfo, sha256: Sequence[str], em
         latest = (read, total)
 
     async def tell() -> None:
-        while True:
-            await trio.sleep(TELL_SECONDS)
-            await emit(pace.event(f"reading {model_info.files[0].name}", *latest))
+        await emit(pace.event(f"reading {model_info.files[0].name}", *latest))
 
-    failure: MeshError | None = None
-    root = b""
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(tell)
-        try:
-            root, _ = await hash_model(model_info.files, pool.machine.state.path / "hashes", report, hashes)
-        except MeshError as error:
-            failure = error  # the nursery would wrap it
-        nursery.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    cache = pool.machine.state.path / "hashes"
+    root, _ = await while_telling(
+        tell, TELL_SECONDS, lambda: hash_model(model_info.files, cache, report, hashes)
+    )
     return Model(name, model_info.total_bytes, root)
+
+
+async def while_telling(
+    tell: Callable[[], Awaitable[None]], pause: float, work: Callable[[], Awaitable[T]]
+) -> T:
+    """What ``work`` returns; ``tell`` is called after each ``pause`` seconds until then.
+
+    Raises the MeshError of ``work``.
+    """
+    result: T | MeshError
+
+    async def telling() -> None:
+        while True:
+            await trio.sleep(pause)
+            await tell()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(telling)
+        try:
+            result = await work()
+        except MeshError as error:
+            result = error  # the nursery would wrap it
+        nursery.cancel_scope.cancel()
+    if isinstance(result, MeshError):
+        raise result
+    return result
 
 
 async def note_held(pool: Stay, model: Model, model_info: ModelInfo) -> None:

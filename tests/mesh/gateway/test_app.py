@@ -32,7 +32,7 @@ async def test_it_says_why_it_is_not_ready(start_gateway: StartGateway) -> None:
     assert status == 503
     assert int(headers["retry-after"]) >= 1
     assert json.loads(body)["error"] == {
-        "message": "no model is being served (mesh serve MODEL.gguf)",
+        "message": "no model is being served (mesh serve MODEL)",
         "type": "server_error",
         "code": "not_ready",
         "param": None,

@@ -72,7 +72,7 @@ async def test_another_model_is_not_found_and_the_one_that_is_served_named(
         await by_client(gateway, lambda client: client.models.retrieve("gpt"))
     assert caught.value.code == "model_not_found"
     gateway.node.state["deployment"] = None
-    with pytest.raises(NotFoundError, match=r"none is \(mesh serve MODEL\.gguf\)"):
+    with pytest.raises(NotFoundError, match=r"none is \(mesh serve MODEL\)"):
         await by_client(gateway, lambda client: client.models.retrieve("gpt"))
 
 

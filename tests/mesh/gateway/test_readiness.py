@@ -17,7 +17,7 @@ def deployed(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        ({**STATUS, "deployment": None}, "no model is being served (mesh serve MODEL.gguf)"),
+        ({**STATUS, "deployment": None}, "no model is being served (mesh serve MODEL)"),
         ({**STATUS, "leader": None}, "the pool has no leader at the moment"),
         (deployed(state="loading", progress=0.42), "the model is loading, 42%"),
         (
@@ -25,7 +25,7 @@ def deployed(**changes: Any) -> dict[str, Any]:
             "the model is waiting, 0%: 2 GiB missing",
         ),
         (deployed(state="failed", reason="no memory"), "the model cannot be served: no memory"),
-        ({}, "no model is being served (mesh serve MODEL.gguf)"),
+        ({}, "no model is being served (mesh serve MODEL)"),
     ],
 )
 def test_otherwise_it_says_what_is_missing_and_when_to_come_again(status: dict[str, Any], said: str) -> None:

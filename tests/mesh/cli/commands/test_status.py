@@ -69,7 +69,7 @@ def test_a_pool_at_its_beginning_says_what_comes_next() -> None:
         examples.status(leader=None, deployment=None, plan=None, engine=engine)  # type: ignore[arg-type]
     )
     assert "no leader at present" in text
-    assert "none; serve one with: mesh serve MODEL.gguf" in text
+    assert "none; serve one with: mesh serve MODEL" in text
     assert "building  [############............]  50 %  compiling" in text
 
 

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from leader.model.model_hash import WrongHash
 from leader.placement.reading import read_model
 from mesh.member.stay import Stay
-from mesh.operations.pulling.holding import ReadingPace, checked_hashes, hold, pool_name_of
+from mesh.operations.pulling.holding import ReadingPace, checked_hashes, hold, pool_name_of, while_telling
 from mesh.tools.generator import ModelSpec, generate
 from mesh.wire.errors import MeshError
 from tests.mesh.operations.homes import Events, FakeHome
@@ -81,3 +81,24 @@ async def test_the_pace_of_reading_is_that_of_late(autojump_clock: MockClock) ->
     assert (second["rate"], second["eta_seconds"]) == (100.0, 7.0)
     await trio.sleep(10)
     assert "rate" not in pace.event("reading", 300, 1000), "it stands still"
+
+
+async def test_what_is_told_meanwhile_ends_with_the_work(autojump_clock: MockClock) -> None:
+    told: list[float] = []
+
+    async def tell() -> None:
+        told.append(trio.current_time())
+
+    async def work() -> str:
+        await trio.sleep(2.5)
+        return "done"
+
+    async def failing() -> str:
+        raise MeshError("no", "yes")
+
+    began = trio.current_time()
+    assert await while_telling(tell, 1.0, work) == "done"
+    with pytest.raises(MeshError, match="no"):
+        await while_telling(tell, 1.0, failing)
+    await trio.sleep(10)
+    assert [one - began for one in told] == [1.0, 2.0]
