@@ -214,10 +214,10 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound("samples of its rate", "mesh.hub.recent_rate", ("MOST_SAMPLES",)),
         Bound(
             "files that another downloads, bytes of a path",
-            "mesh.operations.pulling.fetch_request",
+            "mesh.operations.pulling.wanted_download",
             ("MAX_FILES", "MAX_PATH"),
         ),
-        Bound("bytes of such a request", "mesh.operations.pulling.fetch_request", ("MAX_REQUEST",)),
+        Bound("bytes of such a request", "mesh.operations.pulling.wanted_download", ("MAX_REQUEST",)),
         Bound("characters of a text that comes back", "mesh.operations.pulling.fetch_stream", ("MAX_TEXT",)),
         Bound("members asked for room", "mesh.operations.pulling.download_place", ("MAX_ASKED",)),
         Bound(

@@ -11,7 +11,7 @@ from mesh.copies.copy_policy import missing_room
 from mesh.copies.copy_store import CopyStore
 from mesh.hub.hub_cache import arrived_bytes, cache_folder
 from mesh.member.stay import Stay
-from mesh.operations.pulling.fetch_request import WantedDownload
+from mesh.operations.pulling.wanted_download import WantedDownload
 from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.node import Member
 from mesh.runtime.status import name_of

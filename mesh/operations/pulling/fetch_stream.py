@@ -26,9 +26,9 @@ from mesh.net.session import Session, StreamError
 from mesh.net.stream_kinds import StreamKind
 from mesh.operations.home import EmitEvent
 from mesh.operations.pulling.download_place import why_not_here
-from mesh.operations.pulling.fetch_request import MAX_REQUEST, WantedDownload, read_request
 from mesh.operations.pulling.held_elsewhere import ROOT_BYTES, model_held_by
 from mesh.operations.pulling.holding import hold, while_telling
+from mesh.operations.pulling.wanted_download import MAX_REQUEST, WantedDownload, read_request
 from mesh.runtime.status import name_of
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import NodeId, id_text

@@ -21,9 +21,9 @@ from mesh.control.operations import (
 from mesh.operations.home import EmitEvent, Home, joined_pool, owned_pool
 from mesh.operations.plan import DEFAULT_SLOTS, context_of, fixed_layers, place_in_pool
 from mesh.operations.pulling.download_place import place_download
-from mesh.operations.pulling.fetch_request import read_request
 from mesh.operations.pulling.fetch_stream import download, have_downloaded
 from mesh.operations.pulling.holding import hold
+from mesh.operations.pulling.wanted_download import read_request
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId, parse_id
 from mesh.wire.profile import Model

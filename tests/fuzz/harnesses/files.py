@@ -18,8 +18,8 @@ from mesh.control.control_errors import OperationRefused
 from mesh.copies.copy_manager import _STATE, CopyState
 from mesh.copies.copy_source import NoSource, WrongData, receive_block
 from mesh.copies.hash_tree import HASH_BYTES, WrongTree, checked_tree
-from mesh.operations.pulling.fetch_request import read_request
 from mesh.operations.pulling.fetch_stream import read_answer, read_progress
+from mesh.operations.pulling.wanted_download import read_request
 from mesh.tools.generator import ModelSpec, generate
 from mesh.wire.errors import DecodeError, MeshError
 from tests.fuzz.harness import Harness
@@ -172,7 +172,7 @@ def _fetched() -> list[bytes]:
 
 
 HARNESSES = (
-    Harness("fetched", "mesh.operations.pulling.fetch_request, fetch_stream", lambda: fetched, _fetched),
+    Harness("fetched", "mesh.operations.pulling.wanted_download, fetch_stream", lambda: fetched, _fetched),
     Harness("gguf", "leader.model.gguf, gguf_reader", Gguf, _models, MAX_MODEL),
     Harness("copied", "mesh.copies.hash_tree, mesh.copies.copy_manager", lambda: copied, _copied),
 )

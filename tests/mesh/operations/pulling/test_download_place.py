@@ -11,7 +11,7 @@ from mesh.copies.copy_store import CopyStore
 from mesh.hub.repository import HubFile
 from mesh.member.stay import Stay
 from mesh.operations.pulling.download_place import place_download, why_not_here
-from mesh.operations.pulling.fetch_request import WantedDownload
+from mesh.operations.pulling.wanted_download import WantedDownload
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Record
 from mesh.wire.identity import NodeId, id_text

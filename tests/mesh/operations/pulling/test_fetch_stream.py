@@ -14,9 +14,9 @@ from mesh.hub.hub_lines import HubError
 from mesh.hub.repository import HubFile
 from mesh.net.stream_kinds import StreamKind
 from mesh.operations.pulling import fetch_stream
-from mesh.operations.pulling.fetch_request import WantedDownload
 from mesh.operations.pulling.fetch_stream import have_downloaded, read_answer, read_progress
 from mesh.operations.pulling.held_elsewhere import model_held_by
+from mesh.operations.pulling.wanted_download import WantedDownload
 from mesh.tools.generator import ModelSpec, generate
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.profile import Model

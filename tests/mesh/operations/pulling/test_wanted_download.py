@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mesh.hub.repository import HubFile
-from mesh.operations.pulling.fetch_request import MAX_FILES, WantedDownload, read_request
+from mesh.operations.pulling.wanted_download import MAX_FILES, WantedDownload, read_request
 from mesh.wire.errors import MeshError
 
 COMMIT, SHA = "0123456789" * 4, "ab" * 32
