@@ -83,7 +83,7 @@ def _file(entry: Any) -> HubFile:
 def _is_clean(path: str) -> bool:
     parts = path.split("/")
     stays = all(part not in ("", ".", "..") for part in parts) and "\\" not in path
-    return stays and path.endswith(".gguf") and path.isprintable() and len(path.encode()) <= MAX_PATH
+    return stays and path.lower().endswith(".gguf") and path.isprintable() and len(path.encode()) <= MAX_PATH
 
 
 def _shown(value: Any) -> str:
