@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from json import JSONDecodeError
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -30,7 +29,10 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import are_symlinks_supported, repo_folder_name
 from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]
 from huggingface_hub.utils import logging as hub_logging
+from huggingface_hub.utils._http import default_client_factory
 
+from mesh.hub.bounded_answers import ask_plainly, bounded
+from mesh.hub.checked_entry import checked_entry
 from mesh.hub.hub_lines import FileEntry, HubError, RepositoryEntry
 from mesh.hub.refusals import Broken, HttpRefusal, NeverBegun
 
@@ -62,9 +64,21 @@ class HubBlob:
     in_pieces: bool
 
 
-def be_quiet() -> None:
-    """The library's warnings do not concern those who read the errors."""
+def prepare() -> None:
+    """Bound what the library reads; its warnings do not concern those who read the errors."""
     hub_logging.set_verbosity(logging.ERROR)
+    huggingface_hub.set_client_factory(_client)
+
+
+def _client() -> httpx2.Client:
+    """The library's own client, which reads answers of any length: here they have a bound."""
+    client = default_client_factory()
+    hooks = client.event_hooks
+    client.event_hooks = {
+        "request": [*hooks["request"], ask_plainly],
+        "response": [*hooks["response"], bounded],
+    }
+    return client
 
 
 def endpoint() -> str:
@@ -94,17 +108,17 @@ def described(repo: str, revision: str) -> RepositoryEntry:
         info = huggingface_hub.HfApi().model_info(
             repo, revision=revision or None, files_metadata=True, timeout=ANSWER_SECONDS
         )
-    files = [
-        FileEntry(
-            path=one.rfilename,
-            size=(one.lfs.size if one.lfs else one.size) or 0,
-            sha256=one.lfs.sha256 if one.lfs else "",
-        )
-        for one in info.siblings or ()
-        if one.rfilename.lower().endswith(".gguf")
-    ]
-    closed = bool(info.gated or info.private)
-    return RepositoryEntry(repo=info.id, commit=info.sha or "", closed=closed, files=files)
+        files = [
+            FileEntry(
+                path=one.rfilename,
+                size=(one.lfs.size if one.lfs else one.size) or 0,
+                sha256=one.lfs.sha256 if one.lfs else "",
+            )
+            for one in info.siblings or ()
+            if one.rfilename.lower().endswith(".gguf")
+        ]
+        closed = bool(info.gated or info.private)
+        return checked_entry(RepositoryEntry(repo=info.id, commit=info.sha or "", closed=closed, files=files))
 
 
 def search(words: str = "", owner: str = "", most: int = 50) -> list[str]:
@@ -273,7 +287,14 @@ def _translated() -> Iterator[None]:
         raise HubError(
             "not_found", f"that is no name of a repository: {error}", "name one as OWNER/NAME"
         ) from error
-    except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, FileMetadataError) as error:
+    except (
+        ValueError,  # such as of JSON
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        FileMetadataError,
+    ) as error:
         message = f"{endpoint()} does not answer as a hub does"
         raise HubError("failed", message, _ask_operator()) from error
     except httpx2.InvalidURL as error:

@@ -73,7 +73,7 @@ def _answer(request: Any, write: Any) -> Any:
     except ValueError as error:
         hint = "look at the variables that begin with HF_"
         raise HubError("failed", f"the hub's library does not start: {error}", hint) from error
-    hub_library.be_quiet()
+    hub_library.prepare()
     progress = ProgressLines(write)
     match request["do"]:
         case "describe":

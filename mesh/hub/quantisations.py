@@ -1,6 +1,7 @@
 """The variants of a model in a repository, told apart by their files' names, best first. Pure."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -66,11 +67,14 @@ def variants(files: Iterable[HubFile]) -> list[Variant]:
     """
     groups = _complete(file for file in files if _is_model(file))
     labels = {stem: _label(stem) for stem in groups}
-    known = [label for label in labels.values() if label]
+    known = Counter(labels.values())
+    names = Counter(map(_file_name, groups))
     found = []
     for stem, parts in groups.items():
-        label = labels[stem]
-        found.append(Variant(label if label and known.count(label) == 1 else _name(stem, groups), parts))
+        label, name = labels[stem], _file_name(stem)
+        # The folder is told only where another file has the same name.
+        called = name if names[name] == 1 else stem
+        found.append(Variant(label if label and known[label] == 1 else called, parts))
     return sorted(found, key=lambda one: (-_bits(_label(one.files[0].path)), -one.size, one.quantisation))
 
 
@@ -184,10 +188,8 @@ def _folder(file: HubFile) -> str:
     return file.path.rpartition("/")[0]
 
 
-def _name(stem: str, groups: Iterable[str]) -> str:
-    """The name of a file for a variant: with its folder only where another has the same."""
-    name = stem.rpartition("/")[2]
-    return name if sum(other.rpartition("/")[2] == name for other in groups) == 1 else stem
+def _file_name(stem: str) -> str:
+    return stem.rpartition("/")[2]
 
 
 def _label(path: str) -> str:

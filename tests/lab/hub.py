@@ -67,6 +67,10 @@ class HubFaults:
     """The size in the metadata of a file is so much more than in the listing."""
     listed_longer: int = 0
     """The size in the listing is so much more than the file's."""
+    padding: int = 0
+    """So many blanks come before each answer in JSON."""
+    tag: str = ""
+    """What a file's server calls its version, else it is named by its hash."""
     altered: bool = False
     """A byte of each body is another than it should be."""
     no_ranges: bool = False
@@ -451,7 +455,7 @@ class _HubHandler(BaseHTTPRequestHandler):
         if faults.page:
             self._send(200, PAGE, {"Content-Type": "text/html; charset=utf-8"})
             return
-        tag = f'"{hashlib.sha256(data).hexdigest()}"'
+        tag = faults.tag or f'"{hashlib.sha256(data).hexdigest()}"'
         length = len(data) + faults.body_longer
         headers = {**headers, "ETag": tag, "Accept-Ranges": "bytes", "Content-Type": "binary/octet-stream"}
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("range", ""))
@@ -491,7 +495,8 @@ class _HubHandler(BaseHTTPRequestHandler):
     # --- answers --------------------------------------------------------------------------------------
 
     def _json(self, value: Any) -> None:
-        self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+        padded = b" " * self._hub.faults.padding + json.dumps(value).encode()
+        self._send(200, padded, {"Content-Type": "application/json"})
 
     def _fail(self, status: int, code: str, message: str, more: Mapping[str, str] | None = None) -> None:
         headers = {"Content-Type": "application/json", "X-Error-Message": message, **(more or {})}

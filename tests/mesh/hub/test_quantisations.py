@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.hub.checked_entry import MOST_FILES
 from mesh.hub.quantisations import Variant, best, named, of_file, projector_for, projectors, variants
 from mesh.hub.repository import HubFile
 from mesh.wire.errors import MeshError
@@ -133,6 +134,12 @@ def test_sixteen_bits_are_taken_only_where_nothing_else_fits() -> None:
     assert chosen("F32", "BF16", "other") == "BF16"
     assert chosen("other") == "other"
     assert chosen() is None
+
+
+def test_as_many_files_as_a_description_may_have_are_told_apart() -> None:
+    found = variants(files(*(f"{number}/{number:05}-Q4_0.gguf" for number in range(MOST_FILES))))
+    assert names(found)[:2] == ["00000-Q4_0", "00001-Q4_0"]
+    assert len(found) == MOST_FILES
 
 
 PATHS = st.lists(
