@@ -16,6 +16,8 @@ CONNECT_SECONDS: Final = 10.0
 SILENT_SECONDS: Final = 30.0
 """For the answer's head, and between two pieces of its body."""
 MOST_REDIRECTS: Final = 10
+MOST_VALIDATOR: Final = 1000
+"""Characters of what a server calls a version of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ def _head(response: httpx2.Response, start: int) -> BodyHead:
     headers = response.headers
     tag = headers.get("etag", "")
     validator = tag if tag and not tag.startswith("W/") else headers.get("last-modified", "")
+    if not validator.isascii() or len(validator) > MOST_VALIDATOR:
+        validator = ""  # it could not be sent back
     is_page = headers.get("content-type", "").lower().startswith(("text/html", "application/xhtml"))
     if response.status_code == 200:
         encoded = headers.get("content-encoding", "identity") != "identity"

@@ -84,6 +84,15 @@ def test_a_part_of_another_version_is_not_gone_on_with(hub: ScriptedHub, ask: Hu
     assert file.read_bytes() == other
 
 
+@pytest.mark.parametrize("tag", ['"\xff\xfe"', '"' + "a" * 30_000 + '"'])
+def test_a_version_that_could_not_be_sent_back_is_as_none(hub: ScriptedHub, ask: HubAsker, tag: str) -> None:
+    hub.put("tiny.gguf", TINY)
+    hub.faults.cut_after, hub.faults.tag = 70_000, tag
+    [file] = ask.fetch_url(hub.file_url("tiny.gguf")).files
+    assert file.read_bytes() == TINY
+    assert [one.span for one in hub.requests] == ["", ""]
+
+
 @pytest.mark.parametrize(
     ("faults", "sha256", "code", "words"),
     [
