@@ -15,15 +15,15 @@ VALUE_BYTES: Final = 64
 
 
 def with_source(options: DeploymentOptions, source: str) -> DeploymentOptions:
-    """The options with this source in place of a former one. Raises MeshError for what is no source."""
+    """The options with this source in place of a former one. Raises MeshError for what is no source.
+
+    One that is too long is left out: nothing but what people read depends on it, and the model is here.
+    """
     if not source or not source.isprintable():
         raise MeshError(f"a model's source cannot be {source[:80]!a}", "it is one line of text")
     values = list(_cut(source))
     if len(values) > len(KEYS):
-        raise MeshError(
-            f"a model's source is too long: {source[:80]}...",
-            f"it may take {len(KEYS) * VALUE_BYTES} bytes",
-        )
+        values = []
     others = {key: value for key, value in options if key not in KEYS}
     return tuple(sorted({**others, **dict(zip(KEYS, values, strict=False))}.items()))
 
