@@ -8,6 +8,7 @@ from mesh.gateway.sse import EventSplitter
 
 GATEWAY_GONE = "gateway_gone"
 BROKEN_OFF = "broken_off"
+MOST_TOKENS = 1 << 40
 MOST_REASON = 2000
 """Characters of a reason that are kept."""
 
@@ -133,7 +134,7 @@ def _pieces(value: Mapping[str, Any]) -> list[AnswerEvent]:
         if reason := choice.get("finish_reason"):
             events.append(AnswerFinished(str(reason)))
     if usage := value.get("usage"):
-        events.append(TokensCounted(int(usage["completion_tokens"])))
+        events.append(TokensCounted(min(MOST_TOKENS, max(0, int(usage["completion_tokens"])))))
     return events
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
 from mesh.cli.chat.answer_events import (
+    BROKEN_OFF,
     AnswerEvent,
     AnswerFinished,
     AnswerText,
@@ -29,6 +30,8 @@ from mesh.control.operations import Status
 
 QUIET: Final = 0.7
 """Seconds without a token after which the display says what is waited for."""
+MOST_TEXT: Final = 4 << 20
+"""Characters of an answer and its reasoning: no context holds as much, so it is a leader's mistake or lie."""
 STATUS_EVERY: Final = 1.0
 """Seconds between two questions for the status, while an answer waits."""
 
@@ -53,7 +56,8 @@ class AnswerRun:
         clock: Callable[[], float],
         status: Status,
     ) -> None:
-        self.text = ""
+        self._text: list[str] = []
+        self._length = 0
         self.finish: str | None = None
         self.failed: AskFailed | None = None
         self.cut = False
@@ -75,12 +79,20 @@ class AnswerRun:
                     self.cut = True
                     break
                 self._take(event)
+                if self._length > MOST_TEXT:
+                    self.failed = AskFailed(0, BROKEN_OFF, "the answer is longer than any context")
+                    break
         finally:
             source.close()
             self.measure.ended(self._clock())
             self._display.end()
         # Another leader may have another plan.
         self.status = self._ask_status() or self.status
+
+    @property
+    def text(self) -> str:
+        """The answer as far as it has come."""
+        return "".join(self._text)
 
     def facts(self) -> dict[str, Any]:
         """Return the answer as ``--json`` prints it."""
@@ -98,10 +110,12 @@ class AnswerRun:
         match event:
             case AnswerText(text):
                 self._came()
-                self.text += text
+                self._text.append(text)
+                self._length += len(text)
                 self._display.text(text)
             case AnswerThought(text):
                 self._came()
+                self._length += len(text)
                 self._display.thought(text)
             case StreamOpened():
                 self._waiting.opened = True

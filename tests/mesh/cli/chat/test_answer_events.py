@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from mesh.cli.chat.answer_events import (
     BROKEN_OFF,
+    MOST_TOKENS,
     AnswerEvent,
     AnswerFinished,
     AnswerReader,
@@ -51,6 +52,11 @@ def test_a_stream_is_read_alike_wherever_it_is_cut(cuts: list[int]) -> None:
     pieces = [STREAM[begin:end] for begin, end in zip([0, *cuts], ends, strict=True)]
     assert [one for piece in pieces for one in reader.feed(piece)] == READ
     assert reader.ended
+
+
+@pytest.mark.parametrize(("told", "counted"), [(10**400, MOST_TOKENS), (-5, 0)])
+def test_a_count_that_cannot_be_is_brought_within_bounds(told: int, counted: int) -> None:
+    assert AnswerReader().feed(usage(told)) == [TokensCounted(counted)]
 
 
 def test_an_error_within_the_stream_ends_it() -> None:

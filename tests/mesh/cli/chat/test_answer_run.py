@@ -1,6 +1,9 @@
 from collections.abc import Iterator
 from typing import cast
 
+import pytest
+
+from mesh.cli.chat import answer_run
 from mesh.cli.chat.answer_events import (
     AnswerEvent,
     AnswerFinished,
@@ -143,3 +146,14 @@ def test_an_answer_that_is_stopped_keeps_what_has_come() -> None:
     stage = Stage((0.1, AnswerText("a")), (0.2, AnswerText("b")), (0.3, AnswerText("c")))
     run = stage.run(stop_at=0.25)
     assert (run.text, run.cut, run.facts()["finish_reason"]) == ("ab", True, "cut")
+
+
+def test_an_answer_that_does_not_end_is_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_run, "MOST_TEXT", 100)
+    stage = Stage(
+        *((at / 10, AnswerText("x" * 40) if at % 2 else AnswerThought("y" * 10)) for at in range(50))
+    )
+    run = stage.run()
+    assert run.failed is not None
+    assert run.failed.message == "the answer is longer than any context"
+    assert (run.text, stage.now) == ("x" * 80, 0.4)
