@@ -71,6 +71,16 @@ class OnTerminal:
         """Type at it."""
         os.write(self._master, text.encode())
 
+    def hears(self, signal_number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(signal_number)
+
+    @property
+    def echoes(self) -> bool:
+        """Whether the terminal shows what is typed and edits it by lines, as a shell expects it."""
+        usual = termios.ECHO | termios.ICANON
+        return bool(termios.tcgetattr(self._master)[3] & usual == usual)
+
     async def ends(self, seconds: float = 30.0) -> int:
         """Wait for its end; its exit code."""
         with trio.fail_after(seconds):

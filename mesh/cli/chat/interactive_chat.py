@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from mesh.cli.asking import state_of
 from mesh.cli.chat.answer_run import AnswerRun
@@ -52,7 +52,7 @@ class InteractiveChat:
         _say(banner(status_to_ask(self._args)))
         editor = LineEditor(PromptHistory(Path(state_of(self._args), HISTORY_FILE)))
         warned = False
-        with _unechoed(), self._interrupts:
+        with self._interrupts, _unechoed():
             while True:
                 try:
                     line = self._read(editor)
@@ -178,18 +178,22 @@ def _complain(error: MeshError) -> None:
 class Interrupts:
     """Has Ctrl-C noted while nothing is typed: in the middle of a write it would garble the screen.
 
-    Where a line is read it is let through: the line editor takes it as a key, or is interrupted.
+    Where a line is read it is let through: the line editor takes it as a key, or is interrupted. A signal
+    that ends programs ends this one as if the person left, so that the terminal is as it was.
     """
 
     def __init__(self) -> None:
         self._times = 0
 
     def __enter__(self) -> "Interrupts":
-        self._before = signal.signal(signal.SIGINT, self._note)
+        self._before = {signal.SIGINT: signal.signal(signal.SIGINT, self._note)}
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            self._before[number] = signal.signal(number, _leave)
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def came(self) -> bool:
         """Whether there was one since the last `clear`."""
@@ -215,6 +219,10 @@ class Interrupts:
         self._times += 1
         if self._times >= IMPATIENT:
             raise KeyboardInterrupt
+
+
+def _leave(signal_number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + signal_number)
 
 
 @contextmanager

@@ -1,12 +1,15 @@
 """The conversation at a pseudo-terminal, with a sidecar and a gateway that say what the test wants."""
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 from mesh.cli.chat.interactive_chat import HISTORY_FILE
 from tests.lab.terminal import OnTerminal
@@ -145,3 +148,18 @@ async def test_what_is_typed_while_an_answer_streams_waits_for_its_end(
             await terminal.shows("First answer")
             await terminal.shows("Second")
     assert [one["content"] for one in gateway.asked[1]["messages"]] == ["One", "First answer", "Two"]
+
+
+@pytest.mark.parametrize("typed", ["", "Tell\r"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_that_ends_the_chat_leaves_the_terminal_as_it_was(
+    sidecar: FakeSidecar, state_dir: Path, typed: str, number: signal.Signals
+) -> None:
+    with ScriptedGateway([head(), chunk("A long story"), threading.Event()]) as gateway:
+        async with chatting(sidecar, state_dir, gateway) as terminal:
+            terminal.types(typed)
+            await terminal.shows("A long story" if typed else PROMPT)
+            assert not terminal.echoes
+            terminal.hears(number)
+            assert await terminal.ends() == 128 + number
+            assert terminal.echoes
