@@ -9,6 +9,7 @@ import os
 import resource
 import sys
 from collections.abc import Sequence
+from errno import EDQUOT, EMFILE, ENFILE, ENOMEM, ENOSPC, EROFS
 from importlib import import_module
 from io import TextIOWrapper
 from typing import NamedTuple, Protocol, cast
@@ -16,6 +17,7 @@ from typing import NamedTuple, Protocol, cast
 from mesh.cli.options import Options, Parser, UsageError, check, load
 from mesh.wire.errors import MeshError
 
+_OUT_OF = frozenset({ENOSPC, EDQUOT, EROFS, EMFILE, ENFILE, ENOMEM})
 DONE, FAILED, USAGE, NOT_JOINED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
@@ -114,10 +116,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("MESH_DEBUG"):
             raise
+        if isinstance(error, OSError) and (refused := _refused_by_system(error)):
+            return _explain(refused, as_json)
         mistake = MeshError(
             f"a mistake in mesh itself: {error!r}", "MESH_DEBUG=1 shows where; please report it"
         )
         return _explain(mistake, as_json)
+
+
+def _refused_by_system(error: OSError) -> MeshError | None:
+    """What this machine has no more of, in words; None for an error that is nobody's but ours."""
+    reason = error.strerror or str(error)
+    # A full disk is why no folder for temporary files can be used; the library's error has another number.
+    if error.errno not in _OUT_OF and not reason.startswith("No usable temporary directory"):
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return MeshError(
+        f"this machine cannot do it now: {where}{reason[:1].lower()}{reason[1:]}",
+        "look at its disks (df) and its limits (ulimit -a), make room, and try again",
+    )
 
 
 def _prepare(arguments: list[str]) -> tuple[Module, argparse.Namespace] | None:

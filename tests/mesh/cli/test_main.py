@@ -1,3 +1,4 @@
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +122,28 @@ async def test_what_the_sidecar_refuses_is_said_with_its_hint(mesh: Terminal, si
 async def test_a_hostile_message_cannot_drive_the_terminal(mesh: Terminal, sidecar: FakeSidecar) -> None:
     sidecar.answers["stop"] = ControlError("bad \x1b[2J name")
     assert (await mesh("stop")).err == "mesh: bad ?[2J name\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/tmp/a"), "/tmp/a: no space left on device"),
+        (OSError(errno.EMFILE, "Too many open files"), "now: too many open files"),
+        (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"), "no usable"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/x"), "a mistake in mesh itself"),
+    ],
+)
+async def test_a_machine_that_has_no_room_is_no_mistake_in_mesh(
+    mesh: Terminal, monkeypatch: pytest.MonkeyPatch, error: OSError, told: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("mesh.cli.commands.status.run", fails)
+    outcome = await mesh("status")
+    assert outcome.code == 1
+    assert told in outcome.err
+    assert "hint: " in outcome.err
 
 
 async def test_a_mistake_in_mesh_shows_no_traceback_unless_asked(
