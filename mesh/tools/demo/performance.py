@@ -20,6 +20,7 @@ from mesh.engine.types import Progress
 from mesh.runtime.process import root_cause
 from mesh.tools.demo.asked_answer import CONTEXT, QUESTION, amid_a_sentence, ask
 from mesh.tools.demo.audience import Audience
+from mesh.tools.demo.demo_folder import demo_folder
 from mesh.tools.demo.demo_node import DemoNode
 from mesh.tools.demo.lent_memory import LentMemory, lent_memory
 from mesh.tools.demo.recorded_run import AnswerPiece, RecordedRun, Share, joined, megabytes
@@ -44,7 +45,7 @@ class StoppedBySignal(BaseException):
 
 
 class Performance:
-    """One run of the demo in ``folder``, which is empty."""
+    """One run of the demo in ``folder``, which is its own."""
 
     def __init__(self, folder: Path, audience: Audience) -> None:
         self.folder = folder
@@ -310,15 +311,18 @@ async def _until_signal(audience: Audience) -> RecordedRun:
 
 
 async def _in_folder(audience: Audience) -> RecordedRun:
-    folder = Path(tempfile.mkdtemp(prefix="mesh-demo-"))
-    performance = Performance(folder, audience)
+    with demo_folder() as folder:
+        return await _perform(Performance(folder, audience))
+
+
+async def _perform(performance: Performance) -> RecordedRun:
     try:
         return await performance.run()
     except Exception as error:
         cause = root_cause(error)
         if not isinstance(cause, MeshError):
             raise
-        kept = keep_logs(folder)
+        kept = keep_logs(performance.folder)
         where = "" if kept is None else f"the logs are kept in {kept}"
         hint = "; ".join(part for part in (cause.hint, where) if part)
         raise StepFailed(
@@ -327,7 +331,6 @@ async def _in_folder(audience: Audience) -> RecordedRun:
     finally:
         for node in performance.nodes.values():
             node.clean()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def keep_logs(folder: Path) -> Path | None:
