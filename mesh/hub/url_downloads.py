@@ -35,12 +35,7 @@ def header_of_url(request: HeaderRequest, progress: ProgressLines) -> HeaderResu
     persistence = _persistence(request.get("pace", 1.0), url, progress)
 
     def attempt() -> HeaderResult:
-        head = begin(url, {}, request, progress)
-        if head.size is None:
-            raise HubError(
-                "failed", f"{shown(url)} does not say how long it is", "download it by other means"
-            )
-        return HeaderResult(size=head.size)
+        return HeaderResult(size=_told_size(begin(url, {}, request, progress), url))
 
     return _tried(persistence, url, attempt)
 
@@ -103,10 +98,11 @@ class UrlFetch:
 
         def accept(head: BodyHead) -> None:
             refuse_page(head)
-            if head.size is not None and name not in self._expected:
+            size = _told_size(head, url)
+            if name not in self._expected:
                 self._expected.add(name)
-                self._progress.expect(head.size)
-                self._room.check(head.size - head.start)
+                self._progress.expect(size)
+                self._room.check(size - head.start)
             if head.start == 0 or head.validator != known:
                 _version(partial).write_text(json.dumps(head.validator), encoding="utf-8")
 
@@ -141,6 +137,13 @@ class UrlFetch:
         self._progress.tell(f"checks {file.name.removesuffix(f'.{PARTIAL}')}")
         with file.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _told_size(head: BodyHead, url: str) -> int:
+    """The file's size. Raises HubError where nobody tells it: such a body might fill the disk."""
+    if head.size is None:
+        raise HubError("failed", f"{shown(url)} does not say how long it is", "download it by other means")
+    return head.size
 
 
 def part_urls(parts: SplitResult) -> list[str]:

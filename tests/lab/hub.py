@@ -73,6 +73,8 @@ class HubFaults:
     """What a file's server calls its version, else it is named by its hash."""
     altered: bool = False
     """A byte of each body is another than it should be."""
+    untold: bool = False
+    """A body's server does not tell its size: the connection's end ends it."""
     no_ranges: bool = False
     """All of a file is sent, whatever range was asked for."""
     page: bool = False
@@ -477,6 +479,9 @@ class _HubHandler(BaseHTTPRequestHandler):
 
     def _stream(self, status: int, data: bytes, headers: Mapping[str, str]) -> None:
         hub = self._hub
+        if hub.faults.untold:
+            self.close_connection = True
+            headers = {name: value for name, value in headers.items() if name != "Content-Length"}
         self._head(status, headers)
         if self.command == "HEAD":
             return
@@ -489,7 +494,7 @@ class _HubHandler(BaseHTTPRequestHandler):
             if hub.faults.hold:
                 self.wfile.flush()
                 hub.faults.hold.wait(30)
-        if len(data) < int(headers["Content-Length"]):
+        if len(data) < int(headers.get("Content-Length", 0)):
             self.close_connection = True
 
     # --- answers --------------------------------------------------------------------------------------

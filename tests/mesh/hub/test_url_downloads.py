@@ -99,6 +99,7 @@ def test_a_version_that_could_not_be_sent_back_is_as_none(hub: ScriptedHub, ask:
         ({}, "0" * 64, "wrong", f"has the SHA-256 {TINY_SHA256}, not 000"),
         ({"altered": True}, TINY_SHA256, "wrong", "nothing of it is kept"),
         ({"page": True}, "", "wrong", "that is a page, not a file"),
+        ({"untold": True}, "", "failed", "does not say how long it is"),
         ({"loop": True}, "", "failed", "redirects in a circle"),
         ({"downgrade": True}, "", "failed", "which is not secured"),
         ({"error_times": 1, "error": 403}, "", "gated", "does not let you have"),
