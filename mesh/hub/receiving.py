@@ -74,16 +74,18 @@ def receive(
         try:
             head = _head(response, span.start)
             accept(head)
-            place = _write(response, head, span.stop, out, on_place)
+            ends = [one for one in (span.stop, head.size) if one is not None]
+            # A body may go on beyond the size that its server told.
+            end = min(ends) if ends else None
+            place = _write(response, head, end, out, on_place)
         finally:
             response.close()
     except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
         raise NeverBegun(_reason(error)) from error
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
         raise Broken(_reason(error)) from error
-    ends = [one for one in (span.stop, head.size) if one is not None]
-    if ends and place < min(ends):
-        raise Broken(f"the connection was cut at byte {place} of {min(ends)}")
+    if end is not None and place < end:
+        raise Broken(f"the connection was cut at byte {place} of {end}")
     return head
 
 
@@ -145,7 +147,7 @@ def _write(
     out.truncate()
     on_place(place)
     for chunk in response.iter_bytes():
-        part = chunk if stop is None else chunk[: stop - place]
+        part = chunk if stop is None else chunk[: max(0, stop - place)]
         out.write(part)
         place += len(part)
         on_place(place)

@@ -75,6 +75,8 @@ class HubFaults:
     """A byte of each body is another than it should be."""
     untold: bool = False
     """A body's server does not tell its size: the connection's end ends it."""
+    told: str = ""
+    """The Content-Range of each part that is sent, else it is true."""
     no_ranges: bool = False
     """All of a file is sent, whatever range was asked for."""
     page: bool = False
@@ -472,7 +474,7 @@ class _HubHandler(BaseHTTPRequestHandler):
             self._send(416, b"", {**headers, "Content-Range": f"bytes */{length}"})
             return
         headers |= {
-            "Content-Range": f"bytes {first}-{last}/{length}",
+            "Content-Range": faults.told or f"bytes {first}-{last}/{length}",
             "Content-Length": str(last - first + 1),
         }
         self._stream(206, data[first : last + 1], headers)

@@ -68,3 +68,11 @@ def test_what_is_refused_and_what_is_not_reached_are_told_apart(hub: ScriptedHub
     hub.faults.loop = True
     with pytest.raises(HubError, match="redirects in a circle"):
         Reception(hub).receive(Span())
+
+
+def test_no_more_is_taken_than_the_server_told(hub: ScriptedHub) -> None:
+    reception = Reception(hub, TINY[:500])
+    hub.faults.untold, hub.faults.told = True, "bytes 500-599/600"
+    assert reception.receive(Span(500)) == TINY[:600]
+    hub.faults.told = "bytes 600-699/300"
+    assert reception.receive(Span(600)) == TINY[:600]
