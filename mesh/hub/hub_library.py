@@ -34,7 +34,7 @@ from huggingface_hub.utils._http import default_client_factory
 from mesh.hub.bounded_answers import ask_plainly, bounded
 from mesh.hub.checked_entry import checked_entry
 from mesh.hub.hub_lines import FileEntry, HubError, RepositoryEntry
-from mesh.hub.refusals import Broken, HttpRefusal, NeverBegun
+from mesh.hub.refusals import Broken, HttpRefusal, NeverBegun, in_words
 
 ANSWER_SECONDS: Final = 30.0
 SEARCH_SECONDS: Final = 10.0
@@ -278,11 +278,11 @@ def _translated() -> Iterator[None]:
         url = str(error.response.request.url)
         raise HttpRefusal(url, error.response.status_code, error.response.headers) from error
     except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
-        raise NeverBegun(str(error) or type(error).__name__) from error
+        raise NeverBegun(in_words(error)) from error
     except httpx2.TooManyRedirects as error:
         raise HubError("failed", f"{endpoint()} redirects in a circle", _ask_operator()) from error
     except (httpx2.HTTPError, httpx2.StreamError) as error:
-        raise Broken(str(error) or type(error).__name__) from error
+        raise Broken(in_words(error)) from error
     except HFValidationError as error:
         raise HubError(
             "not_found", f"that is no name of a repository: {error}", "name one as OWNER/NAME"

@@ -9,6 +9,8 @@ from mesh.hub.refusals import Broken, HttpRefusal, NeverBegun
 
 TRIES: Final = 8
 """One after another without a byte more."""
+TRIES_TO_REACH: Final = 3
+"""The same, where nothing was ever heard of the server: its name may be mistyped."""
 LONGEST_PAUSE: Final = 30.0
 FIRST_PAUSE: Final = 0.5
 MOST_WAITING: Final = 300.0
@@ -21,6 +23,7 @@ class Persistence:
     """How often, and after which pauses, something is tried.
 
     ``tell`` hears why it waits, for ``server``; ``pace`` multiplies the pauses; ``sleep`` waits.
+    ``reached``: the server is known to be there.
     """
 
     def __init__(
@@ -30,12 +33,14 @@ class Persistence:
         tries: int = TRIES,
         server: str = "the hub",
         sleep: Callable[[float], None] = time.sleep,
+        reached: bool = True,
     ) -> None:
         self._tell = tell
         self._pace = pace
         self._server = server
         self._tries = tries
         self._sleep = sleep
+        self._reached = reached
         self._waited = 0.0
 
     def run(self, attempt: Callable[[], T], place: Callable[[], int] = lambda: 0) -> T:
@@ -59,7 +64,8 @@ class Persistence:
                 if place() > furthest:
                     furthest, fruitless = place(), 0
                 fruitless += 1
-                if fruitless >= self._tries:
+                self._reached = self._reached or not isinstance(error, NeverBegun)
+                if fruitless >= (self._tries if self._reached else min(self._tries, TRIES_TO_REACH)):
                     raise
                 pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (fruitless - 1))
                 self._tell(f"{error}; again in {pause:.0f} s" if pause >= 1 else f"{error}; again")

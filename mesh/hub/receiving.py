@@ -10,7 +10,7 @@ from typing import BinaryIO, Final
 import httpx2
 
 from mesh.hub.hub_lines import HubError
-from mesh.hub.refusals import Broken, HttpRefusal, NeverBegun, shown
+from mesh.hub.refusals import Broken, HttpRefusal, NeverBegun, in_words, shown
 
 CONNECT_SECONDS: Final = 10.0
 SILENT_SECONDS: Final = 30.0
@@ -166,4 +166,4 @@ def _reason(error: Exception) -> str:
         return "the server is silent"
     if isinstance(error, httpx2.ReadError | httpx2.RemoteProtocolError):
         return "the connection broke off"
-    return str(error).strip() or type(error).__name__
+    return in_words(error)

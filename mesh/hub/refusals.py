@@ -8,6 +8,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 MOST_SHOWN: Final = 200
+_FOR_PROGRAMS: Final = re.compile(r"^\[[^\]]*\]\s*|\s*\(_ssl\.c:\d+\)$")
+"""What the system and OpenSSL add to their words: ``[Errno 111]``, ``[SSL: ...]``, ``(_ssl.c:1006)``."""
+_UNKNOWN_HOST: Final = (
+    "name or service not known",
+    "nodename nor servname provided",
+    "no address associated",
+)
 _RATE_LIMIT: Final = re.compile(r"\br\s*=\s*0\s*;\s*t\s*=\s*(\d{1,9})")
 
 
@@ -42,6 +49,14 @@ class HttpRefusal(Exception):
     def passing(self) -> bool:
         """Whether another try may help."""
         return self.status in (408, 429) or self.status >= 500
+
+
+def in_words(error: Exception) -> str:
+    """What an error of the network says, without its numbers."""
+    text = _FOR_PROGRAMS.sub("", str(error).strip())
+    if text.lower().startswith(_UNKNOWN_HOST):
+        return "no host of that name is known"
+    return text[:1].lower() + text[1:] if text else type(error).__name__
 
 
 def asked_wait(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -32,7 +32,7 @@ T = TypeVar("T")
 def header_of_url(request: HeaderRequest, progress: ProgressLines) -> HeaderResult:
     """The first bytes of a file of any address. Raises HubError."""
     url = request["url"]
-    persistence = _persistence(request.get("pace", 1.0), url, progress)
+    persistence = _persistence(request.get("pace", 1.0), url, progress, reached=False)
 
     def attempt() -> HeaderResult:
         return HeaderResult(size=_told_size(begin(url, {}, request, progress), url))
@@ -86,7 +86,8 @@ class UrlFetch:
             whole.unlink()
         partial = whole.with_name(f"{whole.name}.{PARTIAL}")
         self._place = 0
-        persistence = _persistence(self._pace, url, self._progress)
+        reached = url != self._urls[0] or (partial.exists() and partial.stat().st_size > 0)
+        persistence = _persistence(self._pace, url, self._progress, reached)
         _tried(persistence, url, lambda: self._attempt(url, partial), lambda: self._place)
         self._check(url, partial, asked)
         os.replace(partial, whole)
@@ -193,8 +194,9 @@ def _file_name(parts: SplitResult) -> str:
     return name
 
 
-def _persistence(pace: float, url: str, progress: ProgressLines) -> Persistence:
-    return Persistence(progress.tell, pace, server=urlsplit(url).hostname or "the server")
+def _persistence(pace: float, url: str, progress: ProgressLines, reached: bool) -> Persistence:
+    server = urlsplit(url).hostname or "the server"
+    return Persistence(progress.tell, pace, server=server, reached=reached)
 
 
 def _tried(
@@ -204,7 +206,8 @@ def _tried(
         return persistence.run(attempt, place)
     except Broken as error:
         message = f"{shown(url)} cannot be had: {error}"
-        raise HubError("offline", message, "what came stays; try again later") from error
+        hint = "look at the address and at this machine's network; what came stays"
+        raise HubError("offline", message, hint) from error
     except HttpRefusal as error:
         raise _explained(error, url) from error
 

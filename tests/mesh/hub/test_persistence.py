@@ -5,19 +5,19 @@ from collections.abc import Callable
 import pytest
 
 from mesh.hub.hub_lines import HubError
-from mesh.hub.persistence import LONGEST_PAUSE, MOST_WAITING, TRIES, Persistence
+from mesh.hub.persistence import LONGEST_PAUSE, MOST_WAITING, TRIES, TRIES_TO_REACH, Persistence
 from mesh.hub.refusals import Broken, HttpRefusal, NeverBegun
 
 
 class Trials:
     """What happens at each try, the last again and again."""
 
-    def __init__(self, *outcomes: Exception | str) -> None:
+    def __init__(self, *outcomes: Exception | str, reached: bool = True) -> None:
         self.outcomes = list(outcomes)
         self.tries = 0
         self.slept: list[float] = []
         self.told: list[str] = []
-        self.persistence = Persistence(self.told.append, sleep=self.slept.append)
+        self.persistence = Persistence(self.told.append, sleep=self.slept.append, reached=reached)
 
     def attempt(self) -> str:
         outcome = self.outcomes[min(self.tries, len(self.outcomes) - 1)]
@@ -53,6 +53,17 @@ def test_each_byte_more_gives_new_tries_and_the_same_bytes_again_do_not() -> Non
     with pytest.raises(Broken):
         again.run(lambda: 5 if again.tries % 2 else 0)  # the server begins anew each time
     assert again.tries == TRIES
+
+
+def test_a_server_of_which_nothing_was_heard_is_given_up_sooner() -> None:
+    unheard = Trials(NeverBegun("no host"), reached=False)
+    with pytest.raises(NeverBegun):
+        unheard.run()
+    assert unheard.tries == TRIES_TO_REACH
+    heard = Trials(Broken("cut"), NeverBegun("no host"), reached=False)
+    with pytest.raises(NeverBegun):
+        heard.run()
+    assert heard.tries == TRIES
 
 
 def test_it_waits_as_long_as_asked_and_not_for_ever() -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mesh.hub.refusals import HttpRefusal, asked_wait, shown
+from mesh.hub.refusals import HttpRefusal, asked_wait, in_words, shown
 
 NOW = datetime(2026, 11, 30, 12, 0, 0, tzinfo=UTC)
 
@@ -47,3 +47,19 @@ def test_some_refusals_pass(status: int, passing: bool) -> None:
     )
     assert (refused.passing, refused.code, refused.message) == (passing, "Code", "words")
     assert str(refused) == f"https://host/a answers {status}"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("[Errno 111] Connection refused", "connection refused"),
+        ("[Errno -2] Name or service not known", "no host of that name is known"),
+        (
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unknown (_ssl.c:1006)",
+            "certificate verify failed: unknown",
+        ),
+        ("", "OSError"),
+    ],
+)
+def test_an_error_of_the_network_is_told_without_its_numbers(said: str, words: str) -> None:
+    assert in_words(OSError(said)) == words
