@@ -14,7 +14,10 @@ SLASH_COMMANDS = {
     "quit": ("/quit", ""),
 }
 
-_TYPED = re.compile(r"/([a-zA-Z]+)(?:\s+(.*))?", re.DOTALL)
+_OF_OTHERS = {"bye": "exit", "q": "exit", "clear": "new", "reset": "new", "regen": "retry", "?": "help"}
+"""What people type who know other chats."""
+
+_TYPED = re.compile(r"/([a-zA-Z]+|\?)(?:\s+(.*))?", re.DOTALL)
 
 
 class SlashCommand(NamedTuple):
@@ -37,6 +40,7 @@ def read_slash(line: str) -> SlashCommand | UnknownSlash | None:
     if typed is None:
         return None
     name = typed[1].lower()
+    name = _OF_OTHERS.get(name, name)
     if name in SLASH_COMMANDS:
         return SlashCommand(name, (typed[2] or "").strip())
     known = ", ".join(f"/{one}" for one in SLASH_COMMANDS)
