@@ -5,6 +5,7 @@ status`` has 150 ms.
 """
 
 import argparse
+import errno
 import os
 import resource
 import sys
@@ -92,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in arguments
+    _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a name that this terminal cannot show is no reason to fail
@@ -111,17 +113,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader has seen enough, as in `mesh status | head -1`; do not flush into the pipe again on exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return FAILED
     except Exception as error:
         if os.environ.get("MESH_DEBUG"):
             raise
-        if isinstance(error, OSError) and (refused := _refused_by_system(error)):
+        return _explain_mistake(error, as_json)
+
+
+def _replace_closed_streams() -> None:
+    """Where the shell closed one (``mesh status >&-``), what is said on it goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _explain_mistake(error: Exception, as_json: bool) -> int:
+    """Say that something went wrong that nobody has words for, but for what the system refuses."""
+    if isinstance(error, OSError):
+        if error.errno == errno.ENOSPC and error.filename is None:
+            _give_up_output()
+            full = MeshError(f"cannot write the output: {error.strerror}", "make room where it is sent")
+            return _explain(full, as_json)
+        if refused := _refused_by_system(error):
             return _explain(refused, as_json)
-        mistake = MeshError(
-            f"a mistake in mesh itself: {error!r}", "MESH_DEBUG=1 shows where; please report it"
-        )
-        return _explain(mistake, as_json)
+    mistake = MeshError(f"a mistake in mesh itself: {error!r}", "MESH_DEBUG=1 shows where; please report it")
+    return _explain(mistake, as_json)
+
+
+def _give_up_output() -> None:
+    """Let nothing be written to standard output any more, also not when the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _refused_by_system(error: OSError) -> MeshError | None:
@@ -152,6 +174,8 @@ def _prepare(arguments: list[str]) -> tuple[Module, argparse.Namespace] | None:
 
         print(f"mesh {version()}, build {build()}, speaks wire version {SPOKEN}")
         return None
+    if found.help and found.command in COMMANDS:
+        found.help, found.rest = False, ["--help"]
     if found.command == "help":
         about = [word for word in found.rest if not word.startswith("-")]
         found.command, found.rest = (about or [None])[0], ["--help"]

@@ -76,6 +76,30 @@ def test_help_alone_lists_the_commands_and_knows_the_words_of_others(mesh: Termi
     assert "did you mean: mesh status" in mesh.run("help", "staus").err
 
 
+def test_help_before_a_command_is_that_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help", "serve"])
+    assert "usage: mesh serve" in capsys.readouterr().out
+
+
+def test_an_output_that_is_closed_is_no_mistake() -> None:
+    closed = subprocess.run(
+        ["bash", "-c", '"$@" >&-', "-", *PYTHON, "--version"], capture_output=True, text=True, check=False
+    )
+    assert (closed.returncode, closed.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_output_that_takes_nothing_more_is_told_in_a_sentence() -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        ended = subprocess.run(
+            [*PYTHON, "--version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("mesh: cannot write the output: No space left on device\nhint: ")
+    assert len(ended.stderr.splitlines()) == 2
+
+
 async def test_global_options_may_stand_behind_the_command(
     sidecar: FakeSidecar, state_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
