@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
@@ -9,6 +10,12 @@ from mesh.wire.errors import MeshError
 
 ELSEWHERE = "--config FILE or MESH_CONFIG name another one"
 WHERE_READ = "it stands in a variable MESH_... or in the configuration file"
+
+
+_UNKNOWN = "unrecognized arguments: "
+_JOINED = re.compile(r"argument (-\w)\b.*: ignored explicit argument '(.*)'")
+_ALIKE = 0.65
+"""Less than that is no mistyped option: ``--port`` is not ``--slots``."""
 
 
 class UsageError(MeshError):
@@ -20,9 +27,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         hint = f"see: {self.prog} --help"
-        unknown = message.removeprefix("unrecognized arguments: ")
+        if joined := _JOINED.fullmatch(message):  # -hf, where -h is known
+            message = f"{_UNKNOWN}{joined[1]}{joined[2]}"
+        unknown = message.removeprefix(_UNKNOWN)
         if unknown != message:
-            if (near := self._nearest(unknown)) is not None:
+            from mesh.cli.other_options import option_hint
+
+            if known := option_hint(self.prog.partition(" ")[2], unknown.split()):
+                hint = f"{known} {hint}" if known.endswith("?") else known
+            elif (near := self._nearest(unknown)) is not None:
                 hint = f"did you mean {near}? {hint}"
             elif " " not in self.prog:
                 hint = f"the options of a command stand behind it; {hint}"
@@ -35,7 +48,7 @@ class Parser(argparse.ArgumentParser):
         typed = next((word.partition("=")[0] for word in words.split() if word.startswith("--")), "")
         shown = [action for action in self._actions if action.help is not argparse.SUPPRESS]
         names = [name for action in shown for name in action.option_strings]
-        return next(iter(get_close_matches(typed, names, n=1)), None)
+        return next(iter(get_close_matches(typed, names, n=1, cutoff=_ALIKE)), None)
 
 
 class Option(NamedTuple):
