@@ -3,6 +3,9 @@
 On a terminal what is waited for is a dim line that goes again without a trace. It stands below the text, or
 on the text's own line where that is empty, and the cursor never leaves the text's end for longer than it
 takes to write the line. So the text that follows needs no knowledge of what was shown.
+
+Rows end between words: a word that does not fit any more is taken back and begins the next row. The last
+column stays free, for terminals differ in where the cursor stands behind it.
 """
 
 import unicodedata
@@ -78,9 +81,10 @@ class TerminalDisplay:
         self._filters = {False: ModelText(), True: ModelText()}
         self._thinking = False
         self._column = 0
+        self._word = ""
+        """What stands before the cursor in its row, and is not parted."""
         self._notice = ""
         self._below = False
-        self._wrapped = False
 
     def text(self, text: str) -> None:
         self._show(text, thought=False)
@@ -103,7 +107,7 @@ class TerminalDisplay:
         self._clear()
         if self._column:
             self._write("\n")
-        self._column, self._wrapped = 0, False
+        self._column, self._word = 0, ""
 
     def _show(self, text: str, *, thought: bool) -> None:
         shown = self._filters[thought].feed(text)
@@ -115,17 +119,10 @@ class TerminalDisplay:
             gap = "\n" if self._column == 0 else "\n\n"
             shown = gap + shown.lstrip("\n")
         self._thinking = thought
-        if self._wrapped:
-            shown = shown.removeprefix("\n")  # the row is ended already
-            self._wrapped = False
         shown = self._place(shown)
         self._write(self._dim(shown) if thought else shown)
 
     def _make_room(self) -> None:
-        if self._column >= self._columns():
-            # The next character would wrap, which no terminal remembers over moves: let it wrap now.
-            self._write(" \b")
-            self._column, self._wrapped = 0, True
         self._below = self._column > 0
         if self._below:
             self._write(_MAKE_ROOM)
@@ -137,22 +134,37 @@ class TerminalDisplay:
             self._notice = ""
 
     def _place(self, text: str) -> str:
-        """Return the text with blanks for tabs, and keep count of the column that the cursor is in.
-
-        That of a full row is its number of columns: the next character will wrap.
-        """
-        columns, placed = self._columns(), []
+        """Return the text with its rows broken and blanks for tabs, and keep count of the cursor's column."""
+        usable, placed = max(1, self._columns() - 1), []
         for c in text:
-            if c == "\t":
-                column = self._column % columns
-                c = " " * min(_TAB - column % _TAB, columns - column)
-            placed.append(c)
             if c == "\n":
-                self._column = 0
-            elif taken := sum(map(cells, c)):
-                fits = self._column + taken <= columns
-                self._column = self._column + taken if fits else taken
+                placed.append(c)
+                self._column, self._word = 0, ""
+                continue
+            if c == "\t":
+                c = " " * (_TAB - self._column % _TAB)
+            taken, blank = sum(map(cells, c)), c.isspace()
+            if blank and self._column + taken > usable:
+                taken = max(0, usable - self._column)  # the rest of it would begin the next row
+                c = " " * taken
+            elif self._column + taken > usable:
+                placed.append(self._next_row(c))
+            placed.append(c)
+            self._column += taken
+            # Between wide characters a row may end, as it may between words.
+            self._word = "" if blank or taken > 1 else self._word + c
         return "".join(placed)
+
+    def _next_row(self, c: str) -> str:
+        """Return what brings the cursor to the next row, with the word that ``c`` goes on with."""
+        word = "" if width(c) > 1 else self._word
+        taken = sum(map(cells, word))
+        start = self._column - taken
+        if not word or not start:
+            self._column, self._word = 0, ""
+            return "\n"
+        self._column = taken
+        return f"\r\x1b[{start}C{_CLEAR}\n{word}"
 
     def _dim(self, text: str) -> str:
         return f"\x1b[2m{text}\x1b[0m" if self._colour else text

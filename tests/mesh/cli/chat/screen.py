@@ -47,6 +47,8 @@ class Screen:
             self._column = min(self._column, self.columns - 1)
         elif final == "B":
             self._row = min(self.rows - 1, self._row + 1)
+        elif final == "C":
+            self._column = min(self.columns - 1, self._column + int(found["csi"]))
         elif final == "K":
             column = min(self._column, self.columns - 1)
             self._lines[self._row][column:] = [""] * (self.columns - column)

@@ -1,3 +1,4 @@
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given
@@ -44,6 +45,25 @@ def test_pauses_leave_no_trace_on_the_screen_wherever_they_come(steps: list[Any]
 def test_a_pause_in_any_column_of_any_row_leaves_no_trace(before: int, after: str) -> None:
     steps = ["x" * before, (LOST, 1), (LOST, 2), after, (READING, 3)]
     assert shown(steps, pauses=True).text() == shown(steps, pauses=False).text()
+
+
+@given(st.lists(st.sampled_from(["a", "be", "sea,", "three", "seventeen-letters"]), max_size=12), st.data())
+def test_rows_end_between_words_however_the_text_comes(words: list[str], data: st.DataObject) -> None:
+    text, pieces = " ".join(words), list[str]()
+    while text:
+        length = data.draw(st.integers(1, len(text)))
+        pieces, text = [*pieces, text[:length]], text[length:]
+    rows = shown(pieces, pauses=False, colour=False).text().splitlines()[1:]
+    assert [word for row in rows for word in row.split()] == words
+    for row, following in pairwise(rows):
+        assert len(row) + 1 + len(following.split()[0]) > COLUMNS - 1
+
+
+def test_a_word_longer_than_a_row_fills_it_and_wide_characters_need_no_blank() -> None:
+    long = shown(["see ", "x" * 25, " end"], pauses=False, colour=False).text()
+    assert long == f"> prompt\nsee\n{'x' * 19}\n{'x' * 6} end"
+    wide = shown(["a", "日" * 10, " \t b"], pauses=False, colour=False).text()
+    assert wide == f"> prompt\na{'日' * 9}\n日       b"
 
 
 def test_what_is_waited_for_stands_below_the_text_while_it_lasts() -> None:
