@@ -270,9 +270,12 @@ def _explain(error: MeshError, as_json: bool) -> int:
 
         print(json.dumps({"error": {"code": code, "message": error.message, "hint": error.hint}}, indent=2))
     else:
-        from mesh.cli.terminal import clean, paint
+        from mesh.cli.terminal import clean, columns, paint, wrapped
 
-        message = "\n      ".join(clean(line) for line in error.message.splitlines())
+        # The hint stays as it is: it may have a command to copy.
+        fits, under = columns(sys.stderr), " " * len("mesh: ")
+        lines = [wrapped(clean(line), fits, under) for line in error.message.splitlines()]
+        message = f"\n{under}".join(lines)
         print(f"{paint('mesh:', 'red', sys.stderr)} {message}", file=sys.stderr)
         if error.hint:
             print(f"{paint('hint:', 'dim', sys.stderr)} {clean(error.hint)}", file=sys.stderr)

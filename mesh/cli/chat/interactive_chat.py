@@ -23,10 +23,10 @@ from mesh.cli.chat.line_editor import LineEditor
 from mesh.cli.chat.one_shot_chat import terminal_columns, writer
 from mesh.cli.chat.pool_questions import status_if_told, status_to_ask
 from mesh.cli.chat.prompt_history import PromptHistory
-from mesh.cli.chat.slash_commands import SlashCommand, UnknownSlash, read_slash, slash_help
+from mesh.cli.chat.slash_commands import TEXT_COLUMN, SlashCommand, UnknownSlash, read_slash, slash_help
 from mesh.cli.chat.stats import banner, stats_lines
 from mesh.cli.chat.waiting_reasons import WaitingReason
-from mesh.cli.terminal import clean, coloured, paint
+from mesh.cli.terminal import clean, coloured, columns, paint, wrapped
 from mesh.wire.errors import MeshError
 
 HISTORY_FILE: Final = "chat_history"
@@ -166,11 +166,15 @@ def _display() -> AnswerDisplay:
 
 def _say(text: str) -> None:
     """Print what is not the model's."""
-    print("\n".join(paint(clean(line), "dim") for line in text.splitlines()), flush=True)
+    for line in text.splitlines():
+        under = TEXT_COLUMN if line.startswith("  /") else len(line) - len(line.lstrip())
+        text = wrapped(clean(line[under:]), columns(), " " * under)
+        for row in (line[:under] + text).split("\n"):
+            print(paint(row, "dim"), flush=True)
 
 
 def _complain(error: MeshError) -> None:
-    print(f"{paint('mesh:', 'red')} {clean(error.message)}")
+    print(f"{paint('mesh:', 'red')} {wrapped(clean(error.message), columns(), ' ' * 6)}")
     if error.hint:
         print(f"{paint('hint:', 'dim')} {clean(error.hint)}", flush=True)
 

@@ -14,6 +14,8 @@ SLASH_COMMANDS = {
     "quit": ("/quit", ""),
 }
 
+TEXT_COLUMN = 17
+"""Where in the lines of `slash_help` the texts begin."""
 _OF_OTHERS = {"bye": "exit", "q": "exit", "clear": "new", "reset": "new", "regen": "retry", "?": "help"}
 """What people type who know other chats."""
 
@@ -51,7 +53,7 @@ def read_slash(line: str) -> SlashCommand | UnknownSlash | None:
 
 def slash_help() -> str:
     """Return the text that /help shows."""
-    listed = [f"  {usage:<14} {what}" for usage, what in SLASH_COMMANDS.values() if what]
+    listed = [f"  {usage}".ljust(TEXT_COLUMN) + what for usage, what in SLASH_COMMANDS.values() if what]
     return "\n".join(
         [
             *listed,
