@@ -8,6 +8,9 @@ from mesh.wire.errors import MeshError
 from mesh.wire.facts import DEFAULT_COPIES, MAX_COPIES, Deployment, DeploymentOptions
 from mesh.wire.profile import Model
 
+_WITHOUT_REASON = {"waiting": "waiting for the leader"}
+"""A state for people, until the leader says more of it."""
+
 
 def same(present: Deployment | None, wanted: Deployment) -> bool:
     """Whether the present deployment is the wanted one, whichever owner signed it."""
@@ -66,7 +69,9 @@ def outlook(node: Node, wanted: Deployment) -> ProgressEvent | None:
         raise MeshError(
             f"{deployment['model']} cannot be served: {deployment['reason']}", "mesh logs tells more"
         )
-    text = ": ".join(filter(None, (deployment["state"], deployment["reason"])))
+    reason = deployment["reason"]
+    text = f"{deployment['state']}: {reason}" if reason else _WITHOUT_REASON.get(deployment["state"], "")
+    text = text or deployment["state"]
     event: ProgressEvent = {"text": text, "state": deployment["state"]}
     if deployment["state"] != "waiting":  # of which there is no share
         event["progress"] = deployment["progress"]

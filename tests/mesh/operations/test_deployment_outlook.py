@@ -60,7 +60,7 @@ def test_it_is_waited_for_until_it_is_ready(scene: Scene) -> None:
     wanted = deploy(scene)
     event = outlook(scene.node, wanted)
     assert event is not None
-    assert event == {"text": "waiting", "state": "waiting"}, "of which there is no share"
+    assert event == {"text": "waiting for the leader", "state": "waiting"}, "of which there is no share"
     report(scene, wanted, Phase.LOADING)
     assert outlook(scene.node, wanted) == {"text": "loading: because", "state": "loading", "progress": 0.5}
     report(scene, wanted, Phase.READY)
