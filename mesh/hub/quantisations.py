@@ -126,8 +126,11 @@ def named(found: Sequence[Variant], wanted: str, repo: str) -> Variant:
         if len(alike) == 1:
             return alike[0]
     there = [one.quantisation for one in found]
-    near = {_canonical(name): name for name in reversed(there)}
-    close = [near[one] for one in get_close_matches(folded, near, n=1, cutoff=0.5)]
+    if _label(wanted) == folded:  # one that exists, so that the nearest is one that is about as good
+        close = sorted(there, key=lambda name: abs(_bits(_canonical(name)) - _bits(folded)))
+    else:
+        near = {_canonical(name): name for name in reversed(there)}
+        close = [near[one] for one in get_close_matches(folded, near, n=1, cutoff=0.5)]
     guess = f"did you mean hf:{repo}:{close[0]}? " if close else ""
     raise MeshError(f"there is no {wanted} in {repo}", guess + _there(found))
 

@@ -101,6 +101,13 @@ def test_a_mistyped_quantisation_is_told_what_there_is() -> None:
     )
 
 
+def test_a_quantisation_that_is_not_there_leads_to_the_one_nearest_in_bits() -> None:
+    there = variants(files("m-F16.gguf", "m-Q8_0.gguf", "m-Q4_1.gguf", "m-Q2_K.gguf"))
+    with pytest.raises(MeshError) as refused:
+        named(there, "q5_k_m", REPO)
+    assert refused.value.hint.startswith(f"did you mean hf:{REPO}:Q4_1? ")
+
+
 def test_a_mistyped_file_is_told_what_there_is() -> None:
     there = files("gguf/m-Q4_K_M.gguf", "m-Q8_0.gguf")
     assert of_file(variants(there), "m-Q4_K_M.gguf", there, REPO).quantisation == "Q4_K_M"
