@@ -95,7 +95,8 @@ def fits(
                 "layers": wishes.layers,
             }
             try:
-                return ask_sidecar(args, FIT.request(request))["fits"]
+                judged = ask_sidecar(args, FIT.request(request))["fits"]
+                return [{**fit, "reason": fit["reason"].replace(beginning.name, "it")} for fit in judged]
             except OperationRefused as error:
                 if error.code != "short_header" or wanted >= MOST_HEADER_BYTES:
                     message = error.message.replace(str(beginning), name)

@@ -112,6 +112,18 @@ async def test_a_repository_without_models_is_refused_in_words(
     )
 
 
+async def test_what_does_not_fit_is_called_by_no_temporary_name(
+    mesh: Terminal, owner: FakeSidecar, hub: FakeHub
+) -> None:
+    def judged(asked: Mapping[str, Any]) -> Any:
+        name = os.path.basename(asked["header"])
+        return {"fits": [{"fits": False, "reason": f"{name} needs 9 GiB", "tokens_per_second": 0.0}]}
+
+    owner.answers["fit"] = judged
+    outcome = await mesh("serve", f"{REPO}:Q8_0")
+    assert "Q8_0 (8.0 GiB) does not fit: it needs 9 GiB" in outcome.err
+
+
 async def test_other_errors_of_the_sidecar_name_no_temporary_file(
     mesh: Terminal, owner: FakeSidecar, hub: FakeHub
 ) -> None:
