@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from typing import Final
 
 from mesh.cli.asking import ask_sidecar
@@ -21,6 +22,8 @@ from mesh.wire.errors import MeshError
 
 MAGIC: Final = b"GGUF"
 MAX_PARTS: Final = 1000
+_OF_HUB: Final = re.compile(r"[A-Za-z0-9][^/]*/[^/]+/.+\.gguf", re.IGNORECASE)
+"""A path without a beginning such as ``./``, which may be one in a repository: OWNER/REPO/FILE.gguf."""
 
 
 def bring(args: argparse.Namespace, text: str, wishes: Wishes | None) -> Brought:
@@ -81,6 +84,8 @@ def gguf_file(text: str) -> str:
             magic = file.read(len(MAGIC))
     except OSError as error:
         hint = "name the .gguf file in it" if os.path.isdir(path) else "give the path of a .gguf file"
+        if _OF_HUB.fullmatch(text) and not os.path.exists(path):
+            hint += f"; a file of the hub is called hf:{text}"
         raise MeshError(f"cannot read {text}: {error.strerror}", hint) from None
     if magic != MAGIC:
         raise MeshError(f"{text} is no GGUF file", "llama.cpp's convert_hf_to_gguf.py makes them")

@@ -68,6 +68,15 @@ async def test_a_folder_that_is_called_like_a_repository_is_a_folder(
     assert "Is a directory\nhint: name the .gguf file in it" in outcome.err
 
 
+async def test_a_path_that_may_be_one_in_a_repository_is_told_how_that_is_called(
+    mesh: Terminal, owner: FakeSidecar, tmp_path: Path
+) -> None:
+    told = f"a file of the hub is called hf:{REPO}/m.gguf"
+    assert told in (await mesh("serve", f"{REPO}/m.gguf")).err
+    assert "hub" not in (await mesh("serve", f"./{REPO}/m.gguf")).err
+    assert "hub" not in (await mesh("serve", str(tmp_path / "folder" / "m.gguf"))).err
+
+
 def test_another_hub_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:81")
     assert what_is_meant(f"http://127.0.0.1:81/{REPO}") == HubReference(REPO)
