@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(result)
         return 0
     if not result["models"]:
-        print("no member holds a model; bring one with: mesh serve MODEL")
+        print("no member holds a model; bring one with: mesh pull MODEL")
         return 0
     status = ask_sidecar(args, STATUS.request({}))
     names = {member["id"]: member["name"] for member in status["members"]}

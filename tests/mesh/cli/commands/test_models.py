@@ -14,7 +14,7 @@ async def test_models_names_who_holds_them(mesh: Terminal, sidecar: FakeSidecar)
 
 async def test_a_pool_without_models_says_how_to_bring_one(mesh: Terminal, sidecar: FakeSidecar) -> None:
     sidecar.answers["models"] = {"models": []}
-    assert "mesh serve MODEL" in (await mesh("models")).out
+    assert "mesh pull MODEL" in (await mesh("models")).out
 
 
 async def test_copies_under_way_are_shown_with_their_progress(mesh: Terminal, sidecar: FakeSidecar) -> None:
