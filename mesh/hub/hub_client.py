@@ -172,7 +172,7 @@ class AnswerLines:
 
 
 # -P: a directory that happens to contain a `json.py` must not change what the process runs.
-_COMMAND: Final = (sys.executable, "-P", "-m", "mesh.hub.hub_process")
+_COMMAND: Final = (sys.executable, "-P", "-m", "mesh.hub.downloader.hub_process")
 
 
 def _ask(request: Request, on_progress: OnProgress | None) -> Any:

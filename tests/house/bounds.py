@@ -200,17 +200,19 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             ("MAX_HEADERS", "MAX_HOLDERS"),
         ),
         Bound("characters of a model as it is typed", "mesh.hub.references", ("MAX_TEXT",)),
-        Bound("bytes of a request to the hub's process", "mesh.hub.hub_process", ("LONGEST_REQUEST",)),
+        Bound(
+            "bytes of a request to the hub's process", "mesh.hub.downloader.hub_process", ("LONGEST_REQUEST",)
+        ),
         Bound("bytes of a line that it answers", "mesh.hub.hub_client", ("LONGEST_LINE",)),
         Bound("bytes of a header from the hub", "mesh.cli.models.choosing", ("MOST_HEADER_BYTES",)),
-        Bound("parts of a model at an address", "mesh.hub.url_downloads", ("MOST_PARTS",)),
-        Bound("redirects of a download", "mesh.hub.receiving", ("MOST_REDIRECTS",)),
+        Bound("parts of a model at an address", "mesh.hub.downloader.url_downloads", ("MOST_PARTS",)),
+        Bound("redirects of a download", "mesh.hub.downloader.receiving", ("MOST_REDIRECTS",)),
         Bound(
             "tries without a byte, seconds that servers ask for",
-            "mesh.hub.persistence",
+            "mesh.hub.downloader.persistence",
             ("TRIES", "MOST_WAITING"),
         ),
-        Bound("bytes that a download leaves free", "mesh.hub.disk_room", ("MARGIN",)),
+        Bound("bytes that a download leaves free", "mesh.hub.downloader.disk_room", ("MARGIN",)),
         Bound("samples of its rate", "mesh.hub.recent_rate", ("MOST_SAMPLES",)),
         Bound(
             "files that another downloads, bytes of a path",

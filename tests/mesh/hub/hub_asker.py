@@ -67,7 +67,7 @@ class HubAsker:
         """The process, which has its request; its standard input stays open."""
         variables = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
         process = subprocess.Popen(
-            [sys.executable, "-m", "mesh.hub.hub_process"],
+            [sys.executable, "-m", "mesh.hub.downloader.hub_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.hub.checked_entry import MOST_FILES
+from mesh.hub.downloader.checked_entry import MOST_FILES
 from mesh.hub.quantisations import Variant, best, named, of_file, projector_for, projectors, variants
 from mesh.hub.repository import HubFile
 from mesh.wire.errors import MeshError

@@ -1,7 +1,7 @@
 """Lines of progress, by a clock that the test moves."""
 
+from mesh.hub.downloader.progress_lines import ProgressLines
 from mesh.hub.hub_lines import Line, ProgressLine
-from mesh.hub.progress_lines import ProgressLines
 
 
 class Told:

@@ -4,9 +4,9 @@ import io
 
 import pytest
 
+from mesh.hub.downloader.receiving import BodyHead, Span, http_client, receive
+from mesh.hub.downloader.refusals import Broken, HttpRefusal, NeverBegun
 from mesh.hub.hub_lines import HubError
-from mesh.hub.receiving import BodyHead, Span, http_client, receive
-from mesh.hub.refusals import Broken, HttpRefusal, NeverBegun
 from tests.lab.hub import ScriptedHub
 from tests.mesh.hub.hub_asker import model
 

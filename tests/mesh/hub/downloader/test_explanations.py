@@ -2,8 +2,8 @@
 
 import pytest
 
-from mesh.hub.explanations import did_you_mean, most_alike, refused, revisions_hint, unreachable
-from mesh.hub.refusals import Broken, HttpRefusal, NeverBegun
+from mesh.hub.downloader.explanations import did_you_mean, most_alike, refused, revisions_hint, unreachable
+from mesh.hub.downloader.refusals import Broken, HttpRefusal, NeverBegun
 
 HUB = "https://hub"
 

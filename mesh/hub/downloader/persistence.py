@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from mesh.hub.downloader.refusals import Broken, HttpRefusal, NeverBegun
 from mesh.hub.hub_lines import HubError
-from mesh.hub.refusals import Broken, HttpRefusal, NeverBegun
 
 TRIES: Final = 8
 """One after another without a byte more."""

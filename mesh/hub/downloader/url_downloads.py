@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from mesh.hub import hub_library
-from mesh.hub.disk_room import DiskRoom, unusable
-from mesh.hub.hub_downloads import PARTIAL, begin, refuse_page
+from mesh.hub.downloader import hub_library
+from mesh.hub.downloader.disk_room import DiskRoom, unusable
+from mesh.hub.downloader.hub_downloads import PARTIAL, begin, refuse_page
+from mesh.hub.downloader.persistence import Persistence
+from mesh.hub.downloader.progress_lines import ProgressLines
+from mesh.hub.downloader.receiving import BodyHead, Span, http_client, receive
+from mesh.hub.downloader.refusals import Broken, HttpRefusal, shown
 from mesh.hub.hub_lines import FetchResult, FetchUrlRequest, HeaderRequest, HeaderResult, HubError
-from mesh.hub.persistence import Persistence
-from mesh.hub.progress_lines import ProgressLines
-from mesh.hub.receiving import BodyHead, Span, http_client, receive
-from mesh.hub.refusals import Broken, HttpRefusal, shown
 
 MOST_PARTS: Final = 999
 MAGIC: Final = b"GGUF"

@@ -1,9 +1,8 @@
 """The process that talks with the hub and downloads; what it imports alone imports the hub's library.
 
-``python -m mesh.hub.hub_process`` reads one request from its standard input and answers in lines, as
-`mesh.hub.hub_lines` says. It ends with its last line, when its standard input is closed, or quietly at a
-signal; what came of a download stays for the next one.
-"""
+``python -m mesh.hub.downloader.hub_process`` reads one request from its standard input and answers in lines,
+as `mesh.hub.hub_lines` says. It ends with its last line, when its standard input is closed, or quietly at a
+signal; what came of a download stays for the next one."""
 
 import json
 import os
@@ -68,8 +67,8 @@ def _answer(request: Any, write: Any) -> Any:
     _check_certificates()
     # The library reads its variables while it is imported, and may not like them.
     try:
-        from mesh.hub import description, hub_downloads, hub_library, url_downloads
-        from mesh.hub.progress_lines import ProgressLines
+        from mesh.hub.downloader import description, hub_downloads, hub_library, url_downloads
+        from mesh.hub.downloader.progress_lines import ProgressLines
     except ValueError as error:
         hint = "look at the variables that begin with HF_"
         raise HubError("failed", f"the hub's library does not start: {error}", hint) from error
@@ -108,7 +107,7 @@ def _failed(message: str) -> Line:
 
 def _end(code: int) -> NoReturn:
     """At once: threads of the library may be in the middle of something."""
-    if code and (downloads := sys.modules.get("mesh.hub.hub_downloads")):
+    if code and (downloads := sys.modules.get("mesh.hub.downloader.hub_downloads")):
         downloads.remove_open_pieces()
     os._exit(code)
 

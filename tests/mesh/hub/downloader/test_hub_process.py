@@ -55,7 +55,7 @@ def test_it_ends_quietly_when_nobody_asks_any_more(hub: ScriptedHub, ask: HubAsk
 def test_what_is_no_request_is_answered_with_an_error(request_line: bytes) -> None:
     # Standard input must stay open until the answer is there.
     with subprocess.Popen(
-        [sys.executable, "-m", "mesh.hub.hub_process"],
+        [sys.executable, "-m", "mesh.hub.downloader.hub_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -9,8 +9,8 @@ from typing import BinaryIO, Final
 
 import httpx2
 
+from mesh.hub.downloader.refusals import Broken, HttpRefusal, NeverBegun, in_words, shown
 from mesh.hub.hub_lines import HubError
-from mesh.hub.refusals import Broken, HttpRefusal, NeverBegun, in_words, shown
 
 CONNECT_SECONDS: Final = 10.0
 SILENT_SECONDS: Final = 30.0

@@ -9,9 +9,9 @@ import huggingface_hub
 import pytest
 from huggingface_hub.utils._xet_progress_reporting import XetDownloadProgressReporter
 
-from mesh.hub import hub_library
+from mesh.hub.downloader import hub_library
+from mesh.hub.downloader.refusals import Broken
 from mesh.hub.hub_lines import HubError
-from mesh.hub.refusals import Broken
 
 
 def test_one_holds_a_lock_and_the_other_is_told_and_gives_up(

@@ -213,7 +213,7 @@ def test_the_first_bytes_of_what_is_not_there_are_an_error(hub: ScriptedHub, ask
 
 
 def test_pieces_of_the_library_that_are_open_go_when_the_process_ends(tmp_path: Path) -> None:
-    from mesh.hub.hub_downloads import remove_open_pieces
+    from mesh.hub.downloader.hub_downloads import remove_open_pieces
 
     blobs = tmp_path / "blobs"
     blobs.mkdir()

@@ -13,16 +13,16 @@ from typing import Final
 
 import psutil
 
-from mesh.hub import explanations, hub_library
-from mesh.hub.description import COMMIT
-from mesh.hub.disk_room import DiskRoom, unusable
+from mesh.hub.downloader import explanations, hub_library
+from mesh.hub.downloader.description import COMMIT
+from mesh.hub.downloader.disk_room import DiskRoom, unusable
+from mesh.hub.downloader.hub_library import HubBlob, Token
+from mesh.hub.downloader.persistence import Persistence
+from mesh.hub.downloader.progress_lines import ProgressLines
+from mesh.hub.downloader.receiving import BodyHead, Span, http_client, receive
+from mesh.hub.downloader.refusals import Broken, HttpRefusal
 from mesh.hub.forgetting import forget
-from mesh.hub.hub_library import HubBlob, Token
 from mesh.hub.hub_lines import FetchRequest, FetchResult, FileEntry, HeaderRequest, HeaderResult, HubError
-from mesh.hub.persistence import Persistence
-from mesh.hub.progress_lines import ProgressLines
-from mesh.hub.receiving import BodyHead, Span, http_client, receive
-from mesh.hub.refusals import Broken, HttpRefusal
 
 WAY_OUT: Final = "HF_HOME names another folder for the hub's cache"
 PARTIAL: Final = "incomplete"

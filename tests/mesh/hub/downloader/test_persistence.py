@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from mesh.hub.downloader.persistence import LONGEST_PAUSE, MOST_WAITING, TRIES, TRIES_TO_REACH, Persistence
+from mesh.hub.downloader.refusals import Broken, HttpRefusal, NeverBegun
 from mesh.hub.hub_lines import HubError
-from mesh.hub.persistence import LONGEST_PAUSE, MOST_WAITING, TRIES, TRIES_TO_REACH, Persistence
-from mesh.hub.refusals import Broken, HttpRefusal, NeverBegun
 
 
 class Trials:

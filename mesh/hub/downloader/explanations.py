@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 
+from mesh.hub.downloader.refusals import Broken, HttpRefusal, NeverBegun
 from mesh.hub.hub_lines import HubError
-from mesh.hub.refusals import Broken, HttpRefusal, NeverBegun
 
 MOST_OFFERED = 5
 _LOG_IN = "`hf auth login` or HF_TOKEN"

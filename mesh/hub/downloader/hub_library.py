@@ -1,6 +1,6 @@
 """The hub's library, as the rest of the process needs it: with its cache, token, endpoint, proxies.
 
-It alone imports the library. Its errors become those of `mesh.hub.refusals`.
+It alone imports the library. Its errors become those of `mesh.hub.downloader.refusals`.
 """
 
 import importlib.util
@@ -31,10 +31,10 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore
 from huggingface_hub.utils import logging as hub_logging
 from huggingface_hub.utils._http import default_client_factory
 
-from mesh.hub.bounded_answers import ask_plainly, bounded
-from mesh.hub.checked_entry import checked_entry
+from mesh.hub.downloader.bounded_answers import ask_plainly, bounded
+from mesh.hub.downloader.checked_entry import checked_entry
+from mesh.hub.downloader.refusals import Broken, HttpRefusal, NeverBegun, in_words
 from mesh.hub.hub_lines import FileEntry, HubError, RepositoryEntry
-from mesh.hub.refusals import Broken, HttpRefusal, NeverBegun, in_words
 
 ANSWER_SECONDS: Final = 30.0
 SEARCH_SECONDS: Final = 10.0

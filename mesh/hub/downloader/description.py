@@ -3,11 +3,11 @@
 import re
 from typing import Final
 
-from mesh.hub import explanations, hub_library
+from mesh.hub.downloader import explanations, hub_library
+from mesh.hub.downloader.persistence import Persistence
+from mesh.hub.downloader.progress_lines import ProgressLines
+from mesh.hub.downloader.refusals import Broken, HttpRefusal
 from mesh.hub.hub_lines import DescribeRequest, FileEntry, HubError, RepositoryEntry
-from mesh.hub.persistence import Persistence
-from mesh.hub.progress_lines import ProgressLines
-from mesh.hub.refusals import Broken, HttpRefusal
 
 TRIES: Final = 3
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")

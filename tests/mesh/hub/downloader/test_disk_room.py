@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.hub.disk_room import LEAST, LOOK_BYTES, MARGIN, DiskRoom, free_at, unusable
+from mesh.hub.downloader.disk_room import LEAST, LOOK_BYTES, MARGIN, DiskRoom, free_at, unusable
 from mesh.hub.hub_lines import HubError
 
 

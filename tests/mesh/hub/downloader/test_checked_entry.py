@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from mesh.hub import checked_entry as module
-from mesh.hub.checked_entry import checked_entry
+from mesh.hub.downloader import checked_entry as module
+from mesh.hub.downloader.checked_entry import checked_entry
 from mesh.hub.hub_lines import HubError
 from tests.lab.hub import ScriptedHub
 from tests.mesh.hub.hub_asker import HubAsker, model

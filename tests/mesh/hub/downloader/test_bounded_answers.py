@@ -7,8 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from mesh.hub import bounded_answers
-from mesh.hub.bounded_answers import ask_plainly, bounded
+from mesh.hub.downloader import bounded_answers
+from mesh.hub.downloader.bounded_answers import ask_plainly, bounded
 from mesh.hub.hub_lines import HubError
 from tests.lab.hub import ScriptedHub
 from tests.mesh.hub.hub_asker import HubAsker, model

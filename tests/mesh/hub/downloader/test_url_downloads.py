@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from mesh.hub.downloader.progress_lines import ProgressLines
+from mesh.hub.downloader.url_downloads import fetch_url, part_urls
 from mesh.hub.hub_lines import HubError
-from mesh.hub.progress_lines import ProgressLines
-from mesh.hub.url_downloads import fetch_url, part_urls
 from tests.lab.hub import ScriptedHub
 from tests.mesh.hub.hub_asker import HubAsker, model
 

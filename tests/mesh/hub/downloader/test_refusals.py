@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mesh.hub.refusals import HttpRefusal, asked_wait, in_words, shown
+from mesh.hub.downloader.refusals import HttpRefusal, asked_wait, in_words, shown
 
 NOW = datetime(2026, 11, 30, 12, 0, 0, tzinfo=UTC)
 
