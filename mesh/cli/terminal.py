@@ -240,7 +240,8 @@ class ProgressBar:
             self._stream.write(f"\r\x1b[K{line}")
             self._stream.flush()
             self._drawn = True
-        what = (str(event.get("state", text)), int(progress * 10))
+        # Texts that differ in their numbers alone are of one state.
+        what = (str(event.get("state", re.sub(r"[\d.]+", "", text))), int(progress * 10))
         if not self._terminal and what != self._last:
             print(f"{progress:4.0%}  {text}{detail}", file=self._stream, flush=True)
         self._last = what

@@ -104,3 +104,16 @@ def test_a_download_shows_bytes_of_bytes_the_rate_and_the_time_left() -> None:
             progress.show({"text": "m.gguf", "done": done, "total": 100})
     assert len(lines.getvalue().splitlines()) == 11
     assert lines.getvalue().startswith("  0%  m.gguf, 0 B of 100 B\n")
+
+
+def test_numbers_in_a_text_do_not_make_lines_of_their_own() -> None:
+    stream = io.StringIO()
+    with ProgressBar(stream) as progress:
+        for done in range(78):
+            progress.show({"text": f"downloading: {done} MB of 77 MB", "progress": done / 770})
+        progress.show({"text": "unpacking", "progress": 0.1})
+    assert stream.getvalue().splitlines() == [
+        "  0%  downloading: 0 MB of 77 MB",
+        " 10%  downloading: 77 MB of 77 MB",
+        " 10%  unpacking",
+    ]
