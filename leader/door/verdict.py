@@ -36,6 +36,8 @@ from leader.door.routes import ROUTES, Purpose, Route
 MOST_WRITTEN = 64 << 20
 """Of all bodies of one request together: each answer to it has one of its own."""
 
+_NO_SUCH_PATH = "there is no such path here: OpenAI's API is under /v1, as /v1/chat/completions"
+
 
 def judge(method: str, target: bytes, content: bytes, engine: EngineFacts) -> Verdict:
     """What becomes of a request with this method, target as sent and body. It never raises."""
@@ -43,7 +45,7 @@ def judge(method: str, target: bytes, content: bytes, engine: EngineFacts) -> Ve
     shape = shape_of(path.decode("latin-1"))
     route = ROUTES.get(path)
     if route is None:
-        return Refused(404, "not_found", "there is no such path here", shape=shape)
+        return Refused(404, "not_found", _NO_SUCH_PATH, shape=shape)
     if method not in route.methods:
         text = f"this path takes {route.method} alone"
         return Refused(405, "method_not_allowed", text, shape=shape, allow=route.methods)

@@ -27,6 +27,10 @@ _SHAPES: Final = {
     "responses": ErrorShape.RESPONSES,
 }
 
+_ENGINES_ADVICE: Final = "try increasing it"
+_OUR_ADVICE: Final = "an owner raises it by: mesh serve MODEL --ctx N"
+"""What helps where a prompt is longer than the context, in place of an option of llama-server's own."""
+
 
 def shape_of(path: str) -> ErrorShape:
     """Return the shape that clients of this path (as sent, or decoded) understand."""
@@ -70,7 +74,8 @@ def told_error(answer: Mapping[str, Any]) -> tuple[int, str, str] | None:
     status = error.get("code")
     if isinstance(status, bool) or not isinstance(status, int) or not 400 <= status < 600:
         status = 500
-    return status, str(error.get("type") or "server_error"), str(error.get("message") or "no reason given")
+    message = str(error.get("message") or "no reason given").replace(_ENGINES_ADVICE, _OUR_ADVICE)
+    return status, str(error.get("type") or "server_error"), message
 
 
 def sse_event(name: str | None, value: Mapping[str, Any]) -> bytes:

@@ -89,6 +89,7 @@ def test_other_paths_are_there_for_nobody(target: bytes) -> None:
         refused = judge(method, target, b"{}", ENGINE)
         assert isinstance(refused, Refused)
         assert refused.status == 404
+        assert "under /v1" in refused.message
 
 
 @pytest.mark.parametrize(

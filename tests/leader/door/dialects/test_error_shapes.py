@@ -92,5 +92,12 @@ def test_an_error_of_llama_server_is_read_whatever_it_looks_like(
     assert told_error(answer) == read
 
 
+def test_a_context_that_is_too_small_is_raised_as_the_pool_does_it() -> None:
+    said = "request (9000 tokens) exceeds the available context size (4096 tokens), try increasing it"
+    told = told_error({"error": {"code": 400, "message": said, "type": "exceed_context_size_error"}})
+    assert told is not None
+    assert told[2].endswith("(4096 tokens), an owner raises it by: mesh serve MODEL --ctx N")
+
+
 def test_an_event_is_one_line_of_data() -> None:
     assert sse_event("x", {"a": "\n\r\u2028"}) == b'event: x\ndata: {"a":"\\n\\r\\u2028"}\n\n'
