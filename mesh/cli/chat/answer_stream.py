@@ -1,4 +1,8 @@
-"""The connection to this node's gateway over which one answer comes."""
+"""The connection to this node's gateway over which one answer comes.
+
+It is h11 over a plain socket, as a client of more comfort gives a stream up where nothing comes for a moment;
+and a pause is what this is about.
+"""
 
 import json
 import socket

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,11 +118,11 @@ def wrong_files_removed(brought: Brought) -> Iterator[None]:
     try:
         yield
     except OperationRefused as error:
-        if error.code != "wrong_hash" or not brought.source:
+        wrong = [file for file in brought.files if error.message.startswith(f"{file}:")]
+        if error.code != "wrong_hash" or not brought.source or not wrong:
             raise
         from mesh.hub import hub_client
 
-        wrong = [file for file in brought.files if os.path.basename(file) in error.message] or brought.files
         for file in wrong:
             hub_client.forget(Path(file))
         hint = "the file was removed; the same command downloads it again"
