@@ -28,6 +28,7 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.profile import Model
+from mesh.wire.recent_rate import RecentRate
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,6 @@ RETRY_SECONDS: Final = 3.0  # before a source that broke off is asked again
 LOOK_SECONDS: Final = 1.0
 ROOM_SECONDS: Final = 5.0
 GIVE_UP_SECONDS: Final = 30.0  # without a byte from any source
-RATE_SECONDS: Final = 5.0
 MAX_SOURCES: Final = 8
 
 FetchPhase = Literal["asking", "checking", "copying", "finishing"]
@@ -80,7 +80,8 @@ class Fetch:
         self._holders = holders
         self._backoff = backoff
         self._pending: deque[int] = deque()
-        self._arrived: deque[tuple[float, int]] = deque()
+        self._arrived = 0
+        self._recent_rate = RecentRate()
         self._change = trio.Event()
         self._partial: PartialCopy | None = None
         self._failure: MeshError | None = None
@@ -98,10 +99,7 @@ class Fetch:
 
     def rate(self) -> float:
         """Bytes a second that arrived during the last seconds."""
-        horizon = trio.current_time() - RATE_SECONDS
-        while self._arrived and self._arrived[0][0] < horizon:
-            self._arrived.popleft()
-        return sum(count for _, count in self._arrived) / RATE_SECONDS
+        return self._recent_rate.see(trio.current_time(), self._arrived)
 
     async def run(self) -> tuple[Path, ...]:
         """Make the copy and return its files, whole and on the disk.
@@ -222,7 +220,8 @@ class Fetch:
             chunk = await source.chunk(piece.length - at, self._note_heard)
             await trio.to_thread.run_sync(partial.write, piece, at, chunk, digest)
             at += len(chunk)
-            self._arrived.append((trio.current_time(), len(chunk)))
+            self._arrived += len(chunk)
+            self._recent_rate.see(trio.current_time(), self._arrived)
         if digest.digest() != piece.leaf:
             raise WrongData(f"piece {piece.number} is not the model's")
         await trio.to_thread.run_sync(partial.commit, piece)

@@ -213,7 +213,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             ("TRIES", "MOST_WAITING"),
         ),
         Bound("bytes that a download leaves free", "mesh.hub.downloader.disk_room", ("MARGIN",)),
-        Bound("samples of its rate", "mesh.hub.recent_rate", ("MOST_SAMPLES",)),
+        Bound("samples of its rate", "mesh.wire.recent_rate", ("MOST_SAMPLES",)),
         Bound(
             "files that another downloads, bytes of a path",
             "mesh.operations.pulling.wanted_download",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mesh.hub.hub_lines import Line, ProgressLine
-from mesh.hub.recent_rate import RecentRate
+from mesh.wire.recent_rate import RecentRate
 
 PAUSE: Final = 0.2
 

@@ -10,11 +10,11 @@ from leader.model.model_hash import hash_model
 from leader.model.model_info import ModelInfo
 from leader.model.model_names import file_names, told_name
 from mesh.control.operations import ProgressEvent
-from mesh.hub.recent_rate import RecentRate
 from mesh.member.stay import Stay
 from mesh.operations.home import EmitEvent
 from mesh.wire.errors import MeshError
 from mesh.wire.profile import Model
+from mesh.wire.recent_rate import RecentRate
 
 TELL_SECONDS: Final = 0.5
 

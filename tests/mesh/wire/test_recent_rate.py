@@ -1,6 +1,6 @@
 """Rates by times that the test gives."""
 
-from mesh.hub.recent_rate import MOST_SAMPLES, RecentRate
+from mesh.wire.recent_rate import MOST_SAMPLES, RecentRate
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
