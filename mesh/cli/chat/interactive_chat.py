@@ -7,7 +7,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -34,6 +34,8 @@ MOST_TRIES: Final = 5
 """Times that a prompt is asked while the leader takes no more requests."""
 IMPATIENT: Final = 4
 """This many Ctrl-C in a row end a chat that hears none of them."""
+EDITOR_LEFT: Final = b"\x1b[?2004l\x1b[?25h\x1b[0m\r\n"
+"""What ends bracketed paste, shows the cursor, and begins a row: what the line editor does when it ends."""
 LONGEST_RETRY: Final = 60.0
 """Seconds that are waited between two; a leader that wants more is told to the person."""
 
@@ -182,22 +184,18 @@ def _complain(error: MeshError) -> None:
 class Interrupts:
     """Has Ctrl-C noted while nothing is typed: in the middle of a write it would garble the screen.
 
-    Where a line is read it is let through: the line editor takes it as a key, or is interrupted. A signal
-    that ends programs ends this one as if the person left, so that the terminal is as it was.
+    Where a line is read it is let through: the line editor takes it as a key, or is interrupted.
     """
 
     def __init__(self) -> None:
         self._times = 0
 
     def __enter__(self) -> "Interrupts":
-        self._before = {signal.SIGINT: signal.signal(signal.SIGINT, self._note)}
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            self._before[number] = signal.signal(number, _leave)
+        self._before = signal.signal(signal.SIGINT, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGINT, self._before)
 
     def came(self) -> bool:
         """Whether there was one since the last `clear`."""
@@ -225,15 +223,13 @@ class Interrupts:
             raise KeyboardInterrupt
 
 
-def _leave(signal_number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + signal_number)
-
-
 @contextmanager
 def _unechoed() -> Iterator[None]:
     """Have the terminal not show what is typed while no line is read: it would stand amid an answer's text.
 
-    It is kept for the next line, where Enter must arrive as the line editor knows it.
+    It is kept for the next line, where Enter must arrive as the line editor knows it. A signal that ends
+    programs ends this one here, with the terminal as it was; an exception in its place could be lost in the
+    line editor, or where Python ignores them.
     """
     try:
         terminal = sys.stdin.fileno()
@@ -241,6 +237,14 @@ def _unechoed() -> Iterator[None]:
     except (OSError, termios.error):
         yield
         return
+
+    def leave(signal_number: int, frame: FrameType | None) -> NoReturn:
+        with suppress(OSError, termios.error):  # the terminal may be gone
+            termios.tcsetattr(terminal, termios.TCSANOW, before)
+            os.write(sys.stdout.fileno(), EDITOR_LEFT)
+        os._exit(128 + signal_number)
+
+    handlers = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
     unshown, untouched = ~(termios.ECHO | termios.ICANON), ~termios.ICRNL
     quiet = [before[0] & untouched, *before[1:3], before[3] & unshown, *before[4:]]
     termios.tcsetattr(terminal, termios.TCSANOW, quiet)
@@ -248,3 +252,5 @@ def _unechoed() -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(terminal, termios.TCSANOW, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
