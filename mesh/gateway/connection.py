@@ -302,14 +302,15 @@ class Connection:
     async def _watch(self, exchange: HttpExchange, scope: trio.CancelScope) -> None:
         """Once the request is complete, notice that the client hangs up.
 
-        Keep an early next request for later.
+        Keep an early next request for later: some clients send it in the moment in which the answer reaches
+        them. The rest of a large one stays with its sender; a hang-up then shows when the answer is sent.
         """
         await self._body_ended.wait()
         try:
             while data := await self._receive():
                 self._http.receive_data(data)
                 if len(self._http.trailing_data[0]) > MAX_HEAD:
-                    break
+                    return
         except trio.BrokenResourceError:
             pass
         exchange.client_gone = True

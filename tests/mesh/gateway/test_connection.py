@@ -47,6 +47,16 @@ async def test_requests_sent_early_are_answered_in_their_order(start_gateway: St
     assert received.index(b"one") < received.index(b"two") < received.index(b'"ok"')
 
 
+async def test_a_large_request_sent_early_is_answered_in_its_turn(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(echo)
+    client = await gateway.connect()
+    large = b"x" * (4 * MAX_HEAD)
+    ask = b"POST /completion HTTP/1.1\r\nhost: localhost\r\nconnection: %b\r\ncontent-length: %d\r\n\r\n"
+    await client.stream.send_all(ask % (b"keep-alive", 3) + b"one" + ask % (b"close", len(large)) + large)
+    received = await everything(client.stream)
+    assert received.index(b"\r\n\r\none") < received.index(large)
+
+
 async def test_a_body_in_chunks_arrives_whole(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(echo)
     client = await gateway.connect()
