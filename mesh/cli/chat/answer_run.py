@@ -1,6 +1,7 @@
 """Brings one answer from its stream to the display, and notes its times and what it waited for."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
@@ -23,7 +24,9 @@ from mesh.cli.chat.waiting_reasons import (
     WaitingFor,
     WaitingReason,
     computed_by,
+    is_another,
     loss_in_words,
+    takes_up,
     why_waiting,
 )
 from mesh.control.operations import Status
@@ -34,6 +37,8 @@ MOST_TEXT: Final = 4 << 20
 """Characters of an answer and its reasoning: no context holds as much, so it is a leader's mistake or lie."""
 STATUS_EVERY: Final = 1.0
 """Seconds between two questions for the status, while an answer waits."""
+MOST_LOSSES: Final = 5
+"""Losses of a leader that are told after the answer."""
 
 
 class EventSource(Protocol):
@@ -61,6 +66,8 @@ class AnswerRun:
         self.finish: str | None = None
         self.failed: AskFailed | None = None
         self.cut = False
+        self.losses: deque[str] = deque(maxlen=MOST_LOSSES)
+        """The last leaders that were lost over this answer, in words, with the seconds that this took."""
         self.status = status
         self.measure = AnswerMeasure(clock())
         self._display, self._ask_status, self._clock = display, ask_status, clock
@@ -139,12 +146,22 @@ class AnswerRun:
         if self._loss_seen or self._waiting.awaited:
             status = self._ask_status() or self.status
             lost = loss_in_words(self._waiting.leader, status["leader"])
+            self._tell_loss(lost, status, now - self._quiet_since)
             self.status = status
             self._waiting.leader = status["leader"] or self._waiting.leader
         self.measure.piece(now, lost, self._reason.text)
         self._waiting.begun, self._waiting.awaited, self._loss_seen = True, False, False
         self._reason = WaitingReason("waiting for the next token", False)
         self._quiet_since = now
+
+    def _tell_loss(self, lost: str, status: Status, quiet: float) -> None:
+        """Name the next leader also where the answer goes on before the status was asked again."""
+        self.losses.append(f"{lost}: {quiet:.1f} s")
+        leader = status["leader"]
+        if leader is not None and is_another(self._waiting.leader, leader):
+            reason = takes_up(leader)
+            if reason != self._reason:
+                self._display.waiting(reason, quiet)
 
     def _wait(self, *, at_once: bool = False) -> None:
         """Show what is waited for, once that takes a while; ``at_once``: a leader was lost just now."""

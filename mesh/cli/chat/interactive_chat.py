@@ -125,6 +125,8 @@ class InteractiveChat:
             return
         if run.text or run.failed is None:
             self._last = run
+        for loss in run.losses:
+            _say(f"({loss})")
         cut = run.cut or run.failed is not None
         self._conversation.answered(prompt, run.text, cut=cut, again=again)
         if run.cut or self._interrupts.came():

@@ -41,8 +41,9 @@ def why_waiting(waiting: WaitingFor, status: Status | None) -> WaitingReason:
     ready = deployment["state"] == "ready"
     state = _in_words(deployment)
     if is_another(waiting.leader, leader):
-        doing = "and takes up the answer" if ready else f"and the model is {state}"
-        return WaitingReason(f"{leader['name']} leads now {doing}", True)
+        if ready:
+            return takes_up(leader)
+        return WaitingReason(f"{leader['name']} leads now and the model is {state}", True)
     if waiting.awaited:
         doing = "waiting" if ready else f"the model is {state}"
         return WaitingReason(f"the leader was lost, {doing}", True)
@@ -54,6 +55,11 @@ def why_waiting(waiting: WaitingFor, status: Status | None) -> WaitingReason:
         return WaitingReason("waiting for a slot", False)
     read = "" if waiting.read is None else f", {waiting.read:.0%}"
     return WaitingReason(f"reading the prompt{read}", False)
+
+
+def takes_up(leader: LeaderStatus) -> WaitingReason:
+    """Say that another leader goes on with the answer."""
+    return WaitingReason(f"{leader['name']} leads now and takes up the answer", True)
 
 
 def _in_words(deployment: DeploymentStatus) -> str:

@@ -121,6 +121,20 @@ def test_a_lost_leader_is_shown_at_once_and_the_next_one_named() -> None:
     assert run.facts()["pauses"] == [{"seconds": 2.0, "reason": "the leader beta was lost, gamma leads now"}]
 
 
+def test_the_next_leader_is_named_though_the_answer_goes_on_before_it_is_asked_for() -> None:
+    stage = Stage(
+        (0.2, AnswerText("a")),
+        (0.3, LeaderAwaited()),
+        (0.8, NothingCame()),
+        (0.9, AFTER),
+        (1.0, AnswerText("b")),
+        (1.1, AnswerFinished("stop")),
+    )
+    run = stage.run()
+    assert stage.shown[-3:] == ["(gamma leads now and takes up the answer 0.8)", "b", "."]
+    assert list(run.losses) == ["the leader beta was lost, gamma leads now: 0.8 s"]
+
+
 def test_a_leader_lost_before_the_first_token_is_a_pause_too() -> None:
     stage = Stage((1.0, AFTER), (2.0, NothingCame()), (4.0, AnswerText("a")), (4.0, AnswerFinished("stop")))
     run = stage.run()
