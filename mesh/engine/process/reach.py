@@ -151,8 +151,8 @@ class Loopback:
 
     def __init__(self, wanted: Confinement, listeners: int = 0) -> None:
         self.host = _own_address()
-        self.port = free_port(self.host)
         self._listening = [socket.create_server((self.host, 0), backlog=BACKLOG) for _ in range(listeners)]
+        self.port = free_port(self.host)  # only now, or a listener could be given the engine's
         names = [one.getsockname() for one in self._listening]
         self.endpoints = [f"{host}:{port}" for host, port in names]
         self.descriptors: tuple[int, ...] = ()

@@ -6,12 +6,14 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
 from mesh.engine.process import reach as module
+from mesh.engine.process import rpc_port
 from mesh.engine.process.reach import Cell, Loopback, Reach
 from mesh.engine.sandbox.confinement import Confinement
 from tests.mesh.engine.process.engines import CELLS, WORD, answer, connected, started
@@ -21,6 +23,7 @@ from tests.waiting import until
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such addresses")
 BOTH = pytest.mark.parametrize("cells", [pytest.param(True, marks=CELLS), False], ids=["cell", "loopback"])
 STARTS = 10
+CREATE_SERVER = socket.create_server
 
 
 def descriptors() -> int:
@@ -174,6 +177,25 @@ async def test_in_a_cell_no_port_of_the_engine_is_on_the_machine(cells: bool) ->
         assert ((await heard([own]))[own] == WORD.encode()) == (not cells)
         for listener in listeners:
             await listener.aclose()
+
+
+def test_on_loopback_no_listener_has_the_engines_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks the system for any free port may be given the one that was free a moment ago."""
+    given = 0
+
+    def free_port(host: str) -> int:
+        nonlocal given
+        given = rpc_port.free_port(host)
+        return given
+
+    def create_server(address: tuple[str, int], **options: Any) -> socket.socket:
+        return CREATE_SERVER((address[0], given), **options)
+
+    monkeypatch.setattr(module, "free_port", free_port)
+    monkeypatch.setattr(socket, "create_server", create_server)
+    made = Loopback(Confinement(), listeners=1)
+    made.close()
+    assert made.endpoints != [f"{made.host}:{made.port}"]
 
 
 @LINUX
