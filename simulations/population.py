@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from leader.placement.planner import Infeasible, place
-from leader.reconcile.member_views import device
+from leader.reconcile.member_views import devices
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId
 from mesh.wire.profile import MAX_DEVICES, Model, Profile
@@ -221,9 +222,13 @@ class Population:
 
     def _feasible(self, hosts: Sequence[Host], leader: Host, model: Model) -> bool:
         workers = [host for host in hosts if Rights.WORK in self.trait(host).rights]
-        devices = [device(host.id, host.profile, None, self.shapes[model], leader.id) for host in workers]
+        lent = [
+            device
+            for host in workers
+            for device in devices(host.id, host.profile, None, self.shapes[model], leader.id)
+        ]
         try:
-            place(self.shapes[model], devices, CONTEXT, SLOTS)
+            place(self.shapes[model], lent, EngineSettings(CONTEXT, SLOTS))
         except Infeasible:
             return False
         return True

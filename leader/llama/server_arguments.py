@@ -38,14 +38,14 @@ def arguments(
     may be the path of a unix socket, ending with .sock. ``slots`` is the folder for saved slots; ``name`` is
     what the API calls the model.
     """
-    model_info = plan.model_info
+    model_info, context, slots_number = plan.model_info, plan.settings.context, plan.settings.slots
     result = ["--model", str(model_info.files[0]), "--alias", name or model_info.name]
     result += ["--host", host, "--port", str(port), "--no-ui", "--offline", "--metrics"]
     # It listens on loopback for the gateway alone: web pages must not reach it.
     result += ["--cors-origins", "http://127.0.0.1"]
-    result += ["-c", str(plan.context * plan.slots), "-np", str(plan.slots), "--no-kv-unified"]
+    result += ["-c", str(context * slots_number), "-np", str(slots_number), "--no-kv-unified"]
     # The engine must not guess about memory, nor keep a prompt cache that would pull KV over the network.
-    result += ["-fit", "off", "-cram", "0", "-ctxcp", str(checkpoints(model_info, plan.context))]
+    result += ["-fit", "off", "-cram", "0", "-ctxcp", str(checkpoints(model_info, context))]
     result += ["--slot-save-path", f"{slots}/"] if slots is not None else []
     return result + _placement(plan, endpoints)
 

@@ -60,14 +60,16 @@ class Slots:
     def __init__(self, folder: Path, plan: Plan, model: bytes) -> None:
         self.folder = folder
         self.files = folder / "files"
-        self._manifest = SlotManifest(model, plan.context, plan.slots, {})
-        self._names = [f"slot-{slot}" for slot in range(plan.slots)]
+        self._manifest = SlotManifest(model, plan.settings.context, plan.settings.slots, {})
+        self._names = [f"slot-{slot}" for slot in range(plan.settings.slots)]
         self._parked_names: list[str] = []
         self._parked_bytes: dict[str, int] = {}
         self._saved: Mapping[int, SavedSlot] = {}
         self._saving = 0
         info = plan.model_info
-        self._slot_bytes = info.kv_bytes_per_layer_per_token * info.n_layers * plan.context + info.state_bytes
+        self._slot_bytes = (
+            info.kv_bytes_per_layer_per_token * info.n_layers * plan.settings.context + info.state_bytes
+        )
 
     @property
     def file_bytes(self) -> int:

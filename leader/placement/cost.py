@@ -20,6 +20,7 @@ nothing more.
 from dataclasses import dataclass
 from typing import Final
 
+from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from mesh.engine.backends.backend_table import kind_named
 
@@ -32,10 +33,15 @@ ASSUMED_LINK: Final = 100e6  # bytes a second each way: gigabit Ethernet
 MAX_DEVICES: Final = 15  # the engine asserts at 16, and takes 15 values of -ts; the host's CPU does not count
 
 
+DeviceKey = tuple[bytes, str]
+"""A member, and the name of its device."""
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Something that can hold layers: a member's rpc-server, or the leader's own CPU or accelerator.
+    """Something that can hold layers: an accelerator of a member's, or its processor with its memory.
 
+    ``device`` is its name in the member's record, empty where the member tells of one alone.
     ``memory_offered`` is in bytes, ``rtt`` in seconds. ``layer_seconds`` is for one layer of the model at
     hand and one token. ``up`` (leader to device) and ``down`` are in bytes a second. Of the devices with
     ``local``, the one without an ``accelerator`` (llama.cpp's device name, as CUDA0) is the leader's CPU, the
@@ -51,6 +57,12 @@ class Device:
     down: float = ASSUMED_LINK
     local: bool = False
     accelerator: str = ""
+    device: str = ""
+
+    @property
+    def key(self) -> DeviceKey:
+        """What no other device of the pool has."""
+        return (self.member, self.device)
 
     @property
     def host(self) -> bool:
@@ -97,15 +109,17 @@ class Range:
     high_head: int
 
 
-def demand(model_info: ModelInfo, context: int, slots: int, batch: int) -> Demand:
-    """What the model asks for with ``slots`` slots of ``context`` tokens each, ``batch`` of them decoding."""
-    cells = -(-context // CACHE_GRAIN) * CACHE_GRAIN * slots
-    compute = compute_bytes(model_info, context)
+def demand(model_info: ModelInfo, settings: EngineSettings, batch: int) -> Demand:
+    """What the model asks for with these settings, ``batch`` of its slots decoding."""
+    cells = -(-settings.context // CACHE_GRAIN) * CACHE_GRAIN * settings.slots
+    compute = compute_bytes(model_info, settings.context)
     return Demand(
         n_layers=model_info.n_layers,
         layer=max(model_info.layer_bytes) + model_info.kv_bytes_per_layer_per_token * cells,
         work=max(compute, model_info.largest_tensor),
-        head=model_info.head_bytes + max(0, model_info.head_bytes - compute) + 4 * model_info.n_vocab * slots,
+        head=model_info.head_bytes
+        + max(0, model_info.head_bytes - compute)
+        + 4 * model_info.n_vocab * settings.slots,
         embedding=model_info.embedding_bytes,
         activation=batch * 4 * model_info.n_embd,
         logits=batch * 4 * model_info.n_vocab,

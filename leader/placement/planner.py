@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import (
     MAX_DEVICES,
@@ -66,14 +67,10 @@ class PlanStage:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A placement in pipeline order.
-
-    ``context`` is tokens for each of the ``slots``; ``step_seconds`` is of one decode step.
-    """
+    """A placement in pipeline order; ``step_seconds`` is of one decode step."""
 
     model_info: ModelInfo
-    context: int
-    slots: int
+    settings: EngineSettings
     objective: str
     stages: tuple[PlanStage, ...]
     step_seconds: float
@@ -96,8 +93,8 @@ class Plan:
         return {
             "model": self.model_info.name,
             "layers": self.model_info.n_layers,
-            "context": self.context,
-            "slots": self.slots,
+            "context": self.settings.context,
+            "slots": self.settings.slots,
             "objective": self.objective,
             "predicted_tokens_per_second": self.predicted_tokens_per_second,
             "milliseconds": self.step_seconds * 1e3,
@@ -125,8 +122,7 @@ class Plan:
 def place(
     model_info: ModelInfo,
     devices: Sequence[Device],
-    context: int,
-    slots: int,
+    settings: EngineSettings,
     fixed: Mapping[bytes, int] | None = None,
     objective: str = "latency",
 ) -> Plan:
@@ -140,10 +136,11 @@ def place(
             "no machine offers memory for layers",
             "let one hold layers, with mesh join --work there, or bring one, with mesh invite",
         )
-    if context < 1 or slots < 1:
-        raise Infeasible(f"a context of {context} and {slots} slots make no sense", "both are from 1")
-    batch = slots if objective == "throughput" else 1
-    wants = demand(model_info, context, slots, batch)
+    if settings.context < 1 or settings.slots < 1:
+        asked = f"a context of {settings.context} and {settings.slots} slots"
+        raise Infeasible(f"{asked} make no sense", "both are from 1")
+    batch = settings.slots if objective == "throughput" else 1
+    wants = demand(model_info, settings, batch)
     ordered = sorted(devices, key=lambda device: (not device.host, device.rtt, device.member))
     # It imports numpy, which only a node that plans should load.
     from leader.placement.placement_table import best_counts
@@ -151,7 +148,7 @@ def place(
     counts = best_counts(model_info, wants, ordered, _ranges(wants, ordered, fixed or {}))
     if counts is None:
         raise _infeasible(model_info, wants, ordered, fixed or {})
-    return _plan(model_info, wants, ordered, counts, context, slots, objective, batch)
+    return _plan(model_info, wants, ordered, counts, settings, objective, batch)
 
 
 def _ranges(wants: Demand, devices: Sequence[Device], fixed: Mapping[bytes, int]) -> list[Range]:
@@ -172,8 +169,7 @@ def _plan(
     wants: Demand,
     devices: Sequence[Device],
     counts: Sequence[tuple[int, bool]],
-    context: int,
-    slots: int,
+    settings: EngineSettings,
     objective: str,
     batch: int,
 ) -> Plan:
@@ -197,9 +193,7 @@ def _plan(
             )
         )
         first += layers
-    return Plan(
-        model_info, context, slots, objective, tuple(stages), sum(stage.seconds for stage in stages), batch
-    )
+    return Plan(model_info, settings, objective, tuple(stages), sum(stage.seconds for stage in stages), batch)
 
 
 def _infeasible(

@@ -157,7 +157,7 @@ def _ready(
     )
     me = _member(view, view.me)
     usable = [] if me is None else [member for member in view.members if why_unusable(member, me) is None]
-    found = better(running.plan, [one.device for one in usable if one.device], running.wanted.layers)
+    found = better(running.plan, _devices(usable), running.wanted.layers)
     if view.asked:
         return _asked(now, view, running, used, found, memory)
     if found is None or not pays(found[1], now - since, running.load_seconds):
@@ -314,11 +314,11 @@ def _plan(
         reason = f"{_names(view, absent)} is to hold layers but cannot: {_others(named, me)}"
         return wait(Report(Phase.WAITING, 0.0, reason))
     pending = asked - view.leases
-    granted = [member.device for member in usable if member.id in view.leases and member.device is not None]
+    granted = _devices(member for member in usable if member.id in view.leases)
     plan, refusal = _chosen(memory, model_info, granted, wanted)
     if pending and now < since + SETTLE and not (plan and memory.target):
         # The plan does not wait long for a worker that grants no lease, say because its sidecar just started.
-        all_of_them, _ = _place(model_info, [one.device for one in usable if one.device], wanted)
+        all_of_them, _ = _place(model_info, _devices(usable), wanted)
         if plan is None or _speed(all_of_them) >= WORTH_WAITING * _speed(plan):
             return wait(
                 Report(Phase.WAITING, 0.0, f"asks {_names(view, pending)} to compute for it"), since + SETTLE
@@ -353,7 +353,7 @@ def _chosen(
 def _place(model_info: ModelInfo, devices: Sequence[Device], wanted: Wanted) -> tuple[Plan | None, str]:
     """The plan, or None with what is missing."""
     try:
-        return place(model_info, devices, wanted.context, wanted.slots, wanted.layers), ""
+        return place(model_info, devices, wanted.settings, wanted.layers), ""
     except Infeasible as error:
         return None, error.message
 
@@ -388,9 +388,13 @@ def why_unusable(member: MemberView, me: MemberView) -> str | None:
         return f"engine {member.engine}{': ' + member.engine_reason if member.engine_reason else ''}"
     if member.engine_version != me.engine_version:
         return f"another llama.cpp ({member.engine_version})"
-    if member.device is None or member.device.memory_offered <= 0:
+    if member.memory_offered <= 0:
         return "offers no memory"
     return None
+
+
+def _devices(members: Iterable[MemberView]) -> list[Device]:
+    return [device for member in members for device in member.devices]
 
 
 def _usable_worker(view: View, worker: bytes) -> bool:
@@ -406,10 +410,9 @@ def _others(view: View, me: MemberView) -> str:
 
 def _best_leader(members: Iterable[MemberView]) -> MemberView | None:
     fit = [member for member in members if member.alive and member.reachable and member.lead]
-    offered = {member.id: member.device.memory_offered if member.device else 0 for member in fit}
     return min(
         fit,
-        key=lambda member: (member.engine != EngineState.READY, -offered[member.id], member.id),
+        key=lambda member: (member.engine != EngineState.READY, -member.memory_offered, member.id),
         default=None,
     )
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from leader.placement.planner import Plan
 from leader.reconcile.decide import decide
@@ -171,7 +172,14 @@ def stages(plan: Plan) -> tuple[Stage, ...]:
     """The plan as the pool sees it; a device without layers and without the head has no part in it."""
     return tuple(
         [
-            Stage(NodeId(one.device.member), *one.span, one.head, one.bytes, one.seconds * 1000)
+            Stage(
+                NodeId(one.device.member),
+                *one.span,
+                one.head,
+                one.bytes,
+                one.seconds * 1000,
+                one.device.device,
+            )
             for one in plan.stages
             if one.layers or one.head
         ]
@@ -182,8 +190,7 @@ def _wanted(deployment: Deployment) -> Wanted:
     return Wanted(
         deployment.model.name,
         deployment.model.root,
-        deployment.context,
-        deployment.slots,
+        EngineSettings(deployment.context, deployment.slots),
         deployment.running,
         {bytes(member): count for member, count in deployment.layers},
     )

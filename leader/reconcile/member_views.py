@@ -1,13 +1,17 @@
 """A member as the reconciler and placement see it. Pure."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device, assumed_layer_seconds
 from leader.reconcile.view import MemberView
 from mesh.engine.backends.backend_table import kind_named
+from mesh.engine.backends.cpu import CPU
 from mesh.protocol.membership.peers import PRESENT
 from mesh.protocol.node.node import Member
 from mesh.wire.identity import NodeId, id_text
-from mesh.wire.profile import Profile
+from mesh.wire.profile import OfferedDevice, Profile
 from mesh.wire.rights import Rights
 
 UNMEASURED_RTT = 0.001
@@ -30,18 +34,48 @@ def member_view(
         engine_reason=profile.engine_reason,
         engine_version=f"{profile.engine_commit} {profile.engine_rpc}",
         models=frozenset(model.root for model in profile.models),
-        device=None if model_info is None else device(member.id, profile, member.rtt, model_info, leader),
+        devices=() if model_info is None else devices(member.id, profile, member.rtt, model_info, leader),
     )
 
 
-def device(id: NodeId, profile: Profile, rtt: float | None, model_info: ModelInfo, leader: NodeId) -> Device:
-    """The member as placement sees it; no network stands before the leader's own accelerator or CPU."""
-    return Device(
-        member=id,
-        name=profile.name,
-        memory_offered=profile.memory_offered,
-        layer_seconds=assumed_layer_seconds(model_info, profile.accelerator_kind),
-        rtt=0.0 if id == leader else rtt or UNMEASURED_RTT,
-        local=id == leader,
-        accelerator=kind_named(profile.accelerator_kind).first_device if id == leader else "",
+def devices(
+    id: NodeId, profile: Profile, rtt: float | None, model_info: ModelInfo, leader: NodeId
+) -> tuple[Device, ...]:
+    """The member's devices as placement sees them; no network stands before the leader's own.
+
+    A member of wire version 2 tells of one alone. The leader's processor is the host of the pipeline, one
+    device, however it is divided.
+    """
+    told = profile.devices or (
+        OfferedDevice(profile.accelerator_kind, "", profile.memory_total, profile.memory_offered),
     )
+    if id == leader:
+        told = _one_host(told)
+    return tuple(
+        Device(
+            member=id,
+            name=f"{profile.name}/{one.name}" if len(told) > 1 else profile.name,
+            memory_offered=one.memory_offered,
+            layer_seconds=assumed_layer_seconds(model_info, one.kind),
+            rtt=0.0 if id == leader else rtt or UNMEASURED_RTT,
+            local=id == leader,
+            accelerator=_accelerator(one) if id == leader else "",
+            device=one.name,
+        )
+        for one in told
+    )
+
+
+def _accelerator(device: OfferedDevice) -> str:
+    """llama.cpp's name of it; empty for the processor."""
+    kind = kind_named(device.kind)
+    return "" if kind is CPU else device.name or kind.first_device
+
+
+def _one_host(told: Sequence[OfferedDevice]) -> tuple[OfferedDevice, ...]:
+    processors = [one for one in told if kind_named(one.kind) is CPU]
+    if len(processors) < 2:
+        return tuple(told)
+    lent = sum(one.memory_offered for one in processors)
+    host = replace(processors[0], memory_offered=lent)
+    return (host, *(one for one in told if one not in processors))

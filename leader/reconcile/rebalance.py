@@ -53,15 +53,15 @@ def _about(rtt: float) -> float:
 def _better(
     plan: Plan, devices: tuple[Device, ...], fixed: tuple[tuple[bytes, int], ...]
 ) -> tuple[Plan, float] | None:
-    model_info, context, slots, objective = plan.model_info, plan.context, plan.slots, plan.objective
+    model_info, settings, objective = plan.model_info, plan.settings, plan.objective
     try:
-        best = place(model_info, devices, context, slots, dict(fixed), objective)
+        best = place(model_info, devices, settings, dict(fixed), objective)
     except Infeasible:
         return None
     if shares(best) == shares(plan):
         return None
     try:
-        present = place(model_info, devices, context, slots, _held(plan, devices), objective)
+        present = place(model_info, devices, settings, _held(plan, devices), objective)
     except Infeasible:
         present = plan  # a worker offers less by now; it still holds what it gave already
     gain = best.predicted_tokens_per_second / present.predicted_tokens_per_second - 1.0

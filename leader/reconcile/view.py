@@ -6,6 +6,7 @@ Plain values; times in seconds, memory in bytes, members by id.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
 from leader.placement.planner import Plan
@@ -22,15 +23,14 @@ class Wanted:
 
     name: str
     root: bytes
-    context: int
-    slots: int
+    settings: EngineSettings
     running: bool = True
     layers: Mapping[bytes, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class MemberView:
-    """A member, this node included. ``device`` is what it would be in a plan for the model at hand."""
+    """A member, this node included. ``devices`` are what it would be in a plan for the model at hand."""
 
     id: bytes
     name: str
@@ -43,7 +43,12 @@ class MemberView:
     engine_reason: str = ""
     engine_version: str = ""  # llama.cpp commit and RPC version: must equal the leader's
     models: frozenset[bytes] = frozenset()
-    device: Device | None = None
+    devices: tuple[Device, ...] = ()
+
+    @property
+    def memory_offered(self) -> int:
+        """Of all its devices, in bytes."""
+        return sum(device.memory_offered for device in self.devices)
 
 
 @dataclass(frozen=True, slots=True)

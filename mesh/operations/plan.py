@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import demand
 from leader.placement.planner import Plan, PlanStage, place
@@ -55,7 +56,7 @@ def refuse_unable(reasons: Mapping[bytes, tuple[str, str | None]], fixed: Mappin
 
 
 def place_in_pool(
-    node: Node, model_info: ModelInfo, context: int, slots: int, fixed: Mapping[bytes, int]
+    node: Node, model_info: ModelInfo, settings: EngineSettings, fixed: Mapping[bytes, int]
 ) -> Plan:
     """The best placement in the whole pool, as if all members that may hold layers were ready now.
 
@@ -63,12 +64,12 @@ def place_in_pool(
     """
     members = [member_view(member, node.id, model_info) for member in node.members()]
     refuse_unable({view.id: (view.name, why_never(view)) for view in members}, fixed)
-    devices = [view.device for view in members if why_never(view) is None and view.device is not None]
-    return place(model_info, devices, context, slots, fixed)
+    devices = [device for view in members if why_never(view) is None for device in view.devices]
+    return place(model_info, devices, settings, fixed)
 
 
 def describe(plan: Plan, left_out: Sequence[LeftOut]) -> PlanResult:
-    wants = demand(plan.model_info, plan.context, plan.slots, plan.batch)
+    wants = demand(plan.model_info, plan.settings, plan.batch)
     used = {stage.device.member for stage in plan.stages}
     notes = []
     if len(used) == 1:
@@ -78,8 +79,8 @@ def describe(plan: Plan, left_out: Sequence[LeftOut]) -> PlanResult:
     return {
         "model": plan.model_info.name,
         "layers": plan.model_info.n_layers,
-        "context": plan.context,
-        "slots": plan.slots,
+        "context": plan.settings.context,
+        "slots": plan.settings.slots,
         "predicted_tokens_per_second": round(plan.predicted_tokens_per_second, 3),
         "milliseconds_per_token": round(plan.step_seconds * 1000, 3),
         "stages": [_stage(plan, stage, wants.layer, wants.head) for stage in plan.stages],
@@ -136,8 +137,8 @@ def plan_from_file(pool: Path, model: Path | None, layers: Mapping[str, int] | N
         if name not in {one.name for one in described.devices}:
             raise MeshError(f"no member is called {name}", f"it is not in {pool}")
         fixed[name.encode()] = count
-    context = context_of(model_info, described.context)
-    plan = place(model_info, described.devices, context, described.slots or DEFAULT_SLOTS, fixed)
+    settings = EngineSettings(context_of(model_info, described.context), described.slots or DEFAULT_SLOTS)
+    plan = place(model_info, described.devices, settings, fixed)
     used = {stage.device.member for stage in plan.stages}
     unused: list[LeftOut] = [
         {"member": one.name, "name": one.name, "reason": "the plan is faster without it"}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import trio
 
+from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from leader.placement.planner import place
 from leader.placement.reading import read_model
@@ -46,12 +47,14 @@ class PlanOperations:
         }
         fixed = fixed_layers(args["layers"], node.members()) or dict(deployed.layers if deployed else ())
         refuse_unable(reasons, fixed)
-        usable = [view.device for id, view in views.items() if reasons[id][1] is None]
+        usable = [device for id, view in views.items() if reasons[id][1] is None for device in view.devices]
         plan = place(
             model_info,
-            [device for device in usable if device is not None],
-            deployed.context if deployed else context_of(model_info, None),
-            deployed.slots if deployed else DEFAULT_SLOTS,
+            usable,
+            EngineSettings(
+                deployed.context if deployed else context_of(model_info, None),
+                deployed.slots if deployed else DEFAULT_SLOTS,
+            ),
             fixed,
         )
         return describe(plan, left_out(plan, list(views.values()), views[leader]))

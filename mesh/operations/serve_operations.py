@@ -5,6 +5,7 @@ from pathlib import Path
 
 import trio
 
+from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from leader.placement.reading import read_model
 from mesh.control.operations import NoArgs, ServeArgs, ServeResult, StopResult
@@ -52,9 +53,9 @@ class ServeOperations:
         model, model_info = await _what_is_meant(pool, args, emit)
         if not (elsewhere := model is not None):
             pool_name_of(model_info)  # refuses what no machine could keep a copy of
-        context, slots = context_of(model_info, args["context"]), args["slots"] or DEFAULT_SLOTS
+        settings = EngineSettings(context_of(model_info, args["context"]), args["slots"] or DEFAULT_SLOTS)
         fixed = fixed_layers(args["layers"], pool.node.members())
-        place_in_pool(pool.node, model_info, context, slots, fixed)  # refuses what the pool could not hold
+        place_in_pool(pool.node, model_info, settings, fixed)  # refuses what the pool could not hold
         if model is None:
             model = await hash_told(pool, model_info, args.get("sha256", ()), emit)
         present = pool.node.deployment()
@@ -63,7 +64,9 @@ class ServeOperations:
         if not elsewhere:
             await note_held(pool, model, model_info)
         layers = tuple((NodeId(member), count) for member, count in sorted(fixed.items()))
-        wanted = Deployment(pool.id, pool.node.id, 0, model, context, slots, True, layers, copies)
+        wanted = Deployment(
+            pool.id, pool.node.id, 0, model, settings.context, settings.slots, True, layers, copies
+        )
         return replace(wanted, options=options)
 
 

@@ -81,7 +81,7 @@ class Pipeline:
     def facts(self) -> EngineFacts:
         """What the door knows of llama-server."""
         plan, tokens = self.plan, self.plan.model_info.n_vocab
-        return EngineFacts(self.wanted.name, plan.context, plan.slots, vocabulary=tokens)
+        return EngineFacts(self.wanted.name, plan.settings.context, plan.settings.slots, vocabulary=tokens)
 
     @property
     def turns(self) -> SlotTurns:
@@ -188,7 +188,7 @@ class Pipeline:
         held = {slot: saved.content for slot, saved in self._server.restored.items()}
         files = self._server.slots
         places = 0 if files is None else files.places
-        table = SlotTable(self.plan.slots, places, ParkingCost(self._slots.token_bytes), held)
+        table = SlotTable(self.plan.settings.slots, places, ParkingCost(self._slots.token_bytes), held)
         return SlotTurns(table, self.connect, files)
 
     def _workers_that_are(self, *states: MemberState) -> list[bytes]:

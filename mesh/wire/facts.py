@@ -202,7 +202,8 @@ class Deployment:
 class Stage:
     """Layers ``first`` to ``last`` (inclusive, from 0) on a member; their bytes and milliseconds a token.
 
-    A stage with the head alone has no layers: its ``last`` is less than its ``first``.
+    A stage with the head alone has no layers: its ``last`` is less than its ``first``. ``device`` is the
+    member's that holds them, empty for its only one.
     """
 
     member: NodeId
@@ -211,6 +212,7 @@ class Stage:
     head: bool
     bytes: int
     milliseconds: float
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ GROWING_FORM: dict[int, Codec] = {
     PoolState.kind: growing(
         PoolState,
         *_STATE,
-        listed(growing(Stage, *_STAGE), MAX_STAGES),
+        listed(growing(Stage, *_STAGE, later=(text(MAX_DEVICE_NAME),)), MAX_STAGES),
         later=(_NAME, listed(growing(Quarantine, *_QUARANTINE), MAX_QUARANTINES)),
     ),
     Liveness.kind: growing(Liveness, _ID, _ID, UINT, UINT, BOOL),

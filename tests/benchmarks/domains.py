@@ -20,6 +20,7 @@ import trio
 from leader.door.slots.parking_cost import ParkingCost
 from leader.door.slots.slot_table import SlotTable
 from leader.llama.slots import Slots
+from leader.model.engine_settings import EngineSettings
 from leader.model.gguf import read
 from leader.placement.planner import place
 from mesh.engine.detect import detect
@@ -116,7 +117,9 @@ async def _measure(engine: Engine, model: Path, repeats: int, measured: Measured
 @asynccontextmanager
 async def _turns(engine: Engine, model: Path, folder: Path) -> AsyncIterator[SlotTurns]:
     await trio.Path(folder).mkdir()
-    slots = Slots(folder / "slots", place(read(model), [host(4 * GIB)], CONTEXT, SLOTS), b"m" * 32)
+    slots = Slots(
+        folder / "slots", place(read(model), [host(4 * GIB)], EngineSettings(CONTEXT, SLOTS)), b"m" * 32
+    )
     slots.prepare(restore=False)
     arguments = ["-c", str(CONTEXT * SLOTS), "-np", str(SLOTS), "--no-kv-unified", "--device", "none"]
     arguments += ["--slot-save-path", f"{slots.files}/"]

@@ -223,6 +223,7 @@ last | 2 | ANY | its last; less than the first: none
 head | 2 | yes or no | it holds the output layer
 bytes | 2 | ANY | of its layers
 milliseconds | 2 | finite | a token, as predicted
+device | 3 | 24 bytes | the member's that holds them; empty: its only one
 """,
         ),
         Table(

@@ -6,6 +6,7 @@ from typing import Final
 
 import trio
 
+from leader.model.engine_settings import EngineSettings
 from leader.placement.planner import Infeasible
 from leader.placement.reading import read_header, read_model
 from mesh.control.operations import (
@@ -46,12 +47,12 @@ class PullOperations:
                 "name one: hf:OWNER/REPO:QUANT",
             )
         model_info = await trio.to_thread.run_sync(read_header, Path(args["header"]), args["size"])
-        context, slots = context_of(model_info, args["context"]), args["slots"] or DEFAULT_SLOTS
+        settings = EngineSettings(context_of(model_info, args["context"]), args["slots"] or DEFAULT_SLOTS)
         fits: list[Fit] = []
         for size in args["sizes"]:
             fixed = fixed_layers(args["layers"], pool.node.members())
             try:
-                plan = place_in_pool(pool.node, model_info.scaled(size), context, slots, fixed)
+                plan = place_in_pool(pool.node, model_info.scaled(size), settings, fixed)
             except Infeasible as error:
                 fits.append({"fits": False, "reason": error.message, "tokens_per_second": 0.0})
             else:

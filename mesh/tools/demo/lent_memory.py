@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from leader.model.engine_settings import EngineSettings
 from leader.placement.cost import Demand, Device, demand
 from leader.placement.reading import read_model
 from mesh.tools.demo.step_failed import StepFailed
@@ -28,7 +29,7 @@ def lent_memory(model: Path, context: int) -> LentMemory:
     The leader and one other have too little together, if the model allows that. The two others have enough,
     for one of them is to lead without the first.
     """
-    return lend(demand(read_model(model), context, slots=1, batch=1))
+    return lend(demand(read_model(model), EngineSettings(context), batch=1))
 
 
 def lend(wants: Demand) -> LentMemory:

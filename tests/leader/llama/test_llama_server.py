@@ -21,6 +21,7 @@ from leader.llama.llama_server import LlamaServer, ServerPhase, ServerState
 from leader.llama.server_arguments import arguments
 from leader.llama.slots import Slots, are_kept
 from leader.llama.tunnels import OpenTunnel, Tunnels, open_tunnels
+from leader.model.engine_settings import EngineSettings
 from leader.model.gguf import read
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device, assumed_layer_seconds, compute_bytes
@@ -50,7 +51,7 @@ def split_plan(model: ModelInfo, on_leader: int = 2, context: int = 512) -> Plan
     """Six layers: ``on_leader`` here, two and the rest on two workers."""
     devices = [host(1 << 30), worker(1, 1 << 30), worker(2, 1 << 30)]
     fixed = {devices[0].member: on_leader, devices[1].member: 2, devices[2].member: 4 - on_leader}
-    return place(model, devices, context, 1, fixed)
+    return place(model, devices, EngineSettings(context, 1), fixed)
 
 
 class Nothing:
@@ -141,7 +142,7 @@ async def test_a_pool_answers_as_the_same_split_wired_by_hand(
         )
         for device, offered in ((host(), 46), (worker(1), 31), (worker(2), 31))
     ]
-    plan = place(model, devices, 512, 1)
+    plan = place(model, devices, EngineSettings(512, 1))
     assert len(plan.workers) == 2  # such small machines need each other
     async with pool(engine, plan, tmp_path) as running:
         await running.until("ready")
@@ -162,7 +163,7 @@ async def test_a_pool_answers_as_the_same_split_wired_by_hand(
 async def test_a_model_that_fits_runs_without_any_worker(
     engine: Engine, model: ModelInfo, tmp_path: Path
 ) -> None:
-    plan = place(model, [host(1 << 30), worker(1, 1 << 30)], 512, 1)
+    plan = place(model, [host(1 << 30), worker(1, 1 << 30)], EngineSettings(512, 1))
     assert plan.workers == ()
     async with pool(engine, plan, tmp_path) as running:
         await running.until("ready")
@@ -195,7 +196,7 @@ async def test_layers_land_where_the_plan_says(
     )
     assert head_overridden == plan.stages[0].head
     measured = [float(size) for size in re.findall(r"compute buffer size = +([\d.]+) MiB", lines)]
-    assert 0 < max(measured) <= compute_bytes(model, plan.context) / MIB + 0.1
+    assert 0 < max(measured) <= compute_bytes(model, plan.settings.context) / MIB + 0.1
 
 
 async def test_a_worker_takes_no_more_memory_than_was_planned(
@@ -246,7 +247,7 @@ async def test_many_clients_at_once_have_their_threads_without_control_groups(
     engine: Engine, model: ModelInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory_bound, "control_group", lambda most: None)
-    async with pool(engine, place(model, [host(1 << 30)], 512, 1), tmp_path) as running:
+    async with pool(engine, place(model, [host(1 << 30)], EngineSettings(512, 1)), tmp_path) as running:
         await running.until("ready")
         async with AsyncExitStack() as clients:
             for _ in range(300):  # each has a thread from its first line until its last
@@ -261,7 +262,7 @@ async def test_many_clients_at_once_have_their_threads_without_control_groups(
 async def test_a_server_that_was_stopped_is_killed_without_being_asked(
     engine: Engine, model: ModelInfo, tmp_path: Path
 ) -> None:
-    plan = place(model, [host(1 << 30)], 512, 1)
+    plan = place(model, [host(1 << 30)], EngineSettings(512, 1))
     async with pool(engine, plan, tmp_path) as running:
         await running.until("ready")
         assert running.server.pid is not None
@@ -293,7 +294,7 @@ async def test_conversations_go_on_in_the_next_server_with_another_split(
 async def test_where_conversations_cannot_be_kept_the_server_runs_without(
     engine: Engine, model: ModelInfo, tmp_path: Path
 ) -> None:
-    plan = place(model, [host(1 << 30)], 512, 1)
+    plan = place(model, [host(1 << 30)], EngineSettings(512, 1))
     (tmp_path / "file").touch()
     slots = Slots(tmp_path / "file" / "slots", plan, MODEL)
     async with pool(engine, plan, tmp_path, slots=slots) as running:
@@ -307,7 +308,7 @@ async def test_a_slot_can_be_saved_under_no_name_that_is_not_there(
 ) -> None:
     if not landlock.abi():
         pytest.skip("without Landlock the server is ended for what it makes")
-    plan = place(model, [host(1 << 30)], 512, 1)
+    plan = place(model, [host(1 << 30)], EngineSettings(512, 1))
     slots = Slots(tmp_path / "slots", plan, MODEL)
     async with pool(engine, plan, tmp_path, slots=slots) as running:
         await running.until("ready")
@@ -323,7 +324,7 @@ async def test_a_slot_can_be_saved_under_no_name_that_is_not_there(
 async def test_a_server_that_writes_more_than_it_may_is_ended(
     engine: Engine, model: ModelInfo, tmp_path: Path
 ) -> None:
-    plan = place(model, [host(1 << 30)], 512, 1)
+    plan = place(model, [host(1 << 30)], EngineSettings(512, 1))
     slots = Slots(tmp_path / "slots", plan, MODEL)
     async with pool(engine, plan, tmp_path, slots=slots) as running:
         await running.until("ready")
@@ -335,7 +336,7 @@ async def test_a_server_that_writes_more_than_it_may_is_ended(
 async def test_on_a_disk_that_is_full_a_server_keeps_nothing_and_goes_on(
     engine: Engine, model: ModelInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, disk = place(model, [host(1 << 30)], 512, 1), tmp_path / "disk"
+    plan, disk = place(model, [host(1 << 30)], EngineSettings(512, 1)), tmp_path / "disk"
     slots = Slots(disk / "slots", plan, MODEL)
     async with AsyncExitStack() as stack:
         try:
@@ -362,7 +363,7 @@ async def test_a_file_that_the_engine_refuses_fails_with_its_words(
     damaged.write_bytes(
         model.files[0].read_bytes().replace(b"llama.attention.head_count", b"llama.attention.head_xount")
     )
-    plan = place(read(model.files[0]), [host(1 << 30)], 512, 1)
+    plan = place(read(model.files[0]), [host(1 << 30)], EngineSettings(512, 1))
     object.__setattr__(plan.model_info, "files", (damaged,))
     async with pool(engine, plan, tmp_path) as running:
         state = await running.until("failed")
@@ -378,7 +379,9 @@ async def test_the_reason_is_known_when_all_is_read_that_was_said_before_the_end
         f"#!{sys.executable}\nimport os\nos.write(2, {chr(10).join(said)!r}.encode())\nos.abort()\n"
     )
     program.chmod(0o755)
-    server = LlamaServer(program, place(model, [host(1 << 30)], 512, 1), no_listener, tmp_path / "log")
+    server = LlamaServer(
+        program, place(model, [host(1 << 30)], EngineSettings(512, 1)), no_listener, tmp_path / "log"
+    )
     with trio.fail_after(30):
         state = await server.run()
     assert state.reason == "llama-server ended with SIGABRT: ggml-rpc.cpp:569: crashed"
@@ -389,7 +392,7 @@ async def test_an_engine_that_takes_more_than_its_placement_is_ended(
     engine: Engine, model: ModelInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(llama_server, "memory_limit", lambda plan: 1 << 20)
-    async with pool(engine, place(model, [host(1 << 30)], 512, 1), tmp_path) as running:
+    async with pool(engine, place(model, [host(1 << 30)], EngineSettings(512, 1)), tmp_path) as running:
         state = await running.until("failed")
     assert re.fullmatch("llama-server took .*more.* than the 1 MiB of the placement", state.reason)
 
@@ -398,7 +401,7 @@ async def test_where_the_kernel_ended_an_engine_for_its_memory_that_is_the_reaso
     engine: Engine, model: ModelInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory_bound.MemoryBound, "ended", lambda bound: "it took more memory")
-    async with pool(engine, place(model, [host(1 << 30)], 512, 1), tmp_path) as running:
+    async with pool(engine, place(model, [host(1 << 30)], EngineSettings(512, 1)), tmp_path) as running:
         await running.until("ready")
         assert running.server.pid is not None
         os.kill(running.server.pid, signal.SIGKILL)

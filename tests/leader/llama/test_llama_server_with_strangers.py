@@ -13,6 +13,7 @@ import trio
 import leader.llama.llama_server as module
 from leader.llama.llama_server import LlamaServer
 from leader.llama.tunnels import OpenTunnel, open_tunnels
+from leader.model.engine_settings import EngineSettings
 from leader.placement.planner import place
 from mesh.net.stream_ends import Plain
 from tests.leader.shapes import host, model_info, worker
@@ -70,7 +71,10 @@ async def serving(folder: Path, workers: Worker) -> AsyncIterator[LlamaServer]:
     program.write_text(PROGRAM)
     program.chmod(0o755)
     plan = place(
-        model_info(), [host(), worker(1), worker(2)], 512, 1, {host().member: 2, worker(1).member: 3}
+        model_info(),
+        [host(), worker(1), worker(2)],
+        EngineSettings(512, 1),
+        {host().member: 2, worker(1).member: 3},
     )
     async with open_tunnels(workers.open) as tunnels, trio.open_nursery() as nursery:
         server = LlamaServer(program, plan, tunnels.listen, folder / "log")

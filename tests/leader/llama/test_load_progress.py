@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leader.llama.load_progress import MOST, LoadProgress, LoadReport, LoadShare
+from leader.model.engine_settings import EngineSettings
 from leader.placement.planner import place
 from tests.leader.shapes import GIB, MIB, host, model_info, worker
 
@@ -137,7 +138,7 @@ def test_a_model_of_no_bytes_has_no_share() -> None:
 def test_a_plans_shares_are_the_weights_of_its_workers_in_its_order() -> None:
     model = model_info(4)
     fixed = {worker(1).member: 2, worker(2).member: 1, host().member: 1}
-    plan = place(model, [host(GIB), worker(1, GIB), worker(2, GIB)], 512, 1, fixed)
+    plan = place(model, [host(GIB), worker(1, GIB), worker(2, GIB)], EngineSettings(512, 1), fixed)
     text = LoadProgress.of(plan).see(0.0, 0.0, [1 << 50] * 2).text()
     total = LoadProgress.of(plan).see(0.0, 0.0, [0, 0]).total
     assert total == max(model.total_bytes, sum(model.layer_bytes[1:]))

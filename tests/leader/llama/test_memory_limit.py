@@ -7,18 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leader.llama.memory_limit import BASE_BYTES, checkpoints, memory_limit
+from leader.model.engine_settings import EngineSettings
 from leader.placement.planner import place
 from tests.leader.shapes import GIB, MIB, host, model_info, worker
 
 
 def test_what_others_hold_does_not_count() -> None:
-    alone = place(model_info(8), [host(memory=GIB)], 512, 1)
-    shared = place(model_info(8), [host(), worker(1, memory=GIB)], 512, 1, {host().member: 2})
+    alone = place(model_info(8), [host(memory=GIB)], EngineSettings(512, 1))
+    shared = place(model_info(8), [host(), worker(1, memory=GIB)], EngineSettings(512, 1), {host().member: 2})
     assert memory_limit(shared) < memory_limit(alone)
 
 
 def test_the_plan_on_this_machine_fits_with_all_its_conversations() -> None:
-    plan = place(model_info(8), [host(memory=GIB)], 512, 2)
+    plan = place(model_info(8), [host(memory=GIB)], EngineSettings(512, 2))
     conversations = sum(plan.model_info.kv_bytes) * 512 * 2
     assert memory_limit(plan) >= plan.stages[0].bytes + conversations + BASE_BYTES
 
@@ -42,7 +43,7 @@ def test_checkpoints_but_the_first_hold_no_more_than_a_conversation(
 )  # fmt: skip
 def test_all_checkpoints_that_are_allowed_fit(window: int, state: int, context: int, slots: int) -> None:
     info = replace(model_info(8), window=window, state_bytes=state)
-    plan = place(info, [host(memory=1 << 50)], context, slots)
+    plan = place(info, [host(memory=1 << 50)], EngineSettings(context, slots))
     each = min(window, context) * sum(info.kv_bytes) + state
     room = memory_limit(plan) - plan.stages[0].bytes - BASE_BYTES
     assert room >= checkpoints(info, context) * each * slots

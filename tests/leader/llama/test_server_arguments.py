@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from leader.llama.server_arguments import arguments, environment
+from leader.model.engine_settings import EngineSettings
 from leader.placement.cost import Device
 from leader.placement.planner import place
 from tests.leader.shapes import GIB, MIB, host, model_info, worker
@@ -19,7 +20,10 @@ def value(argv: list[str], option: str) -> str:
 def test_a_pipeline_names_its_workers_in_order_with_exact_counts() -> None:
     fixed = {host().member: 2, worker(1).member: 1, worker(2).member: 5}
     plan = place(
-        model_info(8), [host(), worker(1, rtt=0.002), worker(2, memory=GIB, rtt=0.001)], 512, 2, fixed
+        model_info(8),
+        [host(), worker(1, rtt=0.002), worker(2, memory=GIB, rtt=0.001)],
+        EngineSettings(512, 2),
+        fixed,
     )
     argv = arguments(plan, ENDPOINTS, "127.0.0.1", 4321)
     order = [stage.device.name for stage in plan.stages]
@@ -37,7 +41,7 @@ def test_a_pipeline_names_its_workers_in_order_with_exact_counts() -> None:
 
 
 def test_what_it_is_called_and_where_its_slots_are_saved_is_said_when_known() -> None:
-    plan = place(model_info(8), [host(memory=GIB)], 512, 1)
+    plan = place(model_info(8), [host(memory=GIB)], EngineSettings(512, 1))
     assert value(arguments(plan, {}, "127.0.0.1", 1), "--alias") == "toy"
     assert "--slot-save-path" not in arguments(plan, {}, "127.0.0.1", 1)
     argv = arguments(plan, {}, "127.0.0.1", 1, Path("/state/slots"), "file.gguf")
@@ -46,7 +50,7 @@ def test_what_it_is_called_and_where_its_slots_are_saved_is_said_when_known() ->
 
 
 def test_a_model_on_the_leaders_cpu_alone_uses_no_device() -> None:
-    argv = arguments(place(model_info(8), [host(memory=GIB)], 512, 1), {}, "127.0.0.1", 1)
+    argv = arguments(place(model_info(8), [host(memory=GIB)], EngineSettings(512, 1)), {}, "127.0.0.1", 1)
     assert value(argv, "--device") == "none"
     assert "--rpc" not in argv
     assert "-ts" not in argv
@@ -55,20 +59,20 @@ def test_a_model_on_the_leaders_cpu_alone_uses_no_device() -> None:
 def test_a_head_that_stays_with_the_leader_is_named_by_its_tensor() -> None:
     devices = [host(memory=70 * MIB, seconds=0.01), worker(1, memory=GIB, down=1e5)]
     model = replace(model_info(8), n_vocab=100_000)
-    plan = place(model, devices, 512, 1)
+    plan = place(model, devices, EngineSettings(512, 1))
     assert plan.stages[0].head
     assert value(arguments(plan, ENDPOINTS, "127.0.0.1", 1), "-ot") == r"^output\.weight$=CPU"
-    tied = place(replace(model, tied=True), devices, 512, 1)
+    tied = place(replace(model, tied=True), devices, EngineSettings(512, 1))
     assert value(arguments(tied, ENDPOINTS, "127.0.0.1", 1), "-ot") == r"^token_embd\.weight$=CPU"
 
 
 def test_the_leaders_accelerator_is_a_device_among_the_workers() -> None:
     gpu = Device(b"\xff" * 16, "me", GIB, 0.0001, local=True, accelerator="CUDA0")
-    plan = place(model_info(8), [gpu, worker(1)], 512, 1, {worker(1).member: 3})
+    plan = place(model_info(8), [gpu, worker(1)], EngineSettings(512, 1), {worker(1).member: 3})
     argv = arguments(plan, ENDPOINTS, "127.0.0.1", 1)
     assert value(argv, "--device") in ("CUDA0,RPC0", "RPC0,CUDA0")
     assert value(argv, "-ngl") == "9"
-    alone = arguments(place(model_info(8), [gpu], 512, 1), {}, "127.0.0.1", 1)
+    alone = arguments(place(model_info(8), [gpu], EngineSettings(512, 1)), {}, "127.0.0.1", 1)
     assert value(alone, "--device") == "CUDA0"
     assert "--rpc" not in alone
 

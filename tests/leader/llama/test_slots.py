@@ -18,12 +18,13 @@ from leader.door.slots.slot_content import SlotContent
 from leader.llama.local_http import Connect
 from leader.llama.slot_manifest import SavedSlot
 from leader.llama.slots import PLACES_PER_SLOT, Slots, are_kept, excess, remove
+from leader.model.engine_settings import EngineSettings
 from leader.placement.planner import Plan, place
 from mesh.runtime.state import write_durably
 from tests.lab import disks
 from tests.leader.shapes import GIB, host, model_info
 
-PLAN = place(model_info(8), [host(memory=GIB)], 512, 2)
+PLAN = place(model_info(8), [host(memory=GIB)], EngineSettings(512, 2))
 MODEL = b"m" * 32
 ALL = {0: SlotContent("anna"), 1: SlotContent("anna")}
 ANNAS = SlotContent("anna", (1, -2, 1 << 63), 7)
@@ -141,7 +142,9 @@ async def test_what_no_manifest_of_the_same_deployment_names_is_dropped(tmp_path
     slots.prepare(restore=False)
     async with serving(server) as connect:
         await slots.keep(connect, ALL)
-        plan = place(model_info(8), [host(memory=GIB)], 256, 2) if change == "context" else PLAN
+        plan = (
+            place(model_info(8), [host(memory=GIB)], EngineSettings(256, 2)) if change == "context" else PLAN
+        )
         if change == "manifest":
             (slots.folder / "manifest.json").unlink()
         if change == "damage":
@@ -221,7 +224,7 @@ def test_whatever_has_the_folders_name_is_removed(tmp_path: Path, made: str) -> 
 async def test_a_slot_is_parked_and_loaded_into_another_one(tmp_path: Path) -> None:
     slots, server = slots_in(tmp_path / "slots"), Server(tmp_path / "slots" / "files")
     slots.prepare(restore=False)
-    assert slots.places == PLACES_PER_SLOT * PLAN.slots
+    assert slots.places == PLACES_PER_SLOT * PLAN.settings.slots
     async with serving(server) as connect:
         for _ in range(2):
             parked = await slots.park(connect, 0, 3)

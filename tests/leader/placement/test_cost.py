@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from leader.model.engine_settings import EngineSettings
 from leader.placement.cost import (
     CACHE_GRAIN,
     HOST_MARGIN,
@@ -19,25 +20,25 @@ from mesh.engine.backends.backend_table import kind_named
 from tests.leader.shapes import MIB, host, model_info, worker
 
 MODEL = model_info()
-WANTS = demand(MODEL, context=512, slots=2, batch=3)
+WANTS = demand(MODEL, EngineSettings(512, 2), batch=3)
 
 
 def test_a_context_is_rounded_up_to_the_grain_of_the_engines_cache() -> None:
-    rounded = demand(MODEL, 257, 2, 3)
+    rounded = demand(MODEL, EngineSettings(257, 2), 3)
     assert rounded == WANTS
-    assert demand(MODEL, 256, 2, 3).layer == 8 * MIB + 2048 * CACHE_GRAIN * 2
+    assert demand(MODEL, EngineSettings(256, 2), 3).layer == 8 * MIB + 2048 * CACHE_GRAIN * 2
 
 
 def test_every_layer_counts_as_the_largest() -> None:
     uneven = replace(MODEL, layer_bytes=(MIB, 9 * MIB), kv_bytes=(1024, 4096))
-    assert demand(uneven, 256, 1, 1).layer == 9 * MIB + 4096 * 256
+    assert demand(uneven, EngineSettings(256, 1), 1).layer == 9 * MIB + 4096 * 256
 
 
 def test_work_is_the_larger_of_compute_buffer_and_largest_tensor() -> None:
     compute = compute_bytes(MODEL, 512)
     assert compute == 512 * (4 * (3 * 768 + 4 * 512) + 2 * 512)
-    assert demand(MODEL, 512, 1, 1).work == compute
-    assert demand(replace(MODEL, largest_tensor=compute + 1), 512, 1, 1).work == compute + 1
+    assert demand(MODEL, EngineSettings(512, 1), 1).work == compute
+    assert demand(replace(MODEL, largest_tensor=compute + 1), EngineSettings(512, 1), 1).work == compute + 1
 
 
 def test_a_head_beyond_the_compute_buffer_is_there_twice_while_it_is_loaded() -> None:
@@ -45,7 +46,7 @@ def test_a_head_beyond_the_compute_buffer_is_there_twice_while_it_is_loaded() ->
     logits = 4 * MODEL.n_vocab * 2
     assert WANTS.head == MODEL.head_bytes + logits
     large = replace(MODEL, head_bytes=compute + 5)
-    assert demand(large, 512, 2, 1).head == compute + 5 + 5 + logits
+    assert demand(large, EngineSettings(512, 2), 1).head == compute + 5 + 5 + logits
 
 
 def test_the_leaders_cpu_alone_also_keeps_the_embedding() -> None:

@@ -5,13 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leader.model.engine_settings import EngineSettings
 from leader.placement.cost import MAX_DEVICES, Device, Range, demand
 from leader.placement.placement_table import _window, best_counts
 from tests.leader.shapes import host, model_info, worker
 
 ANY = Range(0, 8, 8)
 MODEL = model_info()
-WANTS = demand(MODEL, 512, 1, 1)
+WANTS = demand(MODEL, EngineSettings(512, 1), 1)
 
 
 def counts(devices: list[Device], ranges: list[Range]) -> list[tuple[int, bool]] | None:
@@ -60,8 +61,8 @@ def test_of_more_devices_than_the_engine_takes_some_stay_unused() -> None:
     devices = [host(), *(worker(number) for number in range(1, MAX_DEVICES + 2))]
     one = Range(0, 1, 1)
     ranges = [Range(0, 0, -1), *[one] * (MAX_DEVICES + 1)]
-    assert best_counts(model, demand(model, 512, 1, 1), devices, ranges) is None
+    assert best_counts(model, demand(model, EngineSettings(512, 1), 1), devices, ranges) is None
     ranges[0] = one
-    found = best_counts(model, demand(model, 512, 1, 1), devices, ranges)
+    found = best_counts(model, demand(model, EngineSettings(512, 1), 1), devices, ranges)
     assert found is not None
     assert sum(layers > 0 for layers, _ in found[1:]) == MAX_DEVICES

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from leader.model.engine_settings import EngineSettings
 from leader.placement.cost import MAX_DEVICES, Device, demand, entry_seconds, head_extra_seconds
 from leader.placement.planner import Infeasible, Plan, place
 from tests.leader.shapes import GIB, MIB, host, model_info, worker
@@ -22,7 +23,7 @@ def brute_force(
 ) -> float:
     """Least seconds a step over every choice of counts and head; inf if none fits."""
     model = model_info(n_layers)
-    wants = demand(model, 512, slots, batch)
+    wants = demand(model, EngineSettings(512, slots), batch)
     best = float("inf")
     for counts in itertools.product(range(n_layers + 1), repeat=len(devices)):
         if sum(counts) != n_layers or any(
@@ -87,9 +88,9 @@ def test_a_plan_costs_exactly_what_brute_force_finds(
     least = brute_force(devices, fixed, n_layers, slots, slots if objective == "throughput" else 1)
     if least == float("inf"):
         with pytest.raises(Infeasible):
-            place(model, devices, 512, slots, fixed, objective)
+            place(model, devices, EngineSettings(512, slots), fixed, objective)
         return
-    plan = place(model, devices, 512, slots, fixed, objective)
+    plan = place(model, devices, EngineSettings(512, slots), fixed, objective)
     assert plan.step_seconds == pytest.approx(least, rel=1e-9)
     assert sum(stage.layers for stage in plan.stages) == n_layers
     assert [stage.head for stage in plan.stages].count(True) == 1
@@ -103,31 +104,35 @@ def test_a_plan_costs_exactly_what_brute_force_finds(
 
 
 def test_a_model_that_fits_on_the_leader_runs_there_alone() -> None:
-    plan = place(model_info(8), [host(memory=GIB), worker(1), worker(2)], 512, 1)
+    plan = place(model_info(8), [host(memory=GIB), worker(1), worker(2)], EngineSettings(512, 1))
     assert layers_of(plan) == {"host": 8}
     assert plan.stages[0].head
     assert plan.workers == ()
 
 
 def test_a_much_faster_worker_takes_everything_from_a_slow_leader() -> None:
-    plan = place(model_info(8), [host(memory=GIB, seconds=0.1), worker(1, seconds=0.001, memory=GIB)], 512, 1)
+    plan = place(
+        model_info(8),
+        [host(memory=GIB, seconds=0.1), worker(1, seconds=0.001, memory=GIB)],
+        EngineSettings(512, 1),
+    )
     assert sum(stage.layers for stage in plan.stages if not stage.device.local) == 8
 
 
 def test_layers_go_to_fewer_and_nearer_devices() -> None:
     near, far = worker(1, rtt=0.001), worker(2, rtt=0.05)
-    plan = place(model_info(8), [host(memory=80 * MIB), near, far], 512, 1)
+    plan = place(model_info(8), [host(memory=80 * MIB), near, far], EngineSettings(512, 1))
     assert "w2" not in layers_of(plan)
 
 
 def test_the_memory_rich_but_slow_machine_does_not_get_the_most_layers() -> None:
     slow, quick = worker(1, memory=10 * GIB, seconds=0.05), worker(2, memory=80 * MIB, seconds=0.001)
-    layers = layers_of(place(model_info(8), [slow, quick], 512, 1))
+    layers = layers_of(place(model_info(8), [slow, quick], EngineSettings(512, 1)))
     assert layers["w2"] > layers["w1"]
 
 
 def test_the_host_has_the_first_layers_and_the_heads_device_the_last() -> None:
-    plan = place(model_info(12), [worker(1), worker(2), host(memory=90 * MIB)], 512, 1)
+    plan = place(model_info(12), [worker(1), worker(2), host(memory=90 * MIB)], EngineSettings(512, 1))
     assert plan.stages[0].device.host
     assert plan.stages[0].first == 0
     assert plan.stages[-1].last == 11
@@ -135,7 +140,11 @@ def test_the_host_has_the_first_layers_and_the_heads_device_the_last() -> None:
 
 def test_the_head_may_stay_on_the_leader_when_its_logits_would_cross_a_slow_link() -> None:
     slow = worker(1, memory=GIB, down=1e5, up=1e8)
-    plan = place(replace(model_info(8), n_vocab=100_000), [host(memory=60 * MIB, seconds=0.01), slow], 512, 1)
+    plan = place(
+        replace(model_info(8), n_vocab=100_000),
+        [host(memory=60 * MIB, seconds=0.01), slow],
+        EngineSettings(512, 1),
+    )
     assert plan.stages[0].device.host
     assert plan.stages[0].head
 
@@ -143,68 +152,82 @@ def test_the_head_may_stay_on_the_leader_when_its_logits_would_cross_a_slow_link
 def test_fixed_numbers_are_kept_and_the_rest_is_free() -> None:
     fixed = {worker(2).member: 3, host().member: 0}
     plan = place(
-        model_info(8), [host(memory=GIB), worker(1, memory=GIB), worker(2, memory=GIB)], 512, 1, fixed
+        model_info(8),
+        [host(memory=GIB), worker(1, memory=GIB), worker(2, memory=GIB)],
+        EngineSettings(512, 1),
+        fixed,
     )
     assert layers_of(plan) | {"host": 0} == {"host": 0, "w1": 5, "w2": 3}
 
 
 def test_no_more_than_fifteen_devices_are_used() -> None:
     devices = [worker(number, memory=45 * MIB) for number in range(1, 41)]
-    plan = place(model_info(20), devices, 512, 1)
+    plan = place(model_info(20), devices, EngineSettings(512, 1))
     assert len(plan.stages) <= MAX_DEVICES
     with pytest.raises(Infeasible):
-        place(model_info(80), devices, 512, 1)
+        place(model_info(80), devices, EngineSettings(512, 1))
 
 
 def test_more_context_takes_memory_from_layers() -> None:
     devices = [worker(number, memory=220 * MIB) for number in range(1, 5)]
-    assert len(place(model_info(16), devices, 512, 1).stages) < len(
-        place(model_info(16), devices, 8192, 1).stages
+    assert len(place(model_info(16), devices, EngineSettings(512, 1)).stages) < len(
+        place(model_info(16), devices, EngineSettings(8192, 1)).stages
     )
 
 
 def test_an_impossible_model_is_refused_with_what_is_missing_and_who_offered_what() -> None:
     devices = [host(memory=60 * MIB), worker(1, memory=50 * MIB), worker(2, memory=5 * MIB)]
     with pytest.raises(Infeasible) as caught:
-        place(model_info(64), devices, 512, 1)
+        place(model_info(64), devices, EngineSettings(512, 1))
     message = caught.value.message
     assert "are missing" in message
     for offered in ("host 60.0 MiB", "w1 50.0 MiB (holds", "w2 5.0 MiB (too little: one layer needs"):
         assert offered in message
-    wants = demand(model_info(64), 512, 1, 1)
+    wants = demand(model_info(64), EngineSettings(512, 1), 1)
     held = sum(max(0, wants.capacity(device, head=False)) for device in devices)
     assert wants.layer * (64 - held) <= caught.value.missing <= wants.layer * (65 - held)
 
 
 def test_a_fixed_number_beyond_a_machines_memory_names_that_machine() -> None:
     with pytest.raises(Infeasible, match=r"w1 cannot hold 8 layers: they need .* it offers 60\.0 MiB"):
-        place(model_info(8), [host(memory=GIB), worker(1, memory=60 * MIB)], 512, 1, {worker(1).member: 8})
+        place(
+            model_info(8),
+            [host(memory=GIB), worker(1, memory=60 * MIB)],
+            EngineSettings(512, 1),
+            {worker(1).member: 8},
+        )
 
 
 def test_fixed_numbers_that_do_not_add_up_are_refused() -> None:
     devices = [worker(1, memory=GIB), worker(2, memory=GIB)]
     with pytest.raises(Infeasible, match="leave no way to place all 8"):
-        place(model_info(8), devices, 512, 1, {worker(1).member: 2, worker(2).member: 2})
+        place(model_info(8), devices, EngineSettings(512, 1), {worker(1).member: 2, worker(2).member: 2})
 
 
 def test_an_empty_pool_is_refused() -> None:
     with pytest.raises(Infeasible, match="no machine offers memory"):
-        place(model_info(8), [], 512, 1)
+        place(model_info(8), [], EngineSettings(512, 1))
 
 
 def test_a_plan_does_not_depend_on_the_order_of_the_devices() -> None:
     devices = [host(memory=70 * MIB), *(worker(number, memory=60 * MIB, rtt=0.001) for number in range(1, 6))]
-    assert place(model_info(12), devices, 512, 1) == place(model_info(12), devices[::-1], 512, 1)
+    assert place(model_info(12), devices, EngineSettings(512, 1)) == place(
+        model_info(12), devices[::-1], EngineSettings(512, 1)
+    )
 
 
 def test_throughput_counts_all_slots_and_latency_one() -> None:
     devices = [worker(1, rtt=0.05), worker(2, rtt=0.05)]
-    one, all_slots = (place(model_info(8), devices, 512, 4, objective=o) for o in ("latency", "throughput"))
+    one, all_slots = (
+        place(model_info(8), devices, EngineSettings(512, 4), objective=o) for o in ("latency", "throughput")
+    )
     assert all_slots.predicted_tokens_per_second > 3 * one.predicted_tokens_per_second
 
 
 def test_the_explanation_adds_up() -> None:
-    explained = place(model_info(12), [host(memory=70 * MIB), worker(1), worker(2)], 512, 1).explain()
+    explained = place(
+        model_info(12), [host(memory=70 * MIB), worker(1), worker(2)], EngineSettings(512, 1)
+    ).explain()
     terms = [sum(stage["terms"].values()) for stage in explained["stages"]]
     assert terms == pytest.approx([stage["milliseconds"] for stage in explained["stages"]])
     assert sum(terms) == pytest.approx(explained["milliseconds"])
@@ -215,17 +238,17 @@ def test_sixty_four_workers_and_128_layers_are_placed_in_a_moment() -> None:
         worker(n, memory=(60 + 7 * n) * MIB, seconds=0.001 * (1 + n % 7), rtt=0.0001 * (1 + n % 11))
         for n in range(64)
     ]
-    place(model_info(128), devices, 512, 1)
+    place(model_info(128), devices, EngineSettings(512, 1))
     fastest = float("inf")
     for _ in range(3):
         began = time.perf_counter()
-        place(model_info(128), devices, 512, 1)
+        place(model_info(128), devices, EngineSettings(512, 1))
         fastest = min(fastest, time.perf_counter() - began)
     assert fastest < 0.1
 
 
 def test_a_stage_with_the_head_alone_has_no_layers() -> None:
-    stage = place(model_info(8), [host(GIB)], 512, 1).stages[0]
+    stage = place(model_info(8), [host(GIB)], EngineSettings(512, 1)).stages[0]
     assert stage.span == (0, 7)
     first, last = replace(stage, layers=0).span
     assert first > last
@@ -234,4 +257,4 @@ def test_a_stage_with_the_head_alone_has_no_layers() -> None:
 @pytest.mark.parametrize(("context", "slots"), [(0, 1), (512, 0)])
 def test_a_context_or_slots_of_nothing_cannot_be_placed(context: int, slots: int) -> None:
     with pytest.raises(Infeasible, match="make no sense"):
-        place(model_info(4), [host(GIB)], context, slots)
+        place(model_info(4), [host(GIB)], EngineSettings(context, slots))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from leader.model.engine_settings import EngineSettings
 from leader.placement.planner import place
 from leader.reconcile.decide import GIVING_UP, SETTLE, decide
 from leader.reconcile.view import (
@@ -29,19 +30,19 @@ from tests.leader.shapes import GIB, MIB, host, model_info, worker
 
 ME, W1, W2 = b"\xff" * 16, worker(1).member, worker(2).member
 ROOT = b"r" * 32
-WANTED = Wanted("toy", ROOT, 512, 1)
+WANTED = Wanted("toy", ROOT, EngineSettings(512))
 SHAPE = model_info(8)
 
 
 def leader(memory: int = 60 * MIB, **changes: Any) -> MemberView:
     return MemberView(
-        **{"id": ME, "name": "me", "models": frozenset({ROOT}), "device": host(memory), **changes}
+        **{"id": ME, "name": "me", "models": frozenset({ROOT}), "devices": (host(memory),), **changes}
     )
 
 
 def member(number: int, memory: int = 100 * MIB, **changes: Any) -> MemberView:
     return MemberView(
-        **{"id": bytes([number]) * 16, "name": f"w{number}", "device": worker(number, memory), **changes}
+        **{"id": bytes([number]) * 16, "name": f"w{number}", "devices": (worker(number, memory),), **changes}
     )
 
 
@@ -56,7 +57,7 @@ ALL = frozenset({ME, W1, W2})
 
 
 def running(phase: Phase = Phase.READY, **changes: Any) -> Running:
-    plan = place(SHAPE, [host(60 * MIB), worker(1)], 512, 1)
+    plan = place(SHAPE, [host(60 * MIB), worker(1)], EngineSettings(512, 1))
     assert plan.workers == (W1,)
     return Running(**{"wanted": WANTED, "plan": plan, "phase": phase, **changes})
 
@@ -114,7 +115,7 @@ def test_a_lease_that_would_not_help_is_not_waited_for() -> None:
 
 def test_a_lease_that_would_make_it_better_is_waited_for_one_second() -> None:
     fast = replace(worker(2), layer_seconds=0.0001)
-    better = view(leader(), member(1), member(2, device=fast), leases=USED)
+    better = view(leader(), member(1), member(2, devices=(fast,)), leases=USED)
     asked = decide(10.0, better, ReconcilerMemory()).memory
     waiting = decide(10.5, better, asked)
     assert Start not in kinds(waiting)
@@ -161,7 +162,7 @@ def test_too_large_a_model_waits_and_says_who_offered_what() -> None:
         ({"engine": "building", "engine_reason": "40%"}, "engine building: 40%"),
         ({"engine": "failed", "engine_reason": "no disk"}, "engine failed: no disk"),
         ({"engine_version": "b1/6.0"}, r"another llama.cpp (b1/6.0)"),
-        ({"device": None}, "offers no memory"),
+        ({"devices": ()}, "offers no memory"),
     ],
 )
 def test_a_worker_that_cannot_is_not_asked_and_the_reason_is_told(changes: Any, why: str) -> None:
@@ -286,7 +287,7 @@ def test_answers_that_cannot_go_on_are_not_waited_for() -> None:
 
 
 def test_another_deployment_ends_what_runs_and_the_same_again_does_not() -> None:
-    other = replace(WANTED, context=1024)
+    other = replace(WANTED, settings=EngineSettings(1024))
     decision = decide(0, view(wanted=other, running=running(), leases=USED), ReconcilerMemory())
     assert Stop in kinds(decision)
     assert "toy gets other settings" in only(decision, Report).reason
@@ -358,7 +359,7 @@ def test_a_leader_that_cannot_get_an_engine_hands_over_or_fails_with_the_reason(
 def test_what_takes_the_place_of_what_runs_is_named() -> None:
     for wanted, reason in (
         (replace(WANTED, name="new", root=b"n" * 32), "new replaces toy"),
-        (replace(WANTED, context=256), "toy gets other settings"),
+        (replace(WANTED, settings=EngineSettings(256)), "toy gets other settings"),
     ):
         decision = decide(0, view(wanted=wanted, running=running(), leases=USED), ReconcilerMemory())
         assert only(decision, Report) == Report(Phase.LOADING, 0.0, reason)

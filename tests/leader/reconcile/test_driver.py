@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from leader.placement.planner import place
 from leader.reconcile.driver import LOOK, SOONEST, Input, LeaderDriver, cut, pause, stages
@@ -33,8 +34,8 @@ from tests.mesh.protocol.stage import Stage as Led
 
 ROOT = b"r" * 32
 TOY = model_info(8)
-PLAN = place(TOY, [host(60 * MIB), worker(1)], 512, 1)
-WANTED = Wanted("toy", ROOT, 512, 1)
+PLAN = place(TOY, [host(60 * MIB), worker(1)], EngineSettings(512, 1))
+WANTED = Wanted("toy", ROOT, EngineSettings(512))
 
 
 class Local:
@@ -111,7 +112,7 @@ def test_a_leader_sees_the_deployment_its_members_and_what_is_copied(driven: Dri
     view = driven.view()
     assert view.wanted == replace(WANTED, layers={driven.other.id: 3})
     assert {member.id for member in view.members} == {driven.stage.node.id, driven.other.id}
-    assert all(member.device is not None for member in view.members)
+    assert all(member.devices for member in view.members)
     assert (view.model_info, view.lost, view.copying, view.asked) == (TOY, "", Copying(1, 2), "idle")
 
 
@@ -120,7 +121,7 @@ def test_a_model_that_is_not_at_hand_is_seen_with_the_file_that_was_lost(driven:
     driven.local.shapes.clear()
     view = driven.view()
     assert (view.model_info, view.lost) == (None, "r.gguf")
-    assert [member.device for member in view.members] == [None, None]
+    assert [member.devices for member in view.members] == [(), ()]
 
 
 def test_a_worker_whose_connection_broke_is_probed_and_not_reachable_for_a_while(driven: Driven) -> None:
@@ -193,7 +194,7 @@ def test_a_hand_over_that_the_node_refuses_is_an_error(driven: Driven) -> None:
 
 def test_failures_in_a_row_are_counted_from_one_decision_to_the_next(driven: Driven) -> None:
     driven.deploy()
-    alone = place(TOY, [replace(host(GIB), member=driven.stage.node.id)], 512, 1)
+    alone = place(TOY, [replace(host(GIB), member=driven.stage.node.id)], EngineSettings(512, 1))
     driven.local.present = Running(WANTED, alone, Phase.FAILED, reason="it crashed")
     view = replace(driven.view(), leases=frozenset({driven.stage.node.id}))
     for failures in (1, 2, 3):
@@ -217,14 +218,14 @@ def test_the_pause_ends_when_the_decision_says_but_within_bounds(
 
 
 def test_stages_are_told_with_their_layers_and_milliseconds() -> None:
-    plan = place(TOY, [host(GIB)], 512, 1)
+    plan = place(TOY, [host(GIB)], EngineSettings(512, 1))
     [only] = plan.stages
     member = NodeId(only.device.member)
     assert stages(plan) == (Stage(member, 0, 7, True, only.bytes, only.seconds * 1000),)
 
 
 def test_a_device_with_the_head_alone_is_told_and_one_with_nothing_is_not() -> None:
-    plan = place(TOY, [host(GIB)], 512, 1)
+    plan = place(TOY, [host(GIB)], EngineSettings(512, 1))
     head = replace(plan.stages[0], layers=0, head=True)
     [told] = stages(replace(plan, stages=(head, replace(head, head=False))))
     assert (told.first, told.last, told.head) == (1, 0, True)

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from leader.placement.cost import assumed_layer_seconds
-from leader.reconcile.member_views import UNMEASURED_RTT, device, member_view
+from leader.reconcile.member_views import UNMEASURED_RTT, devices, member_view
 from mesh.protocol.membership.peers import MemberState
 from mesh.wire.identity import id_text
+from mesh.wire.profile import OfferedDevice
 from mesh.wire.rights import Rights
 from tests.leader.members import ANNA, BERT, PROFILE, TOY, member
 
@@ -17,7 +18,7 @@ def test_a_member_is_seen_with_all_that_the_reconciler_asks() -> None:
     assert (view.name, view.alive, view.work, view.lead, view.paused) == ("anna", True, True, True, False)
     assert (view.engine, view.engine_version) == ("ready", "abc 7.0.0")
     assert view.models == {b"r" * 32}
-    assert view.device is not None
+    assert [one.memory_offered for one in view.devices] == [PROFILE.memory_offered]
 
 
 @pytest.mark.parametrize(
@@ -47,15 +48,41 @@ def test_a_member_that_was_never_heard_of_can_do_nothing() -> None:
 
 
 def test_the_leaders_own_device_has_no_network_before_it() -> None:
-    own = device(ANNA, PROFILE, 0.002, TOY, ANNA)
+    (own,) = devices(ANNA, PROFILE, 0.002, TOY, ANNA)
     assert (own.local, own.rtt, own.accelerator) == (True, 0.0, "CUDA0")
 
 
 def test_a_workers_device_is_as_far_as_was_measured() -> None:
-    far = device(ANNA, PROFILE, 0.002, TOY, BERT)
+    (far,) = devices(ANNA, PROFILE, 0.002, TOY, BERT)
     assert (far.local, far.rtt, far.accelerator) == (False, 0.002, "")
-    assert device(ANNA, PROFILE, None, TOY, BERT).rtt == UNMEASURED_RTT
+    (unmeasured,) = devices(ANNA, PROFILE, None, TOY, BERT)
+    assert unmeasured.rtt == UNMEASURED_RTT
     assert far.layer_seconds == assumed_layer_seconds(TOY, "cuda")
 
 
 # --- what was asked for
+
+
+SEVERAL = replace(
+    PROFILE,
+    devices=(
+        OfferedDevice("cuda", "CUDA0", memory_offered=8),
+        OfferedDevice("cuda", "CUDA1", memory_offered=4),
+        OfferedDevice("cpu", "CPU", memory_offered=2),
+    ),
+)
+
+
+def test_each_device_of_a_machine_stands_for_itself() -> None:
+    seen = devices(ANNA, SEVERAL, 0.002, TOY, BERT)
+    assert [one.key for one in seen] == [(ANNA, "CUDA0"), (ANNA, "CUDA1"), (ANNA, "CPU")]
+    assert [one.name for one in seen] == ["anna/CUDA0", "anna/CUDA1", "anna/CPU"]
+    assert [one.accelerator for one in devices(ANNA, SEVERAL, 0.002, TOY, ANNA)] == ["CUDA0", "CUDA1", ""]
+    assert member_view(member(SEVERAL), BERT, TOY).memory_offered == 14
+
+
+def test_the_leaders_processor_is_one_device_however_it_is_divided() -> None:
+    halves = tuple(OfferedDevice("cpu", f"cpu:{number}", memory_offered=3) for number in range(2))
+    (host,) = devices(ANNA, replace(PROFILE, devices=halves), None, TOY, ANNA)
+    assert (host.host, host.memory_offered) == (True, 6)
+    assert len(devices(ANNA, replace(PROFILE, devices=halves), None, TOY, BERT)) == 2

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leader.model.engine_settings import EngineSettings
 from leader.placement.planner import Plan, place
 from leader.reconcile.decide import ASKING, decide
 from leader.reconcile.rebalance import DRAIN, LEAST_GAIN, LONGEST_STAY, QUIET, STABLE, better, pays, shares
@@ -41,8 +42,8 @@ from tests.leader.reconcile.test_decide import (
 from tests.leader.shapes import GIB, MIB, host, model_info, worker
 
 FAST = replace(worker(2), layer_seconds=0.0001, memory_offered=GIB)
-SLOW_PLAN = place(SHAPE, [host(60 * MIB), worker(1)], 512, 1)
-BOTH = (leader(), member(1), member(2, device=FAST))
+SLOW_PLAN = place(SHAPE, [host(60 * MIB), worker(1)], EngineSettings(512, 1))
+BOTH = (leader(), member(1), member(2, devices=(FAST,)))
 ALL = USED | {W2}
 
 
@@ -135,7 +136,7 @@ def test_what_was_kept_is_restored_for_the_same_deployment_alone() -> None:
     seen, _ = settled(running=None)
     kept = ReconcilerMemory(moved="a better placement", kept=WANTED)
     assert only(decide(0, seen, kept), Start).restore
-    other = replace(seen, wanted=replace(WANTED, context=256))
+    other = replace(seen, wanted=replace(WANTED, settings=EngineSettings(256)))
     assert not only(decide(0, other, kept), Start).restore
 
 
@@ -143,7 +144,7 @@ def test_conversations_do_not_wait_for_another_deployment_than_theirs() -> None:
     waits, _ = settled(running=None, leases=frozenset())
     kept = ReconcilerMemory(moved="a better placement", kept=WANTED)
     assert decide(0, waits, kept).memory.kept == WANTED
-    others = replace(WANTED, context=256), replace(WANTED, running=False), None
+    others = replace(WANTED, settings=EngineSettings(256)), replace(WANTED, running=False), None
     for wanted in others:
         assert decide(0, replace(waits, wanted=wanted), kept).memory.kept is None
     assert decide(0, replace(waits, leading=False), kept).memory.kept is None
@@ -170,8 +171,8 @@ def test_round_trips_that_waver_are_not_placed_anew_each_time() -> None:
 def test_a_move_goes_where_it_was_decided_to_go_and_rests_there() -> None:
     """By exact round trips the machine nearby would be chosen again, and left again, for ever."""
     near, far = worker(1, rtt=0.0001), worker(2, rtt=0.009, seconds=0.001)
-    members = (leader(), member(1, device=near), member(2, device=far))
-    assert place(SHAPE, [host(60 * MIB), near, far], 512, 1).workers == (near.member,)
+    members = (leader(), member(1, devices=(near,)), member(2, devices=(far,)))
+    assert place(SHAPE, [host(60 * MIB), near, far], EngineSettings(512, 1)).workers == (near.member,)
     seen, memory = settled(members=members)
     moves = decide(100, seen, memory)
     start = only(decide(100, replace(seen, running=None), moves.memory), Start)
@@ -219,10 +220,10 @@ def test_in_a_world_that_stays_as_it_is_a_pool_comes_to_rest(
 ) -> None:
     """At most one move from any placement to the best; then every decision is to stay."""
     devices = [worker(number + 1, memory * MIB, *rest) for number, (memory, *rest) in enumerate(workers)]
-    members = [leader(200 * MIB), *(member(n + 1, device=device) for n, device in enumerate(devices))]
-    plan = place(model_info(8), [host(200 * MIB)], 512, 1)
+    members = [leader(200 * MIB), *(member(n + 1, devices=(device,)) for n, device in enumerate(devices))]
+    plan = place(model_info(8), [host(200 * MIB)], EngineSettings(512, 1))
     everyone = frozenset(one.id for one in members)
-    seen = View(ME, True, Wanted("toy", ROOT, 512, 1), SHAPE, tuple(members), everyone)
+    seen = View(ME, True, Wanted("toy", ROOT, EngineSettings(512)), SHAPE, tuple(members), everyone)
     moves, memory, run = 0, ReconcilerMemory(), ready(answers, plan)
     for second in range(0, 400, 4):
         decision = decide(float(second), replace(seen, running=run), memory)
@@ -243,6 +244,6 @@ def test_leases_that_a_move_asked_for_are_given_back_when_it_pays_no_more() -> N
 
 def test_an_unusable_member_is_nowhere_to_move_to() -> None:
     for changes in ({"paused": True}, {"reachable": False}, {"alive": False}, {"engine": "building"}):
-        shy: MemberView = member(2, device=FAST, **changes)
+        shy: MemberView = member(2, devices=(FAST,), **changes)
         seen, memory = settled(members=(*BOTH[:2], shy))
         assert Stop not in kinds(decide(100, seen, memory))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from leader.model.engine_settings import EngineSettings
 from leader.placement.planner import Infeasible, place
 from leader.reconcile.member_views import member_view
 from mesh.operations.plan import (
@@ -64,7 +65,7 @@ def test_layers_for_who_cannot_hold_any_are_refused_with_the_reason() -> None:
 
 
 def test_a_plans_terms_add_up_and_its_layers_follow_each_other() -> None:
-    plan = place(TOY, [host(40 * MIB), worker(1), worker(2)], 512, 1)
+    plan = place(TOY, [host(40 * MIB), worker(1), worker(2)], EngineSettings(512, 1))
     told = describe(plan, [])
     expected = 0
     for stage in told["stages"]:
@@ -81,7 +82,7 @@ def test_a_plans_terms_add_up_and_its_layers_follow_each_other() -> None:
 
 
 def test_a_plan_for_one_machine_says_that_a_pool_would_not_help() -> None:
-    told = describe(place(TOY, [host(1 << 30)], 512, 1), [])
+    told = describe(place(TOY, [host(1 << 30)], EngineSettings(512, 1)), [])
     assert any("fits on one machine" in note for note in told["notes"])
 
 
@@ -89,8 +90,7 @@ def test_who_has_no_share_is_named_with_the_reason() -> None:
     leader = member_view(member(), ANNA, TOY)
     old = member_view(member(replace(PROFILE, name="bert", engine_commit="old"), BERT), ANNA, TOY)
     slow = member_view(member(replace(PROFILE, name="carl"), NodeId(b"c" * 16)), ANNA, TOY)
-    assert leader.device is not None
-    plan = place(TOY, [replace(leader.device, memory_offered=1 << 30)], 512, 1)
+    plan = place(TOY, [replace(leader.devices[0], memory_offered=1 << 30)], EngineSettings(512, 1))
     reasons = {entry["name"]: entry["reason"] for entry in left_out(plan, [leader, old, slow], leader)}
     assert set(reasons) == {"bert", "carl"}
     assert reasons["carl"] == "the plan is faster without it"

@@ -154,10 +154,10 @@ def test_what_is_appended_inside_of_a_fact_is_passed_on_and_ignored() -> None:
     state = codec.unpack(
         sign(replace(STATE, stages=(Stage(ME, 0, 9, True, 1, 1.5),)), SIGNER).data[:-64], 8192
     )
-    state[-1][0].append("later")
+    state[-1][0] += ["CPU", "later"]
     state += ["", [[ME, "gpu", 60, "it died", "later"]]]
     fact = passed_on(signed_bytes(state), 3).fact
-    assert fact.stages == (Stage(ME, 0, 9, True, 1, 1.5),)
+    assert fact.stages == (Stage(ME, 0, 9, True, 1, 1.5, "CPU"),)
     assert fact.quarantines == (Quarantine(ME, "gpu", 60, "it died"),)
 
 

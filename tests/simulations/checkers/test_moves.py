@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from leader.model.engine_settings import EngineSettings
 from leader.placement.planner import place
 from leader.reconcile.view import Running, View
 from mesh.wire.states import Phase
@@ -10,7 +11,7 @@ from tests.leader.reconcile.test_decide import ME, SHAPE, USED, WANTED
 from tests.leader.shapes import MIB, host, worker
 from tests.simulations.checkers.watched import Watched
 
-PLAN = place(SHAPE, [host(60 * MIB), worker(1)], 512, 1)
+PLAN = place(SHAPE, [host(60 * MIB), worker(1)], EngineSettings(512, 1))
 SEEN = View(ME, True, WANTED, SHAPE, (), USED, Running(WANTED, PLAN, Phase.READY))
 
 
@@ -45,7 +46,7 @@ def test_a_model_that_is_moved_to_and_fro_is_caught() -> None:
         {"asked": "now"},
         {"leading": False},
         {"leases": frozenset({ME})},
-        {"wanted": replace(WANTED, context=1024)},
+        {"wanted": replace(WANTED, settings=EngineSettings(1024))},
         {"running": Running(WANTED, PLAN, Phase.FAILED)},
     ],
 )

@@ -74,18 +74,16 @@ def test_its_memory_is_offered(machine: FakeProbes) -> None:
 
 
 def test_a_member_that_has_it_is_placed(machine: FakeProbes) -> None:
-    view = member_view(member(replace(PROFILE, accelerator_kind="abacus")), ANNA, TOY)
-    assert view.device is not None
-    assert view.device.accelerator == "Beads0"
-    assert view.device.layer_seconds == max(TOY.layer_bytes) / 1e9
+    (device,) = member_view(member(replace(PROFILE, accelerator_kind="abacus")), ANNA, TOY).devices
+    assert device.accelerator == "Beads0"
+    assert device.layer_seconds == max(TOY.layer_bytes) / 1e9
 
 
 def test_a_kind_that_only_another_version_knows_is_placed_like_a_processor() -> None:
-    view = member_view(member(replace(PROFILE, accelerator_kind="abacus")), ANNA, TOY)
-    assert view.device is not None
-    assert (view.device.accelerator, view.device.host) == ("", True)
-    assert view.device.layer_seconds == assumed_layer_seconds(TOY, "cpu")
-    assert member_view(member(replace(PROFILE, accelerator_kind="abacus")), BERT, TOY).device is not None
+    (device,) = member_view(member(replace(PROFILE, accelerator_kind="abacus")), ANNA, TOY).devices
+    assert (device.accelerator, device.host) == ("", True)
+    assert device.layer_seconds == assumed_layer_seconds(TOY, "cpu")
+    assert member_view(member(replace(PROFILE, accelerator_kind="abacus")), BERT, TOY).devices
 
 
 def test_names_fit_a_record_and_are_those_of_what_is_detected() -> None:

@@ -12,6 +12,7 @@ import trio.lowlevel
 from leader.door.slots.parking_cost import ParkingCost
 from leader.door.slots.slot_table import SlotTable
 from leader.llama.slots import Slots
+from leader.model.engine_settings import EngineSettings
 from leader.placement.planner import place
 from mesh.engine.types import Engine
 from mesh.serving.asking.slot_turns import SlotTurns
@@ -32,7 +33,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @asynccontextmanager
 async def turns_of(engine: Engine, model: Path, folder: Path) -> AsyncIterator[SlotTurns]:
-    slots = Slots(folder / "slots", place(model_info(8), [host(memory=GIB)], CONTEXT, SLOTS), b"m" * 32)
+    slots = Slots(
+        folder / "slots", place(model_info(8), [host(memory=GIB)], EngineSettings(CONTEXT, SLOTS)), b"m" * 32
+    )
     assert slots.prepare(restore=False)
     arguments = ["-c", str(CONTEXT * SLOTS), "-np", str(SLOTS), "--no-kv-unified", "--device", "none"]
     arguments += ["--slot-save-path", f"{slots.files}/"]

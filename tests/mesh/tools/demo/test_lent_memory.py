@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
 from leader.placement.planner import Infeasible, Plan, place
@@ -30,7 +31,7 @@ def planned(info: ModelInfo, lent: LentMemory, leader: str, *others: str) -> Pla
         Device(name.encode(), name, sizes[name], 1e-4, rtt=1e-3, local=name == leader)
         for name in (leader, *others)
     ]
-    return place(info, devices, CONTEXT, 1)
+    return place(info, devices, EngineSettings(CONTEXT, 1))
 
 
 def test_it_takes_all_three_and_then_the_two_that_are_left(model: Path) -> None:
