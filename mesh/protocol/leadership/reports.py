@@ -36,6 +36,10 @@ class _Said(NamedTuple):
     stages: tuple[Stage, ...]
     quarantines: tuple[Quarantine, ...]
 
+    def says_more_than_closed_form(self) -> bool:
+        """Whether version 2's form has no field for some of it."""
+        return bool(self.quarantines) or any(stage.device for stage in self.stages)
+
 
 class Reports:
     """Signs the records of one member, and the pool states that it publishes as a leader."""
@@ -107,8 +111,9 @@ class Reports:
         self._next = self._next or self._profile
         self._sign_soon()
         mine, last, said = self._claims.mine, self._state, self._said
-        is_closed = said is None or not said.quarantines  # the older form has no field for them
-        if not is_closed and mine is not None and last is not None and last.term == mine.fact.term:
+        if said is None or not said.says_more_than_closed_form():
+            return
+        if mine is not None and last is not None and last.term == mine.fact.term:
             self.restate(last.term)
 
     def _sign_soon(self) -> None:

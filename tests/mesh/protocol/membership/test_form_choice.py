@@ -3,9 +3,10 @@
 import pytest
 
 from mesh.protocol.base.effects import Expelled
-from mesh.wire import codec
+from mesh.wire import codec, facts
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment, Eviction, Liveness, Quarantine, Record, Voucher
+from mesh.wire.identity import NodeId
 from mesh.wire.messages import Ping
 from mesh.wire.profile import Model, Profile
 from mesh.wire.rights import Rights
@@ -237,20 +238,29 @@ def test_an_expelled_node_signs_nothing_for_an_older_member_that_comes() -> None
     assert stage.node.inspect().form() == 3
 
 
-def test_what_was_said_with_quarantines_is_said_again_without_them_and_with() -> None:
+LATER_WORDS = {
+    "quarantines": ((), (Quarantine(NodeId(bytes(16)), "gpu 1", 60, "it fell off the bus"),)),
+    "devices": ((facts.Stage(NodeId(bytes(16)), 0, 3, True, 1, 1.0, "gpu 1"),), ()),
+}
+
+
+@pytest.mark.parametrize(("stages", "quarantines"), LATER_WORDS.values(), ids=LATER_WORDS)
+def test_what_an_older_member_cannot_read_is_said_again_without_it_and_with(
+    stages: tuple[facts.Stage, ...], quarantines: tuple[Quarantine, ...]
+) -> None:
     stage = Stage()
     stage.wait(1.0)
-    quarantines = (Quarantine(stage.node.id, "gpu 1", 60, "it fell off the bus"),)
-    stage.perform(stage.node.report(stage.now, 1, Phase.READY, 1.0, "", 5.0, (), quarantines))
+    stage.perform(stage.node.report(stage.now, 1, Phase.READY, 1.0, "", 5.0, stages, quarantines))
     older = stage.member(2, speaks=CLOSED)
     state = stage.node.pool_state()
     assert state is not None
     assert (state.sequence, state.quarantines) == (2, ())
+    assert not any(each.device for each in state.stages)
     older.tells(older.record(sequence=2, left=True))
     stage.wait(6.0)
     state = stage.node.pool_state()
     assert state is not None
-    assert (state.sequence, state.quarantines) == (3, quarantines)
+    assert (state.sequence, state.stages, state.quarantines) == (3, stages, quarantines)
 
 
 def _older(stage: Stage, number: int, name: str) -> Actor:
