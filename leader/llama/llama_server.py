@@ -20,7 +20,6 @@ from typing import Final
 import trio
 
 from leader.door.slots.slot_content import SlotContent
-from leader.llama.exit_reason import telling_line
 from leader.llama.load_progress import LoadProgress
 from leader.llama.local_http import get
 from leader.llama.memory_limit import memory_limit
@@ -29,6 +28,7 @@ from leader.llama.slot_manifest import SavedSlot
 from leader.llama.slots import Slots
 from leader.llama.watchdog import EngineSample, Watchdog, read_slots
 from leader.placement.planner import Plan
+from mesh.engine.process.exit_reason import telling_line
 from mesh.engine.process.logfile import LogFile
 from mesh.engine.process.memory_bound import MemoryBound
 from mesh.engine.process.reach import Reach, reach

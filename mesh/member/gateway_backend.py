@@ -8,8 +8,8 @@ from functools import partial
 import trio
 
 from leader.door.orders import Refused
-from leader.llama.bare_paths import without_folders
 from mesh.control.operations import DeploymentStatus, Status
+from mesh.engine.process.bare_paths import without_folders
 from mesh.gateway.backend import AskingRefused, NothingServed, NotReady, Serving
 from mesh.gateway.replies import as_http, refusal
 from mesh.net.session import Session, StreamError

@@ -4,16 +4,21 @@ import enum
 import logging
 import shlex
 import signal
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import trio
 
 from mesh.engine.process.child import Process
+from mesh.engine.process.exit_reason import telling_line
 from mesh.engine.process.logfile import LogFile
 from mesh.engine.process.restarts import Restarts
 
 _log = logging.getLogger(__name__)
+
+_LAST_LINES: Final = 40  # of a run's output, in which its end is explained
 
 
 class State(enum.Enum):
@@ -202,7 +207,7 @@ class Supervised:
         run = Run(process.pid)
         self._process = process
         self._report(SupervisorEvent(State.STARTING, pid=process.pid))
-        late = False
+        late, said = False, deque[str](maxlen=_LAST_LINES)
 
         async def watch_readiness() -> None:
             nonlocal late
@@ -216,6 +221,7 @@ class Supervised:
 
         def keep(line: str) -> None:
             self.log.write(line)
+            said.append(line)
             if self.state is State.STARTING:
                 run.add(line)
             self._on_line(line)
@@ -228,11 +234,8 @@ class Supervised:
         finally:
             self._process = None
         reason = f"was not ready after {self._ready_seconds:.0f} s" if late else describe_exit(code)
-        return code, f"{self.name} {reason}{self._last_words()}"
-
-    def _last_words(self) -> str:
-        said = [line.strip() for line in self.log.last_lines if line.strip()]
-        return f": {said[-1][:200]}" if said else ""
+        line = telling_line(said)
+        return code, f"{self.name} {reason}: {line}" if line else f"{self.name} {reason}"
 
     def _report(self, event: SupervisorEvent) -> None:
         self.state = event.state

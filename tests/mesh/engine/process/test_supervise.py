@@ -101,6 +101,28 @@ async def test_a_program_that_keeps_crashing_is_started_less_and_less_often(tmp_
     assert pauses == [0.01, 0.02, 0.04, 0.08]
 
 
+async def test_the_reason_of_a_later_run_does_not_quote_an_earlier_one(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    script = (
+        f"import pathlib; p = pathlib.Path({str(first)!r}); first = not p.exists(); p.touch();"
+        "print('error: no room' if first else 'up', flush=True); raise SystemExit(4 if first else 5)"
+    )
+    reasons: list[str] = []
+    enough = trio.Event()
+
+    def note(event: SupervisorEvent) -> None:
+        if event.state is State.BACKING_OFF:
+            reasons.append(event.reason)
+            if len(reasons) == 2:
+                enough.set()
+
+    log = LogFile(tmp_path / "log")
+    restarts = Restarts(first=0.01)
+    async with owned(Supervised("x", launching(script), log, restarts=restarts, on_event=note)):
+        await enough.wait()
+    assert reasons == ["x ended with status 4: error: no room", "x ended with status 5: up"]
+
+
 async def test_a_program_run_once_gives_its_exit_status_and_last_words(tmp_path: Path) -> None:
     events: list[SupervisorEvent] = []
     script = "print('up', flush=True); print('no such model', flush=True); raise SystemExit(3)"

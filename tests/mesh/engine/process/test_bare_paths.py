@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leader.llama.bare_paths import without_folders
+from mesh.engine.process.bare_paths import without_folders
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""Why a llama-server ended is said by one line of its log, whichever way it met the end."""
+"""Why an engine's program ended is said by one line of its log, whichever way it met the end."""
 
 from itertools import permutations
 
 import pytest
 
-from leader.llama.exit_reason import telling_line
+from mesh.engine.process.exit_reason import telling_line
 
 ABORT = "/home/anna/source/ggml/src/ggml-rpc/ggml-rpc.cpp:569: Remote RPC server crashed or returned nonsense"
 SEND = "0.01.204.552 E send failed (bytes_sent=0, size_to_send=8)"
@@ -26,12 +26,13 @@ def test_an_abort_within_a_line_that_another_thread_had_begun_is_found() -> None
 
 def test_a_line_that_says_the_same_as_an_abort_and_more_is_preferred() -> None:
     lines = ["CUDA error: out of memory", "  current device: 0, in function f at ggml-cuda.cu:120"]
-    assert telling_line([*lines, "/src/ggml-cuda.cu:97: CUDA error"]) == "CUDA error: out of memory"
+    assert telling_line([*lines, "/src/ggml-cuda.cu:97: CUDA error"]).endswith(": CUDA error: out of memory")
 
 
 def test_a_failed_assertion_is_told_with_its_place() -> None:
     line = "/src/ggml/src/ggml-backend.cpp:1234: GGML_ASSERT(n < 16) failed"
-    assert telling_line([LAST, line]) == "ggml-backend.cpp:1234: GGML_ASSERT(n < 16) failed"
+    wanted = "a check within the engine failed: ggml-backend.cpp:1234: GGML_ASSERT(n < 16) failed"
+    assert telling_line([LAST, line]) == wanted
 
 
 def test_without_an_abort_the_first_failure_is_told() -> None:
@@ -63,3 +64,31 @@ def test_the_folders_of_a_model_are_not_told() -> None:
     line = "E gguf_init_from_file: failed to open GGUF file '/home/anna/my models/big.gguf' (No such file)"
     assert "failed to open GGUF file 'big.gguf' (No" in telling_line([line])
     assert telling_line(["error: /home/anna/big.gguf is no model"]) == "error: big.gguf is no model"
+
+
+LACKING = "its backend lacks an operation of this model"
+NO_MEMORY = "memory that was counted on was not there"
+
+
+@pytest.mark.parametrize(
+    ("meaning", "line"),
+    [
+        (LACKING, "ggml_metal_op_encode_impl: error: unsupported op 'SSM_SCAN'"),
+        (LACKING, "ggml_cuda_compute_forward: error: op not supported node_12 (FLASH_ATTN_EXT)"),
+        (LACKING, "ggml-cann.cpp:1062: ggml op not implemented: SSM_CONV"),
+        (NO_MEMORY, "ggml_backend_cuda: allocating 900.00 MiB on device 0: cudaMalloc failed: out of memory"),
+        (NO_MEMORY, "ggml_vulkan: Device memory allocation of size 1073741824 failed."),
+        (NO_MEMORY, "ggml_vulkan: vk::Device::allocateMemory: ErrorOutOfDeviceMemory"),
+        (NO_MEMORY, "ggml_metal_buffer_init: error: failed to allocate buffer, size =  8192.00 MiB"),
+        (NO_MEMORY, "llama_model_load: error loading model: unable to allocate RPC1[127.0.0.1:9] buffer"),
+        (NO_MEMORY, "terminate called after throwing an instance of 'std::bad_alloc'"),
+    ],
+)
+def test_what_a_backend_cannot_do_or_hold_is_said_in_words(meaning: str, line: str) -> None:
+    wanted = f"{meaning}: {line}"
+    assert telling_line([line, LAST]) == wanted
+    assert telling_line([EARLIER, line, "E llama_model_load_from_file_impl: failed to load model"]) == wanted
+
+
+def test_the_word_op_within_another_word_has_no_such_meaning() -> None:
+    assert telling_line(["error: the option is not supported"]) == "error: the option is not supported"
