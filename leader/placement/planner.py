@@ -19,6 +19,7 @@ from leader.placement.cost import (
     entry_seconds,
     head_extra_seconds,
 )
+from leader.placement.rpc_groups import RpcGroup, groups
 from mesh.wire.amounts import size_text
 from mesh.wire.errors import MeshError
 
@@ -67,7 +68,10 @@ class PlanStage:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A placement in pipeline order; ``step_seconds`` is of one decode step."""
+    """A placement in pipeline order; ``step_seconds`` is of one decode step.
+
+    The members in ``joined`` serve all their devices by one rpc-server.
+    """
 
     model_info: ModelInfo
     settings: EngineSettings
@@ -75,6 +79,7 @@ class Plan:
     stages: tuple[PlanStage, ...]
     step_seconds: float
     batch: int
+    joined: frozenset[bytes] = frozenset()
 
     @property
     def predicted_tokens_per_second(self) -> float:
@@ -83,7 +88,12 @@ class Plan:
     @property
     def workers(self) -> tuple[bytes, ...]:
         """Members reached over the network, in pipeline order."""
-        return tuple(stage.device.member for stage in self.stages if not stage.device.local)
+        return tuple(dict.fromkeys(server.member for server in self.servers))
+
+    @property
+    def servers(self) -> tuple[RpcGroup, ...]:
+        """The rpc-servers reached over the network, where the pipeline first comes to each."""
+        return groups((stage.device for stage in self.stages), self.joined)
 
     def explain(self) -> dict[str, Any]:
         """Every term of the decision, for people and scripts.
