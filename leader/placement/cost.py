@@ -1,23 +1,25 @@
 """What a placement costs: the memory that it takes, and the seconds that a token takes. Pure.
 
-**Memory.** A device that holds ``l`` layers needs::
+**Memory.** A device that holds some layers needs::
 
-    l * (layer bytes + KV bytes of a layer) + work + margin [+ head]
+    sum over them of (layer bytes + KV bytes) + work + margin [+ head]
 
 *work* is the larger of the compute buffer and the largest single tensor's transfer buffer; see
-``compute_bytes``. Every layer counts as the largest one. The host of the pipeline (the leader's CPU) also
-keeps the token embedding.
+``compute_bytes``. The host of the pipeline (the leader's CPU) also keeps the token embedding.
 
 **Time.** llama-server is a star: each token visits the used devices one after another. So a decode step is a
 sum::
 
-    sum over used devices of [rtt + layers * layer_seconds + batch * 4 * n_embd * (1/up + 1/down)] + head
+    sum over used devices of [rtt + its layers' seconds + batch * 4 * n_embd * (1/up + 1/down)] + head
 
-The head's device sends ``4 * n_vocab`` bytes back instead of ``4 * n_embd``. A head on the leader's CPU sends
+``layer_seconds`` is of the largest layer; another one takes as much less as its weights are smaller. The
+head's device sends ``4 * n_vocab`` bytes back instead of ``4 * n_embd``. A head on the leader's CPU sends
 nothing more.
 """
 
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 from leader.model.engine_settings import EngineSettings
@@ -42,10 +44,10 @@ class Device:
     """Something that can hold layers: an accelerator of a member's, or its processor with its memory.
 
     ``device`` is its name in the member's record, empty where the member tells of one alone.
-    ``memory_offered`` is in bytes, ``rtt`` in seconds. ``layer_seconds`` is for one layer of the model at
-    hand and one token. ``up`` (leader to device) and ``down`` are in bytes a second. Of the devices with
-    ``local``, the one without an ``accelerator`` (llama.cpp's device name, as CUDA0) is the leader's CPU, the
-    host of the pipeline.
+    ``memory_offered`` is in bytes, ``rtt`` in seconds. ``layer_seconds`` is for the largest layer of the
+    model at hand and one token. ``up`` (leader to device) and ``down`` are in bytes a second. It gets at most
+    ``most_layers``, unless nothing fits so. Of the devices with ``local``, the one without an
+    ``accelerator`` (llama.cpp's device name, as CUDA0) is the leader's CPU, the host of the pipeline.
     """
 
     member: bytes
@@ -58,6 +60,7 @@ class Device:
     local: bool = False
     accelerator: str = ""
     device: str = ""
+    most_layers: int | None = None
 
     @property
     def key(self) -> DeviceKey:
@@ -73,13 +76,21 @@ class Device:
 class Demand:
     """What a model asks of any device, in bytes; see the module's formula."""
 
-    n_layers: int
-    layer: int  # a layer with its KV cache
+    layers: tuple[int, ...]  # each with its part of the context
     work: int  # compute buffer, or a tensor's second copy while it is loaded
     head: int  # on the device that holds it, with what loading it takes beyond ``work``
     embedding: int
     activation: int  # to and from each remote device, per step
     logits: int  # that the head's device sends back instead, per step
+    sums: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """Of the layers before each place: n_layers + 1 of them."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sums", tuple(accumulate(self.layers, initial=0)))
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.layers)
 
     def overhead(self, device: Device) -> int:
         """Bytes that a used device needs besides layers and head."""
@@ -87,14 +98,19 @@ class Demand:
             return self.work + HOST_MARGIN + self.embedding
         return self.work + WORKER_MARGIN
 
-    def capacity(self, device: Device, head: bool) -> int:
-        """How many layers fit, 0 to n_layers; -1 when not even the head alone, or the overhead, fits."""
-        room = device.memory_offered - self.overhead(device) - (self.head if head else 0)
-        return -1 if room < 0 else min(self.n_layers, room // self.layer)
+    def room(self, device: Device, head: bool) -> int:
+        """Bytes for layers; below 0 when not even the head alone, or the overhead, fits."""
+        return device.memory_offered - self.overhead(device) - (self.head if head else 0)
 
-    def needed(self, device: Device, layers: int, head: bool) -> int:
-        """Bytes that ``layers`` (and the head) take on ``device``."""
-        return self.overhead(device) + layers * self.layer + (self.head if head else 0)
+    def capacity(self, device: Device, head: bool, first: int = 0) -> int:
+        """How many layers fit from ``first`` on; -1 where the room is below 0."""
+        room = self.room(device, head)
+        return -1 if room < 0 else bisect_right(self.sums, self.sums[first] + room) - 1 - first
+
+    def needed(self, device: Device, first: int, layers: int, head: bool) -> int:
+        """Bytes that ``layers`` from ``first`` on (and the head) take on ``device``."""
+        held = self.sums[first + layers] - self.sums[first]
+        return self.overhead(device) + held + (self.head if head else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +130,10 @@ def demand(model_info: ModelInfo, settings: EngineSettings, batch: int) -> Deman
     cells = -(-settings.context // CACHE_GRAIN) * CACHE_GRAIN * settings.slots
     compute = compute_bytes(model_info, settings.context)
     return Demand(
-        n_layers=model_info.n_layers,
-        layer=max(model_info.layer_bytes) + model_info.kv_bytes_per_layer_per_token * cells,
+        layers=tuple(
+            weights + kv * cells
+            for weights, kv in zip(model_info.layer_bytes, model_info.kv_bytes, strict=True)
+        ),
         work=max(compute, model_info.largest_tensor),
         head=model_info.head_bytes
         + max(0, model_info.head_bytes - compute)
@@ -140,11 +158,21 @@ def compute_bytes(model_info: ModelInfo, context: int) -> int:
 
 
 def assumed_layer_seconds(model_info: ModelInfo, accelerator_kind: str) -> float:
-    """Seconds a token for one layer where nothing was measured.
+    """Seconds a token for the largest layer where nothing was measured.
 
     That is its bytes over an assumed memory bandwidth.
     """
-    return max(model_info.layer_bytes) / kind_named(accelerator_kind).bandwidth
+    return _largest(model_info) / kind_named(accelerator_kind).bandwidth
+
+
+def layers_before(model_info: ModelInfo) -> tuple[float, ...]:
+    """How many of the largest layer the layers before each place make together, by their weights.
+
+    n_layers + 1 numbers: the time of layers ``a`` to ``b - 1`` is ``layer_seconds`` times the difference of
+    those at ``b`` and ``a``.
+    """
+    largest = _largest(model_info)
+    return tuple(one / largest for one in accumulate(model_info.layer_bytes, initial=0))
 
 
 def head_seconds(model_info: ModelInfo, device: Device) -> float:
@@ -152,7 +180,7 @@ def head_seconds(model_info: ModelInfo, device: Device) -> float:
 
     The head streams its weights at the speed that the layers show.
     """
-    return device.layer_seconds * model_info.head_bytes / max(model_info.layer_bytes)
+    return device.layer_seconds * model_info.head_bytes / _largest(model_info)
 
 
 def entry_seconds(wants: Demand, device: Device) -> float:
@@ -166,3 +194,7 @@ def head_extra_seconds(model_info: ModelInfo, wants: Demand, device: Device) -> 
     """Seconds a step that the head adds on ``device``."""
     sent = 0.0 if device.local else (wants.logits - wants.activation) / device.down
     return head_seconds(model_info, device) + sent
+
+
+def _largest(model_info: ModelInfo) -> int:
+    return max((1, *model_info.layer_bytes))

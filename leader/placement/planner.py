@@ -18,6 +18,7 @@ from leader.placement.cost import (
     demand,
     entry_seconds,
     head_extra_seconds,
+    layers_before,
 )
 from leader.placement.rpc_groups import RpcGroup, groups
 from mesh.wire.amounts import size_text
@@ -164,7 +165,7 @@ def place(
 def _ranges(wants: Demand, devices: Sequence[Device], fixed: Mapping[bytes, int]) -> list[Range]:
     ranges = []
     for device in devices:
-        plain, head = wants.capacity(device, head=False), wants.capacity(device, head=True)
+        plain, head = _most(wants, device, head=False), _most(wants, device, head=True)
         if device.member in fixed:
             count = fixed[device.member]
             plain, head = (count if plain >= count else -1), (count if head >= count else -1)
@@ -172,6 +173,12 @@ def _ranges(wants: Demand, devices: Sequence[Device], fixed: Mapping[bytes, int]
         else:
             ranges.append(Range(0, plain, head))
     return ranges
+
+
+def _most(wants: Demand, device: Device, head: bool) -> int:
+    """How many layers fit wherever they lie; -1 when not even the head alone, or the overhead, fits."""
+    room = wants.room(device, head)
+    return -1 if room < 0 else min(wants.n_layers, room // max((1, *wants.layers)))
 
 
 def _plan(
@@ -186,6 +193,7 @@ def _plan(
     shares = [(device, *count) for device, count in zip(devices, counts, strict=True) if any(count)]
     # The host comes first whatever it holds; of the others, the head's device comes last.
     shares.sort(key=lambda share: (not share[0].host, share[2]))
+    before = layers_before(model_info)
     stages: list[PlanStage] = []
     first = 0
     for device, layers, head in shares:
@@ -195,9 +203,9 @@ def _plan(
                 first=first,
                 layers=layers,
                 head=head,
-                bytes=wants.needed(device, layers, head),
-                capacity=wants.capacity(device, head),
-                layer_seconds=layers * device.layer_seconds,
+                bytes=wants.needed(device, first, layers, head),
+                capacity=wants.capacity(device, head, first),
+                layer_seconds=device.layer_seconds * (before[first + layers] - before[first]),
                 link_seconds=entry_seconds(wants, device),
                 head_seconds=head_extra_seconds(model_info, wants, device) if head else 0.0,
             )
@@ -215,8 +223,8 @@ def _infeasible(
     )
     for device in devices:
         count = fixed.get(device.member, 0)
-        if count > max(wants.capacity(device, head=False), 0):
-            needed = wants.needed(device, count, head=False)
+        if count > max(_most(wants, device, head=False), 0):
+            needed = wants.needed(device, 0, count, head=False)
             return Infeasible(
                 f"{device.name} cannot hold {count} layers: they need {size_text(needed)}, it offers "
                 f"{size_text(device.memory_offered)}",
@@ -230,8 +238,8 @@ def _infeasible(
             "the numbers have to add up, or leave a member out of --layers",
         )
     lacking = max(0, model_info.n_layers - most)
-    missing = lacking * wants.layer if lacking else wants.head
-    total = model_info.n_layers * wants.layer + wants.head
+    missing = sum(sorted(wants.layers)[-lacking:]) if lacking else wants.head
+    total = sum(wants.layers) + wants.head
     return Infeasible(
         f"{model_info.name} needs {size_text(total)} for its {model_info.n_layers} layers, context and head: "
         f"{size_text(missing)} are missing; offered: {offers}",
@@ -241,10 +249,10 @@ def _infeasible(
 
 
 def _holds(wants: Demand, device: Device) -> str:
-    capacity = wants.capacity(device, head=False)
+    capacity = _most(wants, device, head=False)
     if capacity > 0:
         return f"holds {capacity} layers"
-    return f"too little: one layer needs {size_text(wants.needed(device, 1, head=False))}"
+    return f"too little: one layer needs {size_text(wants.needed(device, 0, 1, head=False))}"
 
 
 def _most_layers(wants: Demand, devices: Sequence[Device]) -> tuple[int, bool]:
@@ -253,7 +261,7 @@ def _most_layers(wants: Demand, devices: Sequence[Device]) -> tuple[int, bool]:
     for holder in [None, *devices]:
         rooms = []
         for device in devices:
-            room = wants.capacity(device, head=device is holder)
+            room = _most(wants, device, head=device is holder)
             if device is holder and room < (0 if device.host else 1):
                 break
             rooms.append((device.host, max(room, 0)))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
-from leader.placement.cost import demand
+from leader.placement.cost import Demand, demand
 from leader.placement.planner import Plan, PlanStage, place
 from leader.placement.reading import read_model
 from leader.reconcile.decide import why_never, why_unusable
@@ -83,14 +83,15 @@ def describe(plan: Plan, left_out: Sequence[LeftOut]) -> PlanResult:
         "slots": plan.settings.slots,
         "predicted_tokens_per_second": round(plan.predicted_tokens_per_second, 3),
         "milliseconds_per_token": round(plan.step_seconds * 1000, 3),
-        "stages": [_stage(plan, stage, wants.layer, wants.head) for stage in plan.stages],
+        "stages": [_stage(stage, wants) for stage in plan.stages],
         "left_out": list(left_out),
         "notes": notes,
     }
 
 
-def _stage(plan: Plan, stage: PlanStage, layer: int, head: int) -> PlanStageResult:
-    held, kept_head = stage.layers * layer, head if stage.head else 0
+def _stage(stage: PlanStage, wants: Demand) -> PlanStageResult:
+    held = sum(wants.layers[stage.first : stage.first + stage.layers])
+    kept_head = wants.head if stage.head else 0
     return {
         "member": id_text(stage.device.member),
         "name": stage.device.name,

@@ -36,9 +36,9 @@ def lend(wants: Demand) -> LentMemory:
     """As `lent_memory`, by what the model asks of a device."""
     host = wants.overhead(_device(local=True))
     worker = wants.overhead(_device(local=False))
-    layers = wants.n_layers * wants.layer
-    other = (host + worker + wants.head + layers + SPARE_LAYERS * wants.layer) // 2
-    leader = host + LEADERS_LAYERS * wants.layer
+    layers, largest = sum(wants.layers), max(wants.layers)
+    other = (host + worker + wants.head + layers + SPARE_LAYERS * largest) // 2
+    leader = host + LEADERS_LAYERS * largest
     alone = host + wants.head + layers
     if max(leader, other) >= alone:
         raise StepFailed("the model is too small to be split over the demo's nodes")

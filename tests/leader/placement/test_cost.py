@@ -15,23 +15,36 @@ from leader.placement.cost import (
     entry_seconds,
     head_extra_seconds,
     head_seconds,
+    layers_before,
 )
 from mesh.engine.backends.backend_table import kind_named
 from tests.leader.shapes import MIB, host, model_info, worker
 
 MODEL = model_info()
 WANTS = demand(MODEL, EngineSettings(512, 2), batch=3)
+UNEVEN = replace(MODEL, layer_bytes=(MIB, 9 * MIB, 0), kv_bytes=(1024, 4096, 0))
 
 
 def test_a_context_is_rounded_up_to_the_grain_of_the_engines_cache() -> None:
     rounded = demand(MODEL, EngineSettings(257, 2), 3)
     assert rounded == WANTS
-    assert demand(MODEL, EngineSettings(256, 2), 3).layer == 8 * MIB + 2048 * CACHE_GRAIN * 2
+    assert demand(MODEL, EngineSettings(256, 2), 3).layers[0] == 8 * MIB + 2048 * CACHE_GRAIN * 2
 
 
-def test_every_layer_counts_as_the_largest() -> None:
-    uneven = replace(MODEL, layer_bytes=(MIB, 9 * MIB), kv_bytes=(1024, 4096))
-    assert demand(uneven, EngineSettings(256, 1), 1).layer == 9 * MIB + 4096 * 256
+def test_every_layer_counts_as_it_is() -> None:
+    wants = demand(UNEVEN, EngineSettings(256, 1), 1)
+    assert wants.layers == (MIB + 1024 * 256, 9 * MIB + 4096 * 256, 0)
+    device = worker(1)
+    assert wants.needed(device, 1, 2, head=False) == wants.overhead(device) + 10 * MIB
+    for first in range(4):
+        for room, fit in ((-1, -1), (0, (0, 0, 1, 0)[first]), (10 * MIB, (1, 2, 1, 0)[first])):
+            offered = replace(device, memory_offered=wants.overhead(device) + room)
+            assert wants.capacity(offered, head=False, first=first) == fit
+
+
+def test_a_layer_takes_as_much_less_time_as_its_weights_are_smaller() -> None:
+    assert layers_before(UNEVEN) == pytest.approx((0.0, 1 / 9, 10 / 9, 10 / 9))
+    assert layers_before(MODEL) == tuple(range(MODEL.n_layers + 1))
 
 
 def test_work_is_the_larger_of_compute_buffer_and_largest_tensor() -> None:
@@ -62,9 +75,9 @@ def test_what_fits_needs_no_more_than_is_offered_and_one_layer_more_would(head: 
         device = worker(1, memory=memory * MIB)
         layers = WANTS.capacity(device, head)
         if layers >= 0:
-            assert WANTS.needed(device, layers, head) <= device.memory_offered
+            assert WANTS.needed(device, 0, layers, head) <= device.memory_offered
         if layers < WANTS.n_layers:
-            assert WANTS.needed(device, layers + 1, head) > device.memory_offered
+            assert WANTS.needed(device, 0, layers + 1, head) > device.memory_offered
 
 
 def test_no_more_layers_fit_than_the_model_has() -> None:

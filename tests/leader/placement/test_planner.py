@@ -35,7 +35,7 @@ def brute_force(
                 continue
             if any(
                 (count or index == head)
-                and wants.needed(device, count, index == head) > device.memory_offered
+                and wants.needed(device, 0, count, index == head) > device.memory_offered
                 for index, (device, count) in enumerate(zip(devices, counts, strict=True))
             ):
                 continue
@@ -185,7 +185,7 @@ def test_an_impossible_model_is_refused_with_what_is_missing_and_who_offered_wha
         assert offered in message
     wants = demand(model_info(64), EngineSettings(512, 1), 1)
     held = sum(max(0, wants.capacity(device, head=False)) for device in devices)
-    assert wants.layer * (64 - held) <= caught.value.missing <= wants.layer * (65 - held)
+    assert wants.layers[0] * (64 - held) <= caught.value.missing <= wants.layers[0] * (65 - held)
 
 
 def test_a_fixed_number_beyond_a_machines_memory_names_that_machine() -> None:
