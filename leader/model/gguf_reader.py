@@ -6,9 +6,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from leader.model.header_values import Scalar
 from mesh.wire.errors import MeshError
-
-Scalar = int | float | bool | str | None  # None: a value that is there but was skipped
 
 WINDOW: Final = 1 << 20
 MAX_KEPT_STRING: Final = 4096  # names and the like; a chat template is skipped
@@ -23,7 +22,7 @@ _FORMATS: Final = {
 }  # fmt: skip
 _STRING: Final = 8
 _ARRAY: Final = 9
-_INTEGERS: Final = frozenset((0, 1, 2, 3, 4, 5, 10, 11))
+_WHOLE: Final = frozenset((0, 1, 2, 3, 4, 5, 7, 10, 11))  # integers, and truth values, which may be numbers
 _U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
 
@@ -38,6 +37,15 @@ class ShortHeader(GgufError):
     """Only a file's beginning is here, and its header goes on; ``code`` is what the command line sees."""
 
     code = "short_header"
+
+
+def shown(text: bytes) -> str:
+    """A string of a file as a person may see it, and as the engine compares it: it ends before its first NUL.
+
+    Nothing says in which encoding strings are: what is no UTF-8 or has no shape is escaped.
+    """
+    decoded = text.partition(b"\0")[0].decode(errors="backslashreplace")
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in decoded)
 
 
 class Reader:
@@ -88,22 +96,22 @@ class Reader:
             raise GgufError(f"{self._path}: {value} {what} at byte {at} are more than the {limit} allowed")
         return value
 
-    def text(self, what: str, limit: int) -> str:
-        """A string of at most ``limit`` bytes."""
+    def text(self, what: str, limit: int) -> bytes:
+        """A string of at most ``limit`` bytes, in whatever encoding."""
         at = self.position
         length = self.u64()
         if length > limit:
             raise GgufError(f"{self._path}: {what} at byte {at} is {length} bytes long, {limit} are allowed")
-        return self._decode(what, at, length)
+        return self.take(length)
 
-    def key(self, limit: int) -> str:
+    def key(self, limit: int) -> bytes:
         """A metadata key of at most ``limit`` bytes."""
         key = self.text("a metadata key", limit)
-        self._keep(len(key), key)
+        self._keep(len(key), shown(key))
         return key
 
     def value(self, key: str) -> Scalar | tuple[int, ...]:
-        """A metadata value: scalars, short strings and short arrays of integers; None for all others."""
+        """A metadata value: scalars, short strings and short arrays of whole numbers; None for all others."""
         at = self.position
         kind = self.u32()
         if kind == _ARRAY:
@@ -112,16 +120,10 @@ class Reader:
             length = self.u64()
             if length <= MAX_KEPT_STRING:
                 self._keep(length, key)
-                return self._decode(key, at, length)
+                return shown(self.take(length))
             self._skip(length, key, at)
             return None
         return self._scalar(kind, key, at)
-
-    def _decode(self, what: str, at: int, length: int) -> str:
-        try:
-            return self.take(length).decode()
-        except UnicodeDecodeError:
-            raise GgufError(f"{self._path}: {what} at byte {at} is no UTF-8 text") from None
 
     def _scalar(self, kind: int, key: str, at: int) -> int | float | bool:
         form = _FORMATS.get(kind)
@@ -140,9 +142,9 @@ class Reader:
         if form is None:
             raise GgufError(f"{self._path}: {key} at byte {at} is an array of the unknown type {kind}")
         size = struct.calcsize(form)
-        if kind in _INTEGERS and 0 < length <= MAX_KEPT_ARRAY:
+        if kind in _WHOLE and 0 < length <= MAX_KEPT_ARRAY:
             self._keep(length, key)
-            return struct.unpack(f"<{length}{form[1]}", self.take(length * size))
+            return tuple(map(int, struct.unpack(f"<{length}{form[1]}", self.take(length * size))))
         self._skip(length * size, key, at)
         return None
 

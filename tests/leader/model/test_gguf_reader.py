@@ -91,7 +91,6 @@ def test_other_values_are_skipped_to_their_end(over: Over, content: bytes) -> No
         (array(8, MAX_STRINGS + 1), "cannot have 2097153 entries"),
         (struct.pack("<I", 99), "unknown type 99"),
         (array(9, 1), "an array of the unknown type 9"),
-        (struct.pack("<I", 8) + text(b"\xff"), "no UTF-8"),
     ],
 )
 def test_what_a_file_cannot_hold_is_refused_with_the_place(over: Over, content: bytes, message: str) -> None:

@@ -1,0 +1,70 @@
+"""Numbers of a header in all their forms: what is no number gives the default, and nothing is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leader.model.header_values import MAX_NUMBER, Value, layer_numbers, number
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(1 << 63), 1 << 64),
+    st.floats(),
+    st.text(max_size=5),
+    st.lists(st.integers(-(1 << 63), 1 << 64), max_size=6).map(tuple),
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        (7, 7),
+        (0, 0),
+        (True, 1),
+        (8.0, 8),
+        ((3, 9, 4), 9),
+        ((-1, 4), 4),
+        (MAX_NUMBER + 1, MAX_NUMBER),
+        (-1, 5),
+        (8.5, 5),
+        (float("nan"), 5),
+        (float("inf"), 5),
+        ("8", 5),
+        ((), 5),
+        ((-1, -2), 5),
+        (None, 5),
+    ],
+)
+def test_a_number_is_read_in_every_form_and_else_is_the_default(value: Value, read: int) -> None:
+    assert number({"key": value}, "key", 5) == read
+
+
+def test_a_missing_key_is_the_default() -> None:
+    assert number({}, "key", 5) == 5
+    assert layer_numbers({}, "key", 2, 5) == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        (7, (7, 7, 7)),
+        ((1, 2, 3), (1, 2, 3)),
+        ((1, 2, 3, 4), (1, 2, 3)),
+        ((0, 9), (0, 9, 9)),
+        ((0, -1, 9), (0, 9, 9)),
+        ("many", (5, 5, 5)),
+        (-7, (5, 5, 5)),
+    ],
+)
+def test_layers_have_one_number_for_all_or_one_each(value: Value, read: tuple[int, ...]) -> None:
+    assert layer_numbers({"key": value}, "key", 3, 5) == read
+
+
+@given(value=VALUES, layers=st.integers(1, 8))
+def test_no_value_is_refused_and_none_exceeds_the_bound(value: Value, layers: int) -> None:
+    assert 0 <= number({"key": value}, "key", 5) <= MAX_NUMBER
+    read = layer_numbers({"key": value}, "key", layers, 5)
+    assert len(read) == layers
+    assert all(0 <= one <= MAX_NUMBER for one in read)
+    assert max(read) <= number({"key": value}, "key", 5)
