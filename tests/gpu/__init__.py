@@ -1,0 +1,5 @@
+"""Engines for accelerators, without one and with one.
+
+`vulkan` builds the engine for Vulkan over Debian's software driver, so that a machine without a GPU has a
+`Vulkan0` beside its `CPU`; `vulkan_headers` finds headers that are new enough.
+"""
