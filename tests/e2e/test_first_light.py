@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -24,9 +23,9 @@ from tests.e2e.pools import (
     status_when,
     stream_chat,
 )
+from tests.e2e.same_split import bare_answer
 from tests.lab.host import Host
 from tests.lab.lab import Lab
-from tests.leader.llama.bare_server import bare_server, post, rpc_server
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -64,33 +63,6 @@ async def test_every_gateway_answers_like_one_bare_llama_server_with_the_same_sp
     assert talks == [talks[0]] * 3
     assert ["".join(pieces) for pieces in streams] == talks
     assert all(len(pieces) > 10 for pieces in streams), "the answers came in pieces"
-
-
-async def bare_answer(
-    engine: Engine,
-    model: Path,
-    folder: Path,
-    status: dict[str, Any],
-    prompt: str,
-    tokens: int,
-) -> list[int]:
-    """The same continuation by llama-server and rpc-servers wired by hand, split as the plan says."""
-    leading = status["leader"]["id"]
-    stages = [stage for stage in status["plan"]["stages"] if stage["member"] != leading]
-    counts = [stage["layers"][1] - stage["layers"][0] + 1 for stage in stages]
-    slots = [*counts[:-1], counts[-1] + 1]
-    async with (
-        rpc_server(engine.rpc_server, folder) as (one, _),
-        rpc_server(engine.rpc_server, folder) as (two, _),
-    ):
-        rpc = ",".join(f"127.0.0.1:{port}" for port in (one, two)[: len(stages)])
-        devices = ",".join(f"RPC{number}" for number in range(len(stages)))
-        split = ["--rpc", rpc, "--device", devices, "-ngl", str(sum(slots)), "-ts", ",".join(map(str, slots))]
-        if not any(stage["head"] for stage in stages):
-            split += ["-ot", r"^output\.weight$=CPU"]
-        async with bare_server(engine.llama_server, model, folder, *split, "-c", "512") as url:
-            ids: list[int] = (await post(f"{url}/completion", greedy(prompt, tokens)))["tokens"]
-            return ids
 
 
 async def test_a_worker_that_leaves_frees_its_memory_and_the_pool_serves_on(lab: Lab, tmp_path: Path) -> None:

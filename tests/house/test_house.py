@@ -51,7 +51,8 @@ def _source_exists(test: Path) -> bool:
     stem = test.stem.removeprefix("test_").partition("_with_")[0]
     folder = ROOT / test.parent.relative_to(ROOT / "tests")
     names = (f"{stem}.py", f"__{stem}__.py", f"{stem}.sh")
-    return any((folder / one).exists() for one in names) or test.with_name(f"{stem}.py").exists()
+    beside = (test.with_name(f"{stem}.py"), test.with_name(stem))  # a script has no ending
+    return any((folder / one).exists() for one in names) or any(path.is_file() for path in beside)
 
 
 def test_no_test_sleeps_by_the_clock() -> None:

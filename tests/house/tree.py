@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("mesh", "worker", "leader")
 PACKAGES = (*PRODUCT, "simulations")
-SCRIPTS = ("join_pool.sh", "test.sh")
+SCRIPTS = ("join_pool.sh", "test.sh", "tests/gpu/run")
 DOCUMENTS = tuple(
     path.relative_to(ROOT).as_posix()
     for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")))

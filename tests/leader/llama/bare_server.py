@@ -33,11 +33,16 @@ async def process(argv: list[str], log: Path) -> AsyncIterator[subprocess.Popen[
 
 
 @asynccontextmanager
-async def rpc_server(binary: Path, directory: Path) -> AsyncIterator[tuple[int, subprocess.Popen[bytes]]]:
-    """An rpc-server of one thread on loopback; gives its port and process once it listens."""
+async def rpc_server(
+    binary: Path, directory: Path, *arguments: str
+) -> AsyncIterator[tuple[int, subprocess.Popen[bytes]]]:
+    """An rpc-server of one thread on loopback, with ``arguments`` added; gives its port and process once it
+    listens.
+    """
     port = free_port()
     log = directory / f"rpc-{port}.log"
-    async with process([str(binary), "-H", "127.0.0.1", "-p", str(port), "-t", "1"], log) as child:
+    argv = [str(binary), "-H", "127.0.0.1", "-p", str(port), "-t", "1", *arguments]
+    async with process(argv, log) as child:
         with trio.fail_after(20):
             while True:
                 try:
