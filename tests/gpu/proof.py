@@ -31,6 +31,7 @@ from tests.lab.host import Host
 from tests.lab.lab import Lab
 from worker.hardware import parse_size
 
+HELP: Final = "A pool on a machine with a GPU, from the build to the death of its leader."
 NODES: Final = ("desk", "shed")
 PROMPT: Final = "Once upon a time"
 TOKENS: Final = 64
@@ -204,9 +205,7 @@ def run(setting: Setting, folder: Path) -> Report:
 
 def main(arguments: list[str] | None = None) -> int:
     """0 when all goals were met, 1 when one was missed or there was no engine, 130 when interrupted."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.gpu.proof", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m tests.gpu.proof", description=HELP)
     parser.add_argument("--backend", default="cuda", help="the kind of GPU (%(default)s)")
     parser.add_argument("--size", type=parse_size, default="2G", help="the model's size (%(default)s)")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="for the model")

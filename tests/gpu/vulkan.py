@@ -23,6 +23,7 @@ from mesh.engine.types import Backend, Engine, Progress
 from mesh.wire.errors import MeshError
 from tests.gpu.vulkan_headers import SYSTEM, headers, later_headers
 
+HELP: Final = "Build the engine for Vulkan, over Debian's software driver."
 ENVIRONMENT: Final = {"GGML_VK_VISIBLE_DEVICES": "0"}
 """Without it the engine takes no software driver; with it this one is `Vulkan0`, of 2048 MiB."""
 DEVICE: Final = "Vulkan0"
@@ -102,9 +103,7 @@ class _Lines:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 0 with the engine, 1 without."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.gpu.vulkan", description=(__doc__ or "").split("\n")[2]
-    )
+    parser = argparse.ArgumentParser(prog="python -m tests.gpu.vulkan", description=HELP)
     parser.add_argument(
         "--cache", type=Path, default=cache_dir(), help="where engines are kept (%(default)s)"
     )
