@@ -7,7 +7,6 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-import psutil
 import trio
 
 from mesh.engine.process.logfile import LogFile
@@ -19,6 +18,7 @@ from mesh.engine.process.standstill import Standstill, look
 from mesh.engine.process.supervise import Launch, Run, State, Supervised, SupervisorEvent
 from mesh.engine.sandbox.confinement import Confinement, environment
 from mesh.engine.sandbox.isolation import isolation
+from mesh.engine.threads import thread_count
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class RpcServer:
         restarts: Restarts | None = None,
     ) -> None:
         """``lent``: bytes of memory that this machine offers. ``threads``: for the processor, by default
-        one for each physical core.
+        one for each core that it may use.
 
         ``device``: it drives an accelerator.
         """
@@ -61,7 +61,7 @@ class RpcServer:
         self._memory = MemoryBound("rpc-server", lent + lent // 10 + _SPARE_BYTES, "what is lent")
         self.problem = ""
         """Why it was last ended for what it took; empty if never."""
-        self._threads = threads or psutil.cpu_count(logical=False) or 1
+        self._threads = threads or thread_count()
         self._reach: Reach | None = None
         self._connected = 0
         self._closed = 0

@@ -36,6 +36,7 @@ from mesh.engine.process.standstill import Standstill, look
 from mesh.engine.process.supervise import Launch, Run, State, Supervised
 from mesh.engine.sandbox.confinement import Confinement
 from mesh.engine.sandbox.isolation import isolation
+from mesh.engine.threads import thread_count
 
 log = logging.getLogger(__name__)
 
@@ -249,7 +250,7 @@ class LlamaServer:
         folder = None if kept is None else kept.files
         argv = [
             str(self._program),
-            *arguments(self.plan, endpoints, made.host, made.port, folder, self._name),
+            *arguments(self.plan, endpoints, made.host, made.port, folder, self._name, thread_count()),
         ]
         given = environment(os.environ)
         return Launch(

@@ -31,12 +31,13 @@ def arguments(
     port: int,
     slots: Path | None = None,
     name: str = "",
+    threads: int | None = None,
 ) -> list[str]:
     """Everything after the program's name.
 
     ``endpoints`` gives each remote member's end of a tunnel, as ``host:port``; it listens at ``host``, which
     may be the path of a unix socket, ending with .sock. ``slots`` is the folder for saved slots; ``name`` is
-    what the API calls the model.
+    what the API calls the model. ``threads`` are the processor's; None leaves their number to the engine.
     """
     model_info, context, slots_number = plan.model_info, plan.settings.context, plan.settings.slots
     result = ["--model", str(model_info.files[0]), "--alias", name or model_info.name]
@@ -46,6 +47,7 @@ def arguments(
     result += ["-c", str(context * slots_number), "-np", str(slots_number), "--no-kv-unified"]
     # The engine must not guess about memory, nor keep a prompt cache that would pull KV over the network.
     result += ["-fit", "off", "-cram", "0", "-ctxcp", str(checkpoints(model_info, context))]
+    result += ["-t", str(threads), "-tb", str(threads)] if threads is not None else []
     result += ["--slot-save-path", f"{slots}/"] if slots is not None else []
     return result + _placement(plan, endpoints)
 

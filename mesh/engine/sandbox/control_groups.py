@@ -111,17 +111,28 @@ def _lives(process: int) -> bool:
 
 def memory_groups(root: Path = _ROOT) -> Iterator[tuple[Path, Path, int]]:
     """``(top, own, version)`` of each hierarchy that bounds memory: where it is, our place in it."""
+    return _hierarchies(root, "memory")
+
+
+def processor_groups(root: Path = _ROOT) -> Iterator[tuple[Path, Path, int]]:
+    """The same of each hierarchy that bounds the processors' time."""
+    return _hierarchies(root, "cpu")
+
+
+def _hierarchies(root: Path, controller: str) -> Iterator[tuple[Path, Path, int]]:
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
         return
+    groups = root / "sys/fs/cgroup"
     for line in lines:
         number, controllers, path = [*line.split(":", 2), "", ""][:3]
         own = Path(path.strip("/"))
         if number == "0" and not controllers:
-            yield root / "sys/fs/cgroup", own, 2
-        elif "memory" in controllers.split(","):
-            yield root / "sys/fs/cgroup/memory", own, 1
+            yield groups, own, 2
+        elif controller in controllers.split(","):
+            # Mounted by all of its controllers' names; the single ones are links, which may be missing.
+            yield groups / (controller if (groups / controller).exists() else controllers), own, 1
 
 
 def _places(root: Path) -> Iterator[tuple[Path, int]]:

@@ -49,6 +49,13 @@ def test_what_it_is_called_and_where_its_slots_are_saved_is_said_when_known() ->
     assert value(argv, "--slot-save-path") == "/state/slots/"
 
 
+def test_threads_are_said_for_single_tokens_and_for_batches() -> None:
+    plan = place(model_info(8), [host(memory=GIB)], EngineSettings(512, 1))
+    argv = arguments(plan, {}, "127.0.0.1", 1, threads=3)
+    assert (value(argv, "-t"), value(argv, "-tb")) == ("3", "3")
+    assert "-t" not in arguments(plan, {}, "127.0.0.1", 1)
+
+
 def test_a_model_on_the_leaders_cpu_alone_uses_no_device() -> None:
     argv = arguments(place(model_info(8), [host(memory=GIB)], EngineSettings(512, 1)), {}, "127.0.0.1", 1)
     assert value(argv, "--device") == "none"
