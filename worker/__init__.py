@@ -1,8 +1,9 @@
 """A machine's share in a pool: its memory, its rpc-server, and the gate before that.
 
-`fence` (pure) says which streams of the lease holder pass and which are cut; `gate` enforces it. The
-simulation uses the same fence. `greeting` blanks what would lead around the gate. `rpc_server` runs
-llama.cpp's rpc-server, confined. `hardware` measures memory and says how much to offer.
+`hardware` measures the machine's memory; `memory_option` (pure) reads what a person lends, and `offers`
+(pure) says what each device lends. `fence` (pure) says which streams of the lease holder pass and which are
+cut; `gate` enforces it. The simulation uses the same fence. `greeting` blanks what would lead around the
+gate. `rpc_server` runs llama.cpp's rpc-server, confined.
 
 It must not know elections, membership or `leader`: its caller says whose streams may pass.
 """

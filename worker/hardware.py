@@ -1,4 +1,4 @@
-"""What memory this machine has, and how much of it a worker offers by default.
+"""What memory this machine has.
 
 rpc-server reports the machine's whole memory as free, whatever else runs and whatever limit its container
 has. So the mesh measures for itself.
@@ -10,55 +10,24 @@ from pathlib import Path
 
 import psutil
 
-from mesh.engine.backends.backend_table import kind_named
-from mesh.engine.detect import MachineProbes
 from mesh.engine.sandbox.control_groups import memory_groups
-from mesh.engine.types import Backend
-from mesh.wire.errors import MeshError
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _FILES = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes"), 2: ("memory.max", "memory.current")}
-_MIB = 1 << 20
-_SHARE_OF_AVAILABLE = 0.8
-_SHARE_OF_ACCELERATOR = 0.92
 
 
 @dataclass(frozen=True, slots=True)
 class MachineMemory:
-    """In bytes: the accelerator's where it has memory of its own, else the machine's or its container's."""
+    """In bytes: the machine's or its container's."""
 
     total: int
     available: int
     """What could be used now without swapping anything out."""
 
 
-def parse_size(text: str) -> int:
-    """Bytes from ``60M``, ``8G``, ``1.5GiB`` or ``1000000``; units are powers of 1024. Raises MeshError."""
-    found = _SIZE.fullmatch(text.strip())
-    size = int(float(found.group(1)) * _UNITS[found.group(2).upper()]) if found else 0
-    if size <= 0 or size >= 1 << 63:
-        raise MeshError(f"{text!r} is no amount of memory", "write it like 8G, 1.5GiB or 600M")
-    return size
-
-
-def measure(backend: Backend) -> MachineMemory:
-    """The memory that ``backend`` computes in. Blocking; some milliseconds, with a GPU up to seconds."""
-    if backend.memory:
-        free = kind_named(backend.kind).free_memory(MachineProbes())
-        return MachineMemory(backend.memory, backend.memory if free is None else min(free, backend.memory))
+def measure() -> MachineMemory:
+    """The memory of this machine. Blocking; some milliseconds."""
     machine = psutil.virtual_memory()
     return within_limits(MachineMemory(machine.total, machine.available), Path("/"))
-
-
-def default_offer(memory: MachineMemory, backend: Backend) -> int:
-    """What a worker offers when no person says: most of what is free now, in whole MiB."""
-    if backend.memory:
-        share = memory.available * _SHARE_OF_ACCELERATOR
-    else:
-        most = memory.total * kind_named(backend.kind).share_of_machine
-        share = min(most, memory.available * _SHARE_OF_AVAILABLE)
-    return int(share) // _MIB * _MIB
 
 
 def within_limits(memory: MachineMemory, root: Path) -> MachineMemory:

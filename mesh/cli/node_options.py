@@ -10,7 +10,7 @@ from mesh.control.sidecar_options import SidecarOptions, declared
 def configure(options: Options) -> None:
     for option in declared():
         shown = argparse.SUPPRESS if option.rare else option.help
-        if option.kind is bool:
+        if option.is_switch:
             options.switch(option.flag, help=shown)
         else:
             options.value(option.flag, convert=option.read, metavar=option.metavar, help=shown)

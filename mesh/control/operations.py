@@ -21,7 +21,15 @@ EngineStateText = Literal["missing", "building", "ready", "failed"]
 DeploymentState = Literal["waiting", "copying", "loading", "ready", "moving", "failed"]
 CopyPhase = Literal["asking", "checking", "copying", "finishing", "idle"]
 ProblemCode = Literal[
-    "wire_version", "older_member", "older_program", "newer_installed", "other_build", "engine_memory"
+    "wire_version",
+    "older_member",
+    "older_program",
+    "newer_installed",
+    "other_build",
+    "engine_memory",
+    "accelerator_idle",
+    "devices_unknown",
+    "memory_refused",
 ]
 
 Args = TypeVar("Args", bound=Mapping[str, Any])
@@ -220,7 +228,8 @@ class Problem(TypedDict):
 
     ``wire_version``: this machine cannot speak with that member. All other codes are notes: the member's, or
     this machine's, program is of the version before; a newer, or another, one than runs here is installed;
-    the engine of this machine was ended for the memory that it took.
+    the engine of this machine was ended for the memory that it took, was built for the processor because its
+    accelerator could not be built for, or did not tell its devices; more memory than there is was to be lent.
     """
 
     code: ProblemCode

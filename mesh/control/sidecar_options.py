@@ -9,20 +9,19 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mesh.wire.errors import MeshError
+from worker.memory_option import MemoryOption, parse_memory
 
 DEFAULT_PORT = 50052
 DEFAULT_API_PORT = 50080
 
 
-def _memory(text: str) -> int:
-    """``8G``, ``512M``, ``1.5GiB`` as bytes."""
-    from worker.hardware import parse_size  # psutil takes its time
-
+def _memory(text: str) -> MemoryOption:
+    """``8G``, ``512M``, ``1.5GiB`` as bytes; ``cuda0=20G,cpu=0`` as text with amounts in bytes."""
     try:
-        return parse_size(text)
+        return parse_memory(text)
     except MeshError as error:
         raise ValueError(str(error)) from None
 
@@ -73,16 +72,16 @@ def _cli(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
-    """The options that shape a node, all filled in. The types are str, int, bool, or one of them and None."""
+    """The options that shape a node, all filled in. The types: str, int, bool, or some of them and None."""
 
     name: str = field(
         default_factory=_host_name,
         metadata=_cli("what this machine is called (its host name)", "N", _name),
     )
-    memory: int | None = field(
-        default=None, metadata=_cli("memory to offer (most of what is free)", "8G", _memory)
+    memory: int | str | None = field(
+        default=None, metadata=_cli("memory to offer (most of what is free)", "8G|DEVICE=8G,..", _memory)
     )
-    """In bytes; None leaves it to measuring."""
+    """In bytes, or by device (`worker.memory_option`); None leaves it to measuring."""
     work: bool = field(default=True, metadata=_cli("hold layers for the pool (yes)"))
     lead: bool = field(default=True, metadata=_cli("be ready to lead the pool (yes)"))
     bind: str | None = field(default=None, metadata=_cli("bind and advertise this address alone", "ADDR"))
@@ -129,12 +128,16 @@ class NodeOption:
     """A field of `NodeOptions`, for code that treats all options alike."""
 
     name: str
-    kind: type
-    """str, int, or bool, which makes it a switch."""
+    kinds: tuple[type, ...]
+    """Of its values: str, int, or bool, which makes it a switch."""
     help: str
     metavar: str | None
     read: Callable[[str], Any]
     rare: bool
+
+    @property
+    def is_switch(self) -> bool:
+        return self.kinds == (bool,)
 
     @property
     def flag(self) -> str:
@@ -143,11 +146,13 @@ class NodeOption:
 
 def declared() -> list[NodeOption]:
     """All options of a node, in the order in which help lists them."""
-    return [NodeOption(each.name, _kind(each.type), **each.metadata) for each in fields(NodeOptions)]
+    return [NodeOption(each.name, _kinds(each.type), **each.metadata) for each in fields(NodeOptions)]
 
 
-def _kind(annotation: object) -> type:
-    return next(kind for kind in (str, int, bool) if annotation in (kind, kind | None))
+def _kinds(annotation: object) -> tuple[type, ...]:
+    """The types that a field takes, without None."""
+    given = get_args(annotation) or (annotation,)
+    return tuple(kind for kind in (str, int, bool) if kind in given)
 
 
 def fill_in(given: Mapping[str, Any], remembered: Mapping[str, Any]) -> NodeOptions:
@@ -158,7 +163,7 @@ def fill_in(given: Mapping[str, Any], remembered: Mapping[str, Any]) -> NodeOpti
     kept = {
         option.name: remembered[option.name]
         for option in declared()
-        if type(remembered.get(option.name)) is option.kind
+        if type(remembered.get(option.name)) in option.kinds
     }
     return NodeOptions(**{**kept, **given})
 

@@ -18,8 +18,6 @@ class Backend:
     """One line for people: what was found and what was not."""
     flags: tuple[str, ...] = ()
     """CMake flags that build llama.cpp for it."""
-    memory: int = 0
-    """Bytes of its own memory; 0 where it shares the machine's, or where no program says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,23 +4,24 @@ import dataclasses
 from collections.abc import Sequence
 
 from leader.model.held_models import HeldModel
-from mesh.control.operations import EngineStatus
+from mesh.control.operations import Accelerator, EngineStatus
 from mesh.control.sidecar_options import NodeOptions
-from mesh.engine.types import Backend, Engine
+from mesh.engine.types import Engine
 from mesh.runtime.program_build import build
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Deployment
-from mesh.wire.profile import Model, Profile
+from mesh.wire.profile import Model, OfferedDevice, Profile
 from mesh.wire.rank import Rank, is_notable
 from mesh.wire.states import EngineState
 from worker.hardware import MachineMemory
+from worker.offers import Offer
 
 
 def profile(
     options: NodeOptions,
-    backend: Backend,
+    accelerator: Accelerator,
     memory: MachineMemory,
-    offered: int,
+    offered: Sequence[Offer],
     engine: Engine | None,
     status: EngineStatus,
     worker_ready: bool,
@@ -28,24 +29,32 @@ def profile(
     models: Sequence[Model],
     deployment: Deployment | None,
 ) -> Profile:
-    """The record's content. A node that does not work offers no memory; one that does not lead has rank 0."""
-    ready = engine is not None and (worker_ready or not options.work)
+    """The record's content: nothing is lent by a node that does not work; one that does not lead has rank 0.
+
+    Memory and accelerator of the record are its first device's, since members that know of one alone use it.
+    """
+    lent = offered if options.work else ()
+    ready = engine is not None and (worker_ready or not lent)
+    first = lent[0] if lent else Offer("", "", accelerator["kind"], accelerator["name"], memory.total, 0)
+    # The accelerator is the engine's first device, told with how many are like it.
+    is_accelerator = first.kind == accelerator["kind"]
     return Profile(
         name=options.name,
         addresses=tuple(addresses),
-        accelerator_kind=backend.kind,
-        accelerator_name=backend.name,
-        memory_total=memory.total,
-        memory_offered=offered if options.work else 0,
-        memory_free=memory.available,
+        accelerator_kind=first.kind,
+        accelerator_name=accelerator["name"] if is_accelerator else first.description,
+        memory_total=first.total,
+        memory_offered=first.offered,
+        memory_free=memory.available if first.free is None else first.free,
         engine_state=_engine_state(ready, engine, status),
         engine_progress=status["progress"],
         engine_reason=status["reason"],
         engine_commit=engine.commit if engine else "",
         engine_rpc=engine.rpc if engine else "",
         models=tuple(models),
-        rank=rank(offered, models, deployment).to_wire() if options.lead else 0,
+        rank=rank(sum(one.offered for one in offered), models, deployment).to_wire() if options.lead else 0,
         build=build(),
+        devices=tuple(OfferedDevice(one.kind, one.name, one.total, one.offered) for one in lent),
     )
 
 

@@ -1,8 +1,7 @@
 """Keeps this machine's record in the pool and its announcement up to date."""
 
-import trio
-
 from leader.model.held_models import Models
+from mesh.member.lending import Lending
 from mesh.member.own_profile import is_worth_publishing, profile, reported_models
 from mesh.net.discovery.interfaces import local_addresses
 from mesh.runtime.node_context import NodeContext
@@ -11,29 +10,25 @@ from mesh.serving.worker_loop import WorkerLoop
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.identity import id_text
 from mesh.wire.profile import Profile
-from worker.hardware import MachineMemory, default_offer, measure
 
 PUBLISH_SECONDS = 2.0
 
 
 class Publisher:
-    """For one stay in a pool: call `measure`, then `first`, then `run`, which lasts until cancelled."""
+    """For one stay in a pool: call `first`, then `run`, which lasts until cancelled.
 
-    def __init__(self, context: NodeContext, driver: NodeDriver, work: WorkerLoop, models: Models) -> None:
+    ``lending`` has measured the memory before.
+    """
+
+    def __init__(
+        self, context: NodeContext, driver: NodeDriver, work: WorkerLoop, models: Models, lending: Lending
+    ) -> None:
         self._context = context
         self._driver = driver
         self._work = work
         self._models = models
-        self._memory: MachineMemory | None = None
-        self._offered = 0
+        self._lending = lending
         self._published: Profile | None = None
-
-    async def measure(self) -> None:
-        """Measure the memory, and decide how much of it this machine offers, in bytes."""
-        backend = self._context.keeper.backend
-        self._memory = await trio.to_thread.run_sync(measure, backend)
-        wanted = self._context.options.memory or default_offer(self._memory, backend)
-        self._offered = self._work.lent = min(wanted, self._memory.total)
 
     def first(self) -> Profile:
         """The record with which the node starts."""
@@ -52,7 +47,7 @@ class Publisher:
             before = seen
             seen = await changes.wait(seen, PUBLISH_SECONDS)
             if seen == before:
-                self._memory = await trio.to_thread.run_sync(measure, self._context.keeper.backend)
+                await self._lending.measure()
 
     async def announce(self) -> None:
         """Announce to machines nearby that this one is a member."""
@@ -63,14 +58,15 @@ class Publisher:
 
     def _profile(self) -> Profile:
         context = self._context
-        assert self._memory is not None
+        if self._lending.look():
+            self._work.lend(self._lending.offers.lent)
         addresses = [Endpoint(host, context.port) for host in local_addresses(context.options.bind)]
         wanted = self._driver.node.deployment()
         return profile(
             context.options,
-            context.keeper.backend,
-            self._memory,
-            self._offered,
+            context.keeper.accelerator(),
+            self._lending.memory,
+            self._lending.offers.lent,
             context.keeper.engine,
             context.keeper.status(),
             self._work.ready,

@@ -21,6 +21,7 @@ from mesh.member.attachment import Attachment
 from mesh.member.drop_log import DropReporter
 from mesh.member.gateway_backend import StayBackend
 from mesh.member.greeter import Greeter
+from mesh.member.lending import Lending
 from mesh.member.publisher import Publisher
 from mesh.member.relocation import find_company
 from mesh.net.discovery.tailscale import find_daemon
@@ -67,7 +68,8 @@ class Stay:
         self.expelled: str | None = None
         """Why this machine is a member no longer, for people; None while it is one."""
         self._peers = tuple(peers)
-        self._publisher = Publisher(machine, self.driver, self.work, self.models)
+        self._lending = Lending(machine.keeper, machine.options.memory, machine.options.work)
+        self._publisher = Publisher(machine, self.driver, self.work, self.models, self._lending)
         self._greeter = Greeter(machine.discovery, self.driver)
         self._attachment = Attachment(machine, admission_server, self.driver, self.name, self._greeter.greet)
         self._guard = LoopbackGuard(partial(find_daemon, machine.options.tailscaled_socket))
@@ -99,6 +101,9 @@ class Stay:
         result = status(self.node, self.id, self.name, engine, self.api, heard, self.listen)
         if self.driver.trouble is not None:
             result["trouble"] = str(self.driver.trouble)
+        result["problems"] += machine.keeper.problems
+        if self._lending.problem is not None:
+            result["problems"].append(self._lending.problem)
         if self.work.problem:
             result["problems"].append(_engine_took_too_much(self.work.problem))
         return result
@@ -109,7 +114,7 @@ class Stay:
         The stay counts as started once the gateway listens and the node has sent datagrams.
         """
         with self._attachment:
-            await self._publisher.measure()
+            await self._lending.measure()
             async with trio.open_nursery() as nursery:
                 bound = [Endpoint(*one) for one in await nursery.start(self._serve_gateway)]
                 self.api = f"http://{bound[0]}/v1"

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device, assumed_layer_seconds
 from mesh.wire.errors import MeshError
-from worker.hardware import parse_size
+from worker.memory_option import parse_size
 
 MAX_BYTES = 1 << 20
 EXAMPLE = 'write {"members": [{"name": "alpha", "memory": "8G", "rtt_ms": 0.4}, ...]}'

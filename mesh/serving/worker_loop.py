@@ -1,6 +1,6 @@
 """The worker loop of a sidecar: rpc-server behind the gate that only the lease holder passes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from mesh.net.session import Session
 from mesh.runtime.node_context import NodeContext
 from mesh.wire.facts import Claim
 from worker.gate import Gate
+from worker.offers import Offer
 from worker.rpc_server import RpcServer
 
 ENGINE_WAIT_SECONDS = 60.0
@@ -25,12 +26,16 @@ class WorkerLoop:
         self._holder = holder
         self._server: RpcServer | None = None
         self.gate: Gate | None = None
-        self.lent = 0
-        """Bytes of memory that this machine offers."""
+        self._lent: tuple[Offer, ...] = ()
 
     @property
     def ready(self) -> bool:
         return self._server is not None and self._server.state is State.READY
+
+    def lend(self, offers: Sequence[Offer]) -> None:
+        """What this machine lends from now on; nothing runs before there is something."""
+        self._lent = tuple(offers)
+        self._machine.changes.notify()
 
     @property
     def problem(self) -> str:
@@ -47,13 +52,13 @@ class WorkerLoop:
         return {} if self.gate is None else asdict(self.gate.counters)
 
     async def run(self) -> None:
-        engine = await self._engine()
         if not self._machine.options.work:
             return
+        engine = await self._engine()
         self._server = RpcServer(
             engine.rpc_server,
             Path(log_path(str(self._machine.state.path), "rpc-server")),
-            lent=self.lent,
+            lent=self._lent[0].offered,
             device=engine.backend != "cpu",
             on_event=self._on_event,
         )
@@ -73,7 +78,7 @@ class WorkerLoop:
 
     async def _engine(self) -> Engine:
         seen = self._machine.changes.count
-        while self._machine.keeper.engine is None:
+        while self._machine.keeper.engine is None or not self._lent:
             seen = await self._machine.changes.wait(seen, ENGINE_WAIT_SECONDS)
         return self._machine.keeper.engine
 

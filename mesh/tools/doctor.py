@@ -24,10 +24,13 @@ from mesh.runtime.installed_program import with_installed
 from mesh.runtime.program_build import build
 from mesh.runtime.state import StateDir
 from mesh.tools import cell_hints
+from mesh.tools.devices_here import devices_here
 from mesh.wire.amounts import size_text
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import id_text
 from mesh.wire.versions import SPOKEN
+from worker.hardware import measure
+from worker.offers import Offers, offers
 
 DISK_WANTED = 2 << 30
 
@@ -45,6 +48,7 @@ def check(state_dir: Path) -> list[Check]:
     return [
         _accelerator(),
         _engine(),
+        _devices(state_dir),
         _sandbox(),
         _isolation(),
         _disk(state_dir),
@@ -79,6 +83,23 @@ def _engine() -> Check:
         return {"check": "engine", "ok": True, "detail": "not there yet: mesh join builds it", "hint": ""}
     detail = f"llama.cpp {engine.commit}, RPC {engine.rpc}, {engine.backend}: {engine.llama_server.parent}"
     return {"check": "engine", "ok": True, "detail": detail, "hint": ""}
+
+
+def _devices(state_dir: Path) -> Check:
+    """The devices that hold layers, as the engine says, and what each would lend with the last options."""
+    found, memory = devices_here(), measure()
+    if found is None:
+        detail = "the engine will say which there are"
+        return {"check": "devices", "ok": True, "detail": detail, "hint": ""}
+    try:
+        lends = offers(found, memory, _settings(state_dir).get("memory"))
+    except MeshError as error:
+        return {"check": "devices", "ok": False, "detail": error.message, "hint": error.hint}
+    told = [f"{one.name} {one.description} lends {size_text(one.offered)}" for one in lends.lent]
+    if Path(paths.process_path(str(state_dir))).exists():
+        # What rpc-server and llama-server hold now is not free, though it is lent.
+        told, lends = [f"{one.name} {one.description}" for one in found], Offers()
+    return {"check": "devices", "ok": True, "detail": "; ".join([*told, *lends.notes]), "hint": ""}
 
 
 def _sandbox() -> Check:

@@ -102,8 +102,9 @@ def max_record(version: int) -> int:
 def fitted(profile: Profile, version: int = SPOKEN.newest) -> tuple[Profile, list[str]]:
     """The profile such that a record of this wire version fits, and what was shortened or left out for that.
 
-    What others miss least goes first: the words on the engine, the devices' and the accelerator's names. The
-    models' names are shortened when nothing else would fit; no model is left out for want of room.
+    What others miss least goes first: the words on the engine, the accelerator's name. The models' names are
+    shortened when nothing else would fit; no model is left out for want of room, nor is a device's name, by
+    which it is addressed.
     """
     lost = _beyond_bounds(profile)
     profile = _bounded(profile)
@@ -162,7 +163,6 @@ def _sacrifices() -> Iterator[tuple[str, Callable[[Profile], Profile]]]:
     """What a record can do without, in this order; in version 2 six long addresses may be too many."""
     replace = dataclasses.replace
     yield "the reason of the engine's state", lambda p: replace(p, engine_reason="")
-    yield "the devices' names", lambda p: replace(p, devices=tuple(replace(d, name="") for d in p.devices))
     yield "the accelerator's name", lambda p: replace(p, accelerator_name="")
     for length in (64, 48, 32, 24, 16, 8, 0):
         yield _NAMES, partial(_with_names, length=length)

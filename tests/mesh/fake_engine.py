@@ -1,17 +1,24 @@
 """An engine that computes nothing: programs that start in no time and speak as much as supervision needs.
 
-The rpc-server answers HELLO and then echoes. The llama-server says HELLO and a word through every tunnel,
-waits for its echo, and then answers ``/health`` and ``/slots``, and saves slots of seven tokens; it fails as
-long as there is a file ``broken`` beside it, with that file's text.
+The rpc-server lists a processor, or answers HELLO and then echoes. The llama-server says HELLO and a word
+through every tunnel, waits for its echo, and then answers ``/health`` and ``/slots``, and saves slots of
+seven tokens; it fails as long as there is a file ``broken`` beside it, with that file's text.
 """
 
 import sys
 from pathlib import Path
 
 from mesh.engine.types import Engine
+from worker.offers import Offer
+
+OFFER = Offer("CPU", "CPU", "cpu", "a processor", 2 << 30, 1 << 30)
+"""What a machine with this engine lends."""
 
 RPC_SERVER = """\
 import socket, sys
+if "?" in sys.argv:
+    print("  CPU: a processor (1024 MiB, 1024 MiB free)", flush=True)
+    sys.exit(1)
 host, port = (sys.argv[sys.argv.index(option) + 1] for option in ("-H", "-p"))
 server = socket.create_server((host, int(port)))
 while True:

@@ -17,6 +17,7 @@ from mesh.admission.invites import Token
 from mesh.admission.pool_names import pool_name
 from mesh.admission.search import Search
 from mesh.control.sidecar_options import NodeOptions
+from mesh.engine.devices import processor_alone
 from mesh.engine.types import Engine
 from mesh.member.attachment import Attachment
 from mesh.member.greeter import Greeter
@@ -195,6 +196,7 @@ class Here:
     def machine(self, engine: Engine | None, **options: Any) -> NodeContext:
         """Its context with these options; the engine comes at once, or never."""
         self.context.keeper.engine = engine
+        self.context.keeper.devices = () if engine is None else processor_alone("a processor")
         return replace(self.context, options=replace(self.context.options, **options))
 
     def _present(self) -> Stay | None:

@@ -11,13 +11,13 @@ from mesh.cli.asking import invocation, state_of
 from mesh.cli.commands.status import how_others_ask
 from mesh.cli.options import Options, UsageError
 from mesh.control.operations import INFO, JOIN, SHUTDOWN, JoinArgs, JoinResult
-from mesh.wire.amounts import size_text
 from mesh.wire.errors import MeshError
 
 if TYPE_CHECKING:
     from mesh.cli.spawning import Started
     from mesh.cli.terminal import ProgressBar
     from mesh.control.sidecar_options import SidecarOptions
+    from worker.memory_option import MemoryOption
 
 DESCRIPTION = """\
 Make this machine a member of a pool, and keep it one: a sidecar goes on in the background.
@@ -28,7 +28,8 @@ network wants an owner's word: a code is shown, which an owner types after `mesh
 EXAMPLE = """\
   mesh join                      find a pool, or found one
   mesh join mesh1:...            join with an invite, typed nowhere else: - reads it from standard input
-  mesh join --memory 8G --no-lead"""
+  mesh join --memory 8G --no-lead
+  mesh join --memory cuda0=20G,cpu=0     of several devices"""
 
 
 def configure(options: Options) -> None:
@@ -206,22 +207,24 @@ def _in_foreground(args: argparse.Namespace, options: "SidecarOptions", request:
         return main(options, join=request, on_event=progress.show, on_joined=joined)
 
 
-def _refuse_too_much_memory(offered: int | None) -> None:
-    """Raise `UsageError` where more is offered than there is; measuring takes a moment, so only if asked."""
-    if offered is None:
-        return
-    from mesh.engine.detect import detect
-    from worker.hardware import default_offer, measure
+def _refuse_too_much_memory(option: "MemoryOption | None") -> None:
+    """Raise `UsageError` where more is offered than there is, as far as that is known before the engine is.
 
-    backend = detect()
-    there = measure(backend)
-    if offered > there.total:
-        most = default_offer(there, backend) >> 20
-        wanted = f"{most >> 10}G" if most >= 1024 else f"{most}M"
-        raise UsageError(
-            f"--memory offers {size_text(offered)}, and this machine has {size_text(there.total)}",
-            f"offer what is free, with --memory {wanted}, or leave it out",
-        )
+    Looking takes a moment, so only if asked.
+    """
+    if option is None:
+        return
+    from mesh.tools.devices_here import devices_here
+    from worker.hardware import measure
+    from worker.offers import offers
+
+    found = devices_here()
+    if found is None:
+        return  # the sidecar says so, once the engine is built
+    try:
+        offers(found, measure(), option)
+    except MeshError as error:
+        raise UsageError(error.message, error.hint) from None
 
 
 def _valid(convert: Callable[[str], str], text: str) -> str:

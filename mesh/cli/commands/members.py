@@ -5,9 +5,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mesh.cli.asking import ask_sidecar, print_json
-from mesh.cli.commands.status import STATE_STYLES, accelerator, ask_status, layers, members_shown
+from mesh.cli.commands.status import (
+    STATE_STYLES,
+    accelerator,
+    ask_status,
+    layers,
+    members_shown,
+    offered,
+)
 from mesh.cli.options import Options
-from mesh.control.operations import USAGE, Asked, MemberStatus, Status
+from mesh.control.operations import USAGE, Asked, DeviceStatus, MemberStatus, Status
 from mesh.wire.amounts import size_text
 from mesh.wire.errors import MeshError
 
@@ -15,7 +22,8 @@ if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
 
 DESCRIPTION = """\
-Every member of the pool with its id, address, rights, memory and engine. On an owner's machine also what each
+Every member of the pool with its id, address, rights, memory and engine, and the devices of those that have
+several. On an owner's machine also what each
 has asked of the leader since that began to count: requests, tokens read and generated, refusals, deaths of
 llama-server meanwhile; on others, what this machine has asked.
 
@@ -57,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     rows: list[list[Cell]] = [[*HEADING, *counts, *more]]
     members = status["members"] if args.all else members_shown(status)
     for member in [*members, *unseen]:
-        engine = member["llama_cpp"]
+        engine, several = member["llama_cpp"], len(member["devices"]) > 1
         rows.append(
             [
                 member["name"] or "-",
@@ -66,19 +74,32 @@ def run(args: argparse.Namespace) -> int:
                 (member["state"], STATE_STYLES.get(member["state"], "")),
                 ",".join(member["rights"]) or "-",
                 accelerator(member),
-                size_text(member["memory"]["offered"]),
-                size_text(member["memory"]["free"]),
-                size_text(member["memory"]["total"]),
+                size_text(offered(member)),
+                "" if several else size_text(member["memory"]["free"]),
+                "" if several else size_text(member["memory"]["total"]),
                 f"{engine['commit'][:9]} rpc {engine['rpc']}" if engine else "-",
                 layers(member["layers"]),
                 *(_counts(asked.get(member["id"])) if asked else []),
                 *([programs.get(member["id"], "")] if programs else []),
             ]
         )
+        if several:
+            rows += [_device_row(device, len(rows[0])) for device in member["devices"]]
     print(table(rows, right=(6, 7, 8), dispensable=DISPENSABLE))
     if left := len(status["members"]) - len(members):
         print(f"\n{count(left, 'member')} left; shown with --all")
     return 0
+
+
+def _device_row(device: DeviceStatus, width: int) -> "list[Cell]":
+    """A device of the machine above it, of so many columns."""
+    told = {
+        "NAME": f"  {device['name']}",
+        "ACCELERATOR": device["kind"],
+        "OFFERS": size_text(device["memory"]["offered"]),
+        "TOTAL": size_text(device["memory"]["total"]),
+    }
+    return [*(told.get(heading, "") for heading in HEADING), *[""] * (width - len(HEADING))]
 
 
 def _asked(args: argparse.Namespace) -> Mapping[str, Asked]:

@@ -129,6 +129,12 @@ def accelerator(member: MemberStatus) -> str:
     return f"{member['accelerator']['kind']} {member['accelerator']['name']}".strip()
 
 
+def offered(member: MemberStatus) -> int:
+    """Bytes that all its devices lend; older members tell of one alone."""
+    devices = member.get("devices") or []
+    return sum(device["memory"]["offered"] for device in devices) or member["memory"]["offered"]
+
+
 def layers(span: list[int] | None, head: bool = False) -> str:
     """Such as ``0-7`` or ``8-15 + head``, ``head`` for the head alone; a dash for nothing."""
     if span is None or span[0] > span[1]:
@@ -154,7 +160,7 @@ def _members(status: Status) -> "list[list[Cell]]":
     for member in members_shown(status):
         here = member["id"] == status["self"]["id"]
         state = "paused" if here and status["self"]["paused"] else member["state"]
-        offered = member["memory"]["offered"]
+        lent = offered(member)
         rtt = "-" if member["rtt_ms"] is None else f"{member['rtt_ms']:.1f} ms"
         rows.append(
             [
@@ -163,7 +169,7 @@ def _members(status: Status) -> "list[list[Cell]]":
                 member["address"],
                 (state, STATE_STYLES.get(state, "")),
                 accelerator(member),
-                size_text(offered) if offered and "work" in member["rights"] else "-",
+                size_text(lent) if lent and "work" in member["rights"] else "-",
                 "here" if here else rtt,
                 layers(member["layers"], member["id"] in heads),
             ]

@@ -31,10 +31,6 @@ class Probes(Protocol):
         """The output of a program; None when it fails or takes more than 10 s."""
 
 
-def _unknown(probes: Probes) -> int | None:
-    return None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendKind:
     """One kind: how to find it on a machine, to build for it, and what to expect of it."""
@@ -62,10 +58,6 @@ class BackendKind:
     """Bytes of disk that building takes."""
     own_compiler: bool = False
     """Whether its toolkit works with the machine's own C++ compiler alone."""
-    free_memory: Callable[[Probes], int | None] = _unknown
-    """Bytes free on its devices; None where no program says. Asked where they have memory of their own."""
-    share_of_machine: float = 1.0
-    """Share of the machine's memory that it may use where its devices have none of their own."""
 
     @property
     def first_device(self) -> str:

@@ -6,50 +6,35 @@ from typing import Final
 from mesh.engine.backends.backend_kind import BackendKind, Probes
 from mesh.engine.types import Backend
 
-_MIB: Final = 1 << 20
-
 
 def detect(probes: Probes) -> Backend | str:
     smi = _nvidia_smi(probes)
     if smi is None:
         return "no nvidia-smi"
-    output = probes.run(smi, "--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader,nounits")
+    output = probes.run(smi, "--query-gpu=name,compute_cap", "--format=csv,noheader,nounits")
     cards = parse_nvidia_smi(output or "")
     if not cards:
         return "nvidia-smi finds no GPU"
     home = probes.environ.get("CUDA_HOME") or probes.environ.get("CUDA_PATH") or "/usr/local/cuda"
     nvcc = probes.find("nvcc", f"{home}/bin", "/opt/cuda/bin")
-    name = cards[0][0] if len(cards) == 1 else f"{len(cards)} x {cards[0][0]}"
+    name = cards[0][0]  # the engine says how many of them it is given
     if nvcc is None:
         return f"{name}, but no nvcc to build for it (install the CUDA toolkit)"
-    capabilities = sorted({capability.replace(".", "") for _, _, capability in cards if capability})
+    capabilities = sorted({capability.replace(".", "") for _, capability in cards if capability})
     flags = ["-DGGML_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={nvcc}"]
     if capabilities:
         flags.append(f"-DCMAKE_CUDA_ARCHITECTURES={';'.join(capabilities)}")
-    return Backend(
-        "cuda", name, f"nvidia-smi and {nvcc}", tuple(flags), sum(memory for _, memory, _ in cards)
-    )
+    return Backend("cuda", name, f"nvidia-smi and {nvcc}", tuple(flags))
 
 
-def parse_nvidia_smi(output: str) -> list[tuple[str, int, str]]:
-    """``(name, bytes, compute capability)`` of each line of nvidia-smi's CSV; ``[N/A]`` is 0 or empty."""
+def parse_nvidia_smi(output: str) -> list[tuple[str, str]]:
+    """``(name, compute capability)`` of each line of nvidia-smi's CSV; ``[N/A]`` is empty."""
     cards = []
     for line in output.splitlines():
-        fields = [field.strip() for field in line.split(",")]
-        if len(fields) == 3 and fields[0] and "fail" not in fields[0].lower():
-            memory = int(fields[1]) * _MIB if fields[1].isdigit() else 0
-            cards.append((fields[0], memory, fields[2] if re.fullmatch(r"\d+\.\d+", fields[2]) else ""))
+        name, comma, capability = (field.strip() for field in line.rpartition(","))
+        if comma and name and "fail" not in name.lower():
+            cards.append((name, capability if re.fullmatch(r"\d+\.\d+", capability) else ""))
     return cards
-
-
-def free_memory(probes: Probes) -> int | None:
-    """Bytes free on all GPUs together; None where nvidia-smi does not say."""
-    smi = _nvidia_smi(probes)
-    output = probes.run(smi, "--query-gpu=memory.free", "--format=csv,noheader,nounits") if smi else None
-    values = [line.strip() for line in (output or "").splitlines() if line.strip()]
-    if not values or not all(value.isdigit() for value in values):
-        return None
-    return sum(int(value) for value in values) * _MIB
 
 
 def _nvidia_smi(probes: Probes) -> str | None:
@@ -63,5 +48,4 @@ CUDA: Final = BackendKind(
     bandwidth=250e9,
     disk_needed=3_000_000_000,
     own_compiler=True,
-    free_memory=free_memory,
 )

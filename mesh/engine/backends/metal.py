@@ -24,6 +24,4 @@ METAL: Final = BackendKind(
     devices=("MTL", "Metal"),
     bandwidth=80e9,
     disk_needed=500_000_000,
-    # Metal's default working set is about three quarters of the machine's memory.
-    share_of_machine=0.7,
 )

@@ -19,17 +19,12 @@ def detect(probes: Probes) -> Backend | str:
     hipcc = probes.find("hipcc", f"{home}/bin")
     if hipcc is None:
         return f"{name}, but no hipcc to build for it (install the ROCm toolkit)"
-    memory = sum(
-        int(text)
-        for text in probes.read("/sys/class/drm/card*/device/mem_info_vram_total")
-        if text.strip().isdigit()
-    )
     targets = ";".join(sorted({target for _, target in agents}))
     compiler = f"{home}/llvm/bin/clang++"
     flags: tuple[str, ...] = ("-DGGML_HIP=ON", f"-DGPU_TARGETS={targets}", f"-DCMAKE_PREFIX_PATH={home}")
     if probes.exists(compiler):
         flags += (f"-DCMAKE_HIP_COMPILER={compiler}",)
-    return Backend("rocm", name, f"/dev/kfd ({target}) and {hipcc}", flags, memory)
+    return Backend("rocm", name, f"/dev/kfd ({target}) and {hipcc}", flags)
 
 
 def parse_rocminfo(output: str) -> list[tuple[str, str]]:

@@ -27,6 +27,11 @@ def member(id: str, name: str, **changes: Any) -> dict[str, Any]:
     }
 
 
+def device(name: str, kind: str, total: int, offered: int) -> dict[str, Any]:
+    unmeasured = dict.fromkeys(("bandwidth", "operations", "overhead", "slope"))
+    return {"kind": kind, "name": name, "memory": {"total": total, "offered": offered}, **unmeasured}
+
+
 def status(**changes: Any) -> dict[str, Any]:
     """Three members; beta leads and holds the second half of the model."""
     deployment = {"model": "tiny.gguf", "sha256": "0" * 64, "state": "ready", "progress": 1.0, "reason": ""}

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 CPUINFO = (
     "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC 9654 96-Core\nflags\t\t: fpu avx2\n"
 )
-SMI = "NVIDIA H200, 143771, 9.0\n"
+SMI = "NVIDIA H200, 9.0\n"
+HEADERS = {"/usr/include/vulkan/vulkan_core.h": ["#define VK_HEADER_VERSION 309\n"]}
 VULKANINFO = """
 GPU0:
 	apiVersion         = 1.3.255

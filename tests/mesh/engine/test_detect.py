@@ -2,24 +2,19 @@ import pytest
 
 from mesh.engine.detect import detect
 from mesh.engine.engine_errors import EngineError
-from tests.mesh.engine.fake_probes import VULKANINFO, FakeProbes, nvidia
+from tests.mesh.engine.fake_probes import HEADERS, VULKANINFO, FakeProbes, nvidia
 
 
 def test_a_machine_without_a_gpu_computes_on_its_cpu_and_says_what_it_looked_for() -> None:
     backend = detect(FakeProbes())
-    assert (backend.kind, backend.name, backend.flags, backend.memory) == (
-        "cpu",
-        "AMD EPYC 9654 96-Core",
-        (),
-        0,
-    )
+    assert (backend.kind, backend.name, backend.flags) == ("cpu", "AMD EPYC 9654 96-Core", ())
     assert backend.reason == "no nvidia-smi; no /dev/kfd; no vulkaninfo"
 
 
 def test_an_nvidia_gpu_without_its_compiler_is_used_through_vulkan_where_possible() -> None:
     probes = nvidia(vulkaninfo="/vulkaninfo", glslc="/glslc")
     probes.outputs["/vulkaninfo"] = VULKANINFO
-    probes.paths.add("/usr/include/vulkan/vulkan.h")
+    probes.files |= HEADERS
     backend = detect(probes)
     assert (backend.kind, backend.name, backend.flags) == (
         "vulkan",

@@ -6,21 +6,24 @@ from pathlib import Path
 import pytest
 
 from leader.model.held_models import HeldModel
-from mesh.control.operations import EngineStatus
+from mesh.control.operations import Accelerator, EngineStatus
 from mesh.control.sidecar_options import NodeOptions
-from mesh.engine.types import Backend, Engine
+from mesh.engine.types import Engine
 from mesh.member.own_profile import is_worth_publishing, profile, rank, reported_models
 from mesh.runtime.program_build import build
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.facts import Deployment
 from mesh.wire.identity import NodeId, PoolId
-from mesh.wire.profile import Model, Profile
+from mesh.wire.profile import Model, OfferedDevice, Profile
 from mesh.wire.rank import Rank
 from worker.hardware import MachineMemory
+from worker.offers import Offer
 
 GIB = 1 << 30
 OPTIONS = NodeOptions(name="attic")
-BACKEND = Backend("cuda", "NVIDIA H200", "found one")
+ACCELERATOR: Accelerator = {"kind": "cuda", "name": "2 x NVIDIA H200", "reason": "found one"}
+GPU = Offer("CUDA0", "CUDA0", "cuda", "NVIDIA H200", 8 * GIB, 4 * GIB, free=5 * GIB)
+PROCESSOR = Offer("CPU", "CPU", "cpu", "EPYC", 64 * GIB, 40 * GIB)
 ENGINE = Engine(Path("/e/llama-server"), Path("/e/rpc-server"), "abc123", "7.0.0", "cuda", "built")
 BUILDING: EngineStatus = {"state": "building", "progress": 0.4, "reason": "compiling, 60 s left"}
 READY: EngineStatus = {"state": "ready", "progress": 1.0, "reason": ""}
@@ -34,17 +37,20 @@ def told(
     status: EngineStatus = READY,
     worker_ready: bool = True,
     models: tuple[Model, ...] = (),
+    offered: tuple[Offer, ...] = (GPU, PROCESSOR),
 ) -> Profile:
-    memory = MachineMemory(total=8 * GIB, available=6 * GIB)
+    memory = MachineMemory(total=64 * GIB, available=50 * GIB)
     at = [Endpoint("192.0.2.1", 50052)]
-    return profile(options, BACKEND, memory, 4 * GIB, engine, status, worker_ready, at, models, DEPLOYMENT)
+    return profile(
+        options, ACCELERATOR, memory, offered, engine, status, worker_ready, at, models, DEPLOYMENT
+    )
 
 
 def test_it_names_the_machine_its_addresses_memory_accelerator_and_engine() -> None:
     record = told()
     assert (record.name, record.addresses) == ("attic", (Endpoint("192.0.2.1", 50052),))
-    assert (record.memory_total, record.memory_offered, record.memory_free) == (8 * GIB, 4 * GIB, 6 * GIB)
-    assert (record.accelerator_kind, record.accelerator_name) == ("cuda", "NVIDIA H200")
+    assert (record.memory_total, record.memory_offered, record.memory_free) == (8 * GIB, 4 * GIB, 5 * GIB)
+    assert (record.accelerator_kind, record.accelerator_name) == ("cuda", "2 x NVIDIA H200")
     assert (record.engine_commit, record.engine_rpc) == ("abc123", "7.0.0")
     assert record.build == build()
 
@@ -55,8 +61,29 @@ def test_the_deployed_model_is_told_first_for_there_may_be_no_room_for_all() -> 
     assert reported_models(held, None) == [OTHER, MODEL]
 
 
+def test_it_names_each_device_that_it_lends() -> None:
+    assert told().devices == (
+        OfferedDevice("cuda", "CUDA0", 8 * GIB, 4 * GIB),
+        OfferedDevice("cpu", "CPU", 64 * GIB, 40 * GIB),
+    )
+
+
+def test_its_memory_is_that_of_the_first_device_which_older_members_use() -> None:
+    record = told(offered=(PROCESSOR,))
+    assert (record.memory_total, record.memory_offered, record.memory_free) == (64 * GIB, 40 * GIB, 50 * GIB)
+    assert (record.accelerator_kind, record.accelerator_name) == ("cpu", "EPYC")
+
+
 def test_a_node_that_does_not_work_offers_no_memory() -> None:
-    assert told(dataclasses.replace(OPTIONS, work=False)).memory_offered == 0
+    record = told(dataclasses.replace(OPTIONS, work=False))
+    assert (record.memory_offered, record.devices) == (0, ())
+    assert record.rank == told().rank, "it leads by the memory that it has"
+
+
+def test_a_node_that_lends_nothing_is_ready_without_a_worker() -> None:
+    record = told(worker_ready=False, offered=())
+    assert (record.engine_state, record.memory_offered, record.devices) == ("ready", 0, ())
+    assert (record.accelerator_name, record.memory_total) == ("2 x NVIDIA H200", 64 * GIB)
 
 
 def test_a_node_that_does_not_lead_has_no_rank_whatever_it_holds() -> None:
@@ -104,8 +131,8 @@ def test_the_first_profile_is_always_worth_publishing() -> None:
 @pytest.mark.parametrize(
     ("change", "worth"),
     [
-        ({"memory_free": 6 * GIB - (100 << 20)}, False),
-        ({"memory_free": 5 * GIB}, True),
+        ({"memory_free": 5 * GIB - (100 << 20)}, False),
+        ({"memory_free": 4 * GIB}, True),
         ({"engine_progress": 0.98}, False),
         ({"engine_progress": 0.9}, True),
         ({"engine_reason": "59 s left"}, False),

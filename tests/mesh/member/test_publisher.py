@@ -7,7 +7,10 @@ import trio
 from trio.testing import MockClock
 
 from leader.model.held_models import Models
+from mesh.engine.devices import EngineDevice
+from mesh.member import lending
 from mesh.member import publisher as module
+from mesh.member.lending import Lending
 from mesh.member.publisher import Publisher
 from mesh.protocol.base.effects import Effect
 from mesh.serving.worker_loop import WorkerLoop
@@ -18,11 +21,12 @@ from tests.mesh.machines import Ground, Here
 from worker.hardware import MachineMemory
 
 GIB = 1 << 30
+CARD = EngineDevice("CUDA0", "cuda", "NVIDIA L4", 24 * GIB, 22 * GIB)
 
 
 @pytest.fixture(autouse=True)
 def _memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "measure", lambda backend: MachineMemory(16 * GIB, 8 * GIB))
+    monkeypatch.setattr(lending, "measure", lambda: MachineMemory(16 * GIB, 8 * GIB))
 
 
 async def publisher(ground: Ground, **options: object) -> tuple[Here, Publisher]:
@@ -30,10 +34,11 @@ async def publisher(ground: Ground, **options: object) -> tuple[Here, Publisher]
     anna.found()
     assert anna.driver is not None
     context = anna.machine(None, **options)
-    work = WorkerLoop(context, lambda: None)
-    one = Publisher(context, anna.driver, work, Models(anna.state.path / "models.json"))
-    await one.measure()
-    return anna, one
+    anna.work = WorkerLoop(context, lambda: None)
+    lends = Lending(context.keeper, context.options.memory, context.options.work)
+    await lends.measure()
+    models = Models(anna.state.path / "models.json")
+    return anna, Publisher(context, anna.driver, anna.work, models, lends)
 
 
 def published(here: Here, monkeypatch: pytest.MonkeyPatch) -> list[Profile]:
@@ -48,15 +53,35 @@ def published(here: Here, monkeypatch: pytest.MonkeyPatch) -> list[Profile]:
     return profiles
 
 
-async def test_a_machine_offers_what_it_was_told_to_at_most_what_it_has(
+async def test_before_there_is_an_engine_it_offers_what_the_processor_would(
     clock: MockClock, ground: Ground
 ) -> None:
     _, one = await publisher(ground, memory=3 * GIB)
     first = one.first()
     assert (first.memory_total, first.memory_offered, first.memory_free) == (16 * GIB, 3 * GIB, 8 * GIB)
     assert first.engine_state != "ready"
-    _, greedy = await publisher(ground, memory=99 * GIB)
-    assert greedy.first().memory_offered == 16 * GIB
+
+
+async def test_what_the_engine_has_is_published_and_lent_when_it_is_known(
+    clock: MockClock, ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, one = await publisher(ground, memory="cuda0=4294967296,cpu=1073741824")
+    profiles = published(anna, monkeypatch)
+    lent: list[tuple[str, int]] = []
+    assert anna.work is not None
+    monkeypatch.setattr(anna.work, "lend", lambda offers: lent.extend((o.name, o.offered) for o in offers))
+    assert one.first().memory_offered == 0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one.run)
+        await trio.testing.wait_all_tasks_blocked()
+        anna.machine(fake_engine(tmp_path / "engine"))
+        anna.context.keeper.devices = (CARD, *anna.context.keeper.devices)
+        anna.changes.notify()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert lent == [("CUDA0", 4 * GIB), ("CPU", GIB)]
+    assert [(one.name, one.memory_offered) for one in profiles[-1].devices] == lent
+    assert (profiles[-1].accelerator_name, profiles[-1].memory_offered) == ("NVIDIA L4", 4 * GIB)
 
 
 async def test_a_change_that_is_worth_it_is_published_at_once(
@@ -71,7 +96,7 @@ async def test_a_change_that_is_worth_it_is_published_at_once(
         anna.changes.notify()
         await trio.testing.wait_all_tasks_blocked()
         assert profiles == []
-        anna.context.keeper.engine = fake_engine(tmp_path / "engine")
+        anna.machine(fake_engine(tmp_path / "engine"))
         anna.changes.notify()
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
@@ -84,7 +109,7 @@ async def test_memory_is_measured_again_while_nothing_else_changes(
     anna, one = await publisher(ground)
     profiles = published(anna, monkeypatch)
     one.first()
-    monkeypatch.setattr(module, "measure", lambda backend: MachineMemory(16 * GIB, 2 * GIB))
+    monkeypatch.setattr(lending, "measure", lambda: MachineMemory(16 * GIB, 2 * GIB))
     with trio.move_on_after(3 * module.PUBLISH_SECONDS):
         await one.run()
     assert [profile.memory_free for profile in profiles] == [2 * GIB]

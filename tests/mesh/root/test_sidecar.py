@@ -19,7 +19,7 @@ from mesh.control.control_errors import NotRunning
 from mesh.control.operations import JoinArgs, JoinResult, ProgressEvent
 from mesh.control.paths import eviction_path, socket_path
 from mesh.control.sidecar_options import SidecarOptions
-from mesh.member import publisher
+from mesh.member import lending
 from mesh.net.datagrams import Datagrams
 from mesh.net.versions_preface import ProgramVersion
 from mesh.protocol.node.node import Node
@@ -206,7 +206,7 @@ async def test_a_stay_that_fails_takes_the_sidecar_along(
     def broken(*_: object) -> None:
         raise MeshError("the memory cannot be measured")
 
-    monkeypatch.setattr(publisher, "measure", broken)
+    monkeypatch.setattr(lending, "measure", broken)
     with pytest.raises(ExceptionGroup) as caught:
         async with running(folder, join=FOUND):
             await trio.sleep_forever()

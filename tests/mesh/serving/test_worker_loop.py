@@ -12,7 +12,7 @@ from mesh.net.link import trusts_by
 from mesh.net.stream_ends import End, Plain, Sealed
 from mesh.serving.worker_loop import WorkerLoop
 from mesh.wire.facts import Claim
-from tests.mesh.fake_engine import fake_engine
+from tests.mesh.fake_engine import OFFER, fake_engine
 from tests.mesh.machines import Ground, Here
 from tests.mesh.net.conftest import members
 from tests.waiting import until
@@ -64,6 +64,7 @@ async def ends(end: End) -> bool:
 
 async def running(ground: Ground, worker: Here, work: WorkerLoop, nursery: trio.Nursery) -> None:
     worker.work = work
+    work.lend([OFFER])
     nursery.start_soon(work.run)
     with trio.fail_after(10):
         await until(lambda: work.ready)
@@ -135,6 +136,7 @@ async def test_an_engine_that_comes_later_is_put_to_work(
     _, bert = await leader_and_worker(real_ground)
     machine = bert.machine(None)
     work = WorkerLoop(machine, lambda: None)
+    work.lend([OFFER])
     nursery.start_soon(work.run)
     await trio.testing.wait_all_tasks_blocked()
     machine.keeper.engine = fake_engine(tmp_path / "engine")
@@ -143,6 +145,19 @@ async def test_an_engine_that_comes_later_is_put_to_work(
     with trio.fail_after(10):
         await until(lambda: work.ready)
     assert bert.changes.count > before + 1, "that it is ready is a change of its own"
+
+
+async def test_nothing_runs_before_something_is_lent(
+    real_ground: Ground, nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    _, bert = await leader_and_worker(real_ground)
+    work = WorkerLoop(bert.machine(fake_engine(tmp_path / "engine")), lambda: None)
+    nursery.start_soon(work.run)
+    await trio.testing.wait_all_tasks_blocked()
+    assert work.gate is None
+    work.lend([OFFER])
+    with trio.fail_after(10):
+        await until(lambda: work.ready)
 
 
 async def test_a_node_that_does_not_work_starts_nothing(real_ground: Ground, tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from mesh.control import paths
 from mesh.control.sidecar_options import DEFAULT_PORT
+from mesh.engine.devices import EngineDevice, processor_alone
 from mesh.engine.sandbox import launcher
 from mesh.engine.sandbox.isolation import Isolation
 from mesh.engine.types import Backend, Engine
@@ -22,8 +24,10 @@ from mesh.wire.errors import MeshError
 from mesh.wire.identity import id_text
 from tests.mesh.cli import examples
 from tests.mesh.machines import Daemon, Tailnet
+from worker.hardware import MachineMemory
 
 ENGINE = Engine(Path("/e/llama-server"), Path("/e/rpc-server"), "abc", "7.0.0", "cpu", "built")
+CARD = EngineDevice("CUDA0", "cuda", "NVIDIA L4", 24 << 30, 22 << 30)
 Usage = namedtuple("Usage", "total used free")
 
 
@@ -32,6 +36,7 @@ class Surroundings:
 
     def __init__(self) -> None:
         self.engine: Engine | MeshError | None = ENGINE
+        self.devices: tuple[EngineDevice, ...] | None = (CARD, *processor_alone("EPYC"))
         self.addresses = ["192.0.2.1"]
         self.free = 100 << 30
         self.lacks: list[str] = []
@@ -49,6 +54,8 @@ def around(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
     here = Surroundings()
     monkeypatch.setattr(doctor, "detect", lambda: Backend("cpu", "a processor", "no accelerator"))
     monkeypatch.setattr(doctor, "find_present", here.find_present)
+    monkeypatch.setattr(doctor, "devices_here", lambda: here.devices)
+    monkeypatch.setattr(doctor, "measure", lambda: MachineMemory(64 << 30, 50 << 30))
     monkeypatch.setattr(doctor, "local_addresses", lambda bind: here.addresses)
     monkeypatch.setattr(doctor, "find_socket", lambda option: None)
     monkeypatch.setattr(doctor, "isolation", lambda: here.isolation)
@@ -70,8 +77,8 @@ def test_a_fresh_machine_is_well_and_nothing_is_created_on_it(around: Surroundin
     state = tmp_path / "none" / "yet"
     found = findings(state)
     assert set(found) == {
-        "accelerator", "engine", "sandbox", "isolation", "disk", "state", "identity", "network", "port",
-        "tailnet", "sidecar", "program",
+        "accelerator", "engine", "devices", "sandbox", "isolation", "disk", "state", "identity", "network",
+        "port", "tailnet", "sidecar", "program",
     }  # fmt: skip
     assert [name for name, finding in found.items() if not finding["ok"] and name != "port"] == []
     assert found["port"]["detail"].startswith(str(DEFAULT_PORT))
@@ -97,6 +104,26 @@ def test_an_engine_that_does_not_work_is_a_finding_with_its_hint(
     assert "mesh join builds it" in findings(tmp_path)["engine"]["detail"]
     around.engine = ENGINE
     assert "llama.cpp abc, RPC 7.0.0" in findings(tmp_path)["engine"]["detail"]
+
+
+def test_the_engines_devices_are_told_with_what_each_lends(around: Surroundings, tmp_path: Path) -> None:
+    detail = findings(tmp_path)["devices"]["detail"]
+    assert "CUDA0 NVIDIA L4 lends 20.2 GiB; CPU EPYC lends 39.0 GiB; 1.0 GiB of RAM stays" in detail
+    settings(tmp_path, memory="cpu=0")
+    assert "CPU" not in findings(tmp_path)["devices"]["detail"]
+    settings(tmp_path, memory=8 << 30)
+    refused = findings(tmp_path)["devices"]
+    assert (refused["ok"], refused["detail"][:32]) == (False, "this machine has several devices")
+    assert "--memory cuda0=20G" in refused["hint"]
+    around.devices = None
+    assert findings(tmp_path)["devices"]["ok"]
+
+
+def test_beside_a_sidecar_no_device_seems_to_lend_only_what_is_free(
+    around: Surroundings, tmp_path: Path
+) -> None:
+    Path(paths.process_path(str(tmp_path))).write_text("1\n")
+    assert findings(tmp_path)["devices"]["detail"] == "CUDA0 NVIDIA L4; CPU EPYC"
 
 
 def test_a_full_disk_and_a_machine_without_network_are_found(around: Surroundings, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from mesh.cli import spawning
 from mesh.cli.commands.join import summary
 from mesh.cli.main import main
 from mesh.control import paths
+from mesh.engine.devices import EngineDevice, processor_alone
+from mesh.tools import devices_here
 from tests.mesh.cli import examples
 from tests.mesh.cli.commands.conftest import Machine
 from worker import hardware
@@ -213,14 +215,40 @@ def test_more_memory_than_there_is_is_refused_with_what_there_is(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = hardware.MachineMemory(total=8 << 30, available=5 << 30)
-    monkeypatch.setattr(hardware, "measure", lambda backend: there)
-    monkeypatch.setenv("MESH_BACKEND", "cpu")
+    monkeypatch.setattr(hardware, "measure", lambda: there)
+    monkeypatch.setattr(devices_here, "devices_here", lambda: processor_alone("EPYC"))
     outcome = machine.run("join", "--memory", "500G")
     assert outcome.code == 2
     assert "--memory offers 500 GiB, and this machine has 8.0 GiB\n" in outcome.err
-    assert "with --memory 4G, or leave it out" in outcome.err
+    assert "offer what is free: --memory 4G, or leave it out" in outcome.err
     assert machine.noted("started") == []
     assert machine.run("join", "--memory", "8G").code == 0
+
+
+def test_devices_that_are_not_there_are_refused_with_those_that_are(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = EngineDevice("CUDA0", "cuda", "NVIDIA L4", 24 << 30, 22 << 30)
+    monkeypatch.setattr(hardware, "measure", lambda: hardware.MachineMemory(64 << 30, 50 << 30))
+    monkeypatch.setattr(devices_here, "devices_here", lambda: (card, *processor_alone("EPYC")))
+    outcome = machine.run("join", "--memory", "cuda1=20G,cpu=0")
+    assert outcome.code == 2
+    assert "there is no device cuda1 here\nhint: there are: CUDA0 (24.0 GiB), CPU (64.0 GiB)" in outcome.err
+    monkeypatch.setenv("MESH_MEMORY", "8G")
+    outcome = machine.run("join")
+    assert outcome.code == 2
+    assert "say how much of each: --memory cuda0=20G,cpu=39G" in outcome.err
+    assert machine.noted("started") == []
+    assert machine.run("join", "--memory", "CUDA0=20G,cpu=0").code == 0
+    [started] = machine.noted("started")
+    assert f"--memory=cpu=0,cuda0={20 << 30}" in started["argv"]
+
+
+def test_before_the_engine_is_there_any_devices_may_be_named(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices_here, "devices_here", lambda: None)
+    assert machine.run("join", "--memory", "cuda7=20G").code == 0
 
 
 def test_options_that_shape_the_node_are_passed_on(machine: Machine) -> None:

@@ -19,6 +19,24 @@ async def test_members_are_listed_with_ids_and_engines(mesh: Terminal, sidecar: 
     assert len(lines) == 3
 
 
+async def test_the_devices_of_a_machine_with_several_stand_below_it(
+    mesh: Terminal, sidecar: FakeSidecar
+) -> None:
+    devices = [
+        examples.device("CUDA0", "cuda", total=24 << 30, offered=20 << 30),
+        examples.device("CPU", "cpu", total=64 << 30, offered=30 << 30),
+    ]
+    several = examples.member(examples.ALPHA, "alpha", devices=devices)
+    one = examples.member(examples.BETA, "beta", devices=devices[:1])
+    sidecar.answers["status"] = examples.status(members=[several, one])
+    _, alpha, cuda, processor, *rest = (await mesh("members")).out.splitlines()
+    assert "50.0 GiB" in alpha
+    assert cuda.split() == ["CUDA0", "cuda", "20.0", "GiB", "24.0", "GiB"]
+    assert processor.split() == ["CPU", "cpu", "30.0", "GiB", "64.0", "GiB"]
+    assert len(rest) == 1
+    assert "50.0 GiB" in (await mesh("status")).out
+
+
 async def test_programs_are_shown_where_they_differ_from_this_machines(
     mesh: Terminal, sidecar: FakeSidecar
 ) -> None:

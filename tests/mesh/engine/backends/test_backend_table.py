@@ -10,6 +10,7 @@ from leader.reconcile.member_views import member_view
 from mesh.engine.backends import backend_table
 from mesh.engine.backends.backend_kind import BackendKind, Probes
 from mesh.engine.detect import MachineProbes, detect
+from mesh.engine.devices import MachineRam, devices_in
 from mesh.engine.engine_errors import EngineError
 from mesh.engine.install.build import Builder
 from mesh.engine.install.build_progress import Course
@@ -17,7 +18,8 @@ from mesh.engine.install.locate import backend_in
 from mesh.engine.types import Backend
 from tests.leader.members import ANNA, BERT, PROFILE, TOY, member
 from tests.mesh.engine.fake_probes import FakeProbes
-from worker.hardware import MachineMemory, default_offer, measure
+from worker.hardware import MachineMemory
+from worker.offers import offers
 
 GIB = 1 << 30
 
@@ -25,12 +27,11 @@ GIB = 1 << 30
 def _detect(probes: Probes) -> Backend | str:
     if not probes.exists("/dev/abacus"):
         return "no /dev/abacus"
-    return Backend("abacus", "Soroban", "/dev/abacus", ("-DGGML_ABACUS=ON",), memory=8 * GIB)
+    return Backend("abacus", "Soroban", "/dev/abacus", ("-DGGML_ABACUS=ON",))
 
 
 ABACUS = BackendKind(
-    name="abacus", detect=_detect, devices=("Beads",), bandwidth=1e9, disk_needed=7 * 10**18,
-    free_memory=lambda probes: 6 * GIB, share_of_machine=0.1,
+    name="abacus", detect=_detect, devices=("Beads",), bandwidth=1e9, disk_needed=7 * 10**18
 )  # fmt: skip
 
 
@@ -66,11 +67,12 @@ def test_its_installed_engine_is_recognized(machine: FakeProbes) -> None:
     assert backend_in("Available devices:\n  RPC0: x\n  Beads0: Soroban (8192 MiB)") == "abacus"
 
 
-def test_its_memory_is_offered(machine: FakeProbes) -> None:
-    backend = detect(machine)
-    assert measure(backend) == MachineMemory(8 * GIB, 6 * GIB)
-    assert 5 * GIB < default_offer(measure(backend), backend) < 6 * GIB
-    assert default_offer(MachineMemory(10 * GIB, 10 * GIB), replace(backend, memory=0)) == GIB
+def test_its_devices_are_lent(machine: FakeProbes) -> None:
+    listed = ["  Beads0: Soroban (8192 MiB, 6144 MiB free)"]
+    found, _ = devices_in(listed, MachineRam(16 * GIB, 16 * GIB))
+    (lent,) = offers(found, MachineMemory(16 * GIB, 16 * GIB), None).lent
+    assert (lent.name, lent.kind, lent.total) == ("Beads0", "abacus", 8 * GIB)
+    assert 5 * GIB < lent.offered < 6 * GIB
 
 
 def test_a_member_that_has_it_is_placed(machine: FakeProbes) -> None:

@@ -2,7 +2,6 @@ from mesh.engine.backends.rocm import parse_rocminfo
 from mesh.engine.detect import detect
 from tests.mesh.engine.fake_probes import FakeProbes
 
-GIB = 1 << 30
 ROCMINFO = """
 ROCk module is loaded
 *******
@@ -26,10 +25,9 @@ def test_an_amd_gpu_with_its_compiler_is_used() -> None:
             {"rocminfo": "/rocminfo", "hipcc": "/hipcc"},
             {"/rocminfo": ROCMINFO},
             {"/dev/kfd", "/opt/rocm/llvm/bin/clang++"},
-            {"/sys/class/drm/card*/device/mem_info_vram_total": [f"{24 * GIB}\n"]},
         )
     )
-    assert (backend.kind, backend.name, backend.memory) == ("rocm", "AMD Radeon RX 7900 XTX", 24 * GIB)
+    assert (backend.kind, backend.name) == ("rocm", "AMD Radeon RX 7900 XTX")
     assert "-DGGML_HIP=ON" in backend.flags
     assert "-DGPU_TARGETS=gfx1100" in backend.flags
 
