@@ -2,8 +2,9 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from mesh.engine.process.reach import Reach, reach
 from mesh.engine.process.restarts import Restarts
 from mesh.engine.process.rpc_port import CLOSED, wait_for_listener
 from mesh.engine.process.standstill import Standstill, look
-from mesh.engine.process.supervise import Launch, Run, State, Supervised, SupervisorEvent
+from mesh.engine.process.supervise import Launch, Run, State, Supervised, SupervisorEvent, describe_exit
 from mesh.engine.sandbox.confinement import Confinement, environment
 from mesh.engine.sandbox.isolation import isolation
 from mesh.engine.threads import thread_count
@@ -29,8 +30,15 @@ _RELEASE_SECONDS = 1.0
 _SPARE_BYTES = 256 << 20
 """What it may take beside a tenth more than is lent: its libraries' own, and buffers on the way."""
 
-_ENGINE = 0
-"""Its number among a sidecar's engines."""
+_MOST_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEnd:
+    """How an rpc-server ended: why, in words, and the last lines that it printed."""
+
+    reason: str
+    lines: tuple[str, ...]
 
 
 class RpcServer:
@@ -48,16 +56,26 @@ class RpcServer:
         lent: int,
         threads: int | None = None,
         device: bool = False,
+        engine_devices: Sequence[str] = (),
+        number: int = 0,
         on_event: Callable[[SupervisorEvent], None] = lambda _: None,
         restarts: Restarts | None = None,
     ) -> None:
-        """``lent``: bytes of memory that this machine offers. ``threads``: for the processor, by default
-        one for each core that it may use.
+        """``lent``: bytes of memory that it may take. ``threads``: for the processor, by default one for each
+        core that it may use.
 
-        ``device``: it drives an accelerator.
+        ``device``: it drives an accelerator. ``engine_devices`` are those that it serves, as it calls them;
+        without them it serves what it finds. ``number`` is its own among a sidecar's engines.
         """
         self._program = program
         self._device = device
+        self._engine_devices = tuple(engine_devices)
+        self._number = number
+        self.turn = trio.StrictFIFOLock()
+        """Held by the stream whose client it serves."""
+        self.end: ServerEnd | None = None
+        """How it ended since its last client came; None if it did not."""
+        self._on_event = on_event
         self._memory = MemoryBound("rpc-server", lent + lent // 10 + _SPARE_BYTES, "what is lent")
         self.problem = ""
         """Why it was last ended for what it took; empty if never."""
@@ -71,7 +89,7 @@ class RpcServer:
             self._launch,
             LogFile(log),
             restarts=restarts or Restarts(),
-            on_event=on_event,
+            on_event=self._note,
             on_line=self._on_line,
         )
 
@@ -86,9 +104,9 @@ class RpcServer:
         return self._supervised.pid
 
     @property
-    def last_lines(self) -> tuple[str, ...]:
-        """The last lines of its log."""
-        return self._supervised.log.last_lines
+    def has_failed(self) -> bool:
+        """Whether it ever ended, or was not ready in time, since ``run``."""
+        return self._supervised.starts > 1 or self.state in (State.BACKING_OFF, State.FAILED)
 
     async def run(self) -> None:
         """Own the process until ``stop`` or cancellation, both of which end it.
@@ -120,7 +138,9 @@ class RpcServer:
             took = self._memory.exceeded(pid)
             self.problem = took or self.problem
             if stands or took:
-                _log.warning("%s: it is killed and started again", took or f"rpc-server {stands}")
+                reason = took or f"rpc-server {stands}"
+                _log.warning("%s: it is killed and started again", reason)
+                self._note_end(reason)
                 await self._supervised.restart()
 
     async def stop(self) -> None:
@@ -143,28 +163,38 @@ class RpcServer:
         stream = await reach.connect()
         if reach is self._reach:
             self._connected += 1
+            self.end = None
         return stream
 
     async def free_up(self, limit: float = _RELEASE_SECONDS) -> None:
         """Return when it serves no client. Restart it if it keeps its last client longer than ``limit`` s.
 
-        rpc-server serves a client whose connection was closed until it has done the computation that the
-        client asked for. Its log alone tells that: a question to rpc-server would queue behind the client.
+        One that is not ready serves none. rpc-server serves a client whose connection was closed until it
+        has done the computation that the client asked for. Its log alone tells that: a question to it would
+        queue behind the client.
         """
         with trio.move_on_after(limit):
-            while self._closed < self._connected:
+            while self.state is State.READY and self._closed < self._connected:
                 await self._freed.wait()
             return
         await self.restart()
 
+    async def ended(self, limit: float) -> ServerEnd | None:
+        """How it ended since its last client came; waits for ``limit`` s, for that may be noticed late."""
+        with trio.move_on_after(limit):
+            while self.end is None:
+                await self._freed.wait()
+        return self.end
+
     def _launch(self) -> Launch:
         self._let_go()
         machine = isolation()
-        wanted = machine.applied(Confinement(device=self._device), _ENGINE)
+        wanted = machine.applied(Confinement(device=self._device), self._number)
         self._reach = made = reach(self._memory.applied(wanted), machine.cells)
         self._connected = 1  # the readiness probe's own connection
         self._closed = 0
         argv = [str(self._program), "-H", made.host, "-p", str(made.port), "-t", str(self._threads)]
+        argv += ["-d", ",".join(self._engine_devices)] if self._engine_devices else []
         # Threads that spin while they wait slow each other down where there are few cores. And a signal
         # reports a crash, without seconds in a debugger.
         given = environment(os.environ) | {"OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
@@ -184,6 +214,18 @@ class RpcServer:
         if self._reach is not None:
             self._reach.close()
             self._reach = None
+
+    def _note(self, event: SupervisorEvent) -> None:
+        """Keep how it ended, unless that was its owner's wish, and pass the event on."""
+        if event.state in (State.BACKING_OFF, State.FAILED):
+            how = event.reason if event.code is None else f"rpc-server {describe_exit(event.code)}"
+            self._note_end(self._memory.ended() or how)
+        self._freed.set()  # an rpc-server that has ended serves nobody
+        self._freed = trio.Event()
+        self._on_event(event)
+
+    def _note_end(self, reason: str) -> None:
+        self.end = ServerEnd(reason, self._supervised.log.last_lines[-_MOST_LINES:])
 
     def _on_line(self, line: str) -> None:
         if CLOSED in line:

@@ -28,6 +28,7 @@ from leader.llama.slot_manifest import SavedSlot
 from leader.llama.slots import Slots
 from leader.llama.watchdog import EngineSample, Watchdog, read_slots
 from leader.placement.planner import Plan
+from leader.placement.rpc_groups import RpcGroup
 from mesh.engine.process.exit_reason import telling_line
 from mesh.engine.process.logfile import LogFile
 from mesh.engine.process.memory_bound import MemoryBound
@@ -35,7 +36,7 @@ from mesh.engine.process.reach import Reach, reach
 from mesh.engine.process.standstill import Standstill, look
 from mesh.engine.process.supervise import Launch, Run, State, Supervised
 from mesh.engine.sandbox.confinement import Confinement
-from mesh.engine.sandbox.isolation import isolation
+from mesh.engine.sandbox.isolation import LLAMA_SERVER, isolation
 from mesh.engine.threads import thread_count
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,6 @@ READY_LOOK_SECONDS: Final = 0.05
 LOAD_SECONDS: Final = 0.5  # between two looks at how far the load is
 GRACE: Final = 1.0  # for SIGTERM: a stuck llama-server ignores it
 _FOREVER: Final = 7 * 86400.0  # progress ends the loading, not the clock
-_ENGINE: Final = 1  # its number among a sidecar's engines
 _MOST_CLIENTS: Final = 1024  # for which it starts threads; it aborts where one cannot be started
 
 _OF_ITS_OWN: Final = frozenset(
@@ -65,7 +65,7 @@ _OF_ITS_OWN: Final = frozenset(
 """Signals by which a program ends by what it did; the others come from somebody else."""
 _OF_A_WORKER: Final = "ggml-rpc"  # in the last lines of one that aborted because a worker was lost
 
-Listen = Callable[[bytes, trio.abc.Listener[trio.SocketStream]], None]
+Listen = Callable[[RpcGroup, trio.abc.Listener[trio.SocketStream]], None]
 
 
 class ServerPhase(StrEnum):
@@ -92,8 +92,8 @@ class ServerState:
 class LlamaServer:
     """One run of llama-server, confined.
 
-    ``listen`` gets each remote member with the listener that leads llama-server to it; ``traffic`` is the
-    bytes through all tunnels so far, ``sent`` those sent to one member. ``doubt`` and ``gone`` say whether
+    ``listen`` gets each rpc-server with the listener that leads llama-server to it; ``traffic`` is the bytes
+    through all tunnels so far, ``sent`` those sent to one rpc-server. ``doubt`` and ``gone`` say whether
     membership suspects some used worker, or holds it dead. ``slots`` is where conversations are kept; with
     ``restore``, those that are there go on. ``name`` is what the API calls the model, if not as the file
     itself does.
@@ -107,7 +107,7 @@ class LlamaServer:
         log: Path,
         *,
         traffic: Callable[[], int] = lambda: 0,
-        sent: Callable[[bytes], int] = lambda _: 0,
+        sent: Callable[[RpcGroup], int] = lambda _: 0,
         doubt: Callable[[], bool] = lambda: False,
         gone: Callable[[], bool] = lambda: False,
         slots: Slots | None = None,
@@ -237,16 +237,16 @@ class LlamaServer:
         return code is not None and -code in _OF_ITS_OWN and not lost
 
     def _launch(self) -> Launch:
-        kept, machine, workers = self._slots_kept, isolation(), self.plan.workers
+        kept, machine, servers = self._slots_kept, isolation(), self.plan.servers
         wanted = Confinement(
             device=any(stage.device.local and not stage.device.host for stage in self.plan.stages),
             reads=tuple(str(file) for file in self.plan.model_info.files),
             writes=() if kept is None else (str(kept.files),),
             file_bytes=0 if kept is None else kept.file_bytes,
         )
-        bounded = self._memory.applied(machine.applied(wanted, _ENGINE))
-        self._reach = made = reach(bounded, machine.cells, len(workers), unix=True)
-        endpoints = dict(zip(workers, made.endpoints, strict=True))
+        bounded = self._memory.applied(machine.applied(wanted, LLAMA_SERVER))
+        self._reach = made = reach(bounded, machine.cells, len(servers), unix=True)
+        endpoints = dict(zip(servers, made.endpoints, strict=True))
         folder = None if kept is None else kept.files
         argv = [
             str(self._program),
@@ -260,8 +260,8 @@ class LlamaServer:
     async def _ready(self, made: Reach, _run: Run) -> None:
         """Return when /health says 200 (503 while the model loads) and the conversations are restored."""
         with suppress(OSError):  # it ends at once, and its log says why
-            for worker, listener in zip(self.plan.workers, await made.listeners(), strict=True):
-                self._listen(worker, listener)
+            for server, listener in zip(self.plan.servers, await made.listeners(), strict=True):
+                self._listen(server, listener)
         healthy = False
         while not healthy:
             with suppress(OSError, trio.BrokenResourceError), trio.move_on_after(ANSWER_SECONDS):
@@ -327,7 +327,7 @@ class LlamaServer:
         if now >= self._load_seen + LOAD_SECONDS:
             self._load_seen = now
             read = _bytes_read(self.pid) / max(1, self.plan.model_info.total_bytes)
-            report = self._load.see(now, read, [self._sent(worker) for worker in self.plan.workers])
+            report = self._load.see(now, read, [self._sent(server) for server in self.plan.servers])
             self._report(ServerState(ServerPhase.LOADING, report.fraction, report.text()))
 
     def _on_line(self, _line: str) -> None:

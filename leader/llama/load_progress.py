@@ -1,10 +1,10 @@
 """How far a load is: bytes of bytes, seconds left, and the machine that holds it up. Pure.
 
-llama-server fills one worker after another, in the order of ``--rpc``, which is the plan's (measured with the
-pinned engine, whatever ``--device`` says). Before that it maps the file, which reads it where the page cache
-does not have it. What it wrote to one worker may still be on its way, some MiB, while it fills the next. So a
-share is done when a later one has begun and nothing moves to it any more, whatever it took: what an
-rpc-server has in its cache is not sent. What is left goes at the present rate.
+llama-server fills one rpc-server after another, in the order of ``--rpc``, which is the plan's (measured
+with the pinned engine, whatever ``--device`` says). Before that it maps the file, which reads it where the
+page cache does not have it. What it wrote to one worker may still be on its way, some MiB, while it fills the
+next. So a share is done when a later one has begun and nothing moves to it any more, whatever it took: what
+an rpc-server has in its cache is not sent. What is left goes at the present rate.
 """
 
 from collections import deque
@@ -28,7 +28,7 @@ _MOST_SAMPLES: Final = 128  # in a window
 
 @dataclass(frozen=True, slots=True)
 class LoadShare:
-    """The bytes of weights that a worker has to get."""
+    """The bytes of weights that an rpc-server has to get."""
 
     name: str
     total: int
@@ -92,8 +92,8 @@ class _Filling:
 class LoadProgress:
     """Takes samples of one load.
 
-    ``own`` is the bytes that llama-server keeps itself; ``shares`` are the workers' in the order in which it
-    fills them.
+    ``own`` is the bytes that llama-server keeps itself; ``shares`` are the rpc-servers' in the order in which
+    it fills them.
     """
 
     def __init__(self, own: int, shares: Sequence[LoadShare]) -> None:
@@ -111,19 +111,26 @@ class LoadProgress:
     def of(cls, plan: Plan) -> "LoadProgress":
         """The load of a plan."""
         info = plan.model_info
-        shares = []
-        for stage in plan.stages:
-            if not stage.device.local:
-                weights = sum(info.layer_bytes[stage.first : stage.first + stage.layers])
-                weights += info.head_bytes if stage.head else 0
-                shares.append(LoadShare(stage.device.name, weights))
+        weights = {
+            stage.device.key: sum(info.layer_bytes[stage.first : stage.first + stage.layers])
+            + (info.head_bytes if stage.head else 0)
+            for stage in plan.stages
+        }
+        names = {stage.device.key: stage.device.name for stage in plan.stages}
+        shares = [
+            LoadShare(
+                ", ".join(dict.fromkeys(names[key] for key in server.keys)),
+                sum(weights[key] for key in server.keys),
+            )
+            for server in plan.servers
+        ]
         return cls(info.total_bytes - sum(share.total for share in shares), shares)
 
     def see(self, now: float, read: float, sent: Sequence[int]) -> LoadReport:
         """Note a sample, and say how far the load is.
 
         ``read`` is the share of the file that llama-server has read, 0 to 1; ``sent`` has the bytes sent to
-        each worker so far.
+        each rpc-server so far.
         """
         self._note_shares(now, sent)
         done = min(self._total, max(self._done, self._count(now, read, sent)))

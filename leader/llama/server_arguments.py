@@ -11,6 +11,7 @@ from pathlib import Path
 
 from leader.llama.memory_limit import checkpoints
 from leader.placement.planner import Plan
+from leader.placement.rpc_groups import RpcGroup, engine_names
 from mesh.engine.sandbox.confinement import environment as passed_on
 
 _FIXED = {
@@ -26,7 +27,7 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
 def arguments(
     plan: Plan,
-    endpoints: Mapping[bytes, str],
+    endpoints: Mapping[RpcGroup, str],
     host: str,
     port: int,
     slots: Path | None = None,
@@ -35,7 +36,7 @@ def arguments(
 ) -> list[str]:
     """Everything after the program's name.
 
-    ``endpoints`` gives each remote member's end of a tunnel, as ``host:port``; it listens at ``host``, which
+    ``endpoints`` gives each rpc-server's end of a tunnel, as ``host:port``; it listens at ``host``, which
     may be the path of a unix socket, ending with .sock. ``slots`` is the folder for saved slots; ``name`` is
     what the API calls the model. ``threads`` are the processor's; None leaves their number to the engine.
     """
@@ -52,21 +53,16 @@ def arguments(
     return result + _placement(plan, endpoints)
 
 
-def _placement(plan: Plan, endpoints: Mapping[bytes, str]) -> list[str]:
+def _placement(plan: Plan, endpoints: Mapping[RpcGroup, str]) -> list[str]:
     used = [stage for stage in plan.stages if not stage.device.host]
     if not used:
         return ["--device", "none", "-ngl", "0"]
-    remote: list[str] = []
-    names: list[str] = []
-    for stage in used:
-        if stage.device.local:
-            names.append(stage.device.accelerator)
-        else:
-            names.append(f"RPC{len(remote)}")
-            remote.append(endpoints[stage.device.member])
+    servers = plan.servers
+    remote = engine_names(servers)
+    names = [stage.device.accelerator or remote[stage.device.key] for stage in used]
     counts = [stage.layers for stage in used]
     counts[-1] += 1
-    result = ["--rpc", ",".join(remote)] if remote else []
+    result = ["--rpc", ",".join(endpoints[server] for server in servers)] if servers else []
     result += ["--device", ",".join(names), "-ngl", str(sum(counts)), "-ts", ",".join(map(str, counts))]
     if any(stage.head for stage in plan.stages if stage.device.host):
         head = "token_embd" if plan.model_info.tied else "output"

@@ -1,7 +1,7 @@
 """The leader's end of the tunnels: they carry bytes between llama-server and the workers' gates.
 
-Each worker has a listener that llama-server alone reaches. It makes several short connections there before
-the one that it keeps. Each connection opens a session of its own, by a function that is handed in; a
+Each rpc-server has a listener that llama-server alone reaches. It makes several short connections there
+before the one that it keeps. Each connection opens a session of its own, by a function that is handed in; a
 bridge (`mesh.net.bridge`) then carries the bytes. A direction that ends is half-closed where the session can
 do that. TLS cannot, so there the end of one direction ends both.
 """
@@ -15,12 +15,13 @@ from typing import Final, Protocol
 
 import trio
 
+from leader.placement.rpc_groups import RpcGroup
 from mesh.net.bridge import LINGER, Bridge, Ending
 from mesh.net.link import Bare, Trusts, enter_gate, never
 from mesh.net.stream_ends import End, Plain
 from mesh.wire.errors import MeshError
 
-MAX_CONNECTIONS: Final = 16  # to one worker at once
+MAX_CONNECTIONS: Final = 16  # to one rpc-server at once
 
 
 class Closing(Protocol):
@@ -37,8 +38,8 @@ class OpenTunnel:
     end: End
 
 
-Opener = Callable[[bytes], Awaitable[OpenTunnel]]
-ResetHandler = Callable[[bytes, str], None]
+Opener = Callable[[RpcGroup], Awaitable[OpenTunnel]]
+ResetHandler = Callable[[RpcGroup, str], None]
 
 _RESETS = {
     Ending.FAR_ENDED: "the worker closed the tunnel",
@@ -47,14 +48,14 @@ _RESETS = {
 
 
 class Tunnels:
-    """One for each worker, once ``listen`` was called."""
+    """One for each rpc-server, once ``listen`` was called."""
 
     def __init__(self, opener: Opener, on_reset: ResetHandler, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._open = opener
         self._on_reset = on_reset
-        self._bridges: dict[Bridge, bytes] = {}  # with the worker that each leads to
-        self._sent: Counter[bytes] = Counter()
+        self._bridges: dict[Bridge, RpcGroup] = {}  # with what each leads to
+        self._sent: Counter[RpcGroup] = Counter()
         self._received = 0
 
     @property
@@ -62,70 +63,70 @@ class Tunnels:
         """Bytes sent to all workers so far."""
         return self._sent.total() + sum(bridge.outward.moved for bridge in self._bridges)
 
-    def sent_to(self, worker: bytes) -> int:
-        """Bytes sent to that worker so far."""
-        open_ones = [bridge.outward.moved for bridge, to in self._bridges.items() if to == worker]
-        return self._sent[worker] + sum(open_ones)
+    def sent_to(self, server: RpcGroup) -> int:
+        """Bytes sent to that rpc-server so far."""
+        open_ones = [bridge.outward.moved for bridge, to in self._bridges.items() if to == server]
+        return self._sent[server] + sum(open_ones)
 
     @property
     def received(self) -> int:
         """Bytes received from all workers so far."""
         return self._received + sum(bridge.inward.moved for bridge in self._bridges)
 
-    def listen(self, worker: bytes, listener: trio.abc.Listener[trio.SocketStream]) -> None:
-        """Carry what llama-server connects to there to that worker."""
+    def listen(self, server: RpcGroup, listener: trio.abc.Listener[trio.SocketStream]) -> None:
+        """Carry what llama-server connects to there to that rpc-server."""
         limiter = trio.CapacityLimiter(MAX_CONNECTIONS)
-        serve = partial(self._serve, worker, limiter)
+        serve = partial(self._serve, server, limiter)
         self._nursery.start_soon(partial(trio.serve_listeners, serve, [listener]))
 
-    async def _serve(self, worker: bytes, limiter: trio.CapacityLimiter, local: trio.SocketStream) -> None:
+    async def _serve(self, server: RpcGroup, limiter: trio.CapacityLimiter, local: trio.SocketStream) -> None:
         async with limiter, local:
             try:
                 with closing(Plain.take(local)) as near:
-                    await self._carry(worker, near, await self._open(worker))
+                    await self._carry(server, near, await self._open(server))
             except (MeshError, OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
-                self._on_reset(worker, f"no tunnel: {error}")
+                self._on_reset(server, f"no tunnel: {error}")
 
-    async def _carry(self, worker: bytes, near: Plain, tunnel: OpenTunnel) -> None:
-        bridge = Bridge(near, tunnel.end, partial(self._ended, worker))
-        self._bridges[bridge] = worker
+    async def _carry(self, server: RpcGroup, near: Plain, tunnel: OpenTunnel) -> None:
+        bridge = Bridge(near, tunnel.end, partial(self._ended, server))
+        self._bridges[bridge] = server
         try:
             await bridge.run()
         finally:
             self._bridges.pop(bridge)
-            self._sent[worker] += bridge.outward.moved
+            self._sent[server] += bridge.outward.moved
             self._received += bridge.inward.moved
             with trio.move_on_after(LINGER, shield=True):
                 await tunnel.session.aclose()
 
-    def _ended(self, worker: bytes, ending: Ending) -> None:
+    def _ended(self, server: RpcGroup, ending: Ending) -> None:
         """Report a broken tunnel, unless llama-server died or hung up: that is no fault of the worker's."""
         reason = _RESETS.get(ending)
         if reason is not None:
-            self._on_reset(worker, reason)
+            self._on_reset(server, reason)
 
 
-async def unreachable(workers: Iterable[bytes], opener: Opener) -> dict[bytes, str]:
-    """The workers that no tunnel leads to, with the reason; all are tried at once, each within ``opener``'s
-    limit.
+async def unreachable(servers: Iterable[RpcGroup], opener: Opener) -> dict[RpcGroup, str]:
+    """The rpc-servers that no tunnel leads to, with the reason; all are tried at once, each within
+    ``opener``'s limit.
 
-    llama-server aborts when one of its workers does not answer at the start. A tunnel that opens also proves
-    that rpc-server serves no other client.
+    llama-server aborts when one of them does not answer at the start. A tunnel that opens also proves that
+    rpc-server serves no other client.
     """
-    failed: dict[bytes, str] = {}
+    failed: dict[RpcGroup, str] = {}
 
-    async def try_one(worker: bytes) -> None:
+    async def try_one(server: RpcGroup) -> None:
         try:
-            tunnel = await opener(worker)
+            tunnel = await opener(server)
         except (MeshError, OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
-            failed[worker] = f"no tunnel: {error}"
+            failed[server] = f"no tunnel: {error}"
             return
         tunnel.end.close()
         await tunnel.session.aclose()
 
     async with trio.open_nursery() as nursery:
-        for worker in workers:
-            nursery.start_soon(try_one, worker)
+        for server in servers:
+            nursery.start_soon(try_one, server)
     return failed
 
 
@@ -152,12 +153,12 @@ async def pass_gate(session: GatedSession, trusts: Trusts = never) -> OpenTunnel
 
 @asynccontextmanager
 async def open_tunnels(
-    opener: Opener, on_reset: ResetHandler = lambda worker, reason: None
+    opener: Opener, on_reset: ResetHandler = lambda server, reason: None
 ) -> AsyncIterator[Tunnels]:
-    """Tunnels to workers, for as long as the context lasts.
+    """Tunnels to rpc-servers, for as long as the context lasts.
 
-    ``opener`` opens a session to a worker's rpc-server, within a limit of its own. ``on_reset`` gets the
-    worker and a reason when a tunnel could not be opened, or when something other than llama-server ended it.
+    ``opener`` opens a session to one, within a limit of its own. ``on_reset`` gets the rpc-server and a
+    reason when a tunnel could not be opened, or when something other than llama-server ended it.
     """
     async with trio.open_nursery() as nursery:
         try:

@@ -1,7 +1,7 @@
 """How many threads an engine gets: those of this process's processors, within its quotas of time.
 
 The engine itself counts the machine's cores, whatever this process may use: with more threads than that, they
-wait for each other at every step. `count` and `shared` are pure, `thread_count` looks.
+wait for each other at every step. `count` is pure, `thread_count` looks.
 """
 
 import os
@@ -25,11 +25,6 @@ def count(cores: Mapping[int, Hashable], quotas: Iterable[float]) -> int:
     least = min(quotas, default=float("inf"))
     physical = len(set(cores.values()))
     return max(1, physical if least >= physical else int(least))
-
-
-def shared(threads: int, servers: int) -> int:
-    """Threads for each of so many programs that compute on one processor."""
-    return max(1, threads // max(1, servers))
 
 
 def thread_count(root: Path = _ROOT) -> int:

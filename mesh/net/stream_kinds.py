@@ -48,6 +48,9 @@ class StreamKind(StrEnum):
     FETCH = "fetch"
     """An owner has a member that may lead download files of one commit from the hub, without a token."""
 
+    WORDS = "words"
+    """What became of a worker's rpc-server: the lease holder asks, or an owner."""
+
 
 OPEN_KINDS = frozenset({StreamKind.ADMIT})
 """A node that is no member may open these alone."""

@@ -14,6 +14,7 @@ from mesh.net.streams import Handler
 from mesh.operations.move import handle_move
 from mesh.operations.pulling.fetch_stream import FetchServer
 from mesh.operations.usage_stream import handle_usage
+from mesh.serving.last_words import handle_words
 
 
 def stream_handlers(admission_server: AdmissionServer, stay: Callable[[], Stay | None]) -> dict[str, Handler]:
@@ -41,5 +42,6 @@ def stream_handlers(admission_server: AdmissionServer, stay: Callable[[], Stay |
         StreamKind.COPY: member(lambda stay: stay.copies.handle_piece),
         StreamKind.COPIES: member(lambda stay: stay.copies.handle_ask),
         StreamKind.FETCH: member(lambda stay: partial(fetches.handle, stay)),
+        StreamKind.WORDS: member(lambda stay: partial(handle_words, stay.node, stay.work)),
         StreamKind.USAGE: member(lambda stay: partial(handle_usage, stay)),
     }

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import trio
@@ -23,6 +24,7 @@ from leader.llama.tunnels import OpenTunnel, TunnelRefused, pass_gate
 from leader.model.held_models import Models
 from leader.model.model_info import ModelInfo
 from leader.placement.reading import read_model
+from leader.placement.rpc_groups import RpcGroup
 from leader.reconcile.driver import LeaderDriver, pause
 from leader.reconcile.view import Action, Copying, Drain, HandOver, Report, ResolveMove, Running, Start, Stop
 from mesh.copies.copy_manager import CopyManager
@@ -36,7 +38,7 @@ from mesh.serving.asking.ask_limits import limits_of
 from mesh.serving.asking.ask_reporter import AskReporter
 from mesh.serving.asking.asking_right import asking_refused
 from mesh.serving.asking.door import Door
-from mesh.serving.pipeline import Pipeline, slots_folder
+from mesh.serving.pipeline import Pipeline, server_name, slots_folder
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId, id_text, parse_id
 from mesh.wire.states import Phase
@@ -234,12 +236,16 @@ class LeaderLoop:
 
     # --- the tunnels --------------------------------------------------------------------------------
 
-    async def _open_tunnel(self, worker: NodeId, term: int) -> OpenTunnel:
+    async def _open_tunnel(self, server: RpcGroup, term: int) -> OpenTunnel:
         """A stream through the worker's gate; retries while the worker's rpc-server is just starting."""
+        worker = NodeId(server.member)
+        arguments: dict[str, Any] = {"term": term, "plain": True}
+        if server.named:
+            arguments["devices"] = [*server.named]
         with trio.fail_after(TUNNEL_SECONDS):
             while True:
                 session = await self._machine.streams.open(
-                    worker, self._driver.endpoints(worker), StreamKind.TUNNEL, {"term": term, "plain": True}
+                    worker, self._driver.endpoints(worker), StreamKind.TUNNEL, arguments
                 )
                 try:
                     return await pass_gate(session, trusts_by(self._machine.tailscale))
@@ -252,9 +258,9 @@ class LeaderLoop:
     def _name_of(self, member: str) -> str:
         return name_of(self._driver.node, NodeId(parse_id(member)))
 
-    def _on_reset(self, worker: bytes, reason: str) -> None:
-        log.warning("tunnel to %s: %s", name_of(self._driver.node, NodeId(worker)), reason)
-        self._leadership.connection_lost(worker, now() + UNREACHABLE_SECONDS)
+    def _on_reset(self, server: RpcGroup, reason: str) -> None:
+        log.warning("tunnel to %s: %s", server_name(self._driver.node, server), reason)
+        self._leadership.connection_lost(server.member, now() + UNREACHABLE_SECONDS)
 
 
 def _remove(folder: Path) -> None:

@@ -12,10 +12,12 @@ from leader.door.slots.parking_cost import ParkingCost
 from leader.door.slots.slot_table import SlotTable
 from leader.llama.llama_server import LlamaServer, ServerPhase, ServerState
 from leader.llama.slots import Slots
-from leader.llama.tunnels import Opener, OpenTunnel, open_tunnels, unreachable
+from leader.llama.tunnels import Opener, OpenTunnel, ResetHandler, open_tunnels, unreachable
+from leader.placement.rpc_groups import RpcGroup
 from leader.reconcile.view import Running, Start
 from mesh.control.paths import log_path
 from mesh.protocol.membership.peers import GONE, MemberState
+from mesh.protocol.node.node import Node
 from mesh.runtime.node_context import NodeContext
 from mesh.runtime.node_driver import NodeDriver
 from mesh.runtime.status import name_of
@@ -29,7 +31,7 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 5.0
 
-TunnelOpener = Callable[[NodeId, int], Awaitable[OpenTunnel]]
+TunnelOpener = Callable[[RpcGroup, int], Awaitable[OpenTunnel]]
 
 
 class Pipeline:
@@ -42,12 +44,12 @@ class Pipeline:
         start: Start,
         term: int,
         open_tunnel: TunnelOpener,
-        on_reset: Callable[[bytes, str], None],
+        on_reset: ResetHandler,
         on_death: Callable[[str], None],
     ) -> None:
         """Prepare a pipeline for ``start``.
 
-        ``open_tunnel`` opens a tunnel to a worker under a term. ``on_reset`` is called with a worker whose
+        ``open_tunnel`` opens a tunnel to an rpc-server under a term. ``on_reset`` is called with one whose
         tunnel did not open, or broke, and the reason; ``on_death`` with how llama-server died, if of what
         it was asked.
         """
@@ -108,7 +110,10 @@ class Pipeline:
 
     async def run(self, program: Path) -> None:
         """Open the tunnels, then run llama-server; close the tunnels when it ends."""
-        opener = partial(self._opened, self._term)
+
+        async def opener(server: RpcGroup) -> OpenTunnel:
+            return await self._open_tunnel(server, self._term)
+
         try:
             with self._scope:
                 if failed := await self._unreachable(opener):
@@ -150,30 +155,30 @@ class Pipeline:
         with trio.move_on_after(STOP_SECONDS):
             await self._ended.wait()
 
-    async def _opened(self, term: int, worker: bytes) -> OpenTunnel:
-        return await self._open_tunnel(NodeId(worker), term)
-
-    async def _unreachable(self, opener: Opener) -> dict[bytes, str]:
-        """The workers that no tunnel reaches, and why. Does not wait for the dead."""
-        failed: dict[bytes, str] = {}
+    async def _unreachable(self, opener: Opener) -> dict[RpcGroup, str]:
+        """The rpc-servers that no tunnel reaches, and why. Does not wait for the dead."""
+        failed: dict[RpcGroup, str] = {}
         async with trio.open_nursery() as nursery:
             died = partial(self._machine.changes.cancel_when, nursery.cancel_scope)
             nursery.start_soon(died, lambda: bool(self._workers_that_are(*GONE)))
-            failed = await unreachable(self.plan.workers, opener)
+            failed = await unreachable(self.plan.servers, opener)
             nursery.cancel_scope.cancel()
-        return failed or dict.fromkeys(self._workers_that_are(*GONE), "it is held dead")
+        if failed:
+            return failed
+        gone = self._workers_that_are(*GONE)
+        return {server: "it is held dead" for server in self.plan.servers if server.member in gone}
 
-    def _lost(self, failed: dict[bytes, str]) -> None:
-        for worker, reason in failed.items():
-            self._on_reset(worker, reason)
-        names = ", ".join(f"{name_of(self._driver.node, NodeId(one))}: {why}" for one, why in failed.items())
+    def _lost(self, failed: dict[RpcGroup, str]) -> None:
+        for server, reason in failed.items():
+            self._on_reset(server, reason)
+        names = ", ".join(f"{server_name(self._driver.node, one)}: {why}" for one, why in failed.items())
         self._set_state(ServerState(ServerPhase.FAILED, 0.0, names))
 
-    def _reset(self, worker: bytes, reason: str) -> None:
-        self._on_reset(worker, reason)
+    def _reset(self, server: RpcGroup, reason: str) -> None:
+        self._on_reset(server, reason)
         if self._server is not None:
             # llama-server would notice at its next token, and abort; until then all seems well.
-            self._server.kill(f"lost {name_of(self._driver.node, NodeId(worker))}: {reason}")
+            self._server.kill(f"lost {server_name(self._driver.node, server)}: {reason}")
 
     def _set_state(self, state: ServerState) -> None:
         self.state = state
@@ -194,6 +199,12 @@ class Pipeline:
     def _workers_that_are(self, *states: MemberState) -> list[bytes]:
         used = set(self.plan.workers)
         return [one.id for one in self._driver.node.members() if one.id in used and one.state in states]
+
+
+def server_name(node: Node, server: RpcGroup) -> str:
+    """A member's rpc-server, for people: as ``bert``, or ``bert (CUDA0, CPU)`` where devices are named."""
+    name = name_of(node, NodeId(server.member))
+    return f"{name} ({', '.join(server.named)})" if server.named else name
 
 
 def slots_folder(machine: NodeContext) -> Path:

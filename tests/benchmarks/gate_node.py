@@ -17,10 +17,11 @@ import trio
 
 from leader.llama.server_arguments import environment
 from leader.llama.tunnels import OpenTunnel, open_tunnels, pass_gate
+from leader.placement.rpc_groups import RpcGroup
 from mesh.engine.process.child import Process
 from mesh.engine.process.reach import reach
 from mesh.engine.sandbox.confinement import Confinement
-from mesh.engine.sandbox.isolation import isolation
+from mesh.engine.sandbox.isolation import LLAMA_SERVER, isolation
 from mesh.net.port import bind_port
 from mesh.net.streams import Streams
 from mesh.wire.endpoint import Endpoint
@@ -29,7 +30,7 @@ from tests.benchmarks.gate_door import CONTEXT, BenchedEngine
 from tests.benchmarks.gate_ways import WAYS, going
 from tests.leader.llama.url_of import url_of
 from worker.gate import Gate
-from worker.rpc_server import RpcServer
+from worker.rpc_servers import LentDevice, RpcServers
 
 LAYERS = 24
 TERM = 1
@@ -81,12 +82,13 @@ class GateNode:
     async def work(self) -> None:
         port = bind_port(["127.0.0.1"])
         with tempfile.TemporaryDirectory() as folder:
-            server = RpcServer(Path(self.config["rpc_server"]), Path(folder) / "log", lent=8 << 30)
-            gate = Gate(server, self.trusts)
+            lent = [LentDevice("", "", "cpu", 8 << 30)]
+            servers = RpcServers(Path(self.config["rpc_server"]), lent, lambda name: Path(folder) / name)
+            gate = Gate(servers, self.trusts)
             gate.set_holder(Claim(self.leader.id))
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(server.run)
-                await server.wait_ready()
+                nursery.start_soon(servers.run)
+                await servers.wait_ready()
                 await nursery.start(self.streams.serve, port.tcp, {"tunnel": gate.handle})
                 _say(port.port)
                 await _until_input_closes()
@@ -99,17 +101,18 @@ class GateNode:
             for worker, port in zip(self.workers, self.config["ports"], strict=True)
         }
 
-        async def opener(worker: bytes) -> OpenTunnel:
+        async def opener(server: RpcGroup) -> OpenTunnel:
+            worker = NodeId(server.member)
             session = await self.streams.open(
-                NodeId(worker), [endpoints[NodeId(worker)]], "tunnel", {"term": TERM, "plain": True}
+                worker, [endpoints[worker]], "tunnel", {"term": TERM, "plain": True}
             )
             return await pass_gate(session, self.trusts)
 
-        def on_reset(worker: bytes, reason: str) -> None:
-            print(f"the tunnel to {worker.hex()[:8]}: {reason}", file=sys.stderr)
+        def on_reset(server: RpcGroup, reason: str) -> None:
+            print(f"the tunnel to {server.member.hex()[:8]}: {reason}", file=sys.stderr)
 
         port, machine = bind_port(["127.0.0.1"]), isolation()
-        wanted = machine.applied(Confinement(reads=(self.config["model"],)), 1)
+        wanted = machine.applied(Confinement(reads=(self.config["model"],)), LLAMA_SERVER)
         with closing(reach(wanted, machine.cells, len(self.workers))) as made:
             engine = [self.config["llama_server"]]
             engine += llama_arguments(self.config["model"], made.host, made.port, made.endpoints)
@@ -122,7 +125,7 @@ class GateNode:
             async with open_tunnels(opener, on_reset) as tunnels, trio.open_nursery() as nursery:
                 nursery.start_soon(process.run, lambda line: None)
                 for worker, listener in zip(self.workers, await made.listeners(), strict=True):
-                    tunnels.listen(worker, listener)
+                    tunnels.listen(RpcGroup(worker, ("",)), listener)
                 benched = BenchedEngine(made.connect)
                 await nursery.start(benched.run)
                 await nursery.start(self.streams.serve, port.tcp, benched.handlers())

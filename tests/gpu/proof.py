@@ -29,7 +29,7 @@ from tests.e2e.pools import LAYERS, client, found, greedy, is_ready, join, leade
 from tests.e2e.same_split import bare_answer
 from tests.lab.host import Host
 from tests.lab.lab import Lab
-from worker.hardware import parse_size
+from worker.memory_option import parse_size
 
 HELP: Final = "A pool on a machine with a GPU, from the build to the death of its leader."
 NODES: Final = ("desk", "shed")

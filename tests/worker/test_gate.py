@@ -1,6 +1,6 @@
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ import trio.testing
 
 from mesh.net.stream_ends import Plain
 from mesh.wire.endpoint import Endpoint
+from mesh.wire.errors import MeshError
 from tests.mesh.net.blocking import tcp_pair
 from tests.waiting import until
 from worker.gate import Gate
@@ -86,16 +87,17 @@ class FakeSession:
 
 
 Sessions = Callable[..., FakeSession]
+NOT_READ = "the request names devices in a way that this worker does not read"
 
 
 @pytest.fixture
 async def session() -> AsyncIterator[Sessions]:
     made: list[FakeSession] = []
 
-    def make(peer: bytes | None = ALICE, term: object = 5) -> FakeSession:
+    def make(peer: bytes | None = ALICE, term: object = 5, **named: object) -> FakeSession:
         near, far = tcp_pair()
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(far))
-        made.append(FakeSession(peer, {"term": term}, near, stream))
+        made.append(FakeSession(peer, {"term": term, **named}, near, stream))
         return made[-1]
 
     yield make
@@ -115,6 +117,11 @@ class FakeServer:
     greetings: list[bytes] = field(default_factory=list)
     heard: bytearray = field(default_factory=bytearray)
     freed: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+    turn: trio.StrictFIFOLock = field(default_factory=trio.StrictFIFOLock)
+
+    def server(self, devices: Sequence[str], /) -> "FakeServer":
+        """The machine's only one, whatever is asked for."""
+        return self
 
     async def free_up(self) -> None:
         await self.freed()
@@ -393,7 +400,7 @@ async def test_waiting_streams_are_cut_too(gate: Gate, session: Sessions, nurser
 async def test_more_waiting_streams_than_there_is_room_for_are_refused(
     gate: Gate, session: Sessions, nursery: trio.Nursery
 ) -> None:
-    for _ in range(16):
+    for _ in range(128):
         nursery.start_soon(gate.handle, session())
     await trio.testing.wait_all_tasks_blocked()
     late = session()
@@ -431,3 +438,108 @@ async def test_a_server_that_is_not_there_is_said(
     await gate.handle(one)
     assert one.messages == [{"ok": False, "reason": "the worker's rpc-server is not ready"}]
     assert await one.is_closed()
+
+
+@dataclass
+class Machine:
+    """Its servers by the names of their devices."""
+
+    servers: dict[tuple[str, ...], FakeServer]
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+
+    def server(self, devices: Sequence[str], /) -> FakeServer:
+        self.asked.append(tuple(devices))
+        if tuple(devices) not in self.servers:
+            raise MeshError(f"this worker lends no {devices[0]!r}")
+        return self.servers[tuple(devices)]
+
+
+@pytest.fixture
+async def machine(server: FakeServer, nursery: trio.Nursery) -> Machine:
+    other = FakeServer()
+    listeners = await nursery.start(partial(trio.serve_tcp, other.serve, 0, host="127.0.0.1"))
+    other.port = listeners[0].socket.getsockname()[1]
+    return Machine({("CUDA0",): server, ("CUDA1", "CPU"): other, (): server})
+
+
+@pytest.fixture
+async def wide_gate(machine: Machine) -> AsyncIterator[Gate]:
+    gate = Gate(machine)
+    gate.set_holder(FakeClaim(ALICE, 5))
+    with trio.fail_after(20):
+        yield gate
+
+
+async def test_streams_to_two_servers_pass_at_the_same_time_each_to_its_own(
+    wide_gate: Gate, machine: Machine, session: Sessions, nursery: trio.Nursery
+) -> None:
+    one, two = session(devices=["CUDA0"]), session(devices=["CUDA1", "CPU"])
+    for stream in (one, two):
+        nursery.start_soon(wide_gate.handle, stream)
+        await stream.greet()
+    assert (await one.say(b"one"), await two.say(b"two")) == (b"ONE", b"TWO")
+    assert [bytes(machine.servers[names].heard) for names in (("CUDA0",), ("CUDA1", "CPU"))] == [
+        b"one",
+        b"two",
+    ]
+    passed = 2 * len(HELLO) + len(b"onetwo")
+    await until(lambda: wide_gate.counters.bytes_in == passed)
+
+
+async def test_a_lease_that_goes_elsewhere_cuts_the_streams_to_all_servers(
+    wide_gate: Gate, session: Sessions, nursery: trio.Nursery
+) -> None:
+    streams = [session(devices=["CUDA0"]), session(devices=["CUDA1", "CPU"])]
+    for stream in streams:
+        nursery.start_soon(wide_gate.handle, stream)
+        await stream.greet()
+    wide_gate.set_holder(FakeClaim(BOB, 6))
+    for stream in streams:
+        assert await stream.is_closed()
+    assert wide_gate.counters.cut == 2
+
+
+async def test_a_stream_under_a_later_term_cuts_those_to_the_other_servers_too(
+    wide_gate: Gate, session: Sessions, nursery: trio.Nursery
+) -> None:
+    old, new = session(devices=["CUDA0"]), session(term=9, devices=["CUDA1", "CPU"])
+    nursery.start_soon(wide_gate.handle, old)
+    await old.greet()
+    wide_gate.set_holder(FakeClaim(ALICE, 9))
+    nursery.start_soon(wide_gate.handle, new)
+    assert await old.is_closed()
+    await new.greet()
+
+
+@pytest.mark.parametrize(
+    ("devices", "reason"),
+    [
+        (["CUDA7"], "this worker lends no 'CUDA7'"),
+        ("CUDA0", NOT_READ),
+        ([7], NOT_READ),
+        (["A"] * 9, NOT_READ),
+    ],
+)
+async def test_devices_that_are_not_there_are_refused_in_words(
+    wide_gate: Gate, session: Sessions, devices: object, reason: str
+) -> None:
+    one = session(devices=devices)
+    await wide_gate.handle(one)
+    assert one.messages == [{"ok": False, "reason": reason}]
+    assert wide_gate.counters.refused == 1
+
+
+async def test_who_holds_no_lease_has_no_servers_changed_for_it(
+    wide_gate: Gate, machine: Machine, session: Sessions
+) -> None:
+    await wide_gate.handle(session(BOB, devices=["CUDA0"]))
+    assert machine.asked == []
+
+
+async def test_an_older_leader_which_names_no_device_gets_the_first(
+    wide_gate: Gate, machine: Machine, session: Sessions, nursery: trio.Nursery
+) -> None:
+    one = session()
+    nursery.start_soon(wide_gate.handle, one)
+    await one.greet()
+    assert machine.asked == [()]

@@ -1,8 +1,10 @@
 """The gate between a real llama-server and a real rpc-server."""
 
 import os
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,12 @@ from mesh.tools.generator import generate, spec_of_size
 from mesh.wire.endpoint import Endpoint
 from tests.waiting import until
 from worker.gate import Gate
-from worker.rpc_server import RpcServer
+from worker.rpc_servers import LentDevice, RpcServers
 
 ALICE, BOB = b"a" * 16, b"b" * 16
+
+Groups = Sequence[Sequence[str]]
+ONE: Groups = ((),)
 
 
 class Claim:
@@ -33,9 +38,9 @@ class Claim:
 class Tunnel:
     """A session that needs no network: llama-server's own connection."""
 
-    def __init__(self, claim: Claim, stream: trio.SocketStream) -> None:
+    def __init__(self, claim: Claim, devices: Sequence[str], stream: trio.SocketStream) -> None:
         self.peer = claim.author
-        self.arguments = {"term": claim.term}
+        self.arguments = {"term": claim.term, "devices": [*devices]}
         self.stream = stream
 
         self.local = self.remote = Endpoint("127.0.0.1", 50052)
@@ -62,15 +67,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def server(engine: Engine, tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[RpcServer]:
-    server = RpcServer(
-        engine.rpc_server, tmp_path / "rpc.log", lent=1 << 30, threads=1, restarts=Restarts(first=0.01)
+async def servers(engine: Engine, tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[RpcServers]:
+    servers = RpcServers(
+        engine.rpc_server,
+        [LentDevice("cpu:0", "CPU", "cpu", 1 << 30), LentDevice("cpu:1", "CPU", "cpu", 1 << 30)],
+        lambda name: tmp_path / f"{name}.log",
+        threads=1,
+        restarts=Restarts(first=0.01),
     )
-    nursery.start_soon(server.run)
-    with trio.fail_after(30):
-        await server.wait_ready()
-        yield server
-        await server.stop()
+    nursery.start_soon(servers.run)
+    with trio.fail_after(60):
+        await servers.wait_ready()
+        yield servers
 
 
 class Leader:
@@ -101,17 +109,25 @@ class Leader:
 
 
 @asynccontextmanager
-async def leader(engine: Engine, model: Path, gate: Gate, claim: Claim) -> AsyncIterator[Leader]:
-    async def tunnel(stream: trio.SocketStream) -> None:
-        await gate.handle(Tunnel(claim, stream))
+async def leader(
+    engine: Engine, model: Path, gate: Gate, claim: Claim, groups: Groups = ONE, placement: Sequence[str] = ()
+) -> AsyncIterator[Leader]:
+    """It reaches the rpc-server of each group of devices."""
+
+    async def tunnel(devices: Sequence[str], stream: trio.SocketStream) -> None:
+        await gate.handle(Tunnel(claim, devices, stream))
 
     async with trio.open_nursery() as nursery:
-        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(trio.serve_listeners, tunnel, [listener])
-        rpc, http = listener.socket.getsockname()[1], free_port()
+        endpoints = []
+        for group in groups:
+            (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            nursery.start_soon(trio.serve_listeners, partial(tunnel, group), [listener])
+            endpoints.append(f"127.0.0.1:{listener.socket.getsockname()[1]}")
+        http = free_port()
         argv = [
             *(str(engine.llama_server), "-m", str(model), "--host", "127.0.0.1", "--port", str(http)),
-            *("--rpc", f"127.0.0.1:{rpc}", "--device", "RPC0", "-ngl", "99", "-fit", "off", "-c", "256"),
+            *("--rpc", ",".join(endpoints), "-ngl", "99", "-fit", "off", "-c", "256"),
+            *(placement or ("--device", "RPC0")),
             *("-np", "1", "-t", "1", "-cram", "0", "--no-warmup"),
         ]
         lines: list[str] = []
@@ -124,9 +140,9 @@ async def leader(engine: Engine, model: Path, gate: Gate, claim: Claim) -> Async
 
 
 async def test_a_model_is_loaded_and_answers_through_the_gate(
-    engine: Engine, model: Path, server: RpcServer
+    engine: Engine, model: Path, servers: RpcServers
 ) -> None:
-    gate = Gate(server)
+    gate = Gate(servers)
     gate.set_holder(Claim(ALICE, 1))
     async with leader(engine, model, gate, Claim(ALICE, 1)) as one:
         first = await one.answer()
@@ -137,10 +153,11 @@ async def test_a_model_is_loaded_and_answers_through_the_gate(
 
 
 async def test_a_new_holder_loads_at_once_after_the_old_one_was_cut(
-    engine: Engine, model: Path, server: RpcServer
+    engine: Engine, model: Path, servers: RpcServers
 ) -> None:
-    gate = Gate(server)
+    gate = Gate(servers)
     gate.set_holder(Claim(ALICE, 1))
+    server = servers.server([])
     pid = server.pid
     async with leader(engine, model, gate, Claim(ALICE, 1)) as old:
         answer = await old.answer()
@@ -152,3 +169,25 @@ async def test_a_new_holder_loads_at_once_after_the_old_one_was_cut(
         await until(lambda: old.process.returncode is not None)
     assert gate.counters.cut == 1
     assert server.pid == pid
+
+
+@pytest.mark.parametrize(
+    "groups", [(["cpu:0"], ["cpu:1"]), (["cpu:0", "cpu:1"],), (["cpu:1", "cpu:0"],)], ids=str
+)
+async def test_a_split_over_two_devices_answers_alike_however_they_are_grouped(
+    engine: Engine, model: Path, servers: RpcServers, groups: Groups
+) -> None:
+    gate = Gate(servers)
+    gate.set_holder(Claim(ALICE, 1))
+    async with leader(engine, model, gate, Claim(ALICE, 1)) as one:
+        whole = await one.answer()
+    used = [servers.server(group) for group in groups]
+    for server in used:
+        await server.wait_ready()  # as a leader does, which asks for each before it starts
+    split = ["--device", "RPC0,RPC1", "-ts", "1,1", "-v"]
+    async with leader(engine, model, gate, Claim(ALICE, 1), groups, split) as one:
+        assert await one.answer() == whole
+        assert len({server.pid for server in used}) == len(groups)
+        layers = re.findall(r"layer +\d+ assigned to device (\w+)", "\n".join(one.lines))
+        assert set(layers) == {"RPC0", "RPC1"}
+    assert gate.counters.cut == 0

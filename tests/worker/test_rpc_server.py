@@ -108,6 +108,8 @@ async def test_a_leader_that_takes_more_than_is_lent_ends_the_engine(
                 await stream.receive_some(1)
         await until(lambda: server.pid not in (first, None))
         await server.wait_ready()
+        assert server.end is not None
+        assert server.end.reason == server.problem
         assert re.match("rpc-server took (more|.* of) memory", server.problem)
         assert server.problem.endswith("326 MiB of what is lent")
         await server.stop()
@@ -132,6 +134,25 @@ async def test_a_server_that_crashes_is_ready_again(server: RpcServer) -> None:
             await greet(stream)
 
 
+async def test_how_it_ended_is_kept_until_its_next_client_comes(server: RpcServer) -> None:
+    async with await server.connect() as stream:
+        await greet(stream)
+        assert await server.ended(0) is None
+        os.kill(server.pid or 0, signal.SIGSEGV)
+        with trio.fail_after(20):
+            end = await server.ended(20)
+    assert end is not None
+    assert end.reason == "rpc-server was killed by SIGSEGV"
+    assert any("Accepted client connection" in line for line in end.lines)
+    assert len(end.lines) <= 20
+    with trio.fail_after(20):
+        await server.wait_ready()
+        assert await server.ended(0) == end
+        assert server.has_failed
+        async with await server.connect():
+            assert await server.ended(0) is None
+
+
 async def test_clients_that_vanish_in_the_middle_of_an_answer_do_not_kill_it(server: RpcServer) -> None:
     pid = server.pid
     with trio.fail_after(20):
@@ -153,6 +174,14 @@ async def test_free_up_waits_for_the_client_to_be_gone(server: RpcServer) -> Non
         assert waited.cancelled_caught
         await stream.aclose()
         await server.free_up(limit=100)
+
+
+async def test_one_that_has_just_ended_is_freed_up_at_once(server: RpcServer) -> None:
+    async with await server.connect() as stream:
+        await greet(stream)
+        os.kill(server.pid or 0, signal.SIGKILL)
+        with trio.fail_after(20):
+            await server.free_up(limit=100)
 
 
 async def test_free_up_replaces_a_server_that_is_stuck_with_its_client(server: RpcServer) -> None:
@@ -180,6 +209,8 @@ async def test_a_server_that_is_stopped_is_replaced_and_its_client_cut_off(serve
                 assert await stream.receive_some(1) == b""
         await until(lambda: server.pid not in (pid, None))
         await server.wait_ready()
+    assert server.end is not None
+    assert server.end.reason == "rpc-server was stopped"
     assert is_gone(pid)
 
 

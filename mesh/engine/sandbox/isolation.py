@@ -14,11 +14,13 @@ from glob import glob
 
 from mesh.engine.sandbox.confinement import Confinement
 from mesh.engine.sandbox.launcher import DEVICES
+from mesh.wire.profile import MAX_DEVICES
 
 _FIRST_USER, _USERS = 60578, 606
 """Numbers that systemd's list of users leaves to nobody, below what containers have."""
-ENGINES = range(2)
-"""A sidecar's: rpc-server and llama-server."""
+LLAMA_SERVER = MAX_DEVICES
+ENGINES = range(MAX_DEVICES + 1)
+"""A sidecar's: an rpc-server for each device that its machine lends, from 0, and llama-server."""
 _TRY_SECONDS, _TRIES = 20.0, 3
 
 
@@ -35,7 +37,7 @@ class Isolation:
     seatbelt: bool = False
 
     def applied(self, wanted: Confinement, engine: int) -> Confinement:
-        """The same with a user of its own if that can be: one for each ``engine`` (0, 1) of a sidecar."""
+        """The same with a user of its own if that can be: one for each ``engine`` of a sidecar."""
         wanted = replace(wanted, seatbelt=self.seatbelt)
         if not self.changes_user:
             return wanted
@@ -104,9 +106,9 @@ def _own_user(engine: int) -> int:
 
 def engine_user(process: int, engine: int) -> int:
     """A user that no account has, for an engine of the sidecar with that process id."""
-    first = (2 * process + engine) % _USERS
-    for step in range(0, _USERS, 2):
-        user = _FIRST_USER + (first + step) % _USERS
+    blocks = _USERS // len(ENGINES)
+    for step in range(blocks):
+        user = _FIRST_USER + (process + step) % blocks * len(ENGINES) + engine
         if not _is_taken(user):
             return user
     raise OSError("every user that an engine could have is taken")

@@ -26,6 +26,7 @@ from leader.model.gguf import read
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device, assumed_layer_seconds, compute_bytes
 from leader.placement.planner import Plan, place
+from leader.placement.rpc_groups import RpcGroup
 from mesh.engine.process import memory_bound
 from mesh.engine.sandbox import landlock
 from mesh.engine.types import Engine
@@ -62,9 +63,9 @@ class Nothing:
 
 
 @asynccontextmanager
-async def tunnelled(ports: dict[bytes, int], resets: list[tuple[bytes, str]]) -> AsyncIterator[Tunnels]:
-    async def opener(member: bytes) -> OpenTunnel:
-        return OpenTunnel(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", ports[member])))
+async def tunnelled(ports: dict[RpcGroup, int], resets: list[tuple[RpcGroup, str]]) -> AsyncIterator[Tunnels]:
+    async def opener(server: RpcGroup) -> OpenTunnel:
+        return OpenTunnel(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", ports[server])))
 
     async with open_tunnels(opener, lambda *reset: resets.append(reset)) as tunnels:
         yield tunnels
@@ -76,7 +77,7 @@ class Pool:
 
     server: LlamaServer
     pids: list[int]
-    resets: list[tuple[bytes, str]]
+    resets: list[tuple[RpcGroup, str]]
     states: list[ServerState]
     url: str
 
@@ -93,11 +94,11 @@ async def pool(engine: Engine, plan: Plan, directory: Path, **options: Any) -> A
     """The plan's workers, tunnels to them and llama-server, all ended afterwards."""
     async with AsyncExitStack() as stack:
         ports, pids = {}, []
-        for member in plan.workers:
+        for group in plan.servers:
             port, process = await stack.enter_async_context(rpc_server(engine.rpc_server, directory))
-            ports[member] = port
+            ports[group] = port
             pids.append(process.pid)
-        resets: list[tuple[bytes, str]] = []
+        resets: list[tuple[RpcGroup, str]] = []
         states: list[ServerState] = []
         tunnels = await stack.enter_async_context(tunnelled(ports, resets))
         server = LlamaServer(
@@ -177,9 +178,9 @@ async def test_layers_land_where_the_plan_says(
     plan = split_plan(model, on_leader)
     async with AsyncExitStack() as stack:
         endpoints = {}
-        for member in plan.workers:
+        for group in plan.servers:
             port, _ = await stack.enter_async_context(rpc_server(engine.rpc_server, tmp_path))
-            endpoints[member] = f"127.0.0.1:{port}"
+            endpoints[group] = f"127.0.0.1:{port}"
         argv = arguments(plan, endpoints, "127.0.0.1", 1)
         placement = argv[argv.index("-c") :]  # what comes before names the model and the port
         await stack.enter_async_context(
@@ -436,7 +437,7 @@ async def test_while_a_worker_is_in_doubt_no_request_is_to_blame(
         assert not running.server.died_of_requests
 
 
-def no_listener(worker: bytes, listener: trio.abc.Listener[trio.SocketStream]) -> None:
+def no_listener(group: RpcGroup, listener: trio.abc.Listener[trio.SocketStream]) -> None:
     """Of a plan without workers."""
 
 

@@ -15,6 +15,7 @@ from leader.llama.llama_server import LlamaServer
 from leader.llama.tunnels import OpenTunnel, open_tunnels
 from leader.model.engine_settings import EngineSettings
 from leader.placement.planner import place
+from leader.placement.rpc_groups import RpcGroup
 from mesh.net.stream_ends import Plain
 from tests.leader.shapes import host, model_info, worker
 from tests.mesh.engine.process.engines import CELLS, NO_CELLS
@@ -50,8 +51,8 @@ class Worker:
     tunnels: list[bytes] = field(default_factory=list)
     ends: list[socket.socket] = field(default_factory=list)
 
-    async def open(self, member: bytes) -> OpenTunnel:
-        self.tunnels.append(member)
+    async def open(self, group: RpcGroup) -> OpenTunnel:
+        self.tunnels.append(group.member)
         with socket.create_server(("127.0.0.1", 0)) as server:
             near = await trio.open_tcp_stream(*server.getsockname())
             far, _ = server.accept()

@@ -7,9 +7,10 @@ from leader.llama.server_arguments import arguments, environment
 from leader.model.engine_settings import EngineSettings
 from leader.placement.cost import Device
 from leader.placement.planner import place
+from leader.placement.rpc_groups import RpcGroup
 from tests.leader.shapes import GIB, MIB, host, model_info, worker
 
-ENDPOINTS = {worker(n).member: f"127.0.0.1:{1000 + n}" for n in range(1, 4)}
+ENDPOINTS = {RpcGroup(worker(n).member, ("",)): f"127.0.0.1:{1000 + n}" for n in range(1, 4)}
 
 
 def value(argv: list[str], option: str) -> str:

@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from leader.llama.tunnels import OpenTunnel, TunnelRefused, Tunnels, open_tunnels, pass_gate, unreachable
+from leader.placement.rpc_groups import RpcGroup
 from mesh.net.stream_ends import CHUNK, Plain
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
@@ -18,7 +19,7 @@ from tests.mesh.net.blocking import sealed_pair
 from tests.waiting import until
 
 HERE, THERE = Endpoint("127.0.0.1", 1), Endpoint("127.0.0.1", 2)
-WORKER = b"w" * 16
+WORKER, ANOTHER = RpcGroup(b"w" * 16, ("",)), RpcGroup(b"w" * 16, ("CUDA1",))
 Handler = Callable[[trio.SocketStream], Any]
 
 
@@ -35,7 +36,7 @@ class Bench:
 
     tunnels: Tunnels
     port: int
-    resets: list[tuple[bytes, str]] = field(default_factory=list)
+    resets: list[tuple[RpcGroup, str]] = field(default_factory=list)
 
     async def connect(self) -> trio.SocketStream:
         return await trio.open_tcp_stream("127.0.0.1", self.port)
@@ -51,13 +52,13 @@ async def listen(tunnels: Tunnels) -> int:
 
 @asynccontextmanager
 async def bench(handler: Handler) -> AsyncIterator[Bench]:
-    resets: list[tuple[bytes, str]] = []
+    resets: list[tuple[RpcGroup, str]] = []
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(trio.serve_tcp, handler, 0)
         port = listeners[0].socket.getsockname()[1]
 
-        async def opener(worker: bytes) -> OpenTunnel:
-            assert worker == WORKER
+        async def opener(server: RpcGroup) -> OpenTunnel:
+            assert server == WORKER
             return OpenTunnel(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", port)))
 
         async with open_tunnels(opener, lambda *reset: resets.append(reset)) as tunnels:
@@ -141,7 +142,7 @@ async def test_a_client_that_goes_is_no_fault_of_the_workers() -> None:
 async def test_a_worker_that_cannot_be_reached_is_told_and_the_client_sees_an_end() -> None:
     resets = []
 
-    async def opener(worker: bytes) -> OpenTunnel:
+    async def opener(server: RpcGroup) -> OpenTunnel:
         raise MeshError("the gate is shut")
 
     async with open_tunnels(opener, lambda *reset: resets.append(reset)) as tunnels:
@@ -163,13 +164,13 @@ async def test_who_cannot_be_reached_is_known_before_anything_starts() -> None:
         listeners = await nursery.start(trio.serve_tcp, handler, 0)
         port = listeners[0].socket.getsockname()[1]
 
-        async def opener(worker: bytes) -> OpenTunnel:
-            if worker != WORKER:
+        async def opener(server: RpcGroup) -> OpenTunnel:
+            if server != WORKER:
                 raise TunnelRefused("the worker's gate refused: not you")
             return OpenTunnel(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", port)))
 
-        failed = await unreachable([WORKER, b"x" * 16], opener)
-        assert failed == {b"x" * 16: "no tunnel: the worker's gate refused: not you"}
+        failed = await unreachable([WORKER, ANOTHER], opener)
+        assert failed == {ANOTHER: "no tunnel: the worker's gate refused: not you"}
         with trio.fail_after(5):
             await ended.wait()
         nursery.cancel_scope.cancel()
@@ -190,7 +191,7 @@ async def test_a_tunnel_under_tls_is_ended_with_the_client() -> None:
         async def aclose(self) -> None:
             closed.set()
 
-    async def opener(worker: bytes) -> OpenTunnel:
+    async def opener(server: RpcGroup) -> OpenTunnel:
         return OpenTunnel(Closing(), ours)
 
     def take() -> bytes:
@@ -221,7 +222,7 @@ async def test_what_passed_is_counted_while_it_passes_and_after() -> None:
                 assert await client.receive_some() == b"hello"
                 await until(partial(counted, b.tunnels, total))
         assert b.tunnels.sent_to(WORKER) == 10
-        assert b.tunnels.sent_to(b"another") == 0
+        assert b.tunnels.sent_to(ANOTHER) == 0
 
 
 @dataclass

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.engine import threads
-from mesh.engine.threads import count, quotas, shared, thread_count
+from mesh.engine.threads import count, quotas, thread_count
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:
@@ -56,10 +56,6 @@ def test_there_is_always_one_and_never_more_than_may_compute(
     number = count(cores, limits)
     assert 1 <= number <= max(1, len(cores))
     assert all(number <= max(1, limit) for limit in limits)
-
-
-def test_programs_on_one_processor_share_its_threads() -> None:
-    assert [shared(8, servers) for servers in (0, 1, 2, 3, 9)] == [8, 8, 4, 2, 1]
 
 
 def test_quotas_of_version_2_count_from_all_groups_above(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from simulations.signing import KeyedHash
 from tests.mesh.fake_engine import fake_engine
 from tests.mesh.machines import Ground, Here
 from tests.waiting import until
+from worker.rpc_servers import LentDevice
 
 SPEC = ModelSpec(layers=4, n_embd=64, heads=2, kv_heads=1, ffn=96, vocabulary=512, context=256)
 GIB = 1 << 30
@@ -186,6 +187,7 @@ async def test_layers_of_another_machine_are_reached_through_its_gate(
     bert = await ground.machine("bert")
     one = await led(ground, clock, engine, nursery, bert)
     bert.work = WorkerLoop(bert.machine(engine), lambda: bert.node.holder(trio.current_time()))
+    bert.work.lent = [LentDevice("", "", "cpu", 1 << 30)]
     nursery.start_soon(bert.work.run)
     one.deploy(file, layers={one.anna: 2, bert: 2})
     told = await one.until_told("ready")

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from leader.llama.tunnels import TunnelRefused, pass_gate
+from mesh.engine.process.supervise import State
 from mesh.net.link import trusts_by
 from mesh.net.stream_ends import End, Plain, Sealed
 from mesh.serving.worker_loop import WorkerLoop
@@ -16,8 +17,10 @@ from tests.mesh.fake_engine import OFFER, fake_engine
 from tests.mesh.machines import Ground, Here
 from tests.mesh.net.conftest import members
 from tests.waiting import until
+from worker.rpc_servers import LentDevice
 
 HELLO = bytes([14, 24]) + bytes(7 + 24)
+LENT = (LentDevice("", "", "cpu", 1 << 30),)
 
 
 @pytest.fixture
@@ -41,8 +44,10 @@ def claim(here: Here, term: int = 7) -> Claim:
 
 
 @asynccontextmanager
-async def tunnel(leader: Here, worker: Here, term: int = 7, plain: bool = True) -> AsyncIterator[End]:
-    arguments = {"term": term, "plain": plain}
+async def tunnel(
+    leader: Here, worker: Here, term: int = 7, plain: bool = True, **named: object
+) -> AsyncIterator[End]:
+    arguments = {"term": term, "plain": plain, **named}
     session = await leader.streams.open(worker.id, [worker.endpoint], "tunnel", arguments)
     try:
         passage = await pass_gate(session, trusts_by(None))
@@ -64,7 +69,7 @@ async def ends(end: End) -> bool:
 
 async def running(ground: Ground, worker: Here, work: WorkerLoop, nursery: trio.Nursery) -> None:
     worker.work = work
-    work.lend([OFFER])
+    work.lent = work.lent or LENT
     nursery.start_soon(work.run)
     with trio.fail_after(10):
         await until(lambda: work.ready)
@@ -136,7 +141,7 @@ async def test_an_engine_that_comes_later_is_put_to_work(
     _, bert = await leader_and_worker(real_ground)
     machine = bert.machine(None)
     work = WorkerLoop(machine, lambda: None)
-    work.lend([OFFER])
+    work.lent = LENT
     nursery.start_soon(work.run)
     await trio.testing.wait_all_tasks_blocked()
     machine.keeper.engine = fake_engine(tmp_path / "engine")
@@ -177,3 +182,42 @@ async def test_when_the_stay_ends_nothing_of_it_runs_on(real_ground: Ground, tmp
         nursery.cancel_scope.cancel()
     assert not work.ready
     assert work.gate is None
+
+
+async def test_each_device_has_a_tunnel_and_one_that_is_not_lent_is_refused(
+    real_ground: Ground, nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    anna, bert = await leader_and_worker(real_ground)
+    work = WorkerLoop(bert.machine(fake_engine(tmp_path / "engine")), lambda: claim(anna))
+    work.lent = [LentDevice(name, "CPU", "cpu", 1 << 30) for name in ("cpu:0", "cpu:1")]
+    await running(real_ground, bert, work, nursery)
+    with trio.fail_after(10):
+        await until(lambda: all(server_is_ready(work, device.name) for device in work.lent))
+        async with tunnel(anna, bert, devices=["cpu:0"]), tunnel(anna, bert, devices=["cpu:1"]):
+            pass
+        with pytest.raises(TunnelRefused, match="lends no 'CUDA0', but cpu:0, cpu:1"):
+            async with tunnel(anna, bert, devices=["CUDA0"]):
+                pass
+    assert bert.state.path.joinpath("rpc-server-cpu-1.log").exists()
+
+
+def server_is_ready(work: WorkerLoop, device: str) -> bool:
+    server = work.serving([device])
+    return server is not None and server.state is State.READY
+
+
+async def test_devices_that_change_are_lent_anew(
+    real_ground: Ground, nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    anna, bert = await leader_and_worker(real_ground)
+    machine = bert.machine(fake_engine(tmp_path / "engine"))
+    work = WorkerLoop(machine, lambda: claim(anna))
+    await running(real_ground, bert, work, nursery)
+    with trio.fail_after(10):
+        async with tunnel(anna, bert) as end:
+            work.lent = (LentDevice("CPU", "CPU", "cpu", 2 << 30),)
+            machine.changes.notify()
+            assert await ends(end)
+        await until(lambda: work.gate is not None and work.ready)
+        async with tunnel(anna, bert, devices=["CPU"]):
+            pass

@@ -34,16 +34,21 @@ def account_of(taken: Callable[[int], bool]) -> Callable[[int], object]:
 
 
 @given(process=PROCESSES)
-def test_two_engines_of_a_sidecar_have_users_of_their_own(process: int) -> None:
-    first, second = engine_user(process, 0), engine_user(process, 1)
-    assert first != second
-    assert {FIRST <= user <= LAST for user in (first, second)} == {True}
+def test_the_engines_of_a_sidecar_have_users_of_their_own(process: int) -> None:
+    users = {engine_user(process, engine) for engine in isolation.ENGINES}
+    assert len(users) == len(isolation.ENGINES)
+    assert FIRST <= min(users) <= max(users) <= LAST
+
+
+def test_sidecars_that_were_started_one_after_the_other_share_no_user() -> None:
+    users = [engine_user(process, engine) for process in range(4000, 4060) for engine in isolation.ENGINES]
+    assert len(users) == len(set(users))
 
 
 USERS = st.sets(st.integers(FIRST, LAST), max_size=9)
 
 
-@given(process=PROCESSES, engine=st.sampled_from([0, 1]), users=USERS, groups=USERS)
+@given(process=PROCESSES, engine=st.sampled_from(isolation.ENGINES), users=USERS, groups=USERS)
 def test_no_account_and_no_group_lends_an_engine_its_number(
     process: int, engine: int, users: set[int], groups: set[int]
 ) -> None:
