@@ -192,7 +192,7 @@ class LeaderLoop:
     def asked(self) -> str:
         return self._requested
 
-    def model_info(self, root: bytes) -> ModelInfo | None:
+    def model_info(self, root: bytes, projector: bytes = b"") -> ModelInfo | None:
         held = any(model.root == root for model in self._host.profile.models)
         return self._serving.shapes[root] if held else None
 

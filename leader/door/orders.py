@@ -63,14 +63,15 @@ class AnswerForm(Enum):
 class EngineFacts:
     """What the door knows of the llama-server behind it: model's name, tokens of a slot, slots.
 
-    ``embeds``: it was started for embeddings and ranks, which take slots of its own choice. ``sees``: its
-    model takes images and sound. ``vocabulary``: how many tokens that has; 0: nobody knows.
+    ``embeds``: it was started for embeddings, or for ranks (``ranks``), which take slots of its own choice.
+    ``sees``: its model takes images and sound. ``vocabulary``: how many tokens that has; 0: nobody knows.
     """
 
     model: str
     context: int
     slots: int
     embeds: bool = False
+    ranks: bool = False
     sees: bool = False
     vocabulary: int = 0
 

@@ -31,6 +31,7 @@ from leader.door.orders import (
     Unacceptable,
     Verdict,
 )
+from leader.door.other_uses import why_not_given
 from leader.door.routes import ROUTES, Purpose, Route
 
 MOST_WRITTEN = 64 << 20
@@ -55,6 +56,8 @@ def judge(method: str, target: bytes, content: bytes, engine: EngineFacts) -> Ve
         return OwnAnswer(path[1:].decode())
     if route.asked is Purpose.LOOK:
         return Order("GET", route.engine_path, (), SlotUse.NONE, dropped=tuple(dropped.names))
+    if not_given := why_not_given(route.asked, engine):
+        return Refused(501, "not_served", not_given, shape=shape)
     if len(content) > MOST_BYTES:
         return Refused(413, "too_large", f"a request may have {MOST_BYTES} bytes", shape=shape)
     try:
@@ -98,8 +101,6 @@ class _Judge:
             Purpose.TOKENIZE: (self._prompts.tokenize, SlotUse.NONE),
             Purpose.DETOKENIZE: (self._prompts.detokenize, SlotUse.NONE),
         }.get(asked)
-        if single is not None and asked in (Purpose.EMBEDDINGS, Purpose.RERANK) and not self._engine.embeds:
-            return Refused(501, "not_served", "what is served gives answers, no embeddings or ranks")
         if single is not None:
             build, slot_use = single
             return self._plain(build(given), slot_use, self._prompts.chat.media)

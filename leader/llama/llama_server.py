@@ -240,7 +240,7 @@ class LlamaServer:
         kept, machine, servers = self._slots_kept, isolation(), self.plan.servers
         wanted = Confinement(
             device=any(stage.device.local and not stage.device.host for stage in self.plan.stages),
-            reads=tuple(str(file) for file in self.plan.model_info.files),
+            reads=tuple(map(str, self.plan.model_info.all_files)),
             writes=() if kept is None else (str(kept.files),),
             file_bytes=0 if kept is None else kept.file_bytes,
         )

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from leader.llama.memory_limit import checkpoints
+from leader.model.engine_settings import DEFAULT_KV
+from leader.model.made_for import MadeFor, batch, gives, keeps_context, pooling
 from leader.placement.planner import Plan
 from leader.placement.rpc_groups import RpcGroup, engine_names
 from mesh.engine.sandbox.confinement import environment as passed_on
@@ -50,7 +52,27 @@ def arguments(
     result += ["-fit", "off", "-cram", "0", "-ctxcp", str(checkpoints(model_info, context))]
     result += ["-t", str(threads), "-tb", str(threads)] if threads is not None else []
     result += ["--slot-save-path", f"{slots}/"] if slots is not None else []
-    return result + _placement(plan, endpoints)
+    return result + _kind(plan) + _placement(plan, endpoints)
+
+
+def _kind(plan: Plan) -> list[str]:
+    """What the model gives, what it reads beside text, and how the engine keeps what it has read."""
+    model_info, settings = plan.model_info, plan.settings
+    result: list[str] = []
+    if model_info.projector is not None:
+        # On the leader's processor: the engine would take the first device, which may be a worker's.
+        result += ["--mmproj", str(model_info.projector), "--no-mmproj-offload"]
+    if settings.kv != DEFAULT_KV and keeps_context(model_info):
+        result += ["-ctk", settings.kv, "-ctv", settings.kv, "-fa", "on"]
+    given = gives(model_info, settings)
+    if given is MadeFor.RANKS:
+        result.append("--reranking")
+    elif given is MadeFor.EMBEDDINGS:
+        result += ["--embeddings", "--pooling", pooling(model_info)]
+    if settings.embeddings:
+        at_once = str(batch(model_info, settings))
+        result += ["-b", at_once, "-ub", at_once]
+    return result
 
 
 def _placement(plan: Plan, endpoints: Mapping[RpcGroup, str]) -> list[str]:

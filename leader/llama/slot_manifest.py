@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from leader.door.slots.slot_content import SlotContent
+from leader.model.engine_settings import DEFAULT_KV
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +40,23 @@ class SavedSlot:
 class SlotManifest:
     """The slots that were saved, by number, and what their files depend on.
 
-    These are the model (the root of its hash tree), the tokens of a slot, and how many slots there are.
+    These are the model (the root of its hash tree), the tokens of a slot, how many slots there are, the form
+    of keys and values, and the projector (its root; empty without one), for there may be pictures in them.
     """
 
     model: bytes
     context: int
     count: int
     slots: Mapping[int, SavedSlot]
+    kv: str = DEFAULT_KV
+    projector: bytes = b""
 
     def encode(self) -> bytes:
         """As JSON."""
         slots = {str(slot): saved.encode() for slot, saved in self.slots.items()}
         content = {
             "schema": SCHEMA, "model": self.model.hex(), "context": self.context, "count": self.count,
-            "slots": slots,
+            "kv": self.kv, "projector": self.projector.hex(), "slots": slots,
         }  # fmt: skip
         return json.dumps(content, indent=1).encode()
 
@@ -67,7 +71,7 @@ class SlotManifest:
                 for slot, saved in told["slots"].items()
             }
             # What was read is right if it says the same when it is written again.
-            same = json.loads(SlotManifest(self.model, self.context, self.count, slots).encode()) == told
+            same = json.loads(replace(self, slots=slots).encode()) == told
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return {}
         return (

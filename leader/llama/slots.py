@@ -53,23 +53,22 @@ class MovedSlot(NamedTuple):
 class Slots:
     """The slots of a pipeline's llama-server, as files below ``folder``: one a slot, one a place, no other.
 
-    The files are there, empty, before llama-server starts: it may overwrite them and make none. ``model`` is
-    the root of the model's hash tree.
+    The files are there, empty, before llama-server starts: it may overwrite them and make none. ``model`` and
+    ``projector`` are the roots of their hash trees.
     """
 
-    def __init__(self, folder: Path, plan: Plan, model: bytes) -> None:
+    def __init__(self, folder: Path, plan: Plan, model: bytes, projector: bytes = b"") -> None:
         self.folder = folder
         self.files = folder / "files"
-        self._manifest = SlotManifest(model, plan.settings.context, plan.settings.slots, {})
+        settings, info = plan.settings, plan.model_info
+        self._manifest = SlotManifest(model, settings.context, settings.slots, {}, settings.kv, projector)
         self._names = [f"slot-{slot}" for slot in range(plan.settings.slots)]
         self._parked_names: list[str] = []
         self._parked_bytes: dict[str, int] = {}
         self._saved: Mapping[int, SavedSlot] = {}
         self._saving = 0
-        info = plan.model_info
-        self._slot_bytes = (
-            info.kv_bytes_per_layer_per_token * info.n_layers * plan.settings.context + info.state_bytes
-        )
+        cache = info.kv_bytes_per_layer_per_token * info.n_layers * settings.context
+        self._slot_bytes = settings.kv_scaled(cache) + info.state_bytes
 
     @property
     def file_bytes(self) -> int:

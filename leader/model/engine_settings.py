@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-KV_TYPES: Final = {"f16": (2, 1), "q8_0": (34, 32), "q4_0": (18, 32)}
+DEFAULT_KV: Final = "f16"
+KV_TYPES: Final = {DEFAULT_KV: (2, 1), "q8_0": (34, 32), "q4_0": (18, 32)}
 """Types of the context's keys and values, with the bytes that so many elements take."""
 
 
@@ -11,10 +12,17 @@ KV_TYPES: Final = {"f16": (2, 1), "q8_0": (34, 32), "q4_0": (18, 32)}
 class EngineSettings:
     """``context`` tokens for each of the ``slots``, their keys and values kept as ``kv``.
 
-    ``embeddings``: the model gives vectors, or ranks, in place of answers.
+    ``embeddings``: the model gives vectors, or ranks, in place of answers. ``projector`` is the size in bytes
+    of the file by which it reads pictures, which the leader keeps; 0 without one.
     """
 
     context: int
     slots: int = 1
-    kv: str = "f16"
+    kv: str = DEFAULT_KV
     embeddings: bool = False
+    projector: int = 0
+
+    def kv_scaled(self, size: int) -> int:
+        """Bytes of keys and values that are ``size`` bytes in 16-bit floats; a part of one counts whole."""
+        held, elements = KV_TYPES[self.kv]
+        return -(-size * held // (elements * KV_TYPES[DEFAULT_KV][0]))

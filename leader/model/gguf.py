@@ -6,14 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from leader.model.gguf_parts import DEFAULT_ALIGNMENT, MAGIC, MAX_PARTS, Part, read_part, read_parts
+from leader.model.draft_tensors import loads_of_draft
+from leader.model.gguf_parts import DEFAULT_ALIGNMENT, MAGIC, MAX_PARTS, Part, Tensor, read_part, read_parts
 from leader.model.gguf_reader import GgufError, ShortHeader
-from leader.model.header_measures import draft_layers, ffn_width, heads, kv_bytes, layer_state_bytes, window
+from leader.model.graph_widths import read_widths
+from leader.model.header_measures import draft_layers
+from leader.model.header_uses import head_width, is_causal, told_pooling
 from leader.model.header_values import MAX_NUMBER, number
+from leader.model.layer_caches import layer_count, read_caches
 from leader.model.model_info import ModelInfo
 from leader.model.model_names import told_name
 
 __all__ = ["MAGIC", "GgufError", "ModelInfo", "ShortHeader", "estimate", "read", "read_beginnings"]
+
+PROJECTOR: Final = "clip"
+"""What the engine calls the architecture of a file by which a model reads pictures."""
+
+_PROJECTORS_HINT: Final = "it is a projector: serve its model, with --mmproj and this file"
 
 MAX_LAYERS: Final = 512  # LLAMA_MAX_LAYERS
 MAX_STATED: Final = 1 << 32
@@ -90,33 +99,42 @@ def _weights(parts: list[Part]) -> _Weights:
     """The bytes of the parts' tensors, by what they are for."""
     first = parts[0]
     architecture = _architecture(first)
-    n_layers = number(first.metadata, f"{architecture}.block_count", 0, MAX_STATED)
+    n_layers = layer_count(architecture, first.metadata)
     if not 1 <= n_layers <= MAX_LAYERS:
         raise GgufError(
             f"{first.path}: a {architecture} file of {n_layers} layers is no model that can be served"
             if n_layers
-            else f"{first.path}: a {architecture} file without layers is no language model"
+            else f"{first.path}: a {architecture} file without layers is no language model",
+            _PROJECTORS_HINT if architecture == PROJECTOR else "",
         )
     found = _Weights([0] * n_layers)
-    drafts = n_layers - draft_layers(first.metadata, architecture, n_layers)
+    computed = n_layers - draft_layers(first.metadata, architecture, n_layers)
+    output: Tensor | None = None
     for tensor in (tensor for part in parts for tensor in part.tensors):
         block = _BLOCK.match(tensor.name)
         size = _pad(tensor.size, DEFAULT_ALIGNMENT)
         if block is not None:
             if int(block[1]) >= n_layers:
                 raise GgufError(f"{first.path}: tensor {tensor.name!r} is beyond the {n_layers} layers")
-            if int(block[1]) < drafts:
+            if int(block[1]) < computed or loads_of_draft(architecture, tensor.name):
                 found.layers[int(block[1])] += size
                 found.largest = max(found.largest, size)
         elif tensor.name.startswith("output"):
             found.head += size
-            found.tied = found.tied and tensor.name != "output.weight"
+            if tensor.name == "output.weight":
+                found.tied, output = False, tensor
         else:
             found.embedding += size
             if tensor.name == "token_embd.weight":
-                found.token_embedding = size
-                found.n_vocab = min(tensor.shape[1], MAX_NUMBER) if len(tensor.shape) > 1 else 0
+                found.token_embedding, found.n_vocab = size, _n_vocab(tensor)
+    if output is not None and not found.token_embedding:  # the engine embeds by the head
+        found.token_embedding, found.n_vocab = _pad(output.size, DEFAULT_ALIGNMENT), _n_vocab(output)
+        found.embedding += found.token_embedding
     return found
+
+
+def _n_vocab(matrix: Tensor) -> int:
+    return min(matrix.shape[1], MAX_NUMBER) if len(matrix.shape) > 1 else 0
 
 
 def _model_info(parts: list[Part], weights: _Weights, estimated: int | None = None) -> ModelInfo:
@@ -134,18 +152,19 @@ def _model_info(parts: list[Part], weights: _Weights, estimated: int | None = No
         files=tuple(part.path for part in parts),
         total_bytes=sum(part.bytes for part in parts) if estimated is None else estimated,
         layer_bytes=tuple(weights.layers),
-        kv_bytes=kv_bytes(metadata, architecture, n_layers, n_embd),
-        window=window(metadata, architecture),
-        state_bytes=layer_state_bytes(metadata, architecture) * n_layers,
+        caches=read_caches(architecture, metadata, n_layers, n_embd),
         largest_tensor=weights.largest,
         head_bytes=weights.head + (weights.token_embedding if weights.tied else 0),
         embedding_bytes=weights.embedding,
         n_embd=n_embd,
-        n_ffn=ffn_width(metadata, architecture, n_layers, n_embd),
-        n_heads=max(heads(metadata, architecture, n_layers)),
+        graph=read_widths(architecture, metadata, n_layers, n_embd),
         n_vocab=weights.n_vocab,
         context_train=number(metadata, f"{architecture}.context_length", 0, MAX_STATED),
         tied=weights.tied,
+        pooling=told_pooling(metadata, architecture),
+        causal=is_causal(metadata, architecture),
+        key_width=head_width(metadata, architecture, "key", n_embd),
+        value_width=head_width(metadata, architecture, "value", n_embd),
     )
 
 

@@ -12,7 +12,10 @@ class ModelInfo:
     (with ``tied``, a second copy of the embedding). ``embedding_bytes`` stays on the pipeline's host.
     Of a slot, what cannot be rolled back is at most the last ``window`` tokens of its cache, and
     ``state_bytes`` of recurrent layers. ``largest_tensor`` is that of all layers, in bytes. ``n_ffn`` is the
-    width that a token uses: of a mixture of experts, that of all experts that it visits.
+    width that a token uses: of a mixture of experts, that of all experts that it visits. ``pooling`` is how
+    the file makes one vector of a text's (`leader.model.made_for.POOLINGS`), empty where it does not say;
+    not ``causal``, a token reads those behind it too. A head's keys and values have so many numbers.
+    ``projector`` is the file beside the model's by which it reads pictures, where one is served with it.
     """
 
     name: str
@@ -32,6 +35,16 @@ class ModelInfo:
     n_vocab: int
     context_train: int
     tied: bool
+    pooling: str = ""
+    causal: bool = True
+    key_width: int = 0
+    value_width: int = 0
+    projector: Path | None = None
+
+    @property
+    def all_files(self) -> tuple[Path, ...]:
+        """The model's, and the one beside it, if there is one."""
+        return self.files if self.projector is None else (*self.files, self.projector)
 
     @property
     def n_layers(self) -> int:

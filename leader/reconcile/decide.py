@@ -247,8 +247,11 @@ def _failed(now: float, view: View, running: Running, memory: ReconcilerMemory) 
 
 
 def _without_file(now: float, view: View, wanted: Wanted, memory: ReconcilerMemory) -> Decision:
-    holders = [member for member in view.members if wanted.root in member.models and member.id != view.me]
-    reason = f"this leader does not hold {wanted.name}"
+    holders = [one for one in view.members if wanted.held_by(one.models) and one.id != view.me]
+    me = _member(view, view.me)
+    mine = frozenset() if me is None else me.models
+    lacking = [name for root, name in wanted.names.items() if root not in mine] or [wanted.name]
+    reason = f"this leader does not hold {' and '.join(lacking)}"
     if view.lost:
         reason = f"{view.lost} was moved, removed or changed"
     target = _best_leader(holders)
@@ -264,6 +267,8 @@ def _without_file(now: float, view: View, wanted: Wanted, memory: ReconcilerMemo
         reason += "; it is held by " + ", ".join(
             f"{holder.name} ({_why_not_lead(holder)})" for holder in holders
         )
+    elif all(any(root in one.models for one in view.members) for root in wanted.names):
+        reason += "; no member holds all files, so they are copied together"
     else:
         reason += ", and no member holds it: bring it back or serve it again"
     return Decision((*_release(view.leases), Report(Phase.WAITING, 0.0, reason)), ReconcilerMemory())
@@ -273,7 +278,7 @@ def _without_engine(
     now: float, view: View, wanted: Wanted, me: MemberView | None, memory: ReconcilerMemory
 ) -> Decision:
     if me is not None and me.engine == EngineState.FAILED:
-        others = [other for other in view.members if wanted.root in other.models and other.id != view.me]
+        others = [other for other in view.members if wanted.held_by(other.models) and other.id != view.me]
         target = _best_leader([other for other in others if other.engine == EngineState.READY])
         if target is not None:
             return _hand_over(now, view, target, f"{target.name} has an engine", memory)

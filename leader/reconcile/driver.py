@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from leader.model.engine_settings import EngineSettings
+from leader.model.deployed_settings import settings_of
 from leader.model.model_info import ModelInfo
 from leader.placement.planner import Plan
 from leader.reconcile.decide import decide
@@ -57,8 +57,8 @@ class LocalState(Protocol):
     def asked(self) -> str:
         """A person's request for the best placement, as in `View.asked`."""
 
-    def model_info(self, root: bytes) -> ModelInfo | None:
-        """The shape of the model with that hash; None while its file is not at hand."""
+    def model_info(self, root: bytes, projector: bytes = b"") -> ModelInfo | None:
+        """The shape of the model with that hash, and the file beside it; None while one is not at hand."""
 
     def lost(self, root: bytes) -> str:
         """The name of a file of that model which this node held once and holds no more; empty for none."""
@@ -94,8 +94,8 @@ class LeaderDriver:
         if not leads or deployment is None:
             return View(node.id, leads, running=local.running(), asked=local.asked())
         self._deployment = deployment.number
-        root = deployment.model.root
-        model_info = local.model_info(root)
+        wanted = _wanted(deployment)
+        model_info = local.model_info(*wanted.names)
         members = [
             member_view(member, node.id, model_info, self._unreachable.get(member.id, 0.0) <= now)
             for member in node.members()
@@ -103,12 +103,12 @@ class LeaderDriver:
         return View(
             me=node.id,
             leading=True,
-            wanted=_wanted(deployment),
+            wanted=wanted,
             model_info=model_info,
             members=tuple(members),
             leases=frozenset(node.leases(now)),
             running=local.running(),
-            lost="" if model_info is not None else local.lost(root),
+            lost="" if model_info is not None else next(filter(None, map(local.lost, wanted.names)), ""),
             copying=local.copying(),
             asked=local.asked(),
         )
@@ -190,9 +190,10 @@ def _wanted(deployment: Deployment) -> Wanted:
     return Wanted(
         deployment.model.name,
         deployment.model.root,
-        EngineSettings(deployment.context, deployment.slots),
+        settings_of(deployment),
         deployment.running,
         {bytes(member): count for member, count in deployment.layers},
+        deployment.second,
     )
 
 

@@ -3,7 +3,7 @@
 Plain values; times in seconds, memory in bytes, members by id.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from leader.model.engine_settings import EngineSettings
@@ -11,12 +11,15 @@ from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
 from leader.placement.planner import Plan
 from mesh.wire.amounts import left_text, size_text
+from mesh.wire.profile import Model
 from mesh.wire.states import EngineState, Phase
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """The deployment: ``root`` is its model's hash, ``layers`` fixes numbers of layers by member.
+
+    ``projector`` is the file beside the model, by which it reads pictures; whoever leads holds both.
 
     Two deployments that are equal want the same thing running, whoever said so and whenever.
     """
@@ -26,6 +29,17 @@ class Wanted:
     settings: EngineSettings
     running: bool = True
     layers: Mapping[bytes, int] = field(default_factory=dict)
+    projector: Model | None = None
+
+    @property
+    def names(self) -> Mapping[bytes, str]:
+        """Of what a leader has to hold, by root: the model's first."""
+        beside = {} if self.projector is None else {self.projector.root: self.projector.name}
+        return {self.root: self.name, **beside}
+
+    def held_by(self, roots: Collection[bytes]) -> bool:
+        """Whether a member that holds what these roots name has all that it takes to lead."""
+        return all(root in roots for root in self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +106,9 @@ class Copying:
 class View:
     """Everything the reconciler knows.
 
-    ``model_info`` is the wanted model's, None when this node does not hold its file; ``lost`` then names the
-    file if this node held it once. ``asked`` is a person's request for the best placement: "idle" (once the
-    running answers have ended) or "now".
+    ``model_info`` is the wanted model's, None when this node does not hold all its files; ``lost`` then names
+    the file if this node held it once. ``asked`` is a person's request for the best placement: "idle" (once
+    the running answers have ended) or "now".
     """
 
     me: bytes

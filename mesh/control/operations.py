@@ -188,6 +188,9 @@ class DeploymentStatus(TypedDict):
     reason: str
     context: int  # tokens, of each slot
     slots: int
+    kv: str  # how keys and values are kept: f16, q8_0, q4_0
+    embeddings: bool  # it gives vectors of texts, or ranks, in place of answers
+    projector: NotRequired[str]  # the file by which it reads pictures
     source: NotRequired[str]  # where the model was downloaded, such as hf:OWNER/REPO@COMMIT/FILE
 
 
@@ -340,6 +343,11 @@ class ServeArgs(TypedDict):
     slots: int | None
     layers: dict[str, int] | None  # member's name or id -> number of layers
     copies: NotRequired[int | None]  # members that are to hold the model's file
+    kv: NotRequired[str | None]  # how keys and values are kept: f16, q8_0, q4_0
+    embeddings: NotRequired[bool]  # vectors of texts, or ranks, in place of answers
+    projector: NotRequired[str]  # absolute path of the file by which it reads pictures; empty: none
+    projector_held: NotRequired[str]  # the root of such a file, in hex, that the pool holds
+    projector_sha256: NotRequired[str]  # of the file, as its source tells it
     wait: NotRequired[bool]  # events until it is ready; an error when it fails
 
 
@@ -394,6 +402,7 @@ class ModelHeld(TypedDict):
     members: list[str]  # ids of those that hold it
     serving: bool
     source: NotRequired[str]  # of the served model, as the deployment has it
+    projector: NotRequired[str]  # of the served model: the file by which it reads pictures
     copies_wanted: NotRequired[int]  # of the served model, at members that may lead
     copies: NotRequired[list[CopyMade]]
 
@@ -430,6 +439,8 @@ class FitArgs(TypedDict):
     context: int | None
     slots: int | None
     layers: dict[str, int] | None
+    kv: NotRequired[str | None]
+    embeddings: NotRequired[bool]
 
 
 class Fit(TypedDict):
@@ -464,6 +475,7 @@ class HoldResult(TypedDict):
     name: str
     size: int
     sha256: str  # the root of its hash tree
+    projector: NotRequired[str]  # the root, in hex, of the file by which it reads pictures, if it came along
 
 
 class FetchFile(TypedDict):
@@ -495,6 +507,12 @@ class PlanArgs(TypedDict):
     model: str | None  # absolute path; None: the model that is deployed, if `held` is not given
     held: NotRequired[str]  # the root, in hex, of a model that the pool holds
     layers: dict[str, int] | None
+    context: NotRequired[int | None]
+    slots: NotRequired[int | None]
+    kv: NotRequired[str | None]
+    embeddings: NotRequired[bool]
+    projector: NotRequired[str]
+    projector_held: NotRequired[str]
 
 
 class PlanStageResult(StageStatus):

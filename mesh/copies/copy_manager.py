@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,7 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.facts import Deployment
 from mesh.wire.identity import NodeId, id_text
+from mesh.wire.profile import Model
 from mesh.wire.rights import Rights
 
 log = logging.getLogger(__name__)
@@ -115,7 +117,7 @@ class CopyManager:
         root, wanted = session.arguments.get("model"), self._wanted()
         claim = self._driver.node.leader()
         leads = claim is not None and claim.author == session.peer
-        deployed = wanted is not None and wanted.model.root == root
+        deployed = wanted is not None and root in {file.root for file in wanted.held}
         if session.arguments.get("fetch") and leads and deployed and self._machine.options.lead:
             self._begin()
         if isinstance(root, bytes):
@@ -181,20 +183,22 @@ class CopyManager:
             seen = -1
             while True:
                 wanted = self._wanted()
-                if self._fetch is not None and (wanted is None or wanted.model != self._fetch.model):
+                if self._fetch is not None and (wanted is None or self._fetch.model not in wanted.held):
                     self._scope.cancel()
                 await self._oversee(wanted)
                 seen = await self._machine.changes.wait(seen, LOOK_SECONDS)
                 await trio.sleep(LOOK_SECONDS / 4)  # at most two looks a second
 
     def _begin(self) -> None:
-        """Copy the deployed model, unless it is here or in transfer."""
+        """Copy what is deployed, a file after the other, unless it is here or in transfer."""
         wanted = self._wanted()
         if self._nursery is None or self._fetch is not None or wanted is None:
             return
-        if self._models.find(wanted.model.root) is not None:
+        model = next((file for file in wanted.held if self._models.find(file.root) is None), None)
+        if model is None:
             return
-        self._fetch = Fetch(self._machine.streams, wanted.model, self._store, self._holders, self._backoff)
+        holders = partial(self._holders, model.root)
+        self._fetch = Fetch(self._machine.streams, model, self._store, holders, self._backoff)
         self._scope = trio.CancelScope()
         self._nursery.start_soon(self._make, self._fetch, self._scope)
 
@@ -222,16 +226,12 @@ class CopyManager:
         for path, file in zip(files, fetch.files, strict=True):
             remember(self._hashes, path, Stamp.of(path), file)
 
-    def _holders(self) -> Mapping[NodeId, Sequence[Endpoint]]:
-        wanted, node = self._wanted(), self._driver.node
-        if wanted is None:
-            return {}
+    def _holders(self, root: bytes) -> Mapping[NodeId, Sequence[Endpoint]]:
+        node = self._driver.node
         return {
             member.id: self._driver.endpoints(member.id)
             for member in node.members()
-            if member.id != node.id
-            and member.state is MemberState.ALIVE
-            and _holds(member, wanted.model.root)
+            if member.id != node.id and member.state is MemberState.ALIVE and _holds(member, root)
         }
 
     def _may_copy(self, peer: NodeId) -> bool:
@@ -255,21 +255,24 @@ class CopyManager:
             self._lacking = ""
             self._away.clear()
             return
-        root, members = wanted.model.root, node.members()
+        members = node.members()
         self._note_absent(members)
-        if sum(counts(self._site(member, root, None)) for member in members) >= wanted.copies:
+        if sum(counts(self._site(member, wanted.held, {})) for member in members) >= wanted.copies:
             self._set_lacking("")
             return
         alive = [member for member in members if member.state is MemberState.ALIVE]
-        asked = [member for member in alive if may_lead(member) and not self._holds(member, root)]
+        asked = [one for one in alive if may_lead(one) and not self._holds_all(one, wanted.held)]
         asked.sort(key=lambda member: -_memory(member))
-        states = await self.survey(root, asked[:MAX_ASKED])
-        sites = [self._site(member, root, states.get(member.id)) for member in members]
-        decision = next_copy(sites, node.id, wanted.model.size, wanted.copies)
+        states = {file.root: await self.survey(file.root, asked[:MAX_ASKED]) for file in wanted.held}
+        sites = [self._site(member, wanted.held, states) for member in members]
+        scattered = all(any(self._holds(one, file.root) for one in alive) for file in wanted.held)
+        size = sum(file.size for file in wanted.held)
+        decision = next_copy(sites, node.id, size, wanted.copies, scattered)
         self._set_lacking(decision.lacking)
         if decision.fetch is not None:
             log.info("%s is to copy %s", name_of(node, NodeId(decision.fetch)), wanted.model.name)
-            await self.survey(root, [m for m in members if m.id == decision.fetch], fetch=True)
+            chosen = [member for member in members if member.id == decision.fetch]
+            await self.survey(wanted.model.root, chosen, fetch=True)
 
     def _note_absent(self, members: Sequence[Member]) -> None:
         """Note since when each member is away: from when this leader first saw it so."""
@@ -287,18 +290,31 @@ class CopyManager:
             return self._models.find(root) is not None
         return _holds(member, root)
 
-    def _site(self, member: Member, root: bytes, state: CopyState | None) -> Site:
+    def _holds_all(self, member: Member, files: Sequence[Model]) -> bool:
+        return all(self._holds(member, file.root) for file in files)
+
+    def _site(
+        self, member: Member, files: Sequence[Model], states: Mapping[bytes, Mapping[NodeId, CopyState]]
+    ) -> Site:
+        """A member as a place for these files; ``states`` is what members say of each, by its root."""
+        told = [(file, states.get(file.root, {}).get(member.id)) for file in files]
+        said = [state for _, state in told if state is not None]
+        holds = [self._holds(member, file.root) or (one is not None and one.holds) for file, one in told]
+        done = [
+            file.size if held else 0 if state is None else state.done
+            for (file, state), held in zip(told, holds, strict=True)
+        ]
         return Site(
             id=member.id,
             name=name_of(self._driver.node, member.id),
             alive=member.state is MemberState.ALIVE,
             away=trio.current_time() - self._away.get(member.id, -math.inf),
             lead=may_lead(member),
-            holds=self._holds(member, root) or (state is not None and state.holds),
-            done=0 if state is None else state.done,
-            free=None if state is None else state.free,
-            fetching=state is not None and state.phase != "",
-            trouble="" if state is None else state.trouble,
+            holds=all(holds),
+            done=sum(done),
+            free=min((state.free for state in said), default=None),
+            fetching=any(state.phase for state in said),
+            trouble=next((state.trouble for state in said if state.trouble), ""),
             memory=_memory(member),
         )
 
@@ -310,7 +326,7 @@ class CopyManager:
 
     def _is_used(self, stored: Stored) -> bool:
         wanted = self._wanted()
-        if wanted is None or wanted.model.root != stored.root:
+        if wanted is None or stored.root not in {file.root for file in wanted.held}:
             return self._fetch is not None and self._fetch.model.root == stored.root
         held = self._models.find(stored.root)
         # The deployed model may be served from another file, which makes the copy superfluous.

@@ -52,11 +52,16 @@ class NextCopy:
     lacking: str = ""
 
 
-def next_copy(sites: Sequence[Site], leader: bytes, size: int, copies: int) -> NextCopy:
-    """Which member copies a model of ``size`` bytes next, to have ``copies``; ``leader`` comes first."""
+def next_copy(
+    sites: Sequence[Site], leader: bytes, size: int, copies: int, scattered: bool = False
+) -> NextCopy:
+    """Which member copies a model of ``size`` bytes next, to have ``copies``; ``leader`` comes first.
+
+    ``scattered``: there is all of it, but its files are held by different members.
+    """
     holders = [site for site in sites if site.alive and site.holds]
     held = [site for site in sites if counts(site)]
-    if not holders:
+    if not (holders or scattered):
         return NextCopy(lacking="no machine that is alive holds the model")
     if len(held) >= copies or any(site.alive and site.fetching for site in sites):
         return NextCopy()

@@ -65,16 +65,21 @@ def _engine_state(ready: bool, engine: Engine | None, status: EngineStatus) -> s
 
 
 def reported_models(held: Sequence[HeldModel], deployment: Deployment | None) -> list[Model]:
-    """The models to publish, the deployed one first: a record has no room for many."""
-    root = None if deployment is None else deployment.model.root
+    """The models to publish, what is deployed first: a record has no room for many."""
+    roots = _deployed(deployment)
     models = [Model(model.name, model.size, model.root) for model in held]
-    return sorted(models, key=lambda model: model.root != root)
+    return sorted(models, key=lambda model: model.root not in roots)
 
 
 def rank(offered: int, models: Sequence[Model], deployment: Deployment | None) -> Rank:
     """How well this node would lead: first whether it holds the deployed model, then its memory in MiB."""
-    holds = deployment is not None and any(model.root == deployment.model.root for model in models)
+    holds = deployment is not None and _deployed(deployment) <= {model.root for model in models}
     return Rank(holds_model=int(holds), memory=(offered >> 20) + 1)
+
+
+def _deployed(deployment: Deployment | None) -> set[bytes]:
+    """The roots of the deployed model and of the file beside it."""
+    return set() if deployment is None else {file.root for file in deployment.held}
 
 
 def is_worth_publishing(published: Profile | None, new: Profile) -> bool:

@@ -1,5 +1,7 @@
 """Whether the pool serves what was requested."""
 
+from leader.model.deployed_settings import settings_of, with_settings
+from leader.model.engine_settings import EngineSettings
 from mesh.control.operations import ProgressEvent
 from mesh.protocol.node.node import Node
 from mesh.runtime import status as views
@@ -18,8 +20,8 @@ def same(present: Deployment | None, wanted: Deployment) -> bool:
     def what(deployment: Deployment) -> object:
         return (
             deployment.model.root,
-            deployment.context,
-            deployment.slots,
+            "" if deployment.second is None else deployment.second.root,
+            settings_of(deployment),
             deployment.running,
             deployment.layers,
             deployment.copies,
@@ -40,13 +42,16 @@ def copies_of(wanted: int | None, model: Model, present: Deployment | None) -> i
     return present.copies if present is not None and present.model == model else DEFAULT_COPIES
 
 
-def options_of(source: str | None, model: Model, present: Deployment | None) -> DeploymentOptions:
-    """The options as before, if the model stays, with the ``source`` where the model was downloaded.
+def options_of(
+    source: str | None, settings: EngineSettings, model: Model, present: Deployment | None
+) -> DeploymentOptions:
+    """The options as before, if the model stays, with these settings and where the model was downloaded.
 
     Raises MeshError for what is no source.
     """
     before = present.options if present is not None and present.model == model else ()
-    return before if source is None else with_source(before, source)
+    options = with_settings(before, settings)
+    return options if source is None else with_source(options, source)
 
 
 def outlook(node: Node, wanted: Deployment) -> ProgressEvent | None:

@@ -27,16 +27,20 @@ class ModelOperations:
         """Models by name, with their holders; for the served one, also the copies in progress."""
         pool = joined_pool(self._home)
         wanted = pool.node.deployment()
-        serving = wanted.model.root if wanted is not None and wanted.running else b""
+        serving = wanted.held if wanted is not None and wanted.running else ()
         held: dict[bytes, ModelHeld] = {}
         for member in pool.node.members():
             alive = member.state is MemberState.ALIVE
             for model in member.record.profile.models if member.record and alive else ():
                 entry = held.setdefault(model.root, _held(model.name, model.size, model.root))
                 entry["members"].append(id_text(member.id))
-        if serving and wanted is not None:
-            served = held.setdefault(serving, _held(wanted.model.name, wanted.model.size, serving))
+        for file in serving:
+            served = held.setdefault(file.root, _held(file.name, file.size, file.root))
             served["serving"] = True
+        if serving and wanted is not None:
+            served = held[wanted.model.root]
+            if wanted.second is not None:
+                served["projector"] = wanted.second.name
             if source := source_of(wanted.options):
                 served["source"] = source
             served["copies_wanted"] = wanted.copies

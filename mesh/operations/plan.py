@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from leader.model.engine_settings import EngineSettings
+from leader.model.engine_settings import DEFAULT_KV, KV_TYPES, EngineSettings
+from leader.model.made_for import refuse_kv, refuse_other_use
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Demand, demand
 from leader.placement.planner import Plan, PlanStage, place
@@ -27,6 +29,28 @@ def context_of(model_info: ModelInfo, wanted: int | None) -> int:
     if wanted is not None:
         return wanted
     return min(DEFAULT_CONTEXT, model_info.context_train) if model_info.context_train else DEFAULT_CONTEXT
+
+
+def settings_asked(model_info: ModelInfo, asked: Mapping[str, Any], projector: int = 0) -> EngineSettings:
+    """How the engine is to run the model: as asked, else as usual.
+
+    ``asked`` may have ``context``, ``slots``, ``kv`` and ``embeddings``; ``projector`` is the size in bytes
+    of the file by which it reads pictures. Raises MeshError for what the engine does not have for this model,
+    and for one that gives no answers and is to be served for them.
+    """
+    kv = asked.get("kv") or DEFAULT_KV
+    if kv not in KV_TYPES:
+        raise MeshError(f"{kv[:40]!a} is no form of keys and values", f"there are {', '.join(KV_TYPES)}")
+    settings = EngineSettings(
+        context_of(model_info, asked.get("context")),
+        asked.get("slots") or DEFAULT_SLOTS,
+        kv,
+        bool(asked.get("embeddings")),
+        projector,
+    )
+    refuse_other_use(model_info, settings)
+    refuse_kv(model_info, settings)
+    return settings
 
 
 def fixed_layers(layers: Mapping[str, int] | None, members: Sequence[Member]) -> dict[bytes, int]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import trio
 
+from leader.model.deployed_settings import settings_of
 from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from leader.placement.reading import read_model
@@ -12,7 +13,8 @@ from mesh.control.operations import NoArgs, ServeArgs, ServeResult, StopResult
 from mesh.member.stay import Stay
 from mesh.operations.deployment_outlook import copies_of, options_of, outlook, same
 from mesh.operations.home import EmitEvent, Home, joined_pool, owned_pool
-from mesh.operations.plan import DEFAULT_SLOTS, context_of, fixed_layers, place_in_pool
+from mesh.operations.plan import fixed_layers, place_in_pool, settings_asked
+from mesh.operations.projectors import projector_meant
 from mesh.operations.pulling.held_elsewhere import root_of, shape_of_held
 from mesh.operations.pulling.holding import hash_told, note_held, pool_name_of
 from mesh.runtime import status as views
@@ -53,21 +55,23 @@ class ServeOperations:
         model, model_info = await _what_is_meant(pool, args, emit)
         if not (elsewhere := model is not None):
             pool_name_of(model_info)  # refuses what no machine could keep a copy of
-        settings = EngineSettings(context_of(model_info, args["context"]), args["slots"] or DEFAULT_SLOTS)
+        beside = await projector_meant(pool, args, () if elsewhere else model_info.files)
+        settings = settings_asked(model_info, args, 0 if beside is None else beside.size)
         fixed = fixed_layers(args["layers"], pool.node.members())
         place_in_pool(pool.node, model_info, settings, fixed)  # refuses what the pool could not hold
         if model is None:
             model = await hash_told(pool, model_info, args.get("sha256", ()), emit)
+        second = None if beside is None else await beside.held(pool, args.get("projector_sha256", ""), emit)
         present = pool.node.deployment()
         copies = copies_of(args.get("copies"), model, present)
-        options = options_of(args.get("source"), model, present)
+        options = options_of(args.get("source"), settings, model, present)
         if not elsewhere:
-            await note_held(pool, model, model_info)
+            await note_held(pool, model, model_info.files)
         layers = tuple((NodeId(member), count) for member, count in sorted(fixed.items()))
         wanted = Deployment(
             pool.id, pool.node.id, 0, model, settings.context, settings.slots, True, layers, copies
         )
-        return replace(wanted, options=options)
+        return replace(wanted, options=options, second=second)
 
 
 async def _what_is_meant(pool: Stay, args: ServeArgs, emit: EmitEvent) -> tuple[Model | None, ModelInfo]:
@@ -84,7 +88,8 @@ async def _what_is_meant(pool: Stay, args: ServeArgs, emit: EmitEvent) -> tuple[
 
 def _deploy(pool: Stay, wanted: Deployment) -> None:
     settings = (wanted.model, wanted.context, wanted.slots, wanted.running, wanted.layers, wanted.copies)
-    pool.driver.command(pool.node.deploy, *settings, wanted.options)
+    usual = settings_of(wanted) == EngineSettings(wanted.context, wanted.slots)
+    pool.driver.command(pool.node.deploy, *settings, wanted.options, wanted.second, not usual)
 
 
 async def _wait_until_served(pool: Stay, wanted: Deployment, emit: EmitEvent) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import cast
 
+from leader.model.deployed_settings import settings_of
 from mesh.control.operations import (
     DeploymentState,
     DeploymentStatus,
@@ -101,6 +102,7 @@ def deployment(node: Node) -> DeploymentStatus | None:
         reason = "" if node.leader() else _why_no_leader(node, wanted.model)
     else:
         phase, progress, reason = report.phase, report.progress, report.reason
+    settings = settings_of(wanted)
     shown: DeploymentStatus = {
         "model": wanted.model.name,
         "sha256": wanted.model.root.hex(),
@@ -109,7 +111,11 @@ def deployment(node: Node) -> DeploymentStatus | None:
         "reason": reason,
         "context": wanted.context,
         "slots": wanted.slots,
+        "kv": settings.kv,
+        "embeddings": settings.embeddings,
     }
+    if wanted.second is not None:
+        shown["projector"] = wanted.second.name
     if source := source_of(wanted.options):
         shown["source"] = source
     return shown

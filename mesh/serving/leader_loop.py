@@ -146,9 +146,13 @@ class LeaderLoop:
         """A pending move request ("idle" or "now"); empty for none."""
         return "" if self._move_request is None else self._move_request.when
 
-    def model_info(self, root: bytes) -> ModelInfo | None:
-        """The shape of the model with that hash, if it was read."""
-        return self._model_infos.get(root)
+    def model_info(self, root: bytes, projector: bytes = b"") -> ModelInfo | None:
+        """The shape of the model with that hash, if it was read, and the file beside it is here."""
+        model_info = self._model_infos.get(root)
+        if model_info is None or not projector:
+            return model_info
+        beside = self._models.find(projector)
+        return None if beside is None else replace(model_info, projector=beside.files[0])
 
     def lost(self, root: bytes) -> str:
         """The name of a file of that model which this machine once held; empty for none."""

@@ -12,7 +12,16 @@ from leader.door.slots.parking_cost import ParkingCost
 from leader.door.slots.slot_table import SlotTable
 from leader.llama.llama_server import LlamaServer, ServerPhase, ServerState
 from leader.llama.slots import Slots
-from leader.llama.tunnels import Opener, OpenTunnel, ResetHandler, open_tunnels, unreachable
+from leader.llama.tunnels import (
+    NoTunnel,
+    Opener,
+    OpenTunnel,
+    ResetHandler,
+    Tunnels,
+    open_tunnels,
+    unreachable,
+)
+from leader.model.made_for import MadeFor, gives
 from leader.placement.rpc_groups import RpcGroup
 from leader.reconcile.view import Running, Start
 from mesh.control.paths import log_path
@@ -46,12 +55,13 @@ class Pipeline:
         open_tunnel: TunnelOpener,
         on_reset: ResetHandler,
         on_death: Callable[[str], None],
+        on_stuck: Callable[[RpcGroup, str], None],
     ) -> None:
         """Prepare a pipeline for ``start``.
 
         ``open_tunnel`` opens a tunnel to an rpc-server under a term. ``on_reset`` is called with one whose
         tunnel did not open, or broke, and the reason; ``on_death`` with how llama-server died, if of what
-        it was asked.
+        it was asked; ``on_stuck`` with one that it waited for in vain, and what that did.
         """
         self.wanted = start.wanted
         self.plan = start.plan
@@ -67,8 +77,12 @@ class Pipeline:
         self._open_tunnel = open_tunnel
         self._on_reset = on_reset
         self._on_death = on_death
+        self._on_stuck = on_stuck
         self._server: LlamaServer | None = None
-        self._slots = Slots(slots_folder(machine), start.plan, start.wanted.root)
+        beside = start.wanted.projector
+        self._slots = Slots(
+            slots_folder(machine), start.plan, start.wanted.root, b"" if beside is None else beside.root
+        )
         self._turns: SlotTurns | None = None
         self._nursery: trio.Nursery | None = None
         self._scope = trio.CancelScope()
@@ -82,8 +96,17 @@ class Pipeline:
     @property
     def facts(self) -> EngineFacts:
         """What the door knows of llama-server."""
-        plan, tokens = self.plan, self.plan.model_info.n_vocab
-        return EngineFacts(self.wanted.name, plan.settings.context, plan.settings.slots, vocabulary=tokens)
+        model_info, settings = self.plan.model_info, self.plan.settings
+        given = gives(model_info, settings)
+        return EngineFacts(
+            self.wanted.name,
+            settings.context,
+            settings.slots,
+            embeds=given is MadeFor.EMBEDDINGS,
+            ranks=given is MadeFor.RANKS,
+            sees=model_info.projector is not None,
+            vocabulary=model_info.n_vocab,
+        )
 
     @property
     def turns(self) -> SlotTurns:
@@ -137,6 +160,7 @@ class Pipeline:
                         restore=self._restore,
                         name=self.wanted.name,
                         on_state=self._set_state,
+                        on_stuck=partial(self._stuck, tunnels),
                     )
                     state = await self._server.run()
                     if self._server.died_of_requests:
@@ -155,9 +179,9 @@ class Pipeline:
         with trio.move_on_after(STOP_SECONDS):
             await self._ended.wait()
 
-    async def _unreachable(self, opener: Opener) -> dict[RpcGroup, str]:
+    async def _unreachable(self, opener: Opener) -> dict[RpcGroup, NoTunnel]:
         """The rpc-servers that no tunnel reaches, and why. Does not wait for the dead."""
-        failed: dict[RpcGroup, str] = {}
+        failed: dict[RpcGroup, NoTunnel] = {}
         async with trio.open_nursery() as nursery:
             died = partial(self._machine.changes.cancel_when, nursery.cancel_scope)
             nursery.start_soon(died, lambda: bool(self._workers_that_are(*GONE)))
@@ -166,19 +190,27 @@ class Pipeline:
         if failed:
             return failed
         gone = self._workers_that_are(*GONE)
-        return {server: "it is held dead" for server in self.plan.servers if server.member in gone}
+        dead = NoTunnel("it is held dead", cut=True)
+        return {server: dead for server in self.plan.servers if server.member in gone}
 
-    def _lost(self, failed: dict[RpcGroup, str]) -> None:
-        for server, reason in failed.items():
-            self._on_reset(server, reason)
-        names = ", ".join(f"{server_name(self._driver.node, one)}: {why}" for one, why in failed.items())
+    def _lost(self, failed: dict[RpcGroup, NoTunnel]) -> None:
+        for server, (reason, cut) in failed.items():
+            self._on_reset(server, reason, cut)
+        names = ", ".join(
+            f"{server_name(self._driver.node, one)}: {why.reason}" for one, why in failed.items()
+        )
         self._set_state(ServerState(ServerPhase.FAILED, 0.0, names))
 
-    def _reset(self, server: RpcGroup, reason: str) -> None:
-        self._on_reset(server, reason)
+    def _reset(self, server: RpcGroup, reason: str, cut: bool) -> None:
+        self._on_reset(server, reason, cut)
         if self._server is not None:
             # llama-server would notice at its next token, and abort; until then all seems well.
             self._server.kill(f"lost {server_name(self._driver.node, server)}: {reason}")
+
+    def _stuck(self, tunnels: Tunnels, reason: str) -> None:
+        server = tunnels.awaited(loading=self.state.phase is ServerPhase.LOADING)
+        if server is not None:
+            self._on_stuck(server, f"its rpc-server {reason}")
 
     def _set_state(self, state: ServerState) -> None:
         self.state = state

@@ -197,6 +197,11 @@ class Deployment:
     def place(self) -> bytes:
         return self.name.encode()
 
+    @property
+    def held(self) -> tuple[Model, ...]:
+        """What a member has to hold to serve it: the model, and the file beside it."""
+        return (self.model,) if self.second is None else (self.model, self.second)
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:

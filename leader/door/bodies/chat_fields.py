@@ -39,6 +39,11 @@ MOST_KWARGS = 65_536
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]+")
 _DATA = re.compile(r"data:(image|audio)/[A-Za-z0-9.+-]{1,64};base64,")
 
+_READS_TEXT_ALONE = (
+    "what is served reads text alone, no images or sound: "
+    "an owner serves it with its projector, by mesh serve MODEL --mmproj FILE"
+)
+
 _TEXT = text(MOST_TEXT)
 _NAME = text(MOST_NAME)
 
@@ -122,7 +127,7 @@ class Chat:
         if not isinstance(value, str):
             raise Unacceptable(field, "must be a string")
         if not self._facts.sees:
-            raise Unacceptable(field, "the model that is served reads text alone, no images or sound")
+            raise Unacceptable(field, _READS_TEXT_ALONE)
         self.media += len(value)
         if self.media > MOST_MEDIA:
             raise Unacceptable(field, f"images and sound must have at most {MOST_MEDIA} characters in all")

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from mesh.cli import option_values
+from mesh.cli import engine_options, option_values
 from mesh.cli.asking import ask_sidecar, invocation
 from mesh.cli.options import Options
 from mesh.control.operations import SERVE, STATUS, ServeArgs
@@ -18,7 +18,10 @@ EXAMPLE = """\
   mesh serve hf:unsloth/Qwen3-8B-GGUF            or the address of its page
   mesh serve hf:unsloth/Qwen3-8B-GGUF:Q4_K_M
   mesh serve Qwen3-8B-Q4_K_M                     a model that mesh models lists
-  mesh serve model.gguf --ctx 8192 --slots 4 --layers alpha=20,beta=12"""
+  mesh serve model.gguf --ctx 8192 --slots 4 --layers alpha=20,beta=12
+  mesh serve model.gguf --ctx 32k --kv q8_0      half the memory for the context
+  mesh serve model.gguf --mmproj mmproj.gguf     a model that reads pictures
+  mesh serve bge-small.gguf --embeddings         one that gives vectors of texts"""
 
 
 def configure(options: Options) -> None:
@@ -27,16 +30,7 @@ def configure(options: Options) -> None:
         metavar="MODEL",
         help="a file (of a split one, the first part), a name, hf:OWNER/REPO[:QUANT] or an https address",
     )
-    options.value(
-        "--ctx",
-        convert=option_values.tokens,
-        metavar="N",
-        help="tokens of context for each slot: 8192, 8k",
-    )
-    options.value("--slots", convert=option_values.positive, metavar="N", help="requests answered at once")
-    options.value(
-        "--layers", convert=option_values.layers, metavar="NAME=N,...", help="fix how many layers go where"
-    )
+    engine_options.configure(options)
     options.value(
         "--copies",
         convert=option_values.positive,
@@ -53,15 +47,27 @@ def run(args: argparse.Namespace) -> int:
     from mesh.cli.models.model_argument import bring
     from mesh.cli.terminal import ProgressBar, clean, paint
 
-    brought = bring(args, args.model, Wishes(True, args.ctx, args.slots, args.layers))
+    projector = engine_options.projector(args)
+    wishes = Wishes(True, args.ctx, args.slots, args.layers, args.kv, args.embeddings)
+    brought = bring(args, args.model, wishes)
     request: ServeArgs = {
         "model": "" if brought.held else brought.files[0],
         "context": args.ctx,
         "slots": args.slots,
         "layers": args.layers,
+        "kv": args.kv,
+        "embeddings": args.embeddings,
         "copies": args.copies,
         "wait": args.wait,
     }
+    if projector is None and brought.projector:
+        request["projector_sha256"] = brought.projector_sha256
+    if projector is None:
+        projector = engine_options.came_along(brought)
+    if projector is not None and projector.held:
+        request["projector_held"] = projector.held
+    elif projector is not None:
+        request["projector"] = projector.path
     if brought.held:
         request["held"] = brought.held
     elif brought.source:

@@ -26,7 +26,8 @@ class Brought:
     """A model that can be served: by its files on this machine or, if ``held``, by its root in the pool.
 
     ``sha256`` has a hash for each file, or ""; ``source`` says where it was downloaded, if it was. ``name``,
-    ``size`` and ``members``, who has it, are known of what is held.
+    ``size`` and ``members``, who has it, are known of what is held. ``projector`` is the file that came along
+    by which it reads pictures, if one did, or ``projector_held`` its root.
     """
 
     files: tuple[str, ...] = ()
@@ -36,6 +37,9 @@ class Brought:
     name: str = ""
     size: int = 0
     members: tuple[str, ...] = ()
+    projector: str = ""
+    projector_sha256: str = ""
+    projector_held: str = ""
 
 
 def from_hub(args: argparse.Namespace, wanted: HubReference, wishes: Wishes) -> Brought:
@@ -63,7 +67,11 @@ def from_hub(args: argparse.Namespace, wanted: HubReference, wishes: Wishes) -> 
         count = len(variant.files)
         paths = hub_client.fetch(repository.repo, repository.commit, files, show, model=count)
     return Brought(
-        tuple(str(path) for path in paths[:count]), tuple(file.sha256 for file in files[:count]), source
+        tuple(str(path) for path in paths[:count]),
+        tuple(file.sha256 for file in files[:count]),
+        source,
+        projector="" if beside is None else str(paths[-1]),
+        projector_sha256="" if beside is None else beside.sha256,
     )
 
 
@@ -176,8 +184,7 @@ def _tell_download(variant: Variant, beside: HubFile | None, place: PlaceResult,
     line = f"downloading {name}{parts} ({size_text(variant.size)}) to {place['name']}{why}"
     print(clean(line), file=sys.stderr)
     if beside is not None:
-        comes = f"{beside.name} ({size_text(beside.size)}) comes along: "
-        comes += "pictures need it, but are not served yet"
+        comes = f"{beside.name} ({size_text(beside.size)}) comes along: by it the model reads pictures"
         print(clean(comes), file=sys.stderr)
 
 
@@ -219,4 +226,5 @@ def _fetched_by(
         name=result["name"],
         size=result["size"],
         members=(place["member"],),
+        projector_held=result.get("projector", ""),
     )

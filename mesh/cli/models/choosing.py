@@ -33,6 +33,8 @@ class Wishes(NamedTuple):
     context: int | None = None
     slots: int | None = None
     layers: dict[str, int] | None = None
+    kv: str | None = None
+    embeddings: bool = False
 
 
 def choose(
@@ -93,6 +95,8 @@ def fits(
                 "context": wishes.context,
                 "slots": wishes.slots,
                 "layers": wishes.layers,
+                "kv": wishes.kv,
+                "embeddings": wishes.embeddings or not wishes.serving,  # what is only fetched is for any use
             }
             try:
                 judged = ask_sidecar(args, FIT.request(request))["fits"]

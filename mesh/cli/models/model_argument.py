@@ -47,6 +47,20 @@ def bring(args: argparse.Namespace, text: str, wishes: Wishes | None) -> Brought
     )
 
 
+def file_or_held(args: argparse.Namespace, text: str) -> Brought:
+    """A file of this machine, or the one that the pool holds under that name. Raises `MeshError`."""
+    reference = what_is_meant(text)
+    match reference:
+        case FileReference(path) if not _may_be_held(path):
+            return Brought((gguf_file(path),), ("",))
+        case FileReference(path=name) | NameReference(name=name):
+            return held(args, name)
+    raise MeshError(
+        f"{text} is no file, and no name of what the pool holds",
+        "a projector comes along when its model is downloaded; mesh models lists those that are held",
+    )
+
+
 def what_is_meant(text: str) -> Reference:
     """The reference that ``text`` is, on this machine."""
 

@@ -2,19 +2,22 @@
 
 The stream is of kind `fetch`. The asker sends one message, a `WantedDownload`; the member answers with any
 number of ``{"progress": {...}}``, one every `BEAT_SECONDS`, and then one ``{"held": [name, size, root]}`` or
-``{"error": [code, message, hint]}``. No token travels, nor does the member use its own. An asker that hangs
-up ends the download; what has arrived stays and is gone on with.
+``{"error": [code, message, hint]}``. Beside ``held`` is ``projector``, the same of one that came along. No
+token travels, nor does the member use its own. An asker that hangs up ends the download; what has arrived
+stays and is gone on with.
 """
 
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import trio
 
+from leader.model.gguf_reader import GgufError
 from leader.model.model_hash import WrongHash
 from leader.placement.reading import read_model
 from mesh.control.control_errors import ControlError, OperationRefused
@@ -25,6 +28,7 @@ from mesh.member.stay import Stay
 from mesh.net.session import Session, StreamError
 from mesh.net.stream_kinds import StreamKind
 from mesh.operations.home import EmitEvent
+from mesh.operations.projectors import projector_in
 from mesh.operations.pulling.download_place import why_not_here
 from mesh.operations.pulling.held_elsewhere import ROOT_BYTES, model_held_by
 from mesh.operations.pulling.holding import hold, while_telling
@@ -50,6 +54,13 @@ MAX_TEXT: Final = 400
 _CODE: Final = re.compile(r"[a-z_]{1,32}")
 
 Note = Callable[[ProgressEvent], None]
+
+
+class Downloaded(NamedTuple):
+    """The model that was downloaded and is held, and the projector that came along, if one did."""
+
+    model: Model
+    projector: Model | None = None
 
 
 class FetchServer:
@@ -83,13 +94,14 @@ class FetchServer:
                 scope.cancel()
 
         try:
-            model = await self._download(pool, session.peer, request, beat)
+            got = await self._download(pool, session.peer, request, beat)
         except MeshError as error:
             words = (getattr(error, "code", "failed"), error.message, error.hint)
             return {"error": [word[:MAX_TEXT] for word in words]}
-        return {"held": [model.name, model.size, model.root]}
+        files = {"held": got.model, "projector": got.projector}
+        return {what: [one.name, one.size, one.root] for what, one in files.items() if one is not None}
 
-    async def _download(self, pool: Stay, peer: NodeId | None, request: Any, beat: EmitEvent) -> Model:
+    async def _download(self, pool: Stay, peer: NodeId | None, request: Any, beat: EmitEvent) -> Downloaded:
         if peer is None or Rights.OWN not in pool.node.rights(NodeId(peer)):
             raise MeshError("only owners may have a member download", "type this on an owner's machine")
         wanted = read_request(request)
@@ -111,7 +123,7 @@ class Busy(ControlError):
     code = "busy"
 
 
-async def download(pool: Stay, wanted: WantedDownload, emit: EmitEvent) -> Model:
+async def download(pool: Stay, wanted: WantedDownload, emit: EmitEvent) -> Downloaded:
     """Download to this machine and hold the model; an event every `BEAT_SECONDS`. Raises MeshError."""
     latest: ProgressEvent = {"text": f"downloading {wanted.files[0].name}"}
 
@@ -126,7 +138,7 @@ async def download(pool: Stay, wanted: WantedDownload, emit: EmitEvent) -> Model
     return await while_telling(beat, BEAT_SECONDS, lambda: _download_and_hold(pool, wanted, note))
 
 
-async def _download_and_hold(pool: Stay, wanted: WantedDownload, note: Note) -> Model:
+async def _download_and_hold(pool: Stay, wanted: WantedDownload, note: Note) -> Downloaded:
     files = await hub_client.fetch_apart(
         wanted.repo, wanted.commit, wanted.files, lambda line: note(_event(line)), model=wanted.held
     )
@@ -140,13 +152,27 @@ async def _download_and_hold(pool: Stay, wanted: WantedDownload, note: Note) -> 
             f"{files[0].name} has {len(model_info.files)} files, not {wanted.held}",
             "choose another variant, or another repository",
         )
+    hashes = [file.sha256 for file in wanted.files]
     try:
-        return await hold(pool, model_info, [file.sha256 for file in wanted.files[: wanted.held]], noted)
+        model = await hold(pool, model_info, hashes[: wanted.held], noted)
+        beside = zip(files[wanted.held :], hashes[wanted.held :], strict=True)
+        return Downloaded(model, await _held_beside(pool, beside, noted))
     except WrongHash as error:
         if not await trio.to_thread.run_sync(_removed_as_broken, error):
             raise
         hint = "the file was removed there; the same command downloads it again"
         raise OperationRefused(error.code, error.message, hint) from error
+
+
+async def _held_beside(pool: Stay, files: Iterable[tuple[Path, str]], noted: EmitEvent) -> Model | None:
+    """The first of the files that came along, each with its hash, that is a projector: it is held too."""
+    for path, sha256 in files:
+        found = None
+        with suppress(GgufError):  # then it only lies there
+            found = await trio.to_thread.run_sync(projector_in, path)
+        if found is not None:
+            return await found.held(pool, sha256, noted)
+    return None
 
 
 def _removed_as_broken(error: WrongHash) -> bool:
@@ -185,22 +211,23 @@ async def _until_hang_up(session: Session, scope: trio.CancelScope) -> None:
 # --- the asker's end ------------------------------------------------------------------------------------
 
 
-async def have_downloaded(pool: Stay, member: NodeId, wanted: WantedDownload, emit: EmitEvent) -> Model:
+async def have_downloaded(pool: Stay, member: NodeId, wanted: WantedDownload, emit: EmitEvent) -> Downloaded:
     """Have the member download; return once its record names the model. MeshError names the member."""
     name = name_of(pool.node, member)
     try:
-        model = await _ask(pool, member, name, wanted, emit)
+        got = await _ask(pool, member, name, wanted, emit)
     except OperationRefused:
         raise
     except (StreamError, DecodeError, trio.TooSlowError) as error:
         why = error.message if isinstance(error, MeshError) else "it says nothing any more"
         hint = "upgrade it there" if getattr(error, "code", "") == "unknown_kind" else "try again"
         raise MeshError(f"{name} does not download: {why}", f"{hint}; what has arrived is kept") from error
-    await _until_told(pool, member, model.root)
-    return model
+    for held in filter(None, got):
+        await _until_told(pool, member, held.root)
+    return got
 
 
-async def _ask(pool: Stay, member: NodeId, name: str, wanted: WantedDownload, emit: EmitEvent) -> Model:
+async def _ask(pool: Stay, member: NodeId, name: str, wanted: WantedDownload, emit: EmitEvent) -> Downloaded:
     session = await pool.machine.streams.open(member, pool.driver.endpoints(member), StreamKind.FETCH, {})
     try:
         await _send(session, wanted.message())
@@ -239,19 +266,26 @@ def read_progress(given: Any, name: str) -> ProgressEvent:
     return event
 
 
-def read_answer(answer: Any, name: str) -> Model:
-    """The model that the member holds now. OperationRefused with its error, DecodeError for anything else."""
+def read_answer(answer: Any, name: str) -> Downloaded:
+    """What the member holds now. OperationRefused with its error, DecodeError for anything else."""
     told: Mapping[str, Any] = answer if isinstance(answer, dict) else {}
     error = told.get("error")
     if isinstance(error, list) and len(error) == 3:
         code = error[0] if isinstance(error[0], str) and _CODE.fullmatch(error[0]) else "failed"
         raise OperationRefused(code, f"{name} does not download: {_clean(error[1])}", _clean(error[2]))
-    match told.get("held"):
-        case [str(model), int(size), bytes(root)] if (
+    model = _read_held(told.get("held"))
+    if model is None:
+        raise DecodeError("it answers what is no answer", "upgrade it there")
+    return Downloaded(model, _read_held(told.get("projector")))
+
+
+def _read_held(given: Any) -> Model | None:
+    match given:
+        case [str(name), int(size), bytes(root)] if (
             type(size) is int and size > 0 and len(root) == ROOT_BYTES
         ):
-            return Model(_clean(model), size, root)
-    raise DecodeError("it answers what is no answer", "upgrade it there")
+            return Model(_clean(name), size, root)
+    return None
 
 
 def _clean(text: Any) -> str:

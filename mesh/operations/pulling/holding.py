@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Final, TypeVar
 
 import trio
@@ -56,25 +57,32 @@ def checked_hashes(sha256: Sequence[str], count: int) -> list[str]:
 
 
 async def hash_told(pool: Stay, model_info: ModelInfo, sha256: Sequence[str], emit: EmitEvent) -> Model:
-    """Read the whole model once to name it by its hash tree; afterwards its files' stamps suffice.
+    """The same as `hash_files`, of the files of a model."""
+    name = pool_name_of(model_info)
+    return await hash_files(pool, name, model_info.files, model_info.total_bytes, sha256, emit)
 
-    Raises HashError; WrongHash where a file has not the hash that ``sha256`` tells.
+
+async def hash_files(
+    pool: Stay, name: str, files: Sequence[Path], size: int, sha256: Sequence[str], emit: EmitEvent
+) -> Model:
+    """Read the files once to name them by their hash tree; afterwards their stamps suffice.
+
+    ``size`` is in bytes, of all together. Raises HashError; WrongHash where a file has not the hash that
+    ``sha256`` tells.
     """
-    name, hashes = pool_name_of(model_info), checked_hashes(sha256, len(model_info.files))
-    latest, pace = (0, model_info.total_bytes), ReadingPace()
+    hashes = checked_hashes(sha256, len(files))
+    latest, pace = (0, size), ReadingPace()
 
     def report(read: int, total: int) -> None:
         nonlocal latest
         latest = (read, total)
 
     async def tell() -> None:
-        await emit(pace.event(f"reading {model_info.files[0].name}", *latest))
+        await emit(pace.event(f"reading {files[0].name}", *latest))
 
     cache = pool.machine.state.path / "hashes"
-    root, _ = await while_telling(
-        tell, TELL_SECONDS, lambda: hash_model(model_info.files, cache, report, hashes)
-    )
-    return Model(name, model_info.total_bytes, root)
+    root, _ = await while_telling(tell, TELL_SECONDS, lambda: hash_model(files, cache, report, hashes))
+    return Model(name, size, root)
 
 
 async def while_telling(
@@ -103,10 +111,10 @@ async def while_telling(
     return result
 
 
-async def note_held(pool: Stay, model: Model, model_info: ModelInfo) -> None:
-    """Note that this machine holds the model, which was hashed just now, and tell the pool."""
+async def note_held(pool: Stay, model: Model, files: Sequence[Path]) -> None:
+    """Note that this machine holds the files, which were hashed just now, and tell the pool."""
     try:
-        await trio.to_thread.run_sync(pool.models.add, model.name, model.root, model_info.files)
+        await trio.to_thread.run_sync(pool.models.add, model.name, model.root, files)
     except OSError as error:
         raise MeshError(f"cannot note the model: {error.strerror}", "free some disk space") from error
     pool.machine.changes.notify()
@@ -115,5 +123,5 @@ async def note_held(pool: Stay, model: Model, model_info: ModelInfo) -> None:
 async def hold(pool: Stay, model_info: ModelInfo, sha256: Sequence[str], emit: EmitEvent) -> Model:
     """Hash the model's files and note that this machine holds it."""
     model = await hash_told(pool, model_info, sha256, emit)
-    await note_held(pool, model, model_info)
+    await note_held(pool, model, model_info.files)
     return model

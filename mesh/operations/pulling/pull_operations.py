@@ -6,7 +6,6 @@ from typing import Final
 
 import trio
 
-from leader.model.engine_settings import EngineSettings
 from leader.placement.planner import Infeasible
 from leader.placement.reading import read_header, read_model
 from mesh.control.operations import (
@@ -20,9 +19,9 @@ from mesh.control.operations import (
     PlaceResult,
 )
 from mesh.operations.home import EmitEvent, Home, joined_pool, owned_pool
-from mesh.operations.plan import DEFAULT_SLOTS, context_of, fixed_layers, place_in_pool
+from mesh.operations.plan import fixed_layers, place_in_pool, settings_asked
 from mesh.operations.pulling.download_place import place_download
-from mesh.operations.pulling.fetch_stream import download, have_downloaded
+from mesh.operations.pulling.fetch_stream import Downloaded, download, have_downloaded
 from mesh.operations.pulling.holding import hold
 from mesh.operations.pulling.wanted_download import read_request
 from mesh.wire.errors import MeshError
@@ -47,7 +46,7 @@ class PullOperations:
                 "name one: hf:OWNER/REPO:QUANT",
             )
         model_info = await trio.to_thread.run_sync(read_header, Path(args["header"]), args["size"])
-        settings = EngineSettings(context_of(model_info, args["context"]), args["slots"] or DEFAULT_SLOTS)
+        settings = settings_asked(model_info, args)
         fits: list[Fit] = []
         for size in args["sizes"]:
             fixed = fixed_layers(args["layers"], pool.node.members())
@@ -83,10 +82,10 @@ class PullOperations:
         files = [[file["path"], file["size"], file["sha256"]] for file in args["files"]]
         wanted = read_request({**args, "files": files})
         if member == pool.node.id:
-            return _held(await download(pool, wanted, emit))
+            return _downloaded(await download(pool, wanted, emit))
         if pool.node.member(member) is None:
             raise MeshError(f"no member has the id {args['member'][:80]}", "see: mesh members --json")
-        return _held(await have_downloaded(pool, member, wanted, emit))
+        return _downloaded(await have_downloaded(pool, member, wanted, emit))
 
 
 def _refuse_other_files(parts: Sequence[Path], given: Sequence[str]) -> None:
@@ -95,6 +94,13 @@ def _refuse_other_files(parts: Sequence[Path], given: Sequence[str]) -> None:
             f"{Path(given[0]).name} is a model of {len(parts)} files, and others were given",
             "name its parts in their order",
         )
+
+
+def _downloaded(got: Downloaded) -> HoldResult:
+    result = _held(got.model)
+    if got.projector is not None:
+        result["projector"] = got.projector.root.hex()
+    return result
 
 
 def _held(model: Model) -> HoldResult:

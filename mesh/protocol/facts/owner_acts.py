@@ -165,11 +165,14 @@ class Owner:
         layers: tuple[tuple[NodeId, int], ...],
         copies: int,
         options: DeploymentOptions | None = None,
+        second: Model | None = None,
+        essential: bool = False,
     ) -> Signed[Deployment]:
         """Say what the pool runs from now on; MeshError for another than an owner.
 
-        ``options`` of None: those of the model's deployment so far. Where the form of the time has no room
-        for new ones, the deployment goes without them: serving does not wait for members to be upgraded.
+        ``options`` of None: those of the model's deployment so far, and its ``second`` file. Where the form
+        of the time has no room for new ones, the deployment goes without them: serving does not wait for
+        members to be upgraded. Raises OlderFormError then if they are ``essential``.
         """
         self._require_owner()
         node, number = self._context, self._next_number(Deployment)
@@ -181,9 +184,12 @@ class Owner:
                 deployment, options=former.options, second=former.second, unknown=former.unknown
             )
             form = self._form_of(former)
-        if options is not None and options != deployment.options:
+        if options is not None and (options, second) != (deployment.options, deployment.second):
+            said = dataclasses.replace(deployment, options=options, second=second)
+            if essential:
+                return self._publish_again(said, form)
             with suppress(OlderFormError, DecodeError):
-                return self._validator.publish(dataclasses.replace(deployment, options=options), form)
+                return self._validator.publish(said, form)
         return self._publish_again(deployment, form)
 
     def deployment(self) -> Deployment | None:

@@ -247,15 +247,20 @@ class Node:
         layers: Sequence[tuple[NodeId, int]] = (),
         copies: int = DEFAULT_COPIES,
         options: DeploymentOptions | None = None,
+        second: Model | None = None,
+        essential: bool = False,
     ) -> list[Effect]:
         """Say what the pool runs from now on; raises MeshError when this node is no owner.
 
-        ``options`` of None: those of the model's deployment so far. A member of an older wire version that is
-        present would not read new ones: then it goes without them.
+        ``options`` of None: those of the model's deployment so far, and its ``second`` file. A member of an
+        older wire version that is present would not read new ones: then it goes without them, or raises
+        MeshError if they are ``essential``.
         """
         self._begin(now)
         with self._parts.form_choice.naming_older_members():
-            self._parts.owner.deploy(model, context, slots, running, tuple(layers), copies, options)
+            self._parts.owner.deploy(
+                model, context, slots, running, tuple(layers), copies, options, second, essential
+            )
         return self._end()
 
     def choose_engine(self, now: float, release: str, digest: bytes) -> list[Effect]:

@@ -4,23 +4,32 @@ import functools
 import json
 from random import Random
 
-from leader.door.orders import EngineFacts, Order, Refused
+from leader.door.orders import EngineFacts, Order, Refused, Verdict
 from leader.door.routes import ROUTES
 from leader.door.verdict import bodies_fields, judge
 from tests.fuzz.harness import Harness
 from tests.fuzz.requests import random_request
 
-ENGINE = EngineFacts("model", 2048, 4, embeds=True, sees=True)
+ENGINES = (
+    EngineFacts("model", 2048, 4, sees=True),
+    EngineFacts("model", 2048, 4, embeds=True, sees=True),
+    EngineFacts("model", 2048, 4, ranks=True),
+)
 MOST = 32768
 
 
 def verdict(data: bytes) -> None:
-    """A line of method and target, and a body: it is judged, and what is ordered is of known fields."""
+    """A line of method and target, and a body: they are judged, whatever is served."""
     head, _, body = data.partition(b"\n")
     method, _, target = head.partition(b" ")
-    judged = judge(method.decode("latin-1"), target, body, ENGINE)
+    for engine in ENGINES:
+        _judged(judge(method.decode("latin-1"), target, body, engine))
+
+
+def _judged(judged: Verdict) -> None:
+    """What is ordered is of known fields; a refusal says why."""
     if isinstance(judged, Refused):
-        assert judged.status in (400, 404, 405, 413)
+        assert judged.status in (400, 404, 405, 413, 501)
         assert judged.message
         assert json.dumps([judged.message, judged.field])
         return

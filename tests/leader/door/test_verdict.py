@@ -24,7 +24,9 @@ from leader.door.verdict import bodies_fields, judge
 from tests.fuzz.requests import random_request
 from tests.leader.door import agents
 
-ENGINE = EngineFacts("model", 131072, 4, embeds=True, sees=True)
+ENGINE = EngineFacts("model", 131072, 4, sees=True)
+EMBEDS = EngineFacts("bert", 512, 1, embeds=True)
+RANKS = EngineFacts("judge", 512, 1, ranks=True)
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -161,9 +163,6 @@ def test_more_answers_than_the_door_gives_at_a_time_are_refused() -> None:
 @pytest.mark.parametrize(
     ("path", "body", "slot_use"),
     [
-        ("/v1/embeddings", {"input": ["a", "b"]}, SlotUse.ENGINES),
-        ("/embedding", {"content": "a"}, SlotUse.ENGINES),
-        ("/reranking", {"query": "a", "documents": ["b"]}, SlotUse.ENGINES),
         ("/tokenize", {"content": "a"}, SlotUse.NONE),
         ("/detokenize", {"tokens": [1]}, SlotUse.NONE),
         ("/apply-template", {"messages": HELLO}, SlotUse.NONE),
@@ -264,11 +263,21 @@ def test_counting_in_other_dialects_asks_for_no_answer(
     assert not {"stream", "n"} & asked.keys()
 
 
-@pytest.mark.parametrize("path", ["/v1/embeddings", "/embedding", "/v1/rerank"])
-def test_who_serves_answers_gives_no_embeddings(path: str) -> None:
-    refused = judge("POST", path.encode(), b'{"input": "a"}', EngineFacts("model", 4096, 1))
-    assert isinstance(refused, Refused)
-    assert refused.status == 501
+@pytest.mark.parametrize(
+    ("path", "body", "engine"),
+    [
+        ("/v1/embeddings", {"input": ["a", "b"]}, EMBEDS),
+        ("/embedding", {"content": "a"}, EMBEDS),
+        ("/reranking", {"query": "a", "documents": ["b"]}, RANKS),
+    ],
+)
+def test_vectors_and_ranks_take_slots_of_the_engines_choice(
+    path: str, body: dict[str, Any], engine: EngineFacts
+) -> None:
+    order = judge("POST", path.encode(), json.dumps(body).encode(), engine)
+    assert isinstance(order, Order)
+    assert order.slot_use is SlotUse.ENGINES
+    assert [json.loads(each) for each in order.bodies] == [body]
 
 
 @pytest.mark.parametrize(

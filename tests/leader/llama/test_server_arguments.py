@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from leader.llama.server_arguments import arguments, environment
 from leader.model.engine_settings import EngineSettings
@@ -90,3 +91,32 @@ def test_variables_that_hold_options_or_secrets_are_not_inherited() -> None:
         {"PATH": "/bin", "LLAMA_ARG_CTX_SIZE": "9", "MESH_TOKEN": "secret", "OMP_WAIT_POLICY": "active"}
     )
     assert made == {"PATH": "/bin", "GGML_NO_BACKTRACE": "1", "OMP_WAIT_POLICY": "passive"}
+
+
+def said_of(settings: EngineSettings, **changes: Any) -> list[str]:
+    model = replace(model_info(8), **changes)
+    return arguments(place(model, [host(memory=GIB)], settings), {}, "127.0.0.1", 1)
+
+
+def test_pictures_are_read_on_the_leaders_processor() -> None:
+    argv = said_of(EngineSettings(512), projector=Path("/models/mmproj.gguf"))
+    assert value(argv, "--mmproj") == "/models/mmproj.gguf"
+    assert "--no-mmproj-offload" in argv
+    assert "--mmproj" not in said_of(EngineSettings(512))
+
+
+def test_a_packed_context_takes_flash_attention_where_there_is_a_context() -> None:
+    argv = said_of(EngineSettings(512, kv="q4_0"))
+    assert (value(argv, "-ctk"), value(argv, "-ctv"), value(argv, "-fa")) == ("q4_0", "q4_0", "on")
+    assert "-ctk" not in said_of(EngineSettings(512))
+    assert "-ctk" not in said_of(EngineSettings(512, kv="q4_0", embeddings=True), architecture="bert")
+
+
+def test_vectors_and_ranks_are_said_as_the_file_makes_them() -> None:
+    argv = said_of(EngineSettings(2048, embeddings=True), pooling="cls", causal=False)
+    assert (value(argv, "--pooling"), value(argv, "-b"), value(argv, "-ub")) == ("cls", "2048", "2048")
+    assert "--embeddings" in argv
+    argv = said_of(EngineSettings(2048, embeddings=True), pooling="rank")
+    assert "--reranking" in argv
+    assert "--embeddings" not in argv
+    assert not {"--embeddings", "--reranking", "-ub"} & set(said_of(EngineSettings(512)))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leader.llama.slot_manifest import SavedSlot, SlotManifest
+from leader.llama.slot_manifest import SCHEMA, SavedSlot, SlotManifest
 
 OURS = SlotManifest(b"m" * 32, 512, 4, {})
 SAVED = {0: SavedSlot("anna", 7, 100, (1, 2)), 3: SavedSlot("", 9, 200)}
@@ -30,7 +30,10 @@ def test_each_slot_comes_back_with_its_domain(slots: dict[int, SavedSlot]) -> No
     assert OURS.of_the_same(replace(OURS, slots=slots).encode()) == slots
 
 
-@pytest.mark.parametrize("change", [{"model": b"n" * 32}, {"context": 1024}, {"count": 8}])
+@pytest.mark.parametrize(
+    "change",
+    [{"model": b"n" * 32}, {"context": 1024}, {"count": 8}, {"kv": "q8_0"}, {"projector": b"p" * 32}],
+)
 def test_what_was_saved_for_another_deployment_is_not_taken(change: dict[str, Any]) -> None:
     assert OURS.of_the_same(replace(OURS, slots=SAVED, **change).encode()) == {}
 
@@ -64,7 +67,7 @@ def test_a_slot_that_there_is_not_spoils_all(slot: str) -> None:
 
 def test_a_manifest_of_a_later_program_is_not_taken() -> None:
     told = json.loads(replace(OURS, slots=SAVED).encode())
-    for later in (told | {"schema": 3}, told | {"type_of_cache": "q8_0"}):
+    for later in (told | {"schema": SCHEMA + 1}, told | {"type_of_cache": "q8_0"}):
         assert OURS.of_the_same(json.dumps(later).encode()) == {}
 
 

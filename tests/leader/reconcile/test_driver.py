@@ -1,6 +1,7 @@
 """The driver before a real Node: what it sees of it, and what it makes of an action there."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -51,8 +52,11 @@ class Local:
     def asked(self) -> str:
         return "idle"
 
-    def model_info(self, root: bytes) -> ModelInfo | None:
-        return self.shapes.get(root)
+    def model_info(self, root: bytes, projector: bytes = b"") -> ModelInfo | None:
+        found = self.shapes.get(root)
+        if found is None or not projector:
+            return found
+        return replace(found, projector=Path("mmproj.gguf")) if projector in self.shapes else None
 
     def lost(self, root: bytes) -> str:
         return f"{root[:1].decode()}.gguf"
@@ -122,6 +126,19 @@ def test_a_model_that_is_not_at_hand_is_seen_with_the_file_that_was_lost(driven:
     view = driven.view()
     assert (view.model_info, view.lost) == (None, "r.gguf")
     assert [member.devices for member in view.members] == [(), ()]
+
+
+def test_a_deployment_with_a_second_file_is_seen_once_both_are_at_hand(driven: Driven) -> None:
+    stage, beside = driven.stage, Model("mmproj.gguf", 77, b"p" * 32)
+    options = (("kv", "q8_0"),)
+    toy = Model("toy", 8, ROOT)
+    stage.perform(stage.node.deploy(stage.now, toy, 512, 1, True, (), 2, options, beside))
+    view = driven.view()
+    settings = EngineSettings(512, kv="q8_0", projector=77)
+    assert view.wanted == replace(WANTED, settings=settings, projector=beside)
+    assert (view.model_info, view.lost) == (None, "r.gguf")
+    driven.local.shapes[beside.root] = TOY
+    assert driven.view().model_info == replace(TOY, projector=Path("mmproj.gguf"))
 
 
 def test_a_worker_whose_connection_broke_is_probed_and_not_reachable_for_a_while(driven: Driven) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from leader.model.engine_settings import EngineSettings
 from mesh.operations.deployment_outlook import copies_of, options_of, outlook, same
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment
@@ -46,14 +47,23 @@ def test_copies_are_as_many_as_asked_for_else_as_before(scene: Scene) -> None:
 
 
 def test_options_stay_with_their_model_and_take_a_source(scene: Scene) -> None:
-    wanted = replace(deploy(scene), options=(("flash", "on"),))
-    assert options_of(None, MODEL, None) == ()
-    assert options_of(None, MODEL, wanted) == (("flash", "on"),)
-    assert options_of("hf:a/b", MODEL, wanted) == (("flash", "on"), ("source", "hf:a/b"))
-    assert options_of("hf:a/b", OTHER, wanted) == (("source", "hf:a/b"),)
-    assert same(wanted, replace(wanted, options=options_of("hf:a/b", MODEL, wanted)))
+    wanted, usual = replace(deploy(scene), options=(("flash", "on"),)), EngineSettings(512)
+    assert options_of(None, usual, MODEL, None) == ()
+    assert options_of(None, usual, MODEL, wanted) == (("flash", "on"),)
+    assert options_of("hf:a/b", usual, MODEL, wanted) == (("flash", "on"), ("source", "hf:a/b"))
+    assert options_of("hf:a/b", usual, OTHER, wanted) == (("source", "hf:a/b"),)
+    assert same(wanted, replace(wanted, options=options_of("hf:a/b", usual, MODEL, wanted)))
     with pytest.raises(MeshError, match="source cannot be"):
-        options_of("", MODEL, wanted)
+        options_of("", usual, MODEL, wanted)
+
+
+@pytest.mark.parametrize("settings", [EngineSettings(512, kv="q8_0"), EngineSettings(512, embeddings=True)])
+def test_other_settings_of_the_engine_are_another_deployment(scene: Scene, settings: EngineSettings) -> None:
+    wanted = deploy(scene)
+    other = replace(wanted, options=options_of(None, settings, MODEL, wanted))
+    assert not same(wanted, other)
+    assert same(wanted, replace(other, options=options_of(None, EngineSettings(512), MODEL, other)))
+    assert not same(wanted, replace(wanted, second=OTHER)), "pictures are read with a projector alone"
 
 
 def test_it_is_waited_for_until_it_is_ready(scene: Scene) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import trio
 
+from leader.model.deployed_settings import settings_of
+from leader.model.engine_settings import EngineSettings
 from leader.model.model_hash import Progress
 from leader.placement.planner import Infeasible
 from mesh.control.operations import ProgressEvent, ServeArgs
@@ -20,6 +22,7 @@ from mesh.wire.rights import Rights
 from mesh.wire.states import Phase
 from tests.mesh.operations.homes import Events, FakeHome, able, admitted, leading
 from tests.mesh.protocol.stage import Stage as Scene
+from tests.tiny_kinds import encoder, projector
 
 SPEC = ModelSpec(layers=6, n_embd=64, heads=2, kv_heads=1, ffn=96, vocabulary=512, context=256)
 
@@ -64,6 +67,49 @@ async def test_the_same_wish_again_deploys_nothing_new(home: FakeHome, model: st
         await operations.serve({**serve_args(model), "slots": slots}, Events().emit)
         numbers.append(deployed(home).number)
     assert numbers[0] == numbers[1] < numbers[2]
+
+
+async def test_what_the_engine_is_to_do_is_kept_in_the_deployment(home: FakeHome, model: str) -> None:
+    operations = ServeOperations(home)
+    result = await operations.serve({**serve_args(model), "kv": "q8_0"}, Events().emit)
+    assert settings_of(deployed(home)) == EngineSettings(256, 1, "q8_0")
+    assert (result["deployment"]["kv"], result["deployment"]["embeddings"]) == ("q8_0", False)
+    await operations.stop({}, Events().emit)
+    assert settings_of(deployed(home)).kv == "q8_0", "stopping changes no setting"
+    await operations.serve({**serve_args(model), "embeddings": True}, Events().emit)
+    assert settings_of(deployed(home)) == EngineSettings(256, 1, embeddings=True)
+    with pytest.raises(
+        MeshError, match=r"'q2_k' is no form of keys and values \(there are f16, q8_0, q4_0\)"
+    ):
+        await operations.serve({**serve_args(model), "kv": "q2_k"}, Events().emit)
+
+
+async def test_a_model_that_reads_pictures_is_deployed_with_both_files(
+    home: FakeHome, model: str, tmp_path: Path
+) -> None:
+    file = projector(tmp_path / "mmproj.gguf", SPEC.n_embd)
+    operations = ServeOperations(home)
+    result = await operations.serve({**serve_args(model), "projector": str(file)}, Events().emit)
+    wanted = deployed(home)
+    assert wanted.second is not None
+    assert (wanted.second.name, wanted.second.size) == ("mmproj.gguf", file.stat().st_size)
+    assert result["deployment"]["projector"] == "mmproj.gguf"
+    assert all(home.stay.models.find(one.root) is not None for one in wanted.held)
+    await operations.stop({}, Events().emit)
+    assert deployed(home).second == wanted.second
+    await operations.serve(serve_args(model), Events().emit)
+    assert deployed(home).second is None, "served anew without it"
+
+
+async def test_an_embedding_model_is_served_for_what_it_gives(home: FakeHome, tmp_path: Path) -> None:
+    bert = str(encoder(tmp_path / "bert.gguf"))
+    operations = ServeOperations(home)
+    with pytest.raises(MeshError, match="gives embeddings, no answers") as caught:
+        await operations.serve(serve_args(bert), Events().emit)
+    assert "add --embeddings" in caught.value.hint
+    assert home.scene.node.deployment() is None
+    await operations.serve({**serve_args(bert), "embeddings": True}, Events().emit)
+    assert deployed(home).context == 512
 
 
 async def test_layers_are_fixed_as_asked(home: FakeHome, model: str) -> None:

@@ -38,12 +38,49 @@ async def test_the_sidecar_gets_the_absolute_path_and_every_option(
                 "context": 512,
                 "slots": 2,
                 "layers": {"alpha": 9, "beta": 7},
+                "kv": None,
+                "embeddings": False,
                 "copies": 2,
                 "wait": False,
             },
         )
     ]
     assert outcome.out.startswith("tiny.gguf: loading; follow it with: mesh --state-dir ")
+
+
+async def test_what_the_engine_is_to_do_is_told_with_the_projectors_file(
+    mesh: Terminal, sidecar: FakeSidecar, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sidecar.answers["serve"] = served("loading", plan=None)
+    monkeypatch.chdir(model.parent)
+    (model.parent / "mmproj.gguf").write_bytes(b"GGUF" + bytes(100))
+    options = ["--kv", "q8_0", "--embeddings", "--mmproj", "mmproj.gguf"]
+    assert (await mesh("serve", "tiny.gguf", *options)).code == 0
+    ((_, asked),) = sidecar.asked
+    assert (asked["kv"], asked["embeddings"]) == ("q8_0", True)
+    assert asked["projector"] == str(model.parent / "mmproj.gguf")
+    assert (await mesh("serve", "tiny.gguf", "--mmproj", "off")).code == 0
+    assert sidecar.asked[-1][1]["projector"] == "", "none, whatever lies beside the model"
+    assert "projector" not in asked or "projector_held" not in asked
+
+
+async def test_a_projector_that_the_pool_holds_is_named_as_a_model_is(
+    mesh: Terminal, sidecar: FakeSidecar, model: Path
+) -> None:
+    sidecar.answers["serve"] = served("loading", plan=None)
+    entry = {"name": "mmproj-F16.gguf", "size": 9, "sha256": "ab" * 32, "members": [], "serving": False}
+    sidecar.answers["models"] = {"models": [entry]}
+    assert (await mesh("serve", str(model), "--mmproj", "mmproj-f16")).code == 0
+    assert sidecar.asked[-1][1]["projector_held"] == "ab" * 32
+    outcome = await mesh("serve", str(model), "--mmproj", "other")
+    assert outcome.code == 1
+    assert "the pool holds no model called other" in outcome.err
+
+
+async def test_another_form_of_the_context_is_a_usage_error(mesh: Terminal, model: Path) -> None:
+    outcome = await mesh("serve", str(model), "--kv", "q2_k")
+    assert outcome.code == 2
+    assert "q8_0" in outcome.err
 
 
 async def test_waiting_shows_progress_and_then_where_the_layers_are(

@@ -25,7 +25,7 @@ async def test_the_best_that_fits_is_taken_and_the_choice_is_shown(
 *  Q8_0     8.0 GiB  yes        4.5
    Q4_K_M   5.0 GiB  yes        9.2
 downloading model-Q8_0-00001-of-00002.gguf and 1 more (8.0 GiB) to alpha
-mmproj-F16.gguf (1.0 GiB) comes along: pictures need it, but are not served yet
+mmproj-F16.gguf (1.0 GiB) comes along: by it the model reads pictures
  25%  model-Q8_0-00001-of-00002.gguf, 1.0 GiB of 4.0 GiB
 """
     )
@@ -37,6 +37,8 @@ mmproj-F16.gguf (1.0 GiB) comes along: pictures need it, but are not served yet
         "context": 512,
         "slots": 2,
         "layers": {"beta": 3},
+        "kv": None,
+        "embeddings": False,
     }
     assert ("header_of", 16 << 20, "model-Q4_K_M.gguf") in hub.asked, "of the smallest one"
 

@@ -14,7 +14,7 @@ from mesh.hub.hub_lines import HubError
 from mesh.hub.repository import HubFile
 from mesh.net.stream_kinds import StreamKind
 from mesh.operations.pulling import fetch_stream
-from mesh.operations.pulling.fetch_stream import have_downloaded, read_answer, read_progress
+from mesh.operations.pulling.fetch_stream import Downloaded, have_downloaded, read_answer, read_progress
 from mesh.operations.pulling.held_elsewhere import model_held_by
 from mesh.operations.pulling.wanted_download import WantedDownload
 from mesh.tools.generator import ModelSpec, generate
@@ -23,6 +23,7 @@ from mesh.wire.profile import Model
 from mesh.wire.rights import ALL_RIGHTS, Rights
 from tests.mesh.operations.homes import Events
 from tests.mesh.operations.pulling.company import Company, company
+from tests.tiny_kinds import projector
 from tests.waiting import until
 
 SPEC = ModelSpec(layers=2, n_embd=64, heads=2, kv_heads=1, ffn=64, vocabulary=512, context=64)
@@ -92,7 +93,7 @@ async def pair(tmp_path: Path, hub: ScriptedHub) -> AsyncIterator[Company]:
         yield both
 
 
-async def fetched(pair: Company, wanted: WantedDownload) -> Model:
+async def fetched(pair: Company, wanted: WantedDownload) -> Downloaded:
     return await have_downloaded(pair.anna, pair.bert.node.id, wanted, Events().emit)
 
 
@@ -100,7 +101,8 @@ async def test_the_member_downloads_checks_and_holds_what_it_was_asked_for(
     pair: Company, hub: ScriptedHub
 ) -> None:
     told, wanted = Events(), hub.wanted()
-    model = await have_downloaded(pair.anna, pair.bert.node.id, wanted, told.emit)
+    model, beside = await have_downloaded(pair.anna, pair.bert.node.id, wanted, told.emit)
+    assert beside is None, "what came along is no projector, and only lies there"
     assert hub.asked == [(wanted.repo, COMMIT, wanted.files)]
     assert pair.bert.models.find(model.root) is not None
     assert pair.anna.models.held() == []
@@ -108,6 +110,19 @@ async def test_the_member_downloads_checks_and_holds_what_it_was_asked_for(
     assert bert is not None
     assert model_held_by(bert, model.root) == model, "its record says so by the time that it is told"
     assert {event["text"].split(":")[0] for event in told} == {"bert"}
+
+
+async def test_a_projector_that_came_along_is_held_too(pair: Company, hub: ScriptedHub) -> None:
+    file = projector(hub.files[0].with_name("mmproj.gguf"), 64)
+    got = await fetched(pair, hub.wanted())
+    assert got.projector is not None
+    assert got.projector == Model("mmproj.gguf", file.stat().st_size, got.projector.root)
+    held = pair.bert.models.find(got.projector.root)
+    assert held is not None
+    assert held.files == (file,)
+    bert = pair.anna.node.member(pair.bert.node.id)
+    assert bert is not None
+    assert model_held_by(bert, held.root) == got.projector, "its record says so by then"
 
 
 async def test_progress_goes_on_while_nothing_arrives(pair: Company, hub: ScriptedHub) -> None:
@@ -270,3 +285,5 @@ def test_a_members_words_are_cleaned() -> None:
 def test_what_is_no_answer_is_refused(held: object) -> None:
     with pytest.raises(DecodeError):
         read_answer({"held": held}, "bert")
+    good = ["m", 1, bytes(32)]
+    assert read_answer({"held": good, "projector": held}, "bert") == Downloaded(Model("m", 1, bytes(32)))
