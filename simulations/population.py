@@ -9,7 +9,8 @@ from random import Random
 
 from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
-from leader.placement.planner import Infeasible, place
+from leader.placement.infeasible import Infeasible
+from leader.placement.planner import place
 from leader.reconcile.member_views import devices
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId

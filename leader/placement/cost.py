@@ -18,7 +18,7 @@ nothing more.
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Final
 
@@ -68,6 +68,11 @@ class Device:
         return (self.member, self.device)
 
     @property
+    def member_name(self) -> str:
+        """Of the machine; ``name`` also has the device's where there are several."""
+        return self.name.removesuffix(f"/{self.device}") if self.device else self.name
+
+    @property
     def host(self) -> bool:
         return self.local and not self.accelerator
 
@@ -92,6 +97,10 @@ class Demand:
     def n_layers(self) -> int:
         return len(self.layers)
 
+    def as_largest(self) -> "Demand":
+        """The same with every layer counted as the largest."""
+        return replace(self, layers=(max(self.layers),) * self.n_layers)
+
     def overhead(self, device: Device) -> int:
         """Bytes that a used device needs besides layers and head."""
         if device.host:
@@ -107,6 +116,10 @@ class Demand:
         room = self.room(device, head)
         return -1 if room < 0 else bisect_right(self.sums, self.sums[first] + room) - 1 - first
 
+    def most(self, device: Device, head: bool = False) -> int:
+        """The most layers that fit, wherever they lie; 0 where not even the overhead fits."""
+        return max(0, *(self.capacity(device, head, first) for first in range(self.n_layers)))
+
     def needed(self, device: Device, first: int, layers: int, head: bool) -> int:
         """Bytes that ``layers`` from ``first`` on (and the head) take on ``device``."""
         held = self.sums[first + layers] - self.sums[first]
@@ -115,14 +128,15 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """How many layers a device may take without (``high``) and with the head (``high_head``).
+    """How many layers a device may take, ``low`` to ``high``, and in how many bytes.
 
-    -1: not possible.
+    ``room`` is without the head, ``room_head`` with it; below 0: not possible.
     """
 
     low: int
     high: int
-    high_head: int
+    room: int
+    room_head: int
 
 
 def demand(model_info: ModelInfo, settings: EngineSettings, batch: int) -> Demand:

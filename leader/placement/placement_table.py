@@ -5,9 +5,10 @@ table decides::
 
     f[head placed?][devices used][layers placed] = least seconds a step
 
-filled device by device. A device with room for ``hi`` layers offers, for each ``n``, the best of ``f[n - 1]
-.. f[n - hi]`` plus its fixed cost and ``l`` times its layer's time. That is a sliding minimum, computed for
-all ``n`` at once by doubling. The counts are read back from the tables of all steps.
+filled device by device; every layer counts as the largest. A device with room for ``hi`` layers offers, for
+each ``n``, the best of ``f[n - 1] .. f[n - hi]`` plus its fixed cost and ``l`` times its layer's time. That
+is a sliding minimum, computed for all ``n`` at once by doubling. The counts are read back from the tables of
+all steps.
 """
 
 from collections.abc import Sequence
@@ -51,10 +52,12 @@ def _fill(
         after = before.copy() if span.low == 0 else np.full_like(before, np.inf)
         entry, head = entry_seconds(wants, device), head_extra_seconds(model_info, wants, device)
         low = 0 if device.host else 1
-        for placed, extra, high in ((0, 0.0, span.high), (1, head, span.high_head)):
+        for placed, high in enumerate(_highs(wants, span)):
             # Without the head, either state stays; with it, only "not placed" becomes "placed".
             source = before if not placed else before[:1]
-            taken = _window(source, max(low, span.low), high, device.layer_seconds) + (entry + extra)
+            taken = _window(source, max(low, span.low), high, device.layer_seconds) + (
+                entry + (head if placed else 0.0)
+            )
             target = after if not placed else after[1:]
             if device.host:
                 np.minimum(target, taken, out=target)
@@ -62,6 +65,13 @@ def _fill(
                 np.minimum(target[:, 1:], taken[:, :-1], out=target[:, 1:])
         tables.append(after)
     return tables
+
+
+def _highs(wants: Demand, span: Range) -> tuple[int, int]:
+    """The most layers without the head, and with it; -1: not possible."""
+    layer = max((1, *wants.layers))
+    plain, head = (-1 if room < 0 else min(span.high, room // layer) for room in (span.room, span.room_head))
+    return plain, head
 
 
 def _window(table: Table, low: int, high: int, slope: float) -> Table:
@@ -101,7 +111,7 @@ def _read_back(
         low, step = max(span.low, 0 if device.host else 1), 0 if device.host else 1
         best = before[placed, used, layers] if span.low == 0 else np.inf
         choice = (0, placed, False)
-        for head, high in ((False, span.high), (True, span.high_head)):
+        for head, high in zip((False, True), _highs(wants, span), strict=True):
             source = placed - head
             top = min(high, layers)
             if source < 0 or top < low or used < step:

@@ -1,39 +1,34 @@
-"""Which layers go where: subset of devices, counts, head and order together, exactly optimal. Pure.
+"""Which layers go where: subset of devices, counts, head and order together. Pure.
 
-The search is a table (leader.placement.placement_table). The pipeline's host takes the first layers, the
-device with the head comes last. The others stand between them by round trip: their order costs nothing.
+leader.placement.placement_search finds the fastest, and says how exactly. The pipeline's host takes the
+first layers, and the device with the head comes last. Of equal layers, the other devices stand between them
+by round trip: their order costs nothing.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import (
-    MAX_DEVICES,
     Demand,
     Device,
+    DeviceKey,
     Range,
     demand,
     entry_seconds,
     head_extra_seconds,
     layers_before,
 )
+from leader.placement.fixed_counts import spreads
+from leader.placement.infeasible import Infeasible, infeasible
 from leader.placement.rpc_groups import RpcGroup, groups
-from mesh.wire.amounts import size_text
-from mesh.wire.errors import MeshError
 
-
-class Infeasible(MeshError):
-    """No placement exists; the message says how much is missing and what each member offered.
-
-    ``missing`` is in bytes, 0 if memory is not what is missing.
-    """
-
-    def __init__(self, message: str, hint: str = "", missing: int = 0) -> None:
-        super().__init__(message, hint)
-        self.missing = missing
+if TYPE_CHECKING:
+    from leader.placement.windows import Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +43,7 @@ class PlanStage:
     layers: int
     head: bool
     bytes: int
-    capacity: int  # layers that would fit
+    capacity: int  # layers that would fit at most
     layer_seconds: float  # all of its layers
     link_seconds: float  # round trip and activations
     head_seconds: float
@@ -113,6 +108,7 @@ class Plan:
                 {
                     "member": stage.device.member.hex(),
                     "name": stage.device.name,
+                    "device": stage.device.device,
                     "layers": [stage.first, stage.last] if stage.layers else None,
                     "head": stage.head,
                     "bytes": stage.bytes,
@@ -134,13 +130,16 @@ def place(
     model_info: ModelInfo,
     devices: Sequence[Device],
     settings: EngineSettings,
-    fixed: Mapping[bytes, int] | None = None,
+    fixed: Mapping[DeviceKey, int] | None = None,
     objective: str = "latency",
 ) -> Plan:
-    """The fastest placement that fits; raises Infeasible.
+    """The fastest placement that fits, as far as leader.placement.placement_search promises it.
 
-    ``fixed`` gives members an exact number of layers (0: none); all others are free. ``objective`` is latency
-    (of one stream) or throughput (of all slots together).
+    Raises Infeasible.
+
+    ``fixed`` gives devices an exact number of layers (0: none); all others are free. A key without a
+    device's name stands for all devices of a member. ``objective`` is latency (of one stream) or throughput
+    (of all slots together).
     """
     if not devices:
         raise Infeasible(
@@ -152,123 +151,94 @@ def place(
         raise Infeasible(f"{asked} make no sense", "both are from 1")
     batch = settings.slots if objective == "throughput" else 1
     wants = demand(model_info, settings, batch)
-    ordered = sorted(devices, key=lambda device: (not device.host, device.rtt, device.member))
+    ordered = sorted(devices, key=lambda device: (not device.host, device.rtt, *device.key))
+    for counts in spreads(wants, ordered, fixed or {}):
+        shares = _within_caps(model_info, wants, ordered, counts)
+        if shares is not None:
+            return _plan(model_info, wants, ordered, shares, settings, objective, batch)
+    free = _within_caps(model_info, wants, ordered, {}) if fixed else None
+    raise infeasible(model_info, wants, ordered, fixed or {}, otherwise=free is not None)
+
+
+def repriced(plan: Plan, devices: Sequence[Device]) -> Plan:
+    """The same placement at the speeds that ``devices`` have by now; one that is not there has its former."""
+    present = {device.key: device for device in devices}
+    wants = demand(plan.model_info, plan.settings, plan.batch)
+    stages = []
+    for stage in plan.stages:
+        device = present.get(stage.device.key, stage.device)
+        stages.append(_stage(plan.model_info, wants, device, stage.first, stage.layers, stage.head))
+    return replace(plan, stages=tuple(stages), step_seconds=sum(stage.seconds for stage in stages))
+
+
+def _within_caps(
+    model_info: ModelInfo, wants: Demand, devices: Sequence[Device], fixed: Mapping[DeviceKey, int]
+) -> Sequence[Share] | None:
+    """The shares of the best placement within the devices' caps.
+
+    Where nothing fits so, the caps rise, all by as few layers as possible.
+    """
     # It imports numpy, which only a node that plans should load.
-    from leader.placement.placement_table import best_counts
+    from leader.placement.placement_search import best_shares
 
-    counts = best_counts(model_info, wants, ordered, _ranges(wants, ordered, fixed or {}))
-    if counts is None:
-        raise _infeasible(model_info, wants, ordered, fixed or {})
-    return _plan(model_info, wants, ordered, counts, settings, objective, batch)
+    def within(raised: int) -> Sequence[Share] | None:
+        return best_shares(model_info, wants, devices, _ranges(wants, devices, fixed, raised))
+
+    found = within(0)
+    capped = any(device.most_layers is not None and device.key not in fixed for device in devices)
+    if found is not None or not capped or (found := within(wants.n_layers)) is None:
+        return found
+    low, high = 0, wants.n_layers  # not possible, and possible
+    while high - low > 1:
+        middle = (low + high) // 2
+        less = within(middle)
+        low, high = (middle, high) if less is None else (low, middle)
+        found = found if less is None else less
+    return found
 
 
-def _ranges(wants: Demand, devices: Sequence[Device], fixed: Mapping[bytes, int]) -> list[Range]:
+def _ranges(
+    wants: Demand, devices: Sequence[Device], fixed: Mapping[DeviceKey, int], raised: int
+) -> list[Range]:
     ranges = []
     for device in devices:
-        plain, head = _most(wants, device, head=False), _most(wants, device, head=True)
-        if device.member in fixed:
-            count = fixed[device.member]
-            plain, head = (count if plain >= count else -1), (count if head >= count else -1)
-            ranges.append(Range(count, plain, head))
-        else:
-            ranges.append(Range(0, plain, head))
+        most = wants.n_layers if device.most_layers is None else max(0, device.most_layers) + raised
+        low, high = 0, min(most, wants.n_layers)
+        if device.key in fixed:
+            low = high = fixed[device.key]
+        ranges.append(Range(low, high, wants.room(device, False), wants.room(device, True)))
     return ranges
-
-
-def _most(wants: Demand, device: Device, head: bool) -> int:
-    """How many layers fit wherever they lie; -1 when not even the head alone, or the overhead, fits."""
-    room = wants.room(device, head)
-    return -1 if room < 0 else min(wants.n_layers, room // max((1, *wants.layers)))
 
 
 def _plan(
     model_info: ModelInfo,
     wants: Demand,
     devices: Sequence[Device],
-    counts: Sequence[tuple[int, bool]],
+    shares: Sequence[Share],
     settings: EngineSettings,
     objective: str,
     batch: int,
 ) -> Plan:
-    shares = [(device, *count) for device, count in zip(devices, counts, strict=True) if any(count)]
-    # The host comes first whatever it holds; of the others, the head's device comes last.
-    shares.sort(key=lambda share: (not share[0].host, share[2]))
-    before = layers_before(model_info)
     stages: list[PlanStage] = []
     first = 0
-    for device, layers, head in shares:
-        stages.append(
-            PlanStage(
-                device=device,
-                first=first,
-                layers=layers,
-                head=head,
-                bytes=wants.needed(device, first, layers, head),
-                capacity=wants.capacity(device, head, first),
-                layer_seconds=device.layer_seconds * (before[first + layers] - before[first]),
-                link_seconds=entry_seconds(wants, device),
-                head_seconds=head_extra_seconds(model_info, wants, device) if head else 0.0,
-            )
-        )
+    for number, layers, head in shares:
+        stages.append(_stage(model_info, wants, devices[number], first, layers, head))
         first += layers
     return Plan(model_info, settings, objective, tuple(stages), sum(stage.seconds for stage in stages), batch)
 
 
-def _infeasible(
-    model_info: ModelInfo, wants: Demand, devices: Sequence[Device], fixed: Mapping[bytes, int]
-) -> Infeasible:
-    """Says what is missing: of the fixed numbers, of the host, of memory, or of devices."""
-    offers = ", ".join(
-        f"{device.name} {size_text(device.memory_offered)} ({_holds(wants, device)})" for device in devices
+def _stage(
+    model_info: ModelInfo, wants: Demand, device: Device, first: int, layers: int, head: bool
+) -> PlanStage:
+    before = layers_before(model_info)
+    return PlanStage(
+        device=device,
+        first=first,
+        layers=layers,
+        head=head,
+        bytes=wants.needed(device, first, layers, head),
+        capacity=wants.most(device, head),
+        layer_seconds=device.layer_seconds * (before[first + layers] - before[first]),
+        link_seconds=entry_seconds(wants, device),
+        head_seconds=head_extra_seconds(model_info, wants, device) if head else 0.0,
     )
-    for device in devices:
-        count = fixed.get(device.member, 0)
-        if count > max(_most(wants, device, head=False), 0):
-            needed = wants.needed(device, 0, count, head=False)
-            return Infeasible(
-                f"{device.name} cannot hold {count} layers: they need {size_text(needed)}, it offers "
-                f"{size_text(device.memory_offered)}",
-                f"give {device.name} fewer, or let it offer more, with mesh join --memory there",
-                missing=needed - device.memory_offered,
-            )
-    most, head_fits = _most_layers(wants, devices)
-    if most >= model_info.n_layers and head_fits:
-        return Infeasible(
-            f"the numbers of layers that were asked for leave no way to place all {model_info.n_layers}",
-            "the numbers have to add up, or leave a member out of --layers",
-        )
-    lacking = max(0, model_info.n_layers - most)
-    missing = sum(sorted(wants.layers)[-lacking:]) if lacking else wants.head
-    total = sum(wants.layers) + wants.head
-    return Infeasible(
-        f"{model_info.name} needs {size_text(total)} for its {model_info.n_layers} layers, context and head: "
-        f"{size_text(missing)} are missing; offered: {offers}",
-        "let more machines join, raise --memory, or serve with a smaller --ctx",
-        missing,
-    )
-
-
-def _holds(wants: Demand, device: Device) -> str:
-    capacity = _most(wants, device, head=False)
-    if capacity > 0:
-        return f"holds {capacity} layers"
-    return f"too little: one layer needs {size_text(wants.needed(device, 0, 1, head=False))}"
-
-
-def _most_layers(wants: Demand, devices: Sequence[Device]) -> tuple[int, bool]:
-    """The most layers that any placement holds, and whether the head fits anywhere."""
-    best, fits = 0, False
-    for holder in [None, *devices]:
-        rooms = []
-        for device in devices:
-            room = _most(wants, device, head=device is holder)
-            if device is holder and room < (0 if device.host else 1):
-                break
-            rooms.append((device.host, max(room, 0)))
-        else:
-            remote = sorted((room for host, room in rooms if not host), reverse=True)[:MAX_DEVICES]
-            most = sum(remote) + sum(room for host, room in rooms if host)
-            if holder is not None:
-                fits = True
-                best = max(best, most)
-    return (best, True) if fits else (0, False)

@@ -24,8 +24,9 @@ from typing import Final
 
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
-from leader.placement.planner import Infeasible, Plan, place
-from leader.reconcile.rebalance import DRAIN, QUIET, SLIGHT, STABLE, better, pays, shares
+from leader.placement.infeasible import Infeasible
+from leader.placement.planner import Plan, place
+from leader.reconcile.rebalance import DRAIN, QUIET, SLIGHT, STABLE, better, members, pays, shares
 from leader.reconcile.view import (
     Action,
     Decision,
@@ -97,7 +98,7 @@ def _idle(view: View, reason: str, report: Report | None) -> Decision:
 
 
 def _running(now: float, view: View, running: Running, wanted: Wanted, memory: ReconcilerMemory) -> Decision:
-    used = frozenset(stage.device.member for stage in running.plan.stages)
+    used = members(running.plan)
     lost = used - view.leases
     if running.wanted != wanted:
         return _replaced(now, running, wanted, used, bool(lost), memory)
@@ -167,7 +168,7 @@ def _ready(
     if now < stable_since + STABLE:
         return _stay(view, used, memory, again_at=stable_since + STABLE)
     best, gain = found
-    needed = used | frozenset(shares(best))
+    needed = used | members(best)
     if not needed <= view.leases or quiet is None:
         return _stay(view, needed, memory)
     if now < quiet + QUIET:
@@ -192,7 +193,7 @@ def _asked(
     if found is None or found[1] < SLIGHT:
         return refuse(f"{running.wanted.name} is placed as well as it can be")
     best, gain = found
-    needed = used | frozenset(shares(best))
+    needed = used | members(best)
     asked = now if memory.asked_since is None else memory.asked_since
     memory = replace(memory, asked_since=asked)
     if pending := needed - view.leases:
@@ -313,11 +314,8 @@ def _plan(
 
     if now < memory.retry_at:
         return wait(_pause_report(memory), memory.retry_at)
-    absent = frozenset(member for member, count in wanted.layers.items() if count) - asked
-    if absent:
-        named = replace(view, members=tuple(member for member in view.members if member.id in absent))
-        reason = f"{_names(view, absent)} is to hold layers but cannot: {_others(named, me)}"
-        return wait(Report(Phase.WAITING, 0.0, reason))
+    if absent := _absent(view, wanted, usable, me):
+        return wait(Report(Phase.WAITING, 0.0, absent))
     pending = asked - view.leases
     granted = _devices(member for member in usable if member.id in view.leases)
     plan, refusal = _chosen(memory, model_info, granted, wanted)
@@ -342,13 +340,28 @@ def _plan(
     )
 
 
+def _absent(view: View, wanted: Wanted, usable: Sequence[MemberView], me: MemberView) -> str:
+    """Who is to hold layers but cannot, and why; empty where all can."""
+    keys = [key for key, count in wanted.layers.items() if count]
+    if absent := frozenset(member for member, _ in keys) - {member.id for member in usable}:
+        named = replace(view, members=tuple(member for member in view.members if member.id in absent))
+        return f"{_names(view, absent)} is to hold layers but cannot: {_others(named, me)}"
+    there = {device.key for device in _devices(usable)}
+    gone = [
+        f"{_names(view, [member])}/{device}"
+        for member, device in keys
+        if device and (member, device) not in there
+    ]
+    return f"{', '.join(gone)} is to hold layers but is not there" if gone else ""
+
+
 def _chosen(
     memory: ReconcilerMemory, model_info: ModelInfo, devices: Sequence[Device], wanted: Wanted
 ) -> tuple[Plan | None, str]:
     """The placement that a move was made for, if that is still possible, else the best one."""
     if memory.target:
         # A new search might choose another one: the comparison that decided the move ignored small gains.
-        target = {device.member: 0 for device in devices} | dict(memory.target)
+        target = {device.key: 0 for device in devices} | dict(memory.target)
         plan, _ = _place(model_info, devices, replace(wanted, layers=target))
         if plan is not None:
             return plan, ""

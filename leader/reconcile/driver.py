@@ -13,13 +13,19 @@ concerns llama-server and the person's request (`OwnerAction`)::
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from leader.blame.breaks import Judgement, Standing
+from leader.blame.ledger import Ledger
+from leader.blame.quarantines import Exclusion
 from leader.model.deployed_settings import settings_of
 from leader.model.model_info import ModelInfo
+from leader.placement.cost import DeviceKey
 from leader.placement.planner import Plan
 from leader.reconcile.decide import decide
+from leader.reconcile.deployed_layers import layers_of
 from leader.reconcile.member_views import member_view
 from leader.reconcile.view import (
     Copying,
@@ -30,19 +36,26 @@ from leader.reconcile.view import (
     ReleaseLeases,
     Report,
     Running,
+    Start,
+    Stop,
     View,
     Wanted,
     WantLeases,
 )
 from mesh.protocol.base.effects import Effect
+from mesh.protocol.membership.peers import MemberState
 from mesh.protocol.node.node import Node
-from mesh.wire.facts import Deployment, Stage
+from mesh.wire.facts import Deployment, PoolState, Quarantine, Stage
 from mesh.wire.identity import NodeId
+from mesh.wire.signed_facts import MAX_QUARANTINE_REASON, MAX_QUARANTINES
+from mesh.wire.states import Phase
 
 LOOK: Final = 1.0  # seconds after which to decide again though nothing changed
 SOONEST: Final = 0.01
 LONGEST_REASON: Final = 180  # bytes of UTF-8
 ELLIPSIS: Final = "..."
+_STEPS: Final = ((10, 60.0), (60, 600.0), (300, math.inf))
+"""The steps in which the seconds of a quarantine are told, each up to so many seconds."""
 
 Input = Callable[[float], list[Effect]]
 """An input of the Node that lacks nothing but the time."""
@@ -70,9 +83,26 @@ class LocalState(Protocol):
 class LeaderDriver:
     """The reconciler of one node, whether that node leads or not."""
 
-    def __init__(self, node: Node, do: Callable[[Input], None], local: LocalState) -> None:
-        """``do`` hands the Node an input with the present time, and performs the effects."""
+    def __init__(
+        self,
+        node: Node,
+        do: Callable[[Input], None],
+        local: LocalState,
+        ledger: Ledger | None = None,
+        on_judged: Callable[[Judgement], None] = lambda judged: None,
+    ) -> None:
+        """``do`` hands the Node an input with the present time, and performs the effects.
+
+        ``ledger`` remembers what became of loads and runs; ``on_judged`` is told whose fault a break was.
+        """
         self.memory = ReconcilerMemory()
+        self.ledger = ledger or Ledger()
+        self.reason = ""
+        """Why the deployment is where it is, whole; the pool is told what fits a fact."""
+        self._on_judged = on_judged
+        self._heir_of: PoolState | None = None
+        """The last state of the leader before this one."""
+        self._led = False
         self._node = node
         self._do = do
         self._local = local
@@ -91,13 +121,21 @@ class LeaderDriver:
         """What the reconciler decides on; ``now`` in seconds of the Node's clock, here as everywhere."""
         node, local = self._node, self._local
         deployment, leads = node.deployment(), self.leads
+        self._look_back(now, leads)
         if not leads or deployment is None:
             return View(node.id, leads, running=local.running(), asked=local.asked())
         self._deployment = deployment.number
         wanted = _wanted(deployment)
         model_info = local.model_info(*wanted.names)
+        doubted = self.ledger.doubted
         members = [
-            member_view(member, node.id, model_info, self._unreachable.get(member.id, 0.0) <= now)
+            member_view(
+                member,
+                node.id,
+                model_info,
+                self._unreachable.get(member.id, 0.0) <= now and member.id not in doubted,
+                self.ledger.service.has_served(member.id),
+            )
             for member in node.members()
         ]
         return View(
@@ -111,12 +149,65 @@ class LeaderDriver:
             lost="" if model_info is not None else next(filter(None, map(local.lost, wanted.names)), ""),
             copying=local.copying(),
             asked=local.asked(),
+            doubted=doubted,
+            left_out=self.ledger.left_out(now),
+            failed_plans=self.ledger.failed_plans(now),
         )
+
+    def _look_back(self, now: float, leads: bool) -> None:
+        """Note what became of what runs, and judge what broke a while ago."""
+        node, ledger, running = self._node, self.ledger, self._local.running()
+        state = node.pool_state()
+        serves = state is not None and state.phase == Phase.READY
+        ledger.service.see(
+            now,
+            (state.author, state.term, state.deployment, state.stages) if state and serves else None,
+            [stage.member for stage in state.stages] if state and serves else (),
+        )
+        if not leads:
+            self._heir_of = state or self._heir_of
+            if self._led:
+                ledger.lost_leadership()
+            self._led = False
+            return
+        if not self._led:
+            self._adopt(now)
+        self._led = True
+        if running is not None and running.phase is Phase.READY:
+            ledger.is_ready(now)
+        elif running is not None and running.phase is Phase.FAILED:
+            ledger.failed(now, running.reason)
+        leases = node.leases(now)
+        standing: dict[bytes, Standing] = {
+            member.id: Standing(
+                member.state is MemberState.ALIVE and member.id in leases,
+                member.answered_at,
+                member.doubted_at,
+            )
+            for member in node.members()
+        }
+        for judged in ledger.judge(now, standing, node.stood_still_at):
+            self._on_judged(judged)
+
+    def _adopt(self, now: float) -> None:
+        """What the leader before this one told, as this node heard it last."""
+        for one in self._heir_of.quarantines if self._heir_of is not None else ():
+            member = self._node.member(one.member)
+            profile = member.record.profile if member is not None and member.record is not None else None
+            names = [device.name for device in profile.devices] if profile is not None else []
+            for name in [one.device] if one.device else names or [""]:
+                self.ledger.adopt(now, (one.member, name), float(one.seconds), one.reason)
 
     def decide(self, now: float, view: View) -> Decision:
         """What to do at ``now``; the driver keeps the memory for the next decision."""
         decision = decide(now, view, self.memory)
         self.memory = decision.memory
+        for action in decision.actions:
+            match action:
+                case Start(_, plan):
+                    self.ledger.began(plan)
+                case Stop():
+                    self.ledger.ended()
         return decision
 
     def perform(self, action: NodeAction) -> None:
@@ -139,10 +230,33 @@ class LeaderDriver:
                 successor = NodeId(to)
                 self._do(lambda now: node.hand_over(now, successor))
 
-    def connection_lost(self, worker: bytes, until: float) -> None:
-        """A tunnel to the worker broke or did not open: probe it, and do not use it before ``until``."""
+    def connection_lost(
+        self,
+        now: float,
+        worker: bytes,
+        until: float,
+        reason: str,
+        devices: Sequence[str] = (),
+        cut: bool = False,
+    ) -> None:
+        """A tunnel to the worker broke or did not open: probe it, and do not use it before ``until``.
+
+        ``devices``: those behind that tunnel by name, if not all that the plan uses of the worker. ``cut``:
+        it was no word or end of the worker's, but silence or an error on the way.
+        """
         node, lost = self._node, NodeId(worker)
         self._unreachable[lost] = until
+        self.ledger.broke(now, worker, reason, devices, cut)
+        self._do(lambda now: node.connection_reset(now, lost))
+
+    def heard(self, worker: bytes, words: str) -> None:
+        """A worker says that its rpc-server ended, and why."""
+        self.ledger.heard(worker, words)
+
+    def stood_still(self, now: float, worker: bytes, reason: str, devices: Sequence[str] = ()) -> None:
+        """The worker's rpc-server took what llama-server sent, and does not answer."""
+        node, lost = self._node, NodeId(worker)
+        self.ledger.broke(now, worker, reason, devices)
         self._do(lambda now: node.connection_reset(now, lost))
 
     def _report(self, report: Report) -> None:
@@ -150,15 +264,40 @@ class LeaderDriver:
         running = self._local.running()
         speed = 0.0 if running is None else running.plan.predicted_tokens_per_second
         told = () if running is None else stages(running.plan)
+        self.reason = report.reason
         reason = cut(report.reason)
-        self._do(lambda now: node.report(now, number, report.phase, report.progress, reason, speed, told))
+        self._do(
+            lambda now: node.report(
+                now, number, report.phase, report.progress, reason, speed, told, self._quarantines(now)
+            )
+        )
+
+    def _quarantines(self, now: float) -> tuple[Quarantine, ...]:
+        """The devices that plans leave out, those for the longest time first."""
+        left_out = sorted(self.ledger.left_out(now).items(), key=lambda one: (-one[1].seconds, one[0]))
+        return tuple(self._quarantine(*one) for one in left_out[:MAX_QUARANTINES])
+
+    def _quarantine(self, device: DeviceKey, left_out: Exclusion) -> Quarantine:
+        """As the pool is told it: a member with one device is left out whole."""
+        id, name = device
+        member = self._node.member(NodeId(id))
+        profile = None if member is None or member.record is None else member.record.profile
+        whole = profile is None or len(profile.devices) < 2
+        reason = cut(left_out.reason, MAX_QUARANTINE_REASON)
+        return Quarantine(NodeId(id), "" if whole else name, told_seconds(left_out.seconds), reason)
 
 
-def cut(reason: str) -> str:
-    """A reason that is too long for the leader's state, cut behind a word."""
-    if len(reason.encode()) <= LONGEST_REASON:
+def told_seconds(seconds: float) -> int:
+    """Rounded up, the more the longer it is: a state is signed anew when what it says has changed."""
+    step = next(step for step, most in _STEPS if seconds <= most)
+    return step * math.ceil(seconds / step)
+
+
+def cut(reason: str, most: int = LONGEST_REASON) -> str:
+    """A reason that is too long for a fact, which has room for so many bytes, cut behind a word."""
+    if len(reason.encode()) <= most:
         return reason
-    kept = reason.encode()[: LONGEST_REASON - len(ELLIPSIS)].decode(errors="ignore")
+    kept = reason.encode()[: most - len(ELLIPSIS)].decode(errors="ignore")
     return kept.rpartition(" ")[0].rstrip(" ,;:(") + ELLIPSIS if " " in kept else kept + ELLIPSIS
 
 
@@ -192,7 +331,7 @@ def _wanted(deployment: Deployment) -> Wanted:
         deployment.model.root,
         settings_of(deployment),
         deployment.running,
-        {bytes(member): count for member, count in deployment.layers},
+        layers_of(deployment),
         deployment.second,
     )
 

@@ -39,7 +39,7 @@ def member_view(
 
 
 def devices(
-    id: NodeId, profile: Profile, rtt: float | None, model_info: ModelInfo, leader: NodeId
+    id: bytes, profile: Profile, rtt: float | None, model_info: ModelInfo, leader: bytes
 ) -> tuple[Device, ...]:
     """The member's devices as placement sees them; no network stands before the leader's own.
 

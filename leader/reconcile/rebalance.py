@@ -16,8 +16,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
-from leader.placement.cost import Device
-from leader.placement.planner import Infeasible, Plan, place
+from leader.placement.cost import Device, DeviceKey
+from leader.placement.infeasible import Infeasible
+from leader.placement.planner import Plan, place, repriced
 
 PAYS: Final = 4.0  # times the loss: what a move must gain
 LEAST_GAIN: Final = 0.25  # predictions are not better than that
@@ -32,7 +33,9 @@ _NEAR_TAKEN_AS: Final = 0.001
 _STEP: Final = 1.25
 
 
-def better(plan: Plan, devices: Sequence[Device], fixed: Mapping[bytes, int]) -> tuple[Plan, float] | None:
+def better(
+    plan: Plan, devices: Sequence[Device], fixed: Mapping[DeviceKey, int]
+) -> tuple[Plan, float] | None:
     """The best placement on ``devices`` and its gain over ``plan`` (0.5: half as fast again), both by what is
     known now.
 
@@ -51,7 +54,7 @@ def _about(rtt: float) -> float:
 
 @lru_cache(maxsize=16)  # called every second, while its inputs hardly ever change
 def _better(
-    plan: Plan, devices: tuple[Device, ...], fixed: tuple[tuple[bytes, int], ...]
+    plan: Plan, devices: tuple[Device, ...], fixed: tuple[tuple[DeviceKey, int], ...]
 ) -> tuple[Plan, float] | None:
     model_info, settings, objective = plan.model_info, plan.settings, plan.objective
     try:
@@ -60,10 +63,7 @@ def _better(
         return None
     if shares(best) == shares(plan):
         return None
-    try:
-        present = place(model_info, devices, settings, _held(plan, devices), objective)
-    except Infeasible:
-        present = plan  # a worker offers less by now; it still holds what it gave already
+    present = repriced(plan, devices)
     gain = best.predicted_tokens_per_second / present.predicted_tokens_per_second - 1.0
     return (best, gain) if gain > 0 else None
 
@@ -74,14 +74,11 @@ def pays(gain: float, ready_for: float, load_seconds: float) -> bool:
     return gain >= LEAST_GAIN and gain * remaining >= PAYS * load_seconds * (1.0 + gain)
 
 
-def shares(plan: Plan) -> dict[bytes, int]:
-    """How many layers each member holds; 0 for the head alone."""
-    held: dict[bytes, int] = {}
-    for stage in plan.stages:
-        held[stage.device.member] = held.get(stage.device.member, 0) + stage.layers
-    return held
+def shares(plan: Plan) -> dict[DeviceKey, int]:
+    """How many layers each device holds; 0 for the head alone."""
+    return {stage.device.key: stage.layers for stage in plan.stages}
 
 
-def _held(plan: Plan, devices: Sequence[Device]) -> dict[bytes, int]:
-    held = shares(plan)
-    return {device.member: held.get(device.member, 0) for device in devices}
+def members(plan: Plan) -> frozenset[bytes]:
+    """The members whose devices it uses."""
+    return frozenset(stage.device.member for stage in plan.stages)

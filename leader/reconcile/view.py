@@ -6,9 +6,11 @@ Plain values; times in seconds, memory in bytes, members by id.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from leader.blame.quarantines import Exclusion
+from leader.blame.shapes import Shape
 from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
-from leader.placement.cost import Device
+from leader.placement.cost import Device, DeviceKey
 from leader.placement.planner import Plan
 from mesh.wire.amounts import left_text, size_text
 from mesh.wire.profile import Model
@@ -17,7 +19,9 @@ from mesh.wire.states import EngineState, Phase
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The deployment: ``root`` is its model's hash, ``layers`` fixes numbers of layers by member.
+    """The deployment: ``root`` is its model's hash, ``layers`` fixes numbers of layers by device.
+
+    A key without a device's name stands for all devices of a member.
 
     ``projector`` is the file beside the model, by which it reads pictures; whoever leads holds both.
 
@@ -28,7 +32,7 @@ class Wanted:
     root: bytes
     settings: EngineSettings
     running: bool = True
-    layers: Mapping[bytes, int] = field(default_factory=dict)
+    layers: Mapping[DeviceKey, int] = field(default_factory=dict)
     projector: Model | None = None
 
     @property
@@ -108,7 +112,10 @@ class View:
 
     ``model_info`` is the wanted model's, None when this node does not hold all its files; ``lost`` then names
     the file if this node held it once. ``asked`` is a person's request for the best placement: "idle" (once
-    the running answers have ended) or "now".
+    the running answers have ended) or "now". ``doubted``: members of whose lost tunnels it is not known yet
+    whose fault that was; their leases tell whether they still compute for this leader. ``left_out``: devices
+    that failed, which plans leave out while others can serve; ``failed_plans``: placements that are not tried
+    again unchanged.
     """
 
     me: bytes
@@ -121,6 +128,9 @@ class View:
     lost: str = ""
     copying: Copying | None = None  # of the model, by this node; None: no copy runs
     asked: str = ""
+    doubted: frozenset[bytes] = frozenset()
+    left_out: Mapping[DeviceKey, Exclusion] = field(default_factory=dict)
+    failed_plans: frozenset[Shape] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,14 +208,14 @@ class ReconcilerMemory:
 
     asked: frozenset[bytes] = frozenset()
     asked_since: float | None = None  # since when it asks for leases for the next plan
-    failures: int = 0  # of llama-server, in a row
+    failures: int = 0  # in a row, of loads and of what was ready for a short time
     retry_at: float = 0.0
     last_failure: str = ""
     ready_since: float | None = None
     handed_over_at: float | None = None
     moved: str = ""  # why it gave a running plan up: the next start is a move, not a first load
     kept: Wanted | None = None  # the deployment whose conversations were saved
-    target: tuple[tuple[bytes, int], ...] = ()  # layers by member: where a planned move goes to
+    target: tuple[tuple[DeviceKey, int], ...] = ()  # layers by device: where a planned move goes to
     draining_since: float | None = None
     quiet_since: float | None = None  # since when no answer runs
     better_since: float | None = None  # since when a move would pay

@@ -202,6 +202,7 @@ class NamedDeploymentStatus(DeploymentStatus):
 
 class StageStatus(TypedDict):
     member: str
+    device: str  # that holds it; empty for a member's only one
     layers: list[int]  # [first, last]
     head: bool
     bytes: int

@@ -2,6 +2,7 @@
 
 from leader.model.deployed_settings import settings_of, with_settings
 from leader.model.engine_settings import EngineSettings
+from leader.reconcile.deployed_layers import layers_of
 from mesh.control.operations import ProgressEvent
 from mesh.protocol.node.node import Node
 from mesh.runtime import status as views
@@ -23,7 +24,7 @@ def same(present: Deployment | None, wanted: Deployment) -> bool:
             "" if deployment.second is None else deployment.second.root,
             settings_of(deployment),
             deployment.running,
-            deployment.layers,
+            layers_of(deployment),
             deployment.copies,
         )
 

@@ -9,6 +9,7 @@ from leader.model.model_info import ModelInfo
 from leader.placement.planner import place
 from leader.placement.reading import read_model
 from leader.reconcile.decide import why_unusable
+from leader.reconcile.deployed_layers import layers_of
 from leader.reconcile.member_views import member_view
 from mesh.control.operations import PlanArgs, PlanResult
 from mesh.member.stay import Stay
@@ -45,7 +46,7 @@ class PlanOperations:
         reasons: dict[bytes, tuple[str, str | None]] = {
             id: (view.name, why_unusable(view, views[leader])) for id, view in views.items()
         }
-        fixed = fixed_layers(args["layers"], node.members()) or dict(deployed.layers if deployed else ())
+        fixed = fixed_layers(args["layers"], node.members()) or (layers_of(deployed) if deployed else {})
         refuse_unable(reasons, fixed)
         usable = [device for id, view in views.items() if reasons[id][1] is None for device in view.devices]
         plan = place(

@@ -2,17 +2,20 @@
 
 ``{"members": [{"name": "alpha", "memory": "8G", "rtt_ms": 0.4, "kind": "cpu", "layer_ms": 2.5, "leader":
 true}, ...], "context": 4096, "slots": 1}``. Only name and memory are required; the first member leads when
-none is marked.
+none is marked. A member of several devices has ``"devices": [{"name": "CUDA0", "kind": "cuda", "memory":
+"20G"}, ...]`` in place of its own memory, kind and layer_ms.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from leader.model.model_info import ModelInfo
-from leader.placement.cost import Device, assumed_layer_seconds
+from leader.placement.cost import Device
+from leader.reconcile.member_views import devices
 from mesh.wire.errors import MeshError
+from mesh.wire.profile import MAX_DEVICES, OfferedDevice, Profile
 from worker.memory_option import parse_size
 
 MAX_BYTES = 1 << 20
@@ -21,11 +24,12 @@ EXAMPLE = 'write {"members": [{"name": "alpha", "memory": "8G", "rtt_ms": 0.4}, 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """The pool: its devices, and the requested context and slots, if any."""
+    """The pool: its devices, the requested context and slots, if any, and each member's devices by name."""
 
     devices: list[Device]
     context: int | None
     slots: int | None
+    members: dict[bytes, tuple[str, ...]]
 
 
 def read_pool(path: Path, model_info: ModelInfo) -> Described:
@@ -39,8 +43,11 @@ def read_pool(path: Path, model_info: ModelInfo) -> Described:
     if len(leaders) > 1:
         _refuse(f"{path}: {leaders[0]} and {leaders[1]} cannot both lead")
     leader = leaders[0] if leaders else names[0]
-    devices = [_device(entry, model_info, entry["name"] == leader) for entry in members]
-    return Described(devices, _count(content, "context"), _count(content, "slots"))
+    described = [one for entry in members for one in _devices(entry, model_info, leader.encode())]
+    named = {
+        entry["name"].encode(): tuple(one["name"] for one in entry.get("devices", ())) for entry in members
+    }
+    return Described(described, _count(content, "context"), _count(content, "slots"), named)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -60,33 +67,60 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _member(entry: Any) -> dict[str, Any]:
-    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or "memory" not in entry:
+    known = isinstance(entry, dict) and isinstance(entry.get("name"), str) and entry["name"]
+    if not known or not ("memory" in entry or "devices" in entry):
         _refuse(f"a member needs a name and its memory: {entry}")
     result: dict[str, Any] = entry
+    if "devices" in result:
+        _check_devices(result["name"], result["devices"])
     return result
 
 
-def _device(entry: dict[str, Any], model_info: ModelInfo, local: bool) -> Device:
-    name, memory = entry["name"], entry["memory"]
+def _check_devices(member: str, entries: Any) -> None:
+    if not isinstance(entries, list) or not 0 < len(entries) <= MAX_DEVICES:
+        _refuse(f"{member} needs 1 to {MAX_DEVICES} devices")
+    for entry in entries:
+        named = isinstance(entry, dict) and isinstance(entry.get("name"), str) and entry["name"]
+        if not named or "/" in entry["name"] or "memory" not in entry:
+            _refuse(f"a device of {member} needs a name and its memory: {entry}")
+    names = {entry["name"].lower() for entry in entries}
+    if len(names) != len(entries):
+        _refuse(f"two devices of {member} have one name")
+
+
+def _devices(entry: dict[str, Any], model_info: ModelInfo, leader: bytes) -> list[Device]:
+    """The member's devices, as the leader would see them in its record."""
+    name, alone = entry["name"], "devices" not in entry
+    told = [{**entry, "name": ""}] if alone else entry["devices"]
+    rtt = _milliseconds(name, entry, "rtt_ms")
+    profile = Profile(name=name, devices=tuple(_offered(name, one) for one in told))
+    seen = devices(name.encode(), profile, rtt, model_info, leader)
+    speeds = {one["name"]: _milliseconds(name, one, "layer_ms", above=0.0) for one in told}
+    return [
+        replace(
+            one,
+            layer_seconds=speeds[one.device] or one.layer_seconds,
+            rtt=one.rtt if one.local or rtt is None else rtt,
+        )
+        for one in seen
+    ]
+
+
+def _offered(member: str, entry: dict[str, Any]) -> OfferedDevice:
+    memory = entry["memory"]
     offered = memory if type(memory) is int else parse_size(str(memory))
     if offered <= 0:
-        _refuse(f"{name} cannot offer {memory} of memory")
-    seconds = _milliseconds(entry, "layer_ms", above=0.0)
-    if seconds is None:
-        seconds = assumed_layer_seconds(model_info, str(entry.get("kind", "cpu")))
-    rtt = _milliseconds(entry, "rtt_ms")
-    if rtt is None:
-        rtt = 0.001
-    return Device(name.encode(), name, offered, seconds, 0.0 if local else rtt, local=local)
+        _refuse(f"{member} cannot offer {memory} of memory")
+    return OfferedDevice(str(entry.get("kind", "cpu")), entry["name"], offered, offered)
 
 
-def _milliseconds(entry: dict[str, Any], key: str, above: float = -1e-9) -> float | None:
+def _milliseconds(member: str, entry: dict[str, Any], key: str, above: float = -1e-9) -> float | None:
     """A field in milliseconds, as seconds; None if absent."""
     value = entry.get(key)
     if value is None:
         return None
     if type(value) not in (int, float) or not above < value < 1e9:
-        _refuse(f"{entry['name']}: {key} cannot be {value}")
+        _refuse(f"{member}: {key} cannot be {value}")
     return float(value) / 1000
 
 

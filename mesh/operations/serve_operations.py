@@ -9,6 +9,7 @@ from leader.model.deployed_settings import settings_of
 from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from leader.placement.reading import read_model
+from leader.reconcile.deployed_layers import layers_of, of_members, with_devices
 from mesh.control.operations import NoArgs, ServeArgs, ServeResult, StopResult
 from mesh.member.stay import Stay
 from mesh.operations.deployment_outlook import copies_of, options_of, outlook, same
@@ -19,7 +20,6 @@ from mesh.operations.pulling.held_elsewhere import root_of, shape_of_held
 from mesh.operations.pulling.holding import hash_told, note_held, pool_name_of
 from mesh.runtime import status as views
 from mesh.wire.facts import Deployment
-from mesh.wire.identity import NodeId
 from mesh.wire.profile import Model
 
 LOOK_SECONDS = 2.0
@@ -67,11 +67,11 @@ class ServeOperations:
         options = options_of(args.get("source"), settings, model, present)
         if not elsewhere:
             await note_held(pool, model, model_info.files)
-        layers = tuple((NodeId(member), count) for member, count in sorted(fixed.items()))
+        layers = of_members(fixed)
         wanted = Deployment(
             pool.id, pool.node.id, 0, model, settings.context, settings.slots, True, layers, copies
         )
-        return replace(wanted, options=options, second=second)
+        return replace(wanted, options=with_devices(options, fixed), second=second)
 
 
 async def _what_is_meant(pool: Stay, args: ServeArgs, emit: EmitEvent) -> tuple[Model | None, ModelInfo]:
@@ -89,7 +89,8 @@ async def _what_is_meant(pool: Stay, args: ServeArgs, emit: EmitEvent) -> tuple[
 def _deploy(pool: Stay, wanted: Deployment) -> None:
     settings = (wanted.model, wanted.context, wanted.slots, wanted.running, wanted.layers, wanted.copies)
     usual = settings_of(wanted) == EngineSettings(wanted.context, wanted.slots)
-    pool.driver.command(pool.node.deploy, *settings, wanted.options, wanted.second, not usual)
+    by_device = any(device for _, device in layers_of(wanted))
+    pool.driver.command(pool.node.deploy, *settings, wanted.options, wanted.second, by_device or not usual)
 
 
 async def _wait_until_served(pool: Stay, wanted: Deployment, emit: EmitEvent) -> None:

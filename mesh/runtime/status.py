@@ -171,6 +171,7 @@ def plan(node: Node) -> PlanStatus | None:
         "stages": [
             {
                 "member": id_text(stage.member),
+                "device": stage.device,
                 "layers": [stage.first, stage.last],
                 "head": stage.head,
                 "bytes": stage.bytes,

@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from leader.placement.planner import Infeasible
+from leader.placement.infeasible import Infeasible
 from leader.placement.reading import read_header, read_model
 from mesh.control.operations import (
     FetchArgs,

@@ -51,7 +51,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ModelInfo:
 def split_plan(model: ModelInfo, on_leader: int = 2, context: int = 512) -> Plan:
     """Six layers: ``on_leader`` here, two and the rest on two workers."""
     devices = [host(1 << 30), worker(1, 1 << 30), worker(2, 1 << 30)]
-    fixed = {devices[0].member: on_leader, devices[1].member: 2, devices[2].member: 4 - on_leader}
+    fixed = {devices[0].key: on_leader, devices[1].key: 2, devices[2].key: 4 - on_leader}
     return place(model, devices, EngineSettings(context, 1), fixed)
 
 

@@ -75,7 +75,7 @@ async def serving(folder: Path, workers: Worker) -> AsyncIterator[LlamaServer]:
         model_info(),
         [host(), worker(1), worker(2)],
         EngineSettings(512, 1),
-        {host().member: 2, worker(1).member: 3},
+        {host().key: 2, worker(1).key: 3},
     )
     async with open_tunnels(workers.open) as tunnels, trio.open_nursery() as nursery:
         server = LlamaServer(program, plan, tunnels.listen, folder / "log")

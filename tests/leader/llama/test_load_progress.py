@@ -137,7 +137,7 @@ def test_a_model_of_no_bytes_has_no_share() -> None:
 
 def test_a_plans_shares_are_the_weights_of_its_workers_in_its_order() -> None:
     model = model_info(4)
-    fixed = {worker(1).member: 2, worker(2).member: 1, host().member: 1}
+    fixed = {worker(1).key: 2, worker(2).key: 1, host().key: 1}
     plan = place(model, [host(GIB), worker(1, GIB), worker(2, GIB)], EngineSettings(512, 1), fixed)
     text = LoadProgress.of(plan).see(0.0, 0.0, [1 << 50] * 2).text()
     total = LoadProgress.of(plan).see(0.0, 0.0, [0, 0]).total

@@ -14,7 +14,7 @@ from tests.leader.shapes import GIB, MIB, host, model_info, worker
 
 def test_what_others_hold_does_not_count() -> None:
     alone = place(model_info(8), [host(memory=GIB)], EngineSettings(512, 1))
-    shared = place(model_info(8), [host(), worker(1, memory=GIB)], EngineSettings(512, 1), {host().member: 2})
+    shared = place(model_info(8), [host(), worker(1, memory=GIB)], EngineSettings(512, 1), {host().key: 2})
     assert memory_limit(shared) < memory_limit(alone)
 
 

@@ -20,7 +20,7 @@ def value(argv: list[str], option: str) -> str:
 
 
 def test_a_pipeline_names_its_workers_in_order_with_exact_counts() -> None:
-    fixed = {host().member: 2, worker(1).member: 1, worker(2).member: 5}
+    fixed = {host().key: 2, worker(1).key: 1, worker(2).key: 5}
     plan = place(
         model_info(8),
         [host(), worker(1, rtt=0.002), worker(2, memory=GIB, rtt=0.001)],
@@ -77,7 +77,7 @@ def test_a_head_that_stays_with_the_leader_is_named_by_its_tensor() -> None:
 
 def test_the_leaders_accelerator_is_a_device_among_the_workers() -> None:
     gpu = Device(b"\xff" * 16, "me", GIB, 0.0001, local=True, accelerator="CUDA0")
-    plan = place(model_info(8), [gpu, worker(1)], EngineSettings(512, 1), {worker(1).member: 3})
+    plan = place(model_info(8), [gpu, worker(1)], EngineSettings(512, 1), {worker(1).key: 3})
     argv = arguments(plan, ENDPOINTS, "127.0.0.1", 1)
     assert value(argv, "--device") in ("CUDA0,RPC0", "RPC0,CUDA0")
     assert value(argv, "-ngl") == "9"

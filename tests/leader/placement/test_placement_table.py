@@ -10,9 +10,17 @@ from leader.placement.cost import MAX_DEVICES, Device, Range, demand
 from leader.placement.placement_table import _window, best_counts
 from tests.leader.shapes import host, model_info, worker
 
-ANY = Range(0, 8, 8)
 MODEL = model_info()
 WANTS = demand(MODEL, EngineSettings(512, 1), 1)
+
+
+def span(low: int, high: int, high_head: int) -> Range:
+    """Room for ``high`` layers without and ``high_head`` with the head; -1: not possible."""
+    layer = WANTS.layers[0]
+    return Range(low, 99, high * layer + layer // 2, high_head * layer + layer // 2)
+
+
+ANY = span(0, 8, 8)
 
 
 def counts(devices: list[Device], ranges: list[Range]) -> list[tuple[int, bool]] | None:
@@ -40,27 +48,27 @@ def test_all_goes_to_the_host_where_it_fits_and_the_rest_is_no_faster() -> None:
 
 
 def test_a_device_that_must_hold_layers_does() -> None:
-    assert counts([host(), worker(1)], [ANY, Range(3, 3, 3)]) == [(5, True), (3, False)]
+    assert counts([host(), worker(1)], [ANY, span(3, 3, 3)]) == [(5, True), (3, False)]
 
 
 def test_the_head_goes_where_it_has_room() -> None:
-    assert counts([host(), worker(1)], [Range(0, 5, -1), ANY]) == [(5, False), (3, True)]
+    assert counts([host(), worker(1)], [span(0, 5, -1), ANY]) == [(5, False), (3, True)]
 
 
 def test_a_host_without_layers_may_hold_the_head_and_a_worker_may_not() -> None:
-    assert counts([host(), worker(1)], [Range(0, 0, 0), Range(0, 8, -1)]) == [(0, True), (8, False)]
-    assert counts([host(), worker(1)], [Range(0, 8, -1), Range(0, 0, 0)]) is None
+    assert counts([host(), worker(1)], [span(0, 0, 0), span(0, 8, -1)]) == [(0, True), (8, False)]
+    assert counts([host(), worker(1)], [span(0, 8, -1), span(0, 0, 0)]) is None
 
 
 def test_what_does_not_fit_has_no_counts() -> None:
-    assert counts([host(), worker(1)], [Range(0, 4, 4), Range(0, 3, 3)]) is None
+    assert counts([host(), worker(1)], [span(0, 4, 4), span(0, 3, 3)]) is None
 
 
 def test_of_more_devices_than_the_engine_takes_some_stay_unused() -> None:
     model = model_info(n_layers=MAX_DEVICES + 1)
     devices = [host(), *(worker(number) for number in range(1, MAX_DEVICES + 2))]
-    one = Range(0, 1, 1)
-    ranges = [Range(0, 0, -1), *[one] * (MAX_DEVICES + 1)]
+    one = span(0, 1, 1)
+    ranges = [span(0, 0, -1), *[one] * (MAX_DEVICES + 1)]
     assert best_counts(model, demand(model, EngineSettings(512, 1), 1), devices, ranges) is None
     ranges[0] = one
     found = best_counts(model, demand(model, EngineSettings(512, 1), 1), devices, ranges)

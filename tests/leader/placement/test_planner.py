@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from leader.model.engine_settings import EngineSettings
 from leader.placement.cost import MAX_DEVICES, Device, demand, entry_seconds, head_extra_seconds
-from leader.placement.planner import Infeasible, Plan, place
+from leader.placement.infeasible import Infeasible
+from leader.placement.planner import Plan, place, repriced
 from tests.leader.shapes import GIB, MIB, host, model_info, worker
 
 
@@ -19,7 +20,7 @@ def layers_of(plan: Plan) -> dict[str, int]:
 
 
 def brute_force(
-    devices: list[Device], fixed: dict[bytes, int], n_layers: int, slots: int, batch: int
+    devices: list[Device], fixed: dict[tuple[bytes, str], int], n_layers: int, slots: int, batch: int
 ) -> float:
     """Least seconds a step over every choice of counts and head; inf if none fits."""
     model = model_info(n_layers)
@@ -27,7 +28,7 @@ def brute_force(
     best = float("inf")
     for counts in itertools.product(range(n_layers + 1), repeat=len(devices)):
         if sum(counts) != n_layers or any(
-            fixed.get(device.member, count) != count for device, count in zip(devices, counts, strict=True)
+            fixed.get(device.key, count) != count for device, count in zip(devices, counts, strict=True)
         ):
             continue
         for head in range(len(devices)):
@@ -79,7 +80,7 @@ def test_a_plan_costs_exactly_what_brute_force_finds(
     devices, n_layers = pool
     fixed = data.draw(
         st.dictionaries(
-            st.sampled_from([device.member for device in devices]), st.integers(0, n_layers), max_size=2
+            st.sampled_from([device.key for device in devices]), st.integers(0, n_layers), max_size=2
         )
     )
     objective = data.draw(st.sampled_from(["latency", "throughput"]))
@@ -150,7 +151,7 @@ def test_the_head_may_stay_on_the_leader_when_its_logits_would_cross_a_slow_link
 
 
 def test_fixed_numbers_are_kept_and_the_rest_is_free() -> None:
-    fixed = {worker(2).member: 3, host().member: 0}
+    fixed = {worker(2).key: 3, host().key: 0}
     plan = place(
         model_info(8),
         [host(memory=GIB), worker(1, memory=GIB), worker(2, memory=GIB)],
@@ -194,14 +195,14 @@ def test_a_fixed_number_beyond_a_machines_memory_names_that_machine() -> None:
             model_info(8),
             [host(memory=GIB), worker(1, memory=60 * MIB)],
             EngineSettings(512, 1),
-            {worker(1).member: 8},
+            {worker(1).key: 8},
         )
 
 
 def test_fixed_numbers_that_do_not_add_up_are_refused() -> None:
     devices = [worker(1, memory=GIB), worker(2, memory=GIB)]
     with pytest.raises(Infeasible, match="leave no way to place all 8"):
-        place(model_info(8), devices, EngineSettings(512, 1), {worker(1).member: 2, worker(2).member: 2})
+        place(model_info(8), devices, EngineSettings(512, 1), {worker(1).key: 2, worker(2).key: 2})
 
 
 def test_an_empty_pool_is_refused() -> None:
@@ -222,6 +223,48 @@ def test_throughput_counts_all_slots_and_latency_one() -> None:
         place(model_info(8), devices, EngineSettings(512, 4), objective=o) for o in ("latency", "throughput")
     )
     assert all_slots.predicted_tokens_per_second > 3 * one.predicted_tokens_per_second
+
+
+def test_a_capped_device_gets_no_more_while_something_fits_so() -> None:
+    newcomer = replace(worker(1, GIB, seconds=0.0001), most_layers=2)
+    plan = place(model_info(8), [newcomer, host(GIB)], EngineSettings(512))
+    assert layers_of(plan) == {"host": 6, "w1": 2}
+    unused = place(model_info(8), [replace(newcomer, most_layers=0), host(GIB)], EngineSettings(512))
+    assert layers_of(unused) == {"host": 8}
+    fixed = place(model_info(8), [newcomer, host(GIB)], EngineSettings(512), {newcomer.key: 5})
+    assert layers_of(fixed)["w1"] == 5, "a person's number counts for more"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 8), st.integers(0, 8), st.booleans())
+def test_where_nothing_fits_within_the_caps_they_rise_no_more_than_they_must(
+    cap: int, room: int, equal: bool
+) -> None:
+    model = model_info(8) if equal else replace(model_info(8), layer_bytes=(*[8 * MIB] * 7, 8 * MIB - 1))
+    wants = demand(model, EngineSettings(512), 1)
+    newcomer = replace(worker(1, GIB, seconds=0.0001), most_layers=cap)
+    other = worker(2, wants.overhead(worker(2)) + room * wants.layers[0], seconds=0.5)
+    plan = place(model, [newcomer, other], EngineSettings(512))
+    assert layers_of(plan)["w1"] == max(cap, 8 - room, 1), "the head is on it"
+
+
+def test_a_placement_has_another_speed_when_its_devices_have() -> None:
+    plan = place(model_info(8), [host(60 * MIB), worker(1)], EngineSettings(512))
+    slower = [host(60 * MIB, seconds=0.0021), worker(1, rtt=0.5)]
+    held = {stage.device.key: stage.layers for stage in plan.stages}
+    assert repriced(plan, slower) == place(model_info(8), slower, EngineSettings(512), held)
+    assert repriced(plan, []) == plan
+    assert repriced(plan, slower).step_seconds > plan.step_seconds
+
+
+def test_devices_of_a_machine_are_chosen_each_for_itself() -> None:
+    card, processor = (
+        replace(worker(1, 60 * MIB, seconds=seconds), device=name, name=f"w1/{name}")
+        for name, seconds in (("CUDA0", 0.001), ("CPU", 0.02))
+    )
+    plan = place(model_info(8), [processor, card, worker(2, 90 * MIB)], EngineSettings(512))
+    assert set(layers_of(plan)) == {"w1/CUDA0", "w2"}
+    assert set(plan.workers) == {card.member, worker(2).member}
 
 
 def test_the_explanation_adds_up() -> None:

@@ -21,9 +21,7 @@ def test_a_model_is_read_from_its_file(tmp_path: Path) -> None:
 
 
 def test_a_stage_names_its_first_and_its_last_layer() -> None:
-    plan = place(
-        model_info(4), [host(GIB), worker(1, GIB)], EngineSettings(512, 1), fixed={worker(1).member: 3}
-    )
+    plan = place(model_info(4), [host(GIB), worker(1, GIB)], EngineSettings(512, 1), fixed={worker(1).key: 3})
     assert sorted(stage.span for stage in plan.stages if stage.layers) in (
         [(0, 0), (1, 3)],
         [(0, 2), (3, 3)],

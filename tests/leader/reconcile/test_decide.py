@@ -176,7 +176,7 @@ def test_a_worker_that_cannot_is_not_asked_and_the_reason_is_told(changes: Any, 
 
 
 def test_fixed_layers_wait_for_the_member_they_name() -> None:
-    wanted = replace(WANTED, layers={W2: 3})
+    wanted = replace(WANTED, layers={(W2, ""): 3})
     gone = member(3, alive=False)
     absent = view(leader(), member(1), member(2, paused=True), gone, wanted=wanted, leases=USED)
     report = only(decide(0, absent, ReconcilerMemory()), Report)

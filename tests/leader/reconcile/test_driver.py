@@ -114,7 +114,7 @@ def test_a_node_that_follows_sees_nothing_of_the_deployment(driven: Driven) -> N
 def test_a_leader_sees_the_deployment_its_members_and_what_is_copied(driven: Driven) -> None:
     driven.deploy(((driven.other.id, 3),))
     view = driven.view()
-    assert view.wanted == replace(WANTED, layers={driven.other.id: 3})
+    assert view.wanted == replace(WANTED, layers={(driven.other.id, ""): 3})
     assert {member.id for member in view.members} == {driven.stage.node.id, driven.other.id}
     assert all(member.devices for member in view.members)
     assert (view.model_info, view.lost, view.copying, view.asked) == (TOY, "", Copying(1, 2), "idle")

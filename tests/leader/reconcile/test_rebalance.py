@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from leader.model.engine_settings import EngineSettings
 from leader.placement.planner import Plan, place
 from leader.reconcile.decide import ASKING, decide
-from leader.reconcile.rebalance import DRAIN, LEAST_GAIN, LONGEST_STAY, QUIET, STABLE, better, pays, shares
+from leader.reconcile.rebalance import (
+    DRAIN,
+    LEAST_GAIN,
+    LONGEST_STAY,
+    QUIET,
+    STABLE,
+    better,
+    members,
+    pays,
+)
 from leader.reconcile.view import (
     Drain,
     MemberView,
@@ -156,7 +165,7 @@ def test_pings_of_a_local_network_are_no_reason_to_move() -> None:
     across = [host(60 * MIB), worker(1, rtt=0.05), worker(2, rtt=0.0001)]
     found = better(SLOW_PLAN, across, {})
     assert found is not None
-    assert W2 in shares(found[0])
+    assert W2 in members(found[0])
 
 
 def test_round_trips_that_waver_are_not_placed_anew_each_time() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from leader.model.engine_settings import EngineSettings
-from leader.placement.planner import Infeasible, place
+from leader.placement.infeasible import Infeasible
+from leader.placement.planner import place
 from leader.reconcile.member_views import member_view
 from mesh.operations.plan import (
     context_of,
@@ -37,7 +38,7 @@ def test_the_context_is_what_was_asked_else_modest(trained: int, asked: int | No
 
 def test_layers_are_fixed_by_name_or_id() -> None:
     members = [member(), member(replace(PROFILE, name="bert"), BERT)]
-    assert fixed_layers({"anna": 3, id_text(BERT): 5}, members) == {ANNA: 3, BERT: 5}
+    assert fixed_layers({"anna": 3, id_text(BERT): 5}, members) == {(ANNA, ""): 3, (BERT, ""): 5}
     assert fixed_layers(None, members) == {}
 
 
@@ -50,15 +51,17 @@ def test_layers_for_nobody_or_for_one_of_two_are_refused() -> None:
 
 @pytest.mark.parametrize("state", GONE)
 def test_who_is_gone_leaves_its_name_to_who_came_with_it(state: MemberState) -> None:
-    assert fixed_layers({"anna": 3}, [member(state=state), member(id=BERT)]) == {BERT: 3}
-    assert fixed_layers({"anna": 3}, [member(state=state)]) == {ANNA: 3}, "and is found while it is the only"
+    assert fixed_layers({"anna": 3}, [member(state=state), member(id=BERT)]) == {(BERT, ""): 3}
+    assert fixed_layers({"anna": 3}, [member(state=state)]) == {(ANNA, ""): 3}, (
+        "and is found while it is the only"
+    )
 
 
 def test_layers_for_who_cannot_hold_any_are_refused_with_the_reason() -> None:
     reasons: dict[bytes, tuple[str, str | None]] = {ANNA: ("anna", None), BERT: ("bert", "does not work")}
-    refuse_unable(reasons, {ANNA: 3, BERT: 0})
+    refuse_unable(reasons, {(ANNA, ""): 3, (BERT, ""): 0})
     with pytest.raises(MeshError, match="bert is to hold 1 layer, but does not work"):
-        refuse_unable(reasons, {ANNA: 3, BERT: 1})
+        refuse_unable(reasons, {(ANNA, ""): 3, (BERT, ""): 1})
 
 
 # --- plans for people

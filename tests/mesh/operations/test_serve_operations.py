@@ -9,7 +9,7 @@ import trio
 from leader.model.deployed_settings import settings_of
 from leader.model.engine_settings import EngineSettings
 from leader.model.model_hash import Progress
-from leader.placement.planner import Infeasible
+from leader.placement.infeasible import Infeasible
 from mesh.control.operations import ProgressEvent, ServeArgs
 from mesh.operations.pulling import holding
 from mesh.operations.serve_operations import ServeOperations

@@ -8,7 +8,8 @@ import pytest
 from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
-from leader.placement.planner import Infeasible, Plan, place
+from leader.placement.infeasible import Infeasible
+from leader.placement.planner import Plan, place
 from leader.placement.reading import read_model
 from mesh.tools.demo.lent_memory import LentMemory, lent_memory
 from mesh.tools.demo.performance import GENERATED, GENERATED_BYTES
