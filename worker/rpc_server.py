@@ -58,6 +58,7 @@ class RpcServer:
         device: bool = False,
         engine_devices: Sequence[str] = (),
         number: int = 0,
+        name: str = "rpc-server",
         on_event: Callable[[SupervisorEvent], None] = lambda _: None,
         restarts: Restarts | None = None,
     ) -> None:
@@ -65,7 +66,8 @@ class RpcServer:
         core that it may use.
 
         ``device``: it drives an accelerator. ``engine_devices`` are those that it serves, as it calls them;
-        without them it serves what it finds. ``number`` is its own among a sidecar's engines.
+        without them it serves what it finds. ``number`` is its own among a sidecar's engines, ``name``
+        what people are told.
         """
         self._program = program
         self._device = device
@@ -76,7 +78,7 @@ class RpcServer:
         self.end: ServerEnd | None = None
         """How it ended since its last client came; None if it did not."""
         self._on_event = on_event
-        self._memory = MemoryBound("rpc-server", lent + lent // 10 + _SPARE_BYTES, "what is lent")
+        self._memory = MemoryBound(name, lent + lent // 10 + _SPARE_BYTES, "what is lent")
         self.problem = ""
         """Why it was last ended for what it took; empty if never."""
         self._threads = threads or thread_count()
@@ -84,8 +86,9 @@ class RpcServer:
         self._connected = 0
         self._closed = 0
         self._freed = trio.Event()
+        self._name = name
         self._supervised = Supervised(
-            "rpc-server",
+            name,
             self._launch,
             LogFile(log),
             restarts=restarts or Restarts(),
@@ -138,7 +141,7 @@ class RpcServer:
             took = self._memory.exceeded(pid)
             self.problem = took or self.problem
             if stands or took:
-                reason = took or f"rpc-server {stands}"
+                reason = took or f"{self._name} {stands}"
                 _log.warning("%s: it is killed and started again", reason)
                 self._note_end(reason)
                 await self._supervised.restart()
@@ -218,7 +221,7 @@ class RpcServer:
     def _note(self, event: SupervisorEvent) -> None:
         """Keep how it ended, unless that was its owner's wish, and pass the event on."""
         if event.state in (State.BACKING_OFF, State.FAILED):
-            how = event.reason if event.code is None else f"rpc-server {describe_exit(event.code)}"
+            how = event.reason if event.code is None else f"{self._name} {describe_exit(event.code)}"
             self._note_end(self._memory.ended() or how)
         self._freed.set()  # an rpc-server that has ended serves nobody
         self._freed = trio.Event()

@@ -7,6 +7,7 @@ any of them have ended: a device's memory is lent once.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import trio
 
@@ -19,19 +20,24 @@ from worker.rpc_server import RpcServer
 _PROCESSOR = "cpu"
 
 
-@dataclass(frozen=True, slots=True)
-class LentDevice:
-    """What this machine lends of one device.
+class LentDevice(Protocol):
+    """What this machine lends of one device. Parts of a divided processor are one device to the engine."""
 
-    ``name`` is what the record calls it, ``engine_device`` what rpc-server does; empty: the engine chooses.
-    ``kind`` is a kind of the backends' table. ``bytes`` is memory. The parts of a divided processor have
-    names of their own and one ``engine_device``.
-    """
+    @property
+    def name(self) -> str:
+        """What the record calls it."""
 
-    name: str
-    engine_device: str
-    kind: str
-    bytes: int
+    @property
+    def device(self) -> str:
+        """What rpc-server calls it; empty: the engine chooses."""
+
+    @property
+    def kind(self) -> str:
+        """Its kind in the backends' table."""
+
+    @property
+    def offered(self) -> int:
+        """Bytes of its memory."""
 
 
 @dataclass(slots=True, eq=False)
@@ -165,16 +171,18 @@ class RpcServers:
 
     def _made(self, names: tuple[str, ...]) -> RpcServer:
         devices = [self._lent[name] for name in names]
+        alone = len(self._lent) == 1
         # The log is that of the first device, whichever others are served with it: so there are few.
-        log = "rpc-server" if len(self._lent) == 1 else f"rpc-server-{_file_name(names[0])}"
+        log = "rpc-server" if alone else f"rpc-server-{_file_name(names[0])}"
         return RpcServer(
             self._program,
             self._log_of(log),
-            lent=sum(device.bytes for device in devices),
+            lent=sum(device.offered for device in devices),
             threads=self._threads_of(devices),
             device=any(device.kind != _PROCESSOR for device in devices),
-            engine_devices=tuple(device.engine_device for device in devices if device.engine_device),
+            engine_devices=tuple(device.device for device in devices if device.device),
             number=min(number for number, name in enumerate(self._lent) if name in names),
+            name="rpc-server" if alone else f"rpc-server ({', '.join(names)})",
             on_event=self._on_event,
             restarts=self._restarts,
         )

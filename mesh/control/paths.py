@@ -53,7 +53,7 @@ def is_ours(directory: str) -> bool:
 
 
 def log_path(state: str, process: str = "mesh") -> str:
-    """The log of ``mesh`` (the sidecar), ``rpc-server`` or ``llama-server``; ``mesh logs`` shows all."""
+    """The log of ``mesh`` (the sidecar), ``llama-server`` or an ``rpc-server``; ``mesh logs`` shows all."""
     return os.path.join(state, f"{process}.log")
 
 

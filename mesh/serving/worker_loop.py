@@ -15,7 +15,6 @@ from mesh.net.session import Session
 from mesh.runtime.node_context import NodeContext
 from mesh.wire.facts import Claim
 from worker.gate import Gate
-from worker.offers import Offer
 from worker.rpc_server import RpcServer
 from worker.rpc_servers import LentDevice, RpcServers
 
@@ -31,19 +30,18 @@ class WorkerLoop:
         self.holder = holder
         """Gives the claim that holds this worker's lease."""
         self.gate: Gate | None = None
-        self.lent: Sequence[LentDevice] = ()
-        """The devices that this machine lends, in the order of its record; none until they are known.
-
-        When they change, and `ChangeSignal.notify` is called, the rpc-servers begin anew with the new ones.
-        """
+        self._lent: tuple[LentDevice, ...] = ()
 
     @property
     def ready(self) -> bool:
         return self._servers is not None and self._servers.ready
 
-    def lend(self, offers: Sequence[Offer]) -> None:
-        """What this machine lends from now on; nothing runs before there is something."""
-        self.lent = tuple(LentDevice(one.name, one.device, one.kind, one.offered) for one in offers)
+    def lend(self, devices: Sequence[LentDevice]) -> None:
+        """What this machine lends from now on, in the order of its record; nothing runs before this.
+
+        Where that is a change, all rpc-servers begin anew.
+        """
+        self._lent = tuple(devices)
         self._machine.changes.notify()
 
     @property
@@ -73,7 +71,7 @@ class WorkerLoop:
                 await self._machine.changes.cancel_when(nursery.cancel_scope, changed)
 
     def _differs(self, engine: Engine, lent: Sequence[LentDevice]) -> bool:
-        return self._machine.keeper.engine != engine or tuple(self.lent) != lent
+        return self._machine.keeper.engine != engine or self._lent != lent
 
     async def _serve(self, engine: Engine, lent: Sequence[LentDevice]) -> None:
         self._servers = RpcServers(
@@ -100,9 +98,9 @@ class WorkerLoop:
     async def _means(self) -> tuple[Engine, tuple[LentDevice, ...]]:
         """The engine and the devices, once both are there."""
         seen = self._machine.changes.count
-        while (engine := self._machine.keeper.engine) is None or not self.lent:
+        while (engine := self._machine.keeper.engine) is None or not self._lent:
             seen = await self._machine.changes.wait(seen, ENGINE_WAIT_SECONDS)
-        return engine, tuple(self.lent)
+        return engine, self._lent
 
     def _on_event(self, event: SupervisorEvent) -> None:
         self._machine.changes.notify()

@@ -29,8 +29,9 @@ from mesh.wire.identity import Identity, NodeId
 from tests.benchmarks.gate_door import CONTEXT, BenchedEngine
 from tests.benchmarks.gate_ways import WAYS, going
 from tests.leader.llama.url_of import url_of
+from tests.worker.lent import Lent
 from worker.gate import Gate
-from worker.rpc_servers import LentDevice, RpcServers
+from worker.rpc_servers import RpcServers
 
 LAYERS = 24
 TERM = 1
@@ -82,7 +83,7 @@ class GateNode:
     async def work(self) -> None:
         port = bind_port(["127.0.0.1"])
         with tempfile.TemporaryDirectory() as folder:
-            lent = [LentDevice("", "", "cpu", 8 << 30)]
+            lent = [Lent(offered=8 << 30)]
             servers = RpcServers(Path(self.config["rpc_server"]), lent, lambda name: Path(folder) / name)
             gate = Gate(servers, self.trusts)
             gate.set_holder(Claim(self.leader.id))

@@ -20,8 +20,9 @@ from mesh.net.stream_ends import Plain
 from mesh.tools.generator import generate, spec_of_size
 from mesh.wire.endpoint import Endpoint
 from tests.waiting import until
+from tests.worker.lent import part
 from worker.gate import Gate
-from worker.rpc_servers import LentDevice, RpcServers
+from worker.rpc_servers import RpcServers
 
 ALICE, BOB = b"a" * 16, b"b" * 16
 
@@ -70,7 +71,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def servers(engine: Engine, tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[RpcServers]:
     servers = RpcServers(
         engine.rpc_server,
-        [LentDevice("cpu:0", "CPU", "cpu", 1 << 30), LentDevice("cpu:1", "CPU", "cpu", 1 << 30)],
+        [part(0), part(1)],
         lambda name: tmp_path / f"{name}.log",
         threads=1,
         restarts=Restarts(first=0.01),

@@ -16,16 +16,17 @@ from mesh.wire.errors import MeshError
 from tests.mesh.engine.process.processes import is_gone
 from tests.mesh.fake_engine import fake_engine
 from tests.waiting import until
+from tests.worker.lent import Lent, part
 from tests.worker.test_rpc_server import greet, told
 from worker.rpc_server import RpcServer
 from worker.rpc_servers import LentDevice, RpcServers
 
 GIB = 1 << 30
-PARTS = [LentDevice("cpu:0", "CPU", "cpu", GIB), LentDevice("cpu:1", "CPU", "cpu", 2 * GIB)]
+PARTS = [part(0), part(1)]
 GPUS = [
-    LentDevice("CUDA0", "CUDA0", "cuda", 4 * GIB),
-    LentDevice("CUDA1", "CUDA1", "cuda", 4 * GIB),
-    LentDevice("CPU", "CPU", "cpu", GIB),
+    Lent("CUDA0", "CUDA0", "cuda", 4 * GIB),
+    Lent("CUDA1", "CUDA1", "cuda", 4 * GIB),
+    Lent("CPU", "CPU", "cpu", GIB),
 ]
 DEVICE_COUNT = 15
 
@@ -152,7 +153,7 @@ async def test_what_is_not_lent_is_refused_in_words_and_ends_nothing(
 async def test_a_machine_of_one_device_has_the_log_that_it_always_had(
     tmp_path: Path, nursery: trio.Nursery
 ) -> None:
-    lent = [LentDevice("", "", "cpu", GIB)]
+    lent = [Lent()]
     servers = await begun(fake_engine(tmp_path / "engine"), tmp_path, nursery, lent)
     assert logs(tmp_path) == ["rpc-server.log"]
     server = servers.server([])

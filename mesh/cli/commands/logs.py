@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,7 +14,7 @@ from mesh.cli.options import Options
 from mesh.wire.errors import MeshError
 
 DESCRIPTION = (
-    "What the sidecar, rpc-server and llama-server of this node wrote last. Needs no running sidecar."
+    "What the sidecar, each rpc-server and llama-server of this node wrote last. Needs no running sidecar."
 )
 EXAMPLE = "  mesh logs -f"
 
@@ -21,6 +22,7 @@ POLL_INTERVAL = 0.2
 LONGEST_TAIL = 256 * 1024
 """Bytes at the end of each log in which to look for its last lines."""
 NAMES = {"mesh": "sidecar"}
+_LEAST_WIDTH = 12
 
 
 def configure(options: Options) -> None:
@@ -44,12 +46,12 @@ def run(args: argparse.Namespace) -> int:
         raise MeshError(f"there are no logs in {state}", "they begin with: mesh join")
     try:
         for log in logs.values():
-            _show(log.name, log.last(args.lines))
+            _show(log.name, log.last(args.lines), _width(logs.values()))
         while args.follow:
             time.sleep(POLL_INTERVAL)
             for path in _oldest_first(state):
                 log = logs.setdefault(path, Log(path))
-                _show(log.name, log.more())
+                _show(log.name, log.more(), _width(logs.values()))
     except KeyboardInterrupt:
         pass
     finally:
@@ -132,10 +134,14 @@ def _oldest_first(state: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
-def _show(name: str, lines: list[bytes]) -> None:
+def _width(logs: Iterable[Log]) -> int:
+    return max((_LEAST_WIDTH, *(len(log.name) for log in logs)))
+
+
+def _show(name: str, lines: list[bytes], width: int) -> None:
     from mesh.cli.terminal import clean, paint
 
     for line in lines:
         text = line.decode(errors="replace").rstrip("\r").expandtabs()
-        print(f"{paint(name.ljust(12), 'dim')} | {clean(text)}")
+        print(f"{paint(name.ljust(width), 'dim')} | {clean(text)}")
     sys.stdout.flush()

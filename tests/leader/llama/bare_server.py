@@ -3,7 +3,7 @@
 import os
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,12 @@ async def process(argv: list[str], log: Path) -> AsyncIterator[subprocess.Popen[
 
 @asynccontextmanager
 async def rpc_server(
-    binary: Path, directory: Path, *arguments: str
+    binary: Path, directory: Path, devices: Sequence[str] = ("CPU",)
 ) -> AsyncIterator[tuple[int, subprocess.Popen[bytes]]]:
-    """An rpc-server of one thread on loopback, with ``arguments`` added; gives its port and process once it
-    listens.
-    """
+    """An rpc-server of one thread on loopback; gives its port and process once it listens."""
     port = free_port()
     log = directory / f"rpc-{port}.log"
-    argv = [str(binary), "-H", "127.0.0.1", "-p", str(port), "-t", "1", *arguments]
+    argv = [str(binary), "-H", "127.0.0.1", "-p", str(port), "-t", "1", "-d", ",".join(devices)]
     async with process(argv, log) as child:
         with trio.fail_after(20):
             while True:
@@ -76,10 +74,10 @@ async def bare_server(binary: Path, model: Path, directory: Path, *arguments: st
         yield f"http://127.0.0.1:{port}"
 
 
-async def post(url: str, body: dict[str, Any]) -> Any:
+async def post(url: str, body: dict[str, Any], seconds: float = 120) -> Any:
     """POST as JSON; the answer's JSON."""
     async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.post(url, json=body, timeout=120)
+        answer = await client.post(url, json=body, timeout=seconds)
         answer.raise_for_status()
         return answer.json()
 

@@ -95,7 +95,8 @@ async def pool(engine: Engine, plan: Plan, directory: Path, **options: Any) -> A
     async with AsyncExitStack() as stack:
         ports, pids = {}, []
         for group in plan.servers:
-            port, process = await stack.enter_async_context(rpc_server(engine.rpc_server, directory))
+            devices = ["CPU"] * len(group.devices)
+            port, process = await stack.enter_async_context(rpc_server(engine.rpc_server, directory, devices))
             ports[group] = port
             pids.append(process.pid)
         resets: list[tuple[RpcGroup, str]] = []

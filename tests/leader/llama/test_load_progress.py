@@ -1,6 +1,7 @@
 """What is told of a load, whatever the samples say."""
 
 import re
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -143,3 +144,17 @@ def test_a_plans_shares_are_the_weights_of_its_workers_in_its_order() -> None:
     total = LoadProgress.of(plan).see(0.0, 0.0, [0, 0]).total
     assert total == max(model.total_bytes, sum(model.layer_bytes[1:]))
     assert re.match(r"all .* are there", text)
+
+
+def test_devices_that_one_rpc_server_serves_are_one_share_and_others_are_apart() -> None:
+    whole = place(model_info(8), [host(GIB)], EngineSettings(512, 1))
+    stages = [
+        replace(whole.stages[0], device=replace(device, device=name), first=first, layers=2, head=False)
+        for first, (device, name) in enumerate([(worker(1), "CUDA0"), (worker(2), ""), (worker(1), "CPU")])
+    ]
+    plan = replace(whole, stages=tuple(stages))
+    apart = LoadProgress.of(plan).see(0.0, 1.0, [16 * MIB, 16 * MIB, 8 * MIB])
+    joined = LoadProgress.of(replace(plan, joined=frozenset({worker(1).member})))
+    together = joined.see(0.0, 1.0, [24 * MIB, 0])
+    assert (apart.waits_for, apart.total - apart.done) == ("w1", 8 * MIB)
+    assert (together.waits_for, together.total - together.done) == ("w1", 24 * MIB)

@@ -20,9 +20,10 @@ from mesh.wire.rights import ALL_RIGHTS, Rights
 from tests.mesh.fake_engine import fake_engine
 from tests.mesh.machines import Ground, Here
 from tests.waiting import until
+from tests.worker.lent import Lent
 from worker.rpc_servers import LentDevice
 
-DEVICES = (LentDevice("CUDA0", "CUDA0", "cpu", 1 << 30), LentDevice("CPU", "CPU", "cpu", 1 << 30))
+DEVICES = (Lent("CUDA0", "CUDA0", "cpu"), Lent("CPU", "CPU", "cpu"))
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ async def pool(ground: Ground, nursery: trio.Nursery, folder: Path, rights: Righ
     await ground.acquaint(bert, anna)
     machine = bert.machine(fake_engine(folder / "engine"))
     bert.work = WorkerLoop(machine, lambda: None)
-    bert.work.lent = DEVICES
+    bert.work.lend(DEVICES)
     nursery.start_soon(bert.work.run)
     await until(lambda: bert.work is not None and all(map(server_is_ready(bert.work), DEVICES)))
     return bert, anna
@@ -78,9 +79,9 @@ async def test_the_lease_holder_learns_how_the_devices_rpc_server_ended(
     die(bert, "CPU")
     words = await ask(anna, bert, "CPU")
     assert words is not None
-    assert (words.ended, words.reason) == (True, "rpc-server was killed by SIGABRT")
+    assert (words.ended, words.reason) == (True, "rpc-server (CPU) was killed by SIGABRT")
     assert words.lines[-1] == "Client connection closed"
-    assert words.text == "rpc-server was killed by SIGABRT: Client connection closed"
+    assert words.text == "rpc-server (CPU) was killed by SIGABRT: Client connection closed"
     assert await ask(anna, bert, "CUDA0") == await ask(anna, bert) == LastWords(False)
 
 

@@ -18,6 +18,7 @@ from leader.model import gguf
 from leader.model.held_models import Models
 from leader.model.model_info import ModelInfo
 from leader.placement.reading import read_model
+from leader.placement.rpc_groups import RpcGroup
 from leader.reconcile.decide import decide
 from leader.reconcile.view import Decision, ReconcilerMemory, Stop, View
 from mesh.engine.types import Engine
@@ -36,7 +37,7 @@ from simulations.signing import KeyedHash
 from tests.mesh.fake_engine import fake_engine
 from tests.mesh.machines import Ground, Here
 from tests.waiting import until
-from worker.rpc_servers import LentDevice
+from tests.worker.lent import Lent, part
 
 SPEC = ModelSpec(layers=4, n_embd=64, heads=2, kv_heads=1, ffn=96, vocabulary=512, context=256)
 GIB = 1 << 30
@@ -187,7 +188,7 @@ async def test_layers_of_another_machine_are_reached_through_its_gate(
     bert = await ground.machine("bert")
     one = await led(ground, clock, engine, nursery, bert)
     bert.work = WorkerLoop(bert.machine(engine), lambda: bert.node.holder(trio.current_time()))
-    bert.work.lent = [LentDevice("", "", "cpu", 1 << 30)]
+    bert.work.lend([Lent()])
     nursery.start_soon(bert.work.run)
     one.deploy(file, layers={one.anna: 2, bert: 2})
     told = await one.until_told("ready")
@@ -204,6 +205,31 @@ async def test_layers_of_another_machine_are_reached_through_its_gate(
     one.deploy(file, running=False)
     with trio.fail_after(10):
         await until(lambda: bert.holders[-1] is None)
+
+
+@pytest.mark.parametrize("groups", [[("cpu:0",), ("cpu:1",)], [("cpu:1", "cpu:0")], [("",)]], ids=str)
+async def test_a_tunnel_leads_to_the_rpc_server_of_the_devices_that_it_names(
+    clock: MockClock,
+    ground: Ground,
+    engine: Engine,
+    nursery: trio.Nursery,
+    groups: list[tuple[str, ...]],
+) -> None:
+    bert = await ground.machine("bert")
+    one = await led(ground, clock, engine, nursery, bert)
+    claim = one.anna.node.leader()
+    assert claim is not None
+    bert.work = work = WorkerLoop(bert.machine(engine), lambda: claim)
+    work.lend([part(0), part(1)])
+    nursery.start_soon(work.run)
+    with trio.fail_after(20):
+        for devices in groups:
+            tunnel = await one.leading._open_tunnel(RpcGroup(bert.id, devices), claim.term)
+            server = work.serving([name for name in devices if name])
+            assert server is not None
+            assert server.turn.locked()
+            tunnel.end.close()
+            await tunnel.session.aclose()
 
 
 async def test_a_llama_server_that_fails_is_told_with_its_reason_and_tried_again(

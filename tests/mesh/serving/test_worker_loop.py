@@ -1,6 +1,6 @@
 """The worker's part: rpc-server runs behind the gate, and only the lease holder's streams pass."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,10 +17,9 @@ from tests.mesh.fake_engine import OFFER, fake_engine
 from tests.mesh.machines import Ground, Here
 from tests.mesh.net.conftest import members
 from tests.waiting import until
-from worker.rpc_servers import LentDevice
+from tests.worker.lent import Lent, part
 
 HELLO = bytes([14, 24]) + bytes(7 + 24)
-LENT = (LentDevice("", "", "cpu", 1 << 30),)
 
 
 @pytest.fixture
@@ -67,9 +66,11 @@ async def ends(end: End) -> bool:
     return await trio.to_thread.run_sync(look)
 
 
-async def running(ground: Ground, worker: Here, work: WorkerLoop, nursery: trio.Nursery) -> None:
+async def running(
+    ground: Ground, worker: Here, work: WorkerLoop, nursery: trio.Nursery, lent: Sequence[Lent] = (Lent(),)
+) -> None:
     worker.work = work
-    work.lent = work.lent or LENT
+    work.lend(lent)
     nursery.start_soon(work.run)
     with trio.fail_after(10):
         await until(lambda: work.ready)
@@ -141,7 +142,7 @@ async def test_an_engine_that_comes_later_is_put_to_work(
     _, bert = await leader_and_worker(real_ground)
     machine = bert.machine(None)
     work = WorkerLoop(machine, lambda: None)
-    work.lent = LENT
+    work.lend([Lent()])
     nursery.start_soon(work.run)
     await trio.testing.wait_all_tasks_blocked()
     machine.keeper.engine = fake_engine(tmp_path / "engine")
@@ -189,10 +190,9 @@ async def test_each_device_has_a_tunnel_and_one_that_is_not_lent_is_refused(
 ) -> None:
     anna, bert = await leader_and_worker(real_ground)
     work = WorkerLoop(bert.machine(fake_engine(tmp_path / "engine")), lambda: claim(anna))
-    work.lent = [LentDevice(name, "CPU", "cpu", 1 << 30) for name in ("cpu:0", "cpu:1")]
-    await running(real_ground, bert, work, nursery)
+    await running(real_ground, bert, work, nursery, [part(0), part(1)])
     with trio.fail_after(10):
-        await until(lambda: all(server_is_ready(work, device.name) for device in work.lent))
+        await until(lambda: all(server_is_ready(work, device) for device in ("cpu:0", "cpu:1")))
         async with tunnel(anna, bert, devices=["cpu:0"]), tunnel(anna, bert, devices=["cpu:1"]):
             pass
         with pytest.raises(TunnelRefused, match="lends no 'CUDA0', but cpu:0, cpu:1"):
@@ -215,8 +215,7 @@ async def test_devices_that_change_are_lent_anew(
     await running(real_ground, bert, work, nursery)
     with trio.fail_after(10):
         async with tunnel(anna, bert) as end:
-            work.lent = (LentDevice("CPU", "CPU", "cpu", 2 << 30),)
-            machine.changes.notify()
+            work.lend([Lent("CPU", "CPU")])
             assert await ends(end)
         await until(lambda: work.gate is not None and work.ready)
         async with tunnel(anna, bert, devices=["CPU"]):

@@ -27,6 +27,20 @@ llama-server | hello
     )
 
 
+def test_each_devices_rpc_server_has_a_log_whose_name_fits(mesh: Terminal) -> None:
+    for age, name in enumerate(("mesh", "rpc-server-CUDA0")):
+        log = mesh.state_dir / f"{name}.log"
+        log.write_text("hello\n")
+        os.utime(log, (1000 - age, 1000 - age))
+    assert (
+        mesh.run("logs").out
+        == """\
+rpc-server-CUDA0 | hello
+sidecar          | hello
+"""
+    )
+
+
 def test_only_the_last_lines_are_shown(mesh: Terminal) -> None:
     (mesh.state_dir / "mesh.log").write_text("".join(f"{n}\n" for n in range(100_000)))
     assert mesh.run("logs", "-n", "2").out == "sidecar      | 99998\nsidecar      | 99999\n"
