@@ -7,7 +7,11 @@ class EngineError(MeshError):
     """No usable engine is available; the hint names the command or file that helps."""
 
 
-class CorruptDownload(EngineError):
+class NotFetched(EngineError):
+    """What an engine is built from did not come, whatever it is built for; it may come later."""
+
+
+class CorruptDownload(NotFetched):
     """A downloaded file differs from the one that was asked for."""
 
 

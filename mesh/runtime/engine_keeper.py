@@ -13,6 +13,7 @@ from mesh.engine import devices
 from mesh.engine.backends.cpu import CPU
 from mesh.engine.detect import MachineProbes, detect
 from mesh.engine.devices import EngineDevice
+from mesh.engine.engine_errors import NotFetched
 from mesh.engine.install.installed import find_present
 from mesh.engine.types import Backend, Engine, Progress
 from mesh.runtime.change_signal import ChangeSignal
@@ -74,8 +75,8 @@ class EngineKeeper:
         try:
             return await self._find_or_build()
         except MeshError as error:
-            if detected.kind == CPU.name:
-                raise
+            if detected.kind == CPU.name or isinstance(error, NotFetched):
+                raise  # in five minutes it may be better
             log.error("engine for %s: %s", detected.kind, error)
             self.backend = _instead(detected, error)
             try:

@@ -124,10 +124,9 @@ def explain_failure(what: str, code: int, lines: Sequence[str], log: Path) -> tu
     said = [line.strip() for line in lines if line.strip()]
     errors = [line for line in said if "error" in line.lower()]
     telling = (errors or said[-1:] or ["no output"])[0]
-    return (
-        f"{what} failed: {telling[:300]}",
-        f"the whole output is in {log}; MESH_BACKEND=cpu builds without the accelerator",
-    )
+    if telling.startswith("CMake Error") and telling in said[:-1]:
+        telling = said[said.index(telling) + 1]  # the first line says no more than where it was found
+    return f"{what} failed: {telling[:300]}", f"the whole output is in {log}"
 
 
 async def check_space(directory: Path, needed: int, free: Callable[[Path], int]) -> None:

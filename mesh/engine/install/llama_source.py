@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import trio
 
-from mesh.engine.engine_errors import EngineError
+from mesh.engine.engine_errors import EngineError, NotFetched
 from mesh.engine.install import pins
 from mesh.engine.install.archives import unpack_tar
 from mesh.engine.install.package_index import (
@@ -46,7 +46,7 @@ def choose_sdist(files: list[IndexFile]) -> IndexFile:
     for file in files:
         if file.name == pins.SDIST_NAME:
             return IndexFile(file.name, file.url, pins.SDIST_SHA256, pins.SDIST_SIZE)
-    raise EngineError(f"the package index has no {pins.SDIST_NAME}", "use another index with PIP_INDEX_URL")
+    raise NotFetched(f"the package index has no {pins.SDIST_NAME}", "use another index with PIP_INDEX_URL")
 
 
 async def unpack_source(sdist: Path, target: Path) -> None:

@@ -18,7 +18,7 @@ import certifi
 import httpx
 import trio
 
-from mesh.engine.engine_errors import CorruptDownload, EngineError
+from mesh.engine.engine_errors import CorruptDownload, EngineError, NotFetched
 
 PUBLIC_INDEX = "https://pypi.org/simple"
 _ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
@@ -88,7 +88,7 @@ def unreachable(url: str, error: httpx.HTTPError) -> EngineError:
         what = f"answered {error.response.status_code}"
     else:
         what = f"cannot be reached ({error or type(error).__name__})"
-    return EngineError(
+    return NotFetched(
         f"{without_credentials(url)} {what}",
         "check the network; behind a proxy set HTTPS_PROXY, for another package index set PIP_INDEX_URL",
     )

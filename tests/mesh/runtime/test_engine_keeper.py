@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from mesh.engine import devices
 from mesh.engine.devices import EngineDevice
+from mesh.engine.engine_errors import NotFetched
 from mesh.engine.install import build
 from mesh.engine.types import Backend, Engine, Progress, Report
 from mesh.runtime import engine_keeper
@@ -190,6 +191,15 @@ async def test_where_no_accelerator_can_be_built_for_the_processor_computes(
     assert problem["hint"] == "get newer ones; then: mesh restart"
 
 
+async def test_without_a_network_no_accelerator_is_given_up(
+    engines: FakeEngines, keeper: EngineKeeper, autojump_clock: MockClock
+) -> None:
+    engines.builds = [NotFetched("the package index does not answer"), ENGINE]
+    await keeper.run()
+    assert engines.built_for == ["cuda", "cuda"]
+    assert keeper.problems == ()
+
+
 async def test_what_keeps_both_builds_from_going_is_told_as_the_first_ones_failure(
     engines: FakeEngines,
     keeper: EngineKeeper,
@@ -197,11 +207,11 @@ async def test_what_keeps_both_builds_from_going_is_told_as_the_first_ones_failu
     nursery: trio.Nursery,
     autojump_clock: MockClock,
 ) -> None:
-    engines.builds = [MeshError("no network"), MeshError("no network either"), ENGINE]
+    engines.builds = [MeshError("no nvcc that works"), MeshError("no compiler either"), ENGINE]
     nursery.start_soon(keeper.run)
     while keeper.status()["state"] != "failed":
         await changes.wait(changes.count, 1)
-    assert keeper.status()["reason"] == "no network"
+    assert keeper.status()["reason"] == "no nvcc that works"
     assert keeper.backend is CUDA
     await trio.sleep(RETRY_SECONDS + 1)
     assert engines.built_for == ["cuda", "cpu", "cuda"]

@@ -22,6 +22,17 @@ def test_the_first_error_is_what_is_told() -> None:
     assert str(LOG) in hint
 
 
+def test_of_an_error_of_cmake_the_words_are_told_and_not_the_place() -> None:
+    lines = [
+        "CMake Error at ggml/CMakeLists.txt:270 (message):",
+        "  CUDA Toolkit not found",
+        "",
+        "-- incomplete",
+    ]
+    assert explain_failure("configuring", 1, lines, LOG)[0] == "configuring failed: CUDA Toolkit not found"
+    assert "CMake Error" in explain_failure("configuring", 1, lines[:1], LOG)[0]
+
+
 @pytest.mark.parametrize(
     ("code", "lines", "what"),
     [
