@@ -84,7 +84,7 @@ def there(devices: Sequence[EngineDevice], memory: MachineMemory) -> str:
 def _by_name(
     devices: Sequence[EngineDevice], memory: MachineMemory, option: MemoryOption | None
 ) -> dict[str, int]:
-    """Bytes by the device's name in small letters. One amount is the first device's, and all that is lent."""
+    """Bytes by the device's name in small letters."""
     if option is None:
         return {}
     names = [device.name.lower() for device in devices]
@@ -95,13 +95,28 @@ def _by_name(
                 f"this machine has several devices: {there(devices, memory)}",
                 f"say how much of each: --memory {_example(devices, memory)}; 0 lends nothing of one",
             )
-        return {**dict.fromkeys(names, 0), names[0]: option} if names else {}
+        if option > memory.total and shares_one_memory(devices):
+            raise _too_much(option, "this machine", memory.total, devices, memory)
+        return _spread(devices, memory, option)
     wanted = named(option)
     known = {*names, *(parts(wanted) if PROCESSOR in names else [])}
     for name in wanted:
         if name not in known:
             raise MeshError(f"there is no device {name} here", f"there are: {there(devices, memory)}")
     return wanted
+
+
+def _spread(devices: Sequence[EngineDevice], memory: MachineMemory, amount: int) -> dict[str, int]:
+    """So much of the one memory that all devices share: the first takes what it can, the next the rest.
+
+    A rest that holds no layer is not lent.
+    """
+    wanted = {}
+    for device in devices[:-1]:
+        wanted[device.name.lower()] = min(amount, _most(device, memory))
+        amount -= wanted[device.name.lower()]
+    spare = amount if amount >= LEAST or not wanted else 0
+    return {**wanted, devices[-1].name.lower(): spare} if devices else {}
 
 
 def _refuse_too_much(
@@ -112,10 +127,7 @@ def _refuse_too_much(
         asked, most = wanted.get(device.name.lower(), 0), _most(device, memory)
         if asked > most:
             what = "this machine" if len(devices) == 1 else device.name
-            raise MeshError(
-                f"--memory offers {size_text(asked)}, and {what} has {size_text(most)}",
-                f"offer what is free: --memory {_example(devices, memory)}, or leave it out",
-            )
+            raise _too_much(asked, what, most, devices, memory)
     promised = _promised(devices, wanted)
     if promised > memory.total:
         sharers = [device.name for device in devices if device.unified] + parts(wanted)
@@ -123,6 +135,15 @@ def _refuse_too_much(
             f"--memory offers {size_text(promised)}, and this machine has {size_text(memory.total)}",
             f"{', '.join(sharers)} share that: give them less",
         )
+
+
+def _too_much(
+    asked: int, what: str, most: int, devices: Sequence[EngineDevice], memory: MachineMemory
+) -> MeshError:
+    return MeshError(
+        f"--memory offers {size_text(asked)}, and {what} has {size_text(most)}",
+        f"offer what is free: --memory {_example(devices, memory)}, or leave it out",
+    )
 
 
 def _promised(devices: Sequence[EngineDevice], wanted: Mapping[str, int]) -> int:
@@ -202,7 +223,7 @@ def _example(devices: Sequence[EngineDevice], memory: MachineMemory) -> str:
     """The option that lends what would be lent without it, rounded down so that it can be read."""
     usual = {offer.name: offer.offered for offer in offers(devices, memory, None).lent}
     if len(devices) == 1 or shares_one_memory(devices):
-        return _round_text(next(iter(usual.values()), LEAST))
+        return _round_text(sum(usual.values()) or LEAST)
     return ",".join(f"{one.name.lower()}={_round_text(usual.get(one.name, 0))}" for one in devices)
 
 

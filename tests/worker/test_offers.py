@@ -69,6 +69,8 @@ def test_memory_that_a_gpu_shares_with_the_processor_is_lent_once() -> None:
 def test_one_amount_is_for_a_machine_of_one_memory() -> None:
     assert lent([CPU], "8G") == {"CPU": 8 * GIB}
     assert lent([METAL, CPU], "8G") == {"MTL0": 8 * GIB}
+    assert lent([METAL, CPU], "50G") == {"MTL0": 48 * GIB, "CPU": 2 * GIB}
+    assert lent([METAL, CPU], str(48 * GIB + 1)) == {"MTL0": 48 * GIB}
     error = refused([CUDA0, CPU], "8G")
     assert error.message == "this machine has several devices: CUDA0 (24.0 GiB), CPU (64.0 GiB)"
     assert error.hint == "say how much of each: --memory cuda0=20G,cpu=39G; 0 lends nothing of one"
@@ -100,7 +102,9 @@ def test_the_processor_is_divided_into_devices_of_its_own() -> None:
         ([CUDA0, CPU], "cuda0=25G", "--memory offers 25.0 GiB, and CUDA0 has 24.0 GiB"),
         ([CUDA0, CPU], "cpu=65G", "--memory offers 65.0 GiB, and CPU has 64.0 GiB"),
         ([CUDA0, CPU], "cuda1=1G", "there is no device cuda1 here"),
-        ([METAL, CPU], "49G", "--memory offers 49.0 GiB, and MTL0 has 48.0 GiB"),
+        ([METAL, CPU], "65G", "--memory offers 65.0 GiB, and this machine has 64.0 GiB"),
+        ([METAL, CPU], "500G", "--memory offers 500 GiB, and this machine has 64.0 GiB"),
+        ([METAL, CPU], "mtl0=49G", "--memory offers 49.0 GiB, and MTL0 has 48.0 GiB"),
         ([METAL, CPU], "mtl0=40G,cpu=40G", "--memory offers 80.0 GiB, and this machine has 64.0 GiB"),
         ([CPU], "cpu:0=40G,cpu:1=40G", "--memory offers 80.0 GiB, and this machine has 64.0 GiB"),
         ([METAL], "cpu:0=1G", "there is no device cpu:0 here"),
