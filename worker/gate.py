@@ -202,6 +202,7 @@ class Gate:
         stream.bridge = bridge
         self._passing.add(bridge)
         whose = f"{stream.author.hex()[:8]} in term {stream.term}"
+        whose += f" to {', '.join(stream.devices)}" if stream.devices else ""
         _log.info("the stream of %s passes", whose)
         try:
             await bridge.run()

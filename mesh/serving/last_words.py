@@ -76,15 +76,15 @@ async def _words(work: WorkerLoop, devices: Sequence[str]) -> LastWords:
 async def last_words(
     machine: NodeContext, driver: NodeDriver, worker: bytes, devices: Sequence[str]
 ) -> LastWords | None:
-    """What became of the rpc-server of these devices, within `ASK_SECONDS`; none: of the first device's.
+    """What became of the rpc-server of these devices, within `ASK_SECONDS`; empty names: of the first's.
 
     None where the worker does not say: it is gone, refuses, or runs an older program.
     """
     answer = None
     with suppress(*_SILENT), trio.move_on_after(ASK_SECONDS):
-        member = NodeId(worker)
+        member, named = NodeId(worker), [device for device in devices if device]
         session = await machine.streams.open(
-            member, driver.endpoints(member), StreamKind.WORDS, {"devices": [*devices]}, ASK_SECONDS
+            member, driver.endpoints(member), StreamKind.WORDS, {"devices": named}, ASK_SECONDS
         )
         try:
             answer = await session.receive_message(_MAX_ANSWER)
