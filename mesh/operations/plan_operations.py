@@ -4,6 +4,7 @@ from pathlib import Path
 
 import trio
 
+from leader.model.deployed_settings import settings_of
 from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from leader.placement.planner import place
@@ -15,13 +16,14 @@ from mesh.control.operations import PlanArgs, PlanResult
 from mesh.member.stay import Stay
 from mesh.operations.home import EmitEvent, Home, joined_pool
 from mesh.operations.plan import (
-    DEFAULT_SLOTS,
-    context_of,
+    ASKED,
     describe,
     fixed_layers,
     left_out,
     refuse_unable,
+    settings_asked,
 )
+from mesh.operations.projectors import projector_meant
 from mesh.operations.pulling.held_elsewhere import root_of, shape_of_held
 from mesh.protocol.node.node import Node
 from mesh.wire.errors import MeshError
@@ -36,11 +38,15 @@ class PlanOperations:
         self._home = home
 
     async def plan(self, args: PlanArgs, emit: EmitEvent) -> PlanResult:
-        """Plan for the model in the file, or that is held, else for the deployed one with its settings."""
+        """Plan for the model in the file, or that is held, else for the deployed one with its settings.
+
+        What is asked for beside the model counts for more than the deployment's.
+        """
         pool = joined_pool(self._home)
         node = pool.node
         deployed = None if args["model"] or "held" in args else _running(node)
         model_info = await _model_info(pool, args, deployed, emit)
+        settings = await _settings(pool, model_info, args, deployed)
         leader = _leader(node)
         views = {member.id: member_view(member, leader, model_info) for member in node.members()}
         reasons: dict[bytes, tuple[str, str | None]] = {
@@ -49,16 +55,23 @@ class PlanOperations:
         fixed = fixed_layers(args["layers"], node.members()) or (layers_of(deployed) if deployed else {})
         refuse_unable(reasons, fixed)
         usable = [device for id, view in views.items() if reasons[id][1] is None for device in view.devices]
-        plan = place(
-            model_info,
-            usable,
-            EngineSettings(
-                deployed.context if deployed else context_of(model_info, None),
-                deployed.slots if deployed else DEFAULT_SLOTS,
-            ),
-            fixed,
-        )
+        plan = place(model_info, usable, settings, fixed)
         return describe(plan, left_out(plan, list(views.values()), views[leader]))
+
+
+async def _settings(
+    pool: Stay, model_info: ModelInfo, args: PlanArgs, deployed: Deployment | None
+) -> EngineSettings:
+    """As asked, else as the deployment has it, else as usual."""
+    said = None if deployed is None else settings_of(deployed)
+    if said is not None and "projector" not in args and "projector_held" not in args:
+        projector = said.projector
+    else:
+        beside = model_info.files if args["model"] else ()
+        meant = await projector_meant(pool, args, beside)
+        projector = 0 if meant is None else meant.size
+    asked = {name: args.get(name) or getattr(said, name, None) for name in ASKED}
+    return settings_asked(model_info, asked, projector)
 
 
 async def _model_info(pool: Stay, args: PlanArgs, deployed: Deployment | None, emit: EmitEvent) -> ModelInfo:

@@ -5,23 +5,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mesh.cli import option_values
+from mesh.cli import engine_options
 from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.commands.status import layers
 from mesh.cli.options import Options
 from mesh.control.operations import PLAN, PlanArgs, PlanResult
 from mesh.wire.amounts import size_text
+from mesh.wire.errors import MeshError
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
 
 DESCRIPTION = """\
-Compute which layers each member would hold and print every term of it; nothing is changed. Without a model,
-for the one that is deployed."""
+Compute which layers each device would hold and print every term of it; nothing is changed. It takes the
+options of mesh serve. Without a model, it is for the one that is deployed, and for its settings."""
 EXAMPLE = """\
   mesh plan model.gguf
   mesh plan Qwen3-8B-Q4_K_M                      a model that mesh models lists
-  mesh plan model.gguf --layers alpha=20,beta=12
+  mesh plan model.gguf --ctx 32k --slots 2 --kv q8_0
+  mesh plan model.gguf --layers alpha=20,beta/CUDA0=12
   mesh plan model.gguf --pool pool.json          for machines described in a file; needs no sidecar"""
 
 
@@ -30,9 +32,7 @@ def configure(options: Options) -> None:
         "model", nargs="?", metavar="MODEL", help="a file, or the name of a held model (the deployed one)"
     )
     options.value("--pool", metavar="FILE.json", help="plan for the pool in this file instead of one's own")
-    options.value(
-        "--layers", convert=option_values.layers, metavar="NAME=N,...", help="fix how many layers go where"
-    )
+    engine_options.configure(options)
     options.flag("--json", help="print one JSON object")
 
 
@@ -40,13 +40,23 @@ def run(args: argparse.Namespace) -> int:
     from mesh.cli.models.model_argument import bring, gguf_file
 
     plan: PlanResult
+    meant = engine_options.projector(args)
+    asked = {"context": args.ctx, "slots": args.slots, "kv": args.kv, "embeddings": args.embeddings}
+    asked = {name: value for name, value in asked.items() if value}
     if args.pool is not None:
         from mesh.operations.plan import plan_from_file
 
         model = None if args.model is None else Path(gguf_file(args.model))
-        plan = plan_from_file(Path(args.pool), model, args.layers)
+        if meant is not None and meant.held:
+            raise MeshError(f"{args.mmproj} is not on this machine", "with --pool, give the projector's file")
+        projector = Path(meant.path) if meant is not None and meant.path else None
+        plan = plan_from_file(Path(args.pool), model, args.layers, asked, projector)
     else:
-        request: PlanArgs = {"model": None, "layers": args.layers}
+        request: PlanArgs = {"model": None, "layers": args.layers, **asked}  # type: ignore[typeddict-item]
+        if meant is not None and meant.held:
+            request["projector_held"] = meant.held
+        elif meant is not None:
+            request["projector"] = meant.path
         if args.model is not None:
             found = bring(args, args.model, None)
             if found.held:

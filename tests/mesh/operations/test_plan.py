@@ -123,7 +123,7 @@ def test_two_described_machines_share_a_model(model: Path, described: Callable[[
     anna = {"name": "anna", "memory": "8G", "leader": True}
     bert = {"name": "bert", "memory": 8 << 30, "rtt_ms": 0.4, "kind": "cuda", "layer_ms": 2.5}
     pool = described({"members": [bert, anna], "context": 128, "slots": 2})
-    plan = plan_from_file(pool, model, {"anna": 2, "bert": 4})
+    plan = plan_from_file(pool, model, {"anna": 2, "bert": 4}, {})
     assert [(stage["member"], stage["layers"]) for stage in plan["stages"]] == [
         ("anna", [0, 1]),
         ("bert", [2, 5]),
@@ -136,7 +136,7 @@ def test_the_first_described_machine_leads_when_none_is_marked(
     model: Path, described: Callable[[Any], Path]
 ) -> None:
     pool = described({"members": [{"name": "anna", "memory": "8G"}, {"name": "bert", "memory": "8G"}]})
-    plan = plan_from_file(pool, model, None)
+    plan = plan_from_file(pool, model, None, {})
     assert [stage["name"] for stage in plan["stages"]] == ["anna"]
     assert [entry["name"] for entry in plan["left_out"]] == ["bert"]
 
@@ -146,7 +146,7 @@ def test_a_described_pool_that_is_too_small_is_told_what_is_missing(
 ) -> None:
     pool = described({"members": [{"name": "anna", "memory": "1M"}]})
     with pytest.raises(Infeasible, match="anna"):
-        plan_from_file(pool, model, None)
+        plan_from_file(pool, model, None, {})
 
 
 def test_a_described_pool_needs_a_model_and_knows_its_members(
@@ -154,6 +154,61 @@ def test_a_described_pool_needs_a_model_and_knows_its_members(
 ) -> None:
     pool = described({"members": [{"name": "anna", "memory": "8G"}]})
     with pytest.raises(MeshError, match="needs a model"):
-        plan_from_file(pool, None, None)
+        plan_from_file(pool, None, None, {})
     with pytest.raises(MeshError, match="no member is called bert"):
-        plan_from_file(pool, model, {"bert": 2})
+        plan_from_file(pool, model, {"bert": 2}, {})
+
+
+CARD = {"name": "CUDA0", "kind": "cuda", "memory": "1G", "layer_ms": 1.0}
+CARDS = {
+    "name": "anna",
+    "rtt_ms": 0.5,
+    "devices": [CARD, {"name": "CPU", "memory": "8G", "layer_ms": 9.0}],
+}
+
+
+def test_a_described_machine_of_several_devices_is_planned_by_device(
+    model: Path, described: Callable[[Any], Path]
+) -> None:
+    pool = described({"members": [{"name": "bert", "memory": "1M", "leader": True}, CARDS]})
+    plan = plan_from_file(pool, model, {"anna/cpu": 2}, {})
+    shown = [(stage["member"], stage["name"], stage["device"]) for stage in plan["stages"]]
+    assert sorted(shown) == [("anna", "anna/CPU", "CPU"), ("anna", "anna/CUDA0", "CUDA0")]
+    counts = {stage["device"]: stage["layers"][1] - stage["layers"][0] + 1 for stage in plan["stages"]}
+    assert counts == {"CUDA0": 4, "CPU": 2}
+    whole = plan_from_file(pool, model, {"anna": 6}, {})
+    assert [stage["device"] for stage in whole["stages"]] == ["CUDA0"]
+    assert {entry["name"] for entry in whole["left_out"]} == {"bert", "anna/CPU"}
+
+
+def test_the_leader_of_a_described_pool_has_a_processor_beside_its_cards(
+    model: Path, described: Callable[[Any], Path]
+) -> None:
+    plan = plan_from_file(described({"members": [CARDS]}), model, {"anna/cuda0": 4}, {})
+    assert [(stage["name"], stage["layers"]) for stage in plan["stages"]] == [
+        ("anna/CPU", [0, 1]),
+        ("anna/CUDA0", [2, 5]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "devices",
+    [[], "CUDA0", [{"name": "CUDA0"}], [{"name": "a/b", "memory": "1G"}], [CARD, CARD]],
+)
+def test_described_devices_that_make_no_sense_are_refused(
+    model: Path, described: Callable[[Any], Path], devices: Any
+) -> None:
+    with pytest.raises(MeshError, match="anna"):
+        plan_from_file(described({"members": [{"name": "anna", "devices": devices}]}), model, None, {})
+
+
+def test_a_described_pool_is_planned_for_what_serve_would_be_asked(
+    model: Path, described: Callable[[Any], Path], tmp_path: Path
+) -> None:
+    pool = described({"members": [{"name": "anna", "memory": "8G"}], "context": 128, "slots": 2})
+    asked = plan_from_file(pool, model, None, {"context": 256, "kv": "q8_0"})
+    assert (asked["context"], asked["slots"]) == (256, 2)
+    less = asked["stages"][0]["bytes"]
+    assert plan_from_file(pool, model, None, {"context": 4096})["stages"][0]["bytes"] > less
+    with pytest.raises(MeshError, match="is no projector"):
+        plan_from_file(pool, model, None, {}, projector=model)

@@ -72,3 +72,17 @@ async def test_a_deployed_model_whose_file_is_elsewhere_is_not_planned_for(home:
     deploy(home)
     with pytest.raises(MeshError, match=r"small\.gguf is not on this machine"):
         await PlanOperations(home).plan(DEPLOYED, Events().emit)
+
+
+async def test_what_is_asked_counts_for_more_than_the_deployment(home: FakeHome, model: Path) -> None:
+    home.stay.models.add(SMALL.name, SMALL.root, [model])
+    deploy(home)
+    usual = await PlanOperations(home).plan(DEPLOYED, Events().emit)
+    plan = await PlanOperations(home).plan({**DEPLOYED, "context": 4096, "kv": "q8_0"}, Events().emit)
+    assert (plan["context"], plan["slots"]) == (4096, 3)
+    assert plan["stages"][0]["bytes"] > usual["stages"][0]["bytes"]
+
+
+async def test_what_the_engine_does_not_have_is_refused(home: FakeHome, model: Path) -> None:
+    with pytest.raises(MeshError, match="is no form of keys and values"):
+        await PlanOperations(home).plan({"model": str(model), "layers": None, "kv": "q9"}, Events().emit)

@@ -51,7 +51,25 @@ def test_a_plan_for_a_pool_in_a_file_needs_no_sidecar(
     model.write_bytes(b"GGUF")
     outcome = mesh.run("plan", str(model), "--pool", str(pool), "--json")
     assert outcome.json() == examples.plan()
-    assert asked == [(pool, model, None)]
+    assert asked == [(pool, model, None, {}, None)]
+
+
+async def test_a_plan_takes_the_options_of_serve(
+    mesh: Terminal, sidecar: FakeSidecar, tmp_path: Path
+) -> None:
+    sidecar.answers["plan"] = examples.plan()
+    options = ("--ctx", "8k", "--slots", "2", "--kv", "q8_0", "--embeddings", "--mmproj", "off")
+    await mesh("plan", *options, "--layers", "beta/CUDA0=3")
+    (asked,) = sidecar.asked
+    assert asked[1] == {
+        "model": None,
+        "layers": {"beta/CUDA0": 3},
+        "context": 8192,
+        "slots": 2,
+        "kv": "q8_0",
+        "embeddings": True,
+        "projector": "",
+    }
 
 
 async def test_a_held_model_is_planned_by_its_name(mesh: Terminal, sidecar: FakeSidecar) -> None:
