@@ -150,6 +150,7 @@ class DeviceStatus(TypedDict):
     kind: str
     name: str
     memory: DeviceMemory
+    layers: list[int] | None  # [first, last] that it holds
     bandwidth: float | None  # bytes of weights that decoding reads in a second
     operations: float | None  # of a prefill, in a second
     overhead: float | None  # seconds that each graph takes beside them
@@ -173,7 +174,7 @@ class MemberStatus(TypedDict):
     memory: MemoryStatus
     rtt_ms: float | None
     llama_cpp: LlamaCpp | None
-    layers: list[int] | None  # [first, last]
+    layers: list[int] | None  # [first, last]; of several devices, others' may lie between
     versions: list[int] | None  # of the wire that it speaks, [oldest, newest]; None while unknown
     build: str  # of its program, as `mesh --version` prints it; empty for wire version 2
     devices: list[DeviceStatus]

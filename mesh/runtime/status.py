@@ -1,6 +1,6 @@
 """Builds `mesh status --json` from the Node's views."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import cast
 
@@ -26,7 +26,7 @@ from mesh.protocol.node.node import Member, Node
 from mesh.runtime.deployment_source import source_of
 from mesh.runtime.program_build import build, version
 from mesh.runtime.version_problems import version_problems
-from mesh.wire.facts import PoolState
+from mesh.wire.facts import PoolState, Stage
 from mesh.wire.identity import NodeId, PoolId, id_text
 from mesh.wire.profile import Model, OfferedDevice
 from mesh.wire.rights import Rights
@@ -239,7 +239,7 @@ def _member(member: Member, report: PoolState | None, heard: ProgramVersion | No
         "layers": [held[0].first, held[-1].last] if held else None,
         "versions": None if program is None else list(program.speaks),
         "build": program.build if program else "",
-        "devices": [_device(device) for device in profile.devices] if profile else [],
+        "devices": [_device(device, held) for device in profile.devices] if profile else [],
         "quarantine": _quarantine(member.id, report),
     }
 
@@ -260,11 +260,14 @@ def _program(member: Member, heard: ProgramVersion | None) -> ProgramVersion | N
     )
 
 
-def _device(device: OfferedDevice) -> DeviceStatus:
+def _device(device: OfferedDevice, held: Sequence[Stage]) -> DeviceStatus:
+    """With its layers, of those that its member holds."""
+    own = [stage for stage in held if stage.device == device.name]
     return {
         "kind": device.kind,
         "name": device.name,
         "memory": {"total": device.memory_total, "offered": device.memory_offered},
+        "layers": [own[0].first, own[-1].last] if own else None,
         "bandwidth": device.bandwidth or None,
         "operations": device.operations or None,
         "overhead": device.overhead or None,

@@ -1,8 +1,7 @@
 """What /stats and the banner say. Pure."""
 
 from mesh.cli.chat.answer_run import AnswerRun
-from mesh.cli.chat.waiting_reasons import computed_by
-from mesh.cli.commands.status import layers
+from mesh.cli.commands.status import holder, layers
 from mesh.cli.terminal import count
 from mesh.control.operations import Status
 
@@ -18,8 +17,8 @@ def banner(status: Status) -> str:
 
 def who_computes(status: Status) -> str:
     """Return such as ``alpha 0-11, beta 12-23 + head; beta leads``."""
-    heads = {one["member"] for one in status["plan"]["stages"] if one["head"]} if status["plan"] else set()
-    shares = [f"{one['name']} {layers(one['layers'], one['member'] in heads)}" for one in computed_by(status)]
+    stages = status["plan"]["stages"] if status["plan"] else []
+    shares = [f"{holder(one, status['members'])} {layers(one['layers'], one['head'])}" for one in stages]
     leader = status["leader"]
     return f"{', '.join(shares) or 'nobody yet'}; {leader['name'] if leader else 'nobody'} leads"
 

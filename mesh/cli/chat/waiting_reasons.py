@@ -84,10 +84,11 @@ def loss_in_words(before: LeaderStatus | None, now: LeaderStatus | None) -> str:
 
 
 class ComputedBy(TypedDict):
-    """A member's layers, [first, last]; with the head alone, the last is before the first."""
+    """A device's layers, [first, last]; with the head alone, the last is before the first."""
 
     member: str
     name: str
+    device: str
     layers: list[int]
 
 
@@ -99,6 +100,7 @@ def computed_by(status: Status) -> list[ComputedBy]:
         {
             "member": one["member"],
             "name": names.get(one["member"], one["member"][:8]),
+            "device": one.get("device", ""),
             "layers": one["layers"],
         }
         for one in stages

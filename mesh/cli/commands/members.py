@@ -9,6 +9,7 @@ from mesh.cli.commands.status import (
     STATE_STYLES,
     accelerator,
     ask_status,
+    held,
     layers,
     members_shown,
     offered,
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
                 "" if several else size_text(member["memory"]["free"]),
                 "" if several else size_text(member["memory"]["total"]),
                 f"{engine['commit'][:9]} rpc {engine['rpc']}" if engine else "-",
-                layers(member["layers"]),
+                held(member, status["plan"]),
                 *(_counts(asked.get(member["id"])) if asked else []),
                 *([programs.get(member["id"], "")] if programs else []),
             ]
@@ -98,6 +99,7 @@ def _device_row(device: DeviceStatus, width: int) -> "list[Cell]":
         "ACCELERATOR": device["kind"],
         "OFFERS": size_text(device["memory"]["offered"]),
         "TOTAL": size_text(device["memory"]["total"]),
+        "LAYERS": layers(device.get("layers")),
     }
     return [*(told.get(heading, "") for heading in HEADING), *[""] * (width - len(HEADING))]
 

@@ -94,6 +94,5 @@ def run(args: argparse.Namespace) -> int:
         print(f"{name}: {deployment['state']}{why}; follow it with: {invocation(args)} status --watch")
     if result["plan"] is not None:
         status = ask_sidecar(args, STATUS.request({}))
-        names = {member["id"]: member["name"] for member in status["members"]}
-        print(clean(plan_line(result["plan"], names)))
+        print(clean(plan_line(result["plan"], status["members"])))
     return 0

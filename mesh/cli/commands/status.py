@@ -3,11 +3,20 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mesh.cli.asking import ask_sidecar, print_json
 from mesh.cli.options import Options, UsageError
-from mesh.control.operations import STATUS, DeploymentStatus, MemberStatus, PlanStatus, Problem, Status
+from mesh.control.operations import (
+    STATUS,
+    DeploymentStatus,
+    MemberStatus,
+    PlanStatus,
+    Problem,
+    StageStatus,
+    Status,
+)
 from mesh.wire.amounts import size_text
 
 if TYPE_CHECKING:
@@ -94,8 +103,7 @@ def describe(status: Status) -> str:
         head += ", " + paint("no leader at present", "yellow")
     lines = [_model(status)]
     if status["plan"] is not None:
-        names = {member["id"]: member["name"] for member in status["members"]}
-        lines.append(("plan", plan_line(status["plan"], names), ""))
+        lines.append(("plan", plan_line(status["plan"], status["members"]), ""))
     if status["engine"]["state"] != "ready":
         lines.append(_engine(status))
     lines.append(("api", status["api"], ""))
@@ -143,19 +151,39 @@ def layers(span: list[int] | None, head: bool = False) -> str:
     return held + (" + head" if head else "")
 
 
-def plan_line(plan: PlanStatus, names: dict[str, str]) -> str:
-    """Such as ``alpha 0-7 -> beta 8-15 + head  (12.0 tokens/s predicted)``."""
+def holder(stage: StageStatus, members: Sequence[MemberStatus]) -> str:
+    """The machine that holds a stage, with its device if it has several: ``alpha``, ``beta/CUDA0``."""
+    for member in members:
+        if member["id"] == stage["member"]:
+            several = len(member.get("devices", ())) > 1
+            return f"{member['name']}/{stage['device']}" if several else member["name"]
+    return stage["member"][:8]
+
+
+def held(member: MemberStatus, plan: PlanStatus | None) -> str:
+    """All that a machine holds: ``0-7``, or ``0-3, 8-11 + head`` where others' layers lie between."""
+    spans: list[tuple[list[int], bool]] = []
+    for stage in plan["stages"] if plan else ():
+        if stage["member"] != member["id"]:
+            continue
+        first, last = stage["layers"]
+        if spans and first <= last and spans[-1][0][1] + 1 == first:
+            spans[-1] = ([spans[-1][0][0], last], stage["head"])
+        else:
+            spans.append(([first, last], stage["head"]))
+    return ", ".join(layers(span, head) for span, head in spans) or layers(member["layers"])
+
+
+def plan_line(plan: PlanStatus, members: Sequence[MemberStatus]) -> str:
+    """Such as ``alpha 0-7 -> beta/CUDA0 8-15 + head  (12.0 tokens/s predicted)``."""
     stages = [
-        f"{names.get(stage['member'], stage['member'][:8])} {layers(stage['layers'], stage['head'])}"
-        for stage in plan["stages"]
+        f"{holder(stage, members)} {layers(stage['layers'], stage['head'])}" for stage in plan["stages"]
     ]
     return f"{' -> '.join(stages)}  ({plan['predicted_tokens_per_second']:.1f} tokens/s predicted)"
 
 
 def _members(status: Status) -> "list[list[Cell]]":
     leader = status["leader"]["id"] if status["leader"] else None
-    stages = status["plan"]["stages"] if status["plan"] else []
-    heads = {stage["member"] for stage in stages if stage["head"]}
     rows: list[list[Cell]] = [["", "NAME", "ADDRESS", "STATE", "ACCELERATOR", "OFFERS", "RTT", "LAYERS"]]
     for member in members_shown(status):
         here = member["id"] == status["self"]["id"]
@@ -171,7 +199,7 @@ def _members(status: Status) -> "list[list[Cell]]":
                 accelerator(member),
                 size_text(lent) if lent and "work" in member["rights"] else "-",
                 "here" if here else rtt,
-                layers(member["layers"], member["id"] in heads),
+                held(member, status["plan"]),
             ]
         )
     return rows

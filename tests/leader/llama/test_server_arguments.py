@@ -120,3 +120,37 @@ def test_vectors_and_ranks_are_said_as_the_file_makes_them() -> None:
     assert "--reranking" in argv
     assert "--embeddings" not in argv
     assert not {"--embeddings", "--reranking", "-ub"} & set(said_of(EngineSettings(512)))
+
+
+def test_devices_are_numbered_through_all_endpoints_in_their_order() -> None:
+    """The first machine's two devices stand behind one endpoint; another one's is between them."""
+    devices = [
+        replace(worker(1), device="CUDA0"),
+        worker(2),
+        replace(worker(1), device="CUDA1"),
+        Device(b"\xff" * 16, "me", GIB, 0.0001, local=True, accelerator="Vulkan0", device="Vulkan0"),
+    ]
+    alone = place(model_info(8), [worker(1, GIB)], EngineSettings(512))
+    counts = (3, 2, 2, 1)
+    stages = [
+        replace(alone.stages[0], device=device, layers=layers, head=device is devices[-1])
+        for device, layers in zip(devices, counts, strict=True)
+    ]
+    apart = replace(alone, stages=tuple(stages))
+    for plan, names in (
+        (apart, "RPC0,RPC1,RPC2,Vulkan0"),
+        (replace(apart, joined=frozenset({devices[0].member})), "RPC0,RPC2,RPC1,Vulkan0"),
+    ):
+        argv = arguments(plan, {server: f"e{n}" for n, server in enumerate(plan.servers)}, "h", 1)
+        assert value(argv, "--rpc") == ",".join(f"e{n}" for n in range(len(plan.servers)))
+        assert value(argv, "--device") == names
+        assert (value(argv, "-ts"), value(argv, "-ngl")) == ("3,2,2,2", "9")
+        assert "-ot" not in argv
+
+
+def test_the_engine_gets_no_more_devices_than_it_takes() -> None:
+    devices = [replace(worker(n // 2, 45 * MIB), device=f"CUDA{n % 2}") for n in range(2, 42)]
+    plan = place(model_info(20), devices, EngineSettings(512))
+    argv = arguments(plan, dict.fromkeys(plan.servers, "e"), "h", 1)
+    names = value(argv, "--device").split(",")
+    assert len(names) == len(set(names)) == len(value(argv, "-ts").split(",")) <= 15

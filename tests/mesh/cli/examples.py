@@ -29,7 +29,13 @@ def member(id: str, name: str, **changes: Any) -> dict[str, Any]:
 
 def device(name: str, kind: str, total: int, offered: int) -> dict[str, Any]:
     unmeasured = dict.fromkeys(("bandwidth", "operations", "overhead", "slope"))
-    return {"kind": kind, "name": name, "memory": {"total": total, "offered": offered}, **unmeasured}
+    memory = {"total": total, "offered": offered}
+    return {"kind": kind, "name": name, "memory": memory, "layers": None, **unmeasured}
+
+
+def stage(member: str, layers: list[int], head: bool, size: int, device: str = "") -> dict[str, Any]:
+    told = {"member": member, "device": device, "layers": layers, "head": head, "bytes": size}
+    return {**told, "milliseconds": 40.0}
 
 
 def status(**changes: Any) -> dict[str, Any]:
@@ -53,8 +59,8 @@ def status(**changes: Any) -> dict[str, Any]:
             "term": 3,
             "predicted_tokens_per_second": 12.5,
             "stages": [
-                {"member": ALPHA, "layers": [0, 7], "head": False, "bytes": 1 << 20, "milliseconds": 40.0},
-                {"member": BETA, "layers": [8, 15], "head": True, "bytes": 2 << 20, "milliseconds": 40.0},
+                stage(ALPHA, [0, 7], False, 1 << 20),
+                stage(BETA, [8, 15], True, 2 << 20),
             ],
         },
         "pool_engine": None,

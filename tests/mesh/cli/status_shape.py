@@ -59,6 +59,7 @@ STATUS = {
                     "kind": str,
                     "name": str,
                     "memory": {"total": int, "offered": int},
+                    "layers": Maybe(LAYERS),
                     "bandwidth": Maybe(COUNT),
                     "operations": Maybe(COUNT),
                     "overhead": Maybe(COUNT),
@@ -75,7 +76,14 @@ STATUS = {
             "term": int,
             "predicted_tokens_per_second": COUNT,
             "stages": [
-                {"member": str, "layers": LAYERS, "head": bool, "bytes": int, "milliseconds": COUNT},
+                {
+                    "member": str,
+                    "device": str,
+                    "layers": LAYERS,
+                    "head": bool,
+                    "bytes": int,
+                    "milliseconds": COUNT,
+                },
             ],
         }
     ),

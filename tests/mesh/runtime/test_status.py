@@ -146,6 +146,7 @@ def test_a_deployment_waits_until_its_leader_speaks() -> None:
     assert shown(scene)["deployment"] == {
         "model": "tiny.gguf", "sha256": (b"r" * 32).hex(), "state": "waiting", "progress": 0.0,
         "reason": "no leader at present", "context": 4096, "slots": 1,
+        "kv": "f16", "embeddings": False,
     }  # fmt: skip
     scene.wait(5)
     assert shown(scene)["deployment"]["reason"] == ""
@@ -164,6 +165,21 @@ def test_a_served_model_is_shown_with_its_stages_and_who_has_which_layers() -> N
     assert result["plan"]["stages"][0]["milliseconds"] == 1.235
     layers = {member["id"]: member["layers"] for member in result["members"]}
     assert layers == {id_text(me): [0, 3], id_text(actor.id): [4, 7]}
+
+
+def test_layers_are_shown_by_device() -> None:
+    scene = led()
+    deploy(scene)
+    me = scene.node.id
+    offered = (OfferedDevice("cuda", "CUDA0", 8, 4), OfferedDevice("cpu", "CPU", 8, 4))
+    scene.perform(scene.node.publish(scene.now, Profile(name="self", devices=offered)))
+    report(scene, stages=(Stage(me, 0, 2, False, 10, 1.0, "CPU"), Stage(me, 3, 7, True, 20, 2.0, "CUDA0")))
+    result = shown(scene)
+    assert [stage["device"] for stage in result["plan"]["stages"]] == ["CPU", "CUDA0"]
+    assert {one["name"]: one["layers"] for one in result["members"][0]["devices"]} == {
+        "CUDA0": [3, 7],
+        "CPU": [0, 2],
+    }
 
 
 def test_who_has_the_head_alone_has_no_layers() -> None:
@@ -268,11 +284,11 @@ def test_devices_are_shown_with_what_was_measured_on_them() -> None:
     scene.wait(1)
     assert member(shown(scene), scene.node.id)["devices"] == [
         {
-            "kind": "cuda", "name": "L4", "memory": {"total": 24, "offered": 20},
+            "kind": "cuda", "name": "L4", "memory": {"total": 24, "offered": 20}, "layers": None,
             "bandwidth": 3e11, "operations": 1e13, "overhead": 1e-4, "slope": 1e-9,
         },
         {
-            "kind": "cpu", "name": "EPYC", "memory": {"total": 64, "offered": 32},
+            "kind": "cpu", "name": "EPYC", "memory": {"total": 64, "offered": 32}, "layers": None,
             "bandwidth": None, "operations": None, "overhead": None, "slope": None,
         },
     ]  # fmt: skip

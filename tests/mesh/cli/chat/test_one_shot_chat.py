@@ -74,7 +74,12 @@ async def test_json_tells_the_answer_its_times_and_who_computed_it(
         *("longest_pause_seconds", "pauses", "finish_reason", "computed_by", "leader"),
     ]
     assert (told["text"], told["model"], told["tokens"]) == ("Hello there", "tiny.gguf", 2)
-    assert told["computed_by"][0] == {"member": examples.ALPHA, "name": "alpha", "layers": [0, 7]}
+    assert told["computed_by"][0] == {
+        "member": examples.ALPHA,
+        "name": "alpha",
+        "device": "",
+        "layers": [0, 7],
+    }
     assert told["leader"]["name"] == "beta"
 
 

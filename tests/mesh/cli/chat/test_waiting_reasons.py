@@ -67,7 +67,7 @@ def test_a_loss_names_the_old_and_the_new_leader() -> None:
 
 def test_who_computes_is_named_by_the_plan() -> None:
     assert computed_by(cast(Status, examples.status())) == [
-        {"member": examples.ALPHA, "name": "alpha", "layers": [0, 7]},
-        {"member": examples.BETA, "name": "beta", "layers": [8, 15]},
+        {"member": examples.ALPHA, "name": "alpha", "device": "", "layers": [0, 7]},
+        {"member": examples.BETA, "name": "beta", "device": "", "layers": [8, 15]},
     ]
     assert computed_by(cast(Status, examples.status(plan=None))) == []

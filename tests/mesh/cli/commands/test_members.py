@@ -26,13 +26,14 @@ async def test_the_devices_of_a_machine_with_several_stand_below_it(
         examples.device("CUDA0", "cuda", total=24 << 30, offered=20 << 30),
         examples.device("CPU", "cpu", total=64 << 30, offered=30 << 30),
     ]
+    devices[1]["layers"] = [0, 7]
     several = examples.member(examples.ALPHA, "alpha", devices=devices)
     one = examples.member(examples.BETA, "beta", devices=devices[:1])
     sidecar.answers["status"] = examples.status(members=[several, one])
     _, alpha, cuda, processor, *rest = (await mesh("members")).out.splitlines()
     assert "50.0 GiB" in alpha
-    assert cuda.split() == ["CUDA0", "cuda", "20.0", "GiB", "24.0", "GiB"]
-    assert processor.split() == ["CPU", "cpu", "30.0", "GiB", "64.0", "GiB"]
+    assert cuda.split() == ["CUDA0", "cuda", "20.0", "GiB", "24.0", "GiB", "-"]
+    assert processor.split() == ["CPU", "cpu", "30.0", "GiB", "64.0", "GiB", "0-7"]
     assert len(rest) == 1
     assert "50.0 GiB" in (await mesh("status")).out
 
@@ -47,7 +48,7 @@ async def test_programs_are_shown_where_they_differ_from_this_machines(
         examples.member(examples.BETA, "beta", build="0.2.0+1a2b3c4d", versions=[3, 4]),
         examples.member(examples.GAMMA, "gamma", build="", versions=[2, 2]),
     ]
-    sidecar.answers["status"] = examples.status(members=members)
+    sidecar.answers["status"] = examples.status(members=members, plan=None)
     heading, alpha, beta, gamma = (await mesh("members")).out.splitlines()
     assert heading.endswith("  PROGRAM")
     assert alpha.endswith(" -")

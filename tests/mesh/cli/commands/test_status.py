@@ -4,10 +4,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import trio
 
-from mesh.cli.commands.status import describe, layers, redrawn
+from mesh.cli.commands.status import describe, held, layers, plan_line, redrawn
+from mesh.control.operations import MemberStatus, PlanStatus
 from tests.mesh.cli import examples
 from tests.mesh.cli.conftest import FakeSidecar, Terminal
 from tests.mesh.cli.status_shape import STATUS, problems
@@ -139,3 +141,23 @@ async def test_the_line_that_others_use_is_shown_where_the_api_is_open_to_them(
     text = (await mesh("status")).out
     assert 'others  curl http://10.0.0.1:50080/v1/models -H "Authorization: Bearer $(cat FILE)"\n' in text
     assert (await mesh("status", "--json")).json()["listen"] == "http://10.0.0.1:50080/v1"
+
+
+def test_what_a_machine_of_several_devices_holds_is_told_by_device() -> None:
+    devices = [examples.device(name, "cuda", 8 << 30, 4 << 30) for name in ("CUDA0", "CUDA1", "CPU")]
+    beta = examples.member(examples.BETA, "beta", layers=[0, 15], devices=devices)
+    alpha = examples.member(examples.ALPHA, "alpha", layers=[8, 11])
+    stages = [
+        examples.stage(examples.BETA, [0, 3], False, 1, "CPU"),
+        examples.stage(examples.BETA, [4, 7], False, 1, "CUDA0"),
+        examples.stage(examples.ALPHA, [8, 11], False, 1, "CPU"),
+        examples.stage(examples.BETA, [12, 15], True, 1, "CUDA1"),
+    ]
+    plan = cast(PlanStatus, {"term": 3, "predicted_tokens_per_second": 2.0, "stages": stages})
+    members = cast(list[MemberStatus], [alpha, beta])
+    assert plan_line(plan, members).startswith(
+        "beta/CPU 0-3 -> beta/CUDA0 4-7 -> alpha 8-11 -> beta/CUDA1 12-15 + head  ("
+    )
+    assert [held(member, plan) for member in members] == ["8-11", "0-7, 12-15 + head"]
+    assert [held(member, None) for member in members] == ["8-11", "0-15"]
+    assert held(cast(MemberStatus, examples.member(examples.GAMMA, "gamma")), plan) == "-"
