@@ -19,6 +19,18 @@ class Infeasible(MeshError):
         self.missing = missing
 
 
+def refuse_absent(devices: Sequence[Device], fixed: Mapping[DeviceKey, int]) -> None:
+    """Raise Infeasible where what is to hold layers is not among the devices: others would get them."""
+    there = {key for device in devices for key in (device.key, (device.member, ""))}
+    for key, count in fixed.items():
+        if count and key not in there:
+            what = f"the device {key[1]}" if key[1] else "a machine"
+            raise Infeasible(
+                f"{what} that is to hold {count} of the layers is not there yet",
+                "wait for it, or leave it out of --layers",
+            )
+
+
 def infeasible(
     model_info: ModelInfo,
     wants: Demand,

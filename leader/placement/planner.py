@@ -24,7 +24,7 @@ from leader.placement.cost import (
     layers_before,
 )
 from leader.placement.fixed_counts import spreads
-from leader.placement.infeasible import Infeasible, infeasible
+from leader.placement.infeasible import Infeasible, infeasible, refuse_absent
 from leader.placement.rpc_groups import RpcGroup, groups
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ def place(
     Raises Infeasible.
 
     ``fixed`` gives devices an exact number of layers (0: none); all others are free. A key without a
-    device's name stands for all devices of a member. ``objective`` is latency (of one stream) or throughput
-    (of all slots together).
+    device's name stands for all devices of a member. What is to hold layers has to be there. ``objective``
+    is latency (of one stream) or throughput (of all slots together).
     """
     if not devices:
         raise Infeasible(
@@ -152,6 +152,7 @@ def place(
     batch = settings.slots if objective == "throughput" else 1
     wants = demand(model_info, settings, batch)
     ordered = sorted(devices, key=lambda device: (not device.host, device.rtt, *device.key))
+    refuse_absent(ordered, fixed or {})
     for counts in spreads(wants, ordered, fixed or {}):
         shares = _within_caps(model_info, wants, ordered, counts)
         if shares is not None:

@@ -42,3 +42,11 @@ def test_unequal_layers_are_said_to_be_at_most_so_many() -> None:
     offers = re.sub(r"w(\d) [0-9.]+ MiB", r"w\1", caught.value.message)
     assert "w1 (holds at most 2 layers), w2 (holds at most 3 layers), w3 (too little: one layer" in offers
     assert caught.value.missing == 40 * MIB
+
+
+def test_layers_for_what_is_not_there_go_to_nobody_else() -> None:
+    with pytest.raises(Infeasible, match="a machine that is to hold 3 of the layers is not there yet"):
+        place(model_info(8), [host(GIB)], SETTINGS, {(GPU.member, ""): 3})
+    with pytest.raises(Infeasible, match="the device CUDA0 that is to hold 3 of the layers is not there yet"):
+        place(model_info(8), [host(GIB), CPU], SETTINGS, {GPU.key: 3})
+    assert place(model_info(8), [host(GIB)], SETTINGS, {GPU.key: 0}).stages[0].layers == 8

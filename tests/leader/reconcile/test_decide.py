@@ -175,6 +175,23 @@ def test_a_worker_that_cannot_is_not_asked_and_the_reason_is_told(changes: Any, 
     assert f"not used: w1 ({why})" in only(decision, Report).reason
 
 
+def test_fixed_layers_wait_for_the_lease_of_their_member_though_others_are_faster() -> None:
+    wanted = replace(WANTED, layers={(W2, ""): 3})
+    quick = leader(devices=(host(GIB, seconds=1e-6),))
+    pending = view(quick, member(1), member(2), wanted=wanted, leases=frozenset({ME, W1}))
+    for now in (0, 100):
+        decision = decide(now, pending, ReconcilerMemory(asked_since=0))
+        assert Start not in kinds(decision), "not even after the time in which better leases may come"
+        assert "w2" in only(decision, Report).reason
+
+
+def test_fixed_layers_wait_for_the_device_they_name() -> None:
+    wanted = replace(WANTED, layers={(W2, "CUDA0"): 3})
+    absent = view(leader(), member(1), member(2), wanted=wanted, leases=USED)
+    reason = only(decide(0, absent, ReconcilerMemory()), Report).reason
+    assert reason == "w2/CUDA0 is to hold layers but is not there"
+
+
 def test_fixed_layers_wait_for_the_member_they_name() -> None:
     wanted = replace(WANTED, layers={(W2, ""): 3})
     gone = member(3, alive=False)
