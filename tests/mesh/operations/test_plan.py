@@ -178,7 +178,10 @@ def test_a_described_machine_of_several_devices_is_planned_by_device(
     assert counts == {"CUDA0": 4, "CPU": 2}
     whole = plan_from_file(pool, model, {"anna": 6}, {})
     assert [stage["device"] for stage in whole["stages"]] == ["CUDA0"]
-    assert {entry["name"] for entry in whole["left_out"]} == {"bert", "anna/CPU"}
+    assert {entry["name"]: entry["reason"] for entry in whole["left_out"]} == {
+        "bert": "what it offers holds not even one layer",
+        "anna/CPU": "the plan is faster without it",
+    }
 
 
 def test_the_leader_of_a_described_pool_has_a_processor_beside_its_cards(
