@@ -12,7 +12,7 @@ usage() {
 usage: bash test.sh [--fast | --coverage | --help | arguments of pytest]
 
   (nothing)      every gate: format, lint, types, import contracts, all tests, fresh chaos seeds
-                 (at most 20 minutes on two cores, and the time to build the engine, once)
+                 (at most 20 minutes on two cores, and the time to build the engine and its tools, once)
   --fast         format, lint, types, import contracts and unit tests, without the engine
                  (at most 90 seconds on two cores with warm caches)
   --coverage     the lines of the pure packages that their unit tests do not run
@@ -88,6 +88,7 @@ every_gate() {
     install_system_packages
     enter_environment
     gate "engine" python -m mesh.engine
+    gate "the engine's tools for tests" python -m tests.oracle.build
     checks
     if [ $# -gt 0 ]; then
         gate "pytest" pytest "$@"

@@ -13,8 +13,9 @@ from tests import tiers
 from tests.engine_fixture import engine
 from tests.lab import processes
 from tests.lab.lab import Lab, is_in_open_lab
+from tests.oracle.oracle_fixture import oracle
 
-__all__ = ["engine"]
+__all__ = ["engine", "oracle"]
 
 # How long an example takes depends on what else the machine does: pytest's own limit is enough.
 hypothesis.settings.register_profile("mesh", deadline=None)

@@ -19,8 +19,8 @@ ALONE = (
     "tests/lab/",
     "tests/benchmarks/",
 )
-_ENGINE_OR_HOSTS = frozenset({"engine", "lab"})
-"""Fixtures that start the real llama.cpp, or network namespaces with whole nodes."""
+_ENGINE_OR_HOSTS = frozenset({"engine", "lab", "oracle"})
+"""Fixtures that start the real llama.cpp or its tools, or network namespaces with whole nodes."""
 LONG = {
     "tests/fuzz/test_harnesses.py": "thousands of damaged inputs for every decoder",
     "tests/mesh/engine/install/test_build.py": "compiles",

@@ -65,7 +65,7 @@ def read_parts(given: Part, sizes: Sequence[int | None] | None = None) -> list[P
     if count == 1:
         return [given]
     if count > MAX_PARTS:
-        raise GgufError(f"{given.path}: says it is one of {count} parts")
+        raise GgufError(f"{given.path}: {count} parts are more than the {MAX_PARTS} allowed")
     names = [part_name(given.path.name, place, count) for place in range(1, count + 1)]
     if None in names:
         raise GgufError(
@@ -137,8 +137,10 @@ def _parse(path: Path, reader: Reader) -> Part:
         keys.add(key)
         part.metadata.setdefault(name, reader.value(name[:MAX_TOLD_KEY]))
     alignment = number(part.metadata, "general.alignment", DEFAULT_ALIGNMENT, 1 << 32)
-    if alignment < 1 or alignment & (alignment - 1) or alignment > MAX_ALIGNMENT:
+    if alignment < 1 or alignment & (alignment - 1):
         raise GgufError(f"{path}: alignment {alignment} is not a power of two")
+    if alignment > MAX_ALIGNMENT:
+        raise GgufError(f"{path}: alignment {alignment} is more than the {MAX_ALIGNMENT} allowed")
     end = 0
     seen: set[str] = set()
     for _ in range(n_tensors):

@@ -107,14 +107,20 @@ def gguf_file(text: str) -> str:
 
 
 def _file(text: str) -> Brought:
-    """A file of this machine; of a split model, all its parts in order."""
+    """A file of this machine; of a split model, all its parts in order.
+
+    A merged model may have kept the name of a part: none of the others is there.
+    """
     from leader.model.model_names import PART, part_name
 
-    folder, name = os.path.split(gguf_file(text))
+    path = gguf_file(text)
+    folder, name = os.path.split(path)
     match = PART.match(name)
     count = int(match["count"]) if match else 1
     names = [part_name(name, number, count) or name for number in range(1, count + 1)] if match else [name]
     files = tuple(os.path.join(folder, one) for one in names[:MAX_PARTS])
+    if not any(os.path.exists(file) for file in files if file != path):
+        files = (path,)
     return Brought(files, ("",) * len(files))
 
 

@@ -42,7 +42,7 @@ def test_only_the_number_of_a_further_part_must_be_right(tmp_path: Path) -> None
 
 def test_more_parts_than_any_model_has_are_refused(tmp_path: Path) -> None:
     path = write_gguf(tmp_path / "m.gguf", {b"split.count": ("u32", 1001)}, TENSORS)
-    with pytest.raises(GgufError, match="one of 1001 parts"):
+    with pytest.raises(GgufError, match="1001 parts are more than the 1000"):
         read_parts(read_part(path))
 
 
@@ -91,6 +91,12 @@ def test_a_repeated_key_is_told_in_few_words(tmp_path: Path) -> None:
     with pytest.raises(GgufError, match="repeated metadata key") as caught:
         read_part(path)
     assert len(caught.value.message) < len(str(path)) + 2 * MAX_TOLD_KEY
+
+
+def test_an_alignment_beyond_any_disk_block_is_refused(tmp_path: Path) -> None:
+    metadata: dict[bytes, Typed] = {b"general.alignment": ("u32", 1 << 21)}
+    with pytest.raises(GgufError, match="alignment 2097152 is more than the 1048576 allowed"):
+        read_part(write_gguf(tmp_path / "m.gguf", metadata, []))
 
 
 @pytest.mark.parametrize("alignment", [1, 8, 32, 64, 4096])

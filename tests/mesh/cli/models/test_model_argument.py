@@ -39,6 +39,18 @@ async def test_a_file_here_goes_before_a_held_model_of_its_name(
     assert served["model"] == str(tmp_path / "tiny.gguf")
 
 
+@pytest.mark.parametrize(("beside", "meant"), [(["m-00001-of-00003.gguf"], 3), ([], 1)])
+async def test_a_file_named_like_a_part_is_one_where_others_are_beside_it(
+    mesh: Terminal, owner: FakeSidecar, tmp_path: Path, beside: list[str], meant: int
+) -> None:
+    owner.answers["hold"] = {"name": "m", "size": 1, "sha256": "d" * 64}
+    for name in ("m-00002-of-00003.gguf", *beside):
+        (tmp_path / name).write_bytes(b"GGUF")
+    await mesh("pull", "m-00002-of-00003.gguf")
+    (held,) = [args for name, args in owner.asked if name == "hold"]
+    assert len(held["files"]) == meant
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
