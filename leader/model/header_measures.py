@@ -10,13 +10,9 @@ KV_ELEMENT_BYTES: Final = 2  # f16, the engine's default for K and V
 
 
 def draft_layers(metadata: Metadata, architecture: str, n_layers: int) -> int:
-    """How many of the last layers draft tokens only: the engine counts them, and leaves out their tensors."""
+    """How many of the last layers draft tokens only: the engine counts them, and computes without them."""
     drafts = number(metadata, f"{architecture}.nextn_predict_layers", 0)
-    return drafts if drafts < n_layers and architecture not in _DRAFTERS else 0
-
-
-_DRAFTERS: Final = frozenset({"gemma4-assistant"})
-"""Architectures whose layers are all draft layers, and are loaded."""
+    return drafts if drafts < n_layers and architecture != "gemma4-assistant" else 0  # which only drafts
 
 
 def heads(metadata: Metadata, architecture: str, n_layers: int) -> tuple[int, ...]:

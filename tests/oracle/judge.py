@@ -1,5 +1,6 @@
 """The engine's own loader as a judge: does it take this file, and do we."""
 
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ _STATED: Final = (
 """What we refuse though the engine might take it: words of the error, and the bound that it is."""
 
 
+_MODEL = re.compile(r"^Host (\d+) ", re.MULTILINE)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What engine and reader say of a file; ``refusal`` is "" where the reader takes it."""
@@ -29,6 +33,12 @@ class Verdict:
     refusal: str
     said: str
     """The engine's last words."""
+
+    @property
+    def mebibytes(self) -> int:
+        """MiB of weights that the engine loads, all on the host; -1 where it loads none."""
+        found = _MODEL.search(self.said)
+        return int(found[1]) if found else -1
 
     @property
     def wrong(self) -> bool:

@@ -156,12 +156,12 @@ def test_what_cannot_be_rolled_back_is_known(
     assert (model_info.window, model_info.state_bytes) == (window, state)
 
 
-def odd(path: Path, names: list[str], **numbers: int) -> Path:
-    """A file of the architecture ``any`` with these tensors beside the embedding."""
+def odd(path: Path, names: list[str], architecture: str = "any", **numbers: int) -> Path:
+    """A file of an architecture with these tensors beside the embedding."""
     metadata: dict[bytes, Typed] = {
-        b"general.architecture": ("str", b"any"),
-        b"any.embedding_length": ("u32", 8),
-        **{f"any.{name}".encode(): ("u32", number) for name, number in numbers.items()},
+        b"general.architecture": ("str", architecture.encode()),
+        f"{architecture}.embedding_length".encode(): ("u32", 8),
+        **{f"{architecture}.{name}".encode(): ("u32", number) for name, number in numbers.items()},
     }
     return write_gguf(
         path, metadata, [(b"token_embd.weight", (8, 4)), *((n.encode(), (8, 8)) for n in names)]
@@ -173,11 +173,25 @@ def test_layers_without_tensors_weigh_nothing(tmp_path: Path) -> None:
     assert model_info.layer_bytes == (256, 0, 256, 0)
 
 
-@pytest.mark.parametrize("stripped", [True, False])
-def test_draft_layers_count_and_weigh_nothing(tmp_path: Path, stripped: bool) -> None:
-    names = ["blk.0.a.weight", "blk.1.a.weight", "blk.2.nextn.eh_proj.weight"]
-    path = odd(tmp_path / "drafts.gguf", names[: 2 if stripped else 3], block_count=3, nextn_predict_layers=1)
-    assert read(path).layer_bytes == (256, 256, 0)
+@pytest.mark.parametrize(
+    ("architecture", "stripped", "weighs"),
+    [("qwen35", True, 0), ("qwen35", False, 0), ("any", True, 0), ("any", False, 256)],
+)
+def test_draft_layers_count_and_weigh_what_is_loaded_of_them(
+    tmp_path: Path, architecture: str, stripped: bool, weighs: int
+) -> None:
+    names = ["blk.0.a.weight", "blk.1.a.weight", "blk.2.nextn.eh_proj.weight"][: 2 if stripped else 3]
+    path = odd(tmp_path / "drafts.gguf", names, architecture, block_count=3, nextn_predict_layers=1)
+    assert read(path).layer_bytes == (256, 256, weighs)
+
+
+def test_a_head_alone_is_the_embedding_as_well(tmp_path: Path) -> None:
+    path = odd(tmp_path / "codeshell.gguf", ["output.weight", "blk.0.a.weight"], block_count=1)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"token_embd.weight", b"position.embdding"))
+    model_info = read(path)
+    assert (model_info.n_vocab, model_info.head_bytes, model_info.tied) == (8, 256, False)
+    assert model_info.embedding_bytes == 128 + 256
 
 
 def test_an_encoder_and_a_decoder_share_their_layers(tmp_path: Path) -> None:

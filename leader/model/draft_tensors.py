@@ -1,0 +1,26 @@
+"""Draft layers of models that guess their next tokens: the engine counts them among the layers. Pure."""
+
+import re
+from typing import Final
+
+
+def loads_of_draft(architecture: str, name: str) -> bool:
+    """Whether the engine loads a draft layer's tensor of that name, of which it computes nothing."""
+    loaded = _LOADED_OF_DRAFTS.get(architecture)
+    return loaded is None or re.search(loaded, name) is not None
+
+
+_NOTHING: Final = r"(?!)"
+_LOADED_OF_DRAFTS: Final = {
+    **dict.fromkeys(
+        ("bailingmoe2", "bailingmoe3", "deepseek2", "deepseek4", "dots3note", "exaone-moe", "exaone4", "glm4",
+         "glm4moe", "glm5-next", "mimo2", "mistral4", "qwen35", "qwen35moe", "qwen3next"),
+        _NOTHING,
+    ),
+    **dict.fromkeys(("deepseek32", "glm-dsa"), r"\.exp_probs_b\."),
+    **dict.fromkeys(("nemotron_h", "nemotron_h_moe"), r"\.ffn_latent|\.bias$"),
+    "cohere2moe": r"\.nextn\.(embed_tokens|shared_head)",
+    "hy_v3": r"\.ffn_|\.exp_probs_b|\.nextn\.(embed_tokens|shared_head)",
+    "step35": r"\.ffn_|\.exp_probs_b|\.attn_(gate|[qk]_norm)|\.rope_|\.nextn\.(embed_tokens|shared_head)",
+}  # fmt: skip
+"""Tensors of draft layers that the engine loads nevertheless, by architecture; of others all are counted."""
