@@ -74,6 +74,6 @@ def bert(layers: int = 2) -> GgufFile:
             Entry(b"position_embd.weight", (_EMBD, _CONTEXT)),
             Entry(b"token_embd_norm.weight", norm),
             Entry(b"token_embd_norm.bias", norm),
-            *_blocks("blk", layers, weights | norms | ffn),
+            *_blocks("blk", layers, {**weights, **norms, **ffn}),
         ],
     )

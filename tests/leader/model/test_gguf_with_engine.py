@@ -90,6 +90,22 @@ def test_a_form_that_people_met_is_loaded_and_read(
     assert (verdict.accepted, verdict.refusal) == (True, ""), verdict.said
 
 
+@pytest.mark.parametrize("counted", [True, False], ids=["counted", "numbered alone"])
+def test_parts_that_the_engine_puts_together_are_read(
+    oracle: Oracle, sound: list[GgufFile], tmp_path: Path, counted: bool
+) -> None:
+    file, _ = named(sound, "llama")
+    half = len(file.tensors) // 2
+    count: dict[bytes, Typed] = {b"split.count": ("u16", 2)}
+    total: dict[bytes, Typed] = {b"split.tensors.count": ("i32", len(file.tensors))}
+    first: dict[bytes, Typed] = {**file.metadata, **count, **total, b"split.no": ("u16", 0)}
+    second: dict[bytes, Typed] = {b"split.no": ("u16", 1), **(count if counted else {})}
+    path = GgufFile(first, file.tensors[:half]).write(tmp_path / "m-00001-of-00002.gguf")
+    GgufFile(second, file.tensors[half:]).write(tmp_path / "m-00002-of-00002.gguf")
+    verdict = judge(oracle, path)
+    assert (verdict.accepted, verdict.refusal) == (True, ""), verdict.said
+
+
 DRAFTS = 8
 
 
