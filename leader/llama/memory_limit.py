@@ -17,6 +17,7 @@ def memory_limit(plan: Plan) -> int:
     """
     model_info = plan.model_info
     here = sum(stage.bytes for stage in plan.stages if stage.device.local) + model_info.embedding_bytes
+    here += 2 * plan.settings.projector  # with what it takes to compute a picture
     context, slots = plan.settings.context, plan.settings.slots
     kept = checkpoints(model_info, context) * _checkpoint_bytes(model_info, context) * slots
     return here + here // 10 + kept + BASE_BYTES

@@ -2,10 +2,11 @@
 
 **Memory.** A device that holds some layers needs::
 
-    sum over them of (layer bytes + KV bytes) + work + margin [+ head]
+    sum over them of (layer bytes + what it keeps of the context) + work + margin [+ head]
 
 *work* is the larger of the compute buffer and the largest single tensor's transfer buffer; see
-``compute_bytes``. The host of the pipeline (the leader's CPU) also keeps the token embedding.
+``compute_bytes``. The host of the pipeline (the leader's CPU) also keeps the token embedding, copies of slots
+to go back to (``checkpoints``), and the projector by which pictures are read.
 
 **Time.** llama-server is a star: each token visits the used devices one after another. So a decode step is a
 sum::
@@ -22,14 +23,17 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Final
 
-from leader.model.engine_settings import EngineSettings
+from leader.model.engine_settings import DEFAULT_KV, EngineSettings
+from leader.model.made_for import batch as batch_of
 from leader.model.model_info import ModelInfo
 from mesh.engine.backends.backend_table import kind_named
 
-UBATCH: Final = 512  # tokens computed at once in a prefill: llama-server's default
-CACHE_GRAIN: Final = 256  # the engine rounds a slot's context up to a multiple of it
 WORKER_MARGIN: Final = 8 << 20  # measured: an rpc-server in use has 5-6 MiB beyond its buffers
 HOST_MARGIN: Final = 24 << 20  # measured: llama-server has 8 MiB of heap, 12 MiB of program pages
+
+COPIES: Final = 4  # of a graph's inputs, where the engine computes several ubatches at once
+COMPUTE_MARGIN: Final = 2 << 20  # for positions, and the places of rows that are written
+MOST_CHECKPOINTS: Final = 32  # that the engine keeps of a slot by default
 
 ASSUMED_LINK: Final = 100e6  # bytes a second each way: gigabit Ethernet
 MAX_DEVICES: Final = 15  # the engine asserts at 16, and takes 15 values of -ts; the host's CPU does not count
@@ -87,6 +91,7 @@ class Demand:
     embedding: int
     activation: int  # to and from each remote device, per step
     logits: int  # that the head's device sends back instead, per step
+    overlap: int = 0  # what ``work`` is more on devices that compute several ubatches at once
     sums: tuple[int, ...] = field(init=False, repr=False, compare=False)
     """Of the layers before each place: n_layers + 1 of them."""
 
@@ -103,9 +108,9 @@ class Demand:
 
     def overhead(self, device: Device) -> int:
         """Bytes that a used device needs besides layers and head."""
-        if device.host:
+        if device.host:  # where it holds layers, ubatches do not overlap
             return self.work + HOST_MARGIN + self.embedding
-        return self.work + WORKER_MARGIN
+        return self.work + self.overlap + WORKER_MARGIN
 
     def room(self, device: Device, head: bool) -> int:
         """Bytes for layers; below 0 when not even the head alone, or the overhead, fits."""
@@ -139,36 +144,60 @@ class Range:
     room_head: int
 
 
-def demand(model_info: ModelInfo, settings: EngineSettings, batch: int) -> Demand:
-    """What the model asks for with these settings, ``batch`` of its slots decoding."""
-    cells = -(-settings.context // CACHE_GRAIN) * CACHE_GRAIN * settings.slots
-    compute = compute_bytes(model_info, settings.context)
+def demand(model_info: ModelInfo, settings: EngineSettings, batch: int, overlap: bool = False) -> Demand:
+    """What the model asks for with these settings, ``batch`` of its slots decoding.
+
+    ``overlap``: see ``compute_bytes``.
+    """
+    compute = compute_bytes(model_info, settings, overlap=False)
+    work = max(compute, model_info.largest_tensor)
+    overlapping = max(compute_bytes(model_info, settings), model_info.largest_tensor) - work
+    kept = checkpoints(model_info, settings) * model_info.checkpoint_bytes(settings) * settings.slots
     return Demand(
         layers=tuple(
-            weights + kv * cells
-            for weights, kv in zip(model_info.layer_bytes, model_info.kv_bytes, strict=True)
+            weights + cache
+            for weights, cache in zip(model_info.layer_bytes, model_info.cache_bytes(settings), strict=True)
         ),
-        work=max(compute, model_info.largest_tensor),
+        work=work,
         head=model_info.head_bytes
         + max(0, model_info.head_bytes - compute)
         + 4 * model_info.n_vocab * settings.slots,
-        embedding=model_info.embedding_bytes,
+        embedding=model_info.embedding_bytes + settings.projector + kept,
         activation=batch * 4 * model_info.n_embd,
         logits=batch * 4 * model_info.n_vocab,
+        overlap=overlapping if overlap else 0,
     )
 
 
-def compute_bytes(model_info: ModelInfo, context: int) -> int:
+def checkpoints(model_info: ModelInfo, settings: EngineSettings) -> int:
+    """How many copies of a slot, to go back to, the host keeps of what cannot be rolled back.
+
+    One is allowed in any case, more if together they hold no more than the slot itself.
+    """
+    each = model_info.checkpoint_bytes(settings)
+    return min(MOST_CHECKPOINTS, max(1, model_info.slot_bytes(settings) // max(1, each)))
+
+
+def compute_bytes(model_info: ModelInfo, settings: EngineSettings, overlap: bool = True) -> int:
     """An upper bound of a device's compute buffer, in bytes.
 
-    It is ``U * (4 * (3 * n_ffn + 4 * n_embd) + 2 * context)`` with U = 512 tokens. Measurements of the pinned
-    engine gave it, with flash attention (its default), on 14 combinations of n_embd, n_ffn, heads,
-    vocabulary, context and slots. The true size was max(3 * n_ffn + 2 * n_embd, 4 * n_embd + mask) for
-    workers, their sum for the host. Neither the vocabulary nor the number of heads mattered. Each slot has a
-    mask of its own context, one at a time.
+    It is of the graph that computes a batch of tokens at once (`made_for.batch`): what a layer needs for each
+    of them, and the graph's inputs. These are what the device before hands over, and masks by which attention
+    knows what it may see: one for all rows that a slot keeps, one for each window. With ``overlap`` the
+    engine computes several batches at once, if it puts all layers on two devices or more and overrides no
+    tensor's place; then it has the inputs four times.
     """
-    context = -(-context // CACHE_GRAIN) * CACHE_GRAIN
-    return UBATCH * (4 * (3 * model_info.n_ffn + 4 * model_info.n_embd) + 2 * context)
+    graph, at_once = model_info.graph, batch_of(model_info, settings)
+    kinds = {(rows.window, rows.every): rows for cache in model_info.caches for rows in cache.rows}
+    seen = {kind: rows.cells(settings.context, at_once) for kind, rows in kinds.items()}
+    most = max((cells for (window, _), cells in seen.items() if not window), default=0)
+    state = max((cache.state for cache in model_info.caches), default=0)
+    rows = sum(seen.values()) if seen or state else 2 * at_once  # without any cache, a prefill sees itself
+    masks = graph.mask * rows + graph.pooled * settings.slots * most + 4 * at_once * graph.pairs
+    turning = 0 if settings.kv == DEFAULT_KV else 2 * 4 * graph.turned**2 * max(1, len(kinds))
+    inputs = at_once * (4 * graph.handed + masks) + turning
+    inner = at_once * 4 * (graph.inner + graph.by_row * most)
+    return inner + inputs * (COPIES if overlap else 1) + 2 * settings.slots * state + COMPUTE_MARGIN
 
 
 def assumed_layer_seconds(model_info: ModelInfo, accelerator_kind: str) -> float:

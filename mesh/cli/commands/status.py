@@ -219,11 +219,20 @@ def _model(status: Status) -> tuple[str, str, str]:
 
 
 def _room(deployment: DeploymentStatus) -> str:
-    """Such as ``4096 tokens of context, 1 slot``; empty where an older sidecar does not say."""
+    """Such as ``4096 tokens of context, 1 slot, q8_0``; empty where an older sidecar does not say."""
     from mesh.cli.terminal import count
 
     context = deployment.get("context")
-    return f"{count(context, 'token')} of context, {count(deployment['slots'], 'slot')}" if context else ""
+    if not context:
+        return ""
+    parts = [f"{count(context, 'token')} of context", count(deployment["slots"], "slot")]
+    if deployment.get("kv", "f16") != "f16":
+        parts.append(f"kept as {deployment['kv']}")
+    if deployment.get("embeddings"):
+        parts.append("gives embeddings")
+    if projector := deployment.get("projector"):
+        parts.append(f"reads pictures by {projector}")
+    return ", ".join(parts)
 
 
 def _engine(status: Status) -> tuple[str, str, str]:

@@ -393,3 +393,11 @@ def test_the_state_of_recurrent_layers_has_room_in_a_file(tmp_path: Path) -> Non
     state = 64 << 20
     recurrent = replace(PLAN, model_info=replace(PLAN.model_info, state_bytes=state))
     assert slots_in(tmp_path, recurrent).file_bytes >= slots_in(tmp_path).file_bytes + state
+
+
+def test_packed_conversations_take_smaller_files(tmp_path: Path) -> None:
+    def bytes_of(kv: str) -> int:
+        plan = place(model_info(8), [host(memory=GIB)], EngineSettings(4096, 1, kv))
+        return Slots(tmp_path, plan, b"m" * 32).file_bytes
+
+    assert bytes_of("f16") > bytes_of("q8_0") > bytes_of("q4_0")

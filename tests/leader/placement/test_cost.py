@@ -104,3 +104,13 @@ def test_an_unmeasured_layer_takes_its_bytes_over_the_kinds_bandwidth() -> None:
     cuda, cpu = (assumed_layer_seconds(MODEL, kind) for kind in ("cuda", "cpu"))
     assert cuda == 8 * MIB / kind_named("cuda").bandwidth < cpu
     assert assumed_layer_seconds(MODEL, "not heard of") == cpu
+
+
+def test_a_projector_lies_with_the_host_and_long_texts_for_vectors_take_more_work() -> None:
+    plain = demand(MODEL, EngineSettings(2048, 1), 1)
+    sees = demand(MODEL, EngineSettings(2048, 1, projector=77), 1)
+    assert sees == replace(plain, embedding=plain.embedding + 77)
+    whole = demand(replace(MODEL, pooling="mean"), EngineSettings(2048, 1, embeddings=True), 1)
+    pieces = demand(replace(MODEL, pooling="last"), EngineSettings(2048, 1, embeddings=True), 1)
+    assert pieces == plain
+    assert whole.work == 4 * compute_bytes(MODEL, 2048)

@@ -25,6 +25,7 @@ from leader.reconcile.view import (
     Wanted,
     WantLeases,
 )
+from mesh.wire.profile import Model
 from mesh.wire.states import Phase
 from tests.leader.shapes import GIB, MIB, host, model_info, worker
 
@@ -322,6 +323,25 @@ def test_a_leader_without_the_file_hands_over_to_the_best_member_that_holds_it()
     assert HandOver not in kinds(again)
     assert again.again_at == 12
     assert HandOver in kinds(decide(12, view(*members, model_info=None), again.memory))
+
+
+def test_whoever_leads_holds_the_model_and_the_file_beside_it() -> None:
+    beside = Model("mmproj.gguf", 77, b"p" * 32)
+    wanted = replace(WANTED, projector=beside)
+    both, model = frozenset({ROOT, beside.root}), frozenset({ROOT})
+    half = view(
+        leader(), member(1, GIB, models=model), member(2, models=both), wanted=wanted, model_info=None
+    )
+    assert only(decide(7, half, ReconcilerMemory()), HandOver).to == W2
+    apart = member(1, models=frozenset({beside.root}), lead=False)
+    waiting = view(leader(), apart, wanted=wanted, model_info=None)
+    report = only(decide(7, waiting, ReconcilerMemory()), Report)
+    together = "no member holds all files, so they are copied together"
+    assert report.reason == f"this leader does not hold mmproj.gguf; {together}"
+    failed = leader(engine="failed", models=both)
+    others = (member(1, GIB, models=model), member(2, models=both))
+    decision = decide(7, view(failed, *others, wanted=wanted), ReconcilerMemory())
+    assert only(decision, HandOver).to == W2
 
 
 def test_a_leader_without_the_file_waits_and_says_who_holds_it() -> None:

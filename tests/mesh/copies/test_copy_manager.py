@@ -58,10 +58,17 @@ class Company:
         member.models.add(self.model.name, self.model.root, self.weights.files)
         member.tell()
 
-    def deploy(self, copies: int = 2, running: bool = True, model: Model | None = None) -> None:
+    def deploy(
+        self,
+        copies: int = 2,
+        running: bool = True,
+        model: Model | None = None,
+        second: Model | None = None,
+    ) -> None:
         driver = self.anna.here.driver
         assert driver is not None
-        driver.do(self.anna.here.node.deploy, model or self.model, 128, 1, running, (), copies)
+        deploy = self.anna.here.node.deploy
+        driver.do(deploy, model or self.model, 128, 1, running, (), copies, (), second)
         self.anna.here.changes.notify()
 
 
@@ -105,6 +112,41 @@ async def test_the_leader_has_a_second_copy_made_where_the_most_memory_is(compan
     assert not copied(company.cara, company)
     company.bert.tell()
     await until(lambda: company.anna.copies.lacking == "", pause=MOCKED_PAUSE)
+
+
+async def test_both_files_of_a_deployment_come_to_the_same_member(company: Company, tmp_path: Path) -> None:
+    (tmp_path / "beside").mkdir()
+    beside = weights(tmp_path / "beside", CONTENT[:PIECE], name="mmproj.gguf")
+    company.anna.models.add(beside.model.name, beside.model.root, beside.files)
+    company.hold(company.anna)
+    company.deploy(second=beside.model)
+    await until(lambda: copied(company.bert, company), pause=MOCKED_PAUSE)
+    company.bert.tell()
+    find = company.bert.models.find
+    await until(lambda: find(beside.model.root) is not None, pause=MOCKED_PAUSE)
+    assert not company.cara.models.held()
+    company.bert.tell()
+    await until(lambda: company.anna.copies.lacking == "", pause=MOCKED_PAUSE)
+    assert company.bert.copies.prune() == [], "both are deployed"
+    company.deploy()
+    await until(lambda: _second(company.bert) is None, pause=MOCKED_PAUSE)
+    (gone,) = company.bert.copies.prune()
+    assert gone.root == beside.model.root
+
+
+async def test_a_leader_brings_files_together_that_two_others_hold(company: Company, tmp_path: Path) -> None:
+    (tmp_path / "beside").mkdir()
+    beside = weights(tmp_path / "beside", CONTENT[:PIECE], name="mmproj.gguf")
+    company.cara.models.add(beside.model.name, beside.model.root, beside.files)
+    company.cara.tell()
+    company.hold(company.bert)
+    company.deploy(copies=1, second=beside.model)
+    await until(lambda: len(company.anna.models.held()) == 2, pause=MOCKED_PAUSE)
+
+
+def _second(member: Member) -> Model | None:
+    deployment = member.here.node.deployment()
+    return None if deployment is None else deployment.second
 
 
 async def test_three_copies_are_made_one_after_another_when_three_are_wanted(company: Company) -> None:

@@ -31,6 +31,13 @@ def test_a_leader_without_the_file_comes_first() -> None:
     assert next_copy([holder, replace(BERT, memory=GIB), CARA], CARA.id, SIZE, 1).fetch == CARA.id
 
 
+def test_files_that_different_members_hold_are_brought_together() -> None:
+    anna, bert = replace(ANNA, holds=False, done=GIB, free=100 * GIB), replace(BERT, done=3 * GIB)
+    assert next_copy([anna, bert], anna.id, SIZE, 2, scattered=True) == NextCopy(anna.id)
+    nobody = NextCopy(lacking="no machine that is alive holds the model")
+    assert next_copy([anna, bert], anna.id, SIZE, 2) == nobody
+
+
 def test_one_copies_at_a_time() -> None:
     assert next_copy([ANNA, replace(BERT, fetching=True), CARA], ANNA.id, SIZE, 3) == NextCopy()
 

@@ -74,6 +74,15 @@ def test_its_memory_is_that_of_the_first_device_which_older_members_use() -> Non
     assert (record.accelerator_kind, record.accelerator_name) == ("cpu", "EPYC")
 
 
+def test_both_files_of_a_deployment_are_told_first_and_both_make_a_leader() -> None:
+    beside = Model("mmproj.gguf", 9, b"p" * 32)
+    deployment = dataclasses.replace(DEPLOYMENT, second=beside)
+    held = [HeldModel(model.name, model.root, model.size, (), ()) for model in (OTHER, beside, MODEL)]
+    assert reported_models(held, deployment) == [beside, MODEL, OTHER]
+    assert rank(1, [MODEL, beside], deployment).holds_model == 1
+    assert rank(1, [MODEL], deployment).holds_model == 0
+
+
 def test_a_node_that_does_not_work_offers_no_memory() -> None:
     record = told(dataclasses.replace(OPTIONS, work=False))
     assert (record.memory_offered, record.devices) == (0, ())

@@ -82,7 +82,11 @@ def test_loading_shows_its_progress_and_trouble_its_reason() -> None:
     deployment |= {"reason": "612 MiB of 1.2 GiB, 14 s left", "context": 512, "slots": 4}
     text = describe(examples.status(deployment=deployment))  # type: ignore[arg-type]
     assert "25 %  612 MiB of 1.2 GiB, 14 s left  512 tokens of context, 4 slots" in text
-    deployment |= {"state": "failed", "reason": "1.2 GiB are missing"}
+    deployment |= {"kv": "q8_0", "embeddings": False, "projector": "mmproj.gguf"}
+    text = describe(examples.status(deployment=deployment))  # type: ignore[arg-type]
+    assert "4 slots, kept as q8_0, reads pictures by mmproj.gguf" in text.replace("\n", " ")
+    deployment |= {"kv": "f16", "embeddings": True, "state": "failed", "reason": "1.2 GiB are missing"}
+    assert "gives embeddings" in describe(examples.status(deployment=deployment))  # type: ignore[arg-type]
     text = describe(examples.status(deployment=deployment))  # type: ignore[arg-type]
     assert "m  failed  1.2 GiB are missing" in text
 

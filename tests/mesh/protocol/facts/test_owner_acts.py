@@ -244,6 +244,29 @@ def test_options_that_an_older_member_could_not_read_are_left_out() -> None:
     assert said.fact.running
 
 
+def test_a_second_file_is_signed_and_kept_until_another_wish_leaves_it_out() -> None:
+    stage = Stage()
+    told = (stage.now, MODEL, 1, 1, True, (), 2)
+    stage.perform(stage.node.deploy(*told, (), SECOND))
+    _deploy(stage, running=False)
+    present = stage.node.deployment()
+    assert present is not None
+    assert (present.running, present.second, present.held) == (False, SECOND, (MODEL, SECOND))
+    stage.perform(stage.node.deploy(*told, ()))
+    present = stage.node.deployment()
+    assert present is not None
+    assert (present.second, present.held) == (None, (MODEL,))
+
+
+@pytest.mark.parametrize(("options", "second"), [(OPTIONS, None), ((), SECOND)])
+def test_what_is_essential_is_not_left_out_for_an_older_member(options: Any, second: Model | None) -> None:
+    stage = Stage()
+    stage.member(3, speaks=CLOSED)
+    with pytest.raises(MeshError, match="could not read this"):
+        stage.node.deploy(stage.now, MODEL, 1, 1, True, (), 2, options, second, essential=True)
+    assert stage.node.deployment() is None
+
+
 def test_options_beyond_their_bound_do_not_keep_a_model_from_being_served() -> None:
     stage = Stage()
     owner = stage.member(2)
