@@ -64,7 +64,7 @@ class EngineFacts:
     """What the door knows of the llama-server behind it: model's name, tokens of a slot, slots.
 
     ``embeds``: it was started for embeddings, or for ranks (``ranks``), which take slots of its own choice.
-    ``sees``: its model takes images and sound. ``vocabulary``: how many tokens that has; 0: nobody knows.
+    ``sees``: its model takes pictures. ``vocabulary``: how many tokens that has; 0: nobody knows.
     """
 
     model: str

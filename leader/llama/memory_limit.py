@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from leader.door.bodies.pictures import BYTES_FOR_PIXEL, MOST_PIXELS
 from leader.model.model_info import ModelInfo
 from leader.placement.planner import Plan
 
@@ -17,7 +18,8 @@ def memory_limit(plan: Plan) -> int:
     """
     model_info = plan.model_info
     here = sum(stage.bytes for stage in plan.stages if stage.device.local) + model_info.embedding_bytes
-    here += 2 * plan.settings.projector  # with what it takes to compute a picture
+    if plan.settings.projector:  # once more for computing, and for what each request may show
+        here += 2 * plan.settings.projector + plan.settings.slots * MOST_PIXELS * BYTES_FOR_PIXEL
     context, slots = plan.settings.context, plan.settings.slots
     kept = checkpoints(model_info, context) * _checkpoint_bytes(model_info, context) * slots
     return here + here // 10 + kept + BASE_BYTES

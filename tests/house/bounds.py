@@ -150,6 +150,8 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
         Bound(
             "bytes of its text, of its media", "leader.door.bodies.chat_fields", ("MOST_TEXT", "MOST_MEDIA")
         ),
+        Bound("pictures, pixels of all", "leader.door.bodies.pictures", ("MOST_PICTURES", "MOST_PIXELS")),
+        Bound("scans of a picture", "leader.door.bodies.pictures", ("MOST_SCANS",)),
         Bound("bytes of all that is made of it", "leader.door.verdict", ("MOST_WRITTEN",)),
         Bound("messages, tools", "leader.door.bodies.chat_fields", ("MOST_MESSAGES", "MOST_TOOLS")),
         Bound("answers", "leader.door.bodies.sampling_fields", ("MOST_ANSWERS",)),

@@ -19,6 +19,14 @@ from leader.door.bodies.fields import (
     whole,
 )
 from leader.door.bodies.json_bodies import checked, written
+from leader.door.bodies.pictures import (
+    MOST_PICTURES,
+    MOST_PIXELS,
+    WrongPicture,
+    decoded,
+    encoded,
+    pixels,
+)
 from leader.door.bodies.sampling_fields import ANSWER, ENGINES_OWN, settled
 from leader.door.grammars.grammar_rules import Effort
 from leader.door.grammars.schemas import check_schema
@@ -32,15 +40,15 @@ MOST_NAME = 256
 MOST_TEXT = 4 << 20
 """Characters of text in a request: tokenizing takes the engine some fifty-five bytes of memory for each."""
 MOST_MEDIA = 32 << 20
-"""Of images and sound, in base64."""
+"""Of pictures, in base64."""
 MOST_RULES_OF_TOOLS = 20_000
 MOST_KWARGS = 65_536
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]+")
-_DATA = re.compile(r"data:(image|audio)/[A-Za-z0-9.+-]{1,64};base64,")
+_DATA = re.compile(r"data:image/[A-Za-z0-9.+-]{1,64};base64,")
 
 _READS_TEXT_ALONE = (
-    "what is served reads text alone, no images or sound: "
+    "what is served reads text alone, no pictures: "
     "an owner serves it with its projector, by mesh serve MODEL --mmproj FILE"
 )
 
@@ -55,6 +63,8 @@ class Chat:
         self._facts = facts
         self._dropped = dropped
         self.media = 0
+        self._pictures = 0
+        self._pixels = 0
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The fields for the engine, ``n`` and ``n_cmpl`` among them."""
@@ -104,10 +114,9 @@ class Chat:
         rules = {
             "text": {"type": _NAME, "text": _TEXT},
             "image_url": {"type": _NAME, "image_url": self._image},
-            "input_audio": {"type": _NAME, "input_audio": self._audio},
         }.get(kind if isinstance(kind, str) else "")
         if rules is None:
-            raise Unacceptable(f"{place}.type", "must be text, image_url or input_audio")
+            raise Unacceptable(f"{place}.type", "must be text or image_url: no sound is read here")
         built = rebuilt(part, rules, self._facts, self._dropped, field, index)
         if kind not in built:
             raise Unacceptable(f"{place}.{kind}", "is required")
@@ -117,11 +126,6 @@ class Chat:
         url = an_object(value, field).get("url")
         return {"url": self.media_data(url, f"{field}.url")}
 
-    def _audio(self, value: Any, field: str, facts: EngineFacts) -> dict[str, Any]:
-        given = an_object(value, field)
-        name = "data" if given.get("data") is not None else "url"
-        return {"data": self.media_data(given.get(name), f"{field}.{name}")}
-
     def media_data(self, value: Any, field: str) -> str:
         """Base64, bare or in a ``data:`` URI: another address the engine would fetch, or read."""
         if not isinstance(value, str):
@@ -130,16 +134,26 @@ class Chat:
             raise Unacceptable(field, _READS_TEXT_ALONE)
         self.media += len(value)
         if self.media > MOST_MEDIA:
-            raise Unacceptable(field, f"images and sound must have at most {MOST_MEDIA} characters in all")
+            raise Unacceptable(field, f"pictures must have at most {MOST_MEDIA} characters in all")
         begins = _DATA.match(value)
-        bare = begins is None
-        if (bare and value.startswith(("http", "file"))) or not _BASE64.fullmatch(
-            value, begins.end() if begins else 0
-        ):
+        head = begins[0] if begins else ""
+        if (not head and value.startswith(("http", "file"))) or not _BASE64.fullmatch(value, len(head)):
             raise Unacceptable(
                 field, "must be data:image/...;base64, with its data: the engine fetches nothing"
             )
-        return value
+        return head + self._picture(value[len(head) :], field)
+
+    def _picture(self, text: str, field: str) -> str:
+        """The same picture, written anew, so that the engine decodes what is judged here."""
+        self._pictures += 1
+        if self._pictures > MOST_PICTURES:
+            raise Unacceptable(field, f"is one picture too many: a request may have {MOST_PICTURES}")
+        try:
+            content = decoded(text)
+            self._pixels += pixels(content, MOST_PIXELS - self._pixels)
+        except WrongPicture as error:
+            raise Unacceptable(field, str(error)) from None
+        return encoded(content)
 
     def _calls(self, value: Any, field: str, facts: EngineFacts) -> object:
         calls = a_list(value, field, MOST_CALLS)

@@ -16,6 +16,12 @@ def a_text(size: int) -> str:
     return ((WORDS * 4 + code) * (size // 300 + 1))[:size]
 
 
+def a_picture(size: int) -> str:
+    """The base64 of ``size`` bytes that begin as a JPEG does."""
+    head = b"\xff\xd8\xff\xc0\0\x11\x08\0\x10\0\x10"
+    return base64.b64encode(head + bytes(size - len(head))).decode()
+
+
 def a_tool(number: int, strict: bool = False) -> dict[str, Any]:
     """A tool as Zod or Pydantic describe it."""
     properties: dict[str, Any] = {
@@ -188,7 +194,7 @@ def langchain_tool_choice() -> dict[str, Any]:
 
 def vercel_ai_sdk() -> dict[str, Any]:
     """Vercel's openai-compatible provider: parts, a picture, tools' answers as text."""
-    picture = base64.b64encode(bytes(range(256)) * 400).decode()
+    picture = a_picture(100_000)
     return {
         "model": "m",
         "max_tokens": 4096,
@@ -261,7 +267,8 @@ def chats() -> Iterator[dict[str, Any]]:
 
 def pictures(size: int) -> dict[str, Any]:
     """A chat with ``size`` bytes of pictures in base64."""
-    part = {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64," + "A" * (size // 4)}}
+    url = "data:image/jpeg;base64," + a_picture(size * 3 // 16)
+    part = {"type": "image_url", "image_url": {"url": url}}
     return {"messages": [{"role": "user", "content": [part] * 4}], "max_tokens": 5}
 
 

@@ -5,8 +5,10 @@ import pytest
 
 from leader.door.bodies.chat_fields import CHAT_NAMES, MOST_MEDIA, MOST_MESSAGES, Chat
 from leader.door.bodies.fields import Dropped
+from leader.door.bodies.pictures import MOST_PICTURES, MOST_PIXELS
 from leader.door.orders import EngineFacts, Unacceptable
 from tests.leader.door import agents
+from tests.tiny_kinds import picture
 
 FACTS = EngineFacts("model", 131072, 4, sees=True)
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -104,11 +106,32 @@ def test_an_address_that_the_engine_would_fetch_or_read_is_refused(url: Any) -> 
     assert refused.value.field == "messages.0.content.0.image_url.url"
 
 
-def test_sound_is_taken_in_the_same_way() -> None:
-    for name in ("data", "url"):
-        part = {"type": "input_audio", "input_audio": {name: "aGVsbG8=", "format": "wav"}}
-        body, _ = built({"messages": [{"role": "user", "content": [part]}]})
-        assert body["messages"][0]["content"][0]["input_audio"] == {"data": "aGVsbG8="}
+def test_sound_is_refused_in_words() -> None:
+    part = {"type": "input_audio", "input_audio": {"data": "aGVsbG8=", "format": "wav"}}
+    with pytest.raises(Unacceptable, match="no sound is read here") as refused:
+        built({"messages": [{"role": "user", "content": [part]}]})
+    assert refused.value.field == "messages.0.content.0.type"
+
+
+def test_a_picture_is_written_anew_so_that_the_engine_decodes_what_was_judged() -> None:
+    url = picture(255, 0, 0)
+    body, _ = built(
+        image(url.replace("+", "-").replace("/", "_").replace("data:image_png", "data:image/png"))
+    )
+    assert body["messages"][0]["content"][0]["image_url"] == {"url": url}
+
+
+def test_pictures_are_counted_and_measured_together() -> None:
+    part = image(picture(1, 2, 3))["messages"][0]["content"][0]
+    with pytest.raises(Unacceptable, match="one picture too many"):
+        built({"messages": [{"role": "user", "content": [part] * (MOST_PICTURES + 1)}]})
+    side = 4096
+    large = image(picture(1, 2, 3, side))["messages"][0]["content"][0]
+    assert 2 * side * side == MOST_PIXELS
+    built({"messages": [{"role": "user", "content": [large] * 2}]})
+    with pytest.raises(Unacceptable, match="56 by 56 pixels") as refused:
+        built({"messages": [{"role": "user", "content": [large, large, part]}]})
+    assert refused.value.field == "messages.0.content.2.image_url.url"
 
 
 @pytest.mark.parametrize(

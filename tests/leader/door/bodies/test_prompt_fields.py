@@ -7,7 +7,9 @@ from leader.door.bodies.fields import Dropped
 from leader.door.bodies.prompt_fields import Prompts
 from leader.door.orders import EngineFacts, Unacceptable
 from tests.leader.door import agents
+from tests.tiny_kinds import picture
 
+PICTURE = picture(1, 2, 3).partition(",")[2]
 FACTS = EngineFacts("model", 8192, 4, sees=True)
 
 
@@ -26,8 +28,8 @@ def prompts() -> Prompts:
         ([[1], [2, "b"]], [[1], [2, "b"]]),
         ({"prompt_string": "a", "x": 1}, [{"prompt_string": "a"}]),
         (
-            [{"prompt_string": "a", "multimodal_data": ["aGVsbG8="]}, "b"],
-            [{"prompt_string": "a", "multimodal_data": ["aGVsbG8="]}, "b"],
+            [{"prompt_string": "a", "multimodal_data": [PICTURE]}, "b"],
+            [{"prompt_string": "a", "multimodal_data": [PICTURE]}, "b"],
         ),
     ],
 )
