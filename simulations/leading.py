@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from leader.model.graph_widths import GraphWidths
+from leader.model.layer_caches import CacheRows, LayerCache
 from leader.model.model_info import ModelInfo
 from leader.reconcile.driver import Input, LeaderDriver, cut, pause, stages
 from leader.reconcile.view import (
@@ -56,15 +58,12 @@ def model_info(name: str, layers: int) -> ModelInfo:
         files=(Path(name),),
         total_bytes=layers * 8 * mib + 8 * mib,
         layer_bytes=(8 * mib,) * layers,
-        kv_bytes=(2048,) * layers,
-        window=1024,
-        state_bytes=0,
+        caches=(LayerCache((CacheRows(512), CacheRows(512))),) * layers,
         largest_tensor=2 * mib,
         head_bytes=4 * mib,
         embedding_bytes=4 * mib,
         n_embd=512,
-        n_ffn=768,
-        n_heads=8,
+        graph=GraphWidths(3 * 768 + 3 * 512, 512),
         n_vocab=4096,
         context_train=4096,
         tied=False,

@@ -9,9 +9,9 @@ keeps the head itself on the CPU.
 from collections.abc import Mapping
 from pathlib import Path
 
-from leader.llama.memory_limit import checkpoints
 from leader.model.engine_settings import DEFAULT_KV
 from leader.model.made_for import MadeFor, batch, gives, keeps_context, pooling
+from leader.placement.cost import checkpoints
 from leader.placement.planner import Plan
 from leader.placement.rpc_groups import RpcGroup, engine_names
 from mesh.engine.sandbox.confinement import environment as passed_on
@@ -49,7 +49,7 @@ def arguments(
     result += ["--cors-origins", "http://127.0.0.1"]
     result += ["-c", str(context * slots_number), "-np", str(slots_number), "--no-kv-unified"]
     # The engine must not guess about memory, nor keep a prompt cache that would pull KV over the network.
-    result += ["-fit", "off", "-cram", "0", "-ctxcp", str(checkpoints(model_info, context))]
+    result += ["-fit", "off", "-cram", "0", "-ctxcp", str(checkpoints(model_info, plan.settings))]
     result += ["-t", str(threads), "-tb", str(threads)] if threads is not None else []
     result += ["--slot-save-path", f"{slots}/"] if slots is not None else []
     return result + _kind(plan) + _placement(plan, endpoints)
@@ -88,5 +88,7 @@ def _placement(plan: Plan, endpoints: Mapping[RpcGroup, str]) -> list[str]:
     result += ["--device", ",".join(names), "-ngl", str(sum(counts)), "-ts", ",".join(map(str, counts))]
     if any(stage.head for stage in plan.stages if stage.device.host):
         head = "token_embd" if plan.model_info.tied else "output"
-        result += ["-ot", rf"^{head}\.weight$=CPU"]
-    return result
+        return [*result, "-ot", rf"^{head}\.weight$=CPU"]
+    # An override, of no tensor at all, keeps the engine from computing several ubatches at once.
+    alone = len(used) == 1 or len(used) < len(plan.stages)
+    return result if plan.overlap or alone else [*result, "-ot", "^none$=CPU"]

@@ -60,15 +60,14 @@ class Slots:
     def __init__(self, folder: Path, plan: Plan, model: bytes, projector: bytes = b"") -> None:
         self.folder = folder
         self.files = folder / "files"
-        settings, info = plan.settings, plan.model_info
+        settings = plan.settings
         self._manifest = SlotManifest(model, settings.context, settings.slots, {}, settings.kv, projector)
         self._names = [f"slot-{slot}" for slot in range(plan.settings.slots)]
         self._parked_names: list[str] = []
         self._parked_bytes: dict[str, int] = {}
         self._saved: Mapping[int, SavedSlot] = {}
         self._saving = 0
-        cache = info.kv_bytes_per_layer_per_token * info.n_layers * settings.context
-        self._slot_bytes = settings.kv_scaled(cache) + info.state_bytes
+        self._slot_bytes = plan.model_info.slot_bytes(plan.settings)
 
     @property
     def file_bytes(self) -> int:

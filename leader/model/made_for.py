@@ -4,6 +4,7 @@ from enum import Enum
 from typing import Final
 
 from leader.model.engine_settings import KV_TYPES, EngineSettings
+from leader.model.layer_caches import UBATCH
 from leader.model.model_info import ModelInfo
 from mesh.wire.errors import MeshError
 
@@ -23,9 +24,6 @@ _UNUSUAL_WRITERS: Final = frozenset(("dream", "llada", "llada-moe", "rnd1"))
 """They write by diffusion, so they read both ways, as what gives vectors does."""
 
 _WITHOUT_FLASH_ATTENTION: Final = frozenset(("grok",))
-
-_BATCH: Final = 512
-"""Tokens that the engine computes at once unless it is told another number."""
 
 
 class MadeFor(Enum):
@@ -78,10 +76,10 @@ def batch(model_info: ModelInfo, settings: EngineSettings) -> int:
     A text whose vector is made of all its tokens has to be computed at once, so it is a slot's context then.
     """
     if not settings.embeddings:
-        return _BATCH
+        return UBATCH
     last = pooling(model_info) in ("last", "rank") and model_info.causal
     in_pieces = last and model_info.architecture not in ENCODERS
-    return _BATCH if in_pieces else max(_BATCH, settings.context)
+    return UBATCH if in_pieces else max(UBATCH, settings.context)
 
 
 def refuse_other_use(model_info: ModelInfo, settings: EngineSettings) -> None:

@@ -3,19 +3,21 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from leader.model.engine_settings import KV_TYPES, EngineSettings
+from leader.model.graph_widths import GraphWidths
+from leader.model.layer_caches import UBATCH, LayerCache
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model's measures. Layers count from 0; ``layer_bytes`` and ``kv_bytes`` have one entry a layer.
+    """A model's measures. Layers count from 0; ``layer_bytes`` and ``caches`` have one entry a layer.
 
-    ``kv_bytes`` is K and V of one token in 16-bit floats. ``head_bytes`` is the output matrix and its norm
-    (with ``tied``, a second copy of the embedding). ``embedding_bytes`` stays on the pipeline's host.
-    Of a slot, what cannot be rolled back is at most the last ``window`` tokens of its cache, and
-    ``state_bytes`` of recurrent layers. ``largest_tensor`` is that of all layers, in bytes. ``n_ffn`` is the
-    width that a token uses: of a mixture of experts, that of all experts that it visits. ``pooling`` is how
-    the file makes one vector of a text's (`leader.model.made_for.POOLINGS`), empty where it does not say;
-    not ``causal``, a token reads those behind it too. A head's keys and values have so many numbers.
-    ``projector`` is the file beside the model's by which it reads pictures, where one is served with it.
+    ``head_bytes`` is the output matrix and its norm (with ``tied``, a second copy of the embedding).
+    ``embedding_bytes`` stays on the pipeline's host. ``largest_tensor`` is that of all layers, in bytes.
+    ``graph`` says how much computing a token takes. ``pooling`` is how the file makes one vector of a text's
+    (`leader.model.header_uses.POOLINGS`), empty where it does not say; not ``causal``, a token reads those
+    behind it too. A head's keys and values have so many numbers. ``projector`` is the file beside the model's
+    by which it reads pictures, where one is served with it.
     """
 
     name: str
@@ -23,15 +25,12 @@ class ModelInfo:
     files: tuple[Path, ...]
     total_bytes: int
     layer_bytes: tuple[int, ...]
-    kv_bytes: tuple[int, ...]
-    window: int
-    state_bytes: int
+    caches: tuple[LayerCache, ...]
     largest_tensor: int
     head_bytes: int
     embedding_bytes: int
     n_embd: int
-    n_ffn: int
-    n_heads: int
+    graph: GraphWidths
     n_vocab: int
     context_train: int
     tied: bool
@@ -50,10 +49,21 @@ class ModelInfo:
     def n_layers(self) -> int:
         return len(self.layer_bytes)
 
-    @property
-    def kv_bytes_per_layer_per_token(self) -> int:
-        """The largest of all layers, in bytes."""
-        return max(self.kv_bytes)
+    def cache_bytes(self, settings: EngineSettings) -> tuple[int, ...]:
+        """What each layer keeps for all slots, in bytes."""
+        element, at_once = KV_TYPES[settings.kv], max(UBATCH, settings.context if settings.embeddings else 0)
+        sizes = (cache.size(settings.context, element, at_once) for cache in self.caches)
+        return tuple(size * settings.slots for size in sizes)
+
+    def slot_bytes(self, settings: EngineSettings) -> int:
+        """What all layers keep for one slot, in bytes."""
+        element = KV_TYPES[settings.kv]
+        return sum(cache.size(settings.context, element) for cache in self.caches)
+
+    def checkpoint_bytes(self, settings: EngineSettings) -> int:
+        """What the engine copies of one slot to go back to: what it cannot roll back, of all layers."""
+        element = KV_TYPES[settings.kv]
+        return sum(cache.checkpoint(settings.context, element) for cache in self.caches)
 
     def scaled(self, size: int) -> "ModelInfo":
         """The same model in ``size`` bytes, as another quantisation has it: all weights by one factor."""

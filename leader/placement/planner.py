@@ -58,6 +58,10 @@ class PlanStage:
         return (self.first, self.last) if self.layers else (1, 0)
 
     @property
+    def fits(self) -> bool:
+        return self.bytes <= self.device.memory_offered
+
+    @property
     def seconds(self) -> float:
         return self.layer_seconds + self.link_seconds + self.head_seconds
 
@@ -66,7 +70,8 @@ class PlanStage:
 class Plan:
     """A placement in pipeline order; ``step_seconds`` is of one decode step.
 
-    The members in ``joined`` serve all their devices by one rpc-server.
+    The members in ``joined`` serve all their devices by one rpc-server. With ``overlap`` the engine computes
+    several ubatches of a prompt at once, for which there is memory.
     """
 
     model_info: ModelInfo
@@ -76,6 +81,12 @@ class Plan:
     step_seconds: float
     batch: int
     joined: frozenset[bytes] = frozenset()
+    overlap: bool = False
+
+    @property
+    def wants(self) -> Demand:
+        """What the model asks of the plan's devices."""
+        return demand(self.model_info, self.settings, self.batch, self.overlap)
 
     @property
     def predicted_tokens_per_second(self) -> float:
@@ -164,7 +175,7 @@ def place(
 def repriced(plan: Plan, devices: Sequence[Device]) -> Plan:
     """The same placement at the speeds that ``devices`` have by now; one that is not there has its former."""
     present = {device.key: device for device in devices}
-    wants = demand(plan.model_info, plan.settings, plan.batch)
+    wants = plan.wants
     stages = []
     for stage in plan.stages:
         device = present.get(stage.device.key, stage.device)
@@ -220,12 +231,23 @@ def _plan(
     objective: str,
     batch: int,
 ) -> Plan:
+    several = len(shares) > 1 and not any(devices[number].host for number, _, _ in shares)
+    overlapping = demand(model_info, settings, batch, overlap=True) if several else wants
+    overlap = several and all(stage.fits for stage in _stages(model_info, overlapping, devices, shares))
+    stages = _stages(model_info, overlapping if overlap else wants, devices, shares)
+    seconds = sum(stage.seconds for stage in stages)
+    return Plan(model_info, settings, objective, stages, seconds, batch, overlap=overlap)
+
+
+def _stages(
+    model_info: ModelInfo, wants: Demand, devices: Sequence[Device], shares: Sequence[Share]
+) -> tuple[PlanStage, ...]:
     stages: list[PlanStage] = []
     first = 0
     for number, layers, head in shares:
         stages.append(_stage(model_info, wants, devices[number], first, layers, head))
         first += layers
-    return Plan(model_info, settings, objective, tuple(stages), sum(stage.seconds for stage in stages), batch)
+    return tuple(stages)
 
 
 def _stage(

@@ -2,11 +2,18 @@
 
 from pathlib import Path
 
+from leader.model.graph_widths import GraphWidths
+from leader.model.layer_caches import CacheRows, LayerCache
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
 
 MIB = 1 << 20
 GIB = 1 << 30
+
+
+def full(*elements: int, window: int = 0, state: int = 0) -> LayerCache:
+    """What a layer keeps: rows of so many elements each, of all tokens or of a window's, and a state."""
+    return LayerCache(tuple(CacheRows(one, window) for one in elements), state)
 
 
 def model_info(n_layers: int = 8, layer_bytes: int = 8 * MIB) -> ModelInfo:
@@ -17,15 +24,12 @@ def model_info(n_layers: int = 8, layer_bytes: int = 8 * MIB) -> ModelInfo:
         files=(Path("/models/toy.gguf"),),
         total_bytes=n_layers * layer_bytes + 8 * MIB,
         layer_bytes=(layer_bytes,) * n_layers,
-        kv_bytes=(2048,) * n_layers,
-        window=1024,
-        state_bytes=0,
+        caches=(full(512, 512),) * n_layers,
         largest_tensor=2 * MIB,
         head_bytes=4 * MIB,
         embedding_bytes=4 * MIB,
         n_embd=512,
-        n_ffn=768,
-        n_heads=8,
+        graph=GraphWidths(3 * 768 + 3 * 512, 512),
         n_vocab=4096,
         context_train=4096,
         tied=False,

@@ -12,6 +12,7 @@ from typing import Any, cast
 import msgpack
 import trio
 
+from leader.model.engine_settings import EngineSettings
 from leader.model.gguf import GgufError, ModelInfo, estimate, read
 from leader.model.model_hash import PIECE, FileHash, model_root, tree_root
 from mesh.control.control_errors import OperationRefused
@@ -52,9 +53,9 @@ class Gguf:
 
     def _check(self, shape: ModelInfo) -> None:
         assert 1 <= shape.n_layers <= 512
-        assert len(shape.layer_bytes) == len(shape.kv_bytes) == shape.n_layers
+        assert len(shape.layer_bytes) == len(shape.caches) == shape.n_layers
         assert min(shape.layer_bytes) > 0
-        assert min(shape.kv_bytes) >= 0
+        assert min(shape.cache_bytes(EngineSettings(4096))) >= 0
         assert shape.largest_tensor <= shape.total_bytes + 32
 
 

@@ -198,7 +198,7 @@ async def test_layers_land_where_the_plan_says(
     )
     assert head_overridden == plan.stages[0].head
     measured = [float(size) for size in re.findall(r"compute buffer size = +([\d.]+) MiB", lines)]
-    assert 0 < max(measured) <= compute_bytes(model, plan.settings.context) / MIB + 0.1
+    assert 0 < max(measured) <= compute_bytes(model, plan.settings) / MIB
 
 
 async def test_a_worker_takes_no_more_memory_than_was_planned(

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leader.llama.memory_limit import BASE_BYTES, checkpoints, memory_limit
+from leader.door.bodies.pictures import BYTES_FOR_PIXEL, MOST_PIXELS
+from leader.llama.memory_limit import BASE_BYTES, memory_limit
 from leader.model.engine_settings import EngineSettings
+from leader.placement.cost import checkpoints
 from leader.placement.planner import place
-from tests.leader.shapes import GIB, MIB, host, model_info, worker
+from tests.leader.shapes import GIB, MIB, full, host, model_info, worker
 
 
 def test_what_others_hold_does_not_count() -> None:
@@ -20,21 +22,30 @@ def test_what_others_hold_does_not_count() -> None:
 
 def test_the_plan_on_this_machine_fits_with_all_its_conversations() -> None:
     plan = place(model_info(8), [host(memory=GIB)], EngineSettings(512, 2))
-    conversations = sum(plan.model_info.kv_bytes) * 512 * 2
+    conversations = plan.model_info.slot_bytes(plan.settings) * 2
     assert memory_limit(plan) >= plan.stages[0].bytes + conversations + BASE_BYTES
+
+
+def test_pictures_that_every_slot_is_shown_fit_beside_the_projector() -> None:
+    model, settings = model_info(8), EngineSettings(512, 2)
+    plain = memory_limit(place(model, [host(memory=GIB)], settings))
+    sees = memory_limit(place(model, [host(memory=GIB)], replace(settings, projector=9 * MIB)))
+    assert sees - plain >= 2 * 9 * MIB + 2 * MOST_PIXELS * BYTES_FOR_PIXEL
 
 
 @pytest.mark.parametrize(
     ("window", "state", "context", "count"),
     [
-        (1024, 0, 256, 1), (1024, 0, 4096, 4), (1024, 0, 131072, 32), (4096, 0, 8192, 2), (8192, 0, 4096, 1),
-        (0, 0, 4096, 32), (0, 16 * MIB, 4096, 4), (0, GIB, 4096, 1),
+        (0, 0, 4096, 32), (256, 0, 256, 8), (256, 0, 4096, 32), (4096, 0, 8192, 13),
+        (0, 2 * MIB, 4096, 5), (0, GIB, 4096, 1),
     ],
 )  # fmt: skip
 def test_checkpoints_but_the_first_hold_no_more_than_a_conversation(
     window: int, state: int, context: int, count: int
 ) -> None:
-    assert checkpoints(replace(model_info(8), window=window, state_bytes=state), context) == count
+    kept = (full(512, 512, window=window, state=state), *(full(512, 512),) * 7)
+    info = replace(model_info(8), caches=kept if window else kept[:1] * 8)
+    assert checkpoints(info, EngineSettings(context)) == count
 
 
 @given(
@@ -42,8 +53,8 @@ def test_checkpoints_but_the_first_hold_no_more_than_a_conversation(
     slots=st.integers(1, 64),
 )  # fmt: skip
 def test_all_checkpoints_that_are_allowed_fit(window: int, state: int, context: int, slots: int) -> None:
-    info = replace(model_info(8), window=window, state_bytes=state)
-    plan = place(info, [host(memory=1 << 50)], EngineSettings(context, slots))
-    each = min(window, context) * sum(info.kv_bytes) + state
+    info = replace(model_info(8), caches=(full(512, 512, window=window, state=state),) * 8)
+    settings = EngineSettings(context, slots)
+    plan = place(info, [host(memory=1 << 50)], settings)
     room = memory_limit(plan) - plan.stages[0].bytes - BASE_BYTES
-    assert room >= checkpoints(info, context) * each * slots
+    assert room >= checkpoints(info, settings) * info.checkpoint_bytes(settings) * slots

@@ -7,7 +7,7 @@ from typing import Any
 from leader.llama.server_arguments import arguments, environment
 from leader.model.engine_settings import EngineSettings
 from leader.placement.cost import Device
-from leader.placement.planner import place
+from leader.placement.planner import Plan, place
 from leader.placement.rpc_groups import RpcGroup
 from tests.leader.shapes import GIB, MIB, host, model_info, worker
 
@@ -136,7 +136,7 @@ def test_devices_are_numbered_through_all_endpoints_in_their_order() -> None:
         replace(alone.stages[0], device=device, layers=layers, head=device is devices[-1])
         for device, layers in zip(devices, counts, strict=True)
     ]
-    apart = replace(alone, stages=tuple(stages))
+    apart = replace(alone, stages=tuple(stages), overlap=True)
     for plan, names in (
         (apart, "RPC0,RPC1,RPC2,Vulkan0"),
         (replace(apart, joined=frozenset({devices[0].member})), "RPC0,RPC2,RPC1,Vulkan0"),
@@ -146,6 +146,23 @@ def test_devices_are_numbered_through_all_endpoints_in_their_order() -> None:
         assert value(argv, "--device") == names
         assert (value(argv, "-ts"), value(argv, "-ngl")) == ("3,2,2,2", "9")
         assert "-ot" not in argv
+
+
+def test_batches_overlap_only_where_the_plan_has_memory_for_them() -> None:
+    needed = place(model_info(8), [worker(1), worker(2)], EngineSettings(512), {worker(1).key: 4})
+    assert needed.overlap
+    tight = [replace(stage.device, memory_offered=stage.bytes - 1) for stage in needed.stages]
+    plan = place(model_info(8), tight, EngineSettings(512), {worker(1).key: 4})
+    assert not plan.overlap
+    assert value(arguments(plan, ends(plan), "127.0.0.1", 1), "-ot") == "^none$=CPU"
+    assert "-ot" not in arguments(needed, ends(needed), "127.0.0.1", 1)
+    with_host = place(model_info(8), [host(), *tight], EngineSettings(512), {host().key: 2, worker(1).key: 3})
+    assert "-ot" not in arguments(with_host, ends(with_host), "127.0.0.1", 1)
+
+
+def ends(plan: Plan) -> dict[RpcGroup, str]:
+    """An end of a tunnel for each rpc-server of the plan."""
+    return {server: f"e{number}" for number, server in enumerate(plan.servers)}
 
 
 def test_the_engine_gets_no_more_devices_than_it_takes() -> None:

@@ -22,7 +22,7 @@ from leader.model.engine_settings import EngineSettings
 from leader.placement.planner import Plan, place
 from mesh.runtime.state import write_durably
 from tests.lab import disks
-from tests.leader.shapes import GIB, host, model_info
+from tests.leader.shapes import GIB, full, host, model_info
 
 PLAN = place(model_info(8), [host(memory=GIB)], EngineSettings(512, 2))
 MODEL = b"m" * 32
@@ -289,7 +289,7 @@ async def test_parked_slots_do_not_outlive_their_server(tmp_path: Path) -> None:
 
 
 def test_a_small_disk_has_few_places(tmp_path: Path) -> None:
-    vast = replace(PLAN, model_info=replace(PLAN.model_info, kv_bytes=(1 << 45,) * 8))
+    vast = replace(PLAN, model_info=replace(PLAN.model_info, caches=(full(1 << 45),) * 8))
     slots = slots_in(tmp_path, vast)
     slots.prepare(restore=False)
     assert slots.places == 0
@@ -326,7 +326,7 @@ async def test_one_that_takes_too_long_is_not_waited_for(
 
 
 async def test_too_small_a_disk_keeps_nothing(tmp_path: Path) -> None:
-    vast = replace(PLAN, model_info=replace(PLAN.model_info, kv_bytes=(1 << 45,) * 8))
+    vast = replace(PLAN, model_info=replace(PLAN.model_info, caches=(full(1 << 45),) * 8))
     slots, server = slots_in(tmp_path, vast), Server(tmp_path)
     slots.prepare(restore=False)
     async with serving(server) as connect:
@@ -391,7 +391,7 @@ def test_a_folder_that_is_gone_is_no_excess(tmp_path: Path) -> None:
 
 def test_the_state_of_recurrent_layers_has_room_in_a_file(tmp_path: Path) -> None:
     state = 64 << 20
-    recurrent = replace(PLAN, model_info=replace(PLAN.model_info, state_bytes=state))
+    recurrent = replace(PLAN, model_info=replace(PLAN.model_info, caches=(full(512, 512, state=state),) * 8))
     assert slots_in(tmp_path, recurrent).file_bytes >= slots_in(tmp_path).file_bytes + state
 
 

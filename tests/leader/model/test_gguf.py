@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from leader.model.gguf import GgufError, ShortHeader, estimate, read, read_beginnings
 from mesh.tools.generator import ModelSpec, generate
 from tests.leader.model.gguf_bytes import Typed, write_gguf
+from tests.leader.shapes import full
 
 SPEC = ModelSpec(layers=3, n_embd=128, heads=4, kv_heads=2, ffn=160, vocabulary=512, context=777, name="tiny")
 
@@ -53,15 +54,10 @@ def test_a_model_has_the_measures_it_was_made_with(model: Path) -> None:
         128,
         512,
     )
-    assert (model_info.n_ffn, model_info.n_heads, model_info.context_train, model_info.tied) == (
-        160,
-        4,
-        777,
-        False,
-    )
+    assert (model_info.context_train, model_info.tied) == (777, False)
+    assert model_info.graph.handed == 128
     assert model_info.layer_bytes == (layer,) * 3
-    assert model_info.kv_bytes == (2 * SPEC.kv_width * 2,) * 3
-    assert model_info.kv_bytes_per_layer_per_token == 2 * SPEC.kv_width * 2
+    assert model_info.caches == (full(SPEC.kv_width, SPEC.kv_width),) * 3
     assert model_info.embedding_bytes == 512 * 128 * 2
     assert model_info.head_bytes == 512 * 128 * 2 + 128 * 4
     assert model_info.total_bytes == model.stat().st_size
@@ -120,40 +116,8 @@ def test_layers_may_differ_in_their_kv_heads(tmp_path: Path) -> None:
     writer.write_tensors_to_file()
     writer.close()
     model_info = read(tmp_path / "a.gguf")
-    assert model_info.kv_bytes == (96, 0, 48)
+    assert [cache.size(1, (2, 1)) // 256 for cache in model_info.caches] == [96, 0, 48]
     assert model_info.layer_bytes == (512, 512, 512)
-
-
-@pytest.mark.parametrize(
-    ("numbers", "window", "state"),
-    [
-        ({}, 8192, 0),
-        ({"attention.sliding_window": 512}, 512, 0),
-        (
-            {"ssm.inner_size": 64, "ssm.state_size": 16, "ssm.group_count": 2, "ssm.conv_kernel": 4},
-            0,
-            (64 * 16 + 3 * (64 + 2 * 2 * 16)) * 4 * 2,
-        ),
-    ],
-    ids=["says nothing", "window", "recurrent"],
-)
-def test_what_cannot_be_rolled_back_is_known(
-    tmp_path: Path, numbers: dict[str, int], window: int, state: int
-) -> None:
-    writer = gguf.GGUFWriter(tmp_path / "a.gguf", "any")
-    writer.add_block_count(2)
-    writer.add_embedding_length(32)
-    writer.add_head_count(4)
-    for name, number in numbers.items():
-        writer.add_uint32(f"any.{name}", number)
-    for name in ("token_embd.weight", "blk.0.a.weight", "blk.1.b.weight"):
-        writer.add_tensor(name, np.ones((4, 32), np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    model_info = read(tmp_path / "a.gguf")
-    assert (model_info.window, model_info.state_bytes) == (window, state)
 
 
 def odd(path: Path, names: list[str], architecture: str = "any", **numbers: int) -> Path:
@@ -395,7 +359,7 @@ def test_the_first_part_of_a_split_model_gives_an_estimate(tmp_path: Path, parts
     whole = read(files[0])
     first = beginning(files[0], tmp_path / "cut", header_bytes(files[0]))
     guessed = estimate(first, size)
-    assert (guessed.kv_bytes, guessed.n_embd, guessed.total_bytes) == (whole.kv_bytes, whole.n_embd, size)
+    assert (guessed.caches, guessed.n_embd, guessed.total_bytes) == (whole.caches, whole.n_embd, size)
     assert sum(guessed.layer_bytes) >= sum(whole.layer_bytes) - 1000
     told = sum(guessed.layer_bytes) + guessed.head_bytes + guessed.embedding_bytes
     assert whole.total_bytes <= told + 20_000 <= 1.3 * whole.total_bytes

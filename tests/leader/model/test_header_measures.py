@@ -8,9 +8,6 @@ from leader.model.header_measures import (
     draft_layers,
     ffn_width,
     heads,
-    kv_bytes,
-    layer_state_bytes,
-    window,
 )
 from leader.model.header_values import MAX_NUMBER, Value
 from tests.leader.model.test_header_values import VALUES
@@ -46,15 +43,6 @@ def test_a_list_of_expert_widths_counts_by_its_widest() -> None:
     assert ffn_width({}, "a", 3, 64) == 256
 
 
-def test_kv_heads_may_be_a_number_a_list_or_those_of_the_queries() -> None:
-    numbers = of(attention__head_count=4)
-    assert heads(numbers, "a", 2) == (4, 4)
-    assert kv_bytes(numbers, "a", 2, 64) == (256, 256)
-    assert kv_bytes({**numbers, **of(attention__head_count_kv=2)}, "a", 2, 64) == (128, 128)
-    assert kv_bytes({**numbers, **of(attention__head_count_kv=(0, 1))}, "a", 2, 64) == (0, 64)
-    assert kv_bytes({**numbers, **of(attention__head_count_kv="some")}, "a", 2, 64) == (256, 256)
-
-
 @pytest.mark.parametrize(
     ("architecture", "stated", "skipped"),
     [("a", 1, 1), ("a", 0, 0), ("a", 4, 0), ("a", "one", 0), ("gemma4-assistant", 1, 0)],
@@ -66,19 +54,8 @@ def test_draft_layers_are_the_last_ones_where_others_are_left(
     assert draft_layers({f"{architecture}.nextn_predict_layers": stated}, architecture, 4) == skipped
 
 
-def test_a_window_is_the_widest_unless_the_file_says_or_is_recurrent() -> None:
-    assert window({}, "a") == 8192
-    assert window(of(attention__sliding_window=512), "a") == 512
-    recurrent = of(ssm__inner_size=64, ssm__state_size=16, ssm__group_count=2, ssm__conv_kernel=4)
-    assert window(recurrent, "a") == 0
-    assert layer_state_bytes(recurrent, "a") == (64 * 16 + 3 * (64 + 2 * 2 * 16)) * 4
-
-
 @given(values=st.fixed_dictionaries({}, optional={f"a.{key}": VALUES for key in KEYS}))
 def test_no_header_is_refused_for_what_feeds_an_estimate(values: dict[str, Value]) -> None:
     assert 0 <= ffn_width(values, "a", 3, 64) <= MAX_NUMBER
-    assert 0 <= window(values, "a") <= MAX_NUMBER
     assert 0 <= draft_layers(values, "a", 3) < 3
-    assert layer_state_bytes(values, "a") >= 0
-    assert min(kv_bytes(values, "a", 3, 64)) >= 0
     assert min(heads(values, "a", 3)) >= 0

@@ -16,8 +16,8 @@ def test_a_smaller_quantisation_has_less_of_all_weights_and_the_same_cache(tmp_p
         assert 0.49 < less / more < 0.51
     for name in ("largest_tensor", "head_bytes", "embedding_bytes"):
         assert 0.49 < getattr(half, name) / getattr(model_info, name) < 0.51
-    assert (half.kv_bytes, half.n_embd, half.n_vocab) == (
-        model_info.kv_bytes,
+    assert (half.caches, half.n_embd, half.n_vocab) == (
+        model_info.caches,
         model_info.n_embd,
         model_info.n_vocab,
     )

@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 
 from leader.model.engine_settings import EngineSettings
+from leader.model.layer_caches import CACHE_GRAIN, UBATCH
 from leader.placement.cost import (
-    CACHE_GRAIN,
+    COMPUTE_MARGIN,
     HOST_MARGIN,
     WORKER_MARGIN,
     assumed_layer_seconds,
+    checkpoints,
     compute_bytes,
     demand,
     entry_seconds,
@@ -18,11 +20,11 @@ from leader.placement.cost import (
     layers_before,
 )
 from mesh.engine.backends.backend_table import kind_named
-from tests.leader.shapes import MIB, host, model_info, worker
+from tests.leader.shapes import MIB, full, host, model_info, worker
 
 MODEL = model_info()
 WANTS = demand(MODEL, EngineSettings(512, 2), batch=3)
-UNEVEN = replace(MODEL, layer_bytes=(MIB, 9 * MIB, 0), kv_bytes=(1024, 4096, 0))
+UNEVEN = replace(MODEL, layer_bytes=(MIB, 9 * MIB, 0), caches=(full(256, 256), full(1024, 1024), full()))
 
 
 def test_a_context_is_rounded_up_to_the_grain_of_the_engines_cache() -> None:
@@ -48,14 +50,32 @@ def test_a_layer_takes_as_much_less_time_as_its_weights_are_smaller() -> None:
 
 
 def test_work_is_the_larger_of_compute_buffer_and_largest_tensor() -> None:
-    compute = compute_bytes(MODEL, 512)
-    assert compute == 512 * (4 * (3 * 768 + 4 * 512) + 2 * 512)
+    compute = compute_bytes(MODEL, EngineSettings(512, 1), overlap=False)
+    assert compute == UBATCH * (4 * (3 * 768 + 4 * 512) + 2 * 512) + COMPUTE_MARGIN
     assert demand(MODEL, EngineSettings(512, 1), 1).work == compute
     assert demand(replace(MODEL, largest_tensor=compute + 1), EngineSettings(512, 1), 1).work == compute + 1
 
 
+def test_ubatches_that_overlap_have_a_graphs_inputs_four_times() -> None:
+    settings = EngineSettings(32768, 1)
+    inputs = UBATCH * (4 * 512 + 2 * 32768)
+    assert demand(MODEL, settings, 1, overlap=True).overlap == 3 * inputs
+    assert demand(MODEL, settings, 1).overlap == 0
+    windowed = replace(MODEL, caches=(full(512, window=512), full(512)) * 4)
+    assert compute_bytes(windowed, settings) - compute_bytes(MODEL, settings) == 4 * UBATCH * 2 * 1024
+
+
+def test_the_leaders_cpu_keeps_copies_of_slots_to_go_back_to() -> None:
+    windowed = replace(MODEL, caches=(full(512, 512, window=512), full(512, 512)) * 4)
+    settings = EngineSettings(8192, 2)
+    each = windowed.checkpoint_bytes(settings)
+    assert each == 4 * 2048 * 1024
+    assert checkpoints(windowed, settings) == 9
+    assert demand(windowed, settings, 1).embedding == MODEL.embedding_bytes + 9 * each * 2
+
+
 def test_a_head_beyond_the_compute_buffer_is_there_twice_while_it_is_loaded() -> None:
-    compute = compute_bytes(MODEL, 512)
+    compute = compute_bytes(MODEL, EngineSettings(512, 2), overlap=False)
     logits = 4 * MODEL.n_vocab * 2
     assert WANTS.head == MODEL.head_bytes + logits
     large = replace(MODEL, head_bytes=compute + 5)
@@ -64,9 +84,9 @@ def test_a_head_beyond_the_compute_buffer_is_there_twice_while_it_is_loaded() ->
 
 def test_the_leaders_cpu_alone_also_keeps_the_embedding() -> None:
     assert WANTS.overhead(host()) == WANTS.work + HOST_MARGIN + MODEL.embedding_bytes
-    assert WANTS.overhead(worker(1)) == WANTS.work + WORKER_MARGIN
+    assert WANTS.overhead(worker(1)) == WANTS.work + WANTS.overlap + WORKER_MARGIN
     accelerator = replace(host(), accelerator="CUDA0")
-    assert WANTS.overhead(accelerator) == WANTS.work + WORKER_MARGIN
+    assert WANTS.overhead(accelerator) == WANTS.work + WANTS.overlap + WORKER_MARGIN
 
 
 @pytest.mark.parametrize("head", [False, True])
@@ -113,4 +133,5 @@ def test_a_projector_lies_with_the_host_and_long_texts_for_vectors_take_more_wor
     whole = demand(replace(MODEL, pooling="mean"), EngineSettings(2048, 1, embeddings=True), 1)
     pieces = demand(replace(MODEL, pooling="last"), EngineSettings(2048, 1, embeddings=True), 1)
     assert pieces == plain
-    assert whole.work == 4 * compute_bytes(MODEL, 2048)
+    once = compute_bytes(MODEL, EngineSettings(2048), overlap=False)
+    assert whole.work - COMPUTE_MARGIN == 4 * (once - COMPUTE_MARGIN)

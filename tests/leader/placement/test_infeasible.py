@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from leader.model.engine_settings import EngineSettings
+from leader.model.layer_caches import LayerCache
 from leader.placement.cost import demand
 from leader.placement.infeasible import Infeasible
 from leader.placement.planner import place
@@ -34,7 +35,7 @@ def test_more_layers_than_the_model_has_are_no_matter_of_memory() -> None:
 
 
 def test_unequal_layers_are_said_to_be_at_most_so_many() -> None:
-    model = replace(model_info(4), layer_bytes=(40 * MIB, MIB, MIB, 40 * MIB), kv_bytes=(0,) * 4)
+    model = replace(model_info(4), layer_bytes=(40 * MIB, MIB, MIB, 40 * MIB), caches=(LayerCache(),) * 4)
     room = demand(model, SETTINGS, 1).overhead(worker(1))
     pool = [worker(1, room + 3 * MIB), worker(2, room + 42 * MIB), worker(3, room - 1)]
     with pytest.raises(Infeasible) as caught:

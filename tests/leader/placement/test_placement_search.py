@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leader.model.engine_settings import EngineSettings
+from leader.model.layer_caches import LayerCache
 from leader.model.model_info import ModelInfo
 from leader.placement import placement_search
 from leader.placement.cost import (
@@ -22,7 +23,7 @@ from leader.placement.cost import (
 )
 from leader.placement.infeasible import Infeasible
 from leader.placement.planner import Plan, place
-from tests.leader.shapes import GIB, MIB, model_info
+from tests.leader.shapes import GIB, MIB, full, model_info
 
 SETTINGS = EngineSettings(512)
 
@@ -39,8 +40,9 @@ class Case:
 @st.composite
 def cases(draw: st.DrawFn, most_layers: int = 6, most_devices: int = 4) -> Case:
     sizes = draw(st.lists(st.sampled_from([0, 1, 4, 8, 30]), min_size=1, max_size=most_layers))
-    caches = draw(st.lists(st.sampled_from([0, 1024, 16384]), min_size=len(sizes), max_size=len(sizes)))
-    model = replace(model_info(), layer_bytes=tuple(size * MIB for size in sizes), kv_bytes=tuple(caches))
+    caches = draw(st.lists(st.sampled_from([0, 512, 8192]), min_size=len(sizes), max_size=len(sizes)))
+    kept = tuple(full(elements) for elements in caches)
+    model = replace(model_info(), layer_bytes=tuple(size * MIB for size in sizes), caches=kept)
     devices = [
         Device(
             member=bytes([number // 2]) * 16,
@@ -97,7 +99,7 @@ def costs(case: Case) -> Iterator[float]:
 
 def check(plan: Plan, case: Case) -> None:
     """It is a whole placement, within memory, and its seconds are what they are said to be."""
-    wants, before = demand(case.model, SETTINGS, 1), layers_before(case.model)
+    wants, before = plan.wants, layers_before(case.model)
     first = 0
     for number, stage in enumerate(plan.stages):
         assert stage.first == first
@@ -145,7 +147,7 @@ def test_many_devices_get_a_placement_no_worse_than_with_equal_layers(case: Case
     equal = replace(
         case.model,
         layer_bytes=(largest,) * case.model.n_layers,
-        kv_bytes=(max(case.model.kv_bytes),) * case.model.n_layers,
+        caches=(max(case.model.caches, key=lambda cache: cache.widest),) * case.model.n_layers,
     )
     if largest:
         try:
@@ -159,7 +161,7 @@ def test_many_devices_get_a_placement_no_worse_than_with_equal_layers(case: Case
 def hybrid() -> ModelInfo:
     """Large, small and tiny layers, 17.9 GiB in all."""
     sizes = (*[750 * MIB] * 23, *[40 * MIB] * 23, *[30 * MIB] * 6)
-    return replace(model_info(), layer_bytes=sizes, kv_bytes=(0,) * len(sizes))
+    return replace(model_info(), layer_bytes=sizes, caches=(LayerCache(),) * len(sizes))
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -179,7 +181,7 @@ def test_a_hybrid_of_large_and_small_layers_fits_where_their_sum_does(order: int
 
 def test_which_order_fits_is_found_though_another_is_nearer() -> None:
     """The far device alone holds the large layers, which come first."""
-    model = replace(model_info(), layer_bytes=(*[100 * MIB] * 4, *[10 * MIB] * 4), kv_bytes=(0,) * 8)
+    model = replace(model_info(), layer_bytes=(*[100 * MIB] * 4, *[10 * MIB] * 4), caches=(LayerCache(),) * 8)
     near = Device(b"n" * 16, "near", 80 * MIB, 0.01, rtt=0.0001)
     far = Device(b"f" * 16, "far", 450 * MIB, 0.01, rtt=0.02)
     plan = place(model, [near, far], SETTINGS)

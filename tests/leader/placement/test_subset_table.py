@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 from leader.model.engine_settings import EngineSettings
+from leader.model.layer_caches import LayerCache
 from leader.placement.cost import Device, Range, demand
 from leader.placement.subset_table import best_of_all_orders, host_rows, most_devices
 from leader.placement.windows import Windows
 from tests.leader.shapes import MIB, host, model_info, worker
 
-MODEL = replace(model_info(4), layer_bytes=(20 * MIB, MIB, MIB, 20 * MIB), kv_bytes=(0,) * 4)
+MODEL = replace(model_info(4), layer_bytes=(20 * MIB, MIB, MIB, 20 * MIB), caches=(LayerCache(),) * 4)
 WANTS = demand(MODEL, EngineSettings(512), 1)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leader.model.engine_settings import EngineSettings
+from leader.model.layer_caches import LayerCache
 from leader.placement.cost import (
     Range,
     demand,
@@ -19,7 +20,7 @@ from leader.placement.windows import Windows
 from tests.leader.shapes import MIB, host, model_info, worker
 
 SIZES = (8 * MIB, MIB, 0, 20 * MIB, MIB, 8 * MIB)
-MODEL = replace(model_info(), layer_bytes=SIZES, kv_bytes=(0,) * len(SIZES))
+MODEL = replace(model_info(), layer_bytes=SIZES, caches=(LayerCache(),) * len(SIZES))
 WANTS = demand(MODEL, EngineSettings(512), 1)
 
 
