@@ -94,6 +94,8 @@ def refuse_other_use(model_info: ModelInfo, settings: EngineSettings) -> None:
 
 def refuse_kv(model_info: ModelInfo, settings: EngineSettings) -> None:
     """Raise MeshError for keys and values in a form that the engine does not have for this model."""
+    if not keeps_context(model_info):
+        return
     _, elements = KV_TYPES[settings.kv]
     widths = [width for width in (model_info.key_width, model_info.value_width) if width % elements]
     why = ""

@@ -52,9 +52,10 @@ async def test_a_picture_is_read_through_any_gateway_and_by_the_next_leader(lab:
     form_pool(hosts)
     width = spec_of_size(MODEL_BYTES, ModelSpec(layers=LAYERS)).n_embd
     beside = projector(tmp_path / "mmproj.gguf", width)
-    hosts[0].mesh("serve", make_model(tmp_path), "--mmproj", beside, "--ctx", "512", "--wait", timeout=120)
+    options = ("--mmproj", beside, "--kv", "q8_0", "--ctx", "512", "--wait")
+    hosts[0].mesh("serve", make_model(tmp_path), *options, timeout=120)
     status = await status_when(hosts[2], is_ready)
-    assert status["deployment"]["projector"] == "mmproj.gguf"
+    assert (status["deployment"]["projector"], status["deployment"]["kv"]) == ("mmproj.gguf", "q8_0")
     assert len(holders(status)) > 1
     assert leader(status) == hosts[0].name
     seen = [await describe(host, RED) for host in hosts]

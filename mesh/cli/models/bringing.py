@@ -126,7 +126,8 @@ def wrong_files_removed(brought: Brought) -> Iterator[None]:
     try:
         yield
     except OperationRefused as error:
-        wrong = [file for file in brought.files if error.message.startswith(f"{file}:")]
+        came = filter(None, [*brought.files, brought.projector])
+        wrong = [file for file in came if error.message.startswith(f"{file}:")]
         if error.code != "wrong_hash" or not brought.source or not wrong:
             raise
         from mesh.hub import hub_client

@@ -72,6 +72,7 @@ def test_a_context_is_packed_only_where_heads_and_engine_allow_it() -> None:
     packed = EngineSettings(512, kv="q8_0")
     refuse_kv(replace(TOY, key_width=64, value_width=128), packed)
     refuse_kv(TOY, packed)
+    refuse_kv(replace(TOY, architecture="bert", key_width=16), packed)  # which keeps none
     refuse_kv(replace(TOY, key_width=80, value_width=80), EngineSettings(512))
     with pytest.raises(MeshError, match="q8_0 packs 32 numbers, and its heads are 80 wide"):
         refuse_kv(replace(TOY, key_width=64, value_width=80), packed)

@@ -76,6 +76,15 @@ async def test_models_are_listed_with_those_that_hold_them(scene: Scene, home: F
     assert "copies" not in models[1], "nothing is deployed"
 
 
+async def test_a_projector_is_listed_as_served_with_its_model(scene: Scene, home: FakeHome) -> None:
+    beside = Model("mmproj.gguf", 7, b"p" * 32)
+    scene.perform(scene.node.deploy(scene.now, SERVED, 512, 1, True, (), 3, (), beside))
+    holds(scene, scene.member(2), SERVED, beside)
+    listed, served = (await asked(home))["models"]
+    assert (listed["name"], listed["serving"], "copies" in listed) == ("mmproj.gguf", True, False)
+    assert (served["serving"], served["projector"]) == (True, "mmproj.gguf")
+
+
 async def test_copies_of_the_served_model_are_shown_with_how_far_they_are(
     scene: Scene, home: FakeHome
 ) -> None:

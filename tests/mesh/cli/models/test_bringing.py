@@ -32,6 +32,10 @@ async def test_what_was_downloaded_here_is_served_with_its_hashes_and_source(
     assert served["sha256"] == ["2" * 64, "3" * 64]
     assert served["source"] == f"hf:{REPO}@{COMMIT}/{names[0]}"
     assert "held" not in served
+    assert served["projector"] == str(hub.folder / "mmproj-F16.gguf")
+    assert served["projector_sha256"] == hub.repository.files[-1].sha256
+    assert (await mesh("serve", f"hf:{REPO}:Q8_0@v1", "--mmproj", "off")).code == 0
+    assert asked(owner, "serve")[-1]["projector"] == ""
 
 
 async def test_another_member_downloads_what_this_one_has_no_room_for(
@@ -44,7 +48,8 @@ async def test_another_member_downloads_what_this_one_has_no_room_for(
         "here": False,
         "reason": "2.0 GiB are free here",
     }
-    owner.answers["fetch"] = {"name": "model-Q4_K_M.gguf", "size": 5 * GIB, "sha256": "f" * 64}
+    held = {"name": "model-Q4_K_M.gguf", "size": 5 * GIB, "sha256": "f" * 64}
+    owner.answers["fetch"] = held
     owner.events["fetch"] = [{"text": "model-Q4_K_M.gguf", "done": GIB, "total": 5 * GIB}]
     outcome = await mesh("serve", f"hf:{REPO}:Q4_K_M")
     assert outcome.code == 0
@@ -57,6 +62,10 @@ async def test_another_member_downloads_what_this_one_has_no_room_for(
     assert fetched["held"] == 1, "the projector lies beside the model"
     (served,) = asked(owner, "serve")
     assert (served["model"], served["held"]) == ("", "f" * 64)
+    assert "projector_held" not in served, "an older machine holds none"
+    owner.answers["fetch"] = {**held, "projector": "e" * 64}
+    assert (await mesh("serve", f"hf:{REPO}:Q4_K_M")).code == 0
+    assert asked(owner, "serve")[-1]["projector_held"] == "e" * 64
 
 
 async def test_what_is_not_open_to_all_is_not_downloaded_by_another(
