@@ -5,7 +5,7 @@ import sys
 from typing import Protocol
 
 from mesh.wire.errors import MeshError
-from tests.benchmarks import domains, failover, first_light, flood, gate, hostile, resume, serf
+from tests.benchmarks import domains, failover, first_light, flood, gate, hostile, memory, resume, serf
 from tests.benchmarks.report import Report, deliver
 
 
@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "flood": flood,
     "gate": gate,
     "hostile": hostile,
+    "memory": memory,
     "resume": resume,
     "serf": serf,
 }
