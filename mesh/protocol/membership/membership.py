@@ -128,10 +128,12 @@ class Membership:
             generation == peer.generation and incarnation <= peer.incarnation
         ):
             return peer
-        elif generation > peer.generation:
-            # Another run of its process, perhaps at another address: the proof of the former is void.
-            peer.proven = peer.source = None
-            peer.is_understood = True
+        else:
+            peer.doubted_at = self._context.now  # it was suspected, or is another run
+            if generation > peer.generation:
+                # Perhaps at another address: the proof of the former run's is void.
+                peer.proven = peer.source = None
+                peer.is_understood = True
         left = peer.state is MemberState.LEFT and generation == peer.generation
         peer.generation, peer.incarnation, peer.stable = generation, incarnation, stable
         peer.raised_at = self._context.now
@@ -154,6 +156,7 @@ class Membership:
             return
         if peer.record is not None and peer.record.profile.addresses != record.profile.addresses:
             peer.proven = peer.source = None
+            peer.doubted_at = self._context.now
         peer.record = record
         peer.is_understood = self._understands(record, peer.generation)
         if not peer.is_understood:
@@ -220,7 +223,7 @@ class Membership:
     def _set_state(self, peer: Peer, state: MemberState) -> None:
         if peer.state is not state:
             peer.state = state
-            peer.changed_at = self._context.now
+            peer.changed_at = peer.doubted_at = self._context.now
             if peer.present:
                 self._present.add(peer.id)
             else:

@@ -44,6 +44,11 @@ class Peer:
     rtt: float | None = None
     """Smoothed round trip time, and its mean deviation, in seconds (RFC 6298)."""
     deviation: float = 0.0
+    answered_at: float = -math.inf
+    """When it last answered a ping of this node's on the direct way."""
+    doubted_at: float = -math.inf
+    """When it, or the direct way to it, last gave reason to doubt that all is well there: a late answer, a
+    suspicion, a refutation, another address, another run."""
     acked_at: float = -math.inf
     """When its last answer to a probe came, however late, ..."""
     raised_at: float = -math.inf

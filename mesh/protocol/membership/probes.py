@@ -267,6 +267,7 @@ class Prober:
                 self._ping(peer, endpoint, probe.token + min(len(probe.sent), MAX_TRIES - 1))
         if not probe.helped:
             probe.helped = True
+            peer.doubted_at = self._context.now
             self._context.effects.append(ProbeStream(peer.id, peer.endpoint, probe.token))
             # A final probe tries harder, for its failure lets the peer die.
             relays = self._context.settings.relays * (2 if probe.final else 1)
@@ -350,6 +351,9 @@ class Prober:
         peer.reset_at = -math.inf
         if source is not None and number < len(probe.sent):
             trip = self._context.now - probe.sent[number]
+            peer.answered_at = self._context.now
+            if peer.proven not in (None, source):
+                peer.doubted_at = self._context.now
             peer.proven = source
             peer.measured(trip, late=open_ is None and not probe.answered)
             probe.direct |= number == 0

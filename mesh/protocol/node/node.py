@@ -7,8 +7,10 @@ goes back.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from mesh.protocol.base.context import NO_POOL, Context, RandomSource
 from mesh.protocol.base.drop_counters import DropCounters, DropReason
@@ -45,6 +47,9 @@ from mesh.wire.rights import Rights
 from mesh.wire.states import Phase
 from mesh.wire.versions import SPOKEN, Versions
 
+LONG_PAUSE: Final = 3.0
+"""Seconds for which this process was stopped: its streams may have broken by that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -61,6 +66,10 @@ class Member:
     """The wire versions that its program speaks, as far as this node knows."""
     is_understood: bool = True
     """Whether this node's program speaks one of them."""
+    answered_at: float = field(default=-math.inf, compare=False)
+    """When it last answered this node on the direct way, in seconds of this node's clock; ..."""
+    doubted_at: float = field(default=-math.inf, compare=False)
+    """... and when it, or that way, last gave reason for a doubt: a late answer, a suspicion, another run."""
 
 
 class Node:
@@ -84,7 +93,7 @@ class Node:
         self._dispatch = Dispatch(self._parts, self._persisted)
         self._context.dispatch = self._dispatch.react
         self._reported_leader: Claim | None = None
-        self._stalled_at = float("-inf")
+        self._stalled_at = self._stood_still_at = -math.inf
         self._persisted.restore()
 
     # --- becoming a member, starting, leaving
@@ -201,6 +210,8 @@ class Node:
         late = now - due > self._context.settings.stall
         if late:
             self._paused(now)
+        if now - due > LONG_PAUSE:
+            self._stood_still_at = now
         if not (late and reaction.void_when_late):
             reaction.react(timer.subject)
         return self._end()
@@ -402,6 +413,11 @@ class Node:
     def generation(self) -> int:
         return self._parts.membership.generation
 
+    @property
+    def stood_still_at(self) -> float:
+        """When this process last went on after a pause of more than `LONG_PAUSE` seconds."""
+        return self._stood_still_at
+
     def members(self) -> list[Member]:
         """The members that this node has heard of and not forgotten, itself included, sorted by id.
 
@@ -438,7 +454,10 @@ class Node:
         if speaks is None and peer.record is not None:
             speaks = peer.record.speaks
         understood = speaks is None or self._context.speaks.common(speaks) is not None
-        return Member(id, key, rights, peer.record, state, peer.endpoint, peer.rtt, speaks, understood)
+        return Member(
+            id, key, rights, peer.record, state, peer.endpoint, peer.rtt, speaks, understood,
+            peer.answered_at, peer.doubted_at,
+        )  # fmt: skip
 
     def leader(self) -> Claim | None:
         signed = self._parts.claims.leader()
