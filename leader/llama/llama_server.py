@@ -96,7 +96,7 @@ class LlamaServer:
     through all tunnels so far, ``sent`` those sent to one rpc-server. ``doubt`` and ``gone`` say whether
     membership suspects some used worker, or holds it dead. ``slots`` is where conversations are kept; with
     ``restore``, those that are there go on. ``name`` is what the API calls the model, if not as the file
-    itself does.
+    itself does. ``on_stuck`` is told why it is given up where it waits for a worker in vain.
     """
 
     def __init__(
@@ -114,6 +114,7 @@ class LlamaServer:
         restore: bool = False,
         name: str = "",
         on_state: Callable[[ServerState], None] = lambda _: None,
+        on_stuck: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.plan = plan
         self.state = ServerState(ServerPhase.LOADING)
@@ -136,6 +137,7 @@ class LlamaServer:
         self.load_seconds = 0.0
         """Seconds until it was ready; 0 before."""
         self._on_state = on_state
+        self._on_stuck = on_stuck
         self._lines = 0
         self._stuck = ""
         self._by_requests = False
@@ -284,6 +286,8 @@ class LlamaServer:
                 reason = watchdog.see(trio.current_time(), sighting)
                 if reason is not None:
                     mine = activity == "silent" or not self.plan.workers
+                    if not mine:
+                        self._on_stuck(reason)
                     (self._kill_for if mine else self.kill)(f"llama-server {reason}")
                     return
             await trio.sleep(GLANCE_SECONDS if self.state.phase is ServerPhase.READY else READY_LOOK_SECONDS)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import trio
 
@@ -39,11 +39,14 @@ class OpenTunnel:
 
 
 Opener = Callable[[RpcGroup], Awaitable[OpenTunnel]]
-ResetHandler = Callable[[RpcGroup, str], None]
+ResetHandler = Callable[[RpcGroup, str, bool], None]
+"""Told of an rpc-server whose tunnel did not open, or was ended by something other than llama-server; of the
+reason; and whether that was, as far as can be told, not the worker either, but something on the way."""
 
 _RESETS = {
     Ending.FAR_ENDED: "the worker closed the tunnel",
     Ending.FAR_BROKE: "the tunnel was reset",
+    Ending.FAR_SILENT: "the worker fell silent",
 }
 
 
@@ -73,6 +76,17 @@ class Tunnels:
         """Bytes received from all workers so far."""
         return self._received + sum(bridge.inward.moved for bridge in self._bridges)
 
+    def awaited(self, loading: bool) -> RpcGroup | None:
+        """The rpc-server that llama-server waits for: it got the last bytes of all, and has sent none since.
+
+        llama-server asks one after another. While it loads, much of what it sends has no answer: then the
+        worker must have bytes of it yet to take. None where none is waited for.
+        """
+        last = max(self._bridges, key=lambda bridge: bridge.outward.moved_at, default=None)
+        if last is None or not last.outward.moved or last.inward.moved_at > last.outward.moved_at:
+            return None
+        return self._bridges[last] if not loading or last.untaken else None
+
     def listen(self, server: RpcGroup, listener: trio.abc.Listener[trio.SocketStream]) -> None:
         """Carry what llama-server connects to there to that rpc-server."""
         limiter = trio.CapacityLimiter(MAX_CONNECTIONS)
@@ -85,7 +99,7 @@ class Tunnels:
                 with closing(Plain.take(local)) as near:
                     await self._carry(server, near, await self._open(server))
             except (MeshError, OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
-                self._on_reset(server, f"no tunnel: {error}")
+                self._on_reset(server, f"no tunnel: {_why(error)}", not isinstance(error, TunnelRefused))
 
     async def _carry(self, server: RpcGroup, near: Plain, tunnel: OpenTunnel) -> None:
         bridge = Bridge(near, tunnel.end, partial(self._ended, server))
@@ -103,23 +117,33 @@ class Tunnels:
         """Report a broken tunnel, unless llama-server died or hung up: that is no fault of the worker's."""
         reason = _RESETS.get(ending)
         if reason is not None:
-            self._on_reset(server, reason)
+            self._on_reset(server, reason, ending is Ending.FAR_SILENT)
 
 
-async def unreachable(servers: Iterable[RpcGroup], opener: Opener) -> dict[RpcGroup, str]:
-    """The rpc-servers that no tunnel leads to, with the reason; all are tried at once, each within
-    ``opener``'s limit.
+def _why(error: Exception) -> str:
+    return "it took too long" if isinstance(error, trio.TooSlowError) else str(error)
+
+
+class NoTunnel(NamedTuple):
+    """Why no tunnel leads to an rpc-server; ``cut``: it is none that the worker gave."""
+
+    reason: str
+    cut: bool
+
+
+async def unreachable(servers: Iterable[RpcGroup], opener: Opener) -> dict[RpcGroup, NoTunnel]:
+    """The rpc-servers that no tunnel leads to; all are tried at once, each within ``opener``'s limit.
 
     llama-server aborts when one of them does not answer at the start. A tunnel that opens also proves that
     rpc-server serves no other client.
     """
-    failed: dict[RpcGroup, str] = {}
+    failed: dict[RpcGroup, NoTunnel] = {}
 
     async def try_one(server: RpcGroup) -> None:
         try:
             tunnel = await opener(server)
         except (MeshError, OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
-            failed[server] = f"no tunnel: {error}"
+            failed[server] = NoTunnel(f"no tunnel: {_why(error)}", not isinstance(error, TunnelRefused))
             return
         tunnel.end.close()
         await tunnel.session.aclose()
@@ -153,7 +177,7 @@ async def pass_gate(session: GatedSession, trusts: Trusts = never) -> OpenTunnel
 
 @asynccontextmanager
 async def open_tunnels(
-    opener: Opener, on_reset: ResetHandler = lambda server, reason: None
+    opener: Opener, on_reset: ResetHandler = lambda server, reason, cut: None
 ) -> AsyncIterator[Tunnels]:
     """Tunnels to rpc-servers, for as long as the context lasts.
 

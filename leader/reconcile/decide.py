@@ -8,13 +8,16 @@
     ready, a move pays or is asked for       lease its workers, wait for a quiet moment, keep the
                                              conversations, end the engine, plan again
     running                                  keep the plan's leases, give back the others, report
-    failed                                   end it; again after a pause that grows with failures in a row
+    failed                                   end it; again after a pause that grows with failures in a row,
+                                             elsewhere if that can be
     the model's file is elsewhere            hand over to a member that may lead and holds it; where none
                                              may, wait until a copy from one that holds it is complete
     own engine not ready                     wait for it, or hand over when it cannot be had
     else                                     lease all usable workers, plan, start
 
-`leader.reconcile.rebalance` says which move pays. A worker that membership merely holds dead does not end a
+`leader.reconcile.rebalance` says which move pays; `leader.blame` which devices and plans failed. Those are
+left out while others can serve. Where nothing else can, they are tried again, up to `GIVING_UP` times in a
+row; from then on once their time is over. A worker that membership merely holds dead does not end a
 plan that runs: the reconciler gives a pipeline up when it cannot go on.
 """
 
@@ -22,6 +25,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from leader.blame.quarantines import LeftOut
+from leader.blame.shapes import shape
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
 from leader.placement.infeasible import Infeasible
@@ -44,6 +49,7 @@ from leader.reconcile.view import (
     Wanted,
     WantLeases,
 )
+from mesh.wire.amounts import span_text
 from mesh.wire.states import EngineState, Phase
 
 SETTLE: Final = 1.0  # seconds that a feasible plan waits for leases that would make it better
@@ -52,7 +58,7 @@ ASKING: Final = 5.0  # seconds that a requested move waits for its leases
 FIRST_PAUSE: Final = 0.1  # seconds before the second start; doubles with each failure in a row
 LONGEST_PAUSE: Final = 10.0
 GOOD_RUN: Final = 30.0  # seconds; a pipeline that was ready this long resets the count of failures
-GIVING_UP: Final = 4  # failures in a row from which the phase is "failed"; the reconciler still tries again
+GIVING_UP: Final = 3  # failures in a row from which the phase is "failed"; the reconciler still tries again
 HANDOVER_AGAIN: Final = 5.0
 
 
@@ -158,7 +164,9 @@ def _ready(
     )
     me = _member(view, view.me)
     usable = [] if me is None else [member for member in view.members if why_unusable(member, me) is None]
-    found = better(running.plan, _devices(usable), running.wanted.layers)
+    found = better(running.plan, _fit(view, _devices(usable)), running.wanted.layers)
+    if found is not None and shape(found[0]) in view.failed_plans:
+        found = None
     if view.asked:
         return _asked(now, view, running, used, found, memory)
     if found is None or not pays(found[1], now - since, running.load_seconds):
@@ -227,24 +235,39 @@ def _answers(running: Running) -> str:
 
 
 def _lease(view: View, workers: frozenset[bytes]) -> tuple[Action, ...]:
-    """Keep these leases, and give back the others."""
+    """Keep these leases, and those of members that are about to be judged; give back the others."""
+    workers |= view.doubted
     return (WantLeases(workers), *_release(view.leases - workers))
 
 
 def _failed(now: float, view: View, running: Running, memory: ReconcilerMemory) -> Decision:
-    """llama-server ended. A lost worker explains that: plan again at once. Else pause, longer each time."""
-    lost = [worker for worker in running.plan.workers if not _usable_worker(view, worker)]
-    if lost:
-        reason = f"lost {_names(view, lost)}"
-        memory = ReconcilerMemory(moved=reason, failures=memory.failures)
-        return Decision((Stop(reason), Report(Phase.MOVING, 0.0, reason)), memory, now)
+    """llama-server ended. What served well and lost a worker is planned again at once.
+
+    All else was a failure, whoever brought it about: pause, longer each time.
+    """
+    lost = [worker for worker in dict.fromkeys(running.plan.workers) if not _usable_worker(view, worker)]
+    reason = _why_failed(view, running, lost)
     good = memory.ready_since is not None and now - memory.ready_since >= GOOD_RUN
+    if lost and good:
+        memory = ReconcilerMemory(moved=reason)
+        return Decision((Stop(reason), Report(Phase.MOVING, 0.0, reason)), memory, now)
     failures = 1 if good else memory.failures + 1
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - 1, 10))
-    memory = ReconcilerMemory(
-        failures=failures, retry_at=now + pause, last_failure=running.reason, moved=running.reason
-    )
-    return Decision((Stop(running.reason), _pause_report(memory)), memory, now + pause)
+    memory = ReconcilerMemory(failures=failures, retry_at=now + pause, last_failure=reason, moved=reason)
+    return Decision((Stop(reason), _pause_report(memory)), memory, now + pause)
+
+
+def _why_failed(view: View, running: Running, lost: Sequence[bytes]) -> str:
+    """The reason, with what is known of its workers from earlier loads: their own last words, perhaps."""
+    reason = running.reason
+    if lost and not reason.startswith("lost "):
+        reason = f"lost {_names(view, lost)}" + (f": {reason}" if reason else "")
+    said = [
+        f"{stage.device.name}: {left_out.reason}"
+        for stage in running.plan.stages
+        if (left_out := view.left_out.get(stage.device.key)) is not None and left_out.reason not in reason
+    ]
+    return "; ".join([reason, *dict.fromkeys(said)])
 
 
 def _without_file(now: float, view: View, wanted: Wanted, memory: ReconcilerMemory) -> Decision:
@@ -307,7 +330,7 @@ def _plan(
     asked = frozenset(member.id for member in usable)
     since = now if memory.asked_since is None else memory.asked_since
     memory = replace(memory, asked=asked, asked_since=since, ready_since=None, handed_over_at=None)
-    leases: list[Action] = [WantLeases(asked), *_release(view.leases - asked)]
+    leases = _lease(view, asked)
 
     def wait(report: Report, again_at: float | None = None) -> Decision:
         return Decision((*leases, report), memory, again_at)
@@ -318,21 +341,23 @@ def _plan(
         return wait(Report(Phase.WAITING, 0.0, absent))
     pending = asked - view.leases
     granted = _devices(member for member in usable if member.id in view.leases)
-    plan, refusal = _chosen(memory, model_info, granted, wanted)
-    if pending and now < since + SETTLE and not (plan and memory.target):
-        # The plan does not wait long for a worker that grants no lease, say because its sidecar just started.
-        all_of_them, _ = _place(model_info, _devices(usable), wanted)
-        if plan is None or _speed(all_of_them) >= WORTH_WAITING * _speed(plan):
-            return wait(
-                Report(Phase.WAITING, 0.0, f"asks {_names(view, pending)} to compute for it"), since + SETTLE
-            )
+    # The plan does not wait long for a worker that grants no lease, say because its sidecar just started.
+    waits = bool(pending) and now < since + SETTLE
+    all_of_them = _place(model_info, _fit(view, _devices(usable)), wanted)[0] if waits else None
+    plan, refusal = _chosen(view, memory, model_info, granted, wanted, needs_failed=all_of_them is None)
+    gains = plan is None or _speed(all_of_them) >= WORTH_WAITING * _speed(plan)
+    if waits and gains and not (plan and memory.target):
+        reason = f"asks {_names(view, pending)} to compute for it"
+        return wait(Report(Phase.WAITING, 0.0, reason), since + SETTLE)
     if plan is None:
         reasons = [refusal]
         if pending:
             reasons.append(f"no lease yet from {_names(view, pending)}")
         if others := _others(view, me):
             reasons.append(f"not used: {others}")
-        return wait(Report(Phase.WAITING, 0.0, "; ".join(reasons)))
+        again = [now + one.seconds for one in view.left_out.values()]
+        phase = Phase.FAILED if again and memory.failures >= GIVING_UP else Phase.WAITING
+        return wait(Report(phase, 0.0, "; ".join(reasons)), min(again, default=None))
     phase = Phase.MOVING if memory.moved else Phase.LOADING
     start = Start(wanted, plan, restore=memory.kept is not None)
     return Decision(
@@ -356,16 +381,48 @@ def _absent(view: View, wanted: Wanted, usable: Sequence[MemberView], me: Member
 
 
 def _chosen(
-    memory: ReconcilerMemory, model_info: ModelInfo, devices: Sequence[Device], wanted: Wanted
+    view: View,
+    memory: ReconcilerMemory,
+    model_info: ModelInfo,
+    lent: Sequence[Device],
+    wanted: Wanted,
+    needs_failed: bool,
 ) -> tuple[Plan | None, str]:
-    """The placement that a move was made for, if that is still possible, else the best one."""
+    """The placement that a move was made for, if that is still possible, else the best one.
+
+    The best one does without what failed. If that cannot be (``needs_failed``: nor with leases that are yet
+    to come), what failed is tried again, a few times in a row.
+    """
+    devices: Sequence[Device] = _fit(view, lent)
     if memory.target:
         # A new search might choose another one: the comparison that decided the move ignored small gains.
         target = {device.key: 0 for device in devices} | dict(memory.target)
         plan, _ = _place(model_info, devices, replace(wanted, layers=target))
-        if plan is not None:
+        if plan is not None and shape(plan) not in view.failed_plans:
             return plan, ""
-    return _place(model_info, devices, wanted)
+    plan, refusal = _place(model_info, devices, wanted)
+    if plan is None and needs_failed and len(devices) < len(lent) and memory.failures < GIVING_UP:
+        devices = lent
+        plan, refusal = _place(model_info, devices, wanted)
+    if plan is not None and shape(plan) in view.failed_plans:
+        return _changed(view, plan, devices, wanted), ""
+    return plan, refusal
+
+
+def _changed(view: View, failed: Plan, devices: Sequence[Device], wanted: Wanted) -> Plan:
+    """The best plan without one of the devices of the one that failed; that very one if there is none."""
+    used = [stage.device for stage in failed.stages if not stage.device.host]
+    plans = [
+        _place(failed.model_info, [device for device in devices if device.key != one.key], wanted)[0]
+        for one in used
+    ]
+    others = [plan for plan in plans if plan is not None and shape(plan) not in view.failed_plans]
+    return max(others, key=_speed, default=failed)
+
+
+def _fit(view: View, devices: Sequence[Device]) -> list[Device]:
+    """The devices that did not fail of late."""
+    return [device for device in devices if device.key not in view.left_out]
 
 
 def _place(model_info: ModelInfo, devices: Sequence[Device], wanted: Wanted) -> tuple[Plan | None, str]:
@@ -421,9 +478,22 @@ def _usable_worker(view: View, worker: bytes) -> bool:
 
 
 def _others(view: View, me: MemberView) -> str:
-    """The members that are not used, each with the reason."""
+    """The members and devices that are not used, each with the reason."""
     reasons = [(member.name, why_unusable(member, me)) for member in view.members]
-    return ", ".join(f"{name} ({why})" for name, why in reasons if why is not None)
+    told = [f"{name} ({why})" for name, why in reasons if why is not None]
+    failed = [
+        f"{device.name} ({why_left_out(view.left_out[device.key])})"
+        for member in view.members
+        if why_unusable(member, me) is None
+        for device in member.devices
+        if device.key in view.left_out
+    ]
+    return ", ".join([*told, *failed])
+
+
+def why_left_out(left_out: LeftOut) -> str:
+    """Such as ``left out for 2 min: its rpc-server ended with SIGABRT``."""
+    return f"left out for {span_text(left_out.seconds)}: {left_out.reason}"
 
 
 def _best_leader(members: Iterable[MemberView]) -> MemberView | None:

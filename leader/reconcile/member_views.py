@@ -18,9 +18,16 @@ UNMEASURED_RTT = 0.001
 
 
 def member_view(
-    member: Member, leader: NodeId, model_info: ModelInfo | None, reachable: bool = True
+    member: Member,
+    leader: NodeId,
+    model_info: ModelInfo | None,
+    reachable: bool = True,
+    has_served: bool = True,
 ) -> MemberView:
-    """The member as the reconciler sees it, with ``leader`` leading and ``model_info`` wanted."""
+    """The member as the reconciler sees it, with ``leader`` leading and ``model_info`` wanted.
+
+    One that is no owner and has not served well yet (``has_served``) is on probation: see `devices`.
+    """
     profile = member.record.profile if member.record else Profile()
     return MemberView(
         id=member.id,
@@ -34,14 +41,31 @@ def member_view(
         engine_reason=profile.engine_reason,
         engine_version=f"{profile.engine_commit} {profile.engine_rpc}",
         models=frozenset(model.root for model in profile.models),
-        devices=() if model_info is None else devices(member.id, profile, member.rtt, model_info, leader),
+        devices=()
+        if model_info is None
+        else devices(
+            member.id,
+            profile,
+            member.rtt,
+            model_info,
+            leader,
+            on_probation=not (has_served or Rights.OWN in member.rights or member.id == leader),
+        ),
     )
 
 
 def devices(
-    id: bytes, profile: Profile, rtt: float | None, model_info: ModelInfo, leader: bytes
+    id: bytes,
+    profile: Profile,
+    rtt: float | None,
+    model_info: ModelInfo,
+    leader: bytes,
+    on_probation: bool = False,
 ) -> tuple[Device, ...]:
     """The member's devices as placement sees them; no network stands before the leader's own.
+
+    While it is on probation, they get no more than half of the layers together, while others could hold the
+    rest: what it claims of itself may be wrong, and what it holds it sees, and may lose.
 
     A member of wire version 2 tells of one alone. The leader's processor is the host of the pipeline, one
     device, however it is divided.
@@ -51,6 +75,7 @@ def devices(
     )
     if id == leader:
         told = _one_host(told)
+    most = max(1, model_info.n_layers // 2 // len(told)) if on_probation else None
     return tuple(
         Device(
             member=id,
@@ -61,6 +86,7 @@ def devices(
             local=id == leader,
             accelerator=_accelerator(one) if id == leader else "",
             device=one.name,
+            most_layers=most,
         )
         for one in told
     )

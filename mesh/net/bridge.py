@@ -16,6 +16,8 @@ import os
 import socket
 import struct
 import sys
+import termios
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -48,6 +50,7 @@ class Ending(enum.Enum):
     NEAR_BROKE = "near broke off"
     FAR_ENDED = "far ended"
     FAR_BROKE = "far broke off"
+    FAR_SILENT = "far fell silent"
     MALFORMED = "a greeting was malformed"
 
 
@@ -59,12 +62,16 @@ class _Outcome(enum.Enum):
 
 
 class Direction:
-    """One way over a bridge; ``moved`` counts the bytes, as they go."""
+    """One way over a bridge; ``moved`` counts the bytes, as they go, ``moved_at`` is when the last ones did.
+
+    In seconds of the system's monotonic clock.
+    """
 
     def __init__(self, source: End, sink: End, greeting: Greeting | None, splice: bool) -> None:
         self.source = source
         self.sink = sink
         self.moved = 0
+        self.moved_at = 0.0
         self._greeting = greeting
         self._splice = splice and isinstance(source, Plain) and isinstance(sink, Plain)
 
@@ -93,6 +100,7 @@ class Direction:
         except OSError:
             return False
         self.moved += len(data)
+        self.moved_at = time.monotonic()
         return True
 
     def _by_copy(self) -> _Outcome:
@@ -135,6 +143,7 @@ class Direction:
                 except OSError:
                     return _Outcome.SINK_BROKE
             self.moved += count
+            self.moved_at = time.monotonic()
 
 
 def _widened(pipe: int) -> int:
@@ -169,6 +178,14 @@ class Bridge:
         self._told = False
         self._running = 2
         self._limiter = trio.CapacityLimiter(2)
+
+    @property
+    def untaken(self) -> int:
+        """Bytes sent to the far end that it has not taken yet, as far as the system tells."""
+        count = bytearray(4)
+        with contextlib.suppress(OSError, ValueError):
+            fcntl.ioctl(self._far.socket, termios.TIOCOUTQ, count)
+        return int.from_bytes(count, sys.byteorder)
 
     def cut(self) -> None:
         """End it at once: no byte passes after this returns. Call it from the event loop."""
@@ -209,7 +226,7 @@ class Bridge:
                 await trio.sleep(_LOOK_SECONDS)
                 if silence.too_long(trio.current_time()):
                     break
-            self._report(Ending.FAR_BROKE)
+            self._report(Ending.FAR_SILENT)
         finally:
             self.cut()
 

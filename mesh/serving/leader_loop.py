@@ -6,7 +6,7 @@ and starts and ends llama-server.
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import trio
 
+from leader.blame.breaks import Judgement
+from leader.blame.quarantines import Exclusion
 from leader.door.askers.accounts import Askers
 from leader.door.askers.blame import EngineDeaths
 from leader.door.askers.usage import Usage, usage
@@ -23,6 +25,7 @@ from leader.llama import slots
 from leader.llama.tunnels import OpenTunnel, TunnelRefused, pass_gate
 from leader.model.held_models import Models
 from leader.model.model_info import ModelInfo
+from leader.placement.cost import DeviceKey
 from leader.placement.reading import read_model
 from leader.placement.rpc_groups import RpcGroup
 from leader.reconcile.driver import LeaderDriver, pause
@@ -38,6 +41,7 @@ from mesh.serving.asking.ask_limits import limits_of
 from mesh.serving.asking.ask_reporter import AskReporter
 from mesh.serving.asking.asking_right import asking_refused
 from mesh.serving.asking.door import Door
+from mesh.serving.last_words import last_words
 from mesh.serving.pipeline import Pipeline, server_name, slots_folder
 from mesh.wire.errors import MeshError
 from mesh.wire.identity import NodeId, id_text, parse_id
@@ -70,7 +74,8 @@ class LeaderLoop:
         self._driver = driver
         self._models = models
         self._copies = copies
-        self._leadership = LeaderDriver(driver.node, driver.do, self)
+        self._leadership = LeaderDriver(driver.node, driver.do, self, on_judged=self._on_judged)
+        self._questions: trio.Nursery | None = None
         self._pipeline: Pipeline | None = None
         self._model_infos: dict[bytes, ModelInfo] = {}
         self._move_request: MoveRequest | None = None
@@ -96,6 +101,14 @@ class LeaderLoop:
         """What each member has asked of this node as the leader, by its id."""
         return usage(now(), self.askers, self.deaths)
 
+    def reasons(self) -> tuple[str, Mapping[DeviceKey, Exclusion]]:
+        """Why the deployment is where it is, whole, and the devices that plans leave out."""
+        return self._leadership.reason, self._leadership.ledger.left_out(now())
+
+    def has_served(self, member: bytes) -> bool:
+        """Whether the member has held its part of a model for a while, as far as this node saw."""
+        return self._leadership.ledger.service.has_served(member)
+
     async def move(self, at_once: bool) -> str:
         """Move to the best placement, ``at_once`` even while answers run; return the outcome in words.
 
@@ -115,6 +128,7 @@ class LeaderLoop:
         """Decide after each change, and every second."""
         try:
             async with trio.open_nursery() as nursery:
+                self._questions = nursery
                 nursery.start_soon(self.door.run)
                 seen = -1
                 while True:
@@ -128,6 +142,7 @@ class LeaderLoop:
                     self._forget_conversations()
                     seen = await self._machine.changes.wait(seen, pause(now(), decision))
         finally:
+            self._questions = None
             _remove(slots_folder(self._machine))
 
     async def stop(self, keep: bool = False) -> None:
@@ -225,6 +240,7 @@ class LeaderLoop:
                 self._open_tunnel,
                 self._on_reset,
                 self.asks.engine_died,
+                self._on_stuck,
             )
             nursery.start_soon(self._pipeline.run, engine.llama_server)
 
@@ -262,9 +278,35 @@ class LeaderLoop:
     def _name_of(self, member: str) -> str:
         return name_of(self._driver.node, NodeId(parse_id(member)))
 
-    def _on_reset(self, server: RpcGroup, reason: str) -> None:
+    def _on_reset(self, server: RpcGroup, reason: str, cut: bool) -> None:
         log.warning("tunnel to %s: %s", server_name(self._driver.node, server), reason)
-        self._leadership.connection_lost(server.member, now() + UNREACHABLE_SECONDS)
+        at = now()
+        self._leadership.connection_lost(
+            at, server.member, at + UNREACHABLE_SECONDS, reason, server.devices, cut
+        )
+        if self._questions is not None:
+            self._questions.start_soon(self._ask_why, server)
+
+    async def _ask_why(self, server: RpcGroup) -> None:
+        """Ask the worker what became of its rpc-server: its word, if it gives any, is what is told."""
+        words = await last_words(self._machine, self._driver, server.member, server.devices)
+        if words is not None and words.ended:
+            name, lines = server_name(self._driver.node, server), "\n".join(words.lines)
+            log.warning("%s: %s\n%s", name, words.text, lines)
+            self._leadership.heard(server.member, words.text)
+            self._machine.changes.notify()
+
+    def _on_stuck(self, server: RpcGroup, reason: str) -> None:
+        log.warning("%s: %s", server_name(self._driver.node, server), reason)
+        self._leadership.stood_still(now(), server.member, reason, server.devices)
+
+    def _on_judged(self, judged: Judgement) -> None:
+        """Tell whose fault it was: the pool is told the beginning of it alone."""
+        name, reason = name_of(self._driver.node, NodeId(judged.tunnel.member)), judged.tunnel.reason
+        if judged.guilty:
+            log.warning("%s is left out for a while: %s", name, reason)
+        else:
+            log.info("%s is not to blame: %s", name, reason)
 
 
 def _remove(folder: Path) -> None:

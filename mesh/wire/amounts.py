@@ -18,6 +18,13 @@ def left_text(seconds: float) -> str:
     return f"{seconds / 60:.0f} min left" if seconds < 6000 else f"{min(seconds / 3600, 999):.0f} h left"
 
 
+def span_text(seconds: float) -> str:
+    """A length of time for people: ``40 s``, ``2 min``, ``1 h``."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
+
+
 def rate_text(rate: float) -> str:
     """Bytes a second as links are told: ``11 MB/s``."""
     value, unit = (rate / 1e6, "MB/s") if rate >= 1e6 else (rate / 1e3, "kB/s")

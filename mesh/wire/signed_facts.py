@@ -50,6 +50,7 @@ MAX_BRIEF = 512
 MAX_LATER = 2048
 """Bytes of a fact of a kind from 10 on, which any member may sign where nobody can judge it."""
 MAX_QUARANTINES = 16
+MAX_QUARANTINE_REASON = 96
 MAX_OPTIONS = 16
 MAX_DEPLOYMENT_NAME = 48
 _LAST_KIND = 255
@@ -95,7 +96,7 @@ _ACT = (_ID, _ID, UINT, _HASH)
 _DEPLOYMENT = (_ID, _ID, UINT, MODEL, UINT, UINT, BOOL, _LAYERS, _COPIES)
 _STATE = (_ID, _ID, UINT, UINT, UINT, text(16), FLOAT, text(200), FLOAT)
 _STAGE = (_ID, UINT, UINT, BOOL, UINT, FLOAT)
-_QUARANTINE = (_ID, text(MAX_DEVICE_NAME), UINT, text(96))
+_QUARANTINE = (_ID, text(MAX_DEVICE_NAME), UINT, text(MAX_QUARANTINE_REASON))
 _LATER = (_ID, _ID, listed(UINT, 3), codec.blob(32))
 
 CLOSED_FORM: dict[int, Codec] = {

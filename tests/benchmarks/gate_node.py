@@ -109,7 +109,7 @@ class GateNode:
             )
             return await pass_gate(session, self.trusts)
 
-        def on_reset(server: RpcGroup, reason: str) -> None:
+        def on_reset(server: RpcGroup, reason: str, cut: bool) -> None:
             print(f"the tunnel to {server.member.hex()[:8]}: {reason}", file=sys.stderr)
 
         port, machine = bind_port(["127.0.0.1"]), isolation()

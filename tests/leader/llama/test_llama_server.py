@@ -67,7 +67,7 @@ async def tunnelled(ports: dict[RpcGroup, int], resets: list[tuple[RpcGroup, str
     async def opener(server: RpcGroup) -> OpenTunnel:
         return OpenTunnel(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", ports[server])))
 
-    async with open_tunnels(opener, lambda *reset: resets.append(reset)) as tunnels:
+    async with open_tunnels(opener, lambda worker, reason, _: resets.append((worker, reason))) as tunnels:
         yield tunnels
 
 

@@ -61,7 +61,7 @@ async def bench(handler: Handler) -> AsyncIterator[Bench]:
             assert server == WORKER
             return OpenTunnel(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", port)))
 
-        async with open_tunnels(opener, lambda *reset: resets.append(reset)) as tunnels:
+        async with open_tunnels(opener, lambda server, reason, _: resets.append((server, reason))) as tunnels:
             yield Bench(tunnels, await listen(tunnels), resets)
         nursery.cancel_scope.cancel()
 
@@ -145,7 +145,7 @@ async def test_a_worker_that_cannot_be_reached_is_told_and_the_client_sees_an_en
     async def opener(server: RpcGroup) -> OpenTunnel:
         raise MeshError("the gate is shut")
 
-    async with open_tunnels(opener, lambda *reset: resets.append(reset)) as tunnels:
+    async with open_tunnels(opener, lambda server, reason, _: resets.append((server, reason))) as tunnels:
         client = await trio.open_tcp_stream("127.0.0.1", await listen(tunnels))
         with trio.fail_after(5):
             assert await read_all(client) == b""
@@ -170,7 +170,7 @@ async def test_who_cannot_be_reached_is_known_before_anything_starts() -> None:
             return OpenTunnel(Nothing(), Plain.take(await trio.open_tcp_stream("127.0.0.1", port)))
 
         failed = await unreachable([WORKER, ANOTHER], opener)
-        assert failed == {ANOTHER: "no tunnel: the worker's gate refused: not you"}
+        assert failed == {ANOTHER: ("no tunnel: the worker's gate refused: not you", False)}
         with trio.fail_after(5):
             await ended.wait()
         nursery.cancel_scope.cancel()
@@ -273,3 +273,33 @@ async def test_a_gate_that_lets_pass_lets_pass() -> None:
     session = Spoken({"ok": True})
     tunnel: Any = await pass_gate(session)
     assert (tunnel.session, tunnel.end, session.said) == (session, "sealed", [])
+
+
+async def test_the_worker_that_got_the_last_bytes_and_is_silent_is_the_awaited_one() -> None:
+    answers = trio.Event()
+
+    async def slow(stream: trio.SocketStream) -> None:
+        await stream.receive_some(100)
+        await answers.wait()
+        await stream.send_all(b"answer")
+        await trio.sleep_forever()
+
+    async with bench(slow) as one:
+        assert one.tunnels.awaited(loading=False) is None
+        async with await one.connect() as client:
+            await client.send_all(b"question")
+            await until(lambda: one.tunnels.awaited(loading=False) == WORKER)
+            assert one.tunnels.awaited(loading=True) is None, "it has taken all bytes"
+            answers.set()
+            assert await client.receive_some(100) == b"answer"
+            assert one.tunnels.awaited(loading=False) is None
+
+
+async def test_while_loading_a_worker_that_takes_no_bytes_is_the_awaited_one() -> None:
+    async def deaf(stream: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    async with bench(deaf) as one, await one.connect() as client, trio.open_nursery() as nursery:
+        nursery.start_soon(client.send_all, bytes(64 << 20))
+        await until(lambda: one.tunnels.awaited(loading=True) == WORKER)
+        nursery.cancel_scope.cancel()

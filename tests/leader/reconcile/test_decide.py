@@ -238,15 +238,23 @@ def test_a_used_worker_whose_lease_is_lost_ends_the_plan_and_the_next_is_a_move(
     assert only(again, Report) == Report(Phase.MOVING, 0.0, "lost w1")
 
 
-def test_a_dead_worker_explains_a_dead_llama_server_so_that_there_is_no_pause() -> None:
+LOST_W1 = (leader(), member(1, reachable=False), member(2))
+
+
+def test_a_worker_lost_after_a_good_run_explains_the_end_so_there_is_no_pause() -> None:
     died = running(Phase.FAILED, reason="llama-server was killed by SIGABRT")
-    decision = decide(
-        5,
-        view(leader(), member(1, reachable=False), member(2), running=died, leases=USED),
-        ReconcilerMemory(),
-    )
-    assert only(decision, Stop).reason == "lost w1"
-    assert decision.memory.failures == 0
+    decision = decide(50, view(*LOST_W1, running=died, leases=USED), ReconcilerMemory(ready_since=10))
+    assert only(decision, Stop).reason == "lost w1: llama-server was killed by SIGABRT"
+    assert (decision.memory.failures, decision.again_at) == (0, 50)
+
+
+@pytest.mark.parametrize("ready_since", [None, 30.0])
+def test_a_load_or_a_short_run_that_ends_in_a_lost_worker_is_a_failure(ready_since: float | None) -> None:
+    died = running(Phase.FAILED, reason="lost w1: the worker closed the tunnel")
+    memory = ReconcilerMemory(failures=1, ready_since=ready_since)
+    decision = decide(50, view(*LOST_W1, running=died, leases=USED), memory)
+    assert only(decision, Stop).reason == "lost w1: the worker closed the tunnel"
+    assert (decision.memory.failures, decision.again_at) == (2, 50.2)
 
 
 def test_llama_server_is_started_again_after_pauses_that_grow() -> None:

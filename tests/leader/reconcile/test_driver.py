@@ -144,7 +144,8 @@ def test_a_deployment_with_a_second_file_is_seen_once_both_are_at_hand(driven: D
 def test_a_worker_whose_connection_broke_is_probed_and_not_reachable_for_a_while(driven: Driven) -> None:
     driven.deploy()
     driven.stage.take(Ping)
-    driven.driver.connection_lost(driven.other.id, driven.stage.now + 1.0)
+    now = driven.stage.now
+    driven.driver.connection_lost(now, driven.other.id, now + 1.0, "it was reset")
     assert driven.stage.take(Ping, driven.other)
     assert not driven.seen(driven.other).reachable
     driven.stage.wait(1.0)
