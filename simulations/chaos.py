@@ -58,6 +58,8 @@ CALM_BYTES = 3000.0
 """Most bytes a second that a host of a calm pool may send: probes, leases, and hardly anything else."""
 _LOOK_AGAIN = 15.0
 """Seconds within which a host that got another address unnoticed searches for members again."""
+_QUARANTINE = (5.0, 20.0)
+"""Seconds that the first quarantine of a device lasts, and the longest: healing waits for it."""
 _ROUND = 150.0
 _STORM = 90.0
 CURVES_EVERY = 200
@@ -155,7 +157,7 @@ class Chaos:
         self.world = world = World(plan.seed, plan.settings, curves=plan.seed % CURVES_EVERY == 0)
         world.network.delay = world.network.jitter = plan.delay
         self.pool = Population(world, plan.traits, plan.programs)
-        self.serving = Serving(world, self.pool.shapes)
+        self.serving = Serving(world, self.pool.shapes, _QUARANTINE)
         self.checkers = Checkers(world, self.serving, plan.families)
         self.outcome = ChaosOutcome(plan.seed, len(plan.traits))
         lying = any(trait.liar for trait in plan.traits)

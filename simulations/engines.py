@@ -17,6 +17,7 @@ from mesh.wire.facts import Claim
 from mesh.wire.identity import NodeId
 from mesh.wire.states import Phase
 from simulations.hosts import Host
+from simulations.unruly import Manner, Manners
 from simulations.world import World
 from worker.fence import Fence
 
@@ -28,6 +29,8 @@ _OPENING = 10.0
 _RETRY = 0.3
 _LOAD_STEP, _TOKEN_STEP = 0.5, 1.0
 _PATIENCE = 5.0
+_IN_LOAD, _AFTER_LOAD = 0.7, 6.0
+"""Seconds after its client has connected in which an unruly rpc-server misbehaves."""
 _NOTICED = 2.0
 """Seconds until the sidecar beside a stopped process finds that, and kills it."""
 
@@ -93,18 +96,22 @@ class Tunnel:
     on_acknowledged: Callable[[], None]
     on_broken: Callable[[str], None]
     closed: bool = False
+    cut: bool = False
+    """Whether it was not the worker's end that ended it."""
 
 
 class Gate:
     """Passes the streams that the worker's fence admits, one after another, to the rpc-server behind it."""
 
-    def __init__(self, world: World, wire: Wire, host: Host, passes: BytesPass) -> None:
+    def __init__(self, world: World, wire: Wire, host: Host, passes: BytesPass, manners: Manners) -> None:
+        self._manners = manners
         self._world = world
         self._wire = wire
         self._host = host
         self._passes = passes
         self._fence: Fence[Tunnel] = Fence()
         self._stopped = False
+        self._mute = False
 
     @property
     def busy(self) -> bool:
@@ -127,9 +134,33 @@ class Gate:
         if not self._fence.admits(*tunnel.key):
             self._break(tunnel, "refused by the worker's gate")
             return
+        if self._manners.of(self._host) is Manner.REFUSES:
+            self._manners.failed(self._host, self._world.now)
+            self._break(tunnel, "refused by the worker's gate")
+            return
         self._cut(self._fence.admit(tunnel, *tunnel.key))
         if self._fence.streams[0] is tunnel and not self._stopped:
             self._back(tunnel, tunnel.on_open)
+            self._misbehave(tunnel)
+
+    def _misbehave(self, tunnel: Tunnel) -> None:
+        """An unruly rpc-server has a client: let it do what it does."""
+        acts = {
+            Manner.FAILS: (_IN_LOAD, self.restart_engine),
+            Manner.DIES: (_AFTER_LOAD, self.restart_engine),
+            Manner.STANDS: (_IN_LOAD, self._answer_no_more),
+            Manner.STOPS: (_AFTER_LOAD, self._answer_no_more),
+        }
+        wait, act = acts.get(self._manners.of(self._host), (0.0, None))
+        if act is not None:
+            then = act
+            run = lambda: then() if tunnel in self._fence.streams else None  # noqa: E731
+            self._world.on(self._host, self._world.now + wait, run)
+
+    def _answer_no_more(self) -> None:
+        """It takes bytes and does not answer; its own sidecar finds nothing wrong."""
+        self._manners.failed(self._host, self._world.now)
+        self._mute = True
 
     def pass_bytes(self, tunnel: Tunnel) -> None:
         """Pass bytes of a stream to rpc-server, which answers."""
@@ -138,27 +169,41 @@ class Gate:
             self._break(tunnel, "reset")
         elif admitted[0] is tunnel:
             self._passes(self._host, tunnel.key)
-            if not self._stopped:
+            if self._mute:
+                self._manners.failed(self._host, self._world.now)
+            elif not self._stopped:
                 self._back(tunnel, tunnel.on_acknowledged)
 
     def close(self, tunnel: Tunnel) -> None:
         """The leader's end is closed or gone; rpc-server is free for the next."""
         if tunnel in self._fence.streams:
             self._fence.remove(tunnel)
+            self._mute = False
             self._serve_next()
 
     def stop_engine(self) -> None:
         """Stop rpc-server (SIGSTOP): it answers no client until its own sidecar finds that out."""
         if not self._stopped:
             self._stopped = True
+            self._manners.failed(self._host, self._world.now)
             self._world.on(self._host, self._world.now + _NOTICED, self.restart_engine)
 
     def restart_engine(self) -> None:
         """rpc-server dies and starts again: its clients are cut off."""
-        self._stopped = False
+        self._manners.failed(self._host, self._world.now)
+        self._stopped = self._mute = False
+        self._end_all("the worker's rpc-server ended")
+
+    def cut_off(self, reason: str) -> None:
+        """Its clients are cut off, by something between it and them."""
+        for tunnel in self._fence.streams:
+            tunnel.cut = True
+        self._end_all(reason)
+
+    def _end_all(self, reason: str) -> None:
         for tunnel in self._fence.streams:
             self._fence.remove(tunnel)
-            self._break(tunnel, "the worker's rpc-server ended")
+            self._break(tunnel, reason)
 
     def _break(self, tunnel: Tunnel, reason: str) -> None:
         self._back(tunnel, lambda: tunnel.on_broken(reason))
@@ -188,7 +233,8 @@ class LlamaServer:
     plan: Plan
     term: int
     changed: Callable[[], None]
-    lost: Callable[[NodeId], None]
+    lost: Callable[[NodeId, str, bool], None]
+    stuck: Callable[[NodeId, str], None]
     phase: Phase = Phase.LOADING
     progress: float = 0.0
     reason: str = ""
@@ -227,7 +273,7 @@ class LlamaServer:
 
     def start(self) -> None:
         """Connect to every used worker, then load."""
-        for worker in self.plan.workers:
+        for worker in dict.fromkeys(self.plan.workers):  # one may have several devices
             self._connect(NodeId(worker))
         self._tick()
 
@@ -242,7 +288,7 @@ class LlamaServer:
 
         def broken(reason: str) -> None:
             if self.phase is not Phase.FAILED:
-                self.lost(worker)
+                self.lost(worker, reason, tunnel.cut)
                 self.abort(f"the tunnel to {target.profile.name} broke: {reason}")
 
         tunnel = Tunnel(
@@ -258,9 +304,11 @@ class LlamaServer:
             if gate is not None:
                 action(gate)
 
-        self.wire.carry(
-            self.host, tunnel.worker, tunnel.worker_run, arrive, lambda: tunnel.on_broken("no connection")
-        )
+        def unheard() -> None:
+            tunnel.cut = True
+            tunnel.on_broken("no connection")
+
+        self.wire.carry(self.host, tunnel.worker, tunnel.worker_run, arrive, unheard)
 
     def _tick(self) -> None:
         if self.phase is Phase.FAILED or self._stopped:
@@ -274,13 +322,23 @@ class LlamaServer:
             self.changed()
         silent = [worker for worker, at in self._heard.items() if float("-inf") < at < now - _PATIENCE]
         if silent:
-            self.abort(f"no progress for {_PATIENCE:.0f} s")
+            reason = f"no progress for {_PATIENCE:.0f} s"
+            for worker in silent:
+                self.stuck(worker, f"its rpc-server made {reason}")
+            self.abort(reason)
             return
         for worker, tunnel in self._tunnels.items():
             if self._heard[worker] > float("-inf"):
                 self._send(tunnel, lambda gate, tunnel=tunnel: gate.pass_bytes(tunnel))  # type: ignore[misc]
         step = _LOAD_STEP if self.phase is Phase.LOADING else _TOKEN_STEP
         self.world.on(self.host, now + step, self._tick)
+
+    def lose_all(self, reason: str) -> None:
+        """All its connections break at once: something is wrong with its machine, or beside it."""
+        if self.phase is not Phase.FAILED:
+            for worker in self._tunnels:
+                self.lost(worker, reason, True)
+            self.abort(reason)
 
     def abort(self, reason: str) -> None:
         """It ends by itself, or is killed."""

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Quarantine
 from mesh.wire.rights import Rights
 from mesh.wire.versions import GROWING
 from simulations.checkers.verdicts import Excuses
@@ -110,7 +109,7 @@ class Storm:
             "readdress": self._readdress,
             "stop engine": self._stop_engine, "machine": self._machine, "ask": self._ask, "move": self._move,
             "upgrade": self._upgrade, "restore": self._restore,
-            "choose engine": self._choose_engine, "quarantine": self._quarantine,
+            "choose engine": self._choose_engine,
         }  # fmt: skip
 
     def strike(self, faults: Sequence[Fault]) -> None:
@@ -251,9 +250,9 @@ class Storm:
         for host in hosts:
             gate, leading = self._serving.gate(host), self._serving.leading(host)
             if gate is not None:
-                gate.restart_engine()
+                gate.cut_off("its connections broke")
             if leading is not None and leading.server is not None:
-                leading.server.abort("its connections broke")
+                leading.server.lose_all("its connections broke")
             self._publish(host, fault.value)
 
     def _publish(self, host: Host, seconds: float) -> None:
@@ -305,14 +304,6 @@ class Storm:
             if not self._pool.has_closed or refused:
                 with suppress(MeshError):
                     self._world.do(host, "choose_engine", f"b{int(fault.value)}", bytes(32))
-
-    def _quarantine(self, fault: Fault) -> None:
-        """Who leads says that its plan leaves a device out; or, by value 0, that it leaves none out."""
-        member = self._world.hosts[fault.others[0]].id
-        left_out = (Quarantine(member, "GPU 0", 60, "its driver reset"),) if fault.value else ()
-        for leading in map(self._serving.leading, self._world.running()):
-            if leading is not None and leading.leads:
-                leading.leave_out(left_out)
 
     def _evict(self, fault: Fault) -> None:
         """Owners evict others, whose people bring them back with new keys some time later."""

@@ -10,17 +10,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from leader.blame.breaks import Judgement
+from leader.blame.ledger import Ledger
+from leader.blame.quarantines import FIRST, LONGEST
 from leader.model.graph_widths import GraphWidths
 from leader.model.layer_caches import CacheRows, LayerCache
 from leader.model.model_info import ModelInfo
-from leader.reconcile.driver import Input, LeaderDriver, cut, pause, stages
+from leader.reconcile.driver import Input, LeaderDriver, pause
 from leader.reconcile.view import (
     Action,
     Copying,
     Drain,
     HandOver,
     ReconcilerMemory,
-    Report,
     ResolveMove,
     Running,
     Start,
@@ -36,12 +38,12 @@ from mesh.protocol.base.effects import (
     MembersChanged,
 )
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Quarantine
 from mesh.wire.identity import NodeId
 from mesh.wire.profile import Model
 from mesh.wire.states import Phase
 from simulations.engines import BytesPass, Gate, LlamaServer, Wire
 from simulations.hosts import Host
+from simulations.unruly import Manners
 from simulations.world import World
 
 _SOON = 0.001
@@ -74,13 +76,22 @@ class Serving:
     """The serving programs of every host of a world.
 
     ``passes`` are called with bytes that a gate passed, ``stops`` with a llama-server that a reconciler ends
-    and with what it saw.
+    and with what it saw, ``judgements`` with a leader and whose fault it holds a broken tunnel to be.
     """
 
-    def __init__(self, world: World, shapes: dict[Model, ModelInfo]) -> None:
+    def __init__(
+        self,
+        world: World,
+        shapes: dict[Model, ModelInfo],
+        quarantine: tuple[float, float] = (FIRST, LONGEST),
+    ) -> None:
+        """``quarantine``: how many seconds the first one of a device lasts, and the longest."""
         self.world = world
         self.wire = Wire(world)
         self.shapes = {model.root: model_info for model, model_info in shapes.items()}
+        self.quarantine = quarantine
+        self.manners = Manners()
+        self.judgements: list[Callable[[Host, Judgement], None]] = []
         self.passes: list[BytesPass] = []
         self.stops: list[Callable[[Host, View], None]] = []
         self._gates: dict[int, Gate] = {}
@@ -97,7 +108,7 @@ class Serving:
         return self._leading.get(host.number)
 
     def _started(self, host: Host) -> None:
-        self._gates[host.number] = Gate(self.world, self.wire, host, self._passed)
+        self._gates[host.number] = Gate(self.world, self.wire, host, self._passed, self.manners)
         self._leading[host.number] = LeaderLoop(self, host)
 
     def _crashed(self, host: Host) -> None:
@@ -122,6 +133,11 @@ class Serving:
         server = None if leading is None else leading.server
         return server is not None and server.phase is Phase.READY and self.world.now < server.answers_until
 
+    def judged(self, host: Host, judged: Judgement) -> None:
+        """A leader knows whose fault a broken tunnel is."""
+        for told in self.judgements:
+            told(host, judged)
+
     def stopped(self, host: Host, view: View) -> None:
         """The reconciler of a host is about to end its llama-server."""
         for told in self.stops:
@@ -141,11 +157,9 @@ class LeaderLoop:
         self._world = serving.world
         self._host = host
         self._node = host.node
-        self._driver = LeaderDriver(host.node, self._do, self)
+        self._driver = LeaderDriver(host.node, self._do, self, Ledger(*serving.quarantine), self._judged)
         self._look_at = float("inf")
         self._requested = ""
-        self._left_out: tuple[Quarantine, ...] = ()
-        self._report: Report | None = None
         self.server: LlamaServer | None = None
 
     def _do(self, step: Input) -> None:
@@ -215,27 +229,6 @@ class LeaderLoop:
         """Whether its host leads."""
         return self._driver.leads
 
-    def leave_out(self, devices: tuple[Quarantine, ...]) -> None:
-        """The plan leaves these out; the pool is told at once."""
-        self._left_out = devices
-        if self._report is not None:
-            self._tell(self._report)
-
-    def _tell(self, report: Report) -> None:
-        """What the driver would tell, and which devices are left out."""
-        self._report, deployment = report, self._node.deployment()
-        if not self._left_out or deployment is None:
-            self._driver.perform(report)
-            return
-        node, plan = self._node, None if self.server is None else self.server.plan
-        speed, told = (0.0, ()) if plan is None else (plan.predicted_tokens_per_second, stages(plan))
-        reason = cut(report.reason)
-        self._do(
-            lambda now: node.report(
-                now, deployment.number, report.phase, report.progress, reason, speed, told, self._left_out
-            )
-        )
-
     def _perform(self, action: Action, view: View) -> None:
         match action:
             case Start():
@@ -245,8 +238,6 @@ class LeaderLoop:
                     self._serving.stopped(self._host, view)
                     self.server.stop()
                     self.server = None
-            case Report():
-                self._tell(action)
             case ResolveMove():
                 self._requested = ""
             case Drain():
@@ -263,9 +254,16 @@ class LeaderLoop:
             return
         self.server = LlamaServer(
             self._world, self._serving.wire, self._serving, self._host,
-            start.wanted, start.plan, claim.term, self.look_soon, self._tunnel_broke,
+            start.wanted, start.plan, claim.term, self.look_soon, self._tunnel_broke, self._stood_still,
         )  # fmt: skip
         self.server.start()
 
-    def _tunnel_broke(self, worker: NodeId) -> None:
-        self._driver.connection_lost(worker, self._host.local(self._world.now + _UNREACHABLE))
+    def _tunnel_broke(self, worker: NodeId, reason: str, cut: bool) -> None:
+        until = self._host.local(self._world.now + _UNREACHABLE)
+        self._driver.connection_lost(self._now(), worker, until, reason, cut=cut)
+
+    def _stood_still(self, worker: NodeId, reason: str) -> None:
+        self._driver.stood_still(self._now(), worker, reason)
+
+    def _judged(self, judged: Judgement) -> None:
+        self._serving.judged(self._host, judged)

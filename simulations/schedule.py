@@ -298,10 +298,6 @@ def _choose_engine(random: Random, hosts: int, at: float) -> list[Fault]:
     return [Fault(at, "choose engine", (random.randrange(hosts),), value=random.randrange(3))]
 
 
-def _quarantine(random: Random, hosts: int, at: float) -> list[Fault]:
-    return [Fault(at, "quarantine", others=(random.randrange(hosts),), value=random.choice([0.0, 1.0, 1.0]))]
-
-
 def _machine(random: Random, hosts: int, at: float) -> list[Fault]:
     return [Fault(at, "machine", (random.randrange(hosts),), value=random.choice([0.0, 1.0, 1.0]))]
 
@@ -340,7 +336,7 @@ FAMILIES: dict[str, tuple[Maker, ...]] = {
     "bad links": (_bad_link,),
     "addresses": (_readdress,),
     "people": (_hand_over, _deploy, _profile, _choose_engine),
-    "engines": (_engine, _stop_engine, _quarantine),
+    "engines": (_engine, _stop_engine),
     "moves": (_machine, _machine, _ask, _ask, _move, _deploy),
     "evictions": (_evict, _evict_each_other, _evict_alone),
     "lies": (_lies, _lies),

@@ -1,7 +1,7 @@
 """What must hold in every run, judged from outside the world and apart from it.
 
 Safety checkers (leases, terms, elections, votes, facts, expulsions, deaths, words, replays, bounds, moves,
-forms, bytes passed on)
+innocents, forms, bytes passed on)
 judge while a run goes on. `settled` judges after each healing that the pool is whole again. `setbacks` knows
 what a state rollback made members forget; `verdicts` collects the violations.
 
@@ -17,6 +17,7 @@ from simulations.checkers.deaths import HARMLESS, Deaths
 from simulations.checkers.elections import Elections
 from simulations.checkers.expulsions import Expulsions
 from simulations.checkers.forms import Forms
+from simulations.checkers.innocents import Innocents
 from simulations.checkers.leases import Leases
 from simulations.checkers.moves import Moves
 from simulations.checkers.passed_on import PassedOn
@@ -63,6 +64,7 @@ class Checkers:
         self.deaths = Deaths(world, self.verdicts, self.excuses) if harmless else None
         if serving is not None:
             serving.stops.append(Moves(world, self.verdicts, serving.answering).stopped)
+            serving.judgements.append(Innocents(world, self.verdicts, self.excuses, serving.manners).judged)
             serving.passes += [self.leases.passed, self.expulsions.passed]
         world.at(world.now + _SCAN, self._scan)
         world.at(world.now + _MEASURE, self._measure)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from mesh.protocol.base.settings import Settings
 from mesh.wire.errors import MeshError
 from simulations.measures import (
+    blaming,
     converge,
     crash_detection,
     failover,
@@ -55,6 +56,7 @@ MEASURES = {
     "failover": MeasureCommand(
         "from the leader's end to one new leader known everywhere", 100, 100, failover
     ),
+    "blame": MeasureCommand("what a worker that lies or fails costs, and who is blamed", 6, 100, blaming),
     "throughput": MeasureCommand("how fast the simulator is", 1000, 10, throughput),
 }
 
