@@ -11,7 +11,7 @@ from typing import Final
 
 from leader.blame.breaks import Break, Breaks, Judgement, Standing
 from leader.blame.good_service import GoodService
-from leader.blame.quarantines import FIRST, LONGEST, LeftOut, Quarantines
+from leader.blame.quarantines import FIRST, LONGEST, Exclusion, Quarantines
 from leader.blame.shapes import Shape, shape
 from leader.placement.cost import DeviceKey
 from leader.placement.planner import Plan
@@ -130,7 +130,7 @@ class Ledger:
         """The members whose breaks are not judged yet: no plan counts on them."""
         return self._breaks.waiting
 
-    def left_out(self, now: float) -> Mapping[DeviceKey, LeftOut]:
+    def left_out(self, now: float) -> Mapping[DeviceKey, Exclusion]:
         """The devices that plans leave out while others can serve."""
         return self._devices.left_out(now)
 

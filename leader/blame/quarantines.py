@@ -19,7 +19,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class Exclusion:
     """It is left out for ``seconds`` more, for the ``times``-th time."""
 
     seconds: float
@@ -85,10 +85,10 @@ class Quarantines(Generic[K]):
             if entry.good >= FORGIVEN:
                 del self._entries[key]
 
-    def left_out(self, now: float) -> Mapping[K, LeftOut]:
+    def left_out(self, now: float) -> Mapping[K, Exclusion]:
         """Those that are left out now."""
         return {
-            key: LeftOut(entry.until - now, entry.reason, entry.times)
+            key: Exclusion(entry.until - now, entry.reason, entry.times)
             for key, entry in self._entries.items()
             if entry.until > now
         }

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from leader.blame.quarantines import LeftOut
+from leader.blame.quarantines import Exclusion
 from leader.blame.shapes import shape
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
@@ -491,7 +491,7 @@ def _others(view: View, me: MemberView) -> str:
     return ", ".join([*told, *failed])
 
 
-def why_left_out(left_out: LeftOut) -> str:
+def why_left_out(left_out: Exclusion) -> str:
     """Such as ``left out for 2 min: its rpc-server ended with SIGABRT``."""
     return f"left out for {span_text(left_out.seconds)}: {left_out.reason}"
 

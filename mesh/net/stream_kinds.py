@@ -48,6 +48,9 @@ class StreamKind(StrEnum):
     FETCH = "fetch"
     """An owner has a member that may lead download files of one commit from the hub, without a token."""
 
+    REASONS = "reasons"
+    """A member asks the leader, whole, why its model is where it is, and what plans leave out."""
+
     WORDS = "words"
     """What became of a worker's rpc-server: the lease holder asks, or an owner."""
 

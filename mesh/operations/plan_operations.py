@@ -7,6 +7,7 @@ import trio
 from leader.model.deployed_settings import settings_of
 from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
+from leader.placement.infeasible import Infeasible
 from leader.placement.planner import place
 from leader.placement.reading import read_model
 from leader.reconcile.decide import why_unusable
@@ -25,6 +26,7 @@ from mesh.operations.plan import (
 )
 from mesh.operations.projectors import projector_meant
 from mesh.operations.pulling.held_elsewhere import root_of, shape_of_held
+from mesh.operations.reasons_stream import leaders_reasons
 from mesh.protocol.node.node import Node
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment
@@ -48,15 +50,26 @@ class PlanOperations:
         model_info = await _model_info(pool, args, deployed, emit)
         settings = await _settings(pool, model_info, args, deployed)
         leader = _leader(node)
-        views = {member.id: member_view(member, leader, model_info) for member in node.members()}
+        told = await leaders_reasons(pool)
+        served = pool.leading.has_served
+        views = {
+            member.id: member_view(member, leader, model_info, has_served=served(member.id))
+            for member in node.members()
+        }
         reasons: dict[bytes, tuple[str, str | None]] = {
             id: (view.name, why_unusable(view, views[leader])) for id, view in views.items()
         }
         fixed = fixed_layers(args["layers"], node.members()) or (layers_of(deployed) if deployed else {})
         refuse_unable(reasons, fixed)
         usable = [device for id, view in views.items() if reasons[id][1] is None for device in view.devices]
-        plan = place(model_info, usable, settings, fixed)
-        return describe(plan, left_out(plan, list(views.values()), views[leader]))
+        try:
+            plan = place(model_info, [one for one in usable if one.key not in told.left_out], settings, fixed)
+        except Infeasible:
+            plan = place(model_info, usable, settings, fixed)
+        result = describe(plan, left_out(plan, list(views.values()), views[leader], told.left_out))
+        if deployed is not None and told.deployment:
+            result["notes"].append(f"The leader says: {told.deployment}.")
+        return result
 
 
 async def _settings(

@@ -13,6 +13,7 @@ from mesh.net.stream_kinds import StreamKind
 from mesh.net.streams import Handler
 from mesh.operations.move import handle_move
 from mesh.operations.pulling.fetch_stream import FetchServer
+from mesh.operations.reasons_stream import handle_reasons
 from mesh.operations.usage_stream import handle_usage
 from mesh.serving.last_words import handle_words
 
@@ -43,5 +44,6 @@ def stream_handlers(admission_server: AdmissionServer, stay: Callable[[], Stay |
         StreamKind.COPIES: member(lambda stay: stay.copies.handle_ask),
         StreamKind.FETCH: member(lambda stay: partial(fetches.handle, stay)),
         StreamKind.WORDS: member(lambda stay: partial(handle_words, stay.node, stay.work)),
+        StreamKind.REASONS: member(lambda stay: partial(handle_reasons, stay)),
         StreamKind.USAGE: member(lambda stay: partial(handle_usage, stay)),
     }

@@ -7,7 +7,7 @@ import pytest
 from leader.blame.breaks import JUDGED_AFTER, Standing
 from leader.blame.good_service import PROOF
 from leader.blame.ledger import EARLY, Ledger
-from leader.blame.quarantines import FORGIVEN, LeftOut
+from leader.blame.quarantines import FORGIVEN, Exclusion
 from leader.blame.shapes import shape
 from leader.model.engine_settings import EngineSettings
 from leader.placement.planner import place
@@ -44,7 +44,7 @@ def test_a_load_that_a_worker_ended_leaves_its_devices_out() -> None:
     assert ledger.left_out(10.0) == {}
     [judged] = ledger.judge(10.0 + JUDGED_AFTER, standing(10.1), NEVER)
     assert judged.guilty
-    assert ledger.left_out(20.0) == {W1: LeftOut(54.0, CLOSED, 1)}
+    assert ledger.left_out(20.0) == {W1: Exclusion(54.0, CLOSED, 1)}
     assert ledger.failed_plans(20.0) == frozenset(), "without the worker it is another plan"
     assert ledger.doubted == frozenset()
 

@@ -10,7 +10,7 @@ from leader.blame.quarantines import (
     LONGEST,
     LONGEST_WORDS,
     MAX_REMEMBERED,
-    LeftOut,
+    Exclusion,
     Quarantines,
 )
 
@@ -29,13 +29,13 @@ def test_each_quarantine_is_twice_as_long_as_the_one_before_up_to_an_hour() -> N
 def test_what_is_told_is_how_long_how_often_and_why() -> None:
     held: Quarantines[str] = Quarantines()
     held.blame(10.0, "w", "it aborted")
-    assert held.left_out(20.0) == {"w": LeftOut(50.0, "it aborted", 1)}
+    assert held.left_out(20.0) == {"w": Exclusion(50.0, "it aborted", 1)}
     held.blame(100.0, "w", "it " * LONGEST_WORDS)
     assert held.left_out(100.0)["w"].times == 2
     assert len(held.left_out(100.0)["w"].reason) == LONGEST_WORDS
     held.explain("w", "its memory was used up")
     held.explain("another", "never failed")
-    assert held.left_out(100.0) == {"w": LeftOut(120.0, "its memory was used up", 2)}
+    assert held.left_out(100.0) == {"w": Exclusion(120.0, "its memory was used up", 2)}
 
 
 def test_an_hour_of_good_service_makes_the_next_quarantine_a_first_one() -> None:
@@ -62,7 +62,7 @@ def test_a_new_failure_takes_back_the_service_before_it() -> None:
 def test_what_an_earlier_leader_told_is_adopted_and_doubled_from_there() -> None:
     held: Quarantines[str] = Quarantines()
     held.adopt(100.0, "w", 240.0, "it aborted")
-    assert held.left_out(100.0) == {"w": LeftOut(240.0, "it aborted", 1)}
+    assert held.left_out(100.0) == {"w": Exclusion(240.0, "it aborted", 1)}
     held.adopt(100.0, "w", 10.0, "less")
     assert held.left_out(100.0)["w"].seconds == 240.0, "what is held is not shortened by another's word"
     assert held.blame(400.0, "w", "again") == 480.0

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from leader.blame.quarantines import Exclusion
+from leader.blame.shapes import shape
 from leader.model.engine_settings import EngineSettings
-from leader.placement.planner import place
+from leader.placement.planner import Plan, place
 from leader.reconcile.decide import GIVING_UP, SETTLE, decide
 from leader.reconcile.view import (
     Action,
@@ -409,3 +411,103 @@ def test_what_takes_the_place_of_what_runs_is_named() -> None:
         decision = decide(0, view(wanted=wanted, running=running(), leases=USED), ReconcilerMemory())
         assert only(decision, Report) == Report(Phase.LOADING, 0.0, reason)
         assert Stop in kinds(decision)
+
+
+# --- what failed before
+
+
+LEFT_OUT = Exclusion(120.0, "its rpc-server ended with SIGABRT")
+
+
+def started(seen: View, memory: ReconcilerMemory = ReconcilerMemory()) -> Plan:  # noqa: B008
+    plan: Plan = only(decide(99, seen, replace(memory, asked_since=0.0)), Start).plan
+    return plan
+
+
+def test_a_device_that_failed_is_left_out_while_others_can_serve() -> None:
+    fast = replace(worker(1), layer_seconds=0.0001)
+    seen = view(leader(), member(1, devices=(fast,)), member(2), leases=ALL)
+    assert started(seen).workers == (W1,)
+    assert started(replace(seen, left_out={fast.key: LEFT_OUT})).workers == (W2,)
+
+
+def test_leases_of_others_are_waited_for_before_one_that_failed_is_tried_again() -> None:
+    seen = view(leases=USED, left_out={worker(1).key: LEFT_OUT})
+    decision = decide(10.0, seen, ReconcilerMemory())
+    assert only(decision, Report).reason == "asks w2 to compute for it"
+    assert started(seen).workers == (W1,), "but not for ever"
+
+
+def test_where_nothing_else_can_serve_what_failed_is_tried_again_a_few_times() -> None:
+    seen = view(leader(), member(1), leases=USED, left_out={worker(1).key: LEFT_OUT})
+    for failures in range(GIVING_UP):
+        assert started(seen, ReconcilerMemory(failures=failures)).workers == (W1,)
+    given_up = decide(99, seen, ReconcilerMemory(failures=GIVING_UP, asked_since=0.0))
+    report = only(given_up, Report)
+    assert report.phase == "failed"
+    assert "not used: w1 (left out for 2 min: its rpc-server ended with SIGABRT)" in report.reason
+    assert given_up.again_at == 99 + 120
+    over = replace(seen, left_out={})
+    assert started(over, given_up.memory).workers == (W1,), "and again once its time is over"
+
+
+def test_a_worker_that_aborts_at_each_load_is_asked_three_times_and_then_named() -> None:
+    seen = view(leader(), member(1), leases=USED)
+    now, memory, loads, told = 0.0, ReconcilerMemory(), 0, []
+    while now < 600:
+        decision = decide(now, seen, memory)
+        memory = decision.memory
+        told += [one for one in decision.actions if isinstance(one, Report)]
+        if start := next((one for one in decision.actions if isinstance(one, Start)), None):
+            loads += 1
+            now += 5
+            failed = Running(WANTED, start.plan, Phase.FAILED, reason="lost w1: the worker closed the tunnel")
+            seen = replace(seen, running=failed, left_out={worker(1).key: Exclusion(60, LEFT_OUT.reason)})
+        elif any(isinstance(one, Stop) for one in decision.actions):
+            seen = replace(seen, running=None)
+            now += 0.2
+        else:
+            now += 1
+    assert loads == GIVING_UP == 3
+    assert [report.phase for report in told].index(Phase.FAILED) < 20
+    given_up = [report.reason for report in told if report.phase is Phase.FAILED]
+    assert all("w1" in reason and "its rpc-server ended with SIGABRT" in reason for reason in given_up)
+
+
+def test_a_placement_that_failed_is_not_tried_again_unchanged() -> None:
+    seen = view(leases=ALL)
+    first = started(seen)
+    failed = replace(seen, failed_plans=frozenset({shape(first)}))
+    second = started(failed)
+    assert shape(second) != shape(first)
+    assert not set(second.workers) & set(first.workers)
+    both = replace(seen, failed_plans=frozenset({shape(first), shape(second)}))
+    assert shape(started(both)) in both.failed_plans, "where no other can be, it is"
+
+
+def test_a_move_does_not_go_where_loads_failed() -> None:
+    fast = replace(worker(2), layer_seconds=0.0001)
+    seen = view(leader(), member(1), member(2, devices=(fast,)), running=running(), leases=ALL)
+    better = ReconcilerMemory(ready_since=-1000.0, better_since=-100.0, quiet_since=-100.0)
+    assert Stop in kinds(decide(0, seen, better))
+    plan = place(SHAPE, [host(60 * MIB), worker(1), fast], EngineSettings(512))
+    for failed in (
+        replace(seen, left_out={fast.key: LEFT_OUT}),
+        replace(seen, failed_plans=frozenset({shape(plan)})),
+    ):
+        assert Stop not in kinds(decide(0, failed, better))
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_the_lease_of_a_member_that_is_to_be_judged_is_kept(runs: bool) -> None:
+    unsure = view(
+        leader(),
+        member(1),
+        member(2, reachable=False),
+        leases=ALL,
+        doubted=frozenset({W2}),
+        running=running() if runs else None,
+    )
+    decision = decide(0, unsure, ReconcilerMemory())
+    assert only(decision, WantLeases).workers == ALL
+    assert ReleaseLeases not in kinds(decision)

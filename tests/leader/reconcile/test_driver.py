@@ -8,7 +8,7 @@ import pytest
 from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from leader.placement.planner import place
-from leader.reconcile.driver import LOOK, SOONEST, Input, LeaderDriver, cut, pause, stages
+from leader.reconcile.driver import LOOK, SOONEST, Input, LeaderDriver, cut, pause, stages, told_seconds
 from leader.reconcile.view import (
     Copying,
     Decision,
@@ -23,7 +23,7 @@ from leader.reconcile.view import (
     WantLeases,
 )
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import PoolState, Resignation, Stage
+from mesh.wire.facts import PoolState, Quarantine, Resignation, Stage
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies, LeaseGrant, LeaseRelease, LeaseRequest, Ping
 from mesh.wire.profile import Model
@@ -253,3 +253,93 @@ def test_a_reason_that_is_too_long_is_cut_behind_a_word() -> None:
     assert cut("word " * 36) == "word " * 36, "180 bytes are not too many"
     assert cut("word " * 35 + "needless") == "word " * 34 + "word..."
     assert cut("one (" + "x" * 500) == "one..."
+
+
+# --- what became of loads
+
+
+CLOSED = "the worker closed the tunnel"
+
+
+def judged(driven: Driven, seconds: float = 5.0) -> View:
+    """The view after so many seconds, in which the other member renews its lease and answers pings."""
+    stage, claim = driven.stage, driven.stage.node.leader()
+    assert claim is not None
+    for _ in range(int(2 * seconds)):
+        for request in stage.take(LeaseRequest, driven.other):
+            driven.other.says(LeaseGrant(request.number, claim.term))
+        stage.wait(0.5)
+        driven.view()
+    return driven.view()
+
+
+def loads(driven: Driven) -> tuple[bytes, str]:
+    """The other member's device, of which a plan is being loaded."""
+    driven.deploy()
+    driven.driver.perform(WantLeases(frozenset({driven.other.id})))
+    judged(driven, 20.0)
+    device = replace(worker(1), member=driven.other.id, device="CPU")
+    plan = place(TOY, [replace(host(60 * MIB), member=driven.stage.node.id), device], EngineSettings(512, 1))
+    driven.driver.ledger.began(plan)
+    driven.local.present = Running(WANTED, plan, Phase.LOADING)
+    return device.key
+
+
+def test_who_ended_a_load_is_not_counted_on_and_then_left_out_and_told(driven: Driven) -> None:
+    key = loads(driven)
+    now = driven.stage.now
+    driven.driver.connection_lost(now, driven.other.id, now, CLOSED)
+    view = driven.view()
+    assert view.doubted == {driven.other.id}
+    assert view.left_out == {}
+    assert not driven.seen(driven.other).reachable
+    view = judged(driven)
+    assert set(view.left_out) == {key}
+    assert driven.seen(driven.other).reachable
+    [told] = reported(driven, Report(Phase.WAITING, 0.0, "x")).quarantines
+    assert (told.member, told.device, told.reason) == (driven.other.id, "", CLOSED)
+    assert told.seconds in (50, 60)
+
+
+def test_a_workers_last_words_leave_it_out_at_once(driven: Driven) -> None:
+    key = loads(driven)
+    driven.driver.stood_still(driven.stage.now, driven.other.id, "no progress", ["CPU"])
+    driven.driver.heard(driven.other.id, "ended with SIGABRT")
+    assert driven.view().left_out[key].reason == "ended with SIGABRT"
+
+
+def test_who_does_not_answer_any_more_is_not_blamed(driven: Driven) -> None:
+    loads(driven)
+    now = driven.stage.now
+    driven.other.answers = False
+    driven.driver.connection_lost(now, driven.other.id, now, CLOSED)
+    driven.stage.wait(6.0)
+    assert driven.view().left_out == {}
+    assert len(driven.view().failed_plans) == 1
+
+
+def test_the_next_leader_adopts_what_the_one_before_it_left_out() -> None:
+    driven = Driven()
+    stage, other = driven.stage, driven.other
+    driven.deploy()
+    driven.driver.perform(HandOver(other.id, "it holds the file"))
+    third, term = NodeId(b"3" * 16), 9
+    other.tells(other.claim(term))
+    left_out = (Quarantine(other.id, "", 240, "it aborted"), Quarantine(third, "CUDA0", 120, "no memory"))
+    state = PoolState(stage.pool, other.id, term, 1, 1, "ready", 1.0, "", 1.0, (), "", left_out)
+    other.tells(other.sign(state))
+    assert not driven.view().leading
+    other.tells(other.resignation(term, stage.node.id))
+    stage.wait(10.0)
+    assert driven.driver.leads
+    assert {key: one.reason for key, one in driven.view().left_out.items()} == {
+        (other.id, ""): "it aborted",
+        (third, "CUDA0"): "no memory",
+    }
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.1, 10), (60.0, 60), (60.1, 120), (600.0, 600), (601.0, 900), (3600.0, 3600)]
+)
+def test_seconds_are_told_in_steps_that_grow(seconds: float, told: int) -> None:
+    assert told_seconds(seconds) == told

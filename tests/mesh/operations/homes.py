@@ -6,8 +6,10 @@ from typing import Any, cast
 
 import trio
 
+from leader.blame.quarantines import Exclusion
 from leader.door.askers.usage import Usage
 from leader.model.held_models import Models
+from leader.placement.cost import DeviceKey
 from mesh.admission.handshake import Admitted
 from mesh.admission.invites import Invites
 from mesh.control.operations import EngineStatus, ProgressEvent
@@ -83,6 +85,13 @@ class FakeLeading:
         self.move_requests: list[bool] = []
         self.answer: str | Exception = "moved"
         self.counts: dict[str, Usage] = {}
+        self.told: tuple[str, dict[DeviceKey, Exclusion]] = ("", {})
+
+    def reasons(self) -> tuple[str, dict[DeviceKey, Exclusion]]:
+        return self.told
+
+    def has_served(self, member: bytes) -> bool:
+        return False
 
     def usage(self) -> dict[str, Usage]:
         return self.counts
