@@ -19,6 +19,7 @@ from simulations.leading import LeaderLoop, Serving
 from simulations.liars import Lies
 from simulations.network import LinkFault
 from simulations.population import Population
+from simulations.unruly import UNRULY, Manner
 from simulations.world import World
 
 _LATE = 1.0
@@ -109,7 +110,8 @@ class Storm:
             "readdress": self._readdress,
             "stop engine": self._stop_engine, "machine": self._machine, "ask": self._ask, "move": self._move,
             "upgrade": self._upgrade, "restore": self._restore,
-            "choose engine": self._choose_engine,
+            "choose engine": self._choose_engine, "unruly": self._misbehave,
+            "drop streams": self._drop_streams,
         }  # fmt: skip
 
     def strike(self, faults: Sequence[Fault]) -> None:
@@ -121,6 +123,7 @@ class Storm:
     def end(self) -> None:
         """No fault strikes any more, links are whole and hold nothing back; what runs stays as it is."""
         self._over = True
+        self._serving.manners.calm()
         for host in self._world.hosts:
             host.torn = None
         self._links.clear()
@@ -304,6 +307,18 @@ class Storm:
             if not self._pool.has_closed or refused:
                 with suppress(MeshError):
                     self._world.do(host, "choose_engine", f"b{int(fault.value)}", bytes(32))
+
+    def _misbehave(self, fault: Fault) -> None:
+        """A host's rpc-server is unruly for a while, in the manner of that number."""
+        host, manner = self._world.hosts[fault.hosts[0]], UNRULY[int(fault.value) % len(UNRULY)]
+        self._serving.manners.behave(host, manner)
+        self._later(self._world.now + fault.lasts, lambda: self._serving.manners.behave(host, Manner.GOOD))
+
+    def _drop_streams(self, fault: Fault) -> None:
+        """All streams of a serving leader break at once: something beside it forgot them."""
+        for leading in self._servers():
+            if leading.server is not None:
+                leading.server.lose_all("something on the way forgot its connections")
 
     def _evict(self, fault: Fault) -> None:
         """Owners evict others, whose people bring them back with new keys some time later."""

@@ -7,10 +7,13 @@ the llama-server model's) classes while it is applied, and puts them back.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from leader.blame import breaks
+from leader.blame.breaks import Breaks
 from mesh.protocol.base.context import Context
 from mesh.protocol.dissemination.gossip import Gossip
 from mesh.protocol.dissemination.reaping import Reaper
@@ -313,6 +316,10 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "evictions are ignored by all but their author": _ignored_evictions,
     "facts of evicted members stay": lambda: [(Expulsion, "enforce", _nothing)],
     "evictions by evicted owners are void": _first_evicted,
+    "each worker that lost a tunnel is blamed": lambda: [
+        (Breaks, "_guilty", lambda breaks, tunnel, standing, stood_still_at: True)
+    ],
+    "a doubt excuses nobody": lambda: [(breaks, "DOUBTED", -math.inf)],
     "running answers are ignored": lambda: [(LlamaServer, "answers", 0)],
     "a forgotten member leaves no floor": _no_floor,
     "pending facts have no bound": lambda: [

@@ -13,6 +13,7 @@ from random import Random
 from mesh.protocol.base.settings import Settings
 from simulations.checkers.deaths import HARMLESS
 from simulations.faults import Fault
+from simulations.unruly import UNRULY
 
 Maker = Callable[[Random, int, float], list[Fault]]
 """Makes one fault, or several that belong together, at a time of the storm, for so many hosts."""
@@ -298,6 +299,14 @@ def _choose_engine(random: Random, hosts: int, at: float) -> list[Fault]:
     return [Fault(at, "choose engine", (random.randrange(hosts),), value=random.randrange(3))]
 
 
+def _unruly(random: Random, hosts: int, at: float) -> list[Fault]:
+    """A worker misbehaves, or whatever holds the leader's streams forgets them."""
+    if random.random() < 0.2:
+        return [Fault(at, "drop streams")]
+    lasts = random.choice([10.0, 30.0, 60.0])
+    return [Fault(at, "unruly", (random.randrange(hosts),), value=random.randrange(len(UNRULY)), lasts=lasts)]
+
+
 def _machine(random: Random, hosts: int, at: float) -> list[Fault]:
     return [Fault(at, "machine", (random.randrange(hosts),), value=random.choice([0.0, 1.0, 1.0]))]
 
@@ -337,6 +346,7 @@ FAMILIES: dict[str, tuple[Maker, ...]] = {
     "addresses": (_readdress,),
     "people": (_hand_over, _deploy, _profile, _choose_engine),
     "engines": (_engine, _stop_engine),
+    "unruly workers": (_unruly,),
     "moves": (_machine, _machine, _ask, _ask, _move, _deploy),
     "evictions": (_evict, _evict_each_other, _evict_alone),
     "lies": (_lies, _lies),

@@ -41,9 +41,17 @@ class Manners:
     def of(self, host: Host) -> Manner:
         return self._manners.get(host.number, Manner.GOOD)
 
-    def spoil(self, host: Host, manner: Manner) -> None:
-        """From now on the host's rpc-server behaves so, and its record claims too much."""
+    def behave(self, host: Host, manner: Manner) -> None:
+        """From now on the host's rpc-server behaves so."""
         self._manners[host.number] = manner
+
+    def calm(self) -> None:
+        """All behave well from now on."""
+        self._manners.clear()
+
+    def spoil(self, host: Host, manner: Manner) -> None:
+        """The host's rpc-server behaves so, and its record claims too much, before it starts."""
+        self.behave(host, manner)
         host.profile = dataclasses.replace(
             host.profile,
             accelerator_kind="cuda",

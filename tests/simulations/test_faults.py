@@ -3,6 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from mesh.protocol.node.node import Node
+from mesh.wire.identity import NodeId
 from mesh.wire.rights import ALL_RIGHTS
 from simulations.checkers.verdicts import Excuses
 from simulations.faults import Fault, Storm
@@ -11,6 +12,7 @@ from simulations.leading import Serving
 from simulations.liars import Lies
 from simulations.population import CONTEXT, Population, Trait
 from simulations.programs import MIXES, NEXT, PRESENT, Program
+from simulations.unruly import Manner
 from simulations.world import World
 
 
@@ -354,24 +356,35 @@ def _release(host: Host) -> str | None:
     return None if engine is None else engine.release
 
 
-def test_who_leads_tells_which_device_its_plan_leaves_out() -> None:
+def test_a_worker_misbehaves_for_a_while_is_left_out_and_told() -> None:
     scene = Scene()
     scene.world.do(scene.hosts[0], "deploy", scene.pool.models[0], CONTEXT, 1, True)
     scene.world.run(10.0)
-    before = _node(scene.hosts[1]).pool_state()
-    scene.strike("quarantine", others=(2,), value=1.0)
-    scene.world.run(3.0)
-    state = _node(scene.hosts[1]).pool_state()
-    assert before is not None
-    assert state is not None
-    [left_out] = state.quarantines
-    assert (left_out.member, left_out.device) == (scene.hosts[2].id, "GPU 0")
-    assert (state.phase, state.stages) == (before.phase, before.stages)
-    scene.strike("quarantine", others=(2,), value=0.0)
-    scene.world.run(3.0)
+    leading = scene.serving.leading(scene.hosts[0])
+    assert leading is not None
+    assert leading.server is not None
+    used = scene.world.host_of(NodeId(leading.server.plan.workers[0]))
+    scene.strike("unruly", used.number, value=0.0, lasts=30.0)
+    leading.server.abort("so that it is loaded again")
+    scene.world.run(8.0)
     state = _node(scene.hosts[1]).pool_state()
     assert state is not None
-    assert state.quarantines == ()
+    assert {(one.member, one.reason) for one in state.quarantines} == {
+        (used.id, "the worker's rpc-server ended")
+    }
+    scene.world.run(30.0)
+    assert scene.serving.manners.of(used) is Manner.GOOD
+
+
+def test_when_all_streams_of_a_leader_break_at_once_nobody_is_left_out() -> None:
+    scene = Scene()
+    scene.world.do(scene.hosts[0], "deploy", scene.pool.models[1], CONTEXT, 1, True)
+    scene.world.run(10.0)
+    scene.strike("drop streams")
+    scene.world.run(15.0)
+    state = _node(scene.hosts[1]).pool_state()
+    assert state is not None
+    assert (state.phase, state.quarantines) == ("ready", ())
 
 
 def test_an_engine_in_use_dies() -> None:

@@ -22,6 +22,8 @@ def test_a_mutant_is_in_force_within_its_block_only(name: str) -> None:
         ("grants are not stored", set(), {"leases"}),
         ("higher claims are ignored", {"partitions"}, {"settled"}),
         ("signatures are not checked", {"lies"}, {"facts", "terms", "settled"}),
+        ("each worker that lost a tunnel is blamed", {"crashes"}, {"innocents"}),
+        ("a doubt excuses nobody", {"crashes"}, {"innocents"}),
         ("a fact is signed twice in two forms", {"upgrades"}, {"passed on"}),
         ("a field is lost in passing on", {"upgrades"}, {"passed on"}),
         ("a form is chosen by a liar's word", {"lies", "upgrades"}, {"forms", "settled"}),

@@ -44,7 +44,7 @@ def test_every_family_comes_and_every_kind_of_fault() -> None:
         "tail", "delay",
         "mtu", "weights", "hand over", "deploy", "engine", "profile", "lie", "evict",
         "readdress", "stop engine", "machine", "ask", "move",
-        "upgrade", "restore", "choose engine", "quarantine",
+        "upgrade", "restore", "choose engine", "unruly", "drop streams",
     }  # fmt: skip
 
 
