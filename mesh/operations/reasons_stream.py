@@ -10,17 +10,14 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final
 
-import trio
-
 from leader.blame.quarantines import LONGEST_WORDS, Exclusion
 from leader.placement.cost import DeviceKey
 from mesh.member.stay import Stay
-from mesh.net.session import Session, StreamError
+from mesh.net.session import Session
 from mesh.net.stream_kinds import StreamKind
-from mesh.wire.errors import DecodeError
+from mesh.operations.usage_stream import answer_of
 from mesh.wire.signed_facts import MAX_QUARANTINES
 
-ANSWER_SECONDS: Final = 1.0
 MAX_REASONS: Final = 1 << 19
 """Bytes of an answer."""
 
@@ -40,15 +37,7 @@ async def leaders_reasons(pool: Stay) -> Reasons:
         return Reasons()
     if claim.author == pool.node.id:
         return own_reasons(pool)
-    answer = None
-    with suppress(StreamError, DecodeError, trio.BrokenResourceError), trio.move_on_after(ANSWER_SECONDS):
-        endpoints = pool.driver.endpoints(claim.author)
-        session = await pool.machine.streams.open(claim.author, endpoints, StreamKind.REASONS, {})
-        try:
-            answer = await session.receive_message(MAX_REASONS)
-        finally:
-            await session.aclose()
-    return read_reasons(answer)
+    return read_reasons(await answer_of(pool, claim.author, StreamKind.REASONS, MAX_REASONS))
 
 
 async def handle_reasons(pool: Stay, session: Session) -> None:

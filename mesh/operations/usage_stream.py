@@ -29,15 +29,19 @@ async def leaders_counts(pool: Stay) -> dict[str, Usage] | None:
         return None
     if claim.author == pool.node.id:
         return visible(pool, pool.node.id)
+    return read_rows(await answer_of(pool, claim.author, StreamKind.USAGE, MAX_ANSWER))
+
+
+async def answer_of(pool: Stay, leader: NodeId, kind: StreamKind, most: int) -> Any:
+    """What the leader says on such a stream, ``most`` bytes of it; None where it says nothing in time."""
     answer = None
     with suppress(StreamError, DecodeError, trio.BrokenResourceError), trio.move_on_after(ANSWER_SECONDS):
-        endpoints = pool.driver.endpoints(claim.author)
-        session = await pool.machine.streams.open(claim.author, endpoints, StreamKind.USAGE, {})
+        session = await pool.machine.streams.open(leader, pool.driver.endpoints(leader), kind, {})
         try:
-            answer = await session.receive_message(MAX_ANSWER)
+            answer = await session.receive_message(most)
         finally:
             await session.aclose()
-    return read_rows(answer)
+    return answer
 
 
 async def handle_usage(pool: Stay, session: Session) -> None:

@@ -29,7 +29,11 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             ("MAX_BRIEF", "MAX_LATER"),
         ),
         Bound("stages of a plan, members with fixed layers", "mesh.wire.facts", ("MAX_STAGES", "MAX_FIXED")),
-        Bound("quarantines in a pool state", "mesh.wire.signed_facts", ("MAX_QUARANTINES",)),
+        Bound(
+            "quarantines in a pool state; bytes of a reason",
+            "mesh.wire.signed_facts",
+            ("MAX_QUARANTINES", "MAX_QUARANTINE_REASON"),
+        ),
         Bound("options of a deployment", "mesh.wire.signed_facts", ("MAX_OPTIONS",)),
         Bound("copies that a deployment asks for", "mesh.wire.facts", ("MAX_COPIES",)),
         Bound("bytes of a record; in version 2", "mesh.wire.profile", ("MAX_RECORD", "MAX_CLOSED_RECORD")),
@@ -143,6 +147,11 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
             "requests of a member that count once broken off", "leader.door.askers.blame", ("MAX_LINGERING",)
         ),
         Bound("bytes of the counts that a leader tells", "mesh.operations.usage_stream", ("MAX_ANSWER",)),
+        Bound("bytes of the reasons that a leader tells", "mesh.operations.reasons_stream", ("MAX_REASONS",)),
+        Bound("devices, or plans, that failed", "leader.blame.quarantines", ("MAX_REMEMBERED",)),
+        Bound("characters of why one failed", "leader.blame.quarantines", ("LONGEST_WORDS",)),
+        Bound("tunnels of which it is not judged yet why they broke", "leader.blame.breaks", ("MAX_BREAKS",)),
+        Bound("members that served well", "leader.blame.good_service", ("MAX_PROVEN",)),
         Bound("watchers of the status", "mesh.gateway.feed", ("MAX_WATCHERS",)),
     ),
     "door": (

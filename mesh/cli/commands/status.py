@@ -17,7 +17,7 @@ from mesh.control.operations import (
     StageStatus,
     Status,
 )
-from mesh.wire.amounts import size_text
+from mesh.wire.amounts import size_text, span_text
 
 if TYPE_CHECKING:
     from mesh.cli.terminal import Cell
@@ -111,6 +111,7 @@ def describe(status: Status) -> str:
         lines.append(("others", how_others_ask(listen), ""))
     if "trouble" in status:
         lines.append(("trouble", status["trouble"], "red"))
+    lines += [("left out", _left_out(member), "yellow") for member in shown if member.get("quarantine")]
     lines += map(_problem, status["problems"])
     members = table(_members(status), right=(5, 6), dispensable=DISPENSABLE)
     return "\n".join([wrapped(head, columns(), "  "), "", members, "", fields(lines, whole=("others",))])
@@ -125,6 +126,13 @@ def members_shown(status: Status) -> list[MemberStatus]:
 def how_others_ask(listen: str) -> str:
     """A command for another machine, where the key is in a file as it is here."""
     return f'curl {listen}/models -H "Authorization: Bearer $(cat FILE)"'
+
+
+def _left_out(member: MemberStatus) -> str:
+    """Such as ``bert, for 2 min more: its rpc-server ended with SIGABRT``."""
+    quarantine = member["quarantine"]
+    assert quarantine is not None
+    return f"{member['name']}, for {span_text(quarantine['seconds'])} more: {quarantine['reason']}"
 
 
 def _problem(problem: Problem) -> tuple[str, str, str]:

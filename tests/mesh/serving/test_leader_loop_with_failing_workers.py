@@ -1,0 +1,81 @@
+"""A worker whose rpc-server aborts at each load: where nothing else can serve, the leader says so."""
+
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from mesh.engine.types import Engine
+from mesh.net.stream_kinds import StreamKind
+from mesh.serving.last_words import handle_words
+from mesh.serving.worker_loop import WorkerLoop
+from mesh.tools.generator import generate
+from mesh.wire.states import Phase
+from tests.mesh.fake_engine import fake_engine
+from tests.mesh.machines import Ground, Here
+from tests.mesh.serving.test_leader_loop import SPEC, Led, led
+from worker.rpc_servers import LentDevice
+
+WORD = "ggml-rpc: this backend has no CONV_3D"
+
+
+def aborting(folder: Path) -> Engine:
+    """An engine whose rpc-server says why, and aborts, once a client goes on after its greeting."""
+    engine = fake_engine(folder)
+    program = engine.rpc_server.read_text()
+    echo = "            client.sendall(data)\n"
+    assert echo in program
+    abort = f"            print({WORD!r}, flush=True)\n            os.abort()\n"
+    engine.rpc_server.write_text(program.replace(echo, abort).replace("import socket", "import os, socket"))
+    return engine
+
+
+def works(here: Here, engine: Engine, nursery: trio.Nursery) -> None:
+    work = here.work = WorkerLoop(here.machine(engine), lambda: here.node.holder(trio.current_time()))
+    work.lent = [LentDevice("", "", "cpu", 1 << 30)]
+    here.handlers[StreamKind.WORDS] = lambda session: handle_words(here.node, work, session)
+    nursery.start_soon(work.run)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return fake_engine(tmp_path / "engine")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return generate(tmp_path / "small.gguf", SPEC)[0]
+
+
+async def phases_of(one: Led, seconds: float) -> list[tuple[str, str]]:
+    """The phases and reasons that the pool was told, until it failed."""
+    seen: list[tuple[str, str]] = []
+    with trio.fail_after(seconds):
+        while not seen or seen[-1][0] != Phase.FAILED:
+            told = one.told()
+            if told is not None and (not seen or seen[-1] != (told.phase, told.reason)):
+                seen.append((told.phase, told.reason))
+            await one.anna.changes.wait(one.anna.changes.count, 0.05)
+    return seen
+
+
+async def test_where_nothing_else_can_serve_it_has_failed_within_three_loads(
+    clock: MockClock,
+    ground: Ground,
+    engine: Engine,
+    nursery: trio.Nursery,
+    file: Path,
+    tmp_path: Path,
+) -> None:
+    bert = await ground.machine("bert")
+    one = await led(ground, clock, engine, nursery, bert)
+    works(bert, aborting(tmp_path / "aborting"), nursery)
+    one.deploy(file, layers={one.anna: 2, bert: 2})
+    told = await phases_of(one, 60)
+    assert "SIGABRT" in told[-1][1]
+    assert WORD in one.leading.reasons()[0]
+    [(key, exclusion)] = one.leading.reasons()[1].items()
+    assert key[0] == bert.id
+    assert WORD in exclusion.reason
+    assert exclusion.times <= 3
