@@ -1,6 +1,6 @@
 import pytest
 
-from mesh.wire.amounts import left_text, rate_text, size_text
+from mesh.wire.amounts import left_text, rate_text, size_text, span_text
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,11 @@ def test_times_to_wait_are_told_shortly(seconds: float, text: str) -> None:
 )
 def test_rates_are_told_as_those_of_links(rate: float, text: str) -> None:
     assert rate_text(rate) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "1 s"), (59.6, "60 s"), (99, "99 s"), (120, "2 min"), (3600, "60 min"), (7200, "2 h")],
+)
+def test_lengths_of_time_are_told_in_one_unit(seconds: float, text: str) -> None:
+    assert span_text(seconds) == text

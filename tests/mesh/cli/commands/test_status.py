@@ -165,3 +165,12 @@ def test_what_a_machine_of_several_devices_holds_is_told_by_device() -> None:
     assert [held(member, plan) for member in members] == ["8-11", "0-7, 12-15 + head"]
     assert [held(member, None) for member in members] == ["8-11", "0-15"]
     assert held(cast(MemberStatus, examples.member(examples.GAMMA, "gamma")), plan) == "-"
+
+
+def test_a_member_that_plans_leave_out_is_shown_with_how_long_and_why() -> None:
+    failed = {"seconds": 120, "reason": "its rpc-server ended with SIGABRT"}
+    members = [examples.member(examples.BETA, "beta", quarantine=failed)]
+    text = describe(examples.status(members=members))  # type: ignore[arg-type]
+    assert "left out" in text
+    assert "beta, for 2 min more: its rpc-server ended with SIGABRT" in text
+    assert "left out" not in describe(examples.status())  # type: ignore[arg-type]
