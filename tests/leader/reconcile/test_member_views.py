@@ -86,3 +86,28 @@ def test_the_leaders_processor_is_one_device_however_it_is_divided() -> None:
     (host,) = devices(ANNA, replace(PROFILE, devices=halves), None, TOY, ANNA)
     assert (host.host, host.memory_offered) == (True, 6)
     assert len(devices(ANNA, replace(PROFILE, devices=halves), None, TOY, BERT)) == 2
+
+
+@pytest.mark.parametrize(
+    ("rights", "has_served", "leads", "most"),
+    [
+        (Rights.WORK, False, False, TOY.n_layers // 2),
+        (Rights.WORK | Rights.LEAD, False, False, TOY.n_layers // 2),
+        (Rights.WORK, True, False, None),
+        (Rights.WORK | Rights.OWN, False, False, None),
+        (Rights.WORK | Rights.LEAD, False, True, None),
+    ],
+)
+def test_who_is_no_owner_and_has_not_served_gets_half_of_the_layers_at_most(
+    rights: Rights, has_served: bool, leads: bool, most: int | None
+) -> None:
+    one = member(rights=rights)
+    view = member_view(one, ANNA if leads else BERT, TOY, has_served=has_served)
+    assert [device.most_layers for device in view.devices] == [most]
+
+
+def test_several_devices_on_probation_share_the_half() -> None:
+    offered = tuple(OfferedDevice("cuda", f"CUDA{number}", 1 << 30, 1 << 29) for number in range(2))
+    one = member(replace(PROFILE, devices=offered), rights=Rights.WORK)
+    view = member_view(one, BERT, TOY, has_served=False)
+    assert [device.most_layers for device in view.devices] == [TOY.n_layers // 4] * 2

@@ -1,3 +1,4 @@
+import math
 import random
 
 import pytest
@@ -7,12 +8,12 @@ from hypothesis import strategies as st
 from mesh.protocol.base.drop_counters import DropReason
 from mesh.protocol.base.effects import Send, SetTimer, Timer
 from mesh.protocol.base.settings import Settings
-from mesh.protocol.node.node import Node
+from mesh.protocol.node.node import LONG_PAUSE, Member, Node
 from mesh.wire import codec, messages
 from mesh.wire.endpoint import Endpoint
 from mesh.wire.envelope import first_number, seal
 from mesh.wire.errors import MeshError
-from mesh.wire.facts import Record
+from mesh.wire.facts import Liveness, Record
 from mesh.wire.identity import Identity, node_id, pool_id, verify
 from mesh.wire.messages import Ack, Bodies, Ping, Rumours
 from mesh.wire.profile import Model, Profile
@@ -279,3 +280,52 @@ def test_dropped_rumours_are_not_told() -> None:
         stage.wait(1.0)
         told.append(bool(stage.take(Rumours)))
     assert told == [True, False]
+
+
+def member_of(stage: Stage, actor: Actor) -> Member:
+    member = stage.node.member(actor.id)
+    assert member is not None
+    return member
+
+
+def test_a_member_that_answers_at_once_is_never_in_doubt() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(30.0)
+    assert member_of(stage, actor).doubted_at == -math.inf
+    assert member_of(stage, actor).answered_at > stage.now - 2.0
+
+
+def test_a_member_that_answers_late_is_in_doubt() -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(5.0)
+    silent = stage.now
+    actor.answers = False
+    stage.wait(2.0)
+    assert silent < member_of(stage, actor).doubted_at <= stage.now
+
+
+@pytest.mark.parametrize("case", ["refutes", "restarts"])
+def test_a_member_that_refutes_a_suspicion_or_restarts_is_in_doubt(case: str) -> None:
+    stage = Stage()
+    actor = stage.member(2)
+    stage.wait(5.0)
+    if case == "refutes":
+        actor.tells(actor.sign(Liveness(stage.pool, actor.id, 1, 7)))
+    else:
+        actor.generation = 2
+        actor.tells(actor.record())
+    stage.wait(1.0)
+    assert member_of(stage, actor).doubted_at >= stage.now - 1.0
+
+
+def test_a_long_pause_of_this_process_is_known_and_a_short_one_is_not() -> None:
+    stage = Stage()
+    stage.member(2)
+    stage.wait(5.0)
+    stage.sleep(LONG_PAUSE - 1.5)
+    assert stage.node.stood_still_at == -math.inf
+    stage.wait(5.0)
+    stage.sleep(LONG_PAUSE + 2.0)
+    assert stage.node.stood_still_at == stage.now
