@@ -53,8 +53,8 @@ async def bare_answer(
         endpoints = []
         for stage in status["plan"]["stages"]:
             if stage["member"] != leader:
-                device = ("-d", engine_device(stage.get("device", "")))
-                port, _ = await stack.enter_async_context(rpc_server(engine.rpc_server, folder, *device))
+                devices = (engine_device(stage.get("device", "")),)
+                port, _ = await stack.enter_async_context(rpc_server(engine.rpc_server, folder, devices))
                 endpoints.append(f"127.0.0.1:{port}")
         server = bare_server(
             engine.llama_server, model, folder, *split_arguments(status, endpoints), "-c", "512"
