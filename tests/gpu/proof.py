@@ -67,12 +67,19 @@ class Setting:
         each = self.model_bytes + self.model_bytes // 2 + (256 << 20)
         return "--memory", ",".join(f"{device.lower()}={each}" for device in self.devices)
 
-    def split(self) -> str:
-        """The layers of each device: most on the GPUs, and some on every one."""
-        few = LAYERS // 8
-        many = LAYERS // len(NODES) - few
-        first, second = self.devices
-        return ",".join(f"{node}/{first}={many},{node}/{second}={few}" for node in NODES)
+    def split(self) -> dict[str, int]:
+        """The layers of each device as ``--layers`` names it: most on the GPUs, and some on every one.
+
+        The processor of the node that leads is one device, however it is divided.
+        """
+        each, few = LAYERS // len(NODES), LAYERS // 8
+        counts = {f"{node}/{name}": few for node in NODES for name in self.devices}
+        counts |= {f"{node}/{self.devices[0]}": each - few for node in NODES}
+        if not kind_named(self.backend).first_device:
+            counts = {NODES[0]: each} | {
+                name: n for name, n in counts.items() if not name.startswith(NODES[0])
+            }
+        return counts
 
 
 @dataclass
@@ -128,7 +135,8 @@ async def prove(setting: Setting, hosts: list[Host], engine: Engine, folder: Pat
     with results.step("model"):
         model = make_model(folder, size=setting.model_bytes)
     with results.step("serve over all devices"):
-        hosts[0].mesh("serve", model, *SERVE, "--layers", setting.split(), timeout=LOAD_SECONDS)
+        split = ",".join(f"{name}={count}" for name, count in setting.split().items())
+        hosts[0].mesh("serve", model, *SERVE, "--layers", split, timeout=LOAD_SECONDS)
         status = await status_when(hosts[0], is_ready)
     results.said["plan"] = _plan(status)
     with results.step("answers"):
@@ -173,7 +181,7 @@ def report(setting: Setting, engine: Engine, results: Results) -> Report:
     """The object that is printed."""
     used = {line.partition(": layers")[0] for line in results.said.get("plan", [])}
     goals = [
-        at_least("devices that hold layers", len(NODES) * len(setting.devices), len(used), "devices"),
+        at_least("devices that hold layers", len(setting.split()), len(used), "devices"),
         at_least("the bare engine's answer", 1, float(results.said.get("equal", False)), "of 1"),
         at_most(
             "pause after the leader's death",

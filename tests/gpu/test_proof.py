@@ -116,10 +116,11 @@ def test_a_pool_that_never_was_misses_every_goal() -> None:
 
 
 def test_the_split_uses_every_layer_once_and_every_device() -> None:
-    for backend in ("cuda", "vulkan", "cpu"):
-        parts = [part.rpartition("=") for part in Setting(backend, 1).split().split(",")]
-        assert len({name for name, _, _ in parts}) == 4
-        assert sum(int(count) for _, _, count in parts) == LAYERS
+    for backend in ("cuda", "vulkan"):
+        split = Setting(backend, 1).split()
+        assert len(split) == 4
+        assert sum(split.values()) == LAYERS
+    assert Setting("cpu", 1).split() == {"desk": 12, "shed/cpu:0": 9, "shed/cpu:1": 3}
 
 
 def lay_engine(folder: Path, monkeypatch: pytest.MonkeyPatch, backend: str, status: int = 0) -> None:
