@@ -80,9 +80,9 @@ async def status_when(
     raise AssertionError(f"{host.name} waited {seconds:.0f} s in vain: {json.dumps(status)}")
 
 
-def client(host: Host) -> httpx.AsyncClient:
+def client(host: Host, seconds: float = 60) -> httpx.AsyncClient:
     """An HTTP client on the host, for its own gateway."""
-    return host.http(host.status()["api"].removesuffix("/v1"))
+    return host.http(host.status()["api"].removesuffix("/v1"), seconds)
 
 
 async def chat(host: Host, tokens: int = 32) -> str:
@@ -106,9 +106,9 @@ async def stream_chat(host: Host, tokens: int = 32) -> list[str]:
     return [piece for piece in pieces if piece]
 
 
-async def complete(host: Host, prompt: str, tokens: int) -> list[int]:
+async def complete(host: Host, prompt: str, tokens: int, seconds: float = 60) -> list[int]:
     """The token ids of a greedy continuation, by llama-server's own path."""
-    async with client(host) as http:
+    async with client(host, seconds) as http:
         response = await http.post("/completion", json=greedy(prompt, tokens))
         assert response.status_code == 200, response.text
         ids: list[int] = response.json()["tokens"]

@@ -12,6 +12,7 @@ from mesh.engine.types import Engine
 from tests.e2e.pools import greedy
 from tests.leader.llama.bare_server import bare_server, post, rpc_server
 
+COMMON = ("-c", "512", "--no-warmup")
 HOST = "CPU"
 """The engine's name for the processor. Where it leads, its layers are on no device, and the first."""
 
@@ -47,7 +48,7 @@ def split_arguments(status: Mapping[str, Any], endpoints: list[str]) -> list[str
 async def bare_answer(
     engine: Engine, model: Path, folder: Path, status: Mapping[str, Any], prompt: str, tokens: int
 ) -> list[int]:
-    """The ids of a greedy answer with the plan's split, at a context of 512."""
+    """The ids of a greedy answer with the plan's split, at a context of 512, within five minutes."""
     leader = status["leader"]["id"]
     async with AsyncExitStack() as stack:
         endpoints = []
@@ -56,9 +57,7 @@ async def bare_answer(
                 devices = (engine_device(stage.get("device", "")),)
                 port, _ = await stack.enter_async_context(rpc_server(engine.rpc_server, folder, devices))
                 endpoints.append(f"127.0.0.1:{port}")
-        server = bare_server(
-            engine.llama_server, model, folder, *split_arguments(status, endpoints), "-c", "512"
-        )
+        server = bare_server(engine.llama_server, model, folder, *split_arguments(status, endpoints), *COMMON)
         url = await stack.enter_async_context(server)
-        ids: list[int] = (await post(f"{url}/completion", greedy(prompt, tokens)))["tokens"]
+        ids: list[int] = (await post(f"{url}/completion", greedy(prompt, tokens), 300))["tokens"]
         return ids

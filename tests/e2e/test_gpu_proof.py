@@ -4,11 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.engine.types import Engine
-from tests.e2e.test_software_vulkan import software
 from tests.gpu.proof import Setting, run
-
-__all__ = ["software"]
 
 MODEL_BYTES = 40_000_000
 
@@ -17,12 +13,4 @@ MODEL_BYTES = 40_000_000
 def test_the_proof_holds_with_parts_of_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MESH_LLAMA_DIR", raising=False)
     report = run(Setting("cpu", MODEL_BYTES), tmp_path)
-    assert [goal for goal in report.goals if not goal.met] == [], report.as_object()
-
-
-def test_the_proof_holds_with_the_software_driver(
-    software: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MESH_LLAMA_DIR", str(software.llama_server.parent))
-    report = run(Setting("vulkan", MODEL_BYTES), tmp_path)
     assert [goal for goal in report.goals if not goal.met] == [], report.as_object()

@@ -41,6 +41,23 @@ def placed(status: dict[str, Any]) -> list[tuple[str, str, int]]:
     ]
 
 
+async def devices_are_known(host: Host, names: set[str]) -> None:
+    """Wait until the host knows these devices, each as ``member/device``, and that their engines are ready.
+
+    Before that, `mesh serve` would place the model without them.
+    """
+    await status_when(host, lambda status: names <= _known(status))
+
+
+def _known(status: dict[str, Any]) -> set[str]:
+    return {
+        f"{member['name']}/{device['name']}"
+        for member in status.get("members", [])
+        if member["llama_cpp"]
+        for device in member["devices"]
+    }
+
+
 def rpc_servers(host: Host) -> list[list[str]]:
     """The command lines of the rpc-servers that run on a host."""
     found = [process.cmdline() for process in host.processes()]
@@ -56,6 +73,7 @@ async def test_two_machines_of_two_devices_each_answer_like_the_bare_engine(
     join(bert, token, *HALVES, "--no-lead")
     model = make_model(tmp_path)
     split = {"anna/cpu:0": 5, "anna/cpu:1": 7, "bert/cpu:0": 4, "bert/cpu:1": 8}
+    await devices_are_known(desk, set(split))
     layers = ",".join(f"{device}={count}" for device, count in split.items())
     desk.mesh("serve", model, *SERVE, "--layers", layers, timeout=120)
     status = await status_when(bert, is_ready)
@@ -78,6 +96,7 @@ async def test_a_leader_and_a_worker_with_divided_processors_answer_like_the_bar
     anna, bert = hosts = lab.hosts(2)
     form_pool_of_halves(hosts)
     model = make_model(tmp_path)
+    await devices_are_known(anna, {f"{host.name}/cpu:{part}" for host in hosts for part in (0, 1)})
     anna.mesh("serve", model, *SERVE, "--layers", "anna=11,bert=13", timeout=120)
     status = await status_when(bert, is_ready)
     assert [name for name, _, _ in placed(status)] in (["anna", "bert"], ["anna", "bert", "bert"])

@@ -37,6 +37,7 @@ PROMPT: Final = "Once upon a time"
 TOKENS: Final = 64
 SERVE: Final = ("--ctx", "512", "--slots", "1", "--copies", "1", "--wait")
 LOAD_SECONDS: Final = 300.0
+SERVE_TRIES: Final = 10
 PAUSE_SECONDS: Final = 60.0
 """The longest pause after the leader's death that is no fault: a load is in it."""
 
@@ -132,12 +133,11 @@ async def prove(setting: Setting, hosts: list[Host], engine: Engine, folder: Pat
         token = found(hosts[0], *setting.join())
         for host in hosts[1:]:
             join(host, token, *setting.join())
+        await status_when(hosts[0], lambda status: _devices(status) == len(NODES) * len(setting.devices))
     with results.step("model"):
         model = make_model(folder, size=setting.model_bytes)
     with results.step("serve over all devices"):
-        split = ",".join(f"{name}={count}" for name, count in setting.split().items())
-        hosts[0].mesh("serve", model, *SERVE, "--layers", split, timeout=LOAD_SECONDS)
-        status = await status_when(hosts[0], is_ready)
+        status = await _serve_split(setting, hosts[0], model)
     results.said["plan"] = _plan(status)
     with results.step("answers"):
         answers = [await _answer(host, results) for host in hosts]
@@ -159,6 +159,21 @@ async def prove(setting: Setting, hosts: list[Host], engine: Engine, folder: Pat
     results.said["answered_afterwards"] = len(await _answer(other, results))
 
 
+async def _serve_split(setting: Setting, host: Host, model: Path) -> dict[str, Any]:
+    """The status that tells of the whole split.
+
+    A worker that began to run a moment ago grants no lease yet, and the leader does without where it can.
+    """
+    split = setting.split()
+    layers = ",".join(f"{name}={count}" for name, count in split.items())
+    for _ in range(SERVE_TRIES):
+        host.mesh("serve", model, *SERVE, "--layers", layers, timeout=LOAD_SECONDS)
+        status = await status_when(host, is_ready)
+        if len(status["plan"]["stages"]) == len(split):
+            break
+    return status
+
+
 async def _answer(host: Host, results: Results) -> list[int]:
     async with client(host) as http:
         response = await http.post("/completion", json=greedy(PROMPT, TOKENS), timeout=LOAD_SECONDS)
@@ -167,6 +182,11 @@ async def _answer(host: Host, results: Results) -> list[int]:
     results.said.setdefault("tokens_per_second", []).append(round(speed, 1))
     ids: list[int] = answer["tokens"]
     return ids
+
+
+def _devices(status: Mapping[str, Any]) -> int:
+    """How many are known, of members whose engine is; the others would be left out of a plan."""
+    return sum(len(member["devices"]) for member in status["members"] if member["llama_cpp"])
 
 
 def _plan(status: Mapping[str, Any]) -> list[str]:

@@ -43,7 +43,8 @@ class Machine:
                 ("2", "CPU", 18),
             )
         ]
-        members = [{"id": "1", "name": "desk"}, {"id": "2", "name": "shed"}]
+        seen: dict[str, Any] = {"llama_cpp": {"rpc": "7.0.0"}, "devices": [{}, {}]}
+        members = [{"id": "1", "name": "desk"} | seen, {"id": "2", "name": "shed"} | seen]
         leading = {"id": "1", "name": self.leads[-1], "term": 1}
         return {
             "members": members,
