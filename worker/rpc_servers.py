@@ -78,8 +78,7 @@ class RpcServers:
     ) -> None:
         """``lent``: one device or more, in the record's order. ``log_of`` gives the log of a process's name.
 
-        ``threads`` are the processor's, by default one for each core that this process may use; its parts
-        share them.
+        ``threads`` are the processor's, by default one for each core that it may use; its parts share them.
         """
         self._program = program
         self._lent = {device.name: device for device in lent}

@@ -75,10 +75,10 @@ class Breaks:
             self._waiting.append(tunnel)
             del self._waiting[:-MAX_BREAKS]
 
-    def explain(self, member: bytes, reason: str, admitted: bool) -> None:
-        """The worker says what became of its engine; if that ended, the worker is judged at once."""
+    def admitted(self, member: bytes, reason: str) -> None:
+        """The worker says that its engine ended, and why: it is judged at once."""
         self._waiting = [
-            replace(one, reason=reason, admitted=admitted) if one.member == member else one
+            replace(one, reason=reason, admitted=True) if one.member == member else one
             for one in self._waiting
         ]
 

@@ -93,9 +93,9 @@ class Ledger:
             load = shape(run.plan) if run.ready_since is None else None
             self._breaks.broke(Break(member, used, now, reason, load, cut))
 
-    def heard(self, member: bytes, words: str, ended: bool) -> None:
-        """A worker's last words, and whether it says that its engine ended by itself."""
-        self._breaks.explain(member, words, ended)
+    def heard(self, member: bytes, words: str) -> None:
+        """A worker says that its engine ended by itself, and why."""
+        self._breaks.admitted(member, words)
         for key in self._devices.remembered:
             if key[0] == member:
                 self._devices.explain(key, words)

@@ -1,7 +1,5 @@
 """What a header alone tells of the widths of a model's graph, and of its layers. Pure."""
 
-from typing import Final
-
 from leader.model.header_values import MAX_NUMBER, Metadata, layer_numbers, number
 
 

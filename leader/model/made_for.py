@@ -8,9 +8,6 @@ from leader.model.layer_caches import UBATCH
 from leader.model.model_info import ModelInfo
 from mesh.wire.errors import MeshError
 
-POOLINGS: Final = ("none", "mean", "cls", "last", "rank")
-"""How the engine makes one vector of a text's, by the number in a file's header."""
-
 ENCODERS: Final = frozenset(
     (
         *("bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2", "jina-bert-v3"),

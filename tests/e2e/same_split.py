@@ -41,7 +41,7 @@ def split_arguments(status: Mapping[str, Any], endpoints: list[str]) -> list[str
     arguments = ["--rpc", ",".join(endpoints)] if endpoints else []
     arguments += ["--device", ",".join(names), "-ngl", str(sum(slots)), "-ts", ",".join(map(str, slots))]
     if not any(stage["head"] for stage in held):
-        arguments += ["-ot", r"^output\.weight$=CPU"]
+        arguments += ["-ot", r"^(output|token_embd)\.weight$=CPU"]  # a tied head is a second embedding
     return arguments
 
 

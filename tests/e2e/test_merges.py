@@ -10,7 +10,8 @@ from mesh.engine.types import Engine
 from mesh.tools.speaking_model import speaking_model
 from tests.e2e.merging import merge, split, stack
 from tests.e2e.pools import alive, complete, found, holders, is_ready, join, status_when
-from tests.e2e.test_first_light import SERVE, bare_answer
+from tests.e2e.same_split import bare_answer
+from tests.e2e.test_first_light import SERVE
 from tests.lab.lab import Lab
 from tests.oracle.build import Oracle
 
@@ -66,4 +67,4 @@ async def test_a_merge_is_planned_split_served_and_answers_as_the_bare_engine(
     status = await status_when(anna, is_ready)
     assert {name: count(layers) for name, layers in holders(status).items()} == {"bert": 18, "cara": 22}
     answer = await complete(bert, PROMPT, 24)
-    assert answer == await bare_answer(engine, model, tmp_path, status, PROMPT, 24, head="token_embd")
+    assert answer == await bare_answer(engine, model, tmp_path, status, PROMPT, 24)

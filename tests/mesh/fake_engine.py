@@ -9,10 +9,6 @@ import sys
 from pathlib import Path
 
 from mesh.engine.types import Engine
-from worker.offers import Offer
-
-OFFER = Offer("CPU", "CPU", "cpu", "a processor", 2 << 30, 1 << 30)
-"""What a machine with this engine lends."""
 
 RPC_SERVER = """\
 import socket, sys

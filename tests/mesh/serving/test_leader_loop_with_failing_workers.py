@@ -15,7 +15,7 @@ from mesh.wire.states import Phase
 from tests.mesh.fake_engine import fake_engine
 from tests.mesh.machines import Ground, Here
 from tests.mesh.serving.test_leader_loop import SPEC, Led, led
-from worker.rpc_servers import LentDevice
+from tests.worker.lent import Lent
 
 WORD = "ggml-rpc: this backend has no CONV_3D"
 
@@ -33,7 +33,7 @@ def aborting(folder: Path) -> Engine:
 
 def works(here: Here, engine: Engine, nursery: trio.Nursery) -> None:
     work = here.work = WorkerLoop(here.machine(engine), lambda: here.node.holder(trio.current_time()))
-    work.lent = [LentDevice("", "", "cpu", 1 << 30)]
+    work.lend([Lent()])
     here.handlers[StreamKind.WORDS] = lambda session: handle_words(here.node, work, session)
     nursery.start_soon(work.run)
 
