@@ -1,6 +1,6 @@
 """``python -m tests.gpu.vulkan [--cache DIR] [--json]``: the engine for Vulkan, over the software driver.
 
-It needs Debian's packages of `PACKAGES` and installs them where it may. The build takes about five minutes
+It needs Debian's packages of `PACKAGES` and installs them where it may. The build takes about eight minutes
 on two cores, once; tests that want a `Vulkan0` beside a `CPU` are skipped until it is there.
 """
 

@@ -12,11 +12,10 @@ from typing import Final
 
 import trio
 
+from mesh.engine.backends.vulkan import OLDEST_HEADERS, header_version
 from mesh.engine.engine_errors import EngineError
 from mesh.engine.install.package_index import IndexFile, download, open_client
 
-NEEDED: Final = 272
-"""The last part of the version, 1.3.272, from which on there is what llama.cpp uses."""
 SYSTEM: Final = Path("/usr/include")
 PACKAGE: Final = "libvulkan-dev"
 LATER: Final = IndexFile(
@@ -29,18 +28,16 @@ LATER: Final = IndexFile(
 _SECONDS: Final = 60.0
 
 
-def version(include: Path) -> int | None:
-    """The last part of the version of the headers in a folder; None where there are none."""
+def version(include: Path) -> int:
+    """The last part of the version of the headers in a folder; 0 where there are none."""
     try:
-        text = (include / "vulkan/vulkan_core.h").read_text(errors="replace")
+        return header_version((include / "vulkan/vulkan_core.h").read_text(errors="replace"))
     except OSError:
-        return None
-    found = re.search(r"^#define VK_HEADER_VERSION (\d+)", text, re.MULTILINE)
-    return int(found.group(1)) if found else None
+        return 0
 
 
 def new_enough(include: Path) -> bool:
-    return (version(include) or 0) >= NEEDED
+    return version(include) >= OLDEST_HEADERS
 
 
 def later_headers(cache: Path) -> Path:
@@ -97,6 +94,6 @@ def _where_apt_would_fetch() -> str:
     if found is None:
         raise EngineError(
             f"apt knows no mirror that has {PACKAGE}",
-            f"run: apt-get update; or put Vulkan's headers (1.3.{NEEDED} or later) into {SYSTEM}",
+            f"run: apt-get update; or put Vulkan's headers (1.3.{OLDEST_HEADERS} or later) into {SYSTEM}",
         )
     return found.group(1)

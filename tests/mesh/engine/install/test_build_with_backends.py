@@ -47,10 +47,17 @@ class Case:
     flags: tuple[str, ...]
 
 
-def headers(last: int) -> dict[str, list[str]]:
-    """The headers' file as it is read."""
-    text = f"#define VK_HEADER_VERSION {last}\n"
-    return {f"{place}/vulkan/vulkan_core.h": [text] for place in ("/usr/include", "/usr/local/include")}
+def vulkan_machine(headers: str, **environ: str) -> FakeProbes:
+    """A machine with a card that Vulkan alone knows, and new headers in that folder."""
+    return FakeProbes(
+        {"vulkaninfo": "/vulkaninfo", "glslc": "/glslc"},
+        {"/vulkaninfo": VULKANINFO},
+        files={
+            "/proc/cpuinfo": ["model name : x\n"],
+            f"{headers}/vulkan/vulkan_core.h": ["#define VK_HEADER_VERSION 309\n"],
+        },
+        environ=environ,
+    )
 
 
 TWO_CARDS = "NVIDIA RTX A6000, 49140, 8.6\nNVIDIA L4, 23034, 8.9\n"
@@ -83,20 +90,20 @@ CASES = {
             "-DCMAKE_HIP_COMPILER=/opt/rocm/llvm/bin/clang++",
         ),
     ),
-    "a card that Vulkan alone knows": Case(
-        FakeProbes(
-            {"vulkaninfo": "/vulkaninfo", "glslc": "/glslc"},
-            {"/vulkaninfo": VULKANINFO},
-            {"/usr/include/vulkan/vulkan.h", "/usr/include/vulkan/vulkan_core.h"},
-            {"/proc/cpuinfo": ["model name : x\n"], **headers(309)},
-        ),
+    "a card that Vulkan alone knows": Case(vulkan_machine("/usr/include"), "vulkan", ("-DGGML_VULKAN=ON",)),
+    "the same, and headers of their own": Case(
+        vulkan_machine("/sdk/include", VULKAN_SDK="/sdk"),
         "vulkan",
-        ("-DGGML_VULKAN=ON",),
+        ("-DGGML_VULKAN=ON", "-DVulkan_INCLUDE_DIR=/sdk/include"),
     ),
     "a Mac of Apple's": Case(mac(), "metal", ("-DGGML_METAL=ON", "-DGGML_METAL_EMBED_LIBRARY=ON")),
     "a Mac of Intel's": Case(mac("x86_64"), "cpu", ("-DGGML_METAL=OFF",)),
     "a machine without a GPU": Case(FakeProbes(), "cpu", ()),
 }
+
+
+CMAKES_OWN = ("CMAKE_", "BUILD_SHARED_LIBS", "Vulkan_INCLUDE_DIR")
+"""What CMake and its own modules read."""
 
 
 @pytest.fixture
@@ -155,4 +162,4 @@ async def test_every_flag_is_one_that_the_pinned_source_knows() -> None:
                 source += content.read().decode()
     for flag in (*pins.BUILD_FLAGS, *(flag for case in CASES.values() for flag in case.flags)):
         name = flag.removeprefix("-D").partition("=")[0]
-        assert name.startswith(("CMAKE_", "BUILD_SHARED")) or re.search(rf"\b{name}\b", source), flag
+        assert name.startswith(CMAKES_OWN) or re.search(rf"\b{name}\b", source), flag
