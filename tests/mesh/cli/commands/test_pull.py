@@ -58,7 +58,8 @@ async def test_the_parts_of_a_file_here_are_held_together(
     mesh: Terminal, owner: FakeSidecar, tmp_path: Path
 ) -> None:
     parts = [tmp_path / f"toy-0000{number}-of-00002.gguf" for number in (1, 2)]
-    parts[0].write_bytes(b"GGUF")
+    for part in parts:
+        part.write_bytes(b"GGUF")
     assert (await mesh("pull", str(parts[0]))).code == 0
     ((_, held),) = [one for one in owner.asked if one[0] == "hold"]
     assert held == {"files": [str(part) for part in parts], "sha256": ["", ""]}
