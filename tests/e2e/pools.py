@@ -14,7 +14,7 @@ from tests.lab.host import Host
 
 MODEL_BYTES = 66_000_000
 LAYERS = 24
-MEMORY = "60M"
+MEMORY = "62M"
 PATIENCE = 60.0
 QUESTION = [{"role": "user", "content": "What holds this model together?"}]
 
