@@ -46,15 +46,14 @@ class Lending:
         self.memory = await trio.to_thread.run_sync(measure)
         self.look()
 
-    def look(self) -> bool:
-        """Decide, if the devices are known now. Returns whether this was the moment."""
+    def look(self) -> None:
+        """Decide, once the devices are known."""
         if self._decided is not None:
-            return False
+            return
         if self._keeper.devices:
             self._decided = self._decide()
-            return True
-        self._expected = self._expect()
-        return False
+        else:
+            self._expected = self._expect()
 
     def _decide(self) -> Offers:
         try:

@@ -58,7 +58,8 @@ class Publisher:
 
     def _profile(self) -> Profile:
         context = self._context
-        if self._lending.look():
+        self._lending.look()
+        if self._lending.is_decided:
             self._work.lend(self._lending.offers.lent)
         addresses = [Endpoint(host, context.port) for host in local_addresses(context.options.bind)]
         wanted = self._driver.node.deployment()

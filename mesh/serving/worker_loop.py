@@ -41,8 +41,10 @@ class WorkerLoop:
 
         Where that is a change, all rpc-servers begin anew.
         """
-        self._lent = tuple(devices)
-        self._machine.changes.notify()
+        lent = tuple(devices)
+        if lent != self._lent:
+            self._lent = lent
+            self._machine.changes.notify()
 
     @property
     def problem(self) -> str:

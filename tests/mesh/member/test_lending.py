@@ -35,12 +35,12 @@ async def test_it_is_decided_once_and_kept(keeper: EngineKeeper, monkeypatch: py
     assert not lending.is_decided
     assert [one.name for one in lending.offers.lent] == ["CPU"]
     keeper.devices = DEVICES
-    assert lending.look()
+    lending.look()
+    assert lending.is_decided
     decided = lending.offers
     assert [one.name for one in decided.lent] == ["CUDA0", "CPU"]
     monkeypatch.setattr(module, "measure", lambda: MachineMemory(16 * GIB, GIB))
     await lending.measure()
-    assert not lending.look()
     assert lending.memory.available == GIB
     assert lending.offers is decided
 
@@ -58,7 +58,8 @@ async def test_what_cannot_be_lent_is_said_and_nothing_is_lent(
     assert not lending.is_decided, "the engine may have more devices than are known by now"
     keeper.devices = DEVICES
     with caplog.at_level(logging.INFO):
-        assert lending.look()
+        lending.look()
+    assert lending.is_decided
     assert lending.offers.lent == ()
     assert lending.problem
     assert lending.problem["code"] == "memory_refused"

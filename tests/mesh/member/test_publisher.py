@@ -8,6 +8,7 @@ from trio.testing import MockClock
 
 from leader.model.held_models import Models
 from mesh.engine.devices import EngineDevice
+from mesh.engine.types import Engine
 from mesh.member import lending
 from mesh.member import publisher as module
 from mesh.member.lending import Lending
@@ -29,11 +30,13 @@ def _memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lending, "measure", lambda: MachineMemory(16 * GIB, 8 * GIB))
 
 
-async def publisher(ground: Ground, **options: object) -> tuple[Here, Publisher]:
+async def publisher(
+    ground: Ground, engine: Engine | None = None, **options: object
+) -> tuple[Here, Publisher]:
     anna = await ground.machine("anna")
     anna.found()
     assert anna.driver is not None
-    context = anna.machine(None, **options)
+    context = anna.machine(engine, **options)
     anna.work = WorkerLoop(context, lambda: None)
     lends = Lending(context.keeper, context.options.memory, context.options.work)
     await lends.measure()
@@ -62,14 +65,31 @@ async def test_before_there_is_an_engine_it_offers_what_the_processor_would(
     assert first.engine_state != "ready"
 
 
+def lending_of(here: Here, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """What its worker is told to lend from now on, in bytes by device."""
+    lent: dict[str, int] = {}
+    assert here.work is not None
+    monkeypatch.setattr(
+        here.work, "lend", lambda offers: lent.update((one.name, one.offered) for one in offers)
+    )
+    return lent
+
+
+async def test_what_was_known_before_the_stay_began_is_lent_with_the_first_record(
+    clock: MockClock, ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, one = await publisher(ground, fake_engine(tmp_path / "engine"))
+    lent = lending_of(anna, monkeypatch)
+    one.first()
+    assert list(lent) == ["CPU"]
+
+
 async def test_what_the_engine_has_is_published_and_lent_when_it_is_known(
     clock: MockClock, ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     anna, one = await publisher(ground, memory="cuda0=4294967296,cpu=1073741824")
     profiles = published(anna, monkeypatch)
-    lent: list[tuple[str, int]] = []
-    assert anna.work is not None
-    monkeypatch.setattr(anna.work, "lend", lambda offers: lent.extend((o.name, o.offered) for o in offers))
+    lent = lending_of(anna, monkeypatch)
     assert one.first().memory_offered == 0
     async with trio.open_nursery() as nursery:
         nursery.start_soon(one.run)
@@ -79,8 +99,8 @@ async def test_what_the_engine_has_is_published_and_lent_when_it_is_known(
         anna.changes.notify()
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
-    assert lent == [("CUDA0", 4 * GIB), ("CPU", GIB)]
-    assert [(one.name, one.memory_offered) for one in profiles[-1].devices] == lent
+    assert lent == {"CUDA0": 4 * GIB, "CPU": GIB}
+    assert {one.name: one.memory_offered for one in profiles[-1].devices} == lent
     assert (profiles[-1].accelerator_name, profiles[-1].memory_offered) == ("NVIDIA L4", 4 * GIB)
 
 
