@@ -36,7 +36,8 @@ from mesh.engine.process.reach import Reach, reach
 from mesh.engine.process.standstill import Standstill, look
 from mesh.engine.process.supervise import Launch, Run, State, Supervised
 from mesh.engine.sandbox.confinement import Confinement
-from mesh.engine.sandbox.isolation import LLAMA_SERVER, isolation
+from mesh.engine.sandbox.engine_users import LLAMA_SERVER
+from mesh.engine.sandbox.isolation import isolation
 from mesh.engine.threads import thread_count
 
 log = logging.getLogger(__name__)

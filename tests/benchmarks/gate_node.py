@@ -21,7 +21,8 @@ from leader.placement.rpc_groups import RpcGroup
 from mesh.engine.process.child import Process
 from mesh.engine.process.reach import reach
 from mesh.engine.sandbox.confinement import Confinement
-from mesh.engine.sandbox.isolation import LLAMA_SERVER, isolation
+from mesh.engine.sandbox.engine_users import LLAMA_SERVER
+from mesh.engine.sandbox.isolation import isolation
 from mesh.net.port import bind_port
 from mesh.net.streams import Streams
 from mesh.wire.endpoint import Endpoint

@@ -1,9 +1,7 @@
 """Whether this machine can give an engine a cell, and a user of its own: tried once, as with an engine."""
 
 import functools
-import grp
 import os
-import pwd
 import signal
 import subprocess
 import sys
@@ -13,14 +11,9 @@ from dataclasses import dataclass, replace
 from glob import glob
 
 from mesh.engine.sandbox.confinement import Confinement
+from mesh.engine.sandbox.engine_users import own_users
 from mesh.engine.sandbox.launcher import DEVICES
-from mesh.wire.profile import MAX_DEVICES
 
-_FIRST_USER, _USERS = 60578, 606
-"""Numbers that systemd's list of users leaves to nobody, below what containers have."""
-LLAMA_SERVER = MAX_DEVICES
-ENGINES = range(MAX_DEVICES + 1)
-"""A sidecar's: an rpc-server for each device that its machine lends, from 0, and llama-server."""
 _TRY_SECONDS, _TRIES = 20.0, 3
 
 
@@ -41,7 +34,7 @@ class Isolation:
         wanted = replace(wanted, seatbelt=self.seatbelt)
         if not self.changes_user:
             return wanted
-        user = _own_user(engine)
+        user = own_users()[engine]
         return replace(wanted, user=user, groups=device_groups() if wanted.device else ())
 
 
@@ -53,8 +46,8 @@ def isolation() -> Isolation:
     if sys.platform != "linux":
         return Isolation(False)
     why = ""
-    for engine in ENGINES if os.getuid() == 0 else ():
-        _own_user(engine)  # which then knows
+    if os.getuid() == 0:
+        own_users()  # which then knows
     for changes_user in (True, False) if os.getuid() == 0 else (False,):
         wanted = Isolation(True, changes_user).applied(Confinement(cell=True), 0)
         why = _failure(wanted)
@@ -96,32 +89,6 @@ def _failure(wanted: Confinement, argv: Sequence[str] = (sys.executable, "-ISc",
                 said = done.stderr.strip().splitlines()
                 return "" if done.returncode == 0 else (said[-1] if said else f"status {done.returncode}")
     return ""
-
-
-@functools.cache
-def _own_user(engine: int) -> int:
-    """That of this sidecar's engine. Its first call may block: accounts may be asked of a directory."""
-    return engine_user(os.getpid(), engine)
-
-
-def engine_user(process: int, engine: int) -> int:
-    """A user that no account has, for an engine of the sidecar with that process id."""
-    blocks = _USERS // len(ENGINES)
-    for step in range(blocks):
-        user = _FIRST_USER + (process + step) % blocks * len(ENGINES) + engine
-        if not _is_taken(user):
-            return user
-    raise OSError("every user that an engine could have is taken")
-
-
-def _is_taken(user: int) -> bool:
-    with suppress(KeyError):
-        pwd.getpwuid(user)
-        return True
-    with suppress(KeyError):
-        grp.getgrgid(user)
-        return True
-    return False
 
 
 def device_groups(nodes: Iterable[str] | None = None) -> tuple[int, ...]:

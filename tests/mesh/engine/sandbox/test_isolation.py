@@ -1,70 +1,19 @@
 """Which user an engine gets, and what is said of a machine that gives no cells."""
 
-import grp
 import os
-import pwd
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mesh.engine.sandbox import isolation
 from mesh.engine.sandbox.confinement import Confinement
-from mesh.engine.sandbox.isolation import Isolation, device_groups, engine_user
+from mesh.engine.sandbox.engine_users import own_users
+from mesh.engine.sandbox.isolation import Isolation, device_groups
 
-FIRST, LAST = isolation._FIRST_USER, isolation._FIRST_USER + isolation._USERS - 1
-PROCESSES = st.integers(1, 1 << 22)
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no cells")
-
-
-def account_of(taken: Callable[[int], bool]) -> Callable[[int], object]:
-    """In place of a look into the accounts."""
-
-    def look(number: int) -> object:
-        if not taken(number):
-            raise KeyError(number)
-        return number
-
-    return look
-
-
-@given(process=PROCESSES)
-def test_the_engines_of_a_sidecar_have_users_of_their_own(process: int) -> None:
-    users = {engine_user(process, engine) for engine in isolation.ENGINES}
-    assert len(users) == len(isolation.ENGINES)
-    assert FIRST <= min(users) <= max(users) <= LAST
-
-
-def test_sidecars_that_were_started_one_after_the_other_share_no_user() -> None:
-    users = [engine_user(process, engine) for process in range(4000, 4060) for engine in isolation.ENGINES]
-    assert len(users) == len(set(users))
-
-
-USERS = st.sets(st.integers(FIRST, LAST), max_size=9)
-
-
-@given(process=PROCESSES, engine=st.sampled_from(isolation.ENGINES), users=USERS, groups=USERS)
-def test_no_account_and_no_group_lends_an_engine_its_number(
-    process: int, engine: int, users: set[int], groups: set[int]
-) -> None:
-    usual = engine_user(process, engine)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pwd, "getpwuid", account_of(lambda user: user in users | {usual}))
-        patched.setattr(grp, "getgrgid", account_of(lambda group: group in groups))
-        found = engine_user(process, engine)
-    assert FIRST <= found <= LAST
-    assert found not in users | groups | {usual}
-
-
-def test_where_every_user_is_taken_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pwd, "getpwuid", account_of(lambda user: True))
-    with pytest.raises(OSError, match="every user"):
-        engine_user(1, 0)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="root alone gives files away")
@@ -85,7 +34,7 @@ def test_root_alone_gives_an_engine_a_user_and_an_accelerators_engine_its_groups
     assert Isolation(True).applied(accelerator, 0) == accelerator
     by_root = Isolation(True, changes_user=True)
     assert (by_root.applied(processor, 0).user, by_root.applied(processor, 0).groups) == (
-        engine_user(os.getpid(), 0),
+        own_users()[0],
         (),
     )
     assert by_root.applied(accelerator, 1).groups == (44,)
