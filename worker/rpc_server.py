@@ -155,7 +155,9 @@ class RpcServer:
         await self._supervised.wait_ready()
 
     async def restart(self) -> None:
-        """Kill it, stuck or not, which frees all its memory. Returns when the next one is ready."""
+        """Kill it, stuck or not, which frees all its memory. Returns when the next one is ready, or none is
+        to come.
+        """
         await self._supervised.restart()
 
     async def connect(self) -> trio.SocketStream:

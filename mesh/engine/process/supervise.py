@@ -164,7 +164,8 @@ class Supervised:
     async def restart(self) -> None:
         """Kill the running program at once (it may be stuck); returns when the next one is ready.
 
-        Waits without limit: the caller sets one. Only for programs with a restart policy.
+        Or when ``run`` ends, after which there is none. Waits without limit: the caller sets one. Only for
+        programs with a restart policy.
         """
         if self._restarts is None:
             raise RuntimeError(f"{self.name} is run once")
@@ -173,7 +174,7 @@ class Supervised:
         before = self.starts
         if self._process is not None:
             self._process.signal_group(signal.SIGKILL)
-        while not (self.state is State.READY and self.starts > before):
+        while self.state is not State.STOPPED and not (self.state is State.READY and self.starts > before):
             await self._changed.wait()
 
     async def wait_ready(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from mesh.engine.process.logfile import LogFile
 from mesh.engine.process.restarts import Restarts
@@ -226,6 +227,18 @@ async def test_restart_ends_a_pause(tmp_path: Path) -> None:
         await backing_off.wait()
         await supervised.restart()
         assert supervised.state is State.READY
+
+
+async def test_a_restart_of_what_its_owner_ends_meanwhile_returns(tmp_path: Path) -> None:
+    supervised = Supervised(
+        "x", launching(SERVE), LogFile(tmp_path / "log"), restarts=Restarts(first=1000, longest=1000)
+    )
+    with trio.fail_after(20):
+        async with trio.open_nursery() as waiting, owned(supervised):
+            await supervised.wait_ready()
+            waiting.start_soon(supervised.restart)
+            await trio.testing.wait_all_tasks_blocked()
+    assert supervised.state is State.STOPPED
 
 
 async def test_a_program_run_once_is_not_restarted(tmp_path: Path) -> None:
