@@ -22,6 +22,7 @@ from mesh.net.stream_ends import End, Plain
 from mesh.wire.errors import MeshError
 
 MAX_CONNECTIONS: Final = 16  # to one rpc-server at once
+MAX_REFUSAL: Final = 200  # characters of a gate's reason
 
 
 class Closing(Protocol):
@@ -162,6 +163,12 @@ class TunnelRefused(MeshError):
     """The worker's gate does not let this leader in."""
 
 
+def _printable(reason: object) -> str:
+    """A stranger's words, which are logged and told to the pool; empty for what are none."""
+    text = reason[:MAX_REFUSAL] if isinstance(reason, str) else ""
+    return "".join(one if one.isprintable() else " " for one in text).strip()
+
+
 async def pass_gate(session: GatedSession, trusts: Trusts = never) -> OpenTunnel:
     """Wait for the gate's answer; afterwards the bytes are rpc-server's own. Raises TunnelRefused with the
     gate's reason.
@@ -171,7 +178,7 @@ async def pass_gate(session: GatedSession, trusts: Trusts = never) -> OpenTunnel
     answer = await session.receive_message(4096)
     if not isinstance(answer, dict) or answer.get("ok") is not True:
         reason = answer.get("reason") if isinstance(answer, dict) else None
-        raise TunnelRefused(f"the worker's gate refused: {reason or 'no reason given'}")
+        raise TunnelRefused(f"the worker's gate refused: {_printable(reason) or 'no reason given'}")
     return OpenTunnel(session, await enter_gate(session, answer, trusts))
 
 

@@ -269,6 +269,14 @@ async def test_a_gates_refusal_is_an_error_with_its_reason(word: object, reason:
         await pass_gate(Spoken(word))
 
 
+@pytest.mark.parametrize("word", ["\x1b[2J\nforged: line", "x" * 4000, ["no", "text"], b"\xff", {"a": 1}, 7])
+async def test_a_refusal_is_bounded_and_drives_no_terminal(word: object) -> None:
+    with pytest.raises(TunnelRefused) as refused:
+        await pass_gate(Spoken({"ok": False, "reason": word}))
+    assert refused.value.message.isprintable()
+    assert len(refused.value.message) < 300
+
+
 async def test_a_gate_that_lets_pass_lets_pass() -> None:
     session = Spoken({"ok": True})
     tunnel: Any = await pass_gate(session)
