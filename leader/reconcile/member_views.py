@@ -70,12 +70,12 @@ def devices(
     A member of wire version 2 tells of one alone. The leader's processor is the host of the pipeline, one
     device, however it is divided.
     """
-    told = profile.devices or (
+    told = _told_apart(profile.devices) or (
         OfferedDevice(profile.accelerator_kind, "", profile.memory_total, profile.memory_offered),
     )
     if id == leader:
         told = _one_host(told)
-    most = max(1, model_info.n_layers // 2 // len(told)) if on_probation else None
+    caps = _shared(max(1, model_info.n_layers // 2), len(told)) if on_probation else [None] * len(told)
     return tuple(
         Device(
             member=id,
@@ -88,8 +88,24 @@ def devices(
             device=one.name,
             most_layers=most,
         )
-        for one in told
+        for one, most in zip(told, caps, strict=True)
     )
+
+
+def _told_apart(told: Sequence[OfferedDevice]) -> tuple[OfferedDevice, ...]:
+    """Those that a tunnel can name: of several with one name the first, and none without, unless alone.
+
+    A record may say anything, and no rpc-server would serve the others.
+    """
+    if len(told) < 2:
+        return tuple(told)
+    first = {one.name: one for one in reversed(told) if one.name}
+    return tuple(one for one in told if first.get(one.name) is one)
+
+
+def _shared(layers: int, devices: int) -> list[int | None]:
+    """So many layers in as many parts, of which the first ones are the larger."""
+    return [layers // devices + (place < layers % devices) for place in range(devices)]
 
 
 def _accelerator(device: OfferedDevice) -> str:

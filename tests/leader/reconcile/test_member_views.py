@@ -3,12 +3,15 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from leader.model.layer_caches import LayerCache
 from leader.placement.cost import assumed_layer_seconds
 from leader.reconcile.member_views import UNMEASURED_RTT, devices, member_view
 from mesh.protocol.membership.peers import MemberState
 from mesh.wire.identity import id_text
-from mesh.wire.profile import OfferedDevice
+from mesh.wire.profile import MAX_DEVICES, OfferedDevice
 from mesh.wire.rights import Rights
 from tests.leader.members import ANNA, BERT, PROFILE, TOY, member
 
@@ -106,8 +109,26 @@ def test_who_is_no_owner_and_has_not_served_gets_half_of_the_layers_at_most(
     assert [device.most_layers for device in view.devices] == [most]
 
 
-def test_several_devices_on_probation_share_the_half() -> None:
-    offered = tuple(OfferedDevice("cuda", f"CUDA{number}", 1 << 30, 1 << 29) for number in range(2))
+@given(layers=st.integers(1, 512), count=st.integers(1, MAX_DEVICES))
+def test_several_devices_on_probation_share_the_half(layers: int, count: int) -> None:
+    model_info = replace(TOY, layer_bytes=(1,) * layers, caches=(LayerCache(),) * layers)
+    offered = tuple(OfferedDevice("cuda", f"CUDA{number}", 1 << 30, 1 << 29) for number in range(count))
     one = member(replace(PROFILE, devices=offered), rights=Rights.WORK)
-    view = member_view(one, BERT, TOY, has_served=False)
-    assert [device.most_layers for device in view.devices] == [TOY.n_layers // 4] * 2
+    view = member_view(one, BERT, model_info, has_served=False)
+    most = [device.most_layers or 0 for device in view.devices]
+    assert sum(most) == max(1, layers // 2)
+    assert max(most) - min(most) <= 1
+
+
+NAMES = st.sampled_from(["", "CUDA0", "cuda0", "CPU", "cpu:0", "\x1b[2J"])
+
+
+@given(
+    told=st.lists(st.builds(OfferedDevice, st.text(max_size=4), NAMES), min_size=1, max_size=MAX_DEVICES),
+    leads=st.booleans(),
+)
+def test_no_two_devices_have_one_name_whatever_a_record_says(told: list[OfferedDevice], leads: bool) -> None:
+    seen = devices(ANNA, replace(PROFILE, devices=tuple(told)), None, TOY, ANNA if leads else BERT)
+    names = [one.device for one in seen]
+    assert len(set(names)) == len(names) >= 1
+    assert len(names) == 1 or all(names)
