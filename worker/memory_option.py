@@ -15,7 +15,7 @@ MemoryOption = int | str
 """Bytes, for a machine of one device; else the text of `named_text`. As options are kept and passed on."""
 
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_SIZE: Final = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.-]*(?::[0-9])?")
 _HINT: Final = "write it like 8G, or for several devices like cuda0=20G,cpu=4G"
 PROCESSOR: Final = "cpu"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
@@ -29,6 +29,10 @@ from leader.placement.rpc_groups import RpcGroup, groups
 
 if TYPE_CHECKING:
     from leader.placement.windows import Share
+
+
+MAX_SLOTS: Final = 256  # LLAMA_MAX_SEQ
+MAX_TOKENS: Final = (1 << 31) - 1  # of all slots: the engine reads -c as an int
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,12 @@ def place(
     if settings.context < 1 or settings.slots < 1:
         asked = f"a context of {settings.context} and {settings.slots} slots"
         raise Infeasible(f"{asked} make no sense", "both are from 1")
+    if settings.slots > MAX_SLOTS or settings.context * settings.slots > MAX_TOKENS:
+        asked = f"a context of {settings.context} for each of {settings.slots} slots"
+        raise Infeasible(
+            f"{asked} is more than the engine takes: {MAX_SLOTS} slots, of {MAX_TOKENS} tokens in all",
+            "ask for less, with --ctx or --slots",
+        )
     batch = settings.slots if objective == "throughput" else 1
     wants = demand(model_info, settings, batch)
     ordered = sorted(devices, key=lambda device: (not device.host, device.rtt, *device.key))

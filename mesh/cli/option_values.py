@@ -9,7 +9,7 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def duration(text: str) -> float:
     """``24h``, ``30m``, ``7d`` or plain seconds, as seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip().lower())
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,12})?)\s*([smhd]?)", text.strip().lower())
     if match is None or float(match[1]) == 0:
         raise ValueError(f"{text!r} is not a time such as 24h, 30m or 7d")
     return float(match[1]) * _SECONDS[match[2]]

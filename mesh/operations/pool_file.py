@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
 from leader.reconcile.member_views import devices
+from mesh.wire.codec import MAX_UINT
 from mesh.wire.errors import MeshError
 from mesh.wire.profile import MAX_DEVICES, OfferedDevice, Profile
 from worker.memory_option import parse_size
@@ -67,8 +68,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _member(entry: Any) -> dict[str, Any]:
-    known = isinstance(entry, dict) and isinstance(entry.get("name"), str) and entry["name"]
-    if not known or not ("memory" in entry or "devices" in entry):
+    if not _is_named(entry) or not ("memory" in entry or "devices" in entry):
         _refuse(f"a member needs a name and its memory: {entry}")
     result: dict[str, Any] = entry
     if "devices" in result:
@@ -76,12 +76,17 @@ def _member(entry: Any) -> dict[str, Any]:
     return result
 
 
+def _is_named(entry: Any) -> bool:
+    """Whether its name is one: JSON can write half of a character, which is no text."""
+    name = entry.get("name") if isinstance(entry, dict) else None
+    return isinstance(name, str) and bool(name) and name.isprintable()
+
+
 def _check_devices(member: str, entries: Any) -> None:
     if not isinstance(entries, list) or not 0 < len(entries) <= MAX_DEVICES:
         _refuse(f"{member} needs 1 to {MAX_DEVICES} devices")
     for entry in entries:
-        named = isinstance(entry, dict) and isinstance(entry.get("name"), str) and entry["name"]
-        if not named or "/" in entry["name"] or "memory" not in entry:
+        if not _is_named(entry) or "/" in entry["name"] or "memory" not in entry:
             _refuse(f"a device of {member} needs a name and its memory: {entry}")
     names = {entry["name"].lower() for entry in entries}
     if len(names) != len(entries):
@@ -109,7 +114,7 @@ def _devices(entry: dict[str, Any], model_info: ModelInfo, leader: bytes) -> lis
 def _offered(member: str, entry: dict[str, Any]) -> OfferedDevice:
     memory = entry["memory"]
     offered = memory if type(memory) is int else parse_size(str(memory))
-    if offered <= 0:
+    if not 0 < offered <= MAX_UINT:
         _refuse(f"{member} cannot offer {memory} of memory")
     return OfferedDevice(str(entry.get("kind", "cpu")), entry["name"], offered, offered)
 

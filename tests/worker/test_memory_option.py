@@ -30,7 +30,7 @@ def test_amounts_of_memory_are_read_as_people_write_them(text: str, size: int) -
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "G", "-1G", "8X", "8 G B", "1e9", "0.0G", "9999999999T", "NaN", "8GG"]
+    "text", ["", "0", "G", "-1G", "8X", "8 G B", "1e9", "0.0G", "9999999999T", "NaN", "8GG", "9" * 400]
 )
 def test_what_is_no_amount_of_memory_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(MeshError) as caught:

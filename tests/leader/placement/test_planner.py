@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from leader.model.engine_settings import EngineSettings
+from leader.model.layer_caches import LayerCache
 from leader.placement.cost import MAX_DEVICES, Device, demand, entry_seconds, head_extra_seconds
 from leader.placement.infeasible import Infeasible
 from leader.placement.planner import Plan, place, repriced
@@ -301,3 +302,10 @@ def test_a_stage_with_the_head_alone_has_no_layers() -> None:
 def test_a_context_or_slots_of_nothing_cannot_be_placed(context: int, slots: int) -> None:
     with pytest.raises(Infeasible, match="make no sense"):
         place(model_info(4), [host(GIB)], EngineSettings(context, slots))
+
+
+@pytest.mark.parametrize(("context", "slots"), [(1 << 31, 1), (1 << 40, 1), (1 << 23, 256), (512, 257)])
+def test_what_the_engine_takes_in_no_case_is_not_placed(context: int, slots: int) -> None:
+    recurrent = replace(model_info(4), caches=(LayerCache(state=512),) * 4)
+    with pytest.raises(Infeasible, match="more than the engine takes"):
+        place(recurrent, [host(1 << 60)], EngineSettings(context, slots))

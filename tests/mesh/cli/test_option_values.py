@@ -36,6 +36,7 @@ def test_what_a_person_types_is_understood(convert: Callable[[str], Any], text: 
     [
         (option_values.duration, "0h"),
         (option_values.duration, "1 year"),
+        (option_values.duration, "9" * 400),
         (option_values.positive, "0"),
         (option_values.positive, "1.5"),
         (option_values.natural, "-1"),
