@@ -10,12 +10,16 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final
 
-from leader.blame.quarantines import LONGEST_WORDS, Exclusion
+import trio
+
+from leader.blame.quarantines import LONGEST, LONGEST_WORDS, Exclusion
 from leader.placement.cost import DeviceKey
 from mesh.member.stay import Stay
 from mesh.net.session import Session
 from mesh.net.stream_kinds import StreamKind
-from mesh.operations.usage_stream import answer_of
+from mesh.operations.usage_stream import SEND_SECONDS, answer_of
+from mesh.wire.identity import ID_BYTES
+from mesh.wire.profile import MAX_DEVICE_NAME
 from mesh.wire.signed_facts import MAX_QUARANTINES
 
 MAX_REASONS: Final = 1 << 19
@@ -50,7 +54,8 @@ async def handle_reasons(pool: Stay, session: Session) -> None:
     rows = [
         [member.hex(), name, ceil(one.seconds), one.reason] for (member, name), one in told.left_out.items()
     ]
-    await session.send_message({"deployment": told.deployment, "left_out": rows})
+    with trio.move_on_after(SEND_SECONDS):  # a member may ask and not listen
+        await session.send_message({"deployment": told.deployment, "left_out": rows})
 
 
 def own_reasons(pool: Stay) -> Reasons:
@@ -71,7 +76,9 @@ def read_reasons(answer: Any) -> Reasons:
 
 def _read_row(row: Any) -> tuple[DeviceKey, Exclusion] | None:
     match row:
-        case [str(member), str(name), int(seconds), str(reason), *_]:
+        case [str(member), str(name), int(seconds), str(reason), *_] if len(name) <= MAX_DEVICE_NAME:
             with suppress(ValueError):
-                return (bytes.fromhex(member), name), Exclusion(float(seconds), reason[:LONGEST_WORDS])
+                if len(id := bytes.fromhex(member)) == ID_BYTES:
+                    seconds = min(max(0, seconds), int(LONGEST))
+                    return (id, name), Exclusion(float(seconds), reason[:LONGEST_WORDS])
     return None

@@ -19,6 +19,8 @@ from mesh.wire.identity import NodeId, id_text, parse_id
 from mesh.wire.rights import Rights
 
 ANSWER_SECONDS: Final = 1.0
+SEND_SECONDS: Final = 5.0
+"""For an answer to leave."""
 MAX_ANSWER: Final = 1 << 20
 
 
@@ -50,7 +52,9 @@ async def handle_usage(pool: Stay, session: Session) -> None:
     if peer is None or claim is None or claim.author != pool.node.id:
         await session.send_message({"refused": "this machine does not lead"})
         return
-    await session.send_message({"counts": [[id, *one] for id, one in visible(pool, NodeId(peer)).items()]})
+    counts = [[id, *one] for id, one in visible(pool, NodeId(peer)).items()]
+    with trio.move_on_after(SEND_SECONDS):  # a member may ask and not listen
+        await session.send_message({"counts": counts})
 
 
 def visible(pool: Stay, viewer: NodeId) -> dict[str, Usage]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import cast
 
+from leader.blame.quarantines import LONGEST
 from leader.model.deployed_settings import settings_of
 from mesh.control.operations import (
     DeploymentState,
@@ -279,5 +280,5 @@ def _quarantine(member: NodeId, report: PoolState | None) -> QuarantineStatus | 
     """Whether the leader leaves the whole member out of its plan."""
     for one in report.quarantines if report else ():
         if one.member == member and not one.device:
-            return {"seconds": one.seconds, "reason": one.reason}
+            return {"seconds": min(one.seconds, int(LONGEST)), "reason": one.reason}
     return None

@@ -64,7 +64,8 @@ async def handle_words(node: Node, work: WorkerLoop, session: Session) -> None:
     except MeshError as error:
         await session.send_message({"refused": error.message})
         return
-    await session.send_message({"ended": words.ended, "reason": words.reason, "lines": [*words.lines]})
+    with trio.move_on_after(ASK_SECONDS):  # for so long the asker listens
+        await session.send_message({"ended": words.ended, "reason": words.reason, "lines": [*words.lines]})
 
 
 async def _words(work: WorkerLoop, devices: Sequence[str]) -> LastWords:

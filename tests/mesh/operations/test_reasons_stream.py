@@ -4,6 +4,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 from leader.blame.quarantines import LONGEST_WORDS, Exclusion
 from leader.placement.cost import DeviceKey
@@ -18,6 +22,7 @@ from mesh.operations.reasons_stream import (
 )
 from mesh.wire import codec
 from mesh.wire.identity import NodeId
+from mesh.wire.profile import MAX_DEVICE_NAME
 from mesh.wire.signed_facts import MAX_QUARANTINES
 from tests.mesh.operations.homes import FakeHome, FakePool, leading
 from tests.mesh.protocol.stage import Stage as Scene
@@ -100,3 +105,33 @@ def test_anything_else_is_no_answer(answer: Any) -> None:
 def test_a_row_that_makes_no_sense_is_left_away(row: Any) -> None:
     rows = [row, [BERT.hex(), "CPU", 59, "its rpc-server ended with SIGABRT", "later"]]
     assert read_reasons({"deployment": "lost bert", "left_out": rows}) == TOLD
+
+
+ROWS = st.lists(
+    st.text(max_size=4) | st.integers(-(1 << 63), (1 << 64) - 1) | st.none(), max_size=5
+) | st.tuples(
+    st.binary(max_size=40).map(bytes.hex), st.text(max_size=40), st.integers(-(1 << 63), 1 << 60), st.text()
+).map(list)
+
+
+@given(rows=st.lists(ROWS, max_size=MAX_QUARANTINES))
+def test_whatever_a_leader_says_what_is_read_is_a_device_for_an_hour_at_most(rows: list[Any]) -> None:
+    read = read_reasons({"deployment": "x", "left_out": [*rows, [BERT.hex(), "CPU", 1 << 60, "x"]][-16:]})
+    assert read.left_out[BERT, "CPU"] == Exclusion(3600.0, "x")
+    for (member, name), left_out in read.left_out.items():
+        assert len(member) == 16
+        assert len(name) <= MAX_DEVICE_NAME
+        assert 0 <= left_out.seconds <= 3600
+
+
+async def test_a_member_that_does_not_listen_holds_nothing_up(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    class Deaf(FakeReasonsSession):
+        async def send_message(self, message: Any) -> None:
+            await trio.sleep_forever()
+
+    scene = leading(Scene())
+    member, pool = scene.member(2), pool_of(scene, tmp_path)
+    await handle_reasons(cast(Stay, pool), cast(Session, Deaf(member.id)))
+    assert trio.current_time() < 60

@@ -306,6 +306,15 @@ def test_a_member_that_the_leader_leaves_out_is_shown_with_the_reason() -> None:
     assert member(result, scene.node.id)["quarantine"] is None, "only a device of it is left out"
 
 
+def test_no_leader_shows_a_member_left_out_for_ever() -> None:
+    scene = led()
+    actor = upgraded(scene.member(2), SPOKEN)
+    scene.wait(scene.settings.form_delay + 1)
+    deploy(scene)
+    report(scene, quarantines=(Quarantine(actor.id, "", 1 << 60, "a lie"),))
+    assert member(shown(scene), actor.id)["quarantine"] == {"seconds": 3600, "reason": "a lie"}
+
+
 def test_an_owners_choice_of_engine_is_shown_until_it_is_taken_back() -> None:
     scene = Scene()
     scene.perform(scene.node.choose_engine(scene.now, "b4711", b"d" * 32))
