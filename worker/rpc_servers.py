@@ -161,8 +161,10 @@ class RpcServers:
 
     def _begin(self, names: tuple[str, ...], over: Sequence[_Serving], asked: bool) -> RpcServer:
         assert self._nursery is not None
-        # One that has not begun yet ends at once, before those that it waits for.
-        after = [event for one in over for event in (one.ended, *one.after) if not event.is_set()]
+        # One that has not begun yet ends at once, before those that it waits for. Each event once: in a burst
+        # of requests for devices in ever other groups, the lists would double with each.
+        waits = dict.fromkeys(event for one in over for event in (one.ended, *one.after))
+        after = [event for event in waits if not event.is_set()]
         made = _Serving(names, self._made(names), asked, after)
         self._serving.append(made)
         self._nursery.start_soon(made.run)

@@ -1,5 +1,6 @@
 """A machine's rpc-servers: one for each device, or for several, never two for one."""
 
+import itertools
 import os
 import re
 import signal
@@ -130,6 +131,21 @@ def _line(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
+
+
+async def test_a_burst_of_requests_for_ever_other_groups_costs_little(
+    engine: Engine, tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    three = [part(number) for number in range(3)]
+    servers = await begun(engine, tmp_path, nursery, three)
+    names = [one.name for one in three]
+    groups = [group for size in (1, 2, 3) for group in itertools.permutations(names, size)]
+    for group in groups:  # a stream each, in one turn of the loop
+        servers.server(group)
+    assert max(len(one.after) for one in servers._serving) <= 3 * len(groups)
+    with trio.fail_after(60):
+        await servers.wait_ready()
+    assert len(servers._serving) <= 3
 
 
 @pytest.mark.parametrize(
