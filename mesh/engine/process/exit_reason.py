@@ -13,7 +13,9 @@ _HINDSIGHT: Final = ("cleaning up", "exiting due to")
 # the log, so such a line may come before the line of ggml_abort, after it, or not at all.
 _SYMPTOM: Final = ("send failed", "recv failed")
 # ggml_abort and GGML_ASSERT begin their line with the source file's name as the compiler got it.
-_ABORT: Final = re.compile(r"(?:\S*/)?([\w.-]+\.(?:c|cc|cpp|cu|cuh|h|hpp|m|mm):\d+: )(.+)")
+_ABORT: Final = re.compile(r"(?<![\w.-])([\w.-]+\.(?:c|cc|cpp|cu|cuh|h|hpp|m|mm):\d+: )(.+)")
+_LONGEST_LINE: Final = 1000
+"""Characters of a line that are looked at: a request's text may be in it, and patterns take their time."""
 # What the backends' own lines mean to people, by the words of ggml's CPU, CUDA, Metal, Vulkan and SYCL code.
 _MEANINGS: Final = (
     (
@@ -47,7 +49,7 @@ def telling_line(lines: Iterable[str]) -> str:
 
 
 def _chosen(lines: Iterable[str]) -> str:
-    said = [_bare(line.strip()) for line in lines if line.strip()]
+    said = [_bare(line.strip()[:_LONGEST_LINE]) for line in lines if line.strip()]
     failures = [
         line
         for line in said

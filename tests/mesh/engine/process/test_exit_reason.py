@@ -92,3 +92,26 @@ def test_what_a_backend_cannot_do_or_hold_is_said_in_words(meaning: str, line: s
 
 def test_the_word_op_within_another_word_has_no_such_meaning() -> None:
     assert telling_line(["error: the option is not supported"]) == "error: the option is not supported"
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "/",
+        "a.c",
+        "a.c/",
+        "a.c:1",
+        "a.c:1: ",
+        "op ",
+        "alloc",
+        "not supported op ",
+        "'/a",
+        "'/",
+        "x",
+        "\x1b[2J",
+    ],
+)
+def test_a_line_of_a_million_characters_is_told_as_any_other(unit: str) -> None:
+    """A request's text may be in a log, and what a worker says is its own choice: else this takes hours."""
+    line = unit * (1_000_000 // len(unit))
+    assert len(telling_line([line] * 20)) <= 300
