@@ -28,6 +28,8 @@ from worker.greeting import blank_reply, blank_request
 _log = logging.getLogger(__name__)
 
 _MOST_SESSIONS = 16 * MAX_DEVICES
+_FREE_SECONDS = 30.0
+"""For the server's earlier client to go, which may take a restart of the server."""
 _CONNECT_SECONDS = 5.0
 _MESSAGE_SECONDS = 5.0
 
@@ -181,7 +183,8 @@ class Gate:
             await self._pass(session, stream, server)
 
     async def _pass(self, session: GateSession, stream: _Stream, server: GateServer) -> None:
-        await server.free_up()
+        with trio.move_on_after(_FREE_SECONDS):
+            await server.free_up()
         local: trio.SocketStream | None = None
         with trio.move_on_after(_CONNECT_SECONDS):
             try:

@@ -11,13 +11,12 @@ from typing import Protocol
 
 import trio
 
+from mesh.engine.backends.cpu import CPU
 from mesh.engine.process.restarts import Restarts
 from mesh.engine.process.supervise import State, SupervisorEvent
 from mesh.engine.threads import thread_count
 from mesh.wire.errors import MeshError
 from worker.rpc_server import RpcServer
-
-_PROCESSOR = "cpu"
 
 
 class LentDevice(Protocol):
@@ -180,7 +179,7 @@ class RpcServers:
             self._log_of(log),
             lent=sum(device.offered for device in devices),
             threads=self._threads_of(devices),
-            device=any(device.kind != _PROCESSOR for device in devices),
+            device=any(device.kind != CPU.name for device in devices),
             engine_devices=tuple(device.device for device in devices if device.device),
             number=min(number for number, name in enumerate(self._lent) if name in names),
             name="rpc-server" if alone else f"rpc-server ({', '.join(names)})",
@@ -190,8 +189,8 @@ class RpcServers:
 
     def _threads_of(self, devices: Sequence[LentDevice]) -> int:
         """The processor's threads, or as many as its parts among the devices have of them."""
-        parts = sum(device.kind == _PROCESSOR for device in self._lent.values())
-        own = sum(device.kind == _PROCESSOR for device in devices)
+        parts = sum(device.kind == CPU.name for device in self._lent.values())
+        own = sum(device.kind == CPU.name for device in devices)
         return max(1, self._threads * own // parts) if own else self._threads
 
 

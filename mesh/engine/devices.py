@@ -163,7 +163,7 @@ def _once(devices: Sequence[EngineDevice]) -> list[EngineDevice]:
         called = device.description.lower()
         same = [one for one in others if called.startswith(one.description.lower())]
         if device.kind == VULKAN.name and same:
-            others.remove(same[0])
+            others.remove(max(same, key=lambda one: len(one.description)))
         else:
             kept.append(device)
     return kept

@@ -14,6 +14,7 @@ from mesh.wire.endpoint import Endpoint
 from mesh.wire.errors import MeshError
 from tests.mesh.net.blocking import tcp_pair
 from tests.waiting import until
+from worker import gate as module
 from worker.gate import Gate
 
 ALICE, BOB = b"a" * 16, b"b" * 16
@@ -438,6 +439,17 @@ async def test_a_server_that_is_not_there_is_said(
     await gate.handle(one)
     assert one.messages == [{"ok": False, "reason": "the worker's rpc-server is not ready"}]
     assert await one.is_closed()
+
+
+async def test_a_server_that_is_not_free_in_time_is_said_to_be_not_ready(
+    gate: Gate, server: FakeServer, session: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that others were begun in place of, which never comes back."""
+    monkeypatch.setattr(module, "_FREE_SECONDS", 0.01)
+    server.port, server.freed = None, trio.sleep_forever
+    one = session()
+    await gate.handle(one)
+    assert one.messages == [{"ok": False, "reason": "the worker's rpc-server is not ready"}]
 
 
 @dataclass

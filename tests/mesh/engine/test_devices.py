@@ -94,6 +94,18 @@ def test_a_card_that_two_backends_list_is_told_once() -> None:
     assert unused == ("Vulkan0", "Vulkan1")
 
 
+def test_a_card_whose_name_begins_as_anothers_is_not_taken_for_it() -> None:
+    names = ["NVIDIA GeForce RTX 3090", "NVIDIA GeForce RTX 3090 Ti"]
+    for vulkan in (names, names[::-1]):
+        lines = [
+            f"  {kind}{number}: {name} (24576 MiB, 24000 MiB free)"
+            for kind, cards in (("CUDA", names), ("Vulkan", vulkan))
+            for number, name in enumerate(cards)
+        ]
+        found, _ = devices_in([*lines, CPU_LINE], RAM)
+        assert [device.name for device in found] == ["CUDA0", "CUDA1", "CPU"]
+
+
 @pytest.mark.parametrize("line", ["", "CPU", "  CPU: x", " CPU: x (1 MiB, 1 MiB free)", "  CPU: x (1 MiB)"])
 def test_other_words_are_no_devices(line: str) -> None:
     assert devices_in([line], RAM) == ((), ())
