@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Every member of the pool with its id, address, rights, memory and engine, and the devices of those that have
-several. On an owner's machine also what each
-has asked of the leader since that began to count: requests, tokens read and generated, refusals, deaths of
-llama-server meanwhile; on others, what this machine has asked.
+several. On an owner's machine also what each has asked of the leader since that began to count: requests,
+tokens read and generated, refusals, deaths of llama-server meanwhile; on others, what this machine has asked.
 
 Who left is shown by --all alone, for ten minutes; who died is shown for an hour. --json has all of them. A
 member that tells nobody of itself, and yet asks the leader, has no name: mesh evict takes its id."""
