@@ -3,6 +3,14 @@
 import re
 from typing import Final
 
+from leader.model.header_values import Metadata, number
+
+
+def draft_layers(metadata: Metadata, architecture: str, n_layers: int) -> int:
+    """How many of the last layers draft tokens only: the engine counts them, and computes without them."""
+    drafts = number(metadata, f"{architecture}.nextn_predict_layers", 0)
+    return drafts if drafts < n_layers and architecture != "gemma4-assistant" else 0  # which only drafts
+
 
 def loads_of_draft(architecture: str, name: str) -> bool:
     """Whether the engine loads a draft layer's tensor of that name, of which it computes nothing."""

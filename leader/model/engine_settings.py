@@ -21,8 +21,3 @@ class EngineSettings:
     kv: str = DEFAULT_KV
     embeddings: bool = False
     projector: int = 0
-
-    def kv_scaled(self, size: int) -> int:
-        """Bytes of keys and values that are ``size`` bytes in 16-bit floats; a part of one counts whole."""
-        held, elements = KV_TYPES[self.kv]
-        return -(-size * held // (elements * KV_TYPES[DEFAULT_KV][0]))

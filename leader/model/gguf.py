@@ -6,11 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from leader.model.draft_tensors import loads_of_draft
-from leader.model.gguf_parts import DEFAULT_ALIGNMENT, MAGIC, MAX_PARTS, Part, Tensor, read_part, read_parts
+from leader.model.draft_tensors import draft_layers, loads_of_draft
+from leader.model.gguf_parts import (
+    DEFAULT_ALIGNMENT,
+    MAGIC,
+    MAX_PARTS,
+    Part,
+    Tensor,
+    pad,
+    read_part,
+    read_parts,
+)
 from leader.model.gguf_reader import GgufError, ShortHeader
 from leader.model.graph_widths import read_widths
-from leader.model.header_measures import draft_layers
 from leader.model.header_uses import head_width, is_causal, told_pooling
 from leader.model.header_values import MAX_NUMBER, number
 from leader.model.layer_caches import layer_count, read_caches
@@ -112,7 +120,7 @@ def _weights(parts: list[Part]) -> _Weights:
     output: Tensor | None = None
     for tensor in (tensor for part in parts for tensor in part.tensors):
         block = _BLOCK.match(tensor.name)
-        size = _pad(tensor.size, DEFAULT_ALIGNMENT)
+        size = pad(tensor.size, DEFAULT_ALIGNMENT)
         if block is not None:
             if int(block[1]) >= n_layers:
                 raise GgufError(f"{first.path}: tensor {tensor.name!r} is beyond the {n_layers} layers")
@@ -128,7 +136,7 @@ def _weights(parts: list[Part]) -> _Weights:
             if tensor.name == "token_embd.weight":
                 found.token_embedding, found.n_vocab = size, _n_vocab(tensor)
     if output is not None and not found.token_embedding:  # the engine embeds by the head
-        found.token_embedding, found.n_vocab = _pad(output.size, DEFAULT_ALIGNMENT), _n_vocab(output)
+        found.token_embedding, found.n_vocab = pad(output.size, DEFAULT_ALIGNMENT), _n_vocab(output)
         found.embedding += found.token_embedding
     return found
 
@@ -175,7 +183,3 @@ def _refuse_incomplete(parts: list[Part], weights: _Weights) -> None:
         raise GgufError(f"{first.path}: holds a vocabulary only, no model")
     if not weights.token_embedding:
         raise GgufError(f"{first.path}: has no token embedding: it is no language model")
-
-
-def _pad(size: int, alignment: int) -> int:
-    return (size + alignment - 1) & -alignment

@@ -178,15 +178,15 @@ def _tensor(path: Path, reader: Reader, alignment: int, expected_offset: int) ->
     offset = reader.u64()
     if offset != expected_offset:
         raise GgufError(f"{where} says its data is at offset {offset}, expected {expected_offset}")
-    return Tensor(name, shape, size), expected_offset + _pad(size, alignment)
+    return Tensor(name, shape, size), expected_offset + pad(size, alignment)
 
 
 def _complete(part: Part, directory_end: int, alignment: int) -> None:
     """Raise GgufError when the file ends before the data that its directory announces."""
     if not part.tensors:
         return
-    data = sum(_pad(tensor.size, alignment) for tensor in part.tensors[:-1]) + part.tensors[-1].size
-    needed = _pad(directory_end, alignment) + data
+    data = sum(pad(tensor.size, alignment) for tensor in part.tensors[:-1]) + part.tensors[-1].size
+    needed = pad(directory_end, alignment) + data
     if needed > part.bytes:
         raise GgufError(
             f"{part.path}: is cut short: {needed - part.bytes} bytes are missing of {needed}",
@@ -194,5 +194,6 @@ def _complete(part: Part, directory_end: int, alignment: int) -> None:
         )
 
 
-def _pad(size: int, alignment: int) -> int:
+def pad(size: int, alignment: int) -> int:
+    """The least multiple of ``alignment``, a power of two, that is not below ``size``."""
     return (size + alignment - 1) & -alignment

@@ -15,7 +15,7 @@ from leader.model.layer_caches import HeaderKeys
 MAX_WIDTH: Final = 1 << 26
 """What is above is taken for this."""
 MAX_TURNED: Final = 1024
-_WITHOUT_FLASH: Final = frozenset(("grok", "t5", "t5encoder"))
+WITHOUT_FLASH: Final = frozenset(("grok", "t5", "t5encoder"))
 """Architectures of which the engine keeps the scores of all heads, as flash attention does not know them."""
 _STREAMS: Final = {"gemma3n": 4}
 _HANDS_ON_THE_EMBEDDING: Final = frozenset(("talkie",))
@@ -54,7 +54,7 @@ def read_widths(architecture: str, metadata: Metadata, n_layers: int, n_embd: in
     if architecture in ("mamba", "mamba2"):  # the engine splits its layers amid
         handed += _projected(keys)
     inner = 3 * n_embd + (4 * streams * n_embd if streams > 1 else 0) + widest
-    flash, heads = architecture not in _WITHOUT_FLASH, max(keys.each("attention.head_count"), default=0)
+    flash, heads = architecture not in WITHOUT_FLASH, max(keys.each("attention.head_count"), default=0)
     return GraphWidths(
         inner=min(inner, MAX_WIDTH),
         handed=min(handed, MAX_WIDTH),

@@ -21,19 +21,6 @@ def number(metadata: Metadata, key: str, default: int, most: int = MAX_NUMBER) -
     return default if found is None else min(found, most)
 
 
-def layer_numbers(metadata: Metadata, key: str, n_layers: int, default: int) -> tuple[int, ...]:
-    """One number for each layer, from one for all or a list; where the list has none, its largest."""
-    value = metadata.get(key)
-    largest = _whole(value)
-    if largest is None:
-        return (default,) * n_layers
-    given = value if isinstance(value, tuple) else ()
-    return tuple(
-        min(given[layer] if layer < len(given) and given[layer] >= 0 else largest, MAX_NUMBER)
-        for layer in range(n_layers)
-    )
-
-
 def _whole(value: Value) -> int | None:
     """The whole number that ``value`` is, or the largest of those that it has; None of any other."""
     if isinstance(value, tuple):

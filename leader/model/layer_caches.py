@@ -116,10 +116,14 @@ _ALL_WINDOWED: Final = frozenset(("deepseek4", "lfm2", "lfm2moe"))
 _EXAONE4_WINDOWED: Final = 64
 """Layers of the one size of exaone4 that has windows."""
 
-_NO_CACHE: Final = frozenset((
-    "bert", "dream", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "llada", "llada-moe",
-    "modern-bert", "neo-bert", "nomic-bert", "nomic-bert-moe", "rnd1", "wavtokenizer-dec",
+ENCODERS: Final = frozenset((
+    "bert", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "modern-bert", "neo-bert",
+    "nomic-bert", "nomic-bert-moe",
 ))  # fmt: skip
+"""They read a whole text at once and write none."""
+DIFFUSERS: Final = frozenset(("dream", "llada", "llada-moe", "rnd1"))
+"""They write by diffusion, so they read both ways, as encoders do."""
+_NO_CACHE: Final = ENCODERS | DIFFUSERS | {"wavtokenizer-dec"}
 _LATENT: Final = frozenset((
     "bailingmoe3", "deepseek2", "deepseek32", "dots3note", "glm-dsa", "glm5-next", "hy_v4", "kimi-k3",
     "kimi-linear", "mistral4",

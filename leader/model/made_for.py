@@ -4,23 +4,12 @@ from enum import Enum
 from typing import Final
 
 from leader.model.engine_settings import KV_TYPES, EngineSettings
-from leader.model.layer_caches import UBATCH
+from leader.model.graph_widths import WITHOUT_FLASH
+from leader.model.layer_caches import DIFFUSERS, ENCODERS, UBATCH
 from leader.model.model_info import ModelInfo
 from mesh.wire.errors import MeshError
 
-ENCODERS: Final = frozenset(
-    (
-        *("bert", "modern-bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "jina-bert-v2", "jina-bert-v3"),
-        *("eurobert", "gemma-embedding"),
-    )
-)
-"""Architectures that read a whole text at once, and keep nothing of it: they write none."""
-
 _SINGLE_VECTORS: Final = frozenset(("llama-embed", "t5encoder"))
-_UNUSUAL_WRITERS: Final = frozenset(("dream", "llada", "llada-moe", "rnd1"))
-"""They write by diffusion, so they read both ways, as what gives vectors does."""
-
-_WITHOUT_FLASH_ATTENTION: Final = frozenset(("grok",))
 
 
 class MadeFor(Enum):
@@ -39,7 +28,7 @@ def made_for(model_info: ModelInfo) -> MadeFor:
     if (
         model_info.pooling in ("mean", "cls", "last")
         or architecture in ENCODERS | _SINGLE_VECTORS
-        or not (model_info.causal or architecture in _UNUSUAL_WRITERS)
+        or not (model_info.causal or architecture in DIFFUSERS)
     ):
         return MadeFor.EMBEDDINGS
     return MadeFor.ANSWERS
@@ -47,7 +36,7 @@ def made_for(model_info: ModelInfo) -> MadeFor:
 
 def keeps_context(model_info: ModelInfo) -> bool:
     """Whether the engine keeps keys and values of what the model has read."""
-    return model_info.architecture not in ENCODERS
+    return any(cache.rows for cache in model_info.caches)
 
 
 def gives(model_info: ModelInfo, settings: EngineSettings) -> MadeFor:
@@ -98,7 +87,7 @@ def refuse_kv(model_info: ModelInfo, settings: EngineSettings) -> None:
     why = ""
     if elements > 1 and widths:
         why = f"{settings.kv} packs {elements} numbers, and its heads are {widths[0]} wide"
-    elif elements > 1 and model_info.architecture in _WITHOUT_FLASH_ATTENTION:
+    elif elements > 1 and model_info.architecture in WITHOUT_FLASH:
         why = "the engine has no flash attention for it"
     if why:
         raise MeshError(f"{model_info.name} cannot have --kv {settings.kv}: {why}", "leave --kv out")

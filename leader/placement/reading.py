@@ -36,4 +36,4 @@ def read_headers(path: Path, sizes: Sequence[int]) -> ModelInfo:
 
 
 def _load_numpy() -> None:
-    import_module("leader.placement.placement_table")
+    import_module("leader.placement.placement_search")

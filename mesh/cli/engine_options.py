@@ -3,13 +3,14 @@
 import argparse
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from leader.model.engine_settings import KV_TYPES
 from mesh.cli import option_values
 from mesh.cli.options import Options
 
 if TYPE_CHECKING:
     from mesh.cli.models.bringing import Brought
 
-KV: Final = ("f16", "q8_0", "q4_0")
+KV: Final = tuple(KV_TYPES)
 OFF: Final = "off"
 """In place of a projector's file: none, though one was downloaded beside the model."""
 

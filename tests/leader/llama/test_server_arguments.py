@@ -6,6 +6,7 @@ from typing import Any
 
 from leader.llama.server_arguments import arguments, environment
 from leader.model.engine_settings import EngineSettings
+from leader.model.layer_caches import LayerCache
 from leader.placement.cost import Device
 from leader.placement.planner import Plan, place
 from leader.placement.rpc_groups import RpcGroup
@@ -109,7 +110,7 @@ def test_a_packed_context_takes_flash_attention_where_there_is_a_context() -> No
     argv = said_of(EngineSettings(512, kv="q4_0"))
     assert (value(argv, "-ctk"), value(argv, "-ctv"), value(argv, "-fa")) == ("q4_0", "q4_0", "on")
     assert "-ctk" not in said_of(EngineSettings(512))
-    assert "-ctk" not in said_of(EngineSettings(512, kv="q4_0", embeddings=True), architecture="bert")
+    assert "-ctk" not in said_of(EngineSettings(512, kv="q4_0", embeddings=True), caches=(LayerCache(),) * 8)
 
 
 def test_vectors_and_ranks_are_said_as_the_file_makes_them() -> None:

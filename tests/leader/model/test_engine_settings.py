@@ -1,5 +1,3 @@
-import pytest
-
 from leader.model.engine_settings import KV_TYPES, EngineSettings
 
 
@@ -11,10 +9,3 @@ def test_plain_settings_are_one_slot_of_answers_with_sixteen_bits() -> None:
 def test_quantised_contexts_are_smaller() -> None:
     sizes = {name: size / elements for name, (size, elements) in KV_TYPES.items()}
     assert sizes["f16"] > sizes["q8_0"] > sizes["q4_0"] > 0.5
-
-
-@pytest.mark.parametrize(("kv", "size"), [("f16", 64), ("q8_0", 34), ("q4_0", 18)])
-def test_what_is_kept_in_another_form_takes_its_bytes(kv: str, size: int) -> None:
-    assert EngineSettings(512, kv=kv).kv_scaled(64) == size
-    assert EngineSettings(512, kv=kv).kv_scaled(63) <= size, "a part of a byte counts whole"
-    assert EngineSettings(512, kv=kv).kv_scaled(0) == 0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leader.model.header_values import MAX_NUMBER, Value, layer_numbers, number
+from leader.model.header_values import MAX_NUMBER, Value, number
 
 VALUES = st.one_of(
     st.none(),
@@ -42,29 +42,8 @@ def test_a_number_is_read_in_every_form_and_else_is_the_default(value: Value, re
 
 def test_a_missing_key_is_the_default() -> None:
     assert number({}, "key", 5) == 5
-    assert layer_numbers({}, "key", 2, 5) == (5, 5)
 
 
-@pytest.mark.parametrize(
-    ("value", "read"),
-    [
-        (7, (7, 7, 7)),
-        ((1, 2, 3), (1, 2, 3)),
-        ((1, 2, 3, 4), (1, 2, 3)),
-        ((0, 9), (0, 9, 9)),
-        ((0, -1, 9), (0, 9, 9)),
-        ("many", (5, 5, 5)),
-        (-7, (5, 5, 5)),
-    ],
-)
-def test_layers_have_one_number_for_all_or_one_each(value: Value, read: tuple[int, ...]) -> None:
-    assert layer_numbers({"key": value}, "key", 3, 5) == read
-
-
-@given(value=VALUES, layers=st.integers(1, 8))
-def test_no_value_is_refused_and_none_exceeds_the_bound(value: Value, layers: int) -> None:
+@given(value=VALUES)
+def test_no_value_is_refused_and_none_exceeds_the_bound(value: Value) -> None:
     assert 0 <= number({"key": value}, "key", 5) <= MAX_NUMBER
-    read = layer_numbers({"key": value}, "key", layers, 5)
-    assert len(read) == layers
-    assert all(0 <= one <= MAX_NUMBER for one in read)
-    assert max(read) <= number({"key": value}, "key", 5)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from leader.model.engine_settings import EngineSettings
-from leader.model.made_for import ENCODERS, MadeFor, batch, gives, made_for, pooling, refuse_kv
+from leader.model.layer_caches import ENCODERS, LayerCache
+from leader.model.made_for import MadeFor, batch, gives, made_for, pooling, refuse_kv
 from leader.model.made_for import refuse_other_use as refuse
 from mesh.wire.errors import MeshError
 from tests.leader.shapes import model_info
@@ -72,7 +73,7 @@ def test_a_context_is_packed_only_where_heads_and_engine_allow_it() -> None:
     packed = EngineSettings(512, kv="q8_0")
     refuse_kv(replace(TOY, key_width=64, value_width=128), packed)
     refuse_kv(TOY, packed)
-    refuse_kv(replace(TOY, architecture="bert", key_width=16), packed)  # which keeps none
+    refuse_kv(replace(TOY, caches=(LayerCache(state=64),) * 4, key_width=16), packed)  # which keeps none
     refuse_kv(replace(TOY, key_width=80, value_width=80), EngineSettings(512))
     with pytest.raises(MeshError, match="q8_0 packs 32 numbers, and its heads are 80 wide"):
         refuse_kv(replace(TOY, key_width=64, value_width=80), packed)
