@@ -34,13 +34,14 @@ def member_view(
         name=profile.name or id_text(member.id)[:8],
         alive=member.state in PRESENT,
         reachable=reachable,
-        work=Rights.WORK in member.rights and profile.memory_offered > 0,
+        work=Rights.WORK in member.rights and profile.lent > 0,
         lead=Rights.LEAD in member.rights and profile.rank > 0,
         paused=profile.paused,
         engine=profile.engine_state,
         engine_reason=profile.engine_reason,
         engine_version=f"{profile.engine_commit} {profile.engine_rpc}",
         models=frozenset(model.root for model in profile.models),
+        memory_offered=profile.lent,
         devices=()
         if model_info is None
         else devices(

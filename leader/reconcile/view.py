@@ -61,12 +61,8 @@ class MemberView:
     engine_reason: str = ""
     engine_version: str = ""  # llama.cpp commit and RPC version: must equal the leader's
     models: frozenset[bytes] = frozenset()
-    devices: tuple[Device, ...] = ()
-
-    @property
-    def memory_offered(self) -> int:
-        """Of all its devices, in bytes."""
-        return sum(device.memory_offered for device in self.devices)
+    memory_offered: int = 0  # by all its devices, in bytes
+    devices: tuple[Device, ...] = ()  # none where no model is at hand
 
 
 @dataclass(frozen=True, slots=True)

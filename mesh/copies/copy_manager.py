@@ -343,4 +343,4 @@ def _holds(member: Member, root: bytes) -> bool:
 
 
 def _memory(member: Member) -> int:
-    return 0 if member.record is None else member.record.profile.memory_offered
+    return 0 if member.record is None else member.record.profile.lent

@@ -76,6 +76,11 @@ class Profile:
     """Which build of the program it runs, as `mesh --version` prints it."""
     devices: tuple[OfferedDevice, ...] = ()
 
+    @property
+    def lent(self) -> int:
+        """Bytes of all its devices; a record of wire version 2 tells of the first one alone."""
+        return sum(device.memory_offered for device in self.devices) or self.memory_offered
+
 
 MODEL = struct(Model, text(MAX_NAME), UINT, fixed(32))
 DEVICE = growing(
