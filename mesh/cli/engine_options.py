@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from leader.model.engine_settings import KV_TYPES
 from mesh.cli import option_values
 from mesh.cli.options import Options
+from mesh.control.operations import PlanArgs, ServeArgs
 
 if TYPE_CHECKING:
     from mesh.cli.models.bringing import Brought
@@ -68,3 +69,11 @@ def came_along(brought: "Brought") -> MeantProjector | None:
     if brought.projector or brought.projector_held:
         return MeantProjector(brought.projector, brought.projector_held)
     return None
+
+
+def name_projector(request: ServeArgs | PlanArgs, meant: MeantProjector | None) -> None:
+    """Say in a request which projector is meant, if one is."""
+    if meant is not None and meant.held:
+        request["projector_held"] = meant.held
+    elif meant is not None:
+        request["projector"] = meant.path

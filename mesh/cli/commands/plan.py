@@ -53,10 +53,7 @@ def run(args: argparse.Namespace) -> int:
         plan = plan_from_file(Path(args.pool), model, args.layers, asked, projector)
     else:
         request: PlanArgs = {"model": None, "layers": args.layers, **asked}  # type: ignore[typeddict-item]
-        if meant is not None and meant.held:
-            request["projector_held"] = meant.held
-        elif meant is not None:
-            request["projector"] = meant.path
+        engine_options.name_projector(request, meant)
         if args.model is not None:
             found = bring(args, args.model, None)
             if found.held:

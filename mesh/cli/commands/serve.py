@@ -2,11 +2,15 @@
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from mesh.cli import engine_options, option_values
 from mesh.cli.asking import ask_sidecar, invocation
 from mesh.cli.options import Options
 from mesh.control.operations import SERVE, STATUS, ServeArgs
+
+if TYPE_CHECKING:
+    from mesh.cli.models.bringing import Brought
 
 DESCRIPTION = """\
 Serve a model with the pool: a file of this machine, a model that the pool holds, by its name, or one of the
@@ -50,30 +54,7 @@ def run(args: argparse.Namespace) -> int:
     projector = engine_options.projector(args)
     wishes = Wishes(True, args.ctx, args.slots, args.layers, args.kv, args.embeddings)
     brought = bring(args, args.model, wishes)
-    request: ServeArgs = {
-        "model": "" if brought.held else brought.files[0],
-        "context": args.ctx,
-        "slots": args.slots,
-        "layers": args.layers,
-        "kv": args.kv,
-        "embeddings": args.embeddings,
-        "copies": args.copies,
-        "wait": args.wait,
-    }
-    if projector is None and brought.projector:
-        request["projector_sha256"] = brought.projector_sha256
-    if projector is None:
-        projector = engine_options.came_along(brought)
-    if projector is not None and projector.held:
-        request["projector_held"] = projector.held
-    elif projector is not None:
-        request["projector"] = projector.path
-    if brought.held:
-        request["held"] = brought.held
-    elif brought.source:
-        request["sha256"] = list(brought.sha256)
-    if brought.source:
-        request["source"] = brought.source
+    request = _request(args, brought, projector)
     with ProgressBar() as progress, wrong_files_removed(brought):
         try:
             result = ask_sidecar(args, SERVE.request(request), progress.show)
@@ -96,3 +77,30 @@ def run(args: argparse.Namespace) -> int:
         status = ask_sidecar(args, STATUS.request({}))
         print(clean(plan_line(result["plan"], status["members"])))
     return 0
+
+
+def _request(
+    args: argparse.Namespace, brought: "Brought", projector: engine_options.MeantProjector | None
+) -> ServeArgs:
+    """What the sidecar is asked for; without a ``projector`` that was typed, with the one that came along."""
+    request: ServeArgs = {
+        "model": "" if brought.held else brought.files[0],
+        "context": args.ctx,
+        "slots": args.slots,
+        "layers": args.layers,
+        "kv": args.kv,
+        "embeddings": args.embeddings,
+        "copies": args.copies,
+        "wait": args.wait,
+    }
+    if projector is None and brought.projector:
+        request["projector_sha256"] = brought.projector_sha256
+    came = engine_options.came_along(brought)
+    engine_options.name_projector(request, came if projector is None else projector)
+    if brought.held:
+        request["held"] = brought.held
+    elif brought.source:
+        request["sha256"] = list(brought.sha256)
+    if brought.source:
+        request["source"] = brought.source
+    return request

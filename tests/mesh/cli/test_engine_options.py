@@ -4,15 +4,11 @@ import argparse
 
 import pytest
 
-from leader.model.engine_settings import KV_TYPES
 from mesh.cli import engine_options
-from mesh.cli.engine_options import MeantProjector, came_along, projector
+from mesh.cli.engine_options import MeantProjector, came_along, name_projector, projector
 from mesh.cli.models.bringing import Brought
 from mesh.cli.options import Options
-
-
-def test_the_forms_of_a_context_that_can_be_typed_are_those_that_the_engine_has() -> None:
-    assert tuple(KV_TYPES) == engine_options.KV
+from mesh.control.operations import PlanArgs
 
 
 def test_each_option_is_known_to_the_config_file_as_well() -> None:
@@ -38,3 +34,20 @@ def test_what_came_along_is_here_or_where_the_model_is(
     brought: Brought, meant: MeantProjector | None
 ) -> None:
     assert came_along(brought) == meant
+
+
+@pytest.mark.parametrize(
+    ("meant", "said"),
+    [
+        (None, {}),
+        (MeantProjector(), {"projector": ""}),
+        (MeantProjector("/a/mmproj.gguf"), {"projector": "/a/mmproj.gguf"}),
+        (MeantProjector(held="ab" * 32), {"projector_held": "ab" * 32}),
+    ],
+)
+def test_a_request_says_none_or_nothing_of_it_or_where_it_is(
+    meant: MeantProjector | None, said: dict[str, str]
+) -> None:
+    request: PlanArgs = {"model": None, "layers": None}
+    name_projector(request, meant)
+    assert request == {"model": None, "layers": None, **said}
