@@ -36,7 +36,6 @@ async def test_it_is_decided_once_and_kept(keeper: EngineKeeper, monkeypatch: py
     assert [one.name for one in lending.offers.lent] == ["CPU"]
     keeper.devices = DEVICES
     lending.look()
-    assert lending.is_decided
     decided = lending.offers
     assert [one.name for one in decided.lent] == ["CUDA0", "CPU"]
     monkeypatch.setattr(module, "measure", lambda: MachineMemory(16 * GIB, GIB))
@@ -59,7 +58,6 @@ async def test_what_cannot_be_lent_is_said_and_nothing_is_lent(
     keeper.devices = DEVICES
     with caplog.at_level(logging.INFO):
         lending.look()
-    assert lending.is_decided
     assert lending.offers.lent == ()
     assert lending.problem
     assert lending.problem["code"] == "memory_refused"
