@@ -93,11 +93,11 @@ class Ledger:
             load = shape(run.plan) if run.ready_since is None else None
             self._breaks.broke(Break(member, used, now, reason, load, cut))
 
-    def heard(self, member: bytes, words: str) -> None:
-        """A worker says that its engine ended by itself, and why."""
+    def heard(self, member: bytes, words: str, devices: Sequence[str] = ()) -> None:
+        """A worker says that its engine ended by itself, and why: that of ``devices``, if it has several."""
         self._breaks.admitted(member, words)
         for key in self._devices.remembered:
-            if key[0] == member:
+            if key[0] == member and (not devices or key[1] in devices):
                 self._devices.explain(key, words)
 
     def lost_leadership(self) -> None:

@@ -21,7 +21,7 @@ row; from then on once their time is over. A worker that membership merely holds
 plan that runs: the reconciler gives a pipeline up when it cannot go on.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -370,7 +370,7 @@ def _absent(view: View, wanted: Wanted, usable: Sequence[MemberView], me: Member
     keys = [key for key, count in wanted.layers.items() if count]
     if absent := frozenset(member for member, _ in keys) - {member.id for member in usable}:
         named = replace(view, members=tuple(member for member in view.members if member.id in absent))
-        return f"{_names(view, absent)} is to hold layers but cannot: {_others(named, me)}"
+        return f"who is to hold layers cannot: {_others(named, me) or _names(view, absent)}"
     there = {device.key for device in _devices(usable)}
     gone = [
         f"{_names(view, [member])}/{device}"
@@ -451,6 +451,13 @@ def why_never(member: MemberView) -> str | None:
     return None
 
 
+_ENGINES: Final[Mapping[str, str]] = {
+    EngineState.MISSING: "has no engine yet",
+    EngineState.BUILDING: "has no engine ready",
+    EngineState.FAILED: "its engine failed",
+}
+
+
 def why_unusable(member: MemberView, me: MemberView) -> str | None:
     """Why ``member`` cannot hold layers for the leader ``me``; None when it can."""
     if (why := why_never(member)) is not None:
@@ -460,9 +467,9 @@ def why_unusable(member: MemberView, me: MemberView) -> str | None:
     if member.paused:
         return "is paused"
     if member.engine != EngineState.READY:
-        return f"engine {member.engine}{': ' + member.engine_reason if member.engine_reason else ''}"
+        return f"{_ENGINES[member.engine]}{': ' + member.engine_reason if member.engine_reason else ''}"
     if member.engine_version != me.engine_version:
-        return f"another llama.cpp ({member.engine_version})"
+        return f"has another llama.cpp ({member.engine_version})"
     if member.memory_offered <= 0:
         return "offers no memory"
     return None

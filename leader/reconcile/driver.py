@@ -249,9 +249,9 @@ class LeaderDriver:
         self.ledger.broke(now, worker, reason, devices, cut)
         self._do(lambda now: node.connection_reset(now, lost))
 
-    def heard(self, worker: bytes, words: str) -> None:
-        """A worker says that its rpc-server ended, and why."""
-        self.ledger.heard(worker, words)
+    def heard(self, worker: bytes, words: str, devices: Sequence[str] = ()) -> None:
+        """A worker says that its rpc-server ended, the one of these devices, and why."""
+        self.ledger.heard(worker, words, devices)
 
     def stood_still(self, now: float, worker: bytes, reason: str, devices: Sequence[str] = ()) -> None:
         """The worker's rpc-server took what llama-server sent, and does not answer."""

@@ -144,6 +144,13 @@ class DeviceMemory(TypedDict):
     offered: int
 
 
+class QuarantineStatus(TypedDict):
+    """For how long the plan leaves a member, or one of its devices, out, and why."""
+
+    seconds: int
+    reason: str
+
+
 class DeviceStatus(TypedDict):
     """A device that can hold layers; what was not measured on it is None."""
 
@@ -155,13 +162,7 @@ class DeviceStatus(TypedDict):
     operations: float | None  # of a prefill, in a second
     overhead: float | None  # seconds that each graph takes beside them
     slope: float | None  # seconds that a layer takes more for each token of depth
-
-
-class QuarantineStatus(TypedDict):
-    """For how long the plan leaves a member out, and why."""
-
-    seconds: int
-    reason: str
+    quarantine: NotRequired[QuarantineStatus | None]  # of one of several devices; missing: an older sidecar
 
 
 class MemberStatus(TypedDict):

@@ -48,7 +48,7 @@ def profile(
         memory_free=memory.available if first.free is None else first.free,
         engine_state=_engine_state(ready, engine, status),
         engine_progress=status["progress"],
-        engine_reason=status["reason"],
+        engine_reason=status["reason"] if ready or engine is None else "its rpc-server starts",
         engine_commit=engine.commit if engine else "",
         engine_rpc=engine.rpc if engine else "",
         models=tuple(models),

@@ -240,8 +240,8 @@ def _member(member: Member, report: PoolState | None, heard: ProgramVersion | No
         "layers": [held[0].first, held[-1].last] if held else None,
         "versions": None if program is None else list(program.speaks),
         "build": program.build if program else "",
-        "devices": [_device(device, held) for device in profile.devices] if profile else [],
-        "quarantine": _quarantine(member.id, report),
+        "devices": [_device(member.id, one, held, report) for one in profile.devices] if profile else [],
+        "quarantine": _quarantine(member.id, "", report),
     }
 
 
@@ -261,7 +261,9 @@ def _program(member: Member, heard: ProgramVersion | None) -> ProgramVersion | N
     )
 
 
-def _device(device: OfferedDevice, held: Sequence[Stage]) -> DeviceStatus:
+def _device(
+    member: NodeId, device: OfferedDevice, held: Sequence[Stage], report: PoolState | None
+) -> DeviceStatus:
     """With its layers, of those that its member holds."""
     own = [stage for stage in held if stage.device == device.name]
     return {
@@ -273,12 +275,13 @@ def _device(device: OfferedDevice, held: Sequence[Stage]) -> DeviceStatus:
         "operations": device.operations or None,
         "overhead": device.overhead or None,
         "slope": device.slope or None,
+        "quarantine": _quarantine(member, device.name, report),
     }
 
 
-def _quarantine(member: NodeId, report: PoolState | None) -> QuarantineStatus | None:
-    """Whether the leader leaves the whole member out of its plan."""
+def _quarantine(member: NodeId, device: str, report: PoolState | None) -> QuarantineStatus | None:
+    """Whether the leader leaves this device out of its plan; no name: the whole member."""
     for one in report.quarantines if report else ():
-        if one.member == member and not one.device:
+        if (one.member, one.device) == (member, device):
             return {"seconds": min(one.seconds, int(LONGEST)), "reason": one.reason}
     return None

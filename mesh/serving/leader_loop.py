@@ -293,7 +293,7 @@ class LeaderLoop:
         if words is not None and words.ended:
             name, lines = server_name(self._driver.node, server), "\n".join(words.lines)
             log.warning("%s: %s\n%s", name, words.text, lines)
-            self._leadership.heard(server.member, words.text)
+            self._leadership.heard(server.member, words.text, server.devices)
             self._machine.changes.notify()
 
     def _on_stuck(self, server: RpcGroup, reason: str) -> None:

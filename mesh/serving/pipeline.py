@@ -234,9 +234,10 @@ class Pipeline:
 
 
 def server_name(node: Node, server: RpcGroup) -> str:
-    """A member's rpc-server, for people: as ``bert``, or ``bert (CUDA0, CPU)`` where devices are named."""
-    name = name_of(node, NodeId(server.member))
-    return f"{name} ({', '.join(server.named)})" if server.named else name
+    """A member's rpc-server, for people, as plans name it: ``bert``, ``bert/CUDA0``, ``bert/CUDA0, CPU``."""
+    name, member = name_of(node, NodeId(server.member)), node.member(NodeId(server.member))
+    several = member is not None and member.record is not None and len(member.record.profile.devices) > 1
+    return f"{name}/{', '.join(server.named)}" if server.named and several else name
 
 
 def slots_folder(machine: NodeContext) -> Path:

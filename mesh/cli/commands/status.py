@@ -111,7 +111,7 @@ def describe(status: Status) -> str:
         lines.append(("others", how_others_ask(listen), ""))
     if "trouble" in status:
         lines.append(("trouble", status["trouble"], "red"))
-    lines += [("left out", _left_out(member), "yellow") for member in shown if member.get("quarantine")]
+    lines += [("left out", text, "yellow") for member in shown for text in _left_out(member)]
     lines += map(_problem, status["problems"])
     members = table(_members(status), right=(5, 6), dispensable=DISPENSABLE)
     return "\n".join([wrapped(head, columns(), "  "), "", members, "", fields(lines, whole=("others",))])
@@ -128,11 +128,14 @@ def how_others_ask(listen: str) -> str:
     return f'curl {listen}/models -H "Authorization: Bearer $(cat FILE)"'
 
 
-def _left_out(member: MemberStatus) -> str:
-    """Such as ``bert, for 2 min more: its rpc-server ended with SIGABRT``."""
-    quarantine = member["quarantine"]
-    assert quarantine is not None
-    return f"{member['name']}, for {span_text(quarantine['seconds'])} more: {quarantine['reason']}"
+def _left_out(member: MemberStatus) -> Sequence[str]:
+    """Such as ``bert, for 2 min more: rpc-server was killed by SIGABRT``; a line for each device."""
+    of_devices = [(f"/{device['name']}", device.get("quarantine")) for device in member.get("devices", ())]
+    return [
+        f"{member['name']}{device}, for {span_text(quarantine['seconds'])} more: {quarantine['reason']}"
+        for device, quarantine in [("", member.get("quarantine")), *of_devices]
+        if quarantine is not None
+    ]
 
 
 def _problem(problem: Problem) -> tuple[str, str, str]:
@@ -219,10 +222,10 @@ def _model(status: Status) -> tuple[str, str, str]:
     deployment = status["deployment"]
     if deployment is None:
         return ("model", "none; serve one with: mesh serve MODEL", "")
-    parts = [deployment["model"], deployment["state"]]
+    parts = [deployment["model"], deployment["state"], _room(deployment)]
     if deployment["state"] in ("copying", "loading", "moving"):
         parts.append(bar(deployment["progress"]))
-    parts += [deployment["reason"], _room(deployment)]
+    parts.append(deployment["reason"])  # the last: it may be long
     return ("model", "  ".join(filter(None, parts)), STATE_STYLES.get(deployment["state"], ""))
 
 

@@ -12,6 +12,8 @@ _HINDSIGHT: Final = ("cleaning up", "exiting due to")
 # How ggml-rpc logs that a worker died. The failing call decides whether it logs at all. Another thread writes
 # the log, so such a line may come before the line of ggml_abort, after it, or not at all.
 _SYMPTOM: Final = ("send failed", "recv failed")
+# What rpc-server says of each client: none of it tells why it ended.
+_ROUTINE: Final = ("Accepted client connection", "Client connection closed")
 # ggml_abort and GGML_ASSERT begin their line with the source file's name as the compiler got it.
 _ABORT: Final = re.compile(r"(?<![\w.-])([\w.-]+\.(?:c|cc|cpp|cu|cuh|h|hpp|m|mm):\d+: )(.+)")
 _LONGEST_LINE: Final = 1000
@@ -36,7 +38,7 @@ _MEANINGS: Final = (
 
 
 def telling_line(lines: Iterable[str]) -> str:
-    """The line near the end of a log that says best what went wrong; "" for an empty log.
+    """The line near the end of a log that says best what went wrong; "" where none says anything.
 
     The line that ggml aborted with comes first, or another one that says the same and more. Then comes a
     line whose meaning is known, the first line that names a failure, then the last line. Where its meaning
@@ -49,7 +51,9 @@ def telling_line(lines: Iterable[str]) -> str:
 
 
 def _chosen(lines: Iterable[str]) -> str:
-    said = [_bare(line.strip()[:_LONGEST_LINE]) for line in lines if line.strip()]
+    said = [
+        _bare(line.strip()[:_LONGEST_LINE]) for line in lines if line.strip() not in ("", *_ROUTINE)
+    ]
     failures = [
         line
         for line in said

@@ -124,6 +124,15 @@ def test_last_words_that_come_late_replace_the_reason() -> None:
     assert ledger.left_out(20.0)[W1].reason == "ended with SIGKILL"
 
 
+def test_last_words_are_of_the_rpc_server_that_said_them() -> None:
+    ledger = Ledger()
+    ledger.adopt(0.0, (W1[0], "CUDA0"), 60.0, "it aborted")
+    ledger.adopt(0.0, (W1[0], "CPU"), 60.0, "it aborted")
+    ledger.heard(W1[0], "ended with SIGKILL", ["CPU"])
+    assert ledger.left_out(1.0)[W1[0], "CUDA0"].reason == "it aborted"
+    assert ledger.left_out(1.0)[W1[0], "CPU"].reason == "ended with SIGKILL"
+
+
 def test_a_worker_that_served_for_an_hour_is_forgiven() -> None:
     ledger = loading()
     ledger.adopt(0.0, W1, 60.0, "it aborted")

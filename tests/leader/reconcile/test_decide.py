@@ -160,9 +160,9 @@ def test_too_large_a_model_waits_and_says_who_offered_what() -> None:
         ({"reachable": False}, "is not reachable"),
         ({"work": False}, "does not work"),
         ({"paused": True}, "is paused"),
-        ({"engine": "building", "engine_reason": "40%"}, "engine building: 40%"),
-        ({"engine": "failed", "engine_reason": "no disk"}, "engine failed: no disk"),
-        ({"engine_version": "b1/6.0"}, r"another llama.cpp (b1/6.0)"),
+        ({"engine": "building", "engine_reason": "40%"}, "has no engine ready: 40%"),
+        ({"engine": "failed", "engine_reason": "no disk"}, "its engine failed: no disk"),
+        ({"engine_version": "b1/6.0"}, "has another llama.cpp (b1/6.0)"),
         ({"memory_offered": 0}, "offers no memory"),
     ],
 )
@@ -198,7 +198,7 @@ def test_fixed_layers_wait_for_the_member_they_name() -> None:
     gone = member(3, alive=False)
     absent = view(leader(), member(1), member(2, paused=True), gone, wanted=wanted, leases=USED)
     report = only(decide(0, absent, ReconcilerMemory()), Report)
-    assert report.reason == "w2 is to hold layers but cannot: w2 (is paused)"
+    assert report.reason == "who is to hold layers cannot: w2 (is paused)"
     start = only(decide(0, view(wanted=wanted, leases=ALL), ReconcilerMemory()), Start)
     assert {s.device.member: s.layers for s in start.plan.stages}[W2] == 3
 

@@ -28,7 +28,7 @@ def member(id: str, name: str, **changes: Any) -> dict[str, Any]:
 
 
 def device(name: str, kind: str, total: int, offered: int) -> dict[str, Any]:
-    unmeasured = dict.fromkeys(("bandwidth", "operations", "overhead", "slope"))
+    unmeasured = dict.fromkeys(("bandwidth", "operations", "overhead", "slope", "quarantine"))
     memory = {"total": total, "offered": offered}
     return {"kind": kind, "name": name, "memory": memory, "layers": None, **unmeasured}
 

@@ -64,6 +64,7 @@ STATUS = {
                     "operations": Maybe(COUNT),
                     "overhead": Maybe(COUNT),
                     "slope": Maybe(COUNT),
+                    "quarantine": Maybe({"seconds": int, "reason": str}),
                 }
             ],
             "quarantine": Maybe({"seconds": int, "reason": str}),

@@ -100,20 +100,20 @@ def test_a_node_that_does_not_lead_has_no_rank_whatever_it_holds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "status", "worker_ready", "state"),
+    ("engine", "status", "worker_ready", "state", "reason"),
     [
-        (None, BUILDING, False, "building"),
-        (None, {"state": "failed", "progress": 0.0, "reason": "no compiler"}, False, "failed"),
-        (ENGINE, READY, False, "building"),
-        (ENGINE, READY, True, "ready"),
+        (None, BUILDING, False, "building", BUILDING["reason"]),
+        (None, {"state": "failed", "progress": 0.0, "reason": "no cc"}, False, "failed", "no cc"),
+        (ENGINE, READY, False, "building", "its rpc-server starts"),
+        (ENGINE, READY, True, "ready", ""),
     ],
 )
 def test_an_engine_is_ready_when_its_worker_answers(
-    engine: Engine | None, status: EngineStatus, worker_ready: bool, state: str
+    engine: Engine | None, status: EngineStatus, worker_ready: bool, state: str, reason: str
 ) -> None:
     record = told(engine=engine, status=status, worker_ready=worker_ready)
     assert record.engine_state == state
-    assert (record.engine_progress, record.engine_reason) == (status["progress"], status["reason"])
+    assert (record.engine_progress, record.engine_reason) == (status["progress"], reason)
 
 
 def test_a_node_without_a_worker_waits_for_none() -> None:

@@ -285,11 +285,11 @@ def test_devices_are_shown_with_what_was_measured_on_them() -> None:
     assert member(shown(scene), scene.node.id)["devices"] == [
         {
             "kind": "cuda", "name": "L4", "memory": {"total": 24, "offered": 20}, "layers": None,
-            "bandwidth": 3e11, "operations": 1e13, "overhead": 1e-4, "slope": 1e-9,
+            "bandwidth": 3e11, "operations": 1e13, "overhead": 1e-4, "slope": 1e-9, "quarantine": None,
         },
         {
             "kind": "cpu", "name": "EPYC", "memory": {"total": 64, "offered": 32}, "layers": None,
-            "bandwidth": None, "operations": None, "overhead": None, "slope": None,
+            "bandwidth": None, "operations": None, "overhead": None, "slope": None, "quarantine": None,
         },
     ]  # fmt: skip
 
@@ -313,6 +313,15 @@ def test_no_leader_shows_a_member_left_out_for_ever() -> None:
     deploy(scene)
     report(scene, quarantines=(Quarantine(actor.id, "", 1 << 60, "a lie"),))
     assert member(shown(scene), actor.id)["quarantine"] == {"seconds": 3600, "reason": "a lie"}
+
+
+def test_a_device_that_the_leader_leaves_out_is_shown_at_its_machine() -> None:
+    scene = led()
+    scene.republish(devices=(OfferedDevice("cuda", "L4", 24, 20), OfferedDevice("cpu", "EPYC", 64, 32)))
+    deploy(scene)
+    report(scene, quarantines=(Quarantine(scene.node.id, "L4", 30, "it aborted"),))
+    told = [one["quarantine"] for one in member(shown(scene), scene.node.id)["devices"]]
+    assert told == [{"seconds": 30, "reason": "it aborted"}, None]
 
 
 def test_an_owners_choice_of_engine_is_shown_until_it_is_taken_back() -> None:

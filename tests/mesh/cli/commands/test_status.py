@@ -81,14 +81,16 @@ def test_loading_shows_its_progress_and_trouble_its_reason() -> None:
     assert "m  loading  [######..................]  25 %" in text
     deployment |= {"reason": "612 MiB of 1.2 GiB, 14 s left", "context": 512, "slots": 4}
     text = describe(examples.status(deployment=deployment))  # type: ignore[arg-type]
-    assert "25 %  612 MiB of 1.2 GiB, 14 s left  512 tokens of context, 4 slots" in text
+    assert "m  loading  512 tokens of context, 4 slots  [######.." in text
+    assert "25 %  612 MiB of 1.2 GiB, 14 s left" in text
     deployment |= {"kv": "q8_0", "embeddings": False, "projector": "mmproj.gguf"}
     text = describe(examples.status(deployment=deployment))  # type: ignore[arg-type]
     assert "4 slots, kept as q8_0, reads pictures by mmproj.gguf" in text.replace("\n", " ")
     deployment |= {"kv": "f16", "embeddings": True, "state": "failed", "reason": "1.2 GiB are missing"}
     assert "gives embeddings" in describe(examples.status(deployment=deployment))  # type: ignore[arg-type]
     text = describe(examples.status(deployment=deployment))  # type: ignore[arg-type]
-    assert "m  failed  1.2 GiB are missing" in text
+    assert "m  failed  512 tokens of context" in text
+    assert "gives embeddings, reads pictures by mmproj.gguf  1.2 GiB are missing" in text.replace("\n", " ")
 
 
 def test_json_and_watch_contradict_each_other(mesh: Terminal) -> None:
@@ -174,3 +176,9 @@ def test_a_member_that_plans_leave_out_is_shown_with_how_long_and_why() -> None:
     assert "left out" in text
     assert "beta, for 2 min more: its rpc-server ended with SIGABRT" in text
     assert "left out" not in describe(examples.status())  # type: ignore[arg-type]
+    idle = examples.device("CPU", "cpu", 2 << 30, 1 << 30)
+    devices = [{**examples.device("CUDA0", "cuda", 2 << 30, 1 << 30), "quarantine": failed}, idle]
+    members = [examples.member(examples.BETA, "beta", devices=devices)]
+    text = describe(examples.status(members=members))  # type: ignore[arg-type]
+    assert text.count("left out") == 1
+    assert "beta/CUDA0, for 2 min more: its rpc-server ended with SIGABRT" in text

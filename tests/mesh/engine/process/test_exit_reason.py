@@ -55,6 +55,12 @@ def test_without_any_failure_the_last_line_is_told() -> None:
     assert telling_line([]) == ""
 
 
+def test_what_rpc_server_says_of_each_client_is_no_reason() -> None:
+    clients = ["Accepted client connection", "Client connection closed"]
+    assert telling_line(clients) == ""
+    assert telling_line(["  transport      : TCP", *clients]) == "transport      : TCP"
+
+
 def test_a_long_line_is_cut() -> None:
     assert len(telling_line(["error " * 100])) == 300
     assert len(telling_line([f"/src/a.cpp:1: {'x' * 400}"])) == 300
