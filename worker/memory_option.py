@@ -24,7 +24,9 @@ PROCESSOR: Final = "cpu"
 def parse_size(text: str) -> int:
     """Bytes from ``60M``, ``8G``, ``1.5GiB`` or ``1000000``; units are powers of 1024. Raises MeshError."""
     size = _size(text)
-    if size <= 0:
+    if size == 0:
+        raise MeshError(f"{text!r} lends nothing", "write it like 8G; --no-work lends nothing at all")
+    if size < 0:
         raise MeshError(f"{text!r} is no amount of memory", "write it like 8G, 1.5GiB or 600M")
     return size
 

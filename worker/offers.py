@@ -102,7 +102,10 @@ def _by_name(
     known = {*names, *(parts(wanted) if PROCESSOR in names else [])}
     for name in wanted:
         if name not in known:
-            raise MeshError(f"there is no device {name} here", f"there are: {there(devices, memory)}")
+            raise MeshError(
+                f"--memory names {name}, and there is no such device here",
+                f"there are: {there(devices, memory)}",
+            )
     return wanted
 
 

@@ -49,7 +49,8 @@ def infeasible(
     if otherwise:
         return Infeasible(
             f"the numbers of layers that were asked for leave no way to place all {wants.n_layers}",
-            "the numbers have to add up, or leave a member out of --layers",
+            "the numbers have to add up, and to leave room for the head, of "
+            f"{size_text(wants.head)}, at the leader or at the end; or leave a member out of --layers",
         )
     offers = ", ".join(
         f"{device.name} {size_text(device.memory_offered)} ({_holds(wants, device)})" for device in devices

@@ -11,7 +11,7 @@ import trio
 
 from mesh.control import paths
 from mesh.control.control_client import send
-from mesh.control.operations import INFO, STATUS
+from mesh.control.operations import INFO, STATUS, Status
 from mesh.control.sidecar_options import DEFAULT_PORT
 from mesh.engine.detect import detect
 from mesh.engine.install.cache import cache_dir
@@ -97,9 +97,28 @@ def _devices(state_dir: Path) -> Check:
         return {"check": "devices", "ok": False, "detail": error.message, "hint": error.hint}
     told = [f"{one.name} {one.description} lends {size_text(one.offered)}" for one in lends.lent]
     if Path(paths.process_path(str(state_dir))).exists():
-        # What rpc-server and llama-server hold now is not free, though it is lent.
-        told, lends = [f"{one.name} {one.description}" for one in found], Offers()
+        # What rpc-server and llama-server hold now is not free, though it is lent: the sidecar knows.
+        told, lends = _lent(state_dir) or [f"{one.name} {one.description}" for one in found], Offers()
     return {"check": "devices", "ok": True, "detail": "; ".join([*told, *lends.notes]), "hint": ""}
+
+
+def _lent(state_dir: Path) -> list[str]:
+    """What the member that runs here lends; nothing where it is in no pool, or lends nothing."""
+    status = _running(state_dir)
+    own = [] if status is None else [one for one in status["members"] if one["id"] == status["self"]["id"]]
+    return [
+        f"{device['name']} lends {size_text(device['memory']['offered'])}"
+        for member in own
+        for device in member["devices"]
+    ]
+
+
+def _running(state_dir: Path) -> Status | None:
+    """The status of the member that runs here; None where none does."""
+    try:
+        return send(str(state_dir), STATUS.request({}))
+    except MeshError:
+        return None
 
 
 def _sandbox() -> Check:
@@ -213,6 +232,8 @@ def _network() -> Check:
 def _port(state_dir: Path) -> Check:
     port = _settings(state_dir).get("port") or DEFAULT_PORT
     if Path(paths.process_path(str(state_dir))).exists():
+        if status := _running(state_dir):
+            port = status["self"]["address"].rpartition(":")[2] or port
         return {"check": "port", "ok": True, "detail": f"{port}, used by this sidecar", "hint": ""}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
@@ -262,9 +283,8 @@ def _program() -> Check:
 
 def _versions(state_dir: Path) -> list[Check]:
     """A finding for each problem of the pool's versions; none where this machine is in no pool."""
-    try:
-        status = with_installed(send(str(state_dir), STATUS.request({})))
-    except MeshError:
+    running = _running(state_dir)
+    if running is None:
         return []
     return [
         {
@@ -274,5 +294,5 @@ def _versions(state_dir: Path) -> list[Check]:
             "hint": problem["hint"],
             "note": problem["code"] != "wire_version",
         }
-        for problem in status["problems"]
+        for problem in with_installed(running)["problems"]
     ]

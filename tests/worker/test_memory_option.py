@@ -80,7 +80,7 @@ def test_one_amount_stays_a_number() -> None:
         ("x" * 25 + "=1G", "is not DEVICE=AMOUNT"),
         (",".join(f"cuda{number}=1G" for number in range(9)), "these are 9 devices"),
         ("much", "no amount of memory"),
-        ("0", "no amount of memory"),
+        ("0", "lends nothing"),
         ("", "no amount of memory"),
     ],
 )

@@ -98,16 +98,16 @@ def test_the_processor_is_divided_into_devices_of_its_own() -> None:
     ("devices", "option", "message"),
     [
         ([CPU], "500G", "--memory offers 500 GiB, and this machine has 64.0 GiB"),
-        ([CPU], "cuda0=1G", "there is no device cuda0 here"),
+        ([CPU], "cuda0=1G", "--memory names cuda0, and there is no such device here"),
         ([CUDA0, CPU], "cuda0=25G", "--memory offers 25.0 GiB, and CUDA0 has 24.0 GiB"),
         ([CUDA0, CPU], "cpu=65G", "--memory offers 65.0 GiB, and CPU has 64.0 GiB"),
-        ([CUDA0, CPU], "cuda1=1G", "there is no device cuda1 here"),
+        ([CUDA0, CPU], "cuda1=1G", "--memory names cuda1, and there is no such device here"),
         ([METAL, CPU], "65G", "--memory offers 65.0 GiB, and this machine has 64.0 GiB"),
         ([METAL, CPU], "500G", "--memory offers 500 GiB, and this machine has 64.0 GiB"),
         ([METAL, CPU], "mtl0=49G", "--memory offers 49.0 GiB, and MTL0 has 48.0 GiB"),
         ([METAL, CPU], "mtl0=40G,cpu=40G", "--memory offers 80.0 GiB, and this machine has 64.0 GiB"),
         ([CPU], "cpu:0=40G,cpu:1=40G", "--memory offers 80.0 GiB, and this machine has 64.0 GiB"),
-        ([METAL], "cpu:0=1G", "there is no device cpu:0 here"),
+        ([METAL], "cpu:0=1G", "--memory names cpu:0, and there is no such device here"),
     ],
 )
 def test_more_than_there_is_is_refused_with_what_there_is(

@@ -40,7 +40,7 @@ def test_what_a_person_types_is_understood(name: str, text: str, value: object) 
         ("name", "", "1 to 63 bytes"),
         ("name", "é" * 32, "1 to 63 bytes"),
         ("memory", "much", "no amount of memory"),
-        ("memory", "0", "no amount of memory"),
+        ("memory", "0", "lends nothing"),
         ("memory", "cuda0=20G,8G", "not DEVICE=AMOUNT"),
         ("port", "65536", "not a port"),
         ("port", "-1", "not a port"),

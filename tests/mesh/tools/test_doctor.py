@@ -126,6 +126,21 @@ def test_beside_a_sidecar_no_device_seems_to_lend_only_what_is_free(
     assert findings(tmp_path)["devices"]["detail"] == "CUDA0 NVIDIA L4; CPU EPYC"
 
 
+def test_beside_a_sidecar_what_it_lends_and_its_port_are_told(
+    around: Surroundings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [examples.device(f"cpu:{number}", "cpu", 8 << 30, 2 << 30) for number in range(2)]
+    here = examples.member(examples.ALPHA, "alpha", devices=parts)
+    status = examples.status(members=[here, examples.member(examples.BETA, "beta")])
+    status["self"]["address"] = "10.0.0.1:40123"
+    answers = {"info": {"pid": 1, "joined": True}, "status": status}
+    monkeypatch.setattr(doctor, "send", lambda path, request: answers[request.name])
+    Path(paths.process_path(str(tmp_path))).write_text("1\n")
+    found = findings(tmp_path)
+    assert found["devices"]["detail"] == "cpu:0 lends 2.0 GiB; cpu:1 lends 2.0 GiB"
+    assert found["port"]["detail"] == "40123, used by this sidecar"
+
+
 def test_a_full_disk_and_a_machine_without_network_are_found(around: Surroundings, tmp_path: Path) -> None:
     around.free, around.addresses = 1 << 30, []
     found = findings(tmp_path)

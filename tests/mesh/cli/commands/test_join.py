@@ -233,7 +233,8 @@ def test_devices_that_are_not_there_are_refused_with_those_that_are(
     monkeypatch.setattr(devices_here, "devices_here", lambda: (card, *processor_alone("EPYC")))
     outcome = machine.run("join", "--memory", "cuda1=20G,cpu=0")
     assert outcome.code == 2
-    assert "there is no device cuda1 here\nhint: there are: CUDA0 (24.0 GiB), CPU (64.0 GiB)" in outcome.err
+    assert "--memory names cuda1, and there is no such device here\n" in outcome.err
+    assert "hint: there are: CUDA0 (24.0 GiB), CPU (64.0 GiB)" in outcome.err
     monkeypatch.setenv("MESH_MEMORY", "8G")
     outcome = machine.run("join")
     assert outcome.code == 2
