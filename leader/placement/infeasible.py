@@ -26,7 +26,7 @@ def refuse_absent(devices: Sequence[Device], fixed: Mapping[DeviceKey, int]) -> 
         if count and key not in there:
             what = f"the device {key[1]}" if key[1] else "a machine"
             raise Infeasible(
-                f"{what} that is to hold {count} of the layers is not there yet",
+                f"{what} that is to hold {count} of the layers cannot be used now",
                 "wait for it, or leave it out of --layers",
             )
 
@@ -60,7 +60,7 @@ def infeasible(
     return Infeasible(
         f"{model_info.name} needs {size_text(total)} for its {wants.n_layers} layers, context and head: "
         f"{size_text(missing)} are missing; offered: {offers}",
-        "let more machines join, raise --memory, or serve with a smaller --ctx",
+        "let more machines join, raise --memory, or serve with a smaller --ctx or with --kv q8_0",
         missing,
     )
 
@@ -88,7 +88,8 @@ def _holds(wants: Demand, device: Device) -> str:
     most = wants.most(device)
     if most > 0:
         equal = len(set(wants.layers)) == 1
-        return f"holds {most} layers" if equal else f"holds at most {most} layers"
+        layers = "1 layer" if most == 1 else f"{most} layers"
+        return f"holds {layers}" if equal else f"holds at most {layers}"
     smallest = wants.overhead(device) + min(wants.layers)
     return f"too little: one layer needs {size_text(smallest)}"
 

@@ -103,7 +103,7 @@ def describe(plan: Plan, left_out: Sequence[LeftOut]) -> PlanResult:
     notes = []
     if len(used) == 1:
         notes.append("It fits on one machine: a pool would only add round trips.")
-    if any(stage.head and stage.device.local for stage in plan.stages):
+    elif any(stage.head and stage.device.local for stage in plan.stages):
         notes.append("The head stays with the leader, so only activations cross the network.")
     return {
         "model": plan.model_info.name,

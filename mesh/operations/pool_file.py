@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 from leader.model.model_info import ModelInfo
 from leader.placement.cost import Device
 from leader.reconcile.member_views import devices
+from mesh.engine.backends.backend_table import BACKENDS
+from mesh.engine.backends.cpu import CPU
 from mesh.wire.codec import MAX_UINT
 from mesh.wire.errors import MeshError
 from mesh.wire.profile import MAX_DEVICES, OfferedDevice, Profile
@@ -21,6 +23,8 @@ from worker.memory_option import parse_size
 
 MAX_BYTES = 1 << 20
 EXAMPLE = 'write {"members": [{"name": "alpha", "memory": "8G", "rtt_ms": 0.4}, ...]}'
+
+OF_DEVICES = 'write "devices": [{"name": "CUDA0", "kind": "cuda", "memory": "20G"}, ...]'
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +88,13 @@ def _is_named(entry: Any) -> bool:
 
 def _check_devices(member: str, entries: Any) -> None:
     if not isinstance(entries, list) or not 0 < len(entries) <= MAX_DEVICES:
-        _refuse(f"{member} needs 1 to {MAX_DEVICES} devices")
+        _refuse(f"{member} needs 1 to {MAX_DEVICES} devices", OF_DEVICES)
     for entry in entries:
         if not _is_named(entry) or "/" in entry["name"] or "memory" not in entry:
-            _refuse(f"a device of {member} needs a name and its memory: {entry}")
+            _refuse(f"a device of {member} needs a name and its memory: {entry}", OF_DEVICES)
     names = {entry["name"].lower() for entry in entries}
     if len(names) != len(entries):
-        _refuse(f"two devices of {member} have one name")
+        _refuse(f"two devices of {member} have one name", OF_DEVICES)
 
 
 def _devices(entry: dict[str, Any], model_info: ModelInfo, leader: bytes) -> list[Device]:
@@ -116,7 +120,10 @@ def _offered(member: str, entry: dict[str, Any]) -> OfferedDevice:
     offered = memory if type(memory) is int else parse_size(str(memory))
     if not 0 < offered <= MAX_UINT:
         _refuse(f"{member} cannot offer {memory} of memory")
-    return OfferedDevice(str(entry.get("kind", "cpu")), entry["name"], offered, offered)
+    kind, kinds = entry.get("kind", CPU.name), [backend.name for backend in BACKENDS]
+    if kind not in kinds:
+        _refuse(f"{member}: kind cannot be {kind}, but {', '.join(kinds)}")
+    return OfferedDevice(kind, entry["name"], offered, offered)
 
 
 def _milliseconds(member: str, entry: dict[str, Any], key: str, above: float = -1e-9) -> float | None:
@@ -136,5 +143,5 @@ def _count(content: dict[str, Any], key: str) -> int | None:
     return value
 
 
-def _refuse(message: str) -> NoReturn:
-    raise MeshError(message, EXAMPLE)
+def _refuse(message: str, example: str = EXAMPLE) -> NoReturn:
+    raise MeshError(message, example)

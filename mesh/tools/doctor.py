@@ -87,6 +87,8 @@ def _engine() -> Check:
 
 def _devices(state_dir: Path) -> Check:
     """The devices that hold layers, as the engine says, and what each would lend with the last options."""
+    if lent := _lent(state_dir):
+        return {"check": "devices", "ok": True, "detail": "; ".join(lent), "hint": ""}
     found, memory = devices_here(), measure()
     if found is None:
         detail = "the engine will say which there are"
@@ -97,8 +99,8 @@ def _devices(state_dir: Path) -> Check:
         return {"check": "devices", "ok": False, "detail": error.message, "hint": error.hint}
     told = [f"{one.name} {one.description} lends {size_text(one.offered)}" for one in lends.lent]
     if Path(paths.process_path(str(state_dir))).exists():
-        # What rpc-server and llama-server hold now is not free, though it is lent: the sidecar knows.
-        told, lends = _lent(state_dir) or [f"{one.name} {one.description}" for one in found], Offers()
+        # What rpc-server and llama-server hold now is not free, though it is lent.
+        told, lends = [f"{one.name} {one.description}" for one in found], Offers()
     return {"check": "devices", "ok": True, "detail": "; ".join([*told, *lends.notes]), "hint": ""}
 
 

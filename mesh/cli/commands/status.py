@@ -14,6 +14,7 @@ from mesh.control.operations import (
     MemberStatus,
     PlanStatus,
     Problem,
+    QuarantineStatus,
     StageStatus,
     Status,
 )
@@ -129,13 +130,22 @@ def how_others_ask(listen: str) -> str:
 
 
 def _left_out(member: MemberStatus) -> Sequence[str]:
-    """Such as ``bert, for 2 min more: rpc-server was killed by SIGABRT``; a line for each device."""
-    of_devices = [(f"/{device['name']}", device.get("quarantine")) for device in member.get("devices", ())]
+    """Such as ``bert, for 2 min more: rpc-server was killed by SIGABRT``; a line for each device.
+
+    What holds layers all the same does so since nothing else could.
+    """
+    devices = member.get("devices", ())
+    whole = (member["name"], member.get("quarantine"), member["layers"])
+    parts = [(f"{member['name']}/{one['name']}", one.get("quarantine"), one["layers"]) for one in devices]
     return [
-        f"{member['name']}{device}, for {span_text(quarantine['seconds'])} more: {quarantine['reason']}"
-        for device, quarantine in [("", member.get("quarantine")), *of_devices]
-        if quarantine is not None
+        f"{name}, {'where others can serve' if used else f'for {_span(failed)} more'}: {failed['reason']}"
+        for name, failed, used in [whole, *parts]
+        if failed is not None
     ]
+
+
+def _span(failed: QuarantineStatus) -> str:
+    return span_text(failed["seconds"])
 
 
 def _problem(problem: Problem) -> tuple[str, str, str]:

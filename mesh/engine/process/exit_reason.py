@@ -12,8 +12,11 @@ _HINDSIGHT: Final = ("cleaning up", "exiting due to")
 # How ggml-rpc logs that a worker died. The failing call decides whether it logs at all. Another thread writes
 # the log, so such a line may come before the line of ggml_abort, after it, or not at all.
 _SYMPTOM: Final = ("send failed", "recv failed")
-# What rpc-server says of each client: none of it tells why it ended.
-_ROUTINE: Final = ("Accepted client connection", "Client connection closed")
+# What rpc-server says at its start and of each client: none of it tells why it ended.
+_ROUTINE: Final = re.compile(
+    r"Accepted client connection|Client connection closed|Starting RPC server .*|Devices:"
+    r"|(endpoint|local cache|transport) +: .*|\S+: .* \(\d+ MiB, \d+ MiB free\)"
+)
 # ggml_abort and GGML_ASSERT begin their line with the source file's name as the compiler got it.
 _ABORT: Final = re.compile(r"(?<![\w.-])([\w.-]+\.(?:c|cc|cpp|cu|cuh|h|hpp|m|mm):\d+: )(.+)")
 _LONGEST_LINE: Final = 1000
@@ -51,9 +54,8 @@ def telling_line(lines: Iterable[str]) -> str:
 
 
 def _chosen(lines: Iterable[str]) -> str:
-    said = [
-        _bare(line.strip()[:_LONGEST_LINE]) for line in lines if line.strip() not in ("", *_ROUTINE)
-    ]
+    texts = (line.strip()[:_LONGEST_LINE] for line in lines)
+    said = [_bare(text) for text in texts if text and not _ROUTINE.fullmatch(text)]
     failures = [
         line
         for line in said

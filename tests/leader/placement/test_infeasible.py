@@ -46,8 +46,10 @@ def test_unequal_layers_are_said_to_be_at_most_so_many() -> None:
 
 
 def test_layers_for_what_is_not_there_go_to_nobody_else() -> None:
-    with pytest.raises(Infeasible, match="a machine that is to hold 3 of the layers is not there yet"):
+    with pytest.raises(Infeasible, match="a machine that is to hold 3 of the layers cannot be used now"):
         place(model_info(8), [host(GIB)], SETTINGS, {(GPU.member, ""): 3})
-    with pytest.raises(Infeasible, match="the device CUDA0 that is to hold 3 of the layers is not there yet"):
+    with pytest.raises(
+        Infeasible, match="the device CUDA0 that is to hold 3 of the layers cannot be used now"
+    ):
         place(model_info(8), [host(GIB), CPU], SETTINGS, {GPU.key: 3})
     assert place(model_info(8), [host(GIB)], SETTINGS, {GPU.key: 0}).stages[0].layers == 8

@@ -60,6 +60,8 @@ def test_what_is_given_is_taken(tmp_path: Path) -> None:
         ({"members": [{"name": "anna", "memory": 10**400}]}, "cannot offer"),
         ({"members": [{"name": "half \ud800", "memory": "8G"}]}, "needs a name"),
         ({"members": [{"name": "a", "devices": [{"name": "\x1b[2J", "memory": 1}]}]}, "needs a name"),
+        ({"members": [{**ANNA, "kind": "quantum"}]}, "anna: kind cannot be quantum, but cuda, "),
+        ({"members": [{**ANNA, "kind": 7}]}, "anna: kind cannot be 7"),
         ({"members": [ANNA, ANNA]}, "two members have one name"),
         ({"members": [{**ANNA, "leader": True}, {**ANNA, "name": "b", "leader": 1}]}, "cannot both lead"),
         ({"members": [ANNA], "context": 0}, "context must be a number"),

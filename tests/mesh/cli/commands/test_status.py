@@ -181,4 +181,8 @@ def test_a_member_that_plans_leave_out_is_shown_with_how_long_and_why() -> None:
     members = [examples.member(examples.BETA, "beta", devices=devices)]
     text = describe(examples.status(members=members))  # type: ignore[arg-type]
     assert text.count("left out") == 1
+    holding = examples.member(examples.BETA, "beta", quarantine=failed, layers=[0, 7])
+    text = describe(examples.status(members=[holding]))  # type: ignore[arg-type]
+    assert "beta, where others can serve: its rpc-server ended with SIGABRT" in text
+    text = describe(examples.status(members=members))  # type: ignore[arg-type]
     assert "beta/CUDA0, for 2 min more: its rpc-server ended with SIGABRT" in text

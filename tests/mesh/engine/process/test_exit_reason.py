@@ -55,10 +55,19 @@ def test_without_any_failure_the_last_line_is_told() -> None:
     assert telling_line([]) == ""
 
 
-def test_what_rpc_server_says_of_each_client_is_no_reason() -> None:
-    clients = ["Accepted client connection", "Client connection closed"]
-    assert telling_line(clients) == ""
-    assert telling_line(["  transport      : TCP", *clients]) == "transport      : TCP"
+def test_what_rpc_server_says_at_its_start_and_of_clients_is_no_reason() -> None:
+    routine = [
+        "Starting RPC server v7.0.0",
+        "  endpoint       : 127.0.0.1:8080",
+        "  local cache    : n/a",
+        "Devices:",
+        "  CPU: AMD EPYC (24105 MiB, 24105 MiB free)",
+        "  transport      : TCP",
+        "Accepted client connection",
+        "Client connection closed",
+    ]
+    assert telling_line(routine) == ""
+    assert telling_line(["quietly gone", *routine]) == "quietly gone"
 
 
 def test_a_long_line_is_cut() -> None:
