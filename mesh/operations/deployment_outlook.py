@@ -73,7 +73,8 @@ def outlook(node: Node, wanted: Deployment) -> ProgressEvent | None:
         return None
     if deployment["state"] == "failed":
         raise MeshError(
-            f"{deployment['model']} cannot be served: {deployment['reason']}", "mesh logs tells more"
+            f"{deployment['model']} cannot be served: {deployment['reason']}",
+            "mesh plan tells the whole reason, mesh logs more",
         )
     reason = deployment["reason"]
     text = f"{deployment['state']}: {reason}" if reason else _WITHOUT_REASON.get(deployment["state"], "")
