@@ -49,9 +49,10 @@ class Device:
 
     ``device`` is its name in the member's record, empty where the member tells of one alone.
     ``memory_offered`` is in bytes, ``rtt`` in seconds. ``layer_seconds`` is for the largest layer of the
-    model at hand and one token. ``up`` (leader to device) and ``down`` are in bytes a second. It gets at most
-    ``most_layers``, unless nothing fits so. Of the devices with ``local``, the one without an
-    ``accelerator`` (llama.cpp's device name, as CUDA0) is the leader's CPU, the host of the pipeline.
+    model at hand and one token. ``up`` (leader to device) and ``down`` are in bytes a second. All devices of
+    its member together get at most ``most_layers``, unless nothing fits so. Of the devices with ``local``,
+    the one without an ``accelerator`` (llama.cpp's device name, as CUDA0) is the leader's CPU, the host of
+    the pipeline.
     """
 
     member: bytes

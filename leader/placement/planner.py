@@ -196,7 +196,7 @@ def repriced(plan: Plan, devices: Sequence[Device]) -> Plan:
 def _within_caps(
     model_info: ModelInfo, wants: Demand, devices: Sequence[Device], fixed: Mapping[DeviceKey, int]
 ) -> Sequence[Share] | None:
-    """The shares of the best placement within the devices' caps.
+    """The shares of the best placement within the members' caps.
 
     Where nothing fits so, the caps rise, all by as few layers as possible.
     """
@@ -222,14 +222,36 @@ def _within_caps(
 def _ranges(
     wants: Demand, devices: Sequence[Device], fixed: Mapping[DeviceKey, int], raised: int
 ) -> list[Range]:
+    most = _caps(wants, devices, fixed, raised)
     ranges = []
     for device in devices:
-        most = wants.n_layers if device.most_layers is None else max(0, device.most_layers) + raised
-        low, high = 0, min(most, wants.n_layers)
+        low, high = 0, min(most.get(device.key, wants.n_layers), wants.n_layers)
         if device.key in fixed:
             low = high = fixed[device.key]
         ranges.append(Range(low, high, wants.room(device, False), wants.room(device, True)))
     return ranges
+
+
+def _caps(
+    wants: Demand, devices: Sequence[Device], fixed: Mapping[DeviceKey, int], raised: int
+) -> dict[DeviceKey, int]:
+    """How many layers each capped device may hold, where its member's cap is ``raised`` by so many.
+
+    A member's devices share its cap: each as many as the others, those that hold fewer as many as they hold.
+    """
+    capped: dict[bytes, list[Device]] = {}
+    for device in devices:
+        if device.most_layers is not None and device.key not in fixed:
+            capped.setdefault(device.member, []).append(device)
+    caps: dict[DeviceKey, int] = {}
+    for member, own in capped.items():
+        left = max(0, own[0].most_layers or 0) + raised
+        left -= sum(fixed.get(device.key, 0) for device in devices if device.member == member)
+        holding = sorted(own, key=wants.most)
+        for number, device in enumerate(holding):
+            caps[device.key] = max(0, min(wants.most(device), -(-left // (len(holding) - number))))
+            left -= caps[device.key]
+    return caps
 
 
 def _plan(

@@ -103,6 +103,8 @@ class LeaderDriver:
         self._heir_of: PoolState | None = None
         """The last state of the leader before this one."""
         self._led = False
+        self._has_led = False
+        """Whether it ever did, in this run: then the ledger knows what it told itself."""
         self._node = node
         self._do = do
         self._local = local
@@ -172,7 +174,7 @@ class LeaderDriver:
             return
         if not self._led:
             self._adopt(now)
-        self._led = True
+        self._led = self._has_led = True
         if running is not None and running.phase is Phase.READY:
             ledger.is_ready(now)
         elif running is not None and running.phase is Phase.FAILED:
@@ -190,8 +192,15 @@ class LeaderDriver:
             self._on_judged(judged)
 
     def _adopt(self, now: float) -> None:
-        """What the leader before this one told, as this node heard it last."""
-        for one in self._heir_of.quarantines if self._heir_of is not None else ():
+        """What the leader before this one told, as this node heard it last.
+
+        That may have been this node, before its program started anew.
+        """
+        told = self._heir_of
+        own = None if self._has_led else self._node.own_state()
+        if own is not None and (told is None or own.term > told.term):
+            told = own
+        for one in told.quarantines if told is not None else ():
             member = self._node.member(one.member)
             profile = member.record.profile if member is not None and member.record is not None else None
             names = [device.name for device in profile.devices] if profile is not None else []
@@ -283,7 +292,7 @@ class LeaderDriver:
         member = self._node.member(NodeId(id))
         profile = None if member is None or member.record is None else member.record.profile
         whole = profile is None or len(profile.devices) < 2
-        reason = cut(left_out.reason, MAX_QUARANTINE_REASON)
+        reason = both_ends(left_out.reason, MAX_QUARANTINE_REASON)
         return Quarantine(NodeId(id), "" if whole else name, told_seconds(left_out.seconds), reason)
 
 
@@ -299,6 +308,15 @@ def cut(reason: str, most: int = LONGEST_REASON) -> str:
         return reason
     kept = reason.encode()[: most - len(ELLIPSIS)].decode(errors="ignore")
     return kept.rpartition(" ")[0].rstrip(" ,;:(") + ELLIPSIS if " " in kept else kept + ELLIPSIS
+
+
+def both_ends(reason: str, most: int) -> str:
+    """A reason that is too long without its middle: first stands how a program ended, last its own words."""
+    if len(reason.encode()) <= most:
+        return reason
+    first = cut(reason, most // 2)
+    last = reason.encode()[len(first.encode()) + 1 - most :].decode(errors="ignore")
+    return f"{first} {last.partition(' ')[2] or last}"
 
 
 def pause(now: float, decision: Decision) -> float:

@@ -76,7 +76,7 @@ def devices(
     )
     if id == leader:
         told = _one_host(told)
-    caps = _shared(max(1, model_info.n_layers // 2), len(told)) if on_probation else [None] * len(told)
+    most = max(1, model_info.n_layers // 2) if on_probation else None
     return tuple(
         Device(
             member=id,
@@ -89,7 +89,7 @@ def devices(
             device=one.name,
             most_layers=most,
         )
-        for one, most in zip(told, caps, strict=True)
+        for one in told
     )
 
 
@@ -102,11 +102,6 @@ def _told_apart(told: Sequence[OfferedDevice]) -> tuple[OfferedDevice, ...]:
         return tuple(told)
     first = {one.name: one for one in reversed(told) if one.name}
     return tuple(one for one in told if first.get(one.name) is one)
-
-
-def _shared(layers: int, devices: int) -> list[int | None]:
-    """So many layers in as many parts, of which the first ones are the larger."""
-    return [layers // devices + (place < layers % devices) for place in range(devices)]
 
 
 def _accelerator(device: OfferedDevice) -> str:

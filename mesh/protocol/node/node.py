@@ -478,6 +478,11 @@ class Node:
         state: PoolState | None = signed.fact if signed is not None else None
         return state if state is not None and leader is not None and state.term == leader.term else None
 
+    def own_state(self) -> PoolState | None:
+        """The last pool state that this node signed, in an earlier run perhaps: others told it of that."""
+        signed = self._parts.store.get(PoolState, self.id)
+        return None if signed is None else signed.fact
+
     def inspect(self) -> Inspection:
         """A view of the inside, for checkers and measurements."""
         return Inspection(self, self._parts)

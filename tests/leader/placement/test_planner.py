@@ -249,6 +249,27 @@ def test_where_nothing_fits_within_the_caps_they_rise_no_more_than_they_must(
     assert layers_of(plan)["w1"] == max(cap, 8 - room, 1), "the head is on it"
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 8), st.integers(0, 7), st.lists(st.integers(1, 8), min_size=2, max_size=4))
+def test_devices_of_one_machine_get_no_more_together_than_it_may_hold(
+    cap: int, room: int, rooms: list[int]
+) -> None:
+    model = model_info(8)
+    wants = demand(model, EngineSettings(512), 1)
+
+    def holding(device: Device, layers: int, head: bool = False) -> Device:
+        memory = wants.overhead(device) + layers * wants.layers[0] + (wants.head if head else 0)
+        return replace(device, memory_offered=memory)
+
+    newcomer = replace(worker(1, seconds=0.0001), most_layers=cap)
+    own = [replace(holding(newcomer, most), device=f"D{number}") for number, most in enumerate(rooms)]
+    other = holding(worker(2, seconds=0.5), room, head=True)
+    assume(room + min(8, sum(rooms)) >= 8 and room)
+    plan = place(model, [*own, other], EngineSettings(512))
+    held = sum(stage.layers for stage in plan.stages if stage.device.member == newcomer.member)
+    assert held <= max(cap, 8 - room)
+
+
 def test_a_placement_has_another_speed_when_its_devices_have() -> None:
     plan = place(model_info(8), [host(60 * MIB), worker(1)], EngineSettings(512))
     slower = [host(60 * MIB, seconds=0.0021), worker(1, rtt=0.5)]

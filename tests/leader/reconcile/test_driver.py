@@ -4,11 +4,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from leader.model.engine_settings import EngineSettings
 from leader.model.model_info import ModelInfo
 from leader.placement.planner import place
-from leader.reconcile.driver import LOOK, SOONEST, Input, LeaderDriver, cut, pause, stages, told_seconds
+from leader.reconcile.driver import (
+    LOOK,
+    SOONEST,
+    Input,
+    LeaderDriver,
+    both_ends,
+    cut,
+    pause,
+    stages,
+    told_seconds,
+)
 from leader.reconcile.view import (
     Copying,
     Decision,
@@ -27,7 +39,7 @@ from mesh.wire.facts import PoolState, Quarantine, Resignation, Stage
 from mesh.wire.identity import NodeId
 from mesh.wire.messages import Bodies, LeaseGrant, LeaseRelease, LeaseRequest, Ping
 from mesh.wire.profile import Model
-from mesh.wire.signed_facts import decode
+from mesh.wire.signed_facts import decode, sign
 from mesh.wire.states import Phase
 from tests.leader.shapes import GIB, MIB, host, model_info, worker
 from tests.mesh.protocol.stage import Actor
@@ -336,6 +348,39 @@ def test_the_next_leader_adopts_what_the_one_before_it_left_out() -> None:
         (other.id, ""): "it aborted",
         (third, "CUDA0"): "no memory",
     }
+
+
+@given(st.text(max_size=200), st.integers(40, 120))
+def test_of_a_long_reason_both_ends_are_told_within_the_bound(reason: str, most: int) -> None:
+    told = both_ends(reason, most)
+    assert len(told.encode()) <= most
+    assert told == reason or len(reason.encode()) > most
+
+
+def test_how_a_program_ended_and_its_last_words_are_told_where_all_is_too_long() -> None:
+    said = "its backend lacks an operation of this model: error: unsupported op 'SSM_SCAN'"
+    assert both_ends(f"rpc-server was killed by SIGABRT: {said}", 96) == (
+        "rpc-server was killed by SIGABRT: its... of this model: error: unsupported op 'SSM_SCAN'"
+    )
+    assert both_ends("a" * 100, 50) == "a" * 22 + "... " + "a" * 24
+
+
+def test_a_leader_that_starts_anew_adopts_what_it_told_before_that() -> None:
+    driven = Driven()
+    stage, me, bert = driven.stage, driven.stage.node.id, NodeId(b"3" * 16)
+    told = (Quarantine(bert, "CUDA0", 240, "it aborted"),)
+    state = PoolState(stage.pool, me, 1, 1, 1, "ready", 1.0, "", 1.0, (), "", told)
+    restarted = stage.restarted()
+    driven.other.meets(restarted)
+    driven.other.tells(sign(state, stage.signer).data)
+    driven.stage = restarted
+    driven.driver = LeaderDriver(restarted.node, driven._do, driven.local)
+    restarted.wait(5.0)
+    driven.deploy()
+    view = driven.view()
+    assert view.leading
+    assert view.left_out.keys() == {(bert, "CUDA0")}
+    assert driven.driver.ledger.left_out(restarted.now + 241.0) == {}
 
 
 @pytest.mark.parametrize(
