@@ -179,7 +179,7 @@ class MemberStatus(TypedDict):
     versions: list[int] | None  # of the wire that it speaks, [oldest, newest]; None while unknown
     build: str  # of its program, as `mesh --version` prints it; empty for wire version 2
     devices: list[DeviceStatus]
-    quarantine: QuarantineStatus | None
+    quarantine: QuarantineStatus | None  # of the whole machine
 
 
 class DeploymentStatus(TypedDict):

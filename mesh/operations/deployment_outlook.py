@@ -3,6 +3,7 @@
 from leader.model.deployed_settings import settings_of, with_settings
 from leader.model.engine_settings import EngineSettings
 from leader.reconcile.deployed_layers import layers_of
+from leader.reconcile.driver import ELLIPSIS
 from mesh.control.operations import ProgressEvent
 from mesh.protocol.node.node import Node
 from mesh.runtime import status as views
@@ -13,6 +14,19 @@ from mesh.wire.profile import Model
 
 _WITHOUT_REASON = {"waiting": "waiting for the leader"}
 """A state for people, until the leader says more of it."""
+
+
+class Unserved(MeshError):
+    """The leader gave the deployment up: its reason, as far as a fact has room for that."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(f"{model} cannot be served: {reason}", "mesh plan and mesh logs tell more")
+        self._model, self._reason = model, reason
+
+    def whole(self, reason: str) -> str:
+        """The message with the leader's whole reason, where ``reason`` is that by now."""
+        goes_on = reason.startswith(self._reason.removesuffix(ELLIPSIS))
+        return f"{self._model} cannot be served: {reason if goes_on else self._reason}"
 
 
 def same(present: Deployment | None, wanted: Deployment) -> bool:
@@ -72,10 +86,7 @@ def outlook(node: Node, wanted: Deployment) -> ProgressEvent | None:
     if deployment["state"] == "ready":
         return None
     if deployment["state"] == "failed":
-        raise MeshError(
-            f"{deployment['model']} cannot be served: {deployment['reason']}",
-            "mesh plan tells the whole reason, mesh logs more",
-        )
+        raise Unserved(deployment["model"], deployment["reason"])
     reason = deployment["reason"]
     text = f"{deployment['state']}: {reason}" if reason else _WITHOUT_REASON.get(deployment["state"], "")
     text = text or deployment["state"]

@@ -12,13 +12,15 @@ from leader.placement.reading import read_model
 from leader.reconcile.deployed_layers import layers_of, of_members, with_devices
 from mesh.control.operations import NoArgs, ServeArgs, ServeResult, StopResult
 from mesh.member.stay import Stay
-from mesh.operations.deployment_outlook import copies_of, options_of, outlook, same
+from mesh.operations.deployment_outlook import Unserved, copies_of, options_of, outlook, same
 from mesh.operations.home import EmitEvent, Home, joined_pool, owned_pool
 from mesh.operations.plan import fixed_layers, place_in_pool, settings_asked
 from mesh.operations.projectors import projector_meant
 from mesh.operations.pulling.held_elsewhere import root_of, shape_of_held
 from mesh.operations.pulling.holding import hash_told, note_held, pool_name_of
+from mesh.operations.reasons_stream import leaders_reasons
 from mesh.runtime import status as views
+from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment
 from mesh.wire.profile import Model
 
@@ -98,7 +100,10 @@ async def _wait_until_served(pool: Stay, wanted: Deployment, emit: EmitEvent) ->
     seen = -1
     while True:
         seen = await pool.machine.changes.wait(seen, LOOK_SECONDS)
-        event = outlook(pool.node, wanted)
+        try:
+            event = outlook(pool.node, wanted)
+        except Unserved as error:
+            raise MeshError(error.whole((await leaders_reasons(pool)).deployment), error.hint) from error
         if event is None:
             return
         await emit(event)

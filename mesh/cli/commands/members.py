@@ -11,6 +11,7 @@ from mesh.cli.commands.status import (
     ask_status,
     held,
     layers,
+    left_out,
     members_shown,
     offered,
 )
@@ -51,7 +52,7 @@ def configure(options: Options) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from mesh.cli.terminal import count, table
+    from mesh.cli.terminal import count, fields, table
 
     status = ask_status(args)
     asked = _asked(args)
@@ -86,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         if several:
             rows += [_device_row(device, len(rows[0])) for device in member["devices"]]
     print(table(rows, right=(6, 7, 8), dispensable=DISPENSABLE))
+    if texts := left_out(members):
+        print("\n" + fields([("left out", text, "yellow") for text in texts]))
     if left := len(status["members"]) - len(members):
         print(f"\n{count(left, 'member')} left; shown with --all")
     return 0

@@ -112,7 +112,7 @@ def describe(status: Status) -> str:
         lines.append(("others", how_others_ask(listen), ""))
     if "trouble" in status:
         lines.append(("trouble", status["trouble"], "red"))
-    lines += [("left out", text, "yellow") for member in shown for text in _left_out(member)]
+    lines += [("left out", text, "yellow") for text in left_out(shown)]
     lines += map(_problem, status["problems"])
     members = table(_members(status), right=(5, 6), dispensable=DISPENSABLE)
     return "\n".join([wrapped(head, columns(), "  "), "", members, "", fields(lines, whole=("others",))])
@@ -129,17 +129,20 @@ def how_others_ask(listen: str) -> str:
     return f'curl {listen}/models -H "Authorization: Bearer $(cat FILE)"'
 
 
-def _left_out(member: MemberStatus) -> Sequence[str]:
-    """Such as ``bert, for 2 min more: rpc-server was killed by SIGABRT``; a line for each device.
+def left_out(members: Sequence[MemberStatus]) -> list[str]:
+    """Machines and devices, such as ``bert/CUDA0, for 2 min more: rpc-server was killed by SIGABRT``.
 
     What holds layers all the same does so since nothing else could.
     """
-    devices = member.get("devices", ())
-    whole = (member["name"], member.get("quarantine"), member["layers"])
-    parts = [(f"{member['name']}/{one['name']}", one.get("quarantine"), one["layers"]) for one in devices]
+    named = [(member["name"], member.get("quarantine"), member["layers"]) for member in members]
+    named += [
+        (f"{member['name']}/{device['name']}", device.get("quarantine"), device["layers"])
+        for member in members
+        for device in member.get("devices") or []
+    ]
     return [
         f"{name}, {'where others can serve' if used else f'for {_span(failed)} more'}: {failed['reason']}"
-        for name, failed, used in [whole, *parts]
+        for name, failed, used in named
         if failed is not None
     ]
 

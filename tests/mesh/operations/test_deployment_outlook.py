@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from leader.model.engine_settings import EngineSettings
-from mesh.operations.deployment_outlook import copies_of, options_of, outlook, same
+from mesh.operations.deployment_outlook import Unserved, copies_of, options_of, outlook, same
 from mesh.wire.errors import MeshError
 from mesh.wire.facts import Deployment
 from mesh.wire.profile import Model
@@ -82,6 +82,15 @@ def test_what_fails_ends_the_waiting_with_the_reason(scene: Scene) -> None:
     report(scene, wanted, Phase.FAILED)
     with pytest.raises(MeshError, match="cannot be served: because"):
         outlook(scene.node, wanted)
+
+
+def test_of_what_failed_the_whole_reason_is_told_if_it_is_still_that() -> None:
+    error = Unserved("tiny", "lost bert: unsupported...")
+    assert error.message == "tiny cannot be served: lost bert: unsupported..."
+    for other in ("", "bert is back"):
+        assert error.whole(other) == error.message
+    whole = "lost bert: unsupported op 'SSM_SCAN'"
+    assert error.whole(whole) == f"tiny cannot be served: {whole}"
 
 
 def test_another_model_that_is_ready_is_not_the_one_that_is_waited_for(scene: Scene) -> None:

@@ -299,11 +299,18 @@ def test_a_member_that_the_leader_leaves_out_is_shown_with_the_reason() -> None:
     actor = upgraded(scene.member(2), SPOKEN)
     scene.wait(scene.settings.form_delay + 1)
     deploy(scene)
-    of_a_device = Quarantine(scene.node.id, "cuda0", 30, "it is slow")
+    scene.republish(devices=(OfferedDevice("cpu", "CPU", 8, 8), OfferedDevice("cuda", "CUDA0", 8, 8)))
+    scene.wait(1)
+    of_a_device = Quarantine(scene.node.id, "CUDA0", 30, "it is slow")
     report(scene, quarantines=(of_a_device, Quarantine(actor.id, "", 60, "its rpc-server crashed")))
     result = shown(scene)
     assert member(result, actor.id)["quarantine"] == {"seconds": 60, "reason": "its rpc-server crashed"}
-    assert member(result, scene.node.id)["quarantine"] is None, "only a device of it is left out"
+    me = member(result, scene.node.id)
+    assert me["quarantine"] is None, "only a device of it is left out"
+    assert [device["quarantine"] for device in me["devices"]] == [
+        None,
+        {"seconds": 30, "reason": "it is slow"},
+    ]
 
 
 def test_no_leader_shows_a_member_left_out_for_ever() -> None:

@@ -96,6 +96,17 @@ async def test_who_asks_and_tells_nobody_of_itself_is_listed_by_its_id(
     assert "100+50" in line
 
 
+async def test_who_is_left_out_of_plans_is_told_below_the_members(
+    mesh: Terminal, sidecar: FakeSidecar
+) -> None:
+    failed = {"seconds": 60, "reason": "it aborted"}
+    sidecar.answers["status"] = examples.status(members=[examples.member(examples.BETA, "beta")])
+    assert "left out" not in (await mesh("members")).out
+    member = examples.member(examples.BETA, "beta", quarantine=failed)
+    sidecar.answers["status"] = examples.status(members=[member])
+    assert "beta, for 60 s more: it aborted" in (await mesh("members")).out
+
+
 async def test_members_that_left_are_shown_when_asked_for_and_when_they_are_back(
     mesh: Terminal, sidecar: FakeSidecar
 ) -> None:

@@ -169,6 +169,14 @@ def test_what_a_machine_of_several_devices_holds_is_told_by_device() -> None:
     assert held(cast(MemberStatus, examples.member(examples.GAMMA, "gamma")), plan) == "-"
 
 
+def test_a_device_that_plans_leave_out_is_shown_by_its_name() -> None:
+    failed = {"seconds": 60, "reason": "no memory was there"}
+    device = {**examples.device("CUDA0", "cuda", 8, 8), "quarantine": failed}
+    members = [examples.member(examples.BETA, "beta", devices=[device])]
+    text = describe(examples.status(members=members))  # type: ignore[arg-type]
+    assert "beta/CUDA0, for 60 s more: no memory was there" in text
+
+
 def test_a_member_that_plans_leave_out_is_shown_with_how_long_and_why() -> None:
     failed = {"seconds": 120, "reason": "its rpc-server ended with SIGABRT"}
     members = [examples.member(examples.BETA, "beta", quarantine=failed)]
