@@ -137,6 +137,8 @@ class LlamaServer:
         self._began = 0.0
         self.load_seconds = 0.0
         """Seconds until it was ready; 0 before."""
+        self.endpoints: dict[RpcGroup, str] = {}
+        """Each rpc-server's end of a tunnel, as llama-server names it; empty before the start."""
         self._on_state = on_state
         self._on_stuck = on_stuck
         self._lines = 0
@@ -249,7 +251,7 @@ class LlamaServer:
         )
         bounded = self._memory.applied(machine.applied(wanted, LLAMA_SERVER))
         self._reach = made = reach(bounded, machine.cells, len(servers), unix=True)
-        endpoints = dict(zip(servers, made.endpoints, strict=True))
+        endpoints = self.endpoints = dict(zip(servers, made.endpoints, strict=True))
         folder = None if kept is None else kept.files
         argv = [
             str(self._program),

@@ -241,6 +241,7 @@ class LeaderLoop:
                 self._on_reset,
                 self.asks.engine_died,
                 self._on_stuck,
+                self._on_refused,
             )
             nursery.start_soon(self._pipeline.run, engine.llama_server)
 
@@ -299,6 +300,11 @@ class LeaderLoop:
     def _on_stuck(self, server: RpcGroup, reason: str) -> None:
         log.warning("%s: %s", server_name(self._driver.node, server), reason)
         self._leadership.stood_still(now(), server.member, reason, server.devices)
+
+    def _on_refused(self, server: RpcGroup, reason: str) -> None:
+        """Its rpc-server said itself that the memory is not there: nothing else can be at fault."""
+        self._on_stuck(server, reason)
+        self._leadership.heard(server.member, reason)
 
     def _on_judged(self, judged: Judgement) -> None:
         """Tell whose fault it was: the pool is told the beginning of it alone."""

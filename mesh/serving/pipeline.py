@@ -11,6 +11,7 @@ from leader.door.orders import EngineFacts
 from leader.door.slots.parking_cost import ParkingCost
 from leader.door.slots.slot_table import SlotTable
 from leader.llama.llama_server import LlamaServer, ServerPhase, ServerState
+from leader.llama.refused_memory import refused_memory
 from leader.llama.slots import Slots
 from leader.llama.tunnels import (
     NoTunnel,
@@ -56,12 +57,14 @@ class Pipeline:
         on_reset: ResetHandler,
         on_death: Callable[[str], None],
         on_stuck: Callable[[RpcGroup, str], None],
+        on_refused: Callable[[RpcGroup, str], None],
     ) -> None:
         """Prepare a pipeline for ``start``.
 
         ``open_tunnel`` opens a tunnel to an rpc-server under a term. ``on_reset`` is called with one whose
         tunnel did not open, or broke, and the reason; ``on_death`` with how llama-server died, if of what
-        it was asked; ``on_stuck`` with one that it waited for in vain, and what that did.
+        it was asked; ``on_stuck`` with one that it waited for in vain, and what that did, and
+        ``on_refused`` with one that had not the memory that was asked of it, and llama-server's words.
         """
         self.wanted = start.wanted
         self.plan = start.plan
@@ -78,6 +81,7 @@ class Pipeline:
         self._on_reset = on_reset
         self._on_death = on_death
         self._on_stuck = on_stuck
+        self._on_refused = on_refused
         self._server: LlamaServer | None = None
         beside = start.wanted.projector
         self._slots = Slots(
@@ -213,6 +217,10 @@ class Pipeline:
             self._on_stuck(server, f"its rpc-server {reason}")
 
     def _set_state(self, state: ServerState) -> None:
+        if state.phase is ServerPhase.FAILED and self._server is not None:
+            refused = refused_memory(state.reason, self._server.endpoints)
+            if refused is not None:
+                self._on_refused(refused, state.reason)
         self.state = state
         if state.phase is ServerPhase.READY and self._turns is None and self._nursery is not None:
             self._turns = self._make_turns()
