@@ -51,6 +51,7 @@ _PLAIN = {
     # Dataclasses with a ClassVar before fields without a default, and a cached_property.
     "mesh/wire/facts.py",
     "mesh/wire/messages.py",
+    "mesh/wire/signed_facts.py",
     # The decorator of dataclasses, and errors that plain modules inherit from.
     "mesh/wire/immutable.py",
     "mesh/wire/errors.py",

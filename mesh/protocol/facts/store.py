@@ -10,7 +10,7 @@ members that saw the same facts hold the same facts.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -202,7 +202,8 @@ class FactStore:
         height, fact = _height(signed), signed.fact
         higher = [rival.signed.fact.author for rival in rivals if _height(rival.signed) > height]
         return (
-            len(set(higher)) < _FEW.get(fact.kind, math.inf) and higher.count(fact.author) < MAX_OF_AN_AUTHOR
+            len(set(higher)) < _FEW.get(fact.kind, sys.maxsize)
+            and higher.count(fact.author) < MAX_OF_AN_AUTHOR
         )
 
     def _rivals(self, fact: Fact) -> list[Entry]:
