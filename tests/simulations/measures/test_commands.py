@@ -17,6 +17,7 @@ SMALL = {
     "join": ["--seeds", "2"],
     "idle": ["--seconds", "5"],
     "failover": ["--seeds", "2"],
+    "blame": ["--seeds", "2", "--minutes", "2"],
     "throughput": ["--seeds", "1", "--seconds", "2"],
 }
 
