@@ -190,11 +190,15 @@ class CopyManager:
                 await trio.sleep(LOOK_SECONDS / 4)  # at most two looks a second
 
     def _begin(self) -> None:
-        """Copy what is deployed, a file after the other, unless it is here or in transfer."""
+        """Copy what is deployed, unless it is here or in transfer: the smallest file first, then the others.
+
+        So whoever holds the model holds what is beside it.
+        """
         wanted = self._wanted()
         if self._nursery is None or self._fetch is not None or wanted is None:
             return
-        model = next((file for file in wanted.held if self._models.find(file.root) is None), None)
+        missing = [file for file in wanted.held if self._models.find(file.root) is None]
+        model = min(missing, key=lambda file: file.size, default=None)
         if model is None:
             return
         holders = partial(self._holders, model.root)
@@ -203,12 +207,13 @@ class CopyManager:
         self._nursery.start_soon(self._make, self._fetch, self._scope)
 
     async def _make(self, fetch: Fetch, scope: trio.CancelScope) -> None:
-        model = fetch.model
+        model, made = fetch.model, False
         log.info("copying %s", model.name)
         try:
             with scope:
                 files = await fetch.run()
                 await trio.to_thread.run_sync(self._record, fetch, files)
+                made = True
                 log.info("holds a copy of %s", model.name)
         except (MeshError, OSError) as error:
             log.warning("no copy of %s was made: %s", model.name, error)
@@ -220,6 +225,8 @@ class CopyManager:
         finally:
             self._fetch = None
             self._machine.changes.notify()
+        if made:
+            self._begin()
 
     def _record(self, fetch: Fetch, files: Sequence[Path]) -> None:
         self._models.add(fetch.model.name, fetch.model.root, files)

@@ -9,7 +9,6 @@ from mesh.engine.types import Engine
 from mesh.tools.generator import ModelSpec, spec_of_size
 from tests.e2e.pools import (
     LAYERS,
-    MODEL_BYTES,
     client,
     form_pool,
     holders,
@@ -25,6 +24,9 @@ from tests.leader.llama.bare_server import bare_server, post
 from tests.tiny_kinds import encoder, picture, projector
 
 pytestmark = pytest.mark.usefixtures("engine")
+
+BYTES = 44_000_000
+"""More than one host holds, and less than two that remain."""
 
 RED, BLUE = picture(255, 0, 0), picture(0, 0, 255)
 TEXTS = ["da be bi", "hello, pool", "z"]
@@ -50,10 +52,10 @@ async def describe(host: Host, url: str) -> str:
 async def test_a_picture_is_read_through_any_gateway_and_by_the_next_leader(lab: Lab, tmp_path: Path) -> None:
     hosts = lab.hosts(3)
     form_pool(hosts)
-    width = spec_of_size(MODEL_BYTES, ModelSpec(layers=LAYERS)).n_embd
+    width = spec_of_size(BYTES, ModelSpec(layers=LAYERS)).n_embd
     beside = projector(tmp_path / "mmproj.gguf", width)
     options = ("--mmproj", beside, "--kv", "q8_0", "--ctx", "512", "--wait")
-    hosts[0].mesh("serve", make_model(tmp_path), *options, timeout=120)
+    hosts[0].mesh("serve", make_model(tmp_path, size=BYTES), *options, timeout=120)
     status = await status_when(hosts[2], is_ready)
     assert (status["deployment"]["projector"], status["deployment"]["kv"]) == ("mmproj.gguf", "q8_0")
     assert len(holders(status)) > 1
@@ -62,6 +64,7 @@ async def test_a_picture_is_read_through_any_gateway_and_by_the_next_leader(lab:
     assert seen == seen[:1] * 3
     assert await describe(hosts[2], BLUE) != seen[0], "the answer is of the picture"
 
+    # The first in the list is the model, which comes last.
     await models_until(hosts[2], lambda entry: len(entry["members"]) == 2)
     names = {member["id"]: member["name"] for member in status["members"]}
     (model, held) = sorted((await hosts[2].amesh_json("models"))["models"], key=lambda one: -one["size"])

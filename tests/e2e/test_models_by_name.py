@@ -15,12 +15,15 @@ from tests.lab import namespaces
 from tests.lab.host import Host
 from tests.lab.hub import ScriptedHub
 from tests.lab.lab import Lab
+from tests.tiny_kinds import projector
 
 pytestmark = pytest.mark.usefixtures("engine")
 
 REPO = "ann/tiny-GGUF"
 SERVE = ("--ctx", "512", "--slots", "1", "--wait")
 SECRET = "hf_only_here"
+BEST = 12_000_000
+"""Bytes of the best variant that fits."""
 
 
 @pytest.fixture
@@ -35,9 +38,14 @@ def hub(lab: Lab) -> Iterator[ScriptedHub]:
     made.__exit__(None, None, None)
 
 
+def spec(size: int) -> ModelSpec:
+    """What a model of so many bytes is made by."""
+    return spec_of_size(size, ModelSpec(layers=8, seed=size))
+
+
 def model(folder: Path, size: int, parts: int = 1) -> dict[str, bytes]:
     """A model's files by their names behind its quantisation."""
-    files = generate(folder / "made.gguf", spec_of_size(size, ModelSpec(layers=8, seed=size)), parts=parts)
+    files = generate(folder / "made.gguf", spec(size), parts=parts)
     return {path.name.removeprefix("made"): path.read_bytes() for path in files}
 
 
@@ -55,9 +63,9 @@ def fill(hub: ScriptedHub, folder: Path, **access: bool | str) -> None:
         REPO,
         {
             "tiny-BF16.gguf": bytes(1 << 20) + b"never read" * 40_000_000,
-            **{f"Q8_0/tiny-Q8_0{end}": data for end, data in model(folder / "8", 12_000_000, 2).items()},
+            **{f"Q8_0/tiny-Q8_0{end}": data for end, data in model(folder / "8", BEST, 2).items()},
             **{f"tiny-Q4_K_M{end}": data for end, data in model(folder / "4", 6_000_000).items()},
-            "mmproj-F16.gguf": b"GGUF a projector",
+            "mmproj-F16.gguf": projector(folder / "mmproj.gguf", spec(BEST).n_embd).read_bytes(),
         },
         **access,  # type: ignore[arg-type]
     )

@@ -120,10 +120,9 @@ async def test_both_files_of_a_deployment_come_to_the_same_member(company: Compa
     company.anna.models.add(beside.model.name, beside.model.root, beside.files)
     company.hold(company.anna)
     company.deploy(second=beside.model)
-    await until(lambda: copied(company.bert, company), pause=MOCKED_PAUSE)
-    company.bert.tell()
     find = company.bert.models.find
-    await until(lambda: find(beside.model.root) is not None, pause=MOCKED_PAUSE)
+    await until(lambda: copied(company.bert, company), pause=MOCKED_PAUSE)
+    assert find(beside.model.root) is not None, "the smaller one came first"
     assert not company.cara.models.held()
     company.bert.tell()
     await until(lambda: company.anna.copies.lacking == "", pause=MOCKED_PAUSE)
