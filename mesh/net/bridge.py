@@ -59,6 +59,15 @@ class _Outcome(enum.Enum):
     SOURCE_BROKE = 1
     SINK_BROKE = 2
     MALFORMED = 3
+    SILENT = 4
+
+
+_UNANSWERED: Final = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
+"""How TCP says that it gave up on a peer, or on the way there: the near end has no way that can be lost."""
+
+
+def _broke(error: OSError, outcome: _Outcome) -> _Outcome:
+    return _Outcome.SILENT if error.errno in _UNANSWERED else outcome
 
 
 class Direction:
@@ -108,8 +117,8 @@ class Direction:
         while True:
             try:
                 data = receive()
-            except OSError:
-                return _Outcome.SOURCE_BROKE
+            except OSError as error:
+                return _broke(error, _Outcome.SOURCE_BROKE)
             if not data:
                 return _Outcome.ENDED
             if not send(data):
@@ -133,15 +142,16 @@ class Direction:
             try:
                 count = splice(source, writer, room)
             except OSError as error:
-                return None if error.errno in (errno.EINVAL, errno.ENOSYS) else _Outcome.SOURCE_BROKE
+                unable = error.errno in (errno.EINVAL, errno.ENOSYS)
+                return None if unable else _broke(error, _Outcome.SOURCE_BROKE)
             if not count:
                 return _Outcome.ENDED
             left = count
             while left:
                 try:
                     left -= splice(reader, sink, left)
-                except OSError:
-                    return _Outcome.SINK_BROKE
+                except OSError as error:
+                    return _broke(error, _Outcome.SINK_BROKE)
             self.moved += count
             self.moved_at = time.monotonic()
 
@@ -241,6 +251,8 @@ def _ending(outcome: _Outcome, from_near: bool) -> Ending:
         return Ending.MALFORMED
     if outcome is _Outcome.ENDED:
         return Ending.NEAR_ENDED if from_near else Ending.FAR_ENDED
+    if outcome is _Outcome.SILENT:
+        return Ending.FAR_SILENT
     near_broke = from_near == (outcome is _Outcome.SOURCE_BROKE)
     return Ending.NEAR_BROKE if near_broke else Ending.FAR_BROKE
 
