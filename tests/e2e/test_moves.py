@@ -77,7 +77,8 @@ async def test_a_model_moves_to_a_machine_that_came_and_conversations_come_along
     anna.mesh("serve", make_model(tmp_path), *SERVE, timeout=120)
     before = await status_when(anna, is_ready)
     assert len(holders(before)) == 3, "it takes them all"
-    token = anna.mesh_json("invite")["token"]
+    # An owner: a newcomer that is none gets half of the layers until it has served.
+    token = anna.mesh_json("invite", "--rights", "work,ask,lead,own")["token"]
     dora.mesh("join", token, "--name", "dora", "--memory", "400M", "--tailscaled-socket", "off")
     first = await ask(bert, STORY, 8)
     assert first["timings"]["prompt_n"] > 50
