@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from leader.placement.planner import Plan
@@ -153,9 +154,11 @@ class Gate:
         }
         wait, act = acts.get(self._manners.of(self._host), (0.0, None))
         if act is not None:
-            then = act
-            run = lambda: then() if tunnel in self._fence.streams else None  # noqa: E731
-            self._world.on(self._host, self._world.now + wait, run)
+            self._world.on(self._host, self._world.now + wait, partial(self._if_admitted, tunnel, act))
+
+    def _if_admitted(self, tunnel: Tunnel, act: Callable[[], None]) -> None:
+        if tunnel in self._fence.streams:
+            act()
 
     def _answer_no_more(self) -> None:
         """It takes bytes and does not answer; its own sidecar finds nothing wrong."""

@@ -48,21 +48,12 @@ def encoder(path: Path, *, ranks: bool = False, seed: int = 1, context: int = CO
     writer.add_causal_attention(False)
     writer.add_pooling_type(gguf.PoolingType.RANK if ranks else gguf.PoolingType.MEAN)
     writer.add_token_type_count(1)
-    vocabulary = generator._vocabulary(spec)
-    writer.add_tokenizer_model("llama")
-    writer.add_token_list([piece for piece, _ in vocabulary])
-    writer.add_token_scores(
-        [float(len(piece)) if kind == gguf.TokenType.NORMAL else -1e4 for piece, kind in vocabulary]
-    )
-    writer.add_token_types([int(kind) for _, kind in vocabulary])
-    writer.add_unk_token_id(0)
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
+    generator.add_vocabulary(writer, spec)
     writer.add_sep_token_id(2)
     writer.add_add_bos_token(True)
     writer.add_add_eos_token(True)
     weights = _Weights(seed)
-    writer.add_tensor("token_embd.weight", weights.matrix(len(vocabulary), WIDTH))
+    writer.add_tensor("token_embd.weight", weights.matrix(spec.vocabulary, WIDTH))
     writer.add_tensor("position_embd.weight", weights.matrix(context, WIDTH))
     _norm(writer, "token_embd_norm")
     for layer in range(LAYERS):

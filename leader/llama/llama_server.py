@@ -34,7 +34,7 @@ from mesh.engine.process.logfile import LogFile
 from mesh.engine.process.memory_bound import MemoryBound
 from mesh.engine.process.reach import Reach, reach
 from mesh.engine.process.standstill import Standstill, look
-from mesh.engine.process.supervise import Launch, Run, State, Supervised
+from mesh.engine.process.supervise import Launch, Run, State, Supervised, describe_exit
 from mesh.engine.sandbox.confinement import Confinement
 from mesh.engine.sandbox.engine_users import LLAMA_SERVER
 from mesh.engine.sandbox.isolation import isolation
@@ -348,7 +348,7 @@ class LlamaServer:
     def _reason(self, code: int | None) -> str:
         if self._stuck:
             return self._stuck
-        how = "did not start" if code is None else f"ended with {_exit(code)}"
+        how = "did not start" if code is None else describe_exit(code)
         line = telling_line(self._supervised.log.last_lines)
         return f"llama-server {how}: {line}" if line else f"llama-server {how}"
 
@@ -364,10 +364,3 @@ def _bytes_read(pid: int | None) -> int:
 
 def _tokens(slots: Mapping[int, SavedSlot]) -> int:
     return sum(slot.tokens for slot in slots.values())
-
-
-def _exit(code: int) -> str:
-    try:
-        return signal.Signals(-code).name if code < 0 else f"status {code}"
-    except ValueError:
-        return f"signal {-code}"

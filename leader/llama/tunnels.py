@@ -20,6 +20,7 @@ from mesh.net.bridge import LINGER, Bridge, Ending
 from mesh.net.link import Bare, Trusts, enter_gate, never
 from mesh.net.stream_ends import End, Plain
 from mesh.wire.errors import MeshError
+from mesh.wire.strangers_words import printable
 
 MAX_CONNECTIONS: Final = 16  # to one rpc-server at once
 MAX_REFUSAL: Final = 200  # characters of a gate's reason
@@ -163,12 +164,6 @@ class TunnelRefused(MeshError):
     """The worker's gate does not let this leader in."""
 
 
-def _printable(reason: object) -> str:
-    """A stranger's words, which are logged and told to the pool; empty for what are none."""
-    text = reason[:MAX_REFUSAL] if isinstance(reason, str) else ""
-    return "".join(one if one.isprintable() else " " for one in text).strip()
-
-
 async def pass_gate(session: GatedSession, trusts: Trusts = never) -> OpenTunnel:
     """Wait for the gate's answer; afterwards the bytes are rpc-server's own. Raises TunnelRefused with the
     gate's reason.
@@ -178,7 +173,9 @@ async def pass_gate(session: GatedSession, trusts: Trusts = never) -> OpenTunnel
     answer = await session.receive_message(4096)
     if not isinstance(answer, dict) or answer.get("ok") is not True:
         reason = answer.get("reason") if isinstance(answer, dict) else None
-        raise TunnelRefused(f"the worker's gate refused: {_printable(reason) or 'no reason given'}")
+        raise TunnelRefused(
+            f"the worker's gate refused: {printable(reason, MAX_REFUSAL) or 'no reason given'}"
+        )
     return OpenTunnel(session, await enter_gate(session, answer, trusts))
 
 

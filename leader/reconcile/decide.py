@@ -499,7 +499,7 @@ def _others(view: View, me: MemberView) -> str:
 
 
 def why_left_out(left_out: Exclusion) -> str:
-    """Such as ``left out for 2 min: its rpc-server ended with SIGABRT``."""
+    """Such as ``left out for 2 min: its rpc-server was killed by SIGABRT``."""
     return f"left out for {span_text(left_out.seconds)}: {left_out.reason}"
 
 

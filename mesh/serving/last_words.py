@@ -24,6 +24,7 @@ from mesh.serving.worker_loop import WorkerLoop
 from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import NodeId
 from mesh.wire.rights import Rights
+from mesh.wire.strangers_words import printable
 from worker.gate import named_devices
 
 ASK_SECONDS: Final = 3.0
@@ -123,5 +124,4 @@ def _bounded(lines: Sequence[str]) -> tuple[str, ...]:
 
 def _clean(text: str, most: int) -> str:
     """Printable, without folders, which name a machine's users, and at most so many characters."""
-    shown = "".join(one if one.isprintable() else " " for one in text[:MAX_BYTES])
-    return without_folders(shown)[:most]
+    return without_folders(printable(text, MAX_BYTES))[:most]

@@ -239,6 +239,21 @@ def _may_win(spec: ModelSpec) -> npt.NDArray[np.bool_]:
     return np.array([piece.startswith("▁") and len(piece) > 1 for piece, _ in _vocabulary(spec)])
 
 
+def add_vocabulary(writer: gguf.GGUFWriter, spec: ModelSpec) -> None:
+    """Write the spec's pieces, with what marks a text's begin and end."""
+    vocabulary = _vocabulary(spec)
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list([piece for piece, _ in vocabulary])
+    # Longer pieces merge first; bytes are the last resort.
+    writer.add_token_scores(
+        [float(len(piece)) if kind == gguf.TokenType.NORMAL else -1e4 for piece, kind in vocabulary]
+    )
+    writer.add_token_types([int(kind) for _, kind in vocabulary])
+    writer.add_unk_token_id(0)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+
+
 def _vocabulary(spec: ModelSpec) -> list[tuple[str, gguf.TokenType]]:
     """Control tokens, bytes, printable ASCII (▁ is a space), syllables, generated words with their space.
 
@@ -289,17 +304,7 @@ def _metadata(writer: gguf.GGUFWriter, spec: ModelSpec) -> None:
     writer.add_rope_freq_base(10000.0)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(spec.vocabulary)
-    vocabulary = _vocabulary(spec)
-    writer.add_tokenizer_model("llama")
-    writer.add_token_list([piece for piece, _ in vocabulary])
-    # Longer pieces merge first; bytes are the last resort.
-    writer.add_token_scores(
-        [float(len(piece)) if kind == gguf.TokenType.NORMAL else -1e4 for piece, kind in vocabulary]
-    )
-    writer.add_token_types([int(kind) for _, kind in vocabulary])
-    writer.add_unk_token_id(0)
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
+    add_vocabulary(writer, spec)
     writer.add_add_bos_token(True)
     writer.add_add_eos_token(False)
     writer.add_chat_template(CHAT_TEMPLATE)

@@ -160,9 +160,11 @@ class FakeServer:
 
 @pytest.fixture
 async def server(nursery: trio.Nursery) -> FakeServer:
-    server = FakeServer()
-    listeners = await nursery.start(partial(trio.serve_tcp, server.serve, 0, host="127.0.0.1"))
+    return await started(FakeServer(), nursery)
 
+
+async def started(server: FakeServer, nursery: trio.Nursery) -> FakeServer:
+    listeners = await nursery.start(partial(trio.serve_tcp, server.serve, 0, host="127.0.0.1"))
     server.port = listeners[0].socket.getsockname()[1]
     return server
 
@@ -468,9 +470,7 @@ class Machine:
 
 @pytest.fixture
 async def machine(server: FakeServer, nursery: trio.Nursery) -> Machine:
-    other = FakeServer()
-    listeners = await nursery.start(partial(trio.serve_tcp, other.serve, 0, host="127.0.0.1"))
-    other.port = listeners[0].socket.getsockname()[1]
+    other = await started(FakeServer(), nursery)
     return Machine({("CUDA0",): server, ("CUDA1", "CPU"): other, (): server})
 
 

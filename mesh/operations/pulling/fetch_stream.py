@@ -38,6 +38,7 @@ from mesh.wire.errors import DecodeError, MeshError
 from mesh.wire.identity import NodeId, id_text
 from mesh.wire.profile import Model
 from mesh.wire.rights import Rights
+from mesh.wire.strangers_words import printable
 
 log = logging.getLogger(__name__)
 
@@ -289,8 +290,7 @@ def _read_held(given: Any) -> Model | None:
 
 
 def _clean(text: Any) -> str:
-    shown = text if isinstance(text, str) else ""
-    return "".join(one if one.isprintable() else " " for one in shown[:MAX_TEXT])
+    return printable(text, MAX_TEXT)
 
 
 def _number(value: Any) -> float | None:

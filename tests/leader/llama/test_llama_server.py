@@ -386,7 +386,7 @@ async def test_the_reason_is_known_when_all_is_read_that_was_said_before_the_end
     )
     with trio.fail_after(30):
         state = await server.run()
-    assert state.reason == "llama-server ended with SIGABRT: ggml-rpc.cpp:569: crashed"
+    assert state.reason == "llama-server was killed by SIGABRT: ggml-rpc.cpp:569: crashed"
     assert not server.died_of_requests, "it was never ready"
 
 

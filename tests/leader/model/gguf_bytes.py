@@ -126,7 +126,7 @@ class _Source:
         self._content = content
         self._position = 0
 
-    def take(self, form: str) -> tuple:  # type: ignore[type-arg]
+    def take(self, form: str) -> tuple[Any, ...]:
         """The next values, of that form."""
         found = struct.unpack_from(form, self._content, self._position)
         self._position += struct.calcsize(form)

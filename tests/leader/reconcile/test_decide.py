@@ -418,7 +418,10 @@ def test_what_takes_the_place_of_what_runs_is_named() -> None:
 LEFT_OUT = Exclusion(120.0, "its rpc-server ended with SIGABRT")
 
 
-def started(seen: View, memory: ReconcilerMemory = ReconcilerMemory()) -> Plan:  # noqa: B008
+FRESH = ReconcilerMemory()
+
+
+def started(seen: View, memory: ReconcilerMemory = FRESH) -> Plan:
     plan: Plan = only(decide(99, seen, replace(memory, asked_since=0.0)), Start).plan
     return plan
 
