@@ -95,6 +95,8 @@ class Tunnel:
     key: Key
     on_open: Callable[[], None]
     on_acknowledged: Callable[[], None]
+    on_refused: Callable[[], None]
+    """rpc-server has not the memory that it is asked for."""
     on_broken: Callable[[str], None]
     closed: bool = False
     cut: bool = False
@@ -151,6 +153,7 @@ class Gate:
             Manner.DIES: (_AFTER_LOAD, self.restart_engine),
             Manner.STANDS: (_IN_LOAD, self._answer_no_more),
             Manner.STOPS: (_AFTER_LOAD, self._answer_no_more),
+            Manner.LACKS: (_IN_LOAD, partial(self._refuse_memory, tunnel)),
         }
         wait, act = acts.get(self._manners.of(self._host), (0.0, None))
         if act is not None:
@@ -164,6 +167,11 @@ class Gate:
         """It takes bytes and does not answer; its own sidecar finds nothing wrong."""
         self._manners.failed(self._host, self._world.now)
         self._mute = True
+
+    def _refuse_memory(self, tunnel: Tunnel) -> None:
+        """It answers that there is no such memory, and lives on."""
+        self._manners.failed(self._host, self._world.now)
+        self._back(tunnel, tunnel.on_refused)
 
     def pass_bytes(self, tunnel: Tunnel) -> None:
         """Pass bytes of a stream to rpc-server, which answers."""
@@ -238,6 +246,7 @@ class LlamaServer:
     changed: Callable[[], None]
     lost: Callable[[NodeId, str, bool], None]
     stuck: Callable[[NodeId, str], None]
+    refused: Callable[[NodeId, str], None]
     phase: Phase = Phase.LOADING
     progress: float = 0.0
     reason: str = ""
@@ -289,13 +298,19 @@ class LlamaServer:
         def acknowledged() -> None:
             self._heard[worker] = self.world.now
 
+        def refused() -> None:
+            if self.phase is Phase.LOADING:
+                reason = f"unable to allocate at {target.profile.name}"
+                self.refused(worker, reason)
+                self.abort(reason)
+
         def broken(reason: str) -> None:
             if self.phase is not Phase.FAILED:
                 self.lost(worker, reason, tunnel.cut)
                 self.abort(f"the tunnel to {target.profile.name} broke: {reason}")
 
         tunnel = Tunnel(
-            self.host, target, target.run, (self.host.id, self.term), opened, acknowledged, broken
+            self.host, target, target.run, (self.host.id, self.term), opened, acknowledged, refused, broken
         )
         self._tunnels[worker] = tunnel
         self._heard[worker] = float("-inf")

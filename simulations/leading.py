@@ -255,6 +255,7 @@ class LeaderLoop:
         self.server = LlamaServer(
             self._world, self._serving.wire, self._serving, self._host,
             start.wanted, start.plan, claim.term, self.look_soon, self._tunnel_broke, self._stood_still,
+            self._refused_memory,
         )  # fmt: skip
         self.server.start()
 
@@ -264,6 +265,10 @@ class LeaderLoop:
 
     def _stood_still(self, worker: NodeId, reason: str) -> None:
         self._driver.stood_still(self._now(), worker, reason)
+
+    def _refused_memory(self, worker: NodeId, reason: str) -> None:
+        self._stood_still(worker, reason)
+        self._driver.heard(worker, reason)
 
     def _judged(self, judged: Judgement) -> None:
         self._serving.judged(self._host, judged)

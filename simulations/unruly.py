@@ -25,6 +25,7 @@ class Manner(StrEnum):
     STANDS = "takes bytes and answers none"
     STOPS = "stops to answer soon after each load"
     REFUSES = "lets nothing in"
+    LACKS = "has not the memory that it offers"
 
 
 UNRULY: Final = tuple(manner for manner in Manner if manner is not Manner.GOOD)

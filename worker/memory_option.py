@@ -19,6 +19,8 @@ _SIZE: Final = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*([KMGT]?)(?:i?B)?", re.I
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.-]*(?::[0-9])?")
 _HINT: Final = "write it like 8G, or for several devices like cuda0=20G,cpu=4G"
 PROCESSOR: Final = "cpu"
+_LEAST: Final = 1 << 20
+"""Bytes: who types less has left the unit out."""
 
 
 def parse_size(text: str) -> int:
@@ -84,7 +86,9 @@ def _check_parts(wanted: Mapping[str, int]) -> None:
 
 
 def _size(text: str) -> int:
-    """Bytes, perhaps 0; -1 for what is no amount, or more than any machine has."""
+    """Bytes, perhaps 0; -1 for what is no amount, or more than any machine has. Raises MeshError."""
     found = _SIZE.fullmatch(text.strip())
     size = int(float(found.group(1)) * _UNITS[found.group(2).upper()]) if found else -1
+    if 0 < size < _LEAST:
+        raise MeshError(f"{text.strip()!r} is too little: {size} bytes", "write it with its unit, like 8G")
     return size if size < 1 << 63 else -1

@@ -19,10 +19,10 @@ GIB = 1 << 30
         ("8G", 8 * GIB),
         ("1.5GiB", 3 * GIB // 2),
         ("1.5 gb", 3 * GIB // 2),
-        ("1000000", 1000000),
-        ("512k", 512 << 10),
+        ("2000000", 2000000),
+        ("2048k", 2 << 20),
         ("2T", 2 << 40),
-        ("100B", 100),
+        ("60000000B", 60000000),
     ],
 )
 def test_amounts_of_memory_are_read_as_people_write_them(text: str, size: int) -> None:
@@ -45,7 +45,7 @@ def test_what_is_no_amount_of_memory_is_refused_with_an_example(text: str) -> No
         (" CPU = 1G , Vulkan1=512M", {"cpu": GIB, "vulkan1": 512 << 20}),
         ("cpu:0=2G,cpu:1=3G", {"cpu:0": 2 * GIB, "cpu:1": 3 * GIB}),
         ("cpu:1=3G,CPU:0=2G,mtl0=8G", {"cpu:0": 2 * GIB, "cpu:1": 3 * GIB, "mtl0": 8 * GIB}),
-        ("cpu=100", {"cpu": 100}),
+        ("cpu=2000K", {"cpu": 2000 << 10}),
     ],
 )
 def test_amounts_for_several_devices_are_read_by_name(text: str, amounts: dict[str, int]) -> None:
@@ -80,6 +80,8 @@ def test_one_amount_stays_a_number() -> None:
         ("x" * 25 + "=1G", "is not DEVICE=AMOUNT"),
         (",".join(f"cuda{number}=1G" for number in range(9)), "these are 9 devices"),
         ("much", "no amount of memory"),
+        ("8", "'8' is too little: 8 bytes"),
+        ("cuda0=20,cpu=0", "'20' is too little: 20 bytes"),
         ("0", "lends nothing"),
         ("", "no amount of memory"),
     ],
@@ -92,7 +94,11 @@ def test_what_names_no_devices_is_refused_in_words(text: str, why: str) -> None:
 
 
 @given(
-    st.dictionaries(st.sampled_from(["cuda0", "vulkan1", "mtl0", "cpu"]), st.integers(0, 1 << 50), min_size=1)
+    st.dictionaries(
+        st.sampled_from(["cuda0", "vulkan1", "mtl0", "cpu"]),
+        st.just(0) | st.integers(1 << 20, 1 << 50),
+        min_size=1,
+    )
 )
 def test_a_wish_survives_being_written_and_read(wanted: dict[str, int]) -> None:
     assert named(str(parse_memory(named_text(wanted)))) == wanted
