@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Machine(Terminal):
     def end(self) -> None:
         """End all stand-ins that it started."""
         for started in self.noted("started"):
-            if spawning._alive(started["pid"]):
+            with suppress(ProcessLookupError):
                 os.kill(started["pid"], signal.SIGTERM)
                 assert spawning.wait_until_it_ended(started["pid"])
 

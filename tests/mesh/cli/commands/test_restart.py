@@ -115,12 +115,13 @@ def test_why_the_installed_program_does_not_start_is_said(machine: Machine) -> N
 
 def test_a_sidecar_that_does_not_end_is_named(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.run("join")
-    monkeypatch.setattr(spawning, "END_LIMIT", 0.1)
-    monkeypatch.setattr(control_client, "PATIENCE", 0.1)
     [started] = machine.noted("started")
     os.kill(started["pid"], signal.SIGSTOP)
     try:
-        outcome = machine.run("restart")
+        with monkeypatch.context() as patched:  # the end of the test takes its time
+            patched.setattr(spawning, "END_LIMIT", 0.1)
+            patched.setattr(control_client, "PATIENCE", 0.1)
+            outcome = machine.run("restart")
     finally:
         os.kill(started["pid"], signal.SIGCONT)
     assert outcome.code == 1
