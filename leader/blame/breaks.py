@@ -39,7 +39,8 @@ class Break:
     """A tunnel to a worker ended ``at``, and with it the load or run; its devices were these.
 
     ``load`` is the placement that was being loaded, None once it was ready. ``admitted``: the worker itself
-    said that its engine ended; ``cut``: what ended the tunnel was between the two, or is not known.
+    said that its engine ended, or has not the memory; ``cut``: what ended the tunnel was between the two, or
+    is not known.
     """
 
     member: bytes

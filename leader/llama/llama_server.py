@@ -27,6 +27,7 @@ from leader.llama.server_arguments import arguments, environment
 from leader.llama.slot_manifest import SavedSlot
 from leader.llama.slots import Slots
 from leader.llama.watchdog import EngineSample, Watchdog, read_slots
+from leader.llama.worker_labels import refused_memory, with_names
 from leader.placement.planner import Plan
 from leader.placement.rpc_groups import RpcGroup
 from mesh.engine.process.exit_reason import telling_line
@@ -139,6 +140,8 @@ class LlamaServer:
         """Seconds until it was ready; 0 before."""
         self.endpoints: dict[RpcGroup, str] = {}
         """Each rpc-server's end of a tunnel, as llama-server names it; empty before the start."""
+        self.refused: RpcGroup | None = None
+        """The rpc-server, with the one device, that had not the memory for the load, which ended by that."""
         self._on_state = on_state
         self._on_stuck = on_stuck
         self._lines = 0
@@ -192,6 +195,8 @@ class LlamaServer:
                     self._reach.close()
             nursery.cancel_scope.cancel()
         self.died_of_requests = self._has_died_of_requests(code)
+        if (code or 0) > 0 and not (self._stuck or self.load_seconds):
+            self.refused = refused_memory(self._supervised.log.last_lines, self.endpoints)
         if self._stopping or self._supervised.state is State.STOPPED:
             self._report(ServerState(ServerPhase.STOPPED))
         else:
@@ -349,7 +354,8 @@ class LlamaServer:
         if self._stuck:
             return self._stuck
         how = "did not start" if code is None else describe_exit(code)
-        line = telling_line(self._supervised.log.last_lines)
+        names = {stage.device.key: stage.device.name for stage in self.plan.stages}
+        line = with_names(telling_line(self._supervised.log.last_lines), self.endpoints, names)
         return f"llama-server {how}: {line}" if line else f"llama-server {how}"
 
 

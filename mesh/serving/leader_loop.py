@@ -53,6 +53,7 @@ TUNNEL_SECONDS = 10.0
 TUNNEL_AGAIN_SECONDS = 0.1
 UNREACHABLE_SECONDS = 1.0
 MOVE_SECONDS = 60.0
+LACKS_MEMORY = "its rpc-server has not the memory that it offers; lend less there: mesh join --memory"
 
 
 class MoveRequest:
@@ -301,10 +302,10 @@ class LeaderLoop:
         log.warning("%s: %s", server_name(self._driver.node, server), reason)
         self._leadership.stood_still(now(), server.member, reason, server.devices)
 
-    def _on_refused(self, server: RpcGroup, reason: str) -> None:
-        """Its rpc-server said itself that the memory is not there: nothing else can be at fault."""
-        self._on_stuck(server, reason)
-        self._leadership.heard(server.member, reason)
+    def _on_refused(self, server: RpcGroup) -> None:
+        """Its rpc-server answered itself that the memory is not there: nothing else can be at fault."""
+        self._on_stuck(server, LACKS_MEMORY)
+        self._leadership.heard(server.member, LACKS_MEMORY, server.devices)
 
     def _on_judged(self, judged: Judgement) -> None:
         """Tell whose fault it was: the pool is told the beginning of it alone."""

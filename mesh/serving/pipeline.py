@@ -11,7 +11,6 @@ from leader.door.orders import EngineFacts
 from leader.door.slots.parking_cost import ParkingCost
 from leader.door.slots.slot_table import SlotTable
 from leader.llama.llama_server import LlamaServer, ServerPhase, ServerState
-from leader.llama.refused_memory import refused_memory
 from leader.llama.slots import Slots
 from leader.llama.tunnels import (
     NoTunnel,
@@ -57,14 +56,14 @@ class Pipeline:
         on_reset: ResetHandler,
         on_death: Callable[[str], None],
         on_stuck: Callable[[RpcGroup, str], None],
-        on_refused: Callable[[RpcGroup, str], None],
+        on_refused: Callable[[RpcGroup], None],
     ) -> None:
         """Prepare a pipeline for ``start``.
 
         ``open_tunnel`` opens a tunnel to an rpc-server under a term. ``on_reset`` is called with one whose
         tunnel did not open, or broke, and the reason; ``on_death`` with how llama-server died, if of what
         it was asked; ``on_stuck`` with one that it waited for in vain, and what that did, and
-        ``on_refused`` with one that had not the memory that was asked of it, and llama-server's words.
+        ``on_refused`` with one that had not the memory that was asked of it.
         """
         self.wanted = start.wanted
         self.plan = start.plan
@@ -217,10 +216,9 @@ class Pipeline:
             self._on_stuck(server, f"its rpc-server {reason}")
 
     def _set_state(self, state: ServerState) -> None:
-        if state.phase is ServerPhase.FAILED and self._server is not None:
-            refused = refused_memory(state.reason, self._server.endpoints)
-            if refused is not None:
-                self._on_refused(refused, state.reason)
+        refused = None if self._server is None else self._server.refused
+        if state.phase is ServerPhase.FAILED and refused is not None:
+            self._on_refused(refused)
         self.state = state
         if state.phase is ServerPhase.READY and self._turns is None and self._nursery is not None:
             self._turns = self._make_turns()

@@ -13,6 +13,7 @@ import trio
 
 from mesh.control.paths import log_path
 from mesh.engine.types import Engine
+from mesh.serving.leader_loop import LACKS_MEMORY
 from mesh.tools.generator import ModelSpec, generate, spec_of_size
 from tests.e2e.pools import PATIENCE, alive, chat, found, holders, is_ready, join, leader, status_when
 from tests.lab import unruly_engine
@@ -25,6 +26,7 @@ MODEL_BYTES, LAYERS = 24_000_000, 12
 MOST, LESS = "46M", "30M"
 """What hosts offer: the model fits on two that offer most, or on one of these and two others."""
 LOADS = 3
+VERDICTS = ("not to blame", "left out for a while")
 SERVE = ("--ctx", "512", "--slots", "1", "--copies", "1", "--wait")
 
 
@@ -156,7 +158,7 @@ async def test_what_offers_memory_that_is_not_there_is_left_out(
     pool = await form(lab, tmp_path, unruly_engine.lacks_memory(tmp_path / "unruly", engine, 20_000))
     await pool.anna.amesh("serve", pool.model, *SERVE, timeout=120)
     _, reason = await served_by_others(pool)
-    assert "memory" in reason
+    assert LACKS_MEMORY in reason
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["unplugged", "silent"])
@@ -179,4 +181,7 @@ async def test_who_is_cut_off_by_the_network_is_not_blamed(
     assert await chat(pool.anna, 4)
     pool.mallory.heal()
     await status_when(pool.anna, lambda status: noting(name in alive(status) and is_ready(status), status))
+    with trio.fail_after(PATIENCE):
+        await until(lambda: any(f"{name} is {verdict}" in _log(pool.anna) for verdict in VERDICTS))
+    noting(True, pool.anna.status())
     assert blamed == set()

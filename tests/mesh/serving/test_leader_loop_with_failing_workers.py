@@ -9,6 +9,7 @@ from trio.testing import MockClock
 from mesh.engine.types import Engine
 from mesh.net.stream_kinds import StreamKind
 from mesh.serving.last_words import handle_words
+from mesh.serving.leader_loop import LACKS_MEMORY
 from mesh.serving.worker_loop import WorkerLoop
 from mesh.tools.generator import generate
 from mesh.wire.states import Phase
@@ -28,6 +29,19 @@ def aborting(folder: Path) -> Engine:
     assert echo in program
     abort = f"            print({WORD!r}, flush=True)\n            os.abort()\n"
     engine.rpc_server.write_text(program.replace(echo, abort).replace("import socket", "import os, socket"))
+    return engine
+
+
+def refused(folder: Path, place: str) -> Engine:
+    """An engine whose llama-server says that its worker has not the memory, at ``place`` of its own end."""
+    engine = fake_engine(folder)
+    program = engine.llama_server.read_text()
+    goes_on = "        tunnels.append(tunnel)\n"
+    assert goes_on in program
+    line = "llama_model_load: error loading model: unable to allocate RPC0[" + place + "] buffer"
+    engine.llama_server.write_text(
+        program.replace(goes_on, f"        print(f{line!r}, flush=True)\n        sys.exit(1)\n")
+    )
     return engine
 
 
@@ -79,3 +93,29 @@ async def test_where_nothing_else_can_serve_it_has_failed_within_three_loads(
     assert key[0] == bert.id
     assert WORD in exclusion.reason
     assert exclusion.times <= 3
+
+
+async def test_who_refuses_the_memory_that_it_offers_is_named_and_told_to_lend_less(
+    clock: MockClock, ground: Ground, nursery: trio.Nursery, file: Path, tmp_path: Path
+) -> None:
+    bert = await ground.machine("bert")
+    one = await led(ground, clock, refused(tmp_path / "engine", "{place}"), nursery, bert)
+    works(bert, fake_engine(tmp_path / "honest"), nursery)
+    one.deploy(file, layers={one.anna: 2, bert: 2})
+    told = await phases_of(one, 60)
+    assert "memory that was counted on was not there" in told[-1][1]
+    assert "unable to allocate bert buffer" in one.leading.reasons()[0]
+    assert LACKS_MEMORY in one.leading.reasons()[0]
+    [(key, exclusion)] = one.leading.reasons()[1].items()
+    assert (key[0], exclusion.reason) == (bert.id, LACKS_MEMORY)
+
+
+async def test_a_worker_that_is_not_at_that_end_of_a_tunnel_is_not_named(
+    clock: MockClock, ground: Ground, nursery: trio.Nursery, file: Path, tmp_path: Path
+) -> None:
+    bert = await ground.machine("bert")
+    one = await led(ground, clock, refused(tmp_path / "engine", "{place}0"), nursery, bert)
+    works(bert, fake_engine(tmp_path / "honest"), nursery)
+    one.deploy(file, layers={one.anna: 2, bert: 2})
+    await phases_of(one, 60)
+    assert one.leading.reasons()[1] == {}
