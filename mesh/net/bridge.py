@@ -62,7 +62,9 @@ class _Outcome(enum.Enum):
     SILENT = 4
 
 
-_UNANSWERED: Final = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
+_UNANSWERED: Final = frozenset(
+    {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
+)
 """How TCP says that it gave up on a peer, or on the way there: the near end has no way that can be lost."""
 
 
@@ -95,22 +97,23 @@ class Direction:
                 return _Outcome.SOURCE_BROKE
             if not first:
                 return _Outcome.ENDED
-            if not self._send(memoryview(first)):
-                return _Outcome.SINK_BROKE
+            if failed := self._send(memoryview(first)):
+                return failed
         while isinstance(self.source, Plain) and self.source.pending:
-            if not self._send(self.source.receive()):
-                return _Outcome.SINK_BROKE
+            if failed := self._send(self.source.receive()):
+                return failed
         outcome = self._by_splice() if self._splice else None
         return outcome or self._by_copy()
 
-    def _send(self, data: memoryview) -> bool:
+    def _send(self, data: memoryview) -> _Outcome | None:
+        """Send all of it; how it failed, if it did."""
         try:
             self.sink.send(data)
-        except OSError:
-            return False
+        except OSError as error:
+            return _broke(error, _Outcome.SINK_BROKE)
         self.moved += len(data)
         self.moved_at = time.monotonic()
-        return True
+        return None
 
     def _by_copy(self) -> _Outcome:
         receive, send = self.source.receive, self._send
@@ -121,8 +124,8 @@ class Direction:
                 return _broke(error, _Outcome.SOURCE_BROKE)
             if not data:
                 return _Outcome.ENDED
-            if not send(data):
-                return _Outcome.SINK_BROKE
+            if failed := send(data):
+                return failed
 
     def _by_splice(self) -> _Outcome | None:
         """Move bytes by splice; None where this kernel cannot splice such sockets: then nothing was moved."""

@@ -1,6 +1,7 @@
 """A bridge moves bytes both ways, passes ends on, tells who ended it, and is cut at once."""
 
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -299,6 +300,45 @@ class Machine:
 
     def look(self) -> tuple[bool, float]:
         return self.unanswered, self.quiet
+
+
+class Failing(Plain):
+    """Its calls fail as the system says."""
+
+    def __init__(self, connection: socket.socket, number: int) -> None:
+        super().__init__(connection)
+        self._number = number
+
+    def receive(self, limit: int = 0) -> memoryview:
+        raise OSError(self._number, "")
+
+    def send(self, data: bytes | memoryview) -> None:
+        raise OSError(self._number, "")
+
+
+@pytest.mark.parametrize(
+    ("number", "ending"),
+    [
+        (errno.ECONNRESET, Ending.FAR_BROKE),
+        (errno.EPIPE, Ending.FAR_BROKE),
+        (errno.ETIMEDOUT, Ending.FAR_SILENT),
+        (errno.EHOSTUNREACH, Ending.FAR_SILENT),
+        (errno.EHOSTDOWN, Ending.FAR_SILENT),
+    ],
+)
+@pytest.mark.parametrize("sends", [True, False], ids=["sends", "receives"])
+async def test_a_far_end_that_tcp_gave_up_on_is_told_from_one_that_broke_off(
+    number: int, ending: Ending, sends: bool
+) -> None:
+    (near, program), (far, machine) = tcp_pair(), tcp_pair()
+    bridge = Bridge(Plain(near), Failing(far, number), splice=False)
+    one = bridge.outward if sends else bridge.inward
+    if sends:
+        program.sendall(b"a word")
+    outcome = await trio.to_thread.run_sync(one.run)
+    assert module._ending(outcome, one.source is bridge._near) is ending
+    for connection in (near, program, far, machine):
+        connection.close()
 
 
 def test_only_a_peer_that_acknowledges_nothing_for_long_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
