@@ -192,7 +192,7 @@ class CopyManager:
     def _begin(self) -> None:
         """Copy what is deployed, unless it is here or in transfer: the smallest file first, then the others.
 
-        So whoever holds the model holds what is beside it.
+        So whoever copied the model holds what is beside it.
         """
         wanted = self._wanted()
         if self._nursery is None or self._fetch is not None or wanted is None:
@@ -225,8 +225,8 @@ class CopyManager:
         finally:
             self._fetch = None
             self._machine.changes.notify()
-        if made:
-            self._begin()
+        if made and (wanted := self._wanted()) is not None and model in wanted.held:
+            self._begin()  # the next file, and not of something that was deployed meanwhile
 
     def _record(self, fetch: Fetch, files: Sequence[Path]) -> None:
         self._models.add(fetch.model.name, fetch.model.root, files)
