@@ -198,7 +198,7 @@ def _within_caps(
 ) -> Sequence[Share] | None:
     """The shares of the best placement within the members' caps.
 
-    Where nothing fits so, the caps rise, all by as few layers as possible.
+    Where nothing fits so, the caps rise, all by as few layers as possible; by all layers is without caps.
     """
     # It imports numpy, which only a node that plans should load.
     from leader.placement.placement_search import best_shares
@@ -222,7 +222,7 @@ def _within_caps(
 def _ranges(
     wants: Demand, devices: Sequence[Device], fixed: Mapping[DeviceKey, int], raised: int
 ) -> list[Range]:
-    most = _caps(wants, devices, fixed, raised)
+    most = _caps(wants, devices, fixed, raised) if raised < wants.n_layers else {}
     ranges = []
     for device in devices:
         low, high = 0, min(most.get(device.key, wants.n_layers), wants.n_layers)

@@ -270,6 +270,29 @@ def test_devices_of_one_machine_get_no_more_together_than_it_may_hold(
     assert held <= max(cap, 8 - room)
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.sampled_from([1, 10]), min_size=2, max_size=12),
+    st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    st.integers(0, 12),
+)
+def test_caps_refuse_nothing_that_fits_without_them(layers: list[int], rooms: list[int], cap: int) -> None:
+    model = replace(model_info(len(layers)), layer_bytes=tuple(size * 8 * MIB for size in layers))
+    wants = demand(model, EngineSettings(512), 1)
+    own = [worker(1, wants.overhead(worker(1)) + wants.head + room * 9 * MIB) for room in rooms]
+    free = [replace(device, device=f"D{number}") for number, device in enumerate(own)]
+    capped = [replace(device, most_layers=cap) for device in free]
+
+    def feasible(devices: list[Device]) -> bool:
+        try:
+            place(model, devices, EngineSettings(512))
+        except Infeasible:
+            return False
+        return True
+
+    assert feasible(capped) == feasible(free)
+
+
 def test_a_placement_has_another_speed_when_its_devices_have() -> None:
     plan = place(model_info(8), [host(60 * MIB), worker(1)], EngineSettings(512))
     slower = [host(60 * MIB, seconds=0.0021), worker(1, rtt=0.5)]
