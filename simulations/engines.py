@@ -148,15 +148,15 @@ class Gate:
 
     def _misbehave(self, tunnel: Tunnel) -> None:
         """An unruly rpc-server has a client: let it do what it does."""
-        acts = {
+        acts: dict[Manner, tuple[float, Callable[[], None]]] = {
             Manner.FAILS: (_IN_LOAD, self.restart_engine),
             Manner.DIES: (_AFTER_LOAD, self.restart_engine),
             Manner.STANDS: (_IN_LOAD, self._answer_no_more),
             Manner.STOPS: (_AFTER_LOAD, self._answer_no_more),
             Manner.LACKS: (_IN_LOAD, partial(self._refuse_memory, tunnel)),
         }
-        wait, act = acts.get(self._manners.of(self._host), (0.0, None))
-        if act is not None:
+        if found := acts.get(self._manners.of(self._host)):
+            wait, act = found
             self._world.on(self._host, self._world.now + wait, partial(self._if_admitted, tunnel, act))
 
     def _if_admitted(self, tunnel: Tunnel, act: Callable[[], None]) -> None:

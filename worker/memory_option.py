@@ -26,9 +26,7 @@ _LEAST: Final = 1 << 20
 def parse_size(text: str) -> int:
     """Bytes from ``60M``, ``8G``, ``1.5GiB`` or ``1000000``; units are powers of 1024. Raises MeshError."""
     size = _size(text)
-    if size == 0:
-        raise MeshError(f"{text!r} lends nothing", "write it like 8G; --no-work lends nothing at all")
-    if size < 0:
+    if size <= 0:
         raise MeshError(f"{text!r} is no amount of memory", "write it like 8G, 1.5GiB or 600M")
     return size
 
@@ -36,6 +34,8 @@ def parse_size(text: str) -> int:
 def parse_memory(text: str) -> MemoryOption:
     """The option as a person types it. Raises MeshError."""
     if "=" not in text and "," not in text:
+        if _size(text) == 0:
+            raise MeshError(f"{text!r} lends nothing", "write it like 8G; --no-work lends nothing at all")
         return parse_size(text)
     wanted: dict[str, int] = {}
     for part in text.split(","):
@@ -89,6 +89,6 @@ def _size(text: str) -> int:
     """Bytes, perhaps 0; -1 for what is no amount, or more than any machine has. Raises MeshError."""
     found = _SIZE.fullmatch(text.strip())
     size = int(float(found.group(1)) * _UNITS[found.group(2).upper()]) if found else -1
-    if 0 < size < _LEAST:
+    if found and float(found.group(1)) > 0 and 0 <= size < _LEAST:
         raise MeshError(f"{text.strip()!r} is too little: {size} bytes", "write it with its unit, like 8G")
     return size if size < 1 << 63 else -1

@@ -45,21 +45,22 @@ class Check(TypedDict):
 
 def check(state_dir: Path) -> list[Check]:
     """Check everything that a member needs; takes seconds at most."""
+    running = _running(state_dir)
     return [
         _accelerator(),
         _engine(),
-        _devices(state_dir),
+        _devices(state_dir, running),
         _sandbox(),
         _isolation(),
         _disk(state_dir),
         _state(state_dir),
         _identity(state_dir),
         _network(),
-        _port(state_dir),
+        _port(state_dir, running),
         _tailnet(state_dir),
         _sidecar(state_dir),
         _program(),
-        *_versions(state_dir),
+        *_versions(running),
     ]
 
 
@@ -85,9 +86,9 @@ def _engine() -> Check:
     return {"check": "engine", "ok": True, "detail": detail, "hint": ""}
 
 
-def _devices(state_dir: Path) -> Check:
-    """The devices that hold layers, as the engine says, and what each would lend with the last options."""
-    if lent := _lent(state_dir):
+def _devices(state_dir: Path, running: Status | None) -> Check:
+    """The devices that hold layers, as the engine says, and what each lends or, not joined, would."""
+    if lent := _lent(running):
         return {"check": "devices", "ok": True, "detail": "; ".join(lent), "hint": ""}
     found, memory = devices_here(), measure()
     if found is None:
@@ -104,10 +105,9 @@ def _devices(state_dir: Path) -> Check:
     return {"check": "devices", "ok": True, "detail": "; ".join([*told, *lends.notes]), "hint": ""}
 
 
-def _lent(state_dir: Path) -> list[str]:
+def _lent(running: Status | None) -> list[str]:
     """What the member that runs here lends; nothing where it is in no pool, or lends nothing."""
-    status = _running(state_dir)
-    own = [] if status is None else [one for one in status["members"] if one["id"] == status["self"]["id"]]
+    own = [] if running is None else [one for one in running["members"] if one["id"] == running["self"]["id"]]
     return [
         f"{device['name']} lends {size_text(device['memory']['offered'])}"
         for member in own
@@ -231,11 +231,11 @@ def _network() -> Check:
     }
 
 
-def _port(state_dir: Path) -> Check:
+def _port(state_dir: Path, running: Status | None) -> Check:
     port = _settings(state_dir).get("port") or DEFAULT_PORT
     if Path(paths.process_path(str(state_dir))).exists():
-        if status := _running(state_dir):
-            port = status["self"]["address"].rpartition(":")[2] or port
+        if running is not None:
+            port = running["self"]["address"].rpartition(":")[2] or port
         return {"check": "port", "ok": True, "detail": f"{port}, used by this sidecar", "hint": ""}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
@@ -283,9 +283,8 @@ def _program() -> Check:
     return {"check": "program", "ok": True, "detail": f"{build()}, speaks wire version {SPOKEN}", "hint": ""}
 
 
-def _versions(state_dir: Path) -> list[Check]:
+def _versions(running: Status | None) -> list[Check]:
     """A finding for each problem of the pool's versions; none where this machine is in no pool."""
-    running = _running(state_dir)
     if running is None:
         return []
     return [

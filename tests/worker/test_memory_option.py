@@ -81,6 +81,8 @@ def test_one_amount_stays_a_number() -> None:
         (",".join(f"cuda{number}=1G" for number in range(9)), "these are 9 devices"),
         ("much", "no amount of memory"),
         ("8", "'8' is too little: 8 bytes"),
+        ("0.5", "'0.5' is too little: 0 bytes"),
+        ("cuda0=0.5,cpu=4G", "'0.5' is too little"),
         ("cuda0=20,cpu=0", "'20' is too little: 20 bytes"),
         ("0", "lends nothing"),
         ("", "no amount of memory"),
