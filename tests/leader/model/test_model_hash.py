@@ -3,7 +3,6 @@
 import hashlib
 import os
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from leader.model.model_hash import (
     model_root,
     tree_root,
 )
+from tests.waiting import until
 
 
 def sha(data: bytes) -> bytes:
@@ -205,18 +205,10 @@ async def test_a_cancelled_hash_ends_its_threads(tmp_path: Path, sha256: list[st
         await hash_model([path], tmp_path / "cache", report, sha256)
     assert scope.cancelled_caught
     assert seen[0] < 64 << 30
-    assert not _hashing()
+    await until(_none_hashes)
     assert not (tmp_path / "cache").exists()
 
 
-def _hashing() -> bool:
-    """Do threads of ours still hash after a while? They look at the cancellation after each chunk.
-
-    One that has not even begun cannot be joined, so they are counted.
-    """
-    until = time.monotonic() + 5
-    while any(thread.name.startswith("hash") for thread in threading.enumerate()):
-        if time.monotonic() > until:
-            return True
-        time.sleep(0.01)
-    return False
+def _none_hashes() -> bool:
+    """Have all threads of ours ended? They look at the cancellation after each chunk."""
+    return not any(thread.name.startswith("hash") for thread in threading.enumerate())
