@@ -6,18 +6,20 @@ set -euo pipefail
 
 CHAOS_SEEDS=12
 CHAOS_MINUTES=2.5 # One storm and one healing.
+BLAME_SEEDS=6
+BLAME_MINUTES=10
 
 usage() {
     cat <<'TEXT'
 usage: bash test.sh [--fast | --coverage | --help | arguments of pytest]
 
-  (nothing)      every gate: format, lint, types, import contracts, all tests, fresh chaos seeds
-                 (at most 20 minutes on two cores, and the time to build the engine and its tools, once)
+  (nothing)      every gate: format, lint, types, import contracts, all tests, fresh seeds of chaos and blame
+                 (about 35 minutes on two cores, and the time to build the engine and its tools, once)
   --fast         format, lint, types, import contracts and unit tests, without the engine
                  (at most 90 seconds on two cores with warm caches)
   --coverage     the lines of the pure packages that their unit tests do not run
   --help         this text
-  anything else  goes to pytest, and the other gates but chaos run as well:
+  anything else  goes to pytest, and the other gates but the seeds run as well:
                  bash test.sh tests/leader -k gguf
 
 Which test belongs to which tier is decided in tests/tiers.py.
@@ -76,10 +78,10 @@ checks() {
 beside_each_other() { pytest -n 2 --dist worksteal -m "$1"; }
 
 # Seeds that nobody tried before. What fails names its seed and how to see it again.
-chaos() {
+fresh_seeds() {
     local first
     first=$(python -c "import random; print(random.SystemRandom().randrange(10**7, 10**9))")
-    set -- python -m simulations chaos --first-seed "$first" --seeds "$CHAOS_SEEDS" --minutes "$CHAOS_MINUTES"
+    set -- python -m simulations "$1" --first-seed "$first" --seeds "$2" --minutes "$3"
     say "$*"
     "$@" --jobs 2 --check
 }
@@ -96,7 +98,8 @@ every_gate() {
     fi
     gate "tests beside each other" beside_each_other "not alone"
     gate "tests that run alone" pytest -m alone
-    gate "chaos" chaos
+    gate "chaos" fresh_seeds chaos "$CHAOS_SEEDS" "$CHAOS_MINUTES"
+    gate "blame" fresh_seeds blame "$BLAME_SEEDS" "$BLAME_MINUTES"
 }
 
 main() {
