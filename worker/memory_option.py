@@ -20,11 +20,11 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_.-]*(?::[0-9])?")
 _HINT: Final = "write it like 8G, or for several devices like cuda0=20G,cpu=4G"
 PROCESSOR: Final = "cpu"
 _LEAST: Final = 1 << 20
-"""Bytes: who types less has left the unit out."""
+"""Bytes: less holds no layer. Who types it has left the unit out, mostly."""
 
 
 def parse_size(text: str) -> int:
-    """Bytes from ``60M``, ``8G``, ``1.5GiB`` or ``1000000``; units are powers of 1024. Raises MeshError."""
+    """Bytes from ``60M``, ``8G``, ``1.5GiB`` or ``60000000``; units are powers of 1024. Raises MeshError."""
     size = _size(text)
     if size <= 0:
         raise MeshError(f"{text!r} is no amount of memory", "write it like 8G, 1.5GiB or 600M")
@@ -90,5 +90,5 @@ def _size(text: str) -> int:
     found = _SIZE.fullmatch(text.strip())
     size = int(float(found.group(1)) * _UNITS[found.group(2).upper()]) if found else -1
     if found and float(found.group(1)) > 0 and 0 <= size < _LEAST:
-        raise MeshError(f"{text.strip()!r} is too little: {size} bytes", "write it with its unit, like 8G")
+        raise MeshError(f"{text.strip()!r} is too little: {size} bytes", "lend 1M at least; 8G has its unit")
     return size if size < 1 << 63 else -1

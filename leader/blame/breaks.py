@@ -77,7 +77,7 @@ class Breaks:
             del self._waiting[:-MAX_BREAKS]
 
     def admitted(self, member: bytes, reason: str) -> None:
-        """The worker says that its engine ended, and why: it is judged at once."""
+        """The worker says that its engine ended, or has not the memory: it is judged at once."""
         self._waiting = [
             replace(one, reason=reason, admitted=True) if one.member == member else one
             for one in self._waiting

@@ -79,7 +79,7 @@ class Ledger:
     def broke(
         self, now: float, member: bytes, reason: str, devices: Sequence[str] = (), cut: bool = False
     ) -> None:
-        """A worker's tunnel broke, or did not open, or its rpc-server stands still.
+        """A worker's tunnel broke, or did not open, or its rpc-server stands still or has not the memory.
 
         ``devices``: those behind that tunnel by name, if not all that the plan uses of the member. ``cut``:
         what ended it was between the two.
@@ -94,7 +94,7 @@ class Ledger:
             self._breaks.broke(Break(member, used, now, reason, load, cut))
 
     def heard(self, member: bytes, words: str, devices: Sequence[str] = ()) -> None:
-        """A worker says that its engine ended by itself, and why: that of ``devices``, if it has several."""
+        """A worker says why its engine ended by itself, or gives no memory: that of ``devices``, or all."""
         self._breaks.admitted(member, words)
         for key in self._devices.remembered:
             if key[0] == member and (not devices or key[1] in devices):

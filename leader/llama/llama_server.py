@@ -196,7 +196,8 @@ class LlamaServer:
             nursery.cancel_scope.cancel()
         self.died_of_requests = self._has_died_of_requests(code)
         if (code or 0) > 0 and not (self._stuck or self.load_seconds):
-            self.refused = refused_memory(self._supervised.log.last_lines, self.endpoints)
+            planned = {stage.device.key: stage.bytes for stage in self.plan.stages}
+            self.refused = refused_memory(self._supervised.log.last_lines, self.endpoints, planned)
         if self._stopping or self._supervised.state is State.STOPPED:
             self._report(ServerState(ServerPhase.STOPPED))
         else:
@@ -355,7 +356,8 @@ class LlamaServer:
             return self._stuck
         how = "did not start" if code is None else describe_exit(code)
         names = {stage.device.key: stage.device.name for stage in self.plan.stages}
-        line = with_names(telling_line(self._supervised.log.last_lines), self.endpoints, names)
+        lines = (with_names(line, self.endpoints, names) for line in self._supervised.log.last_lines)
+        line = telling_line(lines)
         return f"llama-server {how}: {line}" if line else f"llama-server {how}"
 
 

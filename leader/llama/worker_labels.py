@@ -16,22 +16,29 @@ _LABEL: Final = re.compile(r"RPC(\d{1,3})\[([^\]\s]+)\]")
 """The number of a device among those of one rpc-server, and that rpc-server's end of a tunnel."""
 _REFUSED: Final = re.compile(
     rf"(?:[\d.]+ E )?\w+: (?:error loading model: )?(?:failed|unable) to allocate {_LABEL.pattern} buffer"
-    r"(?: of size \d+)?"
+    r"(?: of size (\d{1,20}))?"
 )
 """A whole line of the log of a load: of weights, context or computing."""
 _GOES_ON: Final = "retrying without pipeline parallelism"
 """Then it was refused what it can do without."""
 
 
-def refused_memory(lines: Iterable[str], endpoints: Mapping[RpcGroup, str]) -> RpcGroup | None:
-    """The rpc-server, with the one device, that had not the memory asked of it last; None for none."""
-    refused = None
+def refused_memory(
+    lines: Iterable[str], endpoints: Mapping[RpcGroup, str], planned: Mapping[DeviceKey, int]
+) -> RpcGroup | None:
+    """The rpc-server, with the one device, that had not the memory asked of it last; None for none.
+
+    Where more was asked at once than ``planned``, in bytes by device, the plan is at fault, and nobody else.
+    """
+    refused, beyond = None, False
     for line in lines:
-        if found := _REFUSED.fullmatch(line.strip()):
-            refused = _labelled(found, endpoints) or refused
+        found = _REFUSED.fullmatch(line.strip())
+        if found and (labelled := _labelled(found, endpoints)):
+            refused = labelled
+            beyond = beyond or int(found[3] or 0) > planned.get(labelled.keys[0], 0)
         elif _GOES_ON in line:
-            refused = None
-    return refused
+            refused, beyond = None, False
+    return None if beyond else refused
 
 
 def with_names(text: str, endpoints: Mapping[RpcGroup, str], names: Mapping[DeviceKey, str]) -> str:

@@ -204,9 +204,9 @@ class CopyManager:
         holders = partial(self._holders, model.root)
         self._fetch = Fetch(self._machine.streams, model, self._store, holders, self._backoff)
         self._scope = trio.CancelScope()
-        self._nursery.start_soon(self._make, self._fetch, self._scope)
+        self._nursery.start_soon(self._make, self._fetch, self._scope, wanted.held)
 
-    async def _make(self, fetch: Fetch, scope: trio.CancelScope) -> None:
+    async def _make(self, fetch: Fetch, scope: trio.CancelScope, held: Sequence[Model]) -> None:
         model, made = fetch.model, False
         log.info("copying %s", model.name)
         try:
@@ -225,8 +225,8 @@ class CopyManager:
         finally:
             self._fetch = None
             self._machine.changes.notify()
-        if made and (wanted := self._wanted()) is not None and model in wanted.held:
-            self._begin()  # the next file, and not of something that was deployed meanwhile
+        if made and (wanted := self._wanted()) is not None and wanted.held == held:
+            self._begin()  # the next file, and not one of what was deployed meanwhile
 
     def _record(self, fetch: Fetch, files: Sequence[Path]) -> None:
         self._models.add(fetch.model.name, fetch.model.root, files)

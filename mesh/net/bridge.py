@@ -93,8 +93,8 @@ class Direction:
                 first = self._greeting(self.source)
             except ValueError:
                 return _Outcome.MALFORMED
-            except OSError:
-                return _Outcome.SOURCE_BROKE
+            except OSError as error:
+                return _broke(error, _Outcome.SOURCE_BROKE)
             if not first:
                 return _Outcome.ENDED
             if failed := self._send(memoryview(first)):

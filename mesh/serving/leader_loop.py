@@ -303,7 +303,7 @@ class LeaderLoop:
         self._leadership.stood_still(now(), server.member, reason, server.devices)
 
     def _on_refused(self, server: RpcGroup) -> None:
-        """Its rpc-server answered itself that the memory is not there: nothing else can be at fault."""
+        """Its rpc-server answered itself that memory is not there which the plan counted on."""
         self._on_stuck(server, LACKS_MEMORY)
         self._leadership.heard(server.member, LACKS_MEMORY, server.devices)
 

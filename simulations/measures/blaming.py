@@ -195,7 +195,7 @@ def measure(plan: TrialPlan, options: argparse.Namespace) -> Measurement:
     met = [trial for trial in calm if trial.loads]
     measurement.goals = [
         Goal("served, least share of the time", SERVED, _least(calm), "of the time", at_least=True),
-        Goal("named after loads, at most", NAMED, _most_loads(met), "loads"),
+        Goal("named after loads, at most", NAMED, max((one.loads for one in met), default=0), "loads"),
         Goal("unruly workers that were met and not named", 0, sum(not one.named for one in met), "workers"),
         Goal("whole models for one on probation", 0, sum(one.wholes for one in calm), "plans"),
         Goal(f"innocents blamed in {len(trials)} repeats", INNOCENT, len(violations), "members"),
@@ -205,7 +205,3 @@ def measure(plan: TrialPlan, options: argparse.Namespace) -> Measurement:
 
 def _least(trials: list[Blaming]) -> float | None:
     return min((round(trial.served, 4) for trial in trials), default=None)
-
-
-def _most_loads(trials: list[Blaming]) -> int | None:
-    return max((trial.loads for trial in trials), default=None)

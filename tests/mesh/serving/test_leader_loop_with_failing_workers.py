@@ -32,16 +32,19 @@ def aborting(folder: Path) -> Engine:
     return engine
 
 
-def refused(folder: Path, place: str) -> Engine:
-    """An engine whose llama-server says that its worker has not the memory, at ``place`` of its own end."""
+def refused(folder: Path, place: str, waits: bool = False) -> Engine:
+    """An engine whose llama-server says that its worker has not the memory, at ``place`` of its own end.
+
+    It ends then, unless it ``waits`` for its end, once its worker is gone.
+    """
     engine = fake_engine(folder)
     program = engine.llama_server.read_text()
-    goes_on = "        tunnels.append(tunnel)\n"
+    goes_on = "        if tunnel.recv(5)"
     assert goes_on in program
     line = "llama_model_load: error loading model: unable to allocate RPC0[" + place + "] buffer"
-    engine.llama_server.write_text(
-        program.replace(goes_on, f"        print(f{line!r}, flush=True)\n        sys.exit(1)\n")
-    )
+    then = "tunnel.recv(5), __import__('time').sleep(60)" if waits else "sys.exit(1)"
+    said = f"        print(f{line!r}, flush=True)\n        {then}\n"
+    engine.llama_server.write_text(program.replace(goes_on, said + goes_on))
     return engine
 
 
@@ -118,4 +121,17 @@ async def test_a_worker_that_is_not_at_that_end_of_a_tunnel_is_not_named(
     works(bert, fake_engine(tmp_path / "honest"), nursery)
     one.deploy(file, layers={one.anna: 2, bert: 2})
     await phases_of(one, 60)
+    assert "unable to allocate RPC0[" in one.leading.reasons()[0]
     assert one.leading.reasons()[1] == {}
+
+
+async def test_a_line_of_memory_in_the_log_of_one_that_was_killed_names_nobody(
+    clock: MockClock, ground: Ground, nursery: trio.Nursery, file: Path, tmp_path: Path
+) -> None:
+    bert = await ground.machine("bert")
+    one = await led(ground, clock, refused(tmp_path / "engine", "{place}", waits=True), nursery, bert)
+    works(bert, aborting(tmp_path / "aborting"), nursery)
+    one.deploy(file, layers={one.anna: 2, bert: 2})
+    await phases_of(one, 60)
+    [exclusion] = one.leading.reasons()[1].values()
+    assert WORD in exclusion.reason
