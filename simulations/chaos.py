@@ -43,6 +43,8 @@ AGREE_LIMIT = 60.0
 """Seconds after healing until every member must see one pool with one leader."""
 _CLAIM_LIMIT = 12.0
 """Seconds that an election may take once the last of those that are gone was found dead."""
+_DEPLOY_LIMIT = 60.0
+"""Seconds within which an owner's deployment prevails."""
 SERVE_LIMIT = 60.0
 """Seconds from then until the deployment must be served."""
 _SETTLING = 8.0
@@ -352,7 +354,8 @@ class Chaos:
         """
         honest_models = [model for model in self.pool.models if self.pool.served_by(core, model)]
         owner = next(host for host in core if self.pool.may_vouch(host) and host.node is not None)
-        while True:
+        until = self.world.now + _DEPLOY_LIMIT
+        while self.world.now < until:
             self.world.run(1.0)
             now = self._deployed(core)
             if now is not None and now.running and now.model in honest_models:
@@ -362,6 +365,8 @@ class Chaos:
             except MeshError:  # a liar used up the numbers
                 if now is None or not self._evicts(owner, now.author):
                     return False
+        self._fail(f"host{owner.number} deploys in vain for {_DEPLOY_LIMIT:.0f} s")
+        return False
 
     def _evicts(self, owner: Host, subject: NodeId) -> bool:
         try:
