@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from mesh.tools.generator import ModelSpec, generate, spec_of_size
-from tests.e2e.failing import BIG, CHAT, LAYERS, MODEL_BYTES, SERVE, SMALL, TOKENS, Five, answer
+from tests.e2e.failing import BIG, CHAT, LAYERS, MODEL_BYTES, SERVE, TOKENS, Five, answer
 from tests.e2e.pools import alive, found, is_ready, join, status_when
 from tests.lab import programs
 from tests.lab.host import Host
@@ -43,13 +43,13 @@ def too_far(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def pool(lab: Lab, tmp_path: Path) -> Five:
-    """Two big hosts with the model, which fits on both together alone, and a small one that is asked."""
+    """Two big hosts with the model, which fits on both together alone, and one that is asked."""
     hosts = lab.hosts(3)
     model = tmp_path / "frankenstein.gguf"
     generate(model, spec_of_size(MODEL_BYTES, ModelSpec(layers=LAYERS)))
     token = found(hosts[0], "--memory", BIG)
     join(hosts[1], token, "--memory", BIG)
-    join(hosts[2], token, "--memory", SMALL)
+    join(hosts[2], token, "--no-work")
     for host in hosts[:2]:
         host.mesh("serve", model, *SERVE, "--wait", timeout=120)
     return Five(hosts, model, token, lab.host())
