@@ -49,7 +49,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     smaller.add_argument("--most", type=int, default=200, help="runs at most (default 200)")
     smaller.set_defaults(run=_shrink_command)
     mutate = commands.add_parser("mutants", help="the protocol broken on purpose: some seed must fail")
-    mutate.add_argument("--seeds", type=int, default=300, help="at most so many for each (default 300)")
+    mutate.add_argument("--seeds", type=int, default=600, help="at most so many for each (default 600)")
     mutate.add_argument("--first-seed", type=int, default=1)
     mutate.add_argument("--only", default="", help="names of mutants, with commas between")
     mutate.set_defaults(run=_mutants_command)
