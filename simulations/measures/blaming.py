@@ -8,7 +8,6 @@ of these it counts alone whom a leader blames.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
@@ -23,6 +22,7 @@ from simulations.engines import LlamaServer
 from simulations.faults import Fault, Storm
 from simulations.hosts import Host
 from simulations.leading import Serving
+from simulations.measures.branches import each_in_branch
 from simulations.measures.measurement import Goal, Measurement
 from simulations.measures.trials import TrialPlan
 from simulations.population import CONTEXT, SLOTS, Population, Trait
@@ -159,10 +159,6 @@ class Trial:
         return faults
 
 
-def _run(task: tuple[int, TrialPlan, float, Manner | None]) -> Blaming:
-    return Trial(*task).run()
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=20.0, help="simulated, a repeat (default 20)")
     parser.add_argument("--manner", default="", help="of the unruly worker: " + "; ".join(UNRULY))
@@ -171,12 +167,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def measure(plan: TrialPlan, options: argparse.Namespace) -> Measurement:
     manner = Manner(options.manner) if options.manner else None
     seeds = range(plan.first_seed, plan.first_seed + plan.seeds)
-    tasks = [(seed, plan, options.minutes, manner) for seed in seeds]
-    if plan.jobs > 1:
-        with multiprocessing.Pool(plan.jobs) as pool:
-            trials = pool.map(_run, tasks, chunksize=1)
-    else:
-        trials = [_run(task) for task in tasks]
+    trials = list(
+        each_in_branch(lambda seed: Trial(seed, plan, options.minutes, manner).run(), seeds, plan.jobs)
+    )
     measurement = Measurement("blame", {**plan.parameters(), "minutes": options.minutes})
     calm = [trial for trial in trials if not trial.troubled]
     for kind in UNRULY:
