@@ -16,7 +16,7 @@ usage: bash test.sh [--fast | --coverage | --help | arguments of pytest]
   (nothing)      every gate: format, lint, types, import contracts, all tests, fresh seeds of chaos and blame
                  (about 35 minutes on two cores, and the time to build the engine and its tools, once)
   --fast         format, lint, types, import contracts and unit tests, without the engine
-                 (at most 90 seconds on two cores with warm caches)
+                 (about three minutes on two cores with warm caches)
   --coverage     the lines of the pure packages that their unit tests do not run
   --help         this text
   anything else  goes to pytest, and the other gates but the seeds run as well:
