@@ -267,8 +267,7 @@ class LeaderLoop:
         self._driver.stood_still(self._now(), worker, reason)
 
     def _refused_memory(self, worker: NodeId, reason: str) -> None:
-        self._stood_still(worker, reason)
-        self._driver.heard(worker, reason)
+        self._driver.refused_memory(self._now(), worker, reason)
 
     def _judged(self, judged: Judgement) -> None:
         self._serving.judged(self._host, judged)

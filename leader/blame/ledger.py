@@ -94,7 +94,7 @@ class Ledger:
             self._breaks.broke(Break(member, used, now, reason, load, cut))
 
     def heard(self, member: bytes, words: str, devices: Sequence[str] = ()) -> None:
-        """A worker says why its engine ended by itself, or gives no memory: that of ``devices``, or all."""
+        """A worker says itself what is wrong with its rpc-server: that of ``devices``, if it has several."""
         self._breaks.admitted(member, words)
         for key in self._devices.remembered:
             if key[0] == member and (not devices or key[1] in devices):

@@ -259,14 +259,19 @@ class LeaderDriver:
         self._do(lambda now: node.connection_reset(now, lost))
 
     def heard(self, worker: bytes, words: str, devices: Sequence[str] = ()) -> None:
-        """A worker says why its rpc-server ended, or gives no memory: the one of these devices, or all."""
+        """A worker says that its rpc-server ended, the one of these devices, and why."""
         self.ledger.heard(worker, words, devices)
 
     def stood_still(self, now: float, worker: bytes, reason: str, devices: Sequence[str] = ()) -> None:
-        """The worker's rpc-server does not answer what llama-server sent, or has not the memory for it."""
+        """The worker's rpc-server took what llama-server sent, and does not answer."""
         node, lost = self._node, NodeId(worker)
         self.ledger.broke(now, worker, reason, devices)
         self._do(lambda now: node.connection_reset(now, lost))
+
+    def refused_memory(self, now: float, worker: bytes, reason: str, devices: Sequence[str] = ()) -> None:
+        """The worker's rpc-server answered itself that memory is not there which the plan counted on."""
+        self.ledger.broke(now, worker, reason, devices)
+        self.ledger.heard(worker, reason, devices)
 
     def _report(self, report: Report) -> None:
         node, number = self._node, self._deployment

@@ -303,9 +303,8 @@ class LeaderLoop:
         self._leadership.stood_still(now(), server.member, reason, server.devices)
 
     def _on_refused(self, server: RpcGroup) -> None:
-        """Its rpc-server answered itself that memory is not there which the plan counted on."""
-        self._on_stuck(server, LACKS_MEMORY)
-        self._leadership.heard(server.member, LACKS_MEMORY, server.devices)
+        log.warning("%s: %s", server_name(self._driver.node, server), LACKS_MEMORY)
+        self._leadership.refused_memory(now(), server.member, LACKS_MEMORY, server.devices)
 
     def _on_judged(self, judged: Judgement) -> None:
         """Tell whose fault it was: the pool is told the beginning of it alone."""

@@ -320,6 +320,12 @@ def test_a_workers_last_words_leave_it_out_at_once(driven: Driven) -> None:
     assert driven.view().left_out[key].reason == "ended with SIGABRT"
 
 
+def test_who_has_not_the_memory_is_left_out_at_once(driven: Driven) -> None:
+    key = loads(driven)
+    driven.driver.refused_memory(driven.stage.now, driven.other.id, "no memory", ["CPU"])
+    assert driven.view().left_out[key].reason == "no memory"
+
+
 def test_who_does_not_answer_any_more_is_not_blamed(driven: Driven) -> None:
     loads(driven)
     now = driven.stage.now

@@ -77,6 +77,17 @@ async def phases_of(one: Led, seconds: float) -> list[tuple[str, str]]:
     return seen
 
 
+async def failed(
+    ground: Ground, clock: MockClock, nursery: trio.Nursery, file: Path, leads: Engine, computes: Engine
+) -> tuple[Led, Here, list[tuple[str, str]]]:
+    """A leader by the one engine that has failed with its only worker, bert, by the other; what was told."""
+    bert = await ground.machine("bert")
+    one = await led(ground, clock, leads, nursery, bert)
+    works(bert, computes, nursery)
+    one.deploy(file, layers={one.anna: 2, bert: 2})
+    return one, bert, await phases_of(one, 60)
+
+
 async def test_where_nothing_else_can_serve_it_has_failed_within_three_loads(
     clock: MockClock,
     ground: Ground,
@@ -85,11 +96,7 @@ async def test_where_nothing_else_can_serve_it_has_failed_within_three_loads(
     file: Path,
     tmp_path: Path,
 ) -> None:
-    bert = await ground.machine("bert")
-    one = await led(ground, clock, engine, nursery, bert)
-    works(bert, aborting(tmp_path / "aborting"), nursery)
-    one.deploy(file, layers={one.anna: 2, bert: 2})
-    told = await phases_of(one, 60)
+    one, bert, told = await failed(ground, clock, nursery, file, engine, aborting(tmp_path / "aborting"))
     assert "SIGABRT" in told[-1][1]
     assert WORD in one.leading.reasons()[0]
     [(key, exclusion)] = one.leading.reasons()[1].items()
@@ -101,11 +108,8 @@ async def test_where_nothing_else_can_serve_it_has_failed_within_three_loads(
 async def test_who_refuses_the_memory_that_it_offers_is_named_and_told_to_lend_less(
     clock: MockClock, ground: Ground, nursery: trio.Nursery, file: Path, tmp_path: Path
 ) -> None:
-    bert = await ground.machine("bert")
-    one = await led(ground, clock, refused(tmp_path / "engine", "{place}"), nursery, bert)
-    works(bert, fake_engine(tmp_path / "honest"), nursery)
-    one.deploy(file, layers={one.anna: 2, bert: 2})
-    told = await phases_of(one, 60)
+    refuses, honest = refused(tmp_path / "engine", "{place}"), fake_engine(tmp_path / "honest")
+    one, bert, told = await failed(ground, clock, nursery, file, refuses, honest)
     assert "memory that was counted on was not there" in told[-1][1]
     assert "unable to allocate bert buffer" in one.leading.reasons()[0]
     assert LACKS_MEMORY in one.leading.reasons()[0]
@@ -116,11 +120,8 @@ async def test_who_refuses_the_memory_that_it_offers_is_named_and_told_to_lend_l
 async def test_a_worker_that_is_not_at_that_end_of_a_tunnel_is_not_named(
     clock: MockClock, ground: Ground, nursery: trio.Nursery, file: Path, tmp_path: Path
 ) -> None:
-    bert = await ground.machine("bert")
-    one = await led(ground, clock, refused(tmp_path / "engine", "{place}0"), nursery, bert)
-    works(bert, fake_engine(tmp_path / "honest"), nursery)
-    one.deploy(file, layers={one.anna: 2, bert: 2})
-    await phases_of(one, 60)
+    elsewhere, honest = refused(tmp_path / "engine", "{place}0"), fake_engine(tmp_path / "honest")
+    one, _, _ = await failed(ground, clock, nursery, file, elsewhere, honest)
     assert "unable to allocate RPC0[" in one.leading.reasons()[0]
     assert one.leading.reasons()[1] == {}
 
@@ -128,10 +129,7 @@ async def test_a_worker_that_is_not_at_that_end_of_a_tunnel_is_not_named(
 async def test_a_line_of_memory_in_the_log_of_one_that_was_killed_names_nobody(
     clock: MockClock, ground: Ground, nursery: trio.Nursery, file: Path, tmp_path: Path
 ) -> None:
-    bert = await ground.machine("bert")
-    one = await led(ground, clock, refused(tmp_path / "engine", "{place}", waits=True), nursery, bert)
-    works(bert, aborting(tmp_path / "aborting"), nursery)
-    one.deploy(file, layers={one.anna: 2, bert: 2})
-    await phases_of(one, 60)
+    waits = refused(tmp_path / "engine", "{place}", waits=True)
+    one, _, _ = await failed(ground, clock, nursery, file, waits, aborting(tmp_path / "aborting"))
     [exclusion] = one.leading.reasons()[1].values()
     assert WORD in exclusion.reason
