@@ -317,7 +317,7 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "facts of evicted members stay": lambda: [(Expulsion, "enforce", _nothing)],
     "evictions by evicted owners are void": _first_evicted,
     "each worker that lost a tunnel is blamed": lambda: [
-        (Breaks, "_guilty", lambda breaks, tunnel, standing, stood_still_at: True)
+        (Breaks, "_guilty", lambda breaks, tunnel, standing, unsettled_at: True)
     ],
     "a doubt excuses nobody": lambda: [(breaks, "DOUBTED", -math.inf)],
     "running answers are ignored": lambda: [(LlamaServer, "answers", 0)],

@@ -4,7 +4,9 @@ A worker whose engine ended is as well as before: it answers this leader's next 
 membership had no doubt of it for a while. One that was cut off, crashed, slept or moved to another address
 was doubted: it was late, or suspected, or another run of its process, or at another address. One that
 computes for another leader now has not renewed its lease. Where several tunnels break at once, or this
-process stood still, the reason is here. None of these blames anybody.
+process stood still, the reason is here. So it is where this leader reclaimed, for a rival had appeared:
+a worker that still holds its lease for the claim before refuses the tunnels of this one, as it must. None of
+these blames anybody.
 
 So a break is judged a few seconds later, unless the worker itself says that its engine ended.
 """
@@ -93,20 +95,23 @@ class Breaks:
         self._waiting.clear()
 
     def judge(
-        self, now: float, standing: Mapping[bytes, Standing], stood_still_at: float
+        self, now: float, standing: Mapping[bytes, Standing], unsettled_at: float
     ) -> Sequence[Judgement]:
-        """The breaks that can be judged by now. ``stood_still_at``: when this process last went on."""
+        """The breaks that can be judged by now.
+
+        ``unsettled_at``: when this process last went on after it stood still, or reclaimed the lead.
+        """
         ripe = [one for one in self._waiting if one.admitted or now >= one.at + JUDGED_AFTER]
         self._waiting = [one for one in self._waiting if one not in ripe]
         return [
-            Judgement(one, one.admitted or self._guilty(one, standing.get(one.member), stood_still_at))
+            Judgement(one, one.admitted or self._guilty(one, standing.get(one.member), unsettled_at))
             for one in ripe
         ]
 
-    def _guilty(self, tunnel: Break, standing: Standing | None, stood_still_at: float) -> bool:
+    def _guilty(self, tunnel: Break, standing: Standing | None, unsettled_at: float) -> bool:
         if standing is None or not standing.alive:
             return False
-        doubted = max(standing.doubted_at, stood_still_at) >= tunnel.at - DOUBTED
+        doubted = max(standing.doubted_at, unsettled_at) >= tunnel.at - DOUBTED
         at_once = any(
             member != tunnel.member and abs(at - tunnel.at) <= TOGETHER for at, member in self._others
         )

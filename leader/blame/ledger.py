@@ -108,10 +108,10 @@ class Ledger:
     # --- what follows
 
     def judge(
-        self, now: float, standing: Mapping[bytes, Standing], stood_still_at: float
+        self, now: float, standing: Mapping[bytes, Standing], unsettled_at: float
     ) -> Sequence[Judgement]:
         """The breaks that are judged now, of which those who are guilty are left out from here on."""
-        judged = self._breaks.judge(now, standing, stood_still_at)
+        judged = self._breaks.judge(now, standing, unsettled_at)
         for one in judged:
             if one.guilty:
                 self.service.failed(one.tunnel.member)

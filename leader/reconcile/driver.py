@@ -103,6 +103,10 @@ class LeaderDriver:
         self._heir_of: PoolState | None = None
         """The last state of the leader before this one."""
         self._led = False
+        self._term = 0
+        """Of the last claim by which it led."""
+        self._reclaimed_at = -math.inf
+        """When it last reclaimed; seconds of the Node's clock."""
         self._has_led = False
         """Whether it ever did, in this run: then the ledger knows what it told itself."""
         self._node = node
@@ -174,7 +178,11 @@ class LeaderDriver:
             return
         if not self._led:
             self._adopt(now)
-        self._led = self._has_led = True
+        claim = node.leader()
+        term = 0 if claim is None else claim.term
+        if self._led and term != self._term:
+            self._reclaimed_at = now
+        self._led, self._has_led, self._term = True, True, term
         if running is not None and running.phase is Phase.READY:
             ledger.is_ready(now)
         elif running is not None and running.phase is Phase.FAILED:
@@ -188,7 +196,7 @@ class LeaderDriver:
             )
             for member in node.members()
         }
-        for judged in ledger.judge(now, standing, node.stood_still_at):
+        for judged in ledger.judge(now, standing, max(node.stood_still_at, self._reclaimed_at)):
             self._on_judged(judged)
 
     def _adopt(self, now: float) -> None:

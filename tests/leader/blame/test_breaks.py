@@ -15,13 +15,13 @@ WELL = Standing(True, AT + 0.1, NEVER)
 
 
 def guilty(
-    tunnel: Break = OPEN, standing: Standing | None = WELL, stood_still_at: float = NEVER, *others: Break
+    tunnel: Break = OPEN, standing: Standing | None = WELL, unsettled_at: float = NEVER, *others: Break
 ) -> bool:
     breaks = Breaks()
     for one in (tunnel, *others):
         breaks.broke(one)
     standings = {} if standing is None else {tunnel.member: standing}
-    judged = breaks.judge(AT + JUDGED_AFTER, standings, stood_still_at)
+    judged = breaks.judge(AT + JUDGED_AFTER, standings, unsettled_at)
     return next(one.guilty for one in judged if one.tunnel.member == tunnel.member)
 
 
@@ -38,8 +38,8 @@ def test_who_ended_its_tunnel_and_is_as_well_as_before_is_to_blame() -> None:
         ("it was in doubt some time before", {"standing": replace(WELL, doubted_at=AT - DOUBTED)}),
         ("it came into doubt after", {"standing": replace(WELL, doubted_at=AT + 2)}),
         ("it has answered nothing since", {"standing": replace(WELL, answered_at=AT)}),
-        ("this process had stood still before", {"stood_still_at": AT - 1}),
-        ("this process stood still after", {"stood_still_at": AT + 2}),
+        ("this process had stood still before", {"unsettled_at": AT - 1}),
+        ("this process stood still after, or this leader reclaimed", {"unsettled_at": AT + 2}),
         ("what ended it was on the way", {"tunnel": replace(OPEN, cut=True)}),
     ],
 )

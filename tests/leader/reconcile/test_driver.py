@@ -336,6 +336,17 @@ def test_who_does_not_answer_any_more_is_not_blamed(driven: Driven) -> None:
     assert len(driven.view().failed_plans) == 1
 
 
+def test_who_refuses_a_leader_that_has_just_reclaimed_is_not_blamed(driven: Driven) -> None:
+    """Its gate knows the claim by which it granted its lease, until it renews that."""
+    loads(driven)
+    driven.other.tells(driven.other.claim(7))
+    assert driven.driver.leads
+    driven.view()
+    now = driven.stage.now
+    driven.driver.connection_lost(now, driven.other.id, now, "the worker's gate refused")
+    assert judged(driven).left_out == {}
+
+
 def test_the_next_leader_adopts_what_the_one_before_it_left_out() -> None:
     driven = Driven()
     stage, other = driven.stage, driven.other
