@@ -7,9 +7,12 @@ from mesh.wire.facts import Claim, Resignation
 
 
 def is_named(node: Node, term: int) -> bool:
-    """Whether a leader of the term before handed over to this Node."""
+    """Whether a leader of the term before handed over to this Node.
+
+    That leader may have claimed anew since: one message can bring both its resignation and that claim.
+    """
     inside = node.inspect()
-    led = {signed.fact.author for signed in inside.facts(Claim) if signed.fact.term == term - 1}
+    led = {signed.fact.author for signed in inside.facts(Claim) if signed.fact.term >= term - 1}
     resigned = (signed.fact for signed in inside.facts(Resignation) if signed.fact.author in led)
     return any(fact.successor == node.id and fact.term == term - 1 for fact in resigned)
 

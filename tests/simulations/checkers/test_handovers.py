@@ -23,3 +23,7 @@ def test_whom_a_leader_handed_over_to_is_named_for_the_next_term_alone() -> None
     assert not is_named(third.node, claim.term + 1)
     assert resigned_term(leader.node) == claim.term
     assert resigned_term(third.node) == 0
+    world.do(heir, "hand_over", leader.id)
+    world.run(2.0)
+    assert leader.node.leader() == heir.node.leader() != claim
+    assert is_named(heir.node, claim.term + 1)
