@@ -102,9 +102,8 @@ class LeaderDriver:
         self._on_judged = on_judged
         self._heir_of: PoolState | None = None
         """The last state of the leader before this one."""
-        self._led = False
-        self._term = 0
-        """Of the last claim by which it led."""
+        self._led_in = 0
+        """The term in which it led when it last looked; 0: it did not."""
         self._reclaimed_at = -math.inf
         """When it last reclaimed; seconds of the Node's clock."""
         self._has_led = False
@@ -120,14 +119,19 @@ class LeaderDriver:
     @property
     def leads(self) -> bool:
         """Whether this node leads its pool."""
+        return self._leads_in > 0
+
+    @property
+    def _leads_in(self) -> int:
+        """The term of the claim by which it leads; 0: it does not."""
         claim = self._node.leader()
-        return claim is not None and claim.author == self._node.id
+        return claim.term if claim is not None and claim.author == self._node.id else 0
 
     def view(self, now: float) -> View:
         """What the reconciler decides on; ``now`` in seconds of the Node's clock, here as everywhere."""
         node, local = self._node, self._local
         deployment, leads = node.deployment(), self.leads
-        self._look_back(now, leads)
+        self._look_back(now)
         if not leads or deployment is None:
             return View(node.id, leads, running=local.running(), asked=local.asked())
         self._deployment = deployment.number
@@ -160,7 +164,7 @@ class LeaderDriver:
             failed_plans=self.ledger.failed_plans(now),
         )
 
-    def _look_back(self, now: float, leads: bool) -> None:
+    def _look_back(self, now: float) -> None:
         """Note what became of what runs, and judge what broke a while ago."""
         node, ledger, running = self._node, self.ledger, self._local.running()
         state = node.pool_state()
@@ -170,19 +174,17 @@ class LeaderDriver:
             (state.author, state.term, state.deployment, state.stages) if state and serves else None,
             [stage.member for stage in state.stages] if state and serves else (),
         )
-        if not leads:
+        led_in, self._led_in = self._led_in, self._leads_in
+        if not self._led_in:
             self._heir_of = state or self._heir_of
-            if self._led:
+            if led_in:
                 ledger.lost_leadership()
-            self._led = False
             return
-        if not self._led:
+        if not led_in:
             self._adopt(now)
-        claim = node.leader()
-        term = 0 if claim is None else claim.term
-        if self._led and term != self._term:
+        elif led_in != self._led_in:
             self._reclaimed_at = now
-        self._led, self._has_led, self._term = True, True, term
+        self._has_led = True
         if running is not None and running.phase is Phase.READY:
             ledger.is_ready(now)
         elif running is not None and running.phase is Phase.FAILED:
